@@ -1,0 +1,229 @@
+//! Applications: calling programs, and what they may do where.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::credential::Digest;
+use super::ids::{ApplicationId, Malformed, Place, Tenant};
+use super::time::Timestamp;
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Issue credentials.
+    Issue,
+    /// End credentials.
+    Revoke,
+    /// Ask whether a credential is good.
+    Introspect,
+    /// Follow the feed.
+    Follow,
+    /// Read records and evidence.
+    Audit,
+    /// Administer applications.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope, in the order that records list them.
+    pub const ALL: [Self; 6] = [Self::Issue, Self::Revoke, Self::Introspect, Self::Follow, Self::Audit, Self::Admin];
+
+    /// The scope's name in records and bodies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Revoke => "revoke",
+            Self::Introspect => "introspect",
+            Self::Follow => "follow",
+            Self::Audit => "audit",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or(Malformed("one of issue, revoke, introspect, follow, audit, admin"))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// Every scope.
+    pub const ALL: Self = Self(0b11_1111);
+
+    /// The set without members.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the set holds that scope.
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u8) != 0
+    }
+
+    /// Whether every member of this set is one of the other.
+    pub const fn is_subset(self, of: Self) -> bool {
+        self.0 & !of.0 == 0
+    }
+
+    /// The members, in the order of [`Scope::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
+    }
+}
+
+/// Scopes in one tenant, or in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The tenant, or `None` for `*`.
+    pub tenant: Option<Tenant>,
+    /// What is allowed there.
+    pub scopes: Scopes,
+}
+
+/// The most grants that one application has.
+pub const MAX_GRANTS: usize = 64;
+
+/// An application's grants, in order: the first whose tenant is `*` or equal decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants(Vec<Grant>);
+
+impl Grants {
+    /// Grants in that order.
+    pub fn new(grants: Vec<Grant>) -> Result<Self, Malformed> {
+        if grants.len() <= MAX_GRANTS { Ok(Self(grants)) } else { Err(Malformed("64 grants at most")) }
+    }
+
+    /// Every scope in every tenant.
+    pub fn everything() -> Self {
+        Self(vec![Grant { tenant: None, scopes: Scopes::ALL }])
+    }
+
+    /// The grants in order.
+    pub fn as_slice(&self) -> &[Grant] {
+        &self.0
+    }
+
+    /// What is allowed in that tenant.
+    pub fn in_tenant(&self, tenant: &Tenant) -> Scopes {
+        self.deciding(Some(tenant))
+    }
+
+    /// What is allowed in a tenant that no grant names.
+    pub fn elsewhere(&self) -> Scopes {
+        self.deciding(None)
+    }
+
+    /// The scopes that are allowed in every tenant there is.
+    pub fn everywhere(&self) -> Scopes {
+        let mut scopes = self.elsewhere();
+        for tenant in self.named() {
+            scopes = Scopes(scopes.0 & self.in_tenant(tenant).0);
+        }
+        scopes
+    }
+
+    /// Whether the scope is allowed in any tenant at all.
+    pub fn somewhere(&self, scope: Scope) -> bool {
+        self.elsewhere().contains(scope) || self.tenants_with(scope).next().is_some()
+    }
+
+    /// The tenants named in a grant where that scope is allowed.
+    pub fn tenants_with(&self, scope: Scope) -> impl Iterator<Item = &Tenant> {
+        self.named().into_iter().filter(move |tenant| self.in_tenant(tenant).contains(scope))
+    }
+
+    /// The application's own tenant, if it has exactly one.
+    pub fn only_tenant(&self) -> Option<&Tenant> {
+        match &*self.0 {
+            [Grant { tenant, .. }] => tenant.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is granted here, in any tenant, that those lack.
+    pub fn within(&self, those: &Self) -> bool {
+        self.elsewhere().is_subset(those.elsewhere())
+            && self
+                .named()
+                .union(&those.named())
+                .all(|tenant| self.in_tenant(tenant).is_subset(those.in_tenant(tenant)))
+    }
+
+    fn named(&self) -> BTreeSet<&Tenant> {
+        self.0.iter().filter_map(|grant| grant.tenant.as_ref()).collect()
+    }
+
+    fn deciding(&self, tenant: Option<&Tenant>) -> Scopes {
+        let decides = |grant: &&Grant| grant.tenant.is_none() || grant.tenant.as_ref() == tenant;
+        self.0.iter().find(decides).map_or(Scopes::NONE, |grant| grant.scopes)
+    }
+}
+
+/// A calling program, as it was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Its public name.
+    pub id: ApplicationId,
+    /// What people call it: 1 to 255 bytes.
+    pub name: Box<str>,
+    /// The digest of its secret.
+    pub digest: Digest,
+    /// What it may do where.
+    pub grants: Arc<Grants>,
+    /// When its secret stops working, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// What a vendor's contract shows of it and the ledger has no word for: a JSON object, kept as it came.
+    pub attributes: Option<Box<str>>,
+}
+
+/// What the fold knows of an application. A removal wins over a registration, whichever comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// How it was registered, by the earliest record if there are several.
+    pub registered: Option<(Place, Arc<Registration>)>,
+    /// Whether it has been removed.
+    pub removed: bool,
+}
+
+impl Application {
+    /// The registration, if the application may call at `now`.
+    pub fn callable(&self, now: Timestamp) -> Option<&Arc<Registration>> {
+        self.present().filter(|registration| registration.expires_at.is_none_or(|expires_at| now < expires_at))
+    }
+
+    /// The registration, if the application has not been removed; it may have expired.
+    pub fn present(&self) -> Option<&Arc<Registration>> {
+        self.registered.as_ref().filter(|_| !self.removed).map(|(_, registration)| registration)
+    }
+
+    /// Joins what another node, or a later record, knows.
+    pub fn merge(&mut self, other: Self) {
+        self.removed |= other.removed;
+        self.registered = match (self.registered.take(), other.registered) {
+            (Some(mine), Some(other)) => Some(if mine.0 <= other.0 { mine } else { other }),
+            (mine, other) => mine.or(other),
+        };
+    }
+}

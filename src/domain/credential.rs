@@ -1,0 +1,260 @@
+//! Credentials: what the bearer presents, what the ledger keeps, and the public name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest;
+use uuid::Uuid;
+
+use super::ids::Malformed;
+
+/// What a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A single-purpose bearer secret with a sliding life: Crafter's ticket.
+    Ticket,
+    /// A logged-in device.
+    Session,
+    /// A bearer token: a JWT or an opaque one.
+    Token,
+}
+
+impl Kind {
+    /// Every kind, in the order that records list them.
+    pub const ALL: [Self; 3] = [Self::Ticket, Self::Session, Self::Token];
+
+    /// The kind's name in records and bodies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ticket => "ticket",
+            Self::Session => "session",
+            Self::Token => "token",
+        }
+    }
+
+    /// This kind's place in [`Kind::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(Malformed("one of ticket, session, token"))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every kind.
+    pub const ALL: Self = Self(0b111);
+
+    /// The set without members.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the set holds that kind.
+    pub const fn contains(self, kind: Kind) -> bool {
+        self.0 & (1 << kind.index()) != 0
+    }
+
+    /// Whether the two sets have a kind in common.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether the set has no members.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members, in the order of [`Kind::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+    }
+}
+
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<T: IntoIterator<Item = Kind>>(kinds: T) -> Self {
+        Self(kinds.into_iter().fold(0, |set, kind| set | 1 << kind.index()))
+    }
+}
+
+/// What the bearer presents. It can be neither printed nor serialised; [`Secret::expose`] is the one way out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// A secret, exactly as presented or minted.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret in clear, for its owner's answer only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What the ledger keeps of it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+}
+
+const DIGEST_CONTEXT: &[u8] = b"authledger credential digest v1\n";
+
+/// What the ledger keeps of a secret: `SHA-256("authledger credential digest v1\n" || secret)`.
+///
+/// Unsalted, because a secret carries 122 random bits or more, so that there is nothing to guess.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a secret's bytes.
+    pub fn of(secret: &[u8]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(DIGEST_CONTEXT);
+        context.update(secret);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
+    }
+
+    /// The digest with these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The public name of a ticket or opaque token: the first 16 bytes.
+    pub fn id(&self) -> CredentialId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.0[..16]);
+        CredentialId(id)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        hex::parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+/// A credential's public name, unique within its kind: a UUID for sessions and our JWTs, else the digest's first 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialId([u8; 16]);
+
+impl CredentialId {
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Reads the public form: 32 hexadecimal digits, or for a session a UUID.
+    pub fn parse(kind: Kind, text: &str) -> Result<Self, Malformed> {
+        match kind {
+            Kind::Session => Uuid::parse_str(text).map(|id| Self(id.into_bytes())).map_err(|_| Malformed("a UUID")),
+            Kind::Ticket | Kind::Token => hex::parse(text).map(Self),
+        }
+    }
+}
+
+impl fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+impl fmt::Debug for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+/// Lower-case hexadecimal, the form of every digest in records and bodies.
+pub mod hex {
+    use std::fmt;
+
+    use super::Malformed;
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+    /// Writes the digits without allocating.
+    pub fn write(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
+        for byte in bytes {
+            f.write_char(char::from(DIGITS[usize::from(byte >> 4)]))?;
+            f.write_char(char::from(DIGITS[usize::from(byte & 15)]))?;
+        }
+        Ok(())
+    }
+
+    /// Appends the digits to a buffer.
+    pub fn push(bytes: &[u8], out: &mut Vec<u8>) {
+        for byte in bytes {
+            out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
+
+    /// The digits as text.
+    pub fn encode(bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len() * 2);
+        // Writing to a String can't fail.
+        let _ = write(bytes, &mut text);
+        text
+    }
+
+    /// Reads exactly `N` bytes from lower-case digits.
+    pub fn parse<const N: usize>(text: &str) -> Result<[u8; N], Malformed> {
+        const FORM: Malformed = Malformed("lower-case hexadecimal digits of the right number");
+        let digits = text.as_bytes();
+        if digits.len() != N * 2 {
+            return Err(FORM);
+        }
+        let mut bytes = [0; N];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0]).ok_or(FORM)? << 4 | nibble(pair[1]).ok_or(FORM)?;
+        }
+        Ok(bytes)
+    }
+
+    const fn nibble(digit: u8) -> Option<u8> {
+        match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Names: a newtype for every one that means something, each with the form that it accepts.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// What was wrong with a name: a fragment for "must be …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub &'static str);
+
+/// The longest subject or tenant, in bytes.
+pub const MAX_NAME_BYTES: usize = 255;
+
+fn checked_name(text: &str) -> Result<Arc<str>, Malformed> {
+    if text.is_empty() || text.len() > MAX_NAME_BYTES {
+        return Err(Malformed("1 to 255 bytes of UTF-8"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Malformed("free of control characters"));
+    }
+    Ok(text.into())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name, if it is 1 to 255 bytes without control characters.
+            pub fn new(text: &str) -> Result<Self, Malformed> {
+                checked_name(text).map(Self)
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A name space: `default` unless said otherwise.
+    Tenant
+);
+name!(
+    /// The opaque id of who a credential is for, unique in a tenant. It stays in the log for ever, so a pseudonym is best.
+    Subject
+);
+name!(
+    /// An operator's name for a process and its directory.
+    NodeName
+);
+name!(
+    /// A label on nodes that share a site.
+    Region
+);
+
+impl Tenant {
+    /// The tenant of whoever names none.
+    pub const DEFAULT: &str = "default";
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
+}
+
+/// One unbroken log of one node: 13 random characters of RFC 4648 base32 in lower case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin([u8; Self::LEN]);
+
+impl Origin {
+    /// Characters in an origin's name.
+    pub const LEN: usize = 13;
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+    /// The origin that these random bytes name.
+    pub fn from_random(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes.map(|byte| Self::ALPHABET[usize::from(byte & 31)]))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The name's 13 ASCII bytes.
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        const FORM: Malformed = Malformed("13 characters of a-z and 2-7");
+        let bytes: [u8; Self::LEN] = text.as_bytes().try_into().map_err(|_| FORM)?;
+        if bytes.iter().all(|byte| Self::ALPHABET.contains(byte)) { Ok(Self(bytes)) } else { Err(FORM) }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+macro_rules! ordinal {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The one after this.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+ordinal!(
+    /// A record's place in its origin: from 1, without gaps. 0 stands before the first.
+    Sequence
+);
+ordinal!(
+    /// A record's place in this node's log over all origins: from 1, without gaps. 0 stands before the first.
+    Position
+);
+
+/// Where a record stands, the same on every node that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The log that the record belongs to.
+    pub origin: Origin,
+    /// Its place there.
+    pub sequence: Sequence,
+}
+
+/// The ledger's name, the same on all nodes that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerId(pub Uuid);
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// An application's public name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApplicationId(pub Uuid);
+
+impl fmt::Display for ApplicationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// The caller's own `X-Request-ID`: 1 to 64 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(Box<str>);
+
+impl RequestId {
+    /// The id, if it is 1 to 64 visible ASCII characters.
+    pub fn new(text: &str) -> Result<Self, Malformed> {
+        if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed("1 to 64 visible ASCII characters"))
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why something was ended: a code, `[a-z0-9_.-]{1,64}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(Box<str>);
+
+impl Reason {
+    /// The code, if it has the form `[a-z0-9_.-]{1,64}`.
+    pub fn new(text: &str) -> Result<Self, Malformed> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed("1 to 64 characters of a-z, 0-9, '_', '.' and '-'"))
+        }
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

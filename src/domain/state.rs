@@ -1,0 +1,235 @@
+//! State as plain maps: the overlay of a batch that is being decided, the model in tests, and what a replay folds into.
+//!
+//! The server keeps the same state in `projection`, in shards. The two share nothing but [`evolve`] and the joins, so that
+//! comparing them means something.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::application::Application;
+use super::credential::{CredentialId, Digest};
+use super::ending::Endings;
+use super::event::{LedgerOpened, Recorded};
+use super::evolve::{Answered, Patch, evolve};
+use super::ids::{ApplicationId, Place, Subject, Tenant};
+use super::subject::SubjectState;
+use super::ticket::Ticket;
+use super::time::{Timestamp, Ttl};
+
+/// What a decision may look at. Answers are copies: whoever gives them holds no lock for the asker.
+pub trait View {
+    /// The origins of this ledger, each with the record that opened it.
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened>;
+    /// What is known of an application.
+    fn application(&self, id: ApplicationId) -> Application;
+    /// Every application that was ever registered with that secret.
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId>;
+    /// What is known of a ticket.
+    fn ticket(&self, id: CredentialId) -> Ticket;
+    /// What is known of a subject.
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
+    /// The command that was carried out under that key.
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered>;
+    /// How many endings of unknown credentials that application has in force.
+    fn unknown_endings(&self, application: ApplicationId) -> u64;
+
+    /// The application that the secret belongs to now: the earliest that has not been removed.
+    fn application_with(&self, digest: &Digest) -> Option<(ApplicationId, Application)> {
+        let named = self.applications_by_digest(digest).into_iter().map(|id| (id, self.application(id)));
+        let present = named.filter(|(_, application)| application.present().is_some());
+        present.min_by_key(|(_, application)| application.registered.as_ref().map(|(place, _)| *place))
+    }
+}
+
+/// How long a use of a ticket waits for the ticket's issue to arrive from another node: the longest life of any.
+pub fn forget_use_at(last_use_at: Timestamp) -> Timestamp {
+    last_use_at.plus(Ttl::MAX)
+}
+
+/// State as plain maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The origins of this ledger.
+    pub origins: BTreeMap<Place, LedgerOpened>,
+    /// Every application that was ever named, removed ones too.
+    pub applications: HashMap<ApplicationId, Application>,
+    /// Tickets, issued or ended.
+    pub tickets: HashMap<CredentialId, Ticket>,
+    /// Uses of tickets whose issue has not arrived.
+    pub early_uses: HashMap<Place, Timestamp>,
+    /// Subjects of which something was ended.
+    pub subjects: HashMap<(Tenant, Subject), SubjectState>,
+    /// Commands that came with an idempotency key.
+    pub answered: HashMap<[u8; 16], Answered>,
+    issues: HashMap<Place, CredentialId>,
+    applications_by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
+    unknown_endings: HashMap<ApplicationId, u64>,
+}
+
+impl State {
+    /// Adds a recorded fact.
+    pub fn fold(&mut self, recorded: &Recorded) {
+        evolve(recorded, |patch| self.join(patch));
+    }
+
+    /// Joins a piece of state.
+    pub fn join(&mut self, patch: Patch) {
+        match patch {
+            Patch::Origin(place, opened) => {
+                self.origins.entry(place).or_insert(opened);
+            }
+            Patch::Application(id, application) => {
+                if let Some((_, registration)) = &application.registered {
+                    self.applications_by_digest.entry(registration.digest).or_default().insert(id);
+                }
+                self.applications.entry(id).or_default().merge(application);
+            }
+            Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
+            Patch::TicketUsed(place, at) => match self.issues.get(&place).and_then(|id| self.tickets.get_mut(id)) {
+                Some(ticket) => ticket.last_use_at = ticket.last_use_at.max(at),
+                None => {
+                    let early = self.early_uses.entry(place).or_default();
+                    *early = at.max(*early);
+                }
+            },
+            Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
+            Patch::Answered(answered) => {
+                self.answered.entry(answered.digests.key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
+            }
+        }
+    }
+
+    /// Forgets what is over at `now`.
+    pub fn prune(&mut self, now: Timestamp) {
+        self.subjects.values_mut().for_each(|subject| subject.prune(now));
+        self.subjects.retain(|_, subject| !subject.is_empty());
+        self.answered.retain(|_, answered| now < answered.retain_until());
+        self.early_uses.retain(|_, at| now < forget_use_at(*at));
+        let unknown = &mut self.unknown_endings;
+        self.tickets.retain(|_, ticket| {
+            let keep = now < ticket.retain_until();
+            if !keep {
+                count_unknown(unknown, &ticket.endings, &Endings::default());
+            }
+            keep
+        });
+        let tickets = &self.tickets;
+        self.issues.retain(|_, id| tickets.contains_key(id));
+    }
+
+    fn join_ticket(&mut self, id: CredentialId, patch: Ticket) {
+        let ticket = self.tickets.entry(id).or_default();
+        let before = ticket.endings.clone();
+        ticket.merge(patch);
+        count_unknown(&mut self.unknown_endings, &before, &ticket.endings);
+        if let Some(issue) = &ticket.issue {
+            self.issues.insert(issue.place, id);
+            if let Some(at) = self.early_uses.remove(&issue.place) {
+                ticket.last_use_at = ticket.last_use_at.max(at);
+            }
+        }
+    }
+}
+
+fn count_unknown(counts: &mut HashMap<ApplicationId, u64>, before: &Endings, after: &Endings) {
+    let by = |endings: &Endings| endings.iter().filter_map(|ending| ending.unknown_by).collect::<Vec<_>>();
+    for application in by(after) {
+        *counts.entry(application).or_default() += 1;
+    }
+    for application in by(before) {
+        if let Some(count) = counts.get_mut(&application) {
+            *count -= 1;
+        }
+    }
+    counts.retain(|_, count| *count > 0);
+}
+
+impl View for State {
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        self.origins.clone()
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        self.applications.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        self.applications_by_digest.get(digest).into_iter().flatten().copied().collect()
+    }
+
+    fn ticket(&self, id: CredentialId) -> Ticket {
+        self.tickets.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
+    }
+
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
+        self.answered.get(key).copied()
+    }
+
+    fn unknown_endings(&self, application: ApplicationId) -> u64 {
+        self.unknown_endings.get(&application).copied().unwrap_or_default()
+    }
+}
+
+/// Durable state with what the batch in hand has decided on top: what the next command of the batch sees.
+pub struct Overlay<'a, V> {
+    /// What is durable.
+    pub durable: &'a V,
+    /// What this batch has decided so far.
+    pub pending: &'a State,
+}
+
+impl<V: View> View for Overlay<'_, V> {
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        let mut origins = self.durable.origins();
+        origins.extend(self.pending.origins());
+        origins
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        let mut application = self.durable.application(id);
+        application.merge(self.pending.application(id));
+        application
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        let mut ids = self.durable.applications_by_digest(digest);
+        ids.extend(self.pending.applications_by_digest(digest));
+        ids
+    }
+
+    fn ticket(&self, id: CredentialId) -> Ticket {
+        let mut ticket = self.durable.ticket(id);
+        if let Some(pending) = self.pending.tickets.get(&id) {
+            ticket.merge(pending.clone());
+        }
+        if let Some(at) = ticket.issue.as_ref().and_then(|issue| self.pending.early_uses.get(&issue.place)) {
+            ticket.last_use_at = ticket.last_use_at.max(*at);
+        }
+        ticket
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        let mut state = self.durable.subject(tenant, subject);
+        if !self.pending.subjects.is_empty() {
+            state.merge(self.pending.subject(tenant, subject));
+        }
+        state
+    }
+
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
+        match (self.durable.answered(key), self.pending.answered(key)) {
+            (Some(mut durable), Some(pending)) => {
+                durable.merge(pending);
+                Some(durable)
+            }
+            (durable, pending) => durable.or(pending),
+        }
+    }
+
+    fn unknown_endings(&self, application: ApplicationId) -> u64 {
+        self.durable.unknown_endings(application) + self.pending.unknown_endings(application)
+    }
+}

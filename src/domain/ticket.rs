@@ -1,0 +1,107 @@
+//! Tickets: bearer secrets whose life slides with their use, up to an end that no use moves.
+
+use super::credential::Digest;
+use super::ending::{Ending, Endings};
+use super::ids::{Place, Subject, Tenant};
+use super::subject::{Generation, SubjectState};
+use super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
+use super::{Kind, SubjectEnding};
+
+/// How a ticket was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketIssue {
+    /// The record that issued it.
+    pub place: Place,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// The digest of its secret.
+    pub digest: Digest,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// How long it lives without use.
+    pub ttl: Ttl,
+    /// The latest instant that any renewal may reach.
+    pub not_after: Timestamp,
+    /// The subject's generation that the issuer knew.
+    pub generation: Generation,
+}
+
+/// What the fold knows of a ticket. An ending may be known before the issue, or without one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticket {
+    /// How it was issued, by the earliest record if there are several.
+    pub issue: Option<TicketIssue>,
+    /// The latest use on record; the issue counts as one.
+    pub last_use_at: Timestamp,
+    /// How it was ended.
+    pub endings: Endings,
+}
+
+/// Why a ticket is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dead {
+    /// It was never issued, as far as this node knows, or has left memory.
+    Unknown,
+    /// Its time is up.
+    Expired,
+    /// It was ended.
+    Revoked(Place, Timestamp),
+}
+
+impl TicketIssue {
+    /// When the ticket expires after that use.
+    pub fn expires_after(&self, last_use_at: Timestamp) -> Timestamp {
+        last_use_at.plus(self.ttl).min(self.not_after)
+    }
+
+    /// Until when an ending of this ticket is kept.
+    pub fn retain_ending_until(&self) -> Timestamp {
+        self.not_after.plus_millis(RETENTION_MARGIN_MILLIS)
+    }
+}
+
+impl Ticket {
+    /// When the ticket expires, as the log has it.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.issue.as_ref().map(|issue| issue.expires_after(self.last_use_at.max(issue.issued_at)))
+    }
+
+    /// The issue of a ticket that is good at `now`, or why it is not.
+    pub fn good(&self, subject: &SubjectState, now: Timestamp) -> Result<&TicketIssue, Dead> {
+        let issue = self.issue.as_ref().ok_or(Dead::Unknown)?;
+        if let Some((place, revoked_at)) = self.ended_by(issue, subject) {
+            return Err(Dead::Revoked(place, revoked_at));
+        }
+        if now < issue.expires_after(self.last_use_at.max(issue.issued_at)) { Ok(issue) } else { Err(Dead::Expired) }
+    }
+
+    /// The ending of this very ticket, if it was ended by itself.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.endings.in_tenant(&self.issue.as_ref()?.tenant)
+    }
+
+    /// Until when this is worth remembering.
+    pub fn retain_until(&self) -> Timestamp {
+        let life = self.issue.as_ref().map(|issue| issue.not_after);
+        life.max(self.endings.retain_until()).unwrap_or_default()
+    }
+
+    /// Joins what another node, or a later record, knows.
+    pub fn merge(&mut self, other: Self) {
+        self.issue = match (self.issue.take(), other.issue) {
+            (Some(mine), Some(other)) => Some(if mine.place <= other.place { mine } else { other }),
+            (mine, other) => mine.or(other),
+        };
+        self.last_use_at = self.last_use_at.max(other.last_use_at);
+        self.endings.merge(other.endings);
+    }
+
+    fn ended_by(&self, issue: &TicketIssue, subject: &SubjectState) -> Option<(Place, Timestamp)> {
+        let alone = self.endings.in_tenant(&issue.tenant).map(|ending| (ending.place, ending.revoked_at));
+        let with_all = subject.of(Kind::Ticket).ends(&issue.generation);
+        let with_all = with_all.map(|(place, SubjectEnding { revoked_at, .. })| (place, *revoked_at));
+        alone.into_iter().chain(with_all).min_by_key(|(place, revoked_at)| (*revoked_at, *place))
+    }
+}

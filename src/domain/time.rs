@@ -1,0 +1,82 @@
+//! Instants and durations as the ledger keeps them. Nothing here reads a clock.
+
+use std::fmt;
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z, at most 2^53 − 1 so that every JSON reader keeps it exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+/// The largest integer that a record may hold: 2^53 − 1.
+pub const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+impl Timestamp {
+    /// The instant that many milliseconds after 1970, or nothing beyond 2^53 − 1.
+    pub const fn from_millis(millis: u64) -> Option<Self> {
+        if millis <= MAX_INTEGER { Some(Self(millis)) } else { None }
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    pub const fn as_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The instant that much later; stays at the largest one.
+    #[must_use]
+    pub const fn plus(self, by: Ttl) -> Self {
+        self.plus_millis(by.as_millis())
+    }
+
+    /// The instant that many milliseconds later; stays at the largest one.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        let sum = self.0.saturating_add(millis);
+        Self(if sum <= MAX_INTEGER { sum } else { MAX_INTEGER })
+    }
+
+    /// Milliseconds from `earlier` to this instant; 0 if it is not earlier.
+    pub const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, UTC, milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0.cast_signed()) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => write!(f, "{} ms after 1970", self.0),
+        }
+    }
+}
+
+/// A span of whole seconds, from 1 second to 366 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ttl(u32);
+
+impl Ttl {
+    /// The longest life that anything is given: 366 days.
+    pub const MAX: Self = Self(366 * 86_400);
+
+    /// The span of that many seconds, or nothing outside 1 second to 366 days.
+    pub const fn from_seconds(seconds: u64) -> Option<Self> {
+        if seconds >= 1 && seconds <= Self::MAX.0 as u64 { Some(Self(seconds as u32)) } else { None }
+    }
+
+    /// Whole seconds.
+    pub const fn as_seconds(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Milliseconds.
+    pub const fn as_millis(self) -> u64 {
+        self.0 as u64 * 1000
+    }
+}
+
+/// How long an ending is kept at least beyond the end of what it ended, for clocks that are off: 300 s.
+pub const RETENTION_MARGIN_MILLIS: u64 = 300_000;
