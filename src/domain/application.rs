@@ -194,7 +194,7 @@ pub struct Registration {
     pub grants: Arc<Grants>,
     /// When its secret stops working, if ever.
     pub expires_at: Option<Timestamp>,
-    /// What a vendor's contract shows of it and the ledger has no word for: a JSON object, kept as it came.
+    /// What a vendor's contract shows of it and the ledger has no word for: text, kept as it came.
     pub attributes: Option<Box<str>>,
 }
 

@@ -1,0 +1,142 @@
+//! What can go wrong with the log. Each sentence says what, where and what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chain::ChainHash;
+use super::record::RecordError;
+use crate::domain::{Origin, Position, Sequence};
+
+/// Why a log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory can't be made or used.
+    #[error("the data directory {} can't be used: {source}; make it a directory that this user may write to, or name another with --data", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has the directory.
+    #[error("the data directory {} is in use by another authledger; stop that one, or name another directory with --data", .0.display())]
+    Locked(PathBuf),
+    /// There is no ledger at that path.
+    #[error("there is no ledger at {}; name a data directory, or the ledger.db in it", .0.display())]
+    Absent(PathBuf),
+    /// The file is something else.
+    #[error("{} is not an authledger event log ({what}); it was left as it is: move it away, or name another data directory with --data", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        what: String,
+    },
+    /// The file's format is a later one.
+    #[error("{} has event log format {found}, and this version of authledger reads up to {}; run the version that wrote it", path.display(), super::store::FORMAT)]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The format that it has.
+        found: i64,
+    },
+    /// The file can be read and not written, or neither.
+    #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// `reading` or `writing`.
+        access: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The SQLite library has a known corruption bug.
+    #[error(
+        "this authledger was built with SQLite {0}, which can corrupt a log when its WAL is reset; build it with 3.51.3 or later"
+    )]
+    UnsafeSqlite(&'static str),
+}
+
+impl OpenError {
+    pub(super) fn unusable(path: &Path, access: &'static str, source: rusqlite::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), access, source }
+    }
+}
+
+/// Why a stored event can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// SQLite or the system failed.
+    #[error("read the event log: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row breaks a rule of the log.
+    #[error("position {position}: {damage}")]
+    Damaged {
+        /// Where.
+        position: Position,
+        /// Which rule.
+        damage: Damage,
+    },
+}
+
+/// Which rule of the log a row breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// A position is left out.
+    #[error("this position is missing; the next one is {next}")]
+    MissingPosition {
+        /// The position that follows the hole.
+        next: Position,
+    },
+    /// A column has a value of another type or length.
+    #[error("a column has a value of the wrong type or length")]
+    Column,
+    /// The origin's sequence does not go on by one.
+    #[error("origin {origin} goes on with sequence {found} where {expected} is due")]
+    Sequence {
+        /// The origin.
+        origin: Origin,
+        /// What is due.
+        expected: Sequence,
+        /// What is there.
+        found: Sequence,
+    },
+    /// The hash does not follow from the one before and the record.
+    #[error("the stored hash {stored} is not that of the chain and the record, {computed}")]
+    Hash {
+        /// What the row says.
+        stored: ChainHash,
+        /// What follows from the bytes.
+        computed: ChainHash,
+    },
+    /// The record breaks the definition of a record.
+    #[error("{0}")]
+    Record(RecordError),
+    /// The columns and the record name different places.
+    #[error("the record says {record_origin} {record_sequence} where the columns say {origin} {sequence}")]
+    Place {
+        /// The column.
+        origin: Origin,
+        /// The column.
+        sequence: Sequence,
+        /// The record's member.
+        record_origin: Origin,
+        /// The record's member.
+        record_sequence: Sequence,
+    },
+    /// The origin's clock went back.
+    #[error("it was recorded before the one that precedes it in its origin")]
+    ClockWentBack,
+    /// An origin does not start with the record that opens it.
+    #[error("origin {0} does not start with ledger.opened, or holds a second one")]
+    Opening(Origin),
+    /// An origin belongs to another ledger.
+    #[error("origin {0} was opened for another ledger")]
+    OtherLedger(Origin),
+}
+
+/// The machine failed: nothing more is written. Shared, because everybody who waits gets it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("write the event log: {0}; nothing more is written until the cause is mended and authledger is started again")]
+pub struct Fault(pub Arc<str>);

@@ -1,0 +1,21 @@
+//! The event log: an append-only SQLite file whose records are chained by hash. `schema/event-log.md` defines the bytes.
+
+mod chain;
+#[cfg(feature = "server")]
+mod checkpoint;
+mod error;
+mod reader;
+mod record;
+mod store;
+#[cfg(feature = "server")]
+mod writer;
+
+pub use chain::{Chain, ChainHash};
+#[cfg(feature = "server")]
+pub use checkpoint::Checkpointer;
+pub use error::{Damage, Fault, OpenError, ReadError};
+pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, StoredRecord};
+pub use record::{MAX_RECORD_BYTES, RecordError, decode, encode};
+pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
+#[cfg(feature = "server")]
+pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Start, SubmitError, Writer, WriterHandle};

@@ -1,0 +1,330 @@
+//! Reading the log: in pages, each one short transaction, each checked against the chain.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::chain::{Chain, ChainHash};
+use super::error::{Damage, OpenError, ReadError};
+use super::record;
+use super::store;
+use crate::domain::{Event, LedgerId, Origin, Place, Position, Recorded, Sequence, Timestamp};
+
+/// The most rows that one read transaction returns: a longer one would pin the WAL.
+pub const MAX_PAGE_ROWS: usize = 10_000;
+/// The longest that one read transaction goes on.
+const MAX_PAGE_TIME: Duration = Duration::from_millis(50);
+/// Connections that wait for their next use.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// A record as it is stored, verified against the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its place in this file.
+    pub position: Position,
+    /// Its origin and place there.
+    pub place: Place,
+    /// When this node stored it.
+    pub stored_at: Timestamp,
+    /// Its bytes.
+    pub record: Box<str>,
+    /// The chain up to and with it.
+    pub hash: ChainHash,
+}
+
+impl StoredRecord {
+    /// The fact, if this version can read it.
+    pub fn decode(&self) -> Result<Recorded, ReadError> {
+        let damaged = |damage| ReadError::Damaged { position: self.position, damage };
+        let recorded = record::decode(self.record.as_bytes()).map_err(|error| damaged(Damage::Record(error)))?;
+        if recorded.place == self.place {
+            return Ok(recorded);
+        }
+        Err(damaged(Damage::Place {
+            origin: self.place.origin,
+            sequence: self.place.sequence,
+            record_origin: recorded.place.origin,
+            record_sequence: recorded.place.sequence,
+        }))
+    }
+}
+
+/// How far an origin goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its last record.
+    pub sequence: Sequence,
+    /// The chain up to there.
+    pub hash: ChainHash,
+}
+
+/// Where a reading of the log starts or stands: a position and how far each origin goes there. All zero at the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// The last position that was read.
+    pub position: Position,
+    /// Each origin's head there.
+    pub heads: BTreeMap<Origin, Head>,
+}
+
+/// Reads a log file, from as many threads as like to.
+pub struct Reader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    chain: Chain,
+}
+
+impl Reader {
+    /// A reader of that file.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let first = store::open_for_reading(path)?;
+        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), chain: Chain::default() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest position.
+    pub fn head(&self) -> Result<Position, ReadError> {
+        self.with(|connection| {
+            let head: i64 =
+                connection.query_row("SELECT coalesce(max(position), 0) FROM event", [], |row| row.get(0))?;
+            Ok(Position(head.cast_unsigned()))
+        })
+    }
+
+    /// The records that follow the base, at most `limit` and [`MAX_PAGE_ROWS`], and moves the base behind them.
+    ///
+    /// Every position, sequence and hash is checked. At the end of the log the page is empty.
+    pub fn next_page(&self, base: &mut Base, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
+        let mut page = Vec::new();
+        let (damage, rows) = self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )?;
+            let started = Instant::now();
+            let limit = limit.min(MAX_PAGE_ROWS);
+            let mut rows = statement.query((base.position.0.cast_signed(), limit as i64))?;
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                match self.checked(row, base) {
+                    Ok(stored) => page.push(stored),
+                    Err(error) => return Ok((Some(error), read)),
+                }
+                read += 1;
+                if started.elapsed() > MAX_PAGE_TIME {
+                    break;
+                }
+            }
+            Ok((None, read))
+        })?;
+        match damage {
+            // What came before the damage is good; the next call finds the damage first.
+            Some(error) if rows == 0 => Err(error),
+            _ => Ok(page),
+        }
+    }
+
+    /// The record at that position, checked against the one before it in its origin.
+    pub fn find(&self, position: Position) -> Result<Option<StoredRecord>, ReadError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE position = ?1",
+            )?;
+            let stored = statement.query_row([position.0.cast_signed()], |row| Ok(columns(row))).optional()?;
+            stored.map(|stored| self.linked(connection, stored?)).transpose()
+        })
+    }
+
+    /// The record at that place of its origin, checked against the one before it.
+    pub fn find_place(&self, place: Place) -> Result<Option<StoredRecord>, ReadError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE origin = ?1 AND sequence = ?2",
+            )?;
+            let key = (place.origin.as_str(), place.sequence.0.cast_signed());
+            let stored = statement.query_row(key, |row| Ok(columns(row))).optional()?;
+            stored.map(|stored| self.linked(connection, stored?)).transpose()
+        })
+    }
+
+    /// The position of the first record of that origin beyond that sequence.
+    pub fn position_after(&self, place: Place) -> Result<Option<Position>, ReadError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position FROM event WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT 1",
+            )?;
+            let key = (place.origin.as_str(), place.sequence.0.cast_signed());
+            let position: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
+            Ok(position.map(|position| Position(position.cast_unsigned())))
+        })
+    }
+
+    /// Where every origin stands at that position: what a reading that goes on from there starts with.
+    pub fn base_at(&self, position: Position) -> Result<Base, ReadError> {
+        let mut heads = BTreeMap::new();
+        for origin in self.origins()? {
+            let head = self.with(|connection| {
+                // Sequences of one origin grow with the position, so bisection over the index finds the place.
+                head_at(connection, origin, position)
+            })?;
+            heads.extend(head.map(|head| (origin, head)));
+        }
+        Ok(Base { position, heads })
+    }
+
+    /// The origins with records in this file, in order.
+    pub fn origins(&self) -> Result<Vec<Origin>, ReadError> {
+        self.with(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT origin FROM event WHERE origin > ?1 ORDER BY origin LIMIT 1")?;
+            let mut origins: Vec<Origin> = Vec::new();
+            loop {
+                let last = origins.last().map_or("", Origin::as_str);
+                let next: Option<String> = statement.query_row([last], |row| row.get(0)).optional()?;
+                let Some(next) = next else { return Ok(origins) };
+                let damaged = |_| ReadError::Damaged { position: Position(0), damage: Damage::Column };
+                origins.push(next.parse().map_err(damaged)?);
+            }
+        })
+    }
+
+    /// Where the whole log stands now.
+    pub fn current_base(&self) -> Result<Base, ReadError> {
+        self.base_at(self.head()?)
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => store::open_for_reading(&self.path).map_err(|error| match error {
+                OpenError::Unusable { source, .. } => ReadError::Sqlite(source),
+                _ => ReadError::Sqlite(rusqlite::Error::InvalidPath(self.path.clone())),
+            })?,
+        };
+        let answer = read(&connection)?;
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    fn checked(&self, row: &Row<'_>, base: &mut Base) -> Result<StoredRecord, ReadError> {
+        let due = base.position.next();
+        let stored = columns(row)?;
+        if stored.position != due {
+            let damage = Damage::MissingPosition { next: stored.position };
+            return Err(ReadError::Damaged { position: due, damage });
+        }
+        let damaged = |damage| ReadError::Damaged { position: due, damage };
+        let origin = stored.place.origin;
+        let head = base.heads.get(&origin).copied().unwrap_or_default();
+        if stored.place.sequence != head.sequence.next() {
+            let (expected, found) = (head.sequence.next(), stored.place.sequence);
+            return Err(damaged(Damage::Sequence { origin, expected, found }));
+        }
+        let computed = self.chain.link(&head.hash, stored.record.as_bytes());
+        if computed != stored.hash {
+            return Err(damaged(Damage::Hash { stored: stored.hash, computed }));
+        }
+        base.position = due;
+        base.heads.insert(origin, Head { sequence: stored.place.sequence, hash: computed });
+        Ok(stored)
+    }
+
+    fn linked(&self, connection: &Connection, stored: StoredRecord) -> Result<StoredRecord, ReadError> {
+        let previous = match stored.place.sequence.0 {
+            0 | 1 => ChainHash::default(),
+            sequence => {
+                let mut statement =
+                    connection.prepare_cached("SELECT hash FROM event WHERE origin = ?1 AND sequence = ?2")?;
+                let key = (stored.place.origin.as_str(), (sequence - 1).cast_signed());
+                let hash: Option<Vec<u8>> = statement.query_row(key, |row| row.get(0)).optional()?;
+                hash.and_then(|hash| ChainHash::from_slice(&hash)).unwrap_or_default()
+            }
+        };
+        let computed = self.chain.link(&previous, stored.record.as_bytes());
+        if computed == stored.hash {
+            return Ok(stored);
+        }
+        let damage = Damage::Hash { stored: stored.hash, computed };
+        Err(ReadError::Damaged { position: stored.position, damage })
+    }
+}
+
+fn columns(row: &Row<'_>) -> Result<StoredRecord, ReadError> {
+    let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
+    let read = || -> Option<StoredRecord> {
+        let record = row.get_ref(4).ok()?.as_str().ok()?;
+        Some(StoredRecord {
+            position,
+            place: Place {
+                origin: row.get_ref(1).ok()?.as_str().ok()?.parse().ok()?,
+                sequence: Sequence(u64::try_from(row.get_ref(2).ok()?.as_i64().ok()?).ok()?),
+            },
+            stored_at: Timestamp::from_millis(u64::try_from(row.get_ref(3).ok()?.as_i64().ok()?).ok()?)?,
+            record: record.into(),
+            hash: ChainHash::from_slice(row.get_ref(5).ok()?.as_blob().ok()?)?,
+        })
+    };
+    read().ok_or(ReadError::Damaged { position, damage: Damage::Column })
+}
+
+fn head_at(connection: &Connection, origin: Origin, position: Position) -> Result<Option<Head>, ReadError> {
+    let mut place =
+        connection.prepare_cached("SELECT position, hash FROM event WHERE origin = ?1 AND sequence = ?2")?;
+    let last: i64 = connection
+        .prepare_cached("SELECT max(sequence) FROM event WHERE origin = ?1")?
+        .query_row([origin.as_str()], |row| row.get(0))?;
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = low + (high - low + 1) / 2;
+        let found: i64 = place.query_row((origin.as_str(), middle), |row| row.get(0))?;
+        if found.cast_unsigned() <= position.0 { low = middle } else { high = middle - 1 }
+    }
+    if low == 0 {
+        return Ok(None);
+    }
+    let hash: Vec<u8> = place.query_row((origin.as_str(), low), |row| row.get(1))?;
+    let damaged = ReadError::Damaged { position, damage: Damage::Column };
+    let hash = ChainHash::from_slice(&hash).ok_or(damaged)?;
+    Ok(Some(Head { sequence: Sequence(low.cast_unsigned()), hash }))
+}
+
+/// The rules that no single row shows: how an origin begins, that its clock never goes back, that all belong to one ledger.
+#[derive(Default)]
+pub struct Lineage {
+    ledger: Option<LedgerId>,
+    clocks: BTreeMap<Origin, Timestamp>,
+}
+
+impl Lineage {
+    /// Checks the next record of its origin.
+    pub fn check(&mut self, position: Position, recorded: &Recorded) -> Result<(), ReadError> {
+        let origin = recorded.place.origin;
+        let damaged = |damage| Err(ReadError::Damaged { position, damage });
+        match &recorded.event {
+            Event::LedgerOpened(opened) if recorded.place.sequence.0 == 1 => {
+                if *self.ledger.get_or_insert(opened.ledger) != opened.ledger {
+                    return damaged(Damage::OtherLedger(origin));
+                }
+            }
+            Event::LedgerOpened(_) => return damaged(Damage::Opening(origin)),
+            _ if recorded.place.sequence.0 == 1 => return damaged(Damage::Opening(origin)),
+            _ => {}
+        }
+        let clock = self.clocks.entry(origin).or_default();
+        if recorded.recorded_at < *clock {
+            return damaged(Damage::ClockWentBack);
+        }
+        *clock = recorded.recorded_at;
+        Ok(())
+    }
+}

@@ -1,0 +1,418 @@
+//! The writer thread: the only code that adds to the log.
+//!
+//! Appends that arrive while a commit is syncing share the next one, so one fsync pays for many. What is decided and what
+//! becomes of it is the [`Machine`]'s business; the writer knows bytes, places and hashes.
+//! A fault halts the thread for good: a log that failed to write once is not trusted to write again.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::chain::{Chain, ChainHash};
+use super::checkpoint::Checkpointer;
+use super::error::{Damage, Fault, ReadError};
+use super::reader::{Base, Head};
+use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
+
+/// The most commands that share a commit.
+const MAX_BATCH_COMMANDS: usize = 4_096;
+/// The most record bytes that a batch collects before it commits.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// What decides, applies and hooks in after a commit.
+pub trait Machine: Send + 'static {
+    /// What is asked.
+    type Command: Send + 'static;
+    /// What is answered, once what was appended is durable.
+    type Reply: Send + 'static;
+
+    /// Decides a command. What it appends to the batch becomes durable with the batch, or not at all.
+    fn decide(&mut self, command: Self::Command, batch: &mut Batch) -> Self::Reply;
+
+    /// The batch is durable: fold it, publish it. Nobody has seen its answers yet.
+    fn committed(&mut self, entries: Vec<Entry>, took: Duration);
+
+    /// Time for housekeeping, between batches and in quiet moments.
+    fn idle(&mut self);
+}
+
+/// The clock that stamps records: milliseconds since 1970.
+pub type NowFn = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A record on its way into the log, or in it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in this file.
+    pub position: Position,
+    /// Its origin and place there.
+    pub place: Place,
+    /// Its bytes.
+    pub record: Box<str>,
+    /// The chain up to and with it.
+    pub hash: ChainHash,
+}
+
+/// Why another node's record is not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForeignError {
+    /// A record before it is missing: this sequence is due.
+    #[error("sequence {0} is due")]
+    Gap(Sequence),
+    /// The record is in the log already, with the same chain.
+    #[error("it is here already")]
+    Duplicate,
+    /// The record does not continue the chain that this node holds.
+    #[error("it does not continue the chain that is held here")]
+    Fork,
+    /// Only the writer itself continues its own origin.
+    #[error("it claims to be of this node's own origin")]
+    Own,
+}
+
+/// What the commands of one commit append.
+pub struct Batch {
+    origin: Origin,
+    now: Timestamp,
+    base: Base,
+    entries: Vec<Entry>,
+    bytes: usize,
+    chain: Chain,
+}
+
+impl Batch {
+    /// What will be the `recorded_at` of this node's records.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// This node's origin.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The place that this node's next record gets.
+    pub fn next_place(&self) -> Place {
+        Place { origin: self.origin, sequence: self.head(self.origin).sequence.next() }
+    }
+
+    /// Appends this node's next record; it must name [`Batch::next_place`] and [`Batch::now`].
+    pub fn append(&mut self, record: String) -> Position {
+        let place = self.next_place();
+        let hash = self.chain.link(&self.head(place.origin).hash, record.as_bytes());
+        self.push(place, record, hash)
+    }
+
+    /// Appends another node's record, if it is the next of its origin and `hash` is the chain with it.
+    pub fn append_foreign(&mut self, place: Place, record: String, hash: ChainHash) -> Result<Position, ForeignError> {
+        if place.origin == self.origin {
+            return Err(ForeignError::Own);
+        }
+        let head = self.head(place.origin);
+        if place.sequence <= head.sequence {
+            let same = place.sequence == head.sequence && hash == head.hash;
+            return Err(if same || place.sequence < head.sequence {
+                ForeignError::Duplicate
+            } else {
+                ForeignError::Fork
+            });
+        }
+        if place.sequence != head.sequence.next() {
+            return Err(ForeignError::Gap(head.sequence.next()));
+        }
+        if self.chain.link(&head.hash, record.as_bytes()) != hash {
+            return Err(ForeignError::Fork);
+        }
+        Ok(self.push(place, record, hash))
+    }
+
+    fn head(&self, origin: Origin) -> Head {
+        self.base.heads.get(&origin).copied().unwrap_or_default()
+    }
+
+    fn push(&mut self, place: Place, record: String, hash: ChainHash) -> Position {
+        self.base.position = self.base.position.next();
+        self.base.heads.insert(place.origin, Head { sequence: place.sequence, hash });
+        self.bytes += record.len();
+        let position = self.base.position;
+        self.entries.push(Entry { position, place, record: record.into(), hash });
+        position
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= MAX_BATCH_BYTES
+    }
+}
+
+/// Why a command did not get to the writer, or came back without a decision.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is full: try again in a moment.
+    #[error("queue the command: too many are waiting")]
+    Overloaded,
+    /// The log has halted.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The writer has been stopped.
+    #[error("queue the command: the server is stopping")]
+    Stopping,
+}
+
+enum Work<M: Machine> {
+    Decide(M::Command, oneshot::Sender<Result<M::Reply, Fault>>),
+    Stop,
+}
+
+/// How others reach the writer thread.
+pub struct WriterHandle<M: Machine> {
+    queue: SyncSender<Work<M>>,
+    fault: Arc<OnceLock<Fault>>,
+}
+
+impl<M: Machine> Clone for WriterHandle<M> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), fault: self.fault.clone() }
+    }
+}
+
+impl<M: Machine> WriterHandle<M> {
+    /// Queues a command. The answer means durable; a dropped answer means unknown.
+    pub async fn submit(&self, command: M::Command) -> Result<M::Reply, SubmitError> {
+        if let Some(fault) = self.fault.get() {
+            return Err(fault.clone().into());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Work::Decide(command, reply)).map_err(|error| match error {
+            TrySendError::Full(_) => SubmitError::Overloaded,
+            TrySendError::Disconnected(_) => SubmitError::Stopping,
+        })?;
+        match answer.await {
+            Ok(decided) => Ok(decided?),
+            Err(_) => Err(SubmitError::Stopping),
+        }
+    }
+
+    /// What halted the log, if anything has.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.get()
+    }
+}
+
+/// The writer thread.
+pub struct Writer<M: Machine> {
+    handle: WriterHandle<M>,
+    thread: JoinHandle<M>,
+}
+
+/// What a writer starts with.
+pub struct Start {
+    /// The connection that it alone writes with.
+    pub connection: Connection,
+    /// The log that it continues, or starts where that has no records yet.
+    pub origin: Origin,
+    /// Where the log stands.
+    pub base: Base,
+    /// The `recorded_at` of the origin's last record.
+    pub last_recorded_at: Timestamp,
+    /// How many commands may wait.
+    pub queue: usize,
+    /// The clock.
+    pub now: NowFn,
+}
+
+impl<M: Machine> Writer<M> {
+    /// Starts the thread.
+    pub fn spawn(start: Start, checkpointer: Checkpointer, machine: M) -> std::io::Result<Self> {
+        let (queue, work) = sync_channel(start.queue);
+        let fault = Arc::new(OnceLock::new());
+        let handle = WriterHandle { queue, fault: fault.clone() };
+        let scribe = Scribe {
+            connection: start.connection,
+            origin: start.origin,
+            base: start.base,
+            recorded_at: start.last_recorded_at,
+            now: start.now,
+            chain: Chain::default(),
+            checkpointer,
+            fault,
+        };
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || scribe.run(&work, machine))?;
+        Ok(Self { handle, thread })
+    }
+
+    /// How others reach it.
+    pub fn handle(&self) -> WriterHandle<M> {
+        self.handle.clone()
+    }
+
+    /// Commits what is queued, stops the thread and gives the machine back.
+    pub fn stop(self) -> std::thread::Result<M> {
+        // A writer that has gone already has nothing left to drain.
+        let _ = self.handle.queue.send(Work::Stop);
+        drop(self.handle);
+        self.thread.join()
+    }
+}
+
+/// How long the writer waits for work before it does its housekeeping.
+const QUIET: Duration = Duration::from_millis(100);
+
+struct Scribe {
+    connection: Connection,
+    origin: Origin,
+    base: Base,
+    recorded_at: Timestamp,
+    now: NowFn,
+    chain: Chain,
+    checkpointer: Checkpointer,
+    fault: Arc<OnceLock<Fault>>,
+}
+
+type Pending<M> = Vec<(oneshot::Sender<Result<<M as Machine>::Reply, Fault>>, <M as Machine>::Reply)>;
+
+impl Scribe {
+    fn run<M: Machine>(mut self, work: &Receiver<Work<M>>, mut machine: M) -> M {
+        let mut stopping = false;
+        while !stopping {
+            let first = match work.recv_timeout(QUIET) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    machine.idle();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Some(fault) = self.fault.get() {
+                match first {
+                    // The caller may have hung up; the fault stands.
+                    Work::Decide(_, reply) => drop(reply.send(Err(fault.clone()))),
+                    Work::Stop => stopping = true,
+                }
+                continue;
+            }
+            stopping = self.batch(first, work, &mut machine);
+            machine.idle();
+            self.checkpointer.finish(&self.connection);
+        }
+        machine
+    }
+
+    /// Decides and commits what is waiting. True if the writer is to stop then.
+    fn batch<M: Machine>(&mut self, first: Work<M>, work: &Receiver<Work<M>>, machine: &mut M) -> bool {
+        let mut batch = self.begin();
+        let mut pending: Pending<M> = Vec::new();
+        let mut next = Some(first);
+        let mut stopping = false;
+        while let Some(item) = next {
+            match item {
+                Work::Decide(command, reply) => pending.push((reply, machine.decide(command, &mut batch))),
+                Work::Stop => stopping = true,
+            }
+            let full = stopping || pending.len() >= MAX_BATCH_COMMANDS || batch.is_full();
+            next = if full { None } else { work.try_recv().ok() };
+        }
+        self.finish(batch, pending, machine);
+        stopping
+    }
+
+    fn begin(&self) -> Batch {
+        let now = (self.now)().max(self.recorded_at);
+        Batch {
+            origin: self.origin,
+            now,
+            base: self.base.clone(),
+            entries: Vec::new(),
+            bytes: 0,
+            chain: self.chain.clone(),
+        }
+    }
+
+    fn finish<M: Machine>(&mut self, batch: Batch, pending: Pending<M>, machine: &mut M) {
+        let Batch { now, base, entries, bytes, .. } = batch;
+        if !entries.is_empty() {
+            let started = Instant::now();
+            if let Err(error) = self.commit(&entries, now) {
+                self.halt::<M>(&error, pending);
+                return;
+            }
+            self.base = base;
+            self.recorded_at = now;
+            machine.committed(entries, started.elapsed());
+            self.checkpointer.written(bytes);
+        }
+        // Reply after COMMIT, not before: "revoked" must survive the power going out.
+        for (reply, outcome) in pending {
+            let _ = reply.send(Ok(outcome)); // The caller may have hung up; the fact stands.
+        }
+    }
+
+    fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), ReadError> {
+        let stored_at = now.as_millis().cast_signed();
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut insert = self.connection.prepare_cached(
+                "INSERT INTO event (position, origin, sequence, stored_at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for entry in entries {
+                insert.execute((
+                    entry.position.0.cast_signed(),
+                    entry.place.origin.as_str(),
+                    entry.place.sequence.0.cast_signed(),
+                    stored_at,
+                    &*entry.record,
+                    &entry.hash.0[..],
+                ))?;
+            }
+        }
+        self.check_written()?;
+        self.connection.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    /// Reads back what is about to be committed and follows the chain over it: the last chance to find a flipped bit.
+    fn check_written(&self) -> Result<(), ReadError> {
+        let mut heads: BTreeMap<Origin, Head> = self.base.heads.clone();
+        let mut select = self.connection.prepare_cached(
+            "SELECT position, origin, sequence, record, hash FROM event WHERE position > ?1 ORDER BY position",
+        )?;
+        let mut rows = select.query([self.base.position.0.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
+            let damaged = |damage| ReadError::Damaged { position, damage };
+            let origin: Origin = row
+                .get_ref(1)?
+                .as_str()
+                .ok()
+                .and_then(|origin| origin.parse().ok())
+                .ok_or_else(|| damaged(Damage::Column))?;
+            let found = Sequence(row.get::<_, i64>(2)?.cast_unsigned());
+            let head = heads.entry(origin).or_default();
+            let expected = head.sequence.next();
+            if found != expected {
+                return Err(damaged(Damage::Sequence { origin, expected, found }));
+            }
+            let stored = row.get_ref(4)?.as_blob().ok().and_then(ChainHash::from_slice).unwrap_or_default();
+            let record = row.get_ref(3)?.as_str().map_err(|_| damaged(Damage::Column))?;
+            let computed = self.chain.link(&head.hash, record.as_bytes());
+            if stored != computed {
+                return Err(damaged(Damage::Hash { stored, computed }));
+            }
+            *head = Head { sequence: expected, hash: computed };
+        }
+        Ok(())
+    }
+
+    fn halt<M: Machine>(&self, error: &ReadError, pending: Pending<M>) {
+        let fault = Fault(error.to_string().into());
+        tracing::error!(%fault, "the event log has halted");
+        self.checkpointer.halt();
+        for (reply, _) in pending {
+            let _ = reply.send(Err(fault.clone())); // The caller may have hung up.
+        }
+        let _ = self.fault.set(fault); // Only this thread sets it, and only once.
+    }
+}

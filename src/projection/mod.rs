@@ -1,0 +1,387 @@
+//! The fold kept in memory, behind shards that readers share without stopping the writer.
+//!
+//! Only durable records are folded in, so whatever is read here is true. Everything in it can be thrown away and folded again.
+
+mod rebuild;
+mod snapshot;
+mod subjects;
+mod tickets;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::domain::{
+    Answered, Application, ApplicationId, CredentialId, Dead, Digest, Ending, Endings, LedgerOpened, Patch, Place,
+    Recorded, Row, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at,
+    judge_ticket, worth_recording,
+};
+use crate::event_log::Base;
+use subjects::Subjects;
+use tickets::Tickets;
+
+pub use rebuild::{Rebuilt, Source, catch_up, rebuild};
+pub use snapshot::{SnapshotError, load, save};
+
+/// How long a full round of the sweep takes: nothing stays longer than that beyond its time.
+const SWEEP_MILLIS: u64 = 60_000;
+/// Slots that one step of the sweep looks at while it holds a shard.
+const SWEEP_SLOTS: usize = 4_096;
+const SMALL_SHARDS: usize = 16;
+
+/// The state of the ledger, as far as the log is durable.
+#[derive(Default)]
+pub struct Projection {
+    base: RwLock<Base>,
+    origins: RwLock<BTreeMap<Place, LedgerOpened>>,
+    applications: RwLock<Applications>,
+    tickets: Tickets,
+    places: Places,
+    early_uses: Mutex<HashMap<Place, Timestamp>>,
+    subjects: Subjects,
+    answered: Keyed,
+    unknown_endings: Mutex<HashMap<ApplicationId, u64>>,
+    /// Tickets whose latest use is to be put on record.
+    uses: Mutex<Vec<CredentialId>>,
+    sweep: Mutex<Sweep>,
+}
+
+#[derive(Default)]
+struct Applications {
+    by_id: BTreeMap<ApplicationId, Application>,
+    by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
+}
+
+/// Where tickets were issued, for renewals, which name them so.
+#[derive(Default)]
+struct Places([RwLock<HashMap<Place, CredentialId>>; SMALL_SHARDS]);
+
+impl Places {
+    fn shard(&self, place: Place) -> &RwLock<HashMap<Place, CredentialId>> {
+        // Neighbours go to different shards.
+        &self.0[place.sequence.0 as usize % SMALL_SHARDS]
+    }
+}
+
+/// Commands that came with an idempotency key.
+#[derive(Default)]
+struct Keyed {
+    shards: [RwLock<HashMap<[u8; 16], Answered>>; SMALL_SHARDS],
+    hasher: RandomState,
+}
+
+impl Keyed {
+    fn shard(&self, key: &[u8; 16]) -> &RwLock<HashMap<[u8; 16], Answered>> {
+        &self.shards[self.hasher.hash_one(key) as usize % SMALL_SHARDS]
+    }
+}
+
+/// Where the sweep stands. Its steps are spread over a round.
+#[derive(Default)]
+struct Sweep {
+    shard: usize,
+    slot: usize,
+    next_at: Timestamp,
+}
+
+/// How much is in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Applications that have not been removed.
+    pub applications: usize,
+    /// Tickets: good, expired and ended ones that have not left memory.
+    pub tickets: usize,
+    /// Subjects with a credential or an ending in memory.
+    pub subjects: usize,
+    /// Commands that are recognised when they come again.
+    pub idempotency_keys: usize,
+}
+
+impl Projection {
+    /// Folds a durable record in.
+    pub fn fold(&self, recorded: &Recorded) {
+        evolve(recorded, |patch| self.join(patch));
+    }
+
+    /// Everything up to there has been folded in.
+    pub fn reached(&self, base: Base) {
+        *self.base.write() = base;
+    }
+
+    /// How far the log has been folded in.
+    pub fn base(&self) -> Base {
+        self.base.read().clone()
+    }
+
+    /// The application whose secret has that digest, if it may call at `now`.
+    pub fn authenticate(&self, digest: &Digest, now: Timestamp) -> Option<Application> {
+        let (_, application) = self.application_with(digest)?;
+        application.callable(now).is_some().then_some(application)
+    }
+
+    /// Every application that has not been removed, in the order of registration.
+    pub fn applications(&self) -> Vec<Application> {
+        let mut present: Vec<Application> =
+            self.applications.read().by_id.values().filter(|one| one.present().is_some()).cloned().collect();
+        present.sort_by_key(|one| one.registered.as_ref().map(|(place, registration)| (*place, registration.id)));
+        present
+    }
+
+    /// The issue of a ticket that is good at `now`, or why it is not.
+    pub fn judge(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, TicketIssue), Dead> {
+        let ticket = self.tickets.get(id);
+        let issue = judge_ticket(self, &ticket, now)?;
+        Ok((ticket, issue))
+    }
+
+    /// Notes a request that a good ticket came with; the instant that is strictly later than that of the last one.
+    ///
+    /// Nothing is appended: a use goes on record with the next flush, if the last one on record is a tenth of a life old.
+    pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Timestamp), Dead> {
+        let (ticket, issue) = self.judge(id, now)?;
+        let seen_at = self.tickets.touch(id, now).ok_or(Dead::Unknown)?;
+        if worth_recording(&ticket, now) && self.tickets.queue(id) {
+            self.uses.lock().push(id);
+        }
+        Ok((issue, seen_at))
+    }
+
+    /// The latest request of a ticket that memory knows of.
+    pub fn seen_at(&self, id: CredentialId) -> Timestamp {
+        self.tickets.seen_at(id)
+    }
+
+    /// Takes the uses that are to be put on record.
+    pub fn take_uses(&self) -> Vec<(CredentialId, Timestamp)> {
+        let ids = std::mem::take(&mut *self.uses.lock());
+        ids.into_iter().filter_map(|id| Some((id, self.tickets.dequeue(id)?))).collect()
+    }
+
+    /// The subject's credentials beyond that id, in the order of their ids.
+    pub fn credentials_of(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        after: Option<CredentialId>,
+        limit: usize,
+    ) -> Vec<CredentialId> {
+        self.subjects.credentials(tenant, subject, after, limit)
+    }
+
+    /// How many parts [`Projection::endings`] has.
+    pub const ENDING_PARTS: usize = tickets::SHARDS + subjects::SHARDS;
+
+    /// The endings of one part of the state that are in force at `now`.
+    pub fn endings(&self, part: usize, now: Timestamp) -> Vec<InForce> {
+        let mut endings = Vec::new();
+        if part < tickets::SHARDS {
+            self.tickets.visit_ended(part, |id, ticket| {
+                let in_force = ticket.endings.iter().filter(|ending| now < ending.retain_until);
+                endings.extend(in_force.map(|ending| InForce::Ticket(id, ticket.issue.clone(), ending.clone())));
+            });
+        } else {
+            self.subjects.visit(part - tickets::SHARDS, |tenant, subject, state| {
+                let mut state = state.clone();
+                state.prune(now);
+                if !state.is_empty() {
+                    endings.push(InForce::Subject(tenant.clone(), subject.clone(), state));
+                }
+            });
+        }
+        endings
+    }
+
+    /// How much is in memory.
+    pub fn counts(&self) -> Counts {
+        let applications = self.applications.read();
+        Counts {
+            applications: applications.by_id.values().filter(|one| one.present().is_some()).count(),
+            tickets: self.tickets.len(),
+            subjects: self.subjects.len(),
+            idempotency_keys: self.answered.shards.iter().map(|shard| shard.read().len()).sum(),
+        }
+    }
+
+    /// Forgets a little of what is over, if it is time for that. Called often by the writer.
+    pub fn sweep(&self, now: Timestamp) {
+        let mut sweep = self.sweep.lock();
+        if now < sweep.next_at {
+            return;
+        }
+        let steps = (self.tickets.slots() / SWEEP_SLOTS + tickets::SHARDS) as u64;
+        sweep.next_at = now.plus_millis((SWEEP_MILLIS / steps).max(1));
+        match self.sweep_tickets(sweep.shard, sweep.slot, now) {
+            Some(rest) => sweep.slot = rest,
+            None => {
+                self.subjects.sweep(sweep.shard % subjects::SHARDS, now);
+                self.sweep_small(sweep.shard % SMALL_SHARDS, now);
+                sweep.slot = 0;
+                sweep.shard = (sweep.shard + 1) % tickets::SHARDS;
+            }
+        }
+    }
+
+    /// Forgets all that is over at `now`.
+    pub fn prune(&self, now: Timestamp) {
+        for shard in 0..tickets::SHARDS {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                from = self.sweep_tickets(shard, slot, now);
+            }
+        }
+        (0..subjects::SHARDS).for_each(|shard| self.subjects.sweep(shard, now));
+        (0..SMALL_SHARDS).for_each(|shard| self.sweep_small(shard, now));
+    }
+
+    /// Every entity as a row, sorted.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> =
+            self.origins.read().iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
+        rows.extend(self.applications.read().by_id.iter().map(|(id, application)| Row::application(*id, application)));
+        for shard in 0..tickets::SHARDS {
+            self.tickets.visit(shard, |id, ticket| rows.push(Row::ticket(id, &ticket)));
+        }
+        rows.extend(self.early_uses.lock().iter().map(|(place, at)| Row::early_use(*place, *at)));
+        for shard in 0..subjects::SHARDS {
+            self.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
+        }
+        for shard in &self.answered.shards {
+            rows.extend(shard.read().values().map(Row::answered));
+        }
+        rows.sort_unstable();
+        rows
+    }
+
+    fn join(&self, patch: Patch) {
+        match patch {
+            Patch::Origin(place, opened) => {
+                self.origins.write().entry(place).or_insert(opened);
+            }
+            Patch::Application(id, application) => {
+                let mut applications = self.applications.write();
+                if let Some((_, registration)) = &application.registered {
+                    applications.by_digest.entry(registration.digest).or_default().insert(id);
+                }
+                applications.by_id.entry(id).or_default().merge(application);
+            }
+            Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
+            Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
+            Patch::Subject(tenant, subject, state) => self.subjects.join(tenant, subject, state),
+            Patch::Answered(answered) => {
+                let key = answered.digests.key;
+                let mut shard = self.answered.shard(&key).write();
+                shard.entry(key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
+            }
+        }
+    }
+
+    fn join_ticket(&self, id: CredentialId, patch: Ticket) {
+        let tickets::Changed { before, after } = self.tickets.join(id, patch);
+        self.count_unknown(&before.endings, &after.endings);
+        if before.issue == after.issue {
+            return;
+        }
+        // The earlier of two issues of one secret wins; only a broken issuer makes a second.
+        if let Some(lost) = &before.issue {
+            self.places.shard(lost.place).write().remove(&lost.place);
+            self.subjects.remove(&lost.tenant, &lost.subject, id);
+        }
+        if let Some(issue) = &after.issue {
+            self.places.shard(issue.place).write().insert(issue.place, id);
+            self.subjects.add(&issue.tenant, &issue.subject, id);
+            let early = self.early_uses.lock().remove(&issue.place);
+            if let Some(used_at) = early {
+                self.join_use(issue.place, used_at);
+            }
+        }
+    }
+
+    fn join_use(&self, place: Place, used_at: Timestamp) {
+        let id = self.places.shard(place).read().get(&place).copied();
+        match id {
+            Some(id) => {
+                self.tickets.join(id, Ticket { last_use_at: used_at, ..Ticket::default() });
+            }
+            None => {
+                let mut early_uses = self.early_uses.lock();
+                let early = early_uses.entry(place).or_default();
+                *early = used_at.max(*early);
+            }
+        }
+    }
+
+    fn count_unknown(&self, before: &Endings, after: &Endings) {
+        let by = |endings: &Endings| endings.iter().filter_map(|ending| ending.unknown_by).collect::<Vec<_>>();
+        let (before, after) = (by(before), by(after));
+        if before == after {
+            return;
+        }
+        let mut counts = self.unknown_endings.lock();
+        for application in after {
+            *counts.entry(application).or_default() += 1;
+        }
+        for application in before {
+            if let Some(count) = counts.get_mut(&application) {
+                *count -= 1;
+            }
+        }
+        counts.retain(|_, count| *count > 0);
+    }
+
+    fn sweep_tickets(&self, shard: usize, from: usize, now: Timestamp) -> Option<usize> {
+        let (over, rest) = self.tickets.sweep(shard, from, SWEEP_SLOTS, now);
+        for (id, ticket) in over {
+            self.count_unknown(&ticket.endings, &Endings::default());
+            if let Some(issue) = &ticket.issue {
+                self.places.shard(issue.place).write().remove(&issue.place);
+                self.subjects.remove(&issue.tenant, &issue.subject, id);
+            }
+        }
+        rest
+    }
+
+    fn sweep_small(&self, shard: usize, now: Timestamp) {
+        self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
+        self.early_uses.lock().retain(|_, used_at| now < forget_use_at(*used_at));
+    }
+}
+
+/// An ending in force, with what is known of what it ended.
+#[derive(Clone, Debug)]
+pub enum InForce {
+    /// A ticket's own ending.
+    Ticket(CredentialId, Option<TicketIssue>, Ending),
+    /// The end of all that a subject had, by kind.
+    Subject(Tenant, Subject, SubjectState),
+}
+
+impl View for Projection {
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        self.origins.read().clone()
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        self.applications.read().by_id.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        self.applications.read().by_digest.get(digest).into_iter().flatten().copied().collect()
+    }
+
+    fn ticket(&self, id: CredentialId) -> Ticket {
+        self.tickets.get(id)
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        self.subjects.state(tenant, subject)
+    }
+
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
+        self.answered.shard(key).read().get(key).copied()
+    }
+
+    fn unknown_endings(&self, application: ApplicationId) -> u64 {
+        self.unknown_endings.lock().get(&application).copied().unwrap_or_default()
+    }
+}
