@@ -4,3 +4,5 @@
 //! The modules below stand in the order of their dependencies: each uses only those above it.
 
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod keys;
