@@ -6,3 +6,8 @@
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod keys;
+
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod telemetry;
