@@ -11,3 +11,6 @@ pub mod keys;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod telemetry;
+
+#[cfg(feature = "server")]
+pub mod http;
