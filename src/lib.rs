@@ -5,4 +5,21 @@
 
 pub mod domain;
 pub mod event_log;
+
+#[cfg(feature = "server")]
+pub mod keys;
+
 pub mod projection;
+
+#[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod telemetry;
+
+#[cfg(feature = "server")]
+pub mod service;
+
+#[cfg(feature = "server")]
+pub mod http;

@@ -1,0 +1,640 @@
+//! Every setting of `authledger serve`: its unit, its default, and what is refused.
+//!
+//! A flag beats its environment variable, that beats the TOML file, and that beats the default. The file's keys are the
+//! flags' names with `_` for `-`; a key that is none of them is refused, because a misspelt limit is no limit.
+
+use std::env;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
+use crate::keys::RootToken;
+use crate::telemetry;
+
+/// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
+pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
+
+/// A family of routes that can be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Surface {
+    /// The native API, `/v1`.
+    Native,
+    /// The revocation stream and its snapshot.
+    Feed,
+    /// Crafter's ticket contract.
+    Crafter,
+    /// `/metrics`.
+    Metrics,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings as somebody wrote them, on the command line or in a file: nothing checked, nothing filled in.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeArgs {
+    /// A TOML file with settings: the flags' names as keys, with _ for -. Flags and variables beat it.
+    #[arg(long, env = "AUTHLEDGER_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Check the settings, say what is wrong with them, and start nothing.
+    #[arg(long, env = "AUTHLEDGER_CHECK")]
+    #[serde(skip)]
+    pub check: bool,
+
+    /// The ledger's directory; made at the first start, mode 0700 [default: ./authledger-data]
+    #[arg(long, env = "AUTHLEDGER_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// The address and port to listen on. One that is not loopback needs TLS or --behind-proxy [default: 127.0.0.1:7878]
+    #[arg(long, env = "AUTHLEDGER_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+
+    /// TLS: the certificate chain, PEM, the server's own first. Needs --tls-key
+    #[arg(long, env = "AUTHLEDGER_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// TLS: the certificate's private key, PEM. Needs --tls-certificate
+    #[arg(long, env = "AUTHLEDGER_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A proxy in front ends TLS, so listening in clear on any address is meant
+    #[arg(long, env = "AUTHLEDGER_BEHIND_PROXY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub behind_proxy: Option<bool>,
+
+    /// What is served, separated by commas; health checks always are [default: native,feed,crafter,metrics]
+    #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
+    pub surfaces: Option<Vec<Surface>>,
+
+    /// Serve /metrics, which asks for no secret, on a public address or behind a proxy too
+    #[arg(long, env = "AUTHLEDGER_PUBLIC_METRICS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub public_metrics: Option<bool>,
+
+    /// This node's name, 1 to 255 bytes; it is in the log for ever [default: local]
+    #[arg(long, env = "AUTHLEDGER_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
+    /// The name of the site that this node is in, 1 to 255 bytes [default: local]
+    #[arg(long, env = "AUTHLEDGER_REGION", value_name = "NAME")]
+    pub region: Option<String>,
+
+    /// Seconds that a ticket lives without use, where its issuer does not say [default: 900]
+    #[arg(long, env = "AUTHLEDGER_TICKET_TTL", value_name = "SECONDS")]
+    pub ticket_ttl: Option<u64>,
+
+    /// Seconds that a ticket lives at most, used or not [default: 86400]
+    #[arg(long, env = "AUTHLEDGER_TICKET_MAX_LIFE", value_name = "SECONDS")]
+    pub ticket_max_life: Option<u64>,
+
+    /// Seconds of the longest life that any node gives a credential: how long an ending without a known end is kept [default: 31622400]
+    #[arg(long, env = "AUTHLEDGER_LONGEST_LIFE", value_name = "SECONDS")]
+    pub longest_life: Option<u64>,
+
+    /// How many endings of credentials that this ledger never issued one application may have in force [default: 100000]
+    #[arg(long, env = "AUTHLEDGER_MAX_UNKNOWN_ENDINGS", value_name = "COUNT")]
+    pub max_unknown_endings: Option<u64>,
+
+    /// How many commands may wait for the writer; more are answered 503 [default: 8192]
+    #[arg(long, env = "AUTHLEDGER_QUEUE", value_name = "COUNT")]
+    pub queue: Option<u64>,
+
+    /// How many connections may be open; more are answered 503 [default: 12000]
+    #[arg(long, env = "AUTHLEDGER_CONNECTIONS", value_name = "COUNT")]
+    pub connections: Option<u64>,
+
+    /// The largest request body in bytes; a larger one is answered 413 [default: 65536]
+    #[arg(long, env = "AUTHLEDGER_BODY_BYTES", value_name = "BYTES")]
+    pub body_bytes: Option<u64>,
+
+    /// Seconds between two heartbeats of the feed. Followers call three missed ones stale [default: 15]
+    #[arg(long, env = "AUTHLEDGER_HEARTBEAT", value_name = "SECONDS")]
+    pub heartbeat: Option<u64>,
+
+    /// How many events lie between two snapshots, which make restarts fast [default: 1000000]
+    #[arg(long, env = "AUTHLEDGER_SNAPSHOT_EVERY", value_name = "EVENTS")]
+    pub snapshot_every: Option<u64>,
+
+    /// Accept Crafter's published default access tokens, which everybody knows; for trying things out only
+    #[arg(long, env = "AUTHLEDGER_ALLOW_PUBLISHED_ACCESS_TOKENS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_published_access_tokens: Option<bool>,
+
+    /// What is logged: a level, or directives such as info,authledger=debug [default: info]
+    #[arg(long, env = "AUTHLEDGER_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// How log lines are written to standard error [default: text]
+    #[arg(long, env = "AUTHLEDGER_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Serve what the load generator compares with
+    #[arg(long, env = "AUTHLEDGER_BENCH", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub bench: Option<bool>,
+}
+
+/// The settings, checked and complete. Not printable, because root's secret is among them.
+pub struct Settings {
+    /// The ledger's directory.
+    pub data: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The files for TLS, if it is on.
+    pub tls: Option<TlsFiles>,
+    /// Whether a proxy in front ends TLS.
+    pub behind_proxy: bool,
+    /// What is served. [`Surface::Metrics`] is among them only if this address may show it.
+    pub surfaces: Vec<Surface>,
+    /// This node's name.
+    pub node: NodeName,
+    /// The site that this node is in.
+    pub region: Region,
+    /// The lives that the ledger gives, and how many unknown endings it takes.
+    pub policy: Policy,
+    /// Commands that may wait for the writer.
+    pub queue_commands: usize,
+    /// Connections that may be open.
+    pub connections: usize,
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+    /// The time between two heartbeats of the feed.
+    pub heartbeat: Duration,
+    /// Events between two snapshots.
+    pub snapshot_every_events: u64,
+    /// Whether Crafter's published default access tokens may be used.
+    pub allow_published_access_tokens: bool,
+    /// Root's secret, if the environment gives it.
+    pub root_token: Option<Secret>,
+    /// What is logged, in the form of tracing's `EnvFilter`.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Whether the do-nothing handler is served.
+    pub bench: bool,
+}
+
+/// Where the certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Where a setting was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the command line or in the environment: the setting's key.
+    Arguments(&'static str),
+    /// In the file: the setting's key and the file.
+    File(&'static str, PathBuf),
+    /// Nowhere: the default of that key.
+    Default(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(key) => {
+                write!(f, "--{} (or AUTHLEDGER_{})", key.replace('_', "-"), key.to_uppercase())
+            }
+            Self::File(key, path) => write!(f, "`{key}` in {}", path.display()),
+            Self::Default(key) => write!(f, "the default of `{key}`"),
+        }
+    }
+}
+
+/// Why the settings are refused: what is wrong, where it was set, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is not there, or closed to us.
+    #[error("read the settings in {}: {source}; give --config another file, or make this one readable", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is no TOML, or holds a key or a value that no setting has.
+    #[error("read the settings in {}: {problem}; `authledger serve --help` lists every setting", path.display())]
+    MalformedFile {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was found there.
+        problem: String,
+    },
+    /// A number is too small or too large.
+    #[error("use {value} for {place}: it must be {low} to {high} {unit}")]
+    OutOfBounds {
+        /// Where it was set.
+        place: Place,
+        /// The number.
+        value: u64,
+        /// The least allowed.
+        low: u64,
+        /// The most allowed.
+        high: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// A text has the wrong form.
+    #[error("use the text of {place}: it must be {must_be}")]
+    Malformed {
+        /// Where it was set.
+        place: Place,
+        /// The form that it should have.
+        must_be: Malformed,
+    },
+    /// A life is longer than the one that bounds it.
+    #[error(
+        "use {shorter} of {shorter_seconds} s with {longer} of {longer_seconds} s: lower the first or raise the second"
+    )]
+    LivesCross {
+        /// The setting that must not be larger.
+        shorter: Place,
+        /// Its value in seconds.
+        shorter_seconds: u64,
+        /// The setting that bounds it.
+        longer: Place,
+        /// Its value in seconds.
+        longer_seconds: u64,
+    },
+    /// An address that others reach, without TLS.
+    #[error(
+        "listen on {listen}, set by {place}: the address is not loopback, so secrets would cross the network in clear; \
+         give --tls-certificate and --tls-key, or --behind-proxy if a proxy in front ends TLS, or listen on 127.0.0.1"
+    )]
+    InClear {
+        /// Where it was set.
+        place: Place,
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A certificate without a key, or a key without a certificate.
+    #[error("use {given} alone: TLS needs the certificate and its key; give --{} too, or neither", missing.replace('_', "-"))]
+    HalfTls {
+        /// Where the one was set.
+        given: Place,
+        /// The key of the other.
+        missing: &'static str,
+    },
+    /// Nothing would be served.
+    #[error("use {place}: the list is empty, so nothing would be served; name one of native, feed, crafter, metrics")]
+    NoSurface {
+        /// Where it was set.
+        place: Place,
+    },
+    /// The log filter can't be read.
+    #[error("use {place}: it is no log filter; write a level, or directives such as `info,authledger=debug`")]
+    LogFilter {
+        /// Where it was set.
+        place: Place,
+    },
+    /// Root's secret is too weak, or no header can carry it.
+    #[error(
+        "use {ROOT_TOKEN_VARIABLE}: root's secret must be 32 or more visible ASCII characters; make one with \
+         `openssl rand -hex 32`, or unset the variable to have one made in DATA/root-token"
+    )]
+    RootToken,
+}
+
+impl Settings {
+    /// The settings from command line and environment (already joined by clap), the file that they name, and the
+    /// environment's root secret.
+    pub fn load(arguments: ServeArgs) -> Result<Self, SettingsError> {
+        let root_token = match env::var_os(ROOT_TOKEN_VARIABLE) {
+            Some(value) => Some(value.into_string().map_err(|_| SettingsError::RootToken)?),
+            None => None,
+        };
+        Self::check(arguments, root_token.as_deref())
+    }
+
+    /// As [`Settings::load`], with root's secret given instead of read from the environment.
+    pub fn check(arguments: ServeArgs, root_token: Option<&str>) -> Result<Self, SettingsError> {
+        let layers = Layers::read(arguments)?;
+        let behind_proxy = layers.get("behind_proxy", |a| a.behind_proxy).or(false);
+        let tls = tls_files(&layers)?;
+        let listen = listen(&layers, tls.is_some() || behind_proxy)?;
+        let exposed = behind_proxy || !is_loopback(listen);
+        Ok(Self {
+            data: layers.get("data", |a| a.data.clone()).or("./authledger-data".into()),
+            listen,
+            tls,
+            behind_proxy,
+            surfaces: surfaces(&layers, exposed)?,
+            node: layers.get("node", |a| a.node.clone()).named("local", NodeName::new)?,
+            region: layers.get("region", |a| a.region.clone()).named("local", Region::new)?,
+            policy: policy(&layers)?,
+            queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
+            connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
+            body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
+            heartbeat: layers
+                .get("heartbeat", |a| a.heartbeat)
+                .bounded(15, 1..=300, "seconds")
+                .map(Duration::from_secs)?,
+            snapshot_every_events: layers.get("snapshot_every", |a| a.snapshot_every).bounded(
+                1_000_000,
+                1_000..=1_000_000_000,
+                "events",
+            )?,
+            allow_published_access_tokens: layers
+                .get("allow_published_access_tokens", |a| a.allow_published_access_tokens)
+                .or(false),
+            root_token: root_token.map(acceptable_root_token).transpose()?,
+            log: log(&layers)?,
+            log_format: layers.get("log_format", |a| a.log_format).or(LogFormat::default()),
+            bench: layers.get("bench", |a| a.bench).or(false),
+        })
+    }
+
+    /// Whether that surface is served.
+    pub fn serves(&self, surface: Surface) -> bool {
+        self.surfaces.contains(&surface)
+    }
+}
+
+/// What was written, and where: command line and environment above the file.
+struct Layers {
+    arguments: ServeArgs,
+    file: Option<(PathBuf, ServeArgs)>,
+}
+
+impl Layers {
+    fn read(arguments: ServeArgs) -> Result<Self, SettingsError> {
+        let file = match arguments.config.clone() {
+            Some(path) => Some((path.clone(), read_file(path)?)),
+            None => None,
+        };
+        Ok(Self { arguments, file })
+    }
+
+    fn get<T>(&self, key: &'static str, setting: impl Fn(&ServeArgs) -> Option<T>) -> Chosen<T> {
+        if let Some(value) = setting(&self.arguments) {
+            return Chosen { value: Some(value), place: Place::Arguments(key) };
+        }
+        if let Some((path, file)) = &self.file
+            && let Some(value) = setting(file)
+        {
+            return Chosen { value: Some(value), place: Place::File(key, path.clone()) };
+        }
+        Chosen { value: None, place: Place::Default(key) }
+    }
+}
+
+fn read_file(path: PathBuf) -> Result<ServeArgs, SettingsError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text)
+            .map_err(|error| SettingsError::MalformedFile { path, problem: error.to_string().trim_end().to_owned() }),
+        Err(source) => Err(SettingsError::Unreadable { path, source }),
+    }
+}
+
+/// A setting, if it was made, and where.
+struct Chosen<T> {
+    value: Option<T>,
+    place: Place,
+}
+
+impl<T> Chosen<T> {
+    fn or(self, default: T) -> T {
+        self.value.unwrap_or(default)
+    }
+}
+
+impl Chosen<u64> {
+    fn bounded(self, default: u64, bounds: RangeInclusive<u64>, unit: &'static str) -> Result<u64, SettingsError> {
+        let value = self.value.unwrap_or(default);
+        if bounds.contains(&value) {
+            return Ok(value);
+        }
+        let (low, high) = bounds.into_inner();
+        Err(SettingsError::OutOfBounds { place: self.place, value, low, high, unit })
+    }
+
+    fn count(self, default: u64, bounds: RangeInclusive<u64>, unit: &'static str) -> Result<usize, SettingsError> {
+        // Every bound fits in 32 bits.
+        self.bounded(default, bounds, unit).map(|count| count as usize)
+    }
+
+    fn life(self, default: Ttl) -> Result<Life, SettingsError> {
+        let place = self.place.clone();
+        let seconds = self.bounded(default.as_seconds(), 1..=Ttl::MAX.as_seconds(), "seconds")?;
+        Ok(Life { ttl: Ttl::from_seconds(seconds).unwrap_or(default), place })
+    }
+}
+
+impl Chosen<String> {
+    fn named<N>(self, default: &str, new: impl Fn(&str) -> Result<N, Malformed>) -> Result<N, SettingsError> {
+        let text = self.value.as_deref().unwrap_or(default);
+        new(text).map_err(|must_be| SettingsError::Malformed { place: self.place, must_be })
+    }
+}
+
+struct Life {
+    ttl: Ttl,
+    place: Place,
+}
+
+impl Life {
+    fn at_most(&self, longer: &Self) -> Result<(), SettingsError> {
+        if self.ttl <= longer.ttl {
+            return Ok(());
+        }
+        Err(SettingsError::LivesCross {
+            shorter: self.place.clone(),
+            shorter_seconds: self.ttl.as_seconds(),
+            longer: longer.place.clone(),
+            longer_seconds: longer.ttl.as_seconds(),
+        })
+    }
+}
+
+fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
+    let default = Policy::default();
+    let ticket_ttl = layers.get("ticket_ttl", |a| a.ticket_ttl).life(default.ticket_ttl)?;
+    let ticket_max_life = layers.get("ticket_max_life", |a| a.ticket_max_life).life(default.ticket_max_life)?;
+    let longest_life = layers.get("longest_life", |a| a.longest_life).life(default.longest_life)?;
+    ticket_ttl.at_most(&ticket_max_life)?;
+    ticket_max_life.at_most(&longest_life)?;
+    let unknown = layers.get("max_unknown_endings", |a| a.max_unknown_endings);
+    Ok(Policy {
+        ticket_ttl: ticket_ttl.ttl,
+        ticket_max_life: ticket_max_life.ttl,
+        longest_life: longest_life.ttl,
+        max_unknown_endings: unknown.bounded(default.max_unknown_endings, 0..=100_000_000, "endings")?,
+    })
+}
+
+fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, SettingsError> {
+    let certificate = layers.get("tls_certificate", |a| a.tls_certificate.clone());
+    let key = layers.get("tls_key", |a| a.tls_key.clone());
+    match (certificate.value, key.value) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(SettingsError::HalfTls { given: certificate.place, missing: "tls_key" }),
+        (None, Some(_)) => Err(SettingsError::HalfTls { given: key.place, missing: "tls_certificate" }),
+    }
+}
+
+fn listen(layers: &Layers, protected: bool) -> Result<SocketAddr, SettingsError> {
+    let chosen = layers.get("listen", |a| a.listen);
+    let place = chosen.place.clone();
+    let listen = chosen.or(SocketAddr::from(([127, 0, 0, 1], 7878)));
+    if protected || is_loopback(listen) { Ok(listen) } else { Err(SettingsError::InClear { place, listen }) }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn surfaces(layers: &Layers, exposed: bool) -> Result<Vec<Surface>, SettingsError> {
+    let chosen = layers.get("surfaces", |a| a.surfaces.clone());
+    let place = chosen.place.clone();
+    let mut surfaces = chosen.or(Surface::value_variants().to_vec());
+    if surfaces.is_empty() {
+        return Err(SettingsError::NoSurface { place });
+    }
+    let public_metrics = layers.get("public_metrics", |a| a.public_metrics).or(false);
+    surfaces.retain(|surface| *surface != Surface::Metrics || public_metrics || !exposed);
+    Ok(surfaces)
+}
+
+fn log(layers: &Layers) -> Result<String, SettingsError> {
+    let chosen = layers.get("log", |a| a.log.clone());
+    let place = chosen.place.clone();
+    let filter = chosen.or("info".into());
+    telemetry::parse_filter(&filter).map_err(|_| SettingsError::LogFilter { place })?;
+    Ok(filter)
+}
+
+fn acceptable_root_token(text: &str) -> Result<Secret, SettingsError> {
+    if RootToken::is_acceptable(text) { Ok(Secret::new(text)) } else { Err(SettingsError::RootToken) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        arguments: ServeArgs,
+    }
+
+    fn settings(flags: &[&str]) -> Result<Settings, SettingsError> {
+        let flags = std::iter::once("serve").chain(flags.iter().copied());
+        Settings::check(Serve::try_parse_from(flags).expect("flags that clap takes").arguments, None)
+    }
+
+    fn refusal(flags: &[&str]) -> String {
+        settings(flags).err().expect("a refusal").to_string()
+    }
+
+    fn file(text: &str) -> (tempfile::NamedTempFile, String) {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        let path = file.path().to_str().expect("UTF-8").to_owned();
+        (file, path)
+    }
+
+    #[test]
+    fn every_flag_is_also_a_variable_and_a_key_of_the_file() {
+        for flag in Serve::command().get_arguments().filter(|flag| flag.get_id() != "help") {
+            let key = flag.get_id().as_str();
+            let variable = flag.get_env().and_then(|name| name.to_str());
+            assert_eq!(flag.get_long(), Some(key.replace('_', "-").as_str()));
+            assert_eq!(variable, Some(format!("AUTHLEDGER_{}", key.to_uppercase()).as_str()));
+            let unknown = toml::from_str::<ServeArgs>(&format!("{key} = nan"))
+                .err()
+                .is_some_and(|error| error.to_string().contains("unknown field"));
+            assert_eq!(unknown, ["config", "check"].contains(&key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let (_file, path) = file("ticket_ttl = 60\nlisten = \"[::1]:9\"\nsurfaces = [\"feed\"]\nbehind_proxy = true\n");
+        let settings = settings(&["--config", &path, "--ticket-ttl", "61", "--behind-proxy=false"]).expect("valid");
+        assert_eq!(settings.policy.ticket_ttl.as_seconds(), 61);
+        assert_eq!(settings.listen, "[::1]:9".parse().expect("an address"));
+        assert_eq!(settings.surfaces, [Surface::Feed]);
+        assert!(!settings.behind_proxy);
+        assert_eq!(settings.policy.ticket_max_life, Policy::default().ticket_max_life);
+        assert_eq!((settings.connections, settings.queue_commands, settings.body_bytes), (12_000, 8192, 65_536));
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_tls_or_a_proxy() {
+        for address in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
+            let refusal = refusal(&["--listen", address]);
+            assert!(refusal.contains(address) && refusal.contains("--listen"), "{refusal}");
+            assert!(refusal.contains("--tls-certificate") && refusal.contains("--behind-proxy"), "{refusal}");
+            assert!(settings(&["--listen", address, "--behind-proxy"]).is_ok());
+            assert!(settings(&["--listen", address, "--tls-certificate", "c", "--tls-key", "k"]).is_ok());
+        }
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(settings(&["--listen", address]).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_off_where_others_reach_them_unless_asked_for() {
+        assert!(settings(&[]).expect("valid").serves(Surface::Metrics));
+        assert!(!settings(&["--behind-proxy"]).expect("valid").serves(Surface::Metrics));
+        let asked = ["--listen", "0.0.0.0:1", "--behind-proxy", "--public-metrics"];
+        assert!(settings(&asked).expect("valid").serves(Surface::Metrics));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_name_and_the_files() {
+        let (_file, path) = file("queue = 5\nqueu = 6\n");
+        let refusal = refusal(&["--config", &path]);
+        assert!(refusal.contains(&path) && refusal.contains("queu`") && refusal.contains("line 2"), "{refusal}");
+        let missing = super::tests::refusal(&["--config", "/nowhere/at.all"]);
+        assert!(missing.contains("/nowhere/at.all") && missing.contains("--config"), "{missing}");
+    }
+
+    #[test]
+    fn numbers_have_bounds_and_lives_may_not_cross() {
+        let refused = refusal(&["--heartbeat", "0"]);
+        assert_eq!(refused, "use 0 for --heartbeat (or AUTHLEDGER_HEARTBEAT): it must be 1 to 300 seconds");
+        let (_file, path) = file("longest_life = 31622401\n");
+        let refused = refusal(&["--config", &path]);
+        assert!(refused.contains("`longest_life` in") && refused.contains("31622400 seconds"), "{refused}");
+        let refused = refusal(&["--ticket-ttl", "90000"]);
+        assert!(refused.contains("--ticket-ttl") && refused.contains("the default of `ticket_max_life`"), "{refused}");
+        assert!(refusal(&["--tls-key", "k"]).contains("--tls-certificate"));
+        assert!(refusal(&["--node", ""]).contains("1 to 255 bytes"));
+        assert!(refusal(&["--log", "=/="]).contains("--log"));
+    }
+
+    #[test]
+    fn a_weak_root_token_is_refused_and_never_shown() {
+        let check = |text: &str| Settings::check(ServeArgs::default(), Some(text));
+        let refusal = check("hunter2").err().expect("too short").to_string();
+        assert!(refusal.contains(ROOT_TOKEN_VARIABLE) && !refusal.contains("hunter2"), "{refusal}");
+        assert!(check(&" ".repeat(40)).is_err());
+        assert!(check(&"x".repeat(32)).expect("long enough").root_token.is_some());
+    }
+}

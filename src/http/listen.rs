@@ -1,0 +1,412 @@
+//! The accept loop: HTTP/1.1 on TCP, in clear or with TLS, with a bound on everything that a peer can make us keep.
+//!
+//! One task a connection. Connections, headers, heads, waiting for heads, idling and stalled writes are bounded here;
+//! bodies are bounded where they are read. Without TLS a connection costs two buffers of 8 KiB that are touched as far as
+//! they are used, and no timer while it follows a stream.
+
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use super::guard::{Activity, Guarded, Patience};
+use crate::telemetry::SharedMetrics;
+
+/// The most header lines of a request; more are answered 431.
+pub const MAX_HEADERS: usize = 64;
+/// The largest head of a request, in bytes; a larger one is answered 431.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// How many refusals are being said at a time; whoever comes on top is cut without a word.
+const MAX_REFUSALS: usize = 256;
+/// How long a refused peer has to take its refusal.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// How long accepting rests after the machine ran out of descriptors or memory.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Descriptors beside connections and refusals: the log, snapshots, standard streams, the runtime.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/problem+json\r\n\
+    Content-Length: 77\r\n\
+    Retry-After: 1\r\n\
+    Connection: close\r\n\
+    \r\n\
+    {\"type\":\"/problems/overloaded\",\"title\":\"Too many connections\",\"status\":503}\n";
+
+/// What connections may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that may be open at a time; more are answered 503.
+    pub connections: usize,
+    /// How long a peer may take.
+    pub patience: Patience,
+    /// How long open requests have to finish when the server stops.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 12_000,
+            patience: Patience {
+                head: Duration::from_secs(10),
+                idle: Duration::from_secs(75),
+                stall: Duration::from_secs(60),
+            },
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What is served to connections, and how.
+pub struct Server {
+    /// The routes. A handler finds the peer as [`ConnectInfo`]`<SocketAddr>`.
+    pub router: Router,
+    /// TLS, or nothing to serve in clear.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// Where connections and refusals are counted.
+    pub metrics: SharedMetrics,
+}
+
+impl Server {
+    /// Serves until `stop` holds true or its sender is gone; returns how many connections had to be cut.
+    ///
+    /// When it stops, it accepts no more, closes idle connections, and lets open requests finish for as long as the grace
+    /// lasts. A stream that never ends by itself must watch for the stop too.
+    pub async fn run(self, listener: TcpListener, stop: watch::Receiver<bool>) -> usize {
+        let connector = Connector { router: self.router, patience: self.limits.patience, stop: stop.clone() };
+        let mut accepting = Accepting {
+            tls: self.tls.map(TlsAcceptor::from),
+            connector,
+            max_connections: self.limits.connections,
+            metrics: self.metrics,
+            connections: JoinSet::new(),
+            refusals: JoinSet::new(),
+        };
+        accepting.accept_until(listener, stop).await;
+        accepting.drain(self.limits.grace).await
+    }
+}
+
+/// The soft limit of open descriptors, before and after it was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorLimit {
+    /// As the process found it; nothing if there was no limit.
+    pub before: Option<u64>,
+    /// As it is now; nothing if there is no limit.
+    pub after: Option<u64>,
+    /// What that many connections need.
+    pub needed: u64,
+}
+
+impl DescriptorLimit {
+    /// Whether all connections fit.
+    pub fn suffices(&self) -> bool {
+        self.after.is_none_or(|limit| limit >= self.needed)
+    }
+}
+
+/// Raises this process's soft limit of open descriptors to what that many connections need, as far as the hard limit
+/// allows. It never lowers it.
+pub fn raise_descriptor_limit(connections: usize) -> io::Result<DescriptorLimit> {
+    let needed = connections as u64 + MAX_REFUSALS as u64 + OTHER_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile);
+    let Some(before) = limit.current.filter(|soft| *soft < needed) else {
+        return Ok(DescriptorLimit { before: limit.current, after: limit.current, needed });
+    };
+    let after = Some(limit.maximum.map_or(needed, |hard| hard.min(needed)).max(before));
+    setrlimit(Resource::Nofile, Rlimit { current: after, maximum: limit.maximum })?;
+    Ok(DescriptorLimit { before: Some(before), after, needed })
+}
+
+struct Accepting {
+    tls: Option<TlsAcceptor>,
+    connector: Connector,
+    max_connections: usize,
+    metrics: SharedMetrics,
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+}
+
+impl Accepting {
+    async fn accept_until(&mut self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                Some(ended) = self.connections.join_next() => self.ended(ended),
+                Some(_) = self.refusals.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(error) if concerns_one_peer(&error) => {}
+                    Err(error) => self.rest(&error, &mut stop).await,
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.len() >= self.max_connections {
+            return self.refuse(stream);
+        }
+        // Frames are written whole, so waiting for more to send would only delay a revocation.
+        let _ = stream.set_nodelay(true); // It fails only if the peer is gone, which reading will tell.
+        let connector = self.connector.clone();
+        match self.tls.clone() {
+            None => self.connections.spawn(connector.serve_clear(stream, peer)),
+            Some(tls) => self.connections.spawn(connector.serve_tls(tls, stream, peer)),
+        };
+        self.metrics.connections.set(self.connections.len() as u64);
+    }
+
+    fn refuse(&mut self, stream: TcpStream) {
+        self.metrics.connections_refused.inc();
+        // With TLS, saying why would take the handshake that there is no room for.
+        if self.tls.is_none() && self.refusals.len() < MAX_REFUSALS {
+            self.refusals.spawn(say_refusal(stream));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(), JoinError>) {
+        self.metrics.connections.set(self.connections.len() as u64);
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a handler panicked; its connection is closed");
+        }
+    }
+
+    /// Waits until a descriptor may be free again. Connections go on, and one that ends wakes the loop early.
+    async fn rest(&mut self, error: &io::Error, stop: &mut watch::Receiver<bool>) {
+        tracing::warn!(%error, connections = self.connections.len(), "accepting a connection failed; resting");
+        tokio::select! {
+            () = stopped(stop) => {}
+            Some(ended) = self.connections.join_next() => self.ended(ended),
+            () = sleep(ACCEPT_REST) => {}
+        }
+    }
+
+    async fn drain(&mut self, grace: Duration) -> usize {
+        self.refusals.abort_all();
+        let deadline = Instant::now() + grace;
+        while let Ok(Some(ended)) = timeout_at(deadline, self.connections.join_next()).await {
+            self.ended(ended);
+        }
+        let cut = self.connections.len();
+        self.connections.shutdown().await;
+        self.metrics.connections.set(0);
+        cut
+    }
+}
+
+/// What every connection's task needs.
+#[derive(Clone)]
+struct Connector {
+    router: Router,
+    patience: Patience,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connector {
+    async fn serve_clear(self, stream: TcpStream, peer: SocketAddr) {
+        let activity = Activity::default();
+        let stream = Guarded::new(stream, activity.clone(), self.patience);
+        self.serve(stream, activity, peer).await;
+    }
+
+    async fn serve_tls(self, tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
+        let activity = Activity::default();
+        let stream = Guarded::new(stream, activity.clone(), self.patience);
+        // The handshake is part of the first head, so its time is bounded as that is.
+        match tls.accept(stream).await {
+            Ok(stream) => self.serve(stream, activity, peer).await,
+            Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, activity: Activity, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { router, mut stop, .. } = self;
+        let service = service_fn(move |request| answer(router.clone(), request, activity.clone(), peer));
+        let mut connection = std::pin::pin!(protocol().serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection failed");
+        }
+    }
+}
+
+/// Hyper with our bounds. Its own timers stay off: [`Guarded`] waits instead, for less.
+fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol.max_headers(MAX_HEADERS).max_header_size(MAX_HEAD_BYTES).max_buf_size(MAX_HEAD_BYTES);
+    protocol.header_read_timeout(None);
+    protocol
+}
+
+async fn answer(
+    mut router: Router,
+    mut request: Request<Incoming>,
+    activity: Activity,
+    peer: SocketAddr,
+) -> Result<Response<Answer>, Infallible> {
+    activity.receiving();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let request = request.map(|body| Body::new(Question { body, activity: activity.clone() }));
+    let response = router.call(request).await?;
+    Ok(response.map(|body| Answer { body, activity }))
+}
+
+/// A request's body that tells when it is done with.
+struct Question {
+    body: Incoming,
+    activity: Activity,
+}
+
+impl http_body::Body for Question {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) {
+            this.activity.received();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.activity.received();
+    }
+}
+
+/// An answer's body that tells when it is done with.
+struct Answer {
+    body: Body,
+    activity: Activity,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.activity.idle();
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is whoever wanted us to run.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Whether a failed accept says something about that peer only, rather than about this machine.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Writes the refusal and then reads what the peer has sent: closing with unread bytes would reset the connection, and
+/// the peer might never see why.
+async fn say_refusal(mut stream: TcpStream) {
+    let said = async {
+        stream.write_all(REFUSAL).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whether the peer took it is the peer's business.
+    let _ = timeout(REFUSAL_PATIENCE, said).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusals_length_is_that_of_its_body() {
+        let text = std::str::from_utf8(REFUSAL).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_never_lowered() {
+        let limit = raise_descriptor_limit(1).expect("raising is allowed up to the hard limit");
+        assert!(limit.after >= limit.before || limit.after.is_none());
+        assert_eq!(limit.needed, 1 + 256 + 256);
+        assert_eq!(raise_descriptor_limit(1).expect("again").before, limit.after);
+    }
+
+    #[test]
+    fn running_out_of_descriptors_is_not_taken_for_one_peers_fault() {
+        // EMFILE and ENFILE.
+        assert!([24, 23].iter().all(|code| !concerns_one_peer(&io::Error::from_raw_os_error(*code))));
+        assert!(concerns_one_peer(&io::Error::from(ErrorKind::ConnectionAborted)));
+    }
+}

@@ -1,0 +1,5 @@
+//! HTTP: how connections are taken, bounded and closed.
+
+pub mod guard;
+pub mod listen;
+pub mod tls;

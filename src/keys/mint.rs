@@ -1,0 +1,126 @@
+//! Secrets of our own making: `al_a_` + 33 characters of base62 + a checksum of 6.
+//!
+//! The prefix lets scanners find a leaked one; the checksum lets them tell it from a lookalike without asking.
+
+use super::KeyError;
+use crate::domain::Secret;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_BYTES: usize = 24;
+/// The digits that 24 bytes need: 62^33 > 2^192.
+const RANDOM_DIGITS: usize = 33;
+/// The digits that 4 bytes need: 62^6 > 2^32.
+const CHECKSUM_DIGITS: usize = 6;
+
+/// What a secret that we mint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// An application's secret, root's too: `al_a_`.
+    Application,
+    /// A session token: `al_s_`.
+    Session,
+    /// An opaque token: `al_o_`.
+    OpaqueToken,
+}
+
+impl Prefix {
+    /// Every prefix.
+    pub const ALL: [Self; 3] = [Self::Application, Self::Session, Self::OpaqueToken];
+
+    /// The first characters of such a secret.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "al_a_",
+            Self::Session => "al_s_",
+            Self::OpaqueToken => "al_o_",
+        }
+    }
+}
+
+/// A new secret with 192 random bits. It fails only where the operating system gives no randomness.
+pub fn mint(prefix: Prefix) -> Result<Secret, KeyError> {
+    let mut random = [0; RANDOM_BYTES];
+    getrandom::fill(&mut random).map_err(|_| KeyError::NoRandomness)?;
+    Ok(from_random(prefix, random))
+}
+
+/// Whether the text has the form of a secret that we mint, checksum included. It says nothing about who knows it.
+pub fn is_well_formed(text: &str) -> bool {
+    let Some(digits) = Prefix::ALL.iter().find_map(|prefix| text.strip_prefix(prefix.as_str())) else {
+        return false;
+    };
+    if digits.len() != RANDOM_DIGITS + CHECKSUM_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let (body, sum) = text.split_at(text.len() - CHECKSUM_DIGITS);
+    checksum(body) == sum
+}
+
+fn from_random(prefix: Prefix, random: [u8; RANDOM_BYTES]) -> Secret {
+    let mut text = String::from(prefix.as_str());
+    push_base62(&random, RANDOM_DIGITS, &mut text);
+    text.push_str(&checksum(&text));
+    Secret::new(&text)
+}
+
+/// The first 4 bytes of BLAKE3 over all that stands before it, in base62.
+fn checksum(body: &str) -> String {
+    let mut sum = String::with_capacity(CHECKSUM_DIGITS);
+    push_base62(&blake3::hash(body.as_bytes()).as_bytes()[..4], CHECKSUM_DIGITS, &mut sum);
+    sum
+}
+
+/// Appends the big-endian number in base 62, most significant digit first, padded with zeros to that many digits.
+fn push_base62(number: &[u8], digits: usize, out: &mut String) {
+    let mut number = number.to_vec();
+    let least_first: Vec<u8> = (0..digits).map(|_| ALPHABET[divide_by_62(&mut number)]).collect();
+    out.extend(least_first.iter().rev().map(|digit| char::from(*digit)));
+}
+
+/// Divides the big-endian number in place; the remainder is the next digit.
+fn divide_by_62(number: &mut [u8]) -> usize {
+    let mut remainder = 0;
+    for byte in number {
+        let dividend = remainder << 8 | usize::from(*byte);
+        *byte = (dividend / 62) as u8;
+        remainder = dividend % 62;
+    }
+    remainder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_fixed() {
+        // The random digits as another implementation has them: int.from_bytes(bytes, "big") written in base 62.
+        let zero = from_random(Prefix::Application, [0; RANDOM_BYTES]);
+        assert!(zero.expose().starts_with(&format!("al_a_{}", "0".repeat(RANDOM_DIGITS))));
+        let mut one_byte = [0; RANDOM_BYTES];
+        one_byte[RANDOM_BYTES - 1] = 255;
+        assert_eq!(&from_random(Prefix::Session, one_byte).expose()[..38], "al_s_000000000000000000000000000000047");
+        assert!(is_well_formed(from_random(Prefix::OpaqueToken, [255; RANDOM_BYTES]).expose()));
+    }
+
+    #[test]
+    fn a_minted_secret_is_well_formed_and_any_change_of_one_character_is_noticed() {
+        let secret = mint(Prefix::Application).expect("randomness");
+        let text = secret.expose();
+        assert_eq!(text.len(), 44);
+        assert!(is_well_formed(text));
+        for at in 0..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
+            assert!(!is_well_formed(std::str::from_utf8(&changed).expect("ASCII")), "the character at {at}");
+        }
+        assert!(!is_well_formed(&text[..43]));
+        assert!(!is_well_formed("al_a_é"));
+    }
+
+    #[test]
+    fn two_secrets_differ() {
+        let [one, other] = [mint(Prefix::Session), mint(Prefix::Session)].map(|secret| secret.expect("randomness"));
+        assert!(one != other);
+    }
+}

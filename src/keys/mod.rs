@@ -1,0 +1,62 @@
+//! Key files: the only place that reads or writes one.
+//!
+//! A file that somebody else on the machine could read is refused, not repaired: what it holds must be taken as known.
+
+mod file;
+mod mint;
+mod origin;
+mod root;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use mint::{Prefix, is_well_formed, mint};
+pub use origin::OriginKey;
+pub use root::RootToken;
+
+/// Why a key can't be used. Each says which file and what to do; none holds a byte of any secret.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The disk or the file system refused.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: a verb, such as `read`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Others on this machine may read the file or enter the directory.
+    #[error(
+        "trust {path}: its mode {mode:04o} lets others on this machine in; \
+         run `chmod {wanted:o} {path}`, and replace what it holds if anyone else could have read it",
+        path = path.display()
+    )]
+    TooOpen {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// The permission bits that it should have.
+        wanted: u32,
+    },
+    /// The file holds something else.
+    #[error("read {}: it holds no {wanted}; restore it from a backup, or move it away to have a new one made", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error("draw random bytes from the operating system; check that getrandom is allowed in this sandbox")]
+    NoRandomness,
+}
+
+impl KeyError {
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,249 @@
+//! Logs and metrics: how they start, and the names of everything that is counted.
+//!
+//! Every label's values are few and known beforehand: a route is its template, never a URI, and no label holds a name
+//! that a caller chose. What is counted on the hot path is resolved once, or found by `&'static str`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Why logging did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter can't be read.
+    #[error("read the log filter `{filter}`: {problem}; write a level, or directives such as `info,authledger=debug`")]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// This process logs already.
+    #[error("start logging: this process has a logger already")]
+    Started,
+}
+
+/// Starts logging to standard error, once in a process. The filter has the form of tracing's `EnvFilter`.
+pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let filter = parse_filter(filter)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|_| TelemetryError::Started)
+}
+
+/// The filter, if it can be read.
+pub fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter)
+        .map_err(|error| TelemetryError::Filter { filter: filter.into(), problem: error.to_string() })
+}
+
+/// The media type of [`Metrics::encode`]'s text.
+pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A gauge of something that is never negative.
+pub type Level = Gauge<u64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EntityLabels {
+    kind: &'static str,
+}
+
+type Requests = Family<RequestLabels, Counter>;
+
+/// Everything that is counted. The fields are handles: counting through them takes no lock, or a short one.
+pub struct Metrics {
+    /// Commands that wait for the writer.
+    pub queue_depth: Level,
+    /// The newest durable position.
+    pub head_position: Level,
+    /// Records in one commit.
+    pub batch_records: Histogram,
+    /// Seconds that a commit took, its sync included.
+    pub commit_seconds: Histogram,
+    /// Followers of the feed that are connected.
+    pub followers: Level,
+    /// Connections that are open.
+    pub connections: Level,
+    /// Connections refused because there were too many.
+    pub connections_refused: Counter,
+    requests: Requests,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    commands: Family<OutcomeLabels, Counter>,
+    entities: Family<EntityLabels, Level>,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All of them, at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("authledger");
+        let seconds = Unit::Seconds;
+        Self {
+            queue_depth: add(&mut registry, "queue_depth", "Commands that wait for the writer", Level::default()),
+            head_position: add(&mut registry, "head_position", "The newest durable position", Level::default()),
+            batch_records: add(&mut registry, "batch_records", "Records in one commit", record_buckets()),
+            commit_seconds: timed(&mut registry, "commit", "A commit, its sync included", seconds.clone(), buckets()),
+            followers: add(&mut registry, "followers", "Followers of the feed that are connected", Level::default()),
+            connections: add(&mut registry, "connections", "Connections that are open", Level::default()),
+            connections_refused: add(
+                &mut registry,
+                "connections_refused",
+                "Connections refused because there were too many",
+                Counter::default(),
+            ),
+            requests: add(&mut registry, "http_requests", "Requests answered", Family::default()),
+            request_seconds: timed(
+                &mut registry,
+                "http_request",
+                "From a request's head to its answer's head",
+                seconds,
+                Family::new_with_constructor(buckets),
+            ),
+            commands: add(&mut registry, "commands", "Commands by what came of them", Family::default()),
+            entities: add(&mut registry, "state_entities", "Entities in the state", Family::default()),
+            registry,
+        }
+    }
+
+    /// The handle of one route. Make it once, where the route is made; the template is one of the route table's.
+    pub fn route(&self, template: &'static str) -> RouteMetrics {
+        let seconds = self.request_seconds.get_or_create_owned(&RouteLabels { route: template });
+        RouteMetrics { template, seconds, requests: self.requests.clone() }
+    }
+
+    /// How many commands came to that outcome: `appended`, `already`, or a rejection's code.
+    pub fn commands(&self, outcome: &'static str) -> Counter {
+        self.commands.get_or_create_owned(&OutcomeLabels { outcome })
+    }
+
+    /// How many entities of that kind the state holds: `ticket`, `subject`, `application`, …
+    pub fn entities(&self, kind: &'static str) -> Level {
+        self.entities.get_or_create_owned(&EntityLabels { kind })
+    }
+
+    /// All of them as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String can't fail.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Counts the requests of one route.
+#[derive(Clone)]
+pub struct RouteMetrics {
+    template: &'static str,
+    seconds: Histogram,
+    requests: Requests,
+}
+
+impl RouteMetrics {
+    /// Counts a request that was answered with that status after that time.
+    ///
+    /// A method of the caller's own invention counts as `other`.
+    pub fn answered(&self, method: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { route: self.template, method: known_method(method), status };
+        self.requests.get_or_create(&labels).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// What the accept loop and everybody else shares.
+pub type SharedMetrics = Arc<Metrics>;
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn timed<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+/// Seconds, from a quarter of a millisecond to ten seconds.
+fn buckets() -> Histogram {
+    Histogram::new([0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0])
+}
+
+fn record_buckets() -> Histogram {
+    Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_in_the_text_under_its_template() {
+        let metrics = Metrics::new();
+        let route = metrics.route("/v1/events/{position}");
+        route.answered("GET", 200, Duration::from_millis(3));
+        route.answered("GET", 200, Duration::from_millis(3));
+        route.answered("BREW", 405, Duration::from_millis(1));
+        metrics.commands("unknown_credential").inc();
+        metrics.entities("ticket").set(7);
+        metrics.commit_seconds.observe(0.002);
+        let text = metrics.encode();
+        for line in [
+            r#"authledger_http_requests_total{route="/v1/events/{position}",method="GET",status="200"} 2"#,
+            r#"authledger_http_requests_total{route="/v1/events/{position}",method="other",status="405"} 1"#,
+            r#"authledger_http_request_seconds_count{route="/v1/events/{position}"} 3"#,
+            r#"authledger_commands_total{outcome="unknown_credential"} 1"#,
+            r#"authledger_state_entities{kind="ticket"} 7"#,
+            "authledger_commit_seconds_count 1",
+            "authledger_connections_refused_total 0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_can_not_be_read_is_shown() {
+        let refusal = parse_filter("info,=/=").expect_err("not a filter").to_string();
+        assert!(refusal.contains("info,=/="), "{refusal}");
+    }
+}
