@@ -1,0 +1,91 @@
+//! Applications: registered, listed, removed.
+
+use std::sync::Arc;
+
+use super::machine::Outcome;
+use super::{Call, Error, Identity, Service};
+use crate::clock::fresh_uuid;
+use crate::domain::{
+    ApplicationId, Command, Event, Grants, Registration, Rejection, Scope, Secret, Timestamp, may_see,
+};
+use crate::keys::{Prefix, mint};
+
+/// An application to register.
+#[derive(Clone)]
+pub struct NewApplication {
+    /// What people call it.
+    pub name: Box<str>,
+    /// What it may do where.
+    pub grants: Grants,
+    /// When its secret stops working, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// The secret, where the caller chooses it; a fresh one is made otherwise.
+    pub secret: Option<Secret>,
+    /// What a vendor's contract shows of it and the ledger has no word for.
+    pub attributes: Option<Box<str>>,
+}
+
+/// A registered application, and this once its secret.
+pub struct Registered {
+    /// How it was registered.
+    pub registration: Arc<Registration>,
+    /// The secret in clear, for its owner's answer only.
+    pub secret: Secret,
+}
+
+impl Service {
+    /// Registers an application. Needs `admin`, and everything that is granted.
+    pub async fn register_application(&self, call: &Call, new: NewApplication) -> Result<Registered, Error> {
+        if !call.identity.grants.somewhere(Scope::Admin) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let secret = match new.secret {
+            Some(secret) => secret,
+            None => mint(Prefix::Application).map_err(|_| Error::NoRandomness)?,
+        };
+        let registration = Arc::new(Registration {
+            id: ApplicationId(fresh_uuid()?),
+            name: new.name,
+            digest: secret.digest(),
+            grants: Arc::new(new.grants),
+            expires_at: new.expires_at,
+            attributes: new.attributes,
+        });
+        self.keep_for_repetition(call, &secret);
+        match self.execute(call, Command::RegisterApplication(registration.clone())).await? {
+            Outcome::Repeated(first, _) => self.registered_before(first).await,
+            _ => Ok(Registered { registration, secret }),
+        }
+    }
+
+    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and all that it was granted.
+    pub async fn remove_application(&self, call: &Call, id: ApplicationId) -> Result<(), Error> {
+        self.execute(call, Command::RemoveApplication(id)).await.map(|_| ())
+    }
+
+    /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.
+    pub fn applications(&self, identity: &Identity) -> Result<Vec<Arc<Registration>>, Error> {
+        if !identity.grants.somewhere(Scope::Admin) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let mut applications = self.projection.applications();
+        applications.retain(|application| may_see(&identity.grants, application));
+        Ok(applications.iter().filter_map(|application| application.present().cloned()).collect())
+    }
+
+    pub(super) fn keep_for_repetition(&self, call: &Call, secret: &Secret) {
+        if call.idempotency.is_some() {
+            self.recent_secrets.keep(secret, self.clock.now());
+        }
+    }
+
+    async fn registered_before(&self, first: crate::domain::Place) -> Result<Registered, Error> {
+        let filed = self.filed(first, 1).await?;
+        let Some(Event::ApplicationRegistered(registration)) = filed.first().map(|filed| &filed.recorded.event) else {
+            return Err(Rejection::UnknownApplication.into());
+        };
+        let secret = self.recent_secrets.find(registration.digest.id(), self.clock.now());
+        let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: registration.id.to_string() })?;
+        Ok(Registered { registration: registration.clone(), secret })
+    }
+}

@@ -1,0 +1,67 @@
+//! What a use case can come back with instead of its answer. Every surface maps it in one exhaustive `match`.
+
+use std::sync::Arc;
+
+use crate::clock::NoRandomness;
+use crate::domain::Rejection;
+use crate::event_log::{Fault, ReadError, SubmitError};
+
+/// Why a use case has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The domain says no.
+    #[error("{0}")]
+    Rejected(Rejection),
+    /// The first answer held a secret, and this process does not have it any more. What it was the secret of stands.
+    #[error("show the secret again: it has been shown, and is kept for a minute only")]
+    SecretAlreadyShown {
+        /// The public id of the credential or application.
+        id: String,
+    },
+    /// Too many commands are waiting: try again in a moment.
+    #[error("queue the command: too many are waiting")]
+    Overloaded,
+    /// The server is stopping: whether the command was carried out is unknown.
+    #[error("answer: the server is stopping")]
+    Stopping,
+    /// It is durable here, and has not reached all that were asked for in time. It stands and goes on.
+    #[error("reach every node that was asked for in time; the command stands and goes on")]
+    NotReached,
+    /// The machine failed.
+    #[error(transparent)]
+    Fault(Fault),
+    /// A durable record could not be read again.
+    #[error("{0}")]
+    Unreadable(Arc<ReadError>),
+    /// The operating system has no randomness to give: no secret can be made.
+    #[error("get random bytes from the operating system")]
+    NoRandomness,
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<SubmitError> for Error {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Overloaded => Self::Overloaded,
+            SubmitError::Fault(fault) => Self::Fault(fault),
+            SubmitError::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(Arc::new(error))
+    }
+}
+
+impl From<NoRandomness> for Error {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}

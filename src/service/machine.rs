@@ -1,0 +1,205 @@
+//! What the writer thread is given: it decides each command, folds what is durable, and tells who listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::{
+    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Overlay, Place, Policy, Position, Recorded,
+    Rejection, Request, State, actor_of, decide,
+};
+use crate::event_log::{
+    Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, RecordError, decode, encode,
+};
+use crate::projection::Projection;
+
+/// A durable record.
+#[derive(Clone, Debug)]
+pub struct Filed {
+    /// Its place in this node's log.
+    pub position: Position,
+    /// The fact with its envelope.
+    pub recorded: Recorded,
+}
+
+/// What the writer thread is asked.
+pub enum Job {
+    /// Decide a command.
+    Request(Box<Request>),
+    /// Open this node's origin.
+    Open(Box<LedgerOpened>),
+    /// Append another origin's record, exactly as it came, if the chain with it is that hash.
+    Foreign {
+        /// The record's bytes.
+        record: Box<str>,
+        /// The origin's chain up to and with it.
+        hash: ChainHash,
+    },
+}
+
+/// What came of a job.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// These records were appended.
+    Appended(Vec<Arc<Filed>>),
+    /// It held already, since that record.
+    Already(Place),
+    /// It was carried out before, by that many records from there on.
+    Repeated(Place, u64),
+    /// There was nothing to do.
+    Nothing,
+}
+
+/// Why another origin's record was not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    /// It does not fit the log as this node holds it.
+    #[error(transparent)]
+    Misplaced(#[from] ForeignError),
+    /// It is not a record that this version can fold.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// What the writer thread answers.
+pub enum Reply {
+    /// To a request, or to opening an origin.
+    Decided(Result<Outcome, Rejection>),
+    /// To another origin's record.
+    Foreign(Result<Position, Refused>),
+}
+
+/// What is called with every batch of durable records, in order, before anybody gets an answer.
+pub type Hook = Box<dyn FnMut(&[Committed]) + Send>;
+
+/// A durable record with the chain up to it.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The record.
+    pub filed: Arc<Filed>,
+    /// The origin's chain up to and with it.
+    pub hash: ChainHash,
+}
+
+/// The machine of the ledger.
+pub struct Ledger {
+    projection: Arc<Projection>,
+    base: Base,
+    policy: Policy,
+    clock: Clock,
+    hooks: Vec<Hook>,
+    pending: State,
+    staged: Vec<Arc<Filed>>,
+}
+
+impl Ledger {
+    /// A machine that goes on where the projection stands.
+    pub fn new(projection: Arc<Projection>, policy: Policy, clock: Clock, hooks: Vec<Hook>) -> Self {
+        let base = projection.base();
+        Self { projection, base, policy, clock, hooks, pending: State::default(), staged: Vec::new() }
+    }
+
+    fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
+        let view = Overlay { durable: &*self.projection, pending: &self.pending };
+        let context = Context { now: batch.now(), policy: self.policy };
+        match decide(&view, request, context)? {
+            Decision::Append(drafts) => self.append(request, drafts, batch),
+            Decision::Already(place) => Ok(Outcome::Already(place)),
+            Decision::Repeated(first, records) => Ok(Outcome::Repeated(first, records)),
+            Decision::Nothing => Ok(Outcome::Nothing),
+        }
+    }
+
+    /// All of a command's records or none: they are encoded before the first is appended.
+    fn append(&mut self, request: &Request, drafts: Vec<Draft>, batch: &mut Batch) -> Result<Outcome, Rejection> {
+        let records = drafts.len() as u64;
+        let mut mark = request.idempotency.map(|digests| IdempotencyMark { digests, records });
+        let mut place = batch.next_place();
+        let mut encoded = Vec::with_capacity(drafts.len());
+        for Draft { tenant, event } in drafts {
+            let recorded = Recorded {
+                place,
+                recorded_at: batch.now(),
+                tenant,
+                actor: actor_of(&request.caller, place.origin),
+                request: request.request.clone(),
+                idempotency: mark.take(),
+                event,
+            };
+            let record = encode(&recorded);
+            if record.len() > MAX_RECORD_BYTES {
+                return Err(Rejection::RecordTooLarge);
+            }
+            encoded.push((recorded, record));
+            place.sequence = place.sequence.next();
+        }
+        let filed = encoded.into_iter().map(|(recorded, record)| {
+            let position = batch.append(record);
+            self.stage(position, recorded)
+        });
+        Ok(Outcome::Appended(filed.collect()))
+    }
+
+    fn open(&mut self, opened: LedgerOpened, batch: &mut Batch) -> Outcome {
+        let recorded = Recorded {
+            place: batch.next_place(),
+            recorded_at: batch.now(),
+            tenant: None,
+            actor: None,
+            request: None,
+            idempotency: None,
+            event: Event::LedgerOpened(opened),
+        };
+        let position = batch.append(encode(&recorded));
+        Outcome::Appended(vec![self.stage(position, recorded)])
+    }
+
+    fn foreign(&mut self, record: &str, hash: ChainHash, batch: &mut Batch) -> Result<Position, Refused> {
+        let recorded = decode(record.as_bytes())?;
+        let position = batch.append_foreign(recorded.place, record.to_owned(), hash)?;
+        self.stage(position, recorded);
+        Ok(position)
+    }
+
+    /// The next command of the batch sees it; nobody else does before it is durable.
+    fn stage(&mut self, position: Position, recorded: Recorded) -> Arc<Filed> {
+        self.pending.fold(&recorded);
+        let filed = Arc::new(Filed { position, recorded });
+        self.staged.push(filed.clone());
+        filed
+    }
+}
+
+impl Machine for Ledger {
+    type Command = Job;
+    type Reply = Reply;
+
+    fn decide(&mut self, job: Job, batch: &mut Batch) -> Reply {
+        match job {
+            Job::Request(request) => Reply::Decided(self.request(&request, batch)),
+            Job::Open(opened) => Reply::Decided(Ok(self.open(*opened, batch))),
+            Job::Foreign { record, hash } => Reply::Foreign(self.foreign(&record, hash, batch)),
+        }
+    }
+
+    fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
+        tracing::debug!(records = entries.len(), micros = took.as_micros(), "committed");
+        self.pending = State::default();
+        let staged = std::mem::take(&mut self.staged);
+        let mut committed = Vec::with_capacity(entries.len());
+        for (filed, entry) in staged.into_iter().zip(&entries) {
+            self.projection.fold(&filed.recorded);
+            self.base.position = entry.position;
+            self.base.heads.insert(entry.place.origin, Head { sequence: entry.place.sequence, hash: entry.hash });
+            committed.push(Committed { filed, hash: entry.hash });
+        }
+        self.projection.reached(self.base.clone());
+        for hook in &mut self.hooks {
+            hook(&committed);
+        }
+    }
+
+    fn idle(&mut self) {
+        self.projection.sweep(self.clock.now());
+    }
+}

@@ -1,0 +1,228 @@
+//! The use cases: the only way in. One function for each, one append each.
+
+mod applications;
+mod consistency;
+mod credentials;
+mod error;
+mod idempotency;
+mod machine;
+mod open;
+mod records;
+mod revocations;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::domain::{
+    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
+    Tenant, View as _,
+};
+use crate::event_log::{Fault, Reader, Writer, WriterHandle};
+use crate::projection::{Projection, Source};
+
+pub use applications::{NewApplication, Registered};
+pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
+pub use credentials::{Introspection, IssuedTicket, NewTicket, SubjectPage, UsedTicket};
+pub use error::Error;
+pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
+pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
+pub use open::{Settings, StartError, open};
+pub use records::{MAX_EVENTS, Status};
+pub use revocations::{EndSubject, Revocations, Target};
+
+use idempotency::RecentSecrets;
+
+/// Who calls, and what he may do.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Root or an application.
+    pub caller: Caller,
+    /// What he may do where.
+    pub grants: Arc<Grants>,
+    /// How the application was registered.
+    pub registration: Option<Arc<Registration>>,
+}
+
+impl Identity {
+    /// Whether the scope is granted in that tenant.
+    pub fn may(&self, scope: Scope, tenant: &Tenant) -> bool {
+        self.grants.in_tenant(tenant).contains(scope)
+    }
+}
+
+/// What a presented application secret turned out to be.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// Good.
+    Caller(Identity),
+    /// It was an application's, and its time is up.
+    Expired(Arc<Registration>),
+    /// Nobody's, or a removed application's.
+    Unknown,
+}
+
+/// What comes with every command.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub identity: Identity,
+    /// The caller's own request id.
+    pub request: Option<RequestId>,
+    /// How the command is recognised when it comes again.
+    pub idempotency: Option<Idempotency>,
+    /// Who must have applied it before it is answered.
+    pub consistency: Option<Consistency>,
+}
+
+/// The ledger, as the surfaces see it.
+pub struct Service {
+    projection: Arc<Projection>,
+    writer: WriterHandle<Ledger>,
+    reader: Arc<Reader>,
+    clock: Clock,
+    ledger: LedgerId,
+    origin: Origin,
+    root: Digest,
+    reach: Arc<dyn Reach>,
+    recent_secrets: RecentSecrets,
+    source: Source,
+    records_read: u64,
+    started: Instant,
+}
+
+/// A service with the thread behind it.
+pub struct Running {
+    /// The ledger.
+    pub service: Arc<Service>,
+    writer: Writer<Ledger>,
+    directory: crate::event_log::DataDirectory,
+}
+
+impl Service {
+    /// What that secret is worth as an application's.
+    pub fn authenticate(&self, secret: &[u8]) -> Authentication {
+        let digest = Digest::of(secret);
+        if digest == self.root {
+            let grants = Arc::new(Grants::everything());
+            return Authentication::Caller(Identity { caller: Caller::Root, grants, registration: None });
+        }
+        let found = self.projection.application_with(&digest);
+        let Some((id, registration)) = found.and_then(|(id, one)| Some((id, one.present()?.clone()))) else {
+            return Authentication::Unknown;
+        };
+        if registration.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now()) {
+            return Authentication::Expired(registration);
+        }
+        let grants = registration.grants.clone();
+        let registration = Some(registration);
+        Authentication::Caller(Identity { caller: Caller::Application(id), grants, registration })
+    }
+
+    /// The state, for those who only read.
+    pub fn projection(&self) -> &Arc<Projection> {
+        &self.projection
+    }
+
+    /// The log, for those who only read.
+    pub fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The ledger's name.
+    pub fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// This node's origin.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What halted the log, if anything has.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.writer.fault()
+    }
+
+    /// Appends another origin's record, exactly as it came, if the chain with it is that hash.
+    pub async fn ingest(
+        &self,
+        record: Box<str>,
+        hash: crate::event_log::ChainHash,
+    ) -> Result<Result<crate::domain::Position, Refused>, Error> {
+        match self.writer.submit(Job::Foreign { record, hash }).await? {
+            Reply::Foreign(result) => Ok(result),
+            Reply::Decided(_) => Err(Error::Stopping),
+        }
+    }
+
+    async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {
+        let request = Request {
+            caller: call.identity.caller.clone(),
+            request: call.request.clone(),
+            idempotency: call.idempotency,
+            command,
+        };
+        let outcome = self.submit(request).await?;
+        if let Some(consistency) = call.consistency {
+            self.wait(&outcome, consistency).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+        match self.writer.submit(Job::Request(Box::new(request))).await? {
+            Reply::Decided(outcome) => Ok(outcome?),
+            // The writer answers each kind of job in kind.
+            Reply::Foreign(_) => Err(Error::Stopping),
+        }
+    }
+
+    async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {
+        let last: Option<Place> = match outcome {
+            Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place),
+            Outcome::Already(place) | Outcome::Repeated(place, _) => Some(*place),
+            Outcome::Nothing => None,
+        };
+        let Some(place) = last else { return Ok(()) };
+        self.reach.reached(place, consistency).await.map_err(|NotReached| Error::NotReached)
+    }
+}
+
+impl Running {
+    /// Commits what is queued, stops the writer and writes a snapshot.
+    pub fn stop(self) -> Result<(), crate::projection::SnapshotError> {
+        let faulty = self.service.fault().is_some();
+        let projection = self.service.projection.clone();
+        if self.writer.stop().is_err() {
+            tracing::error!("the writer thread panicked; its last answers were never sent");
+        }
+        if faulty {
+            return Ok(());
+        }
+        crate::projection::save(&projection, &snapshots(self.directory.path())).map(|_| ())
+    }
+
+    /// Writes a snapshot while the writer goes on.
+    pub fn snapshot(
+        projection: &Projection,
+        data: &std::path::Path,
+    ) -> Result<crate::domain::Position, crate::projection::SnapshotError> {
+        crate::projection::save(projection, &snapshots(data))
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+}
+
+/// Where the snapshot of a data directory is.
+pub fn snapshots(data: &std::path::Path) -> std::path::PathBuf {
+    data.join("snapshot")
+}

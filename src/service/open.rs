@@ -1,0 +1,182 @@
+//! How a node comes up: lock, log, state, keys, writer; in that order, so that nothing is written before all is understood.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::machine::{Hook, Job, Ledger, Reply};
+use super::{Reach, RecentSecrets, Running, Service, snapshots};
+use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
+use crate::domain::{
+    Digest, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region, Timestamp,
+    View as _,
+};
+use crate::event_log::{
+    Base, Checkpointer, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, Writer, open_for_writing,
+};
+use crate::keys::{KeyError, OriginKey};
+use crate::projection::{Projection, Rebuilt, rebuild};
+
+/// What a node needs to know to come up.
+pub struct Settings {
+    /// The data directory.
+    pub data: PathBuf,
+    /// This node's name, for an origin that is opened now.
+    pub node: NodeName,
+    /// This node's region, for an origin that is opened now.
+    pub region: Region,
+    /// What the operator has settled.
+    pub policy: Policy,
+    /// How many commands may wait.
+    pub queue: usize,
+}
+
+/// Why a node does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log can't be read.
+    #[error(
+        "the event log can't be read to its end: {0}; find out with authledger-audit verify, and restore a backup if it is damaged"
+    )]
+    Read(#[from] ReadError),
+    /// The keys can't be read or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The thread can't be started, or its first record can't be written.
+    #[error("the writer does not start: {0}")]
+    Writer(String),
+    /// No origin can be named.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The key that continues this node's log is gone, and more than one log could be its.
+    #[error(
+        "DATA/keys holds the key of none of this ledger's origins ({origins}), and more than one of them could be this node's; put back keys/origin.key from where its backup is kept"
+    )]
+    LostKey {
+        /// The origins that no other continues.
+        origins: String,
+    },
+}
+
+/// Opens the ledger in that directory, which is locked already, and makes one if there is none.
+///
+/// `hooks` are called with every batch of durable records; `progress` with the position reached and the head while the log
+/// is folded.
+pub async fn open(
+    directory: DataDirectory,
+    settings: Settings,
+    clock: Clock,
+    root: Digest,
+    reach: Arc<dyn Reach>,
+    hooks: Vec<Hook>,
+    progress: impl FnMut(Position, Position),
+) -> Result<Running, StartError> {
+    let connection = open_for_writing(&directory.ledger())?;
+    let reader = Arc::new(Reader::open(&directory.ledger())?);
+    let Rebuilt { projection, source, records_read } = rebuild(&reader, &snapshots(directory.path()), progress)?;
+    projection.prune(clock.now());
+    let key = OriginKey::load_or_create(&directory.path().join("keys"))?;
+    let projection = Arc::new(projection);
+    let base = projection.base();
+    let (origin, opening) = match own_origin(&projection, &key) {
+        Some(origin) => (origin, None),
+        None => (fresh_origin()?, Some(opening(&projection, &base, &settings, &key)?)),
+    };
+    let start = Start {
+        connection,
+        origin,
+        last_recorded_at: last_recorded_at(&reader, &base, origin)?,
+        base,
+        queue: settings.queue,
+        now: {
+            let clock = clock.clone();
+            Arc::new(move || clock.now())
+        },
+    };
+    let checkpointer = Checkpointer::spawn(&directory.ledger())?;
+    let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
+    let writer = Writer::spawn(start, checkpointer, machine).map_err(|error| StartError::Writer(error.to_string()))?;
+    if let Some(opened) = opening {
+        open_origin(&writer, opened).await?;
+    }
+    let ledger = projection.origins().values().next().map(|opened| opened.ledger);
+    let service = Service {
+        writer: writer.handle(),
+        projection,
+        reader,
+        clock,
+        ledger: ledger.ok_or_else(|| StartError::Writer("the first record is missing".to_owned()))?,
+        origin,
+        root,
+        reach,
+        recent_secrets: RecentSecrets::default(),
+        source,
+        records_read,
+        started: Instant::now(),
+    };
+    Ok(Running { service: Arc::new(service), writer, directory })
+}
+
+/// The origin that this node's key belongs to, if it has been opened.
+fn own_origin(projection: &Projection, key: &OriginKey) -> Option<Origin> {
+    let public_key = key.public_key();
+    projection.origins().into_iter().find(|(_, opened)| opened.public_key == public_key).map(|(place, _)| place.origin)
+}
+
+/// The first record of a new origin: of a new ledger, or of one whose log this node goes on without its key.
+fn opening(
+    projection: &Projection,
+    base: &Base,
+    settings: &Settings,
+    key: &OriginKey,
+) -> Result<LedgerOpened, StartError> {
+    let origins = projection.origins();
+    let continued = |origin: &Origin| {
+        origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == *origin))
+    };
+    let open_ended: Vec<Origin> = origins.keys().map(|place| place.origin).filter(|one| !continued(one)).collect();
+    let previous = match &*open_ended {
+        [] => None,
+        [origin] => base
+            .heads
+            .get(origin)
+            .map(|head| Previous { place: Place { origin: *origin, sequence: head.sequence }, hash: head.hash.0 }),
+        several => {
+            let origins = several.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ");
+            return Err(StartError::LostKey { origins });
+        }
+    };
+    if let Some(previous) = &previous {
+        tracing::warn!(origin = %previous.place.origin, "the origin's key is gone: a new origin continues it");
+    }
+    let ledger = match origins.values().next() {
+        Some(opened) => opened.ledger,
+        None => LedgerId(fresh_uuid()?),
+    };
+    Ok(LedgerOpened {
+        ledger,
+        node: settings.node.clone(),
+        region: settings.region.clone(),
+        format: LOG_FORMAT,
+        public_key: key.public_key(),
+        previous,
+    })
+}
+
+async fn open_origin(writer: &Writer<Ledger>, opened: LedgerOpened) -> Result<(), StartError> {
+    let failed = |error: SubmitError| StartError::Writer(error.to_string());
+    match writer.handle().submit(Job::Open(Box::new(opened))).await.map_err(failed)? {
+        Reply::Decided(Ok(_)) => Ok(()),
+        Reply::Decided(Err(rejection)) => Err(StartError::Writer(rejection.to_string())),
+        Reply::Foreign(_) => Err(StartError::Writer("the first record was not decided".to_owned())),
+    }
+}
+
+fn last_recorded_at(reader: &Reader, base: &Base, origin: Origin) -> Result<Timestamp, ReadError> {
+    let Some(head) = base.heads.get(&origin) else { return Ok(Timestamp::default()) };
+    let last = reader.find_place(Place { origin, sequence: head.sequence })?;
+    last.map_or(Ok(Timestamp::default()), |stored| Ok(stored.decode()?.recorded_at))
+}

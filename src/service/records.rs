@@ -1,0 +1,102 @@
+//! The log as auditors and operators read it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::machine::Filed;
+use super::{Error, Identity, Service};
+use crate::domain::{LedgerOpened, Place, Position, Rejection, Scope, View as _};
+use crate::event_log::{Base, Reader, StoredRecord};
+use crate::projection::{Counts, Source};
+
+/// The most records in one answer.
+pub const MAX_EVENTS: usize = 10_000;
+
+/// How the ledger is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How far the log goes, and how far each origin.
+    pub base: Base,
+    /// What is in memory.
+    pub counts: Counts,
+    /// Where the state came from at the start.
+    pub source: Source,
+    /// How many records were read at the start.
+    pub records_read: u64,
+    /// Since when this process runs.
+    pub uptime: Duration,
+    /// The origins, in order.
+    pub origins: Vec<(Place, LedgerOpened)>,
+    /// What halted the log, if anything has.
+    pub fault: Option<String>,
+}
+
+impl Service {
+    /// How the ledger is. Needs `audit` in every tenant.
+    pub fn status(&self, identity: &Identity) -> Result<Status, Error> {
+        audit_everywhere(identity)?;
+        Ok(Status {
+            base: self.projection.base(),
+            counts: self.projection.counts(),
+            source: self.source,
+            records_read: self.records_read,
+            uptime: self.started.elapsed(),
+            origins: self.projection.origins().into_iter().collect(),
+            fault: self.fault().map(ToString::to_string),
+        })
+    }
+
+    /// The records after that position, at most `limit` and [`MAX_EVENTS`]. Needs `audit` in every tenant.
+    pub async fn events(&self, identity: &Identity, after: Position, limit: usize) -> Result<Vec<StoredRecord>, Error> {
+        audit_everywhere(identity)?;
+        let limit = limit.min(MAX_EVENTS);
+        self.read(move |reader| {
+            let mut base = reader.base_at(after)?;
+            let mut records = Vec::new();
+            while records.len() < limit {
+                let page = reader.next_page(&mut base, limit - records.len())?;
+                if page.is_empty() {
+                    break;
+                }
+                records.extend(page);
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// The record at that position. Needs `audit` in every tenant.
+    pub async fn event(&self, identity: &Identity, position: Position) -> Result<Option<StoredRecord>, Error> {
+        audit_everywhere(identity)?;
+        self.read(move |reader| Ok(reader.find(position)?)).await
+    }
+
+    /// Reads a number of records of one origin that are durable, from `first` on.
+    pub(super) async fn filed(&self, first: Place, records: u64) -> Result<Vec<Arc<Filed>>, Error> {
+        self.read(move |reader| {
+            let mut filed = Vec::new();
+            let mut place = first;
+            for _ in 0..records {
+                if let Some(stored) = reader.find_place(place)? {
+                    filed.push(Arc::new(Filed { position: stored.position, recorded: stored.decode()? }));
+                }
+                place.sequence = place.sequence.next();
+            }
+            Ok(filed)
+        })
+        .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reader = self.reader.clone();
+        // A task that panicked or was cancelled at shutdown has no answer.
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Stopping)?
+    }
+}
+
+fn audit_everywhere(identity: &Identity) -> Result<(), Error> {
+    if identity.grants.everywhere().contains(Scope::Audit) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
+}
