@@ -22,4 +22,9 @@ pub mod telemetry;
 pub mod service;
 
 #[cfg(feature = "server")]
+pub mod feed;
+
+#[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod server;

@@ -1,14 +1,21 @@
 //! HTTP: how connections are taken, bounded and closed, and what each surface answers.
 
 pub mod body;
+pub mod caller;
+pub mod compat;
+pub mod feed;
 pub mod guard;
 pub mod listen;
+pub mod problem;
 pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::config::Surface;
+use crate::feed::Hub;
 use crate::service::Service;
 use crate::telemetry::SharedMetrics;
 
@@ -16,6 +23,10 @@ use crate::telemetry::SharedMetrics;
 pub struct App {
     /// The ledger.
     pub service: Arc<Service>,
+    /// The newest endings.
+    pub hub: Arc<Hub>,
+    /// Turns true when the server is to stop.
+    pub stop: watch::Receiver<bool>,
     /// What is counted.
     pub metrics: SharedMetrics,
     /// What the operator has settled for HTTP.
@@ -38,4 +49,9 @@ pub struct Options {
     pub heartbeat: Duration,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
+}
+
+/// The routes.
+pub fn router(app: SharedApp) -> axum::Router {
+    feed::routes().with_state(app)
 }

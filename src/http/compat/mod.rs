@@ -1,0 +1,2 @@
+//! Compat.
+pub mod crafter;
