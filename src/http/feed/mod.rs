@@ -15,8 +15,8 @@ use axum::routing::get;
 use self::query::{Layout, Wanted};
 use super::SharedApp;
 use super::caller;
-use super::problem::Problem;
-use crate::domain::{Rejection, Scope, Secret};
+use super::problem::{Code, Problem};
+use crate::domain::Scope;
 use crate::feed::{Filter, FollowError, Follower, Format};
 use crate::service::{Error, Identity};
 
@@ -34,7 +34,7 @@ pub async fn follow(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (identity, secret) = authenticate(&app, &headers)?;
+    let (identity, secret) = caller::identify(&app, &headers, Scope::Follow)?;
     let wanted = Wanted::read(query.as_deref(), &headers)?;
     let filter = filter(&identity, &wanted)?;
     let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
@@ -51,25 +51,20 @@ pub async fn snapshot(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (identity, _) = authenticate(&app, &headers)?;
+    let (identity, _) = caller::identify(&app, &headers, Scope::Follow)?;
     let wanted = Wanted::read(query.as_deref(), &headers)?;
     let filter = filter(&identity, &wanted)?;
     Ok(endless(Format::Lines, snapshot::body(app, filter)))
 }
 
-fn authenticate(app: &SharedApp, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
-    let (identity, secret) = caller::identify(app, headers)?;
-    if identity.grants.somewhere(Scope::Follow) { Ok((identity, secret)) } else { Err(Rejection::Forbidden.into()) }
-}
-
 fn filter(identity: &Identity, wanted: &Wanted) -> Result<Filter, Problem> {
     let filter = Filter { grants: identity.grants.clone(), tenant: wanted.tenant.clone(), kinds: wanted.kinds };
-    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Rejection::Forbidden.into()) }
+    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
 }
 
 fn refuse(error: FollowError) -> Problem {
     match error {
-        FollowError::OtherLedger => Problem::bad_request(error.to_string()),
+        FollowError::OtherLedger => Problem::with_detail(Code::InvalidQuery, error.to_string()),
         FollowError::Read(error) => Error::from(error).into(),
         FollowError::Stopping => Error::Stopping.into(),
     }

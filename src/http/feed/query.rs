@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 
 use crate::domain::{Kind, Kinds, Tenant};
 use crate::feed::{Cursor, Format, Start};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -64,9 +64,10 @@ impl Wanted {
                 "kind" => kinds.push(Kind::from_str(&value).map_err(|form| bad(&name, form))?),
                 "limit" => wanted.limit = limit(&value)?,
                 _ => {
-                    return Err(Problem::bad_request(format!(
-                        "the query has no parameter {name:?}; it takes after, tenant, kind, limit"
-                    )));
+                    return Err(Problem::with_detail(
+                        Code::InvalidQuery,
+                        format!("the query has no parameter {name:?}; it takes after, tenant, kind, limit"),
+                    ));
                 }
             }
         }
@@ -82,7 +83,7 @@ impl Wanted {
 }
 
 fn bad(name: &str, form: impl std::fmt::Display) -> Problem {
-    Problem::bad_request(format!("{name} must be {form}"))
+    Problem::with_detail(Code::InvalidQuery, format!("{name} must be {form}"))
 }
 
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
@@ -96,8 +97,12 @@ fn pair(pair: &str) -> Result<(String, String), Problem> {
 
 /// A part of a query, percent-decoded strictly: a broken escape or broken UTF-8 is refused, not repaired.
 fn decoded(part: &str) -> Result<String, Problem> {
-    let refuse =
-        || Problem::bad_request("the query has a percent escape that is broken or does not spell UTF-8".to_owned());
+    let refuse = || {
+        Problem::with_detail(
+            Code::InvalidQuery,
+            "the query has a percent escape that is broken or does not spell UTF-8",
+        )
+    };
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -119,7 +124,9 @@ fn start(text: &str) -> Result<Start, Problem> {
     if text == "0" {
         return Ok(Start::Beginning);
     }
-    Cursor::from_str(text).map(Start::Cursor).map_err(|error| Problem::bad_request(error.to_string()))
+    Cursor::from_str(text)
+        .map(Start::Cursor)
+        .map_err(|error| Problem::with_detail(Code::InvalidQuery, error.to_string()))
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {
