@@ -3,6 +3,7 @@
 //!
 //! The modules below stand in the order of their dependencies: each uses only those above it.
 
+pub mod audit;
 pub mod domain;
 pub mod event_log;
 

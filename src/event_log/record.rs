@@ -328,7 +328,7 @@ impl TicketIssuedData<'_> {
             ttl: Ttl::from_seconds(self.ttl).ok_or_else(|| RecordError::malformed("a ttl outside 1 s to 366 d"))?,
             expires_at: instant(self.expires_at)?,
             not_after: instant(self.not_after)?,
-            generation: self.generation.0,
+            generation: self.generation.into_domain()?,
         })
     }
 }
@@ -499,6 +499,11 @@ struct GenerationData(Generation);
 impl GenerationData {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn into_domain(self) -> Result<Generation, RecordError> {
+        self.0.iter().try_for_each(|(_, sequence)| integer(sequence.0).map(drop))?;
+        Ok(self.0)
     }
 }
 

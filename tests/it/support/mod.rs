@@ -1,0 +1,5 @@
+//! What tests of several layers share.
+
+pub mod log;
+pub mod node;
+pub mod python;
