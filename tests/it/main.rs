@@ -8,7 +8,9 @@
 mod audit;
 mod domain;
 mod event_log;
+mod feed;
 mod http;
+mod process;
 mod projection;
 mod properties;
 mod support;
