@@ -48,6 +48,11 @@ impl Disk {
         self.words.write_all_at(&(failure as u64).to_ne_bytes(), FAIL * 8).expect("written");
     }
 
+    /// Works again.
+    pub fn mend(&self) {
+        self.words.write_all_at(&0_u64.to_ne_bytes(), FAIL * 8).expect("written");
+    }
+
     /// Syncs of the WAL that have begun.
     pub fn began(&self) -> u64 {
         self.word(BEGAN)

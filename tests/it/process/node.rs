@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 pub const ROOT: &str = "root-secret-of-the-tests-0123456789abcdef";
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-const BINARY: &str = env!("CARGO_BIN_EXE_authledger");
+/// The program.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_authledger");
 
 /// A server about to be started.
 pub struct Launch {
     command: Command,
+    listen: String,
     log: PathBuf,
 }
 
@@ -42,9 +44,20 @@ impl Launch {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AUTHLEDGER_")) {
             command.env_remove(name);
         }
-        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]);
+        // A refusal is one sentence, whatever who runs the tests has asked of Rust.
+        command.env_remove("RUST_BACKTRACE").env_remove("RUST_LOG");
+        command.arg("serve").arg("--data").arg(data);
         let name = format!("authledger-{}.log", clock::fresh_uuid().expect("randomness"));
-        Self { command, log: data.parent().expect("a directory in a directory").join(name) }
+        Self {
+            command,
+            listen: "127.0.0.1:0".to_owned(),
+            log: data.parent().expect("a directory in a directory").join(name),
+        }
+    }
+
+    /// On that address instead.
+    pub fn listen(self, address: &str) -> Self {
+        Self { listen: address.to_owned(), ..self }
     }
 
     /// With another argument.
@@ -95,7 +108,7 @@ impl Launch {
 
     fn spawn(&mut self) -> Child {
         let log = File::create(&self.log).expect("a file for the log");
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        self.command.args(["--listen", &self.listen]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         self.command.spawn().expect("the binary starts")
     }
 }

@@ -94,6 +94,9 @@ async fn assert_halts(failure: Failure) {
     let lost = node.api.post("/v1/tickets", json!({"subject": "in flight"})).await;
     assert_eq!(lost.status, 503, "{}", lost.body);
     assert!(disk.failed() > 0);
+    // A disk that works again is not trusted: what it lost meanwhile, nobody knows.
+    disk.mend();
+    let halted = files(&data);
     assert_refuses_commands(&node, &text(&kept, "ticket")).await;
     assert!(node.api.is_active(&text(&kept, "ticket")).await, "reads go on");
     stream.expect("heartbeat").await;
@@ -105,7 +108,13 @@ async fn assert_halts(failure: Failure) {
     assert_eq!(ending.data["cursor"], *ending.id.unwrap());
     assert_eq!(stopped.0, Some(1), "{}", stopped.1);
     assert!(stopped.1.contains("the event log has halted"), "{}", stopped.1);
+    assert!(files(&data) == halted, "nothing more is written");
     assert_goes_on(&data, &kept, &ended, &cursor).await;
+}
+
+/// The ledger's bytes.
+fn files(data: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
+    (std::fs::read(data.join("ledger.db")).unwrap(), std::fs::read(data.join("ledger.db-wal")).ok())
 }
 
 async fn assert_refuses_commands(node: &Node, ticket: &str) {
@@ -119,7 +128,8 @@ async fn assert_refuses_commands(node: &Node, ticket: &str) {
         assert_eq!(refused["type"], "/problems/log-halted");
     }
     let ready = node.api.get("/health/ready").await.expect(503);
-    assert!(text(&ready, "detail").contains("log"), "{ready}");
+    assert_eq!(ready["title"], "The event log has halted");
+    assert!(text(&ready, "detail").contains("A write to the disk failed"), "{ready}");
     assert_eq!(node.api.get("/health/live").await.status, 200);
 }
 
