@@ -11,5 +11,6 @@ mod event_log;
 mod http;
 mod projection;
 mod properties;
+mod service;
 mod support;
 mod tidy;
