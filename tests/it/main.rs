@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod compat;
 mod domain;
 mod event_log;
 mod http;
