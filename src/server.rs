@@ -51,8 +51,8 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// The access tokens that Crafter publishes can't be registered.
-    #[error("register the access tokens that Crafter publishes: {0}")]
+    /// The access tokens that Crafter publishes can't be registered or removed.
+    #[error("settle whether the access tokens that Crafter publishes work: {0}")]
     AccessTokens(Error),
 }
 
@@ -78,10 +78,12 @@ impl Server {
         let root = RootToken::load_or_create(&settings.data, settings.root_token.clone())?;
         let metrics: SharedMetrics = Arc::new(Metrics::new());
         let (running, hub) = open(directory, &settings, clock, root.digest(), &metrics).await?;
-        if settings.allow_published_access_tokens {
-            let ensured = crafter::ensure_published_access_tokens(&running.service).await;
-            ensured.map_err(ServeError::AccessTokens)?;
-        }
+        let published = if settings.allow_published_access_tokens {
+            crafter::ensure_published_access_tokens(&running.service).await
+        } else {
+            crafter::remove_published_access_tokens(&running.service).await
+        };
+        published.map_err(ServeError::AccessTokens)?;
         let (stop, stopping) = watch::channel(false);
         let app = Arc::new(App {
             service: running.service.clone(),

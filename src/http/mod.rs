@@ -53,5 +53,5 @@ pub struct Options {
 
 /// The routes.
 pub fn router(app: SharedApp) -> axum::Router {
-    feed::routes().with_state(app)
+    feed::routes().merge(compat::crafter::routes()).with_state(app)
 }
