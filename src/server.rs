@@ -90,7 +90,7 @@ impl Server {
             hub,
             stop: stopping.clone(),
             metrics: metrics.clone(),
-            options: options(&settings),
+            options: options(&settings, root.path()),
         });
         let address =
             listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
@@ -203,12 +203,13 @@ fn count(metrics: &SharedMetrics) -> Hook {
     })
 }
 
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
     Options {
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
         allow_published_access_tokens: settings.allow_published_access_tokens,
         heartbeat: settings.heartbeat,
+        root_token_file,
         bench: settings.bench,
     }
 }

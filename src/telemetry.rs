@@ -175,6 +175,11 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
+    /// The route's template.
+    pub const fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// Counts a request that was answered with that status after that time.
     ///
     /// A method of the caller's own invention counts as `other`.
