@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
-use super::wire::Object;
+use super::wire::{Object, Text, Whole};
 
 /// The JSON body of a call.
 pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Result<T, Problem> {
@@ -60,18 +60,18 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     }
     Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|rejection| {
         let text = rejection.body_text();
+        // What went wrong, then the parameter if it was one's value, then the problem.
         let problem = text.split_once(": ").map_or(&*text, |(_, problem)| problem);
-        Problem::with_detail(Code::InvalidQuery, problem.to_owned())
+        let (parameter, problem) = problem.split_once(": ").unwrap_or((".", problem));
+        Problem::with_detail(Code::InvalidQuery, at_member(parameter, problem))
     })
 }
 
 /// How many items a page may have, if that is within the call's bounds.
-pub fn limit(asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
-    let limit = asked.unwrap_or(default);
-    if (1..=max).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Problem::with_detail(Code::InvalidQuery, format!("limit: must be 1 to {max}")))
+pub fn limit(asked: Option<Text<Whole>>, default: usize, max: usize) -> Result<usize, Problem> {
+    let limit = asked.map_or(Ok(default), |Text(Whole(limit))| usize::try_from(limit));
+    let refusal = || Problem::with_detail(Code::InvalidQuery, format!("`limit`: must be 1 to {max}"));
+    limit.ok().filter(|limit| (1..=max).contains(limit)).ok_or_else(refusal)
 }
 
 /// The one variable part of a call's path.
