@@ -5,7 +5,7 @@ use std::path::Path;
 use authledger::http::openapi;
 use serde_json::Value;
 
-use crate::support::node::Node;
+use crate::support::served::Node;
 
 #[test]
 fn the_document_is_the_one_in_schema() {

@@ -13,7 +13,7 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use serde_json::json;
 
-use crate::support::node::{Answer, Made, Node};
+use crate::support::served::{Answer, Made, Node};
 
 async fn answer(problem: Problem) -> Answer {
     let (parts, body) = problem.into_response().into_parts();
@@ -285,6 +285,6 @@ async fn authority_comes_before_the_body_and_before_existence() {
     assert_eq!(follower.post_text("/v1/tickets", "no json").await.outcome(), forbidden);
     assert_eq!(follower.get("/v1/events?limit=x").await.outcome(), forbidden);
     assert_eq!(follower.delete("/v1/applications/x").await.outcome(), forbidden);
-    let lower = node.nobody().with("authorization", &format!("bearer {}", crate::support::node::ROOT));
+    let lower = node.nobody().with("authorization", &format!("bearer {}", crate::support::served::ROOT));
     assert_eq!(lower.get("/v1/status").await.status, 200);
 }

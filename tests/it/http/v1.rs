@@ -10,7 +10,7 @@ use authledger::service::{Consistency, Level, NotReached, Reach};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::node::{Actor, Answer, Made, Node};
+use crate::support::served::{Actor, Answer, Made, Node};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 

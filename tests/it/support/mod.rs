@@ -1,3 +1,3 @@
 //! What the tests are made with.
 
-pub mod node;
+pub mod served;
