@@ -3,6 +3,7 @@
 //!
 //! The modules below stand in the order of their dependencies: each uses only those above it.
 
+pub mod audit;
 pub mod domain;
 pub mod event_log;
 
@@ -22,4 +23,9 @@ pub mod telemetry;
 pub mod service;
 
 #[cfg(feature = "server")]
+pub mod feed;
+
+#[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod server;

@@ -52,9 +52,9 @@ impl Answered {
         self.recorded_at.plus_millis(IDEMPOTENCY_MILLIS)
     }
 
-    /// Joins another answer under the same key: the earliest stands.
+    /// Joins another answer under the same key: the latest stands, so that one that is over hides none that is in force.
     pub fn merge(&mut self, other: Self) {
-        if (other.recorded_at, other.first) < (self.recorded_at, self.first) {
+        if (other.recorded_at, other.first) > (self.recorded_at, self.first) {
             *self = other;
         }
     }

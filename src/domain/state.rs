@@ -10,7 +10,7 @@ use super::credential::{CredentialId, Digest};
 use super::ending::Endings;
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
-use super::ids::{ApplicationId, Place, Subject, Tenant};
+use super::ids::{ApplicationId, Origin, Place, Sequence, Subject, Tenant};
 use super::subject::SubjectState;
 use super::ticket::Ticket;
 use super::time::{Timestamp, Ttl};
@@ -40,7 +40,9 @@ pub trait View {
     }
 }
 
-/// How long a use of a ticket waits for the ticket's issue to arrive from another node: the longest life of any.
+/// How long a use of a ticket waits at most for the ticket's issue to arrive from another node: the longest life of any.
+///
+/// It waits no longer than until the issue's origin is past that place: what is not known by then is over.
 pub fn forget_use_at(last_use_at: Timestamp) -> Timestamp {
     last_use_at.plus(Ttl::MAX)
 }
@@ -60,6 +62,8 @@ pub struct State {
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
     /// Commands that came with an idempotency key.
     pub answered: HashMap<[u8; 16], Answered>,
+    /// How far each origin has been folded in.
+    heads: BTreeMap<Origin, Sequence>,
     issues: HashMap<Place, CredentialId>,
     applications_by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
     unknown_endings: HashMap<ApplicationId, u64>,
@@ -69,6 +73,8 @@ impl State {
     /// Adds a recorded fact.
     pub fn fold(&mut self, recorded: &Recorded) {
         evolve(recorded, |patch| self.join(patch));
+        let head = self.heads.entry(recorded.place.origin).or_default();
+        *head = recorded.place.sequence.max(*head);
     }
 
     /// Joins a piece of state.
@@ -84,13 +90,7 @@ impl State {
                 self.applications.entry(id).or_default().merge(application);
             }
             Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
-            Patch::TicketUsed(place, at) => match self.issues.get(&place).and_then(|id| self.tickets.get_mut(id)) {
-                Some(ticket) => ticket.last_use_at = ticket.last_use_at.max(at),
-                None => {
-                    let early = self.early_uses.entry(place).or_default();
-                    *early = at.max(*early);
-                }
-            },
+            Patch::TicketUsed(place, at) => self.join_use(place, at),
             Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
             Patch::Answered(answered) => {
                 self.answered.entry(answered.digests.key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
@@ -103,7 +103,9 @@ impl State {
         self.subjects.values_mut().for_each(|subject| subject.prune(now));
         self.subjects.retain(|_, subject| !subject.is_empty());
         self.answered.retain(|_, answered| now < answered.retain_until());
-        self.early_uses.retain(|_, at| now < forget_use_at(*at));
+        let heads = &self.heads;
+        let awaited = |place: &Place| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
+        self.early_uses.retain(|place, at| awaited(place) && now < forget_use_at(*at));
         let unknown = &mut self.unknown_endings;
         self.tickets.retain(|_, ticket| {
             let keep = now < ticket.retain_until();
@@ -118,14 +120,24 @@ impl State {
 
     fn join_ticket(&mut self, id: CredentialId, patch: Ticket) {
         let ticket = self.tickets.entry(id).or_default();
-        let before = ticket.endings.clone();
+        let (before, place_before) = (ticket.endings.clone(), ticket.issue.as_ref().map(|issue| issue.place));
         ticket.merge(patch);
         count_unknown(&mut self.unknown_endings, &before, &ticket.endings);
-        if let Some(issue) = &ticket.issue {
-            self.issues.insert(issue.place, id);
-            if let Some(at) = self.early_uses.remove(&issue.place) {
-                ticket.last_use_at = ticket.last_use_at.max(at);
+        let Some(place) = ticket.issue.as_ref().map(|issue| issue.place) else { return };
+        if place_before != Some(place) {
+            self.issues.insert(place, id);
+            place_before.map(|lost| self.issues.remove(&lost));
+            if let Some(at) = self.early_uses.remove(&place) {
+                ticket.used(place, at);
             }
+        }
+    }
+
+    fn join_use(&mut self, place: Place, used_at: Timestamp) {
+        let ticket = self.issues.get(&place).and_then(|id| self.tickets.get_mut(id));
+        if !ticket.is_some_and(|ticket| ticket.used(place, used_at)) {
+            let early = self.early_uses.entry(place).or_default();
+            *early = used_at.max(*early);
         }
     }
 }

@@ -89,13 +89,28 @@ impl Ticket {
     }
 
     /// Joins what another node, or a later record, knows.
+    ///
+    /// Uses belong to the issue that they name: where a secret was issued twice, those of the later issue go with it.
     pub fn merge(&mut self, other: Self) {
-        self.issue = match (self.issue.take(), other.issue) {
-            (Some(mine), Some(other)) => Some(if mine.place <= other.place { mine } else { other }),
-            (mine, other) => mine.or(other),
-        };
-        self.last_use_at = self.last_use_at.max(other.last_use_at);
+        let place = |ticket: &Self| ticket.issue.as_ref().map(|issue| issue.place);
+        match (place(self), place(&other)) {
+            (Some(mine), Some(theirs)) if mine < theirs => {}
+            (Some(mine), Some(theirs)) if mine == theirs => {
+                self.last_use_at = self.last_use_at.max(other.last_use_at);
+            }
+            (_, Some(_)) => (self.issue, self.last_use_at) = (other.issue, other.last_use_at),
+            (_, None) => {}
+        }
         self.endings.merge(other.endings);
+    }
+
+    /// Joins a use of the ticket that was issued at that place. True if this is that ticket.
+    pub fn used(&mut self, issued: Place, used_at: Timestamp) -> bool {
+        let is_this = self.issue.as_ref().is_some_and(|issue| issue.place == issued);
+        if is_this {
+            self.last_use_at = self.last_use_at.max(used_at);
+        }
+        is_this
     }
 
     fn ended_by(&self, issue: &TicketIssue, subject: &SubjectState) -> Option<(Place, Timestamp)> {

@@ -311,12 +311,11 @@ impl Lineage {
         let origin = recorded.place.origin;
         let damaged = |damage| Err(ReadError::Damaged { position, damage });
         match &recorded.event {
-            Event::LedgerOpened(opened) if recorded.place.sequence.0 == 1 => {
-                if *self.ledger.get_or_insert(opened.ledger) != opened.ledger {
-                    return damaged(Damage::OtherLedger(origin));
-                }
+            Event::LedgerOpened(_) if recorded.place.sequence.0 != 1 => return damaged(Damage::Opening(origin)),
+            Event::LedgerOpened(opened) if *self.ledger.get_or_insert(opened.ledger) != opened.ledger => {
+                return damaged(Damage::OtherLedger(origin));
             }
-            Event::LedgerOpened(_) => return damaged(Damage::Opening(origin)),
+            Event::LedgerOpened(_) => {}
             _ if recorded.place.sequence.0 == 1 => return damaged(Damage::Opening(origin)),
             _ => {}
         }

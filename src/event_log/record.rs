@@ -328,7 +328,7 @@ impl TicketIssuedData<'_> {
             ttl: Ttl::from_seconds(self.ttl).ok_or_else(|| RecordError::malformed("a ttl outside 1 s to 366 d"))?,
             expires_at: instant(self.expires_at)?,
             not_after: instant(self.not_after)?,
-            generation: self.generation.0,
+            generation: self.generation.into_domain()?,
         })
     }
 }
@@ -471,8 +471,23 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
 
 impl<'de, T: std::str::FromStr<Err = crate::domain::Malformed>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|form| serde::de::Error::custom(format_args!("a value that is not {form}")))
+        let form = |form| format!("a value that is not {form}");
+        deserializer.deserialize_str(Parsed(|text: &str| text.parse().map(Self).map_err(form)))
+    }
+}
+
+/// Reads a string without keeping it.
+struct Parsed<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
     }
 }
 
@@ -487,8 +502,7 @@ impl<const N: usize> Serialize for Hex<N> {
 
 impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        hex::parse(&text).map(Self).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Parsed(|text: &str| hex::parse(text).map(Self).map_err(|form| form.to_string())))
     }
 }
 
@@ -499,6 +513,11 @@ struct GenerationData(Generation);
 impl GenerationData {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn into_domain(self) -> Result<Generation, RecordError> {
+        self.0.iter().try_for_each(|(_, sequence)| integer(sequence.0).map(drop))?;
+        Ok(self.0)
     }
 }
 

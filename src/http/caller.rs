@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
 use super::{App, body, input};
-use crate::domain::{Idempotency, RequestId, Scope};
+use crate::domain::{Idempotency, RequestId, Scope, Secret};
 use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Level, idempotency_digests};
 
 /// The caller's own name of a request.
@@ -38,6 +38,13 @@ pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identit
 pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
     let identity = authenticate(app, headers)?;
     if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
+}
+
+/// The caller who may follow somewhere, and the secret that he presented: a stream asks again whether it is still good.
+pub fn follower(app: &App, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
+    let identity = authorise(app, headers, Scope::Follow)?;
+    let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
+    secret.map(|secret| (identity, Secret::new(secret))).ok_or(Code::Unauthenticated.into())
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {

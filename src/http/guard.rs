@@ -100,7 +100,7 @@ impl<S> Guarded<S> {
             (Poll::Pending, Phase::Head) => return self.reading.wait(self.patience.head, "the head", cx),
             (Poll::Pending, Phase::Idle) => return self.reading.wait(self.patience.idle, "the next request", cx),
             (Poll::Pending, Phase::Receiving) => return self.reading.wait(self.patience.stall, "the body", cx),
-            (Poll::Pending, Phase::Serving) => self.reading = Wait::default(),
+            (Poll::Pending, Phase::Serving) => self.reading.rest(),
             (Poll::Ready(_), Phase::Receiving | Phase::Serving) => self.reading.since = None,
             (Poll::Ready(_), Phase::Head) => {}
         }
@@ -128,6 +128,12 @@ struct Wait {
 }
 
 impl Wait {
+    /// Nothing is waited for. A timer that still runs is kept for the next time.
+    fn rest(&mut self) {
+        self.since = None;
+        self.timer.take_if(|timer| timer.is_elapsed());
+    }
+
     /// Pending until the time is up, counted from the first call since `since` was cleared.
     fn wait<T>(&mut self, limit: Duration, what: &str, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + limit;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
-use super::wire::{Object, Text, Whole};
+use super::wire::Object;
 
 /// The JSON body of a call.
 pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Result<T, Problem> {
@@ -68,10 +68,12 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 }
 
 /// How many items a page may have, if that is within the call's bounds.
-pub fn limit(asked: Option<Text<Whole>>, default: usize, max: usize) -> Result<usize, Problem> {
-    let limit = asked.map_or(Ok(default), |Text(Whole(limit))| usize::try_from(limit));
-    let refusal = || Problem::with_detail(Code::InvalidQuery, format!("`limit`: must be 1 to {max}"));
-    limit.ok().filter(|limit| (1..=max).contains(limit)).ok_or_else(refusal)
+pub fn limit(asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(default);
+    if (1..=max).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::with_detail(Code::InvalidQuery, format!("`limit`: must be 1 to {max}")))
 }
 
 /// The one variable part of a call's path.

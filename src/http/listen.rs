@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -45,12 +45,14 @@ const MAX_REFUSALS: usize = 256;
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long accepting rests after the machine ran out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often that is logged at most.
+const ACCEPT_WARNING_EVERY: Duration = Duration::from_secs(10);
 /// Descriptors beside connections and refusals: the log, snapshots, standard streams, the runtime.
 const OTHER_DESCRIPTORS: u64 = 256;
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/problem+json\r\n\
-    Content-Length: 77\r\n\
+    Content-Length: 76\r\n\
     Retry-After: 1\r\n\
     Connection: close\r\n\
     \r\n\
@@ -107,6 +109,7 @@ impl Server {
             metrics: self.metrics,
             connections: JoinSet::new(),
             refusals: JoinSet::new(),
+            warned_at: None,
         };
         accepting.accept_until(listener, stop).await;
         accepting.drain(self.limits.grace).await
@@ -151,6 +154,7 @@ struct Accepting {
     metrics: SharedMetrics,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
+    warned_at: Option<Instant>,
 }
 
 impl Accepting {
@@ -203,7 +207,10 @@ impl Accepting {
 
     /// Waits until a descriptor may be free again. Connections go on, and one that ends wakes the loop early.
     async fn rest(&mut self, error: &io::Error, stop: &mut watch::Receiver<bool>) {
-        tracing::warn!(%error, connections = self.connections.len(), "accepting a connection failed; resting");
+        if self.warned_at.is_none_or(|at| at.elapsed() >= ACCEPT_WARNING_EVERY) {
+            tracing::warn!(%error, connections = self.connections.len(), "failed to accept connections; trying again");
+            self.warned_at = Some(Instant::now());
+        }
         tokio::select! {
             () = stopped(stop) => {}
             Some(ended) = self.connections.join_next() => self.ended(ended),
@@ -233,10 +240,9 @@ struct Connector {
 }
 
 impl Connector {
-    async fn serve_clear(self, stream: TcpStream, peer: SocketAddr) {
+    fn serve_clear(self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
         let activity = Activity::default();
-        let stream = Guarded::new(stream, activity.clone(), self.patience);
-        self.serve(stream, activity, peer).await;
+        self.serve(Guarded::new(stream, activity.clone(), self.patience), activity, peer)
     }
 
     async fn serve_tls(self, tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
@@ -249,22 +255,26 @@ impl Connector {
         }
     }
 
-    async fn serve<S>(self, stream: S, activity: Activity, peer: SocketAddr)
+    /// The connection is made outside the future, which then holds it once; inside, it would be held twice.
+    fn serve<S>(&self, stream: S, activity: Activity, peer: SocketAddr) -> impl Future<Output = ()> + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { router, mut stop, .. } = self;
-        let service = service_fn(move |request| answer(router.clone(), request, activity.clone(), peer));
-        let mut connection = std::pin::pin!(protocol().serve_connection(TokioIo::new(stream), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let (router, mut stop) = (self.router.clone(), self.stop.clone());
+        // Hyper keeps room for a service's future as long as the connection lives, so a follower's is boxed.
+        let service = service_fn(move |request| Box::pin(answer(router.clone(), request, activity.clone(), peer)));
+        let mut connection = protocol().serve_connection(TokioIo::new(stream), service);
+        async move {
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                () = stopped(&mut stop) => {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    (&mut connection).await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection failed");
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection failed");
         }
     }
 }
@@ -284,6 +294,9 @@ async fn answer(
     peer: SocketAddr,
 ) -> Result<Response<Answer>, Infallible> {
     activity.receiving();
+    if request.body().is_end_stream() {
+        activity.received();
+    }
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = request.map(|body| Body::new(Question { body, activity: activity.clone() }));
     let response = router.call(request).await?;
@@ -303,7 +316,8 @@ impl http_body::Body for Question {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) {
+        // A reader who knows the length does not ask for the end.
+        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
             this.activity.received();
         }
         frame

@@ -3,6 +3,8 @@
 mod answer;
 pub mod body;
 pub mod caller;
+pub mod compat;
+pub mod feed;
 pub mod guard;
 mod health;
 mod input;
@@ -21,8 +23,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use tokio::sync::watch;
 
 use crate::config::Surface;
+use crate::feed::Hub;
 use crate::service::Service;
 use crate::telemetry::SharedMetrics;
 use observe::Observe;
@@ -42,8 +46,13 @@ pub fn router(app: SharedApp) -> Router {
     if app.options.bench {
         routes = routes.route("/v1/noop", post(v1::noop));
     }
+    if on(Surface::Feed) {
+        routes = routes.merge(followed());
+    }
     routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
-    // Here every other surface joins with one `if on(…) { routes = routes.merge(….routes()) }`.
+    if on(Surface::Crafter) {
+        routes = routes.merge(compat::crafter::routes());
+    }
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
@@ -69,10 +78,18 @@ fn native() -> Router<SharedApp> {
         .route("/openapi.json", get(openapi::show))
 }
 
+fn followed() -> Router<SharedApp> {
+    Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
+}
+
 /// What the handlers work with.
 pub struct App {
     /// The ledger.
     pub service: Arc<Service>,
+    /// The newest endings.
+    pub hub: Arc<Hub>,
+    /// Turns true when the server is to stop.
+    pub stop: watch::Receiver<bool>,
     /// What is counted.
     pub metrics: SharedMetrics,
     /// What the operator has settled for HTTP.

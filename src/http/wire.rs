@@ -111,6 +111,13 @@ impl Form for Timestamp {
 #[derive(Debug)]
 pub struct Whole(pub u64);
 
+impl Whole {
+    /// The number, or the largest that there is where it is larger.
+    pub fn saturating(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 impl Form for Whole {
     fn parse(text: &str) -> Result<Self, Malformed> {
         let number = text.parse().ok().filter(|number| *number <= MAX_INTEGER);

@@ -21,7 +21,7 @@ use crate::event_log::Base;
 use subjects::Subjects;
 use tickets::Tickets;
 
-pub use rebuild::{Rebuilt, Source, catch_up, rebuild};
+pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
 pub use snapshot::{SnapshotError, load, save};
 
 /// How long a full round of the sweep takes: nothing stays longer than that beyond its time.
@@ -299,15 +299,10 @@ impl Projection {
 
     fn join_use(&self, place: Place, used_at: Timestamp) {
         let id = self.places.shard(place).read().get(&place).copied();
-        match id {
-            Some(id) => {
-                self.tickets.join(id, Ticket { last_use_at: used_at, ..Ticket::default() });
-            }
-            None => {
-                let mut early_uses = self.early_uses.lock();
-                let early = early_uses.entry(place).or_default();
-                *early = used_at.max(*early);
-            }
+        if !id.is_some_and(|id| self.tickets.used(id, place, used_at)) {
+            let mut early_uses = self.early_uses.lock();
+            let early = early_uses.entry(place).or_default();
+            *early = used_at.max(*early);
         }
     }
 
@@ -343,7 +338,9 @@ impl Projection {
 
     fn sweep_small(&self, shard: usize, now: Timestamp) {
         self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
-        self.early_uses.lock().retain(|_, used_at| now < forget_use_at(*used_at));
+        let base = self.base.read();
+        let awaited = |place: &Place| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
+        self.early_uses.lock().retain(|place, used_at| awaited(place) && now < forget_use_at(*used_at));
     }
 }
 

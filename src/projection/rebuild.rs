@@ -37,7 +37,7 @@ pub fn rebuild(
     snapshots: &Path,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Rebuilt, ReadError> {
-    let (projection, source) = match usable(reader, snapshots)? {
+    let (projection, source) = match load_on(reader, snapshots)? {
         Ok(projection) => {
             let position = projection.base().position;
             (projection, Source::Snapshot(position))
@@ -49,21 +49,23 @@ pub fn rebuild(
             (Projection::default(), Source::Log)
         }
     };
-    let records_read = catch_up(&projection, reader, &mut progress)?;
+    let records_read = catch_up(&projection, reader, None, &mut progress)?;
     Ok(Rebuilt { projection, source, records_read })
 }
 
-/// Folds in what the log has beyond the projection's base; how many records that were.
+/// Folds in what the log has beyond the projection's base, up to that position if one is named; how many records that were.
 pub fn catch_up(
     projection: &Projection,
     reader: &Reader,
+    until: Option<Position>,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<u64, ReadError> {
-    let head = reader.head()?;
+    let head = until.map_or_else(|| reader.head(), Ok)?;
     let mut base = projection.base();
     let (mut read, mut unpruned) = (0, 0);
     loop {
-        let page = reader.next_page(&mut base, MAX_PAGE_ROWS)?;
+        let rest = until.map_or(u64::MAX, |until| until.0.saturating_sub(base.position.0));
+        let page = reader.next_page(&mut base, rest.min(MAX_PAGE_ROWS as u64) as usize)?;
         let mut recorded_at = Timestamp::default();
         for stored in &page {
             let recorded = stored.decode()?;
@@ -85,8 +87,8 @@ pub fn catch_up(
     }
 }
 
-/// The snapshot, if it stands on this very log.
-fn usable(reader: &Reader, snapshots: &Path) -> Result<Result<Projection, SnapshotError>, ReadError> {
+/// The snapshot in that directory, if it stands on this very log.
+pub fn load_on(reader: &Reader, snapshots: &Path) -> Result<Result<Projection, SnapshotError>, ReadError> {
     let projection = match snapshot::load(snapshots) {
         Ok(projection) => projection,
         Err(error) => return Ok(Err(error)),

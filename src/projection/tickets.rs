@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use crate::domain::{CredentialId, Endings, Ticket, TicketIssue, Timestamp};
+use crate::domain::{CredentialId, Endings, Place, Ticket, TicketIssue, Timestamp};
 
 /// A power of two: the id's first byte chooses. Many, so that a snapshot or sweep holds few readers up, and briefly.
 pub(super) const SHARDS: usize = 256;
@@ -57,6 +57,13 @@ impl Shard {
     fn find(&self, id: &CredentialId) -> Option<&Slot> {
         let is = |at: &u32| self.slots[*at as usize].as_ref().is_some_and(|slot| slot.id == *id);
         self.by_id.find(hash(id), is).and_then(|at| self.slots[*at as usize].as_ref())
+    }
+
+    fn find_mut(&mut self, id: &CredentialId) -> Option<&mut Slot> {
+        let slots = &self.slots;
+        let is = |at: &u32| slots[*at as usize].as_ref().is_some_and(|slot| slot.id == *id);
+        let at = *self.by_id.find(hash(id), is)?;
+        self.slots[at as usize].as_mut()
     }
 
     fn entry(&mut self, id: CredentialId) -> &mut Slot {
@@ -130,6 +137,16 @@ impl Tickets {
         after.merge(patch);
         slot.set(after.clone());
         Changed { before, after }
+    }
+
+    /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
+    pub(super) fn used(&self, id: CredentialId, issued: Place, used_at: Timestamp) -> bool {
+        let mut shard = self.shard(&id).write();
+        let Some(slot) = shard.find_mut(&id) else { return false };
+        let mut ticket = slot.ticket();
+        let is_this = ticket.used(issued, used_at);
+        slot.set(ticket);
+        is_this
     }
 
     /// The latest request that memory knows of.

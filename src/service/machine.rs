@@ -69,8 +69,8 @@ pub enum Reply {
     Foreign(Result<Position, Refused>),
 }
 
-/// What is called with every batch of durable records, in order, before anybody gets an answer.
-pub type Hook = Box<dyn FnMut(&[Committed]) + Send>;
+/// What is called with every batch of durable records, in order, before anybody gets an answer; and how long the commit took.
+pub type Hook = Box<dyn FnMut(&[Committed], Duration) + Send>;
 
 /// A durable record with the chain up to it.
 #[derive(Clone, Debug)]
@@ -183,7 +183,6 @@ impl Machine for Ledger {
     }
 
     fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
-        tracing::debug!(records = entries.len(), micros = took.as_micros(), "committed");
         self.pending = State::default();
         let staged = std::mem::take(&mut self.staged);
         let mut committed = Vec::with_capacity(entries.len());
@@ -195,7 +194,7 @@ impl Machine for Ledger {
         }
         self.projection.reached(self.base.clone());
         for hook in &mut self.hooks {
-            hook(&committed);
+            hook(&committed, took);
         }
     }
 

@@ -63,7 +63,7 @@ pub enum StartError {
 
 /// Opens the ledger in that directory, which is locked already, and makes one if there is none.
 ///
-/// `hooks` are called with every batch of durable records; `progress` with the position reached and the head while the log
+/// `hooks` makes, for the ledger and where it stands, what is called with every batch of durable records; `progress` is called with the position reached and the head while the log
 /// is folded.
 pub async fn open(
     directory: DataDirectory,
@@ -71,7 +71,7 @@ pub async fn open(
     clock: Clock,
     root: Digest,
     reach: Arc<dyn Reach>,
-    hooks: Vec<Hook>,
+    hooks: impl FnOnce(LedgerId, &Base) -> Vec<Hook>,
     progress: impl FnMut(Position, Position),
 ) -> Result<Running, StartError> {
     let connection = open_for_writing(&directory.ledger())?;
@@ -85,6 +85,10 @@ pub async fn open(
         Some(origin) => (origin, None),
         None => (fresh_origin()?, Some(opening(&projection, &base, &settings, &key)?)),
     };
+    let ledger = projection.origins().values().next().map(|opened| opened.ledger);
+    let ledger = ledger.or(opening.as_ref().map(|opened| opened.ledger));
+    let ledger = ledger.ok_or_else(|| StartError::Writer("the ledger has no name".to_owned()))?;
+    let hooks = hooks(ledger, &base);
     let start = Start {
         connection,
         origin,
@@ -102,13 +106,12 @@ pub async fn open(
     if let Some(opened) = opening {
         open_origin(&writer, opened).await?;
     }
-    let ledger = projection.origins().values().next().map(|opened| opened.ledger);
     let service = Service {
         writer: writer.handle(),
         projection,
         reader,
         clock,
-        ledger: ledger.ok_or_else(|| StartError::Writer("the first record is missing".to_owned()))?,
+        ledger,
         origin,
         root,
         reach,

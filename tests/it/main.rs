@@ -1,4 +1,17 @@
-//! The integration tests, in one binary.
+//! The integration tests: one binary, one folder for each layer.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that can't go on says so by panicking; tests are their own docs"
+)]
 
+mod audit;
+mod compat;
+mod domain;
+mod event_log;
 mod http;
+mod projection;
+mod properties;
+mod service;
 mod support;
+mod tidy;

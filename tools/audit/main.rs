@@ -1,1 +1,157 @@
-fn main() {}
+//! `authledger-audit`: questions about a ledger's file, answered without its server.
+//!
+//! Arguments and printing; the logic is in `authledger::audit`.
+
+mod print;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, anyhow};
+use authledger::audit;
+use authledger::domain::Timestamp;
+use clap::{Args, Parser, Subcommand};
+
+/// Differing rows that are listed of each side.
+const LISTED_ROWS: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  authledger-audit verify ./authledger-data
+  authledger-audit replay ./authledger-data --against ./authledger-data
+  authledger-audit replay backup/ledger.db --at 2026-06-01T00:00:00Z --json
+
+Exit codes:
+  0  all of it held
+  1  damage or differences were found; the first bad position is named
+  2  the question could not be answered: wrong arguments, or a file that can't be read";
+
+/// Answers questions about a ledger from its file alone: read-only, without the server, also while it runs.
+#[derive(Parser)]
+#[command(name = "authledger-audit", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Subcommand)]
+enum Question {
+    /// Is the log whole? Checks every hash, sequence, position and record, and the triggers that guard them.
+    Verify(Verify),
+    /// What does the log add up to? Folds it from the beginning; prints counts and the fingerprint of the state.
+    Replay(Replay),
+}
+
+#[derive(Args)]
+struct Verify {
+    /// The ledger.db, or the data directory that it lies in.
+    ledger: PathBuf,
+    /// One JSON object on the standard output instead of lines for people.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// The ledger.db, or the data directory that it lies in.
+    ledger: PathBuf,
+    /// Compare with the snapshot of the server whose data directory this is, and list the differences.
+    ///
+    /// The snapshot is brought to the same head first, so the server may be running and writing.
+    #[arg(long, value_name = "DATA")]
+    against: Option<PathBuf>,
+    /// Forget what is over at this instant: RFC 3339, or milliseconds since 1970. Absent: now.
+    ///
+    /// Fingerprints compare only at the same instant. With --against it must not be earlier than the snapshot.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    at: Option<Timestamp>,
+    /// One JSON object on the standard output instead of lines for people.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let answered = match Arguments::parse().question {
+        Question::Verify(arguments) => verify(&arguments),
+        Question::Replay(arguments) => replay(&arguments),
+    };
+    match answered {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("authledger-audit: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True if the log is whole.
+fn verify(arguments: &Verify) -> anyhow::Result<bool> {
+    let path = ledger_file(&arguments.ledger);
+    let mut progress = print::Progress::new("verified");
+    match audit::verify(&path, |reached, head| progress.show(reached, head)) {
+        Ok(verified) => {
+            print::verified(&path, &verified, arguments.json);
+            Ok(true)
+        }
+        Err(error) if error.is_damage() => {
+            print::damage(&path, &error, error.position(), arguments.json);
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// True if the log can be folded, and a snapshot to compare with agrees.
+fn replay(arguments: &Replay) -> anyhow::Result<bool> {
+    let path = ledger_file(&arguments.ledger);
+    let at = arguments.at.map_or_else(now, Ok)?;
+    let mut progress = print::Progress::new("replayed");
+    let progress = |reached, head| progress.show(reached, head);
+    if let Some(data) = &arguments.against {
+        return match audit::against(&path, data, at, LISTED_ROWS, progress) {
+            Ok(compared) => {
+                print::compared(&path, &compared, arguments.json);
+                Ok(compared.differences.total == 0)
+            }
+            Err(error) if error.is_damage() => {
+                let position = if let audit::AgainstError::Log(error) = &error { error.position() } else { None };
+                print::damage(&path, &error, position, arguments.json);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
+    match audit::replay(&path, at, progress) {
+        Ok(replayed) => {
+            print::replayed(&path, &replayed, arguments.json);
+            Ok(true)
+        }
+        Err(error) if error.is_damage() => {
+            print::damage(&path, &error, error.position(), arguments.json);
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ledger_file(named: &Path) -> PathBuf {
+    if named.is_dir() { named.join("ledger.db") } else { named.to_owned() }
+}
+
+fn now() -> anyhow::Result<Timestamp> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis =
+        since.context("read the clock: it stands before 1970; set it, or name an instant with --at")?.as_millis();
+    u64::try_from(millis).ok().and_then(Timestamp::from_millis).ok_or_else(|| anyhow!("the clock is out of bounds"))
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    const FORM: &str = "an instant is RFC 3339, such as 2026-06-01T00:00:00Z, or milliseconds since 1970";
+    let millis = match text.parse::<u64>() {
+        Ok(millis) => Some(millis),
+        Err(_) => text.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_millisecond()).ok()),
+    };
+    millis.and_then(Timestamp::from_millis).ok_or(FORM)
+}

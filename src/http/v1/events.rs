@@ -58,7 +58,7 @@ pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Re
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
     let page: Page = input::query(&parts.uri)?;
-    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_EVENTS)?;
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
     let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
     let head = app.service.projection().base().position;
     let records = app.service.events(&identity, after, limit).await?;

@@ -102,7 +102,7 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
     let page: Page = input::query(&parts.uri)?;
     let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
     let after = page.after.as_deref().map(cursor).transpose()?;
-    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;
     let body = Found {
         tenant: tenant.as_str(),

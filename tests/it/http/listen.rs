@@ -239,7 +239,7 @@ async fn connections_beyond_the_limit_are_answered_503_until_there_is_room() {
     second.write_all(head.as_bytes()).await.expect("open");
     let refusal = read_to_close(&mut second).await;
     assert!(refusal.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refusal}");
-    for line in ["Retry-After: 1\r\n", "Connection: close\r\n", "application/problem+json", r#""status":503}"#] {
+    for line in ["Retry-After: 1\r\n", "Connection: close\r\n", "application/problem+json", "\"status\":503}\n"] {
         assert!(refusal.contains(line), "{refusal}");
     }
     assert!(server.metrics.encode().contains("authledger_connections_refused_total 1\n"));

@@ -340,7 +340,7 @@ async fn status_names_the_head_as_the_file_has_it_and_where_the_state_came_from(
 fn held_up() -> (Made, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (committed, commits) = mpsc::channel();
     let (release, released) = mpsc::channel();
-    let hook = Box::new(move |_: &[_]| {
+    let hook = Box::new(move |_: &[_], _| {
         // Once the test has dropped its ends, the writer runs free.
         let _ = committed.send(());
         let _ = released.recv();

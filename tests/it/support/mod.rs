@@ -1,3 +1,6 @@
-//! What the tests are made with.
+//! What tests of several layers share.
 
+pub mod log;
+pub mod node;
+pub mod python;
 pub mod served;

@@ -8,6 +8,7 @@ use authledger::clock::Clock;
 use authledger::config::Surface;
 use authledger::domain::{Digest, NodeName, Policy, Position, Region, Timestamp};
 use authledger::event_log::DataDirectory;
+use authledger::feed::Hub;
 use authledger::http::{App, Options, router};
 use authledger::service::{Alone, Hook, Reach, Running, Service, Settings, open};
 use authledger::telemetry::Metrics;
@@ -15,6 +16,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// Root's secret.
@@ -130,8 +132,10 @@ async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
         queue,
     };
     let root = Digest::of(ROOT.as_bytes());
-    let running = open(directory, settings, clock, root, reach, hooks, |_, _| {}).await.expect("it starts");
-    let app = App { service: running.service.clone(), metrics: Arc::new(Metrics::new()), options };
+    let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
+    let service = running.service.clone();
+    let hub = Hub::new(service.ledger(), service.projection().base());
+    let app = App { service, hub, stop: watch::channel(false).1, metrics: Arc::new(Metrics::new()), options };
     (running, router(Arc::new(app)))
 }
 

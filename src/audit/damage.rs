@@ -1,0 +1,106 @@
+//! What an audit can find, apart from what can keep it from looking.
+
+use rusqlite::ErrorCode;
+
+use crate::domain::Position;
+use crate::event_log::{Base, Damage, OpenError, ReadError, RecordError};
+
+/// Why a log did not pass. [`AuditError::is_damage`] tells findings from failures to look.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The log could not be opened.
+    #[error(transparent)]
+    Open(OpenError),
+    /// The log could not be read.
+    #[error("read the event log: {0}; check the disk and the file's mode, and try again")]
+    Sqlite(rusqlite::Error),
+    /// A row breaks a rule of the log.
+    #[error("position {position}: {damage}")]
+    Damaged {
+        /// The first bad position.
+        position: Position,
+        /// Which rule.
+        damage: Damage,
+    },
+    /// SQLite itself finds the file damaged.
+    #[error("position {position}: the database can't be read from here on: {source}")]
+    Corrupt {
+        /// The first position that can't be read.
+        position: Position,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A row lies where no reader looks: positions count from 1.
+    #[error("position {0}: positions count from 1, so no reader sees this row")]
+    Outside(i64),
+    /// The file's tables and triggers are not those that keep events from being changed.
+    #[error(
+        "the database's {name} {what}; the events themselves may still be whole, but nothing has been guarding them"
+    )]
+    Schema {
+        /// The table, index or trigger.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The chain holds, and some of its records are a later version's.
+    #[error(
+        "position {position}: {error}; the chain holds over all {} records, and {unreadable} can't be read: run the version \
+         of authledger that wrote them", base.position
+    )]
+    Unreadable {
+        /// The first of them.
+        position: Position,
+        /// Its type and version.
+        error: RecordError,
+        /// How many there are.
+        unreadable: u64,
+        /// Where the chain was followed to.
+        base: Base,
+    },
+}
+
+impl From<OpenError> for AuditError {
+    /// A file that can't be opened because it is broken is a finding.
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unusable { source, .. } if is_corruption(&source) => {
+                Self::Corrupt { position: Position(1), source }
+            }
+            error => Self::Open(error),
+        }
+    }
+}
+
+fn is_corruption(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+impl AuditError {
+    /// Whether something is wrong with the log, and not with the attempt to read it.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Open(_) | Self::Sqlite(_))
+    }
+
+    /// The first bad position, if there is one.
+    pub fn position(&self) -> Option<i64> {
+        match self {
+            Self::Damaged { position, .. } | Self::Corrupt { position, .. } | Self::Unreadable { position, .. } => {
+                Some(position.0.cast_signed())
+            }
+            Self::Outside(position) => Some(*position),
+            Self::Open(_) | Self::Sqlite(_) | Self::Schema { .. } => None,
+        }
+    }
+
+    /// What a failed reading means that had come as far as `base`.
+    pub(super) fn from_read(error: ReadError, base: &Base) -> Self {
+        match error {
+            ReadError::Damaged { position, damage } => Self::Damaged { position, damage },
+            ReadError::Sqlite(source) if is_corruption(&source) => {
+                Self::Corrupt { position: base.position.next(), source }
+            }
+            ReadError::Sqlite(source) => Self::Sqlite(source),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What does a log add up to, and is that what the server made of it?
+//!
+//! The replay folds into plain maps. It shares nothing with the server's state but `evolve` and the joins, so that comparing
+//! the two means something.
+
+use std::cmp::Ordering;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use super::{AuditError, pages};
+use crate::domain::{Dead, Fingerprint, LedgerId, Position, Row, State, Timestamp, judge_ticket};
+use crate::event_log::{Base, ReadError, Reader, StoredRecord};
+use crate::projection::{SnapshotError, catch_up, load_on};
+
+/// Records between two prunings: memory follows what is alive, not what ever was.
+const PRUNE_EVERY: u64 = 1_000_000;
+
+/// A log folded from its beginning, and pruned.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// The state.
+    pub state: State,
+    /// Where the log was read to, and each origin's head there.
+    pub base: Base,
+    /// The ledger that it belongs to; none has been opened in an empty log.
+    pub ledger: Option<LedgerId>,
+    /// The instant at which what is over was forgotten.
+    pub at: Timestamp,
+    /// What is in the state.
+    pub tally: Tally,
+    /// Over the state's rows.
+    pub fingerprint: Fingerprint,
+    /// How long reading and folding took.
+    pub elapsed: Duration,
+}
+
+/// What is in a state at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Origins.
+    pub origins: u64,
+    /// Applications that may call.
+    pub applications: u64,
+    /// Applications that were removed or have expired.
+    pub applications_over: u64,
+    /// Tickets that are good.
+    pub tickets_good: u64,
+    /// Tickets whose time is up unless a use that is on its way says otherwise.
+    pub tickets_expired: u64,
+    /// Tickets that were ended.
+    pub tickets_revoked: u64,
+    /// Endings of tickets that were never issued here.
+    pub tickets_unknown: u64,
+    /// Subjects with an ending or a hold in force.
+    pub subjects: u64,
+    /// Uses of tickets whose issue has not arrived.
+    pub early_uses: u64,
+    /// Commands that are recognised when they come again.
+    pub idempotency_keys: u64,
+}
+
+/// Folds a log file from its beginning to where it ends when the replay starts, and forgets what is over at `at`.
+///
+/// `progress` is called once a page with the position reached and the last one.
+pub fn replay(
+    path: &Path,
+    at: Timestamp,
+    mut progress: impl FnMut(Position, Position),
+) -> Result<Replayed, AuditError> {
+    let reader = Reader::open(path)?;
+    let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
+    replay_to(&reader, head, at, &mut progress)
+}
+
+fn replay_to(
+    reader: &Reader,
+    head: Position,
+    at: Timestamp,
+    progress: &mut impl FnMut(Position, Position),
+) -> Result<Replayed, AuditError> {
+    let started = Instant::now();
+    let (base, mut state) = pages::read(reader, head, progress, fold)?;
+    state.prune(at);
+    let elapsed = started.elapsed();
+    let fingerprint = Fingerprint::of_sorted(&state.rows());
+    let ledger = state.origins.values().next().map(|opened| opened.ledger);
+    let tally = Tally::of(&state, at);
+    Ok(Replayed { state, base, ledger, at, tally, fingerprint, elapsed })
+}
+
+fn fold(pages: Receiver<Vec<StoredRecord>>) -> Result<State, AuditError> {
+    let mut state = State::default();
+    let mut unpruned = 0;
+    for page in pages {
+        let mut recorded_at = Timestamp::default();
+        for stored in &page {
+            // Damage carries its own position.
+            let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
+            state.fold(&recorded);
+            recorded_at = recorded.recorded_at;
+        }
+        unpruned += page.len() as u64;
+        if unpruned >= PRUNE_EVERY {
+            // By the log's clock: a record further on may still be about what is over only by ours.
+            state.prune(recorded_at);
+            unpruned = 0;
+        }
+    }
+    Ok(state)
+}
+
+impl Tally {
+    fn of(state: &State, at: Timestamp) -> Self {
+        let mut tally = Self {
+            origins: state.origins.len() as u64,
+            subjects: state.subjects.len() as u64,
+            early_uses: state.early_uses.len() as u64,
+            idempotency_keys: state.answered.len() as u64,
+            ..Self::default()
+        };
+        for application in state.applications.values() {
+            let counter = match application.callable(at) {
+                Some(_) => &mut tally.applications,
+                None => &mut tally.applications_over,
+            };
+            *counter += 1;
+        }
+        for ticket in state.tickets.values() {
+            let counter = match judge_ticket(state, ticket, at) {
+                Ok(_) => &mut tally.tickets_good,
+                Err(Dead::Expired) => &mut tally.tickets_expired,
+                Err(Dead::Revoked(..)) => &mut tally.tickets_revoked,
+                Err(Dead::Unknown) => &mut tally.tickets_unknown,
+            };
+            *counter += 1;
+        }
+        tally
+    }
+}
+
+/// A replay beside the state that the server kept.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The replay.
+    pub replayed: Replayed,
+    /// Where the server's snapshot stands.
+    pub snapshot_position: Position,
+    /// The rows in which they differ.
+    pub differences: Differences,
+}
+
+/// Rows of the state that only one of two sides has. An entity that differs has a row on both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Rows that only the replay has: the first `limit` of them.
+    pub only_replayed: Vec<Row>,
+    /// Rows that only the snapshot has: the first `limit` of them.
+    pub only_snapshot: Vec<Row>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// Why a replay and a snapshot could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum AgainstError {
+    /// The log can't be replayed.
+    #[error(transparent)]
+    Log(#[from] AuditError),
+    /// There is no snapshot yet.
+    #[error("there is no snapshot in {}; a server writes one when it stops, and every so often", .0.display())]
+    Absent(std::path::PathBuf),
+    /// The snapshot can't be used.
+    #[error("the snapshot in {} can't be compared: {error}; a server ignores it and writes another", path.display())]
+    Snapshot {
+        /// Its directory.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        error: SnapshotError,
+    },
+}
+
+impl AgainstError {
+    /// Whether something is wrong with the log or the snapshot, and not with the attempt to read them.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_damage(),
+            Self::Absent(_) => false,
+            Self::Snapshot { error, .. } => matches!(error, SnapshotError::Damaged(_) | SnapshotError::Foreign(_)),
+        }
+    }
+}
+
+/// Replays a log and compares the result with the snapshot in `data`, the data directory of a server, which may be running.
+///
+/// Both sides are taken to the same head and pruned at the same instant: what the log has beyond the snapshot is added to it by
+/// the server's own fold. `at` must not be earlier than the snapshot, which has forgotten what was over when it was written.
+/// At most `limit` rows of each side are listed.
+pub fn against(
+    path: &Path,
+    data: &Path,
+    at: Timestamp,
+    limit: usize,
+    mut progress: impl FnMut(Position, Position),
+) -> Result<Compared, AgainstError> {
+    let reader = Reader::open(path).map_err(AuditError::from)?;
+    let failed = |error: ReadError| AuditError::from_read(error, &Base::default());
+    let directory = data.join("snapshot");
+    let projection = load_on(&reader, &directory).map_err(failed)?.map_err(|error| match error {
+        SnapshotError::Absent => AgainstError::Absent(directory.clone()),
+        error => AgainstError::Snapshot { path: directory.clone(), error },
+    })?;
+    let snapshot_position = projection.base().position;
+    // Parts of a snapshot may be ahead of where it stands, but not of a head that is asked for after it was read.
+    let head = reader.head().map_err(failed)?;
+    catch_up(&projection, &reader, Some(head), &mut |_, _| {}).map_err(failed)?;
+    projection.prune(at);
+    let replayed = replay_to(&reader, head, at, &mut progress)?;
+    let differences = Differences::between(&replayed.state.rows(), &projection.rows(), limit);
+    Ok(Compared { replayed, snapshot_position, differences })
+}
+
+impl Differences {
+    /// Compares sorted rows.
+    fn between(replayed: &[Row], snapshot: &[Row], limit: usize) -> Self {
+        let mut found = Self::default();
+        let (mut left, mut right) = (replayed.iter().peekable(), snapshot.iter().peekable());
+        loop {
+            let order = match (left.peek(), right.peek()) {
+                (None, None) => return found,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(left), Some(right)) => left.cmp(right),
+            };
+            let (only, rows) = match order {
+                Ordering::Equal => {
+                    left.next();
+                    right.next();
+                    continue;
+                }
+                Ordering::Less => (left.next(), &mut found.only_replayed),
+                Ordering::Greater => (right.next(), &mut found.only_snapshot),
+            };
+            found.total += 1;
+            if rows.len() < limit {
+                rows.extend(only.cloned());
+            }
+        }
+    }
+}

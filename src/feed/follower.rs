@@ -1,0 +1,271 @@
+//! A follower: one reader of the feed, and exactly where he is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cursor::{Cursor, Reached};
+use super::frame::{Filter, Frame};
+use super::hub::{Found, Hub, Tip};
+use crate::domain::{Origin, Place, Position, Timestamp};
+use crate::event_log::{Base, ReadError, Reader};
+use crate::service::Filed;
+
+/// Rows of the log that a follower who is behind reads at a time.
+const PAGE_ROWS: usize = 2_000;
+
+/// Where a follower starts.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// With what ends from now on.
+    Now,
+    /// With the first ending there ever was.
+    Beginning,
+    /// Where he stopped.
+    Cursor(Cursor),
+}
+
+/// Why a follower can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The cursor belongs to another ledger.
+    #[error("the cursor belongs to another ledger; follow from now on, from 0, or from a snapshot")]
+    OtherLedger,
+    /// The log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// What a follower gets when he asks.
+pub struct Taken {
+    /// Endings that pass his filter, in order.
+    pub frames: Vec<Arc<Frame>>,
+    /// Whether his cursor moved, if only past what the filter hid.
+    pub moved: bool,
+    /// Whether there may be more right now.
+    pub more: bool,
+}
+
+/// A reader of the feed.
+pub struct Follower {
+    hub: Arc<Hub>,
+    reader: Arc<Reader>,
+    at: Tip,
+    /// Where his paging through the log stands, while he is behind.
+    base: Option<Base>,
+    /// How far he has got in origins where this node lags behind him: what comes in up to there, he has.
+    ahead: BTreeMap<Origin, Reached>,
+    /// He was somewhere that this log has never been.
+    gap: bool,
+    filter: Filter,
+}
+
+impl Follower {
+    /// A follower at that start.
+    pub async fn start(
+        hub: Arc<Hub>,
+        reader: Arc<Reader>,
+        own: Origin,
+        filter: Filter,
+        start: Start,
+    ) -> Result<Self, FollowError> {
+        let tip = hub.tip();
+        let ledger = hub.ledger();
+        let mut follower = Self { hub, reader, at: tip, base: None, ahead: BTreeMap::new(), gap: false, filter };
+        match start {
+            Start::Now => {}
+            Start::Beginning => follower.go_to(Position(0), Cursor { ledger, origins: BTreeMap::new() }),
+            Start::Cursor(cursor) if cursor.ledger != ledger => return Err(FollowError::OtherLedger),
+            Start::Cursor(cursor) => follower.resume(own, cursor).await?,
+        }
+        Ok(follower)
+    }
+
+    /// Whether the follower must load a snapshot: his cursor names a place where this log has never been. True once.
+    pub fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.gap)
+    }
+
+    /// What to come back with.
+    pub fn cursor(&self) -> Arc<Cursor> {
+        if self.ahead.is_empty() { self.at.cursor.clone() } else { Arc::new(self.at.cursor.at_least(&self.ahead)) }
+    }
+
+    /// Whether frames carry the follower's own cursor as they are.
+    pub fn shares_cursors(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    /// How far the follower has got in origins where this node lags behind him.
+    pub fn ahead(&self) -> &BTreeMap<Origin, Reached> {
+        &self.ahead
+    }
+
+    /// What the follower wants to hear of, and may.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// What the follower may hear of from now on.
+    pub fn set_filter(&mut self, filter: Filter) {
+        self.filter = filter;
+    }
+
+    /// Milliseconds since each origin's newest record, 0 for this node's own: how old the news can be.
+    pub fn behind_millis(&self, own: Origin, now: Timestamp) -> BTreeMap<Origin, u64> {
+        let behind =
+            |(origin, clock): (Origin, Timestamp)| (origin, if origin == own { 0 } else { now.millis_since(clock) });
+        let mut all: BTreeMap<Origin, u64> = self.hub.clocks().into_iter().map(behind).collect();
+        all.insert(own, 0);
+        all
+    }
+
+    /// What is there beyond the cursor right now, at most `limit` endings; moves the cursor behind them. Does not wait.
+    pub async fn take(&mut self, limit: usize) -> Result<Taken, FollowError> {
+        let before = self.at.position;
+        let (frames, tip) = match self.hub.after(self.at.position, limit) {
+            Found::Frames(frames, tip) => {
+                self.base = None;
+                (frames, tip)
+            }
+            Found::Behind => self.page(limit).await?,
+        };
+        let more = frames.len() == limit || self.base.is_some();
+        // The log can be ahead of the hub by a batch that is being published.
+        if tip.position > before {
+            self.at = tip;
+        }
+        self.meet().await?;
+        let kept = frames.into_iter().filter(|frame| self.wants(frame)).collect();
+        Ok(Taken { frames: kept, moved: self.at.position != before, more })
+    }
+
+    /// Waits until there may be something beyond the cursor.
+    pub async fn wait(&self, news: &mut tokio::sync::watch::Receiver<Position>) -> Result<(), FollowError> {
+        let at = self.at.position;
+        news.wait_for(|position| *position > at).await.map(|_| ()).map_err(|_| FollowError::Stopping)
+    }
+
+    fn wants(&self, frame: &Frame) -> bool {
+        let place = frame.filed().recorded.place;
+        let has = self.ahead.get(&place.origin).is_some_and(|reached| place.sequence <= reached.sequence);
+        !has && self.filter.passes(frame.filed())
+    }
+
+    fn go_to(&mut self, position: Position, cursor: Cursor) {
+        self.at = Tip { position, cursor: Arc::new(cursor) };
+    }
+
+    /// Finds the place in this node's log from which on the follower lacks something.
+    async fn resume(&mut self, own: Origin, cursor: Cursor) -> Result<(), FollowError> {
+        let (head, hub) = (self.hub.tip(), self.hub.clone());
+        let reader = self.reader.clone();
+        let ledger = hub.ledger();
+        let found =
+            blocking(&self.hub, move || locate(&reader, own, &cursor, &head).map(|found| (found, cursor))).await?;
+        match found {
+            (Some((start, position)), cursor) => {
+                // Whatever he has beyond the place where he starts, he does not get again.
+                self.ahead = cursor.origins;
+                self.go_to(position, Cursor::at(ledger, &start));
+                self.base = Some(start);
+                self.settle();
+            }
+            (None, _) => self.gap = true,
+        }
+        Ok(())
+    }
+
+    /// Drops what this node does not lag behind in.
+    fn settle(&mut self) {
+        let at = &self.at.cursor;
+        self.ahead.retain(|origin, reached| !at.covers(origin, reached.sequence));
+    }
+
+    /// Where this node has caught up with the follower, their chains must agree; else he was on another history.
+    async fn meet(&mut self) -> Result<(), FollowError> {
+        if self.ahead.is_empty() {
+            return Ok(());
+        }
+        let at = self.at.cursor.clone();
+        let met = self.ahead.iter().filter(|(origin, reached)| at.covers(origin, reached.sequence));
+        let met: Vec<(Origin, Reached)> = met.map(|(origin, reached)| (*origin, *reached)).collect();
+        if met.is_empty() {
+            return Ok(());
+        }
+        let reader = self.reader.clone();
+        let agree = move || met.iter().map(|(origin, reached)| agrees(&reader, *origin, reached)).collect();
+        let agree: Vec<bool> = blocking(&self.hub, agree).await?;
+        self.gap |= agree.contains(&false);
+        self.settle();
+        Ok(())
+    }
+
+    /// A page of the log; the follower's place in it goes on where it stopped.
+    async fn page(&mut self, limit: usize) -> Result<(Vec<Arc<Frame>>, Tip), FollowError> {
+        let (reader, ledger, position) = (self.reader.clone(), self.hub.ledger(), self.at.position);
+        let base = self.base.take();
+        let (frames, base, full) = blocking(&self.hub, move || {
+            let mut base = base.map_or_else(|| reader.base_at(position), Ok)?;
+            let mut frames = Vec::new();
+            let mut before = base.clone();
+            for stored in reader.next_page(&mut base, PAGE_ROWS)? {
+                before.position = stored.position;
+                let head = crate::event_log::Head { sequence: stored.place.sequence, hash: stored.hash };
+                before.heads.insert(stored.place.origin, head);
+                let filed = Arc::new(Filed { position: stored.position, recorded: stored.decode()? });
+                frames.extend(Frame::new(filed, || Arc::new(Cursor::at(ledger, &before))).map(Arc::new));
+                if frames.len() == limit {
+                    return Ok((frames, before, true));
+                }
+            }
+            Ok((frames, base, false))
+        })
+        .await?;
+        let tip = Tip { position: base.position, cursor: Arc::new(Cursor::at(ledger, &base)) };
+        tracing::trace!(position = base.position.0, full, "a follower reads the log");
+        self.base = Some(base);
+        Ok((frames, tip))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    hub: &Hub,
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, FollowError> {
+    let _turn = hub.paging.acquire().await.map_err(|_| FollowError::Stopping)?;
+    Ok(tokio::task::spawn_blocking(read).await.map_err(|_| FollowError::Stopping)??)
+}
+
+fn agrees(reader: &Reader, origin: Origin, reached: &Reached) -> Result<bool, ReadError> {
+    if reached.sequence.0 == 0 {
+        return Ok(true);
+    }
+    let stored = reader.find_place(Place { origin, sequence: reached.sequence })?;
+    Ok(stored.is_some_and(|stored| reached.agrees(&stored.hash)))
+}
+
+/// Where in this node's log the follower goes on; nothing if he was where this log has never been.
+fn locate(reader: &Reader, own: Origin, cursor: &Cursor, head: &Tip) -> Result<Option<(Base, Position)>, ReadError> {
+    let mut start = head.position;
+    for origin in reader.origins()? {
+        let reached = cursor.origins.get(&origin).copied();
+        let sequence = reached.map(|reached| reached.sequence).unwrap_or_default();
+        let known = head.cursor.covers(&origin, sequence);
+        if let Some(reached) = reached
+            && known
+            && !agrees(reader, origin, &reached)?
+        {
+            return Ok(None);
+        }
+        if !known && origin == own && sequence.0 > 0 {
+            return Ok(None);
+        }
+        if let Some(next) = reader.position_after(Place { origin, sequence })? {
+            start = start.min(Position(next.0 - 1));
+        }
+    }
+    Ok(Some((reader.base_at(start)?, start)))
+}

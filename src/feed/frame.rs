@@ -1,0 +1,268 @@
+//! Frames: an ending as followers get it, serialised once for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use serde::Serialize;
+
+use super::cursor::Cursor;
+use crate::domain::{
+    Event, Grants, Kind, Kinds, Position, Reason, Scope, Subject, SubjectKind, SubjectState, Tenant, TicketIssue,
+};
+use crate::projection::InForce;
+use crate::service::Filed;
+
+/// How frames are laid out on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `text/event-stream`.
+    EventStream,
+    /// `application/x-ndjson`.
+    Lines,
+}
+
+/// An ending on its way to followers.
+pub struct Frame {
+    /// The record's place in this node's log.
+    pub position: Position,
+    /// Where a follower is who has it.
+    pub cursor: Arc<Cursor>,
+    filed: Arc<Filed>,
+    /// By format, and whether the follower may know who ended it and why.
+    shared: [[OnceLock<Bytes>; 2]; 2],
+}
+
+/// The kinds that a record ends; none if it ends nothing.
+pub fn ended_kinds(event: &Event) -> Kinds {
+    match event {
+        Event::TicketRevoked(_) => Kinds::from_iter([Kind::Ticket]),
+        Event::SubjectRevoked(revoked) => revoked.kinds,
+        Event::LedgerOpened(_)
+        | Event::ApplicationRegistered(_)
+        | Event::ApplicationRemoved(_)
+        | Event::TicketIssued(_)
+        | Event::TicketsRenewed(_) => Kinds::NONE,
+    }
+}
+
+impl Frame {
+    /// The frame of a record, if the record ends something.
+    pub fn new(filed: Arc<Filed>, cursor: impl FnOnce() -> Arc<Cursor>) -> Option<Self> {
+        if ended_kinds(&filed.recorded.event).is_empty() {
+            return None;
+        }
+        Some(Self { position: filed.position, cursor: cursor(), filed, shared: Default::default() })
+    }
+
+    /// The record.
+    pub fn filed(&self) -> &Filed {
+        &self.filed
+    }
+
+    /// The bytes for followers whose cursor is the frame's own: made once, shared by all.
+    pub fn bytes(&self, format: Format, audit: bool) -> Bytes {
+        let place = &self.shared[format as usize][usize::from(audit)];
+        place.get_or_init(|| self.bytes_at(format, audit, &self.cursor)).clone()
+    }
+
+    /// The bytes for a follower with a cursor of his own.
+    pub fn bytes_at(&self, format: Format, audit: bool, cursor: &Cursor) -> Bytes {
+        let cursor = cursor.to_string();
+        event_bytes(format, "revoked", Some(&cursor), &self.item(audit, &cursor))
+    }
+
+    /// The item: what was ended, when, by which record.
+    pub fn item<'a>(&'a self, audit: bool, cursor: &'a str) -> Item<'a> {
+        Item::of(&self.filed, Some(cursor), audit)
+    }
+}
+
+/// An ending as followers read it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Item<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
+    #[serde(rename = "type")]
+    type_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    generation: BTreeMap<&'a str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_until: Option<String>,
+    retain_until: String,
+    revoked_at: String,
+    origin: &'a str,
+    sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<String>,
+}
+
+impl<'a> Item<'a> {
+    fn of(filed: &'a Filed, cursor: Option<&'a str>, audit: bool) -> Self {
+        let recorded = &filed.recorded;
+        let item = Self {
+            cursor,
+            type_name: recorded.event.type_name(),
+            tenant: recorded.tenant.as_ref().map(Tenant::as_str),
+            revoked_at: recorded.recorded_at.to_string(),
+            origin: recorded.place.origin.as_str(),
+            sequence: recorded.place.sequence.0,
+            actor: recorded.actor.as_ref().filter(|_| audit).map(ToString::to_string),
+            ..Self::default()
+        };
+        let reason = |reason: &'a Option<Reason>| reason.as_ref().filter(|_| audit).map(Reason::as_str);
+        match &recorded.event {
+            Event::TicketRevoked(revoked) => Self {
+                subject: revoked.subject.as_ref().map(Subject::as_str),
+                kind: Some(Kind::Ticket.as_str()),
+                id: Some(revoked.ticket.id().to_string()),
+                digest: revoked.ticket.digest().map(ToString::to_string),
+                retain_until: revoked.retain_until.to_string(),
+                reason: reason(&revoked.reason),
+                ..item
+            },
+            Event::SubjectRevoked(revoked) => Self {
+                subject: Some(revoked.subject.as_str()),
+                kinds: revoked.kinds.iter().map(Kind::as_str).collect(),
+                generation: BTreeMap::from([(item.origin, item.sequence)]),
+                not_before: Some(revoked.not_before),
+                hold_until: revoked.hold_until.map(|until| until.to_string()),
+                retain_until: revoked.retain_until.to_string(),
+                reason: reason(&revoked.reason),
+                ..item
+            },
+            Event::LedgerOpened(_)
+            | Event::ApplicationRegistered(_)
+            | Event::ApplicationRemoved(_)
+            | Event::TicketIssued(_)
+            | Event::TicketsRenewed(_) => item,
+        }
+    }
+}
+
+/// An event of the stream in that format. Events with an `id` move an EventSource's `Last-Event-ID`.
+pub fn event_bytes(format: Format, name: &'static str, id: Option<&str>, data: &impl Serialize) -> Bytes {
+    #[derive(Serialize)]
+    struct Line<'a, D> {
+        event: &'a str,
+        #[serde(flatten)]
+        data: &'a D,
+    }
+    // Strings and numbers: there is nothing in it that can't be written.
+    let text = match format {
+        Format::EventStream => {
+            let data = serde_json::to_string(data).unwrap_or_default();
+            let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+            format!("event: {name}\n{id}data: {data}\n\n")
+        }
+        Format::Lines => serde_json::to_string(&Line { event: name, data }).unwrap_or_default() + "\n",
+    };
+    text.into()
+}
+
+/// What a follower wants to hear of, and may.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// What the follower may do where.
+    pub grants: Arc<Grants>,
+    /// One tenant only.
+    pub tenant: Option<Tenant>,
+    /// These kinds only.
+    pub kinds: Kinds,
+}
+
+impl Filter {
+    /// Whether the follower gets that record.
+    pub fn passes(&self, filed: &Filed) -> bool {
+        ended_kinds(&filed.recorded.event).intersects(self.kinds) && self.passes_tenant(filed.recorded.tenant.as_ref())
+    }
+
+    /// Whether the follower may know who ended it and why.
+    pub fn audits(&self, filed: &Filed) -> bool {
+        let scopes = filed
+            .recorded
+            .tenant
+            .as_ref()
+            .map_or_else(|| self.grants.everywhere(), |tenant| self.grants.in_tenant(tenant));
+        scopes.contains(Scope::Audit)
+    }
+
+    /// Whether the follower gets an ending in force.
+    pub fn passes_in_force(&self, ending: &InForce) -> bool {
+        match ending {
+            InForce::Ticket(_, _, ending) => {
+                self.kinds.contains(Kind::Ticket) && self.passes_tenant(ending.tenant.as_ref())
+            }
+            InForce::Subject(tenant, _, _) => self.passes_tenant(Some(tenant)),
+        }
+    }
+
+    /// An ending that names no tenant holds in every one, so every follower needs it.
+    fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
+        tenant.is_none_or(|tenant| {
+            self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
+                && self.grants.in_tenant(tenant).contains(Scope::Follow)
+        })
+    }
+}
+
+/// The lines of a snapshot for an ending in force: one, or for a subject one for each kind.
+pub fn snapshot_items(ending: &InForce, kinds: Kinds) -> Vec<Item<'_>> {
+    match ending {
+        InForce::Ticket(id, issue, ending) => {
+            let holds = |issue: &&TicketIssue| ending.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant);
+            let issue = issue.as_ref().filter(holds);
+            vec![Item {
+                type_name: "ticket.revoked",
+                tenant: ending.tenant.as_ref().map(Tenant::as_str),
+                subject: issue.map(|issue| issue.subject.as_str()),
+                kind: Some(Kind::Ticket.as_str()),
+                id: Some(id.to_string()),
+                digest: issue.map(|issue| issue.digest.to_string()),
+                retain_until: ending.retain_until.to_string(),
+                revoked_at: ending.revoked_at.to_string(),
+                origin: ending.place.origin.as_str(),
+                sequence: ending.place.sequence.0,
+                ..Item::default()
+            }]
+        }
+        InForce::Subject(tenant, subject, state) => {
+            kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
+        }
+    }
+}
+
+fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state: &'a SubjectState) -> Option<Item<'a>> {
+    let SubjectKind { endings, hold_until } = state.of(kind);
+    let (origin, latest) = endings.iter().max_by_key(|(origin, ending)| (ending.revoked_at, **origin))?;
+    Some(Item {
+        type_name: "subject.revoked",
+        tenant: Some(tenant.as_str()),
+        subject: Some(subject.as_str()),
+        kinds: vec![kind.as_str()],
+        generation: endings.iter().map(|(origin, ending)| (origin.as_str(), ending.sequence.0)).collect(),
+        not_before: endings.values().map(|ending| ending.not_before).max(),
+        hold_until: hold_until.map(|until| until.to_string()),
+        retain_until: endings.values().map(|ending| ending.retain_until).max().unwrap_or_default().to_string(),
+        revoked_at: latest.revoked_at.to_string(),
+        origin: origin.as_str(),
+        sequence: latest.sequence.0,
+        ..Item::default()
+    })
+}

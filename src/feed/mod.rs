@@ -1,0 +1,11 @@
+//! The feed: every ending, in order, to whoever follows. Frames, cursors and followers; no HTTP.
+
+mod cursor;
+mod follower;
+mod frame;
+mod hub;
+
+pub use cursor::{Cursor, NoCursor, Reached};
+pub use follower::{FollowError, Follower, Start, Taken};
+pub use frame::{Filter, Format, Frame, Item, ended_kinds, event_bytes, snapshot_items};
+pub use hub::{Found, Hub, Tip};

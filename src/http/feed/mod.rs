@@ -1,0 +1,69 @@
+//! The feed over HTTP: a stream of server-sent events or lines, a page of JSON, and the snapshot of what is in force.
+
+mod page;
+mod query;
+mod snapshot;
+mod stream;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::Response;
+
+use self::query::{Layout, Wanted};
+use super::SharedApp;
+use super::caller;
+use super::problem::{Code, Problem};
+use crate::feed::{Filter, FollowError, Follower, Format};
+use crate::service::{Error, Identity};
+
+/// Where the snapshot is.
+pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
+
+/// Follows the feed: server-sent events, lines, or one page of JSON.
+pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let (identity, secret) = caller::follower(&app, &headers)?;
+    let wanted = Wanted::read(&uri, &headers)?;
+    let filter = filter(&identity, &wanted)?;
+    let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
+    let follower = Follower::start(hub, reader, app.service.origin(), filter, wanted.start).await.map_err(refuse)?;
+    match wanted.layout {
+        Layout::Page => page::answer(&app, follower, wanted.limit, wanted.wait).await.map_err(refuse),
+        Layout::Stream(format) => Ok(endless(format, stream::Session::new(&app, follower, secret, format).into_body())),
+    }
+}
+
+/// Every ending in force, as lines of JSON.
+pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let (identity, _) = caller::follower(&app, &headers)?;
+    let wanted = Wanted::read(&uri, &headers)?;
+    let filter = filter(&identity, &wanted)?;
+    Ok(endless(Format::Lines, snapshot::body(app, filter)))
+}
+
+fn filter(identity: &Identity, wanted: &Wanted) -> Result<Filter, Problem> {
+    let filter = Filter { grants: identity.grants.clone(), tenant: wanted.tenant.clone(), kinds: wanted.kinds };
+    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
+}
+
+fn refuse(error: FollowError) -> Problem {
+    match error {
+        FollowError::OtherLedger => Problem::with_detail(Code::InvalidQuery, error.to_string()),
+        FollowError::Read(error) => Error::from(error).into(),
+        FollowError::Stopping => Error::Stopping.into(),
+    }
+}
+
+fn endless(format: Format, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let content_type = match format {
+        Format::EventStream => "text/event-stream",
+        Format::Lines => "application/x-ndjson",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy that collects a response before it passes it on would hold every revocation back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

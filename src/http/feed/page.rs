@@ -1,0 +1,78 @@
+//! A page of the feed: what ended since the cursor, now or within a while.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header;
+use axum::response::Response;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::SNAPSHOT_PATH;
+use crate::feed::{FollowError, Follower, Frame, Item};
+use crate::http::SharedApp;
+
+#[derive(Serialize)]
+struct Page<'a> {
+    items: Vec<Item<'a>>,
+    cursor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<Gap>,
+}
+
+/// The cursor was of a place where this log has never been: what is in force comes from the snapshot.
+#[derive(Serialize)]
+struct Gap {
+    snapshot: &'static str,
+}
+
+/// Answers with at most `limit` endings; waits that long for the first of them.
+pub(super) async fn answer(
+    app: &SharedApp,
+    mut follower: Follower,
+    limit: usize,
+    wait: Duration,
+) -> Result<Response, FollowError> {
+    let mut news = app.hub.news();
+    let mut stop = app.stop.clone();
+    let until = Instant::now() + wait;
+    let mut frames = Vec::new();
+    let mut gap = false;
+    loop {
+        let taken = follower.take(limit - frames.len()).await?;
+        frames.extend(taken.frames);
+        gap |= follower.take_gap();
+        if gap || frames.len() >= limit {
+            break;
+        }
+        if taken.more {
+            continue;
+        }
+        if !frames.is_empty() {
+            break;
+        }
+        let waited = tokio::select! {
+            waited = timeout_at(until, follower.wait(&mut news)) => waited.is_ok_and(|waited| waited.is_ok()),
+            _ = stop.wait_for(|stop| *stop) => false,
+        };
+        if !waited {
+            break;
+        }
+    }
+    Ok(page(&follower, &frames, gap))
+}
+
+fn page(follower: &Follower, frames: &[std::sync::Arc<Frame>], gap: bool) -> Response {
+    let cursors: Vec<String> = frames.iter().map(|frame| frame.cursor.at_least(follower.ahead()).to_string()).collect();
+    let items = frames.iter().zip(&cursors);
+    let items = items.map(|(frame, cursor)| frame.item(follower.filter().audits(frame.filed()), cursor)).collect();
+    let cursor = follower.cursor().to_string();
+    let page = Page { items, cursor: &cursor, gap: gap.then_some(Gap { snapshot: SNAPSHOT_PATH }) };
+    // Strings and numbers: there is nothing in it that can't be written.
+    let body = serde_json::to_string(&page).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,119 @@
+//! What a follower asks for, in the query and the headers.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::domain::{Kind, Kinds, Malformed, Tenant};
+use crate::feed::{Cursor, Format, NoCursor, Start};
+use crate::http::input;
+use crate::http::problem::{Code, Problem};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+/// The longest that a request for a page waits for something to put on it.
+const MAX_WAIT_SECONDS: u64 = 120;
+
+/// How the answer is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One page of JSON.
+    Page,
+    /// A stream that does not end.
+    Stream(Format),
+}
+
+/// What a follower asks for.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Where to start: `Last-Event-ID` beats `after`; from now on without either.
+    pub start: Start,
+    /// One tenant only.
+    pub tenant: Option<Tenant>,
+    /// These kinds only; all without `kind`.
+    pub kinds: Kinds,
+    /// Endings on a page.
+    pub limit: usize,
+    /// How long a request for a page waits for something to put on it.
+    pub wait: Duration,
+    /// How the answer is laid out.
+    pub layout: Layout,
+}
+
+/// The parameters as they stand in the query. An unknown one is refused: a filter with a typo would hide nothing.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Parameters {
+    /// The cursor to go on from; `0` is the beginning. From now on if left out.
+    after: Option<String>,
+    /// One tenant only; every one that the caller may follow if left out.
+    tenant: Option<String>,
+    /// These kinds only, separated by commas: ticket, session, token.
+    kind: Option<String>,
+    /// Endings on a page of JSON.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+}
+
+impl Wanted {
+    /// Reads query and headers.
+    pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let parameters: Parameters = input::query(uri)?;
+        let tenant = parameters.tenant.as_deref().map(Tenant::new).transpose();
+        let kinds = parameters.kind.as_deref().map(kinds).transpose();
+        Ok(Self {
+            start: begin(parameters.after.as_deref(), headers)?,
+            tenant: tenant.map_err(|form| bad("tenant", form))?,
+            kinds: kinds.map_err(|form| bad("kind", form))?.unwrap_or(Kinds::ALL),
+            limit: input::limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
+            wait: wait(headers),
+            layout: layout(headers),
+        })
+    }
+}
+
+fn kinds(text: &str) -> Result<Kinds, Malformed> {
+    text.split(',').map(Kind::from_str).collect()
+}
+
+fn bad(name: &str, form: impl std::fmt::Display) -> Problem {
+    Problem::with_detail(Code::InvalidQuery, format!("{name}: must be {form}"))
+}
+
+fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<Start, Problem> {
+    let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
+    let last = last.map_err(|_| Problem::with_detail(Code::InvalidHeader, NoCursor.to_string()))?;
+    match last.or(after) {
+        None => Ok(Start::Now),
+        Some("0") => Ok(Start::Beginning),
+        Some(text) => Cursor::from_str(text)
+            .map(Start::Cursor)
+            .map_err(|error| Problem::with_detail(Code::InvalidQuery, error.to_string())),
+    }
+}
+
+/// RFC 7240: a preference that is malformed is ignored.
+fn wait(headers: &HeaderMap) -> Duration {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut each = preferences.flat_map(|value| value.split(','));
+    let seconds = each.find_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse::<u64>().ok());
+    Duration::from_secs(seconds.unwrap_or(0).min(MAX_WAIT_SECONDS))
+}
+
+/// The first type that is named decides; `*/*` and nothing at all get a page.
+fn layout(headers: &HeaderMap) -> Layout {
+    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    for part in accepted.split(',') {
+        match part.split(';').next().unwrap_or_default().trim() {
+            "text/event-stream" => return Layout::Stream(Format::EventStream),
+            "application/x-ndjson" => return Layout::Stream(Format::Lines),
+            "application/json" => return Layout::Page,
+            _ => {}
+        }
+    }
+    Layout::Page
+}

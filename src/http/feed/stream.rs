@@ -1,0 +1,252 @@
+//! The feed as a body that does not end: server-sent events, or lines of JSON.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::SNAPSHOT_PATH;
+use crate::domain::Position;
+use crate::feed::{Filter, Follower, Format, event_bytes};
+use crate::http::SharedApp;
+use crate::service::{Authentication, Identity};
+
+/// Endings that go into one chunk of the body.
+const CHUNK_FRAMES: usize = 256;
+/// How often a follower is told of a cursor that moved past what his filter hides.
+const HIDDEN_EVERY: Duration = Duration::from_secs(1);
+/// What an EventSource waits before it connects again, in milliseconds.
+const RETRY_MILLIS: u64 = 1_000;
+
+#[derive(Serialize)]
+struct Heartbeat<'a> {
+    cursor: &'a str,
+    now: String,
+    behind_ms: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Gap<'a> {
+    snapshot: &'a str,
+    cursor: &'a str,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    reason: &'a str,
+    cursor: &'a str,
+}
+
+/// One follower's connection.
+pub struct Session {
+    app: SharedApp,
+    follower: Follower,
+    /// Presented again at each heartbeat: an application that was removed does not follow on.
+    secret: Arc<crate::domain::Secret>,
+    format: Format,
+    news: watch::Receiver<Position>,
+    stop: watch::Receiver<bool>,
+    heartbeat: Interval,
+    hidden_told_at: Instant,
+    hidden: bool,
+    step: Step,
+    _counted: Counted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Start,
+    Follow,
+    Done,
+}
+
+/// What a follower who waits is woken by.
+enum Woken {
+    News,
+    Beat,
+    Stop,
+}
+
+/// Counts the follower for as long as he is here.
+struct Counted(crate::telemetry::SharedMetrics);
+
+impl Counted {
+    fn new(metrics: &crate::telemetry::SharedMetrics) -> Self {
+        metrics.followers.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.followers.dec();
+    }
+}
+
+impl Session {
+    /// The connection of a follower who presented that secret.
+    pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: Format) -> Self {
+        let mut heartbeat = tokio::time::interval(app.options.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
+        Self {
+            news: app.hub.news(),
+            stop: app.stop.clone(),
+            _counted: Counted::new(&app.metrics),
+            app: app.clone(),
+            follower,
+            secret: Arc::new(secret),
+            format,
+            heartbeat,
+            hidden_told_at: Instant::now(),
+            hidden: false,
+            step: Step::Start,
+        }
+    }
+
+    /// The body.
+    pub fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(self, |mut session| async move {
+            let chunk = session.next().await?;
+            Some((Ok::<_, Infallible>(chunk), session))
+        }))
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.step {
+            Step::Start => {
+                self.step = Step::Follow;
+                Some(self.opening())
+            }
+            Step::Follow => Some(self.follow().await),
+            Step::Done => None,
+        }
+    }
+
+    async fn follow(&mut self) -> Bytes {
+        loop {
+            if *self.stop.borrow() {
+                return self.end("stopping");
+            }
+            let taken = match self.follower.take(CHUNK_FRAMES).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::error!(%error, "a follower can't go on");
+                    return self.end("unreadable");
+                }
+            };
+            if self.follower.take_gap() {
+                return self.gap();
+            }
+            if !taken.frames.is_empty() {
+                return self.frames(&taken.frames);
+            }
+            self.hidden |= taken.moved;
+            if let Some(chunk) = self.tell_hidden() {
+                return chunk;
+            }
+            if taken.more {
+                continue;
+            }
+            let woken = tokio::select! {
+                waited = self.follower.wait(&mut self.news) => if waited.is_ok() { Woken::News } else { Woken::Stop },
+                _ = self.heartbeat.tick() => Woken::Beat,
+                // A sender that has gone means the same.
+                _ = self.stop.wait_for(|stop| *stop) => Woken::Stop,
+            };
+            match woken {
+                Woken::News => {}
+                Woken::Beat => return self.beat(),
+                Woken::Stop => return self.end("stopping"),
+            }
+        }
+    }
+
+    fn frames(&mut self, frames: &[Arc<crate::feed::Frame>]) -> Bytes {
+        self.hidden = false;
+        let one = |frame: &Arc<crate::feed::Frame>| {
+            let audit = self.follower.filter().audits(frame.filed());
+            if self.follower.shares_cursors() {
+                frame.bytes(self.format, audit)
+            } else {
+                frame.bytes_at(self.format, audit, &frame.cursor.at_least(self.follower.ahead()))
+            }
+        };
+        match frames {
+            // The usual case: what all followers share goes out as it is.
+            [frame] => one(frame),
+            several => several
+                .iter()
+                .map(one)
+                .fold(Vec::new(), |mut all, bytes| {
+                    all.extend_from_slice(&bytes);
+                    all
+                })
+                .into(),
+        }
+    }
+
+    fn opening(&self) -> Bytes {
+        match self.format {
+            Format::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
+            Format::Lines => self.heartbeat(),
+        }
+    }
+
+    fn tell_hidden(&mut self) -> Option<Bytes> {
+        if !self.hidden || self.format == Format::Lines || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
+            return None;
+        }
+        self.hidden = false;
+        self.hidden_told_at = Instant::now();
+        Some(format!("id: {}\n\n", self.follower.cursor()).into())
+    }
+
+    fn beat(&mut self) -> Bytes {
+        let Authentication::Caller(identity) = self.app.service.authenticate(self.secret.expose().as_bytes()) else {
+            return self.end("unauthorized");
+        };
+        let filter = Filter { grants: identity.grants.clone(), ..self.follower.filter().clone() };
+        if !may_follow(&identity, &filter) {
+            return self.end("unauthorized");
+        }
+        self.follower.set_filter(filter);
+        self.hidden = false;
+        self.heartbeat()
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        let cursor = self.follower.cursor().to_string();
+        let now = self.app.service.clock().now();
+        let behind = self.follower.behind_millis(self.app.service.origin(), now);
+        let behind_ms = behind.into_iter().map(|(origin, millis)| (origin.to_string(), millis)).collect();
+        let data = Heartbeat { cursor: &cursor, now: now.to_string(), behind_ms };
+        event_bytes(self.format, "heartbeat", Some(&cursor), &data)
+    }
+
+    fn gap(&self) -> Bytes {
+        let cursor = self.follower.cursor().to_string();
+        event_bytes(self.format, "gap", Some(&cursor), &Gap { snapshot: SNAPSHOT_PATH, cursor: &cursor })
+    }
+
+    fn end(&mut self, reason: &str) -> Bytes {
+        self.step = Step::Done;
+        let cursor = self.follower.cursor().to_string();
+        event_bytes(self.format, "end", Some(&cursor), &End { reason, cursor: &cursor })
+    }
+}
+
+/// Whether the identity may follow at all what the filter asks for.
+pub fn may_follow(identity: &Identity, filter: &Filter) -> bool {
+    use crate::domain::Scope;
+    match &filter.tenant {
+        Some(tenant) => identity.may(Scope::Follow, tenant),
+        None => identity.grants.somewhere(Scope::Follow),
+    }
+}

@@ -1,0 +1,282 @@
+//! The server: what is started in which order, and stopped in which.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::clock::Clock;
+use crate::config::{Settings, TlsFiles};
+use crate::domain::{Digest, Position, Secret};
+use crate::event_log::{DataDirectory, OpenError, Reader};
+use crate::feed::Hub;
+use crate::http::compat::crafter;
+use crate::http::listen::{self, Limits, raise_descriptor_limit};
+use crate::http::tls::{self, TlsError};
+use crate::http::{App, Options, SharedApp};
+use crate::keys::{KeyError, RootToken};
+use crate::projection;
+use crate::service::{self, Alone, Error, Hook, Running, Service};
+use crate::telemetry::{Metrics, SharedMetrics};
+
+/// How often uses of tickets go on record, and counts into the metrics.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory or the log in it can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The ledger does not come up.
+    #[error(transparent)]
+    Start(#[from] service::StartError),
+    /// A key can't be read or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address can't be listened on.
+    #[error("listen on {address}: {source}; is another server there? choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The access tokens that Crafter publishes can't be registered or removed.
+    #[error("settle whether the access tokens that Crafter publishes work: {0}")]
+    AccessTokens(Error),
+}
+
+/// A server that runs.
+pub struct Server {
+    address: SocketAddr,
+    root_token: Option<PathBuf>,
+    root_secret: Option<Secret>,
+    service: Arc<Service>,
+    running: Running,
+    stop: watch::Sender<bool>,
+    listening: JoinHandle<usize>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server; it answers when this returns.
+    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, ServeError> {
+        let tls = settings.tls.as_ref().map(|TlsFiles { certificate, key }| tls::load(certificate, key)).transpose()?;
+        let directory = DataDirectory::lock(&settings.data)?;
+        let listener = listen_on(settings.listen).await?;
+        let root_secret = settings.root_token.clone();
+        let root = RootToken::load_or_create(&settings.data, settings.root_token.clone())?;
+        let metrics: SharedMetrics = Arc::new(Metrics::new());
+        let (running, hub) = open(directory, &settings, clock, root.digest(), &metrics).await?;
+        let published = if settings.allow_published_access_tokens {
+            crafter::ensure_published_access_tokens(&running.service).await
+        } else {
+            crafter::remove_published_access_tokens(&running.service).await
+        };
+        published.map_err(ServeError::AccessTokens)?;
+        let (stop, stopping) = watch::channel(false);
+        let app = Arc::new(App {
+            service: running.service.clone(),
+            hub,
+            stop: stopping.clone(),
+            metrics: metrics.clone(),
+            options: options(&settings, root.path()),
+        });
+        let address =
+            listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
+        let tasks = vec![
+            tokio::spawn(flush_uses(app.clone())),
+            tokio::spawn(snapshots(app.clone(), settings.data.clone(), settings.snapshot_every_events)),
+        ];
+        warn_of_descriptors(settings.connections);
+        let limits = Limits { connections: settings.connections, ..Limits::default() };
+        let server = listen::Server { router: crate::http::router(app), tls, limits, metrics };
+        let service = running.service.clone();
+        let listening = tokio::spawn(server.run(listener, stopping));
+        Ok(Self { address, root_token: root.path(), root_secret, service, running, stop, listening, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The file that holds root's secret, unless the secret was given.
+    pub fn root_token(&self) -> Option<&Path> {
+        self.root_token.as_deref()
+    }
+
+    /// Root's secret, where it was given.
+    pub fn root_secret(&self) -> Option<&Secret> {
+        self.root_secret.as_ref()
+    }
+
+    /// The ledger.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Stops: accepts nothing more, ends streams with their cursor, commits what is queued, writes a snapshot.
+    ///
+    /// False if the log has halted: what was acknowledged stands, and the cause is to be mended.
+    pub async fn stop(self) -> bool {
+        self.stop.send_replace(true);
+        match self.listening.await {
+            Ok(0) => {}
+            Ok(cut) => tracing::warn!(connections = cut, "connections were cut, because they did not finish in time"),
+            Err(error) => tracing::error!(%error, "the listener panicked"),
+        }
+        for task in self.tasks {
+            // The tasks end on the same signal; one that panicked has said so.
+            let _ = task.await;
+        }
+        let healthy = self.service.fault().is_none();
+        let running = self.running;
+        let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
+        match stopped {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "no snapshot was written; the next start reads more of the log"),
+            Err(error) => tracing::error!(%error, "the ledger did not stop as it should"),
+        }
+        healthy
+    }
+}
+
+/// Checks what a start would need, and changes nothing but what a start would make anyway: the directory and its lock.
+pub fn check(settings: &Settings) -> Result<(), ServeError> {
+    if let Some(TlsFiles { certificate, key }) = &settings.tls {
+        tls::load(certificate, key)?;
+    }
+    let directory = DataDirectory::lock(&settings.data)?;
+    match Reader::open(&directory.ledger()) {
+        Ok(_) | Err(OpenError::Absent(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+async fn open(
+    directory: DataDirectory,
+    settings: &Settings,
+    clock: Clock,
+    root: Digest,
+    metrics: &SharedMetrics,
+) -> Result<(Running, Arc<Hub>), ServeError> {
+    let opening = service::Settings {
+        data: settings.data.clone(),
+        node: settings.node.clone(),
+        region: settings.region.clone(),
+        policy: settings.policy,
+        queue: settings.queue_commands,
+    };
+    let started: OnceLock<Arc<Hub>> = OnceLock::new();
+    let hooks = |ledger, base: &crate::event_log::Base| {
+        metrics.head_position.set(base.position.0);
+        vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics)]
+    };
+    let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
+    let running = service::open(directory, opening, clock, root, Arc::new(Alone), hooks, progress).await?;
+    let base = running.service.projection().base();
+    let hub = started.get().cloned().unwrap_or_else(|| Hub::new(running.service.ledger(), base));
+    Ok((running, hub))
+}
+
+fn count(metrics: &SharedMetrics) -> Hook {
+    let metrics = metrics.clone();
+    Box::new(move |committed, took| {
+        metrics.batch_records.observe(committed.len() as f64);
+        metrics.commit_seconds.observe(took.as_secs_f64());
+        metrics.head_position.set(committed.last().map_or(0, |last| last.filed.position.0));
+    })
+}
+
+fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
+    Options {
+        surfaces: settings.surfaces.clone(),
+        body_bytes: settings.body_bytes,
+        allow_published_access_tokens: settings.allow_published_access_tokens,
+        heartbeat: settings.heartbeat,
+        root_token_file,
+        bench: settings.bench,
+    }
+}
+
+fn warn_of_descriptors(connections: usize) {
+    match raise_descriptor_limit(connections) {
+        Ok(limit) if !limit.suffices() => tracing::warn!(
+            ?limit,
+            "the system allows fewer file descriptors than --connections needs; raise its limit (ulimit -n) or lower --connections"
+        ),
+        Ok(limit) => tracing::info!(?limit, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit on file descriptors stays as it is"),
+    }
+}
+
+/// Puts uses of tickets on record once a second, and what is left at the end.
+async fn flush_uses(app: SharedApp) {
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let stopping = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        if let Err(error) = app.service.flush_uses().await
+            && app.service.fault().is_none()
+        {
+            tracing::warn!(%error, "uses of tickets did not go on record; they do with the tickets' next use");
+        }
+        if stopping {
+            return;
+        }
+        let counts = app.service.projection().counts();
+        app.metrics.entities("ticket").set(counts.tickets as u64);
+        app.metrics.entities("subject").set(counts.subjects as u64);
+        app.metrics.entities("application").set(counts.applications as u64);
+        app.metrics.entities("idempotency_key").set(counts.idempotency_keys as u64);
+    }
+}
+
+/// Writes a snapshot whenever the log has grown by that many events.
+async fn snapshots(app: SharedApp, data: PathBuf, every_events: u64) {
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = app.service.projection().base().position;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if app.service.projection().base().position.0 < last.0 + every_events {
+            continue;
+        }
+        let (projection, directory) = (app.service.projection().clone(), service::snapshots(&data));
+        let saved = tokio::task::spawn_blocking(move || projection::save(&projection, &directory)).await;
+        match saved {
+            Ok(Ok(position)) => {
+                tracing::info!(position = position.0, "a snapshot was written");
+                last = position;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no snapshot was written; the next one is tried when the log has grown as much again");
+                last = app.service.projection().base().position;
+            }
+            Err(error) => tracing::error!(%error, "the snapshot's thread panicked"),
+        }
+    }
+}

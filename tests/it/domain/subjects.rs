@@ -1,0 +1,150 @@
+use authledger::domain::{
+    Caller, Command, Dead, Decision, Event, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant,
+};
+
+use crate::support::node::{
+    Node, application_id, at, digest, grants, issue, issue_in, register, renew, revoke, revoke_subject, seconds,
+    subject,
+};
+
+#[test]
+fn ending_all_of_a_subject_kills_what_was_issued_before_and_not_what_comes_after() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    node.ask(issue(2, "bob")).unwrap();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    let ending = node.last_place();
+    // In the very millisecond of the ending: the generation tells, not the clock.
+    node.ask(issue(3, "alice")).unwrap();
+    assert_eq!(node.judge(digest(1).id()), Err(Dead::Revoked(ending, at(0))));
+    assert!(node.is_good(2), "another subject's");
+    assert!(node.is_good(3), "issued after");
+}
+
+#[test]
+fn a_subject_of_the_same_name_in_another_tenant_is_somebody_else() {
+    let mut node = Node::lone();
+    node.ask(issue_in("acme", 1, "alice", None)).unwrap();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    assert!(node.is_good(1));
+}
+
+#[test]
+fn an_ending_of_other_kinds_leaves_tickets_alone() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let revoke = RevokeSubject {
+        tenant: Tenant::default(),
+        subject: subject("alice"),
+        kinds: Kinds::from_iter([Kind::Session, Kind::Token]),
+        keep: None,
+        hold: None,
+        reason: None,
+    };
+    node.ask(Command::RevokeSubject(revoke)).unwrap();
+    assert!(node.is_good(1));
+}
+
+#[test]
+fn a_concurrent_issue_elsewhere_is_dead() {
+    let (mut one, mut other) = Node::pair();
+    other.ask(issue(1, "alice")).unwrap();
+    one.ask(revoke_subject("alice", None)).unwrap();
+    one.receive(&other.last().clone());
+    other.receive(&one.log[2].clone());
+    assert!(!one.is_good(1) && !other.is_good(1));
+    other.ask(issue(2, "alice")).unwrap();
+    assert!(other.is_good(2), "the issuer knew of the ending");
+}
+
+#[test]
+fn a_ticket_of_a_dead_generation_is_already_revoked() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    let ending = node.last_place();
+    assert_eq!(node.ask(revoke(1)), Ok(Decision::Already(ending)));
+}
+
+#[test]
+fn a_use_does_not_revive_a_dead_generation() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    let now = node.after_seconds(500).now;
+    assert_eq!(node.ask(renew(1, now)), Ok(Decision::Nothing));
+}
+
+#[test]
+fn a_hold_refuses_new_tickets_until_it_ends() {
+    let mut node = Node::lone();
+    node.ask(revoke_subject("alice", Some(60))).unwrap();
+    assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
+    assert!(node.ask(issue(2, "bob")).is_ok());
+    node.now = at(59_999);
+    assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
+    node.now = at(60_000);
+    assert!(node.ask(issue(1, "alice")).is_ok());
+    assert!(node.is_good(1));
+}
+
+#[test]
+fn a_later_ending_without_a_hold_does_not_lift_one() {
+    let mut node = Node::lone();
+    node.ask(revoke_subject("alice", Some(60))).unwrap();
+    node.after_seconds(1).ask(revoke_subject("alice", None)).unwrap();
+    assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
+}
+
+#[test]
+fn a_callers_keep_only_lengthens_how_long_an_ending_is_kept() {
+    let mut node = Node::lone();
+    node.policy.longest_life = seconds(1000);
+    let kept = |node: &mut Node, keep| {
+        let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
+        node.ask(Command::RevokeSubject(RevokeSubject { keep, ..revoke })).unwrap();
+        let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+        revoked.retain_until
+    };
+    assert_eq!(kept(&mut node, Some(seconds(1))), at(1_300_000));
+    assert_eq!(kept(&mut node, None), at(1_300_000));
+    assert_eq!(kept(&mut node, Some(seconds(2000))), at(2_300_000));
+}
+
+#[test]
+fn a_hold_keeps_its_ending_at_least_as_long() {
+    let mut node = Node::lone();
+    node.policy.longest_life = seconds(10);
+    node.ask(revoke_subject("alice", Some(60))).unwrap();
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    assert_eq!(revoked.hold_until, Some(at(60_000)));
+    assert_eq!(revoked.retain_until, at(360_000));
+}
+
+#[test]
+fn foreign_tokens_are_judged_by_whole_seconds() {
+    let mut node = Node::lone();
+    node.now = at(1999);
+    node.ask(revoke_subject("alice", None)).unwrap();
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    assert_eq!(revoked.not_before, 1_800_000_001);
+}
+
+#[test]
+fn ending_a_subject_needs_revoke_in_its_tenant() {
+    let mut node = Node::lone();
+    node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
+    let caller = Caller::Application(application_id(1));
+    assert_eq!(node.ask_as(caller, revoke_subject("alice", None)), Err(Rejection::Forbidden));
+}
+
+#[test]
+fn an_ending_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
+    let mut node = Node::lone();
+    node.policy.longest_life = seconds(10);
+    node.ask(revoke_subject("alice", None)).unwrap();
+    node.state.prune(at(309_999));
+    assert_eq!(node.state.subjects.len(), 1);
+    node.state.prune(at(310_000));
+    assert_eq!(node.state.subjects.len(), 0);
+}

@@ -1,0 +1,101 @@
+//! A success must be true: endings of credentials that this node has never seen.
+
+use authledger::domain::{Caller, Command, Decision, Event, Grants, Kind, Named, Rejection, Revoke, Scope};
+
+use crate::support::node::{
+    Node, application_id, at, digest, grants, issue, issue_in, register, revoke, revoke_id, seconds,
+};
+
+#[test]
+fn on_a_lone_node_nobody_else_can_have_issued_it() {
+    let mut node = Node::lone();
+    let records = node.log.len();
+    assert_eq!(node.ask(revoke(1)), Err(Rejection::UnknownCredential));
+    assert_eq!(node.log.len(), records);
+}
+
+#[test]
+fn with_a_second_origin_the_ending_is_recorded_and_kills_the_ticket_when_it_arrives() {
+    for command in [revoke(1), revoke_id(1)] {
+        let (mut one, mut other) = Node::pair();
+        other.ask(issue(1, "alice")).unwrap();
+        assert!(matches!(one.ask(command), Ok(Decision::Append(_))));
+        let Event::TicketRevoked(revoked) = &one.last().event else { panic!("no ending") };
+        assert_eq!(revoked.subject, None);
+        one.receive(&other.last().clone());
+        assert!(!one.is_good(1));
+        other.receive(&one.log[2].clone());
+        assert!(!other.is_good(1));
+    }
+}
+
+#[test]
+fn an_unknown_ending_is_kept_for_the_longest_life_there_is() {
+    let (mut one, _) = Node::pair();
+    one.policy.longest_life = seconds(1000);
+    one.ask(revoke(1)).unwrap();
+    let Event::TicketRevoked(revoked) = &one.last().event else { panic!("no ending") };
+    assert_eq!(revoked.retain_until, at(1_300_000));
+}
+
+#[test]
+fn ending_the_unknown_twice_names_the_first_ending() {
+    let (mut one, _) = Node::pair();
+    one.ask(revoke(1)).unwrap();
+    let first = one.last_place();
+    assert_eq!(one.ask(revoke(1)), Ok(Decision::Already(first)));
+}
+
+#[test]
+fn whoever_may_revoke_in_some_tenants_ends_the_unknown_in_those_alone() {
+    let (mut one, mut other) = Node::pair();
+    one.ask(register(1, grants(&[("acme", &[Scope::Revoke]), ("umbrella", &[Scope::Revoke])]))).unwrap();
+    other.ask(issue_in("acme", 1, "alice", None)).unwrap();
+    other.ask(issue_in("default", 2, "alice", None)).unwrap();
+    for n in [1, 2] {
+        let Ok(Decision::Append(drafts)) = one.ask_as(Caller::Application(application_id(1)), revoke(n)) else {
+            panic!("refused")
+        };
+        let tenants: Vec<_> = drafts.iter().map(|draft| draft.tenant.as_ref().unwrap().as_str()).collect();
+        assert_eq!(tenants, ["acme", "umbrella"]);
+    }
+    other.own().skip(1).cloned().collect::<Vec<_>>().iter().for_each(|recorded| one.receive(recorded));
+    assert!(!one.is_good(1), "a tenant of his");
+    assert!(one.is_good(2), "not a tenant of his");
+}
+
+#[test]
+fn an_application_may_have_so_many_unknown_endings_in_force() {
+    let (mut one, _) = Node::pair();
+    one.policy.max_unknown_endings = 2;
+    one.policy.longest_life = seconds(1000);
+    one.ask(register(1, Grants::everything())).unwrap();
+    let caller = || Caller::Application(application_id(1));
+    one.ask_as(caller(), revoke(1)).unwrap();
+    one.ask_as(caller(), revoke(2)).unwrap();
+    assert_eq!(one.ask_as(caller(), revoke(3)), Err(Rejection::TooManyUnknown));
+    assert!(one.ask(revoke(4)).is_ok(), "the root is not bounded");
+    one.now = at(1_300_000);
+    one.state.prune(one.now);
+    assert!(one.ask_as(caller(), revoke(3)).is_ok(), "those that are over do not count");
+}
+
+#[test]
+fn an_origin_that_continues_another_is_no_second_node() {
+    let (mut one, _) = Node::pair();
+    let mut second = one.log[1].clone();
+    one.state = Default::default();
+    let first = one.log[0].clone();
+    one.receive(&first);
+    let Event::LedgerOpened(opened) = &mut second.event else { panic!("no opening") };
+    opened.previous = Some(authledger::domain::Previous { place: first.place, hash: [0; 32] });
+    one.receive(&second);
+    assert_eq!(one.ask(revoke(1)), Err(Rejection::UnknownCredential));
+}
+
+#[test]
+fn kinds_that_this_ledger_does_not_issue_are_unknown_everywhere() {
+    let (mut one, _) = Node::pair();
+    let command = Revoke { kind: Kind::Session, credential: Named::Id(digest(1).id()), reason: None };
+    assert_eq!(one.ask(Command::Revoke(command)), Err(Rejection::UnknownCredential));
+}

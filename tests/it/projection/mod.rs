@@ -1,0 +1,256 @@
+//! The server's state: the snapshot that it survives a restart in, and what it forgets.
+
+use std::fs;
+use std::path::Path;
+
+use authledger::domain::{Command, Grants, Row};
+use authledger::event_log::{Base, Reader};
+use authledger::projection::{Projection, SnapshotError, Source, catch_up, load, load_on, rebuild, save};
+
+use crate::support::log::{LogFile, projection_of};
+use crate::support::node::{
+    Node, application_id, at, digest, issue, issue_in, register, renew, revoke, revoke_id, revoke_subject, seconds,
+};
+
+/// Two origins, and something of everything that a state holds.
+fn varied() -> Node {
+    let (mut one, mut other) = Node::pair();
+    other.ask(issue(7, "carol")).unwrap();
+    let seventh = other.last().clone();
+    other.now = at(300_000);
+    other.ask(renew(7, at(300_000))).unwrap();
+    one.ask(register(1, Grants::everything())).unwrap();
+    one.ask(register(2, Grants::everything())).unwrap();
+    one.ask(Command::RemoveApplication(application_id(2))).unwrap();
+    (1..=5).for_each(|n| drop(one.ask(issue(n, if n % 2 == 0 { "alice" } else { "bob" })).unwrap()));
+    one.ask_once(1, 1, issue_in("acme", 6, "alice", None)).unwrap();
+    one.ask(revoke(1)).unwrap();
+    one.ask(revoke_id(100)).unwrap();
+    one.ask(revoke_subject("alice", Some(60))).unwrap();
+    one.receive(&seventh);
+    one.receive(&other.last().clone());
+    one.now = at(310_000);
+    one.ask(renew(3, at(310_000))).unwrap();
+    one
+}
+
+fn rows_of(node: &Node) -> Vec<Row> {
+    node.state.rows()
+}
+
+/// A log file and a snapshot of its first `records`.
+fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
+    let log = LogFile::of(&node.log);
+    let reader = Reader::open(&log.path()).unwrap();
+    let projection = Projection::default();
+    let until = authledger::domain::Position(records as u64);
+    catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap();
+    let directory = log.directory.path().join("snapshot");
+    assert_eq!(save(&projection, &directory).unwrap(), until);
+    (log, directory)
+}
+
+fn rebuilt(log: &LogFile, directory: &Path) -> (Vec<Row>, Source, u64) {
+    let reader = Reader::open(&log.path()).unwrap();
+    let rebuilt = rebuild(&reader, directory, |_, _| {}).unwrap();
+    assert_eq!(rebuilt.projection.base(), reader.current_base().unwrap());
+    (rebuilt.projection.rows(), rebuilt.source, rebuilt.records_read)
+}
+
+#[test]
+fn the_servers_state_is_that_of_the_plain_fold() {
+    let node = varied();
+    assert_eq!(projection_of(&node.log).rows(), rows_of(&node));
+}
+
+#[test]
+fn a_snapshot_brings_everything_back() {
+    let node = varied();
+    let (log, directory) = with_snapshot(&node, node.log.len());
+    assert_eq!(load(&directory).unwrap().rows(), rows_of(&node));
+    let head = authledger::domain::Position(node.log.len() as u64);
+    assert_eq!(rebuilt(&log, &directory), (rows_of(&node), Source::Snapshot(head), 0));
+}
+
+#[test]
+fn a_snapshot_of_any_position_and_the_tail_give_the_state() {
+    let node = varied();
+    for records in 1..node.log.len() {
+        let (log, directory) = with_snapshot(&node, records);
+        let (rows, source, read) = rebuilt(&log, &directory);
+        assert_eq!(rows, rows_of(&node), "snapshot at {records}");
+        assert_eq!(source, Source::Snapshot(authledger::domain::Position(records as u64)));
+        assert_eq!(read, (node.log.len() - records) as u64);
+    }
+}
+
+#[test]
+fn a_snapshot_whose_parts_are_ahead_of_its_place_gives_the_state() {
+    let node = varied();
+    let (log, directory) = with_snapshot(&node, node.log.len());
+    let ahead = load(&directory).unwrap();
+    ahead.reached(Reader::open(&log.path()).unwrap().base_at(authledger::domain::Position(3)).unwrap());
+    save(&ahead, &directory).unwrap();
+    assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
+    let node = varied();
+    let (log, directory) = with_snapshot(&node, node.log.len());
+    let whole = fs::read(directory.join("state")).unwrap();
+    for place in (0..whole.len()).step_by(7) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        fs::write(directory.join("state"), damaged).unwrap();
+        assert!(load(&directory).is_err(), "byte {place}");
+    }
+    for length in [0, 7, 8, 12, whole.len() / 2, whole.len() - 1] {
+        fs::write(directory.join("state"), &whole[..length]).unwrap();
+        assert!(load(&directory).is_err(), "cut to {length}");
+        assert_eq!(rebuilt(&log, &directory).1, Source::Log);
+    }
+    assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
+}
+
+#[test]
+fn blocks_in_another_order_are_no_snapshot() {
+    let node = varied();
+    let (_log, directory) = with_snapshot(&node, node.log.len());
+    let whole = fs::read(directory.join("state")).unwrap();
+    let mut blocks = Vec::new();
+    let mut rest = &whole[12..];
+    while !rest.is_empty() {
+        let length = 36 + u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+        blocks.push(&rest[..length]);
+        rest = &rest[length..];
+    }
+    blocks.swap(1, 2);
+    fs::write(directory.join("state"), [&whole[..12], &blocks.concat()].concat()).unwrap();
+    assert!(matches!(load(&directory), Err(SnapshotError::Damaged(_))));
+}
+
+#[test]
+fn a_snapshot_of_another_log_is_ignored() {
+    let node = varied();
+    let (_log, directory) = with_snapshot(&node, node.log.len());
+    let mut other = Node::lone();
+    (0..50).for_each(|n| drop(other.ask(issue(n, "mallory")).unwrap()));
+    let longer = LogFile::of(&other.log);
+    let shorter = LogFile::of(&other.log[..3]);
+    for log in [longer, shorter] {
+        let reader = Reader::open(&log.path()).unwrap();
+        assert!(matches!(load_on(&reader, &directory).unwrap(), Err(SnapshotError::Foreign(_))));
+        assert_eq!(rebuilt(&log, &directory).1, Source::Log);
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_later_format_is_ignored() {
+    let node = varied();
+    let (log, directory) = with_snapshot(&node, node.log.len());
+    let mut newer = fs::read(directory.join("state")).unwrap();
+    newer[11] = 2;
+    fs::write(directory.join("state"), newer).unwrap();
+    assert!(matches!(load(&directory), Err(SnapshotError::Format(2))));
+    assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
+}
+
+#[test]
+fn without_a_snapshot_the_log_is_folded() {
+    let node = varied();
+    let log = LogFile::of(&node.log);
+    let (rows, source, read) = rebuilt(&log, &log.directory.path().join("snapshot"));
+    assert_eq!((rows, source, read), (rows_of(&node), Source::Log, node.log.len() as u64));
+}
+
+#[test]
+fn catching_up_stops_where_it_is_told_to() {
+    let node = varied();
+    let log = LogFile::of(&node.log);
+    let projection = Projection::default();
+    let reader = Reader::open(&log.path()).unwrap();
+    let until = authledger::domain::Position(5);
+    assert_eq!(catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap(), 5);
+    assert_eq!(projection.base(), reader.base_at(until).unwrap());
+    assert_eq!(projection.rows(), projection_of(&node.log[..5]).rows());
+    assert_eq!(catch_up(&projection, &reader, None, &mut |_, _| {}).unwrap(), node.log.len() as u64 - 5);
+}
+
+#[test]
+fn the_sweep_forgets_what_is_over_within_a_round() {
+    let mut node = varied();
+    let projection = projection_of(&node.log);
+    let end = at(400 * 86_400_000);
+    // A round is a minute, a step at most a second of it.
+    for step in 0..600 {
+        projection.sweep(end.plus_millis(step * 250));
+    }
+    let counts = projection.counts();
+    assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
+    assert_eq!(counts.applications, 1, "applications stay");
+    node.state.prune(end);
+    assert_eq!(projection.rows(), rows_of(&node));
+}
+
+#[test]
+fn a_request_is_noted_strictly_later_than_the_one_before() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let projection = projection_of(&node.log);
+    let id = digest(1).id();
+    let seen: Vec<_> = (0..3).map(|_| projection.touch(id, at(5)).unwrap().1).collect();
+    assert_eq!(seen, [at(5), at(6), at(7)]);
+    assert_eq!(projection.seen_at(id), at(7));
+    assert!(projection.take_uses().is_empty(), "a tenth of its life has not passed");
+}
+
+#[test]
+fn a_use_is_queued_once_until_it_is_taken() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let projection = projection_of(&node.log);
+    let id = digest(1).id();
+    projection.touch(id, at(200_000)).unwrap();
+    projection.touch(id, at(210_000)).unwrap();
+    assert_eq!(projection.take_uses(), [(id, at(210_000))]);
+    assert!(projection.take_uses().is_empty());
+    projection.touch(id, at(220_000)).unwrap();
+    assert_eq!(projection.take_uses().len(), 1, "nothing went on record, so it is queued again");
+}
+
+#[test]
+fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
+    let mut node = Node::lone();
+    (0..100).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
+    let projection = projection_of(&node.log);
+    let alice = crate::support::node::subject("alice");
+    let tenant = Default::default();
+    let mut listed = Vec::new();
+    while let page = projection.credentials_of(&tenant, &alice, listed.last().copied(), 7)
+        && !page.is_empty()
+    {
+        listed.extend(page);
+    }
+    let mut ids: Vec<_> = (0..100).map(|n| digest(n).id()).collect();
+    ids.sort_unstable();
+    assert_eq!(listed, ids);
+}
+
+#[test]
+fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
+    let mut node = Node::lone();
+    node.policy.longest_life = seconds(86_400);
+    node.ask(issue(1, "alice")).unwrap();
+    node.ask(revoke(1)).unwrap();
+    node.ask(revoke_subject("bob", None)).unwrap();
+    let projection = projection_of(&node.log);
+    let in_force = |now| (0..Projection::ENDING_PARTS).map(|part| projection.endings(part, now).len()).sum::<usize>();
+    assert_eq!(in_force(at(0)), 2);
+    assert_eq!(in_force(at(86_700_000)), 0);
+}
+
+#[test]
+fn an_empty_state_stands_at_the_beginning() {
+    assert_eq!(Projection::default().base(), Base::default());
+}

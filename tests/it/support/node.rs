@@ -1,0 +1,227 @@
+//! A node without threads or files: commands are decided, recorded and folded at once, on a clock that the test moves.
+
+use authledger::domain::{
+    ApplicationId, Caller, Command, Context, CredentialId, Decision, Digest, Draft, Event, Grant, Grants, Idempotency,
+    IdempotencyMark, IssueTicket, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin, Place,
+    Policy, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State, Subject,
+    Tenant, Ticket, Timestamp, Ttl, actor_of, decide,
+};
+use uuid::Uuid;
+
+/// When every test begins: 2027-01-15T08:00:00Z.
+pub const START_MILLIS: u64 = 1_800_000_000_000;
+
+pub fn at(millis_after_start: u64) -> Timestamp {
+    Timestamp::from_millis(START_MILLIS + millis_after_start).unwrap()
+}
+
+pub fn seconds(seconds: u64) -> Ttl {
+    Ttl::from_seconds(seconds).unwrap()
+}
+
+pub fn origin(letter: char) -> Origin {
+    letter.to_string().repeat(Origin::LEN).parse().unwrap()
+}
+
+pub fn tenant(name: &str) -> Tenant {
+    Tenant::new(name).unwrap()
+}
+
+pub fn subject(name: &str) -> Subject {
+    Subject::new(name).unwrap()
+}
+
+/// The digest of a secret that stands for `n`.
+pub fn digest(n: u64) -> Digest {
+    Digest::of(format!("secret {n}").as_bytes())
+}
+
+pub fn issue(n: u64, name: &str) -> Command {
+    issue_in("default", n, name, Some(900))
+}
+
+pub fn issue_in(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> Command {
+    let ttl = ttl.map(seconds);
+    Command::IssueTicket(IssueTicket { tenant: tenant(tenant_name), subject: subject(name), digest: digest(n), ttl })
+}
+
+pub fn revoke(n: u64) -> Command {
+    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Digest(digest(n)), reason: None })
+}
+
+pub fn revoke_id(n: u64) -> Command {
+    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Id(digest(n).id()), reason: None })
+}
+
+pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
+    Command::RevokeSubject(RevokeSubject {
+        tenant: Tenant::default(),
+        subject: subject(name),
+        kinds: Kinds::ALL,
+        keep: None,
+        hold: hold.map(seconds),
+        reason: None,
+    })
+}
+
+pub fn renew(n: u64, used_at: Timestamp) -> Command {
+    Command::RenewTickets(vec![(digest(n).id(), used_at)])
+}
+
+pub fn application_id(n: u64) -> ApplicationId {
+    ApplicationId(Uuid::from_u64_pair(0x0000_0000_0000_4000, 0x8000_0000_0000_0000 | n))
+}
+
+/// Grants as pairs of tenant (or `*`) and scopes.
+pub fn grants(pairs: &[(&str, &[Scope])]) -> Grants {
+    let grant = |(name, scopes): &(&str, &[Scope])| Grant {
+        tenant: (*name != "*").then(|| tenant(name)),
+        scopes: scopes.iter().copied().collect(),
+    };
+    Grants::new(pairs.iter().map(grant).collect()).unwrap()
+}
+
+pub fn register(n: u64, grants: Grants) -> Command {
+    register_until(n, grants, None)
+}
+
+pub fn register_until(n: u64, grants: Grants, expires_at: Option<Timestamp>) -> Command {
+    let registration = Registration {
+        id: application_id(n),
+        name: format!("application {n}").into(),
+        digest: digest(1_000_000 + n),
+        grants: grants.into(),
+        expires_at,
+        attributes: None,
+    };
+    Command::RegisterApplication(registration.into())
+}
+
+/// One node's origin, its clock, and everything that it holds.
+pub struct Node {
+    pub origin: Origin,
+    pub state: State,
+    pub now: Timestamp,
+    pub policy: Policy,
+    /// Every record that it holds, in the order of its own log.
+    pub log: Vec<Recorded>,
+    next: Sequence,
+}
+
+impl Node {
+    /// The only node of its ledger.
+    pub fn lone() -> Self {
+        Self::named('a')
+    }
+
+    /// A node that has opened its origin in the ledger that all tests share.
+    pub fn named(letter: char) -> Self {
+        let mut node = Self {
+            origin: origin(letter),
+            state: State::default(),
+            now: at(0),
+            policy: Policy::default(),
+            log: Vec::new(),
+            next: Sequence(1),
+        };
+        let opened = LedgerOpened {
+            ledger: LedgerId(Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000)),
+            node: NodeName::new(&format!("node-{letter}")).unwrap(),
+            region: Region::new("here").unwrap(),
+            format: LOG_FORMAT,
+            public_key: [7; 32],
+            previous: None,
+        };
+        node.append(&Caller::Node, None, vec![Draft { tenant: None, event: Event::LedgerOpened(opened) }]);
+        node
+    }
+
+    /// Two nodes that know of each other.
+    pub fn pair() -> (Self, Self) {
+        let (mut one, mut other) = (Self::named('a'), Self::named('b'));
+        one.receive(&other.log[0].clone());
+        other.receive(&one.log[0].clone());
+        (one, other)
+    }
+
+    pub fn after_seconds(&mut self, seconds: u64) -> &mut Self {
+        self.now = self.now.plus_millis(seconds * 1000);
+        self
+    }
+
+    /// Carries out a command of the root's.
+    pub fn ask(&mut self, command: Command) -> Result<Decision, Rejection> {
+        self.ask_as(Caller::Root, command)
+    }
+
+    /// Carries out a command.
+    pub fn ask_as(&mut self, caller: Caller, command: Command) -> Result<Decision, Rejection> {
+        self.carry_out(Request { caller, request: None, idempotency: None, command })
+    }
+
+    /// Carries out a command of the root's that came with an idempotency key.
+    pub fn ask_once(&mut self, key: u8, body: u8, command: Command) -> Result<Decision, Rejection> {
+        let idempotency = Some(Idempotency { key: [key; 16], body: [body; 16] });
+        self.carry_out(Request { caller: Caller::Root, request: None, idempotency, command })
+    }
+
+    pub fn carry_out(&mut self, request: Request) -> Result<Decision, Rejection> {
+        let decision = decide(&self.state, &request, Context { now: self.now, policy: self.policy })?;
+        if let Decision::Append(drafts) = &decision {
+            self.append(&request.caller, request.idempotency, drafts.clone());
+        }
+        Ok(decision)
+    }
+
+    /// Folds another node's record in.
+    pub fn receive(&mut self, recorded: &Recorded) {
+        self.state.fold(recorded);
+        self.log.push(recorded.clone());
+    }
+
+    /// The newest record.
+    pub fn last(&self) -> &Recorded {
+        self.log.last().unwrap()
+    }
+
+    /// The place of the newest record.
+    pub fn last_place(&self) -> Place {
+        self.last().place
+    }
+
+    pub fn ticket(&self, n: u64) -> Ticket {
+        self.state.tickets.get(&digest(n).id()).cloned().unwrap_or_default()
+    }
+
+    /// Whether the ticket with that secret is good now.
+    pub fn is_good(&self, n: u64) -> bool {
+        self.judge(digest(n).id()).is_ok()
+    }
+
+    pub fn judge(&self, id: CredentialId) -> Result<(), authledger::domain::Dead> {
+        let ticket = self.state.tickets.get(&id).cloned().unwrap_or_default();
+        authledger::domain::judge_ticket(&self.state, &ticket, self.now).map(drop)
+    }
+
+    /// This origin's own records.
+    pub fn own(&self) -> impl Iterator<Item = &Recorded> {
+        self.log.iter().filter(|recorded| recorded.place.origin == self.origin)
+    }
+
+    fn append(&mut self, caller: &Caller, idempotency: Option<Idempotency>, drafts: Vec<Draft>) {
+        let records = drafts.len() as u64;
+        for (n, draft) in drafts.into_iter().enumerate() {
+            let recorded = Recorded {
+                place: Place { origin: self.origin, sequence: self.next },
+                recorded_at: self.now,
+                tenant: draft.tenant,
+                actor: actor_of(caller, self.origin),
+                request: None,
+                idempotency: idempotency.filter(|_| n == 0).map(|digests| IdempotencyMark { digests, records }),
+                event: draft.event,
+            };
+            self.next = self.next.next();
+            self.receive(&recorded);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The Python with which second implementations are run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A python3 that can `import blake3`, or nothing, in which case the test that asks is left out, and has been told so.
+///
+/// `AUTHLEDGER_PYTHON` names one; else `tools/test` has put one into `.tools/python`; else whatever `python3` is. Where `CI` is
+/// `true` nothing may be left out.
+pub fn with_blake3() -> Option<PathBuf> {
+    let python = candidate();
+    let can = Command::new(&python).args(["-c", "import blake3"]).output();
+    if can.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    println!("left out: python3 with blake3 is not installed; run tools/test");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
+    None
+}
+
+fn candidate() -> PathBuf {
+    if let Some(named) = std::env::var_os("AUTHLEDGER_PYTHON") {
+        return named.into();
+    }
+    let private = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/python");
+    if private.exists() { private } else { "python3".into() }
+}

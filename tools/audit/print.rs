@@ -1,0 +1,176 @@
+//! What the tool prints: lines for people, or one JSON object.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use authledger::audit::{Compared, Differences, Replayed, Verified};
+use authledger::domain::{Position, Row};
+use authledger::event_log::Base;
+use serde_json::{Value, json};
+
+/// Between two lines of progress: often for somebody who watches, seldom for a file of messages.
+const WATCHED_EVERY: Duration = Duration::from_millis(200);
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
+
+/// Says on the standard error how far a long reading has come. A short one says nothing.
+pub(crate) struct Progress {
+    verb: &'static str,
+    watched: bool,
+    shown_at: Instant,
+    line_is_open: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(verb: &'static str) -> Self {
+        Self { verb, watched: std::io::stderr().is_terminal(), shown_at: Instant::now(), line_is_open: false }
+    }
+
+    pub(crate) fn show(&mut self, reached: Position, head: Position) {
+        let every = if self.watched { WATCHED_EVERY } else { LOGGED_EVERY };
+        if self.shown_at.elapsed() < every {
+            return;
+        }
+        self.shown_at = Instant::now();
+        let percent = reached.0 * 100 / head.0.max(1);
+        let line = format!("{} {reached} of {head} events ({percent} %)", self.verb);
+        if self.watched {
+            eprint!("\r{line}\x1b[K");
+            // Progress that can't be shown is no reason to stop.
+            let _ = std::io::stderr().flush();
+            self.line_is_open = true;
+        } else {
+            eprintln!("{line}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.line_is_open {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+pub(crate) fn verified(path: &Path, verified: &Verified, as_json: bool) {
+    let rate = rate(verified.events, verified.elapsed);
+    let ledger = verified.ledger.map(|ledger| ledger.to_string());
+    if as_json {
+        let mut answer = head(&verified.base);
+        answer["ok"] = json!(true);
+        answer["ledger"] = json!(ledger);
+        answer["events_per_second"] = json!(rate);
+        println!("{answer}");
+        return;
+    }
+    println!("{}: whole", path.display());
+    println!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
+    print_head(&verified.base, rate);
+}
+
+pub(crate) fn replayed(path: &Path, replayed: &Replayed, as_json: bool) {
+    if as_json {
+        println!("{}", replayed_json(replayed));
+        return;
+    }
+    println!("{}: replayed", path.display());
+    print_replayed(replayed);
+}
+
+pub(crate) fn compared(path: &Path, compared: &Compared, as_json: bool) {
+    let Differences { only_replayed, only_snapshot, total } = &compared.differences;
+    if as_json {
+        let rows = |rows: &[Row]| rows.iter().map(Row::as_str).map(str::to_owned).collect::<Vec<_>>();
+        let mut answer = replayed_json(&compared.replayed);
+        answer["ok"] = json!(*total == 0);
+        answer["snapshot_position"] = json!(compared.snapshot_position.0);
+        answer["differences"] =
+            json!({"total": total, "only_replayed": rows(only_replayed), "only_snapshot": rows(only_snapshot)});
+        println!("{answer}");
+        return;
+    }
+    println!("{}: replayed", path.display());
+    print_replayed(&compared.replayed);
+    println!("snapshot  position {}, brought to {}", compared.snapshot_position, compared.replayed.base.position);
+    if *total == 0 {
+        println!("the replay and the snapshot agree");
+        return;
+    }
+    println!("the replay and the snapshot differ in {total} rows:");
+    only_replayed.iter().for_each(|row| println!("  only replayed  {}", row.as_str()));
+    only_snapshot.iter().for_each(|row| println!("  only snapshot  {}", row.as_str()));
+    let listed = (only_replayed.len() + only_snapshot.len()) as u64;
+    if listed < *total {
+        println!("  and {} more", total - listed);
+    }
+}
+
+/// What is wrong with a log, on the standard output: it is the answer, not a failure to give one.
+pub(crate) fn damage(path: &Path, error: &dyn Display, position: Option<i64>, as_json: bool) {
+    if as_json {
+        println!("{}", json!({"ok": false, "position": position, "damage": error.to_string()}));
+    } else {
+        println!("{}: {error}", path.display());
+        println!("keep the file as it is, and compare it with a backup or another node");
+    }
+}
+
+fn print_replayed(replayed: &Replayed) {
+    let ledger = replayed.ledger.map(|ledger| ledger.to_string());
+    println!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
+    print_head(&replayed.base, rate(replayed.base.position.0, replayed.elapsed));
+    let tally = &replayed.tally;
+    println!("state at  {}", replayed.at);
+    println!(
+        "  tickets         {} good, {} expired, {} revoked, {} ended unseen",
+        tally.tickets_good, tally.tickets_expired, tally.tickets_revoked, tally.tickets_unknown
+    );
+    println!("  subjects        {} with an ending or a hold", tally.subjects);
+    println!("  applications    {} that may call, {} over", tally.applications, tally.applications_over);
+    println!("  repetitions     {} keys recognised, {} early uses", tally.idempotency_keys, tally.early_uses);
+    println!("  fingerprint     {}", replayed.fingerprint);
+}
+
+fn replayed_json(replayed: &Replayed) -> Value {
+    let tally = &replayed.tally;
+    let mut answer = head(&replayed.base);
+    answer["ok"] = json!(true);
+    answer["ledger"] = json!(replayed.ledger.map(|ledger| ledger.to_string()));
+    answer["events_per_second"] = json!(rate(replayed.base.position.0, replayed.elapsed));
+    answer["at"] = json!(replayed.at.to_string());
+    answer["at_millis"] = json!(replayed.at.as_millis());
+    answer["fingerprint"] = json!(replayed.fingerprint.to_string());
+    answer["counts"] = json!({
+        "origins": tally.origins,
+        "applications": tally.applications,
+        "applications_over": tally.applications_over,
+        "tickets_good": tally.tickets_good,
+        "tickets_expired": tally.tickets_expired,
+        "tickets_revoked": tally.tickets_revoked,
+        "tickets_unknown": tally.tickets_unknown,
+        "subjects": tally.subjects,
+        "early_uses": tally.early_uses,
+        "idempotency_keys": tally.idempotency_keys,
+    });
+    answer
+}
+
+fn print_head(base: &Base, rate: u64) {
+    println!("events    {} ({rate} a second)", base.position);
+    for (origin, head) in &base.heads {
+        println!("head      {origin} {} {}", head.sequence, head.hash);
+    }
+}
+
+fn head(base: &Base) -> Value {
+    let heads = base.heads.iter().map(|(origin, head)| {
+        (origin.to_string(), json!({"sequence": head.sequence.0, "hash": head.hash.to_string()}))
+    });
+    json!({"events": base.position.0, "heads": heads.collect::<serde_json::Map<_, _>>()})
+}
+
+fn rate(events: u64, elapsed: Duration) -> u64 {
+    (events as f64 / elapsed.as_secs_f64().max(1e-9)) as u64
+}
