@@ -1,5 +1,7 @@
 //! The `authledger` program: configuration, telemetry, run.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use authledger::clock::Clock;
 use authledger::config::{ServeArgs, Settings};
@@ -24,9 +26,20 @@ enum Command {
     Serve(ServeArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence alone: what the system said is in it already.
+            eprintln!("authledger: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    match Cli::parse().command {
+    match command {
         Command::Serve(arguments) => runtime.block_on(serve(arguments)),
     }
 }

@@ -1,0 +1,1 @@
+//! The feed in this process: two origins, and cursors that travel.
