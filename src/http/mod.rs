@@ -43,9 +43,6 @@ pub fn router(app: SharedApp) -> Router {
     if on(Surface::Native) {
         routes = routes.merge(native());
     }
-    if on(Surface::Feed) {
-        routes = routes.merge(feed::routes());
-    }
     if app.options.bench {
         routes = routes.route("/v1/noop", post(v1::noop));
     }
