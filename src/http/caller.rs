@@ -40,11 +40,11 @@ pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Res
     if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
-/// The caller, if it holds that scope in any tenant at all, and the secret that it presents.
-pub fn identify(app: &App, headers: &HeaderMap, scope: Scope) -> Result<(Identity, Secret), Problem> {
-    let identity = authorise(app, headers, scope)?;
+/// The caller who may follow somewhere, and the secret that he presented: a stream asks again whether it is still good.
+pub fn follower(app: &App, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
+    let identity = authorise(app, headers, Scope::Follow)?;
     let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
-    secret.map(|secret| (identity, Secret::new(secret))).ok_or_else(|| Code::Unauthenticated.into())
+    secret.map(|secret| (identity, Secret::new(secret))).ok_or(Code::Unauthenticated.into())
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {

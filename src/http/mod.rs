@@ -43,14 +43,16 @@ pub fn router(app: SharedApp) -> Router {
     if on(Surface::Native) {
         routes = routes.merge(native());
     }
-    if on(Surface::Feed) {
-        routes = routes.merge(feed::routes());
-    }
     if app.options.bench {
         routes = routes.route("/v1/noop", post(v1::noop));
     }
+    if on(Surface::Feed) {
+        routes = routes.merge(followed());
+    }
     routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
-    // Here every other surface joins with one `if on(…) { routes = routes.merge(….routes()) }`.
+    if on(Surface::Crafter) {
+        routes = routes.merge(compat::crafter::routes());
+    }
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
@@ -74,6 +76,10 @@ fn native() -> Router<SharedApp> {
         .route("/v1/events/{position}", get(v1::event))
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))
+}
+
+fn followed() -> Router<SharedApp> {
+    Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
 }
 
 /// What the handlers work with.

@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod compat;
 mod domain;
 mod event_log;
 mod feed;
@@ -13,5 +14,6 @@ mod http;
 mod process;
 mod projection;
 mod properties;
+mod service;
 mod support;
 mod tidy;
