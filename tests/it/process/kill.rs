@@ -113,7 +113,7 @@ async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>) {
 async fn follow(api: Api, heard: Arc<Mutex<Heard>>) {
     let cursor = heard.lock().expect("whole").cursor.clone().unwrap_or_else(|| "0".to_owned());
     let request = api.request(Method::GET, &format!("/v1/revocations?after={cursor}"));
-    let mut events = Events::of(request.header("accept", "text/event-stream")).await;
+    let Some(mut events) = Events::find(request.header("accept", "text/event-stream")).await else { return };
     while let Some(event) = events.next().await {
         assert_ne!(event.name, "gap", "a cursor of this ledger is good");
         let mut heard = heard.lock().expect("whole");

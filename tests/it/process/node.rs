@@ -360,14 +360,19 @@ pub struct Events {
 impl Events {
     /// The stream that answers the request.
     pub async fn of(request: RequestBuilder) -> Self {
-        let response = request.send().await.expect("an answer");
+        Self::find(request).await.expect("an answer")
+    }
+
+    /// As [`Events::of`]; nothing where the server is gone before it answers.
+    pub async fn find(request: RequestBuilder) -> Option<Self> {
+        let response = request.send().await.ok()?;
         assert_eq!(response.status(), 200);
         let separator = match response.headers()["content-type"].to_str().expect("ASCII") {
             "text/event-stream" => "\n\n",
             "application/x-ndjson" => "\n",
             other => panic!("a stream of {other}"),
         };
-        Self { response, separator, buffer: String::new(), cursor: None }
+        Some(Self { response, separator, buffer: String::new(), cursor: None })
     }
 
     /// The next event; nothing where the stream has ended or was cut.
