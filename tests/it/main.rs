@@ -7,6 +7,7 @@
 
 mod audit;
 mod compat;
+mod dependencies;
 mod domain;
 mod event_log;
 mod feed;

@@ -195,7 +195,7 @@ impl Session {
 
     /// A gap goes before the start: whoever gets only half of this must not come back with a cursor that hides it.
     fn opening(&mut self) -> Bytes {
-        let gap = self.follower.take_gap().then(|| self.gap()).unwrap_or_default();
+        let gap = if self.follower.take_gap() { self.gap() } else { Bytes::new() };
         let start = match self.format {
             Format::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
             Format::Lines => self.heartbeat(),

@@ -9,6 +9,7 @@ use authledger::domain::{Caller, Digest, Grants, NodeName, Policy, Region, Subje
 use authledger::event_log::DataDirectory;
 use authledger::service::{self, Alone, Call, Identity, NewTicket, Running};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::node::{Api, Launch, Node, ROOT, client, text};
 
@@ -133,8 +134,12 @@ async fn commands_in_flight_at_a_termination_are_answered_and_durable() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let node = Node::start(&data);
-    let clients: Vec<_> = (0..16).map(|client| tokio::spawn(issue_until_refused(node.api.apart(), client))).collect();
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let issue = |client| tokio::spawn(issue_until_refused(node.api.apart(), client, tell.clone()));
+    let clients: Vec<_> = (0..16).map(issue).collect();
+    for _ in 0..100 {
+        told.recv().await.unwrap();
+    }
     assert_eq!(node.stop().await.0, Some(0));
     let mut acknowledged = Vec::new();
     for client in clients {
@@ -147,7 +152,7 @@ async fn commands_in_flight_at_a_termination_are_answered_and_durable() {
     println!("{} acknowledged before the stop", acknowledged.len());
 }
 
-async fn issue_until_refused(api: Api, client: usize) -> Vec<String> {
+async fn issue_until_refused(api: Api, client: usize, tell: mpsc::UnboundedSender<()>) -> Vec<String> {
     let mut acknowledged = Vec::new();
     let body = serde_json::json!({"subject": format!("client-{client}")});
     while let Ok(answer) = api.send(reqwest::Method::POST, "/v1/tickets", Some(&body)).await {
@@ -155,6 +160,7 @@ async fn issue_until_refused(api: Api, client: usize) -> Vec<String> {
             break;
         }
         acknowledged.push(text(&answer.body, "ticket"));
+        tell.send(()).unwrap();
     }
     acknowledged
 }
