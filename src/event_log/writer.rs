@@ -226,7 +226,7 @@ pub struct Start {
 }
 
 impl<M: Machine> Writer<M> {
-    /// Starts the thread. To be called within the runtime that waits for its answers.
+    /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, checkpointer: Checkpointer, machine: M) -> std::io::Result<Self> {
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
@@ -240,7 +240,7 @@ impl<M: Machine> Writer<M> {
             chain: Chain::default(),
             checkpointer,
             fault,
-            runtime: Handle::current(),
+            runtime: Handle::try_current().ok(),
         };
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || scribe.run(&work, machine))?;
         Ok(Self { handle, thread })
@@ -272,7 +272,7 @@ struct Scribe {
     chain: Chain,
     checkpointer: Checkpointer,
     fault: Arc<OnceLock<Fault>>,
-    runtime: Handle,
+    runtime: Option<Handle>,
 }
 
 type Pending<M> = Vec<(oneshot::Sender<Result<<M as Machine>::Reply, Fault>>, <M as Machine>::Reply)>;
@@ -357,12 +357,16 @@ impl Scribe {
             self.checkpointer.written(bytes);
         }
         // Reply after COMMIT, not before: "revoked" must survive the power going out.
-        // From within the runtime, because each wake-up from outside costs this thread a lock and often a system call.
-        self.runtime.spawn(async move {
+        let answer = move || {
             for (reply, outcome) in pending {
                 let _ = reply.send(Ok(outcome)); // The caller may have hung up; the fact stands.
             }
-        });
+        };
+        match &self.runtime {
+            // Each wake-up from outside the runtime would cost this thread a lock, and often a system call.
+            Some(runtime) => drop(runtime.spawn(async move { answer() })),
+            None => answer(),
+        }
     }
 
     fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), ReadError> {
