@@ -1,6 +1,12 @@
 //! The `authledger` program: configuration, telemetry, run.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
+use authledger::cli::application::{self, ApplicationArgs};
+use authledger::cli::backup::{self, BackupArgs};
+use authledger::cli::demo::{self, DemoArgs};
+use authledger::cli::follow::{self, FollowArgs};
 use authledger::clock::Clock;
 use authledger::config::{ServeArgs, Settings};
 use authledger::server::{self, Server};
@@ -19,12 +25,34 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(ServeArgs),
+    /// Register, list and remove calling programs, over HTTP.
+    Application(ApplicationArgs),
+    /// Show what is revoked, as it is.
+    Follow(FollowArgs),
+    /// Copy a ledger, with or without a running server, and verify the copy.
+    Backup(BackupArgs),
+    /// Show all of it on a temporary ledger, in seconds.
+    Demo(DemoArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("authledger: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    match Cli::parse().command {
+    match command {
         Command::Serve(arguments) => runtime.block_on(serve(arguments)),
+        Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
+        Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
+        Command::Backup(arguments) => Ok(backup::run(&arguments)?),
+        Command::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
     }
 }
 
