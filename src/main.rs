@@ -13,6 +13,9 @@ use authledger::server::{self, Server};
 use authledger::telemetry;
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Every issue and every end of a ticket, session or token in one append-only ledger, and a stream that tells whoever enforces.
 #[derive(Parser)]
 #[command(name = "authledger", version, about, propagate_version = true)]

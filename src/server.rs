@@ -51,8 +51,8 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// The access tokens that Crafter publishes can't be registered.
-    #[error("register the access tokens that Crafter publishes: {0}")]
+    /// The access tokens that Crafter publishes can't be registered or removed.
+    #[error("settle whether the access tokens that Crafter publishes work: {0}")]
     AccessTokens(Error),
 }
 
@@ -78,17 +78,19 @@ impl Server {
         let root = RootToken::load_or_create(&settings.data, settings.root_token.clone())?;
         let metrics: SharedMetrics = Arc::new(Metrics::new());
         let (running, hub) = open(directory, &settings, clock, root.digest(), &metrics).await?;
-        if settings.allow_published_access_tokens {
-            let ensured = crafter::ensure_published_access_tokens(&running.service).await;
-            ensured.map_err(ServeError::AccessTokens)?;
-        }
+        let published = if settings.allow_published_access_tokens {
+            crafter::ensure_published_access_tokens(&running.service).await
+        } else {
+            crafter::remove_published_access_tokens(&running.service).await
+        };
+        published.map_err(ServeError::AccessTokens)?;
         let (stop, stopping) = watch::channel(false);
         let app = Arc::new(App {
             service: running.service.clone(),
             hub,
             stop: stopping.clone(),
             metrics: metrics.clone(),
-            options: options(&settings),
+            options: options(&settings, root.path()),
         });
         let address =
             listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
@@ -201,12 +203,13 @@ fn count(metrics: &SharedMetrics) -> Hook {
     })
 }
 
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
     Options {
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
         allow_published_access_tokens: settings.allow_published_access_tokens,
         heartbeat: settings.heartbeat,
+        root_token_file,
         bench: settings.bench,
     }
 }

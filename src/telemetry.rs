@@ -3,6 +3,7 @@
 //! Every label's values are few and known beforehand: a route is its template, never a URI, and no label holds a name
 //! that a caller chose. What is counted on the hot path is resolved once, or found by `&'static str`.
 
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -36,7 +37,10 @@ pub enum TelemetryError {
 /// Starts logging to standard error, once in a process. The filter has the form of tracing's `EnvFilter`.
 pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let filter = parse_filter(filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
@@ -175,6 +179,11 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
+    /// The route's template.
+    pub const fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// Counts a request that was answered with that status after that time.
     ///
     /// A method of the caller's own invention counts as `other`.

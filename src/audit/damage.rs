@@ -10,7 +10,7 @@ use crate::event_log::{Base, Damage, OpenError, ReadError, RecordError};
 pub enum AuditError {
     /// The log could not be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The log could not be read.
     #[error("read the event log: {0}; check the disk and the file's mode, and try again")]
     Sqlite(rusqlite::Error),
@@ -45,8 +45,8 @@ pub enum AuditError {
     },
     /// The chain holds, and some of its records are a later version's.
     #[error(
-        "position {position}: {error}; the chain is whole over all {} records, {unreadable} of them can't be read: \
-         run the version of authledger that wrote them", base.position
+        "position {position}: {error}; the chain holds over all {} records, and {unreadable} can't be read: run the version \
+         of authledger that wrote them", base.position
     )]
     Unreadable {
         /// The first of them.
@@ -58,6 +58,22 @@ pub enum AuditError {
         /// Where the chain was followed to.
         base: Base,
     },
+}
+
+impl From<OpenError> for AuditError {
+    /// A file that can't be opened because it is broken is a finding.
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unusable { source, .. } if is_corruption(&source) => {
+                Self::Corrupt { position: Position(1), source }
+            }
+            error => Self::Open(error),
+        }
+    }
+}
+
+fn is_corruption(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 impl AuditError {
@@ -81,12 +97,10 @@ impl AuditError {
     pub(super) fn from_read(error: ReadError, base: &Base) -> Self {
         match error {
             ReadError::Damaged { position, damage } => Self::Damaged { position, damage },
-            ReadError::Sqlite(source) => match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    Self::Corrupt { position: base.position.next(), source }
-                }
-                _ => Self::Sqlite(source),
-            },
+            ReadError::Sqlite(source) if is_corruption(&source) => {
+                Self::Corrupt { position: base.position.next(), source }
+            }
+            ReadError::Sqlite(source) => Self::Sqlite(source),
         }
     }
 }

@@ -82,10 +82,11 @@ fn replay_to(
     let started = Instant::now();
     let (base, mut state) = pages::read(reader, head, progress, fold)?;
     state.prune(at);
+    let elapsed = started.elapsed();
     let fingerprint = Fingerprint::of_sorted(&state.rows());
     let ledger = state.origins.values().next().map(|opened| opened.ledger);
     let tally = Tally::of(&state, at);
-    Ok(Replayed { state, base, ledger, at, tally, fingerprint, elapsed: started.elapsed() })
+    Ok(Replayed { state, base, ledger, at, tally, fingerprint, elapsed })
 }
 
 fn fold(pages: Receiver<Vec<StoredRecord>>) -> Result<State, AuditError> {

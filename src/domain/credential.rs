@@ -214,9 +214,13 @@ pub mod hex {
 
     /// Writes the digits without allocating.
     pub fn write(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
-        for byte in bytes {
-            f.write_char(char::from(DIGITS[usize::from(byte >> 4)]))?;
-            f.write_char(char::from(DIGITS[usize::from(byte & 15)]))?;
+        // In pieces of 32 bytes: what is written to escapes and copies each piece on its own.
+        for piece in bytes.chunks(32) {
+            let mut digits = [0; 64];
+            for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
+                pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            }
+            f.write_str(std::str::from_utf8(&digits[..piece.len() * 2]).map_err(|_| fmt::Error)?)?;
         }
         Ok(())
     }

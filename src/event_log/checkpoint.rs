@@ -1,12 +1,13 @@
 //! Checkpointing of the WAL, off the commit path.
 //!
-//! A thread of its own copies frames into the database while commits go on (SQLite's PASSIVE mode waits for nobody). Commits
-//! keep adding frames, so that copy alone never catches up and the WAL would grow for ever: once it is large and nearly
-//! all copied, the writer copies the few frames that are left between two batches, and its next commit starts the WAL anew.
+//! A thread of its own copies pages into the database while commits go on (SQLite's PASSIVE mode waits for nobody). Commits
+//! keep adding frames, so that copy alone never catches up and the WAL would grow for ever: after a pass over a large WAL
+//! the writer copies what came in meanwhile, between two batches, and its next commit starts the WAL anew. That is little:
+//! a page that many commits touched is copied once.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -17,7 +18,7 @@ use super::error::OpenError;
 /// Bytes that are added to the WAL between two passes of the thread.
 const PASS_EVERY_BYTES: u64 = 16 << 20;
 /// The size from which on the writer finishes what the thread left over.
-const FINISH_FROM_BYTES: u64 = 64 << 20;
+const FINISH_FROM_BYTES: u64 = 48 << 20;
 /// A page with its header in the WAL.
 const FRAME_BYTES: u64 = 16_384 + 24;
 /// Pages that a commit changes beside those that its records fill: the edges of table and index, and the levels above.
@@ -34,9 +35,8 @@ pub struct Checkpointer {
 #[derive(Default)]
 struct Shared {
     halted: AtomicBool,
-    /// The thread found the WAL large and nearly copied.
+    /// The thread has passed over a large WAL.
     finish: AtomicBool,
-    wal_bytes: AtomicU64,
 }
 
 impl Checkpointer {
@@ -49,7 +49,8 @@ impl Checkpointer {
         let run = move || {
             for () in passes {
                 if !theirs.halted.load(Ordering::Acquire) {
-                    theirs.copy(&connection);
+                    let large = copy(&connection) >= FINISH_FROM_BYTES;
+                    theirs.finish.store(large, Ordering::Release);
                 }
             }
         };
@@ -71,7 +72,7 @@ impl Checkpointer {
     /// Copies what is left, if the thread asked for it. Called between batches.
     pub(super) fn finish(&self, connection: &Connection) {
         if self.shared.finish.swap(false, Ordering::AcqRel) && !self.shared.halted.load(Ordering::Acquire) {
-            self.shared.copy(connection);
+            copy(connection);
         }
     }
 
@@ -91,20 +92,15 @@ impl Drop for Checkpointer {
     }
 }
 
-impl Shared {
-    fn copy(&self, connection: &Connection) {
-        let counts = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?.max(0).cast_unsigned(), row.get::<_, i64>(2)?.max(0).cast_unsigned()))
-        });
-        match counts {
-            Ok((frames, copied)) => {
-                self.wal_bytes.store(frames * FRAME_BYTES, Ordering::Relaxed);
-                let large = frames * FRAME_BYTES >= FINISH_FROM_BYTES;
-                let nearly = (frames - copied.min(frames)) * FRAME_BYTES <= PASS_EVERY_BYTES * 2;
-                self.finish.store(large && nearly && copied < frames, Ordering::Release);
-            }
-            // The WAL stays as it is and the next pass tries again; a disk that fails shows itself at the next commit.
-            Err(error) => tracing::warn!(%error, "a checkpoint of the write-ahead log did not finish"),
+/// Copies what no reader needs in the WAL any more; how many bytes the WAL has.
+fn copy(connection: &Connection) -> u64 {
+    let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+    match frames {
+        Ok(frames) => frames.max(0).cast_unsigned() * FRAME_BYTES,
+        // The WAL stays as it is and the next pass tries again; a disk that fails shows itself at the next commit.
+        Err(error) => {
+            tracing::warn!(%error, "a checkpoint of the write-ahead log did not finish");
+            0
         }
     }
 }

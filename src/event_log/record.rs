@@ -471,8 +471,23 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
 
 impl<'de, T: std::str::FromStr<Err = crate::domain::Malformed>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|form| serde::de::Error::custom(format_args!("a value that is not {form}")))
+        let form = |form| format!("a value that is not {form}");
+        deserializer.deserialize_str(Parsed(|text: &str| text.parse().map(Self).map_err(form)))
+    }
+}
+
+/// Reads a string without keeping it.
+struct Parsed<F>(F);
+
+impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
     }
 }
 
@@ -487,8 +502,7 @@ impl<const N: usize> Serialize for Hex<N> {
 
 impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        hex::parse(&text).map(Self).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Parsed(|text: &str| hex::parse(text).map(Self).map_err(|form| form.to_string())))
     }
 }
 

@@ -59,6 +59,9 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     }
     refuse_foreign(path)?;
     let unusable = |source| OpenError::unusable(path, "writing", source);
+    // Made before SQLite would, so that nobody else may read it; SQLite gives the WAL the same mode.
+    let create = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    create.map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;
     let connection = Connection::open(path).map_err(unusable)?;
     prepare(&connection, path)?;
     sync_directory(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;

@@ -1,17 +1,147 @@
-//! Who calls.
-use axum::http::{HeaderMap, header};
+//! Who calls, and what comes with every call: `Authorization`, `X-Request-ID`, `Idempotency-Key`, `Ledger-Consistency`.
+//!
+//! Authority is checked first, before the body is read and before anything is looked up.
 
-use super::SharedApp;
-use super::problem::Problem;
-use crate::domain::{Rejection, Secret};
-use crate::service::{Authentication, Identity};
+use std::time::Duration;
 
-/// The application whose secret the request presents.
-pub fn identify(app: &SharedApp, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
-    let presented = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let secret = presented.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Rejection::Unauthenticated)?;
-    match app.service.authenticate(secret.as_bytes()) {
-        Authentication::Caller(identity) => Ok((identity, Secret::new(secret))),
-        Authentication::Expired(_) | Authentication::Unknown => Err(Rejection::Unauthenticated.into()),
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use super::{App, body, input};
+use crate::domain::{Idempotency, RequestId, Scope, Secret};
+use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Level, idempotency_digests};
+
+/// The caller's own name of a request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How a command is recognised when it comes again.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Which nodes must have applied a command before it is answered.
+pub const LEDGER_CONSISTENCY: HeaderName = HeaderName::from_static("ledger-consistency");
+/// How many seconds to wait for them.
+pub const LEDGER_CONSISTENCY_TIMEOUT: HeaderName = HeaderName::from_static("ledger-consistency-timeout");
+
+const DEFAULT_WAIT_SECONDS: u64 = 30;
+const MAX_WAIT_SECONDS: u64 = 120;
+
+/// The caller, if it holds that scope in any tenant at all. In which ones, the service decides.
+pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
+    let identity = authenticate(app, headers)?;
+    if identity.grants.somewhere(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
+}
+
+/// The caller, if it holds that scope in every tenant.
+pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
+    let identity = authenticate(app, headers)?;
+    if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
+}
+
+/// The caller who may follow somewhere, and the secret that he presented: a stream asks again whether it is still good.
+pub fn follower(app: &App, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
+    let identity = authorise(app, headers, Scope::Follow)?;
+    let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
+    secret.map(|secret| (identity, Secret::new(secret))).ok_or(Code::Unauthenticated.into())
+}
+
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
+    let secret = bearer_secret(headers).ok_or(Code::Unauthenticated)?;
+    match app.service.authenticate(secret) {
+        Authentication::Caller(identity) => Ok(identity),
+        Authentication::Expired(_) | Authentication::Unknown => Err(Code::Unauthenticated.into()),
+    }
+}
+
+/// RFC 6750, section 2.1. The scheme's case does not matter; a second header makes it nobody's.
+fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, secret) = once(headers, &AUTHORIZATION).ok()??.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
+}
+
+/// A question with a JSON body, and who asks it.
+pub async fn question<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Identity, T), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise(app, &parts.headers, scope)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    Ok((identity, input::json(&parts.headers, &body)?))
+}
+
+/// A command with a JSON body, and what comes with it.
+pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Scope) -> Result<(Call, T), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise(app, &parts.headers, scope)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    let call = call(identity, &parts, &body)?;
+    Ok((call, input::json(&parts.headers, &body)?))
+}
+
+/// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.
+pub async fn bare_command(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise(app, &parts.headers, scope)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    Ok((call(identity, &parts, &body)?, parts))
+}
+
+fn call(identity: Identity, parts: &Parts, body: &Bytes) -> Result<Call, Problem> {
+    Ok(Call {
+        request: request_id(&parts.headers),
+        idempotency: idempotency(&identity, parts, body)?,
+        consistency: consistency(&parts.headers)?,
+        identity,
+    })
+}
+
+/// The caller's own id of this request. One that the log could not hold is ignored: it is a courtesy.
+pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    RequestId::new(headers.get(X_REQUEST_ID)?.to_str().ok()?).ok()
+}
+
+fn idempotency(identity: &Identity, parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = once(&parts.headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
+    if !KEY_BYTES.contains(&key.len()) {
+        return Err(Problem::with_detail(Code::InvalidHeader, "`Idempotency-Key` must be 16 to 255 bytes"));
+    }
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    Ok(Some(idempotency_digests(&identity.caller, method, path, key.as_bytes(), body)))
+}
+
+fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {
+    let timeout = wait(headers)?;
+    let Some(level) = once(headers, &LEDGER_CONSISTENCY)? else { return Ok(None) };
+    let level = match level.as_bytes() {
+        b"local_region" => Level::LocalRegion,
+        b"all_regions" => Level::AllRegions,
+        _ => {
+            let detail = "`Ledger-Consistency` must be local_region or all_regions";
+            return Err(Problem::with_detail(Code::InvalidHeader, detail));
+        }
+    };
+    Ok(Some(Consistency { level, timeout }))
+}
+
+fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
+    let Some(seconds) = once(headers, &LEDGER_CONSISTENCY_TIMEOUT)? else {
+        return Ok(Duration::from_secs(DEFAULT_WAIT_SECONDS));
+    };
+    let seconds = seconds.to_str().ok().and_then(|text| text.parse().ok());
+    seconds.filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds)).map(Duration::from_secs).ok_or_else(|| {
+        Problem::with_detail(Code::InvalidHeader, "`Ledger-Consistency-Timeout` must be 1 to 120 whole seconds")
+    })
+}
+
+/// The header's value, if it is given once.
+fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Problem::with_detail(Code::InvalidHeader, format!("`{name}` must be given once"))),
     }
 }

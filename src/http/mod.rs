@@ -1,23 +1,86 @@
 //! HTTP: how connections are taken, bounded and closed, and what each surface answers.
 
+mod answer;
 pub mod body;
 pub mod caller;
 pub mod compat;
 pub mod feed;
 pub mod guard;
+mod health;
+mod input;
 pub mod listen;
+mod metrics;
+mod observe;
+pub mod openapi;
 pub mod problem;
 pub mod tls;
+mod v1;
+mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::config::Surface;
 use crate::feed::Hub;
 use crate::service::Service;
 use crate::telemetry::SharedMetrics;
+use observe::Observe;
+
+/// Every route of every surface that is switched on.
+///
+/// A surface answers in its own shape what it refuses under its paths; what no surface has is a problem.
+pub fn router(app: SharedApp) -> Router {
+    let on = |surface| app.options.surfaces.contains(&surface);
+    let mut routes = about();
+    if on(Surface::Metrics) {
+        routes = routes.route("/metrics", get(metrics::show));
+    }
+    if on(Surface::Native) {
+        routes = routes.merge(native());
+    }
+    if app.options.bench {
+        routes = routes.route("/v1/noop", post(v1::noop));
+    }
+    if on(Surface::Feed) {
+        routes = routes.merge(followed());
+    }
+    routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    if on(Surface::Crafter) {
+        routes = routes.merge(compat::crafter::routes());
+    }
+    routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
+}
+
+/// What every node answers, whatever its surfaces.
+fn about() -> Router<SharedApp> {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/problems/{code}", get(problem::page))
+}
+
+fn native() -> Router<SharedApp> {
+    Router::new()
+        .route("/v1/applications", post(v1::register_application).get(v1::list_applications))
+        .route("/v1/applications/{id}", delete(v1::remove_application))
+        .route("/v1/tickets", post(v1::issue_ticket))
+        .route("/v1/introspect", post(v1::introspect))
+        .route("/v1/revocations", post(v1::revoke))
+        .route("/v1/subjects/{subject}", get(v1::subject))
+        .route("/v1/events", get(v1::events))
+        .route("/v1/events/{position}", get(v1::event))
+        .route("/v1/status", get(v1::status))
+        .route("/openapi.json", get(openapi::show))
+}
+
+fn followed() -> Router<SharedApp> {
+    Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
+}
 
 /// What the handlers work with.
 pub struct App {
@@ -47,11 +110,8 @@ pub struct Options {
     pub allow_published_access_tokens: bool,
     /// How often a follower is told that it is fresh.
     pub heartbeat: Duration,
+    /// Where root's secret is, if it is in a file: readiness warns while that exists.
+    pub root_token_file: Option<PathBuf>,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
-}
-
-/// The routes.
-pub fn router(app: SharedApp) -> axum::Router {
-    feed::routes().with_state(app)
 }

@@ -11,6 +11,10 @@ use crate::projection::{Counts, Source};
 
 /// The most records in one answer.
 pub const MAX_EVENTS: usize = 10_000;
+/// An answer with that many bytes takes no further chunk of records.
+const ENOUGH_BYTES: usize = 8 << 20;
+/// Records that are read at a time, each 65,535 bytes at most.
+const CHUNK: usize = 128;
 
 /// How the ledger is.
 #[derive(Clone, Debug)]
@@ -46,18 +50,21 @@ impl Service {
         })
     }
 
-    /// The records after that position, at most `limit` and [`MAX_EVENTS`]. Needs `audit` in every tenant.
+    /// The records after that position, at most `limit` and [`MAX_EVENTS`], and about 8 MiB. Needs `audit` in every
+    /// tenant.
     pub async fn events(&self, identity: &Identity, after: Position, limit: usize) -> Result<Vec<StoredRecord>, Error> {
         audit_everywhere(identity)?;
         let limit = limit.min(MAX_EVENTS);
         self.read(move |reader| {
             let mut base = reader.base_at(after)?;
             let mut records = Vec::new();
-            while records.len() < limit {
-                let page = reader.next_page(&mut base, limit - records.len())?;
+            let mut bytes = 0;
+            while records.len() < limit && bytes < ENOUGH_BYTES {
+                let page = reader.next_page(&mut base, CHUNK.min(limit - records.len()))?;
                 if page.is_empty() {
                     break;
                 }
+                bytes += page.iter().map(|stored| stored.record.len()).sum::<usize>();
                 records.extend(page);
             }
             Ok(records)

@@ -6,10 +6,12 @@
 )]
 
 mod audit;
+mod compat;
 mod domain;
 mod event_log;
 mod http;
 mod projection;
 mod properties;
+mod service;
 mod support;
 mod tidy;

@@ -1,1 +1,165 @@
-//! .
+//! Keeps the tree as it is meant: each layer uses only those before it, the domain is pure, files stay short.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// In the order of their dependencies: each uses only those before it.
+const LAYERS: [&str; 10] =
+    ["domain", "event_log", "keys", "projection", "audit", "service", "feed", "http", "replication", "server"];
+/// Use the domain alone, and are used from `service` on.
+const LEAVES: [&str; 3] = ["clock", "config", "telemetry"];
+const MAX_LINES: usize = 700;
+
+/// A source file: its path under the project, and its text without comments.
+struct Source {
+    path: String,
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    /// The module directly under `src/` that the file belongs to.
+    fn module(&self) -> Option<&str> {
+        let inner = self.path.strip_prefix("src/")?;
+        inner.split('/').next().map(|first| first.trim_end_matches(".rs"))
+    }
+
+    fn complaints<'a>(&'a self, forbidden: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+        let found = forbidden.iter().filter(|word| self.code.contains(**word));
+        found.map(|word| format!("{}: {word}", self.path))
+    }
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    walk(&root.join(folder), &mut files);
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let path = path.strip_prefix(root).unwrap().display().to_string();
+        Source { path, code: code.join("\n"), lines: text.lines().count() }
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            walk(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The modules directly under `src/` that this code names: `crate::domain::…` and `crate::{domain::…, config}`.
+fn modules_named(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut named = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            None => drop(named.insert(name(rest))),
+            Some(group) => named.extend(members(group).iter().map(|member| name(member.trim_start()))),
+        }
+    }
+    named
+}
+
+/// The members of a use group, whose opening brace has been read.
+fn members(group: &str) -> Vec<String> {
+    let (mut depth, mut members) = (1, vec![String::new()]);
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => members.push(String::new()),
+            _ if depth == 1 => members.last_mut().unwrap().push(character),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    members
+}
+
+fn may_use(user: &str, used: &str) -> bool {
+    let rank = |module: &str| LAYERS.iter().position(|layer| *layer == module);
+    let service = rank("service");
+    match (rank(user), rank(used)) {
+        _ if user == used || user == "lib" || user == "main" => true,
+        (Some(user), Some(used)) => used < user,
+        (user_rank, None) if LEAVES.contains(&used) => user_rank >= service && user_rank.is_some(),
+        (None, _) if LEAVES.contains(&user) => used == "domain",
+        // A module that is in no list decides about nothing: commands and the like stand above all layers.
+        (None, _) => !LEAVES.contains(&user),
+        (Some(_), None) => false,
+    }
+}
+
+#[test]
+fn each_layer_uses_only_those_before_it() {
+    let mut complaints = Vec::new();
+    for source in sources("src") {
+        let user = source.module().unwrap().to_owned();
+        let known: Vec<_> = modules_named(&source.code).into_iter().filter(|used| is_module(used)).collect();
+        let wrong = known.iter().filter(|used| !may_use(&user, used));
+        complaints.extend(wrong.map(|used| format!("{} uses {used}", source.path)));
+    }
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+fn is_module(name: &str) -> bool {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    src.join(name).is_dir() || src.join(format!("{name}.rs")).is_file()
+}
+
+#[test]
+fn the_check_of_layers_sees_what_it_must() {
+    assert!(may_use("projection", "event_log") && !may_use("event_log", "projection"));
+    assert!(may_use("service", "clock") && !may_use("audit", "clock") && !may_use("clock", "event_log"));
+    let code = "use crate::{config::Config, feed::{self, Hub}};\nfn f() { crate::http::g() }";
+    assert_eq!(modules_named(code).into_iter().collect::<Vec<_>>(), ["config", "feed", "http"]);
+}
+
+#[test]
+fn the_domain_is_pure() {
+    const IMPURE: [&str; 14] = [
+        "async ",
+        ".await",
+        "SystemTime",
+        "Instant",
+        "std::io",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "println!",
+        "tracing",
+        "rusqlite",
+        "tokio",
+    ];
+    let complaints: Vec<_> =
+        sources("src/domain").iter().flat_map(|one| one.complaints(&IMPURE).collect::<Vec<_>>()).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn nothing_in_the_program_panics_on_purpose_or_is_left_for_later() {
+    const UNFINISHED: [&str; 5] = [".unwrap()", "todo!", "unimplemented!", "dbg!", "unsafe "];
+    let all = sources("src").into_iter().chain(sources("tools"));
+    let complaints: Vec<_> = all.flat_map(|one| one.complaints(&UNFINISHED).collect::<Vec<_>>()).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_bears() {
+    let all = ["src", "tools", "tests"].into_iter().flat_map(sources);
+    let long: Vec<_> =
+        all.filter(|one| one.lines > MAX_LINES).map(|one| format!("{}: {}", one.path, one.lines)).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}

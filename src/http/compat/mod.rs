@@ -1,2 +1,3 @@
-//! Compat.
+//! Other products' contracts, a folder each: their words stop here.
+
 pub mod crafter;

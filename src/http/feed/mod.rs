@@ -5,37 +5,25 @@ mod query;
 mod snapshot;
 mod stream;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
-use axum::routing::get;
 
 use self::query::{Layout, Wanted};
 use super::SharedApp;
 use super::caller;
-use super::problem::Problem;
-use crate::domain::{Rejection, Scope, Secret};
+use super::problem::{Code, Problem};
 use crate::feed::{Filter, FollowError, Follower, Format};
 use crate::service::{Error, Identity};
 
 /// Where the snapshot is.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
 
-/// The feed's routes.
-pub fn routes() -> Router<SharedApp> {
-    Router::new().route("/v1/revocations", get(follow)).route(SNAPSHOT_PATH, get(snapshot))
-}
-
 /// Follows the feed: server-sent events, lines, or one page of JSON.
-pub async fn follow(
-    State(app): State<SharedApp>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (identity, secret) = authenticate(&app, &headers)?;
-    let wanted = Wanted::read(query.as_deref(), &headers)?;
+pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let (identity, secret) = caller::follower(&app, &headers)?;
+    let wanted = Wanted::read(&uri, &headers)?;
     let filter = filter(&identity, &wanted)?;
     let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
     let follower = Follower::start(hub, reader, app.service.origin(), filter, wanted.start).await.map_err(refuse)?;
@@ -46,30 +34,21 @@ pub async fn follow(
 }
 
 /// Every ending in force, as lines of JSON.
-pub async fn snapshot(
-    State(app): State<SharedApp>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (identity, _) = authenticate(&app, &headers)?;
-    let wanted = Wanted::read(query.as_deref(), &headers)?;
+pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let (identity, _) = caller::follower(&app, &headers)?;
+    let wanted = Wanted::read(&uri, &headers)?;
     let filter = filter(&identity, &wanted)?;
     Ok(endless(Format::Lines, snapshot::body(app, filter)))
 }
 
-fn authenticate(app: &SharedApp, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
-    let (identity, secret) = caller::identify(app, headers)?;
-    if identity.grants.somewhere(Scope::Follow) { Ok((identity, secret)) } else { Err(Rejection::Forbidden.into()) }
-}
-
 fn filter(identity: &Identity, wanted: &Wanted) -> Result<Filter, Problem> {
     let filter = Filter { grants: identity.grants.clone(), tenant: wanted.tenant.clone(), kinds: wanted.kinds };
-    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Rejection::Forbidden.into()) }
+    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
 }
 
 fn refuse(error: FollowError) -> Problem {
     match error {
-        FollowError::OtherLedger => Problem::bad_request(error.to_string()),
+        FollowError::OtherLedger => Problem::with_detail(Code::InvalidQuery, error.to_string()),
         FollowError::Read(error) => Error::from(error).into(),
         FollowError::Stopping => Error::Stopping.into(),
     }

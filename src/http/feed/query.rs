@@ -3,11 +3,14 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::domain::{Kind, Kinds, Tenant};
-use crate::feed::{Cursor, Format, Start};
-use crate::http::problem::Problem;
+use crate::domain::{Kind, Kinds, Malformed, Tenant};
+use crate::feed::{Cursor, Format, NoCursor, Start};
+use crate::http::input;
+use crate::http::problem::{Code, Problem};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -40,93 +43,57 @@ pub struct Wanted {
     pub layout: Layout,
 }
 
+/// The parameters as they stand in the query. An unknown one is refused: a filter with a typo would hide nothing.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Parameters {
+    /// The cursor to go on from; `0` is the beginning. From now on if left out.
+    after: Option<String>,
+    /// One tenant only; every one that the caller may follow if left out.
+    tenant: Option<String>,
+    /// These kinds only, separated by commas: ticket, session, token.
+    kind: Option<String>,
+    /// Endings on a page of JSON.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+}
+
 impl Wanted {
-    /// Reads query and headers. Unknown parameters are refused: a filter with a typo would hide nothing.
-    pub fn read(query: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut wanted = Self {
-            start: Start::Now,
-            tenant: None,
-            kinds: Kinds::ALL,
-            limit: DEFAULT_LIMIT,
+    /// Reads query and headers.
+    pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let parameters: Parameters = input::query(uri)?;
+        let tenant = parameters.tenant.as_deref().map(Tenant::new).transpose();
+        let kinds = parameters.kind.as_deref().map(kinds).transpose();
+        Ok(Self {
+            start: begin(parameters.after.as_deref(), headers)?,
+            tenant: tenant.map_err(|form| bad("tenant", form))?,
+            kinds: kinds.map_err(|form| bad("kind", form))?.unwrap_or(Kinds::ALL),
+            limit: input::limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             wait: wait(headers),
             layout: layout(headers),
-        };
-        let mut kinds: Vec<Kind> = Vec::new();
-        for (name, value) in pairs(query.unwrap_or_default())? {
-            match &*name {
-                "after" => wanted.start = start(&value)?,
-                "tenant" => {
-                    let tenant = Tenant::new(&value).map_err(|form| bad(&name, form))?;
-                    if wanted.tenant.replace(tenant).is_some() {
-                        return Err(bad(&name, "given once"));
-                    }
-                }
-                "kind" => kinds.push(Kind::from_str(&value).map_err(|form| bad(&name, form))?),
-                "limit" => wanted.limit = limit(&value)?,
-                _ => {
-                    return Err(Problem::bad_request(format!(
-                        "the query has no parameter {name:?}; it takes after, tenant, kind, limit"
-                    )));
-                }
-            }
-        }
-        if !kinds.is_empty() {
-            wanted.kinds = kinds.into_iter().collect();
-        }
-        if let Some(last) = headers.get("last-event-id") {
-            let last = last.to_str().map_err(|_| bad("Last-Event-ID", "a cursor"))?;
-            wanted.start = start(last)?;
-        }
-        Ok(wanted)
+        })
     }
+}
+
+fn kinds(text: &str) -> Result<Kinds, Malformed> {
+    text.split(',').map(Kind::from_str).collect()
 }
 
 fn bad(name: &str, form: impl std::fmt::Display) -> Problem {
-    Problem::bad_request(format!("{name} must be {form}"))
+    Problem::with_detail(Code::InvalidQuery, format!("{name}: must be {form}"))
 }
 
-fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect()
-}
-
-fn pair(pair: &str) -> Result<(String, String), Problem> {
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    Ok((decoded(name)?, decoded(value)?))
-}
-
-/// A part of a query, percent-decoded strictly: a broken escape or broken UTF-8 is refused, not repaired.
-fn decoded(part: &str) -> Result<String, Problem> {
-    let refuse =
-        || Problem::bad_request("the query has a percent escape that is broken or does not spell UTF-8".to_owned());
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).ok_or_else(refuse)?;
-                bytes.push(u8::from_str_radix(digits, 16).map_err(|_| refuse())?);
-                rest = &tail[2..];
-            }
-            _ => bytes.push(*first),
-        }
+fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<Start, Problem> {
+    let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
+    let last = last.map_err(|_| Problem::with_detail(Code::InvalidHeader, NoCursor.to_string()))?;
+    match last.or(after) {
+        None => Ok(Start::Now),
+        Some("0") => Ok(Start::Beginning),
+        Some(text) => Cursor::from_str(text)
+            .map(Start::Cursor)
+            .map_err(|error| Problem::with_detail(Code::InvalidQuery, error.to_string())),
     }
-    String::from_utf8(bytes).map_err(|_| refuse())
-}
-
-fn start(text: &str) -> Result<Start, Problem> {
-    if text == "0" {
-        return Ok(Start::Beginning);
-    }
-    Cursor::from_str(text).map(Start::Cursor).map_err(|error| Problem::bad_request(error.to_string()))
-}
-
-fn limit(text: &str) -> Result<usize, Problem> {
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| bad("limit", "a number from 1 to 1000"))
 }
 
 /// RFC 7240: a preference that is malformed is ignored.

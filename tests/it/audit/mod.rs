@@ -1,1 +1,6 @@
-//! .
+//! The audit library, its tool, and the second implementation of the chain.
+
+mod chain;
+mod replay;
+mod tool;
+mod verify;

@@ -1,1 +1,419 @@
-//! .
+//! The bytes that are a contract: golden records, and the vectors for other implementations. Only ever added to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use authledger::domain::{
+    Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Kind, Kinds, LedgerId,
+    LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region, Registration,
+    Renewals, RequestId, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant, TicketIssued, TicketRevoked,
+    Timestamp, Ttl,
+};
+use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
+use serde_json::Value;
+
+use crate::support::log::projection_of;
+use crate::support::node::{START_MILLIS as T, grants, seconds, subject, tenant};
+
+const DAY: u64 = 86_400_000;
+
+fn schema_file(path: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(path);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+fn golden(type_name: &str) -> Vec<String> {
+    let file = schema_file(&format!("events/{type_name}.v1.json"));
+    file["x-golden"].as_array().unwrap().iter().map(|record| text(record).to_owned()).collect()
+}
+
+fn a() -> Origin {
+    "k7m2qx4dnzr5a".parse().unwrap()
+}
+
+fn b() -> Origin {
+    "b3ytw6hcpe2sf".parse().unwrap()
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis).unwrap()
+}
+
+fn secret(text: &str) -> Digest {
+    Secret::new(text).digest()
+}
+
+fn application() -> ApplicationId {
+    ApplicationId("0c5be1d2-77aa-4f0e-8f6c-3b1d2a4e5f60".parse().unwrap())
+}
+
+fn by_application() -> Option<Actor> {
+    Some(Actor::Application(application()))
+}
+
+fn by_root() -> Option<Actor> {
+    Some(Actor::Root(a()))
+}
+
+fn record(sequence: u64, millis: u64, event: Event) -> Recorded {
+    Recorded {
+        place: Place { origin: a(), sequence: Sequence(sequence) },
+        recorded_at: at(T + millis),
+        tenant: None,
+        actor: None,
+        request: None,
+        idempotency: None,
+        event,
+    }
+}
+
+fn mark(records: u64) -> Option<IdempotencyMark> {
+    let key = std::array::from_fn(|n| n as u8);
+    let body = std::array::from_fn(|n| (15 - n as u8) << 4);
+    Some(IdempotencyMark { digests: Idempotency { key, body }, records })
+}
+
+/// The domain's values of every golden record, type by type, in the order of the files.
+fn values() -> Vec<(&'static str, Vec<Recorded>)> {
+    vec![
+        ("ledger.opened", opened()),
+        ("application.registered", registered()),
+        (
+            "application.removed",
+            vec![Recorded {
+                actor: Some(Actor::Bearer { issuer: "https://issuer.example/".into(), jti: "100%".into() }),
+                ..record(5, 3, Event::ApplicationRemoved(application()))
+            }],
+        ),
+        ("ticket.issued", issued()),
+        ("tickets.renewed", vec![renewed()]),
+        ("ticket.revoked", revoked()),
+        ("subject.revoked", subject_revoked()),
+    ]
+}
+
+fn opened() -> Vec<Recorded> {
+    let opened = LedgerOpened {
+        ledger: LedgerId("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a11".parse().unwrap()),
+        node: NodeName::new("node-1").unwrap(),
+        region: Region::new("eu-central").unwrap(),
+        format: 1,
+        public_key: *b"\x01\x23\x45\x67\x89\xab\xcd\xef".repeat(4).first_chunk().unwrap(),
+        previous: None,
+    };
+    let continued = LedgerOpened {
+        node: NodeName::new("nœud \"2\"").unwrap(),
+        region: Region::new("\\west/1").unwrap(),
+        previous: Some(Previous { place: Place { origin: a(), sequence: Sequence(41) }, hash: [0xab; 32] }),
+        ..opened.clone()
+    };
+    let mut second = record(1, 5, Event::LedgerOpened(continued));
+    second.place.origin = b();
+    vec![record(1, 0, Event::LedgerOpened(opened)), second]
+}
+
+fn registered() -> Vec<Recorded> {
+    let registration = |name: &str, grants: Grants| Registration {
+        id: application(),
+        name: name.into(),
+        digest: secret("al_a_example"),
+        grants: grants.into(),
+        expires_at: None,
+        attributes: None,
+    };
+    let event = |registration| Event::ApplicationRegistered(Arc::new(registration));
+    let everywhere = grants(&[("acme", &[]), ("*", &Scope::ALL)]);
+    let full = Registration {
+        expires_at: Some(at(T + DAY)),
+        attributes: Some("{\"note\":\"line\nbreak\",\"path\":\"a/b\\\\c\",\"bell\":\"\u{8}\u{c}\r\"}".into()),
+        ..registration("tab\there, \"quoted\", \u{1}\u{1f}\u{7f}\u{2028} and 😀", everywhere)
+    };
+    let gateway = registration("gateway", grants(&[("*", &[Scope::Introspect, Scope::Follow])]));
+    vec![
+        Recorded { actor: by_root(), ..record(2, 1, event(gateway)) },
+        Recorded {
+            actor: by_application(),
+            request: Some(RequestId::new("req-1/~!\"\\").unwrap()),
+            idempotency: mark(1),
+            ..record(3, 2, event(full))
+        },
+        Recorded { actor: by_root(), ..record(4, 2, event(registration("nothing granted", Grants::default()))) },
+    ]
+}
+
+fn issued() -> Vec<Recorded> {
+    let plain = TicketIssued {
+        digest: secret("7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2"),
+        subject: subject("profile-17"),
+        issued_at: None,
+        ttl: seconds(900),
+        expires_at: at(T + 4 + 900_000),
+        not_after: at(T + 4 + DAY),
+        generation: Default::default(),
+    };
+    let full = TicketIssued {
+        digest: secret("secret two"),
+        subject: subject("zoë@example.com"),
+        issued_at: Some(at(T - 1000)),
+        ttl: Ttl::MAX,
+        expires_at: at(T + 9),
+        not_after: at(MAX_INTEGER),
+        generation: [(a(), Sequence(MAX_INTEGER)), (b(), Sequence(12))].into_iter().collect(),
+    };
+    vec![
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: by_application(),
+            ..record(6, 4, Event::TicketIssued(plain))
+        },
+        Recorded {
+            tenant: Some(tenant("acme/eu")),
+            actor: Some(Actor::Subject(subject("zoë/1"))),
+            request: Some(RequestId::new("r").unwrap()),
+            idempotency: mark(2),
+            ..record(7, 4, Event::TicketIssued(full))
+        },
+    ]
+}
+
+fn renewed() -> Recorded {
+    let uses = |pairs: &[(u64, u64)]| pairs.iter().map(|(n, millis)| (Sequence(*n), at(T + millis))).collect();
+    let renewals = vec![
+        Renewals { origin: b(), uses: uses(&[(3, 90_000)]) },
+        Renewals { origin: a(), uses: uses(&[(6, 99_000), (7, 99_999)]) },
+    ];
+    record(8, 100_000, Event::TicketsRenewed(renewals))
+}
+
+fn revoked() -> Vec<Recorded> {
+    let second = secret("secret two");
+    let revoked = |ticket, subject: Option<&str>, until, reason: Option<&str>| {
+        Event::TicketRevoked(TicketRevoked {
+            ticket,
+            subject: subject.map(|name| Subject::new(name).unwrap()),
+            retain_until: at(T + until),
+            reason: reason.map(|code| Reason::new(code).unwrap()),
+        })
+    };
+    let first = Named::Digest(secret("7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2"));
+    let year = 366 * DAY + 300_000;
+    vec![
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: by_application(),
+            ..record(9, 200_000, revoked(first, Some("profile-17"), 4 + DAY + 300_000, Some("logout")))
+        },
+        Recorded {
+            tenant: Some(tenant("acme/eu")),
+            actor: by_application(),
+            ..record(10, 200_001, revoked(Named::Id(second.id()), None, 200_001 + year, None))
+        },
+        Recorded {
+            actor: by_root(),
+            ..record(11, 200_002, revoked(Named::Digest(second), None, 200_002 + year, None))
+        },
+    ]
+}
+
+fn subject_revoked() -> Vec<Recorded> {
+    let year = 366 * DAY + 300_000;
+    let all = SubjectRevoked {
+        subject: subject("profile-17"),
+        kinds: Kinds::ALL,
+        not_before: (T + 300_000) / 1000,
+        hold_until: None,
+        retain_until: at(T + 300_000 + year),
+        reason: None,
+    };
+    let tickets = SubjectRevoked {
+        subject: subject("profile-18"),
+        kinds: [Kind::Ticket].into_iter().collect(),
+        not_before: (T + 300_001) / 1000,
+        hold_until: Some(at(T + 360_001)),
+        retain_until: at(T + 300_001 + year),
+        reason: Some(Reason::new("a-z_0.9").unwrap()),
+    };
+    vec![
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: Some(Actor::Subject(subject("profile-17"))),
+            ..record(12, 300_000, Event::SubjectRevoked(all))
+        },
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: by_root(),
+            ..record(13, 300_001, Event::SubjectRevoked(tickets))
+        },
+    ]
+}
+
+#[test]
+fn every_golden_record_is_what_its_value_is_written_as_and_reads_back_as() {
+    for (type_name, values) in values() {
+        let records = golden(type_name);
+        assert_eq!(records.len(), values.len(), "{type_name}");
+        for (record, value) in records.iter().zip(values) {
+            assert_eq!(value.event.type_name(), type_name);
+            assert_eq!(encode(&value), *record);
+            assert_eq!(decode(record.as_bytes()).unwrap(), value);
+        }
+    }
+}
+
+#[test]
+fn every_type_has_a_file_and_every_file_a_type() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/events");
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().trim_end_matches(".v1.json").to_owned();
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| name(entry.unwrap().path())).collect();
+    let mut types: Vec<_> = values().into_iter().map(|(type_name, _)| type_name.to_owned()).collect();
+    files.sort_unstable();
+    types.sort_unstable();
+    assert_eq!(files, types);
+}
+
+#[test]
+fn schemas_name_the_members_that_records_have() {
+    for (type_name, values) in values() {
+        let schema = schema_file(&format!("events/{type_name}.v1.json"));
+        for value in values {
+            let record: Value = serde_json::from_str(&encode(&value)).unwrap();
+            let data = record["data"].as_object().unwrap();
+            let unnamed: Vec<_> = data.keys().filter(|member| schema["properties"].get(member).is_none()).collect();
+            assert!(unnamed.is_empty(), "{type_name}: {unnamed:?}");
+            let required = schema["required"].as_array().unwrap();
+            assert!(required.iter().all(|member| data.contains_key(text(member))), "{type_name}");
+        }
+    }
+}
+
+#[test]
+fn what_breaks_the_form_is_no_record() {
+    let whole = &golden("ticket.issued")[0];
+    let broken = [
+        whole.replace("\"sequence\":6", "\"sequence\":0"),
+        whole.replace("\"sequence\":6", "\"sequence\":06"),
+        whole.replace("\"sequence\":6", "\"sequence\":6.0"),
+        whole.replace("\"sequence\":6", "\"sequence\":-6"),
+        whole.replace("\"sequence\":6", "\"sequence\":9007199254740992"),
+        whole.replace("\"ttl\":900", "\"ttl\":0"),
+        whole.replace("\"ttl\":900", "\"ttl\":31622401"),
+        whole.replace("\"ttl\":900", "\"ttl\":900,\"ttl\":900"),
+        whole.replace("\"ttl\":900", "\"ttl\":900,\"generation\":{}"),
+        whole.replace("\"ttl\":900,", ""),
+        whole.replace("\"tenant\":\"default\"", "\"tenant\":\"\""),
+        whole.replace("\"tenant\":\"default\"", "\"tenant\":null"),
+        whole.replace("\"subject\":\"profile-17\"", "\"subject\":\"\\n\""),
+        whole.replace("k7m2qx4dnzr5a", "K7M2QX4DNZR5A"),
+        whole.replace("\"version\":1,\"tenant\":\"default\"", "\"tenant\":\"default\",\"version\":1"),
+        whole[..whole.len() - 1].to_owned(),
+        format!("{whole} "),
+        format!("{whole}{whole}"),
+    ];
+    for record in &broken {
+        assert_ne!(record, whole);
+        assert!(matches!(decode(record.as_bytes()), Err(RecordError::Malformed(_))), "{record}");
+    }
+    assert!(decode(&[whole.as_bytes(), &[0xff]].concat()).is_err());
+}
+
+#[test]
+fn a_generation_is_bounded_and_in_order() {
+    let whole = &golden("ticket.issued")[1];
+    let entries = "{\"b3ytw6hcpe2sf\":12,\"k7m2qx4dnzr5a\":9007199254740991}";
+    assert!(whole.contains(entries));
+    for other in [
+        "{\"k7m2qx4dnzr5a\":9007199254740991,\"b3ytw6hcpe2sf\":12}",
+        "{\"b3ytw6hcpe2sf\":12,\"k7m2qx4dnzr5a\":9007199254740992}",
+        "{\"b3ytw6hcpe2sf\":12,\"b3ytw6hcpe2sf\":12,\"k7m2qx4dnzr5a\":9007199254740991}",
+    ] {
+        assert!(decode(whole.replace(entries, other).as_bytes()).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn types_and_versions_of_a_later_release_are_said_to_be_that() {
+    let whole = &golden("ticket.issued")[0];
+    let later = whole.replace("ticket.issued", "ticket.borrowed").replace("\"version\":1", "\"version\":3");
+    let error = decode(later.as_bytes()).unwrap_err();
+    assert_eq!(error, RecordError::Unreadable { type_name: "ticket.borrowed".to_owned(), version: 3 });
+}
+
+#[test]
+fn a_record_has_at_most_so_many_bytes() {
+    let sized = |name: usize| {
+        let mut value = registered().swap_remove(2);
+        let Event::ApplicationRegistered(registration) = &mut value.event else { unreachable!() };
+        Arc::make_mut(registration).attributes = Some("a".repeat(name).into());
+        encode(&value)
+    };
+    let overhead = sized(0).len();
+    assert!(decode(sized(MAX_RECORD_BYTES - overhead).as_bytes()).is_ok());
+    assert!(decode(sized(MAX_RECORD_BYTES - overhead + 1).as_bytes()).is_err());
+}
+
+#[test]
+fn the_chain_agrees_with_its_vectors() {
+    let vectors = schema_file("vectors/chain.json");
+    let chain = Chain::default();
+    let mut heads = std::collections::BTreeMap::<&str, ChainHash>::new();
+    for vector in vectors["records"].as_array().unwrap() {
+        let head = heads.entry(text(&vector["origin"])).or_default();
+        *head = chain.link(head, text(&vector["record"]).as_bytes());
+        assert_eq!(head.to_string(), text(&vector["hash"]));
+        assert_eq!(decode(text(&vector["record"]).as_bytes()).unwrap().place.origin.as_str(), text(&vector["origin"]));
+    }
+    assert_eq!(heads.len(), 2);
+}
+
+#[test]
+fn digests_agree_with_their_vectors() {
+    for vector in schema_file("vectors/digest.json")["digests"].as_array().unwrap() {
+        let digest = secret(text(&vector["secret"]));
+        assert_eq!(digest.to_string(), text(&vector["digest"]));
+        assert_eq!(digest.id().to_string(), text(&vector["id"]));
+    }
+}
+
+#[test]
+fn actors_agree_with_their_vectors() {
+    let vectors = schema_file("vectors/actor.json");
+    for vector in vectors["actors"].as_array().unwrap() {
+        let member = |name: &str| text(&vector[name]);
+        let actor = match member("kind") {
+            "application" => Actor::Application(ApplicationId(member("id").parse().unwrap())),
+            "subject" => Actor::Subject(subject(member("id"))),
+            "bearer" => Actor::Bearer { issuer: member("issuer").into(), jti: member("jti").into() },
+            "root" => Actor::Root(member("origin").parse().unwrap()),
+            other => panic!("{other} is no actor"),
+        };
+        assert_eq!(actor.to_string(), member("text"));
+        assert_eq!(member("text").parse::<Actor>().unwrap(), actor);
+    }
+    for refused in vectors["refused"].as_array().unwrap() {
+        assert!(text(refused).parse::<Actor>().is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn the_fingerprint_agrees_with_its_vector() {
+    let vector = schema_file("vectors/fingerprint.json");
+    let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
+    let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();
+    let now = at(vector["at"].as_u64().unwrap());
+    let mut state = State::default();
+    records.iter().for_each(|recorded| state.fold(recorded));
+    state.prune(now);
+    let live = projection_of(&records);
+    live.prune(now);
+    for rows in [state.rows(), live.rows()] {
+        let texts: Vec<_> = rows.iter().map(|row| row.as_str()).collect();
+        let due: Vec<_> = vector["rows"].as_array().unwrap().iter().map(text).collect();
+        assert_eq!(texts, due);
+        assert_eq!(Fingerprint::of_sorted(&rows).to_string(), text(&vector["fingerprint"]));
+    }
+}

@@ -1,0 +1,207 @@
+//! Access tokens: our applications. An access token's id is the application's secret.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::asked::{Asked, Takes, malformed};
+use super::error::{Attempt, GlobalAction, Refusal, refusal};
+use super::published::is_published;
+use super::wire::{AccessToken, Kept, TenantPermission, json};
+use crate::clock::fresh_uuid;
+use crate::domain::{
+    Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
+};
+use crate::http::{App, SharedApp};
+use crate::service::{Authentication, Error, Identity, NewApplication, Service};
+
+/// The action that stands for ours with tickets.
+const MANAGE_TICKETS: &str = "MANAGE_TICKETS";
+/// Every action, or every tenant.
+const ANY: &str = "*";
+
+/// `POST /access_token/create`: registers an application. For masters.
+pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Json).await?;
+    let mut token: AccessToken = serde_json::from_slice(&asked.body).map_err(|error| unreadable(&error))?;
+    let id = match token.id.take() {
+        Some(id) => chosen(&app, id)?,
+        None => fresh_uuid().map_err(|_| Refusal::Internal)?.hyphenated().to_string(),
+    };
+    let new = application(&token, Secret::new(&id))?;
+    must_be_master(&asked.call.identity, GlobalAction::Create)?;
+    app.service.register_application(&asked.call, new).await.map_err(|error| {
+        refusal(&error, &asked.access_token_id, &Attempt::AccessTokens { action: GlobalAction::Create, id: &id })
+    })?;
+    Ok(json(StatusCode::OK, &AccessToken { id: Some(id), ..token }))
+}
+
+/// `GET /access_token/{id}`: the application whose secret is that. For masters.
+pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+    let id = asked.last_segment()?;
+    must_be_master(&asked.call.identity, GlobalAction::Read)?;
+    match registered(&app, &id) {
+        Some(registration) => Ok(json(StatusCode::OK, &shown(&registration, Some(id)))),
+        None => Err(Refusal::NoSuchAccessToken(id)),
+    }
+}
+
+/// `GET /access_token/all`: the applications that the caller could have registered, the oldest first. For masters.
+pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+    let identity = &asked.call.identity;
+    must_be_master(identity, GlobalAction::Read)?;
+    let attempt = Attempt::AccessTokens { action: GlobalAction::Read, id: "" };
+    let all = app.service.applications(identity);
+    let all = all.map_err(|error| refusal(&error, &asked.access_token_id, &attempt))?;
+    let tokens: Vec<AccessToken> = all
+        .iter()
+        .map(|one| {
+            // Only its digest is known of any other's.
+            let own = identity.caller == Caller::Application(one.id);
+            shown(one, own.then(|| asked.access_token_id.clone()))
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &tokens))
+}
+
+/// `POST /access_token/{id}/delete`: removes the application; one that is unknown is as good as removed. For masters.
+pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Form).await?;
+    let id = asked.last_segment_but_one()?;
+    must_be_master(&asked.call.identity, GlobalAction::Delete)?;
+    let Some(registration) = find(&app.service, &id) else { return Ok(StatusCode::OK.into_response()) };
+    match app.service.remove_application(&asked.call, registration.id).await {
+        Ok(()) => Ok(StatusCode::OK.into_response()),
+        // To a master who may not remove it, it does not exist; but a success must be true, and it still works.
+        Err(Error::Rejected(Rejection::UnknownApplication)) => match find(&app.service, &id) {
+            Some(_) => Err(Refusal::GlobalActionDenied(GlobalAction::Delete)),
+            None => Ok(StatusCode::OK.into_response()),
+        },
+        Err(error) => {
+            let attempt = Attempt::AccessTokens { action: GlobalAction::Delete, id: &id };
+            Err(refusal(&error, &asked.access_token_id, &attempt))
+        }
+    }
+}
+
+/// The application as it is registered for that access token.
+pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewApplication, Refusal> {
+    // A name has a tenant's form.
+    Tenant::new(&token.application).map_err(|problem| malformed("Access token's 'application'", problem))?;
+    let expires_at = match token.expires_on.map(Timestamp::from_millis) {
+        Some(None) => return Err(malformed("Access token's 'expiresOn'", Malformed("at most 2^53 - 1 milliseconds"))),
+        other => other.flatten(),
+    };
+    let grants = grants(token.master, &token.tenant_permissions);
+    let kept = Kept {
+        application: token.application.clone(),
+        master: token.master,
+        tenant_permissions: token.tenant_permissions.clone(),
+    };
+    Ok(NewApplication {
+        name: token.application.as_str().into(),
+        grants: grants.map_err(|problem| malformed("Access token's 'tenantPermissions'", problem))?,
+        expires_at,
+        secret: Some(secret),
+        attributes: serde_json::to_string(&kept).ok().map(String::into_boxed_str),
+    })
+}
+
+/// Permissions as grants, in the same order. A master has `admin` wherever it has anything and everywhere else too,
+/// because Crafter's masters are of no tenant; it still grants nothing that it lacks.
+fn grants(master: bool, permissions: &[TenantPermission]) -> Result<Grants, Malformed> {
+    let admin = if master { Scopes::from_iter([Scope::Admin]) } else { Scopes::NONE };
+    let mut grants = Vec::with_capacity(permissions.len() + 1);
+    for permission in permissions {
+        let tenant = match &*permission.tenant {
+            ANY => None,
+            name => Some(Tenant::new(name)?),
+        };
+        let scopes = scopes(&permission.allowed_actions).iter().chain(admin.iter()).collect();
+        grants.push(Grant { tenant, scopes });
+    }
+    if master && grants.iter().all(|grant| grant.tenant.is_some()) {
+        grants.push(Grant { tenant: None, scopes: admin });
+    }
+    Grants::new(grants)
+}
+
+/// Crafter's other actions are about profiles and tenants, of which the ledger has none.
+fn scopes(actions: &[String]) -> Scopes {
+    if actions.iter().any(|action| action == ANY) {
+        all_but_admin()
+    } else if actions.iter().any(|action| action == MANAGE_TICKETS) {
+        ticket_scopes()
+    } else {
+        Scopes::NONE
+    }
+}
+
+fn all_but_admin() -> Scopes {
+    Scopes::ALL.iter().filter(|scope| *scope != Scope::Admin).collect()
+}
+
+fn ticket_scopes() -> Scopes {
+    Scopes::from_iter([Scope::Issue, Scope::Revoke, Scope::Introspect])
+}
+
+/// An application as an access token: as it came, or made up from the grants of one that came another way.
+fn shown(registration: &Registration, id: Option<String>) -> AccessToken {
+    let kept = registration.attributes.as_deref().and_then(|kept| serde_json::from_str(kept).ok());
+    let Kept { application, master, tenant_permissions } = kept.unwrap_or_else(|| Kept {
+        application: registration.name.to_string(),
+        master: registration.grants.somewhere(Scope::Admin),
+        tenant_permissions: registration.grants.as_slice().iter().map(permission).collect(),
+    });
+    let expires_on = registration.expires_at.map(Timestamp::as_millis);
+    AccessToken { application, master, tenant_permissions, expires_on, id }
+}
+
+fn permission(grant: &Grant) -> TenantPermission {
+    let action = [(all_but_admin(), ANY), (ticket_scopes(), MANAGE_TICKETS)]
+        .into_iter()
+        .find(|(scopes, _)| scopes.is_subset(grant.scopes))
+        .map(|(_, action)| action.to_owned());
+    let tenant = grant.tenant.as_ref().map_or(ANY, Tenant::as_str).to_owned();
+    TenantPermission { allowed_actions: action.into_iter().collect(), tenant }
+}
+
+fn must_be_master(identity: &Identity, action: GlobalAction) -> Result<(), Refusal> {
+    if identity.grants.somewhere(Scope::Admin) { Ok(()) } else { Err(Refusal::GlobalActionDenied(action)) }
+}
+
+/// An id is a secret, so it has a UUID's form, and is none that everybody knows.
+fn chosen(app: &App, id: String) -> Result<String, Refusal> {
+    if id.len() != uuid::fmt::Hyphenated::LENGTH || Uuid::parse_str(&id).is_err() {
+        return Err(malformed("Access token's 'id'", Malformed("a UUID")));
+    }
+    if is_published(&id) && !app.options.allow_published_access_tokens {
+        return Err(malformed("Access token's 'id'", Malformed("none that Crafter has published")));
+    }
+    Ok(id)
+}
+
+/// The application with that secret, whether its time is up or not. Root is none.
+pub(super) fn find(service: &Service, id: &str) -> Option<Arc<Registration>> {
+    match service.authenticate(id.as_bytes()) {
+        Authentication::Caller(identity) => identity.registration,
+        Authentication::Expired(registration) => Some(registration),
+        Authentication::Unknown => None,
+    }
+}
+
+/// As [`find`], without those that do not work here.
+fn registered(app: &App, id: &str) -> Option<Arc<Registration>> {
+    if is_published(id) && !app.options.allow_published_access_tokens { None } else { find(&app.service, id) }
+}
+
+/// Where the body can't be read; what stands there may be a secret.
+fn unreadable(error: &serde_json::Error) -> Refusal {
+    let (line, column) = (error.line(), error.column());
+    Refusal::Malformed(format!("Request body must be an access token in JSON; see line {line}, column {column}"))
+}

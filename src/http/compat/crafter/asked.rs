@@ -1,0 +1,178 @@
+//! A request of a known application: read, and checked in the contract's order.
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+
+use super::error::Refusal;
+use super::parameters::{self, Parameters};
+use super::published::is_published;
+use crate::domain::{Malformed, RequestId};
+use crate::http::{App, body};
+use crate::service::{Authentication, Call, Identity};
+
+const ACCESS_TOKEN_ID: &str = "accessTokenId";
+
+/// What an endpoint does with a request's body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// Reads parameters from it, as it does from the query.
+    Form,
+    /// Reads JSON from it.
+    Json,
+}
+
+/// A request whose access token is good and whose parameters can be read.
+pub struct Asked {
+    /// The access token, which is the application's secret.
+    pub access_token_id: String,
+    /// The application.
+    pub call: Call,
+    /// Query and form.
+    pub parameters: Parameters,
+    /// The body, where the endpoint takes one.
+    pub body: Bytes,
+    path: String,
+}
+
+impl Asked {
+    /// Reads the request. The access token comes first: whoever has none learns nothing about the rest.
+    pub async fn read(app: &App, request: Request, takes: Takes) -> Result<Self, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = match takes {
+            Takes::Nothing => Ok(Bytes::new()),
+            Takes::Form | Takes::Json => body::read(body, app.options.body_bytes).await,
+        };
+        let form = if takes == Takes::Form { Form::of(&head.headers) } else { Form::None };
+        let access_token_id = access_token_id(&head, form, &body)?;
+        let identity = authenticate(app, &access_token_id)?;
+        let body = body?;
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let parameters = match form {
+            Form::Utf8 => Parameters::parse(&[query, &body]),
+            Form::None => Parameters::parse(&[query]),
+            Form::Other => Err(Malformed("in UTF-8")),
+        };
+        if takes == Takes::Json && !is_json(&head.headers) {
+            return Err(Refusal::ContentType);
+        }
+        Ok(Self {
+            access_token_id,
+            call: Call { identity, request: request_id(&head.headers), idempotency: None, consistency: None },
+            parameters: parameters.map_err(|problem| malformed("Request parameters", problem))?,
+            body,
+            path: head.uri.path().to_owned(),
+        })
+    }
+
+    /// The path's last segment as an id, without the `.json` that the client puts behind it.
+    pub fn last_segment(&self) -> Result<String, Refusal> {
+        let last = self.path.rsplit('/').next().unwrap_or_default();
+        segment(last.strip_suffix(".json").unwrap_or(last))
+    }
+
+    /// The path's last segment but one as an id.
+    pub fn last_segment_but_one(&self) -> Result<String, Refusal> {
+        segment(self.path.rsplit('/').nth(1).unwrap_or_default())
+    }
+
+    /// Checks that a parameter, if it was sent, says what the path says.
+    pub fn agrees(&self, name: &str, path: &str) -> Result<(), Refusal> {
+        match self.parameters.get(name) {
+            Some(other) if other != path => {
+                Err(Refusal::Malformed(format!("Request parameter '{name}' must equal the one in the path")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The refusal of something that is not what it must be.
+pub fn malformed(what: &str, Malformed(form): Malformed) -> Refusal {
+    Refusal::Malformed(format!("{what} must be {form}"))
+}
+
+fn segment(text: &str) -> Result<String, Refusal> {
+    match parameters::decode(text.as_bytes()) {
+        Ok(id) if id.is_empty() => Err(malformed("Path", Malformed("without an empty id"))),
+        other => other.map_err(|problem| malformed("Path", problem)),
+    }
+}
+
+/// Whether a body holds parameters.
+#[derive(Clone, Copy)]
+enum Form {
+    Utf8,
+    Other,
+    None,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Self {
+        match media_type(headers) {
+            (kind, charset) if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") => {
+                if is_utf8(charset) {
+                    Self::Utf8
+                } else {
+                    Self::Other
+                }
+            }
+            _ => Self::None,
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let (kind, charset) = media_type(headers);
+    kind.eq_ignore_ascii_case("application/json") && is_utf8(charset)
+}
+
+fn is_utf8(charset: Option<&str>) -> bool {
+    charset.is_none_or(|charset| ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
+}
+
+/// The body's type and charset, as far as they were sent.
+fn media_type(headers: &HeaderMap) -> (&str, Option<&str>) {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let charset = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    (kind, charset.map(|(_, charset)| charset.trim_matches('"')))
+}
+
+fn access_token_id(head: &Parts, form: Form, body: &Result<Bytes, body::BodyError>) -> Result<String, Refusal> {
+    let query = head.uri.query().unwrap_or_default().as_bytes();
+    let found = match (parameters::find(query, ACCESS_TOKEN_ID), form, body) {
+        (Some(id), _, _) => Some(id),
+        (None, Form::None, _) => None,
+        // It may have stood in what could not be read.
+        (None, Form::Utf8 | Form::Other, Err(error)) => return Err((*error).into()),
+        (None, Form::Utf8 | Form::Other, Ok(body)) => parameters::find(body, ACCESS_TOKEN_ID),
+    };
+    found.filter(|id| !id.is_empty()).ok_or(Refusal::MissingAccessToken)
+}
+
+fn authenticate(app: &App, id: &str) -> Result<Identity, Refusal> {
+    let unknown = || Refusal::UnknownAccessToken(id.to_owned());
+    if is_published(id) && !app.options.allow_published_access_tokens {
+        return Err(unknown());
+    }
+    match app.service.authenticate(id.as_bytes()) {
+        Authentication::Caller(identity) => Ok(identity),
+        Authentication::Expired(registration) => Err(Refusal::ExpiredAccessToken {
+            id: id.to_owned(),
+            application: registration.name.to_string(),
+            expired_at: registration.expires_at.unwrap_or_default(),
+        }),
+        Authentication::Unknown => Err(unknown()),
+    }
+}
+
+/// The caller's own request id, if it has the form of one; a header is no reason to refuse a ticket.
+fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    headers.get("x-request-id").and_then(|value| RequestId::new(value.to_str().ok()?).ok())
+}

@@ -1,0 +1,298 @@
+//! Crafter's errors: status, code and message of each, and which of them a refusal of the ledger is.
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::wire::{ErrorDetails, json};
+use crate::domain::{Rejection, Tenant, Timestamp};
+use crate::http::body::BodyError;
+use crate::service::Error;
+
+/// Everything but what was asked for. Messages hold what the request itself presented, and nothing of anybody else's.
+pub enum Refusal {
+    /// Nothing is served there.
+    NoEndpoint,
+    /// Something is served there, for other verbs.
+    WrongVerb(Method),
+    /// No access token was presented.
+    MissingAccessToken,
+    /// The presented access token is nobody's.
+    UnknownAccessToken(String),
+    /// The presented access token's time is up.
+    ExpiredAccessToken {
+        /// The access token.
+        id: String,
+        /// The application's name.
+        application: String,
+        /// When its time was up.
+        expired_at: Timestamp,
+    },
+    /// The application may not do that in that tenant.
+    ActionDenied(Tenant),
+    /// The application is not a master.
+    GlobalActionDenied(GlobalAction),
+    /// The ticket is not good.
+    NoSuchTicket(String),
+    /// The subject gets no tickets for now.
+    DisabledProfile {
+        /// The subject.
+        profile: String,
+        /// Its name space.
+        tenant: Tenant,
+    },
+    /// The access token that was asked for is nobody's.
+    NoSuchAccessToken(String),
+    /// The chosen access token is somebody's.
+    AccessTokenExists(String),
+    /// A parameter was not sent.
+    MissingParameter(&'static str),
+    /// Something that was sent can't be used, for that reason.
+    Malformed(String),
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The body took too long to arrive.
+    BodySlow,
+    /// The body is of a type that is not read there.
+    ContentType,
+    /// The application has too many endings of unknown tickets in force.
+    TooManyUnknown,
+    /// The ledger takes no commands for now.
+    Unavailable,
+    /// The machine failed.
+    Internal,
+}
+
+/// What only a master may do.
+#[derive(Clone, Copy)]
+pub enum GlobalAction {
+    /// Make an access token.
+    Create,
+    /// Look at access tokens.
+    Read,
+    /// Remove an access token.
+    Delete,
+}
+
+impl GlobalAction {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE_TOKEN",
+            Self::Read => "READ_TOKEN",
+            Self::Delete => "DELETE_TOKEN",
+        }
+    }
+}
+
+/// What was attempted, for the messages that name it.
+pub enum Attempt<'a> {
+    /// Something with the tickets of that tenant.
+    Tickets {
+        /// The tenant.
+        tenant: &'a Tenant,
+        /// Who the ticket is for; empty where that is not known.
+        profile: &'a str,
+    },
+    /// Something with access tokens.
+    AccessTokens {
+        /// What only a master may do.
+        action: GlobalAction,
+        /// The access token that is asked for.
+        id: &'a str,
+    },
+}
+
+impl Attempt<'_> {
+    fn denied(&self) -> Refusal {
+        match self {
+            Self::Tickets { tenant, .. } => Refusal::ActionDenied((*tenant).clone()),
+            Self::AccessTokens { action, .. } => Refusal::GlobalActionDenied(*action),
+        }
+    }
+
+    fn disabled(&self) -> Refusal {
+        match self {
+            Self::Tickets { tenant, profile } => {
+                Refusal::DisabledProfile { profile: (*profile).to_owned(), tenant: (*tenant).clone() }
+            }
+            Self::AccessTokens { .. } => Refusal::Internal,
+        }
+    }
+
+    fn exists(&self) -> Refusal {
+        match self {
+            Self::Tickets { .. } => Refusal::Internal,
+            Self::AccessTokens { id, .. } => Refusal::AccessTokenExists((*id).to_owned()),
+        }
+    }
+}
+
+/// The ledger's refusal in Crafter's words. To an ending, "unknown" is none: it does not ask.
+pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> Refusal {
+    match error {
+        Error::Rejected(Rejection::Unauthenticated) => Refusal::UnknownAccessToken(access_token_id.to_owned()),
+        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => attempt.denied(),
+        Error::Rejected(Rejection::ApplicationExists) => attempt.exists(),
+        Error::Rejected(Rejection::SubjectOnHold) => attempt.disabled(),
+        Error::Rejected(Rejection::RecordTooLarge) => {
+            Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
+        }
+        Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
+        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        // Endings answer the first two themselves; the rest takes headers that this contract does not have.
+        Error::Rejected(
+            Rejection::UnknownApplication | Rejection::UnknownCredential | Rejection::IdempotencyMismatch,
+        )
+        | Error::SecretAlreadyShown { .. }
+        | Error::NotReached
+        | Error::Unreadable(_)
+        | Error::NoRandomness => {
+            tracing::error!(%error, "a request to Crafter's contract failed");
+            Refusal::Internal
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::BodyTooLarge,
+            BodyError::Slow => Self::BodySlow,
+            BodyError::Broken => Self::Malformed("Request body must be complete".to_owned()),
+        }
+    }
+}
+
+impl Refusal {
+    /// Status and code. The client dies of a code that it does not know.
+    const fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoEndpoint => (StatusCode::NOT_FOUND, "OTHER"),
+            Self::WrongVerb(_) => (StatusCode::METHOD_NOT_ALLOWED, "OTHER"),
+            Self::MissingAccessToken | Self::ExpiredAccessToken { .. } => (StatusCode::FORBIDDEN, "ACCESS_DENIED"),
+            Self::UnknownAccessToken(_) => (StatusCode::FORBIDDEN, "NO_SUCH_ACCESS_TOKEN_ID"),
+            Self::ActionDenied(_) | Self::GlobalActionDenied(_) => (StatusCode::FORBIDDEN, "ACTION_DENIED"),
+            Self::NoSuchTicket(_) => (StatusCode::NOT_FOUND, "NO_SUCH_TICKET"),
+            Self::DisabledProfile { .. } => (StatusCode::FORBIDDEN, "DISABLED_PROFILE"),
+            Self::NoSuchAccessToken(_) => (StatusCode::NOT_FOUND, "NO_SUCH_ACCESS_TOKEN_ID"),
+            Self::AccessTokenExists(_) => (StatusCode::CONFLICT, "ACCESS_TOKEN_EXISTS"),
+            Self::MissingParameter(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, "OTHER"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "OTHER"),
+            Self::BodySlow => (StatusCode::REQUEST_TIMEOUT, "OTHER"),
+            Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "OTHER"),
+            Self::TooManyUnknown => (StatusCode::TOO_MANY_REQUESTS, "OTHER"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "OTHER"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "OTHER"),
+        }
+    }
+
+    fn message(&self) -> String {
+        const SUBJECT: &str = "Current subject does not have permission to execute";
+        match self {
+            Self::NoEndpoint => "No endpoint found for this path".to_owned(),
+            Self::WrongVerb(method) => format!("Request method '{method}' is not supported"),
+            Self::MissingAccessToken => "Access token ID param missing from request".to_owned(),
+            Self::UnknownAccessToken(id) | Self::NoSuchAccessToken(id) => {
+                format!("No access token found for ID \"{id}\"")
+            }
+            Self::ExpiredAccessToken { id, application, expired_at } => {
+                let day = day(*expired_at);
+                format!("Access token \"{id}\" for application \"{application}\" expired on {day}")
+            }
+            Self::ActionDenied(tenant) => format!("{SUBJECT} action \"MANAGE_TICKETS\" on tenant \"{tenant}\""),
+            Self::GlobalActionDenied(action) => format!("{SUBJECT} global action \"{}\"", action.as_str()),
+            Self::NoSuchTicket(id) => format!("No ticket with ID \"{id}\" found"),
+            Self::DisabledProfile { profile, tenant } => {
+                format!("Profile \"{profile}\" of tenant \"{tenant}\" is disabled")
+            }
+            Self::AccessTokenExists(id) => format!("Access token \"{id}\" already exists"),
+            Self::MissingParameter(name) => {
+                format!("Required request parameter '{name}' for method parameter type String is not present")
+            }
+            Self::Malformed(message) => message.clone(),
+            Self::BodyTooLarge => "Request body is larger than this server takes".to_owned(),
+            Self::BodySlow => "Request body did not arrive within 30 seconds".to_owned(),
+            Self::ContentType => "Request body must be of type application/json, in UTF-8".to_owned(),
+            Self::TooManyUnknown => "Too many unknown tickets were invalidated by this application".to_owned(),
+            Self::Unavailable => "Service unavailable, try again in a moment".to_owned(),
+            Self::Internal => "Internal server error".to_owned(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, error_code) = self.kind();
+        let mut response = json(status, &ErrorDetails { error_code, message: &self.message() });
+        if matches!(self, Self::Unavailable) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The day in UTC, as Crafter writes it: `MM/dd/yyyy`.
+fn day(instant: Timestamp) -> String {
+    let instant = jiff::Timestamp::from_millisecond(instant.as_millis().cast_signed()).unwrap_or(jiff::Timestamp::MAX);
+    instant.strftime("%m/%d/%Y").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: &Error, attempt: &Attempt<'_>) -> String {
+        let refusal = refusal(error, "TOKEN", attempt);
+        let (status, code) = refusal.kind();
+        format!("{} {code} {}", status.as_u16(), refusal.message())
+    }
+
+    #[test]
+    fn every_refusal_of_the_ledger_has_its_answer() {
+        let tenant = Tenant::default();
+        let tickets = Attempt::Tickets { tenant: &tenant, profile: "p" };
+        let tokens = Attempt::AccessTokens { action: GlobalAction::Create, id: "ID" };
+        let denied = "403 ACTION_DENIED Current subject does not have permission to execute";
+        let (on_tickets, on_tokens) = (
+            format!("{denied} action \"MANAGE_TICKETS\" on tenant \"default\""),
+            format!("{denied} global action \"CREATE_TOKEN\""),
+        );
+        let unknown = "403 NO_SUCH_ACCESS_TOKEN_ID No access token found for ID \"TOKEN\"";
+        let exists = "409 ACCESS_TOKEN_EXISTS Access token \"ID\" already exists";
+        let disabled = "403 DISABLED_PROFILE Profile \"p\" of tenant \"default\" is disabled";
+        let large = "400 OTHER Request must be smaller than 65,535 bytes when recorded";
+        let many = "429 OTHER Too many unknown tickets were invalidated by this application";
+        let internal = "500 OTHER Internal server error";
+        let later = "503 OTHER Service unavailable, try again in a moment";
+        for rejection in Rejection::ALL {
+            let (of_tickets, of_tokens) = match rejection {
+                Rejection::Unauthenticated => (unknown, unknown),
+                Rejection::Forbidden | Rejection::GrantExceedsOwn => (&*on_tickets, &*on_tokens),
+                Rejection::ApplicationExists => (internal, exists),
+                Rejection::SubjectOnHold => (disabled, internal),
+                Rejection::RecordTooLarge => (large, large),
+                Rejection::TooManyUnknown => (many, many),
+                Rejection::UnknownApplication | Rejection::UnknownCredential | Rejection::IdempotencyMismatch => {
+                    (internal, internal)
+                }
+            };
+            assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);
+            assert_eq!(told(&Error::Rejected(rejection), &tokens), of_tokens);
+        }
+        for (error, answer) in [
+            (Error::Overloaded, later),
+            (Error::Stopping, later),
+            (Error::NotReached, internal),
+            (Error::NoRandomness, internal),
+            (Error::SecretAlreadyShown { id: String::new() }, internal),
+        ] {
+            assert_eq!(told(&error, &tickets), answer);
+        }
+    }
+
+    #[test]
+    fn days_are_written_as_crafter_writes_them() {
+        assert_eq!(day(Timestamp::from_millis(1_704_067_199_999).expect("in range")), "12/31/2023");
+        assert_eq!(day(Timestamp::from_millis(1_704_067_200_000).expect("in range")), "01/01/2024");
+    }
+}

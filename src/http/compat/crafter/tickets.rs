@@ -1,0 +1,86 @@
+//! Tickets: made, used, invalidated.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::asked::{Asked, Takes, malformed};
+use super::error::{Attempt, Refusal, refusal};
+use super::wire::{self, json};
+use crate::domain::{Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Subject, Tenant};
+use crate::http::SharedApp;
+use crate::service::{Error, NewTicket, Target};
+
+/// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
+pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Form).await?;
+    let profile = asked.parameters.get("profileId").ok_or(Refusal::MissingParameter("profileId"))?;
+    issue(&app, &asked, profile).await
+}
+
+/// `POST /authentication/ticket/{profileId}`: a ticket for the profile that the path names.
+pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Form).await?;
+    let profile = asked.last_segment()?;
+    asked.agrees("profileId", &profile)?;
+    issue(&app, &asked, &profile).await
+}
+
+/// `GET /authentication/ticket/{id}`: the ticket, which counts as a use of it.
+pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+    let id = asked.last_segment()?;
+    let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
+    let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
+    let Some(used) = used else { return Err(Refusal::NoSuchTicket(id)) };
+    let ticket = wire::Ticket {
+        tenant: used.issue.tenant.as_str(),
+        profile_id: used.issue.subject.as_str(),
+        last_request_time: used.last_used_at.as_millis(),
+        id: &id,
+    };
+    Ok(json(StatusCode::OK, &ticket))
+}
+
+/// `POST /authentication/ticket/{id}/invalidate`: ends the ticket; one that is unknown is as good as ended.
+pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::read(&app, request, Takes::Form).await?;
+    let id = asked.last_segment_but_one()?;
+    asked.agrees("ticketId", &id)?;
+    let target = Target::Credential(Kind::Ticket, Secret::new(&id));
+    match app.service.revoke(&asked.call, target, None).await {
+        Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
+        Err(error) => Err(refused(&error, &asked, &own_tenant(&asked.call.identity.grants), "")),
+    }
+}
+
+async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response, Refusal> {
+    let subject = Subject::new(profile).map_err(|problem| malformed("Request parameter 'profileId'", problem))?;
+    let tenant = match asked.parameters.get("tenantName") {
+        Some(name) => Tenant::new(name).map_err(|problem| malformed("Request parameter 'tenantName'", problem))?,
+        None => own_tenant(&asked.call.identity.grants),
+    };
+    let new = NewTicket { tenant: tenant.clone(), subject, ttl: None };
+    let issued = app.service.issue_ticket(&asked.call, new).await;
+    let issued = issued.map_err(|error| refused(&error, asked, &tenant, profile))?;
+    let ticket = wire::Ticket {
+        tenant: tenant.as_str(),
+        profile_id: profile,
+        last_request_time: issued.filed.recorded.recorded_at.as_millis(),
+        id: issued.secret.expose(),
+    };
+    Ok(json(StatusCode::OK, &ticket))
+}
+
+fn refused(error: &Error, asked: &Asked, tenant: &Tenant, profile: &str) -> Refusal {
+    refusal(error, &asked.access_token_id, &Attempt::Tickets { tenant, profile })
+}
+
+/// The application's tenant if it has exactly one, else `default`. A grant of nothing but `admin` everywhere, which is
+/// what makes a master, is no tenant.
+fn own_tenant(grants: &Grants) -> Tenant {
+    let master = Grant { tenant: None, scopes: Scopes::from_iter([Scope::Admin]) };
+    let mut tenants = grants.as_slice().iter().filter(|grant| **grant != master).map(|grant| &grant.tenant);
+    let first = tenants.next().cloned().flatten();
+    first.filter(|first| tenants.all(|tenant| tenant.as_ref() == Some(first))).unwrap_or_default()
+}

@@ -1,0 +1,93 @@
+//! Crafter's JSON. The client knows these members and no other; they are written in the order in which they stand here.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A ticket.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket<'a> {
+    /// The name space of the profile.
+    pub tenant: &'a str,
+    /// Who the ticket is for.
+    pub profile_id: &'a str,
+    /// When it was last used, in milliseconds since 1970.
+    pub last_request_time: u64,
+    /// The bearer secret.
+    pub id: &'a str,
+}
+
+/// An access token, as clients send and get it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessToken {
+    /// The name of the application.
+    pub application: String,
+    /// Whether it administers access tokens.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub master: bool,
+    /// What it may do where.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub tenant_permissions: Vec<TenantPermission>,
+    /// When it stops working, in milliseconds since 1970; never, if null.
+    #[serde(default)]
+    pub expires_on: Option<u64>,
+    /// The secret; null where it is not known, or not the caller's.
+    #[serde(default)]
+    pub id: Option<String>,
+}
+
+/// What an access token may do in one tenant, or in all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantPermission {
+    /// Crafter's names of actions; `*` for all.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub allowed_actions: Vec<String>,
+    /// The tenant; `*` for all.
+    #[serde(default = "any")]
+    pub tenant: String,
+}
+
+/// The part of an access token that is kept as it came, in an application's attributes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kept {
+    /// Crafter's name of the application.
+    pub application: String,
+    /// Whether it administers access tokens.
+    pub master: bool,
+    /// What it may do where.
+    pub tenant_permissions: Vec<TenantPermission>,
+}
+
+/// An error.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorDetails<'a> {
+    /// One of the codes that the client knows.
+    pub error_code: &'static str,
+    /// What is wrong, for people.
+    pub message: &'a str,
+}
+
+/// An answer with a body. It may hold a secret, so nobody keeps it.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // Plain structures with text keys always serialise.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, body).into_response()
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

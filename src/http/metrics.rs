@@ -1,0 +1,29 @@
+//! `GET /metrics`, as OpenMetrics text.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, SharedApp};
+use crate::telemetry::METRICS_CONTENT_TYPE;
+
+/// Everything that is counted.
+pub async fn show(State(app): State<SharedApp>) -> Response {
+    measure(&app);
+    ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], app.metrics.encode()).into_response()
+}
+
+/// What is only known when somebody looks.
+fn measure(app: &App) {
+    let projection = app.service.projection();
+    let counts = projection.counts();
+    app.metrics.head_position.set(projection.base().position.0);
+    for (kind, entities) in [
+        ("application", counts.applications),
+        ("ticket", counts.tickets),
+        ("subject", counts.subjects),
+        ("idempotency_key", counts.idempotency_keys),
+    ] {
+        app.metrics.entities(kind).set(entities as u64);
+    }
+}

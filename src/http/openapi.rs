@@ -1,0 +1,87 @@
+//! The OpenAPI 3.1 document, generated from the handlers; each surface contributes its own part.
+
+use std::collections::BTreeMap;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
+use utoipa::{IntoParams, IntoResponses, OpenApi as _};
+
+use super::problem::ProblemBody;
+use super::{health, problem, v1};
+
+/// What every surface shares.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "authledger", description = "Every issue and every end of a ticket, session or token, durable and streamed to those who enforce it."),
+    paths(health::live, health::ready, problem::page),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "applications", description = "Who may call, and what for"),
+        (name = "tickets", description = "Bearer secrets whose life slides with their use"),
+        (name = "credentials", description = "Whether one is good, and making it not so"),
+        (name = "subjects", description = "What somebody has"),
+        (name = "audit", description = "The log itself"),
+        (name = "about", description = "This process"),
+    ),
+)]
+struct Common;
+
+const SCHEME: &str = "application";
+
+/// The document with every surface's part.
+pub fn document() -> OpenApi {
+    // A surface joins with one more merge here.
+    let mut document = Common::openapi().merge_from(v1::Api::openapi());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
+    document.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
+    document
+}
+
+/// The document as it is served.
+pub fn json() -> String {
+    // Texts and lists can't fail to serialise.
+    serde_json::to_string_pretty(&document()).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// `GET /openapi.json`
+pub async fn show() -> Response {
+    ([(CONTENT_TYPE, "application/json")], json()).into_response()
+}
+
+/// Every refusal of the native surface has one form.
+pub(super) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let body = Content::new(Some(Ref::from_schema_name("Problem")));
+        let problem = ResponseBuilder::new()
+            .description("A problem, RFC 9457: its `type` resolves on this server to what it means")
+            .content("application/problem+json", body)
+            .build();
+        BTreeMap::from([("default".to_owned(), problem.into())])
+    }
+}
+
+/// What may come with every command.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used; the headers are read where callers are")]
+pub(super) struct CommandHeaders {
+    /// Makes it safe to send the command again: the same body gets the first answer, another one is refused. 24 hours,
+    /// for this caller, method and path.
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 16, max_length = 255)]
+    idempotency_key: (),
+    /// Which nodes must have applied the command before it is answered; durable on this one if left out.
+    #[param(rename = "Ledger-Consistency", value_type = String, required = false, pattern = "^(local_region|all_regions)$")]
+    ledger_consistency: (),
+    /// How many seconds to wait for them; 30 if left out.
+    #[param(rename = "Ledger-Consistency-Timeout", value_type = u64, required = false, minimum = 1, maximum = 120)]
+    ledger_consistency_timeout: (),
+    /// The caller's own name of the request, 1 to 64 visible ASCII characters; it goes on record.
+    #[param(rename = "X-Request-ID", value_type = String, required = false, max_length = 64)]
+    x_request_id: (),
+}

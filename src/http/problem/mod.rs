@@ -1,0 +1,163 @@
+//! Refusals as RFC 9457 problems: one table of codes, and one exhaustive mapping of every error to its code.
+
+mod page;
+mod table;
+
+use std::borrow::Cow;
+
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(super) use page::__path_page;
+pub use page::page;
+pub use table::Code;
+
+use super::body::BodyError;
+use crate::domain::Rejection;
+use crate::service;
+
+/// The longest detail, in bytes: it quotes requests, which may be long.
+const MAX_DETAIL_BYTES: usize = 300;
+
+/// A refusal. It echoes nothing but what this request presented.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: Option<Cow<'static, str>>,
+    id: Option<String>,
+}
+
+/// A problem as it is sent, RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody<'a> {
+    /// `/problems/{code}`; on this server it resolves to what the code means.
+    #[serde(rename = "type")]
+    reference: String,
+    /// What is wrong, in a few words.
+    title: &'a str,
+    /// The answer's status.
+    status: u16,
+    /// What is wrong with this request.
+    detail: &'a str,
+    /// With `secret-already-shown`: the public id of what was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    id: Option<&'a str>,
+}
+
+impl Problem {
+    /// A problem with that code, and the code's meaning as detail.
+    pub const fn new(code: Code) -> Self {
+        Self { code, detail: None, id: None }
+    }
+
+    /// A problem with that code and what is wrong with this request, cut where it is long.
+    pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: Some(cut(detail.into())), id: None }
+    }
+
+    /// The problem's code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let body = ProblemBody {
+            reference: format!("/problems/{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.as_deref().unwrap_or(self.code.meaning()),
+            id: self.id.as_deref(),
+        };
+        // Texts and numbers can't fail to serialise.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
+    if detail.len() <= MAX_DETAIL_BYTES {
+        return detail;
+    }
+    format!("{}…", &detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)]).into()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.code.status(), [(CONTENT_TYPE, PROBLEM_JSON)], self.body()).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.code.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::Unauthenticated {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl From<Rejection> for Code {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Unauthenticated => Self::Unauthenticated,
+            Rejection::Forbidden => Self::Forbidden,
+            Rejection::GrantExceedsOwn => Self::GrantExceedsOwn,
+            Rejection::ApplicationExists => Self::ApplicationExists,
+            Rejection::UnknownApplication => Self::UnknownApplication,
+            Rejection::UnknownCredential => Self::UnknownCredential,
+            Rejection::SubjectOnHold => Self::SubjectOnHold,
+            Rejection::TooManyUnknown => Self::TooManyUnknown,
+            Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
+            Rejection::RecordTooLarge => Self::RecordTooLarge,
+        }
+    }
+}
+
+impl From<service::Error> for Problem {
+    fn from(error: service::Error) -> Self {
+        match error {
+            service::Error::Rejected(rejection) => Self::new(rejection.into()),
+            service::Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
+            service::Error::Overloaded => Self::new(Code::Overloaded),
+            service::Error::Stopping => Self::new(Code::Stopping),
+            service::Error::NotReached => Self::new(Code::NotReached),
+            // Whoever halted the log has said why; a caller only learns that it is so.
+            service::Error::Fault(_) => Self::new(Code::LogHalted),
+            service::Error::Unreadable(error) => {
+                tracing::error!(%error, "a durable record could not be read");
+                Self::new(Code::RecordUnreadable)
+            }
+            service::Error::NoRandomness => Self::new(Code::NoRandomness),
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        Self::new(match error {
+            BodyError::TooLarge => Code::BodyTooLarge,
+            BodyError::Slow => Code::SlowBody,
+            BodyError::Broken => Code::BrokenBody,
+        })
+    }
+}
+
+/// Answers what no route has.
+pub async fn not_found() -> Problem {
+    Problem::new(Code::NotFound)
+}
+
+/// Answers a method that its path does not take. The router adds which it takes.
+pub async fn method_not_allowed() -> Problem {
+    Problem::new(Code::MethodNotAllowed)
+}

@@ -1,0 +1,61 @@
+//! `GET /problems/{code}`: what a problem's `type` resolves to.
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::{Code, Problem};
+
+/// What a problem means and what to do about it: a page for people, or JSON where that is asked for.
+#[utoipa::path(
+    get,
+    path = "/problems/{code}",
+    tag = "about",
+    params(("code" = String, Path, description = "The last part of a problem's `type`")),
+    responses(
+        (status = 200, description = "What it means", content((String = "text/html"), (super::ProblemBody = "application/json"))),
+        (status = 404, description = "No problem has this code", body = super::ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(()),
+)]
+pub async fn page(headers: HeaderMap, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    let Ok(Path(name)) = name else { return Err(Problem::new(Code::InvalidPath)) };
+    let code = Code::find(&name).ok_or(Problem::new(Code::UnknownProblem))?;
+    if wants_json(&headers) {
+        return Ok(([(CONTENT_TYPE, "application/json")], Problem::new(code).body()).into_response());
+    }
+    Ok(Html(html(code)).into_response())
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.contains("json") && !accept.contains("text/html")
+}
+
+/// The table holds nothing that HTML would have to escape.
+fn html(code: Code) -> String {
+    let (title, meaning) = (code.title(), code.meaning());
+    let (status, name) = (code.status(), code.as_str());
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<h1>{title}</h1>\n\
+         <p><code>{name}</code>, answered with {status}</p>\n<p>{meaning}</p>\n</html>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_can_stand_in_html_and_its_codes_are_kebab_case_and_different() {
+        let mut names = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            assert!(!format!("{}{}", code.title(), code.meaning()).contains(['<', '>', '&']), "{code:?}");
+            assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{code:?}");
+            assert!(names.insert(code.as_str()), "{code:?}");
+            assert_eq!(Code::find(code.as_str()), Some(*code));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The table of all that the native surface refuses: code, status, and what people read.
+
+use axum::http::StatusCode;
+
+/// A line of the table.
+struct Row {
+    status: StatusCode,
+    code: &'static str,
+    retry_after_seconds: Option<u64>,
+    title: &'static str,
+    meaning: &'static str,
+}
+
+macro_rules! table {
+    ($($variant:ident $status:ident $code:literal $retry:expr; $title:literal $meaning:literal)*) => {
+        /// Why a request is refused. The codes are stable: callers branch on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the statuses.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            const fn row(self) -> Row {
+                match self {
+                    $(Self::$variant => Row {
+                        status: StatusCode::$status,
+                        code: $code,
+                        retry_after_seconds: $retry,
+                        title: $title,
+                        meaning: $meaning,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+table! {
+    MalformedJson BAD_REQUEST "malformed-json" None; "The body is not JSON"
+        "The body must be one JSON object in UTF-8."
+    InvalidBody BAD_REQUEST "invalid-body" None; "The body does not have the form of this call"
+        "A member is unknown, missing, given twice, or has a value that is not allowed. Unknown members are refused, because a misspelt one would be ignored in silence."
+    BrokenBody BAD_REQUEST "broken-body" None; "The body ended early"
+        "The connection broke before the whole body had arrived. Nothing was done; send it again."
+    InvalidQuery BAD_REQUEST "invalid-query" None; "The query does not have the form of this call"
+        "A parameter is unknown, given twice, or has a value that is not allowed, or a percent escape is not UTF-8."
+    InvalidPath BAD_REQUEST "invalid-path" None; "The path does not have the form of this call"
+        "A part of the path has a value that is not allowed, or a percent escape is not UTF-8."
+    InvalidHeader BAD_REQUEST "invalid-header" None; "A header does not have its form"
+        "Idempotency-Key is 16 to 255 bytes, Ledger-Consistency is local_region or all_regions, Ledger-Consistency-Timeout is 1 to 120 seconds, and each is given once."
+    Unauthenticated UNAUTHORIZED "unauthenticated" None; "An application's secret is needed"
+        "Send Authorization: Bearer and an application's secret. This one is missing, unknown, removed or expired."
+    Forbidden FORBIDDEN "forbidden" None; "The application may not do this there"
+        "The application's grants lack the scope that this call needs in this tenant. Somebody with admin can register one that has it."
+    GrantExceedsOwn FORBIDDEN "grant-exceeds-own" None; "Nobody grants what he lacks"
+        "An application can only be given scopes and tenants that its registrar has."
+    NotFound NOT_FOUND "not-found" None; "There is nothing at this path"
+        "No call has this path, or its surface is switched off. GET /openapi.json lists the native calls."
+    UnknownApplication NOT_FOUND "unknown-application" None; "No application has this id"
+        "It was never registered, has been removed, or has grants that this caller lacks."
+    UnknownCredential NOT_FOUND "unknown-credential" None; "This ledger knows no such credential"
+        "It was never issued here, its time is long up, or it belongs to a tenant where this caller may not revoke. Nothing was recorded."
+    UnknownPosition NOT_FOUND "unknown-position" None; "The log has no such position"
+        "Positions start at 1 and end at the head, which GET /v1/status shows."
+    UnknownProblem NOT_FOUND "unknown-problem" None; "No problem has this code"
+        "This server never answers with such a code."
+    MethodNotAllowed METHOD_NOT_ALLOWED "method-not-allowed" None; "This path does not take this method"
+        "The Allow header lists the methods that it takes."
+    SlowBody REQUEST_TIMEOUT "slow-body" None; "The body did not arrive in time"
+        "A body has 30 seconds to arrive. Nothing was done; send it again."
+    NotReached REQUEST_TIMEOUT "not-reached" None; "Durable here, and not yet everywhere that was asked for"
+        "The command stands and goes on to the other nodes; only the wait for them was given up. Repeat it with the same Idempotency-Key to wait again."
+    SubjectOnHold CONFLICT "subject-on-hold" None; "The subject is on hold"
+        "Somebody ended all that this subject had and asked that nothing new be issued for a while. A hold ends by itself and cannot be lifted."
+    ApplicationExists CONFLICT "application-exists" None; "An application with this secret exists"
+        "Secrets tell applications apart, so no two have the same one."
+    SecretAlreadyShown CONFLICT "secret-already-shown" None; "The secret has been shown already"
+        "The command was carried out before under this Idempotency-Key, and what it made stands. Its secret is kept for a minute only and cannot be shown again. The member id names what was made: revoke or remove it and make another."
+    BodyTooLarge PAYLOAD_TOO_LARGE "body-too-large" None; "The body is too large"
+        "The operator bounds bodies, at 65,536 bytes unless set otherwise."
+    RecordTooLarge PAYLOAD_TOO_LARGE "record-too-large" None; "What would be recorded is too large"
+        "A record of the log has at most 65,535 bytes."
+    UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" None; "The body must be application/json"
+        "Send Content-Type: application/json. The charset, if given, is utf-8."
+    IdempotencyMismatch UNPROCESSABLE_ENTITY "idempotency-mismatch" None; "This Idempotency-Key came with another body before"
+        "A key belongs to one body for 24 hours. Use a fresh key for a fresh command."
+    TooManyUnknown TOO_MANY_REQUESTS "too-many-unknown" None; "Too many endings of unknown credentials"
+        "This application has as many endings of credentials that this ledger never issued in force as it may have."
+    HeadTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "head-too-large" None; "The request's head is too large"
+        "A head has at most 64 header lines and 16 KiB. The connection is closed, and the answer has no body."
+    RecordUnreadable INTERNAL_SERVER_ERROR "record-unreadable" None; "A durable record could not be read"
+        "What was asked for may have been done. The operator finds the cause in the log lines, and with authledger-audit verify."
+    NoRandomness INTERNAL_SERVER_ERROR "no-randomness" None; "No secret can be made"
+        "The operating system has no random bytes to give. Nothing was done."
+    Overloaded SERVICE_UNAVAILABLE "overloaded" Some(1); "Too many requests are waiting"
+        "Nothing was done. Try again after Retry-After."
+    Stopping SERVICE_UNAVAILABLE "stopping" Some(5); "The server is stopping"
+        "Whether the command was carried out is unknown. Repeat it with the same Idempotency-Key once the server is back."
+    LogHalted SERVICE_UNAVAILABLE "log-halted" Some(30); "The event log has halted"
+        "A write to the disk failed, so nothing more is written until the operator has mended the cause and started the server again. Reads and streams go on."
+}
+
+impl Code {
+    /// The answer's status.
+    pub const fn status(self) -> StatusCode {
+        self.row().status
+    }
+
+    /// The code as it stands in the problem's `type`.
+    pub const fn as_str(self) -> &'static str {
+        self.row().code
+    }
+
+    /// What is wrong, in a few words.
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+
+    /// What it means and what to do about it.
+    pub const fn meaning(self) -> &'static str {
+        self.row().meaning
+    }
+
+    /// After how many seconds trying again makes sense, where that is known.
+    pub const fn retry_after_seconds(self) -> Option<u64> {
+        self.row().retry_after_seconds
+    }
+
+    /// The code with that name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+}

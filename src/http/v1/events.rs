@@ -1,0 +1,84 @@
+//! `GET /v1/events`
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::domain::{MAX_INTEGER, Position, Scope};
+use crate::event_log::StoredRecord;
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::present;
+use crate::http::{SharedApp, caller, input};
+use crate::service::MAX_EVENTS;
+
+/// How many records a page has if nobody says.
+const DEFAULT_LIMIT: usize = 1_000;
+
+pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The position that the page starts behind; 0, which is before the first, if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64)]
+    after: Option<u64>,
+    /// The most records in the page; 1,000 if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64, minimum = 1, maximum = 10_000)]
+    limit: Option<usize>,
+}
+
+/// Records of the log, byte for byte as they are hashed, one a line. Needs the scope `audit` in every tenant.
+///
+/// One page that ends: at the limit, after some megabytes, or at the head. If there is more, the header `Link` names the
+/// next page.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "audit",
+    params(Page),
+    responses(
+        (
+            status = 200,
+            description = "A page of records",
+            body = String,
+            content_type = "application/x-ndjson",
+            headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one")),
+        ),
+        Refusals,
+    ),
+)]
+pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let page: Page = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_EVENTS)?;
+    let after = Position(page.after.unwrap_or(0));
+    if after.0 > MAX_INTEGER {
+        return Err(Problem::with_detail(Code::InvalidQuery, "after: no log is that long"));
+    }
+    let head = app.service.projection().base().position;
+    let records = app.service.events(&identity, after, limit).await?;
+    let more = records.last().map(|last| last.position).filter(|last| *last < head);
+    Ok(show(&records, more, limit))
+}
+
+fn show(records: &[StoredRecord], more: Option<Position>, limit: usize) -> Response {
+    let mut body = String::with_capacity(records.iter().map(|stored| stored.record.len() + 1).sum());
+    for stored in records {
+        body.push_str(&stored.record);
+        body.push('\n');
+    }
+    let mut response = (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], body).into_response();
+    let next = more.map(|last| format!("</v1/events?after={last}&limit={limit}>; rel=\"next\""));
+    if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
+        response.headers_mut().insert(LINK, next);
+    }
+    response
+}

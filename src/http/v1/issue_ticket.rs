@@ -1,0 +1,89 @@
+//! `POST /v1/tickets`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{CredentialId, Event, Scope, Subject, Tenant, Timestamp};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::{SharedApp, answer, caller, openapi::Refusals};
+use crate::service::{IssuedTicket, NewTicket};
+
+/// A ticket to issue.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewTicket)]
+struct Body {
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    subject: Text<Subject>,
+    /// How many seconds it lives without use; the operator's default if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+}
+
+/// An issued ticket.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedTicket)]
+struct Issued<'a> {
+    /// The secret, for the bearer. It is shown this once.
+    ticket: &'a str,
+    /// The public id.
+    #[schema(value_type = String)]
+    id: Shown<CredentialId>,
+    /// The name space of the subject.
+    tenant: &'a str,
+    /// Who it is for.
+    subject: &'a str,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Shown<Timestamp>,
+    /// When it expires if nobody uses it.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// The place of its issue in this node's log.
+    position: u64,
+}
+
+/// Issues a ticket: a bearer secret whose life slides with its use. Needs the scope `issue` in the tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/tickets",
+    tag = "tickets",
+    params(crate::http::openapi::CommandHeaders),
+    request_body = Body,
+    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+)]
+pub async fn issue_ticket(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
+    let new = NewTicket {
+        tenant: body.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
+        subject: body.subject.0,
+        ttl: body.ttl.map(|Seconds(ttl)| ttl),
+    };
+    let issued = app.service.issue_ticket(&call, new).await?;
+    show(&issued).ok_or(Code::RecordUnreadable.into())
+}
+
+fn show(issued: &IssuedTicket) -> Option<Response> {
+    let recorded = &issued.filed.recorded;
+    let Event::TicketIssued(ticket) = &recorded.event else { return None };
+    let body = Issued {
+        ticket: issued.secret.expose(),
+        id: Shown(ticket.digest.id()),
+        tenant: recorded.tenant.as_ref().map_or(Tenant::DEFAULT, |tenant| tenant.as_str()),
+        subject: ticket.subject.as_str(),
+        issued_at: Shown(ticket.issued_at.unwrap_or(recorded.recorded_at)),
+        expires_at: Shown(ticket.expires_at),
+        position: issued.filed.position.0,
+    };
+    Some(answer::secret(StatusCode::CREATED, &body))
+}

@@ -1,0 +1,35 @@
+//! `POST /v1/noop`, there for measuring only.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::http::problem::Problem;
+use crate::http::{SharedApp, body};
+
+/// As long as a ticket's answer, about.
+const ANSWER: &str = concat!(
+    r#"{"filler":"#,
+    "\"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+    "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456\"}",
+);
+
+/// Reads the body and does nothing, for anybody: what the other calls' rates are compared with.
+pub async fn noop(State(app): State<SharedApp>, body: Body) -> Result<Response, Problem> {
+    body::read(body, app.options.body_bytes).await?;
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    Ok((StatusCode::CREATED, [(CONTENT_TYPE, JSON)], ANSWER).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_json_of_200_bytes() {
+        assert_eq!(ANSWER.len(), 200);
+        assert!(serde_json::from_str::<serde_json::Value>(ANSWER).is_ok());
+    }
+}

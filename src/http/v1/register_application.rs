@@ -1,0 +1,125 @@
+//! `POST /v1/applications`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::shown::ApplicationShown;
+use crate::domain::{Grant, Grants, Scope, Scopes, Timestamp};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Name, Object, Tenants, Text, present};
+use crate::http::{SharedApp, answer, caller};
+use crate::service::NewApplication;
+
+/// An application to register: with `scopes` in `tenants`, or with `grants`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewApplication)]
+struct Body {
+    /// What people call it: 1 to 255 bytes without control characters.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    name: Text<Name>,
+    /// What it may do in each of the `tenants`: `issue`, `revoke`, `introspect`, `follow`, `audit`, `admin`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<String>, min_items = 1)]
+    scopes: Option<Vec<Text<Scope>>>,
+    /// Where: names of tenants, or `*` for all.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 64)]
+    tenants: Option<Vec<Text<Tenants>>>,
+    /// What it may do where; the first grant whose tenant is `*` or equal decides.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<NewGrant>, min_items = 1, max_items = 64)]
+    grants: Option<Vec<Object<NewGrant>>>,
+    /// When its secret stops working: in the future. Never if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Option<Text<Timestamp>>,
+}
+
+/// Scopes in one tenant, or in all.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewGrant {
+    /// The tenant, or `*` for all of them.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Text<Tenants>,
+    /// What is allowed there.
+    #[schema(value_type = Vec<String>, min_items = 1)]
+    scopes: Vec<Text<Scope>>,
+}
+
+/// A registered application.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegisteredApplication)]
+struct Registered<'a> {
+    #[serde(flatten)]
+    application: ApplicationShown<'a>,
+    /// The secret that it calls with. It is shown this once.
+    secret: &'a str,
+}
+
+/// Registers an application, and shows its secret this once. Needs the scope `admin`, and everything that is granted.
+#[utoipa::path(
+    post,
+    path = "/v1/applications",
+    tag = "applications",
+    params(CommandHeaders),
+    request_body = Body,
+    responses((status = 201, description = "Registered", body = Registered), Refusals),
+)]
+pub async fn register_application(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::command::<Body>(&app, request, Scope::Admin).await?;
+    let new = body.checked(app.service.clock().now())?;
+    let registered = app.service.register_application(&call, new).await?;
+    let application = ApplicationShown::from(&*registered.registration);
+    Ok(answer::secret(StatusCode::CREATED, &Registered { application, secret: registered.secret.expose() }))
+}
+
+impl Body {
+    fn checked(self, now: Timestamp) -> Result<NewApplication, Problem> {
+        let grants = match (self.grants, self.scopes, self.tenants) {
+            (Some(grants), None, None) => listed(grants)?,
+            (None, Some(scopes), Some(tenants)) => spread(scopes, tenants)?,
+            _ => return Err(refusal("give either `grants`, or `scopes` and `tenants`".to_owned())),
+        };
+        let expires_at = self.expires_at.map(|Text(instant)| instant);
+        if expires_at.is_some_and(|instant| instant <= now) {
+            return Err(refusal("`expires_at`: must be in the future".to_owned()));
+        }
+        let grants = checked(grants)?;
+        Ok(NewApplication { name: self.name.0.0, grants, expires_at, secret: None, attributes: None })
+    }
+}
+
+fn listed(grants: Vec<Object<NewGrant>>) -> Result<Vec<Grant>, Problem> {
+    let grant =
+        |Object(NewGrant { tenant: Text(Tenants(tenant)), scopes })| Ok(Grant { tenant, scopes: some_scopes(scopes)? });
+    grants.into_iter().map(grant).collect()
+}
+
+fn spread(scopes: Vec<Text<Scope>>, tenants: Vec<Text<Tenants>>) -> Result<Vec<Grant>, Problem> {
+    let scopes = some_scopes(scopes)?;
+    Ok(tenants.into_iter().map(|Text(Tenants(tenant))| Grant { tenant, scopes }).collect())
+}
+
+fn some_scopes(scopes: Vec<Text<Scope>>) -> Result<Scopes, Problem> {
+    if scopes.is_empty() {
+        return Err(refusal("`scopes`: must name at least one scope".to_owned()));
+    }
+    Ok(scopes.into_iter().map(|Text(scope)| scope).collect())
+}
+
+fn checked(grants: Vec<Grant>) -> Result<Grants, Problem> {
+    if grants.is_empty() {
+        return Err(refusal("the application needs a grant: name at least one tenant, or `*`".to_owned()));
+    }
+    Grants::new(grants).map_err(|must_be| refusal(format!("the grants must be {must_be}")))
+}
+
+fn refusal(detail: String) -> Problem {
+    Problem::with_detail(Code::InvalidBody, detail)
+}

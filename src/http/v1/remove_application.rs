@@ -1,0 +1,27 @@
+//! `DELETE /v1/applications/{id}`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+use crate::domain::{ApplicationId, Scope};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::{SharedApp, caller, input};
+
+/// Removes an application: its secret is refused from now on, and what it issued stays good. Needs the scope `admin`,
+/// and all that the application was granted.
+#[utoipa::path(
+    delete,
+    path = "/v1/applications/{id}",
+    tag = "applications",
+    params(("id" = String, Path, format = "uuid", description = "The application's id"), CommandHeaders),
+    responses((status = 204, description = "Removed"), Refusals),
+)]
+pub async fn remove_application(State(app): State<SharedApp>, request: Request) -> Result<StatusCode, Problem> {
+    let (call, mut parts) = caller::bare_command(&app, request, Scope::Admin).await?;
+    let id = input::segment(&mut parts).await?;
+    let id = Uuid::try_parse(&id).map_err(|_| Problem::with_detail(Code::InvalidPath, "`id` must be a UUID"))?;
+    app.service.remove_application(&call, ApplicationId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

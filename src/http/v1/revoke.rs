@@ -1,0 +1,283 @@
+//! `POST /v1/revocations`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{
+    CredentialId, Event, Kind, Kinds, Origin, Reason, Scope, Secret, Subject, SubjectRevoked, Tenant, TicketRevoked,
+    Timestamp,
+};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::{SharedApp, answer, caller};
+use crate::keys::Prefix;
+use crate::service::{EndSubject, Filed, Revocations, Target};
+
+/// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewRevocation)]
+struct Body {
+    /// One credential, by its secret.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    credential: Option<String>,
+    /// What the credential with that `id` is: `ticket`, `session` or `token`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    kind: Option<Text<Kind>>,
+    /// One credential, by its public id.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    id: Option<String>,
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// All that this subject has.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    subject: Option<Text<Subject>>,
+    /// Of these kinds only; all if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<String>, min_items = 1)]
+    kinds: Option<Vec<Text<Kind>>>,
+    /// Keep the ending at least that many seconds. It only lengthens what the ledger keeps by itself.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+    /// Refuse new issues to the subject for that many seconds, 30 days at most. It can't be lifted.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 2_592_000)]
+    hold: Option<Seconds<MAX_HOLD_SECONDS>>,
+    /// Why: a code of 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
+    reason: Option<Text<Reason>>,
+}
+
+/// The revocations that the call made, or the first one of a credential that was revoked already.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Revocations)]
+struct Made<'a> {
+    revocations: Vec<Revocation<'a>>,
+}
+
+/// A revocation on record.
+#[derive(Serialize, ToSchema)]
+struct Revocation<'a> {
+    /// Its place in this node's log.
+    position: u64,
+    /// The log that it belongs to.
+    #[schema(value_type = String)]
+    origin: Shown<Origin>,
+    /// Its place there.
+    sequence: u64,
+    /// `ticket.revoked`, `session.revoked`, `token.revoked` or `subject.revoked`.
+    #[serde(rename = "type")]
+    event: &'static str,
+    /// What kind of credential ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    kind: Option<&'static str>,
+    /// What kinds of credentials ended, where it was all that the subject had of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>)]
+    kinds: Option<Vec<&'static str>>,
+    /// The public id of the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    id: Option<Shown<CredentialId>>,
+    /// The name space of the subject; absent where it ends in all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    tenant: Option<&'a str>,
+    /// Whose it was, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    subject: Option<&'a str>,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    revoked_at: Shown<Timestamp>,
+    /// Until when the ending is kept.
+    #[schema(value_type = String, format = DateTime)]
+    retain_until: Shown<Timestamp>,
+    /// Until when nothing new is issued to the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    hold_until: Option<Shown<Timestamp>>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    reason: Option<&'a str>,
+    /// False where this node never saw the credential, and recorded its end because another one may have issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool)]
+    known: Option<bool>,
+}
+
+/// Ends one credential, or all that a subject has. It is durable, and on its way to every follower, before it is
+/// answered. Needs the scope `revoke` in the tenant; a credential of another tenant is unknown.
+#[utoipa::path(
+    post,
+    path = "/v1/revocations",
+    tag = "credentials",
+    params(CommandHeaders),
+    request_body = Body,
+    responses(
+        (status = 201, description = "The revocations made", body = Made),
+        (status = 200, description = "It was revoked already; the first revocation", body = Made),
+        Refusals,
+    ),
+)]
+pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::command::<Body>(&app, request, Scope::Revoke).await?;
+    let revocations = match End::try_from(body)? {
+        End::One(target, reason) => app.service.revoke(&call, target, reason).await?,
+        End::All(end) => app.service.revoke_subject(&call, end).await?,
+    };
+    Ok(show(&revocations))
+}
+
+/// One command, whichever members it was asked for with.
+enum End {
+    One(Target, Option<Reason>),
+    All(EndSubject),
+}
+
+const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
+
+impl TryFrom<Body> for End {
+    type Error = Problem;
+
+    fn try_from(body: Body) -> Result<Self, Problem> {
+        let (credential, id, subject) = (body.credential.as_deref(), body.id.as_deref(), body.subject.as_ref());
+        let target = match (credential, (&body.kind, id), subject) {
+            (Some(secret), (None, None), None) => presented(secret),
+            (None, (Some(Text(kind)), Some(id)), None) => named(*kind, id)?,
+            (None, (None, None), Some(_)) => return body.end_subject(),
+            _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
+        };
+        if let Some(member) = body.subjects_member() {
+            let detail = format!("`{member}` goes with `subject` only");
+            return Err(Problem::with_detail(Code::InvalidBody, detail));
+        }
+        Ok(Self::One(target, body.reason.map(|Text(reason)| reason)))
+    }
+}
+
+impl Body {
+    /// A member that would be ignored without a subject.
+    fn subjects_member(&self) -> Option<&'static str> {
+        let members = [
+            ("tenant", self.tenant.is_some()),
+            ("kinds", self.kinds.is_some()),
+            ("ttl", self.ttl.is_some()),
+            ("hold", self.hold.is_some()),
+        ];
+        members.into_iter().find_map(|(member, there)| there.then_some(member))
+    }
+
+    fn end_subject(self) -> Result<End, Problem> {
+        let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|Text(kind)| kind).collect::<Kinds>());
+        let kinds = kinds.unwrap_or(Kinds::ALL);
+        if kinds.is_empty() {
+            return Err(Problem::with_detail(Code::InvalidBody, "`kinds`: must name a kind, or be left out for all"));
+        }
+        let Some(Text(subject)) = self.subject else {
+            return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
+        };
+        Ok(End::All(EndSubject {
+            tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
+            subject,
+            kinds,
+            keep: self.ttl.map(|Seconds(ttl)| ttl),
+            hold: self.hold.map(|Seconds(hold)| hold),
+            reason: self.reason.map(|Text(reason)| reason),
+        }))
+    }
+}
+
+/// What a secret is taken for where this node does not know it: our own say what they are.
+fn presented(secret: &str) -> Target {
+    let kind = if secret.starts_with(Prefix::Session.as_str()) {
+        Kind::Session
+    } else if secret.starts_with(Prefix::OpaqueToken.as_str()) {
+        Kind::Token
+    } else {
+        Kind::Ticket
+    };
+    Target::Credential(kind, Secret::new(secret))
+}
+
+fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
+    let id = CredentialId::parse(kind, id)
+        .map_err(|must_be| Problem::with_detail(Code::InvalidBody, format!("`id`: must be {must_be}")))?;
+    Ok(Target::Id(kind, id))
+}
+
+fn show(revocations: &Revocations) -> Response {
+    let status = if revocations.made { StatusCode::CREATED } else { StatusCode::OK };
+    let made = Made { revocations: revocations.filed.iter().filter_map(|filed| Revocation::of(filed)).collect() };
+    answer::json(status, &made)
+}
+
+impl<'a> Revocation<'a> {
+    /// The record, if it is one of a revocation.
+    fn of(filed: &'a Filed) -> Option<Self> {
+        match &filed.recorded.event {
+            Event::TicketRevoked(revoked) => Some(Self::of_ticket(filed, revoked)),
+            Event::SubjectRevoked(revoked) => Some(Self::of_subject(filed, revoked)),
+            Event::LedgerOpened(_)
+            | Event::ApplicationRegistered(_)
+            | Event::ApplicationRemoved(_)
+            | Event::TicketIssued(_)
+            | Event::TicketsRenewed(_) => None,
+        }
+    }
+
+    fn of_ticket(filed: &'a Filed, revoked: &'a TicketRevoked) -> Self {
+        Self {
+            kind: Some(Kind::Ticket.as_str()),
+            id: Some(Shown(revoked.ticket.id())),
+            subject: revoked.subject.as_ref().map(Subject::as_str),
+            reason: revoked.reason.as_ref().map(Reason::as_str),
+            known: revoked.subject.is_none().then_some(false),
+            ..Self::envelope(filed, revoked.retain_until)
+        }
+    }
+
+    fn of_subject(filed: &'a Filed, revoked: &'a SubjectRevoked) -> Self {
+        Self {
+            kinds: Some(revoked.kinds.iter().map(Kind::as_str).collect()),
+            subject: Some(revoked.subject.as_str()),
+            hold_until: revoked.hold_until.map(Shown),
+            reason: revoked.reason.as_ref().map(Reason::as_str),
+            ..Self::envelope(filed, revoked.retain_until)
+        }
+    }
+
+    fn envelope(filed: &'a Filed, retain_until: Timestamp) -> Self {
+        let recorded = &filed.recorded;
+        Self {
+            position: filed.position.0,
+            origin: Shown(recorded.place.origin),
+            sequence: recorded.place.sequence.0,
+            event: recorded.event.type_name(),
+            kind: None,
+            kinds: None,
+            id: None,
+            tenant: recorded.tenant.as_ref().map(Tenant::as_str),
+            subject: None,
+            revoked_at: Shown(recorded.recorded_at),
+            retain_until: Shown(retain_until),
+            hold_until: None,
+            reason: None,
+            known: None,
+        }
+    }
+}

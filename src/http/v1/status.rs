@@ -1,0 +1,196 @@
+//! `GET /v1/status`
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{LedgerId, LedgerOpened, Origin, Place, Scope, hex};
+use crate::event_log::{Base, Head};
+use crate::http::openapi::Refusals;
+use crate::http::problem::Problem;
+use crate::http::wire::Shown;
+use crate::http::{SharedApp, answer, caller};
+use crate::projection::Source;
+use crate::service::{Service, Status};
+
+/// How the ledger is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Status)]
+struct Body<'a> {
+    /// The ledger's name, the same on all nodes that belong together.
+    #[schema(value_type = String, format = "uuid")]
+    ledger: Shown<LedgerId>,
+    /// The newest durable position of this node's log, and its own origin's chain.
+    head: HeadShown,
+    /// What is in memory.
+    counts: CountsShown,
+    /// Where the state came from when this process started.
+    start: StartShown,
+    /// The nodes that hold this ledger.
+    nodes: Vec<NodeShown<'a>>,
+    /// The logs that this node's log is made of.
+    origins: Vec<OriginShown<'a>>,
+    /// Whole seconds since this process started.
+    uptime_seconds: u64,
+    /// What halted the log, if anything has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    fault: Option<&'a str>,
+}
+
+/// Where this node stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Head)]
+struct HeadShown {
+    /// The newest durable position.
+    position: u64,
+    /// This node's own origin.
+    #[schema(value_type = String)]
+    origin: Shown<Origin>,
+    /// The newest sequence there.
+    sequence: u64,
+    /// The chain up to and with that record, in hexadecimal.
+    hash: String,
+}
+
+/// What is in memory.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Counts)]
+struct CountsShown {
+    /// Applications that have not been removed.
+    applications: usize,
+    /// Tickets: good, expired and ended ones that have not left memory.
+    tickets: usize,
+    /// Subjects with a credential or an ending in memory.
+    subjects: usize,
+    /// Commands that are recognised when they come again.
+    idempotency_keys: usize,
+}
+
+/// Where the state came from.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Start)]
+struct StartShown {
+    /// `snapshot`, or `log` if all of it was folded.
+    source: &'static str,
+    /// The position that the snapshot stands at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
+    snapshot_position: Option<u64>,
+    /// How many records were read.
+    records_read: u64,
+}
+
+/// A node, and how far it has applied each origin.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Node)]
+struct NodeShown<'a> {
+    /// Its name.
+    node: &'a str,
+    /// Its region.
+    region: &'a str,
+    /// By origin, the newest sequence that it has applied.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    applied: BTreeMap<&'a str, u64>,
+}
+
+/// One unbroken log of one node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OriginStatus)]
+struct OriginShown<'a> {
+    /// Its name.
+    #[schema(value_type = String)]
+    origin: Shown<Origin>,
+    /// The node whose log it is.
+    node: &'a str,
+    /// That node's region.
+    region: &'a str,
+    /// The newest sequence that this node holds.
+    sequence: u64,
+    /// The chain up to and with that record, in hexadecimal.
+    hash: String,
+    /// The origin that it continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    previous: Option<Shown<Origin>>,
+}
+
+/// How the ledger is: its head, its size in memory, its nodes and how far each has applied. Needs the scope `audit` in
+/// every tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    tag = "audit",
+    responses((status = 200, description = "How it is", body = Body), Refusals),
+)]
+pub async fn status(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
+    let identity = caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
+    let status = app.service.status(&identity)?;
+    Ok(answer::json(StatusCode::OK, &show(&app.service, &status)))
+}
+
+fn show<'a>(service: &Service, status: &'a Status) -> Body<'a> {
+    let own = head_of(&status.base, service.origin());
+    Body {
+        ledger: Shown(service.ledger()),
+        head: HeadShown {
+            position: status.base.position.0,
+            origin: Shown(service.origin()),
+            sequence: own.sequence.0,
+            hash: hex::encode(&own.hash.0),
+        },
+        counts: counts(status),
+        start: start(status),
+        nodes: nodes(service.origin(), status),
+        origins: status.origins.iter().map(|(place, opened)| origin(&status.base, *place, opened)).collect(),
+        uptime_seconds: status.uptime.as_secs(),
+        fault: status.fault.as_deref(),
+    }
+}
+
+fn counts(status: &Status) -> CountsShown {
+    let counts = &status.counts;
+    CountsShown {
+        applications: counts.applications,
+        tickets: counts.tickets,
+        subjects: counts.subjects,
+        idempotency_keys: counts.idempotency_keys,
+    }
+}
+
+fn start(status: &Status) -> StartShown {
+    let (source, snapshot_position) = match status.source {
+        Source::Snapshot(position) => ("snapshot", Some(position.0)),
+        Source::Log => ("log", None),
+    };
+    StartShown { source, snapshot_position, records_read: status.records_read }
+}
+
+/// This node; how far others are, only members can say.
+fn nodes(own: Origin, status: &Status) -> Vec<NodeShown<'_>> {
+    let opened = status.origins.iter().find(|(place, _)| place.origin == own);
+    let applied = status.base.heads.iter().map(|(origin, head)| (origin.as_str(), head.sequence.0)).collect();
+    let node =
+        opened.map(|(_, opened)| NodeShown { node: opened.node.as_str(), region: opened.region.as_str(), applied });
+    node.into_iter().collect()
+}
+
+fn origin<'a>(base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShown<'a> {
+    let head = head_of(base, place.origin);
+    OriginShown {
+        origin: Shown(place.origin),
+        node: opened.node.as_str(),
+        region: opened.region.as_str(),
+        sequence: head.sequence.0,
+        hash: hex::encode(&head.hash.0),
+        previous: opened.previous.as_ref().map(|previous| Shown(previous.place.origin)),
+    }
+}
+
+fn head_of(base: &Base, origin: Origin) -> Head {
+    base.heads.get(&origin).copied().unwrap_or_default()
+}

@@ -1,0 +1,112 @@
+//! `GET /v1/subjects/{subject}`
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::shown::CredentialShown;
+use crate::domain::{CredentialId, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Shown, Text, present};
+use crate::http::{SharedApp, answer, caller, input};
+
+/// How many credentials a page has if nobody says.
+const DEFAULT_LIMIT: usize = 100;
+/// The most credentials that a page has.
+const MAX_LIMIT: usize = 1_000;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// The member `next` of the page before.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String)]
+    after: Option<String>,
+    /// The most credentials in the page; 100 if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64, minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+}
+
+/// A page of what a subject has.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubjectPage)]
+struct Found<'a> {
+    /// The name space of the subject.
+    tenant: &'a str,
+    /// Who it is.
+    subject: &'a str,
+    /// Its credentials that are good, without their secrets, in the order of their ids.
+    credentials: Vec<CredentialShown>,
+    /// By kind and origin, the sequence of the latest record that ended all of that kind. A credential that does not
+    /// reach it is dead.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, u64>>)]
+    generation: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// By kind, until when nothing new is issued.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    hold_until: BTreeMap<&'static str, Shown<Timestamp>>,
+    /// What the next page's `after` is, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    next: Option<Shown<CredentialId>>,
+}
+
+/// A subject's live credentials, its generation and its hold. Needs the scope `introspect` in the tenant. A subject that
+/// nothing is known of has none.
+#[utoipa::path(
+    get,
+    path = "/v1/subjects/{subject}",
+    tag = "subjects",
+    params(("subject" = String, Path, description = "Who it is"), Page),
+    responses((status = 200, description = "A page of what it has", body = Found), Refusals),
+)]
+pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
+    let subject = Subject::new(&input::segment(&mut parts).await?)
+        .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
+    let page: Page = input::query(&parts.uri)?;
+    let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let after = page.after.as_deref().map(cursor).transpose()?;
+    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;
+    let body = Found {
+        tenant: tenant.as_str(),
+        subject: subject.as_str(),
+        credentials: found.credentials.iter().map(CredentialShown::from).collect(),
+        generation: generation(&found.state),
+        hold_until: hold_until(&found.state),
+        next: found.next.map(Shown),
+    };
+    Ok(answer::json(StatusCode::OK, &body))
+}
+
+fn cursor(after: &str) -> Result<CredentialId, Problem> {
+    CredentialId::parse(Kind::Ticket, after)
+        .map_err(|_| Problem::with_detail(Code::InvalidQuery, "`after` must be the `next` of the page before"))
+}
+
+fn generation(state: &SubjectState) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
+    let of = |kind| state.of(kind).generation().iter().map(|(origin, last)| (origin.to_string(), last.0)).collect();
+    Kind::ALL
+        .into_iter()
+        .map(|kind| (kind.as_str(), of(kind)))
+        .filter(|(_, entries): &(_, BTreeMap<_, _>)| !entries.is_empty())
+        .collect()
+}
+
+fn hold_until(state: &SubjectState) -> BTreeMap<&'static str, Shown<Timestamp>> {
+    let hold = |kind: Kind| Some((kind.as_str(), Shown(state.of(kind).hold_until?)));
+    Kind::ALL.into_iter().filter_map(hold).collect()
+}

@@ -1,0 +1,202 @@
+//! What members of native bodies and parameters look like, and how their forms are checked.
+//!
+//! `null` is no value: who leaves a member out leaves it out, so that a caller's bug does not widen what he asks for.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::domain::{Kind, Malformed, Reason, Scope, Subject, Tenant, Timestamp, Ttl};
+
+/// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+/// A member that may be left out, and is not `null` if it is there.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What has one form as text.
+pub trait Form: Sized {
+    /// Reads the text, or says what it must be.
+    fn parse(text: &str) -> Result<Self, Malformed>;
+}
+
+/// A text with the form of `T`.
+#[derive(Debug)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: Form> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: Form> Visitor<'_> for TextVisitor<T> {
+    type Value = Text<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::parse(text).map(Text).map_err(|must_be| E::custom(format_args!("must be {must_be}")))
+    }
+}
+
+impl Form for Tenant {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
+    }
+}
+
+impl Form for Subject {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
+    }
+}
+
+impl Form for Reason {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
+    }
+}
+
+impl Form for Kind {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl Form for Scope {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl Form for Timestamp {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        const FORM: Malformed = Malformed("an RFC 3339 time such as 2030-01-01T00:00:00Z");
+        let instant: jiff::Timestamp = text.parse().map_err(|_| FORM)?;
+        u64::try_from(instant.as_millisecond()).ok().and_then(Self::from_millis).ok_or(FORM)
+    }
+}
+
+/// What people call an application: it has a tenant's form.
+#[derive(Debug)]
+pub struct Name(pub Box<str>);
+
+impl Form for Name {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Tenant::new(text).map(|name| Self(name.as_str().into()))
+    }
+}
+
+/// One tenant, or with `*` all of them.
+#[derive(Debug)]
+pub struct Tenants(pub Option<Tenant>);
+
+impl Form for Tenants {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        if text == "*" { Ok(Self(None)) } else { Tenant::new(text).map(|tenant| Self(Some(tenant))) }
+    }
+}
+
+/// The longest life, in seconds: 366 days.
+pub const MAX_TTL_SECONDS: u64 = Ttl::MAX.as_seconds();
+/// The longest hold, in seconds: 30 days.
+pub const MAX_HOLD_SECONDS: u64 = 30 * 86_400;
+
+/// Whole seconds, from 1 to `MAX`.
+#[derive(Debug)]
+pub struct Seconds<const MAX: u64>(pub Ttl);
+
+impl<'de, const MAX: u64> Deserialize<'de> for Seconds<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(SecondsVisitor::<MAX>)
+    }
+}
+
+struct SecondsVisitor<const MAX: u64>;
+
+impl<const MAX: u64> Visitor<'_> for SecondsVisitor<MAX> {
+    type Value = Seconds<MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1 to {MAX} whole seconds")
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<Self::Value, E> {
+        let ttl = Ttl::from_seconds(seconds).filter(|_| seconds <= MAX);
+        ttl.map(Seconds).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(seconds), &self))
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<Self::Value, E> {
+        // What is not negative comes as u64.
+        Err(E::invalid_value(Unexpected::Signed(seconds), &self))
+    }
+}
+
+/// Anything that writes itself, as a JSON string.
+pub struct Shown<T>(pub T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(json: &str) -> Result<u64, String> {
+        let read: Result<Seconds<10>, _> = serde_json::from_str(json);
+        read.map(|Seconds(ttl)| ttl.as_seconds()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn seconds_are_whole_positive_and_bounded() {
+        assert_eq!(seconds("1"), Ok(1));
+        assert_eq!(seconds("10"), Ok(10));
+        for bad in ["0", "11", "-1", "1.5", "1e1", "\"1\"", "null", "true", "99999999999999999999", "[1]"] {
+            let refusal = seconds(bad).expect_err(bad);
+            assert!(refusal.contains("expected 1 to 10 whole seconds"), "{bad}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn an_array_of_values_is_no_object() {
+        #[derive(Deserialize)]
+        struct One {
+            _member: u8,
+        }
+        assert!(serde_json::from_str::<Object<One>>("[1]").is_err());
+        assert!(serde_json::from_str::<Object<One>>("{\"_member\":1}").is_ok());
+    }
+}

@@ -1,0 +1,3 @@
+//! Other products' contracts.
+
+mod crafter;
