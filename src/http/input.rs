@@ -60,8 +60,10 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     }
     Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|rejection| {
         let text = rejection.body_text();
+        // What went wrong, then the parameter if it was one's value, then the problem.
         let problem = text.split_once(": ").map_or(&*text, |(_, problem)| problem);
-        Problem::with_detail(Code::InvalidQuery, problem.to_owned())
+        let (parameter, problem) = problem.split_once(": ").unwrap_or((".", problem));
+        Problem::with_detail(Code::InvalidQuery, at_member(parameter, problem))
     })
 }
 
@@ -71,7 +73,7 @@ pub fn limit(asked: Option<usize>, default: usize, max: usize) -> Result<usize, 
     if (1..=max).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::with_detail(Code::InvalidQuery, format!("limit: must be 1 to {max}")))
+    Err(Problem::with_detail(Code::InvalidQuery, format!("`limit`: must be 1 to {max}")))
 }
 
 /// The one variable part of a call's path.

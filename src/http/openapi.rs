@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the handlers; each surface contributes its own part.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -42,9 +43,11 @@ pub fn document() -> OpenApi {
 }
 
 /// The document as it is served.
-pub fn json() -> String {
+pub fn json() -> &'static str {
     // Texts and lists can't fail to serialise.
-    serde_json::to_string_pretty(&document()).map(|text| text + "\n").unwrap_or_default()
+    static JSON: LazyLock<String> =
+        LazyLock::new(|| serde_json::to_string_pretty(&document()).map(|text| text + "\n").unwrap_or_default());
+    &JSON
 }
 
 /// `GET /openapi.json`

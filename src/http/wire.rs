@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::{Kind, Malformed, Reason, Scope, Subject, Tenant, Timestamp, Ttl};
+use crate::domain::{Kind, MAX_INTEGER, Malformed, Reason, Scope, Subject, Tenant, Timestamp, Ttl};
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
 pub struct Object<T>(pub T);
@@ -104,6 +104,24 @@ impl Form for Timestamp {
         const FORM: Malformed = Malformed("an RFC 3339 time such as 2030-01-01T00:00:00Z");
         let instant: jiff::Timestamp = text.parse().map_err(|_| FORM)?;
         u64::try_from(instant.as_millisecond()).ok().and_then(Self::from_millis).ok_or(FORM)
+    }
+}
+
+/// A whole number that JSON keeps exact, in a query or a path.
+#[derive(Debug)]
+pub struct Whole(pub u64);
+
+impl Whole {
+    /// The number, or the largest that there is where it is larger.
+    pub fn saturating(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Form for Whole {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        let number = text.parse().ok().filter(|number| *number <= MAX_INTEGER);
+        number.map(Self).ok_or(Malformed("a whole number, 2^53 - 1 at most"))
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Code, Problem};
 #[utoipa::path(
     get,
     path = "/problems/{code}",
+    operation_id = "explain_problem",
     tag = "about",
     params(("code" = String, Path, description = "The last part of a problem's `type`")),
     responses(

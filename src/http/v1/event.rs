@@ -5,9 +5,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 use super::events::NDJSON;
-use crate::domain::{MAX_INTEGER, Position, Scope};
+use crate::domain::{Position, Scope};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Form as _, Whole};
 use crate::http::{SharedApp, caller, input};
 
 /// One record of the log, byte for byte as it is hashed, and a line feed. Needs the scope `audit` in every tenant.
@@ -24,10 +25,8 @@ use crate::http::{SharedApp, caller, input};
 pub async fn event(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
-    let position = input::segment(&mut parts).await?;
-    let position = position.parse().ok().filter(|position| (1..=MAX_INTEGER).contains(position)).map(Position);
-    let position = position
-        .ok_or_else(|| Problem::with_detail(Code::InvalidPath, "`position` must be a whole number, 1 or more"))?;
-    let stored = app.service.event(&identity, position).await?.ok_or(Code::UnknownPosition)?;
+    let Whole(position) = Whole::parse(&input::segment(&mut parts).await?)
+        .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`position` must be {must_be}")))?;
+    let stored = app.service.event(&identity, Position(position)).await?.ok_or(Code::UnknownPosition)?;
     Ok(([(CONTENT_TYPE, NDJSON)], format!("{}\n", stored.record)).into_response())
 }

@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::domain::{MAX_INTEGER, Position, Scope};
+use crate::domain::{Position, Scope};
 use crate::event_log::StoredRecord;
 use crate::http::openapi::Refusals;
-use crate::http::problem::{Code, Problem};
-use crate::http::wire::present;
+use crate::http::problem::Problem;
+use crate::http::wire::{Text, Whole, present};
 use crate::http::{SharedApp, caller, input};
 use crate::service::MAX_EVENTS;
 
@@ -27,11 +27,11 @@ struct Page {
     /// The position that the page starts behind; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
-    after: Option<u64>,
+    after: Option<Text<Whole>>,
     /// The most records in the page; 1,000 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 10_000)]
-    limit: Option<usize>,
+    limit: Option<Text<Whole>>,
 }
 
 /// Records of the log, byte for byte as they are hashed, one a line. Needs the scope `audit` in every tenant.
@@ -58,11 +58,8 @@ pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Re
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
     let page: Page = input::query(&parts.uri)?;
-    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_EVENTS)?;
-    let after = Position(page.after.unwrap_or(0));
-    if after.0 > MAX_INTEGER {
-        return Err(Problem::with_detail(Code::InvalidQuery, "after: no log is that long"));
-    }
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
+    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
     let head = app.service.projection().base().position;
     let records = app.service.events(&identity, after, limit).await?;
     let more = records.last().map(|last| last.position).filter(|last| *last < head);

@@ -6,10 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::shown::CredentialShown;
-use crate::domain::Scope;
+use crate::domain::{CredentialId, Scope, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
+use crate::http::wire::Shown;
 use crate::http::{SharedApp, answer, caller};
 use crate::service::Introspection;
 
@@ -25,22 +25,46 @@ struct Body {
 /// What is known of a credential: all of it if it is good, else `{"active":false}` and nothing else.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Introspection)]
-struct Found<'a> {
-    /// Whether it is good.
-    active: bool,
-    #[serde(flatten)]
-    known: Option<Known<'a>>,
+#[serde(untagged)]
+enum Found<'a> {
+    Good(Good<'a>),
+    NotGood(NotGood),
 }
 
+/// A credential that is good.
 #[derive(Serialize, ToSchema)]
-#[schema(as = KnownCredential)]
-struct Known<'a> {
-    #[serde(flatten)]
-    credential: CredentialShown,
+#[schema(as = GoodCredential)]
+struct Good<'a> {
+    /// True.
+    active: bool,
+    /// `ticket`, `session` or `token`.
+    kind: &'static str,
+    /// Its public id.
+    #[schema(value_type = String)]
+    id: Shown<CredentialId>,
     /// The name space of its subject.
     tenant: &'a str,
     /// Who it is for.
     subject: &'a str,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Shown<Timestamp>,
+    /// When it expires if nobody uses it.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// The latest instant that any renewal may reach.
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Shown<Timestamp>,
+    /// The latest use that this process knows of.
+    #[schema(value_type = String, format = DateTime)]
+    last_used_at: Shown<Timestamp>,
+}
+
+/// A credential that is not good: why, and whose it was, is not said.
+#[derive(Serialize, ToSchema)]
+struct NotGood {
+    /// False.
+    active: bool,
 }
 
 /// Whether a credential is good, and whose it is. It never renews. Needs the scope `introspect` in its tenant; what
@@ -55,14 +79,20 @@ struct Known<'a> {
 pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question::<Body>(&app, request, Scope::Introspect).await?;
     let found = app.service.introspect(&identity, body.credential.as_bytes())?;
-    Ok(show(found.as_ref()))
+    let body = found.as_ref().map_or(Found::NotGood(NotGood { active: false }), |found| Found::Good(good(found)));
+    Ok(answer::json(StatusCode::OK, &body))
 }
 
-fn show(found: Option<&Introspection>) -> Response {
-    let known = found.map(|found| Known {
-        credential: CredentialShown::from(found),
+fn good(found: &Introspection) -> Good<'_> {
+    Good {
+        active: true,
+        kind: found.kind.as_str(),
+        id: Shown(found.id),
         tenant: found.tenant.as_str(),
         subject: found.subject.as_str(),
-    });
-    answer::json(StatusCode::OK, &Found { active: known.is_some(), known })
+        issued_at: Shown(found.issued_at),
+        expires_at: Shown(found.expires_at),
+        not_after: Shown(found.not_after),
+        last_used_at: Shown(found.last_used_at),
+    }
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::shown::ApplicationShown;
+use super::application::ApplicationShown;
 use crate::domain::Scope;
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;

@@ -1,5 +1,6 @@
 //! The native API: one endpoint a file.
 
+mod application;
 mod event;
 mod events;
 mod introspect;
@@ -9,7 +10,6 @@ mod noop;
 mod register_application;
 mod remove_application;
 mod revoke;
-mod shown;
 mod status;
 mod subject;
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::shown::ApplicationShown;
+use super::application::ApplicationShown;
 use crate::domain::{Grant, Grants, Scope, Scopes, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};

@@ -8,12 +8,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::shown::CredentialShown;
 use crate::domain::{CredentialId, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Shown, Text, present};
+use crate::http::wire::{Shown, Text, Whole, present};
 use crate::http::{SharedApp, answer, caller, input};
+use crate::service::Introspection;
 
 /// How many credentials a page has if nobody says.
 const DEFAULT_LIMIT: usize = 100;
@@ -35,7 +35,7 @@ struct Page {
     /// The most credentials in the page; 100 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 1_000)]
-    limit: Option<usize>,
+    limit: Option<Text<Whole>>,
 }
 
 /// A page of what a subject has.
@@ -62,6 +62,29 @@ struct Found<'a> {
     next: Option<Shown<CredentialId>>,
 }
 
+/// A credential that is good, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credential)]
+struct CredentialShown {
+    /// `ticket`, `session` or `token`.
+    kind: &'static str,
+    /// Its public id.
+    #[schema(value_type = String)]
+    id: Shown<CredentialId>,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Shown<Timestamp>,
+    /// When it expires if nobody uses it.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// The latest instant that any renewal may reach.
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Shown<Timestamp>,
+    /// The latest use that this process knows of.
+    #[schema(value_type = String, format = DateTime)]
+    last_used_at: Shown<Timestamp>,
+}
+
 /// A subject's live credentials, its generation and its hold. Needs the scope `introspect` in the tenant. A subject that
 /// nothing is known of has none.
 #[utoipa::path(
@@ -79,12 +102,12 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
     let page: Page = input::query(&parts.uri)?;
     let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
     let after = page.after.as_deref().map(cursor).transpose()?;
-    let limit = input::limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;
     let body = Found {
         tenant: tenant.as_str(),
         subject: subject.as_str(),
-        credentials: found.credentials.iter().map(CredentialShown::from).collect(),
+        credentials: found.credentials.iter().map(shown).collect(),
         generation: generation(&found.state),
         hold_until: hold_until(&found.state),
         next: found.next.map(Shown),
@@ -92,18 +115,27 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
     Ok(answer::json(StatusCode::OK, &body))
 }
 
+fn shown(found: &Introspection) -> CredentialShown {
+    CredentialShown {
+        kind: found.kind.as_str(),
+        id: Shown(found.id),
+        issued_at: Shown(found.issued_at),
+        expires_at: Shown(found.expires_at),
+        not_after: Shown(found.not_after),
+        last_used_at: Shown(found.last_used_at),
+    }
+}
+
 fn cursor(after: &str) -> Result<CredentialId, Problem> {
     CredentialId::parse(Kind::Ticket, after)
-        .map_err(|_| Problem::with_detail(Code::InvalidQuery, "`after` must be the `next` of the page before"))
+        .map_err(|_| Problem::with_detail(Code::InvalidQuery, "`after`: must be the `next` of the page before"))
 }
 
 fn generation(state: &SubjectState) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
-    let of = |kind| state.of(kind).generation().iter().map(|(origin, last)| (origin.to_string(), last.0)).collect();
-    Kind::ALL
-        .into_iter()
-        .map(|kind| (kind.as_str(), of(kind)))
-        .filter(|(_, entries): &(_, BTreeMap<_, _>)| !entries.is_empty())
-        .collect()
+    let ended = Kind::ALL.into_iter().filter(|kind| !state.of(*kind).endings.is_empty());
+    let latest =
+        |kind: Kind| state.of(kind).generation().iter().map(|(origin, last)| (origin.to_string(), last.0)).collect();
+    ended.map(|kind| (kind.as_str(), latest(kind))).collect()
 }
 
 fn hold_until(state: &SubjectState) -> BTreeMap<&'static str, Shown<Timestamp>> {

@@ -77,6 +77,7 @@ impl Node {
             body_bytes: 64 * 1024,
             allow_published_access_tokens,
             heartbeat: Duration::from_secs(15),
+            root_token_file: None,
             bench: false,
         };
         let hub = Hub::new(service.ledger(), service.projection().base());

@@ -1,1 +1,4 @@
 mod listen;
+mod openapi;
+mod problems;
+mod v1;

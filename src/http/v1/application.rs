@@ -1,0 +1,57 @@
+//! What several calls show of applications.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{ApplicationId, Grant, Grants, Registration, Scope, Timestamp};
+use crate::http::wire::Shown;
+
+/// Scopes in one tenant, or in all.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grant)]
+pub struct GrantShown<'a> {
+    /// The tenant, or `*` for all of them.
+    tenant: &'a str,
+    /// What is allowed there.
+    #[schema(value_type = Vec<String>)]
+    scopes: Vec<&'static str>,
+}
+
+impl<'a> From<&'a Grant> for GrantShown<'a> {
+    fn from(grant: &'a Grant) -> Self {
+        let tenant = grant.tenant.as_ref().map_or("*", |tenant| tenant.as_str());
+        Self { tenant, scopes: grant.scopes.iter().map(Scope::as_str).collect() }
+    }
+}
+
+/// An application without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Application)]
+pub struct ApplicationShown<'a> {
+    /// Its public name.
+    #[schema(value_type = String, format = "uuid")]
+    id: Shown<ApplicationId>,
+    /// What people call it.
+    name: &'a str,
+    /// What it may do where; the first grant whose tenant is `*` or equal decides.
+    grants: Vec<GrantShown<'a>>,
+    /// When its secret stops working, if ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Option<Shown<Timestamp>>,
+}
+
+impl<'a> From<&'a Registration> for ApplicationShown<'a> {
+    fn from(registration: &'a Registration) -> Self {
+        Self {
+            id: Shown(registration.id),
+            name: &registration.name,
+            grants: grants(&registration.grants),
+            expires_at: registration.expires_at.map(Shown),
+        }
+    }
+}
+
+fn grants(grants: &Grants) -> Vec<GrantShown<'_>> {
+    grants.as_slice().iter().map(GrantShown::from).collect()
+}

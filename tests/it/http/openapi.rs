@@ -1,0 +1,63 @@
+//! The OpenAPI document is what is in `schema/`, and describes what the router serves.
+
+use std::path::Path;
+
+use authledger::http::openapi;
+use serde_json::Value;
+
+use crate::support::served::Node;
+
+#[test]
+fn the_document_is_the_one_in_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/openapi.json");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, openapi::json()).expect("schema/ is writable");
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    let same = stored == openapi::json();
+    assert!(
+        same,
+        "schema/openapi.json is not what the code says; write it with UPDATE_SCHEMA=1 and look at the change"
+    );
+}
+
+#[tokio::test]
+async fn it_is_served_and_every_reference_in_it_resolves() {
+    let node = Node::start().await;
+    let answer = node.nobody().get("/openapi.json").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for reference in references(&document) {
+        let pointer = reference.strip_prefix('#').expect("a reference within the document");
+        assert!(document.pointer(pointer).is_some(), "{reference} is nowhere");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_in_it_has_a_route() {
+    let node = Node::start().await;
+    let document: Value = serde_json::from_str(openapi::json()).expect("JSON");
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        let path = path.replace("{position}", "1").replace("{subject}", "s").replace("{code}", "overloaded");
+        for method in operations.as_object().expect("operations").keys() {
+            let method = method.to_uppercase().parse().expect("a method");
+            let answer = node.nobody().send(method, &path.replace("{id}", "x"), "").await;
+            assert!(![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
+        }
+    }
+}
+
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(reference) if name == "$ref" => vec![reference.clone()],
+                other => references(other),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}

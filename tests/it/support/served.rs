@@ -1,0 +1,272 @@
+//! A node in this process: a ledger in a directory of its own, a clock that stands still, and the router.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authledger::clock::Clock;
+use authledger::config::Surface;
+use authledger::domain::{Digest, NodeName, Policy, Position, Region, Timestamp};
+use authledger::event_log::DataDirectory;
+use authledger::feed::Hub;
+use authledger::http::{App, Options, router};
+use authledger::service::{Alone, Hook, Reach, Running, Service, Settings, open};
+use authledger::telemetry::Metrics;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+/// Root's secret.
+pub const ROOT: &str = "root-secret-of-the-tests-0123456789";
+/// When every test starts: 2027-01-15T08:00:00Z.
+pub const START: u64 = 1_800_000_000_000;
+
+/// What a node is made with.
+pub struct Made {
+    /// Commands that may wait.
+    pub queue: usize,
+    /// What is called after a commit.
+    pub hooks: Vec<Hook>,
+    /// What HTTP is told.
+    pub options: Options,
+    /// How consistency is waited for.
+    pub reach: Arc<dyn Reach>,
+}
+
+impl Default for Made {
+    fn default() -> Self {
+        let options = Options {
+            surfaces: vec![Surface::Native, Surface::Feed, Surface::Crafter, Surface::Metrics],
+            body_bytes: 65_536,
+            allow_published_access_tokens: false,
+            heartbeat: Duration::from_secs(15),
+            root_token_file: None,
+            bench: false,
+        };
+        Self { queue: 8_192, hooks: Vec::new(), options, reach: Arc::new(Alone) }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    directory: tempfile::TempDir,
+    running: Option<Running>,
+    router: Router,
+    /// The clock that all of it reads.
+    pub clock: Clock,
+}
+
+impl Node {
+    /// A node with a new ledger.
+    pub async fn start() -> Self {
+        Self::made(Made::default()).await
+    }
+
+    /// A node with a new ledger, made so.
+    pub async fn made(made: Made) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Clock::manual(Timestamp::from_millis(START).expect("within bounds"));
+        let (running, router) = up(directory.path().into(), clock.clone(), made).await;
+        Self { directory, running: Some(running), router, clock }
+    }
+
+    /// Stops it and starts it again on the same ledger.
+    pub async fn restart(&mut self) {
+        self.router = Router::new();
+        let running = self.running.take().expect("it runs");
+        running.stop().expect("a snapshot");
+        let (running, router) = up(self.directory.path().into(), self.clock.clone(), Made::default()).await;
+        (self.running, self.router) = (Some(running), router);
+    }
+
+    /// The ledger behind the router.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.running.as_ref().expect("it runs").service
+    }
+
+    /// The file of the log.
+    pub fn ledger(&self) -> PathBuf {
+        self.directory.path().join("ledger.db")
+    }
+
+    /// The newest durable position.
+    pub fn head(&self) -> Position {
+        self.service().projection().base().position
+    }
+
+    /// Whoever holds that secret.
+    pub fn holder(&self, secret: &str) -> Actor {
+        Actor { router: self.router.clone(), headers: vec![("authorization".into(), format!("Bearer {secret}"))] }
+    }
+
+    /// Whoever holds root's secret.
+    pub fn root(&self) -> Actor {
+        self.holder(ROOT)
+    }
+
+    /// Whoever sends no secret.
+    pub fn nobody(&self) -> Actor {
+        Actor { router: self.router.clone(), headers: Vec::new() }
+    }
+
+    /// A new application with these grants, each a tenant and scopes.
+    pub async fn application(&self, grants: &[(&str, &[&str])]) -> Actor {
+        let grants: Vec<Value> =
+            grants.iter().map(|(tenant, scopes)| json!({"tenant": tenant, "scopes": scopes})).collect();
+        let answer = self.root().post("/v1/applications", json!({"name": "a test's", "grants": grants})).await;
+        self.holder(answer.text("secret"))
+    }
+}
+
+async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
+    let Made { queue, hooks, options, reach } = made;
+    let directory = DataDirectory::lock(&data).expect("nobody else has it");
+    let settings = Settings {
+        data,
+        node: NodeName::new("node").expect("a name"),
+        region: Region::new("region").expect("a name"),
+        policy: Policy::default(),
+        queue,
+    };
+    let root = Digest::of(ROOT.as_bytes());
+    let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
+    let service = running.service.clone();
+    let hub = Hub::new(service.ledger(), service.projection().base());
+    let app = App { service, hub, stop: watch::channel(false).1, metrics: Arc::new(Metrics::new()), options };
+    (running, router(Arc::new(app)))
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub struct Actor {
+    router: Router,
+    headers: Vec<(String, String)>,
+}
+
+impl Actor {
+    /// The same, with one more header.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut more = self.clone();
+        more.headers.push((name.to_owned(), value.to_owned()));
+        more
+    }
+
+    /// The same, with an idempotency key.
+    pub fn keyed(&self, key: &str) -> Self {
+        self.with("idempotency-key", key)
+    }
+
+    /// Sends a JSON body.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.with("content-type", "application/json").send(Method::POST, path, body.to_string()).await
+    }
+
+    /// Sends that text as a JSON body.
+    pub async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.with("content-type", "application/json").send(Method::POST, path, body).await
+    }
+
+    /// Asks.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, Body::empty()).await
+    }
+
+    /// Deletes.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, Body::empty()).await
+    }
+
+    /// Sends anything.
+    pub async fn send(&self, method: Method, path: &str, body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(body.into()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; `null` if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A member of the body that is a text.
+    pub fn text(&self, member: &str) -> &str {
+        let text = std::str::from_utf8(&self.body).expect("UTF-8");
+        let start = text.find(&format!("\"{member}\":\"")).unwrap_or_else(|| panic!("no {member} in {text}"));
+        let value = &text[start + member.len() + 4..];
+        &value[..value.find('"').expect("the text ends")]
+    }
+
+    /// A header's value, or nothing.
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The status, and a problem's code if it is one.
+    pub fn outcome(&self) -> (u16, String) {
+        let code = self.json()["type"].as_str().and_then(|code| code.strip_prefix("/problems/")).map(str::to_owned);
+        (self.status.as_u16(), code.unwrap_or_default())
+    }
+
+    /// Status, headers and body, with what is different each time replaced by its form.
+    pub fn shown(&self) -> String {
+        let mut text = format!("{}\n", self.status);
+        let mut headers: Vec<String> =
+            self.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().expect("ASCII"))).collect();
+        headers.retain(|line| !line.starts_with("content-length"));
+        headers.sort();
+        text.extend(headers);
+        let body = match serde_json::from_slice::<Value>(&self.body) {
+            Ok(json) => serde_json::to_string_pretty(&redacted(json)).expect("JSON"),
+            Err(_) => String::from_utf8(self.body.to_vec()).expect("UTF-8"),
+        };
+        text + "\n" + &body
+    }
+}
+
+/// The value with ids, secrets and hashes replaced by their form. Times stay: the clock stands still.
+fn redacted(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(form(&text).map_or(text, str::to_owned)),
+        Value::Array(values) => values.into_iter().map(redacted).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (form(&name).map_or(name.clone(), str::to_owned), redacted(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn form(text: &str) -> Option<&'static str> {
+    let hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let base32 = text.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte));
+    match text.len() {
+        32 if hex => Some("[id]"),
+        64 if hex => Some("[hash]"),
+        13 if base32 => Some("[origin]"),
+        36 if uuid::Uuid::try_parse(text).is_ok() => Some("[uuid]"),
+        44 if text.starts_with("al_a_") => Some("[secret]"),
+        _ => None,
+    }
+}
