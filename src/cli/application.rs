@@ -6,7 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::client::{CallError, Client, ServerArgs};
 use crate::domain::{Scope, Tenant};
@@ -103,6 +104,11 @@ struct ShownGrant {
     scopes: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct Listed<T> {
+    applications: Vec<T>,
+}
+
 /// Does it.
 pub async fn run(arguments: ApplicationArgs) -> Result<(), ApplicationError> {
     match arguments.action {
@@ -118,12 +124,12 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
     if let Some(expires) = &arguments.expires {
         body["expires_at"] = json!(expires);
     }
-    let answer = client.json(client.request(Method::POST, "/v1/applications").json(&body)).await?;
+    let answer = client.text(client.request(Method::POST, "/v1/applications").json(&body)).await?;
     let mut out = io::stdout().lock();
     if arguments.json {
-        return Ok(writeln!(out, "{answer}")?);
+        return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let shown = Shown::deserialize(answer)?;
+    let shown: Shown = serde_json::from_str(&answer)?;
     writeln!(out, "id       {}", shown.id)?;
     writeln!(out, "name     {}", shown.name)?;
     writeln!(out, "grants   {}", shown.grants())?;
@@ -135,16 +141,16 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
 
 async fn list(arguments: &List) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
-    let answer = client.json(client.request(Method::GET, "/v1/applications")).await?;
-    let applications = answer.get("applications").and_then(Value::as_array).cloned().unwrap_or_default();
+    let answer = client.text(client.request(Method::GET, "/v1/applications")).await?;
     let mut out = io::stdout().lock();
     if arguments.json {
-        for application in applications {
+        let listed: Listed<&RawValue> = serde_json::from_str(&answer)?;
+        for application in listed.applications {
             writeln!(out, "{application}")?;
         }
         return Ok(());
     }
-    let shown = applications.into_iter().map(Shown::deserialize).collect::<Result<Vec<_>, _>>()?;
+    let shown = serde_json::from_str::<Listed<Shown>>(&answer)?.applications;
     let width = shown.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max("NAME".len());
     writeln!(out, "{:36}  {:width$}  {:24}  GRANTS", "ID", "NAME", "EXPIRES")?;
     for one in &shown {

@@ -112,21 +112,30 @@ pub fn run(arguments: &BackupArgs) -> Result<(), BackupError> {
     let BackupArgs { destination, data, keys, json } = arguments;
     let reader = Reader::open(&data.join(LEDGER))?;
     let made = fresh_directory(destination)?;
-    let keys = keys.as_deref().map(|keys| apart(keys, destination)).transpose();
-    let backed_up = keys.and_then(|keys| {
-        let manifest = copy(&reader, destination)?;
-        keys.map(|keys| copy_keys(data, keys)).transpose().map(|keys| (manifest, keys))
-    });
-    match backed_up {
-        Ok((manifest, keys)) => {
-            print(destination, &manifest, keys, *json);
-            Ok(())
-        }
-        Err(error) => {
-            discard(destination, made);
-            Err(error)
-        }
+    let written = write(&reader, data, destination, keys.as_deref());
+    if written.is_err() {
+        discard(destination, made);
     }
+    let (manifest, keys) = written?;
+    print(destination, &manifest, keys, *json);
+    Ok(())
+}
+
+/// The log and the keys. The root token is none of them: it lies beside their directory, and is in no backup.
+fn write(
+    reader: &Reader,
+    data: &Path,
+    destination: &Path,
+    keys: Option<&Path>,
+) -> Result<(Manifest, Option<(PathBuf, usize)>), BackupError> {
+    if let Some(keys) = keys {
+        refuse_inside(keys, destination)?;
+        fresh_directory(keys)?;
+    }
+    let manifest = copy(reader, destination)?;
+    let Some(keys) = keys else { return Ok((manifest, None)) };
+    let copied = keys::copy(&data.join("keys"), keys)?;
+    Ok((manifest, Some((keys.to_owned(), copied))))
 }
 
 fn copy(reader: &Reader, destination: &Path) -> Result<Manifest, BackupError> {
@@ -192,12 +201,6 @@ fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
     written.map_err(io("write", path))
 }
 
-/// Copies the keys. The root token is none of them: it lies beside their directory, and is in no backup.
-fn copy_keys(data: &Path, to: &Path) -> Result<(PathBuf, usize), BackupError> {
-    fresh_directory(to)?;
-    Ok((to.to_owned(), keys::copy(&data.join("keys"), to)?))
-}
-
 /// Makes the directory, mode 0700, where there is none. Returns whether it did.
 fn fresh_directory(path: &Path) -> Result<bool, BackupError> {
     match fs::read_dir(path).map(Iterator::count) {
@@ -211,8 +214,8 @@ fn fresh_directory(path: &Path) -> Result<bool, BackupError> {
     }
 }
 
-/// The keys' directory, if it is not the backup's or in it.
-fn apart<'a>(keys: &'a Path, destination: &Path) -> Result<&'a Path, BackupError> {
+/// Keys don't go where the log goes.
+fn refuse_inside(keys: &Path, destination: &Path) -> Result<(), BackupError> {
     let destination = destination.canonicalize().map_err(io("look into", destination))?;
     let absolute = std::path::absolute(keys).map_err(io("look for", keys))?;
     // It need not exist yet, but what it will lie in may be reached by several names.
@@ -220,12 +223,12 @@ fn apart<'a>(keys: &'a Path, destination: &Path) -> Result<&'a Path, BackupError
     if existing.starts_with(&destination) || absolute.starts_with(&destination) {
         return Err(BackupError::KeysInside(keys.to_owned()));
     }
-    Ok(keys)
+    Ok(())
 }
 
-/// Takes away what was written, and nothing else.
+/// Takes away what was written. The directory was empty before.
 fn discard(destination: &Path, made: bool) {
-    for name in [UNVERIFIED, "ledger.db.unverified-journal", "ledger.db.unverified-wal", "ledger.db.unverified-shm"] {
+    for name in [MANIFEST, LEDGER, UNVERIFIED, "ledger.db.unverified-wal", "ledger.db.unverified-shm"] {
         // What can't be removed is not called a backup.
         let _ = fs::remove_file(destination.join(name));
     }

@@ -1,13 +1,14 @@
-//! The command line beside `serve`: what people and scripts do with a ledger from a terminal.
+//! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `application` and `follow` speak HTTP and need a running server; `backup` works on the files and needs none; `demo` starts one
-//! of its own.
+//! `serve` runs a server, `application` and `follow` call one, `backup` works on the files and needs none, and `demo` starts one of
+//! its own.
 
 pub mod application;
 pub mod backup;
 pub mod client;
 pub mod demo;
 pub mod follow;
+pub mod serve;
 
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};

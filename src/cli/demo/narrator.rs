@@ -46,7 +46,7 @@ impl Narrator {
 
     /// A call, and what was answered.
     pub(super) fn call(&self, call: &str, answer: &str, took: Duration) {
-        let line = format!("    {call:62} {answer:28} {:>7}", millis(took));
+        let line = format!("    {call:46} {answer:22} {:>9}", millis(took));
         say(&(self.painted(DIM, &line) + "\n"));
     }
 

@@ -1,5 +1,6 @@
 //! The steps, in the order in which they are told.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::header::ACCEPT;
@@ -17,6 +18,7 @@ use crate::domain::Secret;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PROFILE: &str = "5925a68def86951f895cf497";
 const TICKETS: &str = "/crafter-profile/api/1/authentication/ticket";
+const ACCESS_TOKENS: &str = "/crafter-profile/api/1/access_token";
 /// Rows that differ between replay and snapshot which are named.
 const LISTED_ROWS: usize = 5;
 
@@ -69,8 +71,8 @@ impl Demo {
             "application": "portal", "master": false, "expiresOn": null, "id": null,
             "tenantPermissions": [{"allowedActions": ["MANAGE_TICKETS"], "tenant": "default"}],
         });
-        let path = "/crafter-profile/api/1/access_token/create.json";
-        let request = root.plain(Method::POST, path).query(&[("accessTokenId", self.root.expose())]).json(&body);
+        let path = format!("{ACCESS_TOKENS}/create.json");
+        let request = root.plain(Method::POST, &path).query(&[("accessTokenId", self.root.expose())]).json(&body);
         let answer = ask(root, request).await?;
         self.tell(&format!("POST {path}"), &answer);
         expect(&answer, StatusCode::OK)?;
@@ -232,18 +234,18 @@ impl Demo {
         self.narrator.holds("folded again from the first event, it is what the server had in memory");
         let tally = &compared.replayed.tally;
         claim(tally.tickets_good == 2, || format!("{} tickets are good, and 2 should be", tally.tickets_good))?;
-        let bytes = std::fs::read(&ledger)?;
-        let kept = |secret: &&String| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-        claim(!self.secrets.iter().any(|secret| kept(&secret)), || "a secret is in the ledger's file".to_owned())?;
-        self.narrator.holds("no secret that was used is in it");
+        claim(!holds_any(&self.data, &self.secrets)?, || "a secret is in the ledger's directory".to_owned())?;
+        self.narrator.holds("no secret that was used is in any of its files");
         self.narrator.fact(&format!("state's fingerprint {}", compared.replayed.fingerprint));
         Ok(verified.events)
     }
 
     fn tell(&self, call: &str, answer: &Answer) {
-        let code = answer.body["errorCode"].as_str().or(answer.body["title"].as_str()).unwrap_or_default();
+        let problem = answer.body["type"].as_str().and_then(|reference| reference.strip_prefix("/problems/"));
+        let code = answer.body["errorCode"].as_str().or(problem).unwrap_or_default();
         let status = answer.status.as_u16();
-        self.narrator.call(call, format!("{status} {code}").trim_end(), answer.took);
+        let call = call.replace(TICKETS, "…/ticket").replace(ACCESS_TOKENS, "…/access_token");
+        self.narrator.call(&call, format!("{status} {code}").trim_end(), answer.took);
     }
 }
 
@@ -320,6 +322,24 @@ fn expect(answer: &Answer, status: StatusCode) -> Result<(), Why> {
 fn text(body: &Value, member: &str) -> Result<String, Why> {
     let text = body[member].as_str().map(str::to_owned);
     text.ok_or_else(|| Why::Claim(format!("{member} is missing in {body}")))
+}
+
+/// Whether a file below that directory holds one of the texts.
+fn holds_any(directory: &Path, texts: &[String]) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if holds_any(&path, texts)? {
+                return Ok(true);
+            }
+            continue;
+        }
+        let bytes = std::fs::read(&path)?;
+        if texts.iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn percentiles(samples: &mut [Duration]) -> String {
