@@ -29,3 +29,6 @@ pub mod feed;
 pub mod http;
 #[cfg(feature = "server")]
 pub mod server;
+
+#[cfg(feature = "server")]
+pub mod cli;

@@ -1,12 +1,14 @@
-//! The `authledger` program: configuration, telemetry, run.
+//! The `authledger` program: which subcommand, and how its failure reads.
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use authledger::clock::Clock;
-use authledger::config::{ServeArgs, Settings};
-use authledger::server::{self, Server};
-use authledger::telemetry;
+use authledger::cli::application::ApplicationArgs;
+use authledger::cli::backup::BackupArgs;
+use authledger::cli::demo::DemoArgs;
+use authledger::cli::follow::FollowArgs;
+use authledger::cli::{application, backup, demo, follow, serve};
+use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -24,54 +26,39 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(ServeArgs),
+    /// Register, list and remove calling programs, over HTTP.
+    Application(ApplicationArgs),
+    /// Show what is revoked, as it is.
+    Follow(FollowArgs),
+    /// Copy a ledger, with or without a running server, and verify the copy.
+    Backup(BackupArgs),
+    /// Show all of it on a temporary ledger, in seconds.
+    Demo(DemoArgs),
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The sentence alone: what the system said is in it already.
-            eprintln!("authledger: {error}");
+            eprintln!("authledger: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The error and its causes, each once: most name theirs already.
+fn sentence(error: &anyhow::Error) -> String {
+    let add = |said: String, cause: String| if said.contains(&cause) { said } else { format!("{said}: {cause}") };
+    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
+}
+
 fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     match command {
-        Command::Serve(arguments) => runtime.block_on(serve(arguments)),
+        Command::Serve(arguments) => Ok(runtime.block_on(serve::run(arguments))?),
+        Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
+        Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
+        Command::Backup(arguments) => Ok(backup::run(&arguments)?),
+        Command::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
     }
-}
-
-async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
-    let check = arguments.check;
-    let settings = Settings::load(arguments)?;
-    telemetry::start_logging(&settings.log, settings.log_format)?;
-    if check {
-        server::check(&settings)?;
-        println!("authledger: these settings are good; nothing was started");
-        return Ok(());
-    }
-    let tls = settings.tls.is_some();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let server = Server::start(settings, Clock::system()).await?;
-    let scheme = if tls { "https" } else { "http" };
-    println!("authledger: listening on {scheme}://{}", server.address());
-    if let Some(path) = server.root_token() {
-        println!(
-            "authledger: root's secret is in {}; delete the file once applications are registered",
-            path.display()
-        );
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    tracing::info!("stopping");
-    anyhow::ensure!(
-        server.stop().await,
-        "the event log has halted; what was acknowledged stands: mend the cause that the log names, and start again"
-    );
-    Ok(())
 }

@@ -3,6 +3,8 @@
 mod chain;
 #[cfg(feature = "server")]
 mod checkpoint;
+#[cfg(feature = "server")]
+mod copy;
 mod error;
 mod reader;
 mod record;
@@ -13,6 +15,8 @@ mod writer;
 pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use checkpoint::Checkpointer;
+#[cfg(feature = "server")]
+pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, encode};

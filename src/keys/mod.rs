@@ -2,6 +2,7 @@
 //!
 //! A file that somebody else on the machine could read is refused, not repaired: what it holds must be taken as known.
 
+mod copy;
 mod file;
 mod mint;
 mod origin;
@@ -10,6 +11,7 @@ mod root;
 use std::io;
 use std::path::PathBuf;
 
+pub use copy::copy;
 pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use root::RootToken;

@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod cli;
 mod compat;
 mod dependencies;
 mod domain;

@@ -1,0 +1,178 @@
+//! `authledger application`: calling programs, registered, listed and removed over HTTP.
+
+use std::io::{self, Write as _};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::client::{CallError, Client, ServerArgs};
+use crate::domain::{Scope, Tenant};
+
+const EXAMPLES: &str = "\
+Examples:
+  authledger application create gateway --scope follow --scope introspect --token-file authledger-data/root-token
+  authledger application create portal --scope issue,revoke --tenant customers --expires 2030-01-01T00:00:00Z
+  authledger application list --json
+  authledger application remove 6f1c3f6e-4d0c-4f7e-9a51-0a5c4d1c2b3a";
+
+/// What to do with applications, and where.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ApplicationArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Register a calling program, and show its secret this once.
+    Create(Create),
+    /// List the applications whose grants are within one's own.
+    List(List),
+    /// Remove an application: its secret is refused at once.
+    Remove(Remove),
+}
+
+#[derive(Args)]
+struct Create {
+    /// What people call it.
+    name: String,
+    /// What it may do; more than once, or separated by commas
+    #[arg(long, required = true, value_delimiter = ',', value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)))]
+    scope: Vec<String>,
+    /// Where it may do so; more than once, or separated by commas; '*' is everywhere
+    #[arg(long, default_value = Tenant::DEFAULT, value_delimiter = ',')]
+    tenant: Vec<String>,
+    /// When its secret stops working, RFC 3339; never, if absent
+    #[arg(long, value_name = "INSTANT")]
+    expires: Option<String>,
+    /// One JSON object on the standard output instead of lines for people
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
+struct List {
+    /// One JSON object a line on the standard output instead of a table for people
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
+struct Remove {
+    /// Its id, as `list` shows it.
+    id: uuid::Uuid,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplicationError {
+    /// The call did not succeed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The answer can't be read.
+    #[error("read the server's answer: {0}; is it of a later version than this program?")]
+    Answer(#[from] serde_json::Error),
+    /// The answer can't be shown.
+    #[error("write to the standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// An application as the server shows it.
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    name: String,
+    grants: Vec<ShownGrant>,
+    expires_at: Option<String>,
+    secret: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ShownGrant {
+    tenant: String,
+    scopes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed<T> {
+    applications: Vec<T>,
+}
+
+/// Does it.
+pub async fn run(arguments: ApplicationArgs) -> Result<(), ApplicationError> {
+    match arguments.action {
+        Action::Create(arguments) => create(&arguments).await,
+        Action::List(arguments) => list(&arguments).await,
+        Action::Remove(arguments) => remove(&arguments).await,
+    }
+}
+
+async fn create(arguments: &Create) -> Result<(), ApplicationError> {
+    let client = Client::new(&arguments.server)?;
+    let mut body = json!({"name": arguments.name, "scopes": arguments.scope, "tenants": arguments.tenant});
+    if let Some(expires) = &arguments.expires {
+        body["expires_at"] = json!(expires);
+    }
+    let answer = client.text(client.request(Method::POST, "/v1/applications").json(&body)).await?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        return Ok(writeln!(out, "{}", answer.trim_end())?);
+    }
+    let shown: Shown = serde_json::from_str(&answer)?;
+    writeln!(out, "id       {}", shown.id)?;
+    writeln!(out, "name     {}", shown.name)?;
+    writeln!(out, "grants   {}", shown.grants())?;
+    writeln!(out, "expires  {}", shown.expires())?;
+    writeln!(out, "secret   {}", shown.secret.as_deref().unwrap_or("(shown before)"))?;
+    eprintln!("The secret is shown this once; the ledger keeps only its digest.");
+    Ok(())
+}
+
+async fn list(arguments: &List) -> Result<(), ApplicationError> {
+    let client = Client::new(&arguments.server)?;
+    let answer = client.text(client.request(Method::GET, "/v1/applications")).await?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        let listed: Listed<&RawValue> = serde_json::from_str(&answer)?;
+        for application in listed.applications {
+            writeln!(out, "{application}")?;
+        }
+        return Ok(());
+    }
+    let shown = serde_json::from_str::<Listed<Shown>>(&answer)?.applications;
+    let width = shown.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max("NAME".len());
+    writeln!(out, "{:36}  {:width$}  {:24}  GRANTS", "ID", "NAME", "EXPIRES")?;
+    for one in &shown {
+        writeln!(out, "{:36}  {:width$}  {:24}  {}", one.id, one.name, one.expires(), one.grants())?;
+    }
+    Ok(())
+}
+
+async fn remove(arguments: &Remove) -> Result<(), ApplicationError> {
+    let client = Client::new(&arguments.server)?;
+    client.send(client.request(Method::DELETE, &format!("/v1/applications/{}", arguments.id))).await?;
+    writeln!(io::stdout(), "removed {}; its secret is refused from now on", arguments.id)?;
+    Ok(())
+}
+
+impl Shown {
+    fn grants(&self) -> String {
+        let one = |grant: &ShownGrant| format!("{}: {}", grant.tenant, grant.scopes.join(","));
+        self.grants.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    fn expires(&self) -> &str {
+        self.expires_at.as_deref().unwrap_or("never")
+    }
+}

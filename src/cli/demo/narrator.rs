@@ -1,0 +1,82 @@
+//! What the demonstration says while it runs.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use crate::cli::may_colour;
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Tells the story on the standard output; in colour only to a terminal.
+pub(super) struct Narrator {
+    colour: bool,
+    step: usize,
+    current: &'static str,
+}
+
+impl Narrator {
+    pub(super) fn new() -> Self {
+        Self { colour: may_colour(&io::stdout()), step: 0, current: "" }
+    }
+
+    /// The number of the step that is under way.
+    pub(super) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// What the step that is under way is called.
+    pub(super) fn current(&self) -> &'static str {
+        self.current
+    }
+
+    pub(super) fn title(&self, text: &str) {
+        say(&format!("\n{}\n", self.painted(BOLD, text)));
+    }
+
+    /// Begins the next step.
+    pub(super) fn begin(&mut self, title: &'static str) {
+        self.step += 1;
+        self.current = title;
+        say(&format!("\n{:>2}  {}\n", self.step, self.painted(BOLD, title)));
+    }
+
+    /// A call, and what was answered.
+    pub(super) fn call(&self, call: &str, answer: &str, took: Duration) {
+        let line = format!("    {call:46} {answer:22} {:>9}", millis(took));
+        say(&(self.painted(DIM, &line) + "\n"));
+    }
+
+    /// Something that was checked and holds.
+    pub(super) fn holds(&self, text: &str) {
+        say(&format!("    {} {text}\n", self.painted(GREEN, "✓")));
+    }
+
+    /// Something that is so, and needs no check.
+    pub(super) fn fact(&self, text: &str) {
+        say(&format!("    {text}\n"));
+    }
+
+    fn painted(&self, colour: &str, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let mut painted = String::new();
+        // Writing to a string can't fail.
+        let _ = write!(painted, "{colour}{text}{PLAIN}");
+        painted
+    }
+}
+
+/// Milliseconds with as many digits as mean something.
+pub(super) fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn say(text: &str) {
+    // The exit code tells what held, also where nobody listens.
+    let _ = io::stdout().write_all(text.as_bytes());
+}

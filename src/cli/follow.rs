@@ -1,0 +1,393 @@
+//! `authledger follow`: the revocation stream in a terminal, or as lines for a pipe.
+//!
+//! It goes on where it stopped: after a broken connection from the last cursor that it has shown, and with a state file also after
+//! its own end. A cursor is kept only when what lies before it has been written, so an item may come twice and none is left out.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use reqwest::Method;
+use reqwest::header::ACCEPT;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use super::client::{CallError, Client, Lines, ServerArgs};
+use crate::clock::Clock;
+use crate::domain::{Kind, Timestamp};
+
+/// Heartbeats that may be missed before what is shown counts as stale.
+const MISSED_HEARTBEATS: u32 = 3;
+/// Between two attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest cursor that a state file may hold.
+const MAX_STATE_BYTES: u64 = 65_536;
+
+const NOTES: &str = "\
+With --json every line of the standard output is one JSON object with a member `event`: `revoked` as the server sends it, and after
+a gap `gap`, any number of `snapshot`, and `snapshot_end` with the count, without which the snapshot is to be thrown away.
+What concerns the connection goes to the standard error.";
+
+/// What to follow, from where, and how to show it.
+#[derive(Args)]
+#[command(after_help = NOTES)]
+pub struct FollowArgs {
+    /// Begin after this cursor; 0 is the beginning of the log. Absent: from now on
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+
+    /// Keep the cursor in this file, and go on from it next time; --after counts only while there is none
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// Endings in this tenant only
+    #[arg(long)]
+    tenant: Option<String>,
+
+    /// Endings of these kinds only; more than once, or separated by commas
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+    kind: Vec<String>,
+
+    /// One JSON object a line on the standard output
+    #[arg(long)]
+    json: bool,
+
+    /// Seconds between two heartbeats, as the server is set; three missed ones are stale
+    #[arg(long, env = "AUTHLEDGER_HEARTBEAT", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
+    heartbeat: u64,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Why following ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// A call did not succeed, and trying again would not help.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The server ended the stream for good.
+    #[error("follow on: the server ended the stream ({0}); the application was removed, or lost its scope")]
+    Ended(String),
+    /// The state file can't be used.
+    #[error("keep the cursor in {}: {source}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state file holds something else.
+    #[error("go on from {}: it holds no cursor; remove it to begin anew", .0.display())]
+    NoCursor(PathBuf),
+    /// Nobody reads on.
+    #[error("write to the standard output: {0}")]
+    Output(io::Error),
+    /// Signals can't be waited for.
+    #[error("wait for signals: {0}")]
+    Signal(io::Error),
+}
+
+/// A line of the stream or the snapshot, as far as it is shown.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Line {
+    event: String,
+    cursor: Option<String>,
+    reason: Option<String>,
+    tenant: Option<String>,
+    subject: Option<String>,
+    kind: Option<String>,
+    kinds: Vec<String>,
+    id: Option<String>,
+    revoked_at: Option<String>,
+    hold_until: Option<String>,
+    end: bool,
+    count: u64,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// The server closed it, or it broke, or went silent.
+    Again,
+    /// The cursor is of no use: what is in force comes from the snapshot.
+    Gap,
+}
+
+struct Follow {
+    client: Client,
+    query: Vec<(&'static str, String)>,
+    cursor: Option<String>,
+    state: Option<PathBuf>,
+    json: bool,
+    freshness: Freshness,
+    /// When the connection was made: only what ended since then shows how fast the way is.
+    connected_at: Timestamp,
+    heard: bool,
+}
+
+/// Follows until a signal comes, or there is no point in going on.
+pub async fn run(arguments: FollowArgs) -> Result<(), FollowError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(FollowError::Signal)?;
+    let mut follow = Follow::new(arguments)?;
+    tokio::select! {
+        followed = follow.run() => match followed {
+            // `head` has had enough.
+            Err(FollowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            followed => followed,
+        },
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+impl Follow {
+    fn new(arguments: FollowArgs) -> Result<Self, FollowError> {
+        let client = Client::new(&arguments.server)?;
+        let mut query: Vec<_> = arguments.kind.into_iter().map(|kind| ("kind", kind)).collect();
+        query.extend(arguments.tenant.map(|tenant| ("tenant", tenant)));
+        let kept = arguments.state.as_deref().map(read_state).transpose()?.flatten();
+        Ok(Self {
+            client,
+            query,
+            cursor: kept.or(arguments.after),
+            state: arguments.state,
+            json: arguments.json,
+            freshness: Freshness::new(Duration::from_secs(arguments.heartbeat) * MISSED_HEARTBEATS),
+            connected_at: Timestamp::default(),
+            heard: false,
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), FollowError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.heard = false;
+            match self.attempt().await {
+                Ok(()) => {}
+                Err(FollowError::Call(error)) if error.is_passing() => notice(&error.to_string()),
+                Err(error) => return Err(error),
+            }
+            if self.heard {
+                pause = FIRST_PAUSE;
+            }
+            self.freshness.check();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<(), FollowError> {
+        match self.connection().await? {
+            Over::Again => Ok(()),
+            Over::Gap => self.snapshot().await,
+        }
+    }
+
+    /// Follows over one connection, until that is over.
+    async fn connection(&mut self) -> Result<Over, FollowError> {
+        let mut request = self.client.request(Method::GET, "/v1/revocations").query(&self.query);
+        request = request.header(ACCEPT, "application/x-ndjson");
+        if let Some(cursor) = &self.cursor {
+            request = request.query(&[("after", cursor)]);
+        }
+        let mut lines = self.client.lines(request).await?;
+        self.connected_at = Clock::system().now();
+        loop {
+            let Some(text) = self.next(&mut lines).await? else { return Ok(Over::Again) };
+            if let Some(over) = self.take(&text, &lines)? {
+                return Ok(over);
+            }
+        }
+    }
+
+    /// The next line; nothing where the answer is over, or has been silent for too long.
+    async fn next(&mut self, lines: &mut Lines) -> Result<Option<String>, FollowError> {
+        let Ok(next) = tokio::time::timeout_at(self.freshness.stale_at(), lines.next()).await else {
+            self.freshness.check();
+            return Ok(None);
+        };
+        let line = next?;
+        if line.is_some() {
+            self.heard = true;
+            self.freshness.hear();
+        }
+        Ok(line)
+    }
+
+    fn take(&mut self, text: &str, lines: &Lines) -> Result<Option<Over>, FollowError> {
+        // What a later server has to say beside this does no harm.
+        let Ok(line) = serde_json::from_str::<Line>(text) else { return Ok(None) };
+        match &*line.event {
+            "revoked" => self.show(text, &line)?,
+            "gap" => {
+                self.show_gap(text)?;
+                return Ok(Some(Over::Gap));
+            }
+            "end" if line.reason.as_deref() == Some("unauthorized") => {
+                return Err(FollowError::Ended("unauthorized".to_owned()));
+            }
+            "end" => notice(&format!("the server ends the stream: {}", line.reason.as_deref().unwrap_or("no reason"))),
+            _ => {}
+        }
+        if line.cursor.is_some() {
+            self.cursor = line.cursor;
+            // One write for all that came together.
+            if !lines.has_more() {
+                self.keep()?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every ending in force, for who has missed some and can't be told which.
+    async fn snapshot(&mut self) -> Result<(), FollowError> {
+        let request = self.client.request(Method::GET, "/v1/revocations/snapshot").query(&self.query);
+        let mut lines = self.client.lines(request).await?;
+        let mut first: Option<String> = None;
+        let mut count = 0;
+        while let Some(text) = self.next(&mut lines).await? {
+            let Ok(line) = serde_json::from_str::<Line>(&text) else { continue };
+            if line.end && line.count == count {
+                self.cursor = first;
+                return self.end_snapshot(count);
+            }
+            if first.is_none() {
+                first = line.cursor;
+                continue;
+            }
+            count += 1;
+            if self.json {
+                // The object goes on with the members that it has.
+                let rest = text.strip_prefix('{').unwrap_or_default();
+                self.write(&format!("{{\"event\":\"snapshot\",{rest}"))?;
+            }
+        }
+        notice("the snapshot broke off; it is loaded again");
+        Ok(())
+    }
+
+    fn end_snapshot(&mut self, count: u64) -> Result<(), FollowError> {
+        if self.json {
+            let cursor = self.cursor.as_deref().unwrap_or_default();
+            self.write(&serde_json::json!({"event": "snapshot_end", "count": count, "cursor": cursor}).to_string())?;
+        } else {
+            self.write(&format!("the snapshot holds {count} endings in force; following on from there"))?;
+        }
+        self.keep()
+    }
+
+    fn show(&self, text: &str, line: &Line) -> Result<(), FollowError> {
+        if self.json { self.write(text) } else { self.write(&self.readable(line)) }
+    }
+
+    fn show_gap(&self, text: &str) -> Result<(), FollowError> {
+        if self.json {
+            return self.write(text);
+        }
+        self.write("gap: this log does not hold the place that the cursor names; loading the snapshot")
+    }
+
+    fn readable(&self, line: &Line) -> String {
+        let revoked_at = line.revoked_at.as_deref().unwrap_or_default();
+        let kind = line.kind.clone().unwrap_or_else(|| format!("all {}", line.kinds.join(",")));
+        let tenant = line.tenant.as_deref().unwrap_or("*");
+        let subject = line.subject.as_deref().unwrap_or("?");
+        let id = line.id.as_deref().unwrap_or("-");
+        let hold = line.hold_until.as_ref().map(|until| format!("  on hold until {until}")).unwrap_or_default();
+        let latency = self.latency(revoked_at).map(|millis| format!("  {millis} ms")).unwrap_or_default();
+        format!("{revoked_at}  {kind:10}  {id:36}  {tenant}/{subject}{latency}{hold}")
+    }
+
+    /// From the ledger's clock to this one; nothing for what ended before this connection.
+    fn latency(&self, revoked_at: &str) -> Option<u64> {
+        let millis = revoked_at.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+        let revoked_at = Timestamp::from_millis(u64::try_from(millis).ok()?)?;
+        (revoked_at >= self.connected_at).then(|| Clock::system().now().millis_since(revoked_at))
+    }
+
+    fn write(&self, line: &str) -> Result<(), FollowError> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(FollowError::Output)
+    }
+
+    fn keep(&self) -> Result<(), FollowError> {
+        let (Some(path), Some(cursor)) = (&self.state, &self.cursor) else { return Ok(()) };
+        write_state(path, cursor).map_err(|source| FollowError::State { path: path.clone(), source })
+    }
+}
+
+/// Whether what has been shown is all there is to show, as far as one can know.
+struct Freshness {
+    limit: Duration,
+    heard_at: Instant,
+    stale: bool,
+}
+
+impl Freshness {
+    fn new(limit: Duration) -> Self {
+        Self { limit, heard_at: Instant::now(), stale: false }
+    }
+
+    fn hear(&mut self) {
+        self.heard_at = Instant::now();
+        if std::mem::take(&mut self.stale) {
+            notice("fresh again");
+        }
+    }
+
+    /// When silence becomes too long. Who is stale already waits as long again for the next connection.
+    fn stale_at(&self) -> Instant {
+        if self.stale { Instant::now() + self.limit } else { self.heard_at + self.limit }
+    }
+
+    fn check(&mut self) {
+        if !self.stale && self.heard_at.elapsed() >= self.limit {
+            self.stale = true;
+            let seconds = self.limit.as_secs();
+            notice(&format!(
+                "STALE: nothing heard for {seconds} s, {MISSED_HEARTBEATS} heartbeats; endings may be missing"
+            ));
+        }
+    }
+}
+
+fn notice(text: &str) {
+    eprintln!("authledger follow: {text}");
+}
+
+fn read_state(path: &Path) -> Result<Option<String>, FollowError> {
+    let failed = |source| FollowError::State { path: path.to_owned(), source };
+    let size = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let no_cursor = || FollowError::NoCursor(path.to_owned());
+    if size > MAX_STATE_BYTES {
+        return Err(no_cursor());
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    // The server is the judge of cursors; this only keeps another file's contents out of the query.
+    let cursor = text.trim();
+    let is_cursor = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if cursor.is_empty() || !cursor.bytes().all(is_cursor) {
+        return Err(no_cursor());
+    }
+    Ok(Some(cursor.to_owned()))
+}
+
+/// Replaces the file whole: after a loss of power the old cursor or the new one is there.
+fn write_state(path: &Path, cursor: &str) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut fresh = tempfile::NamedTempFile::new_in(directory)?;
+    writeln!(fresh, "{cursor}")?;
+    fresh.as_file().sync_all()?;
+    fresh.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The command line: what people and scripts do with a ledger from a terminal.
+//!
+//! `serve` runs a server, `application` and `follow` call one, `backup` works on the files and needs none, and `demo` starts one of
+//! its own.
+
+pub mod application;
+pub mod backup;
+pub mod client;
+pub mod demo;
+pub mod follow;
+pub mod serve;
+
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+use crate::domain::Position;
+
+/// Between two lines of progress: often for somebody who watches, seldom for a file of messages.
+const WATCHED_EVERY: Duration = Duration::from_millis(200);
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
+
+/// Says on the standard error how far a long piece of work has come. A short one says nothing.
+struct Progress {
+    verb: &'static str,
+    watched: bool,
+    shown_at: Instant,
+    line_is_open: bool,
+}
+
+impl Progress {
+    fn new(verb: &'static str) -> Self {
+        Self { verb, watched: std::io::stderr().is_terminal(), shown_at: Instant::now(), line_is_open: false }
+    }
+
+    fn show(&mut self, reached: Position, head: Position) {
+        let every = if self.watched { WATCHED_EVERY } else { LOGGED_EVERY };
+        if self.shown_at.elapsed() < every {
+            return;
+        }
+        self.shown_at = Instant::now();
+        let line = format!("{} {reached} of {head} events ({} %)", self.verb, reached.0 * 100 / head.0.max(1));
+        if self.watched {
+            eprint!("\r{line}\x1b[K");
+            // Progress that can't be shown is no reason to stop.
+            let _ = std::io::stderr().flush();
+            self.line_is_open = true;
+        } else {
+            eprintln!("{line}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.line_is_open {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Whether output there may be coloured: a terminal, and <https://no-color.org> not asked for.
+fn may_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,58 @@
+//! `authledger serve`: a server until a signal comes.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+use crate::config::{ServeArgs, Settings, SettingsError};
+use crate::server::{self, ServeError, Server};
+use crate::telemetry::{self, TelemetryError};
+
+/// Why a server did not start, or did not stop as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeCommandError {
+    /// A setting can't be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Nothing can be logged.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The server does not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Signals can't be waited for.
+    #[error("wait for signals: {0}")]
+    Signal(io::Error),
+    /// The disk failed while it ran.
+    #[error(
+        "the event log has halted; what was acknowledged stands: mend the cause that the log names, and start again"
+    )]
+    Halted,
+}
+
+/// Serves until SIGTERM or SIGINT; with `--check` only says whether it would.
+pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
+    let check = arguments.check;
+    let settings = Settings::load(arguments)?;
+    telemetry::start_logging(&settings.log, settings.log_format)?;
+    if check {
+        server::check(&settings)?;
+        println!("authledger: these settings are good; nothing was started");
+        return Ok(());
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
+    let server = Server::start(settings, Clock::system()).await?;
+    println!("authledger: listening on {scheme}://{}", server.address());
+    if let Some(path) = server.root_token() {
+        let path = path.display();
+        println!("authledger: root's secret is in {path}; delete the file once applications are registered");
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping");
+    if server.stop().await { Ok(()) } else { Err(ServeCommandError::Halted) }
+}
