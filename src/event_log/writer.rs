@@ -429,9 +429,10 @@ impl Scribe {
         let fault = Fault(error.to_string().into());
         tracing::error!(%fault, "the event log has halted");
         self.checkpointer.halt();
+        // Before the first answer: whoever gets one finds readiness in accord with it.
+        let _ = self.fault.set(fault.clone()); // Only this thread sets it, and only once.
         for (reply, _) in pending {
             let _ = reply.send(Err(fault.clone())); // The caller may have hung up.
         }
-        let _ = self.fault.set(fault); // Only this thread sets it, and only once.
     }
 }
