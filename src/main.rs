@@ -40,16 +40,11 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("authledger: {}", sentence(&error));
+            // The sentence alone: what the system said is in it already.
+            eprintln!("authledger: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// The error and its causes, each once: most name theirs already.
-fn sentence(error: &anyhow::Error) -> String {
-    let add = |said: String, cause: String| if said.contains(&cause) { said } else { format!("{said}: {cause}") };
-    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

@@ -429,8 +429,8 @@ impl Scribe {
         let fault = Fault(error.to_string().into());
         tracing::error!(%fault, "the event log has halted");
         self.checkpointer.halt();
-        // Before the replies: who has been told must not find the node ready. Only this thread sets it, and only once.
-        let _ = self.fault.set(fault.clone());
+        // Before the first answer: whoever gets one finds readiness in accord with it.
+        let _ = self.fault.set(fault.clone()); // Only this thread sets it, and only once.
         for (reply, _) in pending {
             let _ = reply.send(Err(fault.clone())); // The caller may have hung up.
         }
