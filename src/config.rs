@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
 use crate::keys::RootToken;
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat};
 
 /// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
 pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
@@ -33,17 +33,6 @@ pub enum Surface {
     Crafter,
     /// `/metrics`.
     Metrics,
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The settings as somebody wrote them, on the command line or in a file: nothing checked, nothing filled in.

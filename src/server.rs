@@ -25,7 +25,7 @@ use crate::projection;
 use crate::service::{self, Alone, Error, Hook, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
-/// How often uses of tickets go on record, and counts into the metrics.
+/// How often uses of tickets go on record, and the log's growth is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Why a server does not start.
@@ -243,11 +243,6 @@ async fn flush_uses(app: SharedApp) {
         if stopping {
             return;
         }
-        let counts = app.service.projection().counts();
-        app.metrics.entities("ticket").set(counts.tickets as u64);
-        app.metrics.entities("subject").set(counts.subjects as u64);
-        app.metrics.entities("application").set(counts.applications as u64);
-        app.metrics.entities("idempotency_key").set(counts.idempotency_keys as u64);
     }
 }
 

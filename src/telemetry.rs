@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
-
-use crate::config::LogFormat;
 
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,17 @@ pub enum TelemetryError {
     /// This process logs already.
     #[error("start logging: this process has a logger already")]
     Started,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Starts logging to standard error, once in a process. The filter has the form of tracing's `EnvFilter`.
@@ -73,11 +84,6 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EntityLabels {
     kind: &'static str,
 }
@@ -86,8 +92,6 @@ type Requests = Family<RequestLabels, Counter>;
 
 /// Everything that is counted. The fields are handles: counting through them takes no lock, or a short one.
 pub struct Metrics {
-    /// Commands that wait for the writer.
-    pub queue_depth: Level,
     /// The newest durable position.
     pub head_position: Level,
     /// Records in one commit.
@@ -102,7 +106,6 @@ pub struct Metrics {
     pub connections_refused: Counter,
     requests: Requests,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    commands: Family<OutcomeLabels, Counter>,
     entities: Family<EntityLabels, Level>,
     registry: Registry,
 }
@@ -119,7 +122,6 @@ impl Metrics {
         let mut registry = Registry::with_prefix("authledger");
         let seconds = Unit::Seconds;
         Self {
-            queue_depth: add(&mut registry, "queue_depth", "Commands that wait for the writer", Level::default()),
             head_position: add(&mut registry, "head_position", "The newest durable position", Level::default()),
             batch_records: add(&mut registry, "batch_records", "Records in one commit", record_buckets()),
             commit_seconds: timed(&mut registry, "commit", "A commit, its sync included", seconds.clone(), buckets()),
@@ -139,7 +141,6 @@ impl Metrics {
                 seconds,
                 Family::new_with_constructor(buckets),
             ),
-            commands: add(&mut registry, "commands", "Commands by what came of them", Family::default()),
             entities: add(&mut registry, "state_entities", "Entities in the state", Family::default()),
             registry,
         }
@@ -149,11 +150,6 @@ impl Metrics {
     pub fn route(&self, template: &'static str) -> RouteMetrics {
         let seconds = self.request_seconds.get_or_create_owned(&RouteLabels { route: template });
         RouteMetrics { template, seconds, requests: self.requests.clone() }
-    }
-
-    /// How many commands came to that outcome: `appended`, `already`, or a rejection's code.
-    pub fn commands(&self, outcome: &'static str) -> Counter {
-        self.commands.get_or_create_owned(&OutcomeLabels { outcome })
     }
 
     /// How many entities of that kind the state holds: `ticket`, `subject`, `application`, …
@@ -232,7 +228,6 @@ mod tests {
         route.answered("GET", 200, Duration::from_millis(3));
         route.answered("GET", 200, Duration::from_millis(3));
         route.answered("BREW", 405, Duration::from_millis(1));
-        metrics.commands("unknown_credential").inc();
         metrics.entities("ticket").set(7);
         metrics.commit_seconds.observe(0.002);
         let text = metrics.encode();
@@ -240,7 +235,6 @@ mod tests {
             r#"authledger_http_requests_total{route="/v1/events/{position}",method="GET",status="200"} 2"#,
             r#"authledger_http_requests_total{route="/v1/events/{position}",method="other",status="405"} 1"#,
             r#"authledger_http_request_seconds_count{route="/v1/events/{position}"} 3"#,
-            r#"authledger_commands_total{outcome="unknown_credential"} 1"#,
             r#"authledger_state_entities{kind="ticket"} 7"#,
             "authledger_commit_seconds_count 1",
             "authledger_connections_refused_total 0",

@@ -3,7 +3,9 @@
 //! The server keeps the same state in `projection`, in shards. The two share nothing but [`evolve`] and the joins, so that
 //! comparing them means something.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
 
 use super::application::Application;
 use super::credential::{CredentialId, Digest};

@@ -41,7 +41,17 @@ pub enum OpenError {
         /// The format that it has.
         found: i64,
     },
-    /// The file can be read and not written, or neither.
+    /// The file is closed to this user, or the system can't open it.
+    #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]
+    Closed {
+        /// The file.
+        path: PathBuf,
+        /// `reading` or `writing`.
+        access: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file can be opened, and not read or written.
     #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]
     Unusable {
         /// The file.

@@ -61,7 +61,7 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let unusable = |source| OpenError::unusable(path, "writing", source);
     // Made before SQLite would, so that nobody else may read it; SQLite gives the WAL the same mode.
     let create = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    create.map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;
+    create.map_err(|source| OpenError::Closed { path: path.to_owned(), access: "writing", source })?;
     let connection = Connection::open(path).map_err(unusable)?;
     prepare(&connection, path)?;
     sync_directory(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;
@@ -116,7 +116,7 @@ fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
         Ok(0) => Ok(()),
         Ok(16) if &head == b"SQLite format 3\0" => Ok(()),
         Ok(_) => Err(OpenError::Foreign { path: path.to_owned(), what: "it is no SQLite database".to_owned() }),
-        Err(source) => Err(OpenError::Directory { path: path.to_owned(), source }),
+        Err(source) => Err(OpenError::Closed { path: path.to_owned(), access: "reading", source }),
     }
 }
 

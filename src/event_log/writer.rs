@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::chain::{Chain, ChainHash};
@@ -225,7 +226,7 @@ pub struct Start {
 }
 
 impl<M: Machine> Writer<M> {
-    /// Starts the thread.
+    /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, checkpointer: Checkpointer, machine: M) -> std::io::Result<Self> {
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
@@ -239,6 +240,7 @@ impl<M: Machine> Writer<M> {
             chain: Chain::default(),
             checkpointer,
             fault,
+            runtime: Handle::try_current().ok(),
         };
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || scribe.run(&work, machine))?;
         Ok(Self { handle, thread })
@@ -270,6 +272,7 @@ struct Scribe {
     chain: Chain,
     checkpointer: Checkpointer,
     fault: Arc<OnceLock<Fault>>,
+    runtime: Option<Handle>,
 }
 
 type Pending<M> = Vec<(oneshot::Sender<Result<<M as Machine>::Reply, Fault>>, <M as Machine>::Reply)>;
@@ -354,8 +357,15 @@ impl Scribe {
             self.checkpointer.written(bytes);
         }
         // Reply after COMMIT, not before: "revoked" must survive the power going out.
-        for (reply, outcome) in pending {
-            let _ = reply.send(Ok(outcome)); // The caller may have hung up; the fact stands.
+        let answer = move || {
+            for (reply, outcome) in pending {
+                let _ = reply.send(Ok(outcome)); // The caller may have hung up; the fact stands.
+            }
+        };
+        match &self.runtime {
+            // Each wake-up from outside the runtime would cost this thread a lock, and often a system call.
+            Some(runtime) => drop(runtime.spawn(async move { answer() })),
+            None => answer(),
         }
     }
 

@@ -124,6 +124,7 @@ impl Follower {
 
     /// What is there beyond the cursor right now, at most `limit` endings; moves the cursor behind them. Does not wait.
     pub async fn take(&mut self, limit: usize) -> Result<Taken, FollowError> {
+        self.settle();
         let before = self.at.position;
         let (frames, tip) = match self.hub.after(self.at.position, limit) {
             Found::Frames(frames, tip) => {
@@ -133,10 +134,7 @@ impl Follower {
             Found::Behind => self.page(limit).await?,
         };
         let more = frames.len() == limit || self.base.is_some();
-        // The log can be ahead of the hub by a batch that is being published.
-        if tip.position > before {
-            self.at = tip;
-        }
+        self.at = tip;
         self.meet().await?;
         let kept = frames.into_iter().filter(|frame| self.wants(frame)).collect();
         Ok(Taken { frames: kept, moved: self.at.position != before, more })
@@ -171,14 +169,13 @@ impl Follower {
                 self.ahead = cursor.origins;
                 self.go_to(position, Cursor::at(ledger, &start));
                 self.base = Some(start);
-                self.settle();
             }
             (None, _) => self.gap = true,
         }
         Ok(())
     }
 
-    /// Drops what this node does not lag behind in.
+    /// Drops what this node does not lag behind in any more. Not before the frames that caught up are sent: he has those.
     fn settle(&mut self) {
         let at = &self.at.cursor;
         self.ahead.retain(|origin, reached| !at.covers(origin, reached.sequence));
@@ -199,19 +196,22 @@ impl Follower {
         let agree = move || met.iter().map(|(origin, reached)| agrees(&reader, *origin, reached)).collect();
         let agree: Vec<bool> = blocking(&self.hub, agree).await?;
         self.gap |= agree.contains(&false);
-        self.settle();
         Ok(())
     }
 
-    /// A page of the log; the follower's place in it goes on where it stopped.
+    /// A page of the log, up to what has been published; the follower's place in it goes on where it stopped.
     async fn page(&mut self, limit: usize) -> Result<(Vec<Arc<Frame>>, Tip), FollowError> {
         let (reader, ledger, position) = (self.reader.clone(), self.hub.ledger(), self.at.position);
+        let published = self.hub.tip().position;
         let base = self.base.take();
         let (frames, base, full) = blocking(&self.hub, move || {
             let mut base = base.map_or_else(|| reader.base_at(position), Ok)?;
             let mut frames = Vec::new();
             let mut before = base.clone();
             for stored in reader.next_page(&mut base, PAGE_ROWS)? {
+                if stored.position > published {
+                    return Ok((frames, before, true));
+                }
                 before.position = stored.position;
                 let head = crate::event_log::Head { sequence: stored.place.sequence, hash: stored.hash };
                 before.heads.insert(stored.place.origin, head);

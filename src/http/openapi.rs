@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityReq
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
 use super::problem::ProblemBody;
-use super::{health, problem, v1};
+use super::{feed, health, problem, v1};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
@@ -22,6 +22,7 @@ use super::{health, problem, v1};
         (name = "applications", description = "Who may call, and what for"),
         (name = "tickets", description = "Bearer secrets whose life slides with their use"),
         (name = "credentials", description = "Whether one is good, and making it not so"),
+        (name = "feed", description = "Every ending, as it happens"),
         (name = "subjects", description = "What somebody has"),
         (name = "audit", description = "The log itself"),
         (name = "about", description = "This process"),
@@ -34,7 +35,7 @@ const SCHEME: &str = "application";
 /// The document with every surface's part.
 pub fn document() -> OpenApi {
     // A surface joins with one more merge here.
-    let mut document = Common::openapi().merge_from(v1::Api::openapi());
+    let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));

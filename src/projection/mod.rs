@@ -7,15 +7,16 @@ mod snapshot;
 mod subjects;
 mod tickets;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, Dead, Digest, Ending, Endings, LedgerOpened, Patch, Place,
-    Recorded, Row, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at,
-    judge_ticket, worth_recording,
+    Answered, Application, ApplicationId, CredentialId, Dead, Digest, Ending, LedgerOpened, Patch, Place, Recorded,
+    Row, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket,
+    worth_recording,
 };
 use crate::event_log::Base;
 use subjects::Subjects;
@@ -68,7 +69,7 @@ impl Places {
 #[derive(Default)]
 struct Keyed {
     shards: [RwLock<HashMap<[u8; 16], Answered>>; SMALL_SHARDS],
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Keyed {
@@ -277,22 +278,19 @@ impl Projection {
     }
 
     fn join_ticket(&self, id: CredentialId, patch: Ticket) {
-        let tickets::Changed { before, after } = self.tickets.join(id, patch);
-        self.count_unknown(&before.endings, &after.endings);
-        if before.issue == after.issue {
-            return;
-        }
+        let tickets::Changed { lost, gained, unknown_by: [before, after] } = self.tickets.join(id, patch);
+        self.count_unknown(before, after);
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
-        if let Some(lost) = &before.issue {
+        if let Some(lost) = lost {
             self.places.shard(lost.place).write().remove(&lost.place);
-            self.subjects.remove(&lost.tenant, &lost.subject, id);
+            self.subjects.remove(lost.tenant, lost.subject, id);
         }
-        if let Some(issue) = &after.issue {
-            self.places.shard(issue.place).write().insert(issue.place, id);
-            self.subjects.add(&issue.tenant, &issue.subject, id);
-            let early = self.early_uses.lock().remove(&issue.place);
+        if let Some(issued) = gained {
+            self.places.shard(issued.place).write().insert(issued.place, id);
+            self.subjects.add(issued.tenant, issued.subject, id);
+            let early = self.early_uses.lock().remove(&issued.place);
             if let Some(used_at) = early {
-                self.join_use(issue.place, used_at);
+                self.join_use(issued.place, used_at);
             }
         }
     }
@@ -306,9 +304,7 @@ impl Projection {
         }
     }
 
-    fn count_unknown(&self, before: &Endings, after: &Endings) {
-        let by = |endings: &Endings| endings.iter().filter_map(|ending| ending.unknown_by).collect::<Vec<_>>();
-        let (before, after) = (by(before), by(after));
+    fn count_unknown(&self, before: Vec<ApplicationId>, after: Vec<ApplicationId>) {
         if before == after {
             return;
         }
@@ -327,10 +323,10 @@ impl Projection {
     fn sweep_tickets(&self, shard: usize, from: usize, now: Timestamp) -> Option<usize> {
         let (over, rest) = self.tickets.sweep(shard, from, SWEEP_SLOTS, now);
         for (id, ticket) in over {
-            self.count_unknown(&ticket.endings, &Endings::default());
-            if let Some(issue) = &ticket.issue {
+            self.count_unknown(tickets::unknown_by(&ticket.endings), Vec::new());
+            if let Some(issue) = ticket.issue {
                 self.places.shard(issue.place).write().remove(&issue.place);
-                self.subjects.remove(&issue.tenant, &issue.subject, id);
+                self.subjects.remove(issue.tenant, issue.subject, id);
             }
         }
         rest

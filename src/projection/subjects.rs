@@ -1,8 +1,9 @@
 //! Subjects in shards: what was ended of each, and which credentials each has.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::RwLock;
 
 use crate::domain::{CredentialId, Subject, SubjectState, Tenant, Timestamp};
@@ -68,12 +69,12 @@ type Shard = HashMap<(Tenant, Subject), Entry>;
 
 pub(super) struct Subjects {
     shards: Box<[RwLock<Shard>]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: RandomState::new() }
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: DefaultHashBuilder::default() }
     }
 }
 
@@ -90,13 +91,13 @@ impl Subjects {
         shard.entry(key).or_default().state.get_or_insert_default().merge(patch);
     }
 
-    pub(super) fn add(&self, tenant: &Tenant, subject: &Subject, id: CredentialId) {
-        let key = (tenant.clone(), subject.clone());
+    pub(super) fn add(&self, tenant: Tenant, subject: Subject, id: CredentialId) {
+        let key = (tenant, subject);
         self.shard(&key).write().entry(key).or_default().credentials.insert(id);
     }
 
-    pub(super) fn remove(&self, tenant: &Tenant, subject: &Subject, id: CredentialId) {
-        let key = (tenant.clone(), subject.clone());
+    pub(super) fn remove(&self, tenant: Tenant, subject: Subject, id: CredentialId) {
+        let key = (tenant, subject);
         let mut shard = self.shard(&key).write();
         if let Some(entry) = shard.get_mut(&key) {
             entry.credentials.remove(&id);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use crate::domain::{CredentialId, Endings, Place, Ticket, TicketIssue, Timestamp};
+use crate::domain::{ApplicationId, CredentialId, Endings, Place, Subject, Tenant, Ticket, TicketIssue, Timestamp};
 
 /// A power of two: the id's first byte chooses. Many, so that a snapshot or sweep holds few readers up, and briefly.
 pub(super) const SHARDS: usize = 256;
@@ -28,6 +28,15 @@ impl Slot {
             issue: self.issue.as_deref().cloned(),
             last_use_at: self.last_use_at,
             endings: self.endings.as_deref().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The ticket itself, to be set again.
+    fn take(&mut self) -> Ticket {
+        Ticket {
+            issue: self.issue.take().map(|issue| *issue),
+            last_use_at: self.last_use_at,
+            endings: self.endings.take().map(|endings| *endings).unwrap_or_default(),
         }
     }
 
@@ -107,10 +116,33 @@ fn empty(id: CredentialId) -> Slot {
     }
 }
 
-/// A ticket before and after a change.
+/// What a join changed, beyond the ticket itself.
+#[derive(Default)]
 pub(super) struct Changed {
-    pub(super) before: Ticket,
-    pub(super) after: Ticket,
+    /// The issue that another one has taken the place of.
+    pub(super) lost: Option<Issued>,
+    /// The issue that is new.
+    pub(super) gained: Option<Issued>,
+    /// Who had recorded endings of it without knowing it, and who has now.
+    pub(super) unknown_by: [Vec<ApplicationId>; 2],
+}
+
+/// Where and for whom a ticket was issued.
+#[derive(PartialEq, Eq)]
+pub(super) struct Issued {
+    pub(super) place: Place,
+    pub(super) tenant: Tenant,
+    pub(super) subject: Subject,
+}
+
+impl Issued {
+    fn of(issue: &TicketIssue) -> Self {
+        Self { place: issue.place, tenant: issue.tenant.clone(), subject: issue.subject.clone() }
+    }
+}
+
+pub(super) fn unknown_by(endings: &Endings) -> Vec<ApplicationId> {
+    endings.iter().filter_map(|ending| ending.unknown_by).collect()
 }
 
 /// All tickets.
@@ -132,18 +164,24 @@ impl Tickets {
     pub(super) fn join(&self, id: CredentialId, patch: Ticket) -> Changed {
         let mut shard = self.shard(&id).write();
         let slot = shard.entry(id);
-        let before = slot.ticket();
-        let mut after = before.clone();
-        after.merge(patch);
-        slot.set(after.clone());
-        Changed { before, after }
+        let mut ticket = slot.take();
+        let before = ticket.issue.as_ref().map(Issued::of);
+        let unknown_before = unknown_by(&ticket.endings);
+        ticket.merge(patch);
+        let after = ticket.issue.as_ref().map(Issued::of);
+        let unknown_by = [unknown_before, unknown_by(&ticket.endings)];
+        slot.set(ticket);
+        if before == after {
+            return Changed { unknown_by, ..Changed::default() };
+        }
+        Changed { lost: before, gained: after, unknown_by }
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
     pub(super) fn used(&self, id: CredentialId, issued: Place, used_at: Timestamp) -> bool {
         let mut shard = self.shard(&id).write();
         let Some(slot) = shard.find_mut(&id) else { return false };
-        let mut ticket = slot.ticket();
+        let mut ticket = slot.take();
         let is_this = ticket.used(issued, used_at);
         slot.set(ticket);
         is_this

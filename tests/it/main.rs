@@ -8,9 +8,12 @@
 mod audit;
 mod cli;
 mod compat;
+mod dependencies;
 mod domain;
 mod event_log;
+mod feed;
 mod http;
+mod process;
 mod projection;
 mod properties;
 mod service;

@@ -13,18 +13,51 @@ use axum::response::Response;
 use self::query::{Layout, Wanted};
 use super::SharedApp;
 use super::caller;
+use super::openapi::Refusals;
 use super::problem::{Code, Problem};
+use crate::domain::{Kinds, Tenant};
 use crate::feed::{Filter, FollowError, Follower, Format};
 use crate::service::{Error, Identity};
 
 /// Where the snapshot is.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
 
-/// Follows the feed: server-sent events, lines, or one page of JSON.
+/// This surface's part of the OpenAPI document.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(follow, snapshot))]
+pub struct Api;
+
+/// Every ending, in order, from the cursor on. Needs the scope `follow`.
+///
+/// `Accept` decides: `text/event-stream` and `application/x-ndjson` follow for ever and end with an event that says why;
+/// anything else gets one page. Events are `revoked`, `gap` (load the snapshot), `heartbeat` and `end`; lines name theirs
+/// in the member `event`.
+#[utoipa::path(
+    get,
+    path = "/v1/revocations",
+    tag = "feed",
+    params(
+        query::Parameters,
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to go on from; it beats `after`"),
+        ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "A page, or a stream that does not end",
+            content(
+                (page::PageSchema = "application/json"),
+                (String = "text/event-stream"),
+                (String = "application/x-ndjson"),
+            ),
+        ),
+        Refusals,
+    ),
+)]
 pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let (identity, secret) = caller::follower(&app, &headers)?;
     let wanted = Wanted::read(&uri, &headers)?;
-    let filter = filter(&identity, &wanted)?;
+    let filter = filter(&identity, wanted.tenant.clone(), wanted.kinds)?;
     let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
     let follower = Follower::start(hub, reader, app.service.origin(), filter, wanted.start).await.map_err(refuse)?;
     match wanted.layout {
@@ -33,22 +66,34 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     }
 }
 
-/// Every ending in force, as lines of JSON.
+/// Every ending in force, as lines of JSON. Needs the scope `follow`.
+///
+/// The first line is `{ledger, cursor}`; the last is `{end: true, count}`, and without it the reader discards what he has.
+#[utoipa::path(
+    get,
+    path = "/v1/revocations/snapshot",
+    tag = "feed",
+    params(query::SnapshotParameters),
+    responses(
+        (status = 200, description = "Lines of JSON", body = String, content_type = "application/x-ndjson"),
+        Refusals,
+    ),
+)]
 pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let (identity, _) = caller::follower(&app, &headers)?;
-    let wanted = Wanted::read(&uri, &headers)?;
-    let filter = filter(&identity, &wanted)?;
+    let (tenant, kinds) = query::of_snapshot(&uri)?;
+    let filter = filter(&identity, tenant, kinds)?;
     Ok(endless(Format::Lines, snapshot::body(app, filter)))
 }
 
-fn filter(identity: &Identity, wanted: &Wanted) -> Result<Filter, Problem> {
-    let filter = Filter { grants: identity.grants.clone(), tenant: wanted.tenant.clone(), kinds: wanted.kinds };
+fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
+    let filter = Filter { grants: identity.grants.clone(), tenant, kinds };
     if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
 }
 
 fn refuse(error: FollowError) -> Problem {
     match error {
-        FollowError::OtherLedger => Problem::with_detail(Code::InvalidQuery, error.to_string()),
+        FollowError::OtherLedger => Problem::with_detail(Code::InvalidCursor, error.to_string()),
         FollowError::Read(error) => Error::from(error).into(),
         FollowError::Stopping => Error::Stopping.into(),
     }

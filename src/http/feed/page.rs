@@ -20,6 +20,21 @@ struct Page<'a> {
     gap: Option<Gap>,
 }
 
+/// A page as OpenAPI describes it.
+#[derive(utoipa::ToSchema)]
+#[schema(as = RevocationsPage)]
+#[expect(dead_code, reason = "only its description is used; a page is written from what followers share")]
+pub(super) struct PageSchema {
+    /// Endings, in order. Each has its `cursor`, `type`, `kind` or `kinds`, what it names the credential by, `retain_until`,
+    /// `revoked_at`, `origin` and `sequence`; for callers with `audit` also `reason` and `actor`.
+    items: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// What to come back with.
+    cursor: String,
+    /// There if the cursor was of a place where this log has never been: load the snapshot that it names.
+    #[schema(value_type = Option<Object>)]
+    gap: Option<String>,
+}
+
 /// The cursor was of a place where this log has never been: what is in force comes from the snapshot.
 #[derive(Serialize)]
 struct Gap {

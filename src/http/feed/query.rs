@@ -11,6 +11,7 @@ use crate::domain::{Kind, Kinds, Malformed, Tenant};
 use crate::feed::{Cursor, Format, NoCursor, Start};
 use crate::http::input;
 use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Form, Text, Whole};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -51,48 +52,65 @@ pub struct Parameters {
     /// The cursor to go on from; `0` is the beginning. From now on if left out.
     after: Option<String>,
     /// One tenant only; every one that the caller may follow if left out.
-    tenant: Option<String>,
+    #[param(value_type = Option<String>)]
+    tenant: Option<Text<Tenant>>,
     /// These kinds only, separated by commas: ticket, session, token.
-    kind: Option<String>,
-    /// Endings on a page of JSON.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    #[param(value_type = Option<String>)]
+    kind: Option<Text<Kinds>>,
+    /// Items on a page of JSON.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<Text<Whole>>,
+}
+
+/// The parameters of a snapshot.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SnapshotParameters {
+    /// One tenant only; every one that the caller may follow if left out.
+    #[param(value_type = Option<String>)]
+    tenant: Option<Text<Tenant>>,
+    /// These kinds only, separated by commas: ticket, session, token.
+    #[param(value_type = Option<String>)]
+    kind: Option<Text<Kinds>>,
+}
+
+impl Form for Kinds {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.split(',').map(Kind::from_str).collect()
+    }
 }
 
 impl Wanted {
     /// Reads query and headers.
     pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        let parameters: Parameters = input::query(uri)?;
-        let tenant = parameters.tenant.as_deref().map(Tenant::new).transpose();
-        let kinds = parameters.kind.as_deref().map(kinds).transpose();
+        let Parameters { after, tenant, kind, limit } = input::query(uri)?;
         Ok(Self {
-            start: begin(parameters.after.as_deref(), headers)?,
-            tenant: tenant.map_err(|form| bad("tenant", form))?,
-            kinds: kinds.map_err(|form| bad("kind", form))?.unwrap_or(Kinds::ALL),
-            limit: input::limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
+            start: begin(after.as_deref(), headers)?,
+            tenant: tenant.map(|Text(tenant)| tenant),
+            kinds: kind.map_or(Kinds::ALL, |Text(kinds)| kinds),
+            limit: input::limit(limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?,
             wait: wait(headers),
             layout: layout(headers),
         })
     }
 }
 
-fn kinds(text: &str) -> Result<Kinds, Malformed> {
-    text.split(',').map(Kind::from_str).collect()
-}
-
-fn bad(name: &str, form: impl std::fmt::Display) -> Problem {
-    Problem::with_detail(Code::InvalidQuery, format!("{name}: must be {form}"))
+/// The tenant and the kinds of a snapshot.
+pub fn of_snapshot(uri: &Uri) -> Result<(Option<Tenant>, Kinds), Problem> {
+    let SnapshotParameters { tenant, kind } = input::query(uri)?;
+    Ok((tenant.map(|Text(tenant)| tenant), kind.map_or(Kinds::ALL, |Text(kinds)| kinds)))
 }
 
 fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<Start, Problem> {
     let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
-    let last = last.map_err(|_| Problem::with_detail(Code::InvalidHeader, NoCursor.to_string()))?;
+    let last = last.map_err(|_| Problem::with_detail(Code::InvalidCursor, NoCursor.to_string()))?;
     match last.or(after) {
         None => Ok(Start::Now),
         Some("0") => Ok(Start::Beginning),
         Some(text) => Cursor::from_str(text)
             .map(Start::Cursor)
-            .map_err(|error| Problem::with_detail(Code::InvalidQuery, error.to_string())),
+            .map_err(|error| Problem::with_detail(Code::InvalidCursor, error.to_string())),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, sleep_until};
 
 use super::SNAPSHOT_PATH;
 use crate::domain::Position;
@@ -52,7 +52,7 @@ pub struct Session {
     format: Format,
     news: watch::Receiver<Position>,
     stop: watch::Receiver<bool>,
-    heartbeat: Interval,
+    beat_at: Instant,
     hidden_told_at: Instant,
     hidden: bool,
     step: Step,
@@ -92,9 +92,6 @@ impl Drop for Counted {
 impl Session {
     /// The connection of a follower who presented that secret.
     pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: Format) -> Self {
-        let mut heartbeat = tokio::time::interval(app.options.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
         Self {
             news: app.hub.news(),
             stop: app.stop.clone(),
@@ -103,7 +100,7 @@ impl Session {
             follower,
             secret: Arc::new(secret),
             format,
-            heartbeat,
+            beat_at: Instant::now() + app.options.heartbeat,
             hidden_told_at: Instant::now(),
             hidden: false,
             step: Step::Start,
@@ -134,6 +131,10 @@ impl Session {
             if *self.stop.borrow() {
                 return self.end("stopping");
             }
+            // Asked here too, so that one who is never idle is not without heartbeats, nor follows on without his rights.
+            if self.beat_at <= Instant::now() {
+                return self.beat();
+            }
             let taken = match self.follower.take(CHUNK_FRAMES).await {
                 Ok(taken) => taken,
                 Err(error) => {
@@ -156,7 +157,7 @@ impl Session {
             }
             let woken = tokio::select! {
                 waited = self.follower.wait(&mut self.news) => if waited.is_ok() { Woken::News } else { Woken::Stop },
-                _ = self.heartbeat.tick() => Woken::Beat,
+                () = sleep_until(self.beat_at) => Woken::Beat,
                 // A sender that has gone means the same.
                 _ = self.stop.wait_for(|stop| *stop) => Woken::Stop,
             };
@@ -192,11 +193,14 @@ impl Session {
         }
     }
 
-    fn opening(&self) -> Bytes {
-        match self.format {
+    /// A gap goes before the start: whoever gets only half of this must not come back with a cursor that hides it.
+    fn opening(&mut self) -> Bytes {
+        let gap = if self.follower.take_gap() { self.gap() } else { Bytes::new() };
+        let start = match self.format {
             Format::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
             Format::Lines => self.heartbeat(),
-        }
+        };
+        [gap, start].concat().into()
     }
 
     fn tell_hidden(&mut self) -> Option<Bytes> {
@@ -209,6 +213,7 @@ impl Session {
     }
 
     fn beat(&mut self) -> Bytes {
+        self.beat_at = Instant::now() + self.app.options.heartbeat;
         let Authentication::Caller(identity) = self.app.service.authenticate(self.secret.expose().as_bytes()) else {
             return self.end("unauthorized");
         };

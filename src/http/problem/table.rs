@@ -47,6 +47,8 @@ table! {
         "The connection broke before the whole body had arrived. Nothing was done; send it again."
     InvalidQuery BAD_REQUEST "invalid-query" None; "The query does not have the form of this call"
         "A parameter is unknown, given twice, or has a value that is not allowed, or a percent escape is not UTF-8."
+    InvalidCursor BAD_REQUEST "invalid-cursor" None; "The cursor is not one of this ledger's"
+        "It is mangled, or another ledger gave it. Load GET /v1/revocations/snapshot and follow from the cursor in its first line, or follow from 0."
     InvalidPath BAD_REQUEST "invalid-path" None; "The path does not have the form of this call"
         "A part of the path has a value that is not allowed, or a percent escape is not UTF-8."
     InvalidHeader BAD_REQUEST "invalid-header" None; "A header does not have its form"

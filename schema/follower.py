@@ -1,0 +1,50 @@
+"""Follows a ledger's revocations and says what to refuse. Standard library only; follower.md explains each rule."""
+import http.client, json, time, urllib.error, urllib.request
+class Follower:
+    def __init__(self, url, secret, heartbeat=15):
+        self.url, self.secret, self.heartbeat = url + "/v1/revocations", secret, heartbeat
+        self.cursor, self.heard_at, self.ended, self.subjects = None, float("-inf"), set(), {}
+    def lines(self, path):
+        headers = {"Authorization": "Bearer " + self.secret, "Accept": "application/x-ndjson"}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=3 * self.heartbeat) as answer:
+            yield from map(json.loads, answer)
+    def load(self):  # What was heard before stays: an ending is never taken back.
+        first, *items, last = self.lines("/snapshot")
+        if last != {"end": True, "count": len(items)}:
+            raise ValueError("the snapshot is cut short")
+        for item in items:
+            self.apply(item)
+        self.cursor, self.heard_at = first["cursor"], time.monotonic()
+    def apply(self, item):
+        if item["type"] != "subject.revoked":
+            self.ended |= {(item["kind"], item.get("id")), item.get("digest"), (item.get("iss"), item.get("jti"))}
+            return self.ended.difference_update({None, (item["kind"], None), (None, None)})
+        for kind in item["kinds"]:
+            subject = self.subjects.setdefault((item["tenant"], item["subject"], kind), {"not_before": 0})
+            for name, value in {**item["generation"], "not_before": item["not_before"]}.items():
+                subject[name] = max(value, subject.get(name, 0))
+    def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, sid=None,
+                   gen={}, foreign=False, iat=None, leeway=5):  # A reason, or None. The arguments are what is known of the credential.
+        latest = dict(self.subjects.get((tenant, subject, kind), {}))
+        not_before = latest.pop("not_before", None)
+        if {digest, (kind, (digest or "")[:32]), (kind, id), (iss, jti)} & self.ended:
+            return "revoked"
+        if ("session", sid) in self.ended:
+            return "session-revoked"
+        if foreign and not_before is not None and (iat is None or iat <= not_before + leeway):
+            return "not-before"
+        if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):
+            return "generation"
+        return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None
+    def follow(self):  # One connection's worth: call it again, after a second, whenever it returns.
+        try:
+            self.cursor or self.load()
+            for event in self.lines("?after=" + self.cursor):
+                if event["event"] == "gap":
+                    return self.load()
+                event["event"] != "revoked" or self.apply(event)
+                self.cursor, self.heard_at = event["cursor"], time.monotonic()
+        except urllib.error.HTTPError as refusal:
+            self.cursor = None if refusal.code == 400 else self.cursor  # The cursor belongs to another ledger.
+        except (OSError, ValueError, http.client.HTTPException):
+            pass  # Cut off: the cursor stands, and staleness shows if it lasts.

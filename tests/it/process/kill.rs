@@ -1,0 +1,222 @@
+//! SIGKILL at a random moment, over and over: what was acknowledged is there, in order, once, and a follower misses nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use authledger::clock;
+use authledger::domain::{CredentialId, Event, Position};
+use authledger::event_log::{Base, Lineage, Reader};
+use reqwest::Method;
+use serde_json::json;
+
+use super::node::{Api, Events, Launch, Node, text};
+
+const CLIENTS: usize = 8;
+const ROUNDS: u64 = 25;
+/// How long the clients work before the server is killed, in milliseconds.
+const WORK_MILLIS: std::ops::RangeInclusive<u64> = 20..=400;
+
+/// A ticket that a client was told of.
+#[derive(Clone)]
+struct Acknowledged {
+    ticket: String,
+    id: String,
+    position: u64,
+    /// The position of its end, if that was acknowledged too.
+    ended: Option<u64>,
+    /// Its end was asked for: without an answer, it may have ended or not.
+    end_asked: bool,
+}
+
+/// What the log holds, as read back.
+#[derive(Default)]
+struct Held {
+    base: Base,
+    lineage: Lineage,
+    issued: BTreeMap<String, u64>,
+    ended: BTreeMap<String, u64>,
+    endings_in_order: Vec<String>,
+}
+
+impl Held {
+    /// Reads what has been added. The reader checks every hash, sequence and position.
+    fn catch_up(&mut self, reader: &Reader) {
+        loop {
+            let page = reader.next_page(&mut self.base, 10_000).expect("a chain that is whole");
+            if page.is_empty() {
+                return;
+            }
+            for stored in page {
+                let recorded = stored.decode().expect("a record");
+                self.lineage.check(stored.position, &recorded).expect("a history that is sound");
+                self.hold(stored.position, &recorded.event);
+            }
+        }
+    }
+
+    fn hold(&mut self, position: Position, event: &Event) {
+        match event {
+            Event::TicketIssued(issued) => {
+                let before = self.issued.insert(issued.digest.id().to_string(), position.0);
+                assert_eq!(before, None, "a ticket was issued twice");
+            }
+            Event::TicketRevoked(revoked) => {
+                let id: CredentialId = revoked.ticket.id();
+                let before = self.ended.insert(id.to_string(), position.0);
+                assert_eq!(before, None, "a ticket was ended twice");
+                self.endings_in_order.push(id.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a follower has heard, over all the servers that it has followed.
+#[derive(Default)]
+struct Heard {
+    cursor: Option<String>,
+    ids: Vec<String>,
+}
+
+/// Issues and ends tickets until the server is gone; every second ticket is ended.
+async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>) {
+    for number in 0.. {
+        let body = json!({"subject": format!("client-{client}-{number}")});
+        let Ok(issued) = api.send(Method::POST, "/v1/tickets", Some(&body)).await else { return };
+        if issued.status == 503 {
+            return;
+        }
+        let issued = issued.expect(201);
+        let ends = number % 2 == 0;
+        let made = Acknowledged {
+            ticket: text(&issued, "ticket"),
+            id: text(&issued, "id"),
+            position: issued["position"].as_u64().expect("a position"),
+            ended: None,
+            end_asked: ends,
+        };
+        let ticket = made.ticket.clone();
+        done.lock().expect("no client panicked").push(made);
+        if !ends {
+            continue;
+        }
+        let body = json!({"credential": ticket});
+        let Ok(revoked) = api.send(Method::POST, "/v1/revocations", Some(&body)).await else { return };
+        let position = revoked.expect(201)["revocations"][0]["position"].as_u64();
+        done.lock().expect("no client panicked").last_mut().expect("it was pushed").ended = position;
+    }
+}
+
+/// Follows from where it stopped until the server is gone.
+async fn follow(api: Api, heard: Arc<Mutex<Heard>>) {
+    let cursor = heard.lock().expect("whole").cursor.clone().unwrap_or_else(|| "0".to_owned());
+    let request = api.request(Method::GET, &format!("/v1/revocations?after={cursor}"));
+    let mut events = Events::of(request.header("accept", "text/event-stream")).await;
+    while let Some(event) = events.next().await {
+        assert_ne!(event.name, "gap", "a cursor of this ledger is good");
+        let mut heard = heard.lock().expect("whole");
+        if event.name == "revoked" {
+            heard.ids.push(text(&event.data, "id"));
+        }
+        heard.cursor = event.id.or(heard.cursor.take());
+    }
+}
+
+/// Follows page by page to the end of the log.
+async fn catch_up(api: &Api, heard: &Mutex<Heard>) {
+    loop {
+        let cursor = heard.lock().expect("whole").cursor.clone().unwrap_or_else(|| "0".to_owned());
+        let page = api.get(&format!("/v1/revocations?limit=1000&after={cursor}")).await.expect(200);
+        let items = page["items"].as_array().expect("items").clone();
+        let mut heard = heard.lock().expect("whole");
+        heard.cursor = Some(text(&page, "cursor"));
+        heard.ids.extend(items.iter().map(|item| text(item, "id")));
+        if items.is_empty() {
+            return;
+        }
+    }
+}
+
+/// A server whose snapshots come often, so that some are cut too.
+fn start(data: &Path) -> Node {
+    Launch::new(data).args(&["--snapshot-every", "1000", "--log", "warn"]).start()
+}
+
+/// One life of the server: clients work, a follower follows, and the end comes without warning.
+async fn live(data: &Path, heard: &Arc<Mutex<Heard>>) -> Vec<Acknowledged> {
+    let node = start(data);
+    let done: Vec<_> = (0..CLIENTS).map(|_| Arc::new(Mutex::new(Vec::new()))).collect();
+    let clients: Vec<_> = done
+        .iter()
+        .enumerate()
+        .map(|(client, done)| tokio::spawn(work(node.api.apart(), client, done.clone())))
+        .collect();
+    let follower = tokio::spawn(follow(node.api.apart(), heard.clone()));
+    tokio::time::sleep(random_time()).await;
+    tokio::task::spawn_blocking(move || node.kill()).await.expect("killed");
+    for client in clients {
+        client.await.expect("a client saw answers only, or none");
+    }
+    follower.await.expect("the follower saw whole frames only");
+    done.iter().flat_map(|done| in_order(done.lock().expect("whole").clone())).collect()
+}
+
+/// A client's own commands are in the log in the order in which it sent them.
+fn in_order(done: Vec<Acknowledged>) -> Vec<Acknowledged> {
+    let positions = done.iter().flat_map(|made| [Some(made.position), made.ended]).flatten();
+    assert!(positions.collect::<Vec<_>>().is_sorted_by(|before, after| before < after), "out of order");
+    done
+}
+
+fn random_time() -> Duration {
+    let random = u64::from_le_bytes(clock::random().expect("randomness"));
+    let (low, high) = WORK_MILLIS.into_inner();
+    Duration::from_millis(low + random % (high - low + 1))
+}
+
+/// Every acknowledged event is where the answer said, and the server's state says so too.
+async fn check(api: &Api, held: &Held, done: &[Acknowledged]) {
+    for made in done {
+        assert_eq!(held.issued.get(&made.id), Some(&made.position), "an acknowledged issue");
+        if made.ended.is_some() {
+            assert_eq!(held.ended.get(&made.id).copied(), made.ended, "an acknowledged end");
+        }
+        assert!(made.end_asked || !held.ended.contains_key(&made.id), "nobody asked for that end");
+    }
+    for made in done.iter().rev().take(CLIENTS) {
+        assert_eq!(api.is_active(&made.ticket).await, !held.ended.contains_key(&made.id));
+    }
+}
+
+fn rounds() -> u64 {
+    std::env::var("AUTHLEDGER_KILL_ROUNDS").ok().map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let (mut held, heard) = (Held::default(), Arc::new(Mutex::new(Heard::default())));
+    let (mut acknowledged, started) = (0, Instant::now());
+    for round in 1..=rounds() {
+        let done = live(&data, &heard).await;
+        let node = start(&data);
+        held.catch_up(&Reader::open(&data.join("ledger.db")).expect("a log"));
+        check(&node.api, &held, &done).await;
+        catch_up(&node.api, &heard).await;
+        assert_eq!(heard.lock().expect("whole").ids, held.endings_in_order, "the follower's endings are the log's");
+        acknowledged += done.iter().map(|made| 1 + u64::from(made.ended.is_some())).sum::<u64>();
+        node.kill();
+        println!("round {round}: {acknowledged} acknowledged, {} in the log", held.base.position);
+    }
+    assert_eq!(whole(&data), held.base, "read from its first byte once more");
+    println!("{} rounds in {:.0} s", rounds(), started.elapsed().as_secs_f64());
+}
+
+fn whole(data: &Path) -> Base {
+    let mut held = Held::default();
+    held.catch_up(&Reader::open(&data.join("ledger.db")).expect("a log"));
+    held.base
+}

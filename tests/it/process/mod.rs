@@ -1,0 +1,11 @@
+//! The real binary: started, stopped, killed, starved of disk, and followed.
+
+mod disk;
+mod faults;
+mod feed;
+mod follower;
+mod kill;
+mod lifecycle;
+mod node;
+mod refusals;
+mod sync;
