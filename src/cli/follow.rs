@@ -295,7 +295,11 @@ impl Follow {
 
     fn readable(&self, line: &Line) -> String {
         let revoked_at = line.revoked_at.as_deref().unwrap_or_default();
-        let kind = line.kind.clone().unwrap_or_else(|| format!("all {}", line.kinds.join(",")));
+        let kind = match &line.kind {
+            Some(kind) => kind.clone(),
+            None if line.kinds.len() == Kind::ALL.len() => "all kinds".to_owned(),
+            None => format!("all {}", line.kinds.join(",")),
+        };
         let tenant = line.tenant.as_deref().unwrap_or("*");
         let subject = line.subject.as_deref().unwrap_or("?");
         let id = line.id.as_deref().unwrap_or("-");
