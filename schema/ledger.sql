@@ -24,10 +24,9 @@ BEGIN
 END;
 
 -- INSERT OR REPLACE deletes without the trigger above, so a place that is taken must not get that far.
--- ROLLBACK and not ABORT: with ABORT, SQLite would copy each page before each insert, to take back that insert alone.
 CREATE TRIGGER event_comes_next BEFORE INSERT ON event
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM event)
   OR NEW.sequence IS NOT (SELECT coalesce(max(sequence), 0) + 1 FROM event WHERE origin = NEW.origin)
 BEGIN
-  SELECT RAISE(ROLLBACK, 'the position or sequence is not the next one');
+  SELECT RAISE(ABORT, 'the position or sequence is not the next one');
 END;

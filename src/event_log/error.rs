@@ -99,6 +99,9 @@ pub enum Damage {
         /// The position that follows the hole.
         next: Position,
     },
+    /// A row that was written is not there.
+    #[error("the record that was written there is not there")]
+    Absent,
     /// A column has a value of another type or length.
     #[error("a column has a value of the wrong type or length")]
     Column,

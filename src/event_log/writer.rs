@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -228,6 +229,12 @@ pub struct Start {
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, checkpointer: Checkpointer, machine: M) -> std::io::Result<Self> {
+        // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page that the
+        // row goes to, which is half of an insert's time; what they would refuse here, the check before COMMIT finds.
+        start
+            .connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
+            .map_err(std::io::Error::other)?;
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
         let handle = WriterHandle { queue, fault: fault.clone() };
@@ -373,9 +380,8 @@ impl Scribe {
         let stored_at = now.as_millis().cast_signed();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         {
-            // OR ROLLBACK spares SQLite the copies that it would need to take back one insert of several.
             let mut insert = self.connection.prepare_cached(
-                "INSERT OR ROLLBACK INTO event (position, origin, sequence, stored_at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO event (position, origin, sequence, stored_at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             for entry in entries {
                 insert.execute((
@@ -388,20 +394,25 @@ impl Scribe {
                 ))?;
             }
         }
-        self.check_written()?;
+        self.check_written(entries.len())?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
 
     /// Reads back what is about to be committed and follows the chain over it: the last chance to find a flipped bit.
-    fn check_written(&self) -> Result<(), ReadError> {
+    fn check_written(&self, records: usize) -> Result<(), ReadError> {
         let mut heads: BTreeMap<Origin, Head> = self.base.heads.clone();
         let mut select = self.connection.prepare_cached(
             "SELECT position, origin, sequence, record, hash FROM event WHERE position > ?1 ORDER BY position",
         )?;
         let mut rows = select.query([self.base.position.0.cast_signed()])?;
+        let mut due = self.base.position;
         while let Some(row) = rows.next()? {
             let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
+            due = due.next();
+            if position != due {
+                return Err(ReadError::Damaged { position: due, damage: Damage::MissingPosition { next: position } });
+            }
             let damaged = |damage| ReadError::Damaged { position, damage };
             let origin: Origin = row
                 .get_ref(1)?
@@ -423,7 +434,10 @@ impl Scribe {
             }
             *head = Head { sequence: expected, hash: computed };
         }
-        Ok(())
+        if due.0 == self.base.position.0 + records as u64 {
+            return Ok(());
+        }
+        Err(ReadError::Damaged { position: due.next(), damage: Damage::Absent })
     }
 
     fn halt<M: Machine>(&self, error: &ReadError, pending: Pending<M>) {
