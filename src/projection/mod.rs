@@ -10,7 +10,7 @@ mod tickets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
@@ -30,6 +30,8 @@ const SWEEP_MILLIS: u64 = 60_000;
 /// Slots that one step of the sweep looks at while it holds a shard.
 const SWEEP_SLOTS: usize = 4_096;
 const SMALL_SHARDS: usize = 16;
+/// Tenants whose name is kept to be shared; whoever has more gains little by it.
+const MAX_SHARED_TENANTS: usize = 65_536;
 
 /// The state of the ledger, as far as the log is durable.
 #[derive(Default)]
@@ -37,6 +39,8 @@ pub struct Projection {
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
+    /// Every tenant that was seen, so that what belongs to one shares its name.
+    tenants: RwLock<HashSet<Tenant>>,
     tickets: Tickets,
     places: Places,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
@@ -277,7 +281,10 @@ impl Projection {
         }
     }
 
-    fn join_ticket(&self, id: CredentialId, patch: Ticket) {
+    fn join_ticket(&self, id: CredentialId, mut patch: Ticket) {
+        if let Some(issue) = &mut patch.issue {
+            issue.tenant = self.shared(&issue.tenant);
+        }
         let tickets::Changed { lost, gained, unknown_by: [before, after] } = self.tickets.join(id, patch);
         self.count_unknown(before, after);
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
@@ -293,6 +300,18 @@ impl Projection {
                 self.join_use(issued.place, used_at);
             }
         }
+    }
+
+    /// The tenant, with the name that all of its tickets share.
+    fn shared(&self, tenant: &Tenant) -> Tenant {
+        if let Some(shared) = self.tenants.read().get(tenant) {
+            return shared.clone();
+        }
+        let mut tenants = self.tenants.write();
+        if tenants.len() >= MAX_SHARED_TENANTS {
+            return tenant.clone();
+        }
+        tenants.get_or_insert_with(tenant, Tenant::clone).clone()
     }
 
     fn join_use(&self, place: Place, used_at: Timestamp) {

@@ -10,11 +10,14 @@ use crate::domain::{CredentialId, Subject, SubjectState, Tenant, Timestamp};
 
 pub(super) const SHARDS: usize = 256;
 
-/// Credentials of one subject, by id: nearly always few.
+/// Credentials of one subject, in the order of their ids. Most subjects have one, and then it takes no memory of its own.
 #[derive(Default)]
-struct Ids {
-    few: Vec<CredentialId>,
-    many: BTreeSet<CredentialId>,
+enum Ids {
+    #[default]
+    None,
+    One(CredentialId),
+    Few(Vec<CredentialId>),
+    Many(BTreeSet<CredentialId>),
 }
 
 /// From this number on, inserting into a sorted vector costs more than a tree.
@@ -22,34 +25,62 @@ const FEW: usize = 32;
 
 impl Ids {
     fn insert(&mut self, id: CredentialId) {
-        if !self.many.is_empty() {
-            self.many.insert(id);
-        } else if let Err(at) = self.few.binary_search(&id) {
-            if self.few.len() < FEW {
-                self.few.insert(at, id);
-            } else {
-                self.many.extend(self.few.drain(..));
-                self.many.insert(id);
+        match self {
+            Self::None => *self = Self::One(id),
+            Self::One(one) if *one == id => {}
+            Self::One(one) => *self = Self::Few(if *one < id { vec![*one, id] } else { vec![id, *one] }),
+            Self::Few(few) => {
+                if let Err(at) = few.binary_search(&id) {
+                    few.insert(at, id);
+                }
+                if few.len() > FEW {
+                    *self = Self::Many(few.drain(..).collect());
+                }
             }
+            Self::Many(many) => drop(many.insert(id)),
         }
     }
 
     fn remove(&mut self, id: &CredentialId) {
-        self.many.remove(id);
-        if let Ok(at) = self.few.binary_search(id) {
-            self.few.remove(at);
+        match self {
+            Self::None => {}
+            Self::One(one) => {
+                if one == id {
+                    *self = Self::None;
+                }
+            }
+            Self::Few(few) => {
+                few.retain(|other| other != id);
+                match few[..] {
+                    [] => *self = Self::None,
+                    [one] => *self = Self::One(one),
+                    _ => {}
+                }
+            }
+            Self::Many(many) => {
+                many.remove(id);
+                if many.is_empty() {
+                    *self = Self::None;
+                }
+            }
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.many.is_empty()
+        matches!(self, Self::None)
     }
 
     fn after(&self, after: Option<CredentialId>, limit: usize) -> Vec<CredentialId> {
         let beyond = |id: &&CredentialId| after.is_none_or(|after| **id > after);
-        let few = self.few.iter().filter(beyond);
-        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        few.chain(self.many.range((start, std::ops::Bound::Unbounded))).take(limit).copied().collect()
+        match self {
+            Self::None => Vec::new(),
+            Self::One(one) => Some(one).into_iter().filter(beyond).take(limit).copied().collect(),
+            Self::Few(few) => few.iter().filter(beyond).take(limit).copied().collect(),
+            Self::Many(many) => {
+                let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+                many.range((start, std::ops::Bound::Unbounded)).take(limit).copied().collect()
+            }
+        }
     }
 }
 
