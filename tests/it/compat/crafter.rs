@@ -620,6 +620,28 @@ async fn a_ticket_lives_for_nine_tenths_to_the_whole_of_its_life_after_its_last_
     }
 }
 
+#[tokio::test]
+async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_record() {
+    const LIFE: u64 = 900_000;
+    let node = Node::start().await;
+    let token = node.manager().await;
+    let created = node.ticket(&token, "p").await;
+    let id = text(&created["id"]);
+    node.clock.advance(LIFE - 1);
+    ticket(&node.use_ticket(&token, id).await);
+    node.clock.advance(500);
+    assert!(peek(&node, id));
+    ticket(&node.use_ticket(&token, id).await);
+    node.clock.advance(400);
+    let head = node.head();
+    node.service.flush_uses().await.expect("the node runs");
+    assert_eq!(node.head() - head, 1);
+    node.clock.advance(LIFE - 901);
+    assert!(peek(&node, id), "a life after the use that is on record is not over");
+    node.clock.advance(1);
+    assert!(!peek(&node, id));
+}
+
 /// Whether the ticket is good, without using it.
 fn peek(node: &Node, id: &str) -> bool {
     node.service.introspect(&root().identity, id.as_bytes()).expect("root may").is_some()
