@@ -244,6 +244,19 @@ fn a_use_counts_before_it_is_on_record() {
 }
 
 #[test]
+fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let projection = projection_of(&node.log);
+    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000));
+    let end = at(2 * 86_400_000);
+    for step in 0..600 {
+        projection.sweep(end.plus_millis(step * 250));
+    }
+    assert_eq!(projection.counts().tickets, 0);
+}
+
+#[test]
 fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
     let mut node = Node::lone();
     (0..100).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
