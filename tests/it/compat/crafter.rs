@@ -428,6 +428,7 @@ async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
         "profileId=a&profileId=a",
         "profileId=a&accessTokenId=x",
         "profileId=a&tenantName=",
+        "profileId=a&tenantName=*",
         "profileId=a&x=%ff",
     ];
     for form in bad {
