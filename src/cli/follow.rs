@@ -149,8 +149,9 @@ pub async fn run(arguments: FollowArgs) -> Result<(), FollowError> {
 impl Follow {
     fn new(arguments: FollowArgs) -> Result<Self, FollowError> {
         let client = Client::new(&arguments.server)?;
-        let mut query: Vec<_> = arguments.kind.into_iter().map(|kind| ("kind", kind)).collect();
-        query.extend(arguments.tenant.map(|tenant| ("tenant", tenant)));
+        // A parameter that is given twice is refused.
+        let kinds = (!arguments.kind.is_empty()).then(|| ("kind", arguments.kind.join(",")));
+        let query = kinds.into_iter().chain(arguments.tenant.map(|tenant| ("tenant", tenant))).collect();
         let kept = arguments.state.as_deref().map(read_state).transpose()?.flatten();
         Ok(Self {
             client,

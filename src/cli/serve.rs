@@ -42,8 +42,9 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
         return Ok(());
     }
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
     let server = Server::start(settings, Clock::system()).await?;
+    // Not before: a start that folds a long log has nothing to finish, and ends at the signal.
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
     println!("authledger: listening on {scheme}://{}", server.address());
     if let Some(path) = server.root_token() {
         let path = path.display();

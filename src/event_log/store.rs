@@ -70,8 +70,12 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
 
 /// Opens the log for reading only, beside a server or without one.
 pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
-    if !path.is_file() {
-        return Err(OpenError::Absent(path.to_owned()));
+    match fs::metadata(path).map(|metadata| metadata.is_file()) {
+        Ok(true) => {}
+        Err(source) if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(OpenError::Closed { path: path.to_owned(), access: "reading", source });
+        }
+        Ok(false) | Err(_) => return Err(OpenError::Absent(path.to_owned())),
     }
     refuse_foreign(path)?;
     let unusable = |source| OpenError::unusable(path, "reading", source);

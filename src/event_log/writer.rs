@@ -249,7 +249,10 @@ impl<M: Machine> Writer<M> {
             fault,
             runtime: Handle::try_current().ok(),
         };
-        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || scribe.run(&work, machine))?;
+        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            let _panic_is_a_fault = PanicIsAFault(scribe.fault.clone());
+            scribe.run(&work, machine)
+        })?;
         Ok(Self { handle, thread })
     }
 
@@ -264,6 +267,17 @@ impl<M: Machine> Writer<M> {
         let _ = self.handle.queue.send(Work::Stop);
         drop(self.handle);
         self.thread.join()
+    }
+}
+
+/// Says that the log has halted if the thread that holds it panics: nobody else would know.
+struct PanicIsAFault(Arc<OnceLock<Fault>>);
+
+impl Drop for PanicIsAFault {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.set(Fault("its thread panicked".into())); // What halted it before stands.
+        }
     }
 }
 

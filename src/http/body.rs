@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 /// How long a body may take to arrive.
@@ -23,7 +23,12 @@ pub enum BodyError {
 }
 
 /// The whole body, if it has at most `limit` bytes and arrives in time.
+///
+/// One that announces more is not waited for: who asks with `Expect: 100-continue` is spared sending it.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge);
+    }
     match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),

@@ -44,7 +44,7 @@ pub enum KeyError {
         wanted: u32,
     },
     /// The file holds something else.
-    #[error("read {}: it holds no {wanted}; restore it from a backup, or move it away to have a new one made", path.display())]
+    #[error("read {}: it holds no {wanted}; put back the one that was there, or move it away to have a new one made", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -133,10 +133,9 @@ impl Projection {
         present
     }
 
-    /// The issue of a ticket that is good at `now`, or why it is not.
+    /// The issue of a ticket that is good at `now`, or why it is not. A use that is yet to go on record counts.
     pub fn judge(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, TicketIssue), Dead> {
-        let ticket = self.tickets.get(id);
-        let issue = judge_ticket(self, &ticket, now)?;
+        let (ticket, _, issue) = self.judge_in_use(id, now)?;
         Ok((ticket, issue))
     }
 
@@ -144,12 +143,28 @@ impl Projection {
     ///
     /// Nothing is appended: a use goes on record with the next flush, if the last one on record is a tenth of a life old.
     pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Timestamp), Dead> {
-        let (ticket, issue) = self.judge(id, now)?;
+        let (mut ticket, recorded_use_at, issue) = self.judge_in_use(id, now)?;
         let seen_at = self.tickets.touch(id, now).ok_or(Dead::Unknown)?;
-        if worth_recording(&ticket, now) && self.tickets.queue(id) {
-            self.uses.lock().push(id);
+        ticket.last_use_at = recorded_use_at;
+        if worth_recording(&ticket, now) {
+            // Past the end that is on record only the use before it goes on record, the one that keeps the ticket alive.
+            let counts = ticket.expires_at().is_some_and(|expires_at| now < expires_at);
+            if self.tickets.queue(id, if counts { now } else { Timestamp::default() }) {
+                self.uses.lock().push(id);
+            }
         }
         Ok((issue, seen_at))
+    }
+
+    /// The ticket as its uses have it, its last use on record, and its issue, if it is good.
+    fn judge_in_use(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, Timestamp, TicketIssue), Dead> {
+        let (mut ticket, due_at) = self.tickets.get_with_use(id);
+        let recorded_use_at = ticket.last_use_at;
+        if worth_recording(&ticket, due_at) {
+            ticket.last_use_at = due_at;
+        }
+        let issue = judge_ticket(self, &ticket, now)?;
+        Ok((ticket, recorded_use_at, issue))
     }
 
     /// The latest request of a ticket that memory knows of.
@@ -211,7 +226,8 @@ impl Projection {
     /// Forgets a little of what is over, if it is time for that. Called often by the writer.
     pub fn sweep(&self, now: Timestamp) {
         let mut sweep = self.sweep.lock();
-        if now < sweep.next_at {
+        // A longer wait than a round is that of a clock which was ahead.
+        if (1..=SWEEP_MILLIS).contains(&sweep.next_at.millis_since(now)) {
             return;
         }
         let steps = (self.tickets.slots() / SWEEP_SLOTS + tickets::SHARDS) as u64;

@@ -1,6 +1,6 @@
 //! Tickets in shards: slabs behind locks that readers share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
@@ -18,8 +18,8 @@ struct Slot {
     endings: Option<Box<Endings>>,
     /// The latest request, in milliseconds since 1970; on record only once a tenth of the ticket's life has gone by.
     seen_at: AtomicU64,
-    /// The ticket waits for the next flush of uses.
-    queued: AtomicBool,
+    /// The latest use that is to go on record, in milliseconds since 1970, times two; odd while it waits for the next flush.
+    due: AtomicU64,
 }
 
 impl Slot {
@@ -112,7 +112,7 @@ fn empty(id: CredentialId) -> Slot {
         last_use_at: Timestamp::default(),
         endings: None,
         seen_at: AtomicU64::new(0),
-        queued: AtomicBool::new(false),
+        due: AtomicU64::new(0),
     }
 }
 
@@ -161,6 +161,13 @@ impl Tickets {
         self.shard(&id).read().find(&id).map(Slot::ticket).unwrap_or_default()
     }
 
+    /// The ticket, and its latest use that is to go on record.
+    pub(super) fn get_with_use(&self, id: CredentialId) -> (Ticket, Timestamp) {
+        let shard = self.shard(&id).read();
+        let Some(slot) = shard.find(&id) else { return Default::default() };
+        (slot.ticket(), used_at(slot.due.load(Ordering::Relaxed)))
+    }
+
     pub(super) fn join(&self, id: CredentialId, patch: Ticket) -> Changed {
         let mut shard = self.shard(&id).write();
         let slot = shard.entry(id);
@@ -174,6 +181,8 @@ impl Tickets {
         if before == after {
             return Changed { unknown_by, ..Changed::default() };
         }
+        // A use belongs to the issue that it was made of.
+        slot.due.store(0, Ordering::Relaxed);
         Changed { lost: before, gained: after, unknown_by }
     }
 
@@ -203,17 +212,18 @@ impl Tickets {
         later(before).and_then(Timestamp::from_millis)
     }
 
-    /// True if the ticket was not queued for the next flush yet, and is from now on.
-    pub(super) fn queue(&self, id: CredentialId) -> bool {
-        self.shard(&id).read().find(&id).is_some_and(|slot| !slot.queued.swap(true, Ordering::Relaxed))
+    /// Notes a use that is to go on record. True if the ticket did not wait for the next flush yet, and does from now on.
+    pub(super) fn queue(&self, id: CredentialId, used_at: Timestamp) -> bool {
+        let shard = self.shard(&id).read();
+        let Some(slot) = shard.find(&id) else { return false };
+        let waits = |due: u64| Some((due >> 1).max(used_at.as_millis()) << 1 | 1);
+        slot.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, waits).is_ok_and(|due| due & 1 == 0)
     }
 
-    /// Takes the ticket off the queue; its latest request.
+    /// Takes the ticket off the queue; its latest use that is to go on record.
     pub(super) fn dequeue(&self, id: CredentialId) -> Option<Timestamp> {
         let shard = self.shard(&id).read();
-        let slot = shard.find(&id)?;
-        slot.queued.store(false, Ordering::Relaxed);
-        Timestamp::from_millis(slot.seen_at.load(Ordering::Relaxed))
+        Some(used_at(shard.find(&id)?.due.fetch_and(!1, Ordering::Relaxed)))
     }
 
     /// Removes what is over among that many slots of a shard; returns those tickets, and where to go on in the shard.
@@ -256,7 +266,7 @@ impl Tickets {
         self.shards.iter().map(|shard| shard.read().by_id.len()).sum()
     }
 
-    /// Slots of the largest shard, for planning a sweep.
+    /// Slots of all shards, for planning a sweep.
     pub(super) fn slots(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().slots.len()).sum()
     }
@@ -264,6 +274,10 @@ impl Tickets {
     fn shard(&self, id: &CredentialId) -> &RwLock<Shard> {
         &self.shards[usize::from(id.as_bytes()[0]) % SHARDS]
     }
+}
+
+fn used_at(due: u64) -> Timestamp {
+    Timestamp::from_millis(due >> 1).unwrap_or_default()
 }
 
 fn is_over(slot: &Slot, now: Timestamp) -> bool {

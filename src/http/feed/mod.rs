@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
 use self::query::{Layout, Wanted};
-use super::SharedApp;
 use super::caller;
 use super::openapi::Refusals;
 use super::problem::{Code, Problem};
-use crate::domain::{Kinds, Tenant};
+use super::{App, SharedApp};
+use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{Filter, FollowError, Follower, Format};
-use crate::service::{Error, Identity};
+use crate::service::{Authentication, Error, Identity};
 
 /// Where the snapshot is.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -59,9 +59,14 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     let wanted = Wanted::read(&uri, &headers)?;
     let filter = filter(&identity, wanted.tenant.clone(), wanted.kinds)?;
     let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
-    let follower = Follower::start(hub, reader, app.service.origin(), filter, wanted.start).await.map_err(refuse)?;
+    let follower =
+        Follower::start(hub, reader, app.service.origin(), filter.clone(), wanted.start).await.map_err(refuse)?;
     match wanted.layout {
-        Layout::Page => page::answer(&app, follower, wanted.limit, wanted.wait).await.map_err(refuse),
+        Layout::Page => {
+            let answer = page::answer(&app, follower, wanted.limit, wanted.wait).await.map_err(refuse)?;
+            // It may have waited for long: who lost his rights meanwhile learns nothing.
+            still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
+        }
         Layout::Stream(format) => Ok(endless(format, stream::Session::new(&app, follower, secret, format).into_body())),
     }
 }
@@ -88,7 +93,22 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
 
 fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
     let filter = Filter { grants: identity.grants.clone(), tenant, kinds };
-    if stream::may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
+    if may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
+}
+
+/// Whether the identity may follow at all what the filter asks for.
+fn may_follow(identity: &Identity, filter: &Filter) -> bool {
+    match &filter.tenant {
+        Some(tenant) => identity.may(Scope::Follow, tenant),
+        None => identity.grants.somewhere(Scope::Follow),
+    }
+}
+
+/// The filter with what its follower may do by now; nothing if his secret is good no more, or he may not follow.
+fn still_following(app: &App, secret: &Secret, filter: &Filter) -> Option<Filter> {
+    let Authentication::Caller(identity) = app.service.authenticate(secret.expose().as_bytes()) else { return None };
+    let filter = Filter { grants: identity.grants.clone(), ..filter.clone() };
+    may_follow(&identity, &filter).then_some(filter)
 }
 
 fn refuse(error: FollowError) -> Problem {

@@ -11,11 +11,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::SNAPSHOT_PATH;
+use super::{SNAPSHOT_PATH, still_following};
 use crate::domain::Position;
-use crate::feed::{Filter, Follower, Format, event_bytes};
+use crate::feed::{Follower, Format, event_bytes};
 use crate::http::SharedApp;
-use crate::service::{Authentication, Identity};
 
 /// Endings that go into one chunk of the body.
 const CHUNK_FRAMES: usize = 256;
@@ -214,13 +213,9 @@ impl Session {
 
     fn beat(&mut self) -> Bytes {
         self.beat_at = Instant::now() + self.app.options.heartbeat;
-        let Authentication::Caller(identity) = self.app.service.authenticate(self.secret.expose().as_bytes()) else {
+        let Some(filter) = still_following(&self.app, &self.secret, self.follower.filter()) else {
             return self.end("unauthorized");
         };
-        let filter = Filter { grants: identity.grants.clone(), ..self.follower.filter().clone() };
-        if !may_follow(&identity, &filter) {
-            return self.end("unauthorized");
-        }
         self.follower.set_filter(filter);
         self.hidden = false;
         self.heartbeat()
@@ -244,14 +239,5 @@ impl Session {
         self.step = Step::Done;
         let cursor = self.follower.cursor().to_string();
         event_bytes(self.format, "end", Some(&cursor), &End { reason, cursor: &cursor })
-    }
-}
-
-/// Whether the identity may follow at all what the filter asks for.
-pub fn may_follow(identity: &Identity, filter: &Filter) -> bool {
-    use crate::domain::Scope;
-    match &filter.tenant {
-        Some(tenant) => identity.may(Scope::Follow, tenant),
-        None => identity.grants.somewhere(Scope::Follow),
     }
 }

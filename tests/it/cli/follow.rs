@@ -81,6 +81,17 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_kinds_are_followed_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(&directory.path().join("data"));
+    let ended = end_some(&served, 1).await;
+    for kinds in [&["--kind", "session,ticket"][..], &["--kind", "session", "--kind", "ticket"]] {
+        let following = Following::start(&served, &[&["--json", "--after", "0"], kinds].concat());
+        assert_eq!(following.ids(1, &mut Vec::new()), ended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_of_a_place_where_the_log_has_never_been_leads_to_the_snapshot() {
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(&directory.path().join("data"));
@@ -140,6 +151,11 @@ async fn a_follower_whose_application_is_removed_ends_and_one_in_another_tenant_
     let id = end_some(&served, 1).await.remove(0);
     let item = following.items.next_json();
     assert_eq!((item["id"].as_str(), item.get("reason")), (Some(&*id), None), "reasons are for those who audit");
+    // One who has not connected by then is refused instead.
+    post(&served.client(), "/v1/revocations", json!({"subject": "bob", "tenant": "other"})).await;
+    for following in [&following, &elsewhere] {
+        assert_eq!(following.items.next_json()["tenant"], "other");
+    }
     served.call(&["application", "remove", gateway["id"].as_str().unwrap()]).succeeded();
     for following in [following, elsewhere] {
         following.notices.until("the application was removed");

@@ -428,6 +428,7 @@ async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
         "profileId=a&profileId=a",
         "profileId=a&accessTokenId=x",
         "profileId=a&tenantName=",
+        "profileId=a&tenantName=*",
         "profileId=a&x=%ff",
     ];
     for form in bad {
@@ -618,6 +619,28 @@ async fn a_ticket_lives_for_nine_tenths_to_the_whole_of_its_life_after_its_last_
         node.clock.advance(LIFE / 10 + 1);
         node.use_ticket(&token, id).await.is_error(404, "NO_SUCH_TICKET", &format!("No ticket with ID \"{id}\" found"));
     }
+}
+
+#[tokio::test]
+async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_record() {
+    const LIFE: u64 = 900_000;
+    let node = Node::start().await;
+    let token = node.manager().await;
+    let created = node.ticket(&token, "p").await;
+    let id = text(&created["id"]);
+    node.clock.advance(LIFE - 1);
+    ticket(&node.use_ticket(&token, id).await);
+    node.clock.advance(500);
+    assert!(peek(&node, id));
+    ticket(&node.use_ticket(&token, id).await);
+    node.clock.advance(400);
+    let head = node.head();
+    node.service.flush_uses().await.expect("the node runs");
+    assert_eq!(node.head() - head, 1);
+    node.clock.advance(LIFE - 901);
+    assert!(peek(&node, id), "a life after the use that is on record is not over");
+    node.clock.advance(1);
+    assert!(!peek(&node, id));
 }
 
 /// Whether the ticket is good, without using it.

@@ -153,6 +153,14 @@ fn a_missing_log_is_not_made_by_reading() {
 }
 
 #[test]
+fn a_log_that_can_not_be_looked_at_is_not_called_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.db");
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert_snapshot!(redacted(&open_for_reading(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db can't be opened for reading: Too many levels of symbolic links (os error 40); check the owner and mode of the file and its directory, and the space on the disk");
+}
+
+#[test]
 fn a_directory_belongs_to_one_process_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let first = DataDirectory::lock(directory.path()).unwrap();

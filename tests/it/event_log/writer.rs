@@ -18,6 +18,8 @@ enum Ask {
     Append(&'static str),
     /// Decide for nothing.
     Refuse,
+    /// Meet a bug.
+    Panic,
     /// Append another origin's record.
     Foreign(Place, &'static str, ChainHash),
     /// Say that the writer is here, and wait to be let go on.
@@ -45,6 +47,7 @@ impl Machine for Scripted {
         match ask {
             Ask::Append(record) => Told::Appended(batch.append(record.to_owned())),
             Ask::Refuse => Told::Refused,
+            Ask::Panic => panic!("a bug"),
             Ask::Foreign(place, record, hash) => Told::Foreign(batch.append_foreign(place, record.to_owned(), hash)),
             Ask::Wait(here, go_on) => {
                 here.send(()).unwrap();
@@ -159,6 +162,17 @@ fn nothing_is_committed_for_a_batch_without_records() {
     let running = start(16);
     assert_eq!(ask_together(&running, vec![Ask::Refuse]), [Told::Refused]);
     assert!(running.commits.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_writer_that_panics_has_halted() {
+    let running = start(16);
+    let handle = running.writer.handle();
+    let unknown = block_on(handle.submit(Ask::Panic)).unwrap_err();
+    assert!(matches!(unknown, SubmitError::Stopping), "{unknown}");
+    assert!(running.writer.stop().is_err(), "it panicked");
+    assert!(handle.fault().is_some());
+    assert!(matches!(block_on(handle.submit(Ask::Refuse)).unwrap_err(), SubmitError::Fault(_)));
 }
 
 #[test]

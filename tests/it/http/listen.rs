@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authledger::http::body;
 use authledger::http::guard::Patience;
 use authledger::http::listen::{Limits, MAX_HEAD_BYTES, MAX_HEADERS, Server};
 use authledger::http::tls;
@@ -45,11 +46,16 @@ struct Running {
 
 impl Running {
     async fn start(limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
+        let gate = Arc::new(Gate::default());
+        Self::serving(router(gate.clone()), gate, limits, tls).await
+    }
+
+    async fn serving(router: Router, gate: Arc<Gate>, limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (gate, metrics) = (Arc::new(Gate::default()), Arc::new(Metrics::new()));
+        let metrics = Arc::new(Metrics::new());
         let (stop, stopped) = watch::channel(false);
-        let server = Server { router: router(gate.clone()), tls, limits, metrics: metrics.clone() };
+        let server = Server { router, tls, limits, metrics: metrics.clone() };
         let cut = tokio::spawn(server.run(listener, stopped));
         Self { address, gate, metrics, stop, cut }
     }
@@ -200,6 +206,16 @@ async fn an_idle_connection_is_closed_but_one_that_is_served_is_not() {
     // By now the other has waited for longer than an idle one may.
     server.gate.open.notify_one();
     assert!(read_until(&mut served, "finished").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
+    let router = Router::new().route("/take", post(async |body: Body| body::read(body, 10).await.map_err(|_| "no")));
+    let server = Running::serving(router, Arc::default(), limits(), None).await;
+    let mut stream = server.connect().await;
+    let head = "POST /take HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n";
+    let answer = ask(&mut stream, head, "no").await;
+    assert!(!answer.contains("100 Continue"), "{answer}");
 }
 
 #[tokio::test]

@@ -347,6 +347,21 @@ async fn an_application_that_is_removed_does_not_follow_on() {
     assert_eq!(follower.get("/v1/revocations").await.status, 401);
 }
 
+#[tokio::test]
+async fn an_application_that_is_removed_while_its_page_waits_gets_none() {
+    let place = Place::new();
+    let (id, follower) = place.api().application("follower", &["follow"]).await;
+    let start = text(&page(&follower, "").await, "cursor");
+    let path = format!("/v1/revocations?after={start}");
+    let waiting = tokio::spawn(follower.apart().request(Method::GET, &path).header("prefer", "wait=30").send());
+    // On the same server, so that the page waits by the time that the removal is answered, or is refused at once.
+    follower.get("/health/live").await;
+    let removed = place.api().send(Method::DELETE, &format!("/v1/applications/{id}"), None).await.unwrap();
+    assert!(removed.status.is_success(), "{}", removed.body);
+    place.api().issue_and_revoke("default", "somebody").await;
+    assert_eq!(waiting.await.unwrap().unwrap().status(), 401);
+}
+
 /// More endings than the hub keeps: whoever has not read them meanwhile must be served from the log.
 const STORM: usize = 20_000;
 const STORM_WRITERS: usize = 64;

@@ -1,7 +1,9 @@
 //! Starting and stopping: what a clean stop leaves, and what a start makes of it.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
@@ -127,6 +129,18 @@ async fn a_termination_ends_streams_with_their_cursor_and_exits_0() {
         let mut resumed = node.api.follow("text/event-stream", &format!("?after={cursor}")).await;
         assert_eq!(resumed.ids(1).await, [&*missed]);
     }
+}
+
+#[test]
+fn a_termination_ends_a_start_that_takes_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = directory.path().join("certificate.pem");
+    assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
+    let launch = Launch::new(&directory.path().join("data"));
+    let launch = launch.arg("--tls-certificate").arg(&certificate).arg("--tls-key").arg(&certificate);
+    // The pipe opens once the start reads it, and as long as it is open the start waits for what comes.
+    let ended = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
+    assert_eq!(ended.signal(), Some(15), "{ended}");
 }
 
 #[tokio::test]

@@ -106,6 +106,14 @@ impl Launch {
         (status.code(), read(&self.log))
     }
 
+    /// Starts it, sends SIGTERM once `starting` returns, and tells how it ended; what `starting` gave is held until then.
+    pub fn terminate_when<T>(mut self, starting: impl FnOnce() -> T) -> ExitStatus {
+        let mut process = Process { child: self.spawn() };
+        let _held = starting();
+        process.terminate();
+        process.wait()
+    }
+
     fn spawn(&mut self) -> Child {
         let log = File::create(&self.log).expect("a file for the log");
         self.command.args(["--listen", &self.listen]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -123,6 +131,11 @@ struct Process {
 }
 
 impl Process {
+    fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("our child");
+    }
+
     fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -167,8 +180,7 @@ impl Node {
 
     /// SIGTERM, without waiting.
     pub fn terminate(&self) {
-        let pid = i32::try_from(self.process.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("our child");
+        self.process.terminate();
     }
 
     /// SIGTERM, and the exit code and log of what follows. Other tasks of the test go on meanwhile.

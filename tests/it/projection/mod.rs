@@ -220,6 +220,43 @@ fn a_use_is_queued_once_until_it_is_taken() {
 }
 
 #[test]
+fn a_use_counts_before_it_is_on_record() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let projection = projection_of(&node.log);
+    let id = digest(1).id();
+    let (ticket, _) = projection.judge(id, at(0)).unwrap();
+    let end = ticket.expires_at().unwrap();
+    let used_at = at(end.as_millis() - at(0).as_millis() - 1);
+    projection.touch(id, used_at).unwrap();
+    assert!(projection.judge(id, end).is_ok(), "it was used, though no record says so yet");
+    projection.touch(id, end.plus_millis(500)).unwrap();
+    let uses = projection.take_uses();
+    assert_eq!(uses, [(id, used_at)], "a use after the end on record would be refused there");
+    assert!(projection.judge(id, end.plus_millis(500)).is_ok(), "taken, and not on record yet");
+    node.now = end.plus_millis(900);
+    node.ask(Command::RenewTickets(uses)).unwrap();
+    let renewed = projection_of(&node.log);
+    assert_eq!(
+        renewed.judge(id, node.now).unwrap().0.expires_at(),
+        projection.judge(id, node.now).unwrap().0.expires_at()
+    );
+}
+
+#[test]
+fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    let projection = projection_of(&node.log);
+    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000));
+    let end = at(2 * 86_400_000);
+    for step in 0..600 {
+        projection.sweep(end.plus_millis(step * 250));
+    }
+    assert_eq!(projection.counts().tickets, 0);
+}
+
+#[test]
 fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
     let mut node = Node::lone();
     (0..100).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));

@@ -9,6 +9,7 @@ use super::error::{Attempt, Refusal, refusal};
 use super::wire::{self, json};
 use crate::domain::{Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Subject, Tenant};
 use crate::http::SharedApp;
+use crate::http::wire::Form as _;
 use crate::service::{Error, NewTicket, Target};
 
 /// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
@@ -57,7 +58,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
 async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response, Refusal> {
     let subject = Subject::new(profile).map_err(|problem| malformed("Request parameter 'profileId'", problem))?;
     let tenant = match asked.parameters.get("tenantName") {
-        Some(name) => Tenant::new(name).map_err(|problem| malformed("Request parameter 'tenantName'", problem))?,
+        Some(name) => Tenant::parse(name).map_err(|problem| malformed("Request parameter 'tenantName'", problem))?,
         None => own_tenant(&asked.call.identity.grants),
     };
     let new = NewTicket { tenant: tenant.clone(), subject, ttl: None };
