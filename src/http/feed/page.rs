@@ -12,6 +12,10 @@ use super::SNAPSHOT_PATH;
 use crate::feed::{FollowError, Follower, Frame, Item};
 use crate::http::SharedApp;
 
+/// Readings of the log that one page is worth, some hundred thousand records. If what they held was all hidden by the filter,
+/// the page is empty and its cursor has moved.
+const MAX_TAKES: usize = 100;
+
 #[derive(Serialize)]
 struct Page<'a> {
     items: Vec<Item<'a>>,
@@ -53,7 +57,7 @@ pub(super) async fn answer(
     let until = Instant::now() + wait;
     let mut frames = Vec::new();
     let mut gap = false;
-    loop {
+    for _ in 0..MAX_TAKES {
         let taken = follower.take(limit - frames.len()).await?;
         frames.extend(taken.frames);
         gap |= follower.take_gap();
