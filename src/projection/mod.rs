@@ -25,7 +25,7 @@ use tickets::Tickets;
 pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
 pub use snapshot::{SnapshotError, load, save};
 
-/// How long a full round of the sweep takes: nothing stays longer than that beyond its time.
+/// How long a round of the sweep is planned to take: about so long does anything stay beyond its time.
 const SWEEP_MILLIS: u64 = 60_000;
 /// Slots that one step of the sweep looks at while it holds a shard.
 const SWEEP_SLOTS: usize = 4_096;

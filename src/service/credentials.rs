@@ -119,6 +119,13 @@ impl Service {
         Ok(used.map(|(issue, last_used_at)| UsedTicket { issue, last_used_at }))
     }
 
+    /// The tenant of a ticket that is good, whoever asks: for refusals to whoever presents it.
+    pub fn tenant_of(&self, ticket: &[u8]) -> Option<Tenant> {
+        let digest = Digest::of(ticket);
+        let (_, issue) = self.projection.judge(digest.id(), self.clock.now()).ok()?;
+        (issue.digest == digest).then_some(issue.tenant)
+    }
+
     /// Puts on record the uses of tickets that are due. To be called once a second.
     pub async fn flush_uses(&self) -> Result<(), Error> {
         const CHUNK: usize = 50_000;

@@ -15,7 +15,7 @@ use crate::event_log::{
     Base, Checkpointer, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, Writer, open_for_writing,
 };
 use crate::keys::{KeyError, OriginKey};
-use crate::projection::{Projection, Rebuilt, rebuild};
+use crate::projection::{self, Projection, Rebuilt, rebuild};
 
 /// What a node needs to know to come up.
 pub struct Settings {
@@ -42,6 +42,14 @@ pub enum StartError {
         "the event log can't be read to its end: {0}; find out with authledger-audit verify, and restore a backup if it is damaged"
     )]
     Read(#[from] ReadError),
+    /// There is a snapshot of a log, and the log is gone.
+    #[error("{} has no events, and the snapshot beside it is of a log with {position} of them: the log was lost; restore a backup of it, or move the directory away to start a new ledger", path.display())]
+    LostLog {
+        /// The log.
+        path: PathBuf,
+        /// Where the snapshot stands.
+        position: Position,
+    },
     /// The keys can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -76,6 +84,7 @@ pub async fn open(
 ) -> Result<Running, StartError> {
     let connection = open_for_writing(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
+    refuse_lost_log(&reader, &directory)?;
     let Rebuilt { projection, source, records_read } = rebuild(&reader, &snapshots(directory.path()), progress)?;
     projection.prune(clock.now());
     let key = OriginKey::load_or_create(&directory.path().join("keys"))?;
@@ -121,6 +130,19 @@ pub async fn open(
         started: Instant::now(),
     };
     Ok(Running { service: Arc::new(service), writer, directory })
+}
+
+/// An empty log beside a snapshot is not a new ledger but a lost one: whoever deleted or emptied the file must hear of it.
+fn refuse_lost_log(reader: &Reader, directory: &DataDirectory) -> Result<(), StartError> {
+    if reader.head()? > Position(0) {
+        return Ok(());
+    }
+    match projection::load(&snapshots(directory.path())) {
+        Ok(state) if state.base().position > Position(0) => {
+            Err(StartError::LostLog { path: directory.ledger(), position: state.base().position })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The origin that this node's key belongs to, if it has been opened.

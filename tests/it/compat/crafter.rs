@@ -538,16 +538,18 @@ async fn an_action_that_is_not_allowed_names_the_tenant() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_tenant_does_not_exist() {
+async fn what_belongs_to_another_tenant_is_denied_and_stays_as_it_is() {
     let node = Node::start().await;
     let acme = node.application("acme", vec![grant(Some("acme"), &TICKETS)], None).await;
     let other = node.application("other", vec![grant(Some("other"), &TICKETS)], None).await;
     let created = node.ticket(&acme, "p").await;
     assert_eq!(created["tenant"], "acme");
     let id = text(&created["id"]);
-    node.use_ticket(&other, id).await.is_error(404, "NO_SUCH_TICKET", &format!("No ticket with ID \"{id}\" found"));
+    let denied = "Current subject does not have permission to execute action \"MANAGE_TICKETS\" on tenant \"acme\"";
+    node.use_ticket(&other, id).await.is_error(403, "ACTION_DENIED", denied);
     let form = format!("accessTokenId={other}");
-    node.post(&format!("/api/1/authentication/ticket/{id}/invalidate"), &form).await.is_empty();
+    let path = format!("/api/1/authentication/ticket/{id}/invalidate");
+    node.post(&path, &form).await.is_error(403, "ACTION_DENIED", denied);
     ticket(&node.use_ticket(&acme, id).await);
 }
 

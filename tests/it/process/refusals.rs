@@ -118,6 +118,16 @@ async fn a_ledger_with_a_flipped_bit() {
     assert!(said.contains("authledger-audit verify") && said.contains("restore a backup"), "{said}");
 }
 
+#[tokio::test]
+async fn a_log_that_is_gone_from_beside_its_snapshot() {
+    let place = Place::with_ledger().await;
+    let snapshot = fs::read(place.data().join("snapshot/state")).unwrap();
+    fs::remove_file(place.ledger()).unwrap();
+    insta::assert_snapshot!(place.usual());
+    assert_eq!(fs::read(place.data().join("snapshot/state")).unwrap(), snapshot, "the evidence stays");
+    assert_eq!(place.usual(), place.usual(), "it is refused as long as it is so");
+}
+
 #[test]
 fn a_data_directory_that_is_a_file() {
     let place = Place::new();

@@ -31,6 +31,7 @@ pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Resul
 pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
+    in_a_tenant_of_his(&app, &asked, &id, Scope::Introspect)?;
     let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
     let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
     let Some(used) = used else { return Err(Refusal::NoSuchTicket(id)) };
@@ -48,10 +49,22 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;
     asked.agrees("ticketId", &id)?;
+    in_a_tenant_of_his(&app, &asked, &id, Scope::Revoke)?;
     let target = Target::Credential(Kind::Ticket, Secret::new(&id));
     match app.service.revoke(&asked.call, target, None).await {
         Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
         Err(error) => Err(refused(&error, &asked, &own_tenant(&asked.call.identity.grants), "")),
+    }
+}
+
+/// Refuses what an application asks of a good ticket in a tenant where it may not: a 200 would say that it is done, and whoever
+/// presents a ticket learns nothing from hearing that there is one.
+fn in_a_tenant_of_his(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope) -> Result<(), Refusal> {
+    match app.service.tenant_of(ticket.as_bytes()) {
+        Some(tenant) if !asked.call.identity.may(scope, &tenant) => {
+            Err(refused(&Error::Rejected(Rejection::Forbidden), asked, &tenant, ""))
+        }
+        _ => Ok(()),
     }
 }
 
