@@ -79,6 +79,21 @@ impl State {
         *head = recorded.place.sequence.max(*head);
     }
 
+    /// Forgets everything, and keeps the room for as much again.
+    pub fn clear(&mut self) {
+        let Self { origins, applications, tickets, early_uses, subjects, answered, .. } = self;
+        origins.clear();
+        applications.clear();
+        tickets.clear();
+        early_uses.clear();
+        subjects.clear();
+        answered.clear();
+        self.heads.clear();
+        self.issues.clear();
+        self.applications_by_digest.clear();
+        self.unknown_endings.clear();
+    }
+
     /// Joins a piece of state.
     pub fn join(&mut self, patch: Patch) {
         match patch {

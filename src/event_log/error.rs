@@ -26,7 +26,7 @@ pub enum OpenError {
     #[error("there is no ledger at {}; name a data directory, or the ledger.db in it", .0.display())]
     Absent(PathBuf),
     /// The file is something else.
-    #[error("{} is not an authledger event log ({what}); it was left as it is: move it away, or name another data directory with --data", path.display())]
+    #[error("{} is not an authledger event log ({what}); it was left as it is: move it away, or name another data directory", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -183,7 +183,7 @@ impl Machine for Ledger {
     }
 
     fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
-        self.pending = State::default();
+        self.pending.clear();
         let staged = std::mem::take(&mut self.staged);
         let mut committed = Vec::with_capacity(entries.len());
         for (filed, entry) in staged.into_iter().zip(&entries) {

@@ -110,9 +110,9 @@ fn another_programs_database_is_refused_and_left_alone() {
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE kept (n); PRAGMA application_id = 7").unwrap();
     let before = fs::read(&path).unwrap();
     let writing = open_for_writing(&path).unwrap_err();
-    assert_snapshot!(redacted(&writing, directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 7); it was left as it is: move it away, or name another data directory with --data");
+    assert_snapshot!(redacted(&writing, directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 7); it was left as it is: move it away, or name another data directory");
     let reading = open_for_reading(&path).unwrap_err();
-    assert_snapshot!(redacted(&reading, directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 7); it was left as it is: move it away, or name another data directory with --data");
+    assert_snapshot!(redacted(&reading, directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 7); it was left as it is: move it away, or name another data directory");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -122,7 +122,7 @@ fn a_database_with_tables_and_no_application_id_is_refused() {
     let path = directory.path().join("ledger.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE kept (n)").unwrap();
     let before = fs::read(&path).unwrap();
-    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 0); it was left as it is: move it away, or name another data directory with --data");
+    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (SQLite, application id 0); it was left as it is: move it away, or name another data directory");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -131,7 +131,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
     fs::write(&path, "dear diary, this is no database").unwrap();
-    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (it is no SQLite database); it was left as it is: move it away, or name another data directory with --data");
+    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (it is no SQLite database); it was left as it is: move it away, or name another data directory");
     assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary, this is no database");
 }
 
