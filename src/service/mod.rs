@@ -29,7 +29,7 @@ pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
 pub use records::{MAX_EVENTS, Status};
-pub use revocations::{EndSubject, Revocations, Target};
+pub use revocations::{Revocations, Target};
 
 use idempotency::RecentSecrets;
 

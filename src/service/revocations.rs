@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::{Call, Error, Service};
-use crate::domain::{
-    Command, CredentialId, Kind, Kinds, Named, Reason, Revoke, RevokeSubject, Secret, Subject, Tenant, Ttl,
-};
+use crate::domain::{Command, CredentialId, Kind, Named, Reason, Revoke, RevokeSubject, Secret};
 
 /// One credential, named by whoever wants it ended.
 #[derive(Clone)]
@@ -15,23 +13,6 @@ pub enum Target {
     Credential(Kind, Secret),
     /// By its public id.
     Id(Kind, CredentialId),
-}
-
-/// All that a subject has of some kinds.
-#[derive(Clone, Debug)]
-pub struct EndSubject {
-    /// The name space of the subject.
-    pub tenant: Tenant,
-    /// Whose credentials end.
-    pub subject: Subject,
-    /// Which kinds of them.
-    pub kinds: Kinds,
-    /// Keep the ending at least that long.
-    pub keep: Option<Ttl>,
-    /// Refuse new issues for that long.
-    pub hold: Option<Ttl>,
-    /// Why.
-    pub reason: Option<Reason>,
 }
 
 /// The revocations that a call made or found.
@@ -54,10 +35,8 @@ impl Service {
     }
 
     /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: EndSubject) -> Result<Revocations, Error> {
-        let EndSubject { tenant, subject, kinds, keep, hold, reason } = end;
-        let command = Command::RevokeSubject(RevokeSubject { tenant, subject, kinds, keep, hold, reason });
-        let outcome = self.execute(call, command).await?;
+    pub async fn revoke_subject(&self, call: &Call, end: RevokeSubject) -> Result<Revocations, Error> {
+        let outcome = self.execute(call, Command::RevokeSubject(end)).await?;
         self.revocations(outcome).await
     }
 

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{
-    CredentialId, Event, Kind, Kinds, Origin, Reason, Scope, Secret, Subject, SubjectRevoked, Tenant, TicketRevoked,
-    Timestamp,
+    CredentialId, Event, Kind, Kinds, Origin, Reason, RevokeSubject, Scope, Secret, Subject, SubjectRevoked, Tenant,
+    TicketRevoked, Timestamp,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{EndSubject, Filed, Revocations, Target};
+use crate::service::{Filed, Revocations, Target};
 
 /// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -146,7 +146,7 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
 /// One command, whichever members it was asked for with.
 enum End {
     One(Target, Option<Reason>),
-    All(EndSubject),
+    All(RevokeSubject),
 }
 
 const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
@@ -191,7 +191,7 @@ impl Body {
         let Some(Text(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
-        Ok(End::All(EndSubject {
+        Ok(End::All(RevokeSubject {
             tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
             subject,
             kinds,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use authledger::clock::Clock;
 use authledger::config::Surface;
 use authledger::domain::{
-    Caller, Digest, Grant, Grants, Kinds, NodeName, Policy, Region, Scope, Scopes, Secret, Subject, Tenant, Timestamp,
-    Ttl,
+    Caller, Digest, Grant, Grants, Kinds, NodeName, Policy, Region, RevokeSubject, Scope, Scopes, Secret, Subject,
+    Tenant, Timestamp, Ttl,
 };
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
@@ -15,7 +15,7 @@ use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
 use authledger::http::{App, Options};
-use authledger::service::{Alone, Call, EndSubject, Identity, NewApplication, Running, Service, Settings, open};
+use authledger::service::{Alone, Call, Identity, NewApplication, Running, Service, Settings, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -570,7 +570,7 @@ async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
 #[tokio::test]
 async fn a_subject_on_hold_gets_no_tickets() {
     let node = Node::start().await;
-    let end = EndSubject {
+    let end = RevokeSubject {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,
