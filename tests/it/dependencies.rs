@@ -22,7 +22,6 @@ const LICENCES: [&str; 14] = [
     "Unicode-3.0",
     "Zlib",
 ];
-const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Crates that a default build compiles, this one not counted.
 const MAX_CRATES: usize = 180;
 
@@ -102,9 +101,9 @@ fn every_dependency_has_a_licence_that_asks_for_little() {
 
 #[test]
 fn every_dependency_comes_from_the_one_registry() {
-    for package in packages() {
-        assert_eq!(package["source"], SOURCE, "{} {}", package["name"], package["version"]);
-    }
+    let sources: BTreeSet<String> =
+        packages().iter().map(|package| package["source"].as_str().unwrap_or_default().to_owned()).collect();
+    assert!(sources.len() == 1 && sources.iter().all(|source| source.starts_with("registry+")), "{sources:?}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream;
 use serde::Serialize;
 
 use crate::domain::Timestamp;
@@ -39,13 +38,13 @@ struct Walk {
 pub(super) fn body(app: SharedApp, filter: Filter) -> Body {
     let now = app.service.clock().now();
     let walk = Walk { app, filter, now, part: 0, count: 0, started: false };
-    Body::from_stream(stream::unfold(walk, |mut walk| async move {
-        let chunk = walk.next()?;
-        Some((Ok::<_, Infallible>(chunk), walk))
-    }))
+    Body::from_stream(tokio_stream::iter(walk.map(Ok::<_, Infallible>)))
 }
 
-impl Walk {
+/// The chunks of the body: a part of the state at a time, so that none is held for long.
+impl Iterator for Walk {
+    type Item = Bytes;
+
     fn next(&mut self) -> Option<Bytes> {
         if !self.started {
             self.started = true;
@@ -65,7 +64,9 @@ impl Walk {
         }
         None
     }
+}
 
+impl Walk {
     fn lines(&mut self) -> String {
         let mut lines = String::new();
         for ending in self.app.service.projection().endings(self.part, self.now) {
