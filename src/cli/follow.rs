@@ -178,6 +178,7 @@ impl Follow {
                 pause = FIRST_PAUSE;
             }
             self.freshness.check();
+            // A server that is starting again is not helped by everybody asking at once.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -87,6 +87,7 @@ impl Follower {
                 return;
             }
             assert!(Instant::now() < until, "{answer} where {reason} is due");
+            // The follower tells nobody when it has heard something, so it is asked again.
             std::thread::sleep(Duration::from_millis(5));
         }
     }

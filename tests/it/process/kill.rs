@@ -154,6 +154,7 @@ async fn live(data: &Path, heard: &Arc<Mutex<Heard>>) -> Vec<Acknowledged> {
         .map(|(client, done)| tokio::spawn(work(node.api.apart(), client, done.clone())))
         .collect();
     let follower = tokio::spawn(follow(node.api.apart(), heard.clone()));
+    // The random moment is what is tested; nothing waits for it to be long enough.
     tokio::time::sleep(random_time()).await;
     tokio::task::spawn_blocking(move || node.kill()).await.expect("killed");
     for client in clients {

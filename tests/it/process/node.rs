@@ -143,6 +143,7 @@ impl Process {
                 return status;
             }
             assert!(Instant::now() < until, "the process does not end");
+            // The standard library waits for a process for ever or not at all.
             std::thread::sleep(Duration::from_millis(2));
         }
     }
