@@ -6,12 +6,13 @@
 //! a page that many commits touched is copied once.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::error::OpenError;
 
@@ -37,19 +38,22 @@ struct Shared {
     halted: AtomicBool,
     /// The thread has passed over a large WAL.
     finish: AtomicBool,
+    /// What the disk said as it failed. As final as a failed commit: what was not synced may be lost, whatever a later sync says.
+    failure: OnceLock<String>,
 }
 
 impl Checkpointer {
     /// Starts the thread on a log that is open for writing elsewhere in this process.
     pub fn spawn(path: &Path) -> Result<Self, OpenError> {
         let connection = super::store::open_for_writing(path)?;
+        only_when_told(&connection).map_err(|source| OpenError::unusable(path, "writing", source))?;
         let shared = Arc::new(Shared::default());
         let (pass, passes) = sync_channel::<()>(1);
         let theirs = shared.clone();
         let run = move || {
             for () in passes {
                 if !theirs.halted.load(Ordering::Acquire) {
-                    let large = copy(&connection) >= FINISH_FROM_BYTES;
+                    let large = theirs.copy(&connection) >= FINISH_FROM_BYTES;
                     theirs.finish.store(large, Ordering::Release);
                 }
             }
@@ -72,8 +76,13 @@ impl Checkpointer {
     /// Copies what is left, if the thread asked for it. Called between batches.
     pub(super) fn finish(&self, connection: &Connection) {
         if self.shared.finish.swap(false, Ordering::AcqRel) && !self.shared.halted.load(Ordering::Acquire) {
-            copy(connection);
+            self.shared.copy(connection);
         }
+    }
+
+    /// What the disk said, if copying has failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.shared.failure.get().map(String::as_str)
     }
 
     /// Copies nothing more: the disk has failed.
@@ -92,15 +101,23 @@ impl Drop for Checkpointer {
     }
 }
 
-/// Copies what no reader needs in the WAL any more; how many bytes the WAL has.
-fn copy(connection: &Connection) -> u64 {
-    let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
-    match frames {
-        Ok(frames) => frames.max(0).cast_unsigned() * FRAME_BYTES,
-        // The WAL stays as it is and the next pass tries again; a disk that fails shows itself at the next commit.
-        Err(error) => {
-            tracing::warn!(%error, "a checkpoint of the write-ahead log did not finish");
-            0
+/// Keeps SQLite from copying the WAL as the connection closes: on a disk that has failed, that would be a second try.
+pub(super) fn only_when_told(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
+}
+
+impl Shared {
+    /// Copies what no reader needs in the WAL any more; how many bytes the WAL has.
+    fn copy(&self, connection: &Connection) -> u64 {
+        // Another connection that is copying is no error: SQLite says so in the row's first column.
+        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+        match frames {
+            Ok(frames) => frames.max(0).cast_unsigned() * FRAME_BYTES,
+            Err(error) => {
+                self.halted.store(true, Ordering::Release);
+                let _ = self.failure.set(format!("copy the write-ahead log into the database: {error}")); // The first stands.
+                0
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::chain::{Chain, ChainHash};
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Checkpointer, only_when_told};
 use super::error::{Damage, Fault, ReadError};
 use super::reader::{Base, Head};
 use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
@@ -235,6 +235,7 @@ impl<M: Machine> Writer<M> {
             .connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
             .map_err(std::io::Error::other)?;
+        only_when_told(&start.connection).map_err(std::io::Error::other)?;
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
         let handle = WriterHandle { queue, fault: fault.clone() };
@@ -302,7 +303,11 @@ impl Scribe {
     fn run<M: Machine>(mut self, work: &Receiver<Work<M>>, mut machine: M) -> M {
         let mut stopping = false;
         while !stopping {
-            let first = match work.recv_timeout(QUIET) {
+            let received = work.recv_timeout(QUIET);
+            if let Some(failure) = self.checkpointer.failure() {
+                self.fail(failure.into());
+            }
+            let first = match received {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
                     machine.idle();
@@ -328,7 +333,7 @@ impl Scribe {
 
     /// Leaves an empty WAL behind, so that the log is one file while nobody runs. Readers may prevent it, and that is fine.
     fn close(self) {
-        if self.fault.get().is_none() {
+        if self.fault.get().is_none() && self.checkpointer.failure().is_none() {
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             tracing::debug!(?emptied, "the write-ahead log was copied");
         }
@@ -454,12 +459,20 @@ impl Scribe {
         Err(ReadError::Damaged { position: due.next(), damage: Damage::Absent })
     }
 
-    fn halt<M: Machine>(&self, error: &ReadError, pending: Pending<M>) {
-        let fault = Fault(error.to_string().into());
-        tracing::error!(%fault, "the event log has halted");
+    /// Writes nothing more, because of that; the first cause stands.
+    fn fail(&self, cause: Arc<str>) -> Fault {
         self.checkpointer.halt();
+        let first = self.fault.get().is_none();
+        let fault = self.fault.get_or_init(|| Fault(cause)).clone();
+        if first {
+            tracing::error!(%fault, "the event log has halted");
+        }
+        fault
+    }
+
+    fn halt<M: Machine>(&self, error: &ReadError, pending: Pending<M>) {
         // Before the first answer: whoever gets one finds readiness in accord with it.
-        let _ = self.fault.set(fault.clone()); // Only this thread sets it, and only once.
+        let fault = self.fail(error.to_string().into());
         for (reply, _) in pending {
             let _ = reply.send(Err(fault.clone())); // The caller may have hung up.
         }

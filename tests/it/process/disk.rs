@@ -21,6 +21,8 @@ pub enum Failure {
     Syncs = 1,
     /// Each write to them: no space is left.
     Writes = 2,
+    /// Each sync of the database that the WAL is copied into, with an input/output error; commits go on.
+    Checkpoints = 3,
 }
 
 /// The disk under one server.

@@ -1,7 +1,8 @@
 /* Counts syncs of the write-ahead log, and on demand lets syncs or writes of the data directory fail.
  *
  * AUTHLEDGER_TEST_DISK names a file of 64-bit words in the machine's order, shared with the test:
- *   0  syncs of the WAL that began      2  what to fail: 0 nothing, 1 syncs with EIO, 2 writes with ENOSPC
+ *   0  syncs of the WAL that began      2  what to fail: 0 nothing, 1 syncs with EIO, 2 writes with ENOSPC,
+ *                                          3 syncs with EIO but not the WAL's
  *   1  syncs of the WAL that succeeded  3  calls that were failed
  */
 #define _GNU_SOURCE
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 enum { BEGAN, SUCCEEDED, FAIL, FAILED, WORDS };
-enum { NOTHING, SYNCS, WRITES };
+enum { NOTHING, SYNCS, WRITES, CHECKPOINTS };
 
 static _Atomic uint64_t *words;
 
@@ -51,7 +52,7 @@ static int sync_with(const char *name, int fd) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     int wal = words && ends_with(fd, "/ledger.db-wal");
     if (wal) words[BEGAN]++;
-    if (fails(SYNCS, fd, EIO)) return -1;
+    if (fails(SYNCS, fd, EIO) || (!wal && fails(CHECKPOINTS, fd, EIO))) return -1;
     int result = real(fd);
     if (wal && result == 0) words[SUCCEEDED]++;
     return result;

@@ -156,3 +156,29 @@ async fn a_sync_that_fails_halts_the_log_and_nothing_else() {
 async fn a_full_disk_halts_the_log_and_nothing_else() {
     assert_halts(Failure::Writes).await;
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_fails_halts_the_log_too() {
+    /// More than the commits between two checkpoints, by far.
+    const COMMANDS: usize = 5_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (data, disk) = (directory.path().join("data"), Disk::new(directory.path()));
+    let node = disk.under(Launch::new(&data)).start();
+    disk.fail(Failure::Checkpoints);
+    let mut acknowledged = 0;
+    let refused = loop {
+        assert!(acknowledged < COMMANDS, "the log goes on though its database can't be synced");
+        let answer = node.api.post("/v1/tickets", json!({"subject": "somebody"})).await;
+        if answer.status != 201 {
+            break answer.expect(503);
+        }
+        acknowledged += 1;
+    };
+    assert_eq!(refused["type"], "/problems/log-halted");
+    assert!(disk.failed() > 0);
+    assert_eq!(node.api.get("/health/ready").await.status, 503);
+    disk.mend();
+    assert_eq!(node.stop().await.0, Some(1));
+    let tickets = Node::start(&data).api.get("/v1/status").await.expect(200)["counts"]["tickets"].clone();
+    assert_eq!(tickets, acknowledged, "what was acknowledged is in the WAL, and there after a restart");
+}
