@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{KeyError, file};
+use super::{KeyError, file, slots};
 
 /// Copies every key file of a directory into another one, which is made (0700) where there is none. Returns how many.
 pub fn copy(from: &Path, to: &Path) -> Result<usize, KeyError> {
@@ -16,11 +16,18 @@ pub fn copy(from: &Path, to: &Path) -> Result<usize, KeyError> {
         if !path.is_file() || path.extension().is_some_and(|extension| extension == "new") {
             continue;
         }
-        let bytes = fs::read(&path).map_err(KeyError::io("read", &path))?;
-        file::create(&to.join(entry.file_name()), &bytes)?;
+        copy_file(&path, &to.join(entry.file_name()))?;
         copied += 1;
     }
     Ok(copied)
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), KeyError> {
+    if from.file_name().is_some_and(|name| name == slots::FILE_NAME) {
+        return slots::copy(from, to);
+    }
+    let bytes = fs::read(from).map_err(KeyError::io("read", from))?;
+    file::create(to, &bytes)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::KeyError;
 use crate::domain::hex;
 
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 /// No key file is longer, so a wrong path can't fill the memory.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
@@ -44,18 +44,21 @@ pub(super) fn find(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
 
 /// Writes a new file with mode 0600; when this returns, it survives a loss of power.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    create_with(path, |file| file.write_all(bytes).map_err(KeyError::io("write", path)))
+}
+
+/// The same for what is written in parts.
+pub(super) fn create_with(path: &Path, write: impl FnOnce(&mut File) -> Result<(), KeyError>) -> Result<(), KeyError> {
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(|_| KeyError::NoRandomness)?;
     let unfinished = path.with_extension(format!("{}.new", hex::encode(&suffix)));
-    write_synced(&unfinished, bytes).map_err(KeyError::io("write", &unfinished))?;
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create_new(true).mode(FILE_MODE).open(&unfinished);
+    let mut file = made.map_err(KeyError::io("make", &unfinished))?;
+    write(&mut file)?;
+    file.sync_all().map_err(KeyError::io("sync", &unfinished))?;
     fs::rename(&unfinished, path).map_err(KeyError::io("write", path))?;
     path.parent().map_or(Ok(()), sync_directory)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn sync_directory(path: &Path) -> Result<(), KeyError> {
@@ -64,7 +67,8 @@ fn sync_directory(path: &Path) -> Result<(), KeyError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(KeyError::io("sync", path))
 }
 
-fn refuse_if_open(path: &Path, wanted: u32) -> Result<(), KeyError> {
+/// Refuses what its group or others may use.
+pub(super) fn refuse_if_open(path: &Path, wanted: u32) -> Result<(), KeyError> {
     let metadata = fs::metadata(path).map_err(KeyError::io("inspect", path))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::TooOpen { path: path.into(), mode, wanted }) }

@@ -7,6 +7,8 @@ mod file;
 mod mint;
 mod origin;
 mod root;
+mod sealing;
+mod slots;
 
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ pub use copy::copy;
 pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use root::RootToken;
+pub use sealing::{OpenError, SealError, SealingKeys};
 
 /// Why a key can't be used. Each says which file and what to do; none holds a byte of any secret.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,36 @@ pub enum KeyError {
         path: PathBuf,
         /// What it should hold.
         wanted: &'static str,
+    },
+    /// A slot of the sealing keys holds neither a key nor the mark of an erased one.
+    #[error(
+        "read {}: slot {slot} is damaged; put back the file from where the backup of the keys is kept, because nothing else \
+         opens what was sealed under that slot",
+        path.display()
+    )]
+    DamagedSlot {
+        /// The file.
+        path: PathBuf,
+        /// The slot.
+        slot: u64,
+    },
+    /// A slot that was never made can't be erased.
+    #[error("erase a key in {}: it has no slot {slot}", path.display())]
+    NoSlot {
+        /// The file.
+        path: PathBuf,
+        /// The slot.
+        slot: u64,
+    },
+    /// The file of sealing keys would get longer than it may.
+    #[error("make slot {slot} in {}: it has room for {most}", path.display())]
+    TooManySlots {
+        /// The file.
+        path: PathBuf,
+        /// The slot that was asked for.
+        slot: u64,
+        /// How many slots there may be.
+        most: u64,
     },
     /// The operating system gave no randomness.
     #[error("draw random bytes from the operating system; check that getrandom is allowed in this sandbox")]

@@ -1,0 +1,160 @@
+//! Sealing: what is personal lies in the log under a key of its subject, and the key lies outside the log, so that
+//! destroying the key forgets the subject.
+
+use std::fmt;
+use std::path::Path;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+
+use super::slots::{self, Key, Slot, Slots};
+use super::{KeyError, file};
+
+const TAG_BYTES: usize = 16;
+/// No plain text is longer: a record has no room for it.
+const MAX_PLAIN_BYTES: usize = 64 * 1024;
+
+/// The keys under which personal parts are sealed, one in each slot of `DATA/keys/sealing.keys`.
+///
+/// Slot 0 is the node's own; subjects have those from 1. A key is read from its slot for each use, which takes about a
+/// microsecond, so ten million of them take no memory. At most 2^32 things may be sealed under one key.
+pub struct SealingKeys {
+    slots: Slots,
+}
+
+/// Why something was not sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The slot's key was destroyed.
+    #[error("seal under slot {slot}: its key was erased")]
+    Erased {
+        /// The slot.
+        slot: u64,
+    },
+    /// Nobody has made the slot.
+    #[error("seal under slot {slot}: there is no such slot")]
+    Missing {
+        /// The slot.
+        slot: u64,
+    },
+    /// It is longer than anything that a record could hold.
+    #[error("seal {bytes} bytes: {MAX_PLAIN_BYTES} are the most")]
+    TooLong {
+        /// The length of the plain text.
+        bytes: usize,
+    },
+    /// The file did not give the key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Why something sealed was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The slot's key was destroyed: what it sealed is forgotten.
+    #[error("open what slot {slot} sealed: its key was erased")]
+    Erased {
+        /// The slot.
+        slot: u64,
+    },
+    /// Nobody has made the slot.
+    #[error("open what slot {slot} sealed: there is no such slot")]
+    Missing {
+        /// The slot.
+        slot: u64,
+    },
+    /// The bytes, their context or the slot are not those of the sealing.
+    #[error("open what slot {slot} sealed: it was changed, or sealed for something else or under another key")]
+    NotAuthentic {
+        /// The slot.
+        slot: u64,
+    },
+    /// The file did not give the key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl SealingKeys {
+    /// How much longer the sealed form is than the plain one: nonce and tag.
+    pub const OVERHEAD_BYTES: usize = NONCE_LEN + TAG_BYTES;
+
+    /// Opens `sealing.keys` in that directory, or makes directory (0700) and file (0600) where there are none, and makes
+    /// the first slots. One process at a time may hold it.
+    ///
+    /// It fails where a mode lets others in, the file is of another kind or format, or the disk refuses; and where a slot
+    /// of the last step is damaged, because new keys would then hide that an old one is lost. A damaged slot elsewhere is
+    /// found when it is used.
+    pub fn open(dir: &Path) -> Result<Self, KeyError> {
+        file::private_directory(dir)?;
+        Ok(Self { slots: Slots::open(dir.join(slots::FILE_NAME))? })
+    }
+
+    /// Makes slots until that one exists. When this returns, its key survives a loss of power.
+    pub fn ensure(&self, slot: u64) -> Result<(), KeyError> {
+        self.slots.ensure(slot)
+    }
+
+    /// Seals with AES-256-GCM and a fresh random nonce: nonce, cipher text, tag. The context is authenticated, not kept.
+    pub fn seal(&self, slot: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        if plain.len() > MAX_PLAIN_BYTES {
+            return Err(SealError::TooLong { bytes: plain.len() });
+        }
+        let key = match self.slots.load(slot)? {
+            Slot::Filled(key) => key,
+            Slot::Erased => return Err(SealError::Erased { slot }),
+            Slot::Unfilled => return Err(SealError::Missing { slot }),
+        };
+        let mut sealed = Vec::with_capacity(plain.len() + Self::OVERHEAD_BYTES);
+        sealed.extend_from_slice(&[0; NONCE_LEN]);
+        sealed.extend_from_slice(plain);
+        // The plain text is encrypted where it lies, so no copy of it is left.
+        let (nonce, tag) = cipher(&key)
+            .and_then(|cipher| cipher.seal_in_place_separate_tag(Aad::from(context), &mut sealed[NONCE_LEN..]).ok())
+            .ok_or(KeyError::NoRandomness)?;
+        sealed[..NONCE_LEN].copy_from_slice(nonce.as_ref());
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Opens what was sealed under that slot for that context. Whoever gets the plain text keeps it no longer than needed.
+    pub fn open_sealed(&self, slot: u64, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let key = match self.slots.load(slot)? {
+            Slot::Filled(key) => key,
+            Slot::Erased => return Err(OpenError::Erased { slot }),
+            Slot::Unfilled => return Err(OpenError::Missing { slot }),
+        };
+        unseal(&key, context, sealed).ok_or(OpenError::NotAuthentic { slot })
+    }
+
+    /// Destroys the slot's key: overwrites it in the file and syncs. From then on seal and open say that it was erased;
+    /// one that runs at the same moment may still have it. Erasing again does the same again.
+    ///
+    /// It promises no more than the disk gives: a file system that copies on write, a snapshot of a volume, a cell that the
+    /// drive has retired, and every older backup of the keys may hold it still.
+    pub fn erase(&self, slot: u64) -> Result<(), KeyError> {
+        self.slots.erase(slot)
+    }
+}
+
+impl fmt::Debug for SealingKeys {
+    /// Where they are and how many, never one of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("SealingKeys");
+        shown.field("path", &self.slots.path()).field("slots", &self.slots.filled()).finish()
+    }
+}
+
+fn cipher(key: &Key) -> Option<RandomizedNonceKey> {
+    RandomizedNonceKey::new(&AES_256_GCM, key.as_bytes()).ok()
+}
+
+fn unseal(key: &Key, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut plain = rest.to_vec();
+    let length = cipher(key)?.open_in_place(nonce, Aad::from(context), &mut plain).ok()?.len();
+    plain.truncate(length);
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests;
