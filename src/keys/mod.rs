@@ -7,6 +7,7 @@ mod file;
 mod mint;
 mod origin;
 mod root;
+mod signing;
 
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use copy::copy;
 pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use root::RootToken;
+pub use signing::{Algorithm, SigningKey};
 
 /// Why a key can't be used. Each says which file and what to do; none holds a byte of any secret.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,11 @@ pub enum KeyError {
     /// The operating system gave no randomness.
     #[error("draw random bytes from the operating system; check that getrandom is allowed in this sandbox")]
     NoRandomness,
+    /// A token key does not sign, or a new one can't be read back.
+    #[error(
+        "sign with a token key: the cryptographic library refuses it; start again, and report it if that does not help"
+    )]
+    Unsigned,
 }
 
 impl KeyError {
