@@ -3,23 +3,34 @@
 //! A flag beats its environment variable, that beats the TOML file, and that beats the default. The file's keys are the
 //! flags' names with `_` for `-`; a key that is none of them is refused, because a misspelt limit is no limit.
 
+mod error;
+mod issuers;
+
 use std::env;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
-use crate::keys::RootToken;
+use crate::keys::{Algorithm, RootToken};
 use crate::telemetry::{self, LogFormat};
+
+pub use error::{Place, SettingsError};
+pub use issuers::{
+    CLOCK_LEEWAY_SECONDS, IssuerTable, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer,
+};
 
 /// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
 pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
+
+const TOKEN_TTL: Ttl = Ttl::from_seconds(3600).expect("an hour is within the bounds");
+const SESSION_TTL: Ttl = Ttl::from_seconds(86_400).expect("a day is within the bounds");
+const SESSION_MAX_LIFE: Ttl = Ttl::from_seconds(30 * 86_400).expect("30 days are within the bounds");
 
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
@@ -93,6 +104,30 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_TICKET_MAX_LIFE", value_name = "SECONDS")]
     pub ticket_max_life: Option<u64>,
 
+    /// The address under which others know this server, and the issuer of the tokens that it signs: http or https, no / at the end
+    #[arg(long, env = "AUTHLEDGER_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// What new keys sign tokens with [default: ES256]
+    #[arg(long, env = "AUTHLEDGER_TOKEN_ALGORITHM", value_name = "ALGORITHM")]
+    pub token_algorithm: Option<Algorithm>,
+
+    /// Seconds that a token lives, where its issuer does not say [default: 3600]
+    #[arg(long, env = "AUTHLEDGER_TOKEN_TTL", value_name = "SECONDS")]
+    pub token_ttl: Option<u64>,
+
+    /// Seconds that a session lives, where its issuer does not say [default: 86400]
+    #[arg(long, env = "AUTHLEDGER_SESSION_TTL", value_name = "SECONDS")]
+    pub session_ttl: Option<u64>,
+
+    /// Seconds after its issue that extending a session reaches at most [default: 2592000]
+    #[arg(long, env = "AUTHLEDGER_SESSION_MAX_LIFE", value_name = "SECONDS")]
+    pub session_max_life: Option<u64>,
+
+    /// Whose tokens are taken besides our own; in the file alone.
+    #[arg(skip)]
+    pub trusted_issuer: Option<Vec<IssuerTable>>,
+
     /// Seconds of the longest life that any node gives a credential: how long an ending without a known end is kept [default: 31622400]
     #[arg(long, env = "AUTHLEDGER_LONGEST_LIFE", value_name = "SECONDS")]
     pub longest_life: Option<u64>,
@@ -156,6 +191,18 @@ pub struct Settings {
     pub region: Region,
     /// The lives that the ledger gives, and how many unknown endings it takes.
     pub policy: Policy,
+    /// How long a token lives, where its issuer does not say.
+    pub token_ttl: Ttl,
+    /// How long a session lives, where its issuer does not say.
+    pub session_ttl: Ttl,
+    /// The latest that extending a session reaches, counted from its issue.
+    pub session_max_life: Ttl,
+    /// The issuer of our tokens, if one is set.
+    pub public_url: Option<Arc<str>>,
+    /// What new token keys sign with.
+    pub token_algorithm: Algorithm,
+    /// Whose tokens are taken besides our own. None of them is [`Settings::public_url`].
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// Commands that may wait for the writer.
     pub queue_commands: usize,
     /// Connections that may be open.
@@ -187,123 +234,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// Where a setting was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On the command line or in the environment: the setting's key.
-    Arguments(&'static str),
-    /// In the file: the setting's key and the file.
-    File(&'static str, PathBuf),
-    /// Nowhere: the default of that key.
-    Default(&'static str),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Arguments(key) => {
-                write!(f, "--{} (or AUTHLEDGER_{})", key.replace('_', "-"), key.to_uppercase())
-            }
-            Self::File(key, path) => write!(f, "`{key}` in {}", path.display()),
-            Self::Default(key) => write!(f, "the default of `{key}`"),
-        }
-    }
-}
-
-/// Why the settings are refused: what is wrong, where it was set, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file is not there, or closed to us.
-    #[error("read the settings in {}: {source}; give --config another file, or make this one readable", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file is no TOML, or holds a key or a value that no setting has.
-    #[error("read the settings in {}: {problem}; `authledger serve --help` lists every setting", path.display())]
-    MalformedFile {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and what was found there.
-        problem: String,
-    },
-    /// A number is too small or too large.
-    #[error("use {value} for {place}: it must be {low} to {high} {unit}")]
-    OutOfBounds {
-        /// Where it was set.
-        place: Place,
-        /// The number.
-        value: u64,
-        /// The least allowed.
-        low: u64,
-        /// The most allowed.
-        high: u64,
-        /// What is counted.
-        unit: &'static str,
-    },
-    /// A text has the wrong form.
-    #[error("use the text of {place}: it must be {must_be}")]
-    Malformed {
-        /// Where it was set.
-        place: Place,
-        /// The form that it should have.
-        must_be: Malformed,
-    },
-    /// A life is longer than the one that bounds it.
-    #[error(
-        "use {shorter} of {shorter_seconds} s with {longer} of {longer_seconds} s: lower the first or raise the second"
-    )]
-    LivesCross {
-        /// The setting that must not be larger.
-        shorter: Place,
-        /// Its value in seconds.
-        shorter_seconds: u64,
-        /// The setting that bounds it.
-        longer: Place,
-        /// Its value in seconds.
-        longer_seconds: u64,
-    },
-    /// An address that others reach, without TLS.
-    #[error(
-        "listen on {listen}, set by {place}: the address is not loopback, so secrets would cross the network in clear; \
-         give --tls-certificate and --tls-key, or --behind-proxy if a proxy in front ends TLS, or listen on 127.0.0.1"
-    )]
-    InClear {
-        /// Where it was set.
-        place: Place,
-        /// The address.
-        listen: SocketAddr,
-    },
-    /// A certificate without a key, or a key without a certificate.
-    #[error("use {given} alone: TLS needs the certificate and its key; give --{} too, or neither", missing.replace('_', "-"))]
-    HalfTls {
-        /// Where the one was set.
-        given: Place,
-        /// The key of the other.
-        missing: &'static str,
-    },
-    /// Nothing would be served.
-    #[error("use {place}: the list is empty, so nothing would be served; name one of native, feed, crafter, metrics")]
-    NoSurface {
-        /// Where it was set.
-        place: Place,
-    },
-    /// The log filter can't be read.
-    #[error("use {place}: it is no log filter; write a level, or directives such as `info,authledger=debug`")]
-    LogFilter {
-        /// Where it was set.
-        place: Place,
-    },
-    /// Root's secret is too weak, or no header can carry it.
-    #[error(
-        "use {ROOT_TOKEN_VARIABLE}: root's secret must be 32 or more visible ASCII characters; make one with \
-         `openssl rand -hex 32`, or unset the variable to have one made in DATA/root-token"
-    )]
-    RootToken,
-}
-
 impl Settings {
     /// The settings from command line and environment (already joined by clap), the file that they name, and the
     /// environment's root secret.
@@ -322,6 +252,8 @@ impl Settings {
         let tls = tls_files(&layers)?;
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
         let exposed = behind_proxy || !is_loopback(listen);
+        let public_url = public_url(&layers)?;
+        let lives = lives(&layers)?;
         Ok(Self {
             data: layers.get("data", |a| a.data.clone()).or("./authledger-data".into()),
             listen,
@@ -330,7 +262,13 @@ impl Settings {
             surfaces: surfaces(&layers, exposed)?,
             node: layers.get("node", |a| a.node.clone()).named("local", NodeName::new)?,
             region: layers.get("region", |a| a.region.clone()).named("local", Region::new)?,
-            policy: policy(&layers)?,
+            policy: lives.policy,
+            token_ttl: lives.token_ttl,
+            session_ttl: lives.session_ttl,
+            session_max_life: lives.session_max_life,
+            token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
+            trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
+            public_url,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
@@ -455,20 +393,51 @@ impl Life {
     }
 }
 
-fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
+/// Every life that the ledger gives, none longer than the one that bounds it.
+struct Lives {
+    policy: Policy,
+    token_ttl: Ttl,
+    session_ttl: Ttl,
+    session_max_life: Ttl,
+}
+
+fn lives(layers: &Layers) -> Result<Lives, SettingsError> {
     let default = Policy::default();
     let ticket_ttl = layers.get("ticket_ttl", |a| a.ticket_ttl).life(default.ticket_ttl)?;
     let ticket_max_life = layers.get("ticket_max_life", |a| a.ticket_max_life).life(default.ticket_max_life)?;
+    let token_ttl = layers.get("token_ttl", |a| a.token_ttl).life(TOKEN_TTL)?;
+    let session_ttl = layers.get("session_ttl", |a| a.session_ttl).life(SESSION_TTL)?;
+    let session_max_life = layers.get("session_max_life", |a| a.session_max_life).life(SESSION_MAX_LIFE)?;
     let longest_life = layers.get("longest_life", |a| a.longest_life).life(default.longest_life)?;
     ticket_ttl.at_most(&ticket_max_life)?;
-    ticket_max_life.at_most(&longest_life)?;
+    session_ttl.at_most(&session_max_life)?;
+    for life in [&ticket_max_life, &token_ttl, &session_max_life] {
+        life.at_most(&longest_life)?;
+    }
     let unknown = layers.get("max_unknown_endings", |a| a.max_unknown_endings);
-    Ok(Policy {
+    let policy = Policy {
         ticket_ttl: ticket_ttl.ttl,
         ticket_max_life: ticket_max_life.ttl,
         longest_life: longest_life.ttl,
         max_unknown_endings: unknown.bounded(default.max_unknown_endings, 0..=100_000_000, "endings")?,
-    })
+    };
+    let [token_ttl, session_ttl, session_max_life] = [token_ttl, session_ttl, session_max_life].map(|life| life.ttl);
+    Ok(Lives { policy, token_ttl, session_ttl, session_max_life })
+}
+
+fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, SettingsError> {
+    let chosen = layers.get("public_url", |a| a.public_url.clone());
+    let Some(text) = chosen.value else { return Ok(None) };
+    let checked = issuers::checked_public_url(&text);
+    checked.map(Some).map_err(|must_be| SettingsError::Malformed { place: chosen.place, must_be })
+}
+
+/// Only the file can name them.
+fn trusted_issuers(layers: &Layers, own: Option<&str>) -> Result<Vec<TrustedIssuer>, SettingsError> {
+    match &layers.file {
+        Some((path, ServeArgs { trusted_issuer: Some(tables), .. })) => issuers::checked(tables, path, own),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, SettingsError> {
@@ -616,6 +585,28 @@ mod tests {
         assert!(refusal(&["--tls-key", "k"]).contains("--tls-certificate"));
         assert!(refusal(&["--node", ""]).contains("1 to 255 bytes"));
         assert!(refusal(&["--log", "=/="]).contains("--log"));
+    }
+
+    #[test]
+    fn sessions_and_tokens_have_lives_and_our_tokens_an_issuer() {
+        let default = settings(&[]).expect("valid");
+        let lives = [default.token_ttl, default.session_ttl, default.session_max_life].map(Ttl::as_seconds);
+        assert_eq!((lives, default.token_algorithm), ([3600, 86_400, 2_592_000], Algorithm::Es256));
+        assert!(default.public_url.is_none() && default.trusted_issuers.is_empty());
+        let refused = refusal(&["--session-ttl", "2592001"]);
+        assert!(refused.contains("--session-ttl") && refused.contains("`session_max_life`"), "{refused}");
+        let refused = refusal(&["--longest-life", "86400"]);
+        assert!(refused.contains("`session_max_life`") && refused.contains("--longest-life"), "{refused}");
+        let refused = refusal(&["--public-url", "https://auth.example/"]);
+        assert!(refused.starts_with("use the text of --public-url") && refused.contains("/ at the end"), "{refused}");
+        let text = "public_url = \"https://own\"\ntoken_algorithm = \"EdDSA\"\n\
+                    [[trusted_issuer]]\nissuer = \"https://a\"\njwks_url = \"https://a/keys\"\ntenants = [\"x\"]\n";
+        let (_file, path) = file(text);
+        let settings = settings(&["--config", &path, "--token-algorithm", "RS256"]).expect("valid");
+        assert_eq!((settings.public_url.as_deref(), settings.token_algorithm), (Some("https://own"), Algorithm::Rs256));
+        assert_eq!(settings.trusted_issuers.len(), 1);
+        let shadowed = refusal(&["--config", &path, "--public-url", "https://a"]);
+        assert!(shadowed.contains("another one than --public-url"), "{shadowed}");
     }
 
     #[test]

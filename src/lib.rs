@@ -20,6 +20,9 @@ pub mod config;
 pub mod telemetry;
 
 #[cfg(feature = "server")]
+pub mod jose;
+
+#[cfg(feature = "server")]
 pub mod service;
 
 #[cfg(feature = "server")]

@@ -20,6 +20,7 @@ use crate::http::compat::crafter;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
 use crate::http::{App, Options, SharedApp};
+use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
 use crate::projection;
 use crate::service::{self, Alone, Error, Hook, Running, Service};
@@ -43,6 +44,9 @@ pub enum ServeError {
     /// The certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A trusted issuer's keys can't be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The address can't be listened on.
     #[error("listen on {address}: {source}; is another server there? choose another address with --listen")]
     Listen {
@@ -157,6 +161,7 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     if let Some(TlsFiles { certificate, key }) = &settings.tls {
         tls::load(certificate, key)?;
     }
+    TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     let directory = DataDirectory::lock(&settings.data)?;
     match Reader::open(&directory.ledger()) {
         Ok(_) | Err(OpenError::Absent(_)) => Ok(()),

@@ -8,6 +8,7 @@ mod mint;
 mod origin;
 mod root;
 mod sealing;
+mod signing;
 mod slots;
 
 use std::io;
@@ -18,6 +19,7 @@ pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use root::RootToken;
 pub use sealing::{OpenError, SealError, SealingKeys};
+pub use signing::{Algorithm, SigningKey};
 
 /// Why a key can't be used. Each says which file and what to do; none holds a byte of any secret.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,11 @@ pub enum KeyError {
     /// The operating system gave no randomness.
     #[error("draw random bytes from the operating system; check that getrandom is allowed in this sandbox")]
     NoRandomness,
+    /// A token key does not sign, or a new one can't be read back.
+    #[error(
+        "sign with a token key: the cryptographic library refuses it; start again, and report it if that does not help"
+    )]
+    Unsigned,
 }
 
 impl KeyError {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order of their dependencies: each uses only those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "domain",
     "event_log",
     "keys",
@@ -14,6 +14,7 @@ const LAYERS: [&str; 14] = [
     "clock",
     "telemetry",
     "config",
+    "jose",
     "service",
     "feed",
     "http",

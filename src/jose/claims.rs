@@ -1,0 +1,378 @@
+//! What a token says, once its signature is known to be good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::TokenError;
+use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
+use crate::domain::{MAX_INTEGER, MAX_NAME_BYTES, Subject, Tenant};
+
+/// The claim in which a container holds the token that it is about.
+const INNER: &str = "user_token";
+/// The most entries of a generation in a token.
+const MAX_GENERATION: usize = 16;
+/// The latest time that a claim may name, in seconds: later ones have no exact milliseconds.
+const MAX_SECONDS: u64 = MAX_INTEGER / 1000;
+/// What stands before the payload in its digest.
+const PAYLOAD_CONTEXT: &[u8] = b"authledger token payload v1\n";
+
+/// What a token is known by, together with its issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TokenIdentity {
+    /// Its id: RFC 7519, section 4.1.7. 1 to 255 bytes.
+    Jti(String),
+    /// Without an id, SHA-256 over `authledger token payload v1\n` and the payload's decoded bytes.
+    Payload([u8; 32]),
+}
+
+/// A token whose signature is good. It can't be printed, because its claims may say much about a person.
+pub struct Verified {
+    /// Who signed it.
+    pub issuer: Arc<str>,
+    /// Whether that was us.
+    pub ours: bool,
+    /// What it is known by.
+    pub identity: TokenIdentity,
+    /// The name space that it is for.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// `iat`: when it was issued, in whole seconds since 1970, rounded down.
+    pub issued_at: Option<u64>,
+    /// `nbf`: from when it is good, in whole seconds since 1970, rounded down.
+    pub not_before: Option<u64>,
+    /// `exp`: until when it is good, in whole seconds since 1970, rounded down.
+    pub expires_at: Option<u64>,
+    /// `sid` of a token of ours: the session that it dies with.
+    pub session: Option<Uuid>,
+    /// `gen` of a token of ours: origins and sequences, as they stand there; at most 16.
+    pub generation: BTreeMap<String, u64>,
+    /// The token that a container holds. It holds none itself.
+    pub inner: Option<Box<Verified>>,
+    /// How many seconds its issuer's clock may be ahead of ours.
+    pub clock_leeway_seconds: u64,
+    /// Everything that it says, without the token that a container holds.
+    pub claims: Map<String, Value>,
+}
+
+/// Why a good token is not good now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Times {
+    /// Its `exp` has passed.
+    #[error("accept the token: it has expired")]
+    Expired,
+    /// Its `nbf` or `iat` is still to come.
+    #[error("accept the token: it is not valid yet")]
+    NotYetValid,
+}
+
+impl Verified {
+    /// Whether it is good at that instant, in milliseconds since 1970: RFC 7519, sections 4.1.4 to 4.1.6. `exp` is exact;
+    /// `nbf` and `iat` may be ahead by the issuer's leeway. A token within it is not looked at; it has times of its own.
+    pub fn check_times(&self, now_millis: u64) -> Result<(), Times> {
+        if self.expires_at.is_some_and(|at| now_millis >= at * 1000) {
+            return Err(Times::Expired);
+        }
+        let latest = now_millis.saturating_add(self.clock_leeway_seconds * 1000);
+        let starts = [self.not_before, self.issued_at];
+        if starts.into_iter().flatten().any(|at| at * 1000 > latest) { Err(Times::NotYetValid) } else { Ok(()) }
+    }
+}
+
+/// A token whose signature is good, and whose claims nobody has read.
+pub(super) struct Proven {
+    pub(super) issuer: Arc<str>,
+    /// What its issuer is trusted for; nothing if it is ours.
+    pub(super) terms: Option<Arc<TrustedIssuer>>,
+    pub(super) payload: Vec<u8>,
+    pub(super) claims: Map<String, Value>,
+}
+
+impl Proven {
+    /// Takes the token that a container holds out of its claims. What has no three parts is no token, but some other claim.
+    pub(super) fn take_inner(&mut self) -> Option<String> {
+        let is_token = self.claims.get(INNER)?.as_str()?.split('.').count() == 3;
+        match is_token.then(|| self.claims.remove(INNER))? {
+            Some(Value::String(inner)) => Some(inner),
+            _ => None,
+        }
+    }
+
+    /// The token as it is used, with the one that it holds. What a container does not name itself it has from that one.
+    pub(super) fn verified(self, inner: Option<Verified>) -> Result<Verified, TokenError> {
+        let tenant = joined(self.tenant()?, inner.as_ref().map(|inner| &inner.tenant), TokenError::MissingTenant)?;
+        if !self.may_speak_for(&tenant) {
+            return Err(TokenError::ForeignTenant);
+        }
+        let subject = joined(self.subject()?, inner.as_ref().map(|inner| &inner.subject), TokenError::MissingSubject)?;
+        let ours = self.terms.is_none();
+        Ok(Verified {
+            identity: self.identity()?,
+            tenant,
+            subject,
+            issued_at: self.seconds("iat")?,
+            not_before: self.seconds("nbf")?,
+            expires_at: self.seconds("exp")?,
+            session: if ours { self.session()? } else { None },
+            generation: if ours { self.generation()? } else { BTreeMap::new() },
+            inner: inner.map(Box::new),
+            clock_leeway_seconds: self.terms.as_ref().map_or(CLOCK_LEEWAY_SECONDS, |terms| terms.clock_leeway_seconds),
+            issuer: self.issuer,
+            ours,
+            claims: self.claims,
+        })
+    }
+
+    fn may_speak_for(&self, tenant: &Tenant) -> bool {
+        self.terms.as_ref().is_none_or(|terms| terms.tenants.contains(tenant))
+    }
+
+    fn tenant(&self) -> Result<Option<Tenant>, TokenError> {
+        const WRONG: TokenError = TokenError::MalformedTenant;
+        if let Some(oid) = self.claims.get("oid") {
+            return Tenant::new(oid.as_str().ok_or(WRONG)?).map(Some).map_err(|_| WRONG);
+        }
+        // In a token of ours `aud` is for whom the caller said, and no tenant.
+        let (Some(terms), Some(audience)) = (&self.terms, self.claims.get("aud")) else { return Ok(None) };
+        let audience = match audience {
+            Value::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let names: Vec<&str> = audience.iter().map(|one| one.as_str().ok_or(WRONG)).collect::<Result<_, _>>()?;
+        let known = names.into_iter().find_map(|name| terms.tenants.iter().find(|tenant| tenant.as_str() == name));
+        known.cloned().map(Some).ok_or(TokenError::ForeignTenant)
+    }
+
+    fn subject(&self) -> Result<Option<Subject>, TokenError> {
+        // In a token of ours `sub` is what we wrote; `person_id` could be anything that a caller had put in.
+        let person = if self.terms.is_some() { self.claims.get("person_id") } else { None };
+        let Some(subject) = person.or_else(|| self.claims.get("sub")) else { return Ok(None) };
+        let text = subject.as_str().ok_or(TokenError::MalformedSubject)?;
+        Subject::new(text).map(Some).map_err(|_| TokenError::MalformedSubject)
+    }
+
+    fn identity(&self) -> Result<TokenIdentity, TokenError> {
+        let is_slashid = self.terms.as_ref().is_some_and(|terms| terms.profile == Some(Profile::SlashId));
+        let stand_in = if is_slashid { self.claims.get("id") } else { None };
+        match self.claims.get("jti").or(stand_in) {
+            None => Ok(TokenIdentity::Payload(payload_digest(&self.payload))),
+            Some(Value::String(id)) if (1..=MAX_NAME_BYTES).contains(&id.len()) => Ok(TokenIdentity::Jti(id.clone())),
+            Some(_) => Err(TokenError::MalformedId),
+        }
+    }
+
+    /// RFC 7519, section 2: a NumericDate may have a fraction.
+    fn seconds(&self, name: &'static str) -> Result<Option<u64>, TokenError> {
+        let Some(value) = self.claims.get(name) else { return Ok(None) };
+        let whole = value.as_u64().or_else(|| value.as_f64().and_then(floor));
+        whole.filter(|seconds| *seconds <= MAX_SECONDS).map(Some).ok_or(TokenError::MalformedTime(name))
+    }
+
+    fn session(&self) -> Result<Option<Uuid>, TokenError> {
+        let Some(sid) = self.claims.get("sid") else { return Ok(None) };
+        let id = sid.as_str().and_then(|text| Uuid::try_parse(text).ok());
+        id.map(Some).ok_or(TokenError::MalformedSession)
+    }
+
+    fn generation(&self) -> Result<BTreeMap<String, u64>, TokenError> {
+        const WRONG: TokenError = TokenError::MalformedGeneration;
+        let Some(generation) = self.claims.get("gen") else { return Ok(BTreeMap::new()) };
+        let entries = generation.as_object().filter(|entries| entries.len() <= MAX_GENERATION).ok_or(WRONG)?;
+        let entry = |(origin, sequence): (&String, &Value)| Some((origin.clone(), sequence.as_u64()?));
+        entries.iter().map(entry).collect::<Option<_>>().ok_or(WRONG)
+    }
+}
+
+/// A container's own name for something and that of the token within, if both say the same.
+fn joined<T: Clone + PartialEq>(own: Option<T>, inner: Option<&T>, missing: TokenError) -> Result<T, TokenError> {
+    match (own, inner) {
+        (Some(own), Some(inner)) if own != *inner => Err(TokenError::ContainerMismatch),
+        (Some(own), _) => Ok(own),
+        (None, Some(inner)) => Ok(inner.clone()),
+        (None, None) => Err(missing),
+    }
+}
+
+/// Below the bound, every whole number has its own double.
+fn floor(number: f64) -> Option<u64> {
+    (number >= 0.0 && number <= MAX_SECONDS as f64).then_some(number as u64)
+}
+
+fn payload_digest(payload: &[u8]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(PAYLOAD_CONTEXT);
+    context.update(payload);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::KeySource;
+
+    fn terms(profile: Option<Profile>) -> Option<Arc<TrustedIssuer>> {
+        Some(Arc::new(TrustedIssuer {
+            issuer: "i".into(),
+            source: KeySource::File("k".into()),
+            tenants: ["a", "b"].map(|name| Tenant::new(name).expect("a tenant")).to_vec(),
+            profile,
+            clock_leeway_seconds: 7,
+        }))
+    }
+
+    fn proven(terms: Option<Arc<TrustedIssuer>>, claims: Value) -> Proven {
+        let payload = claims.to_string().into_bytes();
+        let Value::Object(claims) = claims else { panic!("claims are an object") };
+        Proven { issuer: "i".into(), terms, payload, claims }
+    }
+
+    fn foreign(claims: Value) -> Result<Verified, TokenError> {
+        proven(terms(None), claims).verified(None)
+    }
+
+    fn ours(claims: Value) -> Result<Verified, TokenError> {
+        proven(None, claims).verified(None)
+    }
+
+    #[test]
+    fn the_tenant_is_the_organisation_or_the_first_known_audience() {
+        let tenant = |claims: Value| foreign(claims).map(|token| token.tenant.to_string());
+        assert_eq!(tenant(json!({"sub": "s", "oid": "b", "aud": "a"})), Ok("b".to_owned()));
+        assert_eq!(tenant(json!({"sub": "s", "aud": "a"})), Ok("a".to_owned()));
+        assert_eq!(tenant(json!({"sub": "s", "aud": ["x", "b", "a"]})), Ok("b".to_owned()));
+        for (claims, wrong) in [
+            (json!({"sub": "s"}), TokenError::MissingTenant),
+            (json!({"sub": "s", "oid": "x", "aud": "a"}), TokenError::ForeignTenant),
+            (json!({"sub": "s", "aud": ["x"]}), TokenError::ForeignTenant),
+            (json!({"sub": "s", "aud": []}), TokenError::ForeignTenant),
+            (json!({"sub": "s", "aud": ["a", 1]}), TokenError::MalformedTenant),
+            (json!({"sub": "s", "oid": null, "aud": "a"}), TokenError::MalformedTenant),
+            (json!({"sub": "s", "oid": ""}), TokenError::MalformedTenant),
+        ] {
+            assert_eq!(tenant(claims.clone()), Err(wrong), "{claims}");
+        }
+        assert_eq!(ours(json!({"sub": "s", "oid": "x"})).map(|token| token.tenant.to_string()), Ok("x".to_owned()));
+        assert_eq!(ours(json!({"sub": "s", "aud": "a"})).err(), Some(TokenError::MissingTenant));
+    }
+
+    #[test]
+    fn the_subject_is_the_person_or_sub_and_of_ours_always_sub() {
+        let subject = |claims: Value| foreign(claims).map(|token| token.subject.to_string());
+        assert_eq!(subject(json!({"oid": "a", "person_id": "p", "sub": "s"})), Ok("p".to_owned()));
+        assert_eq!(subject(json!({"oid": "a", "sub": "s"})), Ok("s".to_owned()));
+        assert_eq!(subject(json!({"oid": "a"})), Err(TokenError::MissingSubject));
+        for bad in [json!(""), json!(1), json!(null), json!("a\nb"), json!("x".repeat(256))] {
+            assert_eq!(subject(json!({"oid": "a", "sub": bad})), Err(TokenError::MalformedSubject));
+            assert_eq!(subject(json!({"oid": "a", "sub": "s", "person_id": bad})), Err(TokenError::MalformedSubject));
+        }
+        let own = ours(json!({"oid": "a", "person_id": "p", "sub": "s"})).map(|token| token.subject.to_string());
+        assert_eq!(own, Ok("s".to_owned()));
+    }
+
+    #[test]
+    fn the_identity_is_the_id_or_the_payload() {
+        let claims = |more: Value| {
+            let mut claims = json!({"sub": "s", "oid": "a"});
+            claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            claims
+        };
+        let identity = |profile, more| proven(terms(profile), claims(more)).verified(None).map(|token| token.identity);
+        let jti = |id: &str| Ok(TokenIdentity::Jti(id.to_owned()));
+        assert_eq!(identity(None, json!({"jti": "j", "id": "i"})), jti("j"));
+        assert_eq!(identity(Some(Profile::SlashId), json!({"jti": "j", "id": "i"})), jti("j"));
+        assert_eq!(identity(Some(Profile::SlashId), json!({"id": "i"})), jti("i"));
+        assert!(matches!(identity(None, json!({"id": "i"})), Ok(TokenIdentity::Payload(_))));
+        for bad in [json!(""), json!(1), json!(null), json!("x".repeat(256))] {
+            assert_eq!(identity(None, json!({"jti": bad})), Err(TokenError::MalformedId));
+        }
+        // printf 'authledger token payload v1\n{}' | sha256sum
+        let known = "0c23fbf8ddb1c09ea0f6857785b66d2117ac64436ed46baddf10734b8d9feb44";
+        assert_eq!(crate::domain::hex::encode(&payload_digest(b"{}")), known);
+    }
+
+    #[test]
+    fn times_are_whole_seconds_and_neither_negative_nor_huge() {
+        let times = |value: Value| {
+            let token = foreign(json!({"sub": "s", "oid": "a", "iat": value, "nbf": value, "exp": value}))?;
+            Ok([token.issued_at, token.not_before, token.expires_at])
+        };
+        assert_eq!(times(json!(17)), Ok([Some(17); 3]));
+        assert_eq!(times(json!(17.999)), Ok([Some(17); 3]));
+        assert_eq!(times(json!(MAX_SECONDS)), Ok([Some(MAX_SECONDS); 3]));
+        for bad in [json!(-1), json!(-0.5), json!(MAX_SECONDS + 1), json!(1e300), json!("17"), json!(null), json!([])] {
+            assert_eq!(times(bad), Err(TokenError::MalformedTime("iat")));
+        }
+        let late = foreign(json!({"sub": "s", "oid": "a", "exp": u64::MAX}));
+        assert_eq!(late.err(), Some(TokenError::MalformedTime("exp")));
+    }
+
+    #[test]
+    fn the_end_is_exact_and_the_beginning_has_leeway() {
+        let at = |claims: Value, now_millis| {
+            let mut all = json!({"sub": "s", "oid": "a"});
+            all.as_object_mut().expect("an object").extend(claims.as_object().expect("an object").clone());
+            foreign(all).expect("good").check_times(now_millis)
+        };
+        assert_eq!(at(json!({}), 0), Ok(()));
+        assert_eq!(at(json!({"exp": 100}), 99_999), Ok(()));
+        assert_eq!(at(json!({"exp": 100}), 100_000), Err(Times::Expired));
+        for claim in ["nbf", "iat"] {
+            assert_eq!(at(json!({claim: 100}), 93_000), Ok(()), "7 s ahead are allowed");
+            assert_eq!(at(json!({claim: 100}), 92_999), Err(Times::NotYetValid));
+        }
+    }
+
+    #[test]
+    fn sessions_and_generations_are_read_in_tokens_of_ours_alone() {
+        let sid = "5f1b1c7e-2f0e-4a57-9a43-0d0c5ff0a6d1";
+        let claims = json!({"sub": "s", "oid": "a", "sid": sid, "gen": {"o": 3}});
+        let own = ours(claims.clone()).expect("good");
+        assert_eq!((own.session.map(|id| id.to_string()), own.generation["o"]), (Some(sid.to_owned()), 3));
+        let other = foreign(claims).expect("good");
+        assert!(other.session.is_none() && other.generation.is_empty());
+        let bad = |more: Value| {
+            let mut claims = json!({"sub": "s", "oid": "a"});
+            claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            ours(claims).err()
+        };
+        let many: Map<String, Value> = (0..17).map(|n| (n.to_string(), json!(n))).collect();
+        assert_eq!(bad(json!({"gen": many})), Some(TokenError::MalformedGeneration));
+        assert_eq!(bad(json!({"gen": {"o": -1}})), Some(TokenError::MalformedGeneration));
+        assert_eq!(bad(json!({"gen": []})), Some(TokenError::MalformedGeneration));
+        assert_eq!(bad(json!({"sid": 1})), Some(TokenError::MalformedSession));
+        assert_eq!(bad(json!({"sid": "x"})), Some(TokenError::MalformedSession));
+    }
+
+    #[test]
+    fn a_container_has_what_it_does_not_name_from_within_and_may_not_differ() {
+        let inner = || ours(json!({"sub": "s", "oid": "a"})).expect("good");
+        let outer = |claims: Value| proven(terms(None), claims).verified(Some(inner()));
+        let token = outer(json!({"jti": "c"})).expect("good");
+        assert_eq!((token.tenant.as_str(), token.subject.as_str()), ("a", "s"));
+        assert!(outer(json!({"sub": "s", "aud": "a"})).is_ok());
+        assert_eq!(outer(json!({"sub": "other"})).err(), Some(TokenError::ContainerMismatch));
+        assert_eq!(outer(json!({"oid": "b"})).err(), Some(TokenError::ContainerMismatch));
+        let elsewhere = ours(json!({"sub": "s", "oid": "x"})).expect("good");
+        let refused = proven(terms(None), json!({"jti": "c"})).verified(Some(elsewhere));
+        assert_eq!(refused.err(), Some(TokenError::ForeignTenant), "an issuer gets no tenant from another's token");
+    }
+
+    #[test]
+    fn the_token_within_leaves_the_claims_and_other_texts_stay() {
+        let mut token = proven(terms(None), json!({"user_token": "a.b.c"}));
+        assert_eq!(token.take_inner().as_deref(), Some("a.b.c"));
+        assert!(token.claims.is_empty());
+        for other in [json!("a.b"), json!(1), json!("")] {
+            let mut token = proven(terms(None), json!({"user_token": other}));
+            assert!(token.take_inner().is_none() && !token.claims.is_empty());
+        }
+    }
+}

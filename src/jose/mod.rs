@@ -1,0 +1,21 @@
+//! JSON Web Tokens: ours are signed here, and ours and those of trusted issuers are read here.
+//!
+//! Reading is strict (RFC 7515, RFC 7519, and the advice of RFC 8725): what has two readings has none. A signature has
+//! many spellings, so a token is known by its issuer and its `jti`, or by the bytes of its payload, never by its text.
+
+mod claims;
+mod error;
+mod issuer;
+mod json;
+mod key_set;
+mod parsed;
+mod sign;
+mod verify;
+
+pub use claims::{Times, TokenIdentity, Verified};
+pub use error::{TokenError, TrustError};
+pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
+pub use key_set::{Key, KeySet, KeySetError, MAX_JWKS_BYTES, verify_signature};
+pub use parsed::{MAX_JWT_BYTES, Parsed};
+pub use sign::{SignError, sign};
+pub use verify::{OwnKeys, TrustedIssuers};

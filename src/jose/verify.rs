@@ -1,0 +1,74 @@
+//! From a text to a token that somebody whom we trust has signed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::claims::{Proven, Verified};
+use super::issuer::Issuer;
+use super::key_set::{Key, verify_signature};
+use super::{Parsed, TokenError, TrustError};
+use crate::clock::Clock;
+use crate::config::TrustedIssuer;
+
+/// The ledger's own name and keys. Both may change while it runs.
+pub trait OwnKeys: Sync {
+    /// The issuer of our tokens, if there is one.
+    fn issuer(&self) -> Option<Arc<str>>;
+
+    /// The public JWK of that name, as text, if it is one of those that verify our tokens.
+    fn jwk(&self, kid: &str) -> Option<Arc<str>>;
+}
+
+/// Everybody besides us whose tokens are taken.
+pub struct TrustedIssuers {
+    issuers: HashMap<Arc<str>, Arc<Issuer>>,
+    clock: Clock,
+}
+
+impl TrustedIssuers {
+    /// The issuers, no two of the same name. Keys in files are read now, so that a bad file is refused at the start; others
+    /// at their first use. The clock tells when keys may be loaded again.
+    pub fn new(issuers: Vec<TrustedIssuer>, clock: Clock) -> Result<Self, TrustError> {
+        let now = clock.now();
+        let named = |settings: TrustedIssuer| Ok((settings.issuer.clone(), Arc::new(Issuer::new(settings, now)?)));
+        Ok(Self { issuers: issuers.into_iter().map(named).collect::<Result<_, _>>()?, clock })
+    }
+
+    /// The token of that text, and the one within it if it is a container, if both signatures are good and the issuers
+    /// trusted for their tenant. Times are not judged: see [`Verified::check_times`].
+    ///
+    /// It waits for an issuer's keys at most, and not longer than [`super::KEYS_TIMEOUT`].
+    pub async fn verify(&self, text: &str, own: &impl OwnKeys) -> Result<Verified, TokenError> {
+        let mut outer = self.prove(text, own).await?;
+        let Some(text) = outer.take_inner() else { return outer.verified(None) };
+        let mut inner = self.prove(&text, own).await?;
+        if inner.take_inner().is_some() {
+            return Err(TokenError::NestedContainer);
+        }
+        outer.verified(Some(inner.verified(None)?))
+    }
+
+    async fn prove(&self, text: &str, own: &impl OwnKeys) -> Result<Proven, TokenError> {
+        let token = Parsed::new(text)?;
+        let issuer = token.claims.get("iss").and_then(Value::as_str).ok_or(TokenError::MissingIssuer)?;
+        let (key, issuer, terms) = match own.issuer() {
+            Some(ours) if *ours == *issuer => (own_key(&token, own)?, ours, None),
+            _ => {
+                let trusted = self.issuers.get(issuer).ok_or(TokenError::UnknownIssuer)?;
+                let key = trusted.key(token.kid.as_deref(), token.algorithm, &self.clock).await?;
+                (key, trusted.settings.issuer.clone(), Some(trusted.settings.clone()))
+            }
+        };
+        verify_signature(&token, &key)?;
+        let Parsed { payload, claims, .. } = token;
+        Ok(Proven { issuer, terms, payload, claims })
+    }
+}
+
+fn own_key(token: &Parsed<'_>, own: &impl OwnKeys) -> Result<Key, TokenError> {
+    let kid = token.kid.as_deref().ok_or(TokenError::KeyIdNeeded)?;
+    let key = own.jwk(kid).and_then(|jwk| Key::from_jwk(&jwk));
+    key.filter(|key| key.algorithm() == token.algorithm).ok_or(TokenError::UnknownKey)
+}
