@@ -226,12 +226,18 @@ mod tests {
 
     #[test]
     fn keys_come_over_https_or_from_this_machine() {
-        for good in ["https://a.example/k", "https://a.example:8/k?x=y", "http://127.0.0.1:1/k", "http://localhost/k"] {
+        let punycode = "https://xn--bcher-kva.example/k";
+        for good in ["https://a.example:8/k?x=y", "http://127.0.0.1:1/k", "http://localhost/k", punycode] {
             assert!(JwksUrl::new(good).is_ok(), "{good}");
         }
-        for bad in
-            ["http://a.example/k", "http://127.0.0.1.example/", "ftp://127.0.0.1/", "https://u:p@a.example/", "k"]
-        {
+        for bad in [
+            "http://a.example/k",
+            "http://127.0.0.1.example/",
+            "ftp://127.0.0.1/",
+            "https://u:p@a.example/",
+            "https://bücher.example/",
+            "k",
+        ] {
             assert!(JwksUrl::new(bad).is_err(), "{bad}");
         }
     }

@@ -13,6 +13,7 @@ mod domain;
 mod event_log;
 mod feed;
 mod http;
+mod jose;
 mod process;
 mod projection;
 mod properties;

@@ -164,3 +164,15 @@ fn a_root_secret_that_is_too_short() {
     let place = Place::new();
     insta::assert_snapshot!(place.refusal(Launch::new(&place.data()).env("AUTHLEDGER_ROOT_TOKEN", "hunter2")));
 }
+
+#[test]
+fn a_trusted_issuer_whose_keys_are_none() {
+    let place = Place::new();
+    let config = place.directory.path().join("authledger.toml");
+    let table =
+        "[[trusted_issuer]]\nissuer = \"https://login.example\"\njwks_file = \"keys.json\"\ntenants = [\"one\"]\n";
+    fs::write(&config, table).unwrap();
+    fs::write(place.directory.path().join("keys.json"), "{\"keys\":[]}").unwrap();
+    let launch = Launch::new(&place.data()).arg("--check").arg("--config").arg(&config);
+    insta::assert_snapshot!(place.refusal(launch));
+}
