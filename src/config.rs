@@ -28,10 +28,6 @@ pub use issuers::{
 /// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
 pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
 
-const TOKEN_TTL: Ttl = Ttl::from_seconds(3600).expect("an hour is within the bounds");
-const SESSION_TTL: Ttl = Ttl::from_seconds(86_400).expect("a day is within the bounds");
-const SESSION_MAX_LIFE: Ttl = Ttl::from_seconds(30 * 86_400).expect("30 days are within the bounds");
-
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -191,12 +187,6 @@ pub struct Settings {
     pub region: Region,
     /// The lives that the ledger gives, and how many unknown endings it takes.
     pub policy: Policy,
-    /// How long a token lives, where its issuer does not say.
-    pub token_ttl: Ttl,
-    /// How long a session lives, where its issuer does not say.
-    pub session_ttl: Ttl,
-    /// The latest that extending a session reaches, counted from its issue.
-    pub session_max_life: Ttl,
     /// The issuer of our tokens, if one is set.
     pub public_url: Option<Arc<str>>,
     /// What new token keys sign with.
@@ -253,7 +243,6 @@ impl Settings {
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
         let exposed = behind_proxy || !is_loopback(listen);
         let public_url = public_url(&layers)?;
-        let lives = lives(&layers)?;
         Ok(Self {
             data: layers.get("data", |a| a.data.clone()).or("./authledger-data".into()),
             listen,
@@ -262,10 +251,7 @@ impl Settings {
             surfaces: surfaces(&layers, exposed)?,
             node: layers.get("node", |a| a.node.clone()).named("local", NodeName::new)?,
             region: layers.get("region", |a| a.region.clone()).named("local", Region::new)?,
-            policy: lives.policy,
-            token_ttl: lives.token_ttl,
-            session_ttl: lives.session_ttl,
-            session_max_life: lives.session_max_life,
+            policy: policy(&layers)?,
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
@@ -394,20 +380,13 @@ impl Life {
 }
 
 /// Every life that the ledger gives, none longer than the one that bounds it.
-struct Lives {
-    policy: Policy,
-    token_ttl: Ttl,
-    session_ttl: Ttl,
-    session_max_life: Ttl,
-}
-
-fn lives(layers: &Layers) -> Result<Lives, SettingsError> {
+fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
     let default = Policy::default();
     let ticket_ttl = layers.get("ticket_ttl", |a| a.ticket_ttl).life(default.ticket_ttl)?;
     let ticket_max_life = layers.get("ticket_max_life", |a| a.ticket_max_life).life(default.ticket_max_life)?;
-    let token_ttl = layers.get("token_ttl", |a| a.token_ttl).life(TOKEN_TTL)?;
-    let session_ttl = layers.get("session_ttl", |a| a.session_ttl).life(SESSION_TTL)?;
-    let session_max_life = layers.get("session_max_life", |a| a.session_max_life).life(SESSION_MAX_LIFE)?;
+    let token_ttl = layers.get("token_ttl", |a| a.token_ttl).life(default.token_ttl)?;
+    let session_ttl = layers.get("session_ttl", |a| a.session_ttl).life(default.session_ttl)?;
+    let session_max_life = layers.get("session_max_life", |a| a.session_max_life).life(default.session_max_life)?;
     let longest_life = layers.get("longest_life", |a| a.longest_life).life(default.longest_life)?;
     ticket_ttl.at_most(&ticket_max_life)?;
     session_ttl.at_most(&session_max_life)?;
@@ -415,14 +394,15 @@ fn lives(layers: &Layers) -> Result<Lives, SettingsError> {
         life.at_most(&longest_life)?;
     }
     let unknown = layers.get("max_unknown_endings", |a| a.max_unknown_endings);
-    let policy = Policy {
+    Ok(Policy {
         ticket_ttl: ticket_ttl.ttl,
         ticket_max_life: ticket_max_life.ttl,
+        session_ttl: session_ttl.ttl,
+        session_max_life: session_max_life.ttl,
+        token_ttl: token_ttl.ttl,
         longest_life: longest_life.ttl,
         max_unknown_endings: unknown.bounded(default.max_unknown_endings, 0..=100_000_000, "endings")?,
-    };
-    let [token_ttl, session_ttl, session_max_life] = [token_ttl, session_ttl, session_max_life].map(|life| life.ttl);
-    Ok(Lives { policy, token_ttl, session_ttl, session_max_life })
+    })
 }
 
 fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, SettingsError> {
@@ -590,7 +570,8 @@ mod tests {
     #[test]
     fn sessions_and_tokens_have_lives_and_our_tokens_an_issuer() {
         let default = settings(&[]).expect("valid");
-        let lives = [default.token_ttl, default.session_ttl, default.session_max_life].map(Ttl::as_seconds);
+        let policy = default.policy;
+        let lives = [policy.token_ttl, policy.session_ttl, policy.session_max_life].map(Ttl::as_seconds);
         assert_eq!((lives, default.token_algorithm), ([3600, 86_400, 2_592_000], Algorithm::Es256));
         assert!(default.public_url.is_none() && default.trusted_issuers.is_empty());
         let refused = refusal(&["--session-ttl", "2592001"]);

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::config::{Settings, TlsFiles};
-use crate::domain::{Digest, Position, Secret};
+use crate::domain::{Digest, Issuer, Position, Secret};
 use crate::event_log::{DataDirectory, OpenError, Reader};
 use crate::feed::Hub;
 use crate::http::compat::crafter;
@@ -81,7 +81,9 @@ impl Server {
         let root_secret = settings.root_token.clone();
         let root = RootToken::load_or_create(&settings.data, settings.root_token.clone())?;
         let metrics: SharedMetrics = Arc::new(Metrics::new());
-        let (running, hub) = open(directory, &settings, clock, root.digest(), &metrics).await?;
+        let address =
+            listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
+        let (running, hub) = open(directory, &settings, address, clock, root.digest(), &metrics).await?;
         let published = if settings.allow_published_access_tokens {
             crafter::ensure_published_access_tokens(&running.service).await
         } else {
@@ -96,8 +98,6 @@ impl Server {
             metrics: metrics.clone(),
             options: options(&settings, root.path()),
         });
-        let address =
-            listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
         let tasks = vec![
             tokio::spawn(flush_uses(app.clone())),
             tokio::spawn(snapshots(app.clone(), settings.data.clone(), settings.snapshot_every_events)),
@@ -176,11 +176,16 @@ async fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
 async fn open(
     directory: DataDirectory,
     settings: &Settings,
+    address: SocketAddr,
     clock: Clock,
     root: Digest,
     metrics: &SharedMetrics,
 ) -> Result<(Running, Arc<Hub>), ServeError> {
     let opening = service::Settings {
+        token_algorithm: settings.token_algorithm,
+        issuer: token_issuer(settings, address),
+        issuer_is_set: settings.public_url.is_some(),
+        trusted: TrustedIssuers::new(settings.trusted_issuers.clone(), clock.clone())?,
         data: settings.data.clone(),
         node: settings.node.clone(),
         region: settings.region.clone(),
@@ -197,6 +202,13 @@ async fn open(
     let base = running.service.projection().base();
     let hub = started.get().cloned().unwrap_or_else(|| Hub::new(running.service.ledger(), base));
     Ok((running, hub))
+}
+
+/// The issuer of tokens that are signed here: what the operator has set, or on loopback where this server listens.
+fn token_issuer(settings: &Settings, address: SocketAddr) -> Option<Issuer> {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let own = || (address.ip().is_loopback() && !settings.behind_proxy).then(|| format!("{scheme}://{address}").into());
+    settings.public_url.clone().or_else(own).and_then(|url: Arc<str>| Issuer::new(&url).ok())
 }
 
 fn count(metrics: &SharedMetrics) -> Hook {

@@ -8,5 +8,5 @@ mod replay;
 mod verify;
 
 pub use damage::AuditError;
-pub use replay::{AgainstError, Compared, Differences, Replayed, Tally, against, replay};
+pub use replay::{AgainstError, Compared, Differences, Lives, Replayed, Tally, against, replay};
 pub use verify::{Verified, verify};

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::{AuditError, pages};
-use crate::domain::{Dead, Fingerprint, LedgerId, Position, Row, State, Timestamp, judge_ticket};
+use crate::domain::{Dead, Fingerprint, Kind, LedgerId, Position, Row, State, Timestamp, judge_lasting, judge_ticket};
 use crate::event_log::{Base, ReadError, Reader, StoredRecord};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
@@ -44,20 +44,45 @@ pub struct Tally {
     pub applications: u64,
     /// Applications that were removed or have expired.
     pub applications_over: u64,
-    /// Tickets that are good.
-    pub tickets_good: u64,
-    /// Tickets whose time is up unless a use that is on its way says otherwise.
-    pub tickets_expired: u64,
-    /// Tickets that were ended.
-    pub tickets_revoked: u64,
-    /// Endings of tickets that were never issued here.
-    pub tickets_unknown: u64,
+    /// Tickets.
+    pub tickets: Lives,
+    /// Sessions.
+    pub sessions: Lives,
+    /// Tokens.
+    pub tokens: Lives,
+    /// Keys that sign our JWTs, and those that did.
+    pub keys: u64,
     /// Subjects with an ending or a hold in force.
     pub subjects: u64,
     /// Uses of tickets whose issue has not arrived.
     pub early_uses: u64,
     /// Commands that are recognised when they come again.
     pub idempotency_keys: u64,
+}
+
+/// Credentials of one kind, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lives {
+    /// Good.
+    pub good: u64,
+    /// Their time is up, unless a use or extension that is on its way says otherwise.
+    pub expired: u64,
+    /// They were ended.
+    pub revoked: u64,
+    /// Endings of some that were never issued here.
+    pub unknown: u64,
+}
+
+impl Lives {
+    fn count<T>(&mut self, judged: Result<T, Dead>) {
+        let counter = match judged {
+            Ok(_) => &mut self.good,
+            Err(Dead::Expired) => &mut self.expired,
+            Err(Dead::Revoked(..)) => &mut self.revoked,
+            Err(Dead::Unknown) => &mut self.unknown,
+        };
+        *counter += 1;
+    }
 }
 
 /// Folds a log file from its beginning to where it ends when the replay starts, and forgets what is over at `at`.
@@ -116,6 +141,7 @@ impl Tally {
             origins: state.origins.len() as u64,
             subjects: state.subjects.len() as u64,
             early_uses: state.early_uses.len() as u64,
+            keys: state.keys.len() as u64,
             idempotency_keys: state.answered.len() as u64,
             ..Self::default()
         };
@@ -127,13 +153,11 @@ impl Tally {
             *counter += 1;
         }
         for ticket in state.tickets.values() {
-            let counter = match judge_ticket(state, ticket, at) {
-                Ok(_) => &mut tally.tickets_good,
-                Err(Dead::Expired) => &mut tally.tickets_expired,
-                Err(Dead::Revoked(..)) => &mut tally.tickets_revoked,
-                Err(Dead::Unknown) => &mut tally.tickets_unknown,
-            };
-            *counter += 1;
+            tally.tickets.count(judge_ticket(state, ticket, at));
+        }
+        for key in state.lasting.keys() {
+            let lives = if key.kind == Kind::Session { &mut tally.sessions } else { &mut tally.tokens };
+            lives.count(judge_lasting(state, *key, at));
         }
         tally
     }

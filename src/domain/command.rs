@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::application::Registration;
 use super::credential::{CredentialId, Digest, Kind, Kinds};
-use super::event::{Idempotency, Named};
-use super::ids::{ApplicationId, Place, Reason, RequestId, Subject, Tenant};
+use super::event::{Idempotency, KeyPublished, Named, Sealed};
+use super::ids::{ApplicationId, Issuer, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
+use super::lasting::{Aal, Method};
+use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
 /// Who asks. Grants are looked up when the command is decided, so that a removal holds from its commit on.
@@ -15,6 +17,22 @@ pub enum Caller {
     Root,
     /// A registered application.
     Application(ApplicationId),
+    /// A person, by one of its sessions.
+    Session {
+        /// The session.
+        id: CredentialId,
+        /// The name space of its subject.
+        tenant: Tenant,
+        /// Whose it is.
+        subject: Subject,
+    },
+    /// Whoever holds that JWT: that is enough to end it.
+    Bearer {
+        /// Who made it.
+        issuer: Issuer,
+        /// What he calls it, or the digest of its payload in hexadecimal digits.
+        jti: TokenId,
+    },
     /// The node itself, for what nobody asks for.
     Node,
 }
@@ -30,10 +48,24 @@ pub enum Command {
     IssueTicket(IssueTicket),
     /// Put uses of tickets on record.
     RenewTickets(Vec<(CredentialId, Timestamp)>),
+    /// Issue a session.
+    IssueSession(Box<IssueSession>),
+    /// Make a session last for that long from now on; the policy's life where absent. It never lasts shorter by it.
+    ExtendSession(CredentialId, Option<Ttl>),
+    /// Issue a token.
+    IssueToken(Box<IssueToken>),
     /// End one credential.
     Revoke(Revoke),
+    /// End JWTs that were presented, and whose signatures have been verified: a token, or a token in its container.
+    RevokeTokens(RevokeTokens),
+    /// End sessions of the caller's own subject.
+    RevokeOwn(OwnSessions),
     /// End all that a subject has.
     RevokeSubject(RevokeSubject),
+    /// Publish a key that signs our JWTs.
+    PublishKey(PublishKey),
+    /// Take over a credential that was issued elsewhere.
+    Import(Box<Import>),
 }
 
 /// Issue a ticket whose secret has that digest.
@@ -49,6 +81,57 @@ pub struct IssueTicket {
     pub ttl: Option<Ttl>,
 }
 
+/// Issue a session whose token has that digest.
+#[derive(Clone, Debug)]
+pub struct IssueSession {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// A fresh id.
+    pub id: CredentialId,
+    /// The digest of the fresh session token.
+    pub digest: Digest,
+    /// How long it lasts unless it is extended; the policy's life where absent.
+    pub ttl: Option<Ttl>,
+    /// How surely its subject was authenticated.
+    pub aal: Aal,
+    /// By what.
+    pub methods: Vec<Method>,
+    /// The identity and device that it is issued for.
+    pub sealed: Option<Sealed>,
+}
+
+/// Issue a token.
+#[derive(Clone, Debug)]
+pub struct IssueToken {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// Its form, and its fresh name.
+    pub form: TokenForm,
+    /// How long it lasts, at most as long as its session; the policy's life where absent.
+    pub ttl: Option<Ttl>,
+    /// The session that it dies with.
+    pub session: Option<CredentialId>,
+    /// Whom it is meant for.
+    pub audience: Vec<Box<str>>,
+    /// What it allows.
+    pub scope: Option<Box<str>>,
+    /// The claims that its issuer adds.
+    pub sealed: Option<Sealed>,
+}
+
+/// The form of a token.
+#[derive(Clone, Debug)]
+pub enum TokenForm {
+    /// A JWT with that `jti`.
+    Jwt(TokenId),
+    /// A secret with that digest, which says nothing by itself.
+    Opaque(Digest),
+}
+
 /// End one credential.
 #[derive(Clone, Debug)]
 pub struct Revoke {
@@ -56,8 +139,103 @@ pub struct Revoke {
     pub kind: Kind,
     /// Which one.
     pub credential: Named,
-    /// Why.
+    /// Why: a code.
     pub reason: Option<Reason>,
+    /// Why, in somebody's words.
+    pub note: Option<Sealed>,
+}
+
+/// A JWT whose signature has been verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// What it is known by.
+    pub credential: Named,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// When it was issued, in whole seconds since 1970, if it says so.
+    pub issued_at_seconds: Option<u64>,
+    /// When it expires, if it does.
+    pub expires_at: Option<Timestamp>,
+    /// The generation that one of ours carries.
+    pub generation: Option<Generation>,
+    /// The session that one of ours dies with.
+    pub session: Option<CredentialId>,
+    /// How far its issuer's clock may be off, in seconds.
+    pub leeway_seconds: u64,
+}
+
+/// End JWTs that were presented together.
+#[derive(Clone, Debug)]
+pub struct RevokeTokens {
+    /// A token; or a container, and the token in it.
+    pub tokens: Vec<PresentedToken>,
+    /// Why: a code.
+    pub reason: Option<Reason>,
+    /// Why, in somebody's words.
+    pub note: Option<Sealed>,
+}
+
+/// Which of its own subject's sessions a session ends.
+#[derive(Clone, Debug)]
+pub enum OwnSessions {
+    /// Another one.
+    Other(CredentialId),
+    /// Those of these others that are good: all in one append.
+    Others(Vec<CredentialId>),
+    /// Itself.
+    Current,
+}
+
+/// Publish a key that signs our JWTs.
+#[derive(Clone, Debug)]
+pub struct PublishKey {
+    /// The key.
+    pub key: KeyPublished,
+    /// Whether it takes the place of this node's key; otherwise it is needed only where this node has none.
+    pub rotate: bool,
+}
+
+/// Take over a credential that was issued elsewhere.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// What it is, and how it is named.
+    pub life: ImportedLife,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it expires unless it is used or extended.
+    pub expires_at: Timestamp,
+}
+
+/// What an imported credential is.
+#[derive(Clone, Debug)]
+pub enum ImportedLife {
+    /// A ticket.
+    Ticket {
+        /// The digest of its secret.
+        digest: Digest,
+        /// How long it lives without use.
+        ttl: Ttl,
+    },
+    /// A session.
+    Session {
+        /// Its public id.
+        id: CredentialId,
+        /// The digest of its session token, if it is to be presented.
+        digest: Option<Digest>,
+        /// How surely its subject was authenticated.
+        aal: Aal,
+    },
+    /// An opaque token.
+    Token {
+        /// The digest of its secret.
+        digest: Digest,
+    },
 }
 
 /// End all that a subject has of some kinds.
@@ -73,8 +251,10 @@ pub struct RevokeSubject {
     pub keep: Option<Ttl>,
     /// Refuse new issues for that long.
     pub hold: Option<Ttl>,
-    /// Why.
+    /// Why: a code.
     pub reason: Option<Reason>,
+    /// Why, in somebody's words.
+    pub note: Option<Sealed>,
 }
 
 /// A command with who sent it.
@@ -97,6 +277,12 @@ pub struct Policy {
     pub ticket_ttl: Ttl,
     /// How long a ticket lives at most, used or not.
     pub ticket_max_life: Ttl,
+    /// How long a session lasts where its issuer does not say, and from each extension on.
+    pub session_ttl: Ttl,
+    /// How long extensions can make a session last in all.
+    pub session_max_life: Ttl,
+    /// How long a token lasts where its issuer does not say.
+    pub token_ttl: Ttl,
     /// The longest life that any node gives a credential: how long an ending is kept when its end is not known.
     pub longest_life: Ttl,
     /// How many endings of unknown credentials one application may have in force.
@@ -107,7 +293,17 @@ impl Default for Policy {
     fn default() -> Self {
         const DAY: Ttl = Ttl::from_seconds(86_400).expect("a day is within the bounds");
         const QUARTER_HOUR: Ttl = Ttl::from_seconds(900).expect("a quarter of an hour is within the bounds");
-        Self { ticket_ttl: QUARTER_HOUR, ticket_max_life: DAY, longest_life: Ttl::MAX, max_unknown_endings: 100_000 }
+        const HOUR: Ttl = Ttl::from_seconds(3_600).expect("an hour is within the bounds");
+        const MONTH: Ttl = Ttl::from_seconds(30 * 86_400).expect("30 days are within the bounds");
+        Self {
+            ticket_ttl: QUARTER_HOUR,
+            ticket_max_life: DAY,
+            session_ttl: DAY,
+            session_max_life: MONTH,
+            token_ttl: HOUR,
+            longest_life: Ttl::MAX,
+            max_unknown_endings: 100_000,
+        }
     }
 }
 
@@ -116,6 +312,8 @@ impl Default for Policy {
 pub struct Context {
     /// What will be the records' `recorded_at`.
     pub now: Timestamp,
+    /// This node's origin, which is the records' own.
+    pub origin: Origin,
     /// What the operator has settled.
     pub policy: Policy,
 }
@@ -154,6 +352,30 @@ pub enum Rejection {
     /// This node knows no such credential, and no other can.
     #[error("find the credential: this ledger never issued it, or its time is long up")]
     UnknownCredential,
+    /// The credential's own time is up: there is nothing left to end.
+    #[error("end the credential: it has expired")]
+    CredentialExpired,
+    /// The session that the token was to die with is not good, or is somebody else's.
+    #[error("issue: the session is not good, or is not this subject's")]
+    SessionNotGood,
+    /// A session does not end itself this way.
+    #[error("revoke: it is the current session")]
+    CurrentSession,
+    /// What is imported has the name of another credential.
+    #[error("import: another credential has this id or digest")]
+    CredentialExists,
+    /// What is imported was issued in the future, expired before it was issued, or outlives all that this ledger keeps.
+    #[error("import: it was issued in the future, expired before it was issued, or expires beyond the longest life")]
+    ImplausibleTimes,
+    /// This node has published no key to sign with.
+    #[error("issue: this node has no signing key yet")]
+    NoSigningKey,
+    /// The subject was ended on more nodes than a JWT can say.
+    #[error("issue: the subject's generation has more entries than a JWT carries; an opaque token has no such bound")]
+    GenerationTooLarge,
+    /// The ledger's tokens have another issuer.
+    #[error("publish the key: this ledger's tokens have another issuer")]
+    IssuerDiffers,
     /// The subject gets no new credentials for now.
     #[error("issue: the subject is on hold")]
     SubjectOnHold,
@@ -170,13 +392,21 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 18] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
         Self::ApplicationExists,
         Self::UnknownApplication,
         Self::UnknownCredential,
+        Self::CredentialExpired,
+        Self::SessionNotGood,
+        Self::CurrentSession,
+        Self::CredentialExists,
+        Self::ImplausibleTimes,
+        Self::NoSigningKey,
+        Self::GenerationTooLarge,
+        Self::IssuerDiffers,
         Self::SubjectOnHold,
         Self::TooManyUnknown,
         Self::IdempotencyMismatch,

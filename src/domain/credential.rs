@@ -6,7 +6,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use uuid::Uuid;
 
-use super::ids::Malformed;
+use super::ids::{Issuer, Malformed, TokenId};
 
 /// What a credential is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,17 @@ impl Secret {
 }
 
 const DIGEST_CONTEXT: &[u8] = b"authledger credential digest v1\n";
+const PAYLOAD_CONTEXT: &[u8] = b"authledger token payload v1\n";
+const IDENTITY_CONTEXT: &[u8] = b"authledger token identity v1\n";
+
+fn sha256(context: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(context);
+    parts.iter().for_each(|part| hash.update(part));
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hash.finish().as_ref());
+    bytes
+}
 
 /// What the ledger keeps of a secret: `SHA-256("authledger credential digest v1\n" || secret)`.
 ///
@@ -122,12 +133,12 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of a secret's bytes.
     pub fn of(secret: &[u8]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(DIGEST_CONTEXT);
-        context.update(secret);
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        Self(bytes)
+        Self(sha256(DIGEST_CONTEXT, &[secret]))
+    }
+
+    /// What a JWT without `jti` is known by: its decoded payload, because its signature has many spellings.
+    pub fn of_payload(payload: &[u8]) -> Self {
+        Self(sha256(PAYLOAD_CONTEXT, &[payload]))
     }
 
     /// The digest with these bytes.
@@ -168,9 +179,19 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A credential's public name, unique within its kind: a UUID for sessions and our JWTs, else the digest's first 16 bytes.
+/// What a credential is kept under, unique within its kind: a session's UUID; of a ticket or opaque token the digest's first
+/// 16 bytes; of a JWT 16 bytes that follow from its issuer and `jti`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialId([u8; 16]);
+
+/// A credential of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialKey {
+    /// What it is.
+    pub kind: Kind,
+    /// What it is kept under.
+    pub id: CredentialId,
+}
 
 impl CredentialId {
     /// The id with these bytes.
@@ -183,7 +204,22 @@ impl CredentialId {
         &self.0
     }
 
-    /// Reads the public form: 32 hexadecimal digits, or for a session a UUID.
+    /// A session's.
+    pub const fn of_session(id: Uuid) -> Self {
+        Self(id.into_bytes())
+    }
+
+    /// A JWT's. Names hold no control characters, so issuer and `jti` can't run together.
+    pub fn of_jwt(issuer: &Issuer, jti: &TokenId) -> Self {
+        Digest(sha256(IDENTITY_CONTEXT, &[issuer.as_str().as_bytes(), b"\n", jti.as_str().as_bytes()])).id()
+    }
+
+    /// The bytes as a UUID: a session's public id.
+    pub const fn uuid(self) -> Uuid {
+        Uuid::from_bytes(self.0)
+    }
+
+    /// Reads the public form: 32 hexadecimal digits, or for a session a UUID. A JWT is named by its `jti` instead.
     pub fn parse(kind: Kind, text: &str) -> Result<Self, Malformed> {
         match kind {
             Kind::Session => Uuid::parse_str(text).map(|id| Self(id.into_bytes())).map_err(|_| Malformed("a UUID")),

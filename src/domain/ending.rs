@@ -1,21 +1,47 @@
 //! Endings: what stays of a credential that was ended before its time, known here or not.
 
-use super::ids::{ApplicationId, Place, Tenant};
+use super::ids::{ApplicationId, Place, Subject, Tenant};
 use super::time::Timestamp;
 
 /// One ending, in force until `retain_until`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The tenant whose credential it ends; none ends it in any.
-    pub tenant: Option<Tenant>,
+    /// Whose credential it ends: anybody's, or only one of that tenant, or of that subject.
+    pub whose: Whose,
     /// The record that ended it first.
     pub place: Place,
     /// When that was.
     pub revoked_at: Timestamp,
     /// Until when it is kept.
     pub retain_until: Timestamp,
-    /// The application that recorded it without knowing the credential: such endings are bounded.
-    pub unknown_by: Option<ApplicationId>,
+    /// Who recorded it without knowing the credential: such endings are bounded.
+    pub unknown_by: Option<Stranger>,
+}
+
+/// Whose credential an ending ends. One that was recorded unseen must not end what its author has no say over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Whose {
+    /// One of this tenant only.
+    pub tenant: Option<Tenant>,
+    /// One of this subject only.
+    pub subject: Option<Subject>,
+}
+
+impl Whose {
+    /// Whether a credential of that subject is one.
+    pub fn is(&self, tenant: &Tenant, subject: &Subject) -> bool {
+        self.tenant.as_ref().is_none_or(|mine| mine == tenant)
+            && self.subject.as_ref().is_none_or(|mine| mine == subject)
+    }
+}
+
+/// Who recorded the ending of a credential that its node did not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stranger {
+    /// An application.
+    Application(ApplicationId),
+    /// A subject, by one of its sessions.
+    Subject(Tenant, Subject),
 }
 
 impl Ending {
@@ -28,7 +54,7 @@ impl Ending {
     }
 }
 
-/// The endings of one credential: at most one for each tenant that it was ended in.
+/// The endings of one credential: at most one for whomever it was ended for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endings(Vec<Ending>);
 
@@ -43,15 +69,20 @@ impl Endings {
         self.0.is_empty()
     }
 
-    /// The endings, by tenant.
+    /// The endings, in the order of whom they are for.
     pub fn iter(&self) -> impl Iterator<Item = &Ending> {
         self.0.iter()
     }
 
-    /// The ending that holds in that tenant, the earliest if several do.
-    pub fn in_tenant(&self, tenant: &Tenant) -> Option<&Ending> {
-        let holds = |ending: &&Ending| ending.tenant.as_ref().is_none_or(|ended| ended == tenant);
+    /// The ending that holds for a credential of that subject, the earliest if several do.
+    pub fn of(&self, tenant: &Tenant, subject: &Subject) -> Option<&Ending> {
+        let holds = |ending: &&Ending| ending.whose.is(tenant, subject);
         self.0.iter().filter(holds).min_by_key(|ending| (ending.revoked_at, ending.place))
+    }
+
+    /// Those who recorded one without knowing the credential.
+    pub fn strangers(&self) -> Vec<Stranger> {
+        self.0.iter().filter_map(|ending| ending.unknown_by.clone()).collect()
     }
 
     /// The last instant until which any of them is kept.
@@ -62,7 +93,7 @@ impl Endings {
     /// Joins others.
     pub fn merge(&mut self, other: Self) {
         for ending in other.0 {
-            match self.0.binary_search_by(|mine| mine.tenant.cmp(&ending.tenant)) {
+            match self.0.binary_search_by(|mine| mine.whose.cmp(&ending.whose)) {
                 Ok(at) => self.0[at].merge(ending),
                 Err(at) => self.0.insert(at, ending),
             }

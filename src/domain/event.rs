@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::application::Registration;
-use super::credential::{CredentialId, Digest, Kinds};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds};
 use super::ids::{
-    ApplicationId, LedgerId, NodeName, Origin, Place, Reason, Region, RequestId, Sequence, Subject, Tenant,
+    ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Place, Reason, Region, RequestId, Sequence, Subject,
+    Tenant, TokenId,
 };
+use super::lasting::{Aal, Method};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -27,10 +29,20 @@ pub enum Event {
     TicketIssued(TicketIssued),
     /// Tickets were used since they were last on record.
     TicketsRenewed(Vec<Renewals>),
-    /// A ticket was ended before its time.
-    TicketRevoked(TicketRevoked),
+    /// A session was issued.
+    SessionIssued(Box<SessionIssued>),
+    /// A session lasts longer.
+    SessionExtended(SessionExtended),
+    /// A token was issued.
+    TokenIssued(Box<TokenIssued>),
+    /// A ticket, session or token was ended before its time.
+    Revoked(Revoked),
     /// All that a subject had of some kinds was ended.
     SubjectRevoked(SubjectRevoked),
+    /// A key of ours signs tokens from now on.
+    KeyPublished(KeyPublished),
+    /// A key of ours signs nothing any more.
+    KeyRetired(KeyId),
 }
 
 impl Event {
@@ -42,8 +54,15 @@ impl Event {
             Self::ApplicationRemoved(_) => "application.removed",
             Self::TicketIssued(_) => "ticket.issued",
             Self::TicketsRenewed(_) => "tickets.renewed",
-            Self::TicketRevoked(_) => "ticket.revoked",
+            Self::SessionIssued(_) => "session.issued",
+            Self::SessionExtended(_) => "session.extended",
+            Self::TokenIssued(_) => "token.issued",
+            Self::Revoked(Revoked { kind: Kind::Ticket, .. }) => "ticket.revoked",
+            Self::Revoked(Revoked { kind: Kind::Session, .. }) => "session.revoked",
+            Self::Revoked(Revoked { kind: Kind::Token, .. }) => "token.revoked",
             Self::SubjectRevoked(_) => "subject.revoked",
+            Self::KeyPublished(_) => "key.published",
+            Self::KeyRetired(_) => "key.retired",
         }
     }
 
@@ -107,44 +126,200 @@ pub struct Renewals {
     pub uses: Vec<(Sequence, Timestamp)>,
 }
 
-/// What an ending of a single credential names it by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is personal, encrypted under a key of its subject that is kept outside the log. The hash covers the sealed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The key's slot in the store of the record's origin.
+    pub slot: u64,
+    /// Nonce, ciphertext and tag in base64url without padding: RFC 4648, section 5.
+    pub sealed: Box<str>,
+}
+
+/// A session's issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionIssued {
+    /// Its public id.
+    pub id: CredentialId,
+    /// The digest of its session token; absent for an imported session that can be named but not presented.
+    pub digest: Option<Digest>,
+    /// Who it is for.
+    pub subject: Subject,
+    /// When it was issued, where that is not when it was recorded: an imported session.
+    pub issued_at: Option<Timestamp>,
+    /// When its subject was authenticated, where that is not when it was issued.
+    pub authenticated_at: Option<Timestamp>,
+    /// How surely.
+    pub aal: Aal,
+    /// By what.
+    pub methods: Vec<Method>,
+    /// When it expires unless it is extended.
+    pub expires_at: Timestamp,
+    /// The latest instant that any extension may reach.
+    pub not_after: Timestamp,
+    /// The subject's generation that the issuer knew.
+    pub generation: Generation,
+    /// The identity and device that it was issued for.
+    pub sealed: Option<Sealed>,
+}
+
+/// A session's longer life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionExtended {
+    /// Which session.
+    pub id: CredentialId,
+    /// Whose it is.
+    pub subject: Subject,
+    /// When it expires now.
+    pub expires_at: Timestamp,
+}
+
+/// A token's issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIssued {
+    /// The digest of an opaque token, or issuer and `jti` of a JWT.
+    pub name: Named,
+    /// The key that signs the JWT.
+    pub key: Option<KeyId>,
+    /// Who it is for.
+    pub subject: Subject,
+    /// When it was issued, where that is not when it was recorded: an imported token.
+    pub issued_at: Option<Timestamp>,
+    /// The session that it dies with.
+    pub session: Option<CredentialId>,
+    /// Whom it is meant for: RFC 7519, section 4.1.3.
+    pub audience: Vec<Box<str>>,
+    /// What it allows, separated by spaces: RFC 8693, section 4.2.
+    pub scope: Option<Box<str>>,
+    /// When it expires. Nothing extends it.
+    pub expires_at: Timestamp,
+    /// The subject's generation that the issuer knew.
+    pub generation: Generation,
+    /// The claims that its issuer added.
+    pub sealed: Option<Sealed>,
+}
+
+impl TokenIssued {
+    /// What it is kept under.
+    pub fn key(&self) -> CredentialKey {
+        CredentialKey { kind: Kind::Token, id: self.name.id() }
+    }
+}
+
+/// What a single credential is named by. Of two names for one credential the greater says more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Named {
+    /// Its public id alone: a session's UUID; else the digest's first half, because the secret was never seen here.
+    Id(CredentialId),
     /// The digest of its secret.
     Digest(Digest),
-    /// Its public id alone: the secret was never seen here.
-    Id(CredentialId),
+    /// A JWT without `jti`: the digest of its decoded payload.
+    Payload {
+        /// Who made it.
+        issuer: Issuer,
+        /// Of the payload.
+        digest: Digest,
+    },
+    /// A JWT's issuer and `jti`.
+    Jwt {
+        /// Who made it.
+        issuer: Issuer,
+        /// What he calls it.
+        jti: TokenId,
+    },
 }
 
 impl Named {
-    /// The public id.
+    /// What it is kept under. A session that is named by its digest is kept under its UUID once that is known.
     pub fn id(&self) -> CredentialId {
         match self {
-            Self::Digest(digest) => digest.id(),
+            Self::Digest(digest) | Self::Payload { digest, .. } => digest.id(),
             Self::Id(id) => *id,
+            Self::Jwt { issuer, jti } => CredentialId::of_jwt(issuer, jti),
         }
     }
 
-    /// The digest, if that is known.
+    /// The digest of its secret, if that is known.
     pub const fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Digest(digest) => Some(digest),
-            Self::Id(_) => None,
+            Self::Id(_) | Self::Jwt { .. } | Self::Payload { .. } => None,
+        }
+    }
+
+    /// The issuer, of a JWT.
+    pub const fn issuer(&self) -> Option<&Issuer> {
+        match self {
+            Self::Jwt { issuer, .. } | Self::Payload { issuer, .. } => Some(issuer),
+            Self::Digest(_) | Self::Id(_) => None,
+        }
+    }
+
+    /// What the issuer calls it, of a JWT that has a `jti`.
+    pub const fn jti(&self) -> Option<&TokenId> {
+        match self {
+            Self::Jwt { jti, .. } => Some(jti),
+            Self::Digest(_) | Self::Id(_) | Self::Payload { .. } => None,
+        }
+    }
+
+    /// Whether it is the JWT of that bearer: its issuer and `jti`, or its payload's digest in hexadecimal digits.
+    pub fn is_held_by(&self, issuer: &Issuer, jti: &TokenId) -> bool {
+        match self {
+            Self::Jwt { issuer: own, jti: name } => own == issuer && name == jti,
+            Self::Payload { issuer: own, digest } => own == issuer && digest.to_string() == jti.as_str(),
+            Self::Digest(_) | Self::Id(_) => false,
+        }
+    }
+
+    /// The public id of a credential of that kind: a session's UUID, a JWT's `jti`, else 32 hexadecimal digits. A session
+    /// that only its secret names has none here.
+    pub fn public_id(&self, kind: Kind) -> Option<String> {
+        match (self, kind) {
+            (Self::Jwt { jti, .. }, _) => Some(jti.to_string()),
+            (Self::Id(id), Kind::Session) => Some(id.uuid().to_string()),
+            (Self::Digest(_), Kind::Session) => None,
+            (Self::Digest(_) | Self::Id(_) | Self::Payload { .. }, _) => Some(self.id().to_string()),
         }
     }
 }
 
-/// A ticket's end before its time.
+/// A credential's end before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TicketRevoked {
-    /// Which ticket.
-    pub ticket: Named,
-    /// Who it was for; absent where the ticket was not known.
+pub struct Revoked {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one.
+    pub credential: Named,
+    /// Of a session that is named by its id: the digest of its token, for those who are presented nothing else.
+    pub session_digest: Option<Digest>,
+    /// Whose it was; of one that was not known, whose it must be to be ended.
     pub subject: Option<Subject>,
+    /// Whether this node knew it.
+    pub known: bool,
     /// Until when the ending is kept.
     pub retain_until: Timestamp,
-    /// Why.
+    /// Why: a code.
     pub reason: Option<Reason>,
+    /// Why, in somebody's words.
+    pub note: Option<Sealed>,
+}
+
+impl Revoked {
+    /// What the ending is kept under.
+    pub fn key(&self) -> CredentialKey {
+        CredentialKey { kind: self.kind, id: self.credential.id() }
+    }
+}
+
+/// A key that signs our JWTs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPublished {
+    /// Its name.
+    pub id: KeyId,
+    /// The issuer whose tokens it signs: the ledger's, the same on every node.
+    pub issuer: Issuer,
+    /// The public key as a JWK: RFC 7517, section 4, a JSON object.
+    pub jwk: Box<str>,
 }
 
 /// The end of all that a subject had.
@@ -160,8 +335,10 @@ pub struct SubjectRevoked {
     pub hold_until: Option<Timestamp>,
     /// Until when the ending is kept.
     pub retain_until: Timestamp,
-    /// Why.
+    /// Why: a code.
     pub reason: Option<Reason>,
+    /// Why, in somebody's words.
+    pub note: Option<Sealed>,
 }
 
 /// Digests by which a command is recognised when it comes again.

@@ -5,10 +5,15 @@
 
 use super::actor::Actor;
 use super::application::Application;
-use super::credential::CredentialId;
-use super::ending::{Ending, Endings};
-use super::event::{Event, Idempotency, LedgerOpened, Recorded, TicketIssued, TicketRevoked};
-use super::ids::{ApplicationId, Place, Subject, Tenant};
+use super::credential::{CredentialId, CredentialKey, Kind};
+use super::ending::{Ending, Endings, Stranger, Whose};
+use super::event::{
+    Event, Idempotency, KeyPublished, LedgerOpened, Named, Recorded, Revoked, SessionIssued, SubjectRevoked,
+    TicketIssued, TokenIssued,
+};
+use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
+use super::lasting::{IssuedAs, Lasting, LastingIssue};
+use super::signing::SigningKeyState;
 use super::subject::{SubjectEnding, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
 use super::time::Timestamp;
@@ -24,6 +29,14 @@ pub enum Patch {
     Ticket(CredentialId, Ticket),
     /// The ticket that was issued at that place was used.
     TicketUsed(Place, Timestamp),
+    /// Something about a session or token.
+    Lasting(CredentialKey, Lasting),
+    /// Something about a key that signs our JWTs.
+    Key(KeyId, SigningKeyState),
+    /// An origin uses the key in that slot of its store.
+    Slot(Origin, u64),
+    /// Something was imported: what this ledger does not know may have been issued elsewhere.
+    Imported,
     /// Something about a subject.
     Subject(Tenant, Subject, SubjectState),
     /// A command was carried out under an idempotency key.
@@ -73,27 +86,59 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             add(Patch::Application(registration.id, Application { registered, removed: false }));
         }
         Event::ApplicationRemoved(id) => add(Patch::Application(*id, Application { registered: None, removed: true })),
-        Event::TicketIssued(issued) => add(Patch::Ticket(issued.digest.id(), ticket_issued(recorded, issued))),
+        Event::TicketIssued(issued) => {
+            imported(issued.issued_at, &mut add);
+            add(Patch::Ticket(issued.digest.id(), ticket_issued(recorded, issued)));
+        }
         Event::TicketsRenewed(renewals) => {
             for Renewal { place, last_use_at } in renewals.iter().flat_map(each_renewal) {
                 add(Patch::TicketUsed(place, last_use_at));
             }
         }
-        Event::TicketRevoked(revoked) => add(Patch::Ticket(revoked.ticket.id(), ticket_revoked(recorded, revoked))),
-        Event::SubjectRevoked(revoked) => {
-            let mut state = SubjectState::default();
-            let ending = SubjectEnding {
-                sequence: recorded.place.sequence,
-                revoked_at: recorded.recorded_at,
-                not_before: revoked.not_before,
-                retain_until: revoked.retain_until,
-            };
-            for kind in revoked.kinds.iter() {
-                state.kinds[kind.index()].endings.insert(recorded.place.origin, ending);
-                state.kinds[kind.index()].hold_until = revoked.hold_until;
-            }
-            add(Patch::Subject(recorded.tenant.clone().unwrap_or_default(), revoked.subject.clone(), state));
+        Event::SessionIssued(issued) => {
+            imported(issued.issued_at, &mut add);
+            slot(recorded, issued.sealed.as_ref(), &mut add);
+            let key = CredentialKey { kind: Kind::Session, id: issued.id };
+            add(Patch::Lasting(key, session_issued(recorded, issued)));
         }
+        Event::SessionExtended(extended) => {
+            let key = CredentialKey { kind: Kind::Session, id: extended.id };
+            add(Patch::Lasting(key, Lasting { extended_to: extended.expires_at, ..Lasting::default() }));
+        }
+        Event::TokenIssued(issued) => {
+            imported(issued.issued_at, &mut add);
+            slot(recorded, issued.sealed.as_ref(), &mut add);
+            if let Some(key) = &issued.key {
+                let signed = SigningKeyState { last_expiry: issued.expires_at, ..SigningKeyState::default() };
+                add(Patch::Key(key.clone(), signed));
+            }
+            add(Patch::Lasting(issued.key(), token_issued(recorded, issued)));
+        }
+        Event::Revoked(revoked) => {
+            slot(recorded, revoked.note.as_ref(), &mut add);
+            add(ended(recorded, revoked));
+        }
+        Event::SubjectRevoked(revoked) => {
+            slot(recorded, revoked.note.as_ref(), &mut add);
+            let tenant = recorded.tenant.clone().unwrap_or_default();
+            add(Patch::Subject(tenant, revoked.subject.clone(), subject_ended(recorded, revoked)));
+        }
+        Event::KeyPublished(key) => add(Patch::Key(key.id.clone(), key_published(recorded, key))),
+        Event::KeyRetired(id) => {
+            add(Patch::Key(id.clone(), SigningKeyState { retired: true, ..SigningKeyState::default() }));
+        }
+    }
+}
+
+fn imported(issued_at: Option<Timestamp>, add: &mut impl FnMut(Patch)) {
+    if issued_at.is_some() {
+        add(Patch::Imported);
+    }
+}
+
+fn slot(recorded: &Recorded, sealed: Option<&super::event::Sealed>, add: &mut impl FnMut(Patch)) {
+    if let Some(sealed) = sealed {
+        add(Patch::Slot(recorded.place.origin, sealed.slot));
     }
 }
 
@@ -125,17 +170,88 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Ticket {
     Ticket { issue: Some(issue), last_use_at: issued_at, endings: Endings::default() }
 }
 
-fn ticket_revoked(recorded: &Recorded, revoked: &TicketRevoked) -> Ticket {
-    let unknown_by = match (&revoked.subject, &recorded.actor) {
-        (None, Some(Actor::Application(id))) => Some(*id),
-        _ => None,
+fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Lasting {
+    let issue = LastingIssue {
+        place: recorded.place,
+        tenant: recorded.tenant.clone().unwrap_or_default(),
+        subject: issued.subject.clone(),
+        name: IssuedAs::Secret(issued.digest),
+        issued_at: issued.issued_at.unwrap_or(recorded.recorded_at),
+        expires_at: issued.expires_at,
+        not_after: issued.not_after,
+        generation: issued.generation.clone(),
+        session: None,
+        slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
+    Lasting { issue: Some(issue), ..Lasting::default() }
+}
+
+fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Lasting {
+    let name = match &issued.name {
+        Named::Digest(digest) => IssuedAs::Secret(Some(*digest)),
+        name => IssuedAs::Jwt(Box::new(name.clone())),
+    };
+    let issue = LastingIssue {
+        place: recorded.place,
+        tenant: recorded.tenant.clone().unwrap_or_default(),
+        subject: issued.subject.clone(),
+        name,
+        issued_at: issued.issued_at.unwrap_or(recorded.recorded_at),
+        expires_at: issued.expires_at,
+        not_after: issued.expires_at,
+        generation: issued.generation.clone(),
+        session: issued.session,
+        slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
+    };
+    Lasting { issue: Some(issue), ..Lasting::default() }
+}
+
+fn ended(recorded: &Recorded, revoked: &Revoked) -> Patch {
     let ending = Ending {
-        tenant: recorded.tenant.clone(),
+        whose: Whose { tenant: recorded.tenant.clone(), subject: revoked.subject.clone().filter(|_| !revoked.known) },
         place: recorded.place,
         revoked_at: recorded.recorded_at,
         retain_until: revoked.retain_until,
-        unknown_by,
+        unknown_by: stranger(recorded).filter(|_| !revoked.known),
     };
-    Ticket { issue: None, last_use_at: Timestamp::default(), endings: Endings::one(ending) }
+    let endings = Endings::one(ending);
+    match revoked.key() {
+        CredentialKey { kind: Kind::Ticket, id } => {
+            Patch::Ticket(id, Ticket { issue: None, last_use_at: Timestamp::default(), endings })
+        }
+        key => {
+            let ended_as = Some(Box::new(revoked.credential.clone()));
+            Patch::Lasting(key, Lasting { endings, ended_as, ..Lasting::default() })
+        }
+    }
+}
+
+/// Whoever must be counted where the credential was not known. Root bounds himself.
+fn stranger(recorded: &Recorded) -> Option<Stranger> {
+    match recorded.actor.as_ref()? {
+        Actor::Application(id) => Some(Stranger::Application(*id)),
+        Actor::Subject(subject) => {
+            Some(Stranger::Subject(recorded.tenant.clone().unwrap_or_default(), subject.clone()))
+        }
+        Actor::Bearer { .. } | Actor::Root(_) => None,
+    }
+}
+
+fn subject_ended(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
+    let mut state = SubjectState::default();
+    let ending = SubjectEnding {
+        sequence: recorded.place.sequence,
+        revoked_at: recorded.recorded_at,
+        not_before: revoked.not_before,
+        retain_until: revoked.retain_until,
+    };
+    for kind in revoked.kinds.iter() {
+        state.kinds[kind.index()].endings.insert(recorded.place.origin, ending);
+        state.kinds[kind.index()].hold_until = revoked.hold_until;
+    }
+    state
+}
+
+fn key_published(recorded: &Recorded, key: &KeyPublished) -> SigningKeyState {
+    SigningKeyState { published: Some((recorded.place, key.clone())), ..SigningKeyState::default() }
 }

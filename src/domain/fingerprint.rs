@@ -4,11 +4,13 @@ use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
 use super::application::Application;
-use super::credential::{CredentialId, Kind, hex};
-use super::ending::Ending;
-use super::event::LedgerOpened;
+use super::credential::{CredentialId, CredentialKey, Kind, hex};
+use super::ending::{Ending, Stranger};
+use super::event::{LedgerOpened, Named};
 use super::evolve::Answered;
-use super::ids::{ApplicationId, Place, Subject, Tenant};
+use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
+use super::lasting::{IssuedAs, Lasting, LastingIssue};
+use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Generation, SubjectKind, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
@@ -50,6 +52,34 @@ impl Row {
         let endings: Vec<_> = ticket.endings.iter().map(ending).collect();
         let issue = ticket.issue.as_ref().map(issue);
         Self::of(json!(["ticket", id.to_string(), issue, ticket.last_use_at.as_millis(), endings]))
+    }
+
+    /// A session or token: `["session" or "token", id, issue or null, extended_to, endings, ended_as or null]`.
+    pub fn lasting(key: CredentialKey, lasting: &Lasting) -> Self {
+        let endings: Vec<_> = lasting.endings.iter().map(ending).collect();
+        let issue = lasting.issue.as_ref().map(lasting_issue);
+        let (kind, id) = (key.kind.as_str(), key.id.to_string());
+        let ended_as = lasting.ended_as.as_deref().map(name);
+        Self::of(json!([kind, id, issue, lasting.extended_to.as_millis(), endings, ended_as]))
+    }
+
+    /// A key that signs our JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired, last_expiry]`.
+    pub fn key(id: &KeyId, key: &SigningKeyState) -> Self {
+        let published = key
+            .published
+            .as_ref()
+            .map(|(place, key)| json!([place.origin.as_str(), place.sequence.0, key.issuer.as_str(), key.jwk]));
+        Self::of(json!(["key", id.as_str(), published, key.retired, key.last_expiry.as_millis()]))
+    }
+
+    /// The last slot of its sealing keys that an origin has used: `["slot", origin, slot]`.
+    pub fn slot(origin: Origin, slot: u64) -> Self {
+        Self::of(json!(["slot", origin.as_str(), slot]))
+    }
+
+    /// Something was imported: `["imported"]`.
+    pub fn imported() -> Self {
+        Self::of(json!(["imported"]))
     }
 
     /// The use of a ticket whose issue has not arrived: `["early_use", origin, sequence, used_at]`.
@@ -100,18 +130,53 @@ fn issue(issue: &TicketIssue) -> Value {
     ])
 }
 
+fn lasting_issue(issue: &LastingIssue) -> Value {
+    let name = match &issue.name {
+        IssuedAs::Secret(digest) => json!(digest.map(|digest| digest.to_string())),
+        IssuedAs::Jwt(jwt) => name(jwt),
+    };
+    json!([
+        issue.place.origin.as_str(),
+        issue.place.sequence.0,
+        issue.tenant.as_str(),
+        issue.subject.as_str(),
+        name,
+        issue.issued_at.as_millis(),
+        issue.expires_at.as_millis(),
+        issue.not_after.as_millis(),
+        generation(&issue.generation),
+        issue.session.map(|id| id.to_string()),
+        issue.slot,
+    ])
+}
+
+/// An id or digest alone, a payload's digest behind its issuer and null, a `jti` behind its issuer.
+fn name(name: &Named) -> Value {
+    match name {
+        Named::Id(id) => json!(id.to_string()),
+        Named::Digest(digest) => json!(digest.to_string()),
+        Named::Payload { issuer, digest } => json!([issuer.as_str(), null, digest.to_string()]),
+        Named::Jwt { issuer, jti } => json!([issuer.as_str(), jti.as_str()]),
+    }
+}
+
 fn generation(generation: &Generation) -> Vec<Value> {
     generation.iter().map(|(origin, sequence)| json!([origin.as_str(), sequence.0])).collect()
 }
 
 fn ending(ending: &Ending) -> Value {
+    let unknown_by = ending.unknown_by.as_ref().map(|stranger| match stranger {
+        Stranger::Application(id) => json!(id.to_string()),
+        Stranger::Subject(tenant, subject) => json!([tenant.as_str(), subject.as_str()]),
+    });
     json!([
-        ending.tenant.as_ref().map(Tenant::as_str),
+        ending.whose.tenant.as_ref().map(Tenant::as_str),
+        ending.whose.subject.as_ref().map(Subject::as_str),
         ending.place.origin.as_str(),
         ending.place.sequence.0,
         ending.revoked_at.as_millis(),
         ending.retain_until.as_millis(),
-        ending.unknown_by.map(|id| id.to_string()),
+        unknown_by,
     ])
 }
 
@@ -164,6 +229,10 @@ impl State {
         rows.extend(self.tickets.iter().map(|(id, ticket)| Row::ticket(*id, ticket)));
         rows.extend(self.early_uses.iter().map(|(place, at)| Row::early_use(*place, *at)));
         rows.extend(self.subjects.iter().map(|((tenant, subject), state)| Row::subject(tenant, subject, state)));
+        rows.extend(self.lasting.iter().map(|(key, lasting)| Row::lasting(*key, lasting)));
+        rows.extend(self.keys.iter().map(|(id, key)| Row::key(id, key)));
+        rows.extend(self.slots.iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
+        rows.extend(self.imported.then(Row::imported));
         rows.extend(self.answered.values().map(Row::answered));
         rows.sort_unstable();
         rows

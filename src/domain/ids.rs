@@ -67,6 +67,40 @@ name!(
     Region
 );
 
+name!(
+    /// Who made a JWT: the claim `iss` of RFC 7519, section 4.1.1.
+    Issuer
+);
+name!(
+    /// What a JWT's issuer calls it: the claim `jti` of RFC 7519, section 4.1.7.
+    TokenId
+);
+name!(
+    /// What an issuer calls a key of his: the parameter `kid` of RFC 7515, section 4.1.4.
+    KeyId
+);
+
+/// The name space of the UUIDs that stand for subjects: RFC 9562, section 5.5.
+const SUBJECT_NAMESPACE: Uuid = Uuid::from_u128(0x6f5a1c1e_5f0e_5c0a_9d3b_2b6f0c9f7a11);
+
+impl Subject {
+    /// The UUID that the subject is, if it is one in lower case with hyphens.
+    pub fn uuid_itself(&self) -> Option<Uuid> {
+        let uuid = Uuid::try_parse(self.as_str()).ok()?;
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        (uuid.hyphenated().encode_lower(&mut text) == self.as_str()).then_some(uuid)
+    }
+
+    /// The UUID that stands for the subject where only one will do: itself if it is one, else version 5 of
+    /// tenant ‖ 0x00 ‖ subject.
+    pub fn uuid(&self, tenant: &Tenant) -> Uuid {
+        self.uuid_itself().unwrap_or_else(|| {
+            let name = [tenant.as_str().as_bytes(), &[0], self.as_str().as_bytes()].concat();
+            Uuid::new_v5(&SUBJECT_NAMESPACE, &name)
+        })
+    }
+}
+
 impl Tenant {
     /// The tenant of whoever names none.
     pub const DEFAULT: &str = "default";
@@ -205,23 +239,36 @@ impl RequestId {
     }
 }
 
-/// Why something was ended: a code, `[a-z0-9_.-]{1,64}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(Box<str>);
+macro_rules! code {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(Box<str>);
 
-impl Reason {
-    /// The code, if it has the form `[a-z0-9_.-]{1,64}`.
-    pub fn new(text: &str) -> Result<Self, Malformed> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(Malformed("1 to 64 characters of a-z, 0-9, '_', '.' and '-'"))
+        impl $name {
+            /// The code, if it has the form `[a-z0-9_.-]{1,64}`.
+            pub fn new(text: &str) -> Result<Self, Malformed> {
+                let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+                if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(Malformed("1 to 64 characters of a-z, 0-9, '_', '.' and '-'"))
+                }
+            }
+
+            /// The code as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
-
-    /// The code as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+    };
 }
+
+code!(
+    /// Why something was ended: a code, `[a-z0-9_.-]{1,64}`.
+    Reason
+);
+code!(
+    /// How somebody authenticated, such as `password`: a code, `[a-z0-9_.-]{1,64}`.
+    MethodName
+);

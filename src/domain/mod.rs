@@ -11,6 +11,9 @@ mod event;
 mod evolve;
 mod fingerprint;
 mod ids;
+mod judge;
+mod lasting;
+mod signing;
 mod state;
 mod subject;
 mod ticket;
@@ -18,20 +21,29 @@ mod time;
 
 pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
-pub use command::{Caller, Command, Context, Decision, IssueTicket, Policy, Rejection, Request, Revoke, RevokeSubject};
-pub use credential::{CredentialId, Digest, Kind, Kinds, Secret, hex};
-pub use decide::{actor_of, alone, decide, grants_of, judge_ticket, may_see, worth_recording};
-pub use ending::{Ending, Endings};
+pub use command::{
+    Caller, Command, Context, Decision, Import, ImportedLife, IssueSession, IssueTicket, IssueToken, OwnSessions,
+    Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens, TokenForm,
+};
+pub use credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Secret, hex};
+pub use decide::{
+    MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, may_see, signing_key,
+    worth_recording,
+};
+pub use ending::{Ending, Endings, Stranger, Whose};
 pub use event::{
-    Draft, Event, Idempotency, IdempotencyMark, LOG_FORMAT, LedgerOpened, Named, Previous, Recorded, Renewals,
-    SubjectRevoked, TicketIssued, TicketRevoked,
+    Draft, Event, Idempotency, IdempotencyMark, KeyPublished, LOG_FORMAT, LedgerOpened, Named, Previous, Recorded,
+    Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};
 pub use ids::{
-    ApplicationId, LedgerId, MAX_NAME_BYTES, Malformed, NodeName, Origin, Place, Position, Reason, Region, RequestId,
-    Sequence, Subject, Tenant,
+    ApplicationId, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin, Place, Position,
+    Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
 };
+pub use judge::{judge_lasting, judge_presented, judge_ticket};
+pub use lasting::{Aal, IssuedAs, Lasting, LastingIssue, Method};
+pub use signing::SigningKeyState;
 pub use state::{Overlay, State, View, forget_use_at};
 pub use subject::{Generation, SubjectEnding, SubjectKind, SubjectState};
 pub use ticket::{Dead, Ticket, TicketIssue};

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use super::application::Application;
-use super::credential::{CredentialId, Digest};
-use super::ending::Endings;
+use super::credential::{CredentialId, CredentialKey, Digest, Kind};
+use super::ending::{Endings, Stranger};
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
-use super::ids::{ApplicationId, Origin, Place, Sequence, Subject, Tenant};
+use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
+use super::lasting::Lasting;
+use super::signing::SigningKeyState;
 use super::subject::SubjectState;
 use super::ticket::Ticket;
 use super::time::{Timestamp, Ttl};
@@ -31,8 +33,16 @@ pub trait View {
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
     /// The command that was carried out under that key.
     fn answered(&self, key: &[u8; 16]) -> Option<Answered>;
-    /// How many endings of unknown credentials that application has in force.
-    fn unknown_endings(&self, application: ApplicationId) -> u64;
+    /// What is known of a session or token.
+    fn lasting(&self, key: CredentialKey) -> Lasting;
+    /// The session whose token has that digest.
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId>;
+    /// Every key that signs or signed our JWTs.
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState>;
+    /// Whether anything was ever imported.
+    fn imported(&self) -> bool;
+    /// How many endings of unknown credentials are in force that he recorded.
+    fn unknown_endings(&self, stranger: &Stranger) -> u64;
 
     /// The application that the secret belongs to now: the earliest that has not been removed.
     fn application_with(&self, digest: &Digest) -> Option<(ApplicationId, Application)> {
@@ -62,13 +72,22 @@ pub struct State {
     pub early_uses: HashMap<Place, Timestamp>,
     /// Subjects of which something was ended.
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
+    /// Sessions and tokens, issued or ended.
+    pub lasting: HashMap<CredentialKey, Lasting>,
+    /// Keys that sign or signed our JWTs.
+    pub keys: BTreeMap<KeyId, SigningKeyState>,
+    /// The last slot of its sealing keys that each origin has used.
+    pub slots: BTreeMap<Origin, u64>,
+    /// Whether anything was ever imported.
+    pub imported: bool,
     /// Commands that came with an idempotency key.
     pub answered: HashMap<[u8; 16], Answered>,
     /// How far each origin has been folded in.
     heads: BTreeMap<Origin, Sequence>,
     issues: HashMap<Place, CredentialId>,
+    sessions_by_digest: HashMap<Digest, CredentialId>,
     applications_by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
-    unknown_endings: HashMap<ApplicationId, u64>,
+    unknown_endings: HashMap<Stranger, u64>,
 }
 
 impl State {
@@ -81,13 +100,18 @@ impl State {
 
     /// Forgets everything, and keeps the room for as much again.
     pub fn clear(&mut self) {
-        let Self { origins, applications, tickets, early_uses, subjects, answered, .. } = self;
+        let Self { origins, applications, tickets, early_uses, subjects, lasting, keys, slots, answered, .. } = self;
         origins.clear();
         applications.clear();
         tickets.clear();
         early_uses.clear();
         subjects.clear();
+        lasting.clear();
+        keys.clear();
+        slots.clear();
         answered.clear();
+        self.imported = false;
+        self.sessions_by_digest.clear();
         self.heads.clear();
         self.issues.clear();
         self.applications_by_digest.clear();
@@ -109,6 +133,13 @@ impl State {
             Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
             Patch::TicketUsed(place, at) => self.join_use(place, at),
             Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
+            Patch::Lasting(key, lasting) => self.join_lasting(key, lasting),
+            Patch::Key(id, key) => self.keys.entry(id).or_default().merge(key),
+            Patch::Slot(origin, slot) => {
+                let last = self.slots.entry(origin).or_default();
+                *last = slot.max(*last);
+            }
+            Patch::Imported => self.imported = true,
             Patch::Answered(answered) => {
                 self.answered.entry(answered.digests.key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
             }
@@ -133,6 +164,31 @@ impl State {
         });
         let tickets = &self.tickets;
         self.issues.retain(|_, id| tickets.contains_key(id));
+        self.lasting.retain(|_, lasting| {
+            let keep = now < lasting.retain_until();
+            if !keep {
+                count_unknown(unknown, &lasting.endings, &Endings::default());
+            }
+            keep
+        });
+        let lasting = &self.lasting;
+        self.sessions_by_digest.retain(|_, id| lasting.contains_key(&CredentialKey { kind: Kind::Session, id: *id }));
+    }
+
+    fn join_lasting(&mut self, key: CredentialKey, patch: Lasting) {
+        let lasting = self.lasting.entry(key).or_default();
+        let before = lasting.endings.clone();
+        let lost = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
+        lasting.merge(patch);
+        count_unknown(&mut self.unknown_endings, &before, &lasting.endings);
+        if key.kind != Kind::Session {
+            return;
+        }
+        let gained = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
+        if lost != gained {
+            lost.map(|digest| self.sessions_by_digest.remove(&digest));
+            gained.map(|digest| self.sessions_by_digest.insert(digest, key.id));
+        }
     }
 
     fn join_ticket(&mut self, id: CredentialId, patch: Ticket) {
@@ -159,13 +215,12 @@ impl State {
     }
 }
 
-fn count_unknown(counts: &mut HashMap<ApplicationId, u64>, before: &Endings, after: &Endings) {
-    let by = |endings: &Endings| endings.iter().filter_map(|ending| ending.unknown_by).collect::<Vec<_>>();
-    for application in by(after) {
-        *counts.entry(application).or_default() += 1;
+fn count_unknown(counts: &mut HashMap<Stranger, u64>, before: &Endings, after: &Endings) {
+    for stranger in after.strangers() {
+        *counts.entry(stranger).or_default() += 1;
     }
-    for application in by(before) {
-        if let Some(count) = counts.get_mut(&application) {
+    for stranger in before.strangers() {
+        if let Some(count) = counts.get_mut(&stranger) {
             *count -= 1;
         }
     }
@@ -197,8 +252,24 @@ impl View for State {
         self.answered.get(key).copied()
     }
 
-    fn unknown_endings(&self, application: ApplicationId) -> u64 {
-        self.unknown_endings.get(&application).copied().unwrap_or_default()
+    fn lasting(&self, key: CredentialKey) -> Lasting {
+        self.lasting.get(&key).cloned().unwrap_or_default()
+    }
+
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
+        self.sessions_by_digest.get(digest).copied()
+    }
+
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
+        self.keys.clone()
+    }
+
+    fn imported(&self) -> bool {
+        self.imported
+    }
+
+    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
+        self.unknown_endings.get(stranger).copied().unwrap_or_default()
     }
 }
 
@@ -258,7 +329,31 @@ impl<V: View> View for Overlay<'_, V> {
         }
     }
 
-    fn unknown_endings(&self, application: ApplicationId) -> u64 {
-        self.durable.unknown_endings(application) + self.pending.unknown_endings(application)
+    fn lasting(&self, key: CredentialKey) -> Lasting {
+        let mut lasting = self.durable.lasting(key);
+        if let Some(pending) = self.pending.lasting.get(&key) {
+            lasting.merge(pending.clone());
+        }
+        lasting
+    }
+
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
+        self.durable.session_with(digest).or_else(|| self.pending.session_with(digest))
+    }
+
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
+        let mut keys = self.durable.keys();
+        for (id, key) in &self.pending.keys {
+            keys.entry(id.clone()).or_default().merge(key.clone());
+        }
+        keys
+    }
+
+    fn imported(&self) -> bool {
+        self.durable.imported() || self.pending.imported
+    }
+
+    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
+        self.durable.unknown_endings(stranger) + self.pending.unknown_endings(stranger)
     }
 }

@@ -37,6 +37,11 @@ impl Generation {
         }
     }
 
+    /// How many origins have an entry.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |entries| entries.len())
+    }
+
     fn get(&self, origin: Origin) -> Option<Sequence> {
         self.0.as_ref()?.get(&origin).copied()
     }
@@ -96,6 +101,27 @@ impl SubjectKind {
             .filter(unreached)
             .map(|(origin, ending)| (Place { origin: *origin, sequence: ending.sequence }, ending))
             .min_by_key(|(place, ending)| (ending.revoked_at, *place))
+    }
+
+    /// The ending that a token of a foreign issuer, which carries no generation, is dead by: one that was made no earlier than
+    /// `leeway_seconds` before the token's `iat`, or any if the token does not say when it was issued.
+    pub fn ends_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, &SubjectEnding)> {
+        let dead = |(_, ending): &(&Origin, &SubjectEnding)| {
+            issued_at_seconds.is_none_or(|issued_at| issued_at <= ending.not_before.saturating_add(leeway_seconds))
+        };
+        self.endings
+            .iter()
+            .filter(dead)
+            .map(|(origin, ending)| (Place { origin: *origin, sequence: ending.sequence }, ending))
+            .min_by_key(|(place, ending)| (ending.revoked_at, *place))
+    }
+
+    /// The generation of a credential that was issued elsewhere at that instant: the endings before it, for which it was too
+    /// late.
+    pub fn generation_at(&self, issued_at_seconds: u64, leeway_seconds: u64) -> Generation {
+        let before = |ending: &SubjectEnding| ending.not_before.saturating_add(leeway_seconds) < issued_at_seconds;
+        let entries = self.endings.iter().filter(|(_, ending)| before(ending));
+        entries.map(|(origin, ending)| (*origin, ending.sequence)).collect()
     }
 
     fn merge(&mut self, other: Self) {

@@ -79,7 +79,7 @@ impl Ticket {
 
     /// The ending of this very ticket, if it was ended by itself.
     pub fn ending(&self) -> Option<&Ending> {
-        self.endings.in_tenant(&self.issue.as_ref()?.tenant)
+        self.issue.as_ref().and_then(|issue| self.endings.of(&issue.tenant, &issue.subject))
     }
 
     /// Until when this is worth remembering.
@@ -114,7 +114,7 @@ impl Ticket {
     }
 
     fn ended_by(&self, issue: &TicketIssue, subject: &SubjectState) -> Option<(Place, Timestamp)> {
-        let alone = self.endings.in_tenant(&issue.tenant).map(|ending| (ending.place, ending.revoked_at));
+        let alone = self.endings.of(&issue.tenant, &issue.subject).map(|ending| (ending.place, ending.revoked_at));
         let with_all = subject.of(Kind::Ticket).ends(&issue.generation);
         let with_all = with_all.map(|(place, SubjectEnding { revoked_at, .. })| (place, *revoked_at));
         alone.into_iter().chain(with_all).min_by_key(|(place, revoked_at)| (*revoked_at, *place))

@@ -38,6 +38,12 @@ impl Timestamp {
         Self(if sum <= MAX_INTEGER { sum } else { MAX_INTEGER })
     }
 
+    /// The whole second that it is in.
+    #[must_use]
+    pub const fn floor_to_seconds(self) -> Self {
+        Self(self.0 - self.0 % 1000)
+    }
+
     /// Milliseconds from `earlier` to this instant; 0 if it is not earlier.
     pub const fn millis_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

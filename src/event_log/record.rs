@@ -2,20 +2,24 @@
 //!
 //! `schema/event-log.md` is the definition. A record has one spelling: what does not encode back to the same bytes is none.
 
+mod forms;
+mod lasting;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, ApplicationId, CredentialId, Digest, Event, Generation, Grant, Grants, Idempotency, IdempotencyMark, Kind,
-    Kinds, LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
-    Registration, Renewals, RequestId, Scope, Sequence, Subject, SubjectRevoked, Tenant, TicketIssued, TicketRevoked,
-    Timestamp, Ttl, hex,
+    Actor, ApplicationId, CredentialId, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark, Issuer, KeyId,
+    KeyPublished, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason,
+    Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, SubjectRevoked, Tenant,
+    TicketIssued, Timestamp, Ttl,
 };
+use forms::{GenerationData, Hex, Text};
+use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
 
 /// The largest record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 65_535;
@@ -45,13 +49,18 @@ impl RecordError {
 /// The text of a record.
 pub fn encode(recorded: &Recorded) -> String {
     match &recorded.event {
-        Event::LedgerOpened(opened) => sealed(recorded, &LedgerOpenedData::from(opened)),
-        Event::ApplicationRegistered(registration) => sealed(recorded, &ApplicationData::from(&**registration)),
-        Event::ApplicationRemoved(id) => sealed(recorded, &ApplicationRemovedData { id: id.0 }),
-        Event::TicketIssued(issued) => sealed(recorded, &TicketIssuedData::from(issued)),
-        Event::TicketsRenewed(renewals) => sealed(recorded, &TicketsRenewedData::from(&**renewals)),
-        Event::TicketRevoked(revoked) => sealed(recorded, &TicketRevokedData::from(revoked)),
-        Event::SubjectRevoked(revoked) => sealed(recorded, &SubjectRevokedData::from(revoked)),
+        Event::LedgerOpened(opened) => enveloped(recorded, &LedgerOpenedData::from(opened)),
+        Event::ApplicationRegistered(registration) => enveloped(recorded, &ApplicationData::from(&**registration)),
+        Event::ApplicationRemoved(id) => enveloped(recorded, &ApplicationRemovedData { id: id.0 }),
+        Event::TicketIssued(issued) => enveloped(recorded, &TicketIssuedData::from(issued)),
+        Event::TicketsRenewed(renewals) => enveloped(recorded, &TicketsRenewedData::from(&**renewals)),
+        Event::SessionIssued(issued) => enveloped(recorded, &SessionIssuedData::from(&**issued)),
+        Event::SessionExtended(extended) => enveloped(recorded, &SessionExtendedData::from(extended)),
+        Event::TokenIssued(issued) => enveloped(recorded, &TokenIssuedData::from(&**issued)),
+        Event::Revoked(revoked) => enveloped(recorded, &RevokedData::from(revoked)),
+        Event::SubjectRevoked(revoked) => enveloped(recorded, &SubjectRevokedData::from(revoked)),
+        Event::KeyPublished(key) => enveloped(recorded, &KeyPublishedData::from(key)),
+        Event::KeyRetired(id) => enveloped(recorded, &KeyRetiredData { kid: id.as_str().into() }),
     }
 }
 
@@ -90,7 +99,7 @@ struct Envelope<'a, D> {
     data: D,
 }
 
-fn sealed<D: Serialize>(recorded: &Recorded, data: &D) -> String {
+fn enveloped<D: Serialize>(recorded: &Recorded, data: &D) -> String {
     let envelope = Envelope {
         origin: Text(recorded.place.origin),
         sequence: recorded.place.sequence.0,
@@ -143,7 +152,17 @@ fn event(type_name: &str, version: u64, data: &str) -> Result<Event, RecordError
         }
         ("ticket.issued", 1) => Event::TicketIssued(read::<TicketIssuedData<'_>>(data)?.into_domain()?),
         ("tickets.renewed", 1) => Event::TicketsRenewed(read::<TicketsRenewedData>(data)?.into_domain()?),
-        ("ticket.revoked", 1) => Event::TicketRevoked(read::<TicketRevokedData<'_>>(data)?.into_domain()?),
+        ("session.issued", 1) => Event::SessionIssued(Box::new(read::<SessionIssuedData<'_>>(data)?.into_domain()?)),
+        ("session.extended", 1) => Event::SessionExtended(read::<SessionExtendedData<'_>>(data)?.into_domain()?),
+        ("token.issued", 1) => Event::TokenIssued(Box::new(read::<TokenIssuedData<'_>>(data)?.into_domain()?)),
+        ("ticket.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Ticket)?),
+        ("session.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Session)?),
+        ("token.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Token)?),
+        ("key.published", 1) => Event::KeyPublished(read::<KeyPublishedData<'_>>(data)?.into_domain()?),
+        ("key.retired", 1) => {
+            let id = read::<KeyRetiredData<'_>>(data)?.kid;
+            Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
+        }
         ("subject.revoked", 1) => Event::SubjectRevoked(read::<SubjectRevokedData<'_>>(data)?.into_domain()?),
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })
@@ -369,11 +388,17 @@ impl TicketsRenewedData {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TicketRevokedData<'a> {
+struct RevokedData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<Text<Digest>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    iss: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    jti: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Hex<16>>,
+    payload: Option<Text<Digest>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     subject: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -381,39 +406,98 @@ struct TicketRevokedData<'a> {
     retain_until: u64,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    note: Option<SealedData<'a>>,
 }
 
-impl<'a> From<&'a TicketRevoked> for TicketRevokedData<'a> {
-    fn from(revoked: &'a TicketRevoked) -> Self {
-        let (digest, id) = match revoked.ticket {
-            Named::Digest(digest) => (Some(Text(digest)), None),
-            Named::Id(id) => (None, Some(Hex(*id.as_bytes()))),
+impl<'a> From<&'a Revoked> for RevokedData<'a> {
+    fn from(revoked: &'a Revoked) -> Self {
+        let id = match &revoked.credential {
+            Named::Id(_) => revoked.credential.public_id(revoked.kind),
+            Named::Digest(_) | Named::Jwt { .. } | Named::Payload { .. } => None,
+        };
+        let payload = match &revoked.credential {
+            Named::Payload { digest, .. } => Some(Text(*digest)),
+            Named::Digest(_) | Named::Id(_) | Named::Jwt { .. } => None,
         };
         Self {
-            digest,
-            id,
+            digest: revoked.credential.digest().or(revoked.session_digest.as_ref()).copied().map(Text),
+            id: id.map(Cow::Owned),
+            iss: revoked.credential.issuer().map(|issuer| issuer.as_str().into()),
+            jti: revoked.credential.jti().map(|jti| jti.as_str().into()),
+            payload,
             subject: revoked.subject.as_ref().map(|subject| subject.as_str().into()),
-            known: revoked.subject.is_none().then_some(false),
+            known: (!revoked.known).then_some(false),
             retain_until: revoked.retain_until.as_millis(),
             reason: revoked.reason.as_ref().map(|reason| reason.as_str().into()),
+            note: revoked.note.as_ref().map(SealedData::from),
         }
     }
 }
 
-impl TicketRevokedData<'_> {
-    fn into_domain(self) -> Result<TicketRevoked, RecordError> {
-        let ticket = match (self.digest, self.id) {
-            (Some(digest), None) => Named::Digest(digest.0),
-            (None, Some(id)) => Named::Id(CredentialId::from_bytes(id.0)),
-            _ => return Err(RecordError::malformed("a ticket is named by its digest or by its id")),
+impl RevokedData<'_> {
+    fn into_domain(self, kind: Kind) -> Result<Revoked, RecordError> {
+        let session_digest = self.digest.as_ref().map(|digest| digest.0).filter(|_| self.id.is_some());
+        let credential = match (self.digest, self.id, self.iss, self.jti, self.payload) {
+            (Some(digest), None, None, None, None) => Named::Digest(digest.0),
+            (digest, Some(id), None, None, None) if digest.is_none() || kind == Kind::Session => {
+                Named::Id(CredentialId::parse(kind, &id).map_err(RecordError::malformed)?)
+            }
+            (None, None, Some(issuer), Some(jti), None) if kind == Kind::Token => jwt(&issuer, &jti)?,
+            (None, None, Some(issuer), None, Some(payload)) if kind == Kind::Token => {
+                Named::Payload { issuer: Issuer::new(&issuer).map_err(RecordError::malformed)?, digest: payload.0 }
+            }
+            _ => return Err(RecordError::malformed("a credential is named in one of the ways of its kind")),
         };
-        Ok(TicketRevoked {
-            ticket,
+        let known = self.known.unwrap_or(true);
+        if known && self.subject.is_none() {
+            return Err(RecordError::malformed("a credential that was known, without its subject"));
+        }
+        Ok(Revoked {
+            kind,
+            credential,
+            session_digest,
             subject: self.subject.as_deref().map(Subject::new).transpose().map_err(RecordError::malformed)?,
+            known,
             retain_until: instant(self.retain_until)?,
             reason: self.reason.as_deref().map(Reason::new).transpose().map_err(RecordError::malformed)?,
+            note: sealed(self.note)?,
         })
     }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyPublishedData<'a> {
+    #[serde(borrow)]
+    kid: Cow<'a, str>,
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    jwk: Cow<'a, str>,
+}
+
+impl<'a> From<&'a KeyPublished> for KeyPublishedData<'a> {
+    fn from(key: &'a KeyPublished) -> Self {
+        Self { kid: key.id.as_str().into(), iss: key.issuer.as_str().into(), jwk: (&*key.jwk).into() }
+    }
+}
+
+impl KeyPublishedData<'_> {
+    fn into_domain(self) -> Result<KeyPublished, RecordError> {
+        Ok(KeyPublished {
+            id: KeyId::new(&self.kid).map_err(RecordError::malformed)?,
+            issuer: Issuer::new(&self.iss).map_err(RecordError::malformed)?,
+            jwk: self.jwk.into(),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyRetiredData<'a> {
+    #[serde(borrow)]
+    kid: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -428,6 +512,8 @@ struct SubjectRevokedData<'a> {
     retain_until: u64,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    note: Option<SealedData<'a>>,
 }
 
 impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
@@ -439,6 +525,7 @@ impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
             hold_until: revoked.hold_until.map(Timestamp::as_millis),
             retain_until: revoked.retain_until.as_millis(),
             reason: revoked.reason.as_ref().map(|reason| reason.as_str().into()),
+            note: revoked.note.as_ref().map(SealedData::from),
         }
     }
 }
@@ -456,95 +543,7 @@ impl SubjectRevokedData<'_> {
             hold_until: self.hold_until.map(instant).transpose()?,
             retain_until: instant(self.retain_until)?,
             reason: self.reason.as_deref().map(Reason::new).transpose().map_err(RecordError::malformed)?,
+            note: sealed(self.note)?,
         })
-    }
-}
-
-/// A value that is written as its `Display` and read as its `FromStr`.
-struct Text<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de, T: std::str::FromStr<Err = crate::domain::Malformed>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let form = |form| format!("a value that is not {form}");
-        deserializer.deserialize_str(Parsed(|text: &str| text.parse().map(Self).map_err(form)))
-    }
-}
-
-/// Reads a string without keeping it.
-struct Parsed<F>(F);
-
-impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).map_err(E::custom)
-    }
-}
-
-/// Bytes in lower-case hexadecimal.
-struct Hex<const N: usize>([u8; N]);
-
-impl<const N: usize> Serialize for Hex<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(&self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Parsed(|text: &str| hex::parse(text).map(Self).map_err(|form| form.to_string())))
-    }
-}
-
-/// A generation as an object: origins in order, each with a sequence.
-#[derive(Default)]
-struct GenerationData(Generation);
-
-impl GenerationData {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn into_domain(self) -> Result<Generation, RecordError> {
-        self.0.iter().try_for_each(|(_, sequence)| integer(sequence.0).map(drop))?;
-        Ok(self.0)
-    }
-}
-
-impl Serialize for GenerationData {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(origin, sequence)| (Text(origin), sequence.0)))
-    }
-}
-
-impl<'de> Deserialize<'de> for GenerationData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = GenerationData;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of origins and sequences")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<GenerationData, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((origin, sequence)) = map.next_entry::<Text<Origin>, u64>()? {
-                    entries.push((origin.0, Sequence(sequence)));
-                }
-                Ok(GenerationData(entries.into_iter().collect()))
-            }
-        }
-        deserializer.deserialize_map(Entries)
     }
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use crate::domain::{
-    Event, Grants, Kind, Kinds, Position, Reason, Scope, Subject, SubjectKind, SubjectState, Tenant, TicketIssue,
+    Digest, Ending, Event, Grants, Kind, Kinds, Named, Position, Reason, Scope, Subject, SubjectKind, SubjectState,
+    Tenant,
 };
 use crate::projection::InForce;
 use crate::service::Filed;
@@ -36,13 +37,18 @@ pub struct Frame {
 /// The kinds that a record ends; none if it ends nothing.
 pub fn ended_kinds(event: &Event) -> Kinds {
     match event {
-        Event::TicketRevoked(_) => Kinds::from_iter([Kind::Ticket]),
+        Event::Revoked(revoked) => Kinds::from_iter([revoked.kind]),
         Event::SubjectRevoked(revoked) => revoked.kinds,
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
         | Event::TicketIssued(_)
-        | Event::TicketsRenewed(_) => Kinds::NONE,
+        | Event::TicketsRenewed(_)
+        | Event::SessionIssued(_)
+        | Event::SessionExtended(_)
+        | Event::TokenIssued(_)
+        | Event::KeyPublished(_)
+        | Event::KeyRetired(_) => Kinds::NONE,
     }
 }
 
@@ -97,6 +103,13 @@ pub struct Item<'a> {
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+    /// Of a JWT without `jti`: the digest of its decoded payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     generation: BTreeMap<&'a str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,14 +141,11 @@ impl<'a> Item<'a> {
         };
         let reason = |reason: &'a Option<Reason>| reason.as_ref().filter(|_| audit).map(Reason::as_str);
         match &recorded.event {
-            Event::TicketRevoked(revoked) => Self {
+            Event::Revoked(revoked) => Self {
                 subject: revoked.subject.as_ref().map(Subject::as_str),
-                kind: Some(Kind::Ticket.as_str()),
-                id: Some(revoked.ticket.id().to_string()),
-                digest: revoked.ticket.digest().map(ToString::to_string),
                 retain_until: revoked.retain_until.to_string(),
                 reason: reason(&revoked.reason),
-                ..item
+                ..item.named(revoked.kind, &revoked.credential, revoked.session_digest.as_ref())
             },
             Event::SubjectRevoked(revoked) => Self {
                 subject: Some(revoked.subject.as_str()),
@@ -151,7 +161,29 @@ impl<'a> Item<'a> {
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
             | Event::TicketIssued(_)
-            | Event::TicketsRenewed(_) => item,
+            | Event::TicketsRenewed(_)
+            | Event::SessionIssued(_)
+            | Event::SessionExtended(_)
+            | Event::TokenIssued(_)
+            | Event::KeyPublished(_)
+            | Event::KeyRetired(_) => item,
+        }
+    }
+
+    /// The item with all that names a single credential.
+    fn named(self, kind: Kind, credential: &Named, session_digest: Option<&Digest>) -> Self {
+        let payload = match credential {
+            Named::Payload { digest, .. } => Some(digest.to_string()),
+            Named::Digest(_) | Named::Id(_) | Named::Jwt { .. } => None,
+        };
+        Self {
+            kind: Some(kind.as_str()),
+            id: credential.public_id(kind),
+            digest: credential.digest().or(session_digest).map(ToString::to_string),
+            iss: credential.issuer().map(ToString::to_string),
+            jti: credential.jti().map(ToString::to_string),
+            payload,
+            ..self
         }
     }
 }
@@ -207,7 +239,10 @@ impl Filter {
     pub fn passes_in_force(&self, ending: &InForce) -> bool {
         match ending {
             InForce::Ticket(_, _, ending) => {
-                self.kinds.contains(Kind::Ticket) && self.passes_tenant(ending.tenant.as_ref())
+                self.kinds.contains(Kind::Ticket) && self.passes_tenant(ending.whose.tenant.as_ref())
+            }
+            InForce::Lasting(key, _, ending) => {
+                self.kinds.contains(key.kind) && self.passes_tenant(ending.whose.tenant.as_ref())
             }
             InForce::Subject(tenant, _, _) => self.passes_tenant(Some(tenant)),
         }
@@ -226,26 +261,45 @@ impl Filter {
 pub fn snapshot_items(ending: &InForce, kinds: Kinds) -> Vec<Item<'_>> {
     match ending {
         InForce::Ticket(id, issue, ending) => {
-            let holds = |issue: &&TicketIssue| ending.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant);
-            let issue = issue.as_ref().filter(holds);
-            vec![Item {
-                type_name: "ticket.revoked",
-                tenant: ending.tenant.as_ref().map(Tenant::as_str),
-                subject: issue.map(|issue| issue.subject.as_str()),
-                kind: Some(Kind::Ticket.as_str()),
-                id: Some(id.to_string()),
-                digest: issue.map(|issue| issue.digest.to_string()),
-                retain_until: ending.retain_until.to_string(),
-                revoked_at: ending.revoked_at.to_string(),
-                origin: ending.place.origin.as_str(),
-                sequence: ending.place.sequence.0,
-                ..Item::default()
-            }]
+            let issue = issue.as_ref().filter(|issue| ending.whose.is(&issue.tenant, &issue.subject));
+            let named = issue.map_or(Named::Id(*id), |issue| Named::Digest(issue.digest));
+            vec![single_item(Kind::Ticket, &named, None, issue.map(|issue| &issue.subject), ending)]
+        }
+        InForce::Lasting(key, lasting, ending) => {
+            let issue = lasting.issue.as_ref().filter(|issue| ending.whose.is(&issue.tenant, &issue.subject));
+            let digest = issue.and_then(|issue| issue.digest()).filter(|_| key.kind == Kind::Session);
+            let subject = issue.map(|issue| &issue.subject).or(ending.whose.subject.as_ref());
+            vec![single_item(key.kind, &lasting.named(*key), digest, subject, ending)]
         }
         InForce::Subject(tenant, subject, state) => {
             kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
         }
     }
+}
+
+fn single_item<'a>(
+    kind: Kind,
+    named: &Named,
+    session_digest: Option<&Digest>,
+    subject: Option<&'a Subject>,
+    ending: &'a Ending,
+) -> Item<'a> {
+    let type_name = match kind {
+        Kind::Ticket => "ticket.revoked",
+        Kind::Session => "session.revoked",
+        Kind::Token => "token.revoked",
+    };
+    let item = Item {
+        type_name,
+        tenant: ending.whose.tenant.as_ref().map(Tenant::as_str),
+        subject: subject.map(Subject::as_str),
+        retain_until: ending.retain_until.to_string(),
+        revoked_at: ending.revoked_at.to_string(),
+        origin: ending.place.origin.as_str(),
+        sequence: ending.place.sequence.0,
+        ..Item::default()
+    };
+    item.named(kind, named, session_digest)
 }
 
 fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state: &'a SubjectState) -> Option<Item<'a>> {

@@ -2,6 +2,7 @@
 //!
 //! Only durable records are folded in, so whatever is read here is true. Everything in it can be thrown away and folded again.
 
+mod lasting;
 mod rebuild;
 mod snapshot;
 mod subjects;
@@ -9,16 +10,18 @@ mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, Dead, Digest, Ending, LedgerOpened, Patch, Place, Recorded,
-    Row, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket,
-    worth_recording,
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, KeyId, Kind, Kinds,
+    Lasting, LedgerOpened, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject, SubjectState,
+    Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket, worth_recording,
 };
 use crate::event_log::Base;
+use lasting::Lastings;
 use subjects::Subjects;
 use tickets::Tickets;
 
@@ -44,9 +47,13 @@ pub struct Projection {
     tickets: Tickets,
     places: Places,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
+    lastings: Lastings,
     subjects: Subjects,
+    keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
+    slots: Mutex<BTreeMap<Origin, u64>>,
+    imported: AtomicBool,
     answered: Keyed,
-    unknown_endings: Mutex<HashMap<ApplicationId, u64>>,
+    unknown_endings: Mutex<HashMap<Stranger, u64>>,
     /// Tickets whose latest use is to be put on record.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
@@ -97,6 +104,10 @@ pub struct Counts {
     pub applications: usize,
     /// Tickets: good, expired and ended ones that have not left memory.
     pub tickets: usize,
+    /// Sessions, as tickets.
+    pub sessions: usize,
+    /// Tokens, as tickets; and endings of sessions and tokens that were never issued here.
+    pub tokens: usize,
     /// Subjects with a credential or an ending in memory.
     pub subjects: usize,
     /// Commands that are recognised when they come again.
@@ -178,19 +189,40 @@ impl Projection {
         ids.into_iter().filter_map(|id| Some((id, self.tickets.dequeue(id)?))).collect()
     }
 
-    /// The subject's credentials beyond that id, in the order of their ids.
+    /// The subject's credentials of these kinds beyond that one, by kind and in the order of their ids.
     pub fn credentials_of(
         &self,
         tenant: &Tenant,
         subject: &Subject,
-        after: Option<CredentialId>,
+        kinds: Kinds,
+        after: Option<CredentialKey>,
         limit: usize,
-    ) -> Vec<CredentialId> {
-        self.subjects.credentials(tenant, subject, after, limit)
+    ) -> Vec<CredentialKey> {
+        self.subjects.credentials(tenant, subject, kinds, after, limit)
+    }
+
+    /// The subject that a UUID stands for where the subject is none itself. Known of subjects that have a session.
+    pub fn subject_by_uuid(&self, uuid: uuid::Uuid) -> Option<(Tenant, Subject)> {
+        self.subjects.by_uuid(uuid)
+    }
+
+    /// The tenant's sessions, good or not, that were issued before that one: the newest first.
+    pub fn sessions_before(
+        &self,
+        tenant: &Tenant,
+        before: Option<(Timestamp, CredentialId)>,
+        limit: usize,
+    ) -> Vec<(Timestamp, CredentialId)> {
+        self.lastings.sessions_before(tenant, before, limit)
+    }
+
+    /// The last slot of its sealing keys that the origin has used.
+    pub fn last_slot(&self, origin: Origin) -> Option<u64> {
+        self.slots.lock().get(&origin).copied()
     }
 
     /// How many parts [`Projection::endings`] has.
-    pub const ENDING_PARTS: usize = tickets::SHARDS + subjects::SHARDS;
+    pub const ENDING_PARTS: usize = tickets::SHARDS + lasting::SHARDS + subjects::SHARDS;
 
     /// The endings of one part of the state that are in force at `now`.
     pub fn endings(&self, part: usize, now: Timestamp) -> Vec<InForce> {
@@ -200,8 +232,13 @@ impl Projection {
                 let in_force = ticket.endings.iter().filter(|ending| now < ending.retain_until);
                 endings.extend(in_force.map(|ending| InForce::Ticket(id, ticket.issue.clone(), ending.clone())));
             });
+        } else if part < tickets::SHARDS + lasting::SHARDS {
+            self.lastings.visit(part - tickets::SHARDS, |key, lasting| {
+                let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
+                endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
+            });
         } else {
-            self.subjects.visit(part - tickets::SHARDS, |tenant, subject, state| {
+            self.subjects.visit(part - tickets::SHARDS - lasting::SHARDS, |tenant, subject, state| {
                 let mut state = state.clone();
                 state.prune(now);
                 if !state.is_empty() {
@@ -218,6 +255,8 @@ impl Projection {
         Counts {
             applications: applications.by_id.values().filter(|one| one.present().is_some()).count(),
             tickets: self.tickets.len(),
+            sessions: self.lastings.len().0,
+            tokens: self.lastings.len().1,
             subjects: self.subjects.len(),
             idempotency_keys: self.answered.shards.iter().map(|shard| shard.read().len()).sum(),
         }
@@ -235,6 +274,8 @@ impl Projection {
         match self.sweep_tickets(sweep.shard, sweep.slot, now) {
             Some(rest) => sweep.slot = rest,
             None => {
+                const LASTINGS: usize = lasting::SHARDS / tickets::SHARDS;
+                (0..LASTINGS).for_each(|part| self.sweep_lastings(sweep.shard * LASTINGS + part, now));
                 self.subjects.sweep(sweep.shard % subjects::SHARDS, now);
                 self.sweep_small(sweep.shard % SMALL_SHARDS, now);
                 sweep.slot = 0;
@@ -251,6 +292,7 @@ impl Projection {
                 from = self.sweep_tickets(shard, slot, now);
             }
         }
+        (0..lasting::SHARDS).for_each(|shard| self.sweep_lastings(shard, now));
         (0..subjects::SHARDS).for_each(|shard| self.subjects.sweep(shard, now));
         (0..SMALL_SHARDS).for_each(|shard| self.sweep_small(shard, now));
     }
@@ -267,6 +309,12 @@ impl Projection {
         for shard in 0..subjects::SHARDS {
             self.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
         }
+        for shard in 0..lasting::SHARDS {
+            self.lastings.visit(shard, |key, lasting| rows.push(Row::lasting(key, lasting)));
+        }
+        rows.extend(self.keys.read().iter().map(|(id, key)| Row::key(id, key)));
+        rows.extend(self.slots.lock().iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
+        rows.extend(self.imported().then(Row::imported));
         for shard in &self.answered.shards {
             rows.extend(shard.read().values().map(Row::answered));
         }
@@ -288,6 +336,14 @@ impl Projection {
             }
             Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
+            Patch::Lasting(key, lasting) => self.join_lasting(key, lasting),
+            Patch::Key(id, key) => self.keys.write().entry(id).or_default().merge(key),
+            Patch::Slot(origin, slot) => {
+                let mut slots = self.slots.lock();
+                let last = slots.entry(origin).or_default();
+                *last = slot.max(*last);
+            }
+            Patch::Imported => self.imported.store(true, Ordering::Release),
             Patch::Subject(tenant, subject, state) => self.subjects.join(tenant, subject, state),
             Patch::Answered(answered) => {
                 let key = answered.digests.key;
@@ -301,20 +357,35 @@ impl Projection {
         if let Some(issue) = &mut patch.issue {
             issue.tenant = self.shared(&issue.tenant);
         }
-        let tickets::Changed { lost, gained, unknown_by: [before, after] } = self.tickets.join(id, patch);
+        let tickets::Changed { lost, gained, strangers: [before, after] } = self.tickets.join(id, patch);
         self.count_unknown(before, after);
+        let key = CredentialKey { kind: Kind::Ticket, id };
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
         if let Some(lost) = lost {
             self.places.shard(lost.place).write().remove(&lost.place);
-            self.subjects.remove(lost.tenant, lost.subject, id);
+            self.subjects.remove(lost.tenant, lost.subject, key);
         }
         if let Some(issued) = gained {
             self.places.shard(issued.place).write().insert(issued.place, id);
-            self.subjects.add(issued.tenant, issued.subject, id);
+            self.subjects.add(issued.tenant, issued.subject, key);
             let early = self.early_uses.lock().remove(&issued.place);
             if let Some(used_at) = early {
                 self.join_use(issued.place, used_at);
             }
+        }
+    }
+
+    fn join_lasting(&self, key: CredentialKey, mut patch: Lasting) {
+        if let Some(issue) = &mut patch.issue {
+            issue.tenant = self.shared(&issue.tenant);
+        }
+        let lasting::Changed { lost, gained, strangers: [before, after] } = self.lastings.join(key, patch);
+        self.count_unknown(before, after);
+        if let Some(lost) = lost {
+            self.subjects.remove(lost.tenant, lost.subject, key);
+        }
+        if let Some(gained) = gained {
+            self.subjects.add(gained.tenant, gained.subject, key);
         }
     }
 
@@ -339,16 +410,16 @@ impl Projection {
         }
     }
 
-    fn count_unknown(&self, before: Vec<ApplicationId>, after: Vec<ApplicationId>) {
+    fn count_unknown(&self, before: Vec<Stranger>, after: Vec<Stranger>) {
         if before == after {
             return;
         }
         let mut counts = self.unknown_endings.lock();
-        for application in after {
-            *counts.entry(application).or_default() += 1;
+        for stranger in after {
+            *counts.entry(stranger).or_default() += 1;
         }
-        for application in before {
-            if let Some(count) = counts.get_mut(&application) {
+        for stranger in before {
+            if let Some(count) = counts.get_mut(&stranger) {
                 *count -= 1;
             }
         }
@@ -358,13 +429,22 @@ impl Projection {
     fn sweep_tickets(&self, shard: usize, from: usize, now: Timestamp) -> Option<usize> {
         let (over, rest) = self.tickets.sweep(shard, from, SWEEP_SLOTS, now);
         for (id, ticket) in over {
-            self.count_unknown(tickets::unknown_by(&ticket.endings), Vec::new());
+            self.count_unknown(ticket.endings.strangers(), Vec::new());
             if let Some(issue) = ticket.issue {
                 self.places.shard(issue.place).write().remove(&issue.place);
-                self.subjects.remove(issue.tenant, issue.subject, id);
+                self.subjects.remove(issue.tenant, issue.subject, CredentialKey { kind: Kind::Ticket, id });
             }
         }
         rest
+    }
+
+    fn sweep_lastings(&self, shard: usize, now: Timestamp) {
+        for (key, lasting) in self.lastings.sweep(shard, now) {
+            self.count_unknown(lasting.endings.strangers(), Vec::new());
+            if let Some(issue) = lasting.issue {
+                self.subjects.remove(issue.tenant, issue.subject, key);
+            }
+        }
     }
 
     fn sweep_small(&self, shard: usize, now: Timestamp) {
@@ -380,6 +460,8 @@ impl Projection {
 pub enum InForce {
     /// A ticket's own ending.
     Ticket(CredentialId, Option<TicketIssue>, Ending),
+    /// A session's or token's own ending.
+    Lasting(CredentialKey, Lasting, Ending),
     /// The end of all that a subject had, by kind.
     Subject(Tenant, Subject, SubjectState),
 }
@@ -409,7 +491,23 @@ impl View for Projection {
         self.answered.shard(key).read().get(key).copied()
     }
 
-    fn unknown_endings(&self, application: ApplicationId) -> u64 {
-        self.unknown_endings.lock().get(&application).copied().unwrap_or_default()
+    fn lasting(&self, key: CredentialKey) -> Lasting {
+        self.lastings.get(key)
+    }
+
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
+        self.lastings.session_with(digest)
+    }
+
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
+        self.keys.read().clone()
+    }
+
+    fn imported(&self) -> bool {
+        self.imported.load(Ordering::Acquire)
+    }
+
+    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
+        self.unknown_endings.lock().get(stranger).copied().unwrap_or_default()
     }
 }

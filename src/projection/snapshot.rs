@@ -14,17 +14,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Projection, subjects, tickets};
+use super::{Projection, lasting, subjects, tickets};
 use crate::domain::{
-    Answered, ApplicationId, CredentialId, Digest, Ending, Endings, Event, Generation, Idempotency, Kind, LedgerId,
-    Malformed, Origin, Patch, Place, Position, Recorded, Sequence, Subject, SubjectEnding, SubjectState, Tenant,
-    Ticket, TicketIssue, Timestamp, Ttl,
+    Answered, ApplicationId, CredentialId, CredentialKey, Digest, Ending, Endings, Event, Generation, Idempotency,
+    IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, LedgerId, Malformed, Named, Origin, Patch,
+    Place, Position, Recorded, Sequence, SigningKeyState, Stranger, Subject, SubjectEnding, SubjectState, Tenant,
+    Ticket, TicketIssue, Timestamp, TokenId, Ttl, View as _, Whose,
 };
 use crate::event_log::{Base, ChainHash, Head, decode, encode};
 
 const MAGIC: &[u8; 8] = b"aledsnap";
 /// The snapshot's format. It has no history: another number means folding again.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Entities in a block.
 const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.
@@ -77,6 +78,25 @@ enum Item {
         last_use_at: u64,
         endings: Vec<EndingItem>,
     },
+    Lasting {
+        kind: u8,
+        id: [u8; 16],
+        issue: Option<LastingItem>,
+        extended_to: u64,
+        endings: Vec<EndingItem>,
+        ended_as: Option<NameItem>,
+    },
+    Key {
+        id: String,
+        published: Option<(PlaceItem, String, String)>,
+        retired: bool,
+        last_expiry: u64,
+    },
+    Slot {
+        origin: [u8; Origin::LEN],
+        slot: u64,
+    },
+    Imported,
     EarlyUse {
         place: PlaceItem,
         used_at: u64,
@@ -113,12 +133,42 @@ struct IssueItem {
 }
 
 #[derive(Serialize, Deserialize)]
+struct LastingItem {
+    place: PlaceItem,
+    tenant: String,
+    subject: String,
+    name: NameItem,
+    issued_at: u64,
+    expires_at: u64,
+    not_after: u64,
+    generation: Vec<PlaceItem>,
+    session: Option<[u8; 16]>,
+    slot: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum NameItem {
+    Unpresentable,
+    Id([u8; 16]),
+    Digest([u8; 32]),
+    Payload(String, [u8; 32]),
+    Jwt(String, String),
+}
+
+#[derive(Serialize, Deserialize)]
 struct EndingItem {
     tenant: Option<String>,
+    subject: Option<String>,
     place: PlaceItem,
     revoked_at: u64,
     retain_until: u64,
-    unknown_by: Option<[u8; 16]>,
+    unknown_by: Option<StrangerItem>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StrangerItem {
+    Application([u8; 16]),
+    Subject(String, String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -208,7 +258,19 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
             .iter()
             .map(|(place, used_at)| Item::EarlyUse { place: place_item(*place), used_at: used_at.as_millis() }),
     );
+    for (id, key) in projection.keys() {
+        items.push(key_item(&id, &key));
+    }
+    items.extend(
+        projection.slots.lock().iter().map(|(origin, slot)| Item::Slot { origin: *origin.as_bytes(), slot: *slot }),
+    );
+    items.extend(projection.imported().then_some(Item::Imported));
     blocks.write(items)?;
+    for shard in 0..lasting::SHARDS {
+        let mut items = Vec::new();
+        projection.lastings.visit(shard, |key, lasting| items.push(lasting_item(key, lasting)));
+        blocks.write(items)?;
+    }
     for shard in 0..tickets::SHARDS {
         let mut items = Vec::new();
         projection.tickets.visit(shard, |id, ticket| items.push(ticket_item(id, &ticket)));
@@ -259,14 +321,83 @@ fn ticket_item(id: CredentialId, ticket: &Ticket) -> Item {
         not_after: issue.not_after.as_millis(),
         generation: issue.generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect(),
     });
-    let endings = ticket.endings.iter().map(|ending| EndingItem {
-        tenant: ending.tenant.as_ref().map(|tenant| tenant.as_str().to_owned()),
+    let endings = ticket.endings.iter().map(ending_item).collect();
+    Item::Ticket { id: *id.as_bytes(), issue, last_use_at: ticket.last_use_at.as_millis(), endings }
+}
+
+fn ending_item(ending: &Ending) -> EndingItem {
+    let stranger = |stranger: &Stranger| match stranger {
+        Stranger::Application(id) => StrangerItem::Application(*id.0.as_bytes()),
+        Stranger::Subject(tenant, subject) => {
+            StrangerItem::Subject(tenant.as_str().to_owned(), subject.as_str().to_owned())
+        }
+    };
+    EndingItem {
+        tenant: ending.whose.tenant.as_ref().map(|tenant| tenant.as_str().to_owned()),
+        subject: ending.whose.subject.as_ref().map(|subject| subject.as_str().to_owned()),
         place: place_item(ending.place),
         revoked_at: ending.revoked_at.as_millis(),
         retain_until: ending.retain_until.as_millis(),
-        unknown_by: ending.unknown_by.map(|id| *id.0.as_bytes()),
+        unknown_by: ending.unknown_by.as_ref().map(stranger),
+    }
+}
+
+fn lasting_item(key: CredentialKey, lasting: &Lasting) -> Item {
+    let name = |name: &IssuedAs| match name {
+        IssuedAs::Secret(None) => NameItem::Unpresentable,
+        IssuedAs::Secret(Some(digest)) => NameItem::Digest(*digest.as_bytes()),
+        IssuedAs::Jwt(name) => name_item(name),
+    };
+    let issue = lasting.issue.as_ref().map(|issue| LastingItem {
+        place: place_item(issue.place),
+        tenant: issue.tenant.as_str().to_owned(),
+        subject: issue.subject.as_str().to_owned(),
+        name: name(&issue.name),
+        issued_at: issue.issued_at.as_millis(),
+        expires_at: issue.expires_at.as_millis(),
+        not_after: issue.not_after.as_millis(),
+        generation: issue.generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect(),
+        session: issue.session.map(|id| *id.as_bytes()),
+        slot: issue.slot,
     });
-    Item::Ticket { id: *id.as_bytes(), issue, last_use_at: ticket.last_use_at.as_millis(), endings: endings.collect() }
+    Item::Lasting {
+        kind: key.kind.index() as u8,
+        id: *key.id.as_bytes(),
+        issue,
+        extended_to: lasting.extended_to.as_millis(),
+        endings: lasting.endings.iter().map(ending_item).collect(),
+        ended_as: lasting.ended_as.as_deref().map(name_item),
+    }
+}
+
+fn name_item(name: &Named) -> NameItem {
+    match name {
+        Named::Id(id) => NameItem::Id(*id.as_bytes()),
+        Named::Digest(digest) => NameItem::Digest(*digest.as_bytes()),
+        Named::Payload { issuer, digest } => NameItem::Payload(issuer.as_str().to_owned(), *digest.as_bytes()),
+        Named::Jwt { issuer, jti } => NameItem::Jwt(issuer.as_str().to_owned(), jti.as_str().to_owned()),
+    }
+}
+
+fn named(item: NameItem) -> Result<Named, Malformed> {
+    Ok(match item {
+        NameItem::Id(id) => Named::Id(CredentialId::from_bytes(id)),
+        NameItem::Digest(digest) => Named::Digest(Digest::from_bytes(digest)),
+        NameItem::Payload(issuer, digest) => {
+            Named::Payload { issuer: Issuer::new(&issuer)?, digest: Digest::from_bytes(digest) }
+        }
+        NameItem::Jwt(issuer, jti) => Named::Jwt { issuer: Issuer::new(&issuer)?, jti: TokenId::new(&jti)? },
+        NameItem::Unpresentable => return Err(FORM),
+    })
+}
+
+fn key_item(id: &KeyId, key: &SigningKeyState) -> Item {
+    let published = key
+        .published
+        .as_ref()
+        .map(|(place, key)| (place_item(*place), key.issuer.as_str().to_owned(), key.jwk.clone().into_string()));
+    let (id, last_expiry) = (id.as_str().to_owned(), key.last_expiry.as_millis());
+    Item::Key { id, published, retired: key.retired, last_expiry }
 }
 
 fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Item {
@@ -311,14 +442,28 @@ fn take(projection: &Projection, item: Item) -> Result<(), Malformed> {
     match item {
         Item::Record(record) => projection.fold(&decode(record.as_bytes()).map_err(|_| FORM)?),
         Item::Ticket { id, issue, last_use_at, endings } => {
-            let mut all = Endings::default();
-            for item in endings {
-                all.merge(Endings::one(ending(item)?));
-            }
-            let issue = issue.map(self::issue).transpose()?;
-            let ticket = Ticket { issue, last_use_at: instant(last_use_at)?, endings: all };
+            let (issue, endings) = (issue.map(self::issue).transpose()?, self::endings(endings)?);
+            let ticket = Ticket { issue, last_use_at: instant(last_use_at)?, endings };
             projection.join(Patch::Ticket(CredentialId::from_bytes(id), ticket));
         }
+        Item::Lasting { kind, id, issue, extended_to, endings, ended_as } => {
+            let kind = *Kind::ALL.get(usize::from(kind)).ok_or(FORM)?;
+            let (issue, endings) = (issue.map(lasting_issue).transpose()?, self::endings(endings)?);
+            let ended_as = ended_as.map(named).transpose()?.map(Box::new);
+            let lasting = Lasting { issue, extended_to: instant(extended_to)?, endings, ended_as };
+            projection.join(Patch::Lasting(CredentialKey { kind, id: CredentialId::from_bytes(id) }, lasting));
+        }
+        Item::Key { id, published, retired, last_expiry } => {
+            let id = KeyId::new(&id)?;
+            let published = published.map(|(at, issuer, jwk)| {
+                Ok((place(at)?, KeyPublished { id: id.clone(), issuer: Issuer::new(&issuer)?, jwk: jwk.into() }))
+            });
+            let last_expiry = instant(last_expiry)?;
+            let key = SigningKeyState { published: published.transpose()?, retired, last_expiry };
+            projection.join(Patch::Key(id, key));
+        }
+        Item::Slot { origin, slot } => projection.join(Patch::Slot(self::origin(origin)?, slot)),
+        Item::Imported => projection.join(Patch::Imported),
         Item::EarlyUse { place, used_at } => projection.join(Patch::TicketUsed(self::place(place)?, instant(used_at)?)),
         Item::Subject { tenant, subject, kinds } => {
             let state = subject_state(kinds)?;
@@ -334,8 +479,39 @@ fn take(projection: &Projection, item: Item) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn generation(items: Vec<PlaceItem>) -> Result<Generation, Malformed> {
+    items.into_iter().map(|entry| place(entry).map(|place| (place.origin, place.sequence))).collect()
+}
+
+fn endings(items: Vec<EndingItem>) -> Result<Endings, Malformed> {
+    let mut all = Endings::default();
+    for item in items {
+        all.merge(Endings::one(ending(item)?));
+    }
+    Ok(all)
+}
+
+fn lasting_issue(item: LastingItem) -> Result<LastingIssue, Malformed> {
+    let name = match item.name {
+        NameItem::Unpresentable => IssuedAs::Secret(None),
+        NameItem::Digest(digest) => IssuedAs::Secret(Some(Digest::from_bytes(digest))),
+        jwt => IssuedAs::Jwt(Box::new(named(jwt)?)),
+    };
+    Ok(LastingIssue {
+        place: place(item.place)?,
+        tenant: Tenant::new(&item.tenant)?,
+        subject: Subject::new(&item.subject)?,
+        name,
+        issued_at: instant(item.issued_at)?,
+        expires_at: instant(item.expires_at)?,
+        not_after: instant(item.not_after)?,
+        generation: generation(item.generation)?,
+        session: item.session.map(CredentialId::from_bytes),
+        slot: item.slot,
+    })
+}
+
 fn issue(item: IssueItem) -> Result<TicketIssue, Malformed> {
-    let generation = item.generation.into_iter().map(|entry| place(entry).map(|place| (place.origin, place.sequence)));
     Ok(TicketIssue {
         place: place(item.place)?,
         tenant: Tenant::new(&item.tenant)?,
@@ -344,17 +520,25 @@ fn issue(item: IssueItem) -> Result<TicketIssue, Malformed> {
         issued_at: instant(item.issued_at)?,
         ttl: Ttl::from_seconds(item.ttl).ok_or(FORM)?,
         not_after: instant(item.not_after)?,
-        generation: generation.collect::<Result<Generation, _>>()?,
+        generation: generation(item.generation)?,
     })
 }
 
 fn ending(item: EndingItem) -> Result<Ending, Malformed> {
+    let unknown_by = item.unknown_by.map(|stranger| {
+        Ok(match stranger {
+            StrangerItem::Application(id) => Stranger::Application(ApplicationId(uuid::Uuid::from_bytes(id))),
+            StrangerItem::Subject(tenant, subject) => Stranger::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?),
+        })
+    });
+    let tenant = item.tenant.as_deref().map(Tenant::new).transpose()?;
+    let subject = item.subject.as_deref().map(Subject::new).transpose()?;
     Ok(Ending {
-        tenant: item.tenant.as_deref().map(Tenant::new).transpose()?,
+        whose: Whose { tenant, subject },
         place: place(item.place)?,
         revoked_at: instant(item.revoked_at)?,
         retain_until: instant(item.retain_until)?,
-        unknown_by: item.unknown_by.map(|id| ApplicationId(uuid::Uuid::from_bytes(id))),
+        unknown_by: unknown_by.transpose()?,
     })
 }
 

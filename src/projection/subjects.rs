@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher as _;
+use std::ops::Bound;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::RwLock;
+use uuid::Uuid;
 
-use crate::domain::{CredentialId, Subject, SubjectState, Tenant, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
 
 pub(super) const SHARDS: usize = 256;
 
@@ -15,16 +17,16 @@ pub(super) const SHARDS: usize = 256;
 enum Ids {
     #[default]
     None,
-    One(CredentialId),
-    Few(Vec<CredentialId>),
-    Many(BTreeSet<CredentialId>),
+    One(CredentialKey),
+    Few(Vec<CredentialKey>),
+    Many(BTreeSet<CredentialKey>),
 }
 
 /// From this number on, inserting into a sorted vector costs more than a tree.
 const FEW: usize = 32;
 
 impl Ids {
-    fn insert(&mut self, id: CredentialId) {
+    fn insert(&mut self, id: CredentialKey) {
         match self {
             Self::None => *self = Self::One(id),
             Self::One(one) if *one == id => {}
@@ -41,7 +43,7 @@ impl Ids {
         }
     }
 
-    fn remove(&mut self, id: &CredentialId) {
+    fn remove(&mut self, id: &CredentialKey) {
         match self {
             Self::None => {}
             Self::One(one) => {
@@ -70,15 +72,26 @@ impl Ids {
         matches!(self, Self::None)
     }
 
-    fn after(&self, after: Option<CredentialId>, limit: usize) -> Vec<CredentialId> {
-        let beyond = |id: &&CredentialId| after.is_none_or(|after| **id > after);
+    /// Those of the kinds beyond that one, in order.
+    fn after(&self, kinds: Kinds, after: Option<CredentialKey>, limit: usize) -> Vec<CredentialKey> {
+        let wanted = |key: &&CredentialKey| kinds.contains(key.kind) && after.is_none_or(|after| **key > after);
         match self {
             Self::None => Vec::new(),
-            Self::One(one) => Some(one).into_iter().filter(beyond).take(limit).copied().collect(),
-            Self::Few(few) => few.iter().filter(beyond).take(limit).copied().collect(),
+            Self::One(one) => Some(one).into_iter().filter(wanted).take(limit).copied().collect(),
+            Self::Few(few) => few.iter().filter(wanted).take(limit).copied().collect(),
             Self::Many(many) => {
-                let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-                many.range((start, std::ops::Bound::Unbounded)).take(limit).copied().collect()
+                // Kind by kind, so that a hundred thousand of one do not have to be passed to get to another.
+                let of_kind = |kind| {
+                    let first = CredentialKey { kind, id: CredentialId::from_bytes([0; 16]) };
+                    let last = CredentialKey { kind, id: CredentialId::from_bytes([255; 16]) };
+                    let start = after.map_or(Bound::Included(first), |after| {
+                        if after < first { Bound::Included(first) } else { Bound::Excluded(after.min(last)) }
+                    });
+                    // A range must not start beyond its end.
+                    let some = after.is_none_or(|after| after < last);
+                    some.then(|| many.range((start, Bound::Included(last)))).into_iter().flatten()
+                };
+                kinds.iter().flat_map(of_kind).take(limit).copied().collect()
             }
         }
     }
@@ -100,12 +113,18 @@ type Shard = HashMap<(Tenant, Subject), Entry>;
 
 pub(super) struct Subjects {
     shards: Box<[RwLock<Shard>]>,
+    /// Subjects that are no UUID, by the one that stands for them.
+    by_uuid: RwLock<HashMap<Uuid, (Tenant, Subject)>>,
     hasher: DefaultHashBuilder,
 }
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: DefaultHashBuilder::default() }
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            by_uuid: RwLock::default(),
+            hasher: DefaultHashBuilder::default(),
+        }
     }
 }
 
@@ -122,32 +141,46 @@ impl Subjects {
         shard.entry(key).or_default().state.get_or_insert_default().merge(patch);
     }
 
-    pub(super) fn add(&self, tenant: Tenant, subject: Subject, id: CredentialId) {
-        let key = (tenant, subject);
-        self.shard(&key).write().entry(key).or_default().credentials.insert(id);
-    }
-
-    pub(super) fn remove(&self, tenant: Tenant, subject: Subject, id: CredentialId) {
+    pub(super) fn add(&self, tenant: Tenant, subject: Subject, credential: CredentialKey) {
         let key = (tenant, subject);
         let mut shard = self.shard(&key).write();
-        if let Some(entry) = shard.get_mut(&key) {
-            entry.credentials.remove(&id);
-            if entry.is_empty() {
-                shard.remove(&key);
-            }
+        if credential.kind == Kind::Session && key.1.uuid_itself().is_none() {
+            self.by_uuid.write().entry(key.1.uuid(&key.0)).or_insert_with(|| key.clone());
+        }
+        shard.entry(key).or_default().credentials.insert(credential);
+    }
+
+    pub(super) fn remove(&self, tenant: Tenant, subject: Subject, credential: CredentialKey) {
+        let key = (tenant, subject);
+        let mut shard = self.shard(&key).write();
+        let Some(entry) = shard.get_mut(&key) else { return };
+        entry.credentials.remove(&credential);
+        let no_session = entry.credentials.after(Kinds::from_iter([Kind::Session]), None, 1).is_empty();
+        if credential.kind == Kind::Session && no_session {
+            self.by_uuid.write().remove(&key.1.uuid(&key.0));
+        }
+        if entry.is_empty() {
+            shard.remove(&key);
         }
     }
 
-    /// The subject's credentials beyond that id, in the order of their ids.
+    /// The subject that a UUID stands for, if that is not the UUID itself; known of subjects that have a session.
+    pub(super) fn by_uuid(&self, uuid: Uuid) -> Option<(Tenant, Subject)> {
+        self.by_uuid.read().get(&uuid).cloned()
+    }
+
+    /// The subject's credentials of these kinds beyond that one, by kind and in the order of their ids.
     pub(super) fn credentials(
         &self,
         tenant: &Tenant,
         subject: &Subject,
-        after: Option<CredentialId>,
+        kinds: Kinds,
+        after: Option<CredentialKey>,
         limit: usize,
-    ) -> Vec<CredentialId> {
+    ) -> Vec<CredentialKey> {
         let key = (tenant.clone(), subject.clone());
-        self.shard(&key).read().get(&key).map(|entry| entry.credentials.after(after, limit)).unwrap_or_default()
+        let shard = self.shard(&key).read();
+        shard.get(&key).map(|entry| entry.credentials.after(kinds, after, limit)).unwrap_or_default()
     }
 
     /// Forgets what is over in a shard.

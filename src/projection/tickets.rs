@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use crate::domain::{ApplicationId, CredentialId, Endings, Place, Subject, Tenant, Ticket, TicketIssue, Timestamp};
+use crate::domain::{CredentialId, Endings, Place, Stranger, Subject, Tenant, Ticket, TicketIssue, Timestamp};
 
 /// A power of two: the id's first byte chooses. Many, so that a snapshot or sweep holds few readers up, and briefly.
 pub(super) const SHARDS: usize = 256;
@@ -124,7 +124,7 @@ pub(super) struct Changed {
     /// The issue that is new.
     pub(super) gained: Option<Issued>,
     /// Who had recorded endings of it without knowing it, and who has now.
-    pub(super) unknown_by: [Vec<ApplicationId>; 2],
+    pub(super) strangers: [Vec<Stranger>; 2],
 }
 
 /// Where and for whom a ticket was issued.
@@ -139,10 +139,6 @@ impl Issued {
     fn of(issue: &TicketIssue) -> Self {
         Self { place: issue.place, tenant: issue.tenant.clone(), subject: issue.subject.clone() }
     }
-}
-
-pub(super) fn unknown_by(endings: &Endings) -> Vec<ApplicationId> {
-    endings.iter().filter_map(|ending| ending.unknown_by).collect()
 }
 
 /// All tickets.
@@ -173,17 +169,17 @@ impl Tickets {
         let slot = shard.entry(id);
         let mut ticket = slot.take();
         let before = ticket.issue.as_ref().map(Issued::of);
-        let unknown_before = unknown_by(&ticket.endings);
+        let strangers_before = ticket.endings.strangers();
         ticket.merge(patch);
         let after = ticket.issue.as_ref().map(Issued::of);
-        let unknown_by = [unknown_before, unknown_by(&ticket.endings)];
+        let strangers = [strangers_before, ticket.endings.strangers()];
         slot.set(ticket);
         if before == after {
-            return Changed { unknown_by, ..Changed::default() };
+            return Changed { strangers, ..Changed::default() };
         }
         // A use belongs to the issue that it was made of.
         slot.due.store(0, Ordering::Relaxed);
-        Changed { lost: before, gained: after, unknown_by }
+        Changed { lost: before, gained: after, strangers }
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::sealing::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
 use crate::domain::Rejection;
 use crate::event_log::{Fault, ReadError, SubmitError};
+use crate::jose::TokenError;
 
 /// Why a use case has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,9 +35,30 @@ pub enum Error {
     /// A durable record could not be read again.
     #[error("{0}")]
     Unreadable(Arc<ReadError>),
+    /// A JWT is refused.
+    #[error(transparent)]
+    Token(TokenError),
+    /// A claim that is ours to say was to be added to a token.
+    #[error("issue: a claim that the ledger itself says can't be added")]
+    ReservedClaim,
+    /// The personal parts of a session, or the added claims of a token, are too large.
+    #[error("issue: the personal parts or added claims are larger than {MAX_PERSONAL_BYTES} bytes")]
+    TooPersonal,
+    /// Nobody could find the keys of tokens that this server would sign.
+    #[error("issue: others reach this server, and it was not told under which address (--public-url)")]
+    NoIssuer,
+    /// A key can't be read, made or used.
+    #[error("use a key: {0}")]
+    Key(Arc<str>),
     /// The operating system has no randomness to give: no secret can be made.
     #[error("get random bytes from the operating system")]
     NoRandomness,
+}
+
+impl Error {
+    pub(super) fn key(error: impl std::fmt::Display) -> Self {
+        Self::Key(error.to_string().into())
+    }
 }
 
 impl From<Rejection> for Error {

@@ -17,6 +17,8 @@ pub fn digests(caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8
     let who = match caller {
         Caller::Root => "root".to_owned(),
         Caller::Application(id) => id.to_string(),
+        Caller::Session { id, .. } => format!("session {id}"),
+        Caller::Bearer { issuer, jti } => format!("bearer {issuer}\n{jti}"),
         Caller::Node => "node".to_owned(),
     };
     let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);

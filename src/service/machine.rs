@@ -101,7 +101,7 @@ impl Ledger {
 
     fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
-        let context = Context { now: batch.now(), policy: self.policy };
+        let context = Context { now: batch.now(), origin: batch.origin(), policy: self.policy };
         match decide(&view, request, context)? {
             Decision::Append(drafts) => self.append(request, drafts, batch),
             Decision::Already(place) => Ok(Outcome::Already(place)),

@@ -2,13 +2,19 @@
 
 mod applications;
 mod consistency;
-mod credentials;
 mod error;
 mod idempotency;
+mod imports;
+mod introspection;
 mod machine;
 mod open;
 mod records;
 mod revocations;
+mod sealing;
+mod sessions;
+mod signing;
+mod tickets;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,19 +25,29 @@ use crate::domain::{
     Tenant, View as _,
 };
 use crate::event_log::{Fault, Reader, Writer, WriterHandle};
+use crate::jose::TrustedIssuers;
 use crate::projection::{Projection, Source};
 
 pub use applications::{NewApplication, Registered};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
-pub use credentials::{Introspection, IssuedTicket, NewTicket, SubjectPage, UsedTicket};
 pub use error::Error;
 pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
+pub use imports::Imported;
+pub use introspection::{EndedTogether, Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
 pub use records::{MAX_EVENTS, Status};
-pub use revocations::{Revocations, Target};
+pub use revocations::{Revocations, SubjectEnd, Target, Why};
+pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
+pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
+pub use signing::RESERVED_CLAIMS;
+pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
+pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 
 use idempotency::RecentSecrets;
+use sealing::Sealer;
+use sessions::FactsCache;
+use signing::Signing;
 
 /// Who calls, and what he may do.
 #[derive(Clone, Debug)]
@@ -86,6 +102,10 @@ pub struct Service {
     root: Digest,
     reach: Arc<dyn Reach>,
     recent_secrets: RecentSecrets,
+    trusted: TrustedIssuers,
+    signing: Signing,
+    sealer: Sealer,
+    facts: FactsCache,
     source: Source,
     records_read: u64,
     started: Instant,

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::machine::{Hook, Job, Ledger, Reply};
-use super::{Reach, RecentSecrets, Running, Service, snapshots};
+use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::domain::{
-    Digest, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region, Timestamp,
-    View as _,
+    Digest, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region,
+    Timestamp, View as _, issuer,
 };
 use crate::event_log::{
     Base, Checkpointer, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, Writer, open_for_writing,
 };
-use crate::keys::{KeyError, OriginKey};
+use crate::jose::TrustedIssuers;
+use crate::keys::{Algorithm, KeyError, OriginKey, SealingKeys};
 use crate::projection::{self, Projection, Rebuilt, rebuild};
 
 /// What a node needs to know to come up.
@@ -29,6 +30,14 @@ pub struct Settings {
     pub policy: Policy,
     /// How many commands may wait.
     pub queue: usize,
+    /// What new keys sign tokens with.
+    pub token_algorithm: Algorithm,
+    /// The issuer of tokens, where the ledger has none yet.
+    pub issuer: Option<Issuer>,
+    /// Whether that issuer was set, and not made up from an address.
+    pub issuer_is_set: bool,
+    /// Whose tokens are taken besides our own.
+    pub trusted: TrustedIssuers,
 }
 
 /// Why a node does not come up.
@@ -53,6 +62,16 @@ pub enum StartError {
     /// The keys can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The ledger's tokens have another issuer.
+    #[error(
+        "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any:          set --public-url to {fixed}, or leave it out"
+    )]
+    IssuerDiffers {
+        /// What was set.
+        set: Issuer,
+        /// What is fixed.
+        fixed: Issuer,
+    },
     /// The thread can't be started, or its first record can't be written.
     #[error("the writer does not start: {0}")]
     Writer(String),
@@ -109,6 +128,15 @@ pub async fn open(
             Arc::new(move || clock.now())
         },
     };
+    refuse_other_issuer(&projection, &settings)?;
+    let keys = directory.path().join("keys");
+    if projection.last_slot(origin).is_some() && !keys.join("sealing.keys").exists() {
+        tracing::warn!(
+            "keys/sealing.keys is gone: what it sealed can't be opened any more; if there is a copy, stop and put it back"
+        );
+    }
+    let sealer = Sealer::new(SealingKeys::open(&keys)?, projection.last_slot(origin))?;
+    let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
     let checkpointer = Checkpointer::spawn(&directory.ledger())?;
     let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
     let writer = Writer::spawn(start, checkpointer, machine).map_err(|error| StartError::Writer(error.to_string()))?;
@@ -125,6 +153,10 @@ pub async fn open(
         root,
         reach,
         recent_secrets: RecentSecrets::default(),
+        trusted: settings.trusted,
+        signing,
+        sealer,
+        facts: FactsCache::default(),
         source,
         records_read,
         started: Instant::now(),
@@ -140,6 +172,15 @@ fn refuse_lost_log(reader: &Reader, directory: &DataDirectory) -> Result<(), Sta
     match projection::load(&snapshots(directory.path())) {
         Ok(state) if state.base().position > Position(0) => {
             Err(StartError::LostLog { path: directory.ledger(), position: state.base().position })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(), StartError> {
+    match (issuer(projection), &settings.issuer) {
+        (Some(fixed), Some(set)) if settings.issuer_is_set && fixed != *set => {
+            Err(StartError::IssuerDiffers { set: set.clone(), fixed })
         }
         _ => Ok(()),
     }

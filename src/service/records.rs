@@ -78,6 +78,17 @@ impl Service {
         self.read(move |reader| Ok(reader.find(position)?)).await
     }
 
+    /// What is sealed in the record at that position, opened: nothing where nothing is, or its key is gone. Needs `audit` in
+    /// every tenant.
+    pub async fn opened_event(
+        &self,
+        identity: &Identity,
+        position: Position,
+    ) -> Result<Option<Option<serde_json::Value>>, Error> {
+        let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
+        Ok(Some(self.opened(&Filed { position, recorded: stored.decode()? })))
+    }
+
     /// Reads a number of records of one origin that are durable, from `first` on.
     pub(super) async fn filed(&self, first: Place, records: u64) -> Result<Vec<Arc<Filed>>, Error> {
         self.read(move |reader| {
@@ -94,7 +105,7 @@ impl Service {
         .await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

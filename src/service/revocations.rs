@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
+use super::sealing::Belongs;
+use super::tokens::{Ender, looks_like_jwt};
 use super::{Call, Error, Service};
-use crate::domain::{Command, CredentialId, Kind, Named, Reason, Revoke, RevokeSubject, Secret};
+use crate::domain::{
+    Command, CredentialId, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret,
+    Subject, Tenant, Ttl, View as _,
+};
 
 /// One credential, named by whoever wants it ended.
 #[derive(Clone)]
@@ -13,6 +18,34 @@ pub enum Target {
     Credential(Kind, Secret),
     /// By its public id.
     Id(Kind, CredentialId),
+    /// By what the ledger's issuer calls it: a JWT of ours.
+    Jti(crate::domain::TokenId),
+}
+
+/// Why something is ended.
+#[derive(Clone, Debug, Default)]
+pub struct Why {
+    /// A code.
+    pub reason: Option<Reason>,
+    /// Somebody's words: at most [`super::MAX_NOTE_BYTES`], sealed.
+    pub note: Option<Box<str>>,
+}
+
+/// End all that a subject has of some kinds.
+#[derive(Clone, Debug)]
+pub struct SubjectEnd {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Whose credentials end.
+    pub subject: Subject,
+    /// Which kinds of them.
+    pub kinds: Kinds,
+    /// Keep the ending at least that long.
+    pub keep: Option<Ttl>,
+    /// Refuse new issues for that long.
+    pub hold: Option<Ttl>,
+    /// Why.
+    pub why: Why,
 }
 
 /// The revocations that a call made or found.
@@ -25,27 +58,105 @@ pub struct Revocations {
 
 impl Service {
     /// Ends one credential; of one that is ended already, tells how. Needs `revoke` in its tenant.
-    pub async fn revoke(&self, call: &Call, target: Target, reason: Option<Reason>) -> Result<Revocations, Error> {
+    pub async fn revoke(&self, call: &Call, target: Target, why: Why) -> Result<Revocations, Error> {
+        if !call.identity.grants.somewhere(Scope::Revoke) {
+            return Err(Rejection::Forbidden.into());
+        }
         let (kind, credential) = match target {
+            Target::Credential(_, secret) if self.is_foreign_to_memory(&secret) => {
+                let judged = self.judge_jwt(secret.expose()).await.map_err(Error::Token)?;
+                return self.revoke_jwt(Ender::Application(Box::new(call.clone())), &judged, why).await;
+            }
             Target::Credential(kind, secret) => (kind, Named::Digest(secret.digest())),
             Target::Id(kind, id) => (kind, Named::Id(id)),
+            Target::Jti(jti) => {
+                let issuer = self.token_issuer().ok_or(Rejection::UnknownCredential)?;
+                (Kind::Token, Named::Jwt { issuer, jti })
+            }
         };
-        let outcome = self.execute(call, Command::Revoke(Revoke { kind, credential, reason })).await?;
+        let note = self.note_for(kind, &credential, &why)?;
+        let command = Command::Revoke(Revoke { kind, credential, reason: why.reason, note });
+        let outcome = self.execute(call, command).await?;
         self.revocations(outcome).await
     }
 
     /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: RevokeSubject) -> Result<Revocations, Error> {
+    pub async fn revoke_subject(&self, call: &Call, end: SubjectEnd) -> Result<Revocations, Error> {
+        let SubjectEnd { tenant, subject, kinds, keep, hold, why } = end;
+        if !call.identity.may(Scope::Revoke, &tenant) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let belongs = Belongs::SubjectEnding(&tenant, &subject);
+        let note = why.note.as_deref().map(|note| self.seal_note(Some((&tenant, &subject)), &belongs, note));
+        let note = note.transpose()?;
+        let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
         let outcome = self.execute(call, Command::RevokeSubject(end)).await?;
         self.revocations(outcome).await
     }
 
-    async fn revocations(&self, outcome: Outcome) -> Result<Revocations, Error> {
+    /// A JWT is known by what it says, not by its text.
+    fn is_foreign_to_memory(&self, secret: &Secret) -> bool {
+        looks_like_jwt(secret.expose()) && self.find(&secret.digest()).is_none()
+    }
+
+    /// The note is bound to the name that the record will give the credential.
+    fn note_for(&self, kind: Kind, credential: &Named, why: &Why) -> Result<Option<Sealed>, Error> {
+        let Some(note) = &why.note else { return Ok(None) };
+        let key = match credential {
+            Named::Digest(digest) => self.find(digest),
+            Named::Id(id) => Some(crate::domain::CredentialKey { kind, id: *id }),
+            Named::Jwt { .. } | Named::Payload { .. } => {
+                Some(crate::domain::CredentialKey { kind, id: credential.id() })
+            }
+        };
+        let known = key.and_then(|key| match key.kind {
+            Kind::Ticket => {
+                let issue = self.projection.ticket(key.id).issue?;
+                Some((key.kind, Named::Digest(issue.digest), issue.tenant, issue.subject))
+            }
+            kind => {
+                let issue = self.projection.lasting(key).issue?;
+                Some((kind, issue.named(key), issue.tenant, issue.subject))
+            }
+        });
+        let sealed = match &known {
+            Some((kind, named, tenant, subject)) => {
+                self.seal_note(Some((tenant, subject)), &Belongs::Ending(*kind, named), note)
+            }
+            None => self.seal_note(None, &Belongs::Ending(kind, credential), note),
+        };
+        sealed.map(Some)
+    }
+
+    pub(super) async fn revocations(&self, outcome: Outcome) -> Result<Revocations, Error> {
         Ok(match outcome {
             Outcome::Appended(filed) => Revocations { filed, made: true },
             Outcome::Repeated(first, records) => Revocations { filed: self.filed(first, records).await?, made: true },
             Outcome::Already(place) => Revocations { filed: self.filed(place, 1).await?, made: false },
             Outcome::Nothing => Revocations { filed: Vec::new(), made: false },
         })
+    }
+
+    /// What was sealed in a record, opened: a session's identity and device, a token's claims, or an ending's note.
+    pub(super) fn opened(&self, filed: &Filed) -> Option<serde_json::Value> {
+        let recorded = &filed.recorded;
+        let tenant = recorded.tenant.clone().unwrap_or_default();
+        let (sealed, belongs) = match &recorded.event {
+            Event::SessionIssued(issued) => {
+                let key = crate::domain::CredentialKey { kind: Kind::Session, id: issued.id };
+                (issued.sealed.as_ref()?, Belongs::Session(key))
+            }
+            Event::TokenIssued(issued) => (issued.sealed.as_ref()?, Belongs::Token(&issued.name)),
+            Event::Revoked(revoked) => (revoked.note.as_ref()?, Belongs::Ending(revoked.kind, &revoked.credential)),
+            Event::SubjectRevoked(revoked) => {
+                (revoked.note.as_ref()?, Belongs::SubjectEnding(&tenant, &revoked.subject))
+            }
+            _ => return None,
+        };
+        let plain = self.open_sealed(recorded.place.origin, &belongs, sealed)?;
+        match &recorded.event {
+            Event::SessionIssued(_) | Event::TokenIssued(_) => serde_json::from_slice(&plain).ok(),
+            _ => String::from_utf8(plain).ok().map(|note| serde_json::json!({ "note": note })),
+        }
     }
 }

@@ -167,6 +167,7 @@ impl World {
                     keep: None,
                     hold: hold.then(|| seconds(120)),
                     reason: None,
+                    note: None,
                 })
             }
             Step::Renew { secret, ago_seconds } => {
@@ -338,7 +339,7 @@ fn folded(records: &[Recorded]) -> State {
 fn ticket_of(recorded: &Recorded) -> Option<CredentialId> {
     match &recorded.event {
         Event::TicketIssued(issued) => Some(issued.digest.id()),
-        Event::TicketRevoked(revoked) => Some(revoked.ticket.id()),
+        Event::Revoked(revoked) => Some(revoked.credential.id()),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use authledger::audit::{Compared, Differences, Replayed, Verified};
+use authledger::audit::{Compared, Differences, Lives, Replayed, Tally, Verified};
 use authledger::domain::{Position, Row};
 use authledger::event_log::Base;
 use serde_json::{Value, json};
@@ -123,10 +123,9 @@ fn print_replayed(replayed: &Replayed) {
     print_head(&replayed.base, rate(replayed.base.position.0, replayed.elapsed));
     let tally = &replayed.tally;
     println!("state at  {}", replayed.at);
-    println!(
-        "  tickets         {} good, {} expired, {} revoked, {} ended unseen",
-        tally.tickets_good, tally.tickets_expired, tally.tickets_revoked, tally.tickets_unknown
-    );
+    for (name, Lives { good, expired, revoked, unknown }) in by_kind(tally) {
+        println!("  {name:<14}  {good} good, {expired} expired, {revoked} revoked, {unknown} ended unseen");
+    }
     println!("  subjects        {} with an ending or a hold", tally.subjects);
     println!("  applications    {} that may call, {} over", tally.applications, tally.applications_over);
     println!("  repetitions     {} keys recognised, {} early uses", tally.idempotency_keys, tally.early_uses);
@@ -146,15 +145,22 @@ fn replayed_json(replayed: &Replayed) -> Value {
         "origins": tally.origins,
         "applications": tally.applications,
         "applications_over": tally.applications_over,
-        "tickets_good": tally.tickets_good,
-        "tickets_expired": tally.tickets_expired,
-        "tickets_revoked": tally.tickets_revoked,
-        "tickets_unknown": tally.tickets_unknown,
+        "keys": tally.keys,
         "subjects": tally.subjects,
         "early_uses": tally.early_uses,
         "idempotency_keys": tally.idempotency_keys,
     });
+    for (name, lives) in by_kind(tally) {
+        answer["counts"][format!("{name}_good")] = json!(lives.good);
+        answer["counts"][format!("{name}_expired")] = json!(lives.expired);
+        answer["counts"][format!("{name}_revoked")] = json!(lives.revoked);
+        answer["counts"][format!("{name}_unknown")] = json!(lives.unknown);
+    }
     answer
+}
+
+fn by_kind(tally: &Tally) -> [(&'static str, Lives); 3] {
+    [("tickets", tally.tickets), ("sessions", tally.sessions), ("tokens", tally.tokens)]
 }
 
 fn print_head(base: &Base, rate: u64) {

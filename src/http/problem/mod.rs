@@ -17,6 +17,7 @@ pub use table::Code;
 
 use super::body::BodyError;
 use crate::domain::Rejection;
+use crate::jose::TokenError;
 use crate::service;
 
 /// The longest detail, in bytes: it quotes requests, which may be long.
@@ -115,6 +116,14 @@ impl From<Rejection> for Code {
             Rejection::ApplicationExists => Self::ApplicationExists,
             Rejection::UnknownApplication => Self::UnknownApplication,
             Rejection::UnknownCredential => Self::UnknownCredential,
+            Rejection::CredentialExpired => Self::CredentialExpired,
+            Rejection::SessionNotGood => Self::SessionNotGood,
+            Rejection::CurrentSession => Self::CurrentSession,
+            Rejection::CredentialExists => Self::CredentialExists,
+            Rejection::ImplausibleTimes => Self::ImplausibleTimes,
+            Rejection::NoSigningKey => Self::NoSigningKey,
+            Rejection::GenerationTooLarge => Self::GenerationTooLarge,
+            Rejection::IssuerDiffers => Self::IssuerDiffers,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
             Rejection::TooManyUnknown => Self::TooManyUnknown,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
@@ -138,6 +147,15 @@ impl From<service::Error> for Problem {
                 Self::new(Code::RecordUnreadable)
             }
             service::Error::NoRandomness => Self::new(Code::NoRandomness),
+            service::Error::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
+            service::Error::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),
+            service::Error::ReservedClaim => Self::new(Code::ReservedClaim),
+            service::Error::TooPersonal => Self::new(Code::TooPersonal),
+            service::Error::NoIssuer => Self::new(Code::NoIssuer),
+            service::Error::Key(error) => {
+                tracing::error!(%error, "a key could not be used");
+                Self::new(Code::KeyUnusable)
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{CredentialId, Scope, Timestamp};
+use crate::domain::{Scope, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::Shown;
@@ -39,25 +39,38 @@ struct Good<'a> {
     active: bool,
     /// `ticket`, `session` or `token`.
     kind: &'static str,
-    /// Its public id.
+    /// Its public id: 32 hexadecimal digits, a session's UUID, or a JWT's `jti` if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    id: Shown<CredentialId>,
+    id: Option<&'a str>,
+    /// Who made it, if it is a JWT.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    issuer: Option<&'a str>,
     /// The name space of its subject.
     tenant: &'a str,
     /// Who it is for.
     subject: &'a str,
-    /// When it was issued.
+    /// When it was issued; a JWT of somebody else's may not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    issued_at: Shown<Timestamp>,
-    /// When it expires if nobody uses it.
+    issued_at: Option<Shown<Timestamp>>,
+    /// When it expires if nobody uses or extends it; a JWT of somebody else's may not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    expires_at: Shown<Timestamp>,
-    /// The latest instant that any renewal may reach.
+    expires_at: Option<Shown<Timestamp>>,
+    /// The latest instant that any use or extension may reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    not_after: Shown<Timestamp>,
-    /// The latest use that this process knows of.
+    not_after: Option<Shown<Timestamp>>,
+    /// Of a ticket: the latest use that this process knows of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    last_used_at: Shown<Timestamp>,
+    last_used_at: Option<Shown<Timestamp>>,
+    /// Of a token: the session that it dies with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    session_id: Option<String>,
 }
 
 /// A credential that is not good: why, and whose it was, is not said.
@@ -78,7 +91,7 @@ struct NotGood {
 )]
 pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question::<Body>(&app, request, Scope::Introspect).await?;
-    let found = app.service.introspect(&identity, body.credential.as_bytes())?;
+    let found = app.service.introspect(&identity, &body.credential).await?;
     let body = found.as_ref().map_or(Found::NotGood(NotGood { active: false }), |found| Found::Good(good(found)));
     Ok(answer::json(StatusCode::OK, &body))
 }
@@ -87,12 +100,14 @@ fn good(found: &Introspection) -> Good<'_> {
     Good {
         active: true,
         kind: found.kind.as_str(),
-        id: Shown(found.id),
+        id: found.id.as_deref(),
+        issuer: found.issuer.as_deref(),
         tenant: found.tenant.as_str(),
         subject: found.subject.as_str(),
-        issued_at: Shown(found.issued_at),
-        expires_at: Shown(found.expires_at),
-        not_after: Shown(found.not_after),
-        last_used_at: Shown(found.last_used_at),
+        issued_at: found.issued_at.map(Shown),
+        expires_at: found.expires_at.map(Shown),
+        not_after: found.not_after.map(Shown),
+        last_used_at: found.last_used_at.map(Shown),
+        session_id: found.session.map(|id| id.uuid().to_string()),
     }
 }

@@ -5,17 +5,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, Event, Kind, Kinds, Origin, Reason, RevokeSubject, Scope, Secret, Subject, SubjectRevoked, Tenant,
-    TicketRevoked, Timestamp,
+    CredentialId, Event, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject, SubjectRevoked, Tenant,
+    Timestamp, TokenId,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{Filed, Revocations, Target};
+use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, SubjectEnd, Target, Why};
 
 /// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -58,6 +59,10 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
     reason: Option<Text<Reason>>,
+    /// Why, in words: at most 1,024 bytes. It is sealed: neither the log nor the feed shows it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 1_024)]
+    note: Option<String>,
 }
 
 /// The revocations that the call made, or the first one of a credential that was revoked already.
@@ -91,7 +96,11 @@ struct Revocation<'a> {
     /// The public id of the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    id: Option<Shown<CredentialId>>,
+    id: Option<String>,
+    /// Who made it, if it is a JWT.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    issuer: Option<&'a str>,
     /// The name space of the subject; absent where it ends in all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
@@ -137,7 +146,7 @@ struct Revocation<'a> {
 pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<Body>(&app, request, Scope::Revoke).await?;
     let revocations = match End::try_from(body)? {
-        End::One(target, reason) => app.service.revoke(&call, target, reason).await?,
+        End::One(target, why) => app.service.revoke(&call, target, why).await?,
         End::All(end) => app.service.revoke_subject(&call, end).await?,
     };
     Ok(show(&revocations))
@@ -145,8 +154,8 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
 
 /// One command, whichever members it was asked for with.
 enum End {
-    One(Target, Option<Reason>),
-    All(RevokeSubject),
+    One(Target, Why),
+    All(SubjectEnd),
 }
 
 const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
@@ -166,7 +175,7 @@ impl TryFrom<Body> for End {
             let detail = format!("`{member}` goes with `subject` only");
             return Err(Problem::with_detail(Code::InvalidBody, detail));
         }
-        Ok(Self::One(target, body.reason.map(|Text(reason)| reason)))
+        Ok(Self::One(target, why(body.reason, body.note)?))
     }
 }
 
@@ -191,15 +200,22 @@ impl Body {
         let Some(Text(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
-        Ok(End::All(RevokeSubject {
+        Ok(End::All(SubjectEnd {
             tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
             subject,
             kinds,
             keep: self.ttl.map(|Seconds(ttl)| ttl),
             hold: self.hold.map(|Seconds(hold)| hold),
-            reason: self.reason.map(|Text(reason)| reason),
+            why: why(self.reason, self.note)?,
         }))
     }
+}
+
+fn why(reason: Option<Text<Reason>>, note: Option<String>) -> Result<Why, Problem> {
+    if note.as_ref().is_some_and(|note| note.is_empty() || note.len() > MAX_NOTE_BYTES) {
+        return Err(Problem::with_detail(Code::InvalidBody, "`note`: must be 1 to 1,024 bytes"));
+    }
+    Ok(Why { reason: reason.map(|Text(reason)| reason), note: note.map(Into::into) })
 }
 
 /// What a secret is taken for where this node does not know it: our own say what they are.
@@ -215,6 +231,13 @@ fn presented(secret: &str) -> Target {
 }
 
 fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
+    // A token is an opaque one, named by its digest's first half, or a JWT of ours, named by its `jti`.
+    if kind == Kind::Token
+        && let Ok(jti) = Uuid::try_parse(id)
+        && id.contains('-')
+    {
+        return TokenId::new(&jti.to_string()).map(Target::Jti).map_err(|_| Code::InvalidBody.into());
+    }
     let id = CredentialId::parse(kind, id)
         .map_err(|must_be| Problem::with_detail(Code::InvalidBody, format!("`id`: must be {must_be}")))?;
     Ok(Target::Id(kind, id))
@@ -230,23 +253,29 @@ impl<'a> Revocation<'a> {
     /// The record, if it is one of a revocation.
     fn of(filed: &'a Filed) -> Option<Self> {
         match &filed.recorded.event {
-            Event::TicketRevoked(revoked) => Some(Self::of_ticket(filed, revoked)),
+            Event::Revoked(revoked) => Some(Self::of_credential(filed, revoked)),
             Event::SubjectRevoked(revoked) => Some(Self::of_subject(filed, revoked)),
             Event::LedgerOpened(_)
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
             | Event::TicketIssued(_)
-            | Event::TicketsRenewed(_) => None,
+            | Event::TicketsRenewed(_)
+            | Event::SessionIssued(_)
+            | Event::SessionExtended(_)
+            | Event::TokenIssued(_)
+            | Event::KeyPublished(_)
+            | Event::KeyRetired(_) => None,
         }
     }
 
-    fn of_ticket(filed: &'a Filed, revoked: &'a TicketRevoked) -> Self {
+    fn of_credential(filed: &'a Filed, revoked: &'a Revoked) -> Self {
         Self {
-            kind: Some(Kind::Ticket.as_str()),
-            id: Some(Shown(revoked.ticket.id())),
+            kind: Some(revoked.kind.as_str()),
+            id: revoked.credential.public_id(revoked.kind),
+            issuer: revoked.credential.issuer().map(Issuer::as_str),
             subject: revoked.subject.as_ref().map(Subject::as_str),
             reason: revoked.reason.as_ref().map(Reason::as_str),
-            known: revoked.subject.is_none().then_some(false),
+            known: (!revoked.known).then_some(false),
             ..Self::envelope(filed, revoked.retain_until)
         }
     }
@@ -271,6 +300,7 @@ impl<'a> Revocation<'a> {
             kind: None,
             kinds: None,
             id: None,
+            issuer: None,
             tenant: recorded.tenant.as_ref().map(Tenant::as_str),
             subject: None,
             revoked_at: Shown(recorded.recorded_at),

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{CredentialId, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, Text, Whole, present};
@@ -46,7 +46,7 @@ struct Found<'a> {
     tenant: &'a str,
     /// Who it is.
     subject: &'a str,
-    /// Its credentials that are good, without their secrets, in the order of their ids.
+    /// Its credentials that are good, without their secrets: tickets, then sessions, then tokens.
     credentials: Vec<CredentialShown>,
     /// By kind and origin, the sequence of the latest record that ended all of that kind. A credential that does not
     /// reach it is dead.
@@ -59,7 +59,7 @@ struct Found<'a> {
     /// What the next page's `after` is, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    next: Option<Shown<CredentialId>>,
+    next: Option<String>,
 }
 
 /// A credential that is good, without its secret.
@@ -68,21 +68,34 @@ struct Found<'a> {
 struct CredentialShown {
     /// `ticket`, `session` or `token`.
     kind: &'static str,
-    /// Its public id.
+    /// Its public id: 32 hexadecimal digits, a session's UUID, or a JWT's `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    id: Shown<CredentialId>,
+    id: Option<String>,
+    /// Who made it, if it is a JWT.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    issuer: Option<String>,
     /// When it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    issued_at: Shown<Timestamp>,
-    /// When it expires if nobody uses it.
+    issued_at: Option<Shown<Timestamp>>,
+    /// When it expires if nobody uses or extends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    expires_at: Shown<Timestamp>,
-    /// The latest instant that any renewal may reach.
+    expires_at: Option<Shown<Timestamp>>,
+    /// The latest instant that any use or extension may reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    not_after: Shown<Timestamp>,
-    /// The latest use that this process knows of.
+    not_after: Option<Shown<Timestamp>>,
+    /// Of a ticket: the latest use that this process knows of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    last_used_at: Shown<Timestamp>,
+    last_used_at: Option<Shown<Timestamp>>,
+    /// Of a token: the session that it dies with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    session_id: Option<String>,
 }
 
 /// A subject's live credentials, its generation and its hold. Needs the scope `introspect` in the tenant. A subject that
@@ -110,7 +123,7 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
         credentials: found.credentials.iter().map(shown).collect(),
         generation: generation(&found.state),
         hold_until: hold_until(&found.state),
-        next: found.next.map(Shown),
+        next: found.next.map(|next| format!("{}.{}", next.kind, next.id)),
     };
     Ok(answer::json(StatusCode::OK, &body))
 }
@@ -118,17 +131,22 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
 fn shown(found: &Introspection) -> CredentialShown {
     CredentialShown {
         kind: found.kind.as_str(),
-        id: Shown(found.id),
-        issued_at: Shown(found.issued_at),
-        expires_at: Shown(found.expires_at),
-        not_after: Shown(found.not_after),
-        last_used_at: Shown(found.last_used_at),
+        id: found.id.clone(),
+        issuer: found.issuer.clone(),
+        issued_at: found.issued_at.map(Shown),
+        expires_at: found.expires_at.map(Shown),
+        not_after: found.not_after.map(Shown),
+        last_used_at: found.last_used_at.map(Shown),
+        session_id: found.session.map(|id| id.uuid().to_string()),
     }
 }
 
-fn cursor(after: &str) -> Result<CredentialId, Problem> {
-    CredentialId::parse(Kind::Ticket, after)
-        .map_err(|_| Problem::with_detail(Code::InvalidQuery, "`after`: must be the `next` of the page before"))
+fn cursor(after: &str) -> Result<CredentialKey, Problem> {
+    let parsed = after.split_once('.').and_then(|(kind, id)| {
+        // Whatever the kind, the id is written in hexadecimal digits here.
+        Some(CredentialKey { kind: kind.parse().ok()?, id: CredentialId::parse(Kind::Ticket, id).ok()? })
+    });
+    parsed.ok_or_else(|| Problem::with_detail(Code::InvalidQuery, "`after`: must be the `next` of the page before"))
 }
 
 fn generation(state: &SubjectState) -> BTreeMap<&'static str, BTreeMap<String, u64>> {

@@ -1,4 +1,4 @@
-use authledger::audit::{AgainstError, Compared, against, replay};
+use authledger::audit::{AgainstError, Compared, Lives, against, replay};
 use authledger::domain::{Command, Grants, Patch, Position, Ticket, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
@@ -39,7 +39,7 @@ fn a_replay_counts_what_the_log_adds_up_to() {
     let node = some_node();
     let replayed = replay(&LogFile::of(&node.log).path(), at(900_000), |_, _| {}).unwrap();
     let tally = replayed.tally;
-    assert_eq!((tally.tickets_good, tally.tickets_expired, tally.tickets_revoked, tally.tickets_unknown), (1, 4, 1, 1));
+    assert_eq!(tally.tickets, Lives { good: 1, expired: 4, revoked: 1, unknown: 1 });
     assert_eq!((tally.applications, tally.applications_over), (1, 1));
     assert_eq!((tally.origins, tally.subjects, tally.idempotency_keys, tally.early_uses), (2, 1, 1, 0));
     assert_eq!(replayed.base.position.0, node.log.len() as u64);
@@ -52,7 +52,7 @@ fn the_instant_decides_what_is_forgotten() {
     let at = |now| replay(&log.path(), now, |_, _| {}).unwrap();
     let (early, later) = (at(at_days(0)), at(at_days(2)));
     assert_ne!(early.fingerprint, later.fingerprint);
-    assert_eq!((later.tally.tickets_good, later.tally.tickets_expired, later.tally.idempotency_keys), (0, 0, 0));
+    assert_eq!((later.tally.tickets.good, later.tally.tickets.expired, later.tally.idempotency_keys), (0, 0, 0));
     assert_eq!(later.fingerprint, at(at_days(2)).fingerprint);
 }
 

@@ -99,7 +99,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     assert!(said.contains("whole") && said.contains("keep them apart"), "{said}");
     let events = assert_is_prefix(&copy, &data);
     assert_eq!(names(&copy), ["ledger.db", "manifest.json"]);
-    assert_eq!(names(&keys), ["origin.key"]);
+    assert_eq!(names(&keys), ["origin.key", "sealing.keys"]);
     let modes = [mode(&copy), mode(&copy.join("ledger.db")), mode(&copy.join("manifest.json")), mode(&keys)];
     assert_eq!((modes, mode(&keys.join("origin.key"))), ([0o700, 0o600, 0o600, 0o700], 0o600));
 

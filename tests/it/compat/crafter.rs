@@ -1,13 +1,13 @@
 //! Crafter's contract, on a node in this process.
 
+use crate::support::settings::settings;
 use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::clock::Clock;
 use authledger::config::Surface;
 use authledger::domain::{
-    Caller, Digest, Grant, Grants, Kinds, NodeName, Policy, Region, RevokeSubject, Scope, Scopes, Secret, Subject,
-    Tenant, Timestamp, Ttl,
+    Caller, Digest, Grant, Grants, Kinds, Scope, Scopes, Secret, Subject, Tenant, Timestamp, Ttl,
 };
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
@@ -15,7 +15,7 @@ use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
 use authledger::http::{App, Options};
-use authledger::service::{Alone, Call, Identity, NewApplication, Running, Service, Settings, open};
+use authledger::service::{Alone, Call, Identity, NewApplication, Running, Service, SubjectEnd, Why, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -57,13 +57,7 @@ impl Node {
     async fn start_with(allow_published_access_tokens: bool) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::manual(Timestamp::from_millis(START).expect("in range"));
-        let settings = Settings {
-            data: directory.path().into(),
-            node: NodeName::new("test").expect("a name"),
-            region: Region::new("test").expect("a name"),
-            policy: Policy::default(),
-            queue: 1024,
-        };
+        let settings = settings(directory.path().into(), &clock);
         let locked = DataDirectory::lock(directory.path()).expect("nobody else's");
         let root = Digest::of(ROOT.as_bytes());
         let running = open(locked, settings, clock.clone(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {});
@@ -570,13 +564,13 @@ async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
 #[tokio::test]
 async fn a_subject_on_hold_gets_no_tickets() {
     let node = Node::start().await;
-    let end = RevokeSubject {
+    let end = SubjectEnd {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,
         keep: None,
         hold: Ttl::from_seconds(60),
-        reason: None,
+        why: Why::default(),
     };
     let before = node.ticket(ROOT, "p").await;
     node.service.revoke_subject(&root(), end).await.expect("root may");
@@ -617,7 +611,7 @@ async fn a_ticket_lives_for_nine_tenths_to_the_whole_of_its_life_after_its_last_
         node.service.flush_uses().await.expect("the node runs");
         assert_eq!(node.head() - head, u64::from(last_use >= LIFE / 10), "one record for a tenth of a life");
         node.clock.advance(LIFE / 10 * 9 - 1);
-        assert_eq!(peek(&node, id), last_use + LIFE / 10 * 9 - 1 < LIFE || last_use >= LIFE / 10);
+        assert_eq!(peek(&node, id).await, last_use + LIFE / 10 * 9 - 1 < LIFE || last_use >= LIFE / 10);
         node.clock.advance(LIFE / 10 + 1);
         node.use_ticket(&token, id).await.is_error(404, "NO_SUCH_TICKET", &format!("No ticket with ID \"{id}\" found"));
     }
@@ -633,21 +627,21 @@ async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_rec
     node.clock.advance(LIFE - 1);
     ticket(&node.use_ticket(&token, id).await);
     node.clock.advance(500);
-    assert!(peek(&node, id));
+    assert!(peek(&node, id).await);
     ticket(&node.use_ticket(&token, id).await);
     node.clock.advance(400);
     let head = node.head();
     node.service.flush_uses().await.expect("the node runs");
     assert_eq!(node.head() - head, 1);
     node.clock.advance(LIFE - 901);
-    assert!(peek(&node, id), "a life after the use that is on record is not over");
+    assert!(peek(&node, id).await, "a life after the use that is on record is not over");
     node.clock.advance(1);
-    assert!(!peek(&node, id));
+    assert!(!peek(&node, id).await);
 }
 
 /// Whether the ticket is good, without using it.
-fn peek(node: &Node, id: &str) -> bool {
-    node.service.introspect(&root().identity, id.as_bytes()).expect("root may").is_some()
+async fn peek(node: &Node, id: &str) -> bool {
+    node.service.introspect(&root().identity, id).await.expect("root may").is_some()
 }
 
 #[tokio::test]

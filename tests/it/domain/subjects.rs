@@ -40,6 +40,7 @@ fn an_ending_of_other_kinds_leaves_tickets_alone() {
         keep: None,
         hold: None,
         reason: None,
+        note: None,
     };
     node.ask(Command::RevokeSubject(revoke)).unwrap();
     assert!(node.is_good(1));

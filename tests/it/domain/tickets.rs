@@ -60,8 +60,8 @@ fn a_revocation_by_id_names_the_digest_that_the_ledger_knows() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_id(1)).unwrap();
-    let Event::TicketRevoked(revoked) = &node.last().event else { panic!("no revocation") };
-    assert_eq!(revoked.ticket, Named::Digest(digest(1)));
+    let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
+    assert_eq!(revoked.credential, Named::Digest(digest(1)));
     assert_eq!(revoked.subject.as_ref().unwrap().as_str(), "alice");
     assert!(!node.is_good(1));
 }
@@ -71,7 +71,7 @@ fn an_ending_is_kept_beyond_the_latest_end_of_what_it_ends() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
-    let Event::TicketRevoked(revoked) = &node.last().event else { panic!("no revocation") };
+    let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
     assert_eq!(revoked.retain_until, at(86_400_000 + 300_000));
     node.state.prune(at(86_400_000 + 299_999));
     assert_eq!(node.state.tickets.len(), 1);

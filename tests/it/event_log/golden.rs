@@ -7,7 +7,7 @@ use std::sync::Arc;
 use authledger::domain::{
     Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Kind, Kinds, LedgerId,
     LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region, Registration,
-    Renewals, RequestId, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant, TicketIssued, TicketRevoked,
+    Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant, TicketIssued,
     Timestamp, Ttl,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
@@ -192,10 +192,14 @@ fn renewed() -> Recorded {
 
 fn revoked() -> Vec<Recorded> {
     let second = secret("secret two");
-    let revoked = |ticket, subject: Option<&str>, until, reason: Option<&str>| {
-        Event::TicketRevoked(TicketRevoked {
-            ticket,
+    let revoked = |credential, subject: Option<&str>, until, reason: Option<&str>| {
+        Event::Revoked(Revoked {
+            kind: Kind::Ticket,
+            credential,
+            session_digest: None,
+            known: subject.is_some(),
             subject: subject.map(|name| Subject::new(name).unwrap()),
+            note: None,
             retain_until: at(T + until),
             reason: reason.map(|code| Reason::new(code).unwrap()),
         })
@@ -229,6 +233,7 @@ fn subject_revoked() -> Vec<Recorded> {
         hold_until: None,
         retain_until: at(T + 300_000 + year),
         reason: None,
+        note: None,
     };
     let tickets = SubjectRevoked {
         subject: subject("profile-18"),
@@ -237,6 +242,7 @@ fn subject_revoked() -> Vec<Recorded> {
         hold_until: Some(at(T + 360_001)),
         retain_until: at(T + 300_001 + year),
         reason: Some(Reason::new("a-z_0.9").unwrap()),
+        note: None,
     };
     vec![
         Recorded {

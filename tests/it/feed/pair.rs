@@ -1,10 +1,11 @@
 //! Two nodes of one ledger, each with the records of the other that a test has carried over.
 
+use crate::support::settings::settings;
 use std::sync::{Arc, OnceLock};
 
 use authledger::clock::Clock;
 use authledger::domain::{
-    Caller, Digest, Grants, Kinds, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Recorded, Region,
+    Caller, Digest, Grants, Kinds, LedgerId, LedgerOpened, NodeName, Origin, Place, Position, Recorded, Region,
     Sequence, Subject, Tenant,
 };
 use authledger::event_log::{Base, Chain, ChainHash, DataDirectory, Reader, encode};
@@ -26,13 +27,7 @@ impl Node {
     }
 
     async fn open(directory: TempDir) -> Self {
-        let settings = service::Settings {
-            data: directory.path().to_owned(),
-            node: NodeName::new("node").unwrap(),
-            region: Region::new("here").unwrap(),
-            policy: Policy::default(),
-            queue: 1_000,
-        };
+        let settings = settings(directory.path().to_owned(), &Clock::system());
         let hub: OnceLock<Arc<Hub>> = OnceLock::new();
         let hooks = |ledger, base: &Base| vec![hub.get_or_init(|| Hub::new(ledger, base.clone())).hook()];
         let lock = DataDirectory::lock(directory.path()).unwrap();
@@ -66,7 +61,7 @@ impl Node {
         let new = NewTicket { tenant: Tenant::default(), subject, ttl: None };
         let issued = self.running.service.issue_ticket(&call, new).await.unwrap();
         let target = Target::Credential(authledger::domain::Kind::Ticket, issued.secret);
-        let ended = self.running.service.revoke(&call, target, None).await.unwrap();
+        let ended = self.running.service.revoke(&call, target, authledger::service::Why::default()).await.unwrap();
         ended.filed[0].recorded.place
     }
 
@@ -164,6 +159,7 @@ pub fn ending(number: u64) -> authledger::domain::Event {
         hold_until: None,
         retain_until: now.plus_millis(86_400_000),
         reason: None,
+        note: None,
     })
 }
 

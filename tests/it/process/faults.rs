@@ -137,7 +137,7 @@ fn no_room_for_a_new_ledger() {
 async fn no_room_for_a_ledger_that_is_there() {
     let place = Place::with_ledger().await;
     let before = fs::read(place.data().join("ledger.db")).unwrap();
-    let node = Launch::behind(with_room_for(200), &place.data()).start();
+    let node = Launch::behind(with_room_for(1_200), &place.data()).start();
     let mut issued = 0;
     let refused = loop {
         let answer = node.api.post("/v1/tickets", serde_json::json!({"subject": "x".repeat(200)})).await;

@@ -62,8 +62,8 @@ impl Held {
                 let before = self.issued.insert(issued.digest.id().to_string(), position.0);
                 assert_eq!(before, None, "a ticket was issued twice");
             }
-            Event::TicketRevoked(revoked) => {
-                let id: CredentialId = revoked.ticket.id();
+            Event::Revoked(revoked) => {
+                let id: CredentialId = revoked.credential.id();
                 let before = self.ended.insert(id.to_string(), position.0);
                 assert_eq!(before, None, "a ticket was ended twice");
                 self.endings_in_order.push(id.to_string());

@@ -1,5 +1,6 @@
 //! Starting and stopping: what a clean stop leaves, and what a start makes of it.
 
+use crate::support::settings::settings;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::domain::{Caller, Digest, Grants, NodeName, Policy, Region, Subject, Tenant};
+use authledger::domain::{Caller, Digest, Grants, Subject, Tenant};
 use authledger::event_log::DataDirectory;
 use authledger::service::{self, Alone, Call, Identity, NewTicket, Running};
 use serde_json::Value;
@@ -25,13 +26,7 @@ fn tickets() -> usize {
 
 /// A ledger in this process, as the server would open it.
 async fn open(data: &Path) -> Running {
-    let settings = service::Settings {
-        data: data.to_owned(),
-        node: NodeName::new("local").unwrap(),
-        region: Region::new("local").unwrap(),
-        policy: Policy::default(),
-        queue: 8_192,
-    };
+    let settings = settings(data.to_owned(), &Clock::system());
     let directory = DataDirectory::lock(data).unwrap();
     let root = Digest::of(ROOT.as_bytes());
     service::open(directory, settings, Clock::system(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {})

@@ -3,24 +3,19 @@
 mod overload;
 mod renewals;
 
+use crate::support::settings::settings;
 use std::path::Path;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::domain::{NodeName, Policy, Region, Secret, Subject, Tenant, Ttl};
+use authledger::domain::{Secret, Subject, Tenant, Ttl};
 use authledger::event_log::DataDirectory;
 use authledger::service::{Alone, Authentication, Call, NewTicket, Running, Service, Settings, open};
 
 const ROOT: &str = "a root secret of the tests, long enough";
 
 async fn start(data: &Path, clock: &Clock, queue: usize) -> Running {
-    let settings = Settings {
-        data: data.to_owned(),
-        node: NodeName::new("node").unwrap(),
-        region: Region::new("region").unwrap(),
-        policy: Policy::default(),
-        queue,
-    };
+    let settings = Settings { queue, ..settings(data.to_owned(), clock) };
     let directory = DataDirectory::lock(data).unwrap();
     let root = Secret::new(ROOT).digest();
     open(directory, settings, clock.clone(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {}).await.unwrap()

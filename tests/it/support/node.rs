@@ -46,11 +46,11 @@ pub fn issue_in(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> Comm
 }
 
 pub fn revoke(n: u64) -> Command {
-    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Digest(digest(n)), reason: None })
+    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Digest(digest(n)), reason: None, note: None })
 }
 
 pub fn revoke_id(n: u64) -> Command {
-    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Id(digest(n).id()), reason: None })
+    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Id(digest(n).id()), reason: None, note: None })
 }
 
 pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
@@ -61,6 +61,7 @@ pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
         keep: None,
         hold: hold.map(seconds),
         reason: None,
+        note: None,
     })
 }
 
@@ -166,7 +167,8 @@ impl Node {
     }
 
     pub fn carry_out(&mut self, request: Request) -> Result<Decision, Rejection> {
-        let decision = decide(&self.state, &request, Context { now: self.now, policy: self.policy })?;
+        let decision =
+            decide(&self.state, &request, Context { now: self.now, origin: self.origin, policy: self.policy })?;
         if let Decision::Append(drafts) = &decision {
             self.append(&request.caller, request.idempotency, drafts.clone());
         }

@@ -1,12 +1,13 @@
 //! A node in this process: a ledger in a directory of its own, a clock that stands still, and the router.
 
+use super::settings::settings;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::clock::Clock;
 use authledger::config::Surface;
-use authledger::domain::{Digest, NodeName, Policy, Position, Region, Timestamp};
+use authledger::domain::{Digest, Position, Timestamp};
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
 use authledger::http::{App, Options, router};
@@ -124,13 +125,7 @@ impl Node {
 async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
     let Made { queue, hooks, options, reach } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
-    let settings = Settings {
-        data,
-        node: NodeName::new("node").expect("a name"),
-        region: Region::new("region").expect("a name"),
-        policy: Policy::default(),
-        queue,
-    };
+    let settings = Settings { queue, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
     let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
     let service = running.service.clone();

@@ -139,11 +139,26 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         }
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
         Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
-        // Endings answer the first two themselves; the rest takes headers that this contract does not have.
+        // Endings answer the first two themselves; the rest takes headers and calls that this contract does not have.
         Error::Rejected(
-            Rejection::UnknownApplication | Rejection::UnknownCredential | Rejection::IdempotencyMismatch,
+            Rejection::UnknownApplication
+            | Rejection::UnknownCredential
+            | Rejection::IdempotencyMismatch
+            | Rejection::CredentialExpired
+            | Rejection::SessionNotGood
+            | Rejection::CurrentSession
+            | Rejection::CredentialExists
+            | Rejection::ImplausibleTimes
+            | Rejection::NoSigningKey
+            | Rejection::GenerationTooLarge
+            | Rejection::IssuerDiffers,
         )
         | Error::SecretAlreadyShown { .. }
+        | Error::Token(_)
+        | Error::ReservedClaim
+        | Error::TooPersonal
+        | Error::NoIssuer
+        | Error::Key(_)
         | Error::NotReached
         | Error::Unreadable(_)
         | Error::NoRandomness => {
@@ -272,9 +287,7 @@ mod tests {
                 Rejection::SubjectOnHold => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknown => (many, many),
-                Rejection::UnknownApplication | Rejection::UnknownCredential | Rejection::IdempotencyMismatch => {
-                    (internal, internal)
-                }
+                _ => (internal, internal),
             };
             assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);
             assert_eq!(told(&Error::Rejected(rejection), &tokens), of_tokens);

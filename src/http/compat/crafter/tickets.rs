@@ -10,7 +10,7 @@ use super::wire::{self, json};
 use crate::domain::{Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Subject, Tenant};
 use crate::http::SharedApp;
 use crate::http::wire::Form as _;
-use crate::service::{Error, NewTicket, Target};
+use crate::service::{Error, NewTicket, Target, Why};
 
 /// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
 pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
@@ -51,7 +51,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     asked.agrees("ticketId", &id)?;
     in_a_tenant_of_his(&app, &asked, &id, Scope::Revoke)?;
     let target = Target::Credential(Kind::Ticket, Secret::new(&id));
-    match app.service.revoke(&asked.call, target, None).await {
+    match app.service.revoke(&asked.call, target, Why::default()).await {
         Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
         Err(error) => Err(refused(&error, &asked, &own_tenant(&asked.call.identity.grants), "")),
     }

@@ -1,13 +1,14 @@
-//! Credentials: issued, asked about, used.
+//! Tickets: issued, used.
 
 use std::sync::Arc;
 
+use super::introspection::Introspection;
 use super::machine::{Filed, Outcome};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Command, CredentialId, Dead, Digest, Event, IssueTicket, Kind, Rejection, Scope, Secret, Subject, SubjectState,
-    Tenant, TicketIssue, Timestamp, Ttl, View as _,
+    Command, CredentialId, Dead, Digest, Event, IssueTicket, Kind, Rejection, Scope, Secret, Subject, Tenant,
+    TicketIssue, Timestamp, Ttl,
 };
 
 /// A ticket to issue.
@@ -29,27 +30,6 @@ pub struct IssuedTicket {
     pub secret: Secret,
 }
 
-/// What is known of a credential that is good.
-#[derive(Clone, Debug)]
-pub struct Introspection {
-    /// What it is.
-    pub kind: Kind,
-    /// Its public id.
-    pub id: CredentialId,
-    /// The name space of its subject.
-    pub tenant: Tenant,
-    /// Who it is for.
-    pub subject: Subject,
-    /// When it was issued.
-    pub issued_at: Timestamp,
-    /// When it expires if nobody uses it.
-    pub expires_at: Timestamp,
-    /// The latest instant that any renewal may reach.
-    pub not_after: Timestamp,
-    /// The latest use that this process knows of.
-    pub last_used_at: Timestamp,
-}
-
 /// A ticket that was used just now.
 pub struct UsedTicket {
     /// How it was issued.
@@ -57,19 +37,6 @@ pub struct UsedTicket {
     /// When it was used: strictly later than the use before.
     pub last_used_at: Timestamp,
 }
-
-/// A page of what a subject has.
-pub struct SubjectPage {
-    /// Credentials that are good now.
-    pub credentials: Vec<Introspection>,
-    /// What was ended of the subject, by kind.
-    pub state: SubjectState,
-    /// Where the next page starts, if there is one.
-    pub next: Option<CredentialId>,
-}
-
-/// Credentials that one page looks at, good or not: what a page costs is bounded.
-const PAGE_SCAN: usize = 10_000;
 
 impl Service {
     /// Issues a ticket. Needs `issue` in its tenant.
@@ -88,18 +55,6 @@ impl Service {
             // An issue either appends or repeats; there is no third way.
             Outcome::Already(_) | Outcome::Nothing => Err(Error::Stopping),
         }
-    }
-
-    /// What is known of that credential, if it is good and the caller may ask in its tenant. Never renews.
-    pub fn introspect(&self, identity: &Identity, credential: &[u8]) -> Result<Option<Introspection>, Error> {
-        if !identity.grants.somewhere(Scope::Introspect) {
-            return Err(Rejection::Forbidden.into());
-        }
-        let digest = Digest::of(credential);
-        let found = self.good_ticket(digest.id(), self.clock.now()).ok();
-        Ok(found
-            .filter(|(issue, found)| issue.digest == digest && identity.may(Scope::Introspect, &found.tenant))
-            .map(|(_, found)| found))
     }
 
     /// Uses a ticket: it stays good for another life from now on. Needs `introspect` in its tenant.
@@ -143,46 +98,20 @@ impl Service {
         Ok(())
     }
 
-    /// A page of what a subject has, at most `limit` credentials. Needs `introspect` in the tenant.
-    pub fn subject(
-        &self,
-        identity: &Identity,
-        tenant: &Tenant,
-        subject: &Subject,
-        after: Option<CredentialId>,
-        limit: usize,
-    ) -> Result<SubjectPage, Error> {
-        if !identity.may(Scope::Introspect, tenant) {
-            return Err(Rejection::Forbidden.into());
-        }
-        let now = self.clock.now();
-        let mut state = self.projection.subject(tenant, subject);
-        state.prune(now);
-        let scanned = self.projection.credentials_of(tenant, subject, after, PAGE_SCAN);
-        let mut credentials = Vec::new();
-        let mut last = None;
-        for id in &scanned {
-            if credentials.len() == limit {
-                return Ok(SubjectPage { credentials, state, next: last });
-            }
-            credentials.extend(self.good_ticket(*id, now).ok().map(|(_, found)| found));
-            last = Some(*id);
-        }
-        let next = last.filter(|_| scanned.len() == PAGE_SCAN);
-        Ok(SubjectPage { credentials, state, next })
-    }
-
-    fn good_ticket(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Introspection), Dead> {
+    /// A ticket that is good, or why it is not.
+    pub(super) fn good_ticket(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Introspection), Dead> {
         let (ticket, issue) = self.projection.judge(id, now)?;
         let found = Introspection {
             kind: Kind::Ticket,
-            id,
+            id: Some(id.to_string()),
+            issuer: None,
             tenant: issue.tenant.clone(),
             subject: issue.subject.clone(),
-            issued_at: issue.issued_at,
-            expires_at: ticket.expires_at().unwrap_or_default(),
-            not_after: issue.not_after,
-            last_used_at: self.projection.seen_at(id),
+            issued_at: Some(issue.issued_at),
+            expires_at: ticket.expires_at(),
+            not_after: Some(issue.not_after),
+            last_used_at: Some(self.projection.seen_at(id)),
+            session: None,
         };
         Ok((issue, found))
     }

@@ -1,0 +1,127 @@
+//! Imports: credentials that were issued elsewhere, taken over by digest or id.
+
+use super::super::application::{Grants, Scope};
+use super::super::command::{Context, Decision, Import, ImportedLife, Rejection};
+use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
+use super::super::event::{Event, Named, SessionIssued, TicketIssued, TokenIssued};
+use super::super::ids::Place;
+use super::super::state::View;
+use super::super::subject::Generation;
+use super::super::time::Timestamp;
+use super::{allow, one};
+
+/// How far the clock of whoever issued it may be ahead of ours: 300 s.
+const MAX_AHEAD_MILLIS: u64 = 300_000;
+/// How far it may be off when it is compared with an ending of all that a subject had: 5 s, as for a foreign token.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// The same line twice makes one credential.
+pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
+    allow(grants, &import.tenant, Scope::Admin)?;
+    let too_late = import.expires_at > context.now.plus(context.policy.longest_life);
+    let too_new = import.issued_at > context.now.plus_millis(MAX_AHEAD_MILLIS);
+    if too_late || too_new || import.expires_at <= import.issued_at {
+        return Err(Rejection::ImplausibleTimes);
+    }
+    if let Some(place) = known(view, import)? {
+        return Ok(Decision::Already(place));
+    }
+    if import.expires_at <= context.now {
+        return Err(Rejection::CredentialExpired);
+    }
+    Ok(one(Some(import.tenant.clone()), issued(view, import, context)))
+}
+
+/// Where it was issued or imported before. Another credential under its name is a refusal.
+fn known(view: &impl View, import: &Import) -> Result<Option<Place>, Rejection> {
+    let same = |place: Option<Place>, same: bool| match place {
+        Some(_) if !same => Err(Rejection::CredentialExists),
+        place => Ok(place),
+    };
+    match &import.life {
+        ImportedLife::Ticket { digest, .. } => {
+            let issue = view.ticket(digest.id()).issue;
+            let is = |issue: &super::super::TicketIssue| {
+                issue.digest == *digest && owned(import, &issue.tenant, &issue.subject)
+            };
+            same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
+        }
+        ImportedLife::Session { id, digest, .. } => known_session(view, import, *id, digest.as_ref()),
+        ImportedLife::Token { digest } => {
+            let issue = view.lasting(CredentialKey { kind: Kind::Token, id: digest.id() }).issue;
+            let is = |issue: &super::super::LastingIssue| {
+                issue.digest() == Some(digest) && owned(import, &issue.tenant, &issue.subject)
+            };
+            same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
+        }
+    }
+}
+
+fn known_session(
+    view: &impl View,
+    import: &Import,
+    id: CredentialId,
+    digest: Option<&Digest>,
+) -> Result<Option<Place>, Rejection> {
+    if digest.and_then(|digest| view.session_with(digest)).is_some_and(|other| other != id) {
+        return Err(Rejection::CredentialExists);
+    }
+    let Some(issue) = view.lasting(CredentialKey { kind: Kind::Session, id }).issue else { return Ok(None) };
+    if issue.digest() == digest && owned(import, &issue.tenant, &issue.subject) {
+        Ok(Some(issue.place))
+    } else {
+        Err(Rejection::CredentialExists)
+    }
+}
+
+fn owned(import: &Import, tenant: &super::super::Tenant, subject: &super::super::Subject) -> bool {
+    import.tenant == *tenant && import.subject == *subject
+}
+
+/// What all that its subject had was ended by before it was issued does not end it; what came later does.
+fn generation(view: &impl View, import: &Import, kind: Kind) -> Generation {
+    let state = view.subject(&import.tenant, &import.subject);
+    state.of(kind).generation_at(import.issued_at.as_seconds(), LEEWAY_SECONDS)
+}
+
+fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) -> Event {
+    let Import { subject, issued_at, expires_at, .. } = import;
+    let (subject, issued_at, expires_at) = (subject.clone(), Some(*issued_at), *expires_at);
+    let latest = |life| expires_at.max(issued_at.map_or(Timestamp::default(), |at: Timestamp| at.plus(life)));
+    match import.life.clone() {
+        ImportedLife::Ticket { digest, ttl } => Event::TicketIssued(TicketIssued {
+            digest,
+            subject,
+            issued_at,
+            ttl,
+            expires_at,
+            not_after: latest(policy.ticket_max_life),
+            generation: generation(view, import, Kind::Ticket),
+        }),
+        ImportedLife::Session { id, digest, aal } => Event::SessionIssued(Box::new(SessionIssued {
+            id,
+            digest,
+            subject,
+            issued_at,
+            authenticated_at: None,
+            aal,
+            methods: Vec::new(),
+            expires_at,
+            not_after: latest(policy.session_max_life),
+            generation: generation(view, import, Kind::Session),
+            sealed: None,
+        })),
+        ImportedLife::Token { digest } => Event::TokenIssued(Box::new(TokenIssued {
+            name: Named::Digest(digest),
+            key: None,
+            subject,
+            issued_at,
+            session: None,
+            audience: Vec::new(),
+            scope: None,
+            expires_at,
+            generation: generation(view, import, Kind::Token),
+            sealed: None,
+        })),
+    }
+}

@@ -1,0 +1,156 @@
+//! Issues, and longer lives.
+
+use super::super::application::{Grants, Scope};
+use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
+use super::super::credential::{CredentialId, CredentialKey, Kind};
+use super::super::event::{Event, KeyPublished, Named, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
+use super::super::ids::Origin;
+use super::super::judge::judge_lasting;
+use super::super::lasting::Lasting;
+use super::super::state::View;
+use super::super::time::Ttl;
+use super::{allow, one};
+
+/// The most entries of a generation that a JWT carries; a token that needs more is opaque.
+pub const MAX_JWT_GENERATION: usize = 16;
+
+pub fn ticket(
+    view: &impl View,
+    grants: &Grants,
+    issue: &IssueTicket,
+    Context { now, policy, .. }: Context,
+) -> Result<Decision, Rejection> {
+    allow(grants, &issue.tenant, Scope::Issue)?;
+    let subject = view.subject(&issue.tenant, &issue.subject);
+    if subject.on_hold(Kind::Ticket, now) {
+        return Err(Rejection::SubjectOnHold);
+    }
+    let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
+    let not_after = now.plus(policy.ticket_max_life);
+    let issued = TicketIssued {
+        digest: issue.digest,
+        subject: issue.subject.clone(),
+        issued_at: None,
+        ttl,
+        expires_at: now.plus(ttl).min(not_after),
+        not_after,
+        generation: subject.of(Kind::Ticket).generation(),
+    };
+    Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
+}
+
+pub fn session(
+    view: &impl View,
+    grants: &Grants,
+    issue: &IssueSession,
+    Context { now, policy, .. }: Context,
+) -> Result<Decision, Rejection> {
+    allow(grants, &issue.tenant, Scope::Issue)?;
+    let subject = view.subject(&issue.tenant, &issue.subject);
+    if subject.on_hold(Kind::Session, now) {
+        return Err(Rejection::SubjectOnHold);
+    }
+    let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
+    let issued = SessionIssued {
+        id: issue.id,
+        digest: Some(issue.digest),
+        subject: issue.subject.clone(),
+        issued_at: None,
+        authenticated_at: None,
+        aal: issue.aal,
+        methods: issue.methods.clone(),
+        expires_at: now.plus(ttl),
+        not_after: now.plus(ttl.max(policy.session_max_life)),
+        generation: subject.of(Kind::Session).generation(),
+        sealed: issue.sealed.clone(),
+    };
+    Ok(one(Some(issue.tenant.clone()), Event::SessionIssued(Box::new(issued))))
+}
+
+/// A session that is not good stays so; one that lasts as long already is left alone.
+pub fn extend_session(
+    view: &impl View,
+    grants: &Grants,
+    id: CredentialId,
+    ttl: Option<Ttl>,
+    Context { now, policy, .. }: Context,
+) -> Result<Decision, Rejection> {
+    if !grants.somewhere(Scope::Issue) {
+        return Err(Rejection::Forbidden);
+    }
+    let key = CredentialKey { kind: Kind::Session, id };
+    let lasting = view.lasting(key);
+    let issue = lasting.issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
+    let issue = issue.ok_or(Rejection::UnknownCredential)?;
+    let Ok(session) = judge_lasting(view, key, now) else { return Ok(Decision::Nothing) };
+    let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
+    if session.expires_at().is_some_and(|current| expires_at <= current) {
+        return Ok(Decision::Nothing);
+    }
+    let extended = SessionExtended { id, subject: issue.subject, expires_at };
+    Ok(one(Some(issue.tenant), Event::SessionExtended(extended)))
+}
+
+pub fn token(
+    view: &impl View,
+    grants: &Grants,
+    issue: &IssueToken,
+    Context { now, origin, policy }: Context,
+) -> Result<Decision, Rejection> {
+    allow(grants, &issue.tenant, Scope::Issue)?;
+    let subject = view.subject(&issue.tenant, &issue.subject);
+    if subject.on_hold(Kind::Token, now) {
+        return Err(Rejection::SubjectOnHold);
+    }
+    let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
+    let mut generation = subject.of(Kind::Token).generation();
+    if session.is_some() {
+        // The session is good, so nothing that ended sessions until now ends it, or the token with it.
+        generation.merge(&subject.of(Kind::Session).generation());
+    }
+    let (name, key) = match &issue.form {
+        TokenForm::Opaque(digest) => (Named::Digest(*digest), None),
+        TokenForm::Jwt(_) if generation.len() > MAX_JWT_GENERATION => return Err(Rejection::GenerationTooLarge),
+        TokenForm::Jwt(jti) => {
+            let key = signing_key(view, origin).ok_or(Rejection::NoSigningKey)?;
+            (Named::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
+        }
+    };
+    // A JWT says when it expires in whole seconds, and both must say the same.
+    let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
+    let issued = TokenIssued {
+        name,
+        key,
+        subject: issue.subject.clone(),
+        issued_at: None,
+        session: issue.session,
+        audience: issue.audience.clone(),
+        scope: issue.scope.clone(),
+        expires_at: session
+            .and_then(|session| session.expires_at())
+            .map_or(expires_at, |end| end.floor_to_seconds().min(expires_at)),
+        generation,
+        sealed: issue.sealed.clone(),
+    };
+    Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
+}
+
+fn own_session(
+    view: &impl View,
+    issue: &IssueToken,
+    id: CredentialId,
+    now: super::super::time::Timestamp,
+) -> Result<Lasting, Rejection> {
+    let session = judge_lasting(view, CredentialKey { kind: Kind::Session, id }, now);
+    let own = |session: &Lasting| {
+        session.issue.as_ref().is_some_and(|one| one.tenant == issue.tenant && one.subject == issue.subject)
+    };
+    session.ok().filter(own).ok_or(Rejection::SessionNotGood)
+}
+
+/// The key that this node signs with: the latest that it has published and not retired.
+pub fn signing_key(view: &impl View, origin: Origin) -> Option<KeyPublished> {
+    let keys = view.keys();
+    let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| place.origin == origin);
+    own.max_by_key(|(place, _)| *place).map(|(_, key)| key.clone())
+}

@@ -1,0 +1,58 @@
+//! Uses of tickets, put on record seldom.
+
+use super::super::command::Decision;
+use super::super::credential::CredentialId;
+use super::super::event::{Draft, Event, Renewals};
+use super::super::ids::Place;
+use super::super::judge::judge_ticket;
+use super::super::state::View;
+use super::super::ticket::Ticket;
+use super::super::time::Timestamp;
+
+/// The most uses that one record holds: each takes at most 76 bytes, its origin included, so that it fits a record.
+const MAX_USES: usize = 850;
+
+/// A use counts if the ticket was good then and is not ended now, and its last record is a tenth of its life old.
+pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestamp) -> Decision {
+    let mut counted: Vec<(Place, Timestamp)> = Vec::with_capacity(uses.len());
+    for (id, used_at) in uses {
+        let ticket = view.ticket(*id);
+        let used_at = (*used_at).min(now);
+        // What is over on this record's own clock may have left memory where the record is read.
+        if let Ok(issue) = judge_ticket(view, &ticket, used_at)
+            && now < issue.not_after
+            && worth_recording(&ticket, used_at)
+        {
+            counted.push((issue.place, used_at));
+        }
+    }
+    counted.sort_unstable();
+    // A ticket that was named twice is put on record with its latest use.
+    counted.reverse();
+    counted.dedup_by_key(|(place, _)| *place);
+    counted.reverse();
+    if counted.is_empty() {
+        return Decision::Nothing;
+    }
+    Decision::Append(counted.chunks(MAX_USES).map(|chunk| Draft { tenant: None, event: renewed(chunk) }).collect())
+}
+
+/// Whether the ticket's last record is a tenth of its life older than that use.
+pub fn worth_recording(ticket: &Ticket, used_at: Timestamp) -> bool {
+    ticket.issue.as_ref().is_some_and(|issue| {
+        let moves = issue.expires_after(used_at) > issue.expires_after(ticket.last_use_at);
+        moves && used_at.millis_since(ticket.last_use_at) >= issue.ttl.as_millis() / 10
+    })
+}
+
+fn renewed(uses: &[(Place, Timestamp)]) -> Event {
+    let by_origin = uses.chunk_by(|(one, _), (other, _)| one.origin == other.origin);
+    Event::TicketsRenewed(
+        by_origin
+            .map(|uses| Renewals {
+                origin: uses[0].0.origin,
+                uses: uses.iter().map(|(place, at)| (place.sequence, *at)).collect(),
+            })
+            .collect(),
+    )
+}

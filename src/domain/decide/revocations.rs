@@ -1,0 +1,321 @@
+//! Endings: of one credential, of a JWT that was presented, of one's own sessions, of all that a subject has.
+
+use super::super::application::{Grants, Scope};
+use super::super::command::{
+    Caller, Context, Decision, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSubject, RevokeTokens,
+};
+use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
+use super::super::ending::{Endings, Stranger};
+use super::super::event::{Draft, Event, Named, Revoked, SubjectRevoked};
+use super::super::ids::{Place, Subject, Tenant};
+use super::super::judge::{judge_lasting, judge_presented, judge_ticket};
+use super::super::state::View;
+use super::super::ticket::Dead;
+use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
+use super::{allow, alone, one as append_one};
+
+/// The most sessions that one append ends one by one.
+pub const MAX_OWN_SESSIONS: usize = 5_000;
+/// The most endings of unknown credentials that one subject may have in force.
+const MAX_UNKNOWN_OF_SUBJECT: u64 = 100;
+
+/// A credential that this node knows, and may still have to end.
+struct Known {
+    kind: Kind,
+    named: Named,
+    session_digest: Option<Digest>,
+    tenant: Tenant,
+    subject: Subject,
+    retain_until: Timestamp,
+    ended: Option<Place>,
+}
+
+pub fn one(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &Revoke,
+    context: Context,
+) -> Result<Decision, Rejection> {
+    if !grants.somewhere(Scope::Revoke) {
+        return Err(Rejection::Forbidden);
+    }
+    // What the caller has no say over does not exist for it.
+    let known = find(view, revoke, context.now).filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
+    let Some(known) = known else { return unknown(view, grants, caller, revoke, context) };
+    if let Some(place) = known.ended {
+        return Ok(Decision::Already(place));
+    }
+    let revoked = Revoked {
+        kind: known.kind,
+        credential: known.named,
+        session_digest: known.session_digest,
+        subject: Some(known.subject),
+        known: true,
+        retain_until: known.retain_until,
+        reason: revoke.reason.clone(),
+        note: revoke.note.clone(),
+    };
+    Ok(append_one(Some(known.tenant), Event::Revoked(revoked)))
+}
+
+/// What could have left memory by now is not known any more, wherever the sweep stands.
+fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
+    match &revoke.credential {
+        Named::Digest(digest) => ticket(view, &revoke.credential, now)
+            .or_else(|| {
+                view.session_with(digest).and_then(|id| lasting(view, Kind::Session, id, &revoke.credential, now))
+            })
+            .or_else(|| lasting(view, Kind::Token, digest.id(), &revoke.credential, now)),
+        Named::Id(id) => match revoke.kind {
+            Kind::Ticket => ticket(view, &revoke.credential, now),
+            kind => lasting(view, kind, *id, &revoke.credential, now),
+        },
+        Named::Jwt { .. } | Named::Payload { .. } => {
+            lasting(view, Kind::Token, revoke.credential.id(), &revoke.credential, now)
+        }
+    }
+}
+
+fn ticket(view: &impl View, named: &Named, now: Timestamp) -> Option<Known> {
+    let ticket = view.ticket(named.id());
+    let issue = ticket.issue.clone().filter(|issue| named.digest().is_none_or(|digest| *digest == issue.digest))?;
+    if issue.not_after <= now {
+        return None;
+    }
+    Some(Known {
+        kind: Kind::Ticket,
+        named: Named::Digest(issue.digest),
+        session_digest: None,
+        retain_until: issue.retain_ending_until(),
+        ended: ended(judge_ticket(view, &ticket, now)),
+        tenant: issue.tenant,
+        subject: issue.subject,
+    })
+}
+
+fn lasting(view: &impl View, kind: Kind, id: CredentialId, named: &Named, now: Timestamp) -> Option<Known> {
+    let key = CredentialKey { kind, id };
+    let issue = view.lasting(key).issue?;
+    let same = named.digest().is_none_or(|digest| issue.digest() == Some(digest));
+    if !same || issue.not_after <= now {
+        return None;
+    }
+    Some(Known {
+        kind,
+        named: issue.named(key),
+        session_digest: issue.digest().filter(|_| kind == Kind::Session).copied(),
+        retain_until: issue.retain_ending_until(),
+        ended: ended(judge_lasting(view, key, now)),
+        tenant: issue.tenant,
+        subject: issue.subject,
+    })
+}
+
+fn ended<T>(judged: Result<T, Dead>) -> Option<Place> {
+    match judged {
+        Err(Dead::Revoked(place, _)) => Some(place),
+        Ok(_) | Err(Dead::Expired | Dead::Unknown) => None,
+    }
+}
+
+/// The endings that are on record under that name.
+fn endings(view: &impl View, key: CredentialKey) -> Endings {
+    match key.kind {
+        Kind::Ticket => view.ticket(key.id).endings,
+        Kind::Session | Kind::Token => view.lasting(key).endings,
+    }
+}
+
+/// A success must be true: where another node may have issued it a moment ago, the ending is recorded and waits.
+fn unknown(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &Revoke,
+    Context { now, policy, .. }: Context,
+) -> Result<Decision, Rejection> {
+    if alone(view) {
+        return Err(Rejection::UnknownCredential);
+    }
+    let endings = endings(view, CredentialKey { kind: revoke.kind, id: revoke.credential.id() });
+    let missing = |tenant: &Option<Tenant>| {
+        !endings.iter().any(|ending| ending.whose.tenant == *tenant && ending.whose.subject.is_none())
+    };
+    let missing: Vec<Option<Tenant>> = tenants_to_end_in(grants).into_iter().filter(missing).collect();
+    if missing.is_empty() {
+        let first = endings.iter().map(|ending| ending.place).min();
+        return first.map(Decision::Already).ok_or(Rejection::UnknownCredential);
+    }
+    if let Caller::Application(id) = caller {
+        bound_unknown(view, &Stranger::Application(*id), missing.len(), policy.max_unknown_endings)?;
+    }
+    let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, now, &policy)) };
+    Ok(Decision::Append(missing.into_iter().map(draft).collect()))
+}
+
+fn bound_unknown(view: &impl View, stranger: &Stranger, more: usize, limit: u64) -> Result<(), Rejection> {
+    if view.unknown_endings(stranger) + more as u64 > limit { Err(Rejection::TooManyUnknown) } else { Ok(()) }
+}
+
+fn unseen(revoke: &Revoke, now: Timestamp, policy: &Policy) -> Revoked {
+    Revoked {
+        kind: revoke.kind,
+        credential: revoke.credential.clone(),
+        session_digest: None,
+        subject: None,
+        known: false,
+        retain_until: keep_unseen_until(now, policy),
+        reason: revoke.reason.clone(),
+        note: revoke.note.clone(),
+    }
+}
+
+fn keep_unseen_until(now: Timestamp, policy: &Policy) -> Timestamp {
+    now.plus(policy.longest_life).plus_millis(RETENTION_MARGIN_MILLIS)
+}
+
+/// Where an unknown credential is ended: everywhere for whoever may revoke everywhere, else in each tenant of his.
+fn tenants_to_end_in(grants: &Grants) -> Vec<Option<Tenant>> {
+    if grants.everywhere().contains(Scope::Revoke) {
+        return vec![None];
+    }
+    grants.tenants_with(Scope::Revoke).cloned().map(Some).collect()
+}
+
+/// Ends what is good among tokens that were presented together. Nothing is appended twice.
+pub fn presented(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &RevokeTokens,
+    Context { now, .. }: Context,
+) -> Result<Decision, Rejection> {
+    for token in &revoke.tokens {
+        if !holds(caller, revoke, token) {
+            allow(grants, &token.tenant, Scope::Revoke)?;
+        }
+    }
+    let mut drafts = Vec::new();
+    let mut before = None;
+    for token in &revoke.tokens {
+        match judge_presented(view, token, now) {
+            Ok(()) => drafts.push(token_revoked(revoke, token)),
+            Err(Dead::Revoked(place, _)) => before = before.or(Some(place)),
+            Err(Dead::Expired | Dead::Unknown) => {}
+        }
+    }
+    match (drafts.is_empty(), before) {
+        (false, _) => Ok(Decision::Append(drafts)),
+        (true, Some(place)) => Ok(Decision::Already(place)),
+        (true, None) => Err(Rejection::CredentialExpired),
+    }
+}
+
+/// Whether the caller is the bearer of one of these tokens, and that token is for the same subject.
+fn holds(caller: &Caller, revoke: &RevokeTokens, token: &PresentedToken) -> bool {
+    let Caller::Bearer { issuer, jti } = caller else { return false };
+    revoke
+        .tokens
+        .iter()
+        .any(|own| own.tenant == token.tenant && own.subject == token.subject && own.credential.is_held_by(issuer, jti))
+}
+
+fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken) -> Draft {
+    // Without an end of its own it is kept for ever.
+    let forever = Timestamp::default().plus_millis(u64::MAX);
+    let revoked = Revoked {
+        kind: Kind::Token,
+        credential: token.credential.clone(),
+        session_digest: None,
+        subject: Some(token.subject.clone()),
+        known: true,
+        retain_until: token.expires_at.map_or(forever, |at| at.plus_millis(RETENTION_MARGIN_MILLIS)),
+        reason: revoke.reason.clone(),
+        note: revoke.note.clone(),
+    };
+    Draft { tenant: Some(token.tenant.clone()), event: Event::Revoked(revoked) }
+}
+
+/// What a person may end by one of its sessions. Somebody else's is as good as unknown: nothing happens, and nothing is told.
+pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: Context) -> Result<Decision, Rejection> {
+    let Caller::Session { id: current, tenant, subject } = caller else { return Err(Rejection::Forbidden) };
+    judge_lasting(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
+    let ids = match sessions {
+        OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
+        OwnSessions::Other(id) if view.lasting(session(*id)).issue.is_none() => {
+            return own_unknown(view, *id, tenant, subject, context);
+        }
+        OwnSessions::Other(id) => std::slice::from_ref(id),
+        OwnSessions::Others(ids) => ids,
+        OwnSessions::Current => std::slice::from_ref(current),
+    };
+    let ends_current = matches!(sessions, OwnSessions::Current);
+    let mut drafts = Vec::new();
+    for id in ids.iter().take(MAX_OWN_SESSIONS).filter(|id| ends_current || *id != current) {
+        let lasting = judge_lasting(view, session(*id), context.now).ok();
+        let issue = lasting.and_then(|lasting| lasting.issue);
+        let Some(issue) = issue.filter(|issue| issue.tenant == *tenant && issue.subject == *subject) else { continue };
+        let revoked = Revoked {
+            session_digest: issue.digest().copied(),
+            known: true,
+            retain_until: issue.retain_ending_until(),
+            ..own_unseen(*id, subject, context)
+        };
+        drafts.push(Draft { tenant: Some(tenant.clone()), event: Event::Revoked(revoked) });
+    }
+    Ok(if drafts.is_empty() { Decision::Nothing } else { Decision::Append(drafts) })
+}
+
+fn session(id: CredentialId) -> CredentialKey {
+    CredentialKey { kind: Kind::Session, id }
+}
+
+/// Another node may have issued it: it is recorded as ended if it belongs to this subject.
+fn own_unknown(
+    view: &impl View,
+    id: CredentialId,
+    tenant: &Tenant,
+    subject: &Subject,
+    context: Context,
+) -> Result<Decision, Rejection> {
+    if alone(view) || endings(view, session(id)).of(tenant, subject).is_some() {
+        return Ok(Decision::Nothing);
+    }
+    bound_unknown(view, &Stranger::Subject(tenant.clone(), subject.clone()), 1, MAX_UNKNOWN_OF_SUBJECT)?;
+    Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
+}
+
+fn own_unseen(id: CredentialId, subject: &Subject, Context { now, policy, .. }: Context) -> Revoked {
+    Revoked {
+        kind: Kind::Session,
+        credential: Named::Id(id),
+        session_digest: None,
+        subject: Some(subject.clone()),
+        known: false,
+        retain_until: keep_unseen_until(now, &policy),
+        reason: None,
+        note: None,
+    }
+}
+
+pub fn subject(
+    grants: &Grants,
+    revoke: &RevokeSubject,
+    Context { now, policy, .. }: Context,
+) -> Result<Decision, Rejection> {
+    allow(grants, &revoke.tenant, Scope::Revoke)?;
+    let keep = revoke.keep.map_or(policy.longest_life, |keep| keep.max(policy.longest_life));
+    let hold_until = revoke.hold.map(|hold| now.plus(hold));
+    let retain_until = now.plus(keep).max(hold_until.unwrap_or_default()).plus_millis(RETENTION_MARGIN_MILLIS);
+    let revoked = SubjectRevoked {
+        subject: revoke.subject.clone(),
+        kinds: revoke.kinds,
+        not_before: now.as_seconds(),
+        hold_until,
+        retain_until,
+        reason: revoke.reason.clone(),
+        note: revoke.note.clone(),
+    };
+    Ok(append_one(Some(revoke.tenant.clone()), Event::SubjectRevoked(revoked)))
+}

@@ -1,0 +1,240 @@
+//! Sessions and tokens as they are recorded.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::forms::{GenerationData, SessionId, Text};
+use super::{RecordError, instant, integer};
+use crate::domain::{
+    Aal, Digest, Issuer, KeyId, Method, MethodName, Named, Sealed, SessionExtended, SessionIssued, Subject, Timestamp,
+    TokenId, TokenIssued,
+};
+
+/// What is personal, as it is sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SealedData<'a> {
+    slot: u64,
+    #[serde(borrow)]
+    sealed: Cow<'a, str>,
+}
+
+impl<'a> From<&'a Sealed> for SealedData<'a> {
+    fn from(sealed: &'a Sealed) -> Self {
+        Self { slot: sealed.slot, sealed: (&*sealed.sealed).into() }
+    }
+}
+
+impl SealedData<'_> {
+    pub(super) fn into_domain(self) -> Result<Sealed, RecordError> {
+        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if self.sealed.is_empty() || !self.sealed.bytes().all(base64url) {
+            return Err(RecordError::malformed("sealed bytes that are not in base64url"));
+        }
+        Ok(Sealed { slot: integer(self.slot)?, sealed: self.sealed.into() })
+    }
+}
+
+pub(super) fn sealed(data: Option<SealedData<'_>>) -> Result<Option<Sealed>, RecordError> {
+    data.map(SealedData::into_domain).transpose()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MethodData {
+    method: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aal: Option<Text<Aal>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_at: Option<u64>,
+}
+
+impl From<&Method> for MethodData {
+    fn from(method: &Method) -> Self {
+        Self {
+            method: method.method.as_str().to_owned(),
+            aal: method.aal.map(Text),
+            completed_at: method.completed_at.map(Timestamp::as_millis),
+        }
+    }
+}
+
+impl MethodData {
+    pub(super) fn into_domain(self) -> Result<Method, RecordError> {
+        Ok(Method {
+            method: MethodName::new(&self.method).map_err(RecordError::malformed)?,
+            aal: self.aal.map(|aal| aal.0),
+            completed_at: self.completed_at.map(instant).transpose()?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionIssuedData<'a> {
+    id: SessionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Text<Digest>>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated_at: Option<u64>,
+    aal: Text<Aal>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<MethodData>,
+    expires_at: u64,
+    not_after: u64,
+    #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
+    generation: GenerationData,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    personal: Option<SealedData<'a>>,
+}
+
+impl<'a> From<&'a SessionIssued> for SessionIssuedData<'a> {
+    fn from(issued: &'a SessionIssued) -> Self {
+        Self {
+            id: SessionId(issued.id),
+            digest: issued.digest.map(Text),
+            subject: issued.subject.as_str().into(),
+            issued_at: issued.issued_at.map(Timestamp::as_millis),
+            authenticated_at: issued.authenticated_at.map(Timestamp::as_millis),
+            aal: Text(issued.aal),
+            methods: issued.methods.iter().map(MethodData::from).collect(),
+            expires_at: issued.expires_at.as_millis(),
+            not_after: issued.not_after.as_millis(),
+            generation: GenerationData(issued.generation.clone()),
+            personal: issued.sealed.as_ref().map(SealedData::from),
+        }
+    }
+}
+
+impl SessionIssuedData<'_> {
+    pub(super) fn into_domain(self) -> Result<SessionIssued, RecordError> {
+        Ok(SessionIssued {
+            id: self.id.0,
+            digest: self.digest.map(|digest| digest.0),
+            subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
+            issued_at: self.issued_at.map(instant).transpose()?,
+            authenticated_at: self.authenticated_at.map(instant).transpose()?,
+            aal: self.aal.0,
+            methods: self.methods.into_iter().map(MethodData::into_domain).collect::<Result<_, _>>()?,
+            expires_at: instant(self.expires_at)?,
+            not_after: instant(self.not_after)?,
+            generation: self.generation.into_domain()?,
+            sealed: sealed(self.personal)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionExtendedData<'a> {
+    id: SessionId,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    expires_at: u64,
+}
+
+impl<'a> From<&'a SessionExtended> for SessionExtendedData<'a> {
+    fn from(extended: &'a SessionExtended) -> Self {
+        Self {
+            id: SessionId(extended.id),
+            subject: extended.subject.as_str().into(),
+            expires_at: extended.expires_at.as_millis(),
+        }
+    }
+}
+
+impl SessionExtendedData<'_> {
+    pub(super) fn into_domain(self) -> Result<SessionExtended, RecordError> {
+        Ok(SessionExtended {
+            id: self.id.0,
+            subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
+            expires_at: instant(self.expires_at)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenIssuedData<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Text<Digest>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    iss: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    jti: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    kid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    audience: Vec<String>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    scope: Option<Cow<'a, str>>,
+    expires_at: u64,
+    not_after: u64,
+    #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
+    generation: GenerationData,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    claims: Option<SealedData<'a>>,
+}
+
+impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
+    fn from(issued: &'a TokenIssued) -> Self {
+        Self {
+            digest: issued.name.digest().copied().map(Text),
+            iss: issued.name.issuer().map(|issuer| issuer.as_str().into()),
+            jti: issued.name.jti().map(|jti| jti.as_str().into()),
+            kid: issued.key.as_ref().map(|key| key.as_str().into()),
+            subject: issued.subject.as_str().into(),
+            issued_at: issued.issued_at.map(Timestamp::as_millis),
+            session_id: issued.session.map(SessionId),
+            audience: issued.audience.iter().map(|one| one.to_string()).collect(),
+            scope: issued.scope.as_deref().map(Cow::Borrowed),
+            expires_at: issued.expires_at.as_millis(),
+            not_after: issued.expires_at.as_millis(),
+            generation: GenerationData(issued.generation.clone()),
+            claims: issued.sealed.as_ref().map(SealedData::from),
+        }
+    }
+}
+
+impl TokenIssuedData<'_> {
+    pub(super) fn into_domain(self) -> Result<TokenIssued, RecordError> {
+        let name = match (self.digest, self.iss, self.jti) {
+            (Some(digest), None, None) => Named::Digest(digest.0),
+            (None, Some(issuer), Some(jti)) => jwt(&issuer, &jti)?,
+            _ => return Err(RecordError::malformed("a token is named by its digest, or by iss and jti")),
+        };
+        if self.not_after != self.expires_at {
+            return Err(RecordError::malformed("a token that expires at one instant and is good until another"));
+        }
+        Ok(TokenIssued {
+            name,
+            key: self.kid.as_deref().map(KeyId::new).transpose().map_err(RecordError::malformed)?,
+            subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
+            issued_at: self.issued_at.map(instant).transpose()?,
+            session: self.session_id.map(|id| id.0),
+            audience: self.audience.into_iter().map(Into::into).collect(),
+            scope: self.scope.map(Into::into),
+            expires_at: instant(self.expires_at)?,
+            generation: self.generation.into_domain()?,
+            sealed: sealed(self.claims)?,
+        })
+    }
+}
+
+pub(super) fn jwt(issuer: &str, jti: &str) -> Result<Named, RecordError> {
+    Ok(Named::Jwt {
+        issuer: Issuer::new(issuer).map_err(RecordError::malformed)?,
+        jti: TokenId::new(jti).map_err(RecordError::malformed)?,
+    })
+}

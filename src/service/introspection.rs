@@ -1,0 +1,210 @@
+//! Whether a credential is good, and what a subject has.
+
+use super::tokens::{Judged, Standing, looks_like_jwt};
+use super::{Error, Identity, Service};
+use crate::domain::{
+    CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Place, Rejection, Scope, Subject, SubjectState, Tenant,
+    Ticket, Timestamp, View as _, judge_lasting, judge_ticket,
+};
+
+/// What is known of a credential that is good.
+#[derive(Clone, Debug)]
+pub struct Introspection {
+    /// What it is.
+    pub kind: Kind,
+    /// Its public id; a JWT without `jti` has none.
+    pub id: Option<String>,
+    /// Who made it, if it is a JWT.
+    pub issuer: Option<String>,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// When it was issued, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// When it expires if nobody uses or extends it; never, if it does not say.
+    pub expires_at: Option<Timestamp>,
+    /// The latest instant that any renewal or extension may reach.
+    pub not_after: Option<Timestamp>,
+    /// Of a ticket: the latest use that this process knows of.
+    pub last_used_at: Option<Timestamp>,
+    /// Of a token: the session that it dies with.
+    pub session: Option<CredentialId>,
+}
+
+/// A page of what a subject has.
+pub struct SubjectPage {
+    /// Credentials that are good now.
+    pub credentials: Vec<Introspection>,
+    /// What was ended of the subject, by kind.
+    pub state: SubjectState,
+    /// Where the next page starts, if there is one.
+    pub next: Option<CredentialKey>,
+}
+
+/// A credential that one record ended together with others.
+#[derive(Clone, Debug)]
+pub struct EndedTogether {
+    /// What it was.
+    pub kind: Kind,
+    /// Its public id.
+    pub id: String,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it would have expired.
+    pub expires_at: Timestamp,
+}
+
+/// Credentials that one page looks at, good or not: what a page costs is bounded.
+const PAGE_SCAN: usize = 10_000;
+
+impl Service {
+    /// What is known of that credential, if it is good and the caller may ask in its tenant. Never renews.
+    pub async fn introspect(&self, identity: &Identity, credential: &str) -> Result<Option<Introspection>, Error> {
+        if !identity.grants.somewhere(Scope::Introspect) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let found = match self.find(&Digest::of(credential.as_bytes())) {
+            Some(key) => self.good(key, self.clock.now()),
+            None if looks_like_jwt(credential) => match self.judge_jwt(credential).await {
+                Ok(judged) => of_jwt(&judged),
+                // That its issuer can't be asked is no answer to whether it is good.
+                Err(crate::jose::TokenError::KeysUnreachable) => {
+                    return Err(Error::Token(crate::jose::TokenError::KeysUnreachable));
+                }
+                Err(_) => None,
+            },
+            None => None,
+        };
+        Ok(found.filter(|found| identity.may(Scope::Introspect, &found.tenant)))
+    }
+
+    /// The ticket, session or opaque token with that secret, good or not.
+    pub(super) fn find(&self, digest: &Digest) -> Option<CredentialKey> {
+        let (view, half) = (&*self.projection, digest.id());
+        if view.ticket(half).issue.is_some_and(|issue| issue.digest == *digest) {
+            return Some(CredentialKey { kind: Kind::Ticket, id: half });
+        }
+        if let Some(id) = view.session_with(digest) {
+            return Some(CredentialKey { kind: Kind::Session, id });
+        }
+        let key = CredentialKey { kind: Kind::Token, id: half };
+        view.lasting(key).issue.is_some_and(|issue| issue.digest() == Some(digest)).then_some(key)
+    }
+
+    /// A page of what a subject has, at most `limit` credentials. Needs `introspect` in the tenant.
+    pub fn subject(
+        &self,
+        identity: &Identity,
+        tenant: &Tenant,
+        subject: &Subject,
+        after: Option<CredentialKey>,
+        limit: usize,
+    ) -> Result<SubjectPage, Error> {
+        self.may_introspect(identity, tenant)?;
+        let now = self.clock.now();
+        let mut state = self.projection.subject(tenant, subject);
+        state.prune(now);
+        let scanned = self.projection.credentials_of(tenant, subject, Kinds::ALL, after, PAGE_SCAN);
+        let (mut credentials, mut last) = (Vec::new(), None);
+        for key in &scanned {
+            if credentials.len() == limit {
+                return Ok(SubjectPage { credentials, state, next: last });
+            }
+            credentials.extend(self.good(*key, now));
+            last = Some(*key);
+        }
+        let next = last.filter(|_| scanned.len() == PAGE_SCAN);
+        Ok(SubjectPage { credentials, state, next })
+    }
+
+    /// The credentials of a subject that were good until the record at that place ended all of them: a page, and where the
+    /// next one starts.
+    pub fn ended_together(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        by: (Place, Timestamp),
+        after: Option<CredentialKey>,
+    ) -> (Vec<EndedTogether>, Option<CredentialKey>) {
+        const PAGE: usize = 1_000;
+        let scanned = self.projection.credentials_of(tenant, subject, Kinds::ALL, after, PAGE);
+        let ended = scanned.iter().filter_map(|key| self.ended_by(*key, by)).collect();
+        (ended, scanned.last().copied().filter(|_| scanned.len() == PAGE))
+    }
+
+    fn ended_by(&self, key: CredentialKey, (place, revoked_at): (Place, Timestamp)) -> Option<EndedTogether> {
+        let view = &*self.projection;
+        if key.kind == Kind::Ticket {
+            let ticket: Ticket = view.ticket(key.id);
+            let (dead, expires_at) = (judge_ticket(view, &ticket, revoked_at).err()?, ticket.expires_at()?);
+            let issue = ticket.issue?;
+            return (is_by(dead, place) && revoked_at < expires_at).then(|| EndedTogether {
+                kind: key.kind,
+                id: key.id.to_string(),
+                issued_at: issue.issued_at,
+                expires_at,
+            });
+        }
+        let dead = judge_lasting(view, key, revoked_at).err()?;
+        let lasting = view.lasting(key);
+        let (id, expires_at) = (lasting.named(key).public_id(key.kind)?, lasting.expires_at()?);
+        let issue = lasting.issue?;
+        (is_by(dead, place) && revoked_at < expires_at).then_some(EndedTogether {
+            kind: key.kind,
+            id,
+            issued_at: issue.issued_at,
+            expires_at,
+        })
+    }
+
+    /// The credential, if it is good at `now`.
+    fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
+        if key.kind == Kind::Ticket {
+            return self.good_ticket(key.id, now).ok().map(|(_, found)| found);
+        }
+        let lasting = judge_lasting(&*self.projection, key, now).ok()?;
+        let named = lasting.named(key);
+        let expires_at = lasting.expires_at();
+        let issue = lasting.issue?;
+        Some(Introspection {
+            kind: key.kind,
+            id: named.public_id(key.kind),
+            issuer: named.issuer().map(ToString::to_string),
+            tenant: issue.tenant,
+            subject: issue.subject,
+            issued_at: Some(issue.issued_at),
+            expires_at,
+            not_after: Some(issue.not_after),
+            last_used_at: None,
+            session: issue.session,
+        })
+    }
+}
+
+fn is_by(dead: crate::domain::Dead, place: Place) -> bool {
+    matches!(dead, crate::domain::Dead::Revoked(by, _) if by == place)
+}
+
+fn of_jwt(judged: &Judged) -> Option<Introspection> {
+    if judged.standing != Standing::Good {
+        return None;
+    }
+    let presented = &judged.presented;
+    let named = &presented.credential;
+    Some(Introspection {
+        kind: Kind::Token,
+        id: match named {
+            Named::Jwt { jti, .. } => Some(jti.to_string()),
+            Named::Payload { .. } | Named::Digest(_) | Named::Id(_) => None,
+        },
+        issuer: named.issuer().map(ToString::to_string),
+        tenant: presented.tenant.clone(),
+        subject: presented.subject.clone(),
+        issued_at: presented.issued_at_seconds.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+        expires_at: presented.expires_at,
+        not_after: presented.expires_at,
+        last_used_at: None,
+        session: presented.session,
+    })
+}

@@ -1,0 +1,128 @@
+//! Sealing what is personal: under a key of its subject, bound to what it belongs to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Error, Service};
+use crate::domain::{CredentialKey, Kind, Kinds, Lasting, Named, Origin, Sealed, Subject, Tenant, View as _};
+use crate::keys::SealingKeys;
+
+/// How many slots are ready ahead of the next one.
+const SLOTS_AHEAD: u64 = 2_048;
+/// How many of a subject's credentials are looked at for a key that it has already.
+const MAX_LOOKED_AT: usize = 8;
+/// The slot of what belongs to no subject that is known.
+const NOBODY: u64 = 0;
+
+/// The longest `note` of a revocation, in bytes.
+pub const MAX_NOTE_BYTES: usize = 1_024;
+/// The longest identity and device of a session, or added claims of a token, as JSON, in bytes.
+pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
+
+/// The sealing keys, and which one is next.
+pub(super) struct Sealer {
+    keys: SealingKeys,
+    next: AtomicU64,
+}
+
+/// What something sealed belongs to. It opens nowhere else.
+pub(super) enum Belongs<'a> {
+    /// A session's identity and device.
+    Session(CredentialKey),
+    /// A token's claims.
+    Token(&'a Named),
+    /// Why a credential was ended.
+    Ending(Kind, &'a Named),
+    /// Why all that a subject had was ended.
+    SubjectEnding(&'a Tenant, &'a Subject),
+}
+
+impl Belongs<'_> {
+    /// The associated data: `schema/sealing.md`.
+    fn context(&self, origin: Origin) -> Vec<u8> {
+        let name = |named: &Named| match named {
+            Named::Jwt { jti, .. } => jti.to_string(),
+            Named::Digest(digest) | Named::Payload { digest, .. } => digest.to_string(),
+            Named::Id(id) => id.to_string(),
+        };
+        let what = match self {
+            Self::Session(key) => format!("session\n{}", key.id),
+            Self::Token(named) => format!("token\n{}", name(named)),
+            Self::Ending(kind, named) => format!("{kind} ending\n{}", name(named)),
+            Self::SubjectEnding(tenant, subject) => format!("subject ending\n{tenant}\n{subject}"),
+        };
+        format!("authledger sealed v1\n{origin}\n{what}").into_bytes()
+    }
+}
+
+impl Sealer {
+    /// Goes on after the last slot that the log names.
+    pub(super) fn new(keys: SealingKeys, last: Option<u64>) -> Result<Self, crate::keys::KeyError> {
+        let next = last.unwrap_or(NOBODY) + 1;
+        keys.ensure(next + SLOTS_AHEAD)?;
+        Ok(Self { keys, next: AtomicU64::new(next) })
+    }
+
+    fn allot(&self) -> Result<u64, Error> {
+        let slot = self.next.fetch_add(1, Ordering::Relaxed);
+        if slot.is_multiple_of(SLOTS_AHEAD / 2) {
+            self.keys.ensure(slot + SLOTS_AHEAD).map_err(Error::key)?;
+        }
+        Ok(slot)
+    }
+}
+
+impl Service {
+    /// Seals something of a subject, under the key that one of its credentials has already, or else under a new one.
+    pub(super) fn seal(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        belongs: &Belongs<'_>,
+        plain: &[u8],
+    ) -> Result<Sealed, Error> {
+        let slot = match self.slot_of(tenant, subject) {
+            Some(slot) => slot,
+            None => self.sealer.allot()?,
+        };
+        self.seal_under(slot, belongs, plain)
+    }
+
+    /// Seals why something was ended: under its subject's key if that is known, else under the node's own.
+    pub(super) fn seal_note(
+        &self,
+        whose: Option<(&Tenant, &Subject)>,
+        belongs: &Belongs<'_>,
+        note: &str,
+    ) -> Result<Sealed, Error> {
+        match whose {
+            Some((tenant, subject)) => self.seal(tenant, subject, belongs, note.as_bytes()),
+            None => self.seal_under(NOBODY, belongs, note.as_bytes()),
+        }
+    }
+
+    fn seal_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, Error> {
+        let sealed = self.sealer.keys.seal(slot, &belongs.context(self.origin), plain).map_err(Error::key)?;
+        Ok(Sealed { slot, sealed: URL_SAFE_NO_PAD.encode(sealed).into() })
+    }
+
+    /// What was sealed in a record of that origin, if its key is here and has not been destroyed.
+    pub(super) fn open_sealed(&self, origin: Origin, belongs: &Belongs<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
+        if origin != self.origin {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(&*sealed.sealed).ok()?;
+        self.sealer.keys.open_sealed(sealed.slot, &belongs.context(origin), &bytes).ok()
+    }
+
+    fn slot_of(&self, tenant: &Tenant, subject: &Subject) -> Option<u64> {
+        let kinds = Kinds::from_iter([Kind::Session, Kind::Token]);
+        let keys = self.projection.credentials_of(tenant, subject, kinds, None, MAX_LOOKED_AT);
+        keys.into_iter().find_map(|key| {
+            let Lasting { issue, .. } = self.projection.lasting(key);
+            issue.filter(|issue| issue.place.origin == self.origin).and_then(|issue| issue.slot)
+        })
+    }
+}

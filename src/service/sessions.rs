@@ -1,0 +1,361 @@
+//! Sessions: issued, presented, listed, extended, and ended by their own subject.
+
+mod facts;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::machine::{Filed, Outcome};
+use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
+use super::{Call, Error, Identity, Service};
+use crate::clock::fresh_uuid;
+use crate::domain::{
+    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, IssueSession, Kind, Kinds, Lasting,
+    MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject, Tenant,
+    Timestamp, Ttl, View as _, judge_lasting,
+};
+use crate::keys::{Prefix, mint};
+
+pub(super) use facts::FactsCache;
+
+/// A session to issue.
+#[derive(Clone)]
+pub struct NewSession {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// How long it lasts unless it is extended; the policy's life where absent.
+    pub ttl: Option<Ttl>,
+    /// How surely its subject was authenticated.
+    pub aal: Aal,
+    /// By what.
+    pub methods: Vec<Method>,
+    /// What is personal.
+    pub personal: Personal,
+}
+
+/// What is personal in a session. Sealed at rest, and shown to the session's bearer and to who may introspect.
+#[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Personal {
+    /// The identity as it was when the session was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Map<String, Value>>,
+    /// The device that it was issued to: `ip_address`, `user_agent`, `location`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Map<String, Value>>,
+}
+
+/// An issued session, and this once its token.
+pub struct IssuedSession {
+    /// The record of its issue.
+    pub filed: Arc<Filed>,
+    /// The session.
+    pub session: Session,
+    /// The session token in clear, for its bearer only.
+    pub secret: Secret,
+}
+
+/// A session as it is now.
+#[derive(Clone)]
+pub struct Session {
+    /// Its public id.
+    pub id: CredentialId,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Whose it is.
+    pub subject: Subject,
+    /// Whether it is good.
+    pub active: bool,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When its subject was authenticated.
+    pub authenticated_at: Timestamp,
+    /// When it expires unless it is extended.
+    pub expires_at: Timestamp,
+    /// The latest instant that any extension may reach.
+    pub not_after: Timestamp,
+    /// How surely its subject was authenticated.
+    pub aal: Aal,
+    /// By what.
+    pub methods: Vec<Method>,
+    /// What is personal; nothing where it was never given, was erased, or is sealed under another node's key.
+    pub personal: Personal,
+}
+
+/// Who presents a session token that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The session.
+    pub id: CredentialId,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Whose it is.
+    pub subject: Subject,
+}
+
+/// What a presented session token turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PresentedSession {
+    /// Good.
+    Good(Holder),
+    /// Its session has expired or was ended.
+    Ended,
+    /// No session's.
+    Unknown,
+}
+
+/// Which of its subject's sessions a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnEnding {
+    /// Another one.
+    Other(CredentialId),
+    /// All others.
+    Others,
+    /// Itself.
+    Current,
+}
+
+/// Where a list of sessions goes on: behind the session of that id, which was issued then.
+pub type SessionCursor = (Timestamp, CredentialId);
+
+/// Sessions that one page looks at, good or not: what a page costs is bounded.
+const PAGE_SCAN: usize = 10_000;
+
+const fn key(id: CredentialId) -> CredentialKey {
+    CredentialKey { kind: Kind::Session, id }
+}
+
+impl Service {
+    /// Issues a session. Needs `issue` in its tenant.
+    pub async fn issue_session(&self, call: &Call, new: NewSession) -> Result<IssuedSession, Error> {
+        if !call.identity.may(Scope::Issue, &new.tenant) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let secret = mint(Prefix::Session).map_err(|_| Error::NoRandomness)?;
+        self.keep_for_repetition(call, &secret);
+        let id = CredentialId::of_session(fresh_uuid()?);
+        let NewSession { tenant, subject, ttl, aal, methods, personal } = new;
+        let sealed = match personal {
+            Personal { identity: None, device: None } => None,
+            personal => {
+                let plain = serde_json::to_vec(&personal).map_err(|_| Error::TooPersonal)?;
+                if plain.len() > MAX_PERSONAL_BYTES {
+                    return Err(Error::TooPersonal);
+                }
+                Some(self.seal(&tenant, &subject, &Belongs::Session(key(id)), &plain)?)
+            }
+        };
+        let issue = IssueSession { tenant, subject, id, digest: secret.digest(), ttl, aal, methods, sealed };
+        let filed = match self.execute(call, Command::IssueSession(Box::new(issue))).await? {
+            Outcome::Appended(filed) => filed.into_iter().next().ok_or(Error::Stopping)?,
+            Outcome::Repeated(first, _) => return self.session_issued_before(first).await,
+            // An issue either appends or repeats; there is no third way.
+            Outcome::Already(_) | Outcome::Nothing => return Err(Error::Stopping),
+        };
+        self.issued_session(filed, secret).await
+    }
+
+    async fn session_issued_before(&self, first: Place) -> Result<IssuedSession, Error> {
+        let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
+        let Event::SessionIssued(issued) = &filed.recorded.event else {
+            return Err(Rejection::UnknownCredential.into());
+        };
+        let kept = issued.digest.and_then(|digest| self.recent_secrets.find(digest.id(), self.clock.now()));
+        let secret = kept.ok_or_else(|| Error::SecretAlreadyShown { id: issued.id.uuid().to_string() })?;
+        self.issued_session(filed, secret).await
+    }
+
+    async fn issued_session(&self, filed: Arc<Filed>, secret: Secret) -> Result<IssuedSession, Error> {
+        let Event::SessionIssued(issued) = &filed.recorded.event else { return Err(Error::Stopping) };
+        let session = self.sessions(&[issued.id]).await?.pop().ok_or(Rejection::UnknownCredential)?;
+        Ok(IssuedSession { filed, session, secret })
+    }
+
+    /// What that session token is worth.
+    pub fn present_session(&self, secret: &[u8]) -> PresentedSession {
+        let Some(id) = self.projection.session_with(&Digest::of(secret)) else { return PresentedSession::Unknown };
+        match judge_lasting(&*self.projection, key(id), self.clock.now()) {
+            Ok(Lasting { issue: Some(issue), .. }) => {
+                PresentedSession::Good(Holder { id, tenant: issue.tenant, subject: issue.subject })
+            }
+            Ok(_) | Err(Dead::Unknown) => PresentedSession::Unknown,
+            Err(Dead::Expired | Dead::Revoked(..)) => PresentedSession::Ended,
+        }
+    }
+
+    /// The session itself, for its bearer.
+    pub async fn session_of(&self, holder: &Holder) -> Result<Option<Session>, Error> {
+        Ok(self.sessions(&[holder.id]).await?.pop())
+    }
+
+    /// These sessions, good or not, in that order; those that have left memory are left out. Whether the caller may see them
+    /// has been asked before.
+    pub async fn sessions(&self, ids: &[CredentialId]) -> Result<Vec<Session>, Error> {
+        let known = ids.iter().map(|id| (*id, self.projection.lasting(key(*id))));
+        let known: Vec<(CredentialId, Lasting)> = known.filter(|(_, lasting)| lasting.issue.is_some()).collect();
+        let places = known.iter().filter_map(|(_, lasting)| lasting.issue.as_ref().map(|issue| issue.place));
+        let facts = self.session_facts(places.collect()).await?;
+        let now = self.clock.now();
+        let sessions = known.into_iter().zip(facts).filter_map(|((id, lasting), facts)| {
+            let (issue, facts) = (lasting.issue.as_ref()?, facts?);
+            Some(Session {
+                id,
+                tenant: issue.tenant.clone(),
+                subject: issue.subject.clone(),
+                active: judge_lasting(&*self.projection, key(id), now).is_ok(),
+                issued_at: issue.issued_at,
+                authenticated_at: facts.authenticated_at.unwrap_or(issue.issued_at),
+                expires_at: lasting.expires_at().unwrap_or_default(),
+                not_after: issue.not_after,
+                aal: facts.aal,
+                methods: facts.methods.clone(),
+                personal: facts.personal.clone(),
+            })
+        });
+        Ok(sessions.collect())
+    }
+
+    /// The other sessions of the holder's subject that are good, the newest first.
+    pub fn other_sessions(&self, holder: &Holder) -> Vec<CredentialId> {
+        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true));
+        sessions.retain(|id| *id != holder.id);
+        sessions
+    }
+
+    /// Ends sessions of the holder's own subject; how many. More than one append holds are ended by several.
+    pub async fn end_own(
+        &self,
+        holder: &Holder,
+        request: Option<RequestId>,
+        ending: OwnEnding,
+    ) -> Result<usize, Error> {
+        let commands = match ending {
+            OwnEnding::Other(id) => vec![OwnSessions::Other(id)],
+            OwnEnding::Current => vec![OwnSessions::Current],
+            OwnEnding::Others => {
+                let others = self.other_sessions(holder);
+                others.chunks(MAX_OWN_SESSIONS).map(|some| OwnSessions::Others(some.to_vec())).collect()
+            }
+        };
+        let mut ended = 0;
+        for command in commands {
+            let Holder { id, tenant, subject } = holder.clone();
+            let caller = Caller::Session { id, tenant, subject };
+            let command = Command::RevokeOwn(command);
+            match self.submit(Request { caller, request: request.clone(), idempotency: None, command }).await? {
+                Outcome::Appended(filed) => ended += filed.len(),
+                Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => {}
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The session of that id, good or not. Needs `introspect` in its tenant; one of another tenant is unknown.
+    pub async fn find_session(
+        &self,
+        identity: &Identity,
+        tenant: &Tenant,
+        id: CredentialId,
+    ) -> Result<Option<Session>, Error> {
+        self.may_introspect(identity, tenant)?;
+        let issue = self.projection.lasting(key(id)).issue;
+        if issue.is_none_or(|issue| issue.tenant != *tenant) {
+            return Ok(None);
+        }
+        Ok(self.sessions(&[id]).await?.pop())
+    }
+
+    /// Whether that tenant has a session of that id, good or not: for callers that may end or extend it and need not see it.
+    pub fn has_session(&self, tenant: &Tenant, id: CredentialId) -> bool {
+        self.projection.lasting(key(id)).issue.is_some_and(|issue| issue.tenant == *tenant)
+    }
+
+    /// The tenant's sessions, good or not or either, issued before that one, the newest first: at most `limit`, and where the
+    /// next page starts. A page may be short, or empty, before the last. Needs `introspect` there.
+    pub async fn tenant_sessions(
+        &self,
+        identity: &Identity,
+        tenant: &Tenant,
+        active: Option<bool>,
+        before: Option<SessionCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
+        self.may_introspect(identity, tenant)?;
+        let scanned = self.projection.sessions_before(tenant, before, PAGE_SCAN);
+        let now = self.clock.now();
+        let (mut ids, mut last) = (Vec::new(), None);
+        for cursor in &scanned {
+            if ids.len() == limit {
+                break;
+            }
+            if active.is_none_or(|active| active == judge_lasting(&*self.projection, key(cursor.1), now).is_ok()) {
+                ids.push(cursor.1);
+            }
+            last = Some(*cursor);
+        }
+        let more = last.filter(|last| !self.projection.sessions_before(tenant, Some(*last), 1).is_empty());
+        Ok((self.sessions(&ids).await?, more))
+    }
+
+    /// The subject's sessions, good or not or either, the newest first. Needs `introspect` in the tenant.
+    pub fn subject_sessions(
+        &self,
+        identity: &Identity,
+        tenant: &Tenant,
+        subject: &Subject,
+        active: Option<bool>,
+    ) -> Result<Vec<CredentialId>, Error> {
+        self.may_introspect(identity, tenant)?;
+        Ok(self.sessions_in_order(tenant, subject, active))
+    }
+
+    /// Whether the subject has a session in memory, good or not: for callers that may end them and need not see them.
+    pub fn has_sessions(&self, tenant: &Tenant, subject: &Subject) -> bool {
+        let kinds = Kinds::from_iter([Kind::Session]);
+        !self.projection.credentials_of(tenant, subject, kinds, None, 1).is_empty()
+    }
+
+    /// The subject that a text names: exactly, or by the UUID that stands for it.
+    pub fn resolve_subject(&self, tenant: &Tenant, text: &str) -> Option<Subject> {
+        let exact = Subject::new(text).ok()?;
+        if self.has_sessions(tenant, &exact) {
+            return Some(exact);
+        }
+        let uuid = uuid::Uuid::try_parse(text).ok();
+        let stands_for = uuid.and_then(|uuid| self.projection.subject_by_uuid(uuid));
+        Some(stands_for.filter(|(own, _)| own == tenant).map_or(exact, |(_, subject)| subject))
+    }
+
+    /// Makes a session last for that long from now on. One that is not good, or lasts as long already, is left as it is.
+    /// Needs `issue` in its tenant.
+    pub async fn extend_session(&self, call: &Call, id: CredentialId, ttl: Option<Ttl>) -> Result<(), Error> {
+        self.execute(call, Command::ExtendSession(id, ttl)).await.map(drop)
+    }
+
+    pub(super) fn may_introspect(&self, identity: &Identity, tenant: &Tenant) -> Result<(), Error> {
+        if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
+    }
+
+    fn sessions_in_order(&self, tenant: &Tenant, subject: &Subject, active: Option<bool>) -> Vec<CredentialId> {
+        let kinds = Kinds::from_iter([Kind::Session]);
+        let (now, mut sessions, mut after) = (self.clock.now(), Vec::new(), None);
+        loop {
+            let some = self.projection.credentials_of(tenant, subject, kinds, after, PAGE_SCAN);
+            for key in &some {
+                let wanted = |active| active == judge_lasting(&*self.projection, *key, now).is_ok();
+                let issue = self.projection.lasting(*key).issue;
+                if let Some(issue) = issue.filter(|_| active.is_none_or(wanted)) {
+                    sessions.push((issue.issued_at, key.id));
+                }
+            }
+            after = some.last().copied();
+            if some.len() < PAGE_SCAN {
+                break;
+            }
+        }
+        sessions.sort_unstable_by(|one, other| other.cmp(one));
+        sessions.into_iter().map(|(_, id)| id).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the log alone holds of a session: read from its record, opened, and kept in a bounded cache.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::super::sealing::Belongs;
+use super::{Personal, key};
+use crate::domain::{Aal, Event, Method, Place, Recorded, SessionIssued, Timestamp};
+use crate::event_log::Reader;
+use crate::service::{Error, Service};
+
+/// About how many bytes the cache holds at most: two halves of 32 MiB.
+const HALF_BYTES: usize = 32 << 20;
+
+/// What memory does not hold of every session.
+pub(in super::super) struct Facts {
+    pub(super) authenticated_at: Option<Timestamp>,
+    pub(super) aal: Aal,
+    pub(super) methods: Vec<Method>,
+    pub(super) personal: Personal,
+    bytes: usize,
+}
+
+/// Facts that were asked for lately. What was not used while a half filled up is forgotten with the half before.
+#[derive(Default)]
+pub(in super::super) struct FactsCache(Mutex<Halves>);
+
+#[derive(Default)]
+struct Halves {
+    young: HashMap<Place, Arc<Facts>>,
+    young_bytes: usize,
+    old: HashMap<Place, Arc<Facts>>,
+}
+
+impl FactsCache {
+    fn find(&self, place: Place) -> Option<Arc<Facts>> {
+        let mut halves = self.0.lock();
+        if let Some(facts) = halves.young.get(&place) {
+            return Some(facts.clone());
+        }
+        let facts = halves.old.remove(&place)?;
+        halves.insert(place, facts.clone());
+        Some(facts)
+    }
+
+    fn keep(&self, place: Place, facts: Arc<Facts>) {
+        self.0.lock().insert(place, facts);
+    }
+}
+
+impl Halves {
+    fn insert(&mut self, place: Place, facts: Arc<Facts>) {
+        self.young_bytes += facts.bytes;
+        self.young.insert(place, facts);
+        if self.young_bytes > HALF_BYTES {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+    }
+}
+
+impl Service {
+    /// What the log holds of the sessions that were issued at these places, in that order.
+    pub(super) async fn session_facts(&self, places: Vec<Place>) -> Result<Vec<Option<Arc<Facts>>>, Error> {
+        let mut facts: Vec<Option<Arc<Facts>>> = places.iter().map(|place| self.facts.find(*place)).collect();
+        let missing: Vec<Place> =
+            places.iter().zip(&facts).filter(|(_, facts)| facts.is_none()).map(|(place, _)| *place).collect();
+        if missing.is_empty() {
+            return Ok(facts);
+        }
+        let records = self.read(move |reader| missing.iter().map(|place| recorded(reader, *place)).collect()).await?;
+        let mut records: std::vec::IntoIter<Option<Recorded>> = Vec::into_iter(records);
+        for (place, facts) in places.iter().zip(&mut facts).filter(|(_, facts)| facts.is_none()) {
+            let Some(recorded) = records.next().flatten() else { continue };
+            let Event::SessionIssued(issued) = &recorded.event else { continue };
+            let read = Arc::new(self.facts_of(*place, issued));
+            self.facts.keep(*place, read.clone());
+            *facts = Some(read);
+        }
+        Ok(facts)
+    }
+
+    fn facts_of(&self, place: Place, issued: &SessionIssued) -> Facts {
+        let sealed = issued.sealed.as_ref();
+        let plain = sealed.and_then(|sealed| self.open_sealed(place.origin, &Belongs::Session(key(issued.id)), sealed));
+        let personal = plain.as_deref().and_then(|plain| serde_json::from_slice(plain).ok()).unwrap_or_default();
+        Facts {
+            authenticated_at: issued.authenticated_at,
+            aal: issued.aal,
+            methods: issued.methods.clone(),
+            personal,
+            // Parsed JSON takes several times its text.
+            bytes: 256 + issued.methods.len() * 64 + plain.map_or(0, |plain| plain.len() * 4),
+        }
+    }
+}
+
+fn recorded(reader: &Reader, place: Place) -> Result<Option<Recorded>, Error> {
+    Ok(reader.find_place(place)?.map(|stored| stored.decode()).transpose()?)
+}

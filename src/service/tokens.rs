@@ -1,0 +1,292 @@
+//! Tokens: issued as JWTs or opaque secrets, judged and ended when they are presented.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::machine::{Filed, Outcome};
+use super::revocations::{Revocations, Why};
+use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
+use super::signing::{RESERVED_CLAIMS, token_issued};
+use super::{Call, Error, Service};
+use crate::clock::fresh_uuid;
+use crate::domain::{
+    Caller, Command, CredentialId, Dead, Digest, Generation, IssueToken, Issuer, Kind, Named, Origin, Place,
+    PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp,
+    TokenForm, TokenId, Ttl, judge_presented,
+};
+use crate::jose::{Times, TokenError, TokenIdentity, Verified};
+use crate::keys::{Prefix, mint};
+
+/// A token to issue.
+#[derive(Clone)]
+pub struct NewToken {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// How long it lasts, at most as long as its session; the policy's life where absent.
+    pub ttl: Option<Ttl>,
+    /// The session that it dies with.
+    pub session: Option<CredentialId>,
+    /// Whom it is meant for.
+    pub audience: Vec<Box<str>>,
+    /// What it allows.
+    pub scope: Option<Box<str>>,
+    /// Claims that the caller adds; none of [`RESERVED_CLAIMS`].
+    pub claims: Map<String, Value>,
+    /// Whether it is to say nothing by itself.
+    pub opaque: bool,
+}
+
+/// An issued token.
+pub struct IssuedToken {
+    /// The record of its issue.
+    pub filed: Arc<Filed>,
+    /// The token in clear, for its bearer only.
+    pub secret: Secret,
+    /// Its public id.
+    pub id: String,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// A JWT that somebody whom we trust has signed, and what it is worth now.
+pub struct Judged {
+    /// What it says.
+    pub token: Verified,
+    /// What it is known by, and what else decides about it.
+    pub presented: PresentedToken,
+    /// Of a container: the token in it.
+    pub inner: Option<PresentedToken>,
+    /// Good, or why not. A container is good if the token in it is, too.
+    pub standing: Standing,
+}
+
+/// What a JWT is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Good.
+    Good,
+    /// Its time is still to come.
+    NotYetValid,
+    /// Its time is up.
+    Expired,
+    /// It was ended.
+    Revoked(Place, Timestamp),
+}
+
+/// Who ends a JWT.
+pub enum Ender {
+    /// An application that may revoke in the token's tenant.
+    Application(Box<Call>),
+    /// Whoever holds it, and has nothing else to show: the token that he presented beside it.
+    Bearer(Box<Judged>, Option<RequestId>),
+}
+
+/// Whether a text could be a JWT: three parts with dots between them, the first of which starts as a JSON object does.
+pub fn looks_like_jwt(text: &str) -> bool {
+    text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+impl Service {
+    /// Issues a token. Needs `issue` in its tenant.
+    pub async fn issue_token(&self, call: &Call, new: NewToken) -> Result<IssuedToken, Error> {
+        if !call.identity.may(Scope::Issue, &new.tenant) {
+            return Err(Rejection::Forbidden.into());
+        }
+        if RESERVED_CLAIMS.iter().any(|reserved| new.claims.contains_key(*reserved)) {
+            return Err(Error::ReservedClaim);
+        }
+        if new.opaque {
+            return self.issue_opaque(call, &new).await;
+        }
+        self.ensure_key().await?;
+        match self.issue_jwt(call, &new).await {
+            // An opaque token is asked about, so it can be for a subject that was ended on any number of nodes.
+            Err(Error::Rejected(Rejection::GenerationTooLarge)) => self.issue_opaque(call, &new).await,
+            issued => issued,
+        }
+    }
+
+    async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
+        let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Error::key)?;
+        let issuer = self.token_issuer().ok_or(Error::NoIssuer)?;
+        let name = Named::Jwt { issuer, jti: jti.clone() };
+        let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
+        match filed {
+            Ok(filed) => self.issued_jwt(filed, new.claims.clone()),
+            Err(first) => self.token_issued_before(first).await,
+        }
+    }
+
+    async fn issue_opaque(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
+        let secret = mint(Prefix::OpaqueToken).map_err(|_| Error::NoRandomness)?;
+        self.keep_for_repetition(call, &secret);
+        let digest = secret.digest();
+        match self.append_token(call, new, TokenForm::Opaque(digest), &Named::Digest(digest)).await? {
+            Ok(filed) => issued(filed, secret),
+            Err(first) => self.token_issued_before(first).await,
+        }
+    }
+
+    /// The record of the issue, or the place of the one that the call repeats.
+    async fn append_token(
+        &self,
+        call: &Call,
+        new: &NewToken,
+        form: TokenForm,
+        name: &Named,
+    ) -> Result<Result<Arc<Filed>, Place>, Error> {
+        let sealed = if new.claims.is_empty() {
+            None
+        } else {
+            let plain = serde_json::to_vec(&new.claims).map_err(|_| Error::TooPersonal)?;
+            if plain.len() > MAX_PERSONAL_BYTES {
+                return Err(Error::TooPersonal);
+            }
+            Some(self.seal(&new.tenant, &new.subject, &Belongs::Token(name), &plain)?)
+        };
+        let issue = IssueToken {
+            tenant: new.tenant.clone(),
+            subject: new.subject.clone(),
+            form,
+            ttl: new.ttl,
+            session: new.session,
+            audience: new.audience.clone(),
+            scope: new.scope.clone(),
+            sealed,
+        };
+        match self.execute(call, Command::IssueToken(Box::new(issue))).await? {
+            Outcome::Appended(filed) => filed.into_iter().next().map(Ok).ok_or(Error::Stopping),
+            Outcome::Repeated(first, _) => Ok(Err(first)),
+            // An issue either appends or repeats; there is no third way.
+            Outcome::Already(_) | Outcome::Nothing => Err(Error::Stopping),
+        }
+    }
+
+    async fn token_issued_before(&self, first: Place) -> Result<IssuedToken, Error> {
+        let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
+        let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
+        let Some(digest) = token.name.digest().copied() else {
+            let added = self.added_claims(&filed).unwrap_or_default();
+            return self.issued_jwt(filed, added);
+        };
+        let secret = self.recent_secrets.find(digest.id(), self.clock.now());
+        let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: digest.id().to_string() })?;
+        issued(filed, secret)
+    }
+
+    fn issued_jwt(&self, filed: Arc<Filed>, added: Map<String, Value>) -> Result<IssuedToken, Error> {
+        let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
+        let secret = Secret::new(&self.jwt(&filed, token, added)?);
+        issued(filed, secret)
+    }
+
+    /// The claims that were added to a token, if they can still be opened.
+    pub(super) fn added_claims(&self, filed: &Filed) -> Option<Map<String, Value>> {
+        let token = token_issued(filed)?;
+        let sealed = token.sealed.as_ref()?;
+        let plain = self.open_sealed(filed.recorded.place.origin, &Belongs::Token(&token.name), sealed)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    /// What a JWT is worth, if somebody whom we trust has signed it.
+    pub async fn judge_jwt(&self, text: &str) -> Result<Judged, TokenError> {
+        let token = self.trusted.verify(text, self).await?;
+        let presented = presented(&token)?;
+        let inner = token.inner.as_deref().map(self::presented).transpose()?;
+        let now = self.clock.now();
+        let mut standing = self.standing(&token, &presented, now);
+        if let (Standing::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
+            standing = self.standing(token, inner, now);
+        }
+        Ok(Judged { token, presented, inner, standing })
+    }
+
+    fn standing(&self, token: &Verified, presented: &PresentedToken, now: Timestamp) -> Standing {
+        match judge_presented(&*self.projection, presented, now) {
+            Err(Dead::Revoked(place, revoked_at)) => Standing::Revoked(place, revoked_at),
+            Err(Dead::Expired | Dead::Unknown) => Standing::Expired,
+            Ok(()) => match token.check_times(now.as_millis()) {
+                Ok(()) => Standing::Good,
+                Err(Times::Expired) => Standing::Expired,
+                Err(Times::NotYetValid) => Standing::NotYetValid,
+            },
+        }
+    }
+
+    /// Ends a JWT, and the one in it if it is a container. Of one that is ended already, tells how; of one that has expired
+    /// there is nothing to end.
+    pub async fn revoke_jwt(&self, ender: Ender, token: &Judged, why: Why) -> Result<Revocations, Error> {
+        let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
+        let note = match &why.note {
+            Some(note) => {
+                let belongs = Belongs::Ending(Kind::Token, &token.presented.credential);
+                let whose = Some((&token.presented.tenant, &token.presented.subject));
+                Some(self.seal_note(whose, &belongs, note)?)
+            }
+            None => None,
+        };
+        let command = Command::RevokeTokens(RevokeTokens { tokens, reason: why.reason, note });
+        let outcome = match ender {
+            Ender::Application(call) => self.execute(&call, command).await?,
+            Ender::Bearer(own, request) => {
+                let caller = bearer(&own.presented.credential)?;
+                self.submit(Request { caller, request, idempotency: None, command }).await?
+            }
+        };
+        self.revocations(outcome).await
+    }
+
+    /// Whether a bearer's token is the one that is to be ended, or the one in it: the same identity, whatever its spelling.
+    pub fn is_same_token(own: &Judged, token: &Judged) -> bool {
+        let names = |judged: &Judged| {
+            std::iter::once(&judged.presented)
+                .chain(&judged.inner)
+                .map(|one| one.credential.clone())
+                .collect::<Vec<_>>()
+        };
+        names(token).contains(&own.presented.credential)
+    }
+}
+
+fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Error> {
+    let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
+    let id = token.name.public_id(Kind::Token).ok_or(Rejection::UnknownCredential)?;
+    let expires_at = token.expires_at;
+    Ok(IssuedToken { filed, secret, id, expires_at })
+}
+
+fn bearer(credential: &Named) -> Result<Caller, Error> {
+    let (issuer, jti) = match credential {
+        Named::Jwt { issuer, jti } => (issuer.clone(), jti.clone()),
+        Named::Payload { issuer, digest } => (issuer.clone(), TokenId::new(&digest.to_string()).map_err(Error::key)?),
+        Named::Id(_) | Named::Digest(_) => return Err(Rejection::Unauthenticated.into()),
+    };
+    Ok(Caller::Bearer { issuer, jti })
+}
+
+/// A verified token in the domain's words.
+fn presented(token: &Verified) -> Result<PresentedToken, TokenError> {
+    let issuer = Issuer::new(&token.issuer).map_err(|_| TokenError::MissingIssuer)?;
+    let credential = match &token.identity {
+        TokenIdentity::Jti(jti) => Named::Jwt { issuer, jti: TokenId::new(jti).map_err(|_| TokenError::MalformedId)? },
+        TokenIdentity::Payload(digest) => Named::Payload { issuer, digest: Digest::from_bytes(*digest) },
+    };
+    let entry = |(origin, sequence): (&String, &u64)| {
+        let origin: Origin = origin.parse().map_err(|_| TokenError::MalformedGeneration)?;
+        Ok((origin, Sequence(*sequence)))
+    };
+    let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
+    Ok(PresentedToken {
+        credential,
+        tenant: token.tenant.clone(),
+        subject: token.subject.clone(),
+        issued_at_seconds: token.issued_at,
+        expires_at: token.expires_at.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+        generation: token.ours.then_some(generation),
+        session: token.session.map(CredentialId::of_session),
+        leeway_seconds: token.clock_leeway_seconds,
+    })
+}

@@ -1,0 +1,27 @@
+//! What an in-process node starts with, unless its test says otherwise.
+
+use std::path::PathBuf;
+
+use authledger::clock::Clock;
+use authledger::domain::{Issuer, NodeName, Policy, Region};
+use authledger::jose::TrustedIssuers;
+use authledger::keys::Algorithm;
+use authledger::service::Settings;
+
+/// The issuer of the tokens of in-process nodes.
+pub const ISSUER: &str = "http://ledger.test";
+
+/// A node's settings.
+pub fn settings(data: PathBuf, clock: &Clock) -> Settings {
+    Settings {
+        data,
+        node: NodeName::new("node").expect("a name"),
+        region: Region::new("region").expect("a name"),
+        policy: Policy::default(),
+        queue: 8_192,
+        token_algorithm: Algorithm::default(),
+        issuer: Some(Issuer::new(ISSUER).expect("a name")),
+        issuer_is_set: true,
+        trusted: TrustedIssuers::new(Vec::new(), clock.clone()).expect("nobody"),
+    }
+}
