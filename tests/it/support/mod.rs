@@ -4,3 +4,4 @@ pub mod log;
 pub mod node;
 pub mod python;
 pub mod served;
+pub mod stub;
