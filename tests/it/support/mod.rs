@@ -1,6 +1,7 @@
 //! What tests of several layers share.
 
 pub mod log;
+pub mod nginx;
 pub mod node;
 pub mod python;
 pub mod served;
