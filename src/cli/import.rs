@@ -39,18 +39,26 @@ const MAX_IN_FLIGHT: usize = 4;
 const MAX_READ_AHEAD: usize = 2;
 
 const NOTES: &str = "\
-ndjson   one object a line: kind (ticket, session, token), subject, issued_at, expires_at, and tenant, id, digest or secret, ttl,
-         not_after, aal. What stands in `secret` is digested here; a member that is not known is refused, for it may be a secret.
-crafter  the collection `ticket` of Crafter Profile, as mongoexport writes it, with or without --jsonArray.
-kratos   the table `sessions` of Ory Kratos: CSV with a header, or lines of JSON. A column `digest` replaces `token`.
+What a dump is:
+  ndjson   One object a line: kind (ticket, session, token), subject, issued_at,
+           expires_at; and tenant, id, digest or secret, ttl, not_after, aal.
+           A secret is digested here. Any other member is refused, for it may
+           be a secret.
+  crafter  The collection `ticket` of Crafter Profile, as mongoexport writes it,
+           with or without --jsonArray.
+  kratos   The table `sessions` of Ory Kratos: CSV with a header, or lines of
+           JSON. A column `digest` replaces `token`.
 
 Examples:
-  mongoexport -d crafterprofile -c ticket | authledger import - --from crafter --ttl 900
-  psql -c '\\copy (SELECT * FROM sessions WHERE active) TO STDOUT CSV HEADER' kratos | authledger import - --from kratos
-  authledger import sessions.csv --from kratos --dry-run --json > sessions.ndjson
+  mongoexport -d crafterprofile -c ticket |
+      authledger import - --from crafter --ttl 900
+  psql -c '\\copy sessions TO STDOUT CSV HEADER' kratos |
+      authledger import - --from kratos
+  authledger import sessions.csv --from kratos --dry-run --json
 
-The exit code is 0 only if no line was refused. Importing again is harmless: what the ledger has is known.
-With --json each line of the standard output is an object with `line` and `outcome`, the last one with `end` and the counts.";
+The exit code is 0 only if no line was refused. Importing again is harmless:
+what the ledger has is known. With --json every line of the standard output is
+an object with `line` and `outcome`, the last one with `end` and the counts.";
 
 /// What to import, and how to read it.
 #[derive(Args)]

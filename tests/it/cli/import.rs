@@ -306,3 +306,16 @@ fn sessions_come_from_csv_and_from_json() {
     let broken = rehearse(&["--from", "kratos"], &format!("{csv}\"x")).refused();
     assert!(broken.contains("the file ends within a quoted field"), "{broken}");
 }
+
+#[test]
+fn the_guides_shell_expression_makes_the_digests_of_the_vectors() {
+    let guide = include_str!("../../../docs/migration.md");
+    let expression = guide.lines().find(|line| line.starts_with("printf ") && line.ends_with("| sha256sum")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../../../schema/vectors/digest.json")).unwrap();
+    for vector in vectors["digests"].as_array().unwrap() {
+        let secret = vector["secret"].as_str().unwrap();
+        let output = Command::new("sh").args(["-c", expression]).env("SECRET", secret).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.split_whitespace().next(), vector["digest"].as_str(), "{secret}");
+    }
+}
