@@ -7,7 +7,8 @@ use authledger::cli::application::ApplicationArgs;
 use authledger::cli::backup::BackupArgs;
 use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
-use authledger::cli::{application, backup, demo, follow, serve};
+use authledger::cli::import::ImportArgs;
+use authledger::cli::{application, backup, demo, follow, import, serve};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -30,6 +31,8 @@ enum Command {
     Application(ApplicationArgs),
     /// Show what is revoked, as it is.
     Follow(FollowArgs),
+    /// Bring what somebody else has issued into the ledger, from a dump.
+    Import(ImportArgs),
     /// Copy a ledger, with or without a running server, and verify the copy.
     Backup(BackupArgs),
     /// Show all of it on a temporary ledger, in seconds.
@@ -53,6 +56,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
         Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
+        Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
         Command::Backup(arguments) => Ok(backup::run(&arguments)?),
         Command::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
     }

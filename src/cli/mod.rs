@@ -1,6 +1,6 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application` and `follow` call one, `backup` works on the files and needs none, and `demo` starts one of
+//! `serve` runs a server, `application`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts one of
 //! its own.
 
 pub mod application;
@@ -8,6 +8,7 @@ pub mod backup;
 pub mod client;
 pub mod demo;
 pub mod follow;
+pub mod import;
 pub mod serve;
 
 use std::io::{IsTerminal, Write as _};
@@ -33,12 +34,18 @@ impl Progress {
     }
 
     fn show(&mut self, reached: Position, head: Position) {
+        let verb = self.verb;
+        self.tell(|| format!("{verb} {reached} of {head} events ({} %)", reached.0 * 100 / head.0.max(1)));
+    }
+
+    /// Says it in other words, where it is time to say something.
+    fn tell(&mut self, line: impl FnOnce() -> String) {
         let every = if self.watched { WATCHED_EVERY } else { LOGGED_EVERY };
         if self.shown_at.elapsed() < every {
             return;
         }
         self.shown_at = Instant::now();
-        let line = format!("{} {reached} of {head} events ({} %)", self.verb, reached.0 * 100 / head.0.max(1));
+        let line = line();
         if self.watched {
             eprint!("\r{line}\x1b[K");
             // Progress that can't be shown is no reason to stop.
@@ -50,11 +57,18 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.line_is_open {
+impl Progress {
+    /// Leaves the terminal's line to others.
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.line_is_open) {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -4,6 +4,7 @@ mod application;
 mod backup;
 mod demo;
 mod follow;
+mod import;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};

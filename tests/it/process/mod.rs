@@ -6,6 +6,7 @@ mod feed;
 mod follower;
 mod kill;
 mod lifecycle;
+mod nginx;
 mod node;
 mod refusals;
 mod sync;

@@ -1,7 +1,9 @@
 //! What tests of several layers share.
 
 pub mod log;
+pub mod nginx;
 pub mod node;
 pub mod python;
 pub mod served;
 pub mod settings;
+pub mod stub;

@@ -1,0 +1,112 @@
+//! One credential as the server is told of it, and why a line of a dump can't be one.
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::domain::{Digest, Kind, Secret};
+
+/// A line of `POST /v1/imports`. It has no member that could hold a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    #[serde(serialize_with = "name")]
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    issued_at: String,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aal: Option<String>,
+}
+
+/// What a reader has found out about a credential.
+pub struct Facts {
+    pub kind: Kind,
+    pub tenant: Option<String>,
+    pub subject: String,
+    pub id: Option<String>,
+    pub digest: Option<String>,
+    pub issued_at: String,
+    pub expires_at: String,
+    pub ttl: Option<u64>,
+    pub not_after: Option<String>,
+    pub aal: Option<String>,
+}
+
+/// What a place in a dump holds.
+pub enum Row {
+    /// A credential to be sent.
+    Entry(Box<Entry>),
+    /// One that is over already.
+    Over,
+}
+
+/// Why a line is not sent: never with anything of the line itself, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable name.
+    pub code: &'static str,
+    /// What to do about it.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// The line is not what the format asks for.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self { code: "malformed-line", detail: detail.into() }
+    }
+
+    /// The line is not the object that it should be; `about` says which one.
+    pub fn unreadable(error: &serde_json::Error, about: &str) -> Self {
+        // The parser's own sentence quotes what it found.
+        Self::malformed(format!("the line is not {about}; see its column {}", error.column()))
+    }
+
+    /// The line is longer than any credential.
+    pub fn too_long(bytes: usize) -> Self {
+        Self { code: "line-too-long", detail: format!("the line is longer than {bytes} bytes") }
+    }
+}
+
+impl Entry {
+    /// Checks what the server must never be sent: a secret in the place of its digest or of an id. The rest is the server's to judge.
+    pub fn new(facts: Facts) -> Result<Self, Refusal> {
+        let Facts { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal } = facts;
+        if digest.as_deref().is_some_and(|digest| digest.parse::<Digest>().is_err()) {
+            return Err(Refusal::malformed("`digest` is not 64 lower-case hexadecimal digits"));
+        }
+        let id = id.map(|id| checked_id(kind, &id)).transpose()?;
+        Ok(Self { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal })
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+fn name<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.as_str())
+}
+
+/// A ticket's own id is what its bearer presents, so none is taken: its public name follows from its digest.
+fn checked_id(kind: Kind, id: &str) -> Result<String, Refusal> {
+    if kind == Kind::Ticket {
+        return Err(Refusal::malformed("a ticket takes no `id`: the ledger names it by its digest"));
+    }
+    let id = Uuid::try_parse(id).map_err(|_| Refusal::malformed("`id` is not a UUID"))?;
+    Ok(id.hyphenated().to_string())
+}
+
+/// The digest of what the bearer presents; from here on nobody knows the secret.
+pub fn digested(secret: String) -> String {
+    Secret::new(&secret).digest().to_string()
+}

@@ -1,0 +1,191 @@
+//! What became of the lines: counted, shown, and kept.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::courier::{Answer, Outcome};
+use super::entry::Refusal;
+use super::source::Batch;
+use super::{ImportError, notice};
+use crate::cli::Progress;
+use crate::domain::Kind;
+
+/// How many refusals are shown to people; a file has all of them.
+const MAX_SHOWN_REFUSALS: u64 = 20;
+
+/// How many lines met which fate.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counts {
+    lines: u64,
+    made: u64,
+    known: u64,
+    pub refused: u64,
+    /// Over already, so not sent.
+    skipped: u64,
+}
+
+impl Counts {
+    /// How many lines it is known of what became of them.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+}
+
+/// Counts, shows and keeps.
+pub struct Tally {
+    pub counts: Counts,
+    json: bool,
+    refusals: Option<(PathBuf, BufWriter<File>)>,
+    progress: Progress,
+}
+
+/// A refusal in the file of refusals.
+#[derive(Serialize)]
+struct Kept<'a> {
+    line: u64,
+    code: &'a str,
+    detail: &'a str,
+}
+
+/// The last line of what a pipe gets.
+#[derive(Serialize)]
+struct End {
+    end: bool,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl Tally {
+    /// Begins with an empty file of refusals, if one is asked for.
+    pub fn new(json: bool, refusals: Option<PathBuf>) -> Result<Self, ImportError> {
+        let open = |path: PathBuf| match File::create(&path) {
+            Ok(file) => Ok((path, BufWriter::new(file))),
+            Err(source) => Err(ImportError::Refusals { path, source }),
+        };
+        let refusals = refusals.map(open).transpose()?;
+        Ok(Self { counts: Counts::default(), json, refusals, progress: Progress::new("imported") })
+    }
+
+    /// Takes what became of a batch, in the order of the dump.
+    pub fn settle(&mut self, batch: Batch, answers: Vec<Answer>) -> Result<(), ImportError> {
+        self.skip(batch.over);
+        let mut refused = batch.refused.into_iter().peekable();
+        for (mut answer, line) in answers.into_iter().zip(batch.sent) {
+            while let Some((line, refusal)) = refused.next_if(|(before, _)| *before < line) {
+                self.refuse(line, refusal)?;
+            }
+            answer.line = line;
+            self.take(&answer)?;
+        }
+        refused.try_for_each(|(line, refusal)| self.refuse(line, refusal))?;
+        self.show_progress();
+        Ok(())
+    }
+
+    /// Takes a batch that is not sent: its lines would be.
+    pub fn rehearse(&mut self, batch: Batch) -> Result<(), ImportError> {
+        self.counts.lines += batch.sent.len() as u64;
+        self.skip(batch.over);
+        if self.json {
+            print(&batch.body)?;
+        }
+        batch.refused.into_iter().try_for_each(|(line, refusal)| self.refuse(line, refusal))
+    }
+
+    fn skip(&mut self, over: u64) {
+        self.counts.lines += over;
+        self.counts.skipped += over;
+    }
+
+    fn refuse(&mut self, line: u64, refusal: Refusal) -> Result<(), ImportError> {
+        let (code, detail) = (Some(refusal.code.to_owned()), Some(refusal.detail));
+        self.take(&Answer { line, outcome: Outcome::Refused, kind: None, id: None, code, detail })
+    }
+
+    fn take(&mut self, answer: &Answer) -> Result<(), ImportError> {
+        self.counts.lines += 1;
+        match answer.outcome {
+            Outcome::Made => self.counts.made += 1,
+            Outcome::Known => self.counts.known += 1,
+            Outcome::Refused => self.keep_refusal(answer)?,
+        }
+        if self.json { print_json(answer) } else { Ok(()) }
+    }
+
+    fn keep_refusal(&mut self, answer: &Answer) -> Result<(), ImportError> {
+        self.counts.refused += 1;
+        let code = answer.code.as_deref().unwrap_or("no-code");
+        let detail = answer.detail.as_deref().unwrap_or_default();
+        if self.counts.refused <= MAX_SHOWN_REFUSALS {
+            // Nothing in it may steer the terminal.
+            let shown: String = detail.chars().filter(|letter| !letter.is_control()).collect();
+            notice(&format!("line {}: {code}: {shown}", answer.line));
+        }
+        if let Some((path, file)) = &mut self.refusals {
+            let kept = serde_json::to_string(&Kept { line: answer.line, code, detail }).map_err(io::Error::from);
+            let written = kept.and_then(|kept| writeln!(file, "{kept}"));
+            written.map_err(|source| ImportError::Refusals { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    fn show_progress(&mut self) {
+        let Counts { lines, made, known, refused, skipped } = self.counts;
+        self.progress.tell(|| {
+            format!("imported {lines} lines: {made} made, {known} known, {refused} refused, {skipped} skipped")
+        });
+    }
+
+    /// Shows the sums, and leaves the file of refusals whole.
+    pub fn finish(&mut self) -> Result<(), ImportError> {
+        self.end()?;
+        let Counts { lines, made, known, refused, skipped } = self.counts;
+        if self.json {
+            return print_json(&End { end: true, counts: self.counts });
+        }
+        print(&format!(
+            "lines    {lines}\nmade     {made}\nknown    {known}\nrefused  {refused}\nskipped  {skipped} that were over already\n"
+        ))
+    }
+
+    /// As [`Tally::finish`] where nothing was sent.
+    pub fn finish_rehearsal(&mut self, kinds: [u64; Kind::ALL.len()]) -> Result<(), ImportError> {
+        self.end()?;
+        if self.json {
+            return Ok(());
+        }
+        let Counts { lines, refused, skipped, .. } = self.counts;
+        let kinds = Kind::ALL.into_iter().zip(kinds).filter(|(_, count)| *count > 0);
+        let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}s")).collect();
+        let sent = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
+        print(&format!(
+            "lines    {lines}\nto send  {sent}\nrefused  {refused}\nskipped  {skipped} that are over already\nNothing was sent.\n"
+        ))
+    }
+
+    /// Leaves the terminal and the file of refusals whole.
+    pub fn end(&mut self) -> Result<(), ImportError> {
+        self.progress.clear();
+        let more = self.counts.refused.saturating_sub(MAX_SHOWN_REFUSALS);
+        if more > 0 {
+            let whole =
+                if self.refusals.is_some() { "the file has all of them" } else { "--refused FILE keeps all of them" };
+            notice(&format!("and {more} more refused lines; {whole}"));
+        }
+        let Some((path, file)) = &mut self.refusals else { return Ok(()) };
+        file.flush().map_err(|source| ImportError::Refusals { path: path.clone(), source })
+    }
+}
+
+fn print_json(line: &impl Serialize) -> Result<(), ImportError> {
+    let text = serde_json::to_string(line).map_err(|error| ImportError::Output(error.into()))?;
+    print(&(text + "\n"))
+}
+
+fn print(text: &str) -> Result<(), ImportError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(ImportError::Output)
+}
