@@ -6,6 +6,6 @@ mod feed;
 mod follower;
 mod kill;
 mod lifecycle;
-mod node;
+pub mod node;
 mod refusals;
 mod sync;
