@@ -47,18 +47,25 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     create_with(path, |file| file.write_all(bytes).map_err(KeyError::io("write", path)))
 }
 
-/// The same for what is written in parts.
+/// The same for what is written in parts. Where that fails, nothing is left of it.
 pub(super) fn create_with(path: &Path, write: impl FnOnce(&mut File) -> Result<(), KeyError>) -> Result<(), KeyError> {
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(|_| KeyError::NoRandomness)?;
     let unfinished = path.with_extension(format!("{}.new", hex::encode(&suffix)));
-    let mut options = OpenOptions::new();
-    let made = options.write(true).create_new(true).mode(FILE_MODE).open(&unfinished);
-    let mut file = made.map_err(KeyError::io("make", &unfinished))?;
-    write(&mut file)?;
-    file.sync_all().map_err(KeyError::io("sync", &unfinished))?;
+    if let Err(error) = write_synced(&unfinished, write) {
+        // The error that is told is the first one.
+        let _ = fs::remove_file(&unfinished);
+        return Err(error);
+    }
     fs::rename(&unfinished, path).map_err(KeyError::io("write", path))?;
     path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn write_synced(path: &Path, write: impl FnOnce(&mut File) -> Result<(), KeyError>) -> Result<(), KeyError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
+    let mut file = made.map_err(KeyError::io("make", path))?;
+    write(&mut file)?;
+    file.sync_all().map_err(KeyError::io("sync", path))
 }
 
 fn sync_directory(path: &Path) -> Result<(), KeyError> {

@@ -7,6 +7,7 @@
 
 mod audit;
 mod cli;
+mod clients;
 mod compat;
 mod dependencies;
 mod domain;

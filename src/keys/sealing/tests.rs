@@ -314,6 +314,8 @@ fn a_torn_file_copies_whole_slots_and_a_damaged_one_is_refused() {
     assert_eq!(target.slots(), STEP_SLOTS + 9);
     assert_opens(&target.open(), 50, &kept);
     data.overwrite(60, 1, b"??");
-    let refusal = keys::copy(&data.dir, &Keys::new().dir).expect_err("damaged");
+    let target = Keys::new();
+    let refusal = keys::copy(&data.dir, &target.dir).expect_err("damaged");
     assert!(matches!(refusal, KeyError::DamagedSlot { slot: 60, .. }), "{refusal}");
+    assert_eq!(fs::read_dir(&target.dir).expect("readable").count(), 0, "no half of a copy is left");
 }

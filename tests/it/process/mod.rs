@@ -8,5 +8,6 @@ mod kill;
 mod lifecycle;
 mod nginx;
 mod node;
+pub mod node;
 mod refusals;
 mod sync;

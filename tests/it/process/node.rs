@@ -82,7 +82,7 @@ impl Launch {
     pub fn start(mut self) -> Node {
         let started = Instant::now();
         let child = self.spawn();
-        let mut process = Process { child };
+        let mut process = Process::new(child);
         let stdout = process.child.stdout.take().expect("piped");
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
@@ -101,14 +101,14 @@ impl Launch {
 
     /// Starts it, expects that it ends by itself, and gives its exit code and what it said.
     pub fn refuse(mut self) -> (Option<i32>, String) {
-        let mut process = Process { child: self.spawn() };
+        let mut process = Process::new(self.spawn());
         let status = process.wait();
         (status.code(), read(&self.log))
     }
 
     /// Starts it, sends SIGTERM once `starting` returns, and tells how it ended; what `starting` gave is held until then.
     pub fn terminate_when<T>(mut self, starting: impl FnOnce() -> T) -> ExitStatus {
-        let mut process = Process { child: self.spawn() };
+        let mut process = Process::new(self.spawn());
         let _held = starting();
         process.terminate();
         process.wait()
@@ -126,17 +126,23 @@ fn read(log: &Path) -> String {
 }
 
 /// A child process, killed when it is dropped.
-struct Process {
+pub struct Process {
     child: Child,
 }
 
 impl Process {
+    /// One that was started.
+    pub fn new(child: Child) -> Self {
+        Self { child }
+    }
+
     fn terminate(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, Signal::TERM).expect("our child");
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits for its end, as long as anything may take.
+    pub fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {

@@ -3,19 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A python3 that can `import blake3`, or nothing, in which case the test that asks is left out, and has been told so.
+/// A python3 that has the package, or nothing, in which case the test that asks is left out, and has been told so.
 ///
 /// `AUTHLEDGER_PYTHON` names one; else `tools/test` has put one into `.tools/python`; else whatever `python3` is. Where `CI` is
 /// `true` nothing may be left out.
-pub fn with_blake3() -> Option<PathBuf> {
+pub fn with(package: &str) -> Option<PathBuf> {
+    // Looked for, not imported: some take seconds.
+    const LOOK: &str = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)";
     let python = candidate();
-    let can = Command::new(&python).args(["-c", "import blake3"]).output();
+    let can = Command::new(&python).args(["-c", LOOK, package]).output();
     if can.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    println!("left out: python3 with blake3 is not installed; run tools/test");
+    println!("left out: python3 with {package} is not installed; run tools/test");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
     None
+}
+
+/// One for the verifier in Python; under the same terms.
+pub fn with_blake3() -> Option<PathBuf> {
+    with("blake3")
 }
 
 fn candidate() -> PathBuf {
