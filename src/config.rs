@@ -38,6 +38,13 @@ pub enum Surface {
     Feed,
     /// Crafter's ticket contract.
     Crafter,
+    /// Ory's session contract.
+    Ory,
+    /// SlashID's token contract.
+    #[value(name = "slashid")]
+    SlashId,
+    /// Cribl's token contract.
+    Cribl,
     /// `/metrics`.
     Metrics,
 }
@@ -76,7 +83,7 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_BEHIND_PROXY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub behind_proxy: Option<bool>,
 
-    /// What is served, separated by commas; health checks always are [default: native,feed,crafter,metrics]
+    /// What is served, separated by commas; health checks always are [default: native,feed,crafter,ory,slashid,cribl,metrics]
     #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
     pub surfaces: Option<Vec<Surface>>,
 
@@ -156,6 +163,22 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_ALLOW_PUBLISHED_ACCESS_TOKENS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_published_access_tokens: Option<bool>,
 
+    /// The path before Ory's public and admin calls, beside none; empty for none alone [default: /auth]
+    #[arg(long, env = "AUTHLEDGER_ORY_PREFIX", value_name = "PATH")]
+    pub ory_prefix: Option<String>,
+
+    /// The cookie that carries a session token on Ory's public calls [default: ory_kratos_session]
+    #[arg(long, env = "AUTHLEDGER_ORY_COOKIE", value_name = "NAME")]
+    pub ory_cookie: Option<String>,
+
+    /// The path before SlashID's calls, beside none; empty for none alone [default: /slashid]
+    #[arg(long, env = "AUTHLEDGER_SLASHID_PREFIX", value_name = "PATH")]
+    pub slashid_prefix: Option<String>,
+
+    /// The origins whose pages may call SlashID's contract from a browser, separated by commas [default: none]
+    #[arg(long, env = "AUTHLEDGER_CORS_ORIGINS", value_delimiter = ',', value_name = "LIST")]
+    pub cors_origins: Option<Vec<String>>,
+
     /// What is logged: a level, or directives such as info,authledger=debug [default: info]
     #[arg(long, env = "AUTHLEDGER_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -205,6 +228,14 @@ pub struct Settings {
     pub snapshot_every_events: u64,
     /// Whether Crafter's published default access tokens may be used.
     pub allow_published_access_tokens: bool,
+    /// The path before Ory's calls, beside none: empty, or `/` and more.
+    pub ory_prefix: String,
+    /// The cookie that carries a session token on Ory's public calls.
+    pub ory_cookie: String,
+    /// The path before SlashID's calls, beside none: empty, or `/` and more.
+    pub slashid_prefix: String,
+    /// The origins whose pages may call SlashID's contract from a browser.
+    pub cors_origins: Vec<String>,
     /// Root's secret, if the environment gives it.
     pub root_token: Option<Secret>,
     /// What is logged, in the form of tracing's `EnvFilter`.
@@ -255,6 +286,10 @@ impl Settings {
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
+            ory_prefix: prefix(&layers, "ory_prefix", |a| a.ory_prefix.clone(), "/auth")?,
+            ory_cookie: cookie(&layers)?,
+            slashid_prefix: prefix(&layers, "slashid_prefix", |a| a.slashid_prefix.clone(), "/slashid")?,
+            cors_origins: cors_origins(&layers)?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
@@ -452,6 +487,51 @@ fn surfaces(layers: &Layers, exposed: bool) -> Result<Vec<Surface>, SettingsErro
     let public_metrics = layers.get("public_metrics", |a| a.public_metrics).or(false);
     surfaces.retain(|surface| *surface != Surface::Metrics || public_metrics || !exposed);
     Ok(surfaces)
+}
+
+fn prefix(
+    layers: &Layers,
+    key: &'static str,
+    get: impl Fn(&ServeArgs) -> Option<String>,
+    default: &str,
+) -> Result<String, SettingsError> {
+    const FORM: Malformed = Malformed("empty, or segments of letters, digits, '-', '_' and '.', each behind a '/'");
+    let chosen = layers.get(key, get);
+    let place = chosen.place.clone();
+    let prefix = chosen.or(default.to_owned());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
+    let whole = prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    if prefix.is_empty() || whole { Ok(prefix) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
+}
+
+/// RFC 6265, section 4.1.1: a cookie's name is a token.
+fn cookie(layers: &Layers) -> Result<String, SettingsError> {
+    const FORM: Malformed = Malformed("1 to 64 letters, digits, '-', '_' and '.'");
+    let chosen = layers.get("ory_cookie", |a| a.ory_cookie.clone());
+    let place = chosen.place.clone();
+    let name = chosen.or("ory_kratos_session".to_owned());
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if plain && (1..=64).contains(&name.len()) {
+        Ok(name)
+    } else {
+        Err(SettingsError::Malformed { place, must_be: FORM })
+    }
+}
+
+/// RFC 6454, section 6.2: a scheme, a host and perhaps a port.
+fn cors_origins(layers: &Layers) -> Result<Vec<String>, SettingsError> {
+    const FORM: Malformed = Malformed("origins such as https://app.example, without a path");
+    let chosen = layers.get("cors_origins", |a| a.cors_origins.clone());
+    let place = chosen.place.clone();
+    let origins = chosen.or(Vec::new());
+    let is_origin = |origin: &String| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@,*".contains(&byte))
+        })
+    };
+    if origins.iter().all(is_origin) { Ok(origins) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
 }
 
 fn log(layers: &Layers) -> Result<String, SettingsError> {

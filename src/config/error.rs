@@ -118,7 +118,9 @@ pub enum SettingsError {
         missing: &'static str,
     },
     /// Nothing would be served.
-    #[error("use {place}: the list is empty, so nothing would be served; name one of native, feed, crafter, metrics")]
+    #[error(
+        "use {place}: the list is empty, so nothing would be served; name one of native, feed, crafter, ory, slashid, cribl, metrics"
+    )]
     NoSurface {
         /// Where it was set.
         place: Place,

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use clap::ValueEnum as _;
 use tokio::sync::watch;
 
 use crate::config::Surface;
@@ -52,6 +53,15 @@ pub fn router(app: SharedApp) -> Router {
     routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
     if on(Surface::Crafter) {
         routes = routes.merge(compat::crafter::routes());
+    }
+    if on(Surface::Ory) {
+        routes = routes.merge(compat::ory::routes(&app.options));
+    }
+    if on(Surface::SlashId) {
+        routes = routes.merge(compat::slashid::routes(&app.options));
+    }
+    if on(Surface::Cribl) {
+        routes = routes.merge(compat::cribl::routes());
     }
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
@@ -108,10 +118,36 @@ pub struct Options {
     pub body_bytes: usize,
     /// Whether Crafter's published default access tokens may be registered and used.
     pub allow_published_access_tokens: bool,
+    /// The path before Ory's calls, beside none.
+    pub ory_prefix: String,
+    /// The cookie that carries a session token on Ory's public calls.
+    pub ory_cookie: String,
+    /// The path before SlashID's calls, beside none.
+    pub slashid_prefix: String,
+    /// The origins whose pages may call SlashID's contract from a browser.
+    pub cors_origins: Vec<String>,
     /// How often a follower is told that it is fresh.
     pub heartbeat: Duration,
     /// Where root's secret is, if it is in a file: readiness warns while that exists.
     pub root_token_file: Option<PathBuf>,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
+}
+
+impl Default for Options {
+    /// Every surface, and what the settings say where nobody has chosen.
+    fn default() -> Self {
+        Self {
+            surfaces: Surface::value_variants().to_vec(),
+            body_bytes: 65_536,
+            allow_published_access_tokens: false,
+            ory_prefix: "/auth".to_owned(),
+            ory_cookie: "ory_kratos_session".to_owned(),
+            slashid_prefix: "/slashid".to_owned(),
+            cors_origins: Vec::new(),
+            heartbeat: Duration::from_secs(15),
+            root_token_file: None,
+            bench: false,
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 use crate::support::settings::settings;
 use std::sync::Arc;
-use std::time::Duration;
 
 use authledger::clock::Clock;
 use authledger::config::Surface;
@@ -66,14 +65,8 @@ impl Node {
         if allow_published_access_tokens {
             ensure_published_access_tokens(&service).await.expect("root may");
         }
-        let options = Options {
-            surfaces: vec![Surface::Crafter],
-            body_bytes: 64 * 1024,
-            allow_published_access_tokens,
-            heartbeat: Duration::from_secs(15),
-            root_token_file: None,
-            bench: false,
-        };
+        let surfaces = vec![Surface::Crafter];
+        let options = Options { surfaces, allow_published_access_tokens, ..Options::default() };
         let hub = Hub::new(service.ledger(), service.projection().base());
         let (_, stop) = tokio::sync::watch::channel(false);
         let app = App { service: service.clone(), hub, stop, metrics: Arc::new(Metrics::new()), options };

@@ -7,7 +7,6 @@ mod follower;
 mod kill;
 mod lifecycle;
 mod nginx;
-mod node;
 pub mod node;
 mod refusals;
 mod sync;

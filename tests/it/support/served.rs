@@ -1,16 +1,16 @@
 //! A node in this process: a ledger in a directory of its own, a clock that stands still, and the router.
 
-use super::settings::settings;
+use super::settings::{ISSUER, settings};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use authledger::clock::Clock;
-use authledger::config::Surface;
-use authledger::domain::{Digest, Position, Timestamp};
+use authledger::config::TrustedIssuer;
+use authledger::domain::{Digest, Issuer, Position, Timestamp};
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
 use authledger::http::{App, Options, router};
+use authledger::jose::TrustedIssuers;
 use authledger::service::{Alone, Hook, Reach, Running, Service, Settings, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
@@ -35,19 +35,22 @@ pub struct Made {
     pub options: Options,
     /// How consistency is waited for.
     pub reach: Arc<dyn Reach>,
+    /// Whose tokens are taken besides our own.
+    pub trusted: Vec<TrustedIssuer>,
+    /// The issuer of our tokens.
+    pub issuer: &'static str,
 }
 
 impl Default for Made {
     fn default() -> Self {
-        let options = Options {
-            surfaces: vec![Surface::Native, Surface::Feed, Surface::Crafter, Surface::Metrics],
-            body_bytes: 65_536,
-            allow_published_access_tokens: false,
-            heartbeat: Duration::from_secs(15),
-            root_token_file: None,
-            bench: false,
-        };
-        Self { queue: 8_192, hooks: Vec::new(), options, reach: Arc::new(Alone) }
+        Self {
+            queue: 8_192,
+            hooks: Vec::new(),
+            options: Options::default(),
+            reach: Arc::new(Alone),
+            trusted: Vec::new(),
+            issuer: ISSUER,
+        }
     }
 }
 
@@ -123,9 +126,11 @@ impl Node {
 }
 
 async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
-    let Made { queue, hooks, options, reach } = made;
+    let Made { queue, hooks, options, reach, trusted, issuer } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
-    let settings = Settings { queue, ..settings(data, &clock) };
+    let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("good issuers");
+    let issuer = Some(Issuer::new(issuer).expect("a name"));
+    let settings = Settings { queue, trusted, issuer, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
     let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
     let service = running.service.clone();
