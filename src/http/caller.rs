@@ -75,11 +75,21 @@ pub async fn question<T: DeserializeOwned>(
 
 /// A command with a JSON body, and what comes with it.
 pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Scope) -> Result<(Call, T), Problem> {
+    command_at(app, request, scope).await.map(|(call, _, body)| (call, body))
+}
+
+/// A command with a JSON body on what its path names, and what comes with it.
+pub async fn command_at<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Call, Parts, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
     let call = call(identity, &parts, &body)?;
-    Ok((call, input::json(&parts.headers, &body)?))
+    let body = input::json(&parts.headers, &body)?;
+    Ok((call, parts, body))
 }
 
 /// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.

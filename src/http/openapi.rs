@@ -21,6 +21,8 @@ use super::{feed, health, problem, v1};
     tags(
         (name = "applications", description = "Who may call, and what for"),
         (name = "tickets", description = "Bearer secrets whose life slides with their use"),
+        (name = "sessions", description = "Logged-in devices, with whom and what they were authenticated by"),
+        (name = "tokens", description = "Bearer tokens: JWTs that this ledger signs, or opaque ones"),
         (name = "credentials", description = "Whether one is good, and making it not so"),
         (name = "feed", description = "Every ending, as it happens"),
         (name = "subjects", description = "What somebody has"),

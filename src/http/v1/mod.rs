@@ -3,20 +3,29 @@
 mod application;
 mod event;
 mod events;
+mod extend_session;
+mod find_session;
 mod introspect;
+mod issue_session;
 mod issue_ticket;
+mod issue_token;
 mod list_applications;
 mod noop;
 mod register_application;
 mod remove_application;
 mod revoke;
+mod session;
 mod status;
 mod subject;
 
 pub use event::event;
 pub use events::events;
+pub use extend_session::extend_session;
+pub use find_session::find_session;
 pub use introspect::introspect;
+pub use issue_session::issue_session;
 pub use issue_ticket::issue_ticket;
+pub use issue_token::issue_token;
 pub use list_applications::list_applications;
 pub use noop::noop;
 pub use register_application::register_application;
@@ -32,6 +41,10 @@ pub use subject::subject;
     list_applications::list_applications,
     remove_application::remove_application,
     issue_ticket::issue_ticket,
+    issue_session::issue_session,
+    find_session::find_session,
+    extend_session::extend_session,
+    issue_token::issue_token,
     introspect::introspect,
     revoke::revoke,
     subject::subject,

@@ -1,4 +1,6 @@
 mod listen;
 mod openapi;
 mod problems;
+mod sessions;
+mod tokens;
 mod v1;

@@ -157,6 +157,10 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
     let application = json!({"name": "a", "scopes": ["issue"], "tenants": ["default"]});
     vec![
         ("issue", "POST", "/v1/tickets".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", "/v1/sessions".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", "/v1/tokens".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", format!("/v1/sessions/{}/extend", uuid::Uuid::nil()), json!({}), 404),
+        ("introspect", "GET", format!("/v1/sessions/{}", uuid::Uuid::nil()), Value::Null, 404),
         ("introspect", "POST", "/v1/introspect".into(), json!({"credential": ticket}), 200),
         ("introspect", "GET", "/v1/subjects/someone".into(), Value::Null, 200),
         ("revoke", "POST", "/v1/revocations".into(), json!({"credential": ticket}), 201),

@@ -266,7 +266,7 @@ fn form(text: &str) -> Option<&'static str> {
         64 if hex => Some("[hash]"),
         13 if base32 => Some("[origin]"),
         36 if uuid::Uuid::try_parse(text).is_ok() => Some("[uuid]"),
-        44 if text.starts_with("al_a_") => Some("[secret]"),
+        44 if ["al_a_", "al_s_", "al_o_"].iter().any(|prefix| text.starts_with(prefix)) => Some("[secret]"),
         _ => None,
     }
 }
