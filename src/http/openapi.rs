@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
-use super::problem::ProblemBody;
+use super::problem::{Code, ProblemBody};
 use super::{feed, health, problem, v1};
 
 /// What every surface shares.
@@ -58,17 +58,23 @@ pub async fn show() -> Response {
     ([(CONTENT_TYPE, "application/json")], json()).into_response()
 }
 
-/// Every refusal of the native surface has one form.
+/// Every refusal of the native surface has one form. Which of the statuses a call has follows from what it takes.
 pub(super) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        let body = Content::new(Some(Ref::from_schema_name("Problem")));
-        let problem = ResponseBuilder::new()
-            .description("A problem, RFC 9457: its `type` resolves on this server to what it means")
-            .content("application/problem+json", body)
-            .build();
-        BTreeMap::from([("default".to_owned(), problem.into())])
+        let mut codes: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        for code in Code::ALL {
+            codes.entry(code.status().as_u16()).or_default().push(code.as_str());
+        }
+        let problem = |(status, codes): (u16, Vec<&str>)| {
+            let body = Content::new(Some(Ref::from_schema_name("Problem")));
+            let response = ResponseBuilder::new()
+                .description(format!("A problem, RFC 9457, one of: {}", codes.join(", ")))
+                .content("application/problem+json", body);
+            (status.to_string(), response.build().into())
+        };
+        codes.into_iter().map(problem).collect()
     }
 }
 
