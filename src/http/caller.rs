@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -92,10 +92,30 @@ pub async fn command_at<T: DeserializeOwned>(
     Ok((call, parts, body))
 }
 
+/// Commands in a body of lines, each one recognised by what it is, so that an idempotency key does nothing for them.
+pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise(app, &parts.headers, scope)?;
+    input::ndjson(&parts.headers)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    Ok((Call { idempotency: None, ..call(identity, &parts, &body)? }, body))
+}
+
 /// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.
 pub async fn bare_command(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
+    bare(app, identity, parts, body).await
+}
+
+/// The same of somebody who holds that scope in every tenant.
+pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise_everywhere(app, &parts.headers, scope)?;
+    bare(app, identity, parts, body).await
+}
+
+async fn bare(app: &App, identity: Identity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
     let body = body::read(body, app.options.body_bytes).await?;
     Ok((call(identity, &parts, &body)?, parts))
 }

@@ -10,19 +10,20 @@ use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityReq
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
 use super::problem::{Code, ProblemBody};
-use super::{feed, health, problem, v1};
+use super::{feed, health, problem, v1, well_known};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "authledger", description = "Every issue and every end of a ticket, session or token, durable and streamed to those who enforce it."),
-    paths(health::live, health::ready, problem::page),
+    paths(health::live, health::ready, problem::page, well_known::jwks, well_known::configuration),
     components(schemas(ProblemBody)),
     tags(
         (name = "applications", description = "Who may call, and what for"),
         (name = "tickets", description = "Bearer secrets whose life slides with their use"),
         (name = "sessions", description = "Logged-in devices, with whom and what they were authenticated by"),
         (name = "tokens", description = "Bearer tokens: JWTs that this ledger signs, or opaque ones"),
+        (name = "keys", description = "What signs this ledger's tokens, and verifies them"),
         (name = "credentials", description = "Whether one is good, and making it not so"),
         (name = "feed", description = "Every ending, as it happens"),
         (name = "subjects", description = "What somebody has"),

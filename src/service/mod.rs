@@ -40,7 +40,7 @@ pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
-pub use signing::RESERVED_CLAIMS;
+pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 

@@ -43,7 +43,7 @@ struct Body {
     /// The session that it dies with: a good one of the same subject.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
-    session_id: Option<Text<SessionId>>,
+    session_id: Option<Text<Uuid>>,
     /// Whom it is meant for: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = OneOrMore)]
@@ -68,14 +68,6 @@ struct Body {
 enum OneOrMore {
     One(String),
     More(Vec<String>),
-}
-
-struct SessionId(CredentialId);
-
-impl Form for SessionId {
-    fn parse(text: &str) -> Result<Self, Malformed> {
-        Uuid::try_parse(text).map(|id| Self(CredentialId::of_session(id))).map_err(|_| Malformed("a UUID"))
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -205,7 +197,7 @@ impl From<Body> for NewToken {
             tenant: body.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
             subject: body.subject.0,
             ttl: body.ttl.map(|Seconds(ttl)| ttl),
-            session: body.session_id.map(|Text(SessionId(id))| id),
+            session: body.session_id.map(|Text(id)| CredentialId::of_session(id)),
             audience: body.audience.map(|Audience(list)| list).unwrap_or_default(),
             scope: body.scope.map(|Text(TokenScope(scope))| scope),
             claims: body.claims.unwrap_or_default(),
