@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod problem;
 pub mod tls;
 mod v1;
+pub mod well_known;
 mod wire;
 
 use std::path::PathBuf;
