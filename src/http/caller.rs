@@ -56,7 +56,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
 }
 
 /// RFC 6750, section 2.1. The scheme's case does not matter; a second header makes it nobody's.
-fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
+pub fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, secret) = once(headers, &AUTHORIZATION).ok()??.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
 }
@@ -167,11 +167,21 @@ fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
     })
 }
 
+/// A header that stands there more than once, so that nobody can say which one is meant.
+#[derive(Debug)]
+pub struct Doubled(HeaderName);
+
+impl From<Doubled> for Problem {
+    fn from(Doubled(name): Doubled) -> Self {
+        Self::with_detail(Code::InvalidHeader, format!("`{name}` must be given once"))
+    }
+}
+
 /// The header's value, if it is given once.
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+pub fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Doubled> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
-        (_, Some(_)) => Err(Problem::with_detail(Code::InvalidHeader, format!("`{name}` must be given once"))),
+        (_, Some(_)) => Err(Doubled(name.clone())),
     }
 }

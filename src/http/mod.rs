@@ -15,7 +15,7 @@ pub mod openapi;
 pub mod problem;
 pub mod tls;
 mod v1;
-mod well_known;
+pub mod well_known;
 mod wire;
 
 use std::path::PathBuf;

@@ -66,7 +66,7 @@ impl Problem {
         self.code
     }
 
-    /// What is wrong with this request, or what the code means.
+    /// What is wrong with this request, or else what the code means.
     pub fn detail(&self) -> &str {
         self.detail.as_deref().unwrap_or(self.code.meaning())
     }

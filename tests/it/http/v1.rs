@@ -406,6 +406,10 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 struct Never;
 
 impl Reach for Never {
+    fn has_reached(&self, _: Place, _: Level) -> bool {
+        false
+    }
+
     fn reached(
         &self,
         _: Place,
