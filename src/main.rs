@@ -8,7 +8,8 @@ use authledger::cli::backup::BackupArgs;
 use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
 use authledger::cli::import::ImportArgs;
-use authledger::cli::{application, backup, demo, follow, import, serve};
+use authledger::cli::key::KeyArgs;
+use authledger::cli::{application, backup, demo, follow, import, key, serve};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Register, list and remove calling programs, over HTTP.
     Application(ApplicationArgs),
+    /// List and rotate the keys that sign tokens, over HTTP.
+    Key(KeyArgs),
     /// Show what is revoked, as it is.
     Follow(FollowArgs),
     /// Bring what somebody else has issued into the ledger, from a dump.
@@ -55,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
         Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
+        Command::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
         Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
         Command::Backup(arguments) => Ok(backup::run(&arguments)?),

@@ -1,7 +1,7 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts one of
-//! its own.
+//! `serve` runs a server, `application`, `key`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts
+//! one of its own.
 
 pub mod application;
 pub mod backup;
@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 pub mod follow;
 pub mod import;
+pub mod key;
 pub mod serve;
 
 use std::io::{IsTerminal, Write as _};

@@ -210,6 +210,8 @@ pub struct Import {
     pub issued_at: Timestamp,
     /// When it expires unless it is used or extended.
     pub expires_at: Timestamp,
+    /// The latest instant that any renewal may reach, where that is earlier than the policy says.
+    pub not_after: Option<Timestamp>,
 }
 
 /// What an imported credential is.
@@ -219,7 +221,7 @@ pub enum ImportedLife {
     Ticket {
         /// The digest of its secret.
         digest: Digest,
-        /// How long it lives without use.
+        /// How long it lives without use: it was last used that long before it expires.
         ttl: Ttl,
     },
     /// A session.

@@ -167,7 +167,9 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Ticket {
         not_after: issued.not_after,
         generation: issued.generation.clone(),
     };
-    Ticket { issue: Some(issue), last_use_at: issued_at, endings: Endings::default() }
+    // One that was imported may have been used since its issue: it expires that long after its last use.
+    let last_use_at = issued_at.max(issued.expires_at.minus(issued.ttl));
+    Ticket { issue: Some(issue), last_use_at, endings: Endings::default() }
 }
 
 fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Lasting {

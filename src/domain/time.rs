@@ -31,6 +31,12 @@ impl Timestamp {
         self.plus_millis(by.as_millis())
     }
 
+    /// The instant that much earlier; stays at the smallest one.
+    #[must_use]
+    pub const fn minus(self, by: Ttl) -> Self {
+        Self(self.0.saturating_sub(by.as_millis()))
+    }
+
     /// The instant that many milliseconds later; stays at the largest one.
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -56,7 +56,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
 }
 
 /// RFC 6750, section 2.1. The scheme's case does not matter; a second header makes it nobody's.
-fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
+pub fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, secret) = once(headers, &AUTHORIZATION).ok()??.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
 }
@@ -75,17 +75,47 @@ pub async fn question<T: DeserializeOwned>(
 
 /// A command with a JSON body, and what comes with it.
 pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Scope) -> Result<(Call, T), Problem> {
+    command_at(app, request, scope).await.map(|(call, _, body)| (call, body))
+}
+
+/// A command with a JSON body on what its path names, and what comes with it.
+pub async fn command_at<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Call, Parts, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
     let call = call(identity, &parts, &body)?;
-    Ok((call, input::json(&parts.headers, &body)?))
+    let body = input::json(&parts.headers, &body)?;
+    Ok((call, parts, body))
+}
+
+/// Commands in a body of lines, each one recognised by what it is, so that an idempotency key does nothing for them.
+pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise(app, &parts.headers, scope)?;
+    input::ndjson(&parts.headers)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    Ok((Call { idempotency: None, ..call(identity, &parts, &body)? }, body))
 }
 
 /// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.
 pub async fn bare_command(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
+    bare(app, identity, parts, body).await
+}
+
+/// The same of somebody who holds that scope in every tenant.
+pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise_everywhere(app, &parts.headers, scope)?;
+    bare(app, identity, parts, body).await
+}
+
+async fn bare(app: &App, identity: Identity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
     let body = body::read(body, app.options.body_bytes).await?;
     Ok((call(identity, &parts, &body)?, parts))
 }
@@ -137,11 +167,21 @@ fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
     })
 }
 
+/// A header that stands there more than once, so that nobody can say which one is meant.
+#[derive(Debug)]
+pub struct Doubled(HeaderName);
+
+impl From<Doubled> for Problem {
+    fn from(Doubled(name): Doubled) -> Self {
+        Self::with_detail(Code::InvalidHeader, format!("`{name}` must be given once"))
+    }
+}
+
 /// The header's value, if it is given once.
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+pub fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Doubled> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
-        (_, Some(_)) => Err(Problem::with_detail(Code::InvalidHeader, format!("`{name}` must be given once"))),
+        (_, Some(_)) => Err(Doubled(name.clone())),
     }
 }

@@ -12,21 +12,35 @@ use super::wire::Object;
 
 /// The JSON body of a call.
 pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Result<T, Problem> {
-    if !is_json(headers) {
+    if !is(headers, "application/json") {
         return Err(Code::UnsupportedMediaType.into());
     }
-    serde_json::from_slice(body).or_else(|_| explain(body)).map(|Object(body)| body)
+    object(body)
 }
 
-/// `application/json`, in UTF-8 if it names a charset. A body without a type is refused: nobody sends one on purpose.
-fn is_json(headers: &HeaderMap) -> bool {
+/// A text that is one JSON object.
+pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).or_else(|_| explain(text)).map(|Object(object)| object)
+}
+
+/// Refuses a body that is not lines of JSON.
+pub fn ndjson(headers: &HeaderMap) -> Result<(), Problem> {
+    if is(headers, "application/x-ndjson") {
+        return Ok(());
+    }
+    Err(Problem::with_detail(Code::UnsupportedMediaType, "Send `Content-Type: application/x-ndjson`."))
+}
+
+/// Whether the body has that type, and is in UTF-8 if it names a charset. One without a type is refused: nobody sends that on
+/// purpose.
+fn is(headers: &HeaderMap, wanted: &str) -> bool {
     let Some(Ok(media_type)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
     let (essence, parameter) = media_type.split_once(';').unwrap_or((media_type, ""));
     let charset = parameter.trim();
     let utf8 = charset.is_empty()
         || charset.eq_ignore_ascii_case("charset=utf-8")
         || charset.eq_ignore_ascii_case("charset=\"utf-8\"");
-    utf8 && essence.trim().eq_ignore_ascii_case("application/json")
+    utf8 && essence.trim().eq_ignore_ascii_case(wanted)
 }
 
 /// Reads once more, slower, to name the member that is wrong.
@@ -126,10 +140,10 @@ mod tests {
     fn only_json_in_utf8_is_json() {
         let json = |media_type: &'static str| {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, axum::http::HeaderValue::from_static(media_type))]);
-            is_json(&headers)
+            is(&headers, "application/json")
         };
         assert!(json("application/json") && json("Application/JSON; charset=UTF-8"));
         assert!(!json("text/json") && !json("application/json; charset=latin1") && !json("application/jsonl"));
-        assert!(!is_json(&HeaderMap::new()));
+        assert!(!is(&HeaderMap::new(), "application/json"));
     }
 }

@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod problem;
 pub mod tls;
 mod v1;
+pub mod well_known;
 mod wire;
 
 use std::path::PathBuf;
@@ -72,6 +73,8 @@ fn about() -> Router<SharedApp> {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/problems/{code}", get(problem::page))
+        .route(well_known::JWKS_PATH, get(well_known::jwks))
+        .route(well_known::CONFIGURATION_PATH, get(well_known::configuration))
 }
 
 fn native() -> Router<SharedApp> {
@@ -79,11 +82,18 @@ fn native() -> Router<SharedApp> {
         .route("/v1/applications", post(v1::register_application).get(v1::list_applications))
         .route("/v1/applications/{id}", delete(v1::remove_application))
         .route("/v1/tickets", post(v1::issue_ticket))
+        .route("/v1/sessions", post(v1::issue_session))
+        .route("/v1/sessions/{id}", get(v1::find_session))
+        .route("/v1/sessions/{id}/extend", post(v1::extend_session))
+        .route("/v1/tokens", post(v1::issue_token))
         .route("/v1/introspect", post(v1::introspect))
         .route("/v1/revocations", post(v1::revoke))
+        .route("/v1/imports", post(v1::import))
         .route("/v1/subjects/{subject}", get(v1::subject))
         .route("/v1/events", get(v1::events))
         .route("/v1/events/{position}", get(v1::event))
+        .route("/v1/events/{position}/sealed", get(v1::sealed))
+        .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))
 }

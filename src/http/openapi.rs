@@ -9,18 +9,21 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
-use super::problem::ProblemBody;
-use super::{compat, feed, health, problem, v1};
+use super::problem::{Code, ProblemBody};
+use super::{compat, feed, health, problem, v1, well_known};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "authledger", description = "Every issue and every end of a ticket, session or token, durable and streamed to those who enforce it."),
-    paths(health::live, health::ready, problem::page),
+    paths(health::live, health::ready, problem::page, well_known::jwks, well_known::configuration),
     components(schemas(ProblemBody)),
     tags(
         (name = "applications", description = "Who may call, and what for"),
         (name = "tickets", description = "Bearer secrets whose life slides with their use"),
+        (name = "sessions", description = "Logged-in devices, with whom and what they were authenticated by"),
+        (name = "tokens", description = "Bearer tokens: JWTs that this ledger signs, or opaque ones"),
+        (name = "keys", description = "What signs this ledger's tokens, and verifies them"),
         (name = "credentials", description = "Whether one is good, and making it not so"),
         (name = "feed", description = "Every ending, as it happens"),
         (name = "subjects", description = "What somebody has"),
@@ -59,17 +62,23 @@ pub async fn show() -> Response {
     ([(CONTENT_TYPE, "application/json")], json()).into_response()
 }
 
-/// Every refusal of the native surface has one form.
+/// Every refusal of the native surface has one form. Which of the statuses a call has follows from what it takes.
 pub(super) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        let body = Content::new(Some(Ref::from_schema_name("Problem")));
-        let problem = ResponseBuilder::new()
-            .description("A problem, RFC 9457: its `type` resolves on this server to what it means")
-            .content("application/problem+json", body)
-            .build();
-        BTreeMap::from([("default".to_owned(), problem.into())])
+        let mut codes: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        for code in Code::ALL {
+            codes.entry(code.status().as_u16()).or_default().push(code.as_str());
+        }
+        let problem = |(status, codes): (u16, Vec<&str>)| {
+            let body = Content::new(Some(Ref::from_schema_name("Problem")));
+            let response = ResponseBuilder::new()
+                .description(format!("A problem, RFC 9457, one of: {}", codes.join(", ")))
+                .content("application/problem+json", body);
+            (status.to_string(), response.build().into())
+        };
+        codes.into_iter().map(problem).collect()
     }
 }
 

@@ -9,7 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::{Kind, MAX_INTEGER, Malformed, Reason, Scope, Subject, Tenant, Timestamp, Ttl};
+use crate::domain::{
+    Aal, Digest, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Subject, Tenant, Timestamp, Ttl,
+};
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
 pub struct Object<T>(pub T);
@@ -91,6 +93,30 @@ impl Form for Reason {
 impl Form for Kind {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
+    }
+}
+
+impl Form for Digest {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl Form for uuid::Uuid {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::try_parse(text).map_err(|_| Malformed("a UUID"))
+    }
+}
+
+impl Form for Aal {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl Form for MethodName {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
     }
 }
 

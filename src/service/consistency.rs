@@ -30,6 +30,9 @@ pub struct NotReached;
 
 /// Waits until the nodes that are asked for have applied a record.
 pub trait Reach: Send + Sync {
+    /// Whether they have already.
+    fn has_reached(&self, place: Place, level: Level) -> bool;
+
     /// Returns when they have, or when the time is up.
     fn reached(
         &self,
@@ -42,6 +45,10 @@ pub trait Reach: Send + Sync {
 pub struct Alone;
 
 impl Reach for Alone {
+    fn has_reached(&self, _: Place, _: Level) -> bool {
+        true
+    }
+
     fn reached(&self, _: Place, _: Consistency) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(())))
     }

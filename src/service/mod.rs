@@ -40,7 +40,7 @@ pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
-pub use signing::RESERVED_CLAIMS;
+pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 
@@ -209,8 +209,24 @@ impl Service {
             Outcome::Already(place) | Outcome::Repeated(place, _) => Some(*place),
             Outcome::Nothing => None,
         };
-        let Some(place) = last else { return Ok(()) };
-        self.reach.reached(place, consistency).await.map_err(|NotReached| Error::NotReached)
+        self.wait_for(last.as_slice(), consistency).await.map(drop)
+    }
+
+    /// Waits until all of these have reached whom they are to reach, and tells whether any had not when it was asked.
+    async fn wait_for(&self, places: &[Place], consistency: Consistency) -> Result<bool, Error> {
+        let Consistency { level, mut timeout } = consistency;
+        let mut waited = false;
+        for place in places {
+            if self.reach.has_reached(*place, level) {
+                continue;
+            }
+            waited = true;
+            let started = Instant::now();
+            let reached = self.reach.reached(*place, Consistency { level, timeout }).await;
+            reached.map_err(|NotReached| Error::NotReached)?;
+            timeout = timeout.saturating_sub(started.elapsed());
+        }
+        Ok(waited)
     }
 }
 

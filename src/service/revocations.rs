@@ -54,6 +54,8 @@ pub struct Revocations {
     pub filed: Vec<Arc<Filed>>,
     /// Whether this call, or the one that it repeats, made them.
     pub made: bool,
+    /// Of a JWT that was ended before: whether its ending had not reached all that this call asks for, so that it waited.
+    pub waited: bool,
 }
 
 impl Service {
@@ -130,10 +132,12 @@ impl Service {
 
     pub(super) async fn revocations(&self, outcome: Outcome) -> Result<Revocations, Error> {
         Ok(match outcome {
-            Outcome::Appended(filed) => Revocations { filed, made: true },
-            Outcome::Repeated(first, records) => Revocations { filed: self.filed(first, records).await?, made: true },
-            Outcome::Already(place) => Revocations { filed: self.filed(place, 1).await?, made: false },
-            Outcome::Nothing => Revocations { filed: Vec::new(), made: false },
+            Outcome::Appended(filed) => Revocations { filed, made: true, waited: false },
+            Outcome::Repeated(first, records) => {
+                Revocations { filed: self.filed(first, records).await?, made: true, waited: false }
+            }
+            Outcome::Already(place) => Revocations { filed: self.filed(place, 1).await?, made: false, waited: false },
+            Outcome::Nothing => Revocations { filed: Vec::new(), made: false, waited: false },
         })
     }
 

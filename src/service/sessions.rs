@@ -270,6 +270,15 @@ impl Service {
         Ok(self.sessions(&[id]).await?.pop())
     }
 
+    /// The session of that id, good or not, whatever its tenant. One where the caller may not introspect is unknown.
+    pub async fn session(&self, identity: &Identity, id: CredentialId) -> Result<Option<Session>, Error> {
+        let issue = self.projection.lasting(key(id)).issue;
+        if !issue.is_some_and(|issue| identity.may(Scope::Introspect, &issue.tenant)) {
+            return Ok(None);
+        }
+        Ok(self.sessions(&[id]).await?.pop())
+    }
+
     /// Whether that tenant has a session of that id, good or not: for callers that may end or extend it and need not see it.
     pub fn has_session(&self, tenant: &Tenant, id: CredentialId) -> bool {
         self.tenant_of_session(id).is_some_and(|own| own == *tenant)

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
-use super::{Call, Error, Service};
+use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Caller, Command, Event, Issuer, KeyId, KeyPublished, Named, PublishKey, Rejection, Request, Scope, TokenIssued,
-    View as _, issuer, signing_key,
+    Caller, Command, Event, Issuer, KeyId, KeyPublished, Named, PublishKey, RETENTION_MARGIN_MILLIS, Rejection,
+    Request, Scope, Timestamp, TokenIssued, View as _, issuer, signing_key,
 };
 use crate::jose::{OwnKeys, sign};
 use crate::keys::{Algorithm, KeyError, SigningKey};
@@ -25,6 +25,21 @@ pub(super) struct Signing {
     keys: Mutex<HashMap<KeyId, Arc<SigningKey>>>,
     /// Held while a key is made, so that two requests do not make two.
     making: tokio::sync::Mutex<()>,
+}
+
+/// A key whose tokens may be good still.
+#[derive(Clone, Debug)]
+pub struct PublishedKey {
+    /// Its name.
+    pub id: KeyId,
+    /// What it signs with.
+    pub algorithm: Box<str>,
+    /// Who its tokens say made them.
+    pub issuer: Issuer,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// Of one that signs no more: until when it is published.
+    pub verifies_until: Option<Timestamp>,
 }
 
 impl Signing {
@@ -72,21 +87,52 @@ impl Service {
         json!({ "keys": jwks })
     }
 
+    /// The keys that verify tokens of ours which may be good still, the newest first. Needs `admin` in every tenant.
+    pub async fn keys(&self, identity: &Identity) -> Result<Vec<PublishedKey>, Error> {
+        if !identity.grants.everywhere().contains(Scope::Admin) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let now = self.clock.now();
+        let mut keys = Vec::new();
+        for (id, key) in self.projection.keys() {
+            let Some((place, published)) = key.published.as_ref().filter(|_| key.verifies(now).is_some()) else {
+                continue;
+            };
+            let record = self.filed(*place, 1).await?.into_iter().next().ok_or(Error::Stopping)?;
+            keys.push(PublishedKey {
+                id,
+                algorithm: algorithm(published),
+                issuer: published.issuer.clone(),
+                published_at: record.recorded.recorded_at,
+                verifies_until: key.retired.then(|| key.last_expiry.plus_millis(RETENTION_MARGIN_MILLIS)),
+            });
+        }
+        keys.sort_by_key(|key| std::cmp::Reverse(key.published_at));
+        Ok(keys)
+    }
+
     /// Makes a new key take over. The old ones verify until the last token that they signed has expired. Needs `admin` in
     /// every tenant.
-    pub async fn rotate_key(&self, call: &Call) -> Result<Arc<Filed>, Error> {
+    pub async fn rotate_key(&self, call: &Call) -> Result<PublishedKey, Error> {
         if !call.identity.grants.everywhere().contains(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }
         let _making = self.signing.making.lock().await;
         let key = self.make_key().await?;
-        match self.execute(call, Command::PublishKey(PublishKey { key, rotate: true })).await? {
-            Outcome::Appended(filed) => filed.into_iter().next().ok_or(Error::Stopping),
-            Outcome::Repeated(place, _) | Outcome::Already(place) => {
-                self.filed(place, 1).await?.into_iter().next().ok_or(Error::Stopping)
-            }
-            Outcome::Nothing => Err(Error::Stopping),
-        }
+        let filed = match self.execute(call, Command::PublishKey(PublishKey { key, rotate: true })).await? {
+            Outcome::Appended(filed) => filed,
+            Outcome::Repeated(place, _) | Outcome::Already(place) => self.filed(place, 1).await?,
+            Outcome::Nothing => return Err(Error::Stopping),
+        };
+        let first = filed.first().ok_or(Error::Stopping)?;
+        let Event::KeyPublished(key) = &first.recorded.event else { return Err(Error::Stopping) };
+        Ok(PublishedKey {
+            id: key.id.clone(),
+            algorithm: algorithm(key),
+            issuer: key.issuer.clone(),
+            published_at: first.recorded.recorded_at,
+            verifies_until: None,
+        })
     }
 
     /// Makes a key if this node has none, or has lost the file of the one that it has.
@@ -125,6 +171,12 @@ impl Service {
         let key = self.signing.find(id).map_err(Error::key)?.ok_or(Rejection::NoSigningKey)?;
         sign(&key, &claims(filed, issued, added)).map_err(Error::key)
     }
+}
+
+/// What the key signs with, as its public half says.
+fn algorithm(key: &KeyPublished) -> Box<str> {
+    let jwk: Value = serde_json::from_str(&key.jwk).unwrap_or_default();
+    jwk["alg"].as_str().unwrap_or_default().into()
 }
 
 /// The claims that a caller can't add: they are ours to say.

@@ -8,7 +8,7 @@ use super::machine::{Filed, Outcome};
 use super::revocations::{Revocations, Why};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::signing::{RESERVED_CLAIMS, token_issued};
-use super::{Call, Error, Service};
+use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Caller, Command, CredentialId, Dead, Digest, Generation, IssueToken, Issuer, Kind, Named, Origin, Place,
@@ -81,7 +81,7 @@ pub enum Ender {
     /// An application that may revoke in the token's tenant.
     Application(Box<Call>),
     /// Whoever holds it, and has nothing else to show: the token that he presented beside it.
-    Bearer(Box<Judged>, Option<RequestId>),
+    Bearer(Box<Judged>, Option<RequestId>, Option<Consistency>),
 }
 
 /// Whether a text could be a JWT: three parts with dots between them, the first of which starts as a JSON object does.
@@ -217,7 +217,7 @@ impl Service {
     }
 
     /// Ends a JWT, and the one in it if it is a container. Of one that is ended already, tells how; of one that has expired
-    /// there is nothing to end.
+    /// there is nothing to end. A repetition waits for its consistency as the first call did, and tells whether it had to.
     pub async fn revoke_jwt(&self, ender: Ender, token: &Judged, why: Why) -> Result<Revocations, Error> {
         let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
         let note = match &why.note {
@@ -229,14 +229,39 @@ impl Service {
             None => None,
         };
         let command = Command::RevokeTokens(RevokeTokens { tokens, reason: why.reason, note });
-        let outcome = match ender {
-            Ender::Application(call) => self.execute(&call, command).await?,
-            Ender::Bearer(own, request) => {
-                let caller = bearer(&own.presented.credential)?;
-                self.submit(Request { caller, request, idempotency: None, command }).await?
+        let (caller, request, idempotency, consistency) = match ender {
+            Ender::Application(call) => (call.identity.caller, call.request, call.idempotency, call.consistency),
+            Ender::Bearer(own, request, consistency) => {
+                (bearer(&own.presented.credential)?, request, None, consistency)
             }
         };
-        self.revocations(outcome).await
+        let outcome = self.submit(Request { caller, request, idempotency, command }).await?;
+        let waited = match consistency {
+            Some(consistency) => self.wait_for(&self.endings_of(token, &outcome), consistency).await?,
+            None => false,
+        };
+        let revocations = self.revocations(outcome).await?;
+        Ok(Revocations { waited: waited && !revocations.made, ..revocations })
+    }
+
+    /// The records that a call waits for: what it appended, or else whatever has ended the token and the one in it.
+    fn endings_of(&self, token: &Judged, outcome: &Outcome) -> Vec<Place> {
+        match outcome {
+            Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place).into_iter().collect(),
+            Outcome::Repeated(first, records) => {
+                let last = Sequence(first.sequence.0 + records.saturating_sub(1));
+                vec![Place { sequence: last, ..*first }]
+            }
+            Outcome::Already(_) | Outcome::Nothing => {
+                let now = self.clock.now();
+                let tokens = std::iter::once(&token.presented).chain(&token.inner);
+                let ended = tokens.filter_map(|one| match judge_presented(&*self.projection, one, now) {
+                    Err(Dead::Revoked(place, _)) => Some(place),
+                    Ok(()) | Err(Dead::Expired | Dead::Unknown) => None,
+                });
+                ended.collect()
+            }
+        }
     }
 
     /// Whether a bearer's token is the one that is to be ended, or the one in it: the same identity, whatever its spelling.

@@ -18,9 +18,7 @@ const LEEWAY_SECONDS: u64 = 5;
 /// The same line twice makes one credential.
 pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
-    let too_late = import.expires_at > context.now.plus(context.policy.longest_life);
-    let too_new = import.issued_at > context.now.plus_millis(MAX_AHEAD_MILLIS);
-    if too_late || too_new || import.expires_at <= import.issued_at {
+    if !plausible(import, context) {
         return Err(Rejection::ImplausibleTimes);
     }
     if let Some(place) = known(view, import)? {
@@ -30,6 +28,20 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
         return Err(Rejection::CredentialExpired);
     }
     Ok(one(Some(import.tenant.clone()), issued(view, import, context)))
+}
+
+fn plausible(import: &Import, Context { now, policy, .. }: Context) -> bool {
+    let Import { issued_at, expires_at, .. } = *import;
+    let used_before_issued = match import.life {
+        // A life is whole seconds, and may be rounded.
+        ImportedLife::Ticket { ttl, .. } => expires_at.plus_millis(1_000) <= issued_at.plus(ttl),
+        ImportedLife::Session { .. } | ImportedLife::Token { .. } => false,
+    };
+    issued_at <= now.plus_millis(MAX_AHEAD_MILLIS)
+        && issued_at < expires_at
+        && expires_at <= now.plus(policy.longest_life)
+        && import.not_after.is_none_or(|not_after| expires_at <= not_after)
+        && !used_before_issued
 }
 
 /// Where it was issued or imported before. Another credential under its name is a refusal.
@@ -87,7 +99,8 @@ fn generation(view: &impl View, import: &Import, kind: Kind) -> Generation {
 fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) -> Event {
     let Import { subject, issued_at, expires_at, .. } = import;
     let (subject, issued_at, expires_at) = (subject.clone(), Some(*issued_at), *expires_at);
-    let latest = |life| expires_at.max(issued_at.map_or(Timestamp::default(), |at: Timestamp| at.plus(life)));
+    let asked = import.not_after.unwrap_or(Timestamp::default().plus_millis(u64::MAX));
+    let latest = |life| expires_at.max(import.issued_at.plus(life).min(asked));
     match import.life.clone() {
         ImportedLife::Ticket { digest, ttl } => Event::TicketIssued(TicketIssued {
             digest,

@@ -66,12 +66,17 @@ impl Problem {
         self.code
     }
 
+    /// What is wrong with this request, or else what the code means.
+    pub fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.code.meaning())
+    }
+
     fn body(&self) -> Vec<u8> {
         let body = ProblemBody {
             reference: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status().as_u16(),
-            detail: self.detail.as_deref().unwrap_or(self.code.meaning()),
+            detail: self.detail(),
             id: self.id.as_deref(),
         };
         // Texts and numbers can't fail to serialise.

@@ -2,6 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::events::NDJSON;
@@ -25,8 +26,14 @@ use crate::http::{SharedApp, caller, input};
 pub async fn event(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
-    let Whole(position) = Whole::parse(&input::segment(&mut parts).await?)
-        .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`position` must be {must_be}")))?;
-    let stored = app.service.event(&identity, Position(position)).await?.ok_or(Code::UnknownPosition)?;
+    let position = position(&mut parts).await?;
+    let stored = app.service.event(&identity, position).await?.ok_or(Code::UnknownPosition)?;
     Ok(([(CONTENT_TYPE, NDJSON)], format!("{}\n", stored.record)).into_response())
+}
+
+/// The record that a path names.
+pub(super) async fn position(parts: &mut Parts) -> Result<Position, Problem> {
+    Whole::parse(&input::segment(parts).await?)
+        .map(|Whole(position)| Position(position))
+        .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`position` must be {must_be}")))
 }

@@ -3,25 +3,43 @@
 mod application;
 mod event;
 mod events;
+mod extend_session;
+mod find_session;
+mod import;
 mod introspect;
+mod issue_session;
 mod issue_ticket;
+mod issue_token;
+mod key;
 mod list_applications;
+mod list_keys;
 mod noop;
 mod register_application;
 mod remove_application;
 mod revoke;
+mod rotate_key;
+mod sealed;
+mod session;
 mod status;
 mod subject;
 
 pub use event::event;
 pub use events::events;
+pub use extend_session::extend_session;
+pub use find_session::find_session;
+pub use import::import;
 pub use introspect::introspect;
+pub use issue_session::issue_session;
 pub use issue_ticket::issue_ticket;
+pub use issue_token::issue_token;
 pub use list_applications::list_applications;
+pub use list_keys::list_keys;
 pub use noop::noop;
 pub use register_application::register_application;
 pub use remove_application::remove_application;
 pub use revoke::revoke;
+pub use rotate_key::rotate_key;
+pub use sealed::sealed;
 pub use status::status;
 pub use subject::subject;
 
@@ -32,11 +50,19 @@ pub use subject::subject;
     list_applications::list_applications,
     remove_application::remove_application,
     issue_ticket::issue_ticket,
+    issue_session::issue_session,
+    find_session::find_session,
+    extend_session::extend_session,
+    issue_token::issue_token,
     introspect::introspect,
     revoke::revoke,
+    import::import,
     subject::subject,
     events::events,
     event::event,
+    sealed::sealed,
+    rotate_key::rotate_key,
+    list_keys::list_keys,
     status::status,
 ))]
 pub struct Api;

@@ -5,6 +5,8 @@ mod backup;
 mod demo;
 mod follow;
 mod import;
+mod imported;
+mod key;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};

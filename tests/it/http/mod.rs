@@ -1,4 +1,9 @@
+mod imports;
+mod keys;
 mod listen;
 mod openapi;
 mod problems;
+mod sealed;
+mod sessions;
+mod tokens;
 mod v1;

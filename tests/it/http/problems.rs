@@ -106,6 +106,8 @@ fn bad_bodies() -> Vec<(&'static str, String)> {
     let tickets = |body: serde_json::Value| ("/v1/tickets", body.to_string());
     let revocations = |body: serde_json::Value| ("/v1/revocations", body.to_string());
     let applications = |body: serde_json::Value| ("/v1/applications", body.to_string());
+    let sessions = |body: serde_json::Value| ("/v1/sessions", body.to_string());
+    let tokens = |body: serde_json::Value| ("/v1/tokens", body.to_string());
     let raw = |body: &str| ("/v1/tickets", body.to_owned());
     vec![
         raw(""),
@@ -168,6 +170,32 @@ fn bad_bodies() -> Vec<(&'static str, String)> {
         applications(json!({"name": "a", "scopes": ["issue"], "tenants": ["*"], "expires_at": "tomorrow"})),
         applications(json!({"name": "a", "scopes": ["issue"], "tenants": ["*"], "expires_at": "2020-01-01T00:00:00Z"})),
         applications(json!({"name": "a", "scopes": ["issue"], "tenants": ["*"], "secret": "my-own"})),
+        sessions(json!({"subject": "a", "aal": "aal4"})),
+        sessions(json!({"subject": "a", "methods": "password"})),
+        sessions(json!({"subject": "a", "methods": ["pass word"]})),
+        sessions(json!({"subject": "a", "methods": [7]})),
+        sessions(json!({"subject": "a", "methods": [{"name": "password"}]})),
+        sessions(json!({"subject": "a", "methods": [{"method": "password", "aal": "high"}]})),
+        sessions(json!({"subject": "a", "methods": vec!["password"; 17]})),
+        sessions(json!({"subject": "a", "identity": null})),
+        sessions(json!({"subject": "a", "identity": "ada"})),
+        sessions(json!({"subject": "a", "device": {"os": "linux"}})),
+        sessions(json!({"subject": "a", "device": {"ip_address": 7}})),
+        sessions(json!({"subject": "a", "device": ["192.0.2.7"]})),
+        sessions(json!({"subject": "a", "ttl": 0})),
+        sessions(json!({"subject": "a", "id": "mine"})),
+        tokens(json!({"subject": "a", "format": "paseto"})),
+        tokens(json!({"subject": "a", "session_id": "x"})),
+        tokens(json!({"subject": "a", "audience": 7})),
+        tokens(json!({"subject": "a", "audience": ""})),
+        tokens(json!({"subject": "a", "audience": []})),
+        tokens(json!({"subject": "a", "audience": ["x".repeat(256)]})),
+        tokens(json!({"subject": "a", "audience": vec!["api"; 17]})),
+        tokens(json!({"subject": "a", "scope": ""})),
+        tokens(json!({"subject": "a", "scope": "read  write"})),
+        tokens(json!({"subject": "a", "scope": "read\\write"})),
+        tokens(json!({"subject": "a", "scope": "x".repeat(1_025)})),
+        tokens(json!({"subject": "a", "claims": []})),
         ("/v1/introspect", json!({"credential": {}}).to_string()),
         ("/v1/introspect", json!({"credential": "a", "token_type_hint": "b"}).to_string()),
     ]

@@ -157,13 +157,21 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
     let application = json!({"name": "a", "scopes": ["issue"], "tenants": ["default"]});
     vec![
         ("issue", "POST", "/v1/tickets".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", "/v1/sessions".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", "/v1/tokens".into(), json!({"subject": "a"}), 201),
+        ("issue", "POST", format!("/v1/sessions/{}/extend", uuid::Uuid::nil()), json!({}), 404),
+        ("introspect", "GET", format!("/v1/sessions/{}", uuid::Uuid::nil()), Value::Null, 404),
         ("introspect", "POST", "/v1/introspect".into(), json!({"credential": ticket}), 200),
         ("introspect", "GET", "/v1/subjects/someone".into(), Value::Null, 200),
         ("revoke", "POST", "/v1/revocations".into(), json!({"credential": ticket}), 201),
         ("revoke", "POST", "/v1/revocations".into(), json!({"subject": "a"}), 201),
         ("audit", "GET", "/v1/events".into(), Value::Null, 200),
         ("audit", "GET", "/v1/events/1".into(), Value::Null, 200),
+        ("audit", "GET", "/v1/events/1/sealed".into(), Value::Null, 404),
         ("audit", "GET", "/v1/status".into(), Value::Null, 200),
+        ("admin", "POST", "/v1/imports".into(), Value::Null, 415),
+        ("admin", "POST", "/v1/keys".into(), Value::Null, 201),
+        ("admin", "GET", "/v1/keys".into(), Value::Null, 200),
         ("admin", "GET", "/v1/applications".into(), Value::Null, 200),
         // It may administer, and lacks what it would grant.
         ("admin", "POST", "/v1/applications".into(), application, 403),
@@ -398,6 +406,10 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 struct Never;
 
 impl Reach for Never {
+    fn has_reached(&self, _: Place, _: Level) -> bool {
+        false
+    }
+
     fn reached(
         &self,
         _: Place,

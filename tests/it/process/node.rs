@@ -13,6 +13,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::support::secrets;
+
 /// Root's secret in every server that the tests start.
 pub const ROOT: &str = "root-secret-of-the-tests-0123456789abcdef";
 /// How long anything may take that is waited for.
@@ -25,6 +27,7 @@ pub struct Launch {
     command: Command,
     listen: String,
     log: PathBuf,
+    data: PathBuf,
 }
 
 impl Launch {
@@ -52,6 +55,7 @@ impl Launch {
             command,
             listen: "127.0.0.1:0".to_owned(),
             log: data.parent().expect("a directory in a directory").join(name),
+            data: data.to_owned(),
         }
     }
 
@@ -94,7 +98,12 @@ impl Launch {
             }
         });
         match told.recv_timeout(PATIENCE) {
-            Ok(url) => Node { process, api: Api::new(&url, ROOT), log: self.log, took: started.elapsed() },
+            Ok(url) => {
+                secrets::remember(ROOT);
+                let search = secrets::Search { data: self.data, log: Some(self.log.clone()) };
+                let api = Api::new(&url, ROOT);
+                Node { process, api, log: self.log, took: started.elapsed(), _search: search }
+            }
             Err(_) => panic!("the server does not listen: {}", read(&self.log)),
         }
     }
@@ -171,6 +180,8 @@ pub struct Node {
     log: PathBuf,
     /// From the start to the line that names the address.
     pub took: Duration,
+    /// Last, so that it looks when the process has ended.
+    _search: secrets::Search,
 }
 
 impl Node {
@@ -275,6 +286,12 @@ impl Api {
         let response = request.send().await?;
         let status = response.status();
         let text = response.text().await?;
+        if status.is_success() {
+            secrets::handed_out(path, text.as_bytes());
+        } else {
+            let presented = format!("{path} {} {}", body.map(Value::to_string).unwrap_or_default(), self.secret);
+            secrets::assert_none(&format!("the answer {status} to {path}"), text.as_bytes(), presented.as_bytes());
+        }
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
@@ -400,6 +417,7 @@ impl Events {
             if let Some(end) = self.buffer.find(self.separator) {
                 let whole: String = self.buffer.drain(..end + self.separator.len()).collect();
                 let whole = &whole[..end];
+                secrets::assert_none("the feed", whole.as_bytes(), b"");
                 let event = if self.separator == "\n" { Event::of_line(whole) } else { Event::of_block(whole) };
                 self.cursor = event.id.clone().or(self.cursor.take());
                 return Some(event);

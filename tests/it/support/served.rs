@@ -1,5 +1,6 @@
 //! A node in this process: a ledger in a directory of its own, a clock that stands still, and the router.
 
+use super::secrets::{self, Search};
 use super::settings::{ISSUER, settings};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,11 +57,13 @@ impl Default for Made {
 
 /// A running node.
 pub struct Node {
-    directory: tempfile::TempDir,
     running: Option<Running>,
     router: Router,
+    /// Before the directory goes.
+    _search: Search,
     /// The clock that all of it reads.
     pub clock: Clock,
+    directory: tempfile::TempDir,
 }
 
 impl Node {
@@ -74,7 +77,9 @@ impl Node {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(Timestamp::from_millis(START).expect("within bounds"));
         let (running, router) = up(directory.path().into(), clock.clone(), made).await;
-        Self { directory, running: Some(running), router, clock }
+        secrets::remember(ROOT);
+        let search = Search { data: directory.path().into(), log: None };
+        Self { running: Some(running), router, _search: search, clock, directory }
     }
 
     /// Stops it and starts it again on the same ledger.
@@ -185,10 +190,17 @@ impl Actor {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(body.into()).expect("a request");
+        let body = axum::body::to_bytes(body.into(), usize::MAX).await.expect("a whole body");
+        let presented = [path.as_bytes(), format!("{:?}", self.headers).as_bytes(), &body].concat();
+        let request = request.body(Body::from(body)).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("a router always answers");
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        if parts.status.is_success() && !path.starts_with("/v1/revocations") {
+            secrets::handed_out(path, &body);
+        } else {
+            secrets::assert_none(&format!("the answer {} to {path}", parts.status), &body, &presented);
+        }
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }
@@ -266,7 +278,7 @@ fn form(text: &str) -> Option<&'static str> {
         64 if hex => Some("[hash]"),
         13 if base32 => Some("[origin]"),
         36 if uuid::Uuid::try_parse(text).is_ok() => Some("[uuid]"),
-        44 if text.starts_with("al_a_") => Some("[secret]"),
+        44 if ["al_a_", "al_s_", "al_o_"].iter().any(|prefix| text.starts_with(prefix)) => Some("[secret]"),
         _ => None,
     }
 }

@@ -1,10 +1,43 @@
 //! Cribl's invalidation of a user's tokens, so that its SDKs work unmodified.
+//!
+//! A user is a subject. Everything that was issued to it until now is dead, and what is issued from now on is good, at once.
+//! Every answer is JSON, and asking again changes nothing: the SDKs do so by themselves.
+//!
+//! Two things are not Cribl's. A caller shows an application's secret, for otherwise anybody could end anybody's tokens; and
+//! `kinds` and `X-Tenant` reach what Cribl does not have.
+
+mod asked;
+mod error;
+mod invalidate;
+mod wire;
 
 use axum::Router;
+use axum::http::Method;
+use axum::routing::delete;
 
 use crate::http::SharedApp;
+use error::Refusal;
+
+/// Paths before the call: Cribl's own, and none.
+const BASES: [&str; 2] = ["", "/api/v1"];
 
 /// The whole contract.
 pub fn routes() -> Router<SharedApp> {
-    Router::new()
+    let route = |router: Router<SharedApp>, base| {
+        router.route(&format!("{base}/auth/users/{{id}}/token"), delete(invalidate::invalidate))
+    };
+    BASES.into_iter().fold(Router::new(), route).method_not_allowed_fallback(wrong_verb)
 }
+
+async fn wrong_verb(method: Method) -> Refusal {
+    Refusal::WrongVerb(method)
+}
+
+/// This surface's part of the OpenAPI document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(invalidate::invalidate),
+    components(schemas(wire::ErrorBody)),
+    tags((name = "cribl", description = "Cribl's contract: the end of a user's tokens")),
+)]
+pub struct Api;

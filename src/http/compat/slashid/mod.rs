@@ -1,10 +1,82 @@
 //! SlashID's user tokens, so that its JavaScript SDK works unmodified.
+//!
+//! An organisation is a tenant, a person its subject, a user token a JWT: ours, or that of an issuer whom the operator trusts.
+//! Errors are a list of one, and a success has no such list: an empty one is true in JavaScript, and the SDK throws.
+//!
+//! A request is checked in this order: route and verb, who calls, what is asked, whether he may ask it there, the rest.
+
+mod asked;
+mod cors;
+mod error;
+mod mint;
+mod published;
+mod revoke;
+mod validate;
+mod wire;
 
 use axum::Router;
+use axum::http::Method;
+use axum::routing::{any, get, post};
 
-use crate::http::{Options, SharedApp};
+use crate::http::{Options, SharedApp, well_known};
+use cors::Cors;
+use error::Refusal;
 
-/// The whole contract.
-pub fn routes(_: &Options) -> Router<SharedApp> {
+/// The whole contract under both bases. The keys at no base are the native surface's to publish.
+pub fn routes(options: &Options) -> Router<SharedApp> {
+    let mut routes = calls("");
+    if !options.slashid_prefix.is_empty() {
+        routes = routes.merge(calls(&options.slashid_prefix)).merge(keys(&options.slashid_prefix));
+    }
+    let cors = axum::middleware::from_fn_with_state(Cors::new(&options.cors_origins), cors::across_origins);
+    routes.method_not_allowed_fallback(wrong_verb).layer(cors)
+}
+
+fn calls(base: &str) -> Router<SharedApp> {
     Router::new()
+        .route(&format!("{base}/token/revoke"), post(revoke::revoke))
+        .route(&format!("{base}/token/validate"), post(validate::validate))
+        .route(&format!("{base}/persons/{{person_id}}/mint-token"), post(mint::mint_token))
+}
+
+fn keys(base: &str) -> Router<SharedApp> {
+    let mut router = Router::new()
+        .route(&format!("{base}{}", well_known::JWKS_PATH), get(published::jwks))
+        .route(&format!("{base}{}", well_known::CONFIGURATION_PATH), get(published::configuration));
+    for unknown in ["", "/", "/{*rest}"] {
+        router = router.route(&format!("{base}{unknown}"), any(no_endpoint));
+    }
+    router
+}
+
+async fn no_endpoint() -> Refusal {
+    Refusal::NoEndpoint
+}
+
+async fn wrong_verb(method: Method) -> Refusal {
+    Refusal::WrongVerb(method)
+}
+
+/// This surface's part of the OpenAPI document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(revoke::revoke, validate::validate, mint::mint_token, published::jwks, published::configuration),
+    components(schemas(wire::Errors)),
+    tags((name = "slashid", description = "SlashID's contract: user tokens")),
+    modifiers(&ApiKey),
+)]
+pub struct Api;
+
+/// How OpenAPI names SlashID's key.
+const SCHEME: &str = "slashid";
+
+struct ApiKey;
+
+impl utoipa::Modify for ApiKey {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+        let value = ApiKeyValue::with_description("SlashID-API-Key", "An application's secret");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(SCHEME, SecurityScheme::ApiKey(ApiKey::Header(value)));
+    }
 }

@@ -1,0 +1,116 @@
+//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP.
+
+use std::io::{self, Write as _};
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::{CallError, Client, ServerArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  authledger key list --token-file authledger-data/root-token
+  authledger key rotate --json";
+
+/// What to do with keys, and where.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the keys whose tokens may be good still.
+    List(Asked),
+    /// Make a new key sign from now on. The one before verifies until its last token has expired.
+    Rotate(Asked),
+}
+
+#[derive(Args)]
+struct Asked {
+    /// JSON on the standard output instead of lines for people: one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The call did not succeed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The answer can't be read.
+    #[error("read the server's answer: {0}; is it of a later version than this program?")]
+    Answer(#[from] serde_json::Error),
+    /// The answer can't be shown.
+    #[error("write to the standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// A key as the server shows it.
+#[derive(Deserialize)]
+struct Shown {
+    kid: String,
+    alg: String,
+    issuer: String,
+    published_at: String,
+    verifies_until: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed<T> {
+    keys: Vec<T>,
+}
+
+/// Does it.
+pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
+    match arguments.action {
+        Action::List(asked) => list(&asked).await,
+        Action::Rotate(asked) => rotate(&asked).await,
+    }
+}
+
+async fn list(asked: &Asked) -> Result<(), KeyError> {
+    let client = Client::new(&asked.server)?;
+    let answer = client.text(client.request(Method::GET, "/v1/keys")).await?;
+    let mut out = io::stdout().lock();
+    if asked.json {
+        let listed: Listed<&RawValue> = serde_json::from_str(&answer)?;
+        for key in listed.keys {
+            writeln!(out, "{key}")?;
+        }
+        return Ok(());
+    }
+    writeln!(out, "{:43}  {:5}  {:24}  STATE", "KID", "ALG", "PUBLISHED")?;
+    for key in serde_json::from_str::<Listed<Shown>>(&answer)?.keys {
+        writeln!(out, "{:43}  {:5}  {:24}  {}", key.kid, key.alg, key.published_at, key.state())?;
+    }
+    Ok(())
+}
+
+async fn rotate(asked: &Asked) -> Result<(), KeyError> {
+    let client = Client::new(&asked.server)?;
+    let answer = client.text(client.request(Method::POST, "/v1/keys")).await?;
+    let mut out = io::stdout().lock();
+    if asked.json {
+        return Ok(writeln!(out, "{}", answer.trim_end())?);
+    }
+    let key: Shown = serde_json::from_str(&answer)?;
+    writeln!(out, "kid        {}", key.kid)?;
+    writeln!(out, "algorithm  {}", key.alg)?;
+    writeln!(out, "issuer     {}", key.issuer)?;
+    writeln!(out, "published  {}", key.published_at)?;
+    Ok(())
+}
+
+impl Shown {
+    fn state(&self) -> String {
+        self.verifies_until.as_ref().map_or("signs".to_owned(), |until| format!("verifies until {until}"))
+    }
+}

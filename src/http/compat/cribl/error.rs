@@ -1,0 +1,138 @@
+//! Cribl's errors: status and message of each, and which of them a refusal of the ledger is.
+
+use std::borrow::Cow;
+
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::wire::ErrorBody;
+use crate::domain::Rejection;
+use crate::http::answer;
+use crate::service::Error;
+
+/// Everything but what was asked for.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Something is served there, for other verbs.
+    WrongVerb(Method),
+    /// No application's secret was shown.
+    Unauthorized,
+    /// The application may not revoke there.
+    Forbidden,
+    /// Something that was sent can't be used, for that reason.
+    Malformed(Cow<'static, str>),
+    /// The application has too many endings of unknown credentials in force.
+    TooManyUnknown,
+    /// The ledger takes no commands for now.
+    Unavailable,
+    /// The machine failed.
+    Internal,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(Rejection::Unauthenticated) => Self::Unauthorized,
+            Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Self::Forbidden,
+            Error::Rejected(Rejection::RecordTooLarge) => {
+                Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
+            }
+            Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
+            Error::Overloaded | Error::Stopping | Error::Fault(_) => Self::Unavailable,
+            // The end of a subject meets none of these: it names no credential, issues nothing, and waits for nobody.
+            Error::Rejected(
+                Rejection::ApplicationExists
+                | Rejection::UnknownApplication
+                | Rejection::UnknownCredential
+                | Rejection::CredentialExpired
+                | Rejection::SessionNotGood
+                | Rejection::CurrentSession
+                | Rejection::CredentialExists
+                | Rejection::ImplausibleTimes
+                | Rejection::NoSigningKey
+                | Rejection::GenerationTooLarge
+                | Rejection::IssuerDiffers
+                | Rejection::SubjectOnHold
+                | Rejection::IdempotencyMismatch,
+            )
+            | Error::SecretAlreadyShown { .. }
+            | Error::NotReached
+            | Error::Token(_)
+            | Error::ReservedClaim
+            | Error::TooPersonal
+            | Error::NoIssuer
+            | Error::Key(_)
+            | Error::Unreadable(_)
+            | Error::NoRandomness => {
+                tracing::error!(%error, "a request to Cribl's contract failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::WrongVerb(method) => format!("{method} is not served here").into(),
+            Self::Unauthorized => "Unauthorized".into(),
+            Self::Forbidden => "Forbidden".into(),
+            Self::Malformed(message) => message.clone(),
+            Self::TooManyUnknown => "Too many unknown credentials were ended by this application".into(),
+            Self::Unavailable => "Service unavailable, try again in a moment".into(),
+            Self::Internal => "Internal server error".into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = answer::json(self.status(), &ErrorBody { status: "error", message: &self.message() });
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Unavailable => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::WrongVerb(_) | Self::Forbidden | Self::Malformed(_) | Self::TooManyUnknown | Self::Internal => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: Error) -> String {
+        let refusal = Refusal::from(error);
+        format!("{} {}", refusal.status().as_u16(), refusal.message())
+    }
+
+    #[test]
+    fn every_refusal_of_the_ledger_has_its_answer() {
+        let rejected = |rejection| format!("{rejection:?}: {}", told(Error::Rejected(rejection)));
+        let mut answers: Vec<String> = Rejection::ALL.into_iter().map(rejected).collect();
+        for (name, error) in [
+            ("Overloaded", Error::Overloaded),
+            ("Stopping", Error::Stopping),
+            ("NotReached", Error::NotReached),
+            ("Key", Error::Key("a path".into())),
+            ("NoRandomness", Error::NoRandomness),
+        ] {
+            answers.push(format!("{name}: {}", told(error)));
+        }
+        insta::assert_snapshot!(answers.join("\n"));
+    }
+}

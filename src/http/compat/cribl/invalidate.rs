@@ -1,0 +1,136 @@
+//! `DELETE /auth/users/{id}/token`
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+
+use super::asked::{self, Parameters};
+use super::error::Refusal;
+use super::wire::{ErrorBody, Item, Items};
+use crate::domain::{CredentialKey, Place, Subject, Tenant, Timestamp};
+use crate::http::SharedApp;
+use crate::http::caller::request_id;
+use crate::http::wire::Shown;
+use crate::service::{Call, EndedTogether, Service, SubjectEnd, Why};
+
+/// What an item takes, in bytes.
+const USUAL_ITEM_BYTES: usize = 192;
+
+/// Ends all tokens that a user has been issued until now; what is issued afterwards is good. Needs the scope `revoke` in the
+/// tenant. One event is recorded, however many tokens there are, and one for a user whom this ledger does not know, because tokens
+/// may have been issued elsewhere.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/auth/users/{id}/token",
+    tag = "cribl",
+    params(
+        ("id" = String, Path, min_length = 1, max_length = 255, description = "The user: any subject"),
+        (
+            "ttl" = Option<String>, Query, pattern = "^[0-9]+[smhdw]?$",
+            description = "The life of the tokens, up to 366 days: how long the record must be kept at least",
+        ),
+        (
+            "kinds" = Option<String>, Query,
+            description = "What is to end, with commas between: token, session, ticket; tokens if left out",
+        ),
+        ("X-Tenant" = Option<String>, Header, description = "The name space of the user; `default` if left out"),
+    ),
+    responses(
+        (status = 200, description = "Ended, and durable: each credential that was good", body = Items),
+        (status = 400, description = "The request is refused", body = ErrorBody),
+        (status = 401, description = "No application's secret", body = ErrorBody),
+        (status = 403, description = "The application may not revoke there", body = ErrorBody),
+        (status = 405, description = "Not a DELETE", body = ErrorBody),
+        (status = 500, description = "The machine failed", body = ErrorBody),
+        (status = 503, description = "No commands are taken for now", body = ErrorBody),
+    ),
+)]
+pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let (mut parts, _) = request.into_parts();
+    let identity = asked::administrator(&app, &parts.headers)?;
+    let (tenant, subject) = asked::user(&mut parts).await?;
+    let parameters = Parameters::of(&parts)?;
+    let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
+    let end = SubjectEnd {
+        tenant: tenant.clone(),
+        subject: subject.clone(),
+        kinds: parameters.kinds(),
+        keep: parameters.keep(),
+        hold: None,
+        why: Why::default(),
+    };
+    let revocations = app.service.revoke_subject(&call, end).await?;
+    // The end of a subject always appends.
+    let recorded = &revocations.filed.last().ok_or(Refusal::Internal)?.recorded;
+    let by = (recorded.place, recorded.recorded_at);
+    Ok(streamed(Ended { service: app.service.clone(), tenant, subject, by, count: 0, next: Next::First }))
+}
+
+/// What one record has ended, read page by page: a hundred thousand items are never in memory together.
+struct Ended {
+    service: Arc<Service>,
+    tenant: Tenant,
+    subject: Subject,
+    by: (Place, Timestamp),
+    count: u64,
+    next: Next,
+}
+
+/// Which part of the body comes next.
+enum Next {
+    First,
+    After(CredentialKey),
+    Nothing,
+}
+
+fn streamed(ended: Ended) -> Response {
+    let pages = stream::unfold(ended, |mut ended| async move {
+        let page = ended.page()?;
+        Some((Ok::<_, Infallible>(page), ended))
+    });
+    let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (json, Body::from_stream(pages)).into_response()
+}
+
+impl Ended {
+    /// The next part of the body. The last one has the number of items, which nobody knows before.
+    fn page(&mut self) -> Option<Bytes> {
+        let (mut text, after) = match self.next {
+            Next::First => (b"{\"items\":[".to_vec(), None),
+            Next::After(key) => (Vec::new(), Some(key)),
+            Next::Nothing => return None,
+        };
+        let (ended, next) = self.service.ended_together(&self.tenant, &self.subject, self.by, after);
+        text.reserve(ended.len() * USUAL_ITEM_BYTES);
+        for one in &ended {
+            self.write(one, &mut text);
+        }
+        self.next = next.map_or(Next::Nothing, Next::After);
+        if matches!(self.next, Next::Nothing) {
+            text.extend_from_slice(format!("],\"count\":{}}}", self.count).as_bytes());
+        }
+        Some(text.into())
+    }
+
+    fn write(&mut self, one: &EndedTogether, text: &mut Vec<u8>) {
+        if self.count > 0 {
+            text.push(b',');
+        }
+        self.count += 1;
+        let item = Item {
+            id: &one.id,
+            kind: Shown(one.kind),
+            issued_at: Shown(one.issued_at),
+            expires_at: Shown(one.expires_at),
+            invalidated_at: Shown(self.by.1),
+        };
+        // Texts can't fail to serialise, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(text, &item);
+    }
+}

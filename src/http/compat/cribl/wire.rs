@@ -1,0 +1,49 @@
+//! Cribl's JSON.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{Kind, Timestamp};
+use crate::http::wire::Shown;
+
+/// A refusal. Older clients read `message` alone.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CriblError)]
+pub struct ErrorBody<'a> {
+    /// `error`.
+    pub status: &'static str,
+    /// What is wrong.
+    pub message: &'a str,
+}
+
+/// A credential that was good until the call ended it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CriblItem)]
+pub struct Item<'a> {
+    /// Its public id.
+    pub id: &'a str,
+    /// What it is.
+    #[schema(value_type = String)]
+    pub kind: Shown<Kind>,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    pub issued_at: Shown<Timestamp>,
+    /// When it would have expired.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Shown<Timestamp>,
+    /// When it was ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub invalidated_at: Shown<Timestamp>,
+}
+
+/// All that the call ended, as OpenAPI describes it.
+#[derive(ToSchema)]
+#[schema(as = CriblItems)]
+#[expect(dead_code, reason = "only its description is used; the items are written page by page")]
+pub struct Items<'a> {
+    /// Each of them.
+    items: Vec<Item<'a>>,
+    /// How many there are. It comes last.
+    count: u64,
+}

@@ -1,0 +1,230 @@
+//! SlashID's errors: status and message of each, and which of them a refusal of the ledger is.
+
+use std::borrow::Cow;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::wire::{ErrorShown, Errors};
+use crate::domain::Rejection;
+use crate::http::answer;
+use crate::http::body::BodyError;
+use crate::jose::TokenError;
+use crate::service::Error;
+
+/// After how many seconds an issuer's keys are asked for again.
+const KEYS_AGAIN_SECONDS: u64 = 60;
+
+/// Everything but what was asked for. No message holds a byte of a token or a key.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Nothing is served there.
+    NoEndpoint,
+    /// Something is served there, for other verbs.
+    WrongVerb(Method),
+    /// Something that was sent can't be used, for that reason.
+    Malformed(Cow<'static, str>),
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The body took too long to arrive.
+    BodySlow,
+    /// The body ended early.
+    BodyBroken,
+    /// The token is refused.
+    Token(TokenError),
+    /// The token was ended before.
+    AlreadyRevoked,
+    /// The token's time is up.
+    AlreadyExpired,
+    /// Whoever calls may not, for that reason.
+    Unauthenticated(&'static str),
+    /// The application may do other things in that organisation.
+    Forbidden,
+    /// The application has no say in that organisation, if there is one.
+    UnknownOrganisation,
+    /// The person gets no tokens for now.
+    PersonOnHold,
+    /// It stands, and has not reached all that were asked for.
+    NotReached,
+    /// The application has too many endings of unknown credentials in force.
+    TooManyUnknown,
+    /// The issuer's keys can't be had for now.
+    KeysUnreachable,
+    /// The ledger takes no commands for now.
+    Unavailable,
+    /// This server has no address to sign tokens under.
+    NoIssuer,
+    /// The machine failed.
+    Internal,
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::KeysUnreachable => Self::KeysUnreachable,
+            other => Self::Token(other),
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::BodyTooLarge,
+            BodyError::Slow => Self::BodySlow,
+            BodyError::Broken => Self::BodyBroken,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(Rejection::Unauthenticated) => Self::Unauthenticated("the caller was removed just now"),
+            Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Self::Forbidden,
+            Error::Rejected(Rejection::CredentialExpired) => Self::AlreadyExpired,
+            Error::Rejected(Rejection::SubjectOnHold) => Self::PersonOnHold,
+            Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
+            Error::Rejected(Rejection::RecordTooLarge) => {
+                Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
+            }
+            Error::TooPersonal => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
+            Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger says itself".into()),
+            Error::Token(error) => error.into(),
+            Error::NotReached => Self::NotReached,
+            Error::NoIssuer => Self::NoIssuer,
+            Error::Overloaded
+            | Error::Stopping
+            | Error::Fault(_)
+            // Another request is making the key.
+            | Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
+            // The rest comes of headers, credentials and commands that this contract does not have.
+            Error::Rejected(
+                Rejection::ApplicationExists
+                | Rejection::UnknownApplication
+                | Rejection::UnknownCredential
+                | Rejection::SessionNotGood
+                | Rejection::CurrentSession
+                | Rejection::CredentialExists
+                | Rejection::ImplausibleTimes
+                | Rejection::GenerationTooLarge
+                | Rejection::IssuerDiffers
+                | Rejection::IdempotencyMismatch,
+            )
+            | Error::SecretAlreadyShown { .. }
+            | Error::Key(_)
+            | Error::Unreadable(_)
+            | Error::NoRandomness => {
+                tracing::error!(%error, "a request to SlashID's contract failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_)
+            | Self::BodyTooLarge
+            | Self::BodySlow
+            | Self::BodyBroken
+            | Self::Token(_)
+            | Self::AlreadyRevoked
+            | Self::AlreadyExpired => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NoEndpoint | Self::UnknownOrganisation => StatusCode::NOT_FOUND,
+            Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
+            // Only where the command stands: the contract says so of this status.
+            Self::NotReached => StatusCode::REQUEST_TIMEOUT,
+            Self::PersonOnHold => StatusCode::CONFLICT,
+            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
+            Self::KeysUnreachable | Self::Unavailable | Self::NoIssuer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::NoEndpoint => "nothing is served at this path".into(),
+            Self::WrongVerb(method) => format!("this path does not take {method}").into(),
+            Self::Malformed(message) => message.clone(),
+            Self::BodyTooLarge => "the body is larger than this server takes".into(),
+            Self::BodySlow => "the body did not arrive within 30 seconds; nothing was done".into(),
+            Self::BodyBroken => "the body ended early; nothing was done".into(),
+            Self::Token(error) => format!("failed to {error}").into(),
+            Self::AlreadyRevoked => "the token has been revoked already".into(),
+            Self::AlreadyExpired => "the token has expired already".into(),
+            Self::Unauthenticated(message) => (*message).into(),
+            Self::Forbidden => "the application's grants do not allow this in this organization".into(),
+            Self::UnknownOrganisation => "this application knows no such organization".into(),
+            Self::PersonOnHold => "the person gets no new tokens for now".into(),
+            Self::NotReached => {
+                "the request stands, and has not reached every region that was asked for in time; it will".into()
+            }
+            Self::TooManyUnknown => "this application has ended too many unknown tokens".into(),
+            Self::KeysUnreachable => {
+                "the keys of the token's issuer are out of reach; try again in a minute; nothing was done".into()
+            }
+            Self::Unavailable => "the ledger takes no commands now; try again in a moment".into(),
+            Self::NoIssuer => "this server signs no tokens yet: its operator has set no public URL".into(),
+            Self::Internal => "internal server error".into(),
+        }
+    }
+
+    const fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::KeysUnreachable => Some(KEYS_AGAIN_SECONDS),
+            Self::Unavailable => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, message) = (self.status(), self.message());
+        let body = Errors { errors: [ErrorShown { httpcode: status.as_u16(), message: &message }] };
+        let mut response = answer::json(status, &body);
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: Error) -> String {
+        let refusal = Refusal::from(error);
+        format!("{} {}", refusal.status().as_u16(), refusal.message())
+    }
+
+    #[test]
+    fn every_refusal_of_the_ledger_has_its_answer() {
+        let mut answers: Vec<String> = Rejection::ALL
+            .into_iter()
+            .map(|rejection| format!("{rejection:?}: {}", told(Error::Rejected(rejection))))
+            .collect();
+        for (name, error) in [
+            ("Overloaded", Error::Overloaded),
+            ("Stopping", Error::Stopping),
+            ("NotReached", Error::NotReached),
+            ("KeysUnreachable", Error::Token(TokenError::KeysUnreachable)),
+            ("BadSignature", Error::Token(TokenError::BadSignature)),
+            ("ReservedClaim", Error::ReservedClaim),
+            ("TooPersonal", Error::TooPersonal),
+            ("NoIssuer", Error::NoIssuer),
+            ("Key", Error::Key("a path".into())),
+            ("NoRandomness", Error::NoRandomness),
+            ("SecretAlreadyShown", Error::SecretAlreadyShown { id: "an id".to_owned() }),
+        ] {
+            answers.push(format!("{name}: {}", told(error)));
+        }
+        insta::assert_snapshot!(answers.join("\n"));
+    }
+}

@@ -1,0 +1,99 @@
+//! `POST /persons/{person_id}/mint-token`
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Value};
+
+use super::asked::{self, API_KEY, ORGANISATION};
+use super::error::Refusal;
+use super::wire::{Errors, MintBody, Success, success};
+use crate::domain::{Scope, Scopes, Subject, Tenant};
+use crate::http::caller::request_id;
+use crate::http::wire::Form as _;
+use crate::http::{SharedApp, input};
+use crate::service::{Call, Identity, NewToken, RESERVED_CLAIMS};
+
+/// Where SlashID's SDK looks for the person. The ledger says it beside `sub`, so nobody else may.
+const PERSON: &str = "person_id";
+const FORM: &str = "the body must be a JSON object whose `custom_claims`, if it has them, are an object";
+
+/// Issues a token for a person. Needs the scope `issue` in the organisation; one in which the application has no say does not
+/// exist for it.
+///
+/// The token is a JWT, unless the person was ended on more than 16 nodes, which is more than a JWT can say: then it is opaque.
+#[utoipa::path(
+    post,
+    path = "/persons/{person_id}/mint-token",
+    tag = "slashid",
+    params(
+        ("person_id" = String, Path, min_length = 1, max_length = 255, description = "The person: any subject"),
+        ("SlashID-OrgID" = String, Header, description = "The organisation: a tenant"),
+    ),
+    request_body = MintBody,
+    responses(
+        (status = 201, description = "Issued, and durable", body = Success<String>),
+        (status = 400, description = "The request is refused, or adds a claim that the ledger says itself", body = Errors),
+        (status = 401, description = "No application's key", body = Errors),
+        (status = 403, description = "The application may do other things in this organisation", body = Errors),
+        (status = 404, description = "The application has no say in this organisation", body = Errors),
+        (status = 405, description = "Not a POST", body = Errors),
+        (status = 409, description = "The person gets no new tokens for now", body = Errors),
+        (status = 500, description = "The machine failed", body = Errors),
+        (status = 503, description = "No tokens are signed, or no commands are taken", body = Errors),
+    ),
+    security(("slashid" = [])),
+)]
+pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let key = asked::once(&parts.headers, &API_KEY, "SlashID-API-Key")?;
+    let key = key.ok_or(Refusal::Unauthenticated("send `SlashID-API-Key`"))?;
+    let identity = asked::application(&app, key)?;
+    let tenant = organisation(&identity, &parts.headers)?;
+    let subject = person(&mut parts).await?;
+    let MintBody { custom_claims } = asked::json(&app, body, FORM).await?;
+    let claims = claims(custom_claims.unwrap_or_default(), &subject)?;
+    let new = NewToken {
+        tenant,
+        subject,
+        ttl: None,
+        session: None,
+        audience: Vec::new(),
+        scope: None,
+        claims,
+        opaque: false,
+    };
+    let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
+    let issued = app.service.issue_token(&call, new).await?;
+    Ok(success(StatusCode::CREATED, issued.secret.expose()))
+}
+
+fn organisation(identity: &Identity, headers: &HeaderMap) -> Result<Tenant, Refusal> {
+    let header = asked::once(headers, &ORGANISATION, "SlashID-OrgID")?;
+    let header = header.ok_or(Refusal::Malformed("`SlashID-OrgID` is missing".into()))?;
+    let text = std::str::from_utf8(header.as_bytes()).map_err(|_| Refusal::UnknownOrganisation)?;
+    // No organisation has a name that no tenant could have.
+    let tenant = Tenant::parse(text).map_err(|_| Refusal::UnknownOrganisation)?;
+    let scopes = identity.grants.in_tenant(&tenant);
+    if scopes.contains(Scope::Issue) {
+        return Ok(tenant);
+    }
+    Err(if scopes == Scopes::NONE { Refusal::UnknownOrganisation } else { Refusal::Forbidden })
+}
+
+async fn person(parts: &mut Parts) -> Result<Subject, Refusal> {
+    let escapes = |_| Refusal::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
+    let text = input::segment(parts).await.map_err(escapes)?;
+    Subject::new(&text).map_err(|must_be| Refusal::Malformed(format!("the person's id must be {must_be}").into()))
+}
+
+fn claims(mut added: Map<String, Value>, subject: &Subject) -> Result<Map<String, Value>, Refusal> {
+    let reserved = RESERVED_CLAIMS.into_iter().chain([PERSON]).find(|name| added.contains_key(*name));
+    if let Some(name) = reserved {
+        let message = format!("`custom_claims` must not have `{name}`, which the ledger says itself");
+        return Err(Refusal::Malformed(message.into()));
+    }
+    added.insert(PERSON.to_owned(), subject.as_str().into());
+    Ok(added)
+}

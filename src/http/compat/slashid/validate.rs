@@ -1,0 +1,107 @@
+//! `POST /token/validate`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::asked;
+use super::error::Refusal;
+use super::revoke::presented;
+use super::wire::{Errors, Invalidity, Success, TokenBody, Validity, success};
+use crate::domain::{Kind, Timestamp, View as _};
+use crate::http::SharedApp;
+use crate::http::wire::Shown;
+use crate::jose::TokenError;
+use crate::service::{Judged, Service, Standing};
+
+/// Whether a token is good now. Whoever holds it may ask.
+#[utoipa::path(
+    post,
+    path = "/token/validate",
+    tag = "slashid",
+    request_body = TokenBody,
+    responses(
+        (status = 200, description = "Whether it is good, and why not", body = Success<Validity>),
+        (status = 400, description = "The body names no token", body = Errors),
+        (status = 405, description = "Not a POST", body = Errors),
+        (status = 503, description = "The keys of its issuer are out of reach", body = Errors),
+    ),
+    security(()),
+)]
+pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    let token = presented(asked::json(&app, request.into_body(), TokenBody::FORM).await?)?;
+    let validity = match app.service.judge_jwt(token.expose()).await {
+        Ok(judged) => validity(&app.service, &judged),
+        Err(error) => invalid(reason(error).ok_or(Refusal::KeysUnreachable)?),
+    };
+    Ok(success(StatusCode::OK, validity))
+}
+
+fn validity(service: &Service, judged: &Judged) -> Validity {
+    match judged.standing {
+        Standing::Good => good(judged, service.clock().now()),
+        Standing::NotYetValid => invalid(Invalidity::InvalidTokenContent),
+        Standing::Expired => invalid(Invalidity::Expired),
+        Standing::Revoked(..) if is_on_hold(service, judged) => invalid(Invalidity::PersonNotActive),
+        Standing::Revoked(..) => invalid(Invalidity::Revoked),
+    }
+}
+
+/// Of a container the earlier end of the two counts: it is good while both are.
+fn good(judged: &Judged, now: Timestamp) -> Validity {
+    let tokens = std::iter::once(&judged.presented).chain(&judged.inner);
+    let expires_at = tokens.filter_map(|token| token.expires_at).min();
+    Validity {
+        valid: true,
+        expires_in_seconds: expires_at.map(|at| at.millis_since(now) / 1000),
+        expires_at: expires_at.map(Shown),
+        invalidity_reason: None,
+    }
+}
+
+fn invalid(reason: Invalidity) -> Validity {
+    Validity { invalidity_reason: Some(reason), ..Validity::default() }
+}
+
+/// A hold refuses new tokens and ends none; so it says more of one that is ended, and nothing of one that is not.
+fn is_on_hold(service: &Service, judged: &Judged) -> bool {
+    let subject = service.projection().subject(&judged.presented.tenant, &judged.presented.subject);
+    subject.on_hold(Kind::Token, service.clock().now())
+}
+
+/// In SlashID's words; nothing where nobody can say yet.
+const fn reason(error: TokenError) -> Option<Invalidity> {
+    match error {
+        TokenError::KeysUnreachable => None,
+        TokenError::MissingIssuer | TokenError::UnknownIssuer | TokenError::ForeignTenant => {
+            Some(Invalidity::InvalidIssuer)
+        }
+        TokenError::TooLong
+        | TokenError::NotThreeParts
+        | TokenError::NotBase64Url
+        | TokenError::MalformedHeader
+        | TokenError::DuplicateHeader
+        | TokenError::TwoKeyIds
+        | TokenError::MalformedKeyId
+        | TokenError::Critical
+        | TokenError::MissingAlgorithm
+        | TokenError::Unsigned
+        | TokenError::Hmac
+        | TokenError::UnsupportedAlgorithm
+        | TokenError::MalformedClaims
+        | TokenError::DuplicateClaim
+        | TokenError::KeyIdNeeded
+        | TokenError::UnknownKey
+        | TokenError::BadSignature
+        | TokenError::MissingSubject
+        | TokenError::MalformedSubject
+        | TokenError::MissingTenant
+        | TokenError::MalformedTenant
+        | TokenError::MalformedId
+        | TokenError::MalformedTime(_)
+        | TokenError::MalformedSession
+        | TokenError::MalformedGeneration
+        | TokenError::NestedContainer
+        | TokenError::ContainerMismatch => Some(Invalidity::InvalidTokenContent),
+    }
+}

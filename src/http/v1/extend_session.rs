@@ -1,0 +1,73 @@
+//! `POST /v1/sessions/{id}/extend`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::session::named;
+use crate::domain::{Scope, Timestamp};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, present};
+use crate::http::{SharedApp, answer, caller};
+
+/// How long a session is to last.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Extend)]
+struct Body {
+    /// How many seconds from now on; the operator's default if left out. It never lasts shorter by it, nor beyond its
+    /// `not_after`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+}
+
+/// How long a session lasts now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExtendedSession)]
+struct Extended<'a> {
+    /// Its public id.
+    #[schema(format = "uuid")]
+    id: String,
+    /// The name space of its subject.
+    tenant: &'a str,
+    /// Whose it is.
+    subject: &'a str,
+    /// When it expires unless it is extended again.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// The latest instant that any extension may reach.
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Shown<Timestamp>,
+}
+
+/// Makes a session last longer. One that is over stays so. Needs the scope `issue` in its tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/extend",
+    tag = "sessions",
+    params(("id" = String, Path, description = "Its public id, a UUID"), CommandHeaders),
+    request_body = Body,
+    responses((status = 200, description = "How long it lasts now", body = Extended), Refusals),
+)]
+pub async fn extend_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, mut parts, body) = caller::command_at::<Body>(&app, request, Scope::Issue).await?;
+    let id = named(&mut parts).await?;
+    app.service.extend_session(&call, id, body.ttl.map(|Seconds(ttl)| ttl)).await?;
+    let session = app.service.sessions(&[id]).await?.pop().ok_or(Code::UnknownCredential)?;
+    // What is over was left as it is, and an answer that tells of a longer life would not be true.
+    if !session.active {
+        return Err(Code::SessionNotGood.into());
+    }
+    let body = Extended {
+        id: session.id.uuid().to_string(),
+        tenant: session.tenant.as_str(),
+        subject: session.subject.as_str(),
+        expires_at: Shown(session.expires_at),
+        not_after: Shown(session.not_after),
+    };
+    Ok(answer::json(StatusCode::OK, &body))
+}

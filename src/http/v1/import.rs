@@ -1,0 +1,230 @@
+//! `POST /v1/imports`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::events::NDJSON;
+use crate::domain::{
+    Aal, CredentialId, Digest, Import, ImportedLife, Kind, Rejection, Scope, Subject, Tenant, Timestamp, Ttl,
+};
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Text, present};
+use crate::http::{SharedApp, caller, input};
+use crate::service::{Call, Error, Imported, Service};
+
+/// The most lines of a body.
+const MAX_LINES: usize = 1_000;
+/// Lines that wait for the writer at once: they share its commits, and leave room in its queue for others.
+const MAX_AT_ONCE: usize = 256;
+
+/// A credential that was issued elsewhere: one line of the body.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewImport)]
+struct Line {
+    /// What it is: `ticket`, `session` or `token`.
+    #[schema(value_type = String)]
+    kind: Text<Kind>,
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// Who it is for.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    subject: Text<Subject>,
+    /// Of a session: its public id. One without is named by the first half of its digest.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = "uuid")]
+    id: Option<Text<Uuid>>,
+    /// The digest of what its bearer presents, 64 hexadecimal digits. A session without one can be ended, and not
+    /// presented.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    digest: Option<Text<Digest>>,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Text<Timestamp>,
+    /// When it expires unless it is used or extended.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Text<Timestamp>,
+    /// Of a ticket: how many seconds it lives without use, so it was last used that long before `expires_at`. Left out, as
+    /// long as from `issued_at` to `expires_at`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+    /// Of a ticket or session: the latest instant that any use or extension may reach, where that is earlier than the
+    /// operator's longest life after its issue.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Option<Text<Timestamp>>,
+    /// Of a session: how surely its subject was authenticated, `aal0` to `aal3`; `aal1` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^aal[0-3]$")]
+    aal: Option<Text<Aal>>,
+}
+
+/// What became of a line: one line of the answer, in the body's order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportedLine)]
+struct Told {
+    /// The line's number in the body, from 1.
+    line: usize,
+    /// `made`; `known`, if the ledger had it before; or `refused`.
+    outcome: &'static str,
+    /// What it is, unless it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    kind: Option<&'static str>,
+    /// Its public id, unless it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    id: Option<String>,
+    /// Why it was refused: the code of a problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    code: Option<&'static str>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    detail: Option<String>,
+}
+
+/// Takes over credentials that were issued elsewhere, by digest or id, one a line and 1,000 lines at most. Each line stands
+/// alone: one that is refused stops no other, and one that comes again is known. Needs the scope `admin` in each line's
+/// tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/imports",
+    tag = "credentials",
+    request_body(content = Line, content_type = "application/x-ndjson", description = "One object a line"),
+    responses(
+        (status = 200, description = "What became of each line", body = Told, content_type = "application/x-ndjson"),
+        Refusals,
+    ),
+)]
+pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::commands(&app, request, Scope::Admin).await?;
+    let lines = (1..).zip(lines(&body)?);
+    let told = lines.map(|(number, line)| take(&app.service, &call, number, line));
+    let told: Vec<Told> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
+}
+
+/// What each line asks for. The last one may lack its end.
+fn lines(body: &[u8]) -> Result<Vec<Result<Import, Problem>>, Problem> {
+    let text = body.strip_suffix(b"\n").unwrap_or(body);
+    let lines = text.split(|byte| *byte == b'\n');
+    if lines.clone().count() > MAX_LINES {
+        return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
+    }
+    Ok(lines.map(|line| input::object::<Line>(line).and_then(Import::try_from)).collect())
+}
+
+/// What would be otherwise in a moment is no line's refusal: the whole is to be sent again.
+async fn take(service: &Service, call: &Call, line: usize, asked: Result<Import, Problem>) -> Result<Told, Problem> {
+    let import = match asked {
+        Ok(import) => import,
+        Err(problem) => return Ok(Told::refused(line, &problem)),
+    };
+    let (kind, id) = name(&import.life);
+    let outcome = match service.import(call, import).await {
+        Ok(Imported::Made) => "made",
+        Ok(Imported::Known) => "known",
+        Err(Error::Rejected(rejection)) if rejection != Rejection::Unauthenticated => {
+            return Ok(Told::refused(line, &Problem::new(rejection.into())));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Told { line, outcome, kind: Some(kind.as_str()), id: Some(id), code: None, detail: None })
+}
+
+fn name(life: &ImportedLife) -> (Kind, String) {
+    match life {
+        ImportedLife::Ticket { digest, .. } => (Kind::Ticket, digest.id().to_string()),
+        ImportedLife::Session { id, .. } => (Kind::Session, id.uuid().to_string()),
+        ImportedLife::Token { digest } => (Kind::Token, digest.id().to_string()),
+    }
+}
+
+impl TryFrom<Line> for Import {
+    type Error = Problem;
+
+    fn try_from(line: Line) -> Result<Self, Problem> {
+        let life = line.life()?;
+        Ok(Self {
+            tenant: line.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
+            subject: line.subject.0,
+            life,
+            issued_at: line.issued_at.0,
+            expires_at: line.expires_at.0,
+            not_after: line.not_after.map(|Text(instant)| instant),
+        })
+    }
+}
+
+impl Line {
+    fn life(&self) -> Result<ImportedLife, Problem> {
+        let kind = self.kind.0;
+        if let Some(member) = self.foreign_member() {
+            return Err(refusal(format!("`{member}` does not go with a {kind}")));
+        }
+        let digest = self.digest.as_ref().map(|Text(digest)| *digest);
+        let needed = || digest.ok_or_else(|| refusal(format!("`digest`: a {kind} has no other name")));
+        Ok(match kind {
+            Kind::Ticket => ImportedLife::Ticket { digest: needed()?, ttl: self.sliding_life() },
+            Kind::Token => ImportedLife::Token { digest: needed()? },
+            Kind::Session => {
+                let id = self.id.as_ref().map(|Text(id)| CredentialId::of_session(*id));
+                let id = id.or(digest.map(|digest| digest.id()));
+                let id = id.ok_or_else(|| refusal("a session needs its `id`, its `digest`, or both".to_owned()))?;
+                ImportedLife::Session { id, digest, aal: self.aal.as_ref().map(|Text(aal)| *aal).unwrap_or_default() }
+            }
+        })
+    }
+
+    /// A member that would be ignored for this kind.
+    fn foreign_member(&self) -> Option<&'static str> {
+        let kind = self.kind.0;
+        let members = [
+            ("id", self.id.is_some() && kind != Kind::Session),
+            ("ttl", self.ttl.is_some() && kind != Kind::Ticket),
+            ("not_after", self.not_after.is_some() && kind == Kind::Token),
+            ("aal", self.aal.is_some() && kind != Kind::Session),
+        ];
+        members.into_iter().find_map(|(member, foreign)| foreign.then_some(member))
+    }
+
+    fn sliding_life(&self) -> Ttl {
+        let whole = self.expires_at.0.millis_since(self.issued_at.0) / 1_000;
+        let all = Ttl::from_seconds(whole.clamp(1, MAX_TTL_SECONDS)).unwrap_or(Ttl::MAX);
+        self.ttl.as_ref().map_or(all, |Seconds(ttl)| *ttl)
+    }
+}
+
+fn refusal(detail: String) -> Problem {
+    Problem::with_detail(Code::InvalidBody, detail)
+}
+
+impl Told {
+    fn refused(line: usize, problem: &Problem) -> Self {
+        let (code, detail) = (problem.code().as_str(), problem.detail().to_owned());
+        Self { line, outcome: "refused", kind: None, id: None, code: Some(code), detail: Some(detail) }
+    }
+}
+
+fn written(told: &[Told]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for line in told {
+        // Texts and numbers can't fail to serialise, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(&mut body, line);
+        body.push(b'\n');
+    }
+    body
+}

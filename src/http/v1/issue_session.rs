@@ -1,0 +1,191 @@
+//! `POST /v1/sessions`
+
+use std::fmt;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::session::SessionShown;
+use crate::domain::{Aal, Event, Method, MethodName, Scope, Subject, Tenant, Timestamp};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Form as _, MAX_TTL_SECONDS, Object, Seconds, Text, present};
+use crate::http::{SharedApp, answer, caller};
+use crate::service::{IssuedSession, NewSession, Personal};
+
+/// The most methods that a session was authenticated by.
+const MAX_METHODS: usize = 16;
+
+/// A session to issue.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewSession)]
+struct Body {
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    subject: Text<Subject>,
+    /// How many seconds it lasts unless it is extended; the operator's default if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+    /// How surely its subject was authenticated, `aal0` to `aal3`; `aal1` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^aal[0-3]$")]
+    aal: Option<Text<Aal>>,
+    /// By what: names such as `password`, or objects with a `method`, its `aal`, and when it was completed.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<EitherForm>, max_items = 16)]
+    methods: Option<Vec<Asked>>,
+    /// The identity, as its bearer is to see it. Sealed at rest; with the device 32 KiB at most.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Object)]
+    identity: Option<Map<String, Value>>,
+    /// The device that it is issued to. Sealed at rest.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Device)]
+    device: Option<Object<Device>>,
+}
+
+/// The device that a session is issued to.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Device {
+    /// Its address.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    ip_address: Option<String>,
+    /// What it says of itself.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    user_agent: Option<String>,
+    /// Where it is thought to be.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    location: Option<String>,
+}
+
+/// One way in which somebody was authenticated: its name, or an object.
+#[derive(ToSchema)]
+#[schema(as = NewMethod)]
+#[expect(dead_code, reason = "only its description is used; `Asked` reads it")]
+enum EitherForm {
+    #[schema(title = "Its name")]
+    Name(String),
+    #[schema(title = "More of it")]
+    Detailed(Detailed),
+}
+
+/// A method, with what is known of it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DetailedMethod)]
+struct Detailed {
+    /// Its name: 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
+    #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
+    method: Text<MethodName>,
+    /// The level that it gave.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^aal[0-3]$")]
+    aal: Option<Text<Aal>>,
+    /// When it was completed.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = DateTime)]
+    completed_at: Option<Text<Timestamp>>,
+}
+
+/// A method in either form.
+struct Asked(Method);
+
+impl<'de> Deserialize<'de> for Asked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AskedVisitor)
+    }
+}
+
+struct AskedVisitor;
+
+impl<'de> Visitor<'de> for AskedVisitor {
+    type Value = Asked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a method's name, or an object with `method`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Asked, E> {
+        let method = MethodName::parse(text).map_err(|must_be| E::custom(format_args!("must be {must_be}")))?;
+        Ok(Asked(Method { method, aal: None, completed_at: None }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Asked, A::Error> {
+        let Detailed { method: Text(method), aal, completed_at } =
+            Detailed::deserialize(MapAccessDeserializer::new(map))?;
+        let (aal, completed_at) = (aal.map(|Text(aal)| aal), completed_at.map(|Text(at)| at));
+        Ok(Asked(Method { method, aal, completed_at }))
+    }
+}
+
+/// An issued session.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedSession)]
+struct Issued<'a> {
+    session: SessionShown<'a>,
+    /// The secret, for the bearer. It is shown this once.
+    session_token: &'a str,
+}
+
+/// Issues a session: a logged-in device, whose bearer presents the session token. Needs the scope `issue` in the tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    tag = "sessions",
+    params(CommandHeaders),
+    request_body = Body,
+    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+)]
+pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
+    let issued = app.service.issue_session(&call, body.checked()?).await?;
+    show(&issued).ok_or(Code::RecordUnreadable.into())
+}
+
+impl Body {
+    fn checked(self) -> Result<NewSession, Problem> {
+        let methods: Vec<Method> = self.methods.into_iter().flatten().map(|Asked(method)| method).collect();
+        if methods.len() > MAX_METHODS {
+            return Err(Problem::with_detail(Code::InvalidBody, format!("`methods`: at most {MAX_METHODS}")));
+        }
+        Ok(NewSession {
+            tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
+            subject: self.subject.0,
+            ttl: self.ttl.map(|Seconds(ttl)| ttl),
+            aal: self.aal.map(|Text(aal)| aal).unwrap_or_default(),
+            methods,
+            personal: Personal { identity: self.identity, device: self.device.map(|Object(device)| device.members()) },
+        })
+    }
+}
+
+impl Device {
+    fn members(self) -> Map<String, Value> {
+        let members = [("ip_address", self.ip_address), ("user_agent", self.user_agent), ("location", self.location)];
+        let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))));
+        given.collect()
+    }
+}
+
+fn show(issued: &IssuedSession) -> Option<Response> {
+    let Event::SessionIssued(record) = &issued.filed.recorded.event else { return None };
+    let session = SessionShown::as_issued(&issued.session, record.expires_at, issued.filed.position.0);
+    let body = Issued { session, session_token: issued.secret.expose() };
+    Some(answer::secret(StatusCode::CREATED, &body))
+}

@@ -1,0 +1,225 @@
+//! `POST /v1/tokens`
+
+use std::fmt;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::domain::{CredentialId, Event, Issuer, Malformed, Named, Scope, Subject, Tenant, Timestamp};
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Form, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::{SharedApp, answer, caller};
+use crate::service::{IssuedToken, NewToken};
+
+/// The most audiences of a token, and the longest one in bytes.
+const MAX_AUDIENCES: usize = 16;
+const MAX_AUDIENCE_BYTES: usize = 255;
+/// The longest scope of a token, in bytes.
+const MAX_SCOPE_BYTES: usize = 1_024;
+
+/// A token to issue.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
+struct Body {
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    subject: Text<Subject>,
+    /// How many seconds it lasts, at most as long as its session; the operator's default if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
+    ttl: Option<Seconds<MAX_TTL_SECONDS>>,
+    /// The session that it dies with: a good one of the same subject.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = "uuid")]
+    session_id: Option<Text<Uuid>>,
+    /// Whom it is meant for: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = OneOrMore)]
+    audience: Option<Audience>,
+    /// What it allows: names with single spaces between them, RFC 6749, section 3.3. It stays in the log.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 1_024)]
+    scope: Option<Text<TokenScope>>,
+    /// Claims to add to a JWT. Sealed at rest, 32 KiB at most, and none that the ledger says itself.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Object)]
+    claims: Option<Map<String, Value>>,
+    /// `jwt`, which its receivers verify by themselves, or `opaque`, which they ask about; `jwt` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^(jwt|opaque)$")]
+    format: Option<Text<Format>>,
+}
+
+/// One audience, or a list of them.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used; `Audience` reads it")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Jwt,
+    Opaque,
+}
+
+impl Form for Format {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        match text {
+            "jwt" => Ok(Self::Jwt),
+            "opaque" => Ok(Self::Opaque),
+            _ => Err(Malformed("one of jwt, opaque")),
+        }
+    }
+}
+
+struct TokenScope(Box<str>);
+
+impl Form for TokenScope {
+    /// RFC 6749, section 3.3: visible ASCII without quotes and backslashes.
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(allowed);
+        if text.len() <= MAX_SCOPE_BYTES && text.split(' ').all(is_name) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed("names with single spaces between them, 1,024 bytes at most"))
+        }
+    }
+}
+
+struct Audience(Vec<Box<str>>);
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AudienceVisitor)
+    }
+}
+
+struct AudienceVisitor;
+
+impl<'de> Visitor<'de> for AudienceVisitor {
+    type Value = Audience;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or a list of strings")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Audience, E> {
+        Ok(Audience(vec![audience(text)?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Audience, A::Error> {
+        let mut audiences = Vec::new();
+        while let Some(text) = list.next_element::<String>()? {
+            audiences.push(audience(&text)?);
+        }
+        if (1..=MAX_AUDIENCES).contains(&audiences.len()) {
+            Ok(Audience(audiences))
+        } else {
+            Err(A::Error::custom(format_args!("must be 1 to {MAX_AUDIENCES}")))
+        }
+    }
+}
+
+fn audience<E: Error>(text: &str) -> Result<Box<str>, E> {
+    if (1..=MAX_AUDIENCE_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
+        Ok(text.into())
+    } else {
+        Err(E::custom("must be 1 to 255 bytes without control characters"))
+    }
+}
+
+/// An issued token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedToken)]
+struct Issued<'a> {
+    /// The token, for the bearer. It is shown this once; a JWT that is asked for again with the same `Idempotency-Key` is
+    /// signed again.
+    token: &'a str,
+    /// The public id: a JWT's `jti`, else 32 hexadecimal digits.
+    id: &'a str,
+    /// `jwt`, or `opaque`: asked for, or because the subject was ended on more nodes than a JWT lists.
+    format: &'static str,
+    /// Who made it, if it is a JWT.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    issuer: Option<&'a str>,
+    /// The name space of the subject.
+    tenant: &'a str,
+    /// Who it is for.
+    subject: &'a str,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Shown<Timestamp>,
+    /// When it expires. Nothing extends it.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// The session that it dies with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = "uuid")]
+    session_id: Option<String>,
+    /// The place of its issue in this node's log.
+    position: u64,
+}
+
+/// Issues a token: a JWT that this ledger signs, or an opaque one. Needs the scope `issue` in the tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    tag = "tokens",
+    params(CommandHeaders),
+    request_body = Body,
+    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+)]
+pub async fn issue_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
+    let issued = app.service.issue_token(&call, body.into()).await?;
+    show(&issued).ok_or(Code::RecordUnreadable.into())
+}
+
+impl From<Body> for NewToken {
+    fn from(body: Body) -> Self {
+        Self {
+            tenant: body.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
+            subject: body.subject.0,
+            ttl: body.ttl.map(|Seconds(ttl)| ttl),
+            session: body.session_id.map(|Text(id)| CredentialId::of_session(id)),
+            audience: body.audience.map(|Audience(list)| list).unwrap_or_default(),
+            scope: body.scope.map(|Text(TokenScope(scope))| scope),
+            claims: body.claims.unwrap_or_default(),
+            opaque: body.format.is_some_and(|Text(format)| format == Format::Opaque),
+        }
+    }
+}
+
+fn show(issued: &IssuedToken) -> Option<Response> {
+    let recorded = &issued.filed.recorded;
+    let Event::TokenIssued(token) = &recorded.event else { return None };
+    let body = Issued {
+        token: issued.secret.expose(),
+        id: &issued.id,
+        format: if matches!(token.name, Named::Jwt { .. }) { "jwt" } else { "opaque" },
+        issuer: token.name.issuer().map(Issuer::as_str),
+        tenant: recorded.tenant.as_ref().map_or(Tenant::DEFAULT, |tenant| tenant.as_str()),
+        subject: token.subject.as_str(),
+        issued_at: Shown(recorded.recorded_at),
+        expires_at: Shown(issued.expires_at),
+        session_id: token.session.map(|id| id.uuid().to_string()),
+        position: issued.filed.position.0,
+    };
+    Some(answer::secret(StatusCode::CREATED, &body))
+}

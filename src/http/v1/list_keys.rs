@@ -1,0 +1,35 @@
+//! `GET /v1/keys`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::key::KeyShown;
+use crate::domain::Scope;
+use crate::http::openapi::Refusals;
+use crate::http::problem::Problem;
+use crate::http::{SharedApp, answer, caller};
+
+/// The keys whose tokens may be good still, the newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Keys)]
+struct Listed<'a> {
+    keys: Vec<KeyShown<'a>>,
+}
+
+/// The keys that sign tokens, and those that did and whose tokens may be good still. Needs the scope `admin` in every
+/// tenant; the public keys themselves are at `/.well-known/jwks.json`, for everybody.
+#[utoipa::path(
+    get,
+    path = "/v1/keys",
+    tag = "keys",
+    responses((status = 200, description = "The keys", body = Listed), Refusals),
+)]
+pub async fn list_keys(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
+    let keys = app.service.keys(&identity).await?;
+    Ok(answer::json(StatusCode::OK, &Listed { keys: keys.iter().map(KeyShown::from).collect() }))
+}

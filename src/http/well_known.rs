@@ -1,0 +1,77 @@
+//! The keys that verify our tokens, and the document that leads to them: RFC 7517 and OpenID Connect Discovery 1.0.
+
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{App, SharedApp, answer};
+use crate::service::Error;
+
+/// Where the keys are, under any base.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// Where the document is, under any base.
+pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
+
+/// A minute: a verifier that keeps keys longer would refuse the first tokens of a new one.
+const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
+
+/// The public keys that verify this ledger's tokens: those that sign, and those whose tokens may be good still.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "published_keys",
+    tag = "keys",
+    responses((status = 200, description = "A JWK set, RFC 7517", body = Object)),
+    security(()),
+)]
+pub async fn jwks(State(app): State<SharedApp>) -> Response {
+    cached(&app.service.published_keys())
+}
+
+/// Who signs this ledger's tokens, and where the keys are: what is true of it in the words of OpenID Connect Discovery 1.0.
+#[utoipa::path(
+    get,
+    path = "/.well-known/openid-configuration",
+    operation_id = "token_issuer",
+    tag = "keys",
+    responses(
+        (status = 200, description = "The document", body = Object),
+        (status = 503, description = "A problem, RFC 9457, one of: no-issuer", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(()),
+)]
+pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Response, Problem> {
+    Ok(configuration_at(&app, uri.path())?)
+}
+
+/// The document that is asked for at that path. It leads to keys under the same base, so that both are served or neither is.
+pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
+    let issuer = app.service.token_issuer().ok_or(Error::NoIssuer)?;
+    let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
+    let keys = app.service.published_keys();
+    Ok(cached(&json!({
+        "issuer": issuer.as_str(),
+        "jwks_uri": format!("{}{base}{JWKS_PATH}", issuer.as_str()),
+        "id_token_signing_alg_values_supported": algorithms(&keys),
+        "subject_types_supported": ["public"],
+        // It issues tokens to applications that ask for them, and redirects nobody.
+        "response_types_supported": ["none"],
+    })))
+}
+
+fn algorithms(keys: &Value) -> BTreeSet<&str> {
+    let keys = keys["keys"].as_array().into_iter().flatten();
+    keys.filter_map(|key| key["alg"].as_str()).collect()
+}
+
+fn cached(body: &Value) -> Response {
+    let mut response = answer::json(StatusCode::OK, body);
+    response.headers_mut().insert(CACHE_CONTROL, CACHED);
+    response
+}
