@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::Tenant;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Client;
@@ -26,7 +27,7 @@ async fn seed(api: &Api) -> Vec<Value> {
                 "subject": subject, "ttl": 3_600, "aal": "aal2", "identity": {"traits": traits}, "device": device,
                 "methods": [{"method": "password", "aal": "aal1"}, "totp", "carrier-pigeon"],
             });
-            let issued = api.post("/v1/sessions", &body).await.expect(201);
+            let issued = api.post("/v1/sessions", body).await.expect(201);
             sessions.push(json!({
                 "id": issued["session"]["id"], "session_token": issued["session_token"], "subject": subject,
                 "traits": traits, "device": device,
@@ -50,7 +51,7 @@ async fn ory_s_clients_work_as_they_are() {
         let run = tokio::task::spawn_blocking(move || client.run(&input));
         let Some(outcome) = run.await.expect("the client ends") else { continue };
         let calls = outcome.unwrap_or_else(|failure| panic!("{client:?}: {failure}"));
-        let metrics = server.api.text("/metrics").await;
+        let metrics = server.api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         let counted: counts::Counts = ["/sessions", "/self-service/", "/admin/"]
             .iter()
             .flat_map(|path| counts::of_metrics(&format!("{prefix}{path}"), &metrics))
