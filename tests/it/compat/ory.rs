@@ -299,6 +299,7 @@ async fn with_other_members_an_unknown_session_is_ended_if_it_is_the_subject_s()
         life: ImportedLife::Session { id: CredentialId::from_bytes([9; 16]), digest: None, aal: Aal::Aal1 },
         issued_at: now,
         expires_at: now.plus(Ttl::from_seconds(600).expect("in range")),
+        not_after: None,
     };
     node.service().import(&as_root(), import).await.expect("root may");
     let head = node.head();
