@@ -16,6 +16,7 @@ use crate::domain::{
     Timestamp, Ttl, View as _, judge_lasting,
 };
 use crate::keys::{Prefix, mint};
+use crate::projection::Projection;
 
 pub(super) use facts::FactsCache;
 
@@ -122,6 +123,8 @@ pub type SessionCursor = (Timestamp, CredentialId);
 
 /// Sessions that one page looks at, good or not: what a page costs is bounded.
 const PAGE_SCAN: usize = 10_000;
+/// Whoever has fewer sessions is served at once; looking through more keeps no other request waiting.
+const FEW_SESSIONS: usize = 256;
 
 const fn key(id: CredentialId) -> CredentialKey {
     CredentialKey { kind: Kind::Session, id }
@@ -218,10 +221,10 @@ impl Service {
     }
 
     /// The other sessions of the holder's subject that are good, the newest first.
-    pub fn other_sessions(&self, holder: &Holder) -> Vec<CredentialId> {
-        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true));
+    pub async fn other_sessions(&self, holder: &Holder) -> Result<Vec<CredentialId>, Error> {
+        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true)).await?;
         sessions.retain(|id| *id != holder.id);
-        sessions
+        Ok(sessions)
     }
 
     /// Ends sessions of the holder's own subject; how many. More than one append holds are ended by several.
@@ -235,7 +238,7 @@ impl Service {
             OwnEnding::Other(id) => vec![OwnSessions::Other(id)],
             OwnEnding::Current => vec![OwnSessions::Current],
             OwnEnding::Others => {
-                let others = self.other_sessions(holder);
+                let others = self.other_sessions(holder).await?;
                 others.chunks(MAX_OWN_SESSIONS).map(|some| OwnSessions::Others(some.to_vec())).collect()
             }
         };
@@ -309,7 +312,7 @@ impl Service {
     }
 
     /// The subject's sessions, good or not or either, the newest first. Needs `introspect` in the tenant.
-    pub fn subject_sessions(
+    pub async fn subject_sessions(
         &self,
         identity: &Identity,
         tenant: &Tenant,
@@ -317,7 +320,7 @@ impl Service {
         active: Option<bool>,
     ) -> Result<Vec<CredentialId>, Error> {
         self.may_introspect(identity, tenant)?;
-        Ok(self.sessions_in_order(tenant, subject, active))
+        self.sessions_in_order(tenant, subject, active).await
     }
 
     /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
@@ -352,24 +355,47 @@ impl Service {
         if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
     }
 
-    fn sessions_in_order(&self, tenant: &Tenant, subject: &Subject, active: Option<bool>) -> Vec<CredentialId> {
-        let kinds = Kinds::from_iter([Kind::Session]);
-        let (now, mut sessions, mut after) = (self.clock.now(), Vec::new(), None);
-        loop {
-            let some = self.projection.credentials_of(tenant, subject, kinds, after, PAGE_SCAN);
-            for key in &some {
-                let wanted = |active| active == judge_lasting(&*self.projection, *key, now).is_ok();
-                let issue = self.projection.lasting(*key).issue;
-                if let Some(issue) = issue.filter(|_| active.is_none_or(wanted)) {
-                    sessions.push((issue.issued_at, key.id));
-                }
-            }
-            after = some.last().copied();
-            if some.len() < PAGE_SCAN {
-                break;
-            }
+    async fn sessions_in_order(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        active: Option<bool>,
+    ) -> Result<Vec<CredentialId>, Error> {
+        let sessions = Kinds::from_iter([Kind::Session]);
+        let now = self.clock.now();
+        let few = self.projection.credentials_of(tenant, subject, sessions, None, FEW_SESSIONS);
+        if few.len() < FEW_SESSIONS {
+            return Ok(in_order(&self.projection, few, active, now));
         }
-        sessions.sort_unstable_by(|one, other| other.cmp(one));
-        sessions.into_iter().map(|(_, id)| id).collect()
+        let (projection, tenant, subject) = (self.projection.clone(), tenant.clone(), subject.clone());
+        let many = tokio::task::spawn_blocking(move || {
+            let (mut all, mut page) = (Vec::new(), few);
+            while let Some(last) = page.last().copied() {
+                all.append(&mut page);
+                page = projection.credentials_of(&tenant, &subject, sessions, Some(last), PAGE_SCAN);
+            }
+            in_order(&projection, all, active, now)
+        });
+        // A task that panicked or was cancelled at shutdown has no answer.
+        many.await.map_err(|_| Error::Stopping)
     }
+}
+
+/// Those of these sessions that are good, or not, or either: the newest first.
+fn in_order(
+    projection: &Projection,
+    keys: Vec<CredentialKey>,
+    active: Option<bool>,
+    now: Timestamp,
+) -> Vec<CredentialId> {
+    let judge = |key: CredentialKey| judge_lasting(projection, key, now).ok();
+    let wanted = |key: CredentialKey| match active {
+        Some(true) => judge(key),
+        Some(false) => judge(key).is_none().then(|| projection.lasting(key)),
+        None => Some(projection.lasting(key)),
+    };
+    let issued_at = |key: CredentialKey| Some((wanted(key)?.issue?.issued_at, key.id));
+    let mut sessions: Vec<SessionCursor> = keys.into_iter().filter_map(issued_at).collect();
+    sessions.sort_unstable_by(|one, other| other.cmp(one));
+    sessions.into_iter().map(|(_, id)| id).collect()
 }

@@ -5,6 +5,7 @@
 
 mod counts;
 mod schemathesis;
+mod ory;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -2,3 +2,4 @@
 
 mod crafter;
 mod cross_surface;
+mod ory;

@@ -185,11 +185,11 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
     let (page, active) = (Page::of(&query)?, query.active()?);
-    let ids = match subject(&app, &admin, &parts)? {
-        Some(subject) => app.service.subject_sessions(&admin.call.identity, &admin.tenant, &subject, active),
+    let found = match subject(&app, &admin, &parts)? {
+        Some(subject) => app.service.subject_sessions(&admin.call.identity, &admin.tenant, &subject, active).await,
         None => Ok(Vec::new()),
     };
-    let ids = ids.map_err(refused)?;
+    let ids = found.map_err(refused)?;
     let sessions = app.service.sessions(&ids[page.range(ids.len())]).await.map_err(refused)?;
     let response = wire::sessions(&sessions, Expand::ALL, Viewer::Application);
     Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))

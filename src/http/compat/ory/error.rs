@@ -211,4 +211,36 @@ mod tests {
         };
         insta::assert_snapshot!(rejected.iter().chain(&others).map(line).collect::<String>());
     }
+
+    #[tokio::test]
+    async fn every_refusal_is_answered_in_one_shape() {
+        let request = RequestId::new("request-7").expect("an id");
+        let refusals = [
+            Refusal::NoCredentials,
+            Refusal::NoCookie,
+            Refusal::NoApplication,
+            Refusal::Forbidden,
+            Refusal::MalformedId("uuid: invalid UUID format".into()),
+            Refusal::CurrentSession,
+            Refusal::Parameter("active"),
+            Refusal::Expand("x".into()),
+            Refusal::Malformed("Why."),
+            Refusal::UnknownToken,
+            Refusal::NotFound,
+            Refusal::WrongVerb,
+            Refusal::BodyTooLarge,
+            Refusal::BodySlow,
+            Refusal::TooManyUnknown,
+            Refusal::Unavailable,
+            Refusal::Internal,
+        ];
+        let mut bodies = String::new();
+        for (at, refusal) in refusals.iter().enumerate() {
+            let response = refusal.answer(Some(&request).filter(|_| at % 2 == 0));
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), *refusal == Refusal::Unavailable);
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+            bodies = bodies + std::str::from_utf8(&body).expect("UTF-8") + "\n";
+        }
+        insta::assert_snapshot!(bodies);
+    }
 }

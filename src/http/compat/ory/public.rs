@@ -76,7 +76,7 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal>
     let current = holder(&app, &parts)?;
     let query = Query::of(&parts.uri)?;
     let page = Page::of(&query)?;
-    let others = app.service.other_sessions(&current);
+    let others = app.service.other_sessions(&current).await.map_err(refused)?;
     let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
     sessions.retain(|session| session.active);
     let response = wire::sessions(&sessions, Expand::ALL, Viewer::Bearer);
