@@ -4,6 +4,7 @@
 
 mod narrator;
 mod steps;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -73,7 +74,7 @@ struct Demo {
 pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     let started = Instant::now();
     let narrator = Narrator::new();
-    narrator.title("authledger demo: the life of a ticket, and what its end looks like to everybody else");
+    narrator.title("authledger demo: the life of tickets and tokens, and what their end looks like to everybody else");
     let (directory, mut demo) = match start(narrator, arguments.rounds).await {
         Ok(started) => started,
         Err(why) => return Err(DemoError { step: 1, title: "A server", why }),
