@@ -173,7 +173,7 @@ pub struct RevokeTokens {
     pub tokens: Vec<PresentedToken>,
     /// Why: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words.
+    /// Why, in somebody's words: sealed for the first of the tokens.
     pub note: Option<Sealed>,
 }
 
@@ -238,6 +238,25 @@ pub enum ImportedLife {
         /// The digest of its secret.
         digest: Digest,
     },
+}
+
+impl ImportedLife {
+    /// What it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Ticket { .. } => Kind::Ticket,
+            Self::Session { .. } => Kind::Session,
+            Self::Token { .. } => Kind::Token,
+        }
+    }
+
+    /// The digest of its secret, if it is to be presented.
+    pub const fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Ticket { digest, .. } | Self::Token { digest } => Some(digest),
+            Self::Session { digest, .. } => digest.as_ref(),
+        }
+    }
 }
 
 /// End all that a subject has of some kinds.

@@ -186,8 +186,13 @@ impl State {
         }
         let gained = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
         if lost != gained {
-            lost.map(|digest| self.sessions_by_digest.remove(&digest));
-            gained.map(|digest| self.sessions_by_digest.insert(digest, key.id));
+            if let Some(digest) = lost.filter(|digest| self.sessions_by_digest.get(digest) == Some(&key.id)) {
+                self.sessions_by_digest.remove(&digest);
+            }
+            if let Some(digest) = gained {
+                // Two nodes may import one secret under two ids: whichever comes first, all find the same session by it.
+                self.sessions_by_digest.entry(digest).and_modify(|id| *id = key.id.min(*id)).or_insert(key.id);
+            }
         }
     }
 

@@ -110,6 +110,9 @@ pub struct Item<'a> {
     /// Of a JWT without `jti`: the digest of its decoded payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
+    /// `false` where it was recorded unseen: then it ends nothing but what is of that tenant and that subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<bool>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     generation: BTreeMap<&'a str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +146,7 @@ impl<'a> Item<'a> {
         match &recorded.event {
             Event::Revoked(revoked) => Self {
                 subject: revoked.subject.as_ref().map(Subject::as_str),
+                known: (!revoked.known).then_some(false),
                 retain_until: revoked.retain_until.to_string(),
                 reason: reason(&revoked.reason),
                 ..item.named(revoked.kind, &revoked.credential, revoked.session_digest.as_ref())
@@ -293,6 +297,7 @@ fn single_item<'a>(
         type_name,
         tenant: ending.whose.tenant.as_ref().map(Tenant::as_str),
         subject: subject.map(Subject::as_str),
+        known: (ending.unknown_by.is_some() || ending.whose.tenant.is_none()).then_some(false),
         retain_until: ending.retain_until.to_string(),
         revoked_at: ending.revoked_at.to_string(),
         origin: ending.place.origin.as_str(),

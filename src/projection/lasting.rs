@@ -119,7 +119,9 @@ impl Lastings {
 
     fn remember(&self, id: CredentialId, issue: &LastingIssue) {
         if let Some(digest) = issue.digest() {
-            self.by_digest[place(digest.id())].write().insert(digest.id(), id);
+            // Two nodes may import one secret under two ids: whichever comes first, all find the same session by it.
+            let mut by_digest = self.by_digest[place(digest.id())].write();
+            by_digest.entry(digest.id()).and_modify(|other| *other = id.min(*other)).or_insert(id);
         }
         self.by_issue.write().entry(issue.tenant.clone()).or_default().insert((issue.issued_at, id));
     }

@@ -9,16 +9,16 @@ mod subjects;
 mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, KeyId, Kind, Kinds,
-    Lasting, LedgerOpened, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject, SubjectState,
-    Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket, worth_recording,
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, IssuedAs, Issuer, KeyId,
+    Kind, Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject,
+    SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket, worth_recording,
 };
 use crate::event_log::Base;
 use lasting::Lastings;
@@ -33,8 +33,8 @@ const SWEEP_MILLIS: u64 = 60_000;
 /// Slots that one step of the sweep looks at while it holds a shard.
 const SWEEP_SLOTS: usize = 4_096;
 const SMALL_SHARDS: usize = 16;
-/// Tenants whose name is kept to be shared; whoever has more gains little by it.
-const MAX_SHARED_TENANTS: usize = 65_536;
+/// Tenants, and issuers, whose name is kept to be shared; whoever has more gains little by it.
+const MAX_SHARED: usize = 65_536;
 
 /// The state of the ledger, as far as the log is durable.
 #[derive(Default)]
@@ -42,8 +42,9 @@ pub struct Projection {
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
-    /// Every tenant that was seen, so that what belongs to one shares its name.
+    /// Every tenant that was seen, so that what belongs to one shares its name; and every issuer of tokens.
     tenants: RwLock<HashSet<Tenant>>,
+    issuers: RwLock<HashSet<Issuer>>,
     tickets: Tickets,
     places: Places,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
@@ -237,6 +238,8 @@ impl Projection {
                 let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
                 endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
             });
+            // Only now: their shard must not be held while others are looked into.
+            endings.iter_mut().for_each(|ending| self.name_by_id(ending));
         } else {
             self.subjects.visit(part - tickets::SHARDS - lasting::SHARDS, |tenant, subject, state| {
                 let mut state = state.clone();
@@ -247,6 +250,18 @@ impl Projection {
             });
         }
         endings
+    }
+
+    /// A session that was ended by its token alone is named by its id as well once that is known.
+    fn name_by_id(&self, ending: &mut InForce) {
+        let InForce::Lasting(key, lasting, _) = ending else { return };
+        if let (Kind::Session, None, Some(Named::Digest(digest))) =
+            (key.kind, &lasting.issue, lasting.ended_as.as_deref())
+            && let Some(id) = self.lastings.session_with(digest)
+        {
+            *key = CredentialKey { kind: Kind::Session, id };
+            *lasting = self.lastings.get(*key);
+        }
     }
 
     /// How much is in memory.
@@ -355,7 +370,7 @@ impl Projection {
 
     fn join_ticket(&self, id: CredentialId, mut patch: Ticket) {
         if let Some(issue) = &mut patch.issue {
-            issue.tenant = self.shared(&issue.tenant);
+            issue.tenant = shared(&self.tenants, &issue.tenant);
         }
         let tickets::Changed { lost, gained, strangers: [before, after] } = self.tickets.join(id, patch);
         self.count_unknown(before, after);
@@ -377,7 +392,12 @@ impl Projection {
 
     fn join_lasting(&self, key: CredentialKey, mut patch: Lasting) {
         if let Some(issue) = &mut patch.issue {
-            issue.tenant = self.shared(&issue.tenant);
+            issue.tenant = shared(&self.tenants, &issue.tenant);
+            if let IssuedAs::Jwt(name) = &mut issue.name
+                && let Named::Jwt { issuer, .. } = &mut **name
+            {
+                *issuer = shared(&self.issuers, issuer);
+            }
         }
         let lasting::Changed { lost, gained, strangers: [before, after] } = self.lastings.join(key, patch);
         self.count_unknown(before, after);
@@ -387,18 +407,6 @@ impl Projection {
         if let Some(gained) = gained {
             self.subjects.add(gained.tenant, gained.subject, key);
         }
-    }
-
-    /// The tenant, with the name that all of its tickets share.
-    fn shared(&self, tenant: &Tenant) -> Tenant {
-        if let Some(shared) = self.tenants.read().get(tenant) {
-            return shared.clone();
-        }
-        let mut tenants = self.tenants.write();
-        if tenants.len() >= MAX_SHARED_TENANTS {
-            return tenant.clone();
-        }
-        tenants.get_or_insert_with(tenant, Tenant::clone).clone()
     }
 
     fn join_use(&self, place: Place, used_at: Timestamp) {
@@ -453,6 +461,18 @@ impl Projection {
         let awaited = |place: &Place| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
         self.early_uses.lock().retain(|place, used_at| awaited(place) && now < forget_use_at(*used_at));
     }
+}
+
+/// The name, with the text that all that have it share.
+fn shared<T: Clone + Eq + Hash>(names: &RwLock<HashSet<T>>, name: &T) -> T {
+    if let Some(shared) = names.read().get(name) {
+        return shared.clone();
+    }
+    let mut names = names.write();
+    if names.len() >= MAX_SHARED {
+        return name.clone();
+    }
+    names.get_or_insert_with(name, T::clone).clone()
 }
 
 /// An ending in force, with what is known of what it ended.

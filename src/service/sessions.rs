@@ -278,7 +278,7 @@ impl Service {
 
     /// Whether that tenant has a session of that id, good or not: for callers that may end or extend it and need not see it.
     pub fn has_session(&self, tenant: &Tenant, id: CredentialId) -> bool {
-        self.projection.lasting(key(id)).issue.is_some_and(|issue| issue.tenant == *tenant)
+        self.tenant_of_session(id).is_some_and(|own| own == *tenant)
     }
 
     /// The tenant's sessions, good or not or either, issued before that one, the newest first: at most `limit`, and where the
@@ -318,6 +318,11 @@ impl Service {
     ) -> Result<Vec<CredentialId>, Error> {
         self.may_introspect(identity, tenant)?;
         Ok(self.sessions_in_order(tenant, subject, active))
+    }
+
+    /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
+    pub fn tenant_of_session(&self, id: CredentialId) -> Option<Tenant> {
+        self.projection.lasting(key(id)).issue.map(|issue| issue.tenant)
     }
 
     /// Whether the subject has a session in memory, good or not: for callers that may end them and need not see them.

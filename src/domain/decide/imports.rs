@@ -3,12 +3,13 @@
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, Rejection};
 use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
-use super::super::event::{Event, Named, SessionIssued, TicketIssued, TokenIssued};
+use super::super::event::{Draft, Event, Named, Revoked, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::Place;
 use super::super::state::View;
 use super::super::subject::Generation;
-use super::super::time::Timestamp;
-use super::{allow, one};
+use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
+use super::allow;
+use super::revocations::endings;
 
 /// How far the clock of whoever issued it may be ahead of ours: 300 s.
 const MAX_AHEAD_MILLIS: u64 = 300_000;
@@ -27,7 +28,40 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
     if import.expires_at <= context.now {
         return Err(Rejection::CredentialExpired);
     }
-    Ok(one(Some(import.tenant.clone()), issued(view, import, context)))
+    let issued = issued(view, import, context);
+    let ending = ending(view, import, &issued);
+    let draft = |event| Draft { tenant: Some(import.tenant.clone()), event };
+    Ok(Decision::Append(std::iter::once(issued).chain(ending).map(draft).collect()))
+}
+
+/// What was ended before it was imported may outlive the ending, so it is ended once more, for as long as it could live.
+fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
+    let Import { tenant, subject, .. } = import;
+    let (kind, credential, session_digest, not_after, generation) = match issued {
+        Event::TicketIssued(ticket) => {
+            (Kind::Ticket, Named::Digest(ticket.digest), None, ticket.not_after, &ticket.generation)
+        }
+        Event::SessionIssued(session) => {
+            (Kind::Session, Named::Id(session.id), session.digest, session.not_after, &session.generation)
+        }
+        Event::TokenIssued(token) => (Kind::Token, token.name.clone(), None, token.expires_at, &token.generation),
+        _ => return None,
+    };
+    let unseen = |id| endings(view, CredentialKey { kind, id }).of(tenant, subject).is_some();
+    let alone = unseen(credential.id()) || session_digest.is_some_and(|digest| unseen(digest.id()));
+    let with_all = view.subject(tenant, subject).of(kind).ends(generation).is_some();
+    (alone || with_all).then(|| {
+        Event::Revoked(Revoked {
+            kind,
+            credential,
+            session_digest,
+            subject: Some(subject.clone()),
+            known: true,
+            retain_until: not_after.plus_millis(RETENTION_MARGIN_MILLIS),
+            reason: None,
+            note: None,
+        })
+    })
 }
 
 fn plausible(import: &Import, Context { now, policy, .. }: Context) -> bool {
@@ -50,6 +84,9 @@ fn known(view: &impl View, import: &Import) -> Result<Option<Place>, Rejection> 
         Some(_) if !same => Err(Rejection::CredentialExists),
         place => Ok(place),
     };
+    if import.life.digest().is_some_and(|digest| is_of_another_kind(view, digest, import.life.kind())) {
+        return Err(Rejection::CredentialExists);
+    }
     match &import.life {
         ImportedLife::Ticket { digest, .. } => {
             let issue = view.ticket(digest.id()).issue;
@@ -67,6 +104,17 @@ fn known(view: &impl View, import: &Import) -> Result<Option<Place>, Rejection> 
             same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
         }
     }
+}
+
+/// A secret is one credential's: whoever ends what has that digest must have ended all that it opens.
+fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
+    let ticket = || view.ticket(digest.id()).issue.is_some_and(|issue| issue.digest == *digest);
+    let session = || view.session_with(digest).is_some();
+    let token = || {
+        let issue = view.lasting(CredentialKey { kind: Kind::Token, id: digest.id() }).issue;
+        issue.is_some_and(|issue| issue.digest() == Some(digest))
+    };
+    (kind != Kind::Ticket && ticket()) || (kind != Kind::Session && session()) || (kind != Kind::Token && token())
 }
 
 fn known_session(
@@ -106,7 +154,9 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
             digest,
             subject,
             issued_at,
-            ttl,
+            // Unused it must not outlast what the import says.
+            ttl: Ttl::from_seconds(expires_at.millis_since(import.issued_at).div_ceil(1_000))
+                .map_or(ttl, |life| ttl.min(life)),
             expires_at,
             not_after: latest(policy.ticket_max_life),
             generation: generation(view, import, Kind::Ticket),

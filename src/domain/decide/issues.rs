@@ -8,7 +8,7 @@ use super::super::ids::Origin;
 use super::super::judge::judge_lasting;
 use super::super::lasting::Lasting;
 use super::super::state::View;
-use super::super::time::Ttl;
+use super::super::time::{Timestamp, Ttl};
 use super::{allow, one};
 
 /// The most entries of a generation that a JWT carries; a token that needs more is opaque.
@@ -118,6 +118,11 @@ pub fn token(
     };
     // A JWT says when it expires in whole seconds, and both must say the same.
     let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
+    let session_end = session.and_then(|session| session.expires_at()).map(Timestamp::floor_to_seconds);
+    // What is left of the session is less than a JWT can say.
+    if session_end.is_some_and(|end| end <= now) {
+        return Err(Rejection::SessionNotGood);
+    }
     let issued = TokenIssued {
         name,
         key,
@@ -126,21 +131,14 @@ pub fn token(
         session: issue.session,
         audience: issue.audience.clone(),
         scope: issue.scope.clone(),
-        expires_at: session
-            .and_then(|session| session.expires_at())
-            .map_or(expires_at, |end| end.floor_to_seconds().min(expires_at)),
+        expires_at: session_end.map_or(expires_at, |end| end.min(expires_at)),
         generation,
         sealed: issue.sealed.clone(),
     };
     Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
 }
 
-fn own_session(
-    view: &impl View,
-    issue: &IssueToken,
-    id: CredentialId,
-    now: super::super::time::Timestamp,
-) -> Result<Lasting, Rejection> {
+fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Timestamp) -> Result<Lasting, Rejection> {
     let session = judge_lasting(view, CredentialKey { kind: Kind::Session, id }, now);
     let own = |session: &Lasting| {
         session.issue.as_ref().is_some_and(|one| one.tenant == issue.tenant && one.subject == issue.subject)

@@ -23,8 +23,9 @@ pub fn publish(
     let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| place.origin == context.origin);
     let mut own: Vec<_> = own.collect();
     own.sort_by_key(|(place, _)| *place);
-    if let Some((place, _)) = own.last()
-        && !publish.rotate
+    // A key that took its own place would be retired with the others.
+    if let Some((place, key)) = own.last()
+        && (!publish.rotate || key.id == publish.key.id)
     {
         return Ok(Decision::Already(*place));
     }

@@ -6,7 +6,7 @@ use super::super::command::{
 };
 use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::super::ending::{Endings, Stranger};
-use super::super::event::{Draft, Event, Named, Revoked, SubjectRevoked};
+use super::super::event::{Draft, Event, Named, Revoked, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::judge::{judge_lasting, judge_presented, judge_ticket};
 use super::super::state::View;
@@ -120,7 +120,7 @@ fn ended<T>(judged: Result<T, Dead>) -> Option<Place> {
 }
 
 /// The endings that are on record under that name.
-fn endings(view: &impl View, key: CredentialKey) -> Endings {
+pub(super) fn endings(view: &impl View, key: CredentialKey) -> Endings {
     match key.kind {
         Kind::Ticket => view.ticket(key.id).endings,
         Kind::Session | Kind::Token => view.lasting(key).endings,
@@ -196,11 +196,16 @@ pub fn presented(
             allow(grants, &token.tenant, Scope::Revoke)?;
         }
     }
-    let mut drafts = Vec::new();
+    let mut drafts: Vec<Draft> = Vec::new();
     let mut before = None;
-    for token in &revoke.tokens {
+    for (n, token) in revoke.tokens.iter().enumerate() {
+        let same = |other: &PresentedToken| other.credential == token.credential && other.tenant == token.tenant;
+        if revoke.tokens[..n].iter().any(same) {
+            continue;
+        }
         match judge_presented(view, token, now) {
-            Ok(()) => drafts.push(token_revoked(revoke, token)),
+            // The note is sealed for the first token, and opens nowhere else.
+            Ok(()) => drafts.push(token_revoked(revoke, token, revoke.note.as_ref().filter(|_| n == 0))),
             Err(Dead::Revoked(place, _)) => before = before.or(Some(place)),
             Err(Dead::Expired | Dead::Unknown) => {}
         }
@@ -221,7 +226,7 @@ fn holds(caller: &Caller, revoke: &RevokeTokens, token: &PresentedToken) -> bool
         .any(|own| own.tenant == token.tenant && own.subject == token.subject && own.credential.is_held_by(issuer, jti))
 }
 
-fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken) -> Draft {
+fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Sealed>) -> Draft {
     // Without an end of its own it is kept for ever.
     let forever = Timestamp::default().plus_millis(u64::MAX);
     let revoked = Revoked {
@@ -232,7 +237,7 @@ fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken) -> Draft {
         known: true,
         retain_until: token.expires_at.map_or(forever, |at| at.plus_millis(RETENTION_MARGIN_MILLIS)),
         reason: revoke.reason.clone(),
-        note: revoke.note.clone(),
+        note: note.cloned(),
     };
     Draft { tenant: Some(token.tenant.clone()), event: Event::Revoked(revoked) }
 }
@@ -305,6 +310,9 @@ pub fn subject(
     Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &revoke.tenant, Scope::Revoke)?;
+    if revoke.kinds.is_empty() {
+        return Ok(Decision::Nothing);
+    }
     let keep = revoke.keep.map_or(policy.longest_life, |keep| keep.max(policy.longest_life));
     let hold_until = revoke.hold.map(|hold| now.plus(hold));
     let retain_until = now.plus(keep).max(hold_until.unwrap_or_default()).plus_millis(RETENTION_MARGIN_MILLIS);

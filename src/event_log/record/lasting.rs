@@ -214,6 +214,9 @@ impl TokenIssuedData<'_> {
             (None, Some(issuer), Some(jti)) => jwt(&issuer, &jti)?,
             _ => return Err(RecordError::malformed("a token is named by its digest, or by iss and jti")),
         };
+        if self.kid.is_some() && name.digest().is_some() {
+            return Err(RecordError::malformed("a key that signed a token which is no JWT"));
+        }
         if self.not_after != self.expires_at {
             return Err(RecordError::malformed("a token that expires at one instant and is good until another"));
         }

@@ -2,7 +2,12 @@
 
 mod applications;
 mod idempotency;
+mod imports;
+mod keys;
+mod own;
 mod renewals;
+mod sessions;
 mod subjects;
 mod tickets;
+mod tokens;
 mod unknown;

@@ -90,3 +90,35 @@ fn an_origin_that_continues_another_is_no_second_node() {
     one.receive(&second);
     assert_eq!(one.ask(revoke(1)), Err(Rejection::UnknownCredential));
 }
+
+#[test]
+fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
+    use crate::support::node::{
+        issue_jwt, issue_opaque, issue_session, jwt, publish, revoke_named, session_digest, session_id, token_digest,
+    };
+    use authledger::domain::{Kind, Named};
+    let cases = [
+        (issue_session(1, "alice"), Kind::Session, Named::Id(session_id(1))),
+        (issue_session(1, "alice"), Kind::Session, Named::Digest(session_digest(1))),
+        (issue_opaque(1, "alice", None), Kind::Token, Named::Id(token_digest(1).id())),
+        (issue_opaque(1, "alice", None), Kind::Token, Named::Digest(token_digest(1))),
+        (issue_jwt(1, "alice", None), Kind::Token, jwt(1)),
+    ];
+    for (command, kind, named) in cases {
+        let (mut one, mut other) = Node::pair();
+        other.ask(publish("k", false)).unwrap();
+        other.ask(command).unwrap();
+        one.ask(revoke_named(kind, named.clone())).unwrap();
+        let first = one.last_place();
+        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        assert_eq!((&revoked.credential, revoked.known, &revoked.subject), (&named, false, &None));
+        one.catch_up(&other);
+        let dead = match kind {
+            Kind::Session => one.judge_session(1),
+            _ if named == jwt(1) => one.judge_token(&named),
+            _ => one.judge_token(&Named::Digest(token_digest(1))),
+        };
+        assert_eq!(dead, Err(authledger::domain::Dead::Revoked(first, at(0))), "{named:?}");
+        assert_eq!(one.ask(revoke_named(kind, named)), Ok(Decision::Already(first)));
+    }
+}

@@ -1,10 +1,11 @@
 //! A node without threads or files: commands are decided, recorded and folded at once, on a clock that the test moves.
 
 use authledger::domain::{
-    ApplicationId, Caller, Command, Context, CredentialId, Decision, Digest, Draft, Event, Grant, Grants, Idempotency,
-    IdempotencyMark, IssueTicket, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin, Place,
-    Policy, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State, Subject,
-    Tenant, Ticket, Timestamp, Ttl, actor_of, decide,
+    Aal, ApplicationId, Caller, Command, Context, CredentialId, CredentialKey, Dead, Decision, Digest, Draft, Event,
+    Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, IssueSession, IssueTicket, IssueToken, Issuer,
+    KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin, Place, Policy,
+    PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State,
+    Subject, Tenant, Ticket, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge_lasting,
 };
 use uuid::Uuid;
 
@@ -63,6 +64,113 @@ pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
         reason: None,
         note: None,
     })
+}
+
+/// The id of the session that stands for `n`, and the digest of its token.
+pub fn session_id(n: u64) -> CredentialId {
+    CredentialId::of_session(Uuid::from_u64_pair(0x5e55_0000_0000_4000, 0x8000_0000_0000_0000 | n))
+}
+
+pub fn session_digest(n: u64) -> Digest {
+    digest(2_000_000 + n)
+}
+
+pub fn session_key(n: u64) -> CredentialKey {
+    CredentialKey { kind: Kind::Session, id: session_id(n) }
+}
+
+/// The digest of the opaque token that stands for `n`.
+pub fn token_digest(n: u64) -> Digest {
+    digest(3_000_000 + n)
+}
+
+pub fn issuer() -> Issuer {
+    Issuer::new("https://ledger.example").unwrap()
+}
+
+/// The `jti` of the JWT that stands for `n`.
+pub fn jti(n: u64) -> TokenId {
+    TokenId::new(&format!("jti-{n}")).unwrap()
+}
+
+pub fn jwt(n: u64) -> Named {
+    Named::Jwt { issuer: issuer(), jti: jti(n) }
+}
+
+pub fn token_key(named: &Named) -> CredentialKey {
+    CredentialKey { kind: Kind::Token, id: named.id() }
+}
+
+pub fn new_session(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> IssueSession {
+    IssueSession {
+        tenant: tenant(tenant_name),
+        subject: subject(name),
+        id: session_id(n),
+        digest: session_digest(n),
+        ttl: ttl.map(seconds),
+        aal: Aal::Aal1,
+        methods: Vec::new(),
+        sealed: None,
+    }
+}
+
+pub fn issue_session(n: u64, name: &str) -> Command {
+    Command::IssueSession(new_session("default", n, name, None).into())
+}
+
+pub fn new_token(tenant_name: &str, form: TokenForm, name: &str, session: Option<u64>) -> IssueToken {
+    IssueToken {
+        tenant: tenant(tenant_name),
+        subject: subject(name),
+        form,
+        ttl: None,
+        session: session.map(session_id),
+        audience: Vec::new(),
+        scope: None,
+        sealed: None,
+    }
+}
+
+pub fn issue_opaque(n: u64, name: &str, session: Option<u64>) -> Command {
+    Command::IssueToken(new_token("default", TokenForm::Opaque(token_digest(n)), name, session).into())
+}
+
+pub fn issue_jwt(n: u64, name: &str, session: Option<u64>) -> Command {
+    Command::IssueToken(new_token("default", TokenForm::Jwt(jti(n)), name, session).into())
+}
+
+pub fn revoke_named(kind: Kind, credential: Named) -> Command {
+    Command::Revoke(Revoke { kind, credential, reason: None, note: None })
+}
+
+pub fn revoke_kinds(name: &str, kinds: &[Kind]) -> Command {
+    let Command::RevokeSubject(revoke) = revoke_subject(name, None) else { unreachable!() };
+    Command::RevokeSubject(RevokeSubject { kinds: kinds.iter().copied().collect(), ..revoke })
+}
+
+/// A key of the tests' issuer.
+pub fn publish(name: &str, rotate: bool) -> Command {
+    publish_for(name, issuer(), rotate)
+}
+
+pub fn publish_for(name: &str, issuer: Issuer, rotate: bool) -> Command {
+    let key = KeyPublished { id: KeyId::new(name).unwrap(), issuer, jwk: format!("{{\"kid\":\"{name}\"}}").into() };
+    Command::PublishKey(PublishKey { key, rotate })
+}
+
+/// An import into the tenant `default`: issued and expiring so many seconds from the start.
+pub fn import(life: ImportedLife, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Import {
+    Import { tenant: Tenant::default(), subject: subject(name), life, issued_at, expires_at }
+}
+
+pub fn import_session(n: u64, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Command {
+    let life = ImportedLife::Session { id: session_id(n), digest: Some(session_digest(n)), aal: Aal::Aal1 };
+    Command::Import(import(life, name, issued_at, expires_at).into())
+}
+
+/// Whoever holds that session.
+pub fn holder(n: u64, name: &str) -> Caller {
+    Caller::Session { id: session_id(n), tenant: Tenant::default(), subject: subject(name) }
 }
 
 pub fn renew(n: u64, used_at: Timestamp) -> Command {
@@ -198,6 +306,26 @@ impl Node {
     /// Whether the ticket with that secret is good now.
     pub fn is_good(&self, n: u64) -> bool {
         self.judge(digest(n).id()).is_ok()
+    }
+
+    /// Whether the session or token is good now, or why not.
+    pub fn judge_key(&self, key: CredentialKey) -> Result<(), Dead> {
+        judge_lasting(&self.state, key, self.now).map(drop)
+    }
+
+    pub fn judge_session(&self, n: u64) -> Result<(), Dead> {
+        self.judge_key(session_key(n))
+    }
+
+    pub fn judge_token(&self, named: &Named) -> Result<(), Dead> {
+        self.judge_key(token_key(named))
+    }
+
+    /// Takes in everything of the other's own that it lacks.
+    pub fn catch_up(&mut self, other: &Self) {
+        let held: std::collections::BTreeSet<Place> = self.log.iter().map(|recorded| recorded.place).collect();
+        let missing: Vec<Recorded> = other.own().filter(|one| !held.contains(&one.place)).cloned().collect();
+        missing.iter().for_each(|recorded| self.receive(recorded));
     }
 
     pub fn judge(&self, id: CredentialId) -> Result<(), authledger::domain::Dead> {

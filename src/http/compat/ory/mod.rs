@@ -1,10 +1,97 @@
 //! Ory's sessions, public and admin, so that its SDKs work unmodified.
+//!
+//! A session is a session, an identity its subject, and an API key an application's secret. The public calls are made by
+//! whoever holds a session token, about the sessions of its own subject; the admin calls by applications.
+//!
+//! A request is checked in this order: route and verb, credentials, identifier and parameters, whether there is such a thing.
+
+mod admin;
+mod authority;
+mod credentials;
+mod document;
+mod error;
+mod id;
+mod identity;
+mod paging;
+mod public;
+mod query;
+mod wire;
+
+use std::collections::BTreeSet;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
 
-use crate::http::{Options, SharedApp};
+use crate::http::{Options, SharedApp, caller};
+use error::Refusal;
 
-/// The whole contract.
-pub fn routes(_: &Options) -> Router<SharedApp> {
-    Router::new()
+pub use document::Api;
+
+/// What is asked about sessions is true for that moment only, whoever stands between.
+const NEVER_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
+
+/// The verbs that ask who one is: DELETE too, because `whoami` is no session's id.
+const WHOAMI: MethodFilter =
+    MethodFilter::GET.or(MethodFilter::POST).or(MethodFilter::PUT).or(MethodFilter::PATCH).or(MethodFilter::DELETE);
+
+/// The whole contract, under the prefix and under none.
+pub fn routes(options: &Options) -> Router<SharedApp> {
+    let prefixes = BTreeSet::from(["", &options.ory_prefix]);
+    let whole = prefixes.into_iter().fold(Router::new(), |router, prefix| router.merge(under(prefix)));
+    whole.method_not_allowed_fallback(wrong_verb)
+}
+
+fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
+    [
+        ("/sessions/whoami", endpoint(WHOAMI, public::whoami)),
+        (
+            "/sessions",
+            endpoint(MethodFilter::GET, public::list).merge(endpoint(MethodFilter::DELETE, public::disable_others)),
+        ),
+        ("/sessions/{id}", endpoint(MethodFilter::DELETE, public::disable)),
+        ("/self-service/logout/api", endpoint(MethodFilter::DELETE, public::log_out)),
+        ("/admin/sessions", endpoint(MethodFilter::GET, admin::list)),
+        (
+            "/admin/sessions/{id}",
+            endpoint(MethodFilter::GET, admin::get).merge(endpoint(MethodFilter::DELETE, admin::disable)),
+        ),
+        ("/admin/sessions/{id}/extend", endpoint(MethodFilter::PATCH, admin::extend)),
+        (
+            "/admin/identities/{id}/sessions",
+            endpoint(MethodFilter::GET, admin::list_of_identity)
+                .merge(endpoint(MethodFilter::DELETE, admin::end_all_of_identity)),
+        ),
+    ]
+}
+
+fn under(prefix: &str) -> Router<SharedApp> {
+    endpoints().into_iter().fold(Router::new(), |router, (path, endpoint)| {
+        // The SDKs leave no slash behind; people who join paths by hand do.
+        router.route(&format!("{prefix}{path}"), endpoint.clone()).route(&format!("{prefix}{path}/"), endpoint)
+    })
+}
+
+/// A handler under these verbs, whose refusals are answered in Ory's shape.
+fn endpoint<H, A>(verbs: MethodFilter, handler: H) -> MethodRouter<SharedApp>
+where
+    H: Fn(SharedApp, Request) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Result<Response, Refusal>> + Send + 'static,
+{
+    on(verbs, move |State(app): State<SharedApp>, request: Request| {
+        let id = caller::request_id(request.headers());
+        let answer = handler(app, request);
+        async move {
+            let mut response = answer.await.unwrap_or_else(|refusal| refusal.answer(id.as_ref()));
+            response.headers_mut().insert(CACHE_CONTROL, NEVER_KEPT);
+            response
+        }
+    })
+}
+
+async fn wrong_verb(request: Request) -> Response {
+    Refusal::WrongVerb.answer(caller::request_id(request.headers()).as_ref())
 }

@@ -1,0 +1,245 @@
+//! What applications ask, and do with the sessions of their tenant.
+
+use axum::extract::Request;
+use axum::http::header::LINK;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::authority::{Administrator, administrator};
+use super::document::{ActiveOnly, IdentityId, ListPage, SessionId, TenantHeader, TenantPage, ToExpand};
+use super::error::{Asked, Refusal, refusal};
+use super::id;
+use super::identity::Viewer;
+use super::paging::{self, Page};
+use super::public::paged;
+use super::query::{Expand, Query};
+use super::wire::{self, ErrorBody, SessionShown};
+use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
+use crate::http::{App, SharedApp};
+use crate::service::{Error, Session, SessionCursor, SubjectEnd, Target, Why};
+
+/// How many times a page looks for sessions until it is full: where nearly none is wanted, a page may be short.
+const MAX_LOOKS: usize = 10;
+
+/// The sessions of a tenant, the newest first. Needs the scope `introspect`.
+#[utoipa::path(
+    get,
+    path = "/admin/sessions",
+    operation_id = "listSessions",
+    tag = "ory",
+    params(TenantPage, ActiveOnly, ToExpand, TenantHeader),
+    responses(
+        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+            headers(("Link" = String, description = "The first page, and the next one if there is one"))),
+        (status = 400, description = "A parameter can't be read", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
+    let query = Query::of(&parts.uri)?;
+    let (size, active, expand) = (paging::token_page_size(&query)?, query.active()?, query.expand()?);
+    let start = paging::cursor(&query, &admin.tenant)?;
+    let (sessions, next) = page(&app, &admin, active, start, size).await.map_err(refused)?;
+    let mut response = wire::sessions(&sessions, expand, Viewer::Application);
+    response.headers_mut().insert(LINK, paging::token_links(&parts.uri, &query, size, &admin.tenant, next));
+    Ok(response)
+}
+
+async fn page(
+    app: &App,
+    admin: &Administrator,
+    active: Option<bool>,
+    start: Option<SessionCursor>,
+    size: usize,
+) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
+    let (mut sessions, mut next) = (Vec::new(), start);
+    for _ in 0..MAX_LOOKS {
+        let (identity, limit) = (&admin.call.identity, size - sessions.len());
+        let (some, more) = app.service.tenant_sessions(identity, &admin.tenant, active, next, limit).await?;
+        // One of them may have ended while it was read.
+        sessions.extend(some.into_iter().filter(|session| active.is_none_or(|active| active == session.active)));
+        next = more;
+        if next.is_none() || sessions.len() >= size {
+            break;
+        }
+    }
+    Ok((sessions, next))
+}
+
+/// A session, good or not. Needs the scope `introspect`.
+#[utoipa::path(
+    get,
+    path = "/admin/sessions/{id}",
+    operation_id = "getSession",
+    tag = "ory",
+    params(SessionId, ToExpand, TenantHeader),
+    responses(
+        (status = 200, description = "The session", body = SessionShown),
+        (status = 400, description = "The id is no UUID, or a parameter can't be read", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 404, description = "The tenant has no such session", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
+    let id = session_id(&parts.uri, 0)?;
+    let expand = Query::of(&parts.uri)?.expand()?;
+    let found = app.service.find_session(&admin.call.identity, &admin.tenant, id).await.map_err(refused)?;
+    let session = found.ok_or(Refusal::NotFound)?;
+    Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, expand, Viewer::Application)))
+}
+
+/// Ends a session. Needs the scope `revoke`.
+#[utoipa::path(
+    delete,
+    path = "/admin/sessions/{id}",
+    operation_id = "disableSession",
+    tag = "ory",
+    params(SessionId, TenantHeader),
+    responses(
+        (status = 204, description = "It has ended, now or before"),
+        (status = 400, description = "The id is no UUID", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 404, description = "The tenant has no such session", body = ErrorBody),
+        (status = 429, description = "Too many unknown sessions were ended lately", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
+    let id = session_id(&parts.uri, 0)?;
+    // What another of the application's tenants has is out of this call's reach; what is none of its own, it does not hear of.
+    let elsewhere = app.service.tenant_of_session(id).filter(|tenant| *tenant != admin.tenant);
+    if elsewhere.is_some_and(|tenant| admin.call.identity.may(Scope::Revoke, &tenant)) {
+        return Err(Refusal::NotFound);
+    }
+    match app.service.revoke(&admin.call, Target::Id(Kind::Session, id), Why::default()).await {
+        Ok(_) => Ok(wire::no_content()),
+        // Its time is up, and it is still remembered: it is inactive, as was asked for.
+        Err(Error::Rejected(Rejection::UnknownCredential)) if app.service.has_session(&admin.tenant, id) => {
+            Ok(wire::no_content())
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// Makes a session last for its life from now on. One that has ended stays as it is. Needs the scope `issue`.
+#[utoipa::path(
+    patch,
+    path = "/admin/sessions/{id}/extend",
+    operation_id = "extendSession",
+    tag = "ory",
+    params(SessionId, TenantHeader),
+    responses(
+        (status = 200, description = "The session as it is now", body = SessionShown),
+        (status = 400, description = "The id is no UUID", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 404, description = "The tenant has no such session", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Issue)?;
+    let id = session_id(&parts.uri, 1)?;
+    if !app.service.has_session(&admin.tenant, id) {
+        return Err(Refusal::NotFound);
+    }
+    app.service.extend_session(&admin.call, id, None).await.map_err(refused)?;
+    let session = app.service.sessions(&[id]).await.map_err(refused)?.pop().ok_or(Refusal::NotFound)?;
+    Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::NONE, Viewer::Application)))
+}
+
+/// The sessions of an identity, the newest first; of an unknown one, none. Needs the scope `introspect`.
+#[utoipa::path(
+    get,
+    path = "/admin/identities/{id}/sessions",
+    operation_id = "listIdentitySessions",
+    tag = "ory",
+    params(IdentityId, ListPage, ActiveOnly, TenantHeader),
+    responses(
+        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+            headers(
+                ("Link" = String, description = "The first, next, previous and last pages"),
+                ("X-Total-Count" = u64, description = "How many there are"),
+            )),
+        (status = 400, description = "A parameter can't be read", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
+    let query = Query::of(&parts.uri)?;
+    let (page, active) = (Page::of(&query)?, query.active()?);
+    let ids = match subject(&app, &admin, &parts)? {
+        Some(subject) => app.service.subject_sessions(&admin.call.identity, &admin.tenant, &subject, active),
+        None => Ok(Vec::new()),
+    };
+    let ids = ids.map_err(refused)?;
+    let sessions = app.service.sessions(&ids[page.range(ids.len())]).await.map_err(refused)?;
+    let response = wire::sessions(&sessions, Expand::ALL, Viewer::Application);
+    Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
+}
+
+/// Ends all sessions of an identity. Needs the scope `revoke`.
+#[utoipa::path(
+    delete,
+    path = "/admin/identities/{id}/sessions",
+    operation_id = "deleteIdentitySessions",
+    tag = "ory",
+    params(IdentityId, TenantHeader),
+    responses(
+        (status = 204, description = "All of them have ended"),
+        (status = 400, description = "The path can't be read", body = ErrorBody),
+        (status = 401, description = "No application's secret is presented", body = ErrorBody),
+        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 404, description = "The identity has no sessions", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn end_all_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
+    let subject = subject(&app, &admin, &parts)?.ok_or(Refusal::NotFound)?;
+    if !app.service.has_sessions(&admin.tenant, &subject) {
+        return Err(Refusal::NotFound);
+    }
+    let end = SubjectEnd {
+        tenant: admin.tenant,
+        subject,
+        kinds: Kinds::from_iter([Kind::Session]),
+        keep: None,
+        hold: None,
+        why: Why::default(),
+    };
+    app.service.revoke_subject(&admin.call, end).await.map_err(refused)?;
+    Ok(wire::no_content())
+}
+
+fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, Refusal> {
+    id::session(&id::segment(uri, from_end)?)
+}
+
+/// The subject that the path names, by its own name or by the UUID that stands for it; nothing if nobody could be called that.
+fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, Refusal> {
+    let segment = id::segment(&parts.uri, 1)?;
+    Ok(std::str::from_utf8(&segment).ok().and_then(|name| app.service.resolve_subject(&admin.tenant, name)))
+}
+
+fn refused(error: Error) -> Refusal {
+    refusal(&error, Asked::Admin)
+}

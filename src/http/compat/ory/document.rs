@@ -1,0 +1,147 @@
+//! This surface's part of the OpenAPI document: what its parameters and identities look like, and what opens it.
+
+use serde_json::Value;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{IntoParams, Modify, ToSchema};
+
+use super::{admin, public};
+
+/// Ory's contract. Its calls are served under a prefix too, `/auth` unless it is configured otherwise.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        public::whoami,
+        public::list,
+        public::disable_others,
+        public::disable,
+        public::log_out,
+        admin::list,
+        admin::get,
+        admin::disable,
+        admin::extend,
+        admin::list_of_identity,
+        admin::end_all_of_identity,
+    ),
+    tags((name = "ory", description = "Sessions by Ory's contract, as its SDKs call it; under the prefix `/auth` too")),
+    modifiers(&Schemes),
+)]
+pub struct Api;
+
+/// The three ways to present a session token.
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let header = ApiKeyValue::with_description("X-Session-Token", "A session token");
+        let cookie = ApiKeyValue::with_description("ory_kratos_session", "A session token; the name is configurable");
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A session token"));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("ory_session_token", SecurityScheme::ApiKey(ApiKey::Header(header)));
+        components.add_security_scheme("ory_session_cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme("ory_session_bearer", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// Whose a session is: what was given when it was issued, and these members always.
+#[derive(ToSchema)]
+#[schema(as = OryIdentity)]
+#[expect(dead_code, reason = "only its description is used; an identity is made of what was given")]
+pub struct Identity {
+    /// The subject if it is a UUID in canonical form, else the UUID, version 5, that stands for it.
+    #[schema(value_type = String, format = "uuid")]
+    id: (),
+    /// Its schema; `default` if none was given.
+    schema_id: String,
+    /// Where its schema is; a URN if that was not given.
+    schema_url: String,
+    /// `active` or `inactive`.
+    state: String,
+    /// What is known of it.
+    #[schema(value_type = Object)]
+    traits: Value,
+    /// What it may see of what others know.
+    #[schema(value_type = Option<BTreeMap<String, Value>>)]
+    metadata_public: (),
+    /// The organisation that it belongs to.
+    organization_id: Option<String>,
+}
+
+/// A session.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used; paths are read where ids are")]
+pub struct SessionId {
+    /// The session's UUID: canonical, 32 digits, in braces, or behind `urn:uuid:`.
+    id: String,
+}
+
+/// An identity.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used; paths are read where ids are")]
+pub struct IdentityId {
+    /// The subject, or the UUID that stands for it.
+    id: String,
+}
+
+/// A numbered page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
+pub struct ListPage {
+    /// How many sessions the page has: 250 if left out. Who asks for more than 1000 gets 1000.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    page_size: (),
+    /// Which page it is, as `Link` gives it. The first is 1.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    page_token: (),
+    /// An older name of `page_size`.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    per_page: (),
+    /// An older name of `page_token`.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    page: (),
+}
+
+/// A page of a tenant's sessions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
+pub struct TenantPage {
+    /// How many sessions the page has: 250 if left out. Who asks for more than 1000 gets 1000.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    page_size: (),
+    /// Which page it is, as `Link` gives it.
+    #[param(value_type = String, required = false)]
+    page_token: (),
+}
+
+/// Which sessions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; queries are read where they are needed")]
+pub struct ActiveOnly {
+    /// Only those that are active, or only those that are not.
+    #[param(value_type = String, required = false, pattern = "^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$")]
+    active: (),
+}
+
+/// How much of them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; queries are read where they are needed")]
+pub struct ToExpand {
+    /// `identity` and `devices`, each given by itself; what is not named is null.
+    #[param(value_type = Vec<String>, required = false, style = Form, explode)]
+    expand: (),
+}
+
+/// Where.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used; the header is read where callers are")]
+pub struct TenantHeader {
+    /// The tenant of an application whose grants name several, or all: `default` if left out.
+    #[param(rename = "X-Tenant", value_type = String, required = false, min_length = 1, max_length = 255)]
+    x_tenant: (),
+}

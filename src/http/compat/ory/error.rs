@@ -1,0 +1,214 @@
+//! Ory's errors: status, reason and message of each, and which of them a refusal of the ledger is.
+
+use std::borrow::Cow;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::wire::{self, ErrorBody, ErrorContent};
+use crate::domain::{Rejection, RequestId};
+use crate::http::body::BodyError;
+use crate::service::Error;
+
+/// Everything but what was asked for. Texts hold what the request itself presented, and nothing of anybody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Who asks who he is presents no good session token.
+    NoCredentials,
+    /// Who asks anything else presents no good session token.
+    NoCookie,
+    /// Who makes an admin call presents no application's secret.
+    NoApplication,
+    /// The application may not do that in that tenant.
+    Forbidden,
+    /// What stands for an id is no UUID, for that reason.
+    MalformedId(String),
+    /// A session does not end itself this way.
+    CurrentSession,
+    /// A parameter of that name can't be read.
+    Parameter(&'static str),
+    /// Nothing of that name can be expanded.
+    Expand(String),
+    /// Something else that was sent can't be used, for that reason.
+    Malformed(&'static str),
+    /// Nobody's session token was to be ended.
+    UnknownToken,
+    /// There is no such session, or no session of such an identity.
+    NotFound,
+    /// Something is served there, for other verbs.
+    WrongVerb,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The body took too long to arrive.
+    BodySlow,
+    /// The caller has too many endings of unknown sessions in force.
+    TooManyUnknown,
+    /// The ledger takes no commands for now.
+    Unavailable,
+    /// The machine failed.
+    Internal,
+}
+
+/// Who made the call that the ledger refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    /// The holder of a session token, about his own sessions.
+    Public,
+    /// An application.
+    Admin,
+}
+
+/// The ledger's refusal in Ory's words.
+pub fn refusal(error: &Error, asked: Asked) -> Refusal {
+    match error {
+        // The session or the application was ended under the hands of the request.
+        Error::Rejected(Rejection::Unauthenticated) => match asked {
+            Asked::Public => Refusal::NoCookie,
+            Asked::Admin => Refusal::NoApplication,
+        },
+        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Refusal::Forbidden,
+        Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
+        Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
+        Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
+        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        // The rest takes headers and calls that this contract does not have, or a machine that fails.
+        Error::Rejected(
+            Rejection::UnknownApplication
+            | Rejection::ApplicationExists
+            | Rejection::IdempotencyMismatch
+            | Rejection::CredentialExpired
+            | Rejection::SessionNotGood
+            | Rejection::SubjectOnHold
+            | Rejection::CredentialExists
+            | Rejection::ImplausibleTimes
+            | Rejection::NoSigningKey
+            | Rejection::GenerationTooLarge
+            | Rejection::IssuerDiffers
+            | Rejection::RecordTooLarge,
+        )
+        | Error::SecretAlreadyShown { .. }
+        | Error::NotReached
+        | Error::Unreadable(_)
+        | Error::Token(_)
+        | Error::ReservedClaim
+        | Error::TooPersonal
+        | Error::NoIssuer
+        | Error::Key(_)
+        | Error::NoRandomness => Refusal::Internal,
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::BodyTooLarge,
+            BodyError::Slow => Self::BodySlow,
+            BodyError::Broken => Self::Malformed("The body ended early."),
+        }
+    }
+}
+
+const UNAUTHORIZED: &str = "The request could not be authorized";
+const FORBIDDEN: &str = "The requested action was forbidden";
+const MALFORMED: &str = "The request was malformed or contained invalid parameters";
+
+impl Refusal {
+    /// The answer, in Ory's shape.
+    pub fn answer(&self, request: Option<&RequestId>) -> Response {
+        let (status, reason, message) = (self.status(), self.reason(), self.message());
+        let error = ErrorContent {
+            code: status.as_u16(),
+            status: status.canonical_reason().unwrap_or_default(),
+            request: request.map(RequestId::as_str),
+            reason: reason.as_deref(),
+            message: &message,
+        };
+        let mut response = wire::json(status, &ErrorBody { error });
+        if *self == Self::Unavailable {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoCredentials | Self::NoCookie | Self::NoApplication => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::UnknownToken => StatusCode::FORBIDDEN,
+            Self::MalformedId(_) | Self::CurrentSession | Self::Parameter(_) | Self::Expand(_) | Self::Malformed(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::WrongVerb => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn reason(&self) -> Option<Cow<'static, str>> {
+        let reason = match self {
+            Self::NoCredentials => "No valid session credentials found in the request.",
+            Self::NoCookie => "No valid session cookie found.",
+            Self::NoApplication => "No valid application secret found in the Authorization header.",
+            Self::Forbidden => "The application's grants do not allow this in this tenant.",
+            Self::Expand(option) => return Some(format!("Could not parse expand option: {option}").into()),
+            Self::Malformed(reason) => reason,
+            Self::UnknownToken => {
+                "The provided Ory Session Token could not be found, is invalid, or otherwise malformed."
+            }
+            Self::TooManyUnknown => "Too many endings of sessions that are not known yet are in force.",
+            Self::MalformedId(_)
+            | Self::CurrentSession
+            | Self::Parameter(_)
+            | Self::NotFound
+            | Self::WrongVerb
+            | Self::BodyTooLarge
+            | Self::BodySlow
+            | Self::Unavailable
+            | Self::Internal => return None,
+        };
+        Some(reason.into())
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::NoCredentials | Self::NoCookie | Self::NoApplication => UNAUTHORIZED.into(),
+            Self::Forbidden | Self::UnknownToken => FORBIDDEN.into(),
+            Self::MalformedId(problem) => problem.as_str().into(),
+            Self::CurrentSession => "cannot revoke current session".into(),
+            Self::Parameter(name) => format!("could not parse parameter {name}").into(),
+            Self::Expand(_) | Self::Malformed(_) => MALFORMED.into(),
+            Self::NotFound => "Unable to locate the resource".into(),
+            Self::WrongVerb => "The method is not supported here".into(),
+            Self::BodyTooLarge => "The body is larger than this server takes".into(),
+            Self::BodySlow => "The body did not arrive within 30 seconds".into(),
+            Self::TooManyUnknown => "Too many requests of this kind have been made".into(),
+            Self::Unavailable => "The service is unavailable, try again in a moment".into(),
+            Self::Internal => "An internal server error occurred".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(refusal: &Refusal) -> String {
+        let reason = refusal.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        format!("{} {}{reason}", refusal.status().as_u16(), refusal.message())
+    }
+
+    #[test]
+    fn every_refusal_of_the_ledger_has_its_answer() {
+        let rejected = Rejection::ALL.map(Error::Rejected);
+        let others = [Error::Overloaded, Error::Stopping, Error::NotReached, Error::NoRandomness, Error::TooPersonal];
+        let line = |error: &Error| {
+            let answer = |asked| told(&refusal(error, asked));
+            format!("{error:?}\n  public {}\n  admin  {}\n", answer(Asked::Public), answer(Asked::Admin))
+        };
+        insta::assert_snapshot!(rejected.iter().chain(&others).map(line).collect::<String>());
+    }
+}

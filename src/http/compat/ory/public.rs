@@ -1,0 +1,192 @@
+//! What the holder of a session token asks, and does with the sessions of its own subject.
+
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::document::{ListPage, SessionId};
+use super::error::{Asked, Refusal, refusal};
+use super::identity::{self, Viewer};
+use super::paging::Page;
+use super::query::{Expand, Query};
+use super::wire::{self, Ended, ErrorBody, LogOut, SessionShown};
+use super::{credentials, id};
+use crate::http::wire::Object;
+use crate::http::{App, SharedApp, body, caller};
+use crate::service::{Error, Holder, OwnEnding, PresentedSession};
+
+const X_KRATOS_AUTHENTICATED_IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-identity-id");
+const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+
+/// What stands where an id would, and is none.
+const WHOAMI: &[u8] = b"whoami";
+
+/// The session whose token is presented, and whose it is. POST, PUT, PATCH and DELETE ask the same.
+#[utoipa::path(
+    get,
+    path = "/sessions/whoami",
+    operation_id = "toSession",
+    tag = "ory",
+    responses(
+        (status = 200, description = "The session", body = SessionShown,
+            headers(("X-Kratos-Authenticated-Identity-Id" = String, description = "The identity's id"))),
+        (status = 401, description = "No good session token is presented", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+    security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
+)]
+pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    who(&app, &parts).await
+}
+
+async fn who(app: &App, parts: &Parts) -> Result<Response, Refusal> {
+    let current = credentials::holder(app, &parts.headers).ok_or(Refusal::NoCredentials)?;
+    let session = app.service.session_of(&current).await.map_err(refused)?;
+    // It may have been ended while its record was read.
+    let session = session.filter(|session| session.active).ok_or(Refusal::NoCredentials)?;
+    let mut response = wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::ALL, Viewer::Bearer));
+    let identity = HeaderValue::try_from(identity::id(&session).to_string());
+    identity.into_iter().for_each(|id| drop(response.headers_mut().insert(X_KRATOS_AUTHENTICATED_IDENTITY_ID, id)));
+    Ok(response)
+}
+
+/// The other active sessions of the holder's subject, the newest first.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    operation_id = "listMySessions",
+    tag = "ory",
+    params(ListPage),
+    responses(
+        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+            headers(
+                ("Link" = String, description = "The first, next, previous and last pages"),
+                ("X-Total-Count" = u64, description = "How many there are"),
+            )),
+        (status = 400, description = "A parameter can't be read", body = ErrorBody),
+        (status = 401, description = "No good session token is presented", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+    security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
+)]
+pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let current = holder(&app, &parts)?;
+    let query = Query::of(&parts.uri)?;
+    let page = Page::of(&query)?;
+    let others = app.service.other_sessions(&current);
+    let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
+    sessions.retain(|session| session.active);
+    let response = wire::sessions(&sessions, Expand::ALL, Viewer::Bearer);
+    Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
+}
+
+/// The page of a list, with where the others are and how many sessions they have in all.
+pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Response {
+    response.headers_mut().insert(axum::http::header::LINK, links);
+    response.headers_mut().insert(X_TOTAL_COUNT, total.into());
+    response
+}
+
+/// Ends all other sessions of the holder's subject. The current one stays.
+#[utoipa::path(
+    delete,
+    path = "/sessions",
+    operation_id = "disableMyOtherSessions",
+    tag = "ory",
+    responses(
+        (status = 200, description = "They have ended", body = Ended),
+        (status = 401, description = "No good session token is presented", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+    security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
+)]
+pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let current = holder(&app, &parts)?;
+    let count = end(&app, &parts, &current, OwnEnding::Others).await.map_err(refused)?;
+    Ok(wire::json(StatusCode::OK, &Ended { count }))
+}
+
+/// Ends another session of the holder's subject. One that is somebody else's, unknown or ended already gets the same answer,
+/// and nothing happens to it.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    operation_id = "disableMySession",
+    tag = "ory",
+    params(SessionId),
+    responses(
+        (status = 204, description = "It is no good session of the holder's subject"),
+        (status = 400, description = "The id is no UUID, or is the current session's", body = ErrorBody),
+        (status = 401, description = "No good session token is presented", body = ErrorBody),
+        (status = 429, description = "Too many unknown sessions were ended lately", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+    security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
+)]
+pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let segment = id::segment(&parts.uri, 0);
+    if segment.as_deref() == Ok(WHOAMI) {
+        return who(&app, &parts).await;
+    }
+    let current = holder(&app, &parts)?;
+    let other = id::session(&segment?)?;
+    if other == current.id {
+        return Err(Refusal::CurrentSession);
+    }
+    end(&app, &parts, &current, OwnEnding::Other(other)).await.map_err(refused)?;
+    Ok(wire::no_content())
+}
+
+/// Ends the session of that token.
+#[utoipa::path(
+    delete,
+    path = "/self-service/logout/api",
+    operation_id = "performNativeLogout",
+    tag = "ory",
+    request_body = LogOut,
+    responses(
+        (status = 204, description = "It has ended, now or before"),
+        (status = 400, description = "The body can't be read", body = ErrorBody),
+        (status = 403, description = "The token is nobody's", body = ErrorBody),
+        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+    ),
+    security(()),
+)]
+pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let body = body::read(body, app.options.body_bytes).await?;
+    let asked: Result<Object<LogOut>, _> = serde_json::from_slice(&body);
+    let Object(LogOut { session_token }) =
+        asked.map_err(|_| Refusal::Malformed("The body must be a JSON object whose session_token is a string."))?;
+    let token = session_token.ok_or(Refusal::UnknownToken)?;
+    let leaving = match app.service.present_session(token.as_bytes()) {
+        PresentedSession::Good(holder) => holder,
+        PresentedSession::Ended => return Ok(wire::no_content()),
+        PresentedSession::Unknown => return Err(Refusal::UnknownToken),
+    };
+    match end(&app, &parts, &leaving, OwnEnding::Current).await {
+        Ok(_) => Ok(wire::no_content()),
+        // Somebody else was faster.
+        Err(error) => match refused(error) {
+            Refusal::NoCookie => Ok(wire::no_content()),
+            other => Err(other),
+        },
+    }
+}
+
+fn holder(app: &App, parts: &Parts) -> Result<Holder, Refusal> {
+    credentials::holder(app, &parts.headers).ok_or(Refusal::NoCookie)
+}
+
+async fn end(app: &App, parts: &Parts, holder: &Holder, ending: OwnEnding) -> Result<usize, Error> {
+    app.service.end_own(holder, caller::request_id(&parts.headers), ending).await
+}
+
+fn refused(error: Error) -> Refusal {
+    refusal(&error, Asked::Public)
+}

@@ -1,0 +1,207 @@
+//! Ory's JSON. Members stand in the order of Ory's own; a session's identity and devices are null where nobody asked for them.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::document;
+use super::identity::{self, Viewer};
+use super::query::Expand;
+use crate::domain::{Method, Timestamp};
+use crate::http::wire::Shown;
+use crate::service::Session;
+
+/// The methods that the SDKs know; they can read no other.
+const METHODS: [&str; 13] = [
+    "password",
+    "oidc",
+    "totp",
+    "lookup_secret",
+    "webauthn",
+    "code",
+    "passkey",
+    "profile",
+    "saml",
+    "deviceauthn",
+    "identifier_first",
+    "link_recovery",
+    "code_recovery",
+];
+
+/// What a device's id is derived from, beside its session.
+const DEVICE: &[u8] = b"device";
+
+/// A session, without its token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrySession)]
+pub struct SessionShown<'a> {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    /// Whether it is good.
+    active: bool,
+    /// When it expires unless it is extended.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Shown<Timestamp>,
+    /// When its subject was authenticated.
+    #[schema(value_type = String, format = DateTime)]
+    authenticated_at: Shown<Timestamp>,
+    /// How surely: `aal0` to `aal3`.
+    authenticator_assurance_level: &'static str,
+    /// By what, as far as Ory has a name for it.
+    authentication_methods: Vec<MethodShown<'a>>,
+    /// When it was issued.
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Shown<Timestamp>,
+    /// Whose it is; null where it is not expanded.
+    #[schema(value_type = Option<document::Identity>)]
+    identity: Option<Map<String, Value>>,
+    /// What it was issued to; null where it is not expanded.
+    devices: Option<Vec<DeviceShown<'a>>>,
+}
+
+/// One way in which somebody was authenticated.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OryAuthenticationMethod)]
+struct MethodShown<'a> {
+    /// Ory's name of it.
+    method: &'a str,
+    /// The level that it gives, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    aal: Option<&'static str>,
+    /// When it was completed: when the subject was authenticated, if nothing else is known.
+    #[schema(value_type = String, format = DateTime)]
+    completed_at: Shown<Timestamp>,
+}
+
+/// What a session was issued to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OryDevice)]
+struct DeviceShown<'a> {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    /// The address that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address: Option<&'a str>,
+    /// What it called itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    /// Where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<&'a str>,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrySessionsEnded)]
+pub struct Ended {
+    /// How many of them this call ended.
+    pub count: usize,
+}
+
+/// The session that logs out.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = OryLogout)]
+pub struct LogOut {
+    /// Its token.
+    #[serde(default)]
+    pub session_token: Option<String>,
+}
+
+/// Everything but what was asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OryError)]
+pub struct ErrorBody<'a> {
+    /// What is wrong.
+    pub error: ErrorContent<'a>,
+}
+
+/// What is wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OryErrorContent)]
+pub struct ErrorContent<'a> {
+    /// The status.
+    pub code: u16,
+    /// The status in words.
+    pub status: &'a str,
+    /// The caller's own `X-Request-ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<&'a str>,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// What, for people.
+    pub message: &'a str,
+}
+
+impl<'a> SessionShown<'a> {
+    /// The session, as that viewer is shown it.
+    pub fn of(session: &'a Session, expand: Expand, viewer: Viewer) -> Self {
+        let method = |method| MethodShown::of(method, session.authenticated_at);
+        Self {
+            id: session.id.uuid(),
+            active: session.active,
+            expires_at: Shown(session.expires_at),
+            authenticated_at: Shown(session.authenticated_at),
+            authenticator_assurance_level: session.aal.as_str(),
+            authentication_methods: session.methods.iter().filter_map(method).collect(),
+            issued_at: Shown(session.issued_at),
+            identity: expand.identity.then(|| identity::of(session, viewer)),
+            devices: expand.devices.then(|| DeviceShown::of(session).into_iter().collect()),
+        }
+    }
+}
+
+impl<'a> MethodShown<'a> {
+    fn of(method: &'a Method, authenticated_at: Timestamp) -> Option<Self> {
+        let name = method.method.as_str();
+        METHODS.contains(&name).then(|| Self {
+            method: name,
+            aal: method.aal.map(|aal| aal.as_str()),
+            completed_at: Shown(method.completed_at.unwrap_or(authenticated_at)),
+        })
+    }
+}
+
+impl<'a> DeviceShown<'a> {
+    fn of(session: &'a Session) -> Option<Self> {
+        let device = session.personal.device.as_ref()?;
+        let text = |name| device.get(name).and_then(Value::as_str);
+        Some(Self {
+            id: Uuid::new_v5(&session.id.uuid(), DEVICE),
+            ip_address: text("ip_address"),
+            user_agent: text("user_agent"),
+            location: text("location"),
+        })
+    }
+}
+
+/// What an answer of some sessions takes, each, in bytes: most of them less.
+const SESSION_BYTES: usize = 1_024;
+
+/// An answer with that body.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+    let mut bytes = Vec::with_capacity(SESSION_BYTES);
+    // A body of texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
+    let _ = serde_json::to_writer(&mut bytes, body);
+    (status, [(CONTENT_TYPE, JSON)], bytes).into_response()
+}
+
+/// An answer with these sessions.
+pub fn sessions(sessions: &[Session], expand: Expand, viewer: Viewer) -> Response {
+    let shown: Vec<SessionShown<'_>> =
+        sessions.iter().map(|session| SessionShown::of(session, expand, viewer)).collect();
+    json(StatusCode::OK, &shown)
+}
+
+/// It is done, and there is nothing to say about it.
+pub fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

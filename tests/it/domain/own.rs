@@ -1,0 +1,146 @@
+//! What a person may end by one of its sessions.
+
+use authledger::domain::{
+    Actor, Caller, Command, Decision, Event, Kind, MAX_OWN_SESSIONS, Named, OwnSessions, Rejection, Tenant,
+};
+
+use crate::support::node::{
+    Node, application_id, at, holder, issue_session, new_session, revoke_named, session_digest, session_id, subject,
+};
+
+fn own(sessions: OwnSessions) -> Command {
+    Command::RevokeOwn(sessions)
+}
+
+fn other(n: u64) -> Command {
+    own(OwnSessions::Other(session_id(n)))
+}
+
+#[test]
+fn a_session_ends_another_of_its_subject() {
+    let mut node = Node::lone();
+    (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
+    node.ask_as(holder(1, "alice"), other(2)).unwrap();
+    let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+    assert_eq!((&revoked.credential, revoked.session_digest), (&Named::Id(session_id(2)), Some(session_digest(2))));
+    assert!(revoked.known);
+    assert_eq!(node.last().actor, Some(Actor::Subject(subject("alice"))));
+    assert!(node.judge_session(1).is_ok() && node.judge_session(2).is_err());
+    assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Ok(Decision::Nothing), "it is ended already");
+}
+
+#[test]
+fn a_session_does_not_end_itself_as_another() {
+    let mut node = Node::lone();
+    node.ask(issue_session(1, "alice")).unwrap();
+    assert_eq!(node.ask_as(holder(1, "alice"), other(1)), Err(Rejection::CurrentSession));
+    node.ask_as(holder(1, "alice"), own(OwnSessions::Others(vec![session_id(1)]))).unwrap();
+    assert!(node.judge_session(1).is_ok());
+    node.ask_as(holder(1, "alice"), own(OwnSessions::Current)).unwrap();
+    assert!(node.judge_session(1).is_err());
+}
+
+#[test]
+fn somebody_elses_session_is_left_alone_and_nothing_is_told() {
+    let (mut node, _) = Node::pair();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(issue_session(2, "bob")).unwrap();
+    node.ask(Command::IssueSession(new_session("acme", 3, "alice", None).into())).unwrap();
+    for n in [2, 3] {
+        assert_eq!(node.ask_as(holder(1, "alice"), other(n)), Ok(Decision::Nothing));
+        let others = own(OwnSessions::Others(vec![session_id(n)]));
+        assert_eq!(node.ask_as(holder(1, "alice"), others), Ok(Decision::Nothing));
+        assert!(node.judge_session(n).is_ok());
+    }
+}
+
+#[test]
+fn only_a_session_that_is_good_ends_others() {
+    let mut node = Node::lone();
+    (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
+    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Err(Rejection::Unauthenticated), "ended");
+    assert_eq!(node.ask_as(holder(9, "alice"), other(2)), Err(Rejection::Unauthenticated), "unknown");
+    node.now = at(86_400_000);
+    assert_eq!(node.ask_as(holder(2, "alice"), other(1)), Err(Rejection::Unauthenticated), "expired");
+}
+
+#[test]
+fn nobody_but_a_session_has_sessions_of_his_own() {
+    let mut node = Node::lone();
+    for caller in [Caller::Root, Caller::Node] {
+        assert_eq!(node.ask_as(caller, own(OwnSessions::Current)), Err(Rejection::Forbidden));
+    }
+    let removed = Caller::Application(application_id(1));
+    assert_eq!(node.ask_as(removed, own(OwnSessions::Current)), Err(Rejection::Unauthenticated));
+}
+
+#[test]
+fn on_a_lone_node_an_unknown_session_is_nobodys() {
+    let mut node = Node::lone();
+    node.ask(issue_session(1, "alice")).unwrap();
+    assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Ok(Decision::Nothing));
+}
+
+#[test]
+fn with_a_second_node_an_unknown_session_ends_if_it_is_this_subjects() {
+    for (owner, ended) in [("alice", true), ("bob", false)] {
+        let (mut one, mut far) = Node::pair();
+        one.ask(issue_session(1, "alice")).unwrap();
+        far.ask(issue_session(2, owner)).unwrap();
+        one.ask_as(holder(1, "alice"), other(2)).unwrap();
+        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        assert_eq!((revoked.known, revoked.subject.as_ref()), (false, Some(&subject("alice"))));
+        assert_eq!(one.ask_as(holder(1, "alice"), other(2)), Ok(Decision::Nothing), "it is on record");
+        far.catch_up(&one);
+        one.catch_up(&far);
+        for node in [&one, &far] {
+            assert_eq!(node.judge_session(2).is_err(), ended, "{owner}'s");
+        }
+    }
+}
+
+#[test]
+fn an_ending_for_one_subject_does_not_stand_in_the_way_of_one_for_all() {
+    let (mut one, mut far) = Node::pair();
+    one.ask(issue_session(1, "alice")).unwrap();
+    far.ask(issue_session(2, "bob")).unwrap();
+    one.ask_as(holder(1, "alice"), other(2)).unwrap();
+    let root = one.ask(revoke_named(Kind::Session, Named::Id(session_id(2))));
+    assert!(matches!(root, Ok(Decision::Append(_))), "{root:?}");
+    far.catch_up(&one);
+    assert!(far.judge_session(2).is_err());
+}
+
+#[test]
+fn a_subject_may_have_so_many_unknown_endings_in_force() {
+    let (mut one, _) = Node::pair();
+    one.policy.longest_life = crate::support::node::seconds(3_600);
+    one.ask(issue_session(1, "alice")).unwrap();
+    one.ask(issue_session(2, "bob")).unwrap();
+    let alice = || holder(1, "alice");
+    (0..100).for_each(|n| drop(one.ask_as(alice(), other(1_000 + n)).unwrap()));
+    assert_eq!(one.ask_as(alice(), other(2_000)), Err(Rejection::TooManyUnknown));
+    assert!(matches!(one.ask_as(holder(2, "bob"), other(2_000)), Ok(Decision::Append(_))), "each has his own bound");
+    one.now = at(3_900_000);
+    one.state.prune(one.now);
+    one.ask(issue_session(3, "alice")).unwrap();
+    assert!(
+        matches!(one.ask_as(holder(3, "alice"), other(2_000)), Ok(Decision::Append(_))),
+        "those that are over do not count"
+    );
+}
+
+#[test]
+fn five_thousand_sessions_end_in_one_append_and_the_next_is_left() {
+    let mut node = Node::lone();
+    let many = MAX_OWN_SESSIONS as u64 + 1;
+    (0..=many).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
+    let others = OwnSessions::Others((1..=many).map(session_id).collect());
+    let Ok(Decision::Append(drafts)) = node.ask_as(holder(0, "alice"), own(others)) else { panic!("refused") };
+    assert_eq!(drafts.len(), 5_000);
+    assert!(drafts.iter().all(|draft| draft.tenant == Some(Tenant::default())));
+    assert!(node.judge_session(many - 1).is_err());
+    assert!(node.judge_session(many).is_ok(), "the 5,001st");
+    assert!(node.judge_session(0).is_ok(), "the current one");
+}
