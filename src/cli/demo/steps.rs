@@ -44,6 +44,7 @@ impl Demo {
         self.refused_from_now_on(&gateway, &access_token, &ticket).await?;
         self.measure(&gateway, &access_token, &mut feed).await?;
         self.revoke_subject(&root, &gateway, &access_token, &mut feed).await?;
+        self.ory(&root, &mut feed).await?;
         self.slashid(&root, &gateway, &mut feed).await?;
         self.cribl(&root, &gateway, &mut feed).await?;
         self.stop(&mut feed).await?;
