@@ -4,6 +4,7 @@
 //! installs the clients.
 
 mod counts;
+mod schemathesis;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,3 +1,4 @@
 //! Other products' contracts.
 
 mod crafter;
+mod cross_surface;

@@ -152,7 +152,12 @@ impl Process {
 
     /// Waits for its end, as long as anything may take.
     pub fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Waits for its end, as long as that.
+    pub fn wait_at_most(&mut self, patience: Duration) -> ExitStatus {
+        let until = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
                 return status;

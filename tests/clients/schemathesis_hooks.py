@@ -1,0 +1,123 @@
+"""Hooks of schemathesis: authority for every call, and every so often a request that must succeed.
+
+Generated requests try the form of every parameter, and hardly ever name something that exists. So every STRIDE-th call of an
+operation is replaced by a good one about a credential, application or event made for it. When schemathesis ends, the statuses
+that each operation answered with are written to FUZZ_OUT as JSON: {"GET /path": {"200": 3, ...}}.
+
+FUZZ_URL is the server, FUZZ_TOKEN root's secret, FUZZ_CONTAINER a token container of a trusted issuer.
+"""
+
+import atexit
+import collections
+import itertools
+import json
+import os
+import threading
+import urllib.request
+import uuid
+
+import schemathesis
+
+URL, ROOT, OUT = (os.environ[name] for name in ("FUZZ_URL", "FUZZ_TOKEN", "FUZZ_OUT"))
+STRIDE = 5
+SUBJECT = "fuzzed"
+
+statuses = collections.defaultdict(collections.Counter)
+counts = collections.defaultdict(itertools.count)
+lock = threading.Lock()
+
+
+def call(method, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"authorization": f"Bearer {ROOT}", "content-type": "application/json"}
+    request = urllib.request.Request(URL + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def application():
+    return call("POST", "/v1/applications", {"name": "fuzzed", "scopes": ["introspect"], "tenants": ["*"]})
+
+
+def ticket():
+    return call("POST", "/v1/tickets", {"subject": SUBJECT})
+
+
+def session():
+    return call("POST", "/v1/sessions", {"subject": SUBJECT})
+
+
+def token():
+    return call("POST", "/v1/tokens", {"subject": SUBJECT})["token"]
+
+
+def own(issued):
+    return {"X-Session-Token": issued["session_token"]}
+
+
+def import_line():
+    digest = uuid.uuid4().hex + uuid.uuid4().hex
+    times = {"issued_at": "2026-01-01T00:00:00Z", "expires_at": "2027-01-01T00:00:00Z"}
+    return json.dumps({"kind": "token", "subject": SUBJECT, "digest": digest, **times}) + "\n"
+
+
+# By operation: what a good request has. What is not said here is left out.
+GOOD = {
+    "GET /problems/{code}": lambda: {"path": {"code": "not-found"}},
+    "POST /v1/applications": lambda: {"body": {"name": "a", "scopes": ["issue"], "tenants": ["*"]}},
+    "DELETE /v1/applications/{id}": lambda: {"path": {"id": application()["id"]}},
+    "GET /v1/events/{position}": lambda: {"path": {"position": 1}},
+    "GET /v1/events/{position}/sealed": lambda: {"path": {"position": sealed_position()}},
+    "POST /v1/imports": lambda: {"body": import_line()},
+    "POST /v1/introspect": lambda: {"body": {"credential": ticket()["ticket"]}},
+    "POST /v1/keys": lambda: {},
+    "GET /v1/revocations": lambda: {"query": {"after": "0"}},
+    "POST /v1/revocations": lambda: {"body": {"credential": ticket()["ticket"]}},
+    "POST /v1/sessions": lambda: {"body": {"subject": SUBJECT}},
+    "GET /v1/sessions/{id}": lambda: {"path": {"id": session()["session"]["id"]}},
+    "POST /v1/sessions/{id}/extend": lambda: {"path": {"id": session()["session"]["id"]}, "body": {"ttl": 90_000}},
+    "GET /v1/subjects/{subject}": lambda: {"path": {"subject": SUBJECT}},
+    "POST /v1/tickets": lambda: {"body": {"subject": SUBJECT}},
+    "POST /v1/tokens": lambda: {"body": {"subject": SUBJECT}},
+}
+
+
+def sealed_position():
+    device = {"user_agent": "fuzzed"}
+    return call("POST", "/v1/sessions", {"subject": SUBJECT, "device": device})["position"]
+
+
+def key(case):
+    return f"{case.method.upper()} {case.path}"
+
+
+@schemathesis.hook
+def before_call(context, case, **kwargs):
+    name = key(case)
+    with lock:
+        number = next(counts[name])
+    # A page that waits for what does not come takes its time, and shows nothing.
+    case.headers.pop("Prefer", None)
+    good = GOOD.get(name)
+    if good is None or number % STRIDE:
+        return
+    parts = good()
+    case.path_parameters = parts.get("path", {})
+    case.query = parts.get("query", {})
+    case.cookies = {}
+    case.headers.clear()
+    case.headers.update(parts.get("headers", {}))
+    if "body" in parts:
+        case.body = parts["body"]
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    with lock:
+        statuses[key(case)][str(response.status_code)] += 1
+
+
+@atexit.register
+def write():
+    with open(OUT, "w", encoding="utf-8") as out:
+        json.dump(statuses, out)

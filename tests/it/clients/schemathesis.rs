@@ -1,0 +1,74 @@
+//! schemathesis against `/openapi.json`: no 5xx, no undocumented status or body, and nearly every operation succeeds.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::node::{Launch, Process, ROOT};
+use crate::support::python;
+
+/// How long schemathesis generates requests.
+const SECONDS: &str = "75";
+/// How long its run may take in all: a request that has begun is finished.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Its seed: the same requests every time, as far as time allows.
+const SEED: &str = "20260101";
+/// The checks that hold for every answer. What a generated request means is not judged: that is for the other tests.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+/// Operations that no run reaches a 2xx of, and why.
+const OUT_OF_REACH: [(&str, &str); 0] = [];
+
+#[tokio::test]
+async fn the_document_is_what_the_server_does() {
+    let Some(python) = python::with("schemathesis") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let node = Launch::new(&directory.path().join("data")).start();
+    let (out, report) = (directory.path().join("statuses.json"), directory.path().join("report.txt"));
+    let hooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis_hooks.py");
+    let said = std::fs::File::create(&report).unwrap();
+    let mut command = Command::new(python.with_file_name("schemathesis"));
+    command
+        .args(["run", &format!("{}/openapi.json", node.api.url())])
+        .args(["--seed", SEED, "--max-time", SECONDS, "--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
+        .args(["--workers", "2", "--continue-on-failure", "--no-shrink", "--warnings", "off"])
+        .args(["--header", &format!("Authorization: Bearer {ROOT}")])
+        .env("SCHEMATHESIS_HOOKS", hooks)
+        .env("FUZZ_URL", node.api.url())
+        .env("FUZZ_TOKEN", ROOT)
+        .env("FUZZ_OUT", &out)
+        .env("NO_COLOR", "1")
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stderr(said.try_clone().unwrap())
+        .stdout(said);
+    let mut process = Process::new(command.spawn().unwrap());
+    let status = tokio::task::spawn_blocking(move || process.wait_at_most(PATIENCE)).await.unwrap();
+    let report = std::fs::read_to_string(&report).unwrap();
+    assert!(status.success(), "{report}");
+    let statuses: BTreeMap<String, BTreeMap<String, u64>> =
+        serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    let document = node.api.get("/openapi.json").await.expect(200);
+    let operations = operations(&document);
+    let succeeded = |operation: &&String| {
+        statuses.get(*operation).is_some_and(|statuses| statuses.keys().any(|status| status.starts_with('2')))
+    };
+    let missed: Vec<&String> = operations.iter().filter(|one| !succeeded(one)).collect();
+    let calls: u64 = statuses.values().flat_map(BTreeMap::values).sum();
+    println!("{calls} calls of {} operations; without a 2xx: {missed:?}", operations.len());
+    for (operation, why) in OUT_OF_REACH {
+        assert!(missed.iter().any(|missed| *missed == operation), "{operation} is within reach after all: {why}");
+    }
+    assert!(missed.len() * 10 <= operations.len(), "more than a tenth never succeeds: {missed:?}");
+}
+
+fn operations(document: &Value) -> Vec<String> {
+    const METHODS: [&str; 6] = ["get", "post", "put", "patch", "delete", "head"];
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &Value)| {
+        let methods = METHODS.into_iter().filter(|method| item.get(method).is_some());
+        methods.map(|method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}

@@ -1,0 +1,506 @@
+//! The product's proof: whoever ends a credential, through whichever surface, everybody sees it through every other.
+//!
+//! Every way to end something is tried on a subject of its own, which has one credential of each sort. Every observer then
+//! says what it sees of all of them: what the way ends must be over, and everything else good still.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use authledger::audit::{Replayed, replay};
+use authledger::clock::Clock;
+use authledger::domain::{
+    CredentialId, CredentialKey, Digest, Issuer, Kind, Named, PresentedToken, Subject, Tenant, Timestamp, TokenId,
+    View, judge_lasting, judge_presented, judge_ticket,
+};
+use authledger::jose;
+use authledger::keys::{Algorithm, SigningKey};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::process::node::{Launch, Node, ROOT, text};
+
+/// Who signs the tokens that this ledger never issued.
+const FOREIGN: &str = "https://issuer.example";
+
+/// The credentials that every subject has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Ticket,
+    /// The session that its person is using.
+    Current,
+    /// The session on a device that was lost.
+    Lost,
+    Jwt,
+    /// A JWT that dies with the lost session.
+    BoundJwt,
+    Opaque,
+    Foreign,
+}
+
+use Sort::{BoundJwt, Current, Foreign, Jwt, Lost, Opaque, Ticket};
+
+const ALL: [Sort; 7] = [Ticket, Current, Lost, Jwt, BoundJwt, Opaque, Foreign];
+
+/// A way to end something: what it is called, what it ends, and how.
+struct Way {
+    name: &'static str,
+    ends: &'static [Sort],
+    request: fn(&World, &Person) -> RequestBuilder,
+    status: u16,
+}
+
+/// Every documented way.
+const WAYS: [Way; 20] = [
+    Way {
+        name: "native, a ticket by secret",
+        ends: &[Ticket],
+        request: |w, p| w.native(json!({"credential": p.secret(Ticket)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a ticket by id",
+        ends: &[Ticket],
+        request: |w, p| w.native(json!({"kind": "ticket", "id": p.id(Ticket)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a session by secret",
+        ends: &[Lost, BoundJwt],
+        request: |w, p| w.native(json!({"credential": p.secret(Lost)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a session by id",
+        ends: &[Lost, BoundJwt],
+        request: |w, p| w.native(json!({"kind": "session", "id": p.id(Lost)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a JWT",
+        ends: &[Jwt],
+        request: |w, p| w.native(json!({"credential": p.secret(Jwt)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a JWT by id",
+        ends: &[Jwt],
+        request: |w, p| w.native(json!({"kind": "token", "id": p.id(Jwt)})),
+        status: 201,
+    },
+    Way {
+        name: "native, an opaque token by secret",
+        ends: &[Opaque],
+        request: |w, p| w.native(json!({"credential": p.secret(Opaque)})),
+        status: 201,
+    },
+    Way {
+        name: "native, an opaque token by id",
+        ends: &[Opaque],
+        request: |w, p| w.native(json!({"kind": "token", "id": p.id(Opaque)})),
+        status: 201,
+    },
+    Way {
+        name: "native, a foreign JWT",
+        ends: &[Foreign],
+        request: |w, p| w.native(json!({"credential": p.secret(Foreign)})),
+        status: 201,
+    },
+    Way { name: "native, a subject", ends: &ALL, request: |w, p| w.native(json!({"subject": p.subject})), status: 201 },
+    Way { name: "Crafter, a ticket", ends: &[Ticket], request: |w, p| w.crafter(p.secret(Ticket)), status: 200 },
+    Way {
+        name: "Ory, another of my sessions",
+        ends: &[Lost, BoundJwt],
+        request: |w, p| w.own(p, Method::DELETE, &format!("/auth/sessions/{}", p.id(Lost))),
+        status: 204,
+    },
+    Way {
+        name: "Ory, all my other sessions",
+        ends: &[Lost, BoundJwt],
+        request: |w, p| w.own(p, Method::DELETE, "/auth/sessions"),
+        status: 200,
+    },
+    Way {
+        name: "Ory, logout",
+        ends: &[Current],
+        request: |w, p| {
+            w.anybody(Method::DELETE, "/auth/self-service/logout/api")
+                .json(&json!({"session_token": p.secret(Current)}))
+        },
+        status: 204,
+    },
+    Way {
+        name: "Ory, a session by an admin",
+        ends: &[Lost, BoundJwt],
+        request: |w, p| w.root(Method::DELETE, &format!("/auth/admin/sessions/{}", p.id(Lost))),
+        status: 204,
+    },
+    Way {
+        name: "Ory, an identity's sessions by an admin",
+        ends: &[Current, Lost, BoundJwt],
+        request: |w, p| w.root(Method::DELETE, &format!("/auth/admin/identities/{}/sessions", p.subject)),
+        status: 204,
+    },
+    Way { name: "SlashID, a JWT by its bearer", ends: &[Jwt], request: |w, p| w.slashid(p.secret(Jwt)), status: 204 },
+    Way {
+        name: "SlashID, a foreign JWT by its bearer",
+        ends: &[Foreign],
+        request: |w, p| w.slashid(p.secret(Foreign)),
+        status: 204,
+    },
+    Way {
+        name: "Cribl, a user's tokens",
+        ends: &[Jwt, BoundJwt, Opaque, Foreign],
+        request: |w, p| w.root(Method::DELETE, &format!("/api/v1/auth/users/{}/token", p.subject)),
+        status: 200,
+    },
+    Way {
+        name: "Cribl, all that a user has",
+        ends: &ALL,
+        request: |w, p| {
+            w.root(Method::DELETE, &format!("/api/v1/auth/users/{}/token?kinds=token,session,ticket", p.subject))
+        },
+        status: 200,
+    },
+];
+
+/// What an observer sees: whether each credential that it has a say about is good.
+type Seen = BTreeMap<Sort, bool>;
+
+/// A person, and all that was issued to it.
+struct Person {
+    subject: String,
+    /// By sort: the secret, and the public id where there is one.
+    has: BTreeMap<Sort, (String, String)>,
+    /// What the foreign token says of itself.
+    foreign: PresentedToken,
+}
+
+impl Person {
+    fn secret(&self, sort: Sort) -> &str {
+        &self.has[&sort].0
+    }
+
+    fn id(&self, sort: Sort) -> &str {
+        &self.has[&sort].1
+    }
+}
+
+/// A server, and somebody else who signs tokens.
+struct World {
+    node: Node,
+    signer: SigningKey,
+    client: reqwest::Client,
+}
+
+impl World {
+    fn start(directory: &Path) -> Self {
+        let keys = directory.join("issuer");
+        std::fs::create_dir_all(&keys).expect("a directory");
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o700)).expect("ours");
+        let signer = SigningKey::generate(&keys, Algorithm::Es256).expect("a key");
+        let jwks = directory.join("jwks.json");
+        std::fs::write(&jwks, format!("{{\"keys\":[{}]}}", signer.public_jwk())).expect("a file");
+        let config = format!(
+            "[[trusted_issuer]]\nissuer = \"{FOREIGN}\"\njwks_file = \"{}\"\ntenants = [\"default\"]\n",
+            jwks.display()
+        );
+        std::fs::write(directory.join("ledger.toml"), config).expect("a file");
+        Self {
+            node: launch(directory),
+            signer,
+            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+        }
+    }
+
+    async fn restart(self, directory: &Path) -> Self {
+        let (code, log) = self.node.stop().await;
+        assert_eq!(code, Some(0), "{log}");
+        Self { node: launch(directory), ..self }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.node.api.url())
+    }
+
+    fn anybody(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    fn root(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anybody(method, path).bearer_auth(ROOT)
+    }
+
+    fn native(&self, body: Value) -> RequestBuilder {
+        self.root(Method::POST, "/v1/revocations").json(&body)
+    }
+
+    fn crafter(&self, ticket: &str) -> RequestBuilder {
+        let path = format!("/api/1/authentication/ticket/{ticket}/invalidate?accessTokenId={ROOT}");
+        self.anybody(Method::POST, &path)
+    }
+
+    fn own(&self, person: &Person, method: Method, path: &str) -> RequestBuilder {
+        self.anybody(method, path).header("x-session-token", person.secret(Current))
+    }
+
+    fn slashid(&self, token: &str) -> RequestBuilder {
+        self.anybody(Method::POST, "/token/revoke").bearer_auth(token).json(&json!({"token": token}))
+    }
+
+    async fn person(&self, number: usize) -> Person {
+        let api = &self.node.api;
+        let subject = format!("person-{number}");
+        let mut has = BTreeMap::new();
+        let ticket = api.issue(&subject).await;
+        has.insert(Ticket, (text(&ticket, "ticket"), text(&ticket, "id")));
+        for sort in [Current, Lost] {
+            let issued = api.post("/v1/sessions", json!({"subject": subject})).await.expect(201);
+            has.insert(sort, (text(&issued, "session_token"), text(&issued["session"], "id")));
+        }
+        let lost = has[&Lost].1.clone();
+        let bodies = [
+            (Jwt, json!({"subject": subject})),
+            (BoundJwt, json!({"subject": subject, "session_id": lost})),
+            (Opaque, json!({"subject": subject, "format": "opaque"})),
+        ];
+        for (sort, body) in bodies {
+            let issued = api.post("/v1/tokens", body).await.expect(201);
+            has.insert(sort, (text(&issued, "token"), text(&issued, "id")));
+        }
+        let (token, foreign) = self.foreign(&subject);
+        has.insert(Foreign, (token, String::new()));
+        Person { subject, has, foreign }
+    }
+
+    /// A token that this ledger has never heard of.
+    fn foreign(&self, subject: &str) -> (String, PresentedToken) {
+        let issued_at = Clock::system().now().as_seconds() - 60;
+        let jti = Uuid::new_v4().to_string();
+        let claims = json!({
+            "iss": FOREIGN, "sub": subject, "oid": "default", "jti": jti, "iat": issued_at, "exp": issued_at + 3_600,
+        });
+        let presented = PresentedToken {
+            credential: Named::Jwt { issuer: Issuer::new(FOREIGN).unwrap(), jti: TokenId::new(&jti).unwrap() },
+            tenant: Tenant::default(),
+            subject: Subject::new(subject).unwrap(),
+            issued_at_seconds: Some(issued_at),
+            expires_at: Timestamp::from_millis((issued_at + 3_600) * 1_000),
+            generation: None,
+            session: None,
+            leeway_seconds: 5,
+        };
+        (jose::sign(&self.signer, &claims).expect("a token"), presented)
+    }
+}
+
+fn launch(directory: &Path) -> Node {
+    // The issuer of our tokens stays, whatever port the second start listens on.
+    let config = directory.join("ledger.toml");
+    Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace").start()
+}
+
+async fn whoami(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in [Current, Lost] {
+        let request = world.anybody(Method::GET, "/sessions/whoami").header("x-session-token", person.secret(sort));
+        let status = request.send().await.expect("an answer").status().as_u16();
+        assert!(matches!(status, 200 | 401), "whoami answers {status}");
+        seen.insert(sort, status == 200);
+    }
+    seen
+}
+
+async fn validate(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in [Jwt, BoundJwt, Foreign] {
+        let body = json!({"token": person.secret(sort)});
+        let answer = world.anybody(Method::POST, "/token/validate").json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200);
+        let body: Value = answer.json().await.expect("JSON");
+        let valid = body["result"]["valid"].as_bool().expect("valid");
+        assert!(valid || body["result"]["invalidity_reason"] == "revoked", "{body}");
+        seen.insert(sort, valid);
+    }
+    seen
+}
+
+async fn introspect(world: &World, person: &Person) -> Seen {
+    let mut seen = Seen::new();
+    for sort in ALL {
+        seen.insert(sort, world.node.api.is_active(person.secret(sort)).await);
+    }
+    seen
+}
+
+async fn crafter_get(world: &World, person: &Person) -> Seen {
+    let path = format!("/api/1/authentication/ticket/{}?accessTokenId={ROOT}", person.secret(Ticket));
+    let answer = world.anybody(Method::GET, &path).send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    assert!(matches!(status, 200 | 404), "Crafter answers {status}");
+    Seen::from([(Ticket, status == 200)])
+}
+
+async fn admin_list(world: &World, person: &Person) -> Seen {
+    let path = format!("/admin/identities/{}/sessions", person.subject);
+    let listed: Vec<Value> =
+        world.root(Method::GET, &path).send().await.expect("an answer").json().await.expect("a list");
+    let active = |sort| {
+        let of = |session: &&Value| session["id"] == person.id(sort);
+        listed.iter().find(of).expect("ended sessions stay visible")["active"].as_bool().expect("active")
+    };
+    Seen::from([(Current, active(Current)), (Lost, active(Lost))])
+}
+
+async fn subject_view(world: &World, person: &Person) -> Seen {
+    let view = world.node.api.get(&format!("/v1/subjects/{}", person.subject)).await.expect(200);
+    let listed: BTreeSet<&str> =
+        view["credentials"].as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
+    // What was issued elsewhere is not listed.
+    ALL.into_iter().filter(|sort| *sort != Foreign).map(|sort| (sort, listed.contains(person.id(sort)))).collect()
+}
+
+/// A follower that judges by what it heard, as `schema/follower.md` says.
+async fn follower(world: &World, person: &Person) -> Seen {
+    let mut items = Vec::new();
+    let mut after = "0".to_owned();
+    loop {
+        let page = world.node.api.get(&format!("/v1/revocations?after={after}&limit=1000")).await.expect(200);
+        let page_items = page["items"].as_array().expect("items").clone();
+        if page_items.is_empty() {
+            break;
+        }
+        items.extend(page_items);
+        after = text(&page, "cursor");
+    }
+    ALL.into_iter().map(|sort| (sort, !items.iter().any(|item| ends(item, person, sort)))).collect()
+}
+
+fn ends(item: &Value, person: &Person, sort: Sort) -> bool {
+    let secret = person.secret(sort);
+    let digest = Digest::of(secret.as_bytes()).to_string();
+    let claims = claims_of(secret);
+    let names_it = item["digest"] == digest
+        || (item["kind"] == "session" && claims["sid"].is_string() && item["id"] == claims["sid"])
+        || (item["jti"].is_string() && item["iss"] == claims["iss"] && item["jti"] == claims["jti"]);
+    let kinds: Vec<&str> = item["kinds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let about = item["tenant"] == "default" && item["subject"] == *person.subject;
+    let kind = match sort {
+        Ticket => "ticket",
+        Current | Lost => "session",
+        Jwt | BoundJwt | Opaque | Foreign => "token",
+    };
+    let with_all = kinds.contains(&kind) || (sort == BoundJwt && kinds.contains(&"session"));
+    // Each was issued before whatever was ended, and none of ours carries a generation; a foreign one is judged by its age.
+    let reaches = sort == Foreign && claims["iat"].as_u64() > item["not_before"].as_u64().map(|seconds| seconds + 5);
+    names_it || (about && with_all && !reaches)
+}
+
+fn claims_of(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload =
+        token.split('.').nth(1).and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
+    payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
+}
+
+/// An auditor who has nothing but the file.
+fn replayed(replayed: &Replayed, person: &Person) -> Seen {
+    let (state, at) = (&replayed.state, replayed.at);
+    let good = |sort| match sort {
+        Ticket => {
+            let ticket = state.ticket(Digest::of(person.secret(sort).as_bytes()).id());
+            judge_ticket(state, &ticket, at).is_ok()
+        }
+        Current | Lost => {
+            let id = CredentialId::parse(Kind::Session, person.id(sort)).expect("a UUID");
+            judge_lasting(state, CredentialKey { kind: Kind::Session, id }, at).is_ok()
+        }
+        Opaque => {
+            let id = Digest::of(person.secret(sort).as_bytes()).id();
+            judge_lasting(state, CredentialKey { kind: Kind::Token, id }, at).is_ok()
+        }
+        Jwt | BoundJwt => {
+            let claims = claims_of(person.secret(sort));
+            let issuer = Issuer::new(claims["iss"].as_str().expect("iss")).unwrap();
+            let jti = TokenId::new(person.id(sort)).unwrap();
+            let key = CredentialKey { kind: Kind::Token, id: CredentialId::of_jwt(&issuer, &jti) };
+            judge_lasting(state, key, at).is_ok()
+        }
+        Foreign => judge_presented(state, &person.foreign, at).is_ok(),
+    };
+    ALL.into_iter().map(|sort| (sort, good(sort))).collect()
+}
+
+/// What was asserted, for the table.
+#[derive(Default)]
+struct Table {
+    cells: BTreeMap<(&'static str, &'static str), usize>,
+}
+
+impl Table {
+    fn assert(&mut self, way: &Way, observer: &'static str, seen: &Seen) {
+        assert!(!seen.is_empty(), "{observer} sees nothing");
+        for (sort, good) in seen {
+            assert_eq!(*good, !way.ends.contains(sort), "{}: {observer} on the {sort:?}", way.name);
+        }
+        let before = self.cells.insert((way.name, observer), seen.len());
+        assert_eq!(before, None, "a cell is asserted once");
+    }
+
+    fn print(&self) {
+        let observers: BTreeSet<&str> = self.cells.keys().map(|(_, observer)| *observer).collect();
+        println!(
+            "{} ways x {} observers = {} cells; a cell is how many credentials were looked at",
+            WAYS.len(),
+            observers.len(),
+            self.cells.len()
+        );
+        for way in &WAYS {
+            let row: Vec<String> =
+                observers.iter().map(|observer| format!("{observer} {}", self.cells[&(way.name, *observer)])).collect();
+            println!("  {:<42} {}", way.name, row.join(", "));
+        }
+        assert_eq!(self.cells.len(), WAYS.len() * observers.len(), "every way meets every observer");
+    }
+}
+
+async fn observe(world: &World, person: &Person, way: &Way, table: &mut Table) {
+    table.assert(way, "whoami", &whoami(world, person).await);
+    table.assert(way, "validate", &validate(world, person).await);
+    table.assert(way, "introspect", &introspect(world, person).await);
+    table.assert(way, "Crafter GET", &crafter_get(world, person).await);
+    table.assert(way, "admin list", &admin_list(world, person).await);
+    table.assert(way, "subject view", &subject_view(world, person).await);
+    table.assert(way, "follower", &follower(world, person).await);
+}
+
+#[tokio::test]
+async fn what_is_ended_through_one_surface_is_over_on_every_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let world = World::start(directory.path());
+    let mut people = Vec::new();
+    for number in 0..WAYS.len() {
+        people.push(world.person(number).await);
+    }
+    let mut table = Table::default();
+    for (way, person) in WAYS.iter().zip(&people) {
+        assert!(introspect(&world, person).await.values().all(|good| *good), "{}: all is good before", way.name);
+        let answer = (way.request)(&world, person).send().await.expect("an answer");
+        let (status, body) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+        assert_eq!(status, way.status, "{}: {body}", way.name);
+        observe(&world, person, way, &mut table).await;
+    }
+    let world = world.restart(directory.path()).await;
+    for (way, person) in WAYS.iter().zip(&people) {
+        table.assert(way, "introspect after a restart", &introspect(&world, person).await);
+    }
+    let (code, log) = world.node.stop().await;
+    assert_eq!(code, Some(0), "{log}");
+    let audited =
+        replay(&directory.path().join("data/ledger.db"), Clock::system().now(), |_, _| {}).expect("a whole log");
+    for (way, person) in WAYS.iter().zip(&people) {
+        table.assert(way, "replay", &replayed(&audited, person));
+    }
+    table.print();
+}
