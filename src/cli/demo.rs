@@ -3,7 +3,9 @@
 //! Nothing here reaches into the server: what is shown is what any client sees, and what anybody can verify from the file.
 
 mod narrator;
+mod sessions;
 mod steps;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -73,7 +75,9 @@ struct Demo {
 pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     let started = Instant::now();
     let narrator = Narrator::new();
-    narrator.title("authledger demo: the life of a ticket, and what its end looks like to everybody else");
+    narrator.title(
+        "authledger demo: the life of tickets, sessions and tokens, and what their end looks like to everybody else",
+    );
     let (directory, mut demo) = match start(narrator, arguments.rounds).await {
         Ok(started) => started,
         Err(why) => return Err(DemoError { step: 1, title: "A server", why }),

@@ -64,7 +64,7 @@ pub enum StartError {
     Key(#[from] KeyError),
     /// The ledger's tokens have another issuer.
     #[error(
-        "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any:          set --public-url to {fixed}, or leave it out"
+        "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any: set --public-url to {fixed}, or leave it out"
     )]
     IssuerDiffers {
         /// What was set.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
 use crate::domain::{CredentialKey, Kind, Kinds, Lasting, Named, Origin, Sealed, Subject, Tenant, View as _};
-use crate::keys::SealingKeys;
+use crate::keys::{SealError, SealingKeys};
 
 /// How many slots are ready ahead of the next one.
 const SLOTS_AHEAD: u64 = 2_048;
@@ -83,11 +83,14 @@ impl Service {
         belongs: &Belongs<'_>,
         plain: &[u8],
     ) -> Result<Sealed, Error> {
-        let slot = match self.slot_of(tenant, subject) {
-            Some(slot) => slot,
-            None => self.sealer.allot()?,
+        let Some(slot) = self.slot_of(tenant, subject) else {
+            return self.seal_under(self.sealer.allot()?, belongs, plain);
         };
-        self.seal_under(slot, belongs, plain)
+        match self.sealed_under(slot, belongs, plain) {
+            // Its key was destroyed to forget what came before; what comes from now on has another.
+            Err(SealError::Erased { .. }) => self.seal_under(self.sealer.allot()?, belongs, plain),
+            sealed => sealed.map_err(Error::key),
+        }
     }
 
     /// Seals why something was ended: under its subject's key if that is known, else under the node's own.
@@ -104,7 +107,11 @@ impl Service {
     }
 
     fn seal_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, Error> {
-        let sealed = self.sealer.keys.seal(slot, &belongs.context(self.origin), plain).map_err(Error::key)?;
+        self.sealed_under(slot, belongs, plain).map_err(Error::key)
+    }
+
+    fn sealed_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, SealError> {
+        let sealed = self.sealer.keys.seal(slot, &belongs.context(self.origin), plain)?;
         Ok(Sealed { slot, sealed: URL_SAFE_NO_PAD.encode(sealed).into() })
     }
 

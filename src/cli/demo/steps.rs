@@ -23,14 +23,14 @@ const ACCESS_TOKENS: &str = "/crafter-profile/api/1/access_token";
 const LISTED_ROWS: usize = 5;
 
 /// An answer: its status, and its body as JSON, `null` where there is none.
-struct Answer {
-    status: StatusCode,
-    body: Value,
-    took: Duration,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+    pub(super) took: Duration,
 }
 
 /// The feed, as server-sent events.
-struct Feed(Lines);
+pub(super) struct Feed(Lines);
 
 impl Demo {
     /// Goes through all steps. Returns how many events that made.
@@ -44,6 +44,9 @@ impl Demo {
         self.refused_from_now_on(&gateway, &access_token, &ticket).await?;
         self.measure(&gateway, &access_token, &mut feed).await?;
         self.revoke_subject(&root, &gateway, &access_token, &mut feed).await?;
+        self.ory(&root, &mut feed).await?;
+        self.slashid(&root, &gateway, &mut feed).await?;
+        self.cribl(&root, &gateway, &mut feed).await?;
         self.stop(&mut feed).await?;
         self.audit()
     }
@@ -240,7 +243,7 @@ impl Demo {
         Ok(verified.events)
     }
 
-    fn tell(&self, call: &str, answer: &Answer) {
+    pub(super) fn tell(&self, call: &str, answer: &Answer) {
         let problem = answer.body["type"].as_str().and_then(|reference| reference.strip_prefix("/problems/"));
         let code = answer.body["errorCode"].as_str().or(problem).unwrap_or_default();
         let status = answer.status.as_u16();
@@ -272,7 +275,7 @@ impl Feed {
     }
 
     /// The next ending, and how long after that instant it came.
-    async fn next_revoked(&mut self, since: Instant) -> Result<(Value, Duration), Why> {
+    pub(super) async fn next_revoked(&mut self, since: Instant) -> Result<(Value, Duration), Why> {
         let item = self.next_event("revoked").await?;
         Ok((item, since.elapsed()))
     }
@@ -295,14 +298,14 @@ async fn invalidate(client: &Client, access_token: &str, ticket: &str) -> Result
     ask(client, client.plain(Method::POST, &path).form(&[("accessTokenId", access_token)])).await
 }
 
-async fn introspect(client: &Client, credential: &str) -> Result<Answer, Why> {
+pub(super) async fn introspect(client: &Client, credential: &str) -> Result<Answer, Why> {
     let body = json!({ "credential": credential });
     let answer = ask(client, client.request(Method::POST, "/v1/introspect").json(&body)).await?;
     expect(&answer, StatusCode::OK)?;
     Ok(answer)
 }
 
-async fn ask(client: &Client, request: RequestBuilder) -> Result<Answer, Why> {
+pub(super) async fn ask(client: &Client, request: RequestBuilder) -> Result<Answer, Why> {
     let started = Instant::now();
     let response = client.exchange(request).await?;
     let status = response.status();
@@ -315,11 +318,11 @@ async fn ask(client: &Client, request: RequestBuilder) -> Result<Answer, Why> {
     Ok(Answer { status, body, took })
 }
 
-fn expect(answer: &Answer, status: StatusCode) -> Result<(), Why> {
+pub(super) fn expect(answer: &Answer, status: StatusCode) -> Result<(), Why> {
     claim(answer.status == status, || format!("{status} was due, and {} came: {}", answer.status, answer.body))
 }
 
-fn text(body: &Value, member: &str) -> Result<String, Why> {
+pub(super) fn text(body: &Value, member: &str) -> Result<String, Why> {
     let text = body[member].as_str().map(str::to_owned);
     text.ok_or_else(|| Why::Claim(format!("{member} is missing in {body}")))
 }

@@ -1,10 +1,18 @@
 //! Tokens, through the native API.
 
+use authledger::config::{KeySource, TrustedIssuer};
+use authledger::domain::{
+    Caller, Event, Kinds, LOG_FORMAT, LedgerOpened, NodeName, Origin, Place, Recorded, Region, Sequence, Subject,
+    SubjectRevoked, Tenant, Ttl, actor_of,
+};
+use authledger::event_log::{Chain, ChainHash, encode};
+use authledger::jose::sign;
+use authledger::keys::{Algorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, Made, Node};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 
@@ -135,4 +143,145 @@ async fn claims_that_the_ledger_says_itself_and_claims_without_bound_are_refused
     assert_eq!(node.head(), head);
     let body = json!({"subject": "a", "claims": {"many": "x".repeat(32 * 1_024)}});
     assert_eq!(node.root().post("/v1/tokens", body).await.outcome(), (413, "too-personal".to_owned()));
+}
+
+#[tokio::test]
+async fn a_jwt_carries_the_generation_that_it_must_reach() {
+    let mut node = Node::start().await;
+    let before = issue(&node.root(), json!({"subject": "a"})).await;
+    assert!(claims(&before).get("gen").is_none(), "nothing was ended yet");
+    let ended = node.root().post("/v1/revocations", json!({"subject": "a", "kinds": ["token"]})).await;
+    assert_eq!(ended.status, 201);
+    let after = issue(&node.root(), json!({"subject": "a"})).await;
+    let origin = node.service().origin().to_string();
+    assert_eq!(claims(&after)["gen"], json!({ &*origin: ended.json()["revocations"][0]["sequence"] }));
+    for _ in 0..2 {
+        assert!(!is_active(&node, before.text("token")).await && is_active(&node, after.text("token")).await);
+        node.restart().await;
+    }
+    node.root().post("/v1/revocations", json!({"subject": "a"})).await;
+    assert!(!is_active(&node, after.text("token")).await);
+}
+
+#[tokio::test]
+async fn ending_a_subjects_sessions_ends_their_tokens_and_not_those_without_a_session() {
+    let node = Node::start().await;
+    let session = node.root().post("/v1/sessions", json!({"subject": "a"})).await;
+    let id = session.json()["session"]["id"].clone();
+    let with = issue(&node.root(), json!({"subject": "a", "session_id": id})).await;
+    let without = issue(&node.root(), json!({"subject": "a"})).await;
+    node.root().post("/v1/revocations", json!({"subject": "a", "kinds": ["session"]})).await;
+    assert!(!is_active(&node, session.text("session_token")).await);
+    assert!(!is_active(&node, with.text("token")).await && is_active(&node, without.text("token")).await);
+    let fresh = node.root().post("/v1/sessions", json!({"subject": "a"})).await;
+    let id = fresh.json()["session"]["id"].clone();
+    let with = issue(&node.root(), json!({"subject": "a", "session_id": id})).await;
+    assert!(is_active(&node, fresh.text("session_token")).await && is_active(&node, with.text("token")).await);
+}
+
+/// Another node's log: it opens, and ends all that the subject has.
+async fn end_elsewhere(node: &Node, number: u8, subject: &str) {
+    let origin = Origin::from_random([number; Origin::LEN]);
+    let opened = LedgerOpened {
+        ledger: node.service().ledger(),
+        node: NodeName::new("far").expect("a name"),
+        region: Region::new("away").expect("a name"),
+        format: LOG_FORMAT,
+        public_key: [number; 32],
+        previous: None,
+    };
+    let now = node.clock.now();
+    let revoked = SubjectRevoked {
+        subject: Subject::new(subject).expect("a name"),
+        kinds: Kinds::ALL,
+        not_before: now.as_seconds(),
+        hold_until: None,
+        retain_until: now.plus(Ttl::MAX),
+        reason: None,
+        note: None,
+    };
+    let mut hash = ChainHash::default();
+    for (sequence, event) in [(1, Event::LedgerOpened(opened)), (2, Event::SubjectRevoked(revoked))] {
+        let opening = sequence == 1;
+        let recorded = Recorded {
+            place: Place { origin, sequence: Sequence(sequence) },
+            recorded_at: now,
+            tenant: (!opening).then(Tenant::default),
+            actor: (!opening).then(|| actor_of(&Caller::Root, origin)).flatten(),
+            request: None,
+            idempotency: None,
+            event,
+        };
+        let record = encode(&recorded);
+        hash = Chain::default().link(&hash, record.as_bytes());
+        node.service().ingest(record.into(), hash).await.expect("it runs").expect("it follows");
+    }
+}
+
+#[tokio::test]
+async fn a_generation_that_no_jwt_carries_makes_the_token_opaque() {
+    let node = Node::start().await;
+    for number in 0..16 {
+        end_elsewhere(&node, number, "a").await;
+    }
+    let sixteen = issue(&node.root(), json!({"subject": "a"})).await;
+    assert_eq!(claims(&sixteen)["gen"].as_object().map(serde_json::Map::len), Some(16));
+    assert!(is_active(&node, sixteen.text("token")).await);
+    end_elsewhere(&node, 16, "a").await;
+    assert!(!is_active(&node, sixteen.text("token")).await, "what is ended elsewhere is ended here");
+    let keyed = node.root().keyed(KEY);
+    let opaque = issue(&keyed, json!({"subject": "a"})).await;
+    assert_eq!(opaque.text("format"), "opaque");
+    assert!(is_active(&node, opaque.text("token")).await);
+    assert_eq!(issue(&keyed, json!({"subject": "a"})).await.body, opaque.body);
+    assert_eq!(issue(&node.root(), json!({"subject": "b"})).await.text("format"), "jwt");
+}
+
+/// A trusted issuer with its key, beside a node that trusts it in the tenant `acme`.
+async fn trusting() -> (Node, SigningKey, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = SigningKey::generate(&directory.path().join("keys"), Algorithm::EdDsa).expect("a key");
+    let file = directory.path().join("jwks.json");
+    std::fs::write(&file, format!("{{\"keys\":[{}]}}", key.public_jwk())).expect("a file");
+    let trusted = TrustedIssuer {
+        issuer: "https://login.example".into(),
+        source: KeySource::File(file),
+        tenants: vec![Tenant::new("acme").expect("a name")],
+        profile: None,
+        clock_leeway_seconds: 5,
+    };
+    (Node::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
+}
+
+#[tokio::test]
+async fn a_trusted_issuers_jwt_is_good_until_it_or_its_subject_is_ended() {
+    let (node, key, _directory) = trusting().await;
+    let token = |jti: &str, iat: u64| {
+        let claims = json!({
+            "iss": "https://login.example", "sub": "a", "oid": "acme", "jti": jti, "iat": iat, "exp": 1_800_001_000,
+        });
+        sign(&key, &claims).expect("signed")
+    };
+    let (one, other) = (token("one", 1_799_999_000), token("other", 1_799_999_000));
+    let asked = node.root().post("/v1/introspect", json!({"credential": one})).await.json();
+    assert_eq!((&asked["iss"], &asked["id"]), (&json!("https://login.example"), &json!("one")));
+    let elsewhere = node.application(&[("default", &["revoke", "introspect"])]).await;
+    let foreign = elsewhere.post("/v1/revocations", json!({"credential": one})).await;
+    assert_eq!(foreign.outcome(), (403, "forbidden".to_owned()));
+    assert_eq!(elsewhere.post("/v1/introspect", json!({"credential": one})).await.json(), json!({"active": false}));
+    let revoked = node.root().post("/v1/revocations", json!({"credential": one, "note": "stolen"})).await;
+    let shown = &revoked.json()["revocations"][0];
+    assert_eq!((revoked.status.as_u16(), &shown["iss"], &shown["id"]), (201, &asked["iss"], &asked["id"]));
+    let sealed = node.root().get(&format!("/v1/events/{}/sealed", shown["position"])).await;
+    assert_eq!(sealed.json(), json!({"note": "stolen"}));
+    assert!(!is_active(&node, &one).await && is_active(&node, &other).await);
+    assert_eq!(node.root().post("/v1/revocations", json!({"credential": one})).await.status, 200);
+    node.root().post("/v1/revocations", json!({"tenant": "acme", "subject": "a"})).await;
+    assert!(!is_active(&node, &other).await, "it was issued before");
+    let late = token("late", 1_800_000_006);
+    node.clock.advance(6_000);
+    assert!(is_active(&node, &late).await, "it was issued after, by more than the clocks may differ");
+    let forged = one.replace(&one[one.len() - 8..], "AAAAAAAA");
+    let refused = node.root().post("/v1/revocations", json!({"credential": forged})).await;
+    assert_eq!(refused.outcome(), (400, "invalid-token".to_owned()));
 }

@@ -1,7 +1,9 @@
 //! The use cases, without HTTP.
 
+mod issuer;
 mod overload;
 mod renewals;
+mod sealing;
 
 use crate::support::settings::settings;
 use std::path::Path;
