@@ -3,7 +3,7 @@ import http.client, json, time, urllib.error, urllib.request
 class Follower:
     def __init__(self, url, secret, heartbeat=15):
         self.url, self.secret, self.heartbeat = url + "/v1/revocations", secret, heartbeat
-        self.cursor, self.heard_at, self.ended, self.subjects = None, float("-inf"), set(), {}
+        self.cursor, self.heard_at, self.ended, self.subjects = None, float("-inf"), {}, {}
     def lines(self, path):
         headers = {"Authorization": "Bearer " + self.secret, "Accept": "application/x-ndjson"}
         with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=3 * self.heartbeat) as answer:
@@ -17,24 +17,33 @@ class Follower:
         self.cursor, self.heard_at = first["cursor"], time.monotonic()
     def apply(self, item):
         if item["type"] != "subject.revoked":
-            self.ended |= {(item["kind"], item.get("id")), item.get("digest"), (item.get("iss"), item.get("jti"))}
-            return self.ended.difference_update({None, (item["kind"], None), (None, None)})
+            whose = (None, None) if item.get("known", True) else (item.get("tenant"), item.get("subject"))
+            for name in self.names(item["kind"], item.get("digest"), item.get("id"), *map(item.get, ("iss", "jti", "payload"))):
+                self.ended.setdefault(name, set()).add(whose)
+            return
         for kind in item["kinds"]:
             subject = self.subjects.setdefault((item["tenant"], item["subject"], kind), {"not_before": 0})
             for name, value in {**item["generation"], "not_before": item["not_before"]}.items():
                 subject[name] = max(value, subject.get(name, 0))
-    def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, sid=None,
+    def names(self, kind, digest, id, iss, jti, payload):  # An issuer's own ids name nothing of anybody else's.
+        if iss is None:
+            return {digest, (kind, digest and digest[:32]), (kind, id)} - {None, (kind, None)}
+        return {(iss, jti, payload)} if jti or payload else set()
+    def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, payload=None, sid=None,
                    gen={}, foreign=False, iat=None, leeway=5):  # A reason, or None. The arguments are what is known of the credential.
-        latest = dict(self.subjects.get((tenant, subject, kind), {}))
-        not_before = latest.pop("not_before", None)
-        if {digest, (kind, (digest or "")[:32]), (kind, id), (iss, jti)} & self.ended:
+        def ended(names):  # What was recorded unseen holds for its tenant and subject; for whoever these are if that is not known.
+            return any(mine in (None, tenant or mine) and own in (None, subject or own) for name in names for mine, own in self.ended.get(name, ()))
+        if ended(self.names(kind, digest, id, iss, jti, payload)):
             return "revoked"
-        if ("session", sid) in self.ended:
+        if not foreign and ended({("session", sid)}):
             return "session-revoked"
-        if foreign and not_before is not None and (iat is None or iat <= not_before + leeway):
-            return "not-before"
-        if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):
-            return "generation"
+        for one in [kind, "session"] if sid and not foreign else [kind]:
+            latest = dict(self.subjects.get((tenant, subject, one), {}))
+            not_before = latest.pop("not_before", None)
+            if foreign and not_before is not None and (iat is None or iat <= not_before + leeway):
+                return "not-before"
+            if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):
+                return "generation"
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None
     def follow(self):  # One connection's worth: call it again, after a second, whenever it returns.
         try:

@@ -1,11 +1,12 @@
 use authledger::audit::{AgainstError, Compared, Lives, against, replay};
-use authledger::domain::{Command, Grants, Patch, Position, Ticket, Timestamp};
+use authledger::domain::{Command, Grants, Kind, Named, Patch, Position, Ticket, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 
 use crate::support::log::{LogFile, append_lines};
 use crate::support::node::{
-    Node, application_id, at, digest, issue, register, renew, revoke, revoke_id, revoke_subject,
+    Node, application_id, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, new_session, publish,
+    register, renew, revoke, revoke_id, revoke_named, revoke_subject, session_digest, session_id,
 };
 
 fn some_node() -> Node {
@@ -141,4 +142,51 @@ fn a_snapshot_of_another_log_is_a_finding() {
     let other = LogFile::of(&other.log);
     let error = against(&other.path(), log.directory.path(), at(0), 2, |_, _| {}).unwrap_err();
     assert!(error.is_damage(), "{error}");
+}
+
+/// Sessions and tokens of which each came to another end.
+fn node_with_sessions() -> Node {
+    let (mut one, _) = Node::pair();
+    one.ask(publish("k-1", false)).unwrap();
+    (1..=4).for_each(|n| drop(one.ask(issue_session(n, "alice")).unwrap()));
+    one.ask(Command::IssueSession(new_session("default", 5, "alice", Some(60)).into())).unwrap();
+    one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
+    one.ask(issue_jwt(2, "alice", Some(2))).unwrap();
+    one.ask(issue_opaque(3, "bob", None)).unwrap();
+    one.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    one.ask(revoke_named(Kind::Session, Named::Digest(session_digest(90)))).unwrap();
+    one.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
+    one.ask(publish("k-2", true)).unwrap();
+    one.after_seconds(60).ask(Command::ExtendSession(session_id(2), None)).unwrap();
+    one
+}
+
+#[test]
+fn a_replay_counts_sessions_tokens_and_keys() {
+    let node = node_with_sessions();
+    let tally = replay(&LogFile::of(&node.log).path(), at(60_000), |_, _| {}).unwrap().tally;
+    assert_eq!(tally.sessions, Lives { good: 3, expired: 1, revoked: 1, unknown: 1 });
+    assert_eq!(tally.tokens, Lives { good: 2, expired: 0, revoked: 1, unknown: 1 }, "one died with its session");
+    assert_eq!(tally.keys, 2);
+}
+
+#[test]
+fn a_snapshot_with_sessions_and_tokens_has_no_differences_and_one_without_an_ending_has() {
+    let node = node_with_sessions();
+    let log = LogFile::of(&node.log);
+    for records in 1..=node.log.len() as u64 {
+        snapshot(&log, records);
+        assert_eq!(compared(&log, at(60_000)).differences.total, 0, "snapshot at {records}");
+    }
+    let lying = Projection::default();
+    for recorded in &node.log {
+        if recorded.event.type_name() != "session.revoked" {
+            lying.fold(recorded);
+        }
+    }
+    lying.reached(Reader::open(&log.path()).unwrap().current_base().unwrap());
+    save(&lying, &log.directory.path().join("snapshot")).unwrap();
+    let differences = compared(&log, at(60_000)).differences;
+    assert_eq!(differences.total, 3, "the session differs on both sides, and the unseen ending is missing");
+    assert!(differences.only_replayed.iter().all(|row| row.as_str().starts_with("[\"session\"")));
 }

@@ -110,6 +110,8 @@ fn an_extension_moves_the_end_and_never_beyond_the_latest() {
     assert_eq!(node.judge_session(1), Ok(()), "it would have expired");
     node.ask(extend(1, Some(Ttl::MAX.as_seconds()))).unwrap();
     assert_eq!(expires_at(&node, 1), at(2 * DAY));
+    let Event::SessionExtended(last) = &node.last().event else { panic!("no extension") };
+    assert_eq!(last.expires_at, at(2 * DAY), "the record says no more than holds");
     assert_eq!(node.ask(extend(1, None)), Ok(Decision::Nothing), "it lasts as long as it can");
     node.now = at(2 * DAY);
     assert_eq!(node.judge_session(1), Err(Dead::Expired));

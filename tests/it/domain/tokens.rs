@@ -190,11 +190,11 @@ fn a_token_dies_with_a_session_that_another_node_ended_unseen() {
 fn what_is_issued_after_the_ending_of_all_sessions_is_good() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
-    node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
-    let sessions = node.last_place();
-    node.ask(revoke_kinds("bob", &[Kind::Token])).unwrap();
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let tokens = node.last_place();
+    node.ask(revoke_kinds("bob", &[Kind::Token])).unwrap();
+    node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
+    let sessions = node.last_place();
     node.ask(issue_session(2, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", Some(2))).unwrap();
     let both: Generation = [(node.origin, sessions.sequence.max(tokens.sequence))].into_iter().collect();

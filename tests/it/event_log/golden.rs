@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Kind, Kinds, LedgerId,
-    LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region, Registration,
-    Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant, TicketIssued,
-    Timestamp, Ttl,
+    Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer, Kind, Kinds,
+    LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
+    Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant,
+    TicketIssued, Timestamp, TokenId, Ttl,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
 use serde_json::Value;
 
+use super::lasting;
 use crate::support::log::projection_of;
 use crate::support::node::{START_MILLIS as T, grants, seconds, subject, tenant};
 
-const DAY: u64 = 86_400_000;
+pub(super) const DAY: u64 = 86_400_000;
 
 fn schema_file(path: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(path);
@@ -32,19 +33,19 @@ fn golden(type_name: &str) -> Vec<String> {
     file["x-golden"].as_array().unwrap().iter().map(|record| text(record).to_owned()).collect()
 }
 
-fn a() -> Origin {
+pub(super) fn a() -> Origin {
     "k7m2qx4dnzr5a".parse().unwrap()
 }
 
-fn b() -> Origin {
+pub(super) fn b() -> Origin {
     "b3ytw6hcpe2sf".parse().unwrap()
 }
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis).unwrap()
 }
 
-fn secret(text: &str) -> Digest {
+pub(super) fn secret(text: &str) -> Digest {
     Secret::new(text).digest()
 }
 
@@ -52,15 +53,15 @@ fn application() -> ApplicationId {
     ApplicationId("0c5be1d2-77aa-4f0e-8f6c-3b1d2a4e5f60".parse().unwrap())
 }
 
-fn by_application() -> Option<Actor> {
+pub(super) fn by_application() -> Option<Actor> {
     Some(Actor::Application(application()))
 }
 
-fn by_root() -> Option<Actor> {
+pub(super) fn by_root() -> Option<Actor> {
     Some(Actor::Root(a()))
 }
 
-fn record(sequence: u64, millis: u64, event: Event) -> Recorded {
+pub(super) fn record(sequence: u64, millis: u64, event: Event) -> Recorded {
     Recorded {
         place: Place { origin: a(), sequence: Sequence(sequence) },
         recorded_at: at(T + millis),
@@ -94,6 +95,13 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("tickets.renewed", vec![renewed()]),
         ("ticket.revoked", revoked()),
         ("subject.revoked", subject_revoked()),
+        ("session.issued", lasting::sessions()),
+        ("session.extended", lasting::extended()),
+        ("token.issued", lasting::tokens()),
+        ("session.revoked", lasting::sessions_revoked()),
+        ("token.revoked", lasting::tokens_revoked()),
+        ("key.published", lasting::published()),
+        ("key.retired", lasting::retired()),
     ]
 }
 
@@ -221,7 +229,19 @@ fn revoked() -> Vec<Recorded> {
             actor: by_root(),
             ..record(11, 200_002, revoked(Named::Digest(second), None, 200_002 + year, None))
         },
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: by_application(),
+            ..record(33, 600_002, noted(revoked(Named::Digest(second), Some("profile-17"), DAY, None)))
+        },
     ]
+}
+
+fn noted(event: Event) -> Event {
+    match event {
+        Event::Revoked(revoked) => Event::Revoked(Revoked { note: Some(lasting::sealed()), ..revoked }),
+        other => other,
+    }
 }
 
 fn subject_revoked() -> Vec<Recorded> {
@@ -244,6 +264,15 @@ fn subject_revoked() -> Vec<Recorded> {
         reason: Some(Reason::new("a-z_0.9").unwrap()),
         note: None,
     };
+    let noted = SubjectRevoked {
+        subject: subject("profile-17"),
+        kinds: [Kind::Session, Kind::Token].into_iter().collect(),
+        not_before: (T + 600_003) / 1000,
+        hold_until: None,
+        retain_until: at(T + 366 * DAY),
+        reason: Some(Reason::new("r").unwrap()),
+        note: Some(lasting::sealed()),
+    };
     vec![
         Recorded {
             tenant: Some(Tenant::default()),
@@ -254,6 +283,11 @@ fn subject_revoked() -> Vec<Recorded> {
             tenant: Some(Tenant::default()),
             actor: by_root(),
             ..record(13, 300_001, Event::SubjectRevoked(tickets))
+        },
+        Recorded {
+            tenant: Some(Tenant::default()),
+            actor: by_application(),
+            ..record(34, 600_003, Event::SubjectRevoked(noted))
         },
     ]
 }
@@ -386,6 +420,174 @@ fn digests_agree_with_their_vectors() {
 }
 
 #[test]
+fn what_jwts_are_kept_under_agrees_with_the_vectors() {
+    let vectors = schema_file("vectors/digest.json");
+    for vector in vectors["payloads"].as_array().unwrap() {
+        let digest = Digest::of_payload(text(&vector["payload"]).as_bytes());
+        let named = Named::Payload { issuer: Issuer::new("https://idp.example").unwrap(), digest };
+        assert_eq!((digest.to_string(), named.id().to_string()), (member(vector, "digest"), member(vector, "id")));
+    }
+    for vector in vectors["identities"].as_array().unwrap() {
+        let (issuer, jti) = (Issuer::new(text(&vector["iss"])).unwrap(), TokenId::new(text(&vector["jti"])).unwrap());
+        assert_eq!(Named::Jwt { issuer, jti }.id().to_string(), member(vector, "id"));
+    }
+}
+
+#[test]
+fn the_uuids_that_stand_for_subjects_agree_with_the_vectors() {
+    for vector in schema_file("vectors/digest.json")["subjects"].as_array().unwrap() {
+        let uuid = subject(text(&vector["subject"])).uuid(&tenant(text(&vector["tenant"])));
+        assert_eq!(uuid.to_string(), member(vector, "uuid"), "{vector}");
+    }
+}
+
+fn member(value: &Value, name: &str) -> String {
+    text(&value[name]).to_owned()
+}
+
+/// Golden records of that type, each way in which one may be broken, and what stands there instead.
+fn refused(type_name: &str, broken: &[(usize, &str, &str)]) {
+    let records = golden(type_name);
+    for (which, old, new) in broken {
+        let whole = &records[*which];
+        assert!(whole.contains(old), "{old} is not in {whole}");
+        let record = whole.replace(old, new);
+        let error = decode(record.as_bytes());
+        assert!(matches!(error, Err(RecordError::Malformed(_))), "{record}: {error:?}");
+    }
+}
+
+#[test]
+fn what_breaks_the_form_of_a_session_is_no_record() {
+    let upper = "\"id\":\"5E551001-0000-4000-8000-000000000001\"";
+    let id = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
+    refused(
+        "session.issued",
+        &[
+            (0, id, upper),
+            (0, id, "\"id\":\"5e551001000040008000000000000001\""),
+            (0, id, "\"id\":\"{5e551001-0000-4000-8000-000000000001}\""),
+            (0, "\"aal\":\"aal1\"", "\"aal\":\"aal4\""),
+            (0, "\"aal\":\"aal1\",", ""),
+            (0, "\"aal\":\"aal1\"", "\"aal\":\"aal1\",\"methods\":[]"),
+            (0, "\"aal\":\"aal1\"", "\"aal\":\"aal1\",\"more\":1"),
+            (0, "\"digest\":\"", "\"digest\":\"A"),
+            (0, "\"digest\":\"1735", "\"digest\":\""),
+            (1, "\"method\":\"totp\"", "\"method\":\"TOTP\""),
+            (1, "\"method\":\"totp\"", "\"method\":\"totp\",\"more\":1"),
+            (1, "bm9uY2UgY2lwaGVyIHRhZy1f", "bm9uY2UgY2lwaGVyIHRhZy1f="),
+            (1, "bm9uY2UgY2lwaGVyIHRhZy1f", "bm9uY2U+Y2lwaGVyIHRhZy1f"),
+            (1, "bm9uY2UgY2lwaGVyIHRhZy1f", ""),
+            (1, "\"slot\":7,", ""),
+            (1, "\"slot\":7", "\"slot\":9007199254740992"),
+            (1, "\"not_after\":9007199254740991", "\"not_after\":9007199254740992"),
+            (1, "\"issued_at\":1799999999000", "\"issued_at\":null"),
+        ],
+    );
+    refused(
+        "session.extended",
+        &[(0, "\"subject\":\"profile-17\",", ""), (0, id, upper), (0, ",\"expires_at\"", ",\"more\":1,\"expires_at\"")],
+    );
+}
+
+#[test]
+fn what_breaks_the_form_of_a_token_is_no_record() {
+    let digest = format!("\"digest\":\"{}\"", secret("al_o_example"));
+    let both = format!("{digest},\"iss\":\"https://ledger.example/\",\"jti\":\"j\"");
+    let with_key = format!("{digest},\"kid\":\"k-1\"");
+    let jti = "\"jti\":\"6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a12\",";
+    refused(
+        "token.issued",
+        &[
+            (0, &digest, &both),
+            (0, &digest, &with_key),
+            (0, &format!("{digest},"), ""),
+            (0, "\"not_after\":1800004000000", "\"not_after\":1800004000001"),
+            (0, ",\"not_after\":1800004000000", ""),
+            (1, jti, ""),
+            (1, "\"iss\":\"https://ledger.example/\",", ""),
+            (1, jti, "\"jti\":\"\","),
+            (1, "\"kid\":\"k-1\"", "\"kid\":\"\\n\""),
+            (1, "\"audience\":[\"https://api.example\",\"b\"]", "\"audience\":[]"),
+            (1, "\"audience\":[\"https://api.example\",\"b\"]", "\"audience\":\"b\""),
+            (1, "5e551001-0000-4000-8000-0000000000ff", "5E551001-0000-4000-8000-0000000000FF"),
+            (1, "\"slot\":7", "\"slot\":7,\"more\":1"),
+        ],
+    );
+}
+
+#[test]
+fn what_breaks_the_form_of_an_ending_is_no_record() {
+    let uuid = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
+    let hex = format!("\"id\":\"{}\"", secret("zoë").id());
+    refused(
+        "session.revoked",
+        &[
+            (4, "\"subject\":\"profile-17\",", ""),
+            (4, "\"subject\":\"profile-17\",", "\"subject\":\"profile-17\",\"known\":true,"),
+            (4, uuid, "\"id\":\"5E551001-0000-4000-8000-000000000001\""),
+            (4, uuid, &hex),
+            (4, &format!("{uuid},"), ""),
+            (4, uuid, &format!("{uuid},\"iss\":\"i\",\"jti\":\"j\"")),
+            (4, uuid, "\"iss\":\"i\",\"jti\":\"j\""),
+            (2, "\"known\":false", "\"known\":null"),
+        ],
+    );
+    let payload = format!("\"payload\":\"{}\"", Digest::of_payload(b"{\"sub\":\"profile-17\"}"));
+    let digest = format!("\"digest\":\"{}\"", secret("al_o_example"));
+    refused(
+        "token.revoked",
+        &[
+            (0, &digest, &format!("{digest},{hex}")),
+            (0, &digest, &format!("{digest},\"iss\":\"i\",\"jti\":\"j\"")),
+            (1, "\"iss\":\"https://ledger.example/\",", ""),
+            (1, "\"jti\":\"100%/ü\",", ""),
+            (2, "\"iss\":\"https://idp.example\",", ""),
+            (2, &payload, &payload[..payload.len() - 1]),
+            (2, &payload, &format!("\"jti\":\"j\",{payload}")),
+            (3, &hex, uuid),
+            (3, "\"known\":false,", ""),
+            (3, &hex, &hex.to_uppercase().replace("\"ID\"", "\"id\"")),
+        ],
+    );
+    let ticket = format!("\"digest\":\"{}\"", secret("secret two"));
+    refused(
+        "ticket.revoked",
+        &[
+            (3, &ticket, &format!("{ticket},{hex}")),
+            (3, &ticket, uuid),
+            (3, &ticket, "\"iss\":\"i\",\"jti\":\"j\""),
+            (3, "bm9uY2UgY2lwaGVyIHRhZy1f", "bm9uY2UgY2lwaGVyIHRhZy1f=="),
+        ],
+    );
+    refused(
+        "subject.revoked",
+        &[(2, "[\"session\",\"token\"]", "[\"token\",\"session\"]"), (2, "[\"session\",\"token\"]", "[]")],
+    );
+}
+
+#[test]
+fn what_breaks_the_form_of_a_key_is_no_record() {
+    refused(
+        "key.published",
+        &[
+            (0, "\"kid\":\"k-1\",\"iss\"", "\"kid\":\"\",\"iss\""),
+            (0, "\"kid\":\"k-1\",\"iss\"", "\"iss\""),
+            (0, "\"iss\":\"https://ledger.example/\",", ""),
+            (0, "\"jwk\":\"", "\"more\":1,\"jwk\":\""),
+        ],
+    );
+    refused("key.retired", &[(0, "\"kid\":\"k-1\"", "\"kid\":\"k-1\",\"more\":1"), (0, "{\"kid\":\"k-1\"}", "{}")]);
+}
+
+#[test]
+fn an_ending_may_name_a_digest_that_is_no_sessions_only_alone() {
+    let record = golden("session.revoked")[2].clone();
+    let Event::Revoked(revoked) = decode(record.as_bytes()).unwrap().event else { panic!("no ending") };
+    assert_eq!((revoked.credential.digest(), revoked.session_digest), (Some(&secret("zoë")), None));
+}
+
+#[test]
 fn actors_agree_with_their_vectors() {
     let vectors = schema_file("vectors/actor.json");
     for vector in vectors["actors"].as_array().unwrap() {
@@ -406,20 +608,21 @@ fn actors_agree_with_their_vectors() {
 }
 
 #[test]
-fn the_fingerprint_agrees_with_its_vector() {
-    let vector = schema_file("vectors/fingerprint.json");
-    let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
-    let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();
-    let now = at(vector["at"].as_u64().unwrap());
-    let mut state = State::default();
-    records.iter().for_each(|recorded| state.fold(recorded));
-    state.prune(now);
-    let live = projection_of(&records);
-    live.prune(now);
-    for rows in [state.rows(), live.rows()] {
-        let texts: Vec<_> = rows.iter().map(|row| row.as_str()).collect();
-        let due: Vec<_> = vector["rows"].as_array().unwrap().iter().map(text).collect();
-        assert_eq!(texts, due);
-        assert_eq!(Fingerprint::of_sorted(&rows).to_string(), text(&vector["fingerprint"]));
+fn fingerprints_agree_with_their_vectors() {
+    for vector in ["vectors/fingerprint.json", "vectors/fingerprint-sessions.json"].map(schema_file) {
+        let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
+        let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();
+        let now = at(vector["at"].as_u64().unwrap());
+        let mut state = State::default();
+        records.iter().for_each(|recorded| state.fold(recorded));
+        state.prune(now);
+        let live = projection_of(&records);
+        live.prune(now);
+        for rows in [state.rows(), live.rows()] {
+            let texts: Vec<_> = rows.iter().map(|row| row.as_str()).collect();
+            let due: Vec<_> = vector["rows"].as_array().unwrap().iter().map(text).collect();
+            assert_eq!(texts, due);
+            assert_eq!(Fingerprint::of_sorted(&rows).to_string(), text(&vector["fingerprint"]));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The log's bytes, its file, and its writer.
 
 mod golden;
+mod lasting;
 mod store;
 mod writer;

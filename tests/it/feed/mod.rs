@@ -1,5 +1,6 @@
 //! The feed in this process: two origins, and cursors that travel between nodes.
 
 mod cursor;
+mod items;
 mod pair;
 mod travel;

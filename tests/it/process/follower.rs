@@ -46,10 +46,10 @@ fn script(python: &Path, script: &str) -> Command {
 }
 
 #[test]
-fn a_follower_in_50_lines_answers_every_vector() {
+fn a_follower_in_60_lines_answers_every_vector() {
     let Some(python) = python::plain() else { return };
     let source = include_str!("../../../schema/follower.py");
-    assert!(source.lines().count() <= 50, "it has {} lines", source.lines().count());
+    assert!(source.lines().count() <= 60, "it has {} lines", source.lines().count());
     let output = script(&python, VECTORS).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

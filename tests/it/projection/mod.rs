@@ -3,13 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use authledger::domain::{Command, CredentialKey, Grants, Kind, Kinds, Row};
+use authledger::domain::{
+    Command, CredentialKey, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken, RevokeTokens, Row, Sealed,
+    Subject, Tenant, View as _,
+};
 use authledger::event_log::{Base, Reader};
 use authledger::projection::{Projection, SnapshotError, Source, catch_up, load, load_on, rebuild, save};
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
-    Node, application_id, at, digest, issue, issue_in, register, renew, revoke, revoke_id, revoke_subject, seconds,
+    Node, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque, issue_session,
+    jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject, seconds,
+    session_digest, session_id, session_key, subject, token_digest,
 };
 
 /// Two origins, and something of everything that a state holds.
@@ -31,7 +36,42 @@ fn varied() -> Node {
     one.receive(&other.last().clone());
     one.now = at(310_000);
     one.ask(renew(3, at(310_000))).unwrap();
+    with_sessions(&mut one);
     one
+}
+
+/// Sessions and tokens under each kind of name, ended and not, known and not, and keys.
+fn with_sessions(node: &mut Node) {
+    node.ask(publish("k-1", false)).unwrap();
+    (20..=24).for_each(|n| drop(node.ask(issue_session(n, "dora")).unwrap()));
+    let sealed = Some(Sealed { slot: 5, sealed: "AA".into() });
+    let personal = authledger::domain::IssueSession { sealed, ..new_session("acme", 25, "dora", None) };
+    node.ask(Command::IssueSession(personal.into())).unwrap();
+    node.ask(issue_opaque(20, "dora", Some(20))).unwrap();
+    node.ask(issue_jwt(21, "dora", Some(21))).unwrap();
+    node.ask(issue_jwt(22, "dora", None)).unwrap();
+    node.after_seconds(60).ask(Command::ExtendSession(session_id(20), None)).unwrap();
+    node.ask(revoke_named(Kind::Session, Named::Id(session_id(21)))).unwrap();
+    node.ask(revoke_named(Kind::Session, Named::Digest(session_digest(90)))).unwrap();
+    node.ask(revoke_named(Kind::Token, jwt(22))).unwrap();
+    node.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
+    node.ask_as(holder(22, "dora"), Command::RevokeOwn(OwnSessions::Other(session_id(92)))).unwrap();
+    let payload = PresentedToken {
+        credential: Named::Payload {
+            issuer: authledger::domain::Issuer::new("https://idp.example").unwrap(),
+            digest: Digest::of_payload(b"{}"),
+        },
+        tenant: Default::default(),
+        subject: subject("dora"),
+        issued_at_seconds: None,
+        expires_at: Some(at(86_400_000)),
+        generation: None,
+        session: None,
+        leeway_seconds: 5,
+    };
+    node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![payload], reason: None, note: None })).unwrap();
+    node.ask(import_session(26, "dora", at(0), at(86_400_000))).unwrap();
+    node.ask(publish("k-2", true)).unwrap();
 }
 
 fn rows_of(node: &Node) -> Vec<Row> {
@@ -188,6 +228,14 @@ fn the_sweep_forgets_what_is_over_within_a_round() {
     }
     let counts = projection.counts();
     assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
+    assert_eq!((counts.sessions, counts.tokens), (0, 0));
+    for n in 20..=26 {
+        assert_eq!(projection.session_with(&session_digest(n)), None);
+    }
+    for tenant in [Tenant::default(), crate::support::node::tenant("acme")] {
+        assert!(projection.sessions_before(&tenant, None, 10).is_empty());
+        assert_eq!(projection.subject_by_uuid(subject("dora").uuid(&tenant)), None);
+    }
     assert_eq!(counts.applications, 1, "applications stay");
     node.state.prune(end);
     assert_eq!(projection.rows(), rows_of(&node));
@@ -290,4 +338,80 @@ fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
 #[test]
 fn an_empty_state_stands_at_the_beginning() {
     assert_eq!(Projection::default().base(), Base::default());
+}
+
+#[test]
+fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
+    let mut node = Node::lone();
+    for n in 0..25 {
+        node.after_seconds(u64::from(n % 3 == 0)).ask(issue_session(n, "alice")).unwrap();
+    }
+    node.ask(Command::IssueSession(new_session("acme", 99, "alice", None).into())).unwrap();
+    let projection = projection_of(&node.log);
+    let mut listed = Vec::new();
+    while let page = projection.sessions_before(&Tenant::default(), listed.last().copied(), 7)
+        && !page.is_empty()
+    {
+        assert!(page.len() <= 7);
+        listed.extend(page);
+    }
+    let mut due: Vec<_> =
+        (0..25).map(|n| (node.state.lasting(session_key(n)).issue.unwrap().issued_at, session_id(n))).collect();
+    due.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(listed, due);
+    assert_eq!(projection.counts().sessions, 26);
+}
+
+#[test]
+fn what_a_subject_has_is_paged_over_all_kinds_however_much_it_is() {
+    const EACH: u64 = 33_334;
+    let mut node = Node::lone();
+    let projection = projection_of(&node.log);
+    let mut due = Vec::new();
+    for n in 0..EACH {
+        for command in [issue(n, "alice"), issue_session(n, "alice"), issue_opaque(n, "alice", None)] {
+            node.ask(command).unwrap();
+            projection.fold(node.last());
+        }
+        due.push(CredentialKey { kind: Kind::Ticket, id: digest(n).id() });
+        due.push(session_key(n));
+        due.push(CredentialKey { kind: Kind::Token, id: token_digest(n).id() });
+    }
+    due.sort_unstable();
+    let (tenant, alice) = (Tenant::default(), subject("alice"));
+    let paged = |kinds, limit| {
+        let mut listed = Vec::new();
+        while let page = projection.credentials_of(&tenant, &alice, kinds, listed.last().copied(), limit)
+            && !page.is_empty()
+        {
+            listed.extend(page);
+        }
+        listed
+    };
+    assert!(paged(Kinds::ALL, 997) == due);
+    for some in [vec![Kind::Session], vec![Kind::Ticket, Kind::Token], vec![Kind::Session, Kind::Token]] {
+        let due: Vec<_> = due.iter().filter(|key| some.contains(&key.kind)).copied().collect();
+        assert!(paged(some.iter().copied().collect(), 5_000) == due, "{some:?}");
+    }
+    projection.prune(at(40 * 86_400_000));
+    assert_eq!(projection.counts().subjects, 0);
+}
+
+#[test]
+fn a_subject_is_found_by_the_uuid_that_stands_for_it_while_it_has_a_session() {
+    let mut node = Node::lone();
+    let itself = "6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a11";
+    node.ask(Command::IssueSession(new_session("default", 1, "alice", Some(60)).into())).unwrap();
+    node.policy.session_max_life = seconds(86_400);
+    node.ask(issue_session(2, "bob")).unwrap();
+    node.ask(issue_session(3, itself)).unwrap();
+    node.ask(issue(1, "carol")).unwrap();
+    let projection = projection_of(&node.log);
+    let tenant = Tenant::default();
+    let by_uuid = |name: &str| projection.subject_by_uuid(subject(name).uuid(&tenant));
+    let found = |name: &str| Some((Tenant::default(), Subject::new(name).unwrap()));
+    assert_eq!((by_uuid("alice"), by_uuid("bob")), (found("alice"), found("bob")));
+    assert_eq!((by_uuid(itself), by_uuid("carol")), (None, None), "it stands for itself; no session");
+    projection.prune(at(86_400_000));
+    assert_eq!((by_uuid("alice"), by_uuid("bob")), (found("alice"), None));
 }
