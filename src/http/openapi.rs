@@ -9,6 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
+use super::compat::{crafter, cribl, slashid};
 use super::problem::ProblemBody;
 use super::{feed, health, problem, v1};
 
@@ -36,6 +37,9 @@ const SCHEME: &str = "application";
 pub fn document() -> OpenApi {
     // A surface joins with one more merge here.
     let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
+    for part in [crafter::Api::openapi(), slashid::Api::openapi(), cribl::Api::openapi()] {
+        document.merge(part);
+    }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
