@@ -4,6 +4,8 @@
 //! installs the clients.
 
 mod counts;
+mod cribl;
+mod slashid;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,3 +1,5 @@
 //! Other products' contracts.
 
 mod crafter;
+mod cribl;
+mod slashid;
