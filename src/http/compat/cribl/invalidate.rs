@@ -89,6 +89,8 @@ enum Next {
 fn streamed(listing: Listing) -> Response {
     let pages = stream::unfold(listing, |mut listing| async move {
         let page = listing.page()?;
+        // A page takes a millisecond or two, and others want this thread between two of them.
+        tokio::task::yield_now().await;
         Some((Ok::<_, Infallible>(page), listing))
     });
     let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
