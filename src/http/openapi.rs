@@ -9,8 +9,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
+use super::compat::{crafter, cribl, ory, slashid};
 use super::problem::{Code, ProblemBody};
-use super::{compat, feed, health, problem, v1, well_known};
+use super::{feed, health, problem, v1, well_known};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
@@ -38,10 +39,10 @@ const SCHEME: &str = "application";
 /// The document with every surface's part.
 pub fn document() -> OpenApi {
     // A surface joins with one more merge here.
-    let mut document = Common::openapi()
-        .merge_from(v1::Api::openapi())
-        .merge_from(feed::Api::openapi())
-        .merge_from(compat::ory::Api::openapi());
+    let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
+    for part in [crafter::Api::openapi(), ory::Api::openapi(), slashid::Api::openapi(), cribl::Api::openapi()] {
+        document.merge(part);
+    }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));

@@ -3,8 +3,8 @@
 use super::tokens::{Judged, Standing, looks_like_jwt};
 use super::{Error, Identity, Service};
 use crate::domain::{
-    CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Place, Rejection, Scope, Subject, SubjectState, Tenant,
-    Ticket, Timestamp, View as _, judge_lasting, judge_ticket,
+    CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Rejection, Scope, Subject, SubjectState, Tenant,
+    Timestamp, View as _, judge_lasting,
 };
 
 /// What is known of a credential that is good.
@@ -40,19 +40,6 @@ pub struct SubjectPage {
     pub state: SubjectState,
     /// Where the next page starts, if there is one.
     pub next: Option<CredentialKey>,
-}
-
-/// A credential that one record ended together with others.
-#[derive(Clone, Debug)]
-pub struct EndedTogether {
-    /// What it was.
-    pub kind: Kind,
-    /// Its public id.
-    pub id: String,
-    /// When it was issued.
-    pub issued_at: Timestamp,
-    /// When it would have expired.
-    pub expires_at: Timestamp,
 }
 
 /// Credentials that one page looks at, good or not: what a page costs is bounded.
@@ -118,46 +105,6 @@ impl Service {
         Ok(SubjectPage { credentials, state, next })
     }
 
-    /// The credentials of a subject that were good until the record at that place ended all of them: a page, and where the
-    /// next one starts.
-    pub fn ended_together(
-        &self,
-        tenant: &Tenant,
-        subject: &Subject,
-        by: (Place, Timestamp),
-        after: Option<CredentialKey>,
-    ) -> (Vec<EndedTogether>, Option<CredentialKey>) {
-        const PAGE: usize = 1_000;
-        let scanned = self.projection.credentials_of(tenant, subject, Kinds::ALL, after, PAGE);
-        let ended = scanned.iter().filter_map(|key| self.ended_by(*key, by)).collect();
-        (ended, scanned.last().copied().filter(|_| scanned.len() == PAGE))
-    }
-
-    fn ended_by(&self, key: CredentialKey, (place, revoked_at): (Place, Timestamp)) -> Option<EndedTogether> {
-        let view = &*self.projection;
-        if key.kind == Kind::Ticket {
-            let ticket: Ticket = view.ticket(key.id);
-            let (dead, expires_at) = (judge_ticket(view, &ticket, revoked_at).err()?, ticket.expires_at()?);
-            let issue = ticket.issue?;
-            return (is_by(dead, place) && revoked_at < expires_at).then(|| EndedTogether {
-                kind: key.kind,
-                id: key.id.to_string(),
-                issued_at: issue.issued_at,
-                expires_at,
-            });
-        }
-        let dead = judge_lasting(view, key, revoked_at).err()?;
-        let lasting = view.lasting(key);
-        let (id, expires_at) = (lasting.named(key).public_id(key.kind)?, lasting.expires_at()?);
-        let issue = lasting.issue?;
-        (is_by(dead, place) && revoked_at < expires_at).then_some(EndedTogether {
-            kind: key.kind,
-            id,
-            issued_at: issue.issued_at,
-            expires_at,
-        })
-    }
-
     /// The credential, if it is good at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
         if key.kind == Kind::Ticket {
@@ -180,10 +127,6 @@ impl Service {
             session: issue.session,
         })
     }
-}
-
-fn is_by(dead: crate::domain::Dead, place: Place) -> bool {
-    matches!(dead, crate::domain::Dead::Revoked(by, _) if by == place)
 }
 
 fn of_jwt(judged: &Judged) -> Option<Introspection> {

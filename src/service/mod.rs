@@ -2,6 +2,7 @@
 
 mod applications;
 mod consistency;
+mod ended;
 mod error;
 mod idempotency;
 mod imports;
@@ -30,10 +31,11 @@ use crate::projection::{Projection, Source};
 
 pub use applications::{NewApplication, Registered};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
+pub use ended::{EndedTogether, SubjectEnded};
 pub use error::Error;
 pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
 pub use imports::Imported;
-pub use introspection::{EndedTogether, Introspection, SubjectPage};
+pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
 pub use records::{MAX_EVENTS, Status};
@@ -44,6 +46,7 @@ pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 
+use ended::OneByOne;
 use idempotency::RecentSecrets;
 use sealing::Sealer;
 use sessions::FactsCache;
@@ -106,6 +109,7 @@ pub struct Service {
     signing: Signing,
     sealer: Sealer,
     facts: FactsCache,
+    ending_subjects: OneByOne,
     source: Source,
     records_read: u64,
     started: Instant,

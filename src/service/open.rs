@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::ended::OneByOne;
 use super::machine::{Hook, Job, Ledger, Reply};
 use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
@@ -157,6 +158,7 @@ pub async fn open(
         signing,
         sealer,
         facts: FactsCache::default(),
+        ending_subjects: OneByOne::default(),
         source,
         records_read,
         started: Instant::now(),

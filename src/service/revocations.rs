@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
 use super::tokens::{Ender, looks_like_jwt};
-use super::{Call, Error, Service};
+use super::{Call, Error, Service, SubjectEnded};
 use crate::domain::{
     Command, CredentialId, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret,
     Subject, Tenant, Ttl, View as _,
@@ -84,6 +84,16 @@ impl Service {
 
     /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
     pub async fn revoke_subject(&self, call: &Call, end: SubjectEnd) -> Result<Revocations, Error> {
+        self.end_subject(call, end).await.map(|(revocations, _)| revocations)
+    }
+
+    /// As [`Service::revoke_subject`], with what [`Service::ended_together`] needs to tell what that was. There is none where
+    /// the call repeats another.
+    pub async fn end_subject(
+        &self,
+        call: &Call,
+        end: SubjectEnd,
+    ) -> Result<(Revocations, Option<SubjectEnded>), Error> {
         let SubjectEnd { tenant, subject, kinds, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
@@ -91,9 +101,22 @@ impl Service {
         let belongs = Belongs::SubjectEnding(&tenant, &subject);
         let note = why.note.as_deref().map(|note| self.seal_note(Some((&tenant, &subject)), &belongs, note));
         let note = note.transpose()?;
-        let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
-        let outcome = self.execute(call, Command::RevokeSubject(end)).await?;
-        self.revocations(outcome).await
+        let (before, outcome) = {
+            let _alone = self.ending_subjects.lock(&tenant, &subject).await;
+            let before = self.projection.subject(&tenant, &subject);
+            let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
+            // Whoever waits for other nodes does so alone.
+            let at_once = Call { consistency: None, ..call.clone() };
+            (before, self.execute(&at_once, Command::RevokeSubject(end)).await?)
+        };
+        if let Some(consistency) = call.consistency {
+            self.wait(&outcome, consistency).await?;
+        }
+        let appended = matches!(outcome, Outcome::Appended(_));
+        let revocations = self.revocations(outcome).await?;
+        let first = revocations.filed.first().filter(|_| appended);
+        let ended = first.and_then(|filed| SubjectEnded::new(filed, before));
+        Ok((revocations, ended))
     }
 
     /// A JWT is known by what it says, not by its text.

@@ -4,8 +4,10 @@
 //! installs the clients.
 
 mod counts;
-mod schemathesis;
+mod cribl;
 mod ory;
+mod schemathesis;
+mod slashid;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -65,7 +65,7 @@ async fn a_token_that_nobody_signed_is_refused_however_it_spells_none() {
 }
 
 /// Everything that is public about the key and could be taken for the secret of an HMAC.
-fn public_forms(signer: &Signer) -> Vec<Vec<u8>> {
+pub fn public_forms(signer: &Signer) -> Vec<Vec<u8>> {
     let jwk: Value = serde_json::from_str(&signer.key.public_jwk()).unwrap();
     let member = |name: &str| decode(jwk[name].as_str().unwrap());
     // RFC 5480: the algorithm's identifiers, then the uncompressed point.
@@ -223,7 +223,7 @@ async fn a_token_has_one_spelling_of_each_part() {
 }
 
 /// The last character with its lowest bit, which no byte needs, turned.
-fn next_letter(part: &str) -> String {
+pub fn next_letter(part: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (start, last) = part.split_at(part.len() - 1);
     let turned = ALPHABET.find(last).unwrap() ^ 1;
@@ -244,7 +244,7 @@ const ORDER: [u8; 32] = *b"\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\
     \xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
 
 /// `ORDER − number`, both big-endian.
-fn negated(number: &[u8]) -> Vec<u8> {
+pub fn negated(number: &[u8]) -> Vec<u8> {
     let mut difference = vec![0; 32];
     let mut borrow = 0;
     for at in (0..32).rev() {

@@ -1,6 +1,6 @@
 //! Tokens: what is taken, and everything that is refused.
 
-mod confusion;
+pub mod confusion;
 mod containers;
 mod keys;
 
@@ -19,47 +19,48 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const ISSUER: &str = "https://issuer.example";
+/// The issuer that is trusted in the tenants `one` and `two`.
+pub const ISSUER: &str = "https://issuer.example";
 const OURS: &str = "https://auth.example";
 /// Where the clock stands, in milliseconds.
 const NOW: u64 = 1_800_000_000_000;
 
 /// Somebody who signs.
-struct Signer {
+pub struct Signer {
     directory: TempDir,
-    key: SigningKey,
+    pub key: SigningKey,
 }
 
 impl Signer {
-    fn new(algorithm: Algorithm) -> Self {
+    pub fn new(algorithm: Algorithm) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = SigningKey::generate(&directory.path().join("keys"), algorithm).unwrap();
         Self { directory, key }
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub fn token(&self, claims: &Value) -> String {
         sign(&self.key, claims).unwrap()
     }
 
     /// A good signature over whatever header and payload.
-    fn raw(&self, header: &str, payload: &str) -> String {
+    pub fn raw(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", encode(header), encode(payload));
         let signature = self.key.sign(signed.as_bytes()).unwrap();
         format!("{signed}.{}", encode(signature))
     }
 
-    fn header(&self) -> String {
+    pub fn header(&self) -> String {
         json!({"alg": self.key.algorithm().as_str(), "kid": self.key.kid()}).to_string()
     }
 
     /// A file with its public key.
-    fn jwks_file(&self) -> PathBuf {
+    pub fn jwks_file(&self) -> PathBuf {
         let path = self.directory.path().join("jwks.json");
         fs::write(&path, jwks(&[self])).unwrap();
         path
     }
 
-    fn trusted(&self, profile: Option<Profile>) -> TrustedIssuer {
+    pub fn trusted(&self, profile: Option<Profile>) -> TrustedIssuer {
         trusted(KeySource::File(self.jwks_file()), profile)
     }
 }
@@ -69,7 +70,7 @@ fn jwks(signers: &[&Signer]) -> String {
     format!("{{\"keys\":[{}]}}", keys.join(","))
 }
 
-fn trusted(source: KeySource, profile: Option<Profile>) -> TrustedIssuer {
+pub fn trusted(source: KeySource, profile: Option<Profile>) -> TrustedIssuer {
     let tenants = ["one", "two"].map(|name| Tenant::new(name).unwrap()).to_vec();
     TrustedIssuer { issuer: ISSUER.into(), source, tenants, profile, clock_leeway_seconds: 5 }
 }
@@ -132,7 +133,7 @@ impl Judge {
 }
 
 /// Claims of the trusted issuer that are good as they are.
-fn claims(more: Value) -> Value {
+pub fn claims(more: Value) -> Value {
     merged(json!({"iss": ISSUER, "sub": "somebody", "oid": "one", "jti": "id"}), more)
 }
 
@@ -142,17 +143,17 @@ fn own_claims(more: Value) -> Value {
 }
 
 /// The members of both; null takes one away.
-fn merged(mut claims: Value, more: Value) -> Value {
+pub fn merged(mut claims: Value, more: Value) -> Value {
     let members = claims.as_object_mut().unwrap();
     members.extend(more.as_object().unwrap().clone());
     members.retain(|_, value| !value.is_null());
     claims
 }
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(text: &str) -> Vec<u8> {
+pub fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::asked::{Asked, Takes, malformed};
 use super::error::{Attempt, GlobalAction, Refusal, refusal};
+use super::openapi::{BodyRefusals, Refusals};
 use super::published::is_published;
-use super::wire::{AccessToken, Kept, TenantPermission, json};
+use super::wire::{AccessToken, ErrorDetails, Kept, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
@@ -24,6 +25,16 @@ const MANAGE_TICKETS: &str = "MANAGE_TICKETS";
 const ANY: &str = "*";
 
 /// `POST /access_token/create`: registers an application. For masters.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/access_token/create",
+    tag = "crafter",
+    request_body = AccessToken,
+    responses((status = 200, description = "The access token, its id shown this once", body = AccessToken),
+        (status = 409, description = "An access token with this id exists", body = ErrorDetails),
+        (status = 415, description = "The body is not of type application/json", body = ErrorDetails), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
 pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Json).await?;
     let mut token: AccessToken = serde_json::from_slice(&asked.body).map_err(|error| unreadable(&error))?;
@@ -40,6 +51,15 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
 }
 
 /// `GET /access_token/{id}`: the application whose secret is that. For masters.
+#[utoipa::path(
+    get,
+    path = "/crafter-profile/api/1/access_token/{id}",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The access token")),
+    responses((status = 200, description = "The access token", body = AccessToken),
+        (status = 404, description = "There is no such access token", body = ErrorDetails), Refusals),
+    security(("crafter" = [])),
+)]
 pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
@@ -51,6 +71,13 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
 }
 
 /// `GET /access_token/all`: the applications that the caller could have registered, the oldest first. For masters.
+#[utoipa::path(
+    get,
+    path = "/crafter-profile/api/1/access_token/all",
+    tag = "crafter",
+    responses((status = 200, description = "The access tokens, the oldest first", body = Vec<AccessToken>), Refusals),
+    security(("crafter" = [])),
+)]
 pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Nothing).await?;
     let identity = &asked.call.identity;
@@ -70,6 +97,14 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
 }
 
 /// `POST /access_token/{id}/delete`: removes the application; one that is unknown is as good as removed. For masters.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/access_token/{id}/delete",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The access token")),
+    responses((status = 200, description = "Removed, or as good as removed"), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
 pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;

@@ -8,6 +8,7 @@
 mod access_tokens;
 mod asked;
 mod error;
+mod openapi;
 mod parameters;
 mod published;
 mod tickets;
@@ -20,6 +21,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::http::SharedApp;
 use error::Refusal;
 
+pub use openapi::Api;
 pub use published::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, is_published, remove_published_access_tokens,
 };
@@ -38,7 +40,7 @@ fn named() -> [(&'static str, MethodRouter<SharedApp>); 6] {
     [
         ("/authentication/ticket/create", post(tickets::create)),
         ("/authentication/ticket/{id}/invalidate", post(tickets::invalidate)),
-        ("/authentication/token/{id}/invalidate", post(tickets::invalidate)),
+        ("/authentication/token/{id}/invalidate", post(tickets::invalidate_as_token)),
         ("/access_token/create", post(access_tokens::create)),
         ("/access_token/all", get(access_tokens::list)),
         ("/access_token/{id}/delete", post(access_tokens::delete)),

@@ -6,13 +6,22 @@ use axum::response::{IntoResponse, Response};
 
 use super::asked::{Asked, Takes, malformed};
 use super::error::{Attempt, Refusal, refusal};
-use super::wire::{self, json};
+use super::openapi::{BodyRefusals, Refusals};
+use super::wire::{ErrorDetails, InvalidateForm, TenantForm, Ticket, TicketForm, json};
 use crate::domain::{Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Subject, Tenant};
 use crate::http::SharedApp;
 use crate::http::wire::Form as _;
 use crate::service::{Error, NewTicket, Target, Why};
 
 /// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/authentication/ticket/create",
+    tag = "crafter",
+    request_body(content = TicketForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The ticket", body = Ticket), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
 pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let profile = asked.parameters.get("profileId").ok_or(Refusal::MissingParameter("profileId"))?;
@@ -20,6 +29,15 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
 }
 
 /// `POST /authentication/ticket/{profileId}`: a ticket for the profile that the path names.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/authentication/ticket/{id}",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The profile: any subject")),
+    request_body(content = TenantForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The ticket", body = Ticket), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
 pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let profile = asked.last_segment()?;
@@ -28,6 +46,15 @@ pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Resul
 }
 
 /// `GET /authentication/ticket/{id}`: the ticket, which counts as a use of it.
+#[utoipa::path(
+    get,
+    path = "/crafter-profile/api/1/authentication/ticket/{id}",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The ticket")),
+    responses((status = 200, description = "The ticket", body = Ticket),
+        (status = 404, description = "No such ticket is good", body = ErrorDetails), Refusals),
+    security(("crafter" = [])),
+)]
 pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
@@ -35,7 +62,7 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
     let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
     let Some(used) = used else { return Err(Refusal::NoSuchTicket(id)) };
-    let ticket = wire::Ticket {
+    let ticket = Ticket {
         tenant: used.issue.tenant.as_str(),
         profile_id: used.issue.subject.as_str(),
         last_request_time: used.last_used_at.as_millis(),
@@ -45,6 +72,16 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
 }
 
 /// `POST /authentication/ticket/{id}/invalidate`: ends the ticket; one that is unknown is as good as ended.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/authentication/ticket/{id}/invalidate",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The ticket")),
+    request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Ended, or as good as ended"),
+        (status = 429, description = "The application has ended too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
 pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;
@@ -55,6 +92,21 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
         Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
         Err(error) => Err(refused(&error, &asked, &own_tenant(&asked.call.identity.grants), "")),
     }
+}
+
+/// `POST /authentication/token/{id}/invalidate`: the same under another name.
+#[utoipa::path(
+    post,
+    path = "/crafter-profile/api/1/authentication/token/{id}/invalidate",
+    tag = "crafter",
+    params(("id" = String, Path, description = "The ticket")),
+    request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Ended, or as good as ended"),
+        (status = 429, description = "The application has ended too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+    security(("crafter" = [])),
+)]
+pub async fn invalidate_as_token(app: State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+    invalidate(app, request).await
 }
 
 /// Refuses what an application asks of a good ticket in a tenant where it may not: a 200 would say that it is done, and whoever
@@ -77,7 +129,7 @@ async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response
     let new = NewTicket { tenant: tenant.clone(), subject, ttl: None };
     let issued = app.service.issue_ticket(&asked.call, new).await;
     let issued = issued.map_err(|error| refused(&error, asked, &tenant, profile))?;
-    let ticket = wire::Ticket {
+    let ticket = Ticket {
         tenant: tenant.as_str(),
         profile_id: profile,
         last_request_time: issued.filed.recorded.recorded_at.as_millis(),

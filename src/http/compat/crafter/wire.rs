@@ -4,9 +4,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// A ticket.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CrafterTicket)]
 #[serde(rename_all = "camelCase")]
 pub struct Ticket<'a> {
     /// The name space of the profile.
@@ -20,7 +22,8 @@ pub struct Ticket<'a> {
 }
 
 /// An access token, as clients send and get it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = CrafterAccessToken)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccessToken {
     /// The name of the application.
@@ -40,7 +43,8 @@ pub struct AccessToken {
 }
 
 /// What an access token may do in one tenant, or in all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CrafterTenantPermission)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantPermission {
     /// Crafter's names of actions; `*` for all.
@@ -64,13 +68,43 @@ pub struct Kept {
 }
 
 /// An error.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CrafterError)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetails<'a> {
     /// One of the codes that the client knows.
     pub error_code: &'static str,
     /// What is wrong, for people.
     pub message: &'a str,
+}
+
+/// The form of a ticket to make, as OpenAPI describes it.
+#[derive(ToSchema)]
+#[schema(as = CrafterTicketForm, rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its description is used; parameters are read from query and form alike")]
+pub struct TicketForm {
+    /// The profile: any subject.
+    profile_id: String,
+    /// The tenant; the application's own if it has exactly one, else `default`.
+    tenant_name: Option<String>,
+}
+
+/// The form of a ticket to make for the profile in the path, as OpenAPI describes it.
+#[derive(ToSchema)]
+#[schema(as = CrafterTenantForm, rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its description is used; parameters are read from query and form alike")]
+pub struct TenantForm {
+    /// The tenant; the application's own if it has exactly one, else `default`.
+    tenant_name: Option<String>,
+}
+
+/// The form of a ticket to end, as OpenAPI describes it.
+#[derive(ToSchema)]
+#[schema(as = CrafterInvalidateForm, rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its description is used; parameters are read from query and form alike")]
+pub struct InvalidateForm {
+    /// The ticket, if it is said again.
+    ticket_id: Option<String>,
 }
 
 /// An answer with a body. It may hold a secret, so nobody keeps it.

@@ -13,11 +13,11 @@ use futures_util::stream;
 use super::asked::{self, Parameters};
 use super::error::Refusal;
 use super::wire::{ErrorBody, Item, Items};
-use crate::domain::{CredentialKey, Place, Subject, Tenant, Timestamp};
+use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
-use crate::service::{Call, EndedTogether, Service, SubjectEnd, Why};
+use crate::service::{Call, EndedTogether, Service, SubjectEnd, SubjectEnded, Why};
 
 /// What an item takes, in bytes.
 const USUAL_ITEM_BYTES: usize = 192;
@@ -58,26 +58,23 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     let parameters = Parameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
     let end = SubjectEnd {
-        tenant: tenant.clone(),
-        subject: subject.clone(),
+        tenant,
+        subject,
         kinds: parameters.kinds(),
         keep: parameters.keep(),
         hold: None,
         why: Why::default(),
     };
-    let revocations = app.service.revoke_subject(&call, end).await?;
-    // The end of a subject always appends.
-    let recorded = &revocations.filed.last().ok_or(Refusal::Internal)?.recorded;
-    let by = (recorded.place, recorded.recorded_at);
-    Ok(streamed(Ended { service: app.service.clone(), tenant, subject, by, count: 0, next: Next::First }))
+    let (_, ended) = app.service.end_subject(&call, end).await?;
+    // Without an idempotency key it repeats nothing, so there is a record of its own.
+    let ended = ended.ok_or(Refusal::Internal)?;
+    Ok(streamed(Listing { service: app.service.clone(), ended, count: 0, next: Next::First }))
 }
 
 /// What one record has ended, read page by page: a hundred thousand items are never in memory together.
-struct Ended {
+struct Listing {
     service: Arc<Service>,
-    tenant: Tenant,
-    subject: Subject,
-    by: (Place, Timestamp),
+    ended: SubjectEnded,
     count: u64,
     next: Next,
 }
@@ -89,16 +86,18 @@ enum Next {
     Nothing,
 }
 
-fn streamed(ended: Ended) -> Response {
-    let pages = stream::unfold(ended, |mut ended| async move {
-        let page = ended.page()?;
-        Some((Ok::<_, Infallible>(page), ended))
+fn streamed(listing: Listing) -> Response {
+    let pages = stream::unfold(listing, |mut listing| async move {
+        let page = listing.page()?;
+        // A page takes a millisecond or two, and others want this thread between two of them.
+        tokio::task::yield_now().await;
+        Some((Ok::<_, Infallible>(page), listing))
     });
     let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (json, Body::from_stream(pages)).into_response()
 }
 
-impl Ended {
+impl Listing {
     /// The next part of the body. The last one has the number of items, which nobody knows before.
     fn page(&mut self) -> Option<Bytes> {
         let (mut text, after) = match self.next {
@@ -106,7 +105,7 @@ impl Ended {
             Next::After(key) => (Vec::new(), Some(key)),
             Next::Nothing => return None,
         };
-        let (ended, next) = self.service.ended_together(&self.tenant, &self.subject, self.by, after);
+        let (ended, next) = self.service.ended_together(&self.ended, after);
         text.reserve(ended.len() * USUAL_ITEM_BYTES);
         for one in &ended {
             self.write(one, &mut text);
@@ -128,7 +127,7 @@ impl Ended {
             kind: Shown(one.kind),
             issued_at: Shown(one.issued_at),
             expires_at: Shown(one.expires_at),
-            invalidated_at: Shown(self.by.1),
+            invalidated_at: Shown(self.ended.revoked_at()),
         };
         // Texts can't fail to serialise, and a Vec takes all that is written.
         let _ = serde_json::to_writer(text, &item);

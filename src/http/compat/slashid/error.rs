@@ -19,8 +19,6 @@ const KEYS_AGAIN_SECONDS: u64 = 60;
 /// Everything but what was asked for. No message holds a byte of a token or a key.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Nothing is served there.
-    NoEndpoint,
     /// Something is served there, for other verbs.
     WrongVerb(Method),
     /// Something that was sent can't be used, for that reason.
@@ -135,7 +133,7 @@ impl Refusal {
             | Self::AlreadyExpired => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoEndpoint | Self::UnknownOrganisation => StatusCode::NOT_FOUND,
+            Self::UnknownOrganisation => StatusCode::NOT_FOUND,
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
             // Only where the command stands: the contract says so of this status.
             Self::NotReached => StatusCode::REQUEST_TIMEOUT,
@@ -148,7 +146,6 @@ impl Refusal {
 
     fn message(&self) -> Cow<'static, str> {
         match self {
-            Self::NoEndpoint => "nothing is served at this path".into(),
             Self::WrongVerb(method) => format!("this path does not take {method}").into(),
             Self::Malformed(message) => message.clone(),
             Self::BodyTooLarge => "the body is larger than this server takes".into(),

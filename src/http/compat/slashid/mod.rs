@@ -16,7 +16,7 @@ mod wire;
 
 use axum::Router;
 use axum::http::Method;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 
 use crate::http::{Options, SharedApp, well_known};
 use cors::Cors;
@@ -40,17 +40,9 @@ fn calls(base: &str) -> Router<SharedApp> {
 }
 
 fn keys(base: &str) -> Router<SharedApp> {
-    let mut router = Router::new()
+    Router::new()
         .route(&format!("{base}{}", well_known::JWKS_PATH), get(published::jwks))
-        .route(&format!("{base}{}", well_known::CONFIGURATION_PATH), get(published::configuration));
-    for unknown in ["", "/", "/{*rest}"] {
-        router = router.route(&format!("{base}{unknown}"), any(no_endpoint));
-    }
-    router
-}
-
-async fn no_endpoint() -> Refusal {
-    Refusal::NoEndpoint
+        .route(&format!("{base}{}", well_known::CONFIGURATION_PATH), get(published::configuration))
 }
 
 async fn wrong_verb(method: Method) -> Refusal {

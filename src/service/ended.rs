@@ -1,0 +1,196 @@
+//! What one record ended of a subject: all that was good until then.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::Service;
+use super::machine::Filed;
+use crate::domain::{
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Event, Generation, KeyId, Kind,
+    Kinds, Lasting, LedgerOpened, Place, SigningKeyState, Stranger, Subject, SubjectState, Tenant, Ticket, Timestamp,
+    View, judge_lasting, judge_ticket,
+};
+
+/// A credential that one record ended together with others.
+#[derive(Clone, Debug)]
+pub struct EndedTogether {
+    /// What it was.
+    pub kind: Kind,
+    /// Its public id.
+    pub id: String,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it would have expired.
+    pub expires_at: Timestamp,
+}
+
+/// A record that ended all that a subject had of some kinds, and what had been ended before it.
+pub struct SubjectEnded {
+    tenant: Tenant,
+    subject: Subject,
+    place: Place,
+    revoked_at: Timestamp,
+    kinds: Kinds,
+    before: SubjectState,
+}
+
+/// How many subjects can be ended at once; their commands share a commit.
+const LOCKS: usize = 256;
+
+/// One for each of so many parts of all subjects: a subject's endings come one after the other, because the state that each
+/// finds is gone with the next, and nobody could say any more which of them ended what.
+pub(super) struct OneByOne(Box<[Mutex<()>]>);
+
+impl Default for OneByOne {
+    fn default() -> Self {
+        Self((0..LOCKS).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl OneByOne {
+    pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (tenant, subject).hash(&mut hasher);
+        // The remainder is below LOCKS.
+        self.0[(hasher.finish() % LOCKS as u64) as usize].lock().await
+    }
+}
+
+impl SubjectEnded {
+    /// Nothing, if the record ended no subject.
+    pub(super) fn new(filed: &Filed, before: SubjectState) -> Option<Self> {
+        let recorded = &filed.recorded;
+        let Event::SubjectRevoked(revoked) = &recorded.event else { return None };
+        Some(Self {
+            tenant: recorded.tenant.clone().unwrap_or_default(),
+            subject: revoked.subject.clone(),
+            place: recorded.place,
+            revoked_at: recorded.recorded_at,
+            kinds: revoked.kinds,
+            before,
+        })
+    }
+
+    /// When the record was made.
+    pub fn revoked_at(&self) -> Timestamp {
+        self.revoked_at
+    }
+
+    /// Whether a credential of that generation was issued too early for the record.
+    fn ends(&self, kind: Kind, session: Option<CredentialId>, generation: &Generation) -> bool {
+        let named = self.kinds.contains(kind) || session.is_some() && self.kinds.contains(Kind::Session);
+        let required = Generation::from_iter([(self.place.origin, self.place.sequence)]);
+        named && !generation.reaches(&required)
+    }
+
+    /// Whether nothing had ended a credential before: it is dead by nothing else, or by something that came later.
+    fn is_first<T>(&self, judged: Result<T, Dead>) -> bool {
+        match judged {
+            Ok(_) => true,
+            Err(Dead::Revoked(place, at)) => {
+                let same = place.origin == self.place.origin;
+                if same { place.sequence > self.place.sequence } else { at > self.revoked_at }
+            }
+            Err(Dead::Expired | Dead::Unknown) => false,
+        }
+    }
+}
+
+impl Service {
+    /// The credentials of a subject that were good until that record ended all of them: a page, and where the next one starts.
+    pub fn ended_together(
+        &self,
+        ended: &SubjectEnded,
+        after: Option<CredentialKey>,
+    ) -> (Vec<EndedTogether>, Option<CredentialKey>) {
+        const PAGE: usize = 1_000;
+        let scanned = self.projection.credentials_of(&ended.tenant, &ended.subject, Kinds::ALL, after, PAGE);
+        let view = Before { view: &*self.projection, ended };
+        let found = scanned.iter().filter_map(|key| view.ended_by(*key)).collect();
+        (found, scanned.last().copied().filter(|_| scanned.len() == PAGE))
+    }
+}
+
+/// The state, with what had been ended of the subject before the record.
+struct Before<'a, V> {
+    view: &'a V,
+    ended: &'a SubjectEnded,
+}
+
+impl<V: View> Before<'_, V> {
+    fn ended_by(&self, key: CredentialKey) -> Option<EndedTogether> {
+        let revoked_at = self.ended.revoked_at;
+        let (id, issued_at, expires_at) = match key.kind {
+            Kind::Ticket => {
+                let ticket = self.view.ticket(key.id);
+                let issue = ticket.issue.as_ref().filter(|issue| self.ended.ends(key.kind, None, &issue.generation))?;
+                if !self.ended.is_first(judge_ticket(self, &ticket, revoked_at)) {
+                    return None;
+                }
+                (key.id.to_string(), issue.issued_at, ticket.expires_at()?)
+            }
+            kind => {
+                let lasting = self.view.lasting(key);
+                let issue = lasting.issue.as_ref();
+                let issue = issue.filter(|issue| self.ended.ends(kind, issue.session, &issue.generation))?;
+                if !self.ended.is_first(judge_lasting(self, key, revoked_at)) {
+                    return None;
+                }
+                (lasting.named(key).public_id(kind)?, issue.issued_at, lasting.expires_at()?)
+            }
+        };
+        // What something else ended later could have expired by then.
+        (revoked_at < expires_at).then_some(EndedTogether { kind: key.kind, id, issued_at, expires_at })
+    }
+}
+
+impl<V: View> View for Before<'_, V> {
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        if *tenant == self.ended.tenant && *subject == self.ended.subject {
+            return self.ended.before.clone();
+        }
+        self.view.subject(tenant, subject)
+    }
+
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        self.view.origins()
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        self.view.application(id)
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        self.view.applications_by_digest(digest)
+    }
+
+    fn ticket(&self, id: CredentialId) -> Ticket {
+        self.view.ticket(id)
+    }
+
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
+        self.view.answered(key)
+    }
+
+    fn lasting(&self, key: CredentialKey) -> Lasting {
+        self.view.lasting(key)
+    }
+
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
+        self.view.session_with(digest)
+    }
+
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
+        self.view.keys()
+    }
+
+    fn imported(&self) -> bool {
+        self.view.imported()
+    }
+
+    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
+        self.view.unknown_endings(stranger)
+    }
+}

@@ -1,0 +1,126 @@
+//! Durable first, wait second; and a repetition learns how it ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authledger::domain::Place as Record;
+use authledger::service::{Consistency, Level, NotReached, Reach};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::{Place, is_done, refusal};
+use crate::support::served::{Actor, Made};
+
+/// What the other nodes do.
+#[derive(Clone, Copy, PartialEq)]
+enum Others {
+    /// Nothing yet: whoever asks waits.
+    Lag,
+    /// They have what is up to that sequence, and nothing more comes before the time is up.
+    Have(u64),
+}
+
+const AWAY: Others = Others::Have(0);
+const CAUGHT_UP: Others = Others::Have(u64::MAX);
+
+impl Others {
+    fn has(self, record: Record) -> bool {
+        matches!(self, Self::Have(sequence) if record.sequence.0 <= sequence)
+    }
+}
+
+/// Other nodes that do as the test says.
+struct Delayed {
+    others: watch::Sender<Others>,
+    asked: Mutex<Vec<Consistency>>,
+    waits: mpsc::UnboundedSender<()>,
+}
+
+impl Reach for Delayed {
+    fn has_reached(&self, record: Record, _: Level) -> bool {
+        self.others.borrow().has(record)
+    }
+
+    fn reached(
+        &self,
+        record: Record,
+        consistency: Consistency,
+    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+        self.asked.lock().push(consistency);
+        self.waits.send(()).expect("the test looks on");
+        let mut others = self.others.subscribe();
+        Box::pin(async move {
+            let settled = *others.wait_for(|others| *others != Others::Lag).await.expect("they are there");
+            if settled.has(record) { Ok(()) } else { Err(NotReached) }
+        })
+    }
+}
+
+async fn among_others(others: Others) -> (Place, Arc<Delayed>, mpsc::UnboundedReceiver<()>) {
+    let (waits, waiting) = mpsc::unbounded_channel();
+    let reach = Arc::new(Delayed { others: watch::Sender::new(others), asked: Mutex::default(), waits });
+    let place = Place::made(Made { reach: reach.clone(), ..Made::default() }).await;
+    (place, reach, waiting)
+}
+
+/// Asks that the token end, and says how far, and how long that may take.
+async fn end(actor: &Actor, token: &str) -> crate::support::served::Answer {
+    let actor = actor.with("slashid-required-consistency", "all_regions");
+    super::revoke(&actor.with("slashid-required-consistency-timeout", "7"), token).await
+}
+
+const STANDS: &str = "the request stands, and has not reached every region that was asked for in time; it will";
+
+#[tokio::test]
+async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how_it_ended() {
+    let (place, reach, mut waiting) = among_others(AWAY).await;
+    let container =
+        |name: &str| place.container(&place.token(json!({"jti": format!("in {name}")})), json!({"jti": name}));
+    let (plain, held) = (place.token(json!({"jti": "plain"})), container("held"));
+    for (token, actor, endings) in [(&plain, place.root(), 1), (&held, place.node.holder(&held), 2)] {
+        reach.others.send_replace(AWAY);
+        let before = place.head();
+        assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()));
+        assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"), "it is durable here");
+        assert_eq!(place.records_after(before).await.len(), endings);
+        assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()), "it waits again");
+        let asked = Consistency { level: Level::AllRegions, timeout: Duration::from_secs(7) };
+        assert!(reach.asked.lock().drain(..).all(|one| one == asked));
+        while waiting.try_recv().is_ok() {}
+
+        reach.others.send_replace(Others::Lag);
+        let done = async {
+            waiting.recv().await.expect("a repetition waits");
+            reach.others.send_replace(CAUGHT_UP);
+        };
+        let (answer, ()) = tokio::join!(end(&actor, token), done);
+        is_done(&answer);
+        let settled = (400, "the token has been revoked already".to_owned());
+        assert_eq!(refusal(&end(&actor, token).await), settled, "nothing is left to wait for");
+        assert_eq!(place.records_after(before).await.len(), endings, "nothing is appended twice");
+        reach.asked.lock().clear();
+    }
+}
+
+#[tokio::test]
+async fn without_a_word_about_it_the_region_is_waited_for_half_a_minute() {
+    let (place, reach, _waiting) = among_others(AWAY).await;
+    let token = place.token(json!({}));
+    assert_eq!(refusal(&place.log_out(&token).await), (408, STANDS.to_owned()));
+    let asked = Consistency { level: Level::LocalRegion, timeout: Duration::from_secs(30) };
+    assert_eq!(*reach.asked.lock(), [asked]);
+}
+
+#[tokio::test]
+async fn both_endings_of_a_container_are_waited_for() {
+    let (place, reach, _waiting) = among_others(CAUGHT_UP).await;
+    let container = place.container(&place.token(json!({"jti": "inner"})), json!({}));
+    is_done(&end(&place.root(), &container).await);
+    let last = place.head().0;
+    reach.others.send_replace(Others::Have(last - 1));
+    assert_eq!(refusal(&end(&place.root(), &container).await), (408, STANDS.to_owned()));
+    reach.others.send_replace(Others::Have(last));
+    assert_eq!(end(&place.root(), &container).await.status, 400);
+}
