@@ -4,8 +4,8 @@
 //! installs the clients.
 
 mod counts;
-mod schemathesis;
 mod ory;
+mod schemathesis;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
