@@ -66,16 +66,10 @@ fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
 
 fn plausible(import: &Import, Context { now, policy, .. }: Context) -> bool {
     let Import { issued_at, expires_at, .. } = *import;
-    let used_before_issued = match import.life {
-        // A life is whole seconds, and may be rounded.
-        ImportedLife::Ticket { ttl, .. } => expires_at.plus_millis(1_000) <= issued_at.plus(ttl),
-        ImportedLife::Session { .. } | ImportedLife::Token { .. } => false,
-    };
     issued_at <= now.plus_millis(MAX_AHEAD_MILLIS)
         && issued_at < expires_at
         && expires_at <= now.plus(policy.longest_life)
         && import.not_after.is_none_or(|not_after| expires_at <= not_after)
-        && !used_before_issued
 }
 
 /// Where it was issued or imported before. Another credential under its name is a refusal.

@@ -90,7 +90,7 @@ table! {
     CredentialExists CONFLICT "credential-exists" None; "Another credential has this id or digest"
         "Ids and digests tell credentials apart. What is known under this one has another subject, tenant or digest."
     ImplausibleTimes BAD_REQUEST "implausible-times" None; "The times can't be true"
-        "What is imported was issued in the future, expires before it was issued or last used, or after its own not_after, or later than the operator's --longest-life allows."
+        "What is imported was issued in the future, expires before it was issued, or after its own not_after, or later than the operator's --longest-life allows."
     NoSigningKey CONFLICT "no-signing-key" None; "This node has no key to sign with yet"
         "Another request is making it, or the key that signed the token before is gone. Try again, without the Idempotency-Key if it came with one."
     GenerationTooLarge CONFLICT "generation-too-large" None; "A JWT can't carry this subject's generation"

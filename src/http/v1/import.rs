@@ -54,8 +54,8 @@ struct Line {
     /// When it expires unless it is used or extended.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Text<Timestamp>,
-    /// Of a ticket: how many seconds it lives without use, so it was last used that long before `expires_at`. Left out, as
-    /// long as from `issued_at` to `expires_at`.
+    /// Of a ticket: how many seconds it lives without use, so it was last used that long before `expires_at`. Left out, or
+    /// longer, as long as from `issued_at` to `expires_at`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,

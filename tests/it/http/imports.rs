@@ -121,7 +121,6 @@ async fn a_line_that_is_refused_says_why_and_stops_no_other() {
         with(ticket("8"), "issued_at", json!("2027-01-15T08:05:01Z")),
         with(ticket("9"), "issued_at", json!("2027-01-15T08:14:00Z")),
         with(ticket("10"), "expires_at", json!("2028-06-01T00:00:00Z")),
-        with(ticket("11"), "ttl", json!(7_200)),
         with(ticket("12"), "not_after", json!("2027-01-15T08:13:59Z")),
         with(with(ticket("13"), "expires_at", json!("2027-01-15T07:30:00Z")), "ttl", json!(60)),
         with(ticket("taken"), "subject", json!("b")),
