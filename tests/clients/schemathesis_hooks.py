@@ -4,7 +4,7 @@ Generated requests try the form of every parameter, and hardly ever name somethi
 operation is replaced by a good one about a credential, application or event made for it. When schemathesis ends, the statuses
 that each operation answered with are written to FUZZ_OUT as JSON: {"GET /path": {"200": 3, ...}}.
 
-FUZZ_URL is the server, FUZZ_TOKEN root's secret, FUZZ_CONTAINER a token container of a trusted issuer.
+FUZZ_URL is the server, FUZZ_TOKEN root's secret.
 """
 
 import atexit
@@ -61,7 +61,14 @@ def import_line():
     return json.dumps({"kind": "token", "subject": SUBJECT, "digest": digest, **times}) + "\n"
 
 
+def subject_with_session():
+    subject = f"fuzzed-{uuid.uuid4()}"
+    call("POST", "/v1/sessions", {"subject": subject})
+    return subject
+
+
 # By operation: what a good request has. What is not said here is left out.
+CRAFTER = "/crafter-profile/api/1"
 GOOD = {
     "GET /problems/{code}": lambda: {"path": {"code": "not-found"}},
     "POST /v1/applications": lambda: {"body": {"name": "a", "scopes": ["issue"], "tenants": ["*"]}},
@@ -79,12 +86,52 @@ GOOD = {
     "GET /v1/subjects/{subject}": lambda: {"path": {"subject": SUBJECT}},
     "POST /v1/tickets": lambda: {"body": {"subject": SUBJECT}},
     "POST /v1/tokens": lambda: {"body": {"subject": SUBJECT}},
+    f"GET {CRAFTER}/access_token/all": lambda: {"query": {"accessTokenId": ROOT}},
+    f"POST {CRAFTER}/access_token/create": lambda: {"query": {"accessTokenId": ROOT}, "body": access_token()},
+    f"GET {CRAFTER}/access_token/{{id}}": lambda: {"query": {"accessTokenId": ROOT}, "path": {"id": application()["secret"]}},
+    f"POST {CRAFTER}/access_token/{{id}}/delete": lambda: {
+        "query": {"accessTokenId": ROOT}, "path": {"id": application()["secret"]}},
+    f"POST {CRAFTER}/authentication/ticket/create": lambda: {
+        "query": {"accessTokenId": ROOT, "profileId": SUBJECT}, "body": {"accessTokenId": ROOT, "profileId": SUBJECT}},
+    f"GET {CRAFTER}/authentication/ticket/{{id}}": lambda: {
+        "query": {"accessTokenId": ROOT}, "path": {"id": ticket()["ticket"]}},
+    f"POST {CRAFTER}/authentication/ticket/{{id}}": lambda: {
+        "query": {"accessTokenId": ROOT}, "path": {"id": SUBJECT}, "body": {"accessTokenId": ROOT}},
+    f"POST {CRAFTER}/authentication/ticket/{{id}}/invalidate": lambda: {
+        "query": {"accessTokenId": ROOT}, "path": {"id": ticket()["ticket"]}, "body": {"accessTokenId": ROOT}},
+    f"POST {CRAFTER}/authentication/token/{{id}}/invalidate": lambda: {
+        "query": {"accessTokenId": ROOT}, "path": {"id": ticket()["ticket"]}, "body": {"accessTokenId": ROOT}},
+    "GET /admin/identities/{id}/sessions": lambda: {"path": {"id": SUBJECT}},
+    "DELETE /admin/identities/{id}/sessions": lambda: {"path": {"id": subject_with_session()}},
+    "GET /admin/sessions": lambda: {},
+    "GET /admin/sessions/{id}": lambda: {"path": {"id": session()["session"]["id"]}},
+    "DELETE /admin/sessions/{id}": lambda: {"path": {"id": session()["session"]["id"]}},
+    "PATCH /admin/sessions/{id}/extend": lambda: {"path": {"id": session()["session"]["id"]}},
+    "DELETE /self-service/logout/api": lambda: {"body": {"session_token": session()["session_token"]}},
+    "GET /sessions": lambda: {"headers": own(session())},
+    "DELETE /sessions": lambda: {"headers": own(session())},
+    "GET /sessions/whoami": lambda: {"headers": own(session())},
+    "DELETE /sessions/{id}": lambda: {"headers": own(session()), "path": {"id": session()["session"]["id"]}},
+    "DELETE /api/v1/auth/users/{id}/token": lambda: {"path": {"id": SUBJECT}, "query": {"ttl": "1h"}},
+    "POST /persons/{person_id}/mint-token": lambda: {
+        "path": {"person_id": SUBJECT}, "headers": {"SlashID-OrgID": "default", "SlashID-API-Key": ROOT}, "body": {}},
+    "POST /token/revoke": lambda: {"headers": {"SlashID-API-Key": ROOT}, "body": {"token": token()}},
+    "POST /token/validate": lambda: {"body": {"token": token()}},
 }
+
+
+def access_token():
+    return {"application": f"fuzzed-{uuid.uuid4()}", "master": True}
 
 
 def sealed_position():
     device = {"user_agent": "fuzzed"}
-    return call("POST", "/v1/sessions", {"subject": SUBJECT, "device": device})["position"]
+    return call("POST", "/v1/sessions", {"subject": SUBJECT, "device": device})["session"]["position"]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
 def key(case):

@@ -75,6 +75,8 @@ struct Good<'a> {
 
 /// A credential that is not good: why, and whose it was, is not said.
 #[derive(Serialize, ToSchema)]
+// Closed in the document, so that no good credential is described by it too.
+#[serde(deny_unknown_fields)]
 struct NotGood {
     /// False.
     active: bool,
