@@ -489,19 +489,39 @@ fn surfaces(layers: &Layers, exposed: bool) -> Result<Vec<Surface>, SettingsErro
     Ok(surfaces)
 }
 
+/// What paths of this server start with: a prefix that starts so could give one path two answers.
+const OWN_SEGMENTS: [&str; 13] = [
+    ".well-known",
+    "admin",
+    "api",
+    "crafter-profile",
+    "health",
+    "metrics",
+    "openapi.json",
+    "persons",
+    "problems",
+    "profile",
+    "self-service",
+    "sessions",
+    "v1",
+];
+
 fn prefix(
     layers: &Layers,
     key: &'static str,
     get: impl Fn(&ServeArgs) -> Option<String>,
     default: &str,
 ) -> Result<String, SettingsError> {
-    const FORM: Malformed = Malformed("empty, or segments of letters, digits, '-', '_' and '.', each behind a '/'");
+    const FORM: Malformed = Malformed(
+        "empty, or segments of letters, digits, '-', '_' and '.', each behind a '/'; the first none of this server's own",
+    );
     let chosen = layers.get(key, get);
     let place = chosen.place.clone();
     let prefix = chosen.or(default.to_owned());
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
-    let whole = prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    let own = prefix.split('/').nth(1).is_some_and(|first| OWN_SEGMENTS.contains(&first));
+    let whole = !own && prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
     if prefix.is_empty() || whole { Ok(prefix) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
 }
 

@@ -142,7 +142,7 @@ impl Lasting {
         self.issue.as_ref().map(|issue| issue.expires_at.max(self.extended_to).min(issue.not_after))
     }
 
-    /// The issue of one whose time is not up at `now`; whether it was ended is for [`super::judge`] to say.
+    /// The issue of one whose time is not up at `now`; whether it was ended is for [`super::judge_lasting`] to say.
     pub fn in_time(&self, now: Timestamp) -> Result<&LastingIssue, Dead> {
         let issue = self.issue.as_ref().ok_or(Dead::Unknown)?;
         if self.expires_at().is_some_and(|expires_at| now < expires_at) { Ok(issue) } else { Err(Dead::Expired) }

@@ -18,7 +18,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::node::{Launch, Node, ROOT, text};
+use crate::process::node::{BINARY, Launch, Node, ROOT, text};
+use crate::support::secrets;
 
 /// Who signs the tokens that this ledger never issued.
 const FOREIGN: &str = "https://issuer.example";
@@ -51,7 +52,7 @@ struct Way {
 }
 
 /// Every documented way.
-const WAYS: [Way; 20] = [
+const WAYS: [Way; 23] = [
     Way {
         name: "native, a ticket by secret",
         ends: &[Ticket],
@@ -142,6 +143,31 @@ const WAYS: [Way; 20] = [
         status: 204,
     },
     Way { name: "SlashID, a JWT by its bearer", ends: &[Jwt], request: |w, p| w.slashid(p.secret(Jwt)), status: 204 },
+    Way {
+        name: "SlashID, a JWT by an application",
+        ends: &[Jwt],
+        request: |w, p| {
+            let request = w.anybody(Method::POST, "/slashid/token/revoke").header("slashid-api-key", ROOT);
+            request.json(&json!({"token": p.secret(Jwt)}))
+        },
+        status: 204,
+    },
+    Way {
+        name: "SlashID, a container of a foreign JWT",
+        ends: &[Foreign],
+        request: |w, p| w.slashid(&w.container(p)),
+        status: 204,
+    },
+    Way {
+        name: "Crafter, a ticket by the older path",
+        ends: &[Ticket],
+        request: |w, p| {
+            let path =
+                format!("/profile/api/1/authentication/token/{}/invalidate?accessTokenId={ROOT}", p.secret(Ticket));
+            w.anybody(Method::POST, &path)
+        },
+        status: 200,
+    },
     Way {
         name: "SlashID, a foreign JWT by its bearer",
         ends: &[Foreign],
@@ -247,6 +273,17 @@ impl World {
 
     fn slashid(&self, token: &str) -> RequestBuilder {
         self.anybody(Method::POST, "/token/revoke").bearer_auth(token).json(&json!({"token": token}))
+    }
+
+    /// A token that holds the person's foreign one.
+    fn container(&self, person: &Person) -> String {
+        let expires_at = Clock::system().now().as_seconds() + 3_000;
+        let jti = Uuid::new_v4().to_string();
+        let claims = json!({
+            "iss": FOREIGN, "sub": person.subject, "oid": "default", "jti": jti, "exp": expires_at,
+            "user_token": person.secret(Foreign),
+        });
+        jose::sign(&self.signer, &claims).expect("a token")
     }
 
     async fn person(&self, number: usize) -> Person {
@@ -495,8 +532,17 @@ async fn what_is_ended_through_one_surface_is_over_on_every_other() {
     for (way, person) in WAYS.iter().zip(&people) {
         table.assert(way, "introspect after a restart", &introspect(&world, person).await);
     }
+    let backup = directory.path().join("backup");
+    let made = std::process::Command::new(BINARY)
+        .args(["backup", backup.to_str().unwrap(), "--data"])
+        .arg(directory.path().join("data"))
+        .output()
+        .expect("it runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    secrets::search(&backup);
     let (code, log) = world.node.stop().await;
     assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("answered"), "what every call leaves in the traces is looked through, too");
     let audited =
         replay(&directory.path().join("data/ledger.db"), Clock::system().now(), |_, _| {}).expect("a whole log");
     for (way, person) in WAYS.iter().zip(&people) {
