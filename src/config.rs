@@ -5,6 +5,7 @@
 
 mod error;
 mod issuers;
+mod vendors;
 
 use std::env;
 use std::net::SocketAddr;
@@ -286,10 +287,10 @@ impl Settings {
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
-            ory_prefix: prefix(&layers, "ory_prefix", |a| a.ory_prefix.clone(), "/auth")?,
-            ory_cookie: cookie(&layers)?,
-            slashid_prefix: prefix(&layers, "slashid_prefix", |a| a.slashid_prefix.clone(), "/slashid")?,
-            cors_origins: cors_origins(&layers)?,
+            ory_prefix: vendors::prefix(layers.get("ory_prefix", |a| a.ory_prefix.clone()), "/auth")?,
+            ory_cookie: vendors::cookie(layers.get("ory_cookie", |a| a.ory_cookie.clone()))?,
+            slashid_prefix: vendors::prefix(layers.get("slashid_prefix", |a| a.slashid_prefix.clone()), "/slashid")?,
+            cors_origins: vendors::cors_origins(layers.get("cors_origins", |a| a.cors_origins.clone()))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
@@ -487,71 +488,6 @@ fn surfaces(layers: &Layers, exposed: bool) -> Result<Vec<Surface>, SettingsErro
     let public_metrics = layers.get("public_metrics", |a| a.public_metrics).or(false);
     surfaces.retain(|surface| *surface != Surface::Metrics || public_metrics || !exposed);
     Ok(surfaces)
-}
-
-/// What paths of this server start with: a prefix that starts so could give one path two answers.
-const OWN_SEGMENTS: [&str; 13] = [
-    ".well-known",
-    "admin",
-    "api",
-    "crafter-profile",
-    "health",
-    "metrics",
-    "openapi.json",
-    "persons",
-    "problems",
-    "profile",
-    "self-service",
-    "sessions",
-    "v1",
-];
-
-fn prefix(
-    layers: &Layers,
-    key: &'static str,
-    get: impl Fn(&ServeArgs) -> Option<String>,
-    default: &str,
-) -> Result<String, SettingsError> {
-    const FORM: Malformed = Malformed(
-        "empty, or segments of letters, digits, '-', '_' and '.', each behind a '/'; the first none of this server's own",
-    );
-    let chosen = layers.get(key, get);
-    let place = chosen.place.clone();
-    let prefix = chosen.or(default.to_owned());
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
-    let own = prefix.split('/').nth(1).is_some_and(|first| OWN_SEGMENTS.contains(&first));
-    let whole = !own && prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
-    if prefix.is_empty() || whole { Ok(prefix) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
-}
-
-/// RFC 6265, section 4.1.1: a cookie's name is a token.
-fn cookie(layers: &Layers) -> Result<String, SettingsError> {
-    const FORM: Malformed = Malformed("1 to 64 letters, digits, '-', '_' and '.'");
-    let chosen = layers.get("ory_cookie", |a| a.ory_cookie.clone());
-    let place = chosen.place.clone();
-    let name = chosen.or("ory_kratos_session".to_owned());
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if plain && (1..=64).contains(&name.len()) {
-        Ok(name)
-    } else {
-        Err(SettingsError::Malformed { place, must_be: FORM })
-    }
-}
-
-/// RFC 6454, section 6.2: a scheme, a host and perhaps a port.
-fn cors_origins(layers: &Layers) -> Result<Vec<String>, SettingsError> {
-    const FORM: Malformed = Malformed("origins such as https://app.example, without a path");
-    let chosen = layers.get("cors_origins", |a| a.cors_origins.clone());
-    let place = chosen.place.clone();
-    let origins = chosen.or(Vec::new());
-    let is_origin = |origin: &String| {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        host.is_some_and(|host| {
-            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@,*".contains(&byte))
-        })
-    };
-    if origins.iter().all(is_origin) { Ok(origins) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
 }
 
 fn log(layers: &Layers) -> Result<String, SettingsError> {
