@@ -28,7 +28,7 @@ pub(super) fn prefix(chosen: Chosen<String>, default: &str) -> Result<String, Se
     let place = chosen.place.clone();
     let prefix = chosen.or(default.to_owned());
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let segment = |segment: &str| !segment.is_empty() && segment.bytes().all(plain);
+    let segment = |segment: &str| !["", ".", ".."].contains(&segment) && segment.bytes().all(plain);
     let own = prefix.split('/').nth(1).is_some_and(|first| OWN_SEGMENTS.contains(&first));
     let whole = !own && prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
     if prefix.is_empty() || whole { Ok(prefix) } else { Err(SettingsError::Malformed { place, must_be: FORM }) }
@@ -75,7 +75,7 @@ mod tests {
         for good in ["", "/auth", "/kratos/public", "/a-b_c.d"] {
             assert_eq!(prefix(chosen(good.to_owned()), "/x").ok().as_deref(), Some(good));
         }
-        for bad in ["auth", "/", "/auth/", "//a", "/a b", "/{id}", "/v1", "/admin/x", "/sessions", "/api/1"] {
+        for bad in ["auth", "/", "/auth/", "//a", "/a b", "/{id}", "/v1", "/admin/x", "/sessions", "/api/1", "/../x"] {
             assert!(prefix(chosen(bad.to_owned()), "/x").is_err(), "{bad}");
         }
         let default = Chosen { value: None, place: Place::Default("key") };

@@ -17,7 +17,7 @@ use super::state::View;
 use super::time::Timestamp;
 
 pub use issues::{MAX_JWT_GENERATION, signing_key};
-pub use keys::issuer;
+pub use keys::{issuer, lineage};
 pub use renewals::worth_recording;
 pub use revocations::MAX_OWN_SESSIONS;
 

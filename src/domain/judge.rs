@@ -1,7 +1,7 @@
 //! Judgements: whether a credential is good at an instant, or why not. One rule for whoever asks.
 
 use super::command::PresentedToken;
-use super::credential::{CredentialId, CredentialKey, Kind};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::ids::{Place, Subject, Tenant};
 use super::lasting::{Lasting, LastingIssue};
 use super::state::View;
@@ -13,7 +13,33 @@ use super::time::Timestamp;
 pub fn judge_ticket(view: &impl View, ticket: &Ticket, now: Timestamp) -> Result<TicketIssue, Dead> {
     let issue = ticket.issue.as_ref().ok_or(Dead::Unknown)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    ticket.good(&subject, now).cloned()
+    let good = ticket.good(&subject, now)?;
+    match ended_unknown(view, Kind::Ticket, &issue.digest, &issue.tenant, &issue.subject) {
+        Some((place, revoked_at)) => Err(Dead::Revoked(place, revoked_at)),
+        None => Ok(good.clone()),
+    }
+}
+
+/// The earliest ending that was recorded by the secret alone, when nobody knew what it was the secret of: it may have been
+/// taken for another kind, and a session for none that has its id.
+pub fn ended_unknown(
+    view: &impl View,
+    kind: Kind,
+    digest: &Digest,
+    tenant: &Tenant,
+    subject: &Subject,
+) -> Option<(Place, Timestamp)> {
+    let id = digest.id();
+    let as_ticket = (kind != Kind::Ticket).then(|| view.ticket(id)).filter(|ticket| ticket.issue.is_none());
+    let taken_for = |other: Kind| {
+        let unknown = (kind != other || kind == Kind::Session).then(|| view.lasting(CredentialKey { kind: other, id }));
+        unknown.filter(|lasting| lasting.issue.is_none()).map(|lasting| lasting.endings)
+    };
+    [as_ticket.map(|ticket| ticket.endings), taken_for(Kind::Session), taken_for(Kind::Token)]
+        .into_iter()
+        .flatten()
+        .filter_map(|endings| endings.of(tenant, subject).map(|ending| (ending.place, ending.revoked_at)))
+        .min_by_key(|(place, at)| (*at, *place))
 }
 
 /// The rule for whoever presents or names a session, or a token that this ledger has the issue of.
@@ -31,11 +57,7 @@ pub fn judge_lasting(view: &impl View, key: CredentialKey, now: Timestamp) -> Re
 fn ended_by(view: &impl View, kind: Kind, lasting: &Lasting, issue: &LastingIssue) -> Option<(Place, Timestamp)> {
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = lasting.ending().map(|ending| (ending.place, ending.revoked_at));
-    // A session that another node did not know yet was ended there by its secret alone.
-    let unseen = issue.digest().filter(|_| kind == Kind::Session).and_then(|digest| {
-        let unseen = view.lasting(CredentialKey { kind, id: digest.id() }).endings;
-        unseen.of(&issue.tenant, &issue.subject).map(|ending| (ending.place, ending.revoked_at))
-    });
+    let unseen = issue.digest().and_then(|digest| ended_unknown(view, kind, digest, &issue.tenant, &issue.subject));
     let with_all = ended_with_all(&subject, kind, &issue.generation);
     let with_session =
         issue.session.and_then(|id| session_ended(view, &issue.tenant, &issue.subject, id, &issue.generation));
@@ -58,10 +80,7 @@ fn session_ended(
     let lasting = view.lasting(CredentialKey { kind, id: session });
     let alone = lasting.endings.of(tenant, subject).map(|ending| (ending.place, ending.revoked_at));
     let digest = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
-    let unseen = digest.and_then(|digest| {
-        let unseen = view.lasting(CredentialKey { kind, id: digest.id() }).endings;
-        unseen.of(tenant, subject).map(|ending| (ending.place, ending.revoked_at))
-    });
+    let unseen = digest.and_then(|digest| ended_unknown(view, kind, &digest, tenant, subject));
     let with_all = ended_with_all(&view.subject(tenant, subject), kind, generation);
     [alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }

@@ -27,7 +27,7 @@ pub use command::{
 };
 pub use credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Secret, hex};
 pub use decide::{
-    MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, may_see, signing_key,
+    MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, lineage, may_see, signing_key,
     worth_recording,
 };
 pub use ending::{Ending, Endings, Stranger, Whose};

@@ -57,12 +57,10 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339, UTC, milliseconds.
+    /// RFC 3339, UTC, milliseconds. Its years have four digits: what is later is shown as the last instant that there is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0.cast_signed()) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{} ms after 1970", self.0),
-        }
+        let time = jiff::Timestamp::from_millisecond(self.0.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{time:.3}")
     }
 }
 
@@ -92,3 +90,17 @@ impl Ttl {
 
 /// How long an ending is kept at least beyond the end of what it ended, for clocks that are off: 300 s.
 pub const RETENTION_MARGIN_MILLIS: u64 = 300_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instant_is_shown_as_a_time() {
+        let shown = |millis| Timestamp::from_millis(millis).expect("within bounds").to_string();
+        assert_eq!(shown(0), "1970-01-01T00:00:00.000Z");
+        for late in [253_402_300_800_000, MAX_INTEGER] {
+            assert!(shown(late).starts_with("9999-12-30T22:00:00") && shown(late).ends_with('Z'), "{}", shown(late));
+        }
+    }
+}

@@ -88,6 +88,12 @@ impl SealingKeys {
         Ok(Self { slots: Slots::open(dir.join(slots::FILE_NAME))? })
     }
 
+    /// Whether the file in that directory is there and long enough to hold that slot.
+    pub fn has_had(dir: &Path, slot: u64) -> bool {
+        let file = std::fs::metadata(dir.join(slots::FILE_NAME));
+        file.is_ok_and(|file| file.len() >= slots::offset(slot + 1))
+    }
+
     /// Makes slots until that one exists. When this returns, its key survives a loss of power.
     pub fn ensure(&self, slot: u64) -> Result<(), KeyError> {
         self.slots.ensure(slot)

@@ -241,7 +241,7 @@ fn header() -> [u8; HEADER_BYTES] {
     header
 }
 
-const fn offset(slot: u64) -> u64 {
+pub(super) const fn offset(slot: u64) -> u64 {
     HEADER_BYTES as u64 + slot * SLOT_BYTES as u64
 }
 

@@ -10,7 +10,7 @@ use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing,
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::domain::{
     Digest, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region,
-    Timestamp, View as _, issuer,
+    Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
     Base, Checkpointer, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, Writer, open_for_writing,
@@ -131,12 +131,14 @@ pub async fn open(
     };
     refuse_other_issuer(&projection, &settings)?;
     let keys = directory.path().join("keys");
-    if projection.last_slot(origin).is_some() && !keys.join("sealing.keys").exists() {
+    let lineage = lineage(&projection.origins(), origin, opening.as_ref());
+    let last_slot = lineage.iter().filter_map(|origin| projection.last_slot(*origin)).max();
+    if last_slot.is_some_and(|slot| !SealingKeys::has_had(&keys, slot)) {
         tracing::warn!(
-            "keys/sealing.keys is gone: what it sealed can't be opened any more; if there is a copy, stop and put it back"
+            "keys/sealing.keys is gone or cut: what it sealed can't be opened any more; if there is a copy, stop and put it back"
         );
     }
-    let sealer = Sealer::new(SealingKeys::open(&keys)?, projection.last_slot(origin))?;
+    let sealer = Sealer::new(SealingKeys::open(&keys)?, last_slot, lineage)?;
     let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
     let checkpointer = Checkpointer::spawn(&directory.ledger())?;
     let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
 use super::tokens::{Ender, looks_like_jwt};
-use super::{Call, Error, Service, SubjectEnded};
+use super::{Call, Error, Identity, Service, SubjectEnded};
 use crate::domain::{
     Command, CredentialId, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret,
     Subject, Tenant, Ttl, View as _,
@@ -76,7 +76,7 @@ impl Service {
                 (Kind::Token, Named::Jwt { issuer, jti })
             }
         };
-        let note = self.note_for(kind, &credential, &why)?;
+        let note = self.note_for(&call.identity, kind, &credential, &why)?;
         let command = Command::Revoke(Revoke { kind, credential, reason: why.reason, note });
         let outcome = self.execute(call, command).await?;
         self.revocations(outcome).await
@@ -124,9 +124,17 @@ impl Service {
         looks_like_jwt(secret.expose()) && self.find(&secret.digest()).is_none()
     }
 
-    /// The note is bound to the name that the record will give the credential.
-    fn note_for(&self, kind: Kind, credential: &Named, why: &Why) -> Result<Option<Sealed>, Error> {
+    /// The note is bound to the name that the record will give the credential: its own where the caller may end it, and else
+    /// the one that the caller gave.
+    fn note_for(
+        &self,
+        identity: &Identity,
+        kind: Kind,
+        credential: &Named,
+        why: &Why,
+    ) -> Result<Option<Sealed>, Error> {
         let Some(note) = &why.note else { return Ok(None) };
+        let now = self.clock.now();
         let key = match credential {
             Named::Digest(digest) => self.find(digest),
             Named::Id(id) => Some(crate::domain::CredentialKey { kind, id: *id }),
@@ -136,14 +144,15 @@ impl Service {
         };
         let known = key.and_then(|key| match key.kind {
             Kind::Ticket => {
-                let issue = self.projection.ticket(key.id).issue?;
+                let issue = self.projection.ticket(key.id).issue.filter(|issue| now < issue.not_after)?;
                 Some((key.kind, Named::Digest(issue.digest), issue.tenant, issue.subject))
             }
             kind => {
-                let issue = self.projection.lasting(key).issue?;
+                let issue = self.projection.lasting(key).issue.filter(|issue| now < issue.not_after)?;
                 Some((kind, issue.named(key), issue.tenant, issue.subject))
             }
         });
+        let known = known.filter(|(_, _, tenant, _)| identity.may(Scope::Revoke, tenant));
         let sealed = match &known {
             Some((kind, named, tenant, subject)) => {
                 self.seal_note(Some((tenant, subject)), &Belongs::Ending(*kind, named), note)

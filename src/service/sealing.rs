@@ -25,6 +25,8 @@ pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
 pub(super) struct Sealer {
     keys: SealingKeys,
     next: AtomicU64,
+    /// The origins whose records they seal: this node's, and those that it continues.
+    origins: Vec<Origin>,
 }
 
 /// What something sealed belongs to. It opens nowhere else.
@@ -59,10 +61,14 @@ impl Belongs<'_> {
 
 impl Sealer {
     /// Goes on after the last slot that the log names.
-    pub(super) fn new(keys: SealingKeys, last: Option<u64>) -> Result<Self, crate::keys::KeyError> {
+    pub(super) fn new(
+        keys: SealingKeys,
+        last: Option<u64>,
+        origins: Vec<Origin>,
+    ) -> Result<Self, crate::keys::KeyError> {
         let next = last.unwrap_or(NOBODY) + 1;
         keys.ensure(next + SLOTS_AHEAD)?;
-        Ok(Self { keys, next: AtomicU64::new(next) })
+        Ok(Self { keys, next: AtomicU64::new(next), origins })
     }
 
     fn allot(&self) -> Result<u64, Error> {
@@ -117,7 +123,7 @@ impl Service {
 
     /// What was sealed in a record of that origin, if its key is here and has not been destroyed.
     pub(super) fn open_sealed(&self, origin: Origin, belongs: &Belongs<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
-        if origin != self.origin {
+        if !self.sealer.origins.contains(&origin) {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(&*sealed.sealed).ok()?;
@@ -129,7 +135,7 @@ impl Service {
         let keys = self.projection.credentials_of(tenant, subject, kinds, None, MAX_LOOKED_AT);
         keys.into_iter().find_map(|key| {
             let Lasting { issue, .. } = self.projection.lasting(key);
-            issue.filter(|issue| issue.place.origin == self.origin).and_then(|issue| issue.slot)
+            issue.filter(|issue| self.sealer.origins.contains(&issue.place.origin)).and_then(|issue| issue.slot)
         })
     }
 }

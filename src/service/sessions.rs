@@ -136,6 +136,7 @@ impl Service {
         if !call.identity.may(Scope::Issue, &new.tenant) {
             return Err(Rejection::Forbidden.into());
         }
+        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session)?;
         let secret = mint(Prefix::Session).map_err(|_| Error::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let id = CredentialId::of_session(fresh_uuid()?);
@@ -349,6 +350,19 @@ impl Service {
     /// Needs `issue` in its tenant.
     pub async fn extend_session(&self, call: &Call, id: CredentialId, ttl: Option<Ttl>) -> Result<(), Error> {
         self.execute(call, Command::ExtendSession(id, ttl)).await.map(drop)
+    }
+
+    /// Whoever is on hold gets nothing, and no key to seal it with either. Asked again when the command is decided, and there
+    /// alone of one that may be a repetition.
+    pub(super) fn refuse_on_hold(
+        &self,
+        call: &Call,
+        tenant: &Tenant,
+        subject: &Subject,
+        kind: Kind,
+    ) -> Result<(), Error> {
+        let on_hold = self.projection.subject(tenant, subject).on_hold(kind, self.clock.now());
+        if on_hold && call.idempotency.is_none() { Err(Rejection::SubjectOnHold.into()) } else { Ok(()) }
     }
 
     pub(super) fn may_introspect(&self, identity: &Identity, tenant: &Tenant) -> Result<(), Error> {

@@ -118,7 +118,14 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         let _making = self.signing.making.lock().await;
-        let key = self.make_key().await?;
+        // A repetition makes no key: it is answered before anybody looks at the one that it brings.
+        let answered = call.idempotency.and_then(|digests| self.projection.answered(&digests.key));
+        let repeats = answered.is_some_and(|answered| self.clock.now() < answered.retain_until());
+        let current = signing_key(&*self.projection, self.origin).filter(|_| repeats);
+        let key = match current {
+            Some(key) => key,
+            None => self.make_key().await?,
+        };
         let filed = match self.execute(call, Command::PublishKey(PublishKey { key, rotate: true })).await? {
             Outcome::Appended(filed) => filed,
             Outcome::Repeated(place, _) | Outcome::Already(place) => self.filed(place, 1).await?,

@@ -95,6 +95,7 @@ impl Service {
         if !call.identity.may(Scope::Issue, &new.tenant) {
             return Err(Rejection::Forbidden.into());
         }
+        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Token)?;
         if RESERVED_CLAIMS.iter().any(|reserved| new.claims.contains_key(*reserved)) {
             return Err(Error::ReservedClaim);
         }

@@ -5,6 +5,7 @@ use super::super::command::{Context, Decision, Import, ImportedLife, Rejection};
 use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::super::event::{Draft, Event, Named, Revoked, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::Place;
+use super::super::judge::ended_unknown;
 use super::super::state::View;
 use super::super::subject::Generation;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
@@ -47,8 +48,10 @@ fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
         Event::TokenIssued(token) => (Kind::Token, token.name.clone(), None, token.expires_at, &token.generation),
         _ => return None,
     };
-    let unseen = |id| endings(view, CredentialKey { kind, id }).of(tenant, subject).is_some();
-    let alone = unseen(credential.id()) || session_digest.is_some_and(|digest| unseen(digest.id()));
+    let under_its_name = endings(view, CredentialKey { kind, id: credential.id() }).of(tenant, subject).is_some();
+    let digest = session_digest.or(credential.digest().copied());
+    let by_its_secret = digest.is_some_and(|digest| ended_unknown(view, kind, &digest, tenant, subject).is_some());
+    let alone = under_its_name || by_its_secret;
     let with_all = view.subject(tenant, subject).of(kind).ends(generation).is_some();
     (alone || with_all).then(|| {
         Event::Revoked(Revoked {

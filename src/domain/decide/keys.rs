@@ -1,9 +1,11 @@
 //! Keys that sign our JWTs: published, and retired when another takes over.
 
+use std::collections::BTreeMap;
+
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, PublishKey, Rejection};
-use super::super::event::{Draft, Event};
-use super::super::ids::Issuer;
+use super::super::event::{Draft, Event, LedgerOpened};
+use super::super::ids::{Issuer, Origin, Place};
 use super::super::state::View;
 
 /// Every node publishes keys of its own, all under the issuer that the first one named.
@@ -20,7 +22,9 @@ pub fn publish(
         return Err(Rejection::IssuerDiffers);
     }
     let keys = view.keys();
-    let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| place.origin == context.origin);
+    // A node that lost its origin's key goes on under another origin: what it signed with before is its own still.
+    let lineage = lineage(&view.origins(), context.origin, None);
+    let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| lineage.contains(&place.origin));
     let mut own: Vec<_> = own.collect();
     own.sort_by_key(|(place, _)| *place);
     // A key that took its own place would be retired with the others.
@@ -32,6 +36,20 @@ pub fn publish(
     let retired = own.iter().map(|(_, key)| Event::KeyRetired(key.id.clone()));
     let events = std::iter::once(Event::KeyPublished(publish.key.clone())).chain(retired);
     Ok(Decision::Append(events.map(|event| Draft { tenant: None, event }).collect()))
+}
+
+/// The origin, and those that it continues: they are one node's. `opening` is its first record, where that is not in the log
+/// yet.
+pub fn lineage(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin, opening: Option<&LedgerOpened>) -> Vec<Origin> {
+    let previous_of = |opened: &LedgerOpened| opened.previous.as_ref().map(|previous| previous.place.origin);
+    let opened = |origin: Origin| origins.iter().find(|(place, _)| place.origin == origin).map(|(_, opened)| opened);
+    let mut lineage = vec![origin];
+    let mut next = opening.or_else(|| opened(origin)).and_then(previous_of);
+    while let Some(previous) = next.filter(|previous| !lineage.contains(previous)) {
+        lineage.push(previous);
+        next = opened(previous).and_then(previous_of);
+    }
+    lineage
 }
 
 /// The issuer of the ledger's tokens: the one that the first published key names.

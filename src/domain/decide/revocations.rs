@@ -139,12 +139,14 @@ fn unknown(
         return Err(Rejection::UnknownCredential);
     }
     let endings = endings(view, CredentialKey { kind: revoke.kind, id: revoke.credential.id() });
-    let missing = |tenant: &Option<Tenant>| {
-        !endings.iter().any(|ending| ending.whose.tenant == *tenant && ending.whose.subject.is_none())
+    let tenants = tenants_to_end_in(grants);
+    let ended_in = |tenant: &Option<Tenant>| {
+        endings.iter().find(|ending| ending.whose.tenant == *tenant && ending.whose.subject.is_none())
     };
-    let missing: Vec<Option<Tenant>> = tenants_to_end_in(grants).into_iter().filter(missing).collect();
+    let missing: Vec<Option<Tenant>> = tenants.iter().filter(|tenant| ended_in(tenant).is_none()).cloned().collect();
     if missing.is_empty() {
-        let first = endings.iter().map(|ending| ending.place).min();
+        // Only what the caller could have recorded: whoever else ended it, and why, is not for him.
+        let first = tenants.iter().filter_map(ended_in).map(|ending| ending.place).min();
         return first.map(Decision::Already).ok_or(Rejection::UnknownCredential);
     }
     if let Caller::Application(id) = caller {

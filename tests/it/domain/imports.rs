@@ -225,3 +225,31 @@ fn an_imported_ticket_expires_when_its_import_says_unless_it_is_used() {
     node.ask(crate::support::node::renew(1, at(300_000))).unwrap();
     assert_eq!(node.ticket(1).expires_at(), Some(at(1_200_000)));
 }
+
+#[test]
+fn what_was_ended_by_its_secret_alone_stays_ended_whatever_it_turns_out_to_be() {
+    for life in [ticket(1), session(1, Some(1)), token(1)] {
+        for taken_for in Kind::ALL {
+            let mut node = Node::lone();
+            node.ask(take_over(token(99), "somebody")).unwrap();
+            let digest = *life.digest().unwrap();
+            node.ask(crate::support::node::revoke_named(taken_for, Named::Digest(digest))).unwrap();
+            node.ask(take_over(life.clone(), "alice")).unwrap();
+            let good = match life.kind() {
+                Kind::Ticket => {
+                    let ticket = node.state.ticket(digest.id());
+                    authledger::domain::judge_ticket(&node.state, &ticket, node.now).is_ok()
+                }
+                Kind::Session => {
+                    authledger::domain::judge_lasting(&node.state, crate::support::node::session_key(1), node.now)
+                        .is_ok()
+                }
+                kind @ Kind::Token => {
+                    let key = authledger::domain::CredentialKey { kind, id: digest.id() };
+                    authledger::domain::judge_lasting(&node.state, key, node.now).is_ok()
+                }
+            };
+            assert!(!good, "a {} that was taken for a {taken_for}", life.kind());
+        }
+    }
+}

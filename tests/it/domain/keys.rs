@@ -125,3 +125,23 @@ fn the_issuer_is_that_of_the_first_key_in_the_order_of_places() {
         Ok(())
     );
 }
+
+#[test]
+fn a_node_that_goes_on_under_another_origin_retires_what_it_signed_with_before() {
+    let (mut one, other) = Node::pair();
+    one.ask(publish("before", false)).unwrap();
+    let previous = authledger::domain::Previous { place: one.last_place(), hash: [0; 32] };
+    let mut continued = Node::named('c');
+    continued.state = Default::default();
+    let mut opened = continued.log[0].clone();
+    let Event::LedgerOpened(opening) = &mut opened.event else { panic!("no opening") };
+    opening.previous = Some(previous);
+    continued.log.clear();
+    one.log.iter().chain(&other.log[..1]).cloned().collect::<Vec<_>>().iter().for_each(|one| continued.receive(one));
+    continued.receive(&opened);
+    continued.ask(publish("after", true)).unwrap();
+    let signing = |node: &Node| -> Vec<String> {
+        node.state.keys().values().filter_map(|key| key.signs()).map(|(_, key)| key.id.to_string()).collect()
+    };
+    assert_eq!(signing(&continued), ["after"]);
+}

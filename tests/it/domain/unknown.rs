@@ -122,3 +122,15 @@ fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
         assert_eq!(one.ask(revoke_named(kind, named)), Ok(Decision::Already(first)));
     }
 }
+
+#[test]
+fn who_else_ended_it_is_not_told() {
+    let (mut one, _) = Node::pair();
+    one.ask(register(1, grants(&[("alpha", &[Scope::Revoke])]))).unwrap();
+    one.ask(register(2, grants(&[("beta", &[Scope::Revoke])]))).unwrap();
+    one.ask_as(Caller::Application(application_id(1)), revoke(1)).unwrap();
+    one.ask_as(Caller::Application(application_id(2)), revoke(1)).unwrap();
+    let own = one.last_place();
+    let again = one.ask_as(Caller::Application(application_id(2)), revoke(1));
+    assert_eq!(again, Ok(Decision::Already(own)));
+}

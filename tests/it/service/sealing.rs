@@ -78,3 +78,25 @@ async fn after_its_key_was_erased_a_session_works_without_what_was_personal() {
     assert_eq!(service.projection().lasting(key).issue.unwrap().slot, Some(slot), "the record stands as it was");
     running.stop().unwrap();
 }
+
+#[tokio::test]
+async fn a_node_that_lost_its_origins_key_goes_on_with_its_sealing_keys() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), &Clock::system(), 64).await;
+    let ada = issue(&running.service, "ada").await;
+    let (slot, ..) = sealed(&running.service, &ada);
+    running.stop().unwrap();
+    std::fs::remove_file(data.path().join("keys/origin.key")).unwrap();
+
+    let running = start(data.path(), &Clock::system(), 64).await;
+    let service = &running.service;
+    let identity = call(service).identity;
+    assert_ne!(service.origin(), ada.filed.recorded.place.origin, "a new origin continues the old one");
+    let shown = service.session(&identity, ada.session.id).await.unwrap().unwrap();
+    assert_eq!(shown.personal.identity, ada.session.personal.identity);
+    let (others, ..) = sealed(service, &issue(service, "bob").await);
+    assert_ne!(others, slot, "no two subjects share a key");
+    let (again, ..) = sealed(service, &issue(service, "ada").await);
+    assert_eq!(again, slot, "and a subject keeps its own");
+    running.stop().unwrap();
+}
