@@ -19,6 +19,13 @@ pub trait OwnKeys: Sync {
 
     /// The public JWK of that name, as text, if it is one of those that verify our tokens.
     fn jwk(&self, kid: &str) -> Option<Arc<str>>;
+
+    /// When the last token expires that the key of that name has signed, in whole seconds since 1970, if it signs no more:
+    /// what says that it lives longer was made by somebody who has the key and should not.
+    fn signed_until(&self, kid: &str) -> Option<u64> {
+        let _ = kid;
+        None
+    }
 }
 
 /// Everybody besides us whose tokens are taken.
@@ -69,6 +76,10 @@ impl TrustedIssuers {
 
 fn own_key(token: &Parsed<'_>, own: &impl OwnKeys) -> Result<Key, TokenError> {
     let kid = token.kid.as_deref().ok_or(TokenError::KeyIdNeeded)?;
+    let expires_at = token.claims.get("exp").and_then(Value::as_u64);
+    if own.signed_until(kid).is_some_and(|until| expires_at.is_none_or(|expires_at| until < expires_at)) {
+        return Err(TokenError::UnknownKey);
+    }
     let key = own.jwk(kid).and_then(|jwk| Key::from_jwk(&jwk));
     key.filter(|key| key.algorithm() == token.algorithm).ok_or(TokenError::UnknownKey)
 }

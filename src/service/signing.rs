@@ -69,6 +69,12 @@ impl OwnKeys for Service {
         let key = keys.get(&KeyId::new(kid).ok()?)?;
         key.verifies(self.clock.now()).map(|key| Arc::from(&*key.jwk))
     }
+
+    fn signed_until(&self, kid: &str) -> Option<u64> {
+        let keys = self.projection.keys();
+        let key = keys.get(&KeyId::new(kid).ok()?)?;
+        key.retired.then(|| key.last_expiry.as_seconds())
+    }
 }
 
 impl Service {

@@ -130,7 +130,8 @@ struct Revocation<'a> {
 }
 
 /// Ends one credential, or all that a subject has. It is durable, and on its way to every follower, before it is
-/// answered. Needs the scope `revoke` in the tenant; a credential of another tenant is unknown.
+/// answered. Needs the scope `revoke` in the tenant; a credential of another tenant is unknown,
+/// and a JWT of another tenant, which names it itself, is forbidden.
 #[utoipa::path(
     post,
     path = "/v1/revocations",

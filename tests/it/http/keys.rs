@@ -97,3 +97,26 @@ async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_are_good_still() {
     let again = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
     assert_eq!(again.outcome(), (409, "no-signing-key".to_owned()), "what it signed can't be signed again");
 }
+
+#[tokio::test]
+async fn what_a_thief_signs_with_a_retired_key_lives_no_longer_than_what_it_signed() {
+    let node = Node::start().await;
+    issue(&node, 600).await;
+    let kid = published(&node).await.remove(0);
+    let keys = node.ledger().with_file_name("keys");
+    let stolen = authledger::keys::SigningKey::load(&keys, &kid).expect("readable").expect("there");
+    let forged = |life: u64| {
+        let now = node.clock.now().as_seconds();
+        let claims = json!({
+            "iss": "http://ledger.test", "sub": "a", "oid": "default", "jti": "forged", "iat": now, "exp": now + life,
+        });
+        authledger::jose::sign(&stolen, &claims).expect("a token")
+    };
+    let is_good = async |token: String| {
+        node.root().post("/v1/introspect", json!({"credential": token})).await.json()["active"] == true
+    };
+    assert!(is_good(forged(601)).await, "until the theft is known it is as good as ours");
+    assert_eq!(node.root().post("/v1/keys", Value::Null).await.status, 201);
+    assert!(!is_good(forged(601)).await);
+    assert!(is_good(forged(600)).await, "it can't be told from an honest one");
+}
