@@ -7,8 +7,8 @@ use super::sealing::Belongs;
 use super::tokens::{Ender, looks_like_jwt};
 use super::{Call, Error, Identity, Service, SubjectEnded};
 use crate::domain::{
-    Command, CredentialId, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret,
-    Subject, Tenant, Ttl, View as _,
+    Command, CredentialId, CredentialKey, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope,
+    Sealed, Secret, Subject, Tenant, TokenId, Ttl, View as _,
 };
 
 /// One credential, named by whoever wants it ended.
@@ -19,7 +19,7 @@ pub enum Target {
     /// By its public id.
     Id(Kind, CredentialId),
     /// By what the ledger's issuer calls it: a JWT of ours.
-    Jti(crate::domain::TokenId),
+    Jti(TokenId),
 }
 
 /// Why something is ended.
@@ -137,10 +137,8 @@ impl Service {
         let now = self.clock.now();
         let key = match credential {
             Named::Digest(digest) => self.find(digest),
-            Named::Id(id) => Some(crate::domain::CredentialKey { kind, id: *id }),
-            Named::Jwt { .. } | Named::Payload { .. } => {
-                Some(crate::domain::CredentialKey { kind, id: credential.id() })
-            }
+            Named::Id(id) => Some(CredentialKey { kind, id: *id }),
+            Named::Jwt { .. } | Named::Payload { .. } => Some(CredentialKey { kind, id: credential.id() }),
         };
         let known = key.and_then(|key| match key.kind {
             Kind::Ticket => {
@@ -179,7 +177,7 @@ impl Service {
         let tenant = recorded.tenant.clone().unwrap_or_default();
         let (sealed, belongs) = match &recorded.event {
             Event::SessionIssued(issued) => {
-                let key = crate::domain::CredentialKey { kind: Kind::Session, id: issued.id };
+                let key = CredentialKey { kind: Kind::Session, id: issued.id };
                 (issued.sealed.as_ref()?, Belongs::Session(key))
             }
             Event::TokenIssued(issued) => (issued.sealed.as_ref()?, Belongs::Token(&issued.name)),

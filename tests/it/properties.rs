@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
     Aal, Caller, Command, CredentialId, CredentialKey, Dead, Decision, Event, Grants, ImportedLife, KeyId, Kind, Kinds,
-    Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject, RevokeTokens, Row, Scope, Sealed,
-    State, Tenant, Timestamp, TokenForm, View as _, judge_lasting,
+    LastingIssue, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject, RevokeTokens, Row,
+    Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge_lasting,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -240,6 +240,12 @@ impl World {
         (0..self.nodes.len()).for_each(|which| self.receive(which, usize::MAX));
     }
 
+    /// How a JWT was issued, by whichever node: what its bearer presents says no other thing.
+    fn issue_of(&self, token: u64) -> Option<LastingIssue> {
+        let key = CredentialKey { kind: Kind::Token, id: jwt(token).id() };
+        self.nodes.iter().find_map(|node| node.state.lasting(key).issue)
+    }
+
     fn command(&mut self, step: &Step) -> Command {
         match *step {
             Step::Issue { tenant, subject, ttl } => {
@@ -282,7 +288,18 @@ impl World {
             Step::RevokeSession { session, by_digest } => revoke_named(Kind::Session, session_name(session, by_digest)),
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),
             Step::Present { token, subject: whose } => {
-                let presented = presented(token, whose);
+                let presented = match self.issue_of(token) {
+                    Some(issue) => PresentedToken {
+                        tenant: issue.tenant,
+                        subject: issue.subject,
+                        expires_at: Some(issue.expires_at),
+                        generation: Some(issue.generation),
+                        session: issue.session,
+                        ..presented(token, whose)
+                    },
+                    // One that no node here will ever issue.
+                    None => presented(NEVER_ISSUED + token, whose),
+                };
                 Command::RevokeTokens(RevokeTokens { tokens: vec![presented], reason: None, note: None })
             }
             Step::Own { which, other, .. } => Command::RevokeOwn(match which {
@@ -333,6 +350,9 @@ fn token_name(number: u64, name: u8) -> Named {
     }
 }
 
+/// JWTs from this number on are presented and never issued.
+const NEVER_ISSUED: u64 = 1_000_000;
+
 /// A JWT of ours as it would be presented, without a generation. One `jti` has one end.
 fn presented(token: u64, whose: usize) -> PresentedToken {
     PresentedToken {
@@ -340,7 +360,7 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
         tenant: Tenant::default(),
         subject: subject(SUBJECTS[whose]),
         issued_at_seconds: Some(at(0).as_seconds()),
-        expires_at: Some(at(100_000_000 + token * 3_600_000)),
+        expires_at: Some(at(100_000_000 + (token % NEVER_ISSUED) * 3_600_000)),
         generation: Some(Default::default()),
         session: None,
         leeway_seconds: 0,
@@ -468,9 +488,14 @@ proptest! {
         let mut ended: [BTreeSet<CredentialKey>; 2] = Default::default();
         for happening in &history {
             let decision = world.happen(happening);
-            if let (Some(key), None, Some(Decision::Append(_) | Decision::Already(_)))
-                = (named_by(&happening.step), happening.caller, &decision)
-            {
+            let told = match (&decision, &happening.step) {
+                (Some(Decision::Append(_) | Decision::Already(_)), Step::Present { token, .. }) => {
+                    world.issue_of(*token).is_some()
+                }
+                (Some(Decision::Append(_) | Decision::Already(_)), _) => true,
+                _ => false,
+            };
+            if let (Some(key), None, true) = (named_by(&happening.step), happening.caller, told) {
                 ended[usize::from(happening.second_node)].insert(key);
             }
             for (node, ended) in world.nodes.iter_mut().zip(&mut ended) {

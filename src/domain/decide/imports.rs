@@ -4,10 +4,12 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, Rejection};
 use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::super::event::{Draft, Event, Named, Revoked, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::Place;
+use super::super::ids::{Place, Subject, Tenant};
 use super::super::judge::ended_unknown;
+use super::super::lasting::LastingIssue;
 use super::super::state::View;
 use super::super::subject::Generation;
+use super::super::ticket::TicketIssue;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::allow;
 use super::revocations::endings;
@@ -87,17 +89,14 @@ fn known(view: &impl View, import: &Import) -> Result<Option<Place>, Rejection> 
     match &import.life {
         ImportedLife::Ticket { digest, .. } => {
             let issue = view.ticket(digest.id()).issue;
-            let is = |issue: &super::super::TicketIssue| {
-                issue.digest == *digest && owned(import, &issue.tenant, &issue.subject)
-            };
+            let is = |issue: &TicketIssue| issue.digest == *digest && owned(import, &issue.tenant, &issue.subject);
             same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
         }
         ImportedLife::Session { id, digest, .. } => known_session(view, import, *id, digest.as_ref()),
         ImportedLife::Token { digest } => {
             let issue = view.lasting(CredentialKey { kind: Kind::Token, id: digest.id() }).issue;
-            let is = |issue: &super::super::LastingIssue| {
-                issue.digest() == Some(digest) && owned(import, &issue.tenant, &issue.subject)
-            };
+            let is =
+                |issue: &LastingIssue| issue.digest() == Some(digest) && owned(import, &issue.tenant, &issue.subject);
             same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
         }
     }
@@ -131,7 +130,7 @@ fn known_session(
     }
 }
 
-fn owned(import: &Import, tenant: &super::super::Tenant, subject: &super::super::Subject) -> bool {
+fn owned(import: &Import, tenant: &Tenant, subject: &Subject) -> bool {
     import.tenant == *tenant && import.subject == *subject
 }
 
