@@ -154,14 +154,6 @@ impl Grants {
         self.named().into_iter().filter(move |tenant| self.in_tenant(tenant).contains(scope))
     }
 
-    /// The application's own tenant, if it has exactly one.
-    pub fn only_tenant(&self) -> Option<&Tenant> {
-        match &*self.0 {
-            [Grant { tenant, .. }] => tenant.as_ref(),
-            _ => None,
-        }
-    }
-
     /// Whether nothing is granted here, in any tenant, that those lack.
     pub fn within(&self, those: &Self) -> bool {
         self.elsewhere().is_subset(those.elsewhere())

@@ -2,24 +2,24 @@
 
 mod chain;
 #[cfg(feature = "server")]
-mod checkpoint;
-#[cfg(feature = "server")]
 mod copy;
 mod error;
 mod reader;
 mod record;
 mod store;
 #[cfg(feature = "server")]
+mod wal;
+#[cfg(feature = "server")]
 mod writer;
 
 pub use chain::{Chain, ChainHash};
-#[cfg(feature = "server")]
-pub use checkpoint::Checkpointer;
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, encode};
 pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
+#[cfg(feature = "server")]
+pub use wal::WalCopier;
 #[cfg(feature = "server")]
 pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Start, SubmitError, Writer, WriterHandle};

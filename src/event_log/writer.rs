@@ -16,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::chain::{Chain, ChainHash};
-use super::checkpoint::{Checkpointer, only_when_told};
 use super::error::{Damage, Fault, ReadError};
 use super::reader::{Base, Head};
+use super::wal::{WalCopier, only_when_told};
 use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
 
 /// The most commands that share a commit.
@@ -228,7 +228,7 @@ pub struct Start {
 
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
-    pub fn spawn(start: Start, checkpointer: Checkpointer, machine: M) -> std::io::Result<Self> {
+    pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
         // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page that the
         // row goes to, which is half of an insert's time; what they would refuse here, the check before COMMIT finds.
         start
@@ -246,7 +246,7 @@ impl<M: Machine> Writer<M> {
             recorded_at: start.last_recorded_at,
             now: start.now,
             chain: Chain::default(),
-            checkpointer,
+            wal_copier,
             fault,
             runtime: Handle::try_current().ok(),
         };
@@ -292,7 +292,7 @@ struct Scribe {
     recorded_at: Timestamp,
     now: NowFn,
     chain: Chain,
-    checkpointer: Checkpointer,
+    wal_copier: WalCopier,
     fault: Arc<OnceLock<Fault>>,
     runtime: Option<Handle>,
 }
@@ -304,7 +304,7 @@ impl Scribe {
         let mut stopping = false;
         while !stopping {
             let received = work.recv_timeout(QUIET);
-            if let Some(failure) = self.checkpointer.failure() {
+            if let Some(failure) = self.wal_copier.failure() {
                 self.fail(failure.into());
             }
             let first = match received {
@@ -325,7 +325,7 @@ impl Scribe {
             }
             stopping = self.batch(first, work, &mut machine);
             machine.idle();
-            self.checkpointer.finish(&self.connection);
+            self.wal_copier.finish(&self.connection);
         }
         self.close();
         machine
@@ -333,7 +333,7 @@ impl Scribe {
 
     /// Leaves an empty WAL behind, so that the log is one file while nobody runs. Readers may prevent it, and that is fine.
     fn close(self) {
-        if self.fault.get().is_none() && self.checkpointer.failure().is_none() {
+        if self.fault.get().is_none() && self.wal_copier.failure().is_none() {
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             tracing::debug!(?emptied, "the write-ahead log was copied");
         }
@@ -380,7 +380,7 @@ impl Scribe {
             self.base = base;
             self.recorded_at = now;
             machine.committed(entries, started.elapsed());
-            self.checkpointer.written(bytes);
+            self.wal_copier.written(bytes);
         }
         // Reply after COMMIT, not before: "revoked" must survive the power going out.
         let answer = move || {
@@ -461,7 +461,7 @@ impl Scribe {
 
     /// Writes nothing more, because of that; the first cause stands.
     fn fail(&self, cause: Arc<str>) -> Fault {
-        self.checkpointer.halt();
+        self.wal_copier.halt();
         let first = self.fault.get().is_none();
         let fault = self.fault.get_or_init(|| Fault(cause)).clone();
         if first {

@@ -3,31 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::TokenError;
 use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
-use crate::domain::{MAX_INTEGER, MAX_NAME_BYTES, Subject, Tenant};
+use crate::domain::{Digest, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Named, Subject, Tenant, TokenId};
 
 /// The claim in which a container holds the token that it is about.
 const INNER: &str = "user_token";
-/// The most entries of a generation in a token.
-const MAX_GENERATION: usize = 16;
 /// The latest time that a claim may name, in seconds: later ones have no exact milliseconds.
 const MAX_SECONDS: u64 = MAX_INTEGER / 1000;
-/// What stands before the payload in its digest.
-const PAYLOAD_CONTEXT: &[u8] = b"authledger token payload v1\n";
-
-/// What a token is known by, together with its issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum TokenIdentity {
-    /// Its id: RFC 7519, section 4.1.7. 1 to 255 bytes.
-    Jti(String),
-    /// Without an id, SHA-256 over `authledger token payload v1\n` and the payload's decoded bytes.
-    Payload([u8; 32]),
-}
 
 /// A token whose signature is good. It can't be printed, because its claims may say much about a person.
 pub struct Verified {
@@ -36,7 +22,7 @@ pub struct Verified {
     /// Whether that was us.
     pub ours: bool,
     /// What it is known by.
-    pub identity: TokenIdentity,
+    pub identity: Named,
     /// The name space that it is for.
     pub tenant: Tenant,
     /// Who it is for.
@@ -155,13 +141,16 @@ impl Proven {
         Subject::new(text).map(Some).map_err(|_| TokenError::MalformedSubject)
     }
 
-    fn identity(&self) -> Result<TokenIdentity, TokenError> {
+    fn identity(&self) -> Result<Named, TokenError> {
+        let issuer = Issuer::new(&self.issuer).map_err(|_| TokenError::MissingIssuer)?;
         let is_slashid = self.terms.as_ref().is_some_and(|terms| terms.profile == Some(Profile::SlashId));
         let stand_in = if is_slashid { self.claims.get("id") } else { None };
         match self.claims.get("jti").or(stand_in) {
-            None => Ok(TokenIdentity::Payload(payload_digest(&self.payload))),
-            Some(Value::String(id)) if (1..=MAX_NAME_BYTES).contains(&id.len()) => Ok(TokenIdentity::Jti(id.clone())),
-            Some(_) => Err(TokenError::MalformedId),
+            None => Ok(Named::Payload { issuer, digest: Digest::of_payload(&self.payload) }),
+            Some(id) => {
+                let jti = id.as_str().and_then(|id| TokenId::new(id).ok()).ok_or(TokenError::MalformedId)?;
+                Ok(Named::Jwt { issuer, jti })
+            }
         }
     }
 
@@ -181,7 +170,7 @@ impl Proven {
     fn generation(&self) -> Result<BTreeMap<String, u64>, TokenError> {
         const WRONG: TokenError = TokenError::MalformedGeneration;
         let Some(generation) = self.claims.get("gen") else { return Ok(BTreeMap::new()) };
-        let entries = generation.as_object().filter(|entries| entries.len() <= MAX_GENERATION).ok_or(WRONG)?;
+        let entries = generation.as_object().filter(|entries| entries.len() <= MAX_JWT_GENERATION).ok_or(WRONG)?;
         let entry = |(origin, sequence): (&String, &Value)| Some((origin.clone(), sequence.as_u64()?));
         entries.iter().map(entry).collect::<Option<_>>().ok_or(WRONG)
     }
@@ -200,15 +189,6 @@ fn joined<T: Clone + PartialEq>(own: Option<T>, inner: Option<&T>, missing: Toke
 /// Below the bound, every whole number has its own double.
 fn floor(number: f64) -> Option<u64> {
     (number >= 0.0 && number <= MAX_SECONDS as f64).then_some(number as u64)
-}
-
-fn payload_digest(payload: &[u8]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(PAYLOAD_CONTEXT);
-    context.update(payload);
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
 }
 
 #[cfg(test)]
@@ -269,7 +249,7 @@ mod tests {
         assert_eq!(subject(json!({"oid": "a", "person_id": "p", "sub": "s"})), Ok("p".to_owned()));
         assert_eq!(subject(json!({"oid": "a", "sub": "s"})), Ok("s".to_owned()));
         assert_eq!(subject(json!({"oid": "a"})), Err(TokenError::MissingSubject));
-        for bad in [json!(""), json!(1), json!(null), json!("a\nb"), json!("x".repeat(256))] {
+        for bad in [json!(""), json!(1), json!(null), json!("a\nb"), json!("x".repeat(256)), json!("a\nb")] {
             assert_eq!(subject(json!({"oid": "a", "sub": bad})), Err(TokenError::MalformedSubject));
             assert_eq!(subject(json!({"oid": "a", "sub": "s", "person_id": bad})), Err(TokenError::MalformedSubject));
         }
@@ -285,17 +265,16 @@ mod tests {
             claims
         };
         let identity = |profile, more| proven(terms(profile), claims(more)).verified(None).map(|token| token.identity);
-        let jti = |id: &str| Ok(TokenIdentity::Jti(id.to_owned()));
+        let issuer = proven(terms(None), claims(json!({}))).issuer;
+        let issuer = Issuer::new(&issuer).expect("a name");
+        let jti = |id: &str| Ok(Named::Jwt { issuer: issuer.clone(), jti: TokenId::new(id).expect("a name") });
         assert_eq!(identity(None, json!({"jti": "j", "id": "i"})), jti("j"));
         assert_eq!(identity(Some(Profile::SlashId), json!({"jti": "j", "id": "i"})), jti("j"));
         assert_eq!(identity(Some(Profile::SlashId), json!({"id": "i"})), jti("i"));
-        assert!(matches!(identity(None, json!({"id": "i"})), Ok(TokenIdentity::Payload(_))));
-        for bad in [json!(""), json!(1), json!(null), json!("x".repeat(256))] {
+        assert!(matches!(identity(None, json!({"id": "i"})), Ok(Named::Payload { .. })));
+        for bad in [json!(""), json!(1), json!(null), json!("x".repeat(256)), json!("a\nb")] {
             assert_eq!(identity(None, json!({"jti": bad})), Err(TokenError::MalformedId));
         }
-        // printf 'authledger token payload v1\n{}' | sha256sum
-        let known = "0c23fbf8ddb1c09ea0f6857785b66d2117ac64436ed46baddf10734b8d9feb44";
-        assert_eq!(crate::domain::hex::encode(&payload_digest(b"{}")), known);
     }
 
     #[test]

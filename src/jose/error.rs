@@ -84,7 +84,7 @@ pub enum TokenError {
     #[error("accept the token: its issuer is not trusted for this tenant")]
     ForeignTenant,
     /// `jti`, or what stands in for it, is no text, empty or too long.
-    #[error("accept the token: its id (`jti`) is no text of 1 to 255 bytes")]
+    #[error("accept the token: its id (`jti`) is no text of 1 to 255 bytes without control characters")]
     MalformedId,
     /// `iat`, `nbf` or `exp` is no time.
     #[error("accept the token: its `{0}` is no number of seconds since 1970")]

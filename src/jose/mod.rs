@@ -12,7 +12,7 @@ mod parsed;
 mod sign;
 mod verify;
 
-pub use claims::{Times, TokenIdentity, Verified};
+pub use claims::{Times, Verified};
 pub use error::{TokenError, TrustError};
 pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
 pub use key_set::{Key, KeySet, KeySetError, MAX_JWKS_BYTES, verify_signature};

@@ -13,7 +13,7 @@ use crate::domain::{
     Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, Checkpointer, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, Writer, open_for_writing,
+    Base, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer, open_for_writing,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, KeyError, OriginKey, SealingKeys};
@@ -140,9 +140,9 @@ pub async fn open(
     }
     let sealer = Sealer::new(SealingKeys::open(&keys)?, last_slot, lineage)?;
     let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
-    let checkpointer = Checkpointer::spawn(&directory.ledger())?;
+    let wal_copier = WalCopier::spawn(&directory.ledger())?;
     let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
-    let writer = Writer::spawn(start, checkpointer, machine).map_err(|error| StartError::Writer(error.to_string()))?;
+    let writer = Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
     if let Some(opened) = opening {
         open_origin(&writer, opened).await?;
     }

@@ -11,11 +11,11 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Command, CredentialId, Dead, Digest, Generation, IssueToken, Issuer, Kind, Named, Origin, Place,
-    PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp,
-    TokenForm, TokenId, Ttl, judge_presented,
+    Caller, Command, CredentialId, Dead, Generation, IssueToken, Kind, Named, Origin, Place, PresentedToken, Rejection,
+    Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl,
+    judge_presented,
 };
-use crate::jose::{Times, TokenError, TokenIdentity, Verified};
+use crate::jose::{Times, TokenError, Verified};
 use crate::keys::{Prefix, mint};
 
 /// A token to issue.
@@ -295,18 +295,13 @@ fn bearer(credential: &Named) -> Result<Caller, Error> {
 
 /// A verified token in the domain's words.
 fn presented(token: &Verified) -> Result<PresentedToken, TokenError> {
-    let issuer = Issuer::new(&token.issuer).map_err(|_| TokenError::MissingIssuer)?;
-    let credential = match &token.identity {
-        TokenIdentity::Jti(jti) => Named::Jwt { issuer, jti: TokenId::new(jti).map_err(|_| TokenError::MalformedId)? },
-        TokenIdentity::Payload(digest) => Named::Payload { issuer, digest: Digest::from_bytes(*digest) },
-    };
     let entry = |(origin, sequence): (&String, &u64)| {
         let origin: Origin = origin.parse().map_err(|_| TokenError::MalformedGeneration)?;
         Ok((origin, Sequence(*sequence)))
     };
     let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
     Ok(PresentedToken {
-        credential,
+        credential: token.identity.clone(),
         tenant: token.tenant.clone(),
         subject: token.subject.clone(),
         issued_at_seconds: token.issued_at,

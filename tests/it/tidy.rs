@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order of their dependencies: each uses only those before it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 18] = [
     "domain",
+    "tlog",
     "event_log",
     "keys",
     "projection",
+    "tree",
+    "index",
     "audit",
     "clock",
     "telemetry",

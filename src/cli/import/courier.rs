@@ -64,6 +64,7 @@ impl Courier {
                 Err(ImportError::Call(error)) if self.may_pass(&error) => notice(&format!("{error}; trying again")),
                 done => return done,
             }
+            // A server that has too much to do is helped by being left alone for a while, each time for longer.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authledger::domain::{Origin, Place, Position, Sequence, Timestamp};
 use authledger::event_log::{
-    Base, Batch, Chain, ChainHash, Checkpointer, Entry, ForeignError, Machine, Reader, Start, SubmitError, Writer,
+    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, Reader, Start, SubmitError, WalCopier, Writer,
     WriterHandle, open_for_writing,
 };
 use tempfile::TempDir;
@@ -86,7 +86,7 @@ fn start(queue: usize) -> Running {
         now: Arc::new(|| at(0)),
     };
     let commits = Commits::default();
-    let writer = Writer::spawn(start, Checkpointer::spawn(&path).unwrap(), Scripted(commits.clone())).unwrap();
+    let writer = Writer::spawn(start, WalCopier::spawn(&path).unwrap(), Scripted(commits.clone())).unwrap();
     Running { directory, writer, commits }
 }
 

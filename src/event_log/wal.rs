@@ -1,4 +1,4 @@
-//! Checkpointing of the WAL, off the commit path.
+//! Copying the WAL into the database, off the commit path. SQLite calls it a checkpoint; here that word is for signed tree heads.
 //!
 //! A thread of its own copies pages into the database while commits go on (SQLite's PASSIVE mode waits for nobody). Commits
 //! keep adding frames, so that copy alone never catches up and the WAL would grow for ever: after a pass over a large WAL
@@ -25,8 +25,8 @@ const FRAME_BYTES: u64 = 16_384 + 24;
 /// Pages that a commit changes beside those that its records fill: the edges of table and index, and the levels above.
 const COMMIT_OVERHEAD_FRAMES: u64 = 4;
 
-/// The writer's end of the checkpointing thread.
-pub struct Checkpointer {
+/// The writer's end of the copying thread.
+pub struct WalCopier {
     shared: Arc<Shared>,
     pass: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -42,7 +42,7 @@ struct Shared {
     failure: OnceLock<String>,
 }
 
-impl Checkpointer {
+impl WalCopier {
     /// Starts the thread on a log that is open for writing elsewhere in this process.
     pub fn spawn(path: &Path) -> Result<Self, OpenError> {
         let connection = super::store::open_for_writing(path)?;
@@ -58,7 +58,7 @@ impl Checkpointer {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(run);
+        let thread = std::thread::Builder::new().name("wal-copier".to_owned()).spawn(run);
         let thread = thread.map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;
         Ok(Self { shared, pass: Some(pass), thread: Some(thread), since_pass: 0 })
     }
@@ -91,7 +91,7 @@ impl Checkpointer {
     }
 }
 
-impl Drop for Checkpointer {
+impl Drop for WalCopier {
     fn drop(&mut self) {
         self.pass = None;
         if let Some(thread) = self.thread.take() {
