@@ -3,14 +3,17 @@
 //!
 //! The modules below stand in the order of their dependencies: each uses only those above it.
 
-pub mod audit;
 pub mod domain;
+pub mod tlog;
+
 pub mod event_log;
 
 #[cfg(feature = "server")]
 pub mod keys;
 
 pub mod projection;
+
+pub mod audit;
 
 #[cfg(feature = "server")]
 pub mod clock;

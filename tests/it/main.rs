@@ -21,3 +21,4 @@ mod properties;
 mod service;
 mod support;
 mod tidy;
+mod tlog;

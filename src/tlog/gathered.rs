@@ -1,0 +1,54 @@
+//! The few hashes that a proof needs, picked while a tree of any size grows by.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use super::hash::TreeHash;
+use super::tree::{Node, Nodes};
+
+/// Hashes of the subtrees that something is to be computed from: some sixty for each proof, however large the tree is.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered(BTreeMap<Node, Option<TreeHash>>);
+
+/// The tree did not grow far enough for that subtree to be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the subtree of height {} and index {} is not complete in this tree", .0.height, .0.index)]
+pub struct Missing(pub Node);
+
+impl Gathered {
+    /// Wants also what `compute` asks for.
+    pub fn want<T>(&mut self, compute: impl FnOnce(&Asked) -> Result<T, Infallible>) {
+        let asked = Asked::default();
+        let Ok(_) = compute(&asked);
+        self.0.extend(asked.0.into_inner().into_iter().map(|node| (node, None)));
+    }
+
+    /// Keeps the hash if it is wanted: for [`Frontier::append`](super::Frontier::append), which tells every subtree once.
+    pub fn take(&mut self, node: Node, hash: TreeHash) {
+        if let Some(wanted) = self.0.get_mut(&node) {
+            *wanted = Some(hash);
+        }
+    }
+}
+
+impl Nodes for Gathered {
+    type Error = Missing;
+
+    fn load(&self, node: Node) -> Result<TreeHash, Missing> {
+        self.0.get(&node).copied().flatten().ok_or(Missing(node))
+    }
+}
+
+/// Stands for a tree and notes what it is asked for.
+#[derive(Debug, Default)]
+pub struct Asked(RefCell<Vec<Node>>);
+
+impl Nodes for Asked {
+    type Error = Infallible;
+
+    fn load(&self, node: Node) -> Result<TreeHash, Infallible> {
+        self.0.borrow_mut().push(node);
+        Ok(TreeHash([0; TreeHash::BYTES]))
+    }
+}

@@ -1,0 +1,23 @@
+//! Transparency-log formats: the Merkle tree of RFC 6962, and the texts of C2SP that others' tools check it with.
+//!
+//! Nothing here does I/O or knows events: a leaf is bytes, a tree is a size and hashes. The hash is SHA-256, because that is
+//! what every outside tool verifies.
+
+mod checkpoint;
+mod gathered;
+mod hash;
+mod note;
+mod proof;
+mod tile;
+mod tree;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use gathered::{Asked, Gathered, Missing};
+pub use hash::TreeHash;
+pub use note::{KeyName, MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey, VerifierKeyError};
+pub use proof::{ConsistencyProof, FileError, InclusionProof, ProofError};
+pub use tile::{Tile, TilePathError};
+pub use tree::{
+    Frontier, Node, Nodes, Unproven, consistency_proof, cover, inclusion_proof, root, verify_consistency,
+    verify_inclusion,
+};

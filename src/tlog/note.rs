@@ -1,0 +1,215 @@
+//! Signed notes: text with Ed25519 signatures below it (C2SP `signed-note`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The longest note that is read, in bytes: a checkpoint with all the cosignatures that anybody collects is a few thousand.
+pub const MAX_NOTE_BYTES: usize = 64 * 1_024;
+/// The most signatures that are looked at.
+const MAX_SIGNATURES: usize = 100;
+const LINE_START: &str = "\u{2014} ";
+/// What stands for Ed25519 in a verifier key and in a key's id.
+const ED25519_TYPE: u8 = 0x01;
+
+/// The name of whoever signs: 1 to 255 bytes without spaces, control characters and plus signs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyName(Box<str>);
+
+impl KeyName {
+    /// The most bytes of a name.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Takes a name that is well formed.
+    pub fn new(name: &str) -> Option<Self> {
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+        (!name.is_empty() && name.len() <= Self::MAX_BYTES && !name.contains(bad)).then(|| Self(name.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a note is checked with: a name and an Ed25519 public key, written as `NAME+ID+KEY`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: KeyName,
+    public: [u8; 32],
+}
+
+impl VerifierKey {
+    /// The key of that name: RFC 8032, 32 bytes.
+    pub fn new(name: KeyName, public: [u8; 32]) -> Self {
+        Self { name, public }
+    }
+
+    /// Whose it is.
+    pub fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// The public key.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
+    /// The first four bytes of `SHA-256(name || 0x0A || 0x01 || key)`, big-endian: enough to find the signature that is meant.
+    pub fn id(&self) -> u32 {
+        let mut context = Context::new(&SHA256);
+        context.update(self.name.as_str().as_bytes());
+        context.update(&[b'\n', ED25519_TYPE]);
+        context.update(&self.public);
+        let digest = context.finish();
+        digest.as_ref().iter().take(4).fold(0, |id, byte| id << 8 | u32::from(*byte))
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key = vec![ED25519_TYPE];
+        key.extend_from_slice(&self.public);
+        write!(f, "{}+{:08x}+{}", self.name, self.id(), STANDARD.encode(key))
+    }
+}
+
+impl fmt::Debug for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// That is no verifier key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifierKeyError {
+    /// The parts are not there, or not what they should be.
+    #[error("a verifier key is NAME+ID+KEY, with 8 hexadecimal digits and base64 (c2sp.org/signed-note)")]
+    Form,
+    /// Another algorithm.
+    #[error("this verifier key is not for Ed25519, the one algorithm that is checked here")]
+    Algorithm,
+    /// The id follows from name and key, and this one does not.
+    #[error("this verifier key's id is not that of its name and key: a character was changed or lost")]
+    Id,
+}
+
+impl FromStr for VerifierKey {
+    type Err = VerifierKeyError;
+
+    fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
+        let mut parts = text.trim().splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(VerifierKeyError::Form);
+        };
+        let name = KeyName::new(name).ok_or(VerifierKeyError::Form)?;
+        let key = STANDARD.decode(key).map_err(|_| VerifierKeyError::Form)?;
+        let (algorithm, public) = key.split_first().ok_or(VerifierKeyError::Form)?;
+        if *algorithm != ED25519_TYPE {
+            return Err(VerifierKeyError::Algorithm);
+        }
+        let public = public.try_into().map_err(|_| VerifierKeyError::Form)?;
+        let key = Self::new(name, public);
+        if format!("{:08x}", key.id()) == id { Ok(key) } else { Err(VerifierKeyError::Id) }
+    }
+}
+
+/// Why a note is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// It is no note.
+    #[error("it is no signed note: text, an empty line, and lines of signatures, {MAX_NOTE_BYTES} bytes at most")]
+    Form,
+    /// Nobody signed it whose key is known.
+    #[error("it has no signature of {name} with the key whose id is {id:08x}")]
+    Unsigned {
+        /// Whose signature is looked for.
+        name: KeyName,
+        /// His key's id.
+        id: u32,
+    },
+    /// The signature is not of this text.
+    #[error("the signature of {0} does not fit the text")]
+    Signature(KeyName),
+}
+
+/// A note: its text and what is below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedNote {
+    note: Box<str>,
+    text_bytes: usize,
+}
+
+impl SignedNote {
+    /// Signs a text, which ends in a line feed. `sign` makes the Ed25519 signature over the bytes that it is given.
+    pub fn sign(text: &str, key: &VerifierKey, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
+        let mut signature = key.id().to_be_bytes().to_vec();
+        signature.extend_from_slice(&sign(text.as_bytes()));
+        let note = format!("{text}\n{LINE_START}{} {}\n", key.name, STANDARD.encode(signature));
+        Self { note: note.into(), text_bytes: text.len() }
+    }
+
+    /// Takes a note apart. Its text is not to be believed before [`SignedNote::open`].
+    pub fn parse(note: &str) -> Result<Self, NoteError> {
+        let control = |byte: u8| byte < 0x20 && byte != b'\n';
+        if note.len() > MAX_NOTE_BYTES || note.bytes().any(control) || !note.ends_with('\n') {
+            return Err(NoteError::Form);
+        }
+        let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Form)?;
+        let parsed = Self { note: note.into(), text_bytes: text.len() + 1 };
+        let lines = signatures.lines().count();
+        if !(1..=MAX_SIGNATURES).contains(&lines) || parsed.signatures().count() != lines {
+            return Err(NoteError::Form);
+        }
+        Ok(parsed)
+    }
+
+    /// The text, if whoever has that key has signed it. Others' signatures are left alone.
+    pub fn open(&self, key: &VerifierKey) -> Result<&str, NoteError> {
+        let id = key.id();
+        let own =
+            |(name, signature): &(&str, Vec<u8>)| *name == key.name.as_str() && signature[..4] == id.to_be_bytes();
+        let mut found = self.signatures().filter(own).peekable();
+        if found.peek().is_none() {
+            return Err(NoteError::Unsigned { name: key.name.clone(), id });
+        }
+        let public = UnparsedPublicKey::new(&ED25519, &key.public);
+        let fits = |(_, signature): (&str, Vec<u8>)| public.verify(self.text().as_bytes(), &signature[4..]).is_ok();
+        if found.all(fits) { Ok(self.text()) } else { Err(NoteError::Signature(key.name.clone())) }
+    }
+
+    /// The text with its last line feed; whoever has not opened the note has no reason to believe it.
+    pub fn text(&self) -> &str {
+        &self.note[..self.text_bytes]
+    }
+
+    /// All of it.
+    pub fn as_str(&self) -> &str {
+        &self.note
+    }
+
+    /// Who signed, and with what: four bytes of id, and a signature behind them.
+    fn signatures(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        self.note[self.text_bytes + 1..].lines().filter_map(|line| {
+            let (name, signature) = line.strip_prefix(LINE_START)?.split_once(' ')?;
+            KeyName::new(name)?;
+            Some((name, STANDARD.decode(signature).ok().filter(|signature| signature.len() > 4)?))
+        })
+    }
+}
+
+impl fmt::Display for SignedNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.note)
+    }
+}

@@ -1,0 +1,57 @@
+//! The tree and the texts that others' tools check, against published vectors, a naive tree, and forgers.
+
+mod notes;
+mod proofs;
+mod tiles;
+
+use authledger::tlog::{Frontier, Gathered, Node, Nodes, TreeHash};
+
+/// Every subtree of a tree, kept in the plainest way.
+#[derive(Default)]
+pub(crate) struct Plain {
+    pub(crate) frontier: Frontier,
+    nodes: std::collections::BTreeMap<Node, TreeHash>,
+}
+
+impl Plain {
+    pub(crate) fn of(leaves: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut plain = Self::default();
+        for leaf in leaves {
+            let Self { frontier, nodes } = &mut plain;
+            frontier.append(TreeHash::of_leaf(&leaf), |node, hash| assert!(nodes.insert(node, hash).is_none()));
+        }
+        plain
+    }
+}
+
+impl Nodes for Plain {
+    type Error = Node;
+
+    fn load(&self, node: Node) -> Result<TreeHash, Node> {
+        self.nodes.get(&node).copied().ok_or(node)
+    }
+}
+
+fn leaf(number: u64) -> Vec<u8> {
+    format!("leaf {number}").into_bytes()
+}
+
+/// RFC 6962, section 2.1, as it is written there.
+fn naive_root(leaves: &[Vec<u8>]) -> TreeHash {
+    match leaves {
+        [] => TreeHash::of_nothing(),
+        [leaf] => TreeHash::of_leaf(leaf),
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            TreeHash::of_children(&naive_root(left), &naive_root(right))
+        }
+    }
+}
+
+/// What a proof needs, gathered while a tree of that size grows.
+fn gathered(size: u64, mut gathered: Gathered) -> Gathered {
+    let mut frontier = Frontier::default();
+    (0..size)
+        .for_each(|number| frontier.append(TreeHash::of_leaf(&leaf(number)), |node, hash| gathered.take(node, hash)));
+    gathered
+}
