@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
 use crate::keys::{Algorithm, RootToken};
 use crate::telemetry::{self, LogFormat};
+use crate::tlog::KeyName;
 
 pub use error::{Place, SettingsError};
 pub use issuers::{
@@ -37,6 +38,8 @@ pub enum Surface {
     Native,
     /// The revocation stream and its snapshot.
     Feed,
+    /// Checkpoints, tiles and entries of the log, as C2SP's tools read them.
+    Evidence,
     /// Crafter's ticket contract.
     Crafter,
     /// Ory's session contract.
@@ -84,7 +87,7 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_BEHIND_PROXY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub behind_proxy: Option<bool>,
 
-    /// What is served, separated by commas; health checks always are [default: native,feed,crafter,ory,slashid,cribl,metrics]
+    /// What is served, separated by commas; health checks always are [default: native,feed,evidence,crafter,ory,slashid,cribl,metrics]
     #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
     pub surfaces: Option<Vec<Surface>>,
 
@@ -111,6 +114,10 @@ pub struct ServeArgs {
     /// The address under which others know this server, and the issuer of the tokens that it signs: http or https, no / at the end
     #[arg(long, env = "AUTHLEDGER_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+
+    /// What this node's log is called in its checkpoints, such as log.example.com/main; fixed with the first of them [default: authledger/ORIGIN]
+    #[arg(long, env = "AUTHLEDGER_CHECKPOINT_ORIGIN", value_name = "NAME")]
+    pub checkpoint_origin: Option<String>,
 
     /// What new keys sign tokens with [default: ES256]
     #[arg(long, env = "AUTHLEDGER_TOKEN_ALGORITHM", value_name = "ALGORITHM")]
@@ -215,6 +222,8 @@ pub struct Settings {
     pub public_url: Option<Arc<str>>,
     /// What new token keys sign with.
     pub token_algorithm: Algorithm,
+    /// What this node's log is called in its checkpoints: a name that is fixed with the first of them.
+    pub checkpoint_origin: Option<KeyName>,
     /// Whose tokens are taken besides our own. None of them is [`Settings::public_url`].
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Commands that may wait for the writer.
@@ -287,6 +296,7 @@ impl Settings {
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
+            checkpoint_origin: checkpoint_origin(&layers)?,
             ory_prefix: vendors::prefix(layers.get("ory_prefix", |a| a.ory_prefix.clone()), "/auth")?,
             ory_cookie: vendors::cookie(layers.get("ory_cookie", |a| a.ory_cookie.clone()))?,
             slashid_prefix: vendors::prefix(layers.get("slashid_prefix", |a| a.slashid_prefix.clone()), "/slashid")?,
@@ -439,6 +449,13 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
         longest_life: longest_life.ttl,
         max_unknown_endings: unknown.bounded(default.max_unknown_endings, 0..=100_000_000, "endings")?,
     })
+}
+
+fn checkpoint_origin(layers: &Layers) -> Result<Option<KeyName>, SettingsError> {
+    let Chosen { value, place } = layers.get("checkpoint_origin", |a| a.checkpoint_origin.clone());
+    let Some(name) = value else { return Ok(None) };
+    let must_be = Malformed("1 to 255 bytes without spaces, control characters and plus signs");
+    KeyName::new(&name).map(Some).ok_or(SettingsError::Malformed { place, must_be })
 }
 
 fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, SettingsError> {

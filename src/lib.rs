@@ -13,6 +13,8 @@ pub mod keys;
 
 pub mod projection;
 
+pub mod tree;
+
 pub mod audit;
 
 #[cfg(feature = "server")]

@@ -191,6 +191,7 @@ async fn open(
         region: settings.region.clone(),
         policy: settings.policy,
         queue: settings.queue_commands,
+        checkpoint_origin: settings.checkpoint_origin.clone(),
     };
     let started: OnceLock<Arc<Hub>> = OnceLock::new();
     let hooks = |ledger, base: &crate::event_log::Base| {

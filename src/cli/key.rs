@@ -1,4 +1,4 @@
-//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP.
+//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP, and those that checkpoints are checked with.
 
 use std::io::{self, Write as _};
 
@@ -12,7 +12,8 @@ use super::client::{CallError, Client, ServerArgs};
 const EXAMPLES: &str = "\
 Examples:
   authledger key list --token-file authledger-data/root-token
-  authledger key rotate --json";
+  authledger key rotate --json
+  authledger key verifier > log.vkey      # what authledger-audit takes as --key @log.vkey";
 
 /// What to do with keys, and where.
 #[derive(Args)]
@@ -28,6 +29,8 @@ enum Action {
     List(Asked),
     /// Make a new key sign from now on. The one before verifies until its last token has expired.
     Rotate(Asked),
+    /// Show what this ledger's checkpoints and proofs are checked with. Give it to whoever is to check them.
+    Verifier(Asked),
 }
 
 #[derive(Args)]
@@ -68,12 +71,54 @@ struct Listed<T> {
     keys: Vec<T>,
 }
 
+/// What of the status is wanted.
+#[derive(Deserialize)]
+struct Status {
+    head: Head,
+    origins: Vec<OriginStatus>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    origin: String,
+}
+
+#[derive(Deserialize)]
+struct OriginStatus {
+    origin: String,
+    checkpoint: Option<CheckpointStatus>,
+}
+
+#[derive(Deserialize)]
+struct CheckpointStatus {
+    verifier_key: String,
+}
+
 /// Does it.
 pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
     match arguments.action {
         Action::List(asked) => list(&asked).await,
         Action::Rotate(asked) => rotate(&asked).await,
+        Action::Verifier(asked) => verifier(&asked).await,
     }
+}
+
+/// The node's own key first, then those of other origins that it holds checkpoints of.
+async fn verifier(asked: &Asked) -> Result<(), KeyError> {
+    let client = Client::new(&asked.server)?;
+    let answer = client.text(client.request(Method::GET, "/v1/status")).await?;
+    let Status { head, mut origins } = serde_json::from_str(&answer)?;
+    origins.sort_by_key(|one| one.origin != head.origin);
+    let mut out = io::stdout().lock();
+    for OriginStatus { origin, checkpoint } in origins {
+        let Some(CheckpointStatus { verifier_key }) = checkpoint else { continue };
+        if asked.json {
+            writeln!(out, "{}", serde_json::json!({"origin": origin, "verifier_key": verifier_key}))?;
+        } else {
+            writeln!(out, "{verifier_key}")?;
+        }
+    }
+    Ok(())
 }
 
 async fn list(asked: &Asked) -> Result<(), KeyError> {

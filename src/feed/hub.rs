@@ -122,7 +122,7 @@ impl Hub {
         let Some(last) = committed.last() else { return };
         let mut recent = self.recent.write();
         let mut news = false;
-        for Committed { filed, hash } in committed {
+        for Committed { filed, hash, .. } in committed {
             let place = filed.recorded.place;
             recent.base.position = filed.position;
             recent.base.heads.insert(place.origin, Head { sequence: place.sequence, hash: *hash });

@@ -54,7 +54,13 @@ pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
     Ok(answer::json(StatusCode::OK, &Ready { ready: true, warning: warning(&app).await }))
 }
 
+const CONTRADICTED: &str = "the event log contradicts a checkpoint that this node has signed, so it signs no more: \
+     compare the log with a backup, authledger-audit verify names the place";
+
 async fn warning(app: &App) -> Option<&'static str> {
+    if app.service.trees().contradiction().is_some() {
+        return Some(CONTRADICTED);
+    }
     let path = app.options.root_token_file.as_ref()?;
     // What can't be looked at counts as there.
     tokio::fs::try_exists(path).await.unwrap_or(true).then_some(ROOT_TOKEN_EXISTS)

@@ -13,6 +13,7 @@ mod metrics;
 mod observe;
 pub mod openapi;
 pub mod problem;
+mod tlog;
 pub mod tls;
 mod v1;
 pub mod well_known;
@@ -50,6 +51,9 @@ pub fn router(app: SharedApp) -> Router {
     }
     if on(Surface::Feed) {
         routes = routes.merge(followed());
+    }
+    if on(Surface::Evidence) {
+        routes = routes.merge(evidence());
     }
     routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
     if on(Surface::Crafter) {
@@ -92,10 +96,19 @@ fn native() -> Router<SharedApp> {
         .route("/v1/subjects/{subject}", get(v1::subject))
         .route("/v1/events", get(v1::events))
         .route("/v1/events/{position}", get(v1::event))
+        .route("/v1/events/{position}/proof", get(v1::prove))
         .route("/v1/events/{position}/sealed", get(v1::sealed))
         .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))
+}
+
+fn evidence() -> Router<SharedApp> {
+    Router::new()
+        .route("/checkpoint", get(tlog::checkpoint))
+        .route("/tile/{*path}", get(tlog::tile))
+        .route("/origins/{origin}/checkpoint", get(tlog::checkpoint_of))
+        .route("/origins/{origin}/tile/{*path}", get(tlog::tile_of))
 }
 
 fn followed() -> Router<SharedApp> {

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
 use super::compat::{crafter, cribl, ory, slashid};
 use super::problem::{Code, ProblemBody};
-use super::{feed, health, problem, v1, well_known};
+use super::{feed, health, problem, tlog, v1, well_known};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
@@ -29,6 +29,7 @@ use super::{feed, health, problem, v1, well_known};
         (name = "feed", description = "Every ending, as it happens"),
         (name = "subjects", description = "What somebody has"),
         (name = "audit", description = "The log itself"),
+        (name = "evidence", description = "What shows that the log is what it was: checkpoints, tiles and proofs"),
         (name = "about", description = "This process"),
     ),
 )]
@@ -40,7 +41,13 @@ const SCHEME: &str = "application";
 pub fn document() -> OpenApi {
     // A surface joins with one more merge here.
     let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
-    for part in [crafter::Api::openapi(), ory::Api::openapi(), slashid::Api::openapi(), cribl::Api::openapi()] {
+    for part in [
+        tlog::Api::openapi(),
+        crafter::Api::openapi(),
+        ory::Api::openapi(),
+        slashid::Api::openapi(),
+        cribl::Api::openapi(),
+    ] {
         document.merge(part);
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));

@@ -77,6 +77,8 @@ pub type Hook = Box<dyn FnMut(&[Committed], Duration) + Send>;
 pub struct Committed {
     /// The record.
     pub filed: Arc<Filed>,
+    /// Its bytes.
+    pub record: Box<str>,
     /// The origin's chain up to and with it.
     pub hash: ChainHash,
 }
@@ -186,11 +188,11 @@ impl Machine for Ledger {
         self.pending.clear();
         let staged = std::mem::take(&mut self.staged);
         let mut committed = Vec::with_capacity(entries.len());
-        for (filed, entry) in staged.into_iter().zip(&entries) {
+        for (filed, entry) in staged.into_iter().zip(entries) {
             self.projection.fold(&filed.recorded);
             self.base.position = entry.position;
             self.base.heads.insert(entry.place.origin, Head { sequence: entry.place.sequence, hash: entry.hash });
-            committed.push(Committed { filed, hash: entry.hash });
+            committed.push(Committed { filed, record: entry.record, hash: entry.hash });
         }
         self.projection.reached(self.base.clone());
         for hook in &mut self.hooks {

@@ -4,6 +4,7 @@ mod applications;
 mod consistency;
 mod ended;
 mod error;
+mod evidence;
 mod idempotency;
 mod imports;
 mod introspection;
@@ -28,11 +29,13 @@ use crate::domain::{
 use crate::event_log::{Fault, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
 use crate::projection::{Projection, Source};
+use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
 pub use ended::{EndedTogether, SubjectEnded};
 pub use error::Error;
+pub use evidence::EvidenceError;
 pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
@@ -99,6 +102,7 @@ pub struct Service {
     projection: Arc<Projection>,
     writer: WriterHandle<Ledger>,
     reader: Arc<Reader>,
+    trees: Arc<Trees>,
     clock: Clock,
     ledger: LedgerId,
     origin: Origin,
@@ -120,6 +124,7 @@ pub struct Running {
     /// The ledger.
     pub service: Arc<Service>,
     writer: Writer<Ledger>,
+    keeper: Keeper,
     directory: crate::event_log::DataDirectory,
 }
 
@@ -151,6 +156,11 @@ impl Service {
     /// The log, for those who only read.
     pub fn reader(&self) -> &Arc<Reader> {
         &self.reader
+    }
+
+    /// The Merkle trees over the log, and what has been signed of them.
+    pub fn trees(&self) -> &Arc<Trees> {
+        &self.trees
     }
 
     /// The clock.
@@ -242,6 +252,8 @@ impl Running {
         if self.writer.stop().is_err() {
             tracing::error!("the writer thread panicked; its last answers were never sent");
         }
+        // The writer is gone, and what feeds the tree with it.
+        self.keeper.stop();
         if faulty {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ended::OneByOne;
-use super::machine::{Hook, Job, Ledger, Reply};
+use super::machine::{Committed, Hook, Job, Ledger, Reply};
 use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::domain::{
@@ -18,6 +18,8 @@ use crate::event_log::{
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, KeyError, OriginKey, SealingKeys};
 use crate::projection::{self, Projection, Rebuilt, rebuild};
+use crate::tlog::{KeyName, TreeHash};
+use crate::tree::{self, Keeper, Leaf, Trees};
 
 /// What a node needs to know to come up.
 pub struct Settings {
@@ -39,6 +41,8 @@ pub struct Settings {
     pub issuer_is_set: bool,
     /// Whose tokens are taken besides our own.
     pub trusted: TrustedIssuers,
+    /// What this node's log is called in its checkpoints, where they have no name yet.
+    pub checkpoint_origin: Option<KeyName>,
 }
 
 /// Why a node does not come up.
@@ -63,6 +67,9 @@ pub enum StartError {
     /// The keys can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The checkpoints that this node has signed are not of its log.
+    #[error(transparent)]
+    Checkpoint(#[from] tree::StartError),
     /// The ledger's tokens have another issuer.
     #[error(
         "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any: set --public-url to {fixed}, or leave it out"
@@ -117,7 +124,15 @@ pub async fn open(
     let ledger = projection.origins().values().next().map(|opened| opened.ledger);
     let ledger = ledger.or(opening.as_ref().map(|opened| opened.ledger));
     let ledger = ledger.ok_or_else(|| StartError::Writer("the ledger has no name".to_owned()))?;
-    let hooks = hooks(ledger, &base);
+    let mut hooks = hooks(ledger, &base);
+    let mut public_keys = projection.origins().into_iter().map(|(place, opened)| (place.origin, opened.public_key));
+    let public_keys = public_keys.by_ref().chain([(origin, key.public_key())]).collect();
+    let trees = Trees::new(directory.path(), origin, &public_keys, &base, settings.checkpoint_origin.clone())?;
+    let trees = Arc::new(trees);
+    let signer = Box::new(move |message: &[u8]| key.sign(message));
+    let (keeper, feed) =
+        Keeper::spawn(trees.clone(), reader.clone(), signer).map_err(|error| StartError::Writer(error.to_string()))?;
+    hooks.push(grow(feed));
     let start = Start {
         connection,
         origin,
@@ -150,6 +165,7 @@ pub async fn open(
         writer: writer.handle(),
         projection,
         reader,
+        trees,
         clock,
         ledger,
         origin,
@@ -165,7 +181,16 @@ pub async fn open(
         records_read,
         started: Instant::now(),
     };
-    Ok(Running { service: Arc::new(service), writer, directory })
+    Ok(Running { service: Arc::new(service), writer, keeper, directory })
+}
+
+/// Hands the hash of each durable record to the tree's thread.
+fn grow(feed: tree::Feed) -> Hook {
+    Box::new(move |committed, _| {
+        let leaf =
+            |one: &Committed| Leaf { place: one.filed.recorded.place, hash: TreeHash::of_leaf(one.record.as_bytes()) };
+        feed.send(committed.iter().map(leaf).collect());
+    })
 }
 
 /// An empty log beside a snapshot is not a new ledger but a lost one: whoever deleted or emptied the file must hear of it.

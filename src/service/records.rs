@@ -115,6 +115,6 @@ impl Service {
     }
 }
 
-fn audit_everywhere(identity: &Identity) -> Result<(), Error> {
+pub(super) fn audit_everywhere(identity: &Identity) -> Result<(), Error> {
     if identity.grants.everywhere().contains(Scope::Audit) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
 }

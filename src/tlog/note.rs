@@ -8,6 +8,8 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::domain::Origin;
+
 /// The longest note that is read, in bytes: a checkpoint with all the cosignatures that anybody collects is a few thousand.
 pub const MAX_NOTE_BYTES: usize = 64 * 1_024;
 /// The most signatures that are looked at.
@@ -28,6 +30,11 @@ impl KeyName {
     pub fn new(name: &str) -> Option<Self> {
         let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
         (!name.is_empty() && name.len() <= Self::MAX_BYTES && !name.contains(bad)).then(|| Self(name.into()))
+    }
+
+    /// What the log of an origin is called unless its operator chose another name.
+    pub fn of_origin(origin: Origin) -> Self {
+        Self(format!("authledger/{origin}").into())
     }
 
     /// The name.

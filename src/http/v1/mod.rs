@@ -14,6 +14,7 @@ mod key;
 mod list_applications;
 mod list_keys;
 mod noop;
+mod prove;
 mod register_application;
 mod remove_application;
 mod revoke;
@@ -35,6 +36,7 @@ pub use issue_token::issue_token;
 pub use list_applications::list_applications;
 pub use list_keys::list_keys;
 pub use noop::noop;
+pub use prove::prove;
 pub use register_application::register_application;
 pub use remove_application::remove_application;
 pub use revoke::revoke;
@@ -60,6 +62,7 @@ pub use subject::subject;
     subject::subject,
     events::events,
     event::event,
+    prove::prove,
     sealed::sealed,
     rotate_key::rotate_key,
     list_keys::list_keys,

@@ -117,6 +117,20 @@ struct OriginShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     previous: Option<Shown<Origin>>,
+    /// The newest checkpoint of it that is held here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = CheckpointShown)]
+    checkpoint: Option<CheckpointShown>,
+}
+
+/// A signed head of an origin's Merkle tree.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CheckpointStatus)]
+struct CheckpointShown {
+    /// How many of its records the checkpoint covers.
+    size: u64,
+    /// What it is checked with: c2sp.org/signed-note. Take it from somebody whom you trust more than this server.
+    verifier_key: String,
 }
 
 /// How the ledger is: its head, its size in memory, its nodes and how far each has applied. Needs the scope `audit` in
@@ -146,7 +160,7 @@ fn show<'a>(service: &Service, status: &'a Status) -> Body<'a> {
         counts: counts(status),
         start: start(status),
         nodes: nodes(service.origin(), status),
-        origins: status.origins.iter().map(|(place, opened)| origin(&status.base, *place, opened)).collect(),
+        origins: status.origins.iter().map(|(place, opened)| origin(service, &status.base, *place, opened)).collect(),
         uptime_seconds: status.uptime.as_secs(),
         fault: status.fault.as_deref(),
     }
@@ -179,7 +193,7 @@ fn nodes(own: Origin, status: &Status) -> Vec<NodeShown<'_>> {
     node.into_iter().collect()
 }
 
-fn origin<'a>(base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShown<'a> {
+fn origin<'a>(service: &Service, base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShown<'a> {
     let head = head_of(base, place.origin);
     OriginShown {
         origin: Shown(place.origin),
@@ -188,6 +202,9 @@ fn origin<'a>(base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShow
         sequence: head.sequence.0,
         hash: hex::encode(&head.hash.0),
         previous: opened.previous.as_ref().map(|previous| Shown(previous.place.origin)),
+        checkpoint: service
+            .checkpoint(place.origin)
+            .map(|signed| CheckpointShown { size: signed.checkpoint.size, verifier_key: signed.key.to_string() }),
     }
 }
 

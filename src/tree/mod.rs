@@ -1,0 +1,29 @@
+//! Each origin's Merkle tree, kept on disk as tiles, and the checkpoints that are signed over it.
+//!
+//! Tiles are derived: whatever is missing or wrong is grown again from the log. A checkpoint is not: it is what this node has
+//! told others, and the one thing here that the log must agree with.
+
+mod checkpoints;
+mod error;
+mod grown;
+#[cfg(feature = "server")]
+mod keeper;
+#[cfg(feature = "server")]
+mod trees;
+
+pub use checkpoints::Checkpoints;
+pub use error::TreeError;
+pub use grown::GrownTree;
+#[cfg(feature = "server")]
+pub use keeper::{Feed, Keeper, Leaf, Signer};
+#[cfg(feature = "server")]
+pub use trees::{Signed, StartError, Trees};
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::Origin;
+
+/// Where the tiles of an origin are: a file for each level.
+pub fn tiles(data: &Path, origin: Origin) -> PathBuf {
+    data.join("tiles").join(origin.as_str())
+}

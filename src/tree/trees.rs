@@ -1,0 +1,224 @@
+//! The trees of a node that runs: grown by one thread, read by many.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::{Checkpoints, GrownTree, TreeError};
+use crate::domain::{Origin, Place};
+use crate::event_log::Base;
+use crate::tlog::{Checkpoint, InclusionProof, KeyName, SignedNote, Tile, TreeHash, VerifierKey, inclusion_proof};
+
+/// A checkpoint that this node holds, its signature checked.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// As it was signed.
+    pub note: Arc<SignedNote>,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// What it is checked with.
+    pub key: VerifierKey,
+}
+
+/// Why a node does not come up with the checkpoints that it has signed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// They can't be read, or are none of this log's.
+    #[error(
+        "{0}; the file is what this node has told others: put back a copy, or move it away to go on without what it says"
+    )]
+    Unreadable(#[from] TreeError),
+    /// The log ends before what was signed.
+    #[error(
+        "the event log was rolled back: origin {origin} ends at sequence {head}, and {} holds a checkpoint over {size} records of it that this node has signed; going on would contradict that. Put back the newest ledger.db, or make a ledger that goes on under a new origin: authledger restore", path.display()
+    )]
+    RolledBack {
+        /// Whose log.
+        origin: Origin,
+        /// Where it ends.
+        head: u64,
+        /// What was signed.
+        size: u64,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The name was fixed with the first checkpoint.
+    #[error(
+        "--checkpoint-origin is {set}, and this origin's checkpoints are signed as {fixed}, fixed with the first of them: set it to {fixed}, or leave it out"
+    )]
+    OtherName {
+        /// What was set.
+        set: KeyName,
+        /// What is fixed.
+        fixed: KeyName,
+    },
+    /// Another log's checkpoints have the name.
+    #[error(
+        "--checkpoint-origin is {set}, and checkpoints of origin {origin} have that name: two logs under one name would contradict each other; set another"
+    )]
+    TakenName {
+        /// What was set.
+        set: KeyName,
+        /// Whose name it is.
+        origin: Origin,
+    },
+}
+
+/// The trees of all origins that this node holds.
+pub struct Trees {
+    data: PathBuf,
+    own: Origin,
+    key: VerifierKey,
+    checkpoints: Checkpoints,
+    held: RwLock<BTreeMap<Origin, Arc<Held>>>,
+    /// The size of this node's own newest checkpoint.
+    signed_size: watch::Sender<u64>,
+    contradiction: OnceLock<String>,
+}
+
+/// One origin's tree and checkpoint. There is no tree until it has been opened.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) tree: RwLock<Option<GrownTree>>,
+    pub(super) signed: RwLock<Option<Signed>>,
+}
+
+impl Trees {
+    /// The trees over a log that stands at `base`. `keys` has the public key of each origin in it, and of `own`.
+    ///
+    /// The trees themselves are opened by the [`Keeper`](super::Keeper); only what would keep a node from signing is looked at
+    /// here: a log that ends before what was signed, and another name.
+    pub fn new(
+        data: &Path,
+        own: Origin,
+        keys: &BTreeMap<Origin, [u8; 32]>,
+        base: &Base,
+        name: Option<KeyName>,
+    ) -> Result<Self, StartError> {
+        let checkpoints = Checkpoints::of(data);
+        let mut held = BTreeMap::new();
+        for (origin, public) in keys {
+            let signed = find(&checkpoints, *origin, *public)?;
+            let one = Held { tree: RwLock::default(), signed: RwLock::new(signed) };
+            held.insert(*origin, Arc::new(one));
+        }
+        let name = settle_name(own, &held, name)?;
+        let signed = held.get(&own).and_then(|own| own.signed.read().clone());
+        let size = signed.as_ref().map_or(0, |signed| signed.checkpoint.size);
+        let head = base.heads.get(&own).map_or(0, |head| head.sequence.0);
+        if size > head {
+            return Err(StartError::RolledBack { origin: own, head, size, path: checkpoints.path(own) });
+        }
+        let key = VerifierKey::new(name, keys.get(&own).copied().unwrap_or_default());
+        let (data, held, signed_size) = (data.to_owned(), RwLock::new(held), watch::Sender::new(size));
+        Ok(Self { data, own, key, checkpoints, held, signed_size, contradiction: OnceLock::new() })
+    }
+
+    /// This node's own origin.
+    pub fn own(&self) -> Origin {
+        self.own
+    }
+
+    /// What this node's checkpoints are checked with.
+    pub fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// The newest checkpoint of that origin, if there is one here.
+    pub fn signed(&self, origin: Origin) -> Option<Signed> {
+        self.held.read().get(&origin)?.signed.read().clone()
+    }
+
+    /// Why this node signs no more: its log contradicts what it has signed.
+    pub fn contradiction(&self) -> Option<&str> {
+        self.contradiction.get().map(String::as_str)
+    }
+
+    /// The hashes of that tile, within the newest checkpoint.
+    pub fn tile(&self, origin: Origin, tile: Tile) -> Result<Option<Vec<TreeHash>>, TreeError> {
+        if !self.signed(origin).is_some_and(|signed| tile.is_in(signed.checkpoint.size)) {
+            return Ok(None);
+        }
+        let Some(held) = self.held.read().get(&origin).cloned() else { return Ok(None) };
+        let tree = held.tree.read();
+        tree.as_ref().map_or(Ok(None), |tree| tree.tile(tile))
+    }
+
+    /// The newest checkpoint that covers that place. One of this node's own that is due is waited for, within `patience`.
+    pub async fn covering(&self, place: Place, patience: Duration) -> Option<Signed> {
+        if place.origin == self.own {
+            let mut sizes = self.signed_size.subscribe();
+            let covered = sizes.wait_for(|size| *size >= place.sequence.0);
+            // Whoever waited in vain finds no checkpoint below.
+            let _ = tokio::time::timeout(patience, covered).await;
+        }
+        self.signed(place.origin).filter(|signed| signed.checkpoint.size >= place.sequence.0)
+    }
+
+    /// What shows that the record at that place is in that checkpoint's tree.
+    pub fn prove(&self, place: Place, record: &[u8], signed: &Signed) -> Result<Option<InclusionProof>, TreeError> {
+        let Some(held) = self.held.read().get(&place.origin).cloned() else { return Ok(None) };
+        let tree = held.tree.read();
+        let Some(tree) = tree.as_ref() else { return Ok(None) };
+        let index = place.sequence.0 - 1;
+        let hashes = inclusion_proof(index, signed.checkpoint.size, tree)?;
+        Ok(Some(InclusionProof { record: record.into(), index, hashes, checkpoint: (*signed.note).clone() }))
+    }
+
+    pub(super) fn hold(&self, origin: Origin) -> Arc<Held> {
+        if let Some(held) = self.held.read().get(&origin) {
+            return held.clone();
+        }
+        self.held.write().entry(origin).or_default().clone()
+    }
+
+    pub(super) fn directory(&self, origin: Origin) -> PathBuf {
+        super::tiles(&self.data, origin)
+    }
+
+    /// Shows a checkpoint of this node, once it is durable.
+    pub(super) fn publish(&self, signed: Signed) -> Result<(), TreeError> {
+        self.checkpoints.store(self.own, &signed.note)?;
+        let size = signed.checkpoint.size;
+        *self.hold(self.own).signed.write() = Some(signed);
+        self.signed_size.send_replace(size);
+        Ok(())
+    }
+
+    /// Forgets every tree, so that it is opened again.
+    pub(super) fn close(&self) {
+        self.held.read().values().for_each(|held| *held.tree.write() = None);
+    }
+
+    pub(super) fn contradicted(&self, explanation: String) {
+        tracing::error!(explanation, "this node signs nothing more");
+        let _ = self.contradiction.set(explanation); // The first stands.
+    }
+}
+
+/// The newest checkpoint of that origin, if it has signed it.
+fn find(checkpoints: &Checkpoints, origin: Origin, public: [u8; 32]) -> Result<Option<Signed>, TreeError> {
+    let Some(note) = checkpoints.find(origin)? else { return Ok(None) };
+    let refused = |source| TreeError::NoCheckpoint { path: checkpoints.path(origin), source };
+    let name = Checkpoint::parse(note.text()).map_err(refused)?.origin;
+    let key = VerifierKey::new(name, public);
+    let checkpoint = Checkpoint::open(&note, &key).map_err(refused)?;
+    Ok(Some(Signed { note: Arc::new(note), checkpoint, key }))
+}
+
+fn settle_name(own: Origin, held: &BTreeMap<Origin, Arc<Held>>, set: Option<KeyName>) -> Result<KeyName, StartError> {
+    let fixed = |held: &Held| held.signed.read().as_ref().map(|signed| signed.key.name().clone());
+    match (held.get(&own).and_then(|held| fixed(held)), set) {
+        (Some(fixed), Some(set)) if fixed != set => Err(StartError::OtherName { set, fixed }),
+        (Some(fixed), _) => Ok(fixed),
+        (None, Some(set)) => match held.iter().find(|(_, held)| fixed(held).as_ref() == Some(&set)) {
+            Some((origin, _)) => Err(StartError::TakenName { set, origin: *origin }),
+            None => Ok(set),
+        },
+        (None, None) => Ok(KeyName::of_origin(own)),
+    }
+}
