@@ -61,6 +61,10 @@ def import_line():
     return json.dumps({"kind": "token", "subject": SUBJECT, "digest": digest, **times}) + "\n"
 
 
+def origin():
+    return call("GET", "/v1/status")["head"]["origin"]
+
+
 def subject_with_session():
     subject = f"fuzzed-{uuid.uuid4()}"
     call("POST", "/v1/sessions", {"subject": subject})
@@ -74,6 +78,10 @@ GOOD = {
     "POST /v1/applications": lambda: {"body": {"name": "a", "scopes": ["issue"], "tenants": ["*"]}},
     "DELETE /v1/applications/{id}": lambda: {"path": {"id": application()["id"]}},
     "GET /v1/events/{position}": lambda: {"path": {"position": 1}},
+    "GET /v1/events/{position}/proof": lambda: {"path": {"position": 1}},
+    "GET /tile/{path}": lambda: {"path": {"path": "0/000.p/1"}},
+    "GET /origins/{origin}/checkpoint": lambda: {"path": {"origin": origin()}},
+    "GET /origins/{origin}/tile/{path}": lambda: {"path": {"origin": origin(), "path": "entries/000.p/1"}},
     "GET /v1/events/{position}/sealed": lambda: {"path": {"position": sealed_position()}},
     "POST /v1/imports": lambda: {"body": import_line()},
     "POST /v1/introspect": lambda: {"body": {"credential": ticket()["ticket"]}},

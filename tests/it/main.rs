@@ -22,3 +22,4 @@ mod service;
 mod support;
 mod tidy;
 mod tlog;
+mod tree;

@@ -8,6 +8,7 @@ mod cribl;
 mod ory;
 mod schemathesis;
 mod slashid;
+mod tlog;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,3 +1,4 @@
+mod evidence;
 mod imports;
 mod keys;
 mod listen;

@@ -43,7 +43,9 @@ async fn every_operation_in_it_has_a_route() {
         for method in operations.as_object().expect("operations").keys() {
             let method = method.to_uppercase().parse().expect("a method");
             let answer = node.nobody().send(method, &path.replace("{id}", "x"), "").await;
-            assert!(![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
+            // What is not there is said by the route's own code.
+            let evidence = ["no-checkpoint", "unknown-tile"].contains(&&*answer.outcome().1);
+            assert!(evidence || ![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! SIGKILL at a random moment, over and over: what was acknowledged is there, in order, once, and a follower misses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use authledger::clock;
 use authledger::domain::{CredentialId, Event, Position};
 use authledger::event_log::{Base, Lineage, Reader};
+use authledger::tlog::{Checkpoint, SignedNote};
 use reqwest::Method;
 use serde_json::json;
 
+use super::evidence;
 use super::node::{Api, Events, Launch, Node, text};
 
 const CLIENTS: usize = 8;
@@ -80,9 +82,21 @@ struct Heard {
     ids: Vec<String>,
 }
 
+/// Checkpoints that anybody was shown, over all the servers.
+type Shown = Arc<Mutex<BTreeSet<String>>>;
+
+/// How many tickets a client issues between two looks at the checkpoint.
+const LOOK_EVERY: usize = 8;
+
 /// Issues and ends tickets until the server is gone; every second ticket is ended.
-async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>) {
+async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>, shown: Shown) {
     for number in 0.. {
+        if number % LOOK_EVERY == 0 {
+            let Ok(checkpoint) = api.send(Method::GET, "/checkpoint", None).await else { return };
+            if checkpoint.status == 200 {
+                shown.lock().expect("whole").extend(checkpoint.body.as_str().map(str::to_owned));
+            }
+        }
         let body = json!({"subject": format!("client-{client}-{number}")});
         let Ok(issued) = api.send(Method::POST, "/v1/tickets", Some(&body)).await else { return };
         if issued.status == 503 {
@@ -145,13 +159,13 @@ fn start(data: &Path) -> Node {
 }
 
 /// One life of the server: clients work, a follower follows, and the end comes without warning.
-async fn live(data: &Path, heard: &Arc<Mutex<Heard>>) -> Vec<Acknowledged> {
+async fn live(data: &Path, heard: &Arc<Mutex<Heard>>, shown: &Shown) -> Vec<Acknowledged> {
     let node = start(data);
     let done: Vec<_> = (0..CLIENTS).map(|_| Arc::new(Mutex::new(Vec::new()))).collect();
     let clients: Vec<_> = done
         .iter()
         .enumerate()
-        .map(|(client, done)| tokio::spawn(work(node.api.apart(), client, done.clone())))
+        .map(|(client, done)| tokio::spawn(work(node.api.apart(), client, done.clone(), shown.clone())))
         .collect();
     let follower = tokio::spawn(follow(node.api.apart(), heard.clone()));
     // The random moment is what is tested; nothing waits for it to be long enough.
@@ -199,10 +213,10 @@ fn rounds() -> u64 {
 async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let (mut held, heard) = (Held::default(), Arc::new(Mutex::new(Heard::default())));
+    let (mut held, heard, shown) = (Held::default(), Arc::new(Mutex::new(Heard::default())), Shown::default());
     let (mut acknowledged, started) = (0, Instant::now());
     for round in 1..=rounds() {
-        let done = live(&data, &heard).await;
+        let done = live(&data, &heard, &shown).await;
         let node = start(&data);
         held.catch_up(&Reader::open(&data.join("ledger.db")).expect("a log"));
         check(&node.api, &held, &done).await;
@@ -213,6 +227,12 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
         println!("round {round}: {acknowledged} acknowledged, {} in the log", held.base.position);
     }
     assert_eq!(whole(&data), held.base, "read from its first byte once more");
+    let shown = shown.lock().expect("whole").clone();
+    let parse =
+        |note: &String| Checkpoint::parse(SignedNote::parse(note).expect("a note").text()).expect("a checkpoint");
+    let checkpoints: Vec<_> = shown.iter().map(parse).collect();
+    evidence::agree(&data, &checkpoints);
+    println!("{} checkpoints, none of which contradicts another or the log", checkpoints.len());
     println!("{} rounds in {:.0} s", rounds(), started.elapsed().as_secs_f64());
 }
 

@@ -1,6 +1,7 @@
 //! The real binary: started, stopped, killed, starved of disk, and followed.
 
 mod disk;
+mod evidence;
 mod faults;
 mod feed;
 mod follower;

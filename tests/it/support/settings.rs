@@ -23,5 +23,6 @@ pub fn settings(data: PathBuf, clock: &Clock) -> Settings {
         issuer: Some(Issuer::new(ISSUER).expect("a name")),
         issuer_is_set: true,
         trusted: TrustedIssuers::new(Vec::new(), clock.clone()).expect("nobody"),
+        checkpoint_origin: None,
     }
 }

@@ -16,11 +16,15 @@ pub(crate) struct Plain {
 impl Plain {
     pub(crate) fn of(leaves: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut plain = Self::default();
+        plain.append(leaves);
+        plain
+    }
+
+    pub(crate) fn append(&mut self, leaves: impl IntoIterator<Item = Vec<u8>>) {
+        let Self { frontier, nodes } = self;
         for leaf in leaves {
-            let Self { frontier, nodes } = &mut plain;
             frontier.append(TreeHash::of_leaf(&leaf), |node, hash| assert!(nodes.insert(node, hash).is_none()));
         }
-        plain
     }
 }
 
