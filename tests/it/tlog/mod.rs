@@ -3,6 +3,7 @@
 mod notes;
 mod proofs;
 mod tiles;
+mod vectors;
 
 use authledger::tlog::{Frontier, Gathered, Node, Nodes, TreeHash};
 
