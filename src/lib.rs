@@ -10,6 +10,7 @@ pub mod event_log;
 #[cfg(feature = "server")]
 pub mod keys;
 
+pub mod index;
 pub mod projection;
 
 #[cfg(feature = "server")]

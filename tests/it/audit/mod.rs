@@ -1,6 +1,7 @@
 //! The audit library, its tool, and the second implementation of the chain.
 
 mod chain;
+mod questions;
 mod replay;
 mod tool;
 mod verify;
