@@ -112,6 +112,8 @@ pub struct Issued {
     pub at: Timestamp,
     /// The record.
     pub place: Place,
+    /// Its place in this log.
+    pub position: Position,
 }
 
 /// How what was asked for stood at the prefix's end: a subject's credentials in the order in which they were issued, or one
@@ -129,8 +131,8 @@ pub fn as_of(
     let gathered = gather(finder, asked, prefix, limit, progress)?;
     let judge = Judge { reader, state: &gathered.state, at: prefix.at };
     let mut standings = Vec::new();
-    for key in keys(&gathered, asked) {
-        standings.extend(judge.standing(key)?);
+    for (position, key) in keys(&gathered, asked) {
+        standings.extend(judge.standing(position, key)?);
     }
     if let (Asked::Credential(credential), true) = (asked, standings.is_empty()) {
         standings.extend(judge.never_issued(credential)?);
@@ -138,14 +140,13 @@ pub fn as_of(
     Ok(standings)
 }
 
-/// What was issued, each credential once, in the order of the first record.
-fn keys(gathered: &Gathered, asked: &Asked) -> Vec<CredentialKey> {
-    let mut keys: Vec<CredentialKey> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
+/// What was issued, each credential once, with the position of the record that counts, and in the order of these.
+fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
+    let mut keys = Vec::new();
     for issue in &gathered.issues {
         let key = CredentialKey { kind: issue.kind, id: issue.id };
-        if named_by(&gathered.state, asked, key) && seen.insert(key) {
-            keys.push(key);
+        if named_by(&gathered.state, asked, key) && place_of(&gathered.state, key) == Some(issue.place) {
+            keys.push((issue.position, key));
         }
     }
     keys
@@ -154,10 +155,9 @@ fn keys(gathered: &Gathered, asked: &Asked) -> Vec<CredentialKey> {
 /// Whether the credential as it was issued first is the one that was asked for. A secret that was issued again under other
 /// names is the first one's.
 fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
-    let issued = Issued::of(state, key);
     match asked {
         Asked::Subject(tenant, subject) => {
-            issued.is_some_and(|issued| issued.tenant == *tenant && issued.subject == *subject)
+            whose(state, key).is_some_and(|(space, name)| space == *tenant && name == *subject)
         }
         Asked::Credential(credential) => credential.names.iter().any(|name| match name {
             Named::Digest(digest) if key.kind == Kind::Session => state.session_with(digest) == Some(key.id),
@@ -170,19 +170,28 @@ fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
     }
 }
 
+fn place_of(state: &State, key: CredentialKey) -> Option<Place> {
+    match key.kind {
+        Kind::Ticket => state.ticket(key.id).issue.map(|issue| issue.place),
+        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| issue.place),
+    }
+}
+
+fn whose(state: &State, key: CredentialKey) -> Option<(Tenant, Subject)> {
+    match key.kind {
+        Kind::Ticket => state.ticket(key.id).issue.map(|issue| (issue.tenant, issue.subject)),
+        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| (issue.tenant, issue.subject)),
+    }
+}
+
 impl Issued {
-    fn of(state: &State, key: CredentialKey) -> Option<Self> {
-        if key.kind == Kind::Ticket {
-            let issue = state.ticket(key.id).issue?;
-            return Some(Self {
-                tenant: issue.tenant,
-                subject: issue.subject,
-                at: issue.issued_at,
-                place: issue.place,
-            });
-        }
-        let issue = state.lasting(key).issue?;
-        Some(Self { tenant: issue.tenant, subject: issue.subject, at: issue.issued_at, place: issue.place })
+    fn of(state: &State, position: Position, key: CredentialKey) -> Option<Self> {
+        let (tenant, subject) = whose(state, key)?;
+        let at = match key.kind {
+            Kind::Ticket => state.ticket(key.id).issue?.issued_at,
+            Kind::Session | Kind::Token => state.lasting(key).issue?.issued_at,
+        };
+        Some(Self { tenant, subject, at, place: place_of(state, key)?, position })
     }
 }
 
@@ -193,8 +202,8 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn standing(&self, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
-        let Some(issued) = Issued::of(self.state, key) else { return Ok(None) };
+    fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
+        let Some(issued) = Issued::of(self.state, position, key) else { return Ok(None) };
         let (name, verdict) = match key.kind {
             Kind::Ticket => self.ticket(key.id)?,
             Kind::Session | Kind::Token => self.lasting(key)?,

@@ -46,6 +46,11 @@ impl AskedCredential {
         Self { kind: None, names: vec![Named::Digest(digest)] }
     }
 
+    /// The JWT without `jti` whose payload has that digest.
+    pub fn payload(issuer: Issuer, digest: Digest) -> Self {
+        Self { kind: Some(Kind::Token), names: vec![Named::Payload { issuer, digest }] }
+    }
+
     /// The credential with that public id: a session's UUID, 32 hexadecimal digits, or with an issuer a JWT's `jti`.
     pub fn named(kind: Kind, id: &str, issuer: Option<&str>) -> Result<Self, Malformed> {
         let name = match (kind, issuer) {

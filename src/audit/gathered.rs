@@ -11,7 +11,7 @@ use super::point::Prefix;
 use super::{Asked, QuestionError};
 use crate::domain::{
     CredentialId, Event, Generation, Kind, Place, Position, Recorded, Revoked, Sequence, State, Subject,
-    SubjectRevoked, Tenant, TokenId,
+    SubjectRevoked, Tenant, Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
 
@@ -182,10 +182,7 @@ impl Gathered {
             Event::TicketIssued(_) | Event::SessionIssued(_) | Event::TokenIssued(_) => {
                 self.places.contains(&recorded.place)
             }
-            Event::TicketsRenewed(renewals) => renewals.iter().any(|renewals| {
-                let place = |sequence: &Sequence| Place { origin: renewals.origin, sequence: *sequence };
-                renewals.uses.iter().any(|(sequence, _)| self.places.contains(&place(sequence)))
-            }),
+            Event::TicketsRenewed(_) => !self.uses(recorded).is_empty(),
             Event::SessionExtended(extended) => self.own.contains(&extended.id) && self.has(Kind::Session),
             Event::Revoked(revoked) => self.hit_by(recorded, revoked),
             Event::SubjectRevoked(revoked) => self.hit_with_all(recorded, revoked),
@@ -195,6 +192,14 @@ impl Gathered {
             | Event::KeyPublished(_)
             | Event::KeyRetired(_) => false,
         }
+    }
+
+    /// When tickets that were asked for were used, as that record has it.
+    pub(super) fn uses(&self, recorded: &Recorded) -> Vec<Timestamp> {
+        let Event::TicketsRenewed(renewals) = &recorded.event else { return Vec::new() };
+        let own = |origin, sequence: &Sequence| self.places.contains(&Place { origin, sequence: *sequence });
+        let uses = renewals.iter().flat_map(|one| one.uses.iter().map(move |used| (one.origin, used)));
+        uses.filter(|(origin, (sequence, _))| own(*origin, sequence)).map(|(_, (_, at))| *at).collect()
     }
 
     /// Whether one of that kind may be meant: one was issued, or nothing was.

@@ -16,6 +16,8 @@ pub struct Told {
     pub stored: StoredRecord,
     /// What it says.
     pub recorded: Recorded,
+    /// Of a record of uses: when the tickets that were asked for were used, among all that it is about.
+    pub used_at: Vec<Timestamp>,
 }
 
 /// Gives `take` the records of a history beyond `after`, in the order of their positions, until it breaks off.
@@ -41,7 +43,11 @@ pub fn history(
     let sought = gathered.sought();
     // Broken off or not: what was wanted has been given.
     let _ = finder.find(&sought, after, until, progress, &mut |stored, recorded| {
-        if gathered.tells(asked, &recorded) { take(Told { stored, recorded }) } else { ControlFlow::Continue(()) }
+        if !gathered.tells(asked, &recorded) {
+            return ControlFlow::Continue(());
+        }
+        let used_at = gathered.uses(&recorded);
+        take(Told { stored, recorded, used_at })
     })?;
     Ok(())
 }

@@ -8,8 +8,8 @@ use crate::event_log::{Base, ReadError};
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
     /// The log can't be read.
-    #[error("{0}")]
-    Log(AuditError),
+    #[error(transparent)]
+    Log(#[from] ReadError),
     /// The log ends before that position.
     #[error("the log has no position {position}; it ends at {head}")]
     Beyond {
@@ -31,15 +31,13 @@ pub enum QuestionError {
     Order,
 }
 
-impl From<ReadError> for QuestionError {
-    fn from(error: ReadError) -> Self {
-        // Damage carries its own position.
-        Self::Log(AuditError::from_read(error, &Base::default()))
-    }
-}
-
-impl From<AuditError> for QuestionError {
-    fn from(error: AuditError) -> Self {
-        Self::Log(error)
+impl QuestionError {
+    /// What it means for an audit, if it is the log that can't be read.
+    pub fn into_audit(self) -> Result<AuditError, Self> {
+        match self {
+            // Damage carries its own position.
+            Self::Log(error) => Ok(AuditError::from_read(error, &Base::default())),
+            other => Err(other),
+        }
     }
 }

@@ -16,6 +16,11 @@ use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
 /// Texts that a record is searched for before it is decoded; with more, decoding it is cheaper.
 const MAX_TEXTS: usize = 16;
 
+/// The longest range without an index that is read once and remembered for the next look-up: what a server has not written yet.
+const REMEMBERED_RECORDS: u64 = 262_144;
+/// Entries that are remembered of it at most: each takes 16 bytes.
+const REMEMBERED_ENTRIES: usize = 1 << 22;
+
 /// Why records were not found: the log can't be read. An index that can't be used is no reason.
 pub type FindError = ReadError;
 
@@ -35,6 +40,7 @@ pub struct Finder<'a> {
     head: Position,
     pieces: Vec<Piece>,
     unusable: Vec<Unusable>,
+    remembered: u64,
 }
 
 struct Piece {
@@ -43,7 +49,7 @@ struct Piece {
 }
 
 enum Source {
-    Segment(Segment),
+    Segment(Box<Segment>),
     Tail(Tail),
     Log,
 }
@@ -55,16 +61,29 @@ impl<'a> Finder<'a> {
     pub fn new(reader: &'a Reader, directory: &Path, tail: Option<Tail>) -> Result<Self, FindError> {
         let found = cover::open(directory, reader)?;
         let head = reader.head()?;
-        let mut finder = Self { reader, keys: Keys::default(), head, pieces: Vec::new(), unusable: found.unusable };
+        let mut finder = Self {
+            reader,
+            keys: Keys::default(),
+            head,
+            pieces: Vec::new(),
+            unusable: found.unusable,
+            remembered: REMEMBERED_RECORDS,
+        };
         let mut next = 1;
         for segment in found.segments {
             let range = segment.range();
             finder.bridge(next, range.first - 1, tail.as_ref());
-            finder.pieces.push(Piece { range, source: Source::Segment(segment) });
+            finder.pieces.push(Piece { range, source: Source::Segment(Box::new(segment)) });
             next = range.last + 1;
         }
         finder.bridge(next, head.0, tail.as_ref());
         Ok(finder)
+    }
+
+    /// The same finder, which reads a range without an index each time anew if it is longer than that many records.
+    #[must_use]
+    pub fn remembering(self, records: u64) -> Self {
+        Self { remembered: records, ..self }
     }
 
     /// What no segment covers is in the tail, or to be read.
@@ -118,6 +137,7 @@ impl<'a> Finder<'a> {
         let filter = Filter::new(sought);
         for number in 0..self.pieces.len() {
             let Some(within) = self.pieces[number].range.and(wanted) else { continue };
+            self.remember(number, progress)?;
             let flow = match self.look_up(number, &keys, within) {
                 Some(positions) => self.visit(&positions, &filter, take)?,
                 None => self.scan(within, &filter, progress, take)?,
@@ -127,6 +147,32 @@ impl<'a> Finder<'a> {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads a short piece that has to be read, so that it can be looked up from then on. One with a record of a later version
+    /// is left as it is: whoever looks for something else is not kept from it.
+    fn remember(&mut self, number: usize, progress: &mut dyn FnMut(Position, Position)) -> Result<(), FindError> {
+        let Piece { range, source } = &self.pieces[number];
+        if !matches!(source, Source::Log) || range.len() > self.remembered {
+            return Ok(());
+        }
+        let (mut base, mut tail) = (self.reader.base_at(Position(range.first - 1))?, Tail::default());
+        while base.position.0 < range.last && tail.entries() < REMEMBERED_ENTRIES {
+            let rest = (range.last - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
+            let page = self.reader.next_page(&mut base, rest)?;
+            let decoded = page.iter().try_for_each(|stored| {
+                tail.add(&self.keys, stored.position, &stored.decode().ok()?);
+                Some(())
+            });
+            if page.is_empty() || decoded.is_none() {
+                return Ok(());
+            }
+            progress(base.position, self.head);
+        }
+        if base.position.0 == range.last {
+            self.pieces[number].source = Source::Tail(tail);
+        }
+        Ok(())
     }
 
     /// The positions that a piece has for these keys; none if it has to be read.

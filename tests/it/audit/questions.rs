@@ -26,7 +26,8 @@ use crate::support::node::{
 const EVERYTHING: usize = usize::MAX;
 
 fn asked(state: &State, key: CredentialKey) -> Asked {
-    let name = if key.kind == Kind::Ticket { Named::Id(key.id) } else { state.lasting(key).named(key) };
+    // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
+    let name = if key.kind == Kind::Token { state.lasting(key).named(key) } else { Named::Id(key.id) };
     Asked::Credential(AskedCredential { kind: Some(key.kind), names: vec![name] })
 }
 
