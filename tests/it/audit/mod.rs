@@ -1,5 +1,6 @@
 //! The audit library, its tool, and the second implementation of the chain.
 
+mod asking;
 mod chain;
 mod questions;
 mod replay;

@@ -2,6 +2,7 @@
 
 mod damage;
 mod large;
+mod thread;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,19 +59,18 @@ impl Indexed {
         builder
     }
 
-    /// What a finder with that directory finds of each thing that is spoken of.
-    pub fn found_in(&self, directory: &Path) -> Vec<Vec<Position>> {
-        let mut finder = Finder::new(&self.reader, directory, None).unwrap();
+    /// What the finder finds of each thing that is spoken of.
+    fn found_by(&self, mut finder: Finder<'_>) -> Vec<Vec<Position>> {
         self.spoken_of.iter().map(|sought| positions(&mut finder, std::slice::from_ref(sought))).collect()
     }
 
     pub fn found(&self) -> Vec<Vec<Position>> {
-        self.found_in(&self.directory())
+        self.found_by(Finder::new(&self.reader, &self.directory(), None).unwrap())
     }
 
-    /// What reading all of the log finds.
+    /// What reading all of the log finds, each time anew.
     pub fn read(&self) -> Vec<Vec<Position>> {
-        self.found_in(Path::new("/nonexistent"))
+        self.found_by(Finder::new(&self.reader, Path::new("/nonexistent"), None).unwrap().remembering(0))
     }
 
     pub fn files(&self) -> Vec<PathBuf> {
