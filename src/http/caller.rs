@@ -140,7 +140,10 @@ fn idempotency(identity: &Identity, parts: &Parts, body: &Bytes) -> Result<Optio
         return Err(Problem::with_detail(Code::InvalidHeader, "`Idempotency-Key` must be 16 to 255 bytes"));
     }
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    Ok(Some(idempotency_digests(&identity.caller, method, path, key.as_bytes(), body)))
+    // What is asked for in the query is part of what is asked for.
+    let query = parts.uri.query().map(|query| format!("\n?{query}")).unwrap_or_default();
+    let asked = [body, query.as_bytes()].concat();
+    Ok(Some(idempotency_digests(&identity.caller, method, path, key.as_bytes(), &asked)))
 }
 
 fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {

@@ -3,6 +3,7 @@
 mod applications;
 mod consistency;
 mod ended;
+mod erasure;
 mod error;
 mod idempotency;
 mod imports;
@@ -32,6 +33,7 @@ use crate::projection::{Projection, Source};
 pub use applications::{NewApplication, Registered};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
 pub use ended::{EndedTogether, SubjectEnded};
+pub use erasure::SubjectForgotten;
 pub use error::Error;
 pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
 pub use imports::Imported;
@@ -107,9 +109,11 @@ pub struct Service {
     recent_secrets: RecentSecrets,
     trusted: TrustedIssuers,
     signing: Signing,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
     facts: FactsCache,
     ending_subjects: OneByOne,
+    /// Held while a subject is forgotten: that reads the whole log, which one at a time may do.
+    erasing: tokio::sync::Mutex<()>,
     source: Source,
     records_read: u64,
     started: Instant,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ended::OneByOne;
+use super::erasure::erase_again;
 use super::machine::{Hook, Job, Ledger, Reply};
 use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
@@ -139,6 +140,7 @@ pub async fn open(
         );
     }
     let sealer = Sealer::new(SealingKeys::open(&keys)?, last_slot, lineage)?;
+    erase_again(&sealer, &projection)?;
     let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
     let wal_copier = WalCopier::spawn(&directory.ledger())?;
     let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
@@ -158,9 +160,10 @@ pub async fn open(
         recent_secrets: RecentSecrets::default(),
         trusted: settings.trusted,
         signing,
-        sealer,
+        sealer: Arc::new(sealer),
         facts: FactsCache::default(),
         ending_subjects: OneByOne::default(),
+        erasing: tokio::sync::Mutex::default(),
         source,
         records_read,
         started: Instant::now(),
@@ -233,6 +236,7 @@ fn opening(
         format: LOG_FORMAT,
         public_key: key.public_key(),
         previous,
+        pseudonyms: None,
     })
 }
 

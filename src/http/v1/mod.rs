@@ -1,6 +1,7 @@
 //! The native API: one endpoint a file.
 
 mod application;
+mod erase;
 mod event;
 mod events;
 mod extend_session;
@@ -23,6 +24,7 @@ mod session;
 mod status;
 mod subject;
 
+pub use erase::erase;
 pub use event::event;
 pub use events::events;
 pub use extend_session::extend_session;
@@ -58,6 +60,7 @@ pub use subject::subject;
     revoke::revoke,
     import::import,
     subject::subject,
+    erase::erase,
     events::events,
     event::event,
     sealed::sealed,

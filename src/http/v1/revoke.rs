@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, Event, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject, SubjectRevoked, Tenant,
-    Timestamp, TokenId,
+    CredentialId, Event, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject, SubjectErased,
+    SubjectRevoked, Tenant, Timestamp, TokenId,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
@@ -82,7 +82,7 @@ struct Revocation<'a> {
     origin: Shown<Origin>,
     /// Its place there.
     sequence: u64,
-    /// `ticket.revoked`, `session.revoked`, `token.revoked` or `subject.revoked`.
+    /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
     #[serde(rename = "type")]
     event: &'static str,
     /// What kind of credential ended.
@@ -256,6 +256,7 @@ impl<'a> Revocation<'a> {
         match &filed.recorded.event {
             Event::Revoked(revoked) => Some(Self::of_credential(filed, revoked)),
             Event::SubjectRevoked(revoked) => Some(Self::of_subject(filed, revoked)),
+            Event::SubjectErased(erased) => Some(Self::of_erased(filed, erased)),
             Event::LedgerOpened(_)
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
@@ -288,6 +289,15 @@ impl<'a> Revocation<'a> {
             hold_until: revoked.hold_until.map(Shown),
             reason: revoked.reason.as_ref().map(Reason::as_str),
             ..Self::envelope(filed, revoked.retain_until)
+        }
+    }
+
+    fn of_erased(filed: &'a Filed, erased: &'a SubjectErased) -> Self {
+        Self {
+            kinds: Some(Kinds::ALL.iter().map(Kind::as_str).collect()),
+            subject: Some(erased.subject.as_str()),
+            reason: erased.reason.as_ref().map(Reason::as_str),
+            ..Self::envelope(filed, Timestamp::MAX)
         }
     }
 

@@ -56,6 +56,10 @@ struct Found<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     hold_until: BTreeMap<&'static str, Shown<Timestamp>>,
+    /// When the subject was forgotten, if it was: nothing is issued to it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    erased_at: Option<Shown<Timestamp>>,
     /// What the next page's `after` is, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
@@ -123,6 +127,7 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
         credentials: found.credentials.iter().map(shown).collect(),
         generation: generation(&found.state),
         hold_until: hold_until(&found.state),
+        erased_at: found.state.erasure.as_ref().map(|erasure| Shown(erasure.erased_at)),
         next: found.next.map(|next| format!("{}.{}", next.kind, next.id)),
     };
     Ok(answer::json(StatusCode::OK, &body))
