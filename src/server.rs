@@ -190,6 +190,7 @@ async fn open(
         node: settings.node.clone(),
         region: settings.region.clone(),
         policy: settings.policy,
+        pseudonyms: settings.subject_pseudonyms,
         queue: settings.queue_commands,
     };
     let started: OnceLock<Arc<Hub>> = OnceLock::new();

@@ -40,8 +40,8 @@ pub use event::{
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};
 pub use ids::{
-    ApplicationId, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin, Place, Position,
-    Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
+    ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,
+    Place, Position, Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
 };
 pub use judge::{judge_lasting, judge_presented, judge_ticket};
 pub use lasting::{Aal, IssuedAs, Lasting, LastingIssue, Method};

@@ -10,7 +10,7 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::{
-    Aal, Digest, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Subject, Tenant, Timestamp, Ttl,
+    Aal, Digest, GivenSubject, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Tenant, Timestamp, Ttl,
 };
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
@@ -78,7 +78,7 @@ impl Form for Tenant {
     }
 }
 
-impl Form for Subject {
+impl Form for GivenSubject {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }

@@ -10,6 +10,7 @@ mod imports;
 mod introspection;
 mod machine;
 mod open;
+mod pseudonyms;
 mod records;
 mod revocations;
 mod sealing;
@@ -35,7 +36,7 @@ pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
 pub use ended::{EndedTogether, SubjectEnded};
 pub use erasure::SubjectForgotten;
 pub use error::Error;
-pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
+pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
@@ -50,6 +51,7 @@ pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt}
 
 use ended::OneByOne;
 use idempotency::RecentSecrets;
+use pseudonyms::Pseudonyms;
 use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
@@ -111,6 +113,7 @@ pub struct Service {
     signing: Signing,
     sealer: Arc<Sealer>,
     facts: FactsCache,
+    pseudonyms: Pseudonyms,
     ending_subjects: OneByOne,
     /// Held while a subject is forgotten: that reads the whole log, which one at a time may do.
     erasing: tokio::sync::Mutex<()>,

@@ -11,9 +11,9 @@ use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, IssueSession, Kind, Kinds, Lasting,
-    MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject, Tenant,
-    Timestamp, Ttl, View as _, judge_lasting,
+    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, GivenSubject, IssueSession, Kind, Kinds,
+    Lasting, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject,
+    Tenant, Timestamp, Ttl, View as _, judge_lasting,
 };
 use crate::keys::{Prefix, mint};
 use crate::projection::Projection;
@@ -337,7 +337,7 @@ impl Service {
 
     /// The subject that a text names: exactly, or by the UUID that stands for it.
     pub fn resolve_subject(&self, tenant: &Tenant, text: &str) -> Option<Subject> {
-        let exact = Subject::new(text).ok()?;
+        let exact = self.named(tenant, &GivenSubject::new(text).ok()?);
         if self.has_sessions(tenant, &exact) {
             return Some(exact);
         }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Reason, Scope, Subject, Tenant, Timestamp};
+use crate::domain::{GivenSubject, Reason, Scope, Tenant, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, Text, present};
@@ -58,10 +58,11 @@ struct Erased<'a> {
 )]
 pub async fn erase(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, mut parts) = caller::bare_command(&app, request, Scope::Admin).await?;
-    let subject = Subject::new(&input::segment(&mut parts).await?)
+    let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
     let Parameters { tenant, reason } = input::query(&parts.uri)?;
     let tenant = tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let subject = app.service.named(&tenant, &given);
     let reason = reason.map(|Text(reason)| reason);
     let forgotten = app.service.erase_subject(&call, tenant.clone(), subject.clone(), reason).await?;
     let body = Erased {

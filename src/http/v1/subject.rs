@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{CredentialId, CredentialKey, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, Text, Whole, present};
@@ -114,10 +114,11 @@ struct CredentialShown {
 pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
-    let subject = Subject::new(&input::segment(&mut parts).await?)
+    let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
     let page: Page = input::query(&parts.uri)?;
     let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let subject = app.service.named(&tenant, &given);
     let after = page.after.as_deref().map(cursor).transpose()?;
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;

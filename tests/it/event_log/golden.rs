@@ -8,9 +8,10 @@ use authledger::domain::{
     Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer, Kind, Kinds,
     LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
     Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectErased, SubjectRevoked,
-    Tenant, TicketIssued, Timestamp, TokenId, Ttl,
+    Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
+use authledger::keys::PseudonymKey;
 use serde_json::Value;
 
 use super::lasting;
@@ -641,6 +642,19 @@ fn actors_agree_with_their_vectors() {
     }
     for refused in vectors["refused"].as_array().unwrap() {
         assert!(text(refused).parse::<Actor>().is_err(), "{refused}");
+    }
+}
+
+#[test]
+fn pseudonyms_agree_with_their_vectors() {
+    let vectors = schema_file("vectors/pseudonym.json");
+    for vector in vectors["keys"].as_array().unwrap() {
+        let key = PseudonymKey::from_bytes(hex::parse(text(&vector["key"])).unwrap());
+        assert_eq!(hex::encode(key.check()), text(&vector["check"]));
+        for case in vector["pseudonyms"].as_array().unwrap() {
+            let made = key.pseudonym(&tenant(text(&case["tenant"])), &subject(text(&case["subject"])));
+            assert_eq!(made.as_str(), text(&case["pseudonym"]), "{case}");
+        }
     }
 }
 
