@@ -1,3 +1,4 @@
+mod erasure;
 mod imports;
 mod keys;
 mod listen;
