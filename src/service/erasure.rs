@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::machine::Outcome;
 use super::sealing::{NOBODY, Sealer};
-use super::{Call, Error, Service};
+use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Command, CredentialKey, EraseSubject, Erasure, Kind, Kinds, Origin, Place, Position, Reason, Rejection, Request,
-    Scope, Subject, Tenant, Timestamp, View as _,
+    Caller, Command, CredentialKey, EraseSubject, Erasure, Event, Grants, Kind, Kinds, Origin, Place, Position, Reason,
+    Rejection, Request, Scope, Subject, Tenant, Timestamp, View as _,
 };
-use crate::event_log::{Base, Reader, StoredRecord};
+use crate::event_log::{Base, Reader, StoredRecord, decode};
 use crate::keys::KeyError;
 use crate::projection::Projection;
 
@@ -59,6 +59,13 @@ impl Service {
         let service = self.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
         tokio::spawn(async move { service.forget(order).await }).await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Forgets a subject that another node has forgotten: this one's keys are in no store but its own, and go on record by it.
+    pub(super) async fn forget_too(&self, tenant: Tenant, subject: Subject) -> Result<(), Error> {
+        let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
+        let call = Call { identity, request: None, idempotency: None, consistency: None };
+        self.forget(Order { call, tenant, subject, reason: None }).await.map(drop)
     }
 
     async fn forget(&self, order: Order) -> Result<SubjectForgotten, Error> {
@@ -131,6 +138,16 @@ impl Order {
             Outcome::Repeated(place, _) => *place == first,
             Outcome::Already(_) | Outcome::Nothing => false,
         }
+    }
+}
+
+/// Whom that record forgets, if it does.
+pub(super) fn erased_by(record: &str) -> Option<(Tenant, Subject)> {
+    // Most records are something else, and none of those is read twice.
+    let recorded = record.contains("\"type\":\"subject.erased\"").then(|| decode(record.as_bytes()).ok()).flatten()?;
+    match recorded.event {
+        Event::SubjectErased(erased) => Some((recorded.tenant.unwrap_or_default(), erased.subject)),
+        _ => None,
     }
 }
 

@@ -180,16 +180,21 @@ impl Service {
         self.writer.fault()
     }
 
-    /// Appends another origin's record, exactly as it came, if the chain with it is that hash.
+    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. Where it forgets a subject, this
+    /// node's keys of that subject are destroyed before this returns.
     pub async fn ingest(
         &self,
         record: Box<str>,
         hash: crate::event_log::ChainHash,
     ) -> Result<Result<crate::domain::Position, Refused>, Error> {
-        match self.writer.submit(Job::Foreign { record, hash }).await? {
-            Reply::Foreign(result) => Ok(result),
-            Reply::Decided(_) => Err(Error::Stopping),
+        let erased = erasure::erased_by(&record);
+        let Reply::Foreign(result) = self.writer.submit(Job::Foreign { record, hash }).await? else {
+            return Err(Error::Stopping);
+        };
+        if let (Ok(_), Some((tenant, subject))) = (&result, erased) {
+            self.forget_too(tenant, subject).await?;
         }
+        Ok(result)
     }
 
     async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {

@@ -1,6 +1,10 @@
 //! A subject that was forgotten: nothing of it opens any more, by whatever key it was sealed and whenever.
 
-use authledger::domain::{Kind, Kinds, Position, Rejection, Timestamp};
+use authledger::domain::{
+    Event, Kind, Kinds, LedgerOpened, Place, Position, Recorded, Rejection, Sequence, SubjectErased, Timestamp,
+    View as _,
+};
+use authledger::event_log::{Chain, ChainHash, encode};
 use authledger::keys::SealingKeys;
 use authledger::service::{Error, NewSession, NewToken, Personal, SubjectEnd, SubjectForgotten, Target, Why};
 use serde_json::json;
@@ -153,4 +157,49 @@ async fn nothing_slips_past_an_erasure_that_is_being_made() {
     running.stop().unwrap();
     let keys = SealingKeys::open(&data.path().join("keys")).unwrap();
     assert!(!keys.is_erased(0), "the node's own key stays");
+}
+
+#[tokio::test]
+async fn what_another_node_has_forgotten_is_forgotten_here_too() {
+    let data = tempfile::tempdir().unwrap();
+    let running = start(data.path(), &Clock::system(), 64).await;
+    let service = running.service.clone();
+    live_through(&service, "ada").await;
+    live_through(&service, "bob").await;
+    let opened = service.projection().origins().into_values().next().unwrap();
+    let other = "b3ytw6hcpe2sf".parse().unwrap();
+    let erased = SubjectErased {
+        subject: Subject::new("ada").unwrap(),
+        not_before: 1_800_000_000,
+        slots: [1, 2].into_iter().collect(),
+        reason: None,
+    };
+    let mut hash = ChainHash::default();
+    for (sequence, event) in
+        [(1, Event::LedgerOpened(LedgerOpened { public_key: [7; 32], ..opened })), (2, Event::SubjectErased(erased))]
+    {
+        let recorded = Recorded {
+            place: Place { origin: other, sequence: Sequence(sequence) },
+            recorded_at: Clock::system().now(),
+            tenant: (sequence == 2).then(Tenant::default),
+            actor: None,
+            request: None,
+            idempotency: None,
+            event,
+        };
+        let record = encode(&recorded);
+        hash = Chain::default().link(&hash, record.as_bytes());
+        service.ingest(record.into(), hash).await.unwrap().unwrap();
+    }
+    assert_eq!(
+        (sealed(&service, "ada").await.1, sealed(&service, "bob").await),
+        (0, (9, 9)),
+        "the other's slots are not ours"
+    );
+    let again = erase(&service, "ada").await;
+    assert_eq!((again.already, again.keys_destroyed), (true, 1));
+    let own = service.projection().erased()[0].2.slots_of(&[service.origin()]);
+    assert_eq!(own.len(), 1, "and this node's is on record by itself");
+    drop(service);
+    running.stop().unwrap();
 }
