@@ -164,7 +164,8 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     let directory = DataDirectory::lock(&settings.data)?;
     match Reader::open(&directory.ledger()) {
-        Ok(_) | Err(OpenError::Absent(_)) => Ok(()),
+        Ok(reader) => Ok(service::check_pseudonyms(&settings.data, settings.subject_pseudonyms, &reader)?),
+        Err(OpenError::Absent(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

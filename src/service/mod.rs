@@ -41,6 +41,7 @@ pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
+pub use pseudonyms::check_pseudonyms;
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::{Service, StartError};
-use crate::domain::{Caller, GivenSubject, Idempotency, Subject, Tenant};
+use crate::domain::{Caller, Event, GivenSubject, Idempotency, Position, Subject, Tenant};
+use crate::event_log::Reader;
 use crate::keys::PseudonymKey;
 
 /// The key that makes them; none where subjects go by their own names.
@@ -36,6 +37,17 @@ impl Pseudonyms {
     fn of(&self, tenant: &Tenant, subject: &GivenSubject) -> Subject {
         let given = subject.as_given();
         self.0.as_ref().map_or_else(|| given.clone(), |key| key.pseudonym(tenant, given))
+    }
+}
+
+/// Whether a start with that setting would be refused because of it. Makes nothing.
+pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<(), StartError> {
+    let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
+    match first.map(|recorded| recorded.event) {
+        Some(Event::LedgerOpened(opened)) => {
+            Pseudonyms::open(&data.join("keys"), wanted, Some(opened.pseudonyms)).map(drop)
+        }
+        _ => Ok(()),
     }
 }
 
