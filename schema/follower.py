@@ -16,14 +16,14 @@ class Follower:
             self.apply(item)
         self.cursor, self.heard_at = first["cursor"], time.monotonic()
     def apply(self, item):
-        if item["type"] != "subject.revoked":
+        if item["type"] not in ("subject.revoked", "subject.erased"):
             whose = (None, None) if item.get("known", True) else (item.get("tenant"), item.get("subject"))
             for name in self.names(item["kind"], item.get("digest"), item.get("id"), *map(item.get, ("iss", "jti", "payload"))):
                 self.ended.setdefault(name, set()).add(whose)
             return
         for kind in item["kinds"]:
             subject = self.subjects.setdefault((item["tenant"], item["subject"], kind), {"not_before": 0})
-            for name, value in {**item["generation"], "not_before": item["not_before"]}.items():
+            for name, value in {**item["generation"], "not_before": item["not_before"], "erased": item["type"] == "subject.erased"}.items():
                 subject[name] = max(value, subject.get(name, 0))
     def names(self, kind, digest, id, iss, jti, payload):  # An issuer's own ids name nothing of anybody else's.
         if iss is None:
@@ -40,6 +40,7 @@ class Follower:
         for one in [kind, "session"] if sid and not foreign else [kind]:
             latest = dict(self.subjects.get((tenant, subject, one), {}))
             not_before = latest.pop("not_before", None)
+            if latest.pop("erased", False): return "erased"
             if foreign and not_before is not None and (iat is None or iat <= not_before + leeway):
                 return "not-before"
             if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):

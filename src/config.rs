@@ -103,6 +103,10 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_REGION", value_name = "NAME")]
     pub region: Option<String>,
 
+    /// Put pseudonyms of subjects on record instead of their names, made with a key of this ledger's own. Settled with the first start, for good
+    #[arg(long, env = "AUTHLEDGER_SUBJECT_PSEUDONYMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub subject_pseudonyms: Option<bool>,
+
     /// Seconds that a ticket lives without use, where its issuer does not say [default: 900]
     #[arg(long, env = "AUTHLEDGER_TICKET_TTL", value_name = "SECONDS")]
     pub ticket_ttl: Option<u64>,
@@ -216,6 +220,8 @@ pub struct Settings {
     pub node: NodeName,
     /// The site that this node is in.
     pub region: Region,
+    /// Whether subjects are pseudonyms on record.
+    pub subject_pseudonyms: bool,
     /// The lives that the ledger gives, and how many unknown endings it takes.
     pub policy: Policy,
     /// The issuer of our tokens, if one is set.
@@ -292,6 +298,7 @@ impl Settings {
             surfaces: surfaces(&layers, exposed)?,
             node: layers.get("node", |a| a.node.clone()).named("local", NodeName::new)?,
             region: layers.get("region", |a| a.region.clone()).named("local", Region::new)?,
+            subject_pseudonyms: layers.get("subject_pseudonyms", |a| a.subject_pseudonyms).or(false),
             policy: policy(&layers)?,
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,

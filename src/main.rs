@@ -9,7 +9,8 @@ use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
 use authledger::cli::import::ImportArgs;
 use authledger::cli::key::KeyArgs;
-use authledger::cli::{application, backup, demo, follow, import, key, serve};
+use authledger::cli::subject::SubjectArgs;
+use authledger::cli::{application, backup, demo, follow, import, key, serve, subject};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,8 @@ enum Command {
     Application(ApplicationArgs),
     /// List and rotate the keys that sign tokens, over HTTP.
     Key(KeyArgs),
+    /// Forget somebody, over HTTP.
+    Subject(SubjectArgs),
     /// Show what is revoked, as it is.
     Follow(FollowArgs),
     /// Bring what somebody else has issued into the ledger, from a dump.
@@ -59,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
         Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
         Command::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
+        Command::Subject(arguments) => Ok(runtime.block_on(subject::run(arguments))?),
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
         Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
         Command::Backup(arguments) => Ok(backup::run(&arguments)?),

@@ -167,7 +167,8 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     let directory = DataDirectory::lock(&settings.data)?;
     match Reader::open(&directory.ledger()) {
-        Ok(_) | Err(OpenError::Absent(_)) => Ok(()),
+        Ok(reader) => Ok(service::check_pseudonyms(&settings.data, settings.subject_pseudonyms, &reader)?),
+        Err(OpenError::Absent(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -193,6 +194,7 @@ async fn open(
         node: settings.node.clone(),
         region: settings.region.clone(),
         policy: settings.policy,
+        pseudonyms: settings.subject_pseudonyms,
         queue: settings.queue_commands,
         checkpoint_origin: settings.checkpoint_origin.clone(),
     };

@@ -28,6 +28,9 @@ use crate::index::Finder;
 /// How long a use of a ticket that counts waits at most to be put on record, in milliseconds.
 pub const USES_FLUSHED_EVERY_MILLIS: u64 = 1_000;
 
+/// The type of the event that a subject is forgotten by.
+const ERASED: &str = "subject.erased";
+
 /// What became of a credential by a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,6 +42,8 @@ pub enum Verdict {
     },
     /// It had been ended.
     Ended(EndedBy),
+    /// It had been ended by forgetting its subject.
+    Erased(EndedBy),
     /// Its time was up.
     Expired {
         /// Since when.
@@ -64,6 +69,7 @@ impl Verdict {
         match self {
             Self::Good { .. } => "good",
             Self::Ended(_) => "ended",
+            Self::Erased(_) => "erased",
             Self::Expired { .. } => "expired",
             Self::Open { .. } => "open",
             Self::NeverIssued { .. } => "never_issued",
@@ -88,6 +94,12 @@ pub struct EndedBy {
     pub reason: Option<Reason>,
 }
 
+impl EndedBy {
+    fn is_erasure(&self) -> bool {
+        self.event == ERASED
+    }
+}
+
 /// A credential as it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -99,6 +111,8 @@ pub struct Standing {
     pub issued: Option<Issued>,
     /// What became of it.
     pub verdict: Verdict,
+    /// The record that its subject was forgotten by: whatever was personal can't be read any more.
+    pub erased: Option<EndedBy>,
 }
 
 /// How a credential was issued.
@@ -208,7 +222,14 @@ impl Judge<'_> {
             Kind::Ticket => self.ticket(key.id)?,
             Kind::Session | Kind::Token => self.lasting(key)?,
         };
-        Ok(Some(Standing { kind: Some(key.kind), name, issued: Some(issued), verdict }))
+        let erasure = self.state.subject(&issued.tenant, &issued.subject).erasure;
+        let erased = erasure.map(|erasure| self.ended_by(erasure.place)).transpose()?;
+        Ok(Some(Standing { kind: Some(key.kind), name, issued: Some(issued), verdict, erased }))
+    }
+
+    fn ended(&self, place: Place) -> Result<Verdict, QuestionError> {
+        let by = self.ended_by(place)?;
+        Ok(if by.is_erasure() { Verdict::Erased(by) } else { Verdict::Ended(by) })
     }
 
     fn ticket(&self, id: CredentialId) -> Result<(Named, Verdict), QuestionError> {
@@ -217,7 +238,7 @@ impl Judge<'_> {
         let name = ticket.issue.as_ref().map_or(Named::Id(id), |issue| Named::Digest(issue.digest));
         let verdict = match judge_ticket(self.state, &ticket, self.at) {
             Ok(_) => Verdict::Good { expires_at },
-            Err(Dead::Revoked(place, _)) => Verdict::Ended(self.ended_by(place)?),
+            Err(Dead::Revoked(place, _)) => self.ended(place)?,
             Err(Dead::Expired) => {
                 let not_after = ticket.issue.map(|issue| issue.not_after).unwrap_or_default();
                 let until = expires_at.plus_millis(USES_FLUSHED_EVERY_MILLIS).min(not_after);
@@ -237,7 +258,7 @@ impl Judge<'_> {
         let expires_at = lasting.expires_at().unwrap_or_default();
         let verdict = match judge_lasting(self.state, key, self.at) {
             Ok(_) => Verdict::Good { expires_at },
-            Err(Dead::Revoked(place, _)) => Verdict::Ended(self.ended_by(place)?),
+            Err(Dead::Revoked(place, _)) => self.ended(place)?,
             Err(Dead::Expired) => Verdict::Expired { at: expires_at },
             Err(Dead::Unknown) => Verdict::NeverIssued { ended: None },
         };
@@ -259,7 +280,13 @@ impl Judge<'_> {
         }
         let ended = endings.into_iter().min().map(|(_, place)| self.ended_by(place)).transpose()?;
         let name = asked.names.first().cloned();
-        Ok(name.map(|name| Standing { kind: asked.kind, name, issued: None, verdict: Verdict::NeverIssued { ended } }))
+        Ok(name.map(|name| Standing {
+            kind: asked.kind,
+            name,
+            issued: None,
+            verdict: Verdict::NeverIssued { ended },
+            erased: None,
+        }))
     }
 
     fn ended_by(&self, place: Place) -> Result<EndedBy, QuestionError> {
@@ -269,6 +296,7 @@ impl Judge<'_> {
         let reason = match &recorded.event {
             Event::Revoked(revoked) => revoked.reason.clone(),
             Event::SubjectRevoked(revoked) => revoked.reason.clone(),
+            Event::SubjectErased(erased) => erased.reason.clone(),
             _ => None,
         };
         Ok(EndedBy {

@@ -18,6 +18,8 @@ pub enum Change {
     Ended(Kind),
     /// All that a subject had of some kinds was ended.
     EndedSubject,
+    /// A subject was forgotten, and with that all that it had was ended.
+    ErasedSubject,
 }
 
 impl Change {
@@ -29,6 +31,7 @@ impl Change {
             Event::TokenIssued(_) => Some(Self::Issued(Kind::Token)),
             Event::Revoked(revoked) => Some(Self::Ended(revoked.kind)),
             Event::SubjectRevoked(_) => Some(Self::EndedSubject),
+            Event::SubjectErased(_) => Some(Self::ErasedSubject),
             Event::TicketsRenewed(_)
             | Event::SessionExtended(_)
             | Event::LedgerOpened(_)
@@ -91,6 +94,8 @@ pub struct Counts {
     pub ended: [u64; 3],
     /// Subjects all of whose credentials of some kinds were ended.
     pub subjects_ended: u64,
+    /// Subjects that were forgotten.
+    pub subjects_erased: u64,
 }
 
 impl Counts {
@@ -101,7 +106,7 @@ impl Counts {
 
     /// All endings, each of a subject as one.
     pub fn all_ended(&self) -> u64 {
-        self.ended.iter().sum::<u64>() + self.subjects_ended
+        self.ended.iter().sum::<u64>() + self.subjects_ended + self.subjects_erased
     }
 }
 
@@ -111,6 +116,7 @@ impl AddAssign<Change> for Counts {
             Change::Issued(kind) => self.issued[kind.index()] += 1,
             Change::Ended(kind) => self.ended[kind.index()] += 1,
             Change::EndedSubject => self.subjects_ended += 1,
+            Change::ErasedSubject => self.subjects_erased += 1,
         }
     }
 }

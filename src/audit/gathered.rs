@@ -105,6 +105,7 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
         }
         Event::TicketsRenewed(_)
         | Event::SubjectRevoked(_)
+        | Event::SubjectErased(_)
         | Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
@@ -186,6 +187,10 @@ impl Gathered {
             Event::SessionExtended(extended) => self.own.contains(&extended.id) && self.has(Kind::Session),
             Event::Revoked(revoked) => self.hit_by(recorded, revoked),
             Event::SubjectRevoked(revoked) => self.hit_with_all(recorded, revoked),
+            Event::SubjectErased(erased) => {
+                let tenant = recorded.tenant.clone().unwrap_or_default();
+                self.issues.iter().any(|issue| issue.tenant == tenant && issue.subject == erased.subject)
+            }
             Event::LedgerOpened(_)
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)

@@ -1,6 +1,6 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts
+//! `serve` runs a server, `application`, `key`, `subject`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts
 //! one of its own.
 
 pub mod application;
@@ -11,6 +11,7 @@ pub mod follow;
 pub mod import;
 pub mod key;
 pub mod serve;
+pub mod subject;
 
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! What can be asked of the ledger, and what it refuses.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::application::Registration;
@@ -62,6 +63,8 @@ pub enum Command {
     RevokeOwn(OwnSessions),
     /// End all that a subject has.
     RevokeSubject(RevokeSubject),
+    /// Forget a subject.
+    EraseSubject(EraseSubject),
     /// Publish a key that signs our JWTs.
     PublishKey(PublishKey),
     /// Take over a credential that was issued elsewhere.
@@ -278,6 +281,19 @@ pub struct RevokeSubject {
     pub note: Option<Sealed>,
 }
 
+/// Forget a subject: end all that it has for good, and put on record which keys of its personal parts are destroyed.
+#[derive(Clone, Debug)]
+pub struct EraseSubject {
+    /// The name space of the subject.
+    pub tenant: Tenant,
+    /// Who is forgotten.
+    pub subject: Subject,
+    /// The slots of its keys in this node's store.
+    pub slots: BTreeSet<u64>,
+    /// Why: a code.
+    pub reason: Option<Reason>,
+}
+
 /// A command with who sent it.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -400,6 +416,9 @@ pub enum Rejection {
     /// The subject gets no new credentials for now.
     #[error("issue: the subject is on hold")]
     SubjectOnHold,
+    /// The subject was forgotten.
+    #[error("issue: the subject was erased, so nothing is issued or noted for it any more")]
+    SubjectErased,
     /// The application has too many endings of unknown credentials in force.
     #[error("record the ending: this application has too many endings of unknown credentials in force")]
     TooManyUnknown,
@@ -413,7 +432,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -429,6 +448,7 @@ impl Rejection {
         Self::GenerationTooLarge,
         Self::IssuerDiffers,
         Self::SubjectOnHold,
+        Self::SubjectErased,
         Self::TooManyUnknown,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,

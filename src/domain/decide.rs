@@ -1,5 +1,6 @@
 //! Decisions: what a command would add to the log, or why it is refused. Pure: state and instant are given.
 
+mod erasures;
 mod imports;
 mod issues;
 mod keys;
@@ -16,6 +17,7 @@ use super::ids::{ApplicationId, Origin, Tenant};
 use super::state::View;
 use super::time::Timestamp;
 
+pub use erasures::MAX_ERASED_SLOTS;
 pub use issues::{MAX_JWT_GENERATION, signing_key};
 pub use keys::{issuer, lineage};
 pub use renewals::worth_recording;
@@ -38,7 +40,8 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
         Command::Revoke(revoke) => revocations::one(view, &grants, &request.caller, revoke, context),
         Command::RevokeTokens(revoke) => revocations::presented(view, &grants, &request.caller, revoke, context),
         Command::RevokeOwn(sessions) => revocations::own(view, &request.caller, sessions, context),
-        Command::RevokeSubject(revoke) => revocations::subject(&grants, revoke, context),
+        Command::RevokeSubject(revoke) => revocations::subject(view, &grants, revoke, context),
+        Command::EraseSubject(erase) => erasures::subject(view, &grants, erase, context),
         Command::PublishKey(publish) => keys::publish(view, &grants, publish, context),
         Command::Import(import) => imports::import(view, &grants, import, context),
     }

@@ -1,5 +1,6 @@
 //! The facts that the log holds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::actor::Actor;
@@ -39,6 +40,8 @@ pub enum Event {
     Revoked(Revoked),
     /// All that a subject had of some kinds was ended.
     SubjectRevoked(SubjectRevoked),
+    /// A subject was forgotten: all that it had was ended for good, and the keys of its personal parts were destroyed.
+    SubjectErased(SubjectErased),
     /// A key of ours signs tokens from now on.
     KeyPublished(KeyPublished),
     /// A key of ours signs nothing any more.
@@ -61,8 +64,28 @@ impl Event {
             Self::Revoked(Revoked { kind: Kind::Session, .. }) => "session.revoked",
             Self::Revoked(Revoked { kind: Kind::Token, .. }) => "token.revoked",
             Self::SubjectRevoked(_) => "subject.revoked",
+            Self::SubjectErased(_) => "subject.erased",
             Self::KeyPublished(_) => "key.published",
             Self::KeyRetired(_) => "key.retired",
+        }
+    }
+
+    /// What is sealed in it, and whose that is, if that is known.
+    pub fn sealed(&self) -> Option<(Option<&Subject>, &Sealed)> {
+        match self {
+            Self::SessionIssued(issued) => Some((Some(&issued.subject), issued.sealed.as_ref()?)),
+            Self::TokenIssued(issued) => Some((Some(&issued.subject), issued.sealed.as_ref()?)),
+            Self::Revoked(revoked) => Some((revoked.subject.as_ref(), revoked.note.as_ref()?)),
+            Self::SubjectRevoked(revoked) => Some((Some(&revoked.subject), revoked.note.as_ref()?)),
+            Self::LedgerOpened(_)
+            | Self::ApplicationRegistered(_)
+            | Self::ApplicationRemoved(_)
+            | Self::TicketIssued(_)
+            | Self::TicketsRenewed(_)
+            | Self::SessionExtended(_)
+            | Self::SubjectErased(_)
+            | Self::KeyPublished(_)
+            | Self::KeyRetired(_) => None,
         }
     }
 
@@ -87,6 +110,8 @@ pub struct LedgerOpened {
     pub public_key: [u8; 32],
     /// The origin that this one continues.
     pub previous: Option<Previous>,
+    /// Where subjects are pseudonyms in this ledger: the check of the key that makes them.
+    pub pseudonyms: Option<[u8; 32]>,
 }
 
 /// Where the origin ended that a new one continues.
@@ -339,6 +364,19 @@ pub struct SubjectRevoked {
     pub reason: Option<Reason>,
     /// Why, in somebody's words.
     pub note: Option<Sealed>,
+}
+
+/// A subject forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectErased {
+    /// Who was forgotten.
+    pub subject: Subject,
+    /// Whole seconds since 1970, as of a [`SubjectRevoked`].
+    pub not_before: u64,
+    /// The slots of its keys in the store of the record's origin: what they sealed can't be opened any more.
+    pub slots: BTreeSet<u64>,
+    /// Why: a code.
+    pub reason: Option<Reason>,
 }
 
 /// Digests by which a command is recognised when it comes again.

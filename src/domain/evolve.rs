@@ -3,18 +3,20 @@
 //! A fact becomes [`Patch`]es, small pieces of state, and state is what all patches join to. Every join is commutative,
 //! associative and idempotent, so that nodes which hold the same records agree, whatever order they came in.
 
+use std::collections::BTreeMap;
+
 use super::actor::Actor;
 use super::application::Application;
 use super::credential::{CredentialId, CredentialKey, Kind};
 use super::ending::{Ending, Endings, Stranger, Whose};
 use super::event::{
-    Event, Idempotency, KeyPublished, LedgerOpened, Named, Recorded, Revoked, SessionIssued, SubjectRevoked,
-    TicketIssued, TokenIssued,
+    Event, Idempotency, KeyPublished, LedgerOpened, Named, Recorded, Revoked, SessionIssued, SubjectErased,
+    SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
 use super::lasting::{IssuedAs, Lasting, LastingIssue};
 use super::signing::SigningKeyState;
-use super::subject::{SubjectEnding, SubjectState};
+use super::subject::{Erasure, SubjectEnding, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
 use super::time::Timestamp;
 
@@ -122,6 +124,10 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             slot(recorded, revoked.note.as_ref(), &mut add);
             let tenant = recorded.tenant.clone().unwrap_or_default();
             add(Patch::Subject(tenant, revoked.subject.clone(), subject_ended(recorded, revoked)));
+        }
+        Event::SubjectErased(erased) => {
+            let tenant = recorded.tenant.clone().unwrap_or_default();
+            add(Patch::Subject(tenant, erased.subject.clone(), subject_erased(recorded, erased)));
         }
         Event::KeyPublished(key) => add(Patch::Key(key.id.clone(), key_published(recorded, key))),
         Event::KeyRetired(id) => {
@@ -250,6 +256,27 @@ fn subject_ended(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState 
     for kind in revoked.kinds.iter() {
         state.kinds[kind.index()].endings.insert(recorded.place.origin, ending);
         state.kinds[kind.index()].hold_until = revoked.hold_until;
+    }
+    state
+}
+
+/// As the ending of every kind, kept for ever, so that whoever judges by generations alone finds all of it dead too.
+fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
+    let Place { origin, sequence } = recorded.place;
+    let ending = SubjectEnding {
+        sequence,
+        revoked_at: recorded.recorded_at,
+        not_before: erased.not_before,
+        retain_until: Timestamp::MAX,
+    };
+    let erasure = Erasure {
+        place: recorded.place,
+        erased_at: recorded.recorded_at,
+        slots: BTreeMap::from([(origin, erased.slots.clone())]),
+    };
+    let mut state = SubjectState { erasure: Some(Box::new(erasure)), ..SubjectState::default() };
+    for kind in &mut state.kinds {
+        kind.endings.insert(origin, ending);
     }
     state
 }

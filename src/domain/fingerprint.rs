@@ -12,7 +12,7 @@ use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
 use super::lasting::{IssuedAs, Lasting, LastingIssue};
 use super::signing::SigningKeyState;
 use super::state::State;
-use super::subject::{Generation, SubjectKind, SubjectState};
+use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
 use super::time::Timestamp;
 
@@ -87,10 +87,16 @@ impl Row {
         Self::of(json!(["early_use", place.origin.as_str(), place.sequence.0, used_at.as_millis()]))
     }
 
-    /// A subject: `["subject", tenant, subject, [[kind, endings, hold_until or null], …]]`, kinds with something only.
+    /// A subject: `["subject", tenant, subject, [[kind, endings, hold_until or null], …]]`, kinds with something only; with the
+    /// erasure behind them if there was one.
     pub fn subject(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Self {
         let kinds = Kind::ALL.iter().filter_map(|kind| subject_kind(*kind, state.of(*kind)));
-        Self::of(json!(["subject", tenant.as_str(), subject.as_str(), kinds.collect::<Vec<_>>()]))
+        let kinds: Vec<_> = kinds.collect();
+        let (tenant, subject) = (tenant.as_str(), subject.as_str());
+        Self::of(match &state.erasure {
+            None => json!(["subject", tenant, subject, kinds]),
+            Some(erasure) => json!(["subject", tenant, subject, kinds, self::erasure(erasure)]),
+        })
     }
 
     /// A command under an idempotency key: `["answered", key, body, origin, sequence, records, recorded_at]`.
@@ -178,6 +184,12 @@ fn ending(ending: &Ending) -> Value {
         ending.retain_until.as_millis(),
         unknown_by,
     ])
+}
+
+fn erasure(erasure: &Erasure) -> Value {
+    let slots = erasure.slots.iter().map(|(origin, slots)| json!([origin.as_str(), slots]));
+    let Place { origin, sequence } = erasure.place;
+    json!([origin.as_str(), sequence.0, erasure.erased_at.as_millis(), slots.collect::<Vec<_>>()])
 }
 
 fn subject_kind(kind: Kind, state: &SubjectKind) -> Option<Value> {

@@ -80,6 +80,23 @@ name!(
     KeyId
 );
 
+/// A subject as somebody outside names it. What the ledger keeps of it, itself or a pseudonym, is for the service to say: only
+/// that makes a [`Subject`] of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenSubject(Subject);
+
+impl GivenSubject {
+    /// The name, if it is 1 to 255 bytes without control characters.
+    pub fn new(text: &str) -> Result<Self, Malformed> {
+        Subject::new(text).map(Self)
+    }
+
+    /// The subject of exactly that name.
+    pub const fn as_given(&self) -> &Subject {
+        &self.0
+    }
+}
+
 /// The name space of the UUIDs that stand for subjects: RFC 9562, section 5.5.
 const SUBJECT_NAMESPACE: Uuid = Uuid::from_u128(0x6f5a1c1e_5f0e_5c0a_9d3b_2b6f0c9f7a11);
 

@@ -5,7 +5,7 @@ use super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::ids::{Place, Subject, Tenant};
 use super::lasting::{Lasting, LastingIssue};
 use super::state::View;
-use super::subject::{Generation, SubjectState};
+use super::subject::Generation;
 use super::ticket::{Dead, Ticket, TicketIssue};
 use super::time::Timestamp;
 
@@ -58,14 +58,10 @@ fn ended_by(view: &impl View, kind: Kind, lasting: &Lasting, issue: &LastingIssu
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = lasting.ending().map(|ending| (ending.place, ending.revoked_at));
     let unseen = issue.digest().and_then(|digest| ended_unknown(view, kind, digest, &issue.tenant, &issue.subject));
-    let with_all = ended_with_all(&subject, kind, &issue.generation);
+    let with_all = subject.ends(kind, &issue.generation);
     let with_session =
         issue.session.and_then(|id| session_ended(view, &issue.tenant, &issue.subject, id, &issue.generation));
     [alone, unseen, with_all, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
-}
-
-fn ended_with_all(subject: &SubjectState, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
-    subject.of(kind).ends(generation).map(|(place, ending)| (place, ending.revoked_at))
 }
 
 /// A token dies with its session: the token's generation reaches whatever had ended other sessions when it was issued.
@@ -81,7 +77,7 @@ fn session_ended(
     let alone = lasting.endings.of(tenant, subject).map(|ending| (ending.place, ending.revoked_at));
     let digest = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
     let unseen = digest.and_then(|digest| ended_unknown(view, kind, &digest, tenant, subject));
-    let with_all = ended_with_all(&view.subject(tenant, subject), kind, generation);
+    let with_all = view.subject(tenant, subject).ends(kind, generation);
     [alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }
 
@@ -106,11 +102,8 @@ fn ended_unseen(view: &impl View, token: &PresentedToken, lasting: &Lasting) -> 
     let alone = lasting.endings.of(tenant, subject).map(|ending| (ending.place, ending.revoked_at));
     let state = view.subject(tenant, subject);
     let with_all = match &token.generation {
-        Some(generation) => ended_with_all(&state, Kind::Token, generation),
-        None => state
-            .of(Kind::Token)
-            .ends_foreign(token.issued_at_seconds, token.leeway_seconds)
-            .map(|(place, ending)| (place, ending.revoked_at)),
+        Some(generation) => state.ends(Kind::Token, generation),
+        None => state.ends_foreign(token.issued_at_seconds, token.leeway_seconds),
     };
     let generation = token.generation.as_ref();
     let with_session = token

@@ -22,29 +22,31 @@ mod time;
 pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use command::{
-    Caller, Command, Context, Decision, Import, ImportedLife, IssueSession, IssueTicket, IssueToken, OwnSessions,
-    Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens, TokenForm,
+    Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
+    OwnSessions, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens,
+    TokenForm,
 };
 pub use credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Secret, hex};
 pub use decide::{
-    MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, lineage, may_see, signing_key,
-    worth_recording,
+    MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, lineage,
+    may_see, signing_key, worth_recording,
 };
 pub use ending::{Ending, Endings, Stranger, Whose};
 pub use event::{
     Draft, Event, Idempotency, IdempotencyMark, KeyPublished, LOG_FORMAT, LedgerOpened, Named, Previous, Recorded,
-    Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued,
+    Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued,
+    TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};
 pub use ids::{
-    ApplicationId, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin, Place, Position,
-    Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
+    ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,
+    Place, Position, Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
 };
 pub use judge::{judge_lasting, judge_presented, judge_ticket};
 pub use lasting::{Aal, IssuedAs, Lasting, LastingIssue, Method};
 pub use signing::SigningKeyState;
 pub use state::{Overlay, State, View, forget_use_at};
-pub use subject::{Generation, SubjectEnding, SubjectKind, SubjectState};
+pub use subject::{Erasure, Generation, SubjectEnding, SubjectKind, SubjectState};
 pub use ticket::{Dead, Ticket, TicketIssue};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

@@ -1,6 +1,6 @@
 //! Subjects: whose credentials were ended all at once, and who may get no new ones for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::credential::Kind;
 use super::ids::{Origin, Place, Sequence};
@@ -137,11 +137,40 @@ impl SubjectKind {
     }
 }
 
+/// That a subject was forgotten: never taken back, and never forgotten itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// The record that did it first.
+    pub place: Place,
+    /// When that was.
+    pub erased_at: Timestamp,
+    /// The keys that were destroyed: for each origin, slots of its store.
+    pub slots: BTreeMap<Origin, BTreeSet<u64>>,
+}
+
+impl Erasure {
+    /// The slots in the one store that these origins share.
+    pub fn slots_of(&self, lineage: &[Origin]) -> BTreeSet<u64> {
+        lineage.iter().filter_map(|origin| self.slots.get(origin)).flatten().copied().collect()
+    }
+
+    fn merge(&mut self, other: Self) {
+        if (other.erased_at, other.place) < (self.erased_at, self.place) {
+            (self.erased_at, self.place) = (other.erased_at, other.place);
+        }
+        for (origin, slots) in other.slots {
+            self.slots.entry(origin).or_default().extend(slots);
+        }
+    }
+}
+
 /// What the fold knows of a subject, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectState {
     /// In the order of [`Kind::ALL`].
     pub kinds: [SubjectKind; 3],
+    /// Whether it was forgotten.
+    pub erasure: Option<Box<Erasure>>,
 }
 
 impl SubjectState {
@@ -155,15 +184,35 @@ impl SubjectState {
         self.of(kind).hold_until.is_some_and(|until| now < until)
     }
 
+    /// The earliest record that a credential of that kind and generation is dead by. After an erasure none reaches far enough.
+    pub fn ends(&self, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
+        self.earliest(self.of(kind).ends(generation))
+    }
+
+    /// The earliest record that a foreign token is dead by: see [`SubjectKind::ends_foreign`].
+    pub fn ends_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, Timestamp)> {
+        self.earliest(self.of(Kind::Token).ends_foreign(issued_at_seconds, leeway_seconds))
+    }
+
+    fn earliest(&self, ending: Option<(Place, &SubjectEnding)>) -> Option<(Place, Timestamp)> {
+        let erasure = self.erasure.as_ref().map(|erasure| (erasure.place, erasure.erased_at));
+        let ending = ending.map(|(place, ending)| (place, ending.revoked_at));
+        ending.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.kinds.iter().all(|kind| kind.endings.is_empty() && kind.hold_until.is_none())
+        self.erasure.is_none() && self.kinds.iter().all(|kind| kind.endings.is_empty() && kind.hold_until.is_none())
     }
 
     /// Joins what another node, or a later record, knows.
     pub fn merge(&mut self, other: Self) {
         for (mine, other) in self.kinds.iter_mut().zip(other.kinds) {
             mine.merge(other);
+        }
+        match (&mut self.erasure, other.erasure) {
+            (Some(mine), Some(other)) => mine.merge(*other),
+            (mine, other) => *mine = mine.take().or(other),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Tickets: bearer secrets whose life slides with their use, up to an end that no use moves.
 
+use super::Kind;
 use super::credential::Digest;
 use super::ending::{Ending, Endings};
 use super::ids::{Place, Subject, Tenant};
 use super::subject::{Generation, SubjectState};
 use super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
-use super::{Kind, SubjectEnding};
 
 /// How a ticket was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +115,7 @@ impl Ticket {
 
     fn ended_by(&self, issue: &TicketIssue, subject: &SubjectState) -> Option<(Place, Timestamp)> {
         let alone = self.endings.of(&issue.tenant, &issue.subject).map(|ending| (ending.place, ending.revoked_at));
-        let with_all = subject.of(Kind::Ticket).ends(&issue.generation);
-        let with_all = with_all.map(|(place, SubjectEnding { revoked_at, .. })| (place, *revoked_at));
+        let with_all = subject.ends(Kind::Ticket, &issue.generation);
         alone.into_iter().chain(with_all).min_by_key(|(place, revoked_at)| (*revoked_at, *place))
     }
 }

@@ -10,6 +10,9 @@ pub struct Timestamp(u64);
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 impl Timestamp {
+    /// The last instant that a record can hold: what is kept until then is kept for ever.
+    pub const MAX: Self = Self(MAX_INTEGER);
+
     /// The instant that many milliseconds after 1970, or nothing beyond 2^53 − 1.
     pub const fn from_millis(millis: u64) -> Option<Self> {
         if millis <= MAX_INTEGER { Some(Self(millis)) } else { None }

@@ -4,6 +4,7 @@
 
 mod forms;
 mod lasting;
+mod subjects;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use uuid::Uuid;
 
 use crate::domain::{
     Actor, ApplicationId, CredentialId, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark, Issuer, KeyId,
-    KeyPublished, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason,
-    Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, SubjectRevoked, Tenant,
-    TicketIssued, Timestamp, Ttl,
+    KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason,
+    Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, Tenant, TicketIssued,
+    Timestamp, Ttl,
 };
 use forms::{GenerationData, Hex, Text};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
+use subjects::{SubjectErasedData, SubjectRevokedData};
 
 /// The largest record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 65_535;
@@ -59,6 +61,7 @@ pub fn encode(recorded: &Recorded) -> String {
         Event::TokenIssued(issued) => enveloped(recorded, &TokenIssuedData::from(&**issued)),
         Event::Revoked(revoked) => enveloped(recorded, &RevokedData::from(revoked)),
         Event::SubjectRevoked(revoked) => enveloped(recorded, &SubjectRevokedData::from(revoked)),
+        Event::SubjectErased(erased) => enveloped(recorded, &SubjectErasedData::from(erased)),
         Event::KeyPublished(key) => enveloped(recorded, &KeyPublishedData::from(key)),
         Event::KeyRetired(id) => enveloped(recorded, &KeyRetiredData { kid: id.as_str().into() }),
     }
@@ -164,6 +167,7 @@ fn event(type_name: &str, version: u64, data: &str) -> Result<Event, RecordError
             Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
         }
         ("subject.revoked", 1) => Event::SubjectRevoked(read::<SubjectRevokedData<'_>>(data)?.into_domain()?),
+        ("subject.erased", 1) => Event::SubjectErased(read::<SubjectErasedData<'_>>(data)?.into_domain()?),
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })
 }
@@ -200,6 +204,8 @@ struct LedgerOpenedData<'a> {
     public_key: Hex<32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<PreviousData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pseudonyms: Option<Hex<32>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -223,6 +229,7 @@ impl<'a> From<&'a LedgerOpened> for LedgerOpenedData<'a> {
                 sequence: previous.place.sequence.0,
                 hash: Hex(previous.hash),
             }),
+            pseudonyms: opened.pseudonyms.map(Hex),
         }
     }
 }
@@ -240,6 +247,7 @@ impl LedgerOpenedData<'_> {
             format: integer(self.format)?,
             public_key: self.public_key.0,
             previous: previous.transpose()?,
+            pseudonyms: self.pseudonyms.map(|check| check.0),
         })
     }
 }
@@ -498,52 +506,4 @@ impl KeyPublishedData<'_> {
 struct KeyRetiredData<'a> {
     #[serde(borrow)]
     kid: Cow<'a, str>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SubjectRevokedData<'a> {
-    #[serde(borrow)]
-    subject: Cow<'a, str>,
-    kinds: Vec<Text<Kind>>,
-    not_before: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_until: Option<u64>,
-    retain_until: u64,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    reason: Option<Cow<'a, str>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    note: Option<SealedData<'a>>,
-}
-
-impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
-    fn from(revoked: &'a SubjectRevoked) -> Self {
-        Self {
-            subject: revoked.subject.as_str().into(),
-            kinds: revoked.kinds.iter().map(Text).collect(),
-            not_before: revoked.not_before,
-            hold_until: revoked.hold_until.map(Timestamp::as_millis),
-            retain_until: revoked.retain_until.as_millis(),
-            reason: revoked.reason.as_ref().map(|reason| reason.as_str().into()),
-            note: revoked.note.as_ref().map(SealedData::from),
-        }
-    }
-}
-
-impl SubjectRevokedData<'_> {
-    fn into_domain(self) -> Result<SubjectRevoked, RecordError> {
-        let kinds: Kinds = self.kinds.into_iter().map(|kind| kind.0).collect();
-        if kinds.is_empty() {
-            return Err(RecordError::malformed("no kinds"));
-        }
-        Ok(SubjectRevoked {
-            subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
-            kinds,
-            not_before: integer(self.not_before)?,
-            hold_until: self.hold_until.map(instant).transpose()?,
-            retain_until: instant(self.retain_until)?,
-            reason: self.reason.as_deref().map(Reason::new).transpose().map_err(RecordError::malformed)?,
-            note: sealed(self.note)?,
-        })
-    }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::cursor::Cursor;
 use crate::domain::{
     Digest, Ending, Event, Grants, Kind, Kinds, Named, Position, Reason, Scope, Subject, SubjectKind, SubjectState,
-    Tenant,
+    Tenant, Timestamp,
 };
 use crate::projection::InForce;
 use crate::service::Filed;
@@ -39,6 +39,7 @@ pub fn ended_kinds(event: &Event) -> Kinds {
     match event {
         Event::Revoked(revoked) => Kinds::from_iter([revoked.kind]),
         Event::SubjectRevoked(revoked) => revoked.kinds,
+        Event::SubjectErased(_) => Kinds::ALL,
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
@@ -159,6 +160,15 @@ impl<'a> Item<'a> {
                 hold_until: revoked.hold_until.map(|until| until.to_string()),
                 retain_until: revoked.retain_until.to_string(),
                 reason: reason(&revoked.reason),
+                ..item
+            },
+            Event::SubjectErased(erased) => Self {
+                subject: Some(erased.subject.as_str()),
+                kinds: Kinds::ALL.iter().map(Kind::as_str).collect(),
+                generation: BTreeMap::from([(item.origin, item.sequence)]),
+                not_before: Some(erased.not_before),
+                retain_until: Timestamp::MAX.to_string(),
+                reason: reason(&erased.reason),
                 ..item
             },
             Event::LedgerOpened(_)
@@ -311,7 +321,7 @@ fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state:
     let SubjectKind { endings, hold_until } = state.of(kind);
     let (origin, latest) = endings.iter().max_by_key(|(origin, ending)| (ending.revoked_at, **origin))?;
     Some(Item {
-        type_name: "subject.revoked",
+        type_name: if state.erasure.is_some() { "subject.erased" } else { "subject.revoked" },
         tenant: Some(tenant.as_str()),
         subject: Some(subject.as_str()),
         kinds: vec![kind.as_str()],

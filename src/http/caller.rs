@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Code, Problem};
 use super::{App, body, input};
 use crate::domain::{Idempotency, RequestId, Scope, Secret};
-use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Level, idempotency_digests};
+use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Level};
 
 /// The caller's own name of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -99,7 +99,7 @@ pub async fn command_at<T: DeserializeOwned>(
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
-    let call = call(identity, &parts, &body)?;
+    let call = call(app, identity, &parts, &body)?;
     let body = input::json(&parts.headers, &body)?;
     Ok((call, parts, body))
 }
@@ -110,7 +110,7 @@ pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call
     let identity = authorise(app, &parts.headers, scope)?;
     input::ndjson(&parts.headers)?;
     let body = body::read(body, app.options.body_bytes).await?;
-    Ok((Call { idempotency: None, ..call(identity, &parts, &body)? }, body))
+    Ok((Call { idempotency: None, ..call(app, identity, &parts, &body)? }, body))
 }
 
 /// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.
@@ -129,13 +129,13 @@ pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) 
 
 async fn bare(app: &App, identity: Identity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
     let body = body::read(body, app.options.body_bytes).await?;
-    Ok((call(identity, &parts, &body)?, parts))
+    Ok((call(app, identity, &parts, &body)?, parts))
 }
 
-fn call(identity: Identity, parts: &Parts, body: &Bytes) -> Result<Call, Problem> {
+fn call(app: &App, identity: Identity, parts: &Parts, body: &Bytes) -> Result<Call, Problem> {
     Ok(Call {
         request: request_id(&parts.headers),
-        idempotency: idempotency(&identity, parts, body)?,
+        idempotency: idempotency(app, &identity, parts, body)?,
         consistency: consistency(&parts.headers)?,
         identity,
     })
@@ -146,13 +146,16 @@ pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::new(headers.get(X_REQUEST_ID)?.to_str().ok()?).ok()
 }
 
-fn idempotency(identity: &Identity, parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
+fn idempotency(app: &App, identity: &Identity, parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = once(&parts.headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
     if !KEY_BYTES.contains(&key.len()) {
         return Err(Problem::with_detail(Code::InvalidHeader, "`Idempotency-Key` must be 16 to 255 bytes"));
     }
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    Ok(Some(idempotency_digests(&identity.caller, method, path, key.as_bytes(), body)))
+    // What is asked for in the query is part of what is asked for.
+    let query = parts.uri.query().map(|query| format!("\n?{query}")).unwrap_or_default();
+    let asked = [body, query.as_bytes()].concat();
+    Ok(Some(app.service.idempotency(&identity.caller, method, path, key.as_bytes(), &asked)))
 }
 
 fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {

@@ -94,6 +94,7 @@ fn native() -> Router<SharedApp> {
         .route("/v1/revocations", post(v1::revoke))
         .route("/v1/imports", post(v1::import))
         .route("/v1/subjects/{subject}", get(v1::subject))
+        .route("/v1/subjects/{subject}/personal-data", delete(v1::erase))
         .route("/v1/events", get(v1::events))
         .route("/v1/events/{position}", get(v1::event))
         .route("/v1/events/{position}/proof", get(v1::prove))

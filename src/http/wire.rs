@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::audit::Point;
 use crate::domain::{
-    Aal, Digest, Issuer, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Subject, Tenant, Timestamp, Ttl,
+    Aal, Digest, GivenSubject, Issuer, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Tenant, Timestamp, Ttl,
 };
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
@@ -79,7 +79,7 @@ impl Form for Tenant {
     }
 }
 
-impl Form for Subject {
+impl Form for GivenSubject {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }

@@ -52,6 +52,10 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
             add(About::Subject(Some(tenant()), revoked.subject.clone()));
             add(About::SubjectEnding(tenant(), revoked.subject.clone()));
         }
+        Event::SubjectErased(erased) => {
+            add(About::Subject(Some(tenant()), erased.subject.clone()));
+            add(About::SubjectEnding(tenant(), erased.subject.clone()));
+        }
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::TokenError;
 use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
-use crate::domain::{Digest, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Named, Subject, Tenant, TokenId};
+use crate::domain::{Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Named, Tenant, TokenId};
 
 /// The claim in which a container holds the token that it is about.
 const INNER: &str = "user_token";
@@ -26,7 +26,7 @@ pub struct Verified {
     /// The name space that it is for.
     pub tenant: Tenant,
     /// Who it is for.
-    pub subject: Subject,
+    pub subject: GivenSubject,
     /// `iat`: when it was issued, in whole seconds since 1970, rounded down.
     pub issued_at: Option<u64>,
     /// `nbf`: from when it is good, in whole seconds since 1970, rounded down.
@@ -90,11 +90,23 @@ impl Proven {
 
     /// The token as it is used, with the one that it holds. What a container does not name itself it has from that one.
     pub(super) fn verified(self, inner: Option<Verified>) -> Result<Verified, TokenError> {
-        let tenant = joined(self.tenant()?, inner.as_ref().map(|inner| &inner.tenant), TokenError::MissingTenant)?;
+        self.verified_over(inner, |_, one, other| one == other)
+    }
+
+    /// The same where two names may be one subject's.
+    pub(super) fn verified_over(
+        self,
+        inner: Option<Verified>,
+        same: impl Fn(&Tenant, &GivenSubject, &GivenSubject) -> bool,
+    ) -> Result<Verified, TokenError> {
+        let within = inner.as_ref();
+        let own = |one: &Tenant, other: &Tenant| one == other;
+        let tenant = joined(self.tenant()?, within.map(|inner| &inner.tenant), own, TokenError::MissingTenant)?;
         if !self.may_speak_for(&tenant) {
             return Err(TokenError::ForeignTenant);
         }
-        let subject = joined(self.subject()?, inner.as_ref().map(|inner| &inner.subject), TokenError::MissingSubject)?;
+        let same = |one: &GivenSubject, other: &GivenSubject| same(&tenant, one, other);
+        let subject = joined(self.subject()?, within.map(|inner| &inner.subject), same, TokenError::MissingSubject)?;
         let ours = self.terms.is_none();
         Ok(Verified {
             identity: self.identity()?,
@@ -133,12 +145,12 @@ impl Proven {
         known.cloned().map(Some).ok_or(TokenError::ForeignTenant)
     }
 
-    fn subject(&self) -> Result<Option<Subject>, TokenError> {
+    fn subject(&self) -> Result<Option<GivenSubject>, TokenError> {
         // In a token of ours `sub` is what we wrote; `person_id` could be anything that a caller had put in.
         let person = if self.terms.is_some() { self.claims.get("person_id") } else { None };
         let Some(subject) = person.or_else(|| self.claims.get("sub")) else { return Ok(None) };
         let text = subject.as_str().ok_or(TokenError::MalformedSubject)?;
-        Subject::new(text).map(Some).map_err(|_| TokenError::MalformedSubject)
+        GivenSubject::new(text).map(Some).map_err(|_| TokenError::MalformedSubject)
     }
 
     fn identity(&self) -> Result<Named, TokenError> {
@@ -177,9 +189,14 @@ impl Proven {
 }
 
 /// A container's own name for something and that of the token within, if both say the same.
-fn joined<T: Clone + PartialEq>(own: Option<T>, inner: Option<&T>, missing: TokenError) -> Result<T, TokenError> {
+fn joined<T: Clone>(
+    own: Option<T>,
+    inner: Option<&T>,
+    same: impl Fn(&T, &T) -> bool,
+    missing: TokenError,
+) -> Result<T, TokenError> {
     match (own, inner) {
-        (Some(own), Some(inner)) if own != *inner => Err(TokenError::ContainerMismatch),
+        (Some(own), Some(inner)) if !same(&own, inner) => Err(TokenError::ContainerMismatch),
         (Some(own), _) => Ok(own),
         (None, Some(inner)) => Ok(inner.clone()),
         (None, None) => Err(missing),
@@ -245,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_subject_is_the_person_or_sub_and_of_ours_always_sub() {
-        let subject = |claims: Value| foreign(claims).map(|token| token.subject.to_string());
+        let subject = |claims: Value| foreign(claims).map(|token| token.subject.as_given().to_string());
         assert_eq!(subject(json!({"oid": "a", "person_id": "p", "sub": "s"})), Ok("p".to_owned()));
         assert_eq!(subject(json!({"oid": "a", "sub": "s"})), Ok("s".to_owned()));
         assert_eq!(subject(json!({"oid": "a"})), Err(TokenError::MissingSubject));
@@ -253,7 +270,8 @@ mod tests {
             assert_eq!(subject(json!({"oid": "a", "sub": bad})), Err(TokenError::MalformedSubject));
             assert_eq!(subject(json!({"oid": "a", "sub": "s", "person_id": bad})), Err(TokenError::MalformedSubject));
         }
-        let own = ours(json!({"oid": "a", "person_id": "p", "sub": "s"})).map(|token| token.subject.to_string());
+        let own =
+            ours(json!({"oid": "a", "person_id": "p", "sub": "s"})).map(|token| token.subject.as_given().to_string());
         assert_eq!(own, Ok("s".to_owned()));
     }
 
@@ -335,7 +353,7 @@ mod tests {
         let inner = || ours(json!({"sub": "s", "oid": "a"})).expect("good");
         let outer = |claims: Value| proven(terms(None), claims).verified(Some(inner()));
         let token = outer(json!({"jti": "c"})).expect("good");
-        assert_eq!((token.tenant.as_str(), token.subject.as_str()), ("a", "s"));
+        assert_eq!((token.tenant.as_str(), token.subject.as_given().as_str()), ("a", "s"));
         assert!(outer(json!({"sub": "s", "aud": "a"})).is_ok());
         assert_eq!(outer(json!({"sub": "other"})).err(), Some(TokenError::ContainerMismatch));
         assert_eq!(outer(json!({"oid": "b"})).err(), Some(TokenError::ContainerMismatch));

@@ -46,21 +46,29 @@ pub fn mint(prefix: Prefix) -> Result<Secret, KeyError> {
 
 /// Whether the text has the form of a secret that we mint, checksum included. It says nothing about who knows it.
 pub fn is_well_formed(text: &str) -> bool {
-    let Some(digits) = Prefix::ALL.iter().find_map(|prefix| text.strip_prefix(prefix.as_str())) else {
-        return false;
-    };
-    if digits.len() != RANDOM_DIGITS + CHECKSUM_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    Prefix::ALL.iter().any(|prefix| is_coded(prefix.as_str(), RANDOM_DIGITS, text))
+}
+
+/// Whether the text is that prefix, so many digits of base62, and their checksum.
+pub(super) fn is_coded(prefix: &str, digits: usize, text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(prefix) else { return false };
+    if rest.len() != digits + CHECKSUM_DIGITS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return false;
     }
     let (body, sum) = text.split_at(text.len() - CHECKSUM_DIGITS);
     checksum(body) == sum
 }
 
-fn from_random(prefix: Prefix, random: [u8; RANDOM_BYTES]) -> Secret {
-    let mut text = String::from(prefix.as_str());
-    push_base62(&random, RANDOM_DIGITS, &mut text);
+/// The prefix, the number in so many digits of base62, and a checksum of both.
+pub(super) fn coded(prefix: &str, digits: usize, number: &[u8]) -> String {
+    let mut text = String::from(prefix);
+    push_base62(number, digits, &mut text);
     text.push_str(&checksum(&text));
-    Secret::new(&text)
+    text
+}
+
+fn from_random(prefix: Prefix, random: [u8; RANDOM_BYTES]) -> Secret {
+    Secret::new(&coded(prefix.as_str(), RANDOM_DIGITS, &random))
 }
 
 /// The first 4 bytes of BLAKE3 over all that stands before it, in base62.

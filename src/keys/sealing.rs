@@ -137,7 +137,23 @@ impl SealingKeys {
     /// It promises no more than the disk gives: a file system that copies on write, a snapshot of a volume, a cell that the
     /// drive has retired, and every older backup of the keys may hold it still.
     pub fn erase(&self, slot: u64) -> Result<(), KeyError> {
-        self.slots.erase(slot)
+        self.erase_all(&[slot])
+    }
+
+    /// As [`SealingKeys::erase`] for several slots, with one sync. A slot that was never made is an error, and then none is
+    /// erased.
+    pub fn erase_all(&self, slots: &[u64]) -> Result<(), KeyError> {
+        self.slots.erase(slots)
+    }
+
+    /// Whether that slot was made.
+    pub fn has(&self, slot: u64) -> bool {
+        slot < self.slots.filled()
+    }
+
+    /// Whether the slot's key was destroyed. One that can't be read may be there still.
+    pub fn is_erased(&self, slot: u64) -> bool {
+        matches!(self.slots.load(slot), Ok(Slot::Erased))
     }
 }
 

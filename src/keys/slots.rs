@@ -124,13 +124,13 @@ impl Slots {
         }
     }
 
-    /// Overwrites the slot and syncs, also where it is erased or damaged already.
-    pub(super) fn erase(&self, slot: u64) -> Result<(), KeyError> {
-        if slot >= self.filled() {
+    /// Overwrites the slots and syncs, also where one is erased or damaged already.
+    pub(super) fn erase(&self, slots: &[u64]) -> Result<(), KeyError> {
+        if let Some(slot) = slots.iter().copied().find(|slot| *slot >= self.filled()) {
             return Err(KeyError::NoSlot { path: self.path.clone(), slot });
         }
         let writing = self.erasing.write();
-        let written = self.file.write_all_at(&erased(slot), offset(slot));
+        let written = slots.iter().try_for_each(|slot| self.file.write_all_at(&erased(*slot), offset(*slot)));
         drop(writing);
         written.and_then(|()| self.file.sync_data()).map_err(KeyError::io("erase in", &self.path))
     }

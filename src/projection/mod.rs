@@ -16,9 +16,10 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, IssuedAs, Issuer, KeyId,
-    Kind, Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject,
-    SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket, worth_recording,
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, IssuedAs, Issuer,
+    KeyId, Kind, Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger,
+    Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket,
+    worth_recording,
 };
 use crate::event_log::Base;
 use lasting::Lastings;
@@ -220,6 +221,18 @@ impl Projection {
     /// The last slot of its sealing keys that the origin has used.
     pub fn last_slot(&self, origin: Origin) -> Option<u64> {
         self.slots.lock().get(&origin).copied()
+    }
+
+    /// Every subject that was forgotten, and which of its keys were destroyed.
+    pub fn erased(&self) -> Vec<(Tenant, Subject, Erasure)> {
+        let mut erased = Vec::new();
+        for shard in 0..subjects::SHARDS {
+            self.subjects.visit(shard, |tenant, subject, state| {
+                let erasure = state.erasure.as_deref().cloned();
+                erased.extend(erasure.map(|erasure| (tenant.clone(), subject.clone(), erasure)));
+            });
+        }
+        erased
     }
 
     /// How many parts [`Projection::endings`] has.

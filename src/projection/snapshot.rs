@@ -7,6 +7,7 @@
 //! how many there are. Shards are written one after another while the writer goes on, so some are ahead of that place;
 //! replaying from it does no harm, because every join is idempotent.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -16,16 +17,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Projection, lasting, subjects, tickets};
 use crate::domain::{
-    Answered, ApplicationId, CredentialId, CredentialKey, Digest, Ending, Endings, Event, Generation, Idempotency,
-    IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, LedgerId, Malformed, Named, Origin, Patch,
-    Place, Position, Recorded, Sequence, SigningKeyState, Stranger, Subject, SubjectEnding, SubjectState, Tenant,
-    Ticket, TicketIssue, Timestamp, TokenId, Ttl, View as _, Whose,
+    Answered, ApplicationId, CredentialId, CredentialKey, Digest, Ending, Endings, Erasure, Event, Generation,
+    Idempotency, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, LedgerId, Malformed, Named,
+    Origin, Patch, Place, Position, Recorded, Sequence, SigningKeyState, Stranger, Subject, SubjectEnding,
+    SubjectState, Tenant, Ticket, TicketIssue, Timestamp, TokenId, Ttl, View as _, Whose,
 };
 use crate::event_log::{Base, ChainHash, Head, decode, encode};
 
 const MAGIC: &[u8; 8] = b"aledsnap";
 /// The snapshot's format. It has no history: another number means folding again.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Entities in a block.
 const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.
@@ -105,6 +106,7 @@ enum Item {
         tenant: String,
         subject: String,
         kinds: Vec<KindItem>,
+        erasure: Option<ErasureItem>,
     },
     Answered {
         key: [u8; 16],
@@ -169,6 +171,13 @@ struct EndingItem {
 enum StrangerItem {
     Application([u8; 16]),
     Subject(String, String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ErasureItem {
+    place: PlaceItem,
+    erased_at: u64,
+    slots: Vec<([u8; Origin::LEN], BTreeSet<u64>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -411,7 +420,12 @@ fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Ite
         KindItem { kind: kind.index() as u8, endings: endings.collect(), hold_until }
     });
     let (tenant, subject) = (tenant.as_str().to_owned(), subject.as_str().to_owned());
-    Item::Subject { tenant, subject, kinds: kinds.collect() }
+    let erasure = state.erasure.as_ref().map(|erasure| ErasureItem {
+        place: place_item(erasure.place),
+        erased_at: erasure.erased_at.as_millis(),
+        slots: erasure.slots.iter().map(|(origin, slots)| (*origin.as_bytes(), slots.clone())).collect(),
+    });
+    Item::Subject { tenant, subject, kinds: kinds.collect(), erasure }
 }
 
 fn answered_item(answered: &Answered) -> Item {
@@ -465,8 +479,9 @@ fn take(projection: &Projection, item: Item) -> Result<(), Malformed> {
         Item::Slot { origin, slot } => projection.join(Patch::Slot(self::origin(origin)?, slot)),
         Item::Imported => projection.join(Patch::Imported),
         Item::EarlyUse { place, used_at } => projection.join(Patch::TicketUsed(self::place(place)?, instant(used_at)?)),
-        Item::Subject { tenant, subject, kinds } => {
-            let state = subject_state(kinds)?;
+        Item::Subject { tenant, subject, kinds, erasure } => {
+            let erasure = erasure.map(self::erasure).transpose()?.map(Box::new);
+            let state = SubjectState { erasure, ..subject_state(kinds)? };
             projection.join(Patch::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?, state));
         }
         Item::Answered { key, body, first, records, recorded_at } => {
@@ -554,6 +569,12 @@ fn subject_state(kinds: Vec<KindItem>) -> Result<SubjectState, Malformed> {
         }
     }
     Ok(state)
+}
+
+fn erasure(item: ErasureItem) -> Result<Erasure, Malformed> {
+    let slots = item.slots.into_iter().map(|(bytes, slots)| Ok((origin(bytes)?, slots)));
+    let slots = slots.collect::<Result<_, Malformed>>()?;
+    Ok(Erasure { place: place(item.place)?, erased_at: instant(item.erased_at)?, slots })
 }
 
 fn block_hash(first: &[u8; 32], number: u64, payload: &[u8]) -> [u8; 32] {

@@ -13,7 +13,7 @@ const BODY_CONTEXT: &str = "authledger 2026 idempotency body v1";
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=255;
 
 /// Digests of the key, in its scope of caller, method and path, and of the body that came with it.
-pub fn digests(caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
+pub(super) fn digests(caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
     let who = match caller {
         Caller::Root => "root".to_owned(),
         Caller::Application(id) => id.to_string(),

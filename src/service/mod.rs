@@ -3,6 +3,7 @@
 mod applications;
 mod consistency;
 mod ended;
+mod erasure;
 mod error;
 mod evidence;
 mod idempotency;
@@ -10,6 +11,7 @@ mod imports;
 mod introspection;
 mod machine;
 mod open;
+mod pseudonyms;
 mod questions;
 mod records;
 mod revocations;
@@ -35,13 +37,15 @@ use crate::tree::{Keeper, Trees};
 pub use applications::{NewApplication, Registered};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
 pub use ended::{EndedTogether, SubjectEnded};
+pub use erasure::SubjectForgotten;
 pub use error::Error;
 pub use evidence::EvidenceError;
-pub use idempotency::{KEY_BYTES, digests as idempotency_digests};
+pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
+pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
@@ -53,6 +57,7 @@ pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt}
 
 use ended::OneByOne;
 use idempotency::RecentSecrets;
+use pseudonyms::Pseudonyms;
 use questions::Questions;
 use sealing::Sealer;
 use sessions::FactsCache;
@@ -114,10 +119,13 @@ pub struct Service {
     recent_secrets: RecentSecrets,
     trusted: TrustedIssuers,
     signing: Signing,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
     facts: FactsCache,
+    pseudonyms: Pseudonyms,
     ending_subjects: OneByOne,
     questions: Questions,
+    /// Held while a subject is forgotten: that reads the whole log, which one at a time may do.
+    erasing: tokio::sync::Mutex<()>,
     source: Source,
     records_read: u64,
     started: Instant,
@@ -187,16 +195,21 @@ impl Service {
         self.writer.fault()
     }
 
-    /// Appends another origin's record, exactly as it came, if the chain with it is that hash.
+    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. Where it forgets a subject, this
+    /// node's keys of that subject are destroyed before this returns.
     pub async fn ingest(
         &self,
         record: Box<str>,
         hash: crate::event_log::ChainHash,
     ) -> Result<Result<crate::domain::Position, Refused>, Error> {
-        match self.writer.submit(Job::Foreign { record, hash }).await? {
-            Reply::Foreign(result) => Ok(result),
-            Reply::Decided(_) => Err(Error::Stopping),
+        let erased = erasure::erased_by(&record);
+        let Reply::Foreign(result) = self.writer.submit(Job::Foreign { record, hash }).await? else {
+            return Err(Error::Stopping);
+        };
+        if let (Ok(_), Some((tenant, subject))) = (&result, erased) {
+            self.forget_too(tenant, subject).await?;
         }
+        Ok(result)
     }
 
     async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {

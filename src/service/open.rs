@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ended::OneByOne;
+use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Job, Ledger, Reply};
-use super::{FactsCache, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
+use super::{FactsCache, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::domain::{
     Digest, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region,
@@ -39,6 +40,8 @@ pub struct Settings {
     pub issuer: Option<Issuer>,
     /// Whether that issuer was set, and not made up from an address.
     pub issuer_is_set: bool,
+    /// Whether subjects are pseudonyms in this ledger.
+    pub pseudonyms: bool,
     /// Whose tokens are taken besides our own.
     pub trusted: TrustedIssuers,
     /// What this node's log is called in its checkpoints, where they have no name yet.
@@ -80,6 +83,24 @@ pub enum StartError {
         /// What is fixed.
         fixed: Issuer,
     },
+    /// The ledger has records with subjects under their own names.
+    #[error(
+        "--subject-pseudonyms is set, and this ledger was made without it: what it has issued is on record under the subjects' own names, and could not be found by a pseudonym any more; leave it out, or start a new ledger with another --data"
+    )]
+    PseudonymsTooLate,
+    /// The ledger's subjects are pseudonyms.
+    #[error(
+        "this ledger was made with --subject-pseudonyms, and its subjects are pseudonyms for good: set it (or subject_pseudonyms = true in the file)"
+    )]
+    PseudonymsNeeded,
+    /// The key that made this ledger's pseudonyms is gone, or there is another in its place.
+    #[error("{} {}: without the key that made this ledger's pseudonyms it would find no subject again; put back the one from where the backup of the keys is kept", path.display(), if *gone { "is gone" } else { "holds another key" })]
+    PseudonymKey {
+        /// The file.
+        path: PathBuf,
+        /// Whether there is none.
+        gone: bool,
+    },
     /// The thread can't be started, or its first record can't be written.
     #[error("the writer does not start: {0}")]
     Writer(String),
@@ -114,12 +135,17 @@ pub async fn open(
     refuse_lost_log(&reader, &directory)?;
     let Rebuilt { projection, source, records_read } = rebuild(&reader, &snapshots(directory.path()), progress)?;
     projection.prune(clock.now());
+    let fixed = projection.origins().values().next().map(|opened| opened.pseudonyms);
+    let pseudonyms = Pseudonyms::open(&directory.path().join("keys"), settings.pseudonyms, fixed)?;
     let key = OriginKey::load_or_create(&directory.path().join("keys"))?;
     let projection = Arc::new(projection);
     let base = projection.base();
     let (origin, opening) = match own_origin(&projection, &key) {
         Some(origin) => (origin, None),
-        None => (fresh_origin()?, Some(opening(&projection, &base, &settings, &key)?)),
+        None => (
+            fresh_origin()?,
+            Some(LedgerOpened { pseudonyms: pseudonyms.check(), ..opening(&projection, &base, &settings, &key)? }),
+        ),
     };
     let ledger = projection.origins().values().next().map(|opened| opened.ledger);
     let ledger = ledger.or(opening.as_ref().map(|opened| opened.ledger));
@@ -154,6 +180,7 @@ pub async fn open(
         );
     }
     let sealer = Sealer::new(SealingKeys::open(&keys)?, last_slot, lineage)?;
+    erase_again(&sealer, &projection)?;
     let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
     let wal_copier = WalCopier::spawn(&directory.ledger())?;
     let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
@@ -174,10 +201,12 @@ pub async fn open(
         recent_secrets: RecentSecrets::default(),
         trusted: settings.trusted,
         signing,
-        sealer,
+        sealer: Arc::new(sealer),
         facts: FactsCache::default(),
+        pseudonyms,
         ending_subjects: OneByOne::default(),
         questions: super::questions::Questions::default(),
+        erasing: tokio::sync::Mutex::default(),
         source,
         records_read,
         started: Instant::now(),
@@ -259,6 +288,7 @@ fn opening(
         format: LOG_FORMAT,
         public_key: key.public_key(),
         previous,
+        pseudonyms: None,
     })
 }
 

@@ -148,7 +148,7 @@ impl Service {
         .await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {

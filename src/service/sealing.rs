@@ -1,5 +1,6 @@
 //! Sealing what is personal: under a key of its subject, bound to what it belongs to.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -7,14 +8,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
 use crate::domain::{CredentialKey, Kind, Kinds, Lasting, Named, Origin, Sealed, Subject, Tenant, View as _};
-use crate::keys::{SealError, SealingKeys};
+use crate::keys::{KeyError, SealError, SealingKeys};
 
 /// How many slots are ready ahead of the next one.
 const SLOTS_AHEAD: u64 = 2_048;
 /// How many of a subject's credentials are looked at for a key that it has already.
 const MAX_LOOKED_AT: usize = 8;
 /// The slot of what belongs to no subject that is known.
-const NOBODY: u64 = 0;
+pub(super) const NOBODY: u64 = 0;
 
 /// The longest `note` of a revocation, in bytes.
 pub const MAX_NOTE_BYTES: usize = 1_024;
@@ -61,14 +62,29 @@ impl Belongs<'_> {
 
 impl Sealer {
     /// Goes on after the last slot that the log names.
-    pub(super) fn new(
-        keys: SealingKeys,
-        last: Option<u64>,
-        origins: Vec<Origin>,
-    ) -> Result<Self, crate::keys::KeyError> {
+    pub(super) fn new(keys: SealingKeys, last: Option<u64>, origins: Vec<Origin>) -> Result<Self, KeyError> {
         let next = last.unwrap_or(NOBODY) + 1;
         keys.ensure(next + SLOTS_AHEAD)?;
         Ok(Self { keys, next: AtomicU64::new(next), origins })
+    }
+
+    /// The origins whose records these keys seal.
+    pub(super) fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Destroys keys, those that were destroyed before once more: a copy of the file may have been put back.
+    pub(super) fn destroy(&self, slots: &BTreeSet<u64>) -> Result<(), KeyError> {
+        // The node's own key seals what belongs to nobody that is known; and what was never made opens nothing.
+        let made = slots.iter().copied().filter(|slot| *slot != NOBODY && self.keys.has(*slot));
+        self.keys.erase_all(&made.collect::<Vec<_>>())
+    }
+
+    /// Destroys those of these keys that are there still.
+    pub(super) fn destroy_rest(&self, slots: &BTreeSet<u64>) -> Result<usize, KeyError> {
+        let rest: BTreeSet<u64> = slots.iter().copied().filter(|slot| !self.keys.is_erased(*slot)).collect();
+        self.destroy(&rest)?;
+        Ok(rest.len())
     }
 
     fn allot(&self) -> Result<u64, Error> {

@@ -11,9 +11,9 @@ use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, IssueSession, Kind, Kinds, Lasting,
-    MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject, Tenant,
-    Timestamp, Ttl, View as _, judge_lasting,
+    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, GivenSubject, IssueSession, Kind, Kinds,
+    Lasting, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject,
+    Tenant, Timestamp, Ttl, View as _, judge_lasting,
 };
 use crate::keys::{Prefix, mint};
 use crate::projection::Projection;
@@ -337,7 +337,7 @@ impl Service {
 
     /// The subject that a text names: exactly, or by the UUID that stands for it.
     pub fn resolve_subject(&self, tenant: &Tenant, text: &str) -> Option<Subject> {
-        let exact = Subject::new(text).ok()?;
+        let exact = self.named(tenant, &GivenSubject::new(text).ok()?);
         if self.has_sessions(tenant, &exact) {
             return Some(exact);
         }
@@ -352,7 +352,7 @@ impl Service {
         self.execute(call, Command::ExtendSession(id, ttl)).await.map(drop)
     }
 
-    /// Whoever is on hold gets nothing, and no key to seal it with either. Asked again when the command is decided, and there
+    /// Whoever was forgotten or is on hold gets nothing, and no key to seal it with either. Asked again when the command is decided, and there
     /// alone of one that may be a repetition.
     pub(super) fn refuse_on_hold(
         &self,
@@ -361,8 +361,12 @@ impl Service {
         subject: &Subject,
         kind: Kind,
     ) -> Result<(), Error> {
-        let on_hold = self.projection.subject(tenant, subject).on_hold(kind, self.clock.now());
-        if on_hold && call.idempotency.is_none() { Err(Rejection::SubjectOnHold.into()) } else { Ok(()) }
+        let state = self.projection.subject(tenant, subject);
+        match call.idempotency {
+            None if state.erasure.is_some() => Err(Rejection::SubjectErased.into()),
+            None if state.on_hold(kind, self.clock.now()) => Err(Rejection::SubjectOnHold.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn may_introspect(&self, identity: &Identity, tenant: &Tenant) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::machine::{Filed, Outcome};
 use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Caller, Command, Event, Issuer, KeyId, KeyPublished, Named, PublishKey, RETENTION_MARGIN_MILLIS, Rejection,
-    Request, Scope, Timestamp, TokenIssued, View as _, issuer, signing_key,
+    Caller, Command, Event, GivenSubject, Issuer, KeyId, KeyPublished, Named, PublishKey, RETENTION_MARGIN_MILLIS,
+    Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, signing_key,
 };
 use crate::jose::{OwnKeys, sign};
 use crate::keys::{Algorithm, KeyError, SigningKey};
@@ -68,6 +68,10 @@ impl OwnKeys for Service {
         let keys = self.projection.keys();
         let key = keys.get(&KeyId::new(kid).ok()?)?;
         key.verifies(self.clock.now()).map(|key| Arc::from(&*key.jwk))
+    }
+
+    fn same_subject(&self, tenant: &Tenant, one: &GivenSubject, other: &GivenSubject) -> bool {
+        self.named(tenant, one) == self.named(tenant, other)
     }
 
     fn signed_until(&self, kid: &str) -> Option<u64> {

@@ -195,8 +195,8 @@ impl Service {
     /// What a JWT is worth, if somebody whom we trust has signed it.
     pub async fn judge_jwt(&self, text: &str) -> Result<Judged, TokenError> {
         let token = self.trusted.verify(text, self).await?;
-        let presented = presented(&token)?;
-        let inner = token.inner.as_deref().map(self::presented).transpose()?;
+        let presented = self.presented(&token)?;
+        let inner = token.inner.as_deref().map(|inner| self.presented(inner)).transpose()?;
         let now = self.clock.now();
         let mut standing = self.standing(&token, &presented, now);
         if let (Standing::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
@@ -265,6 +265,25 @@ impl Service {
         }
     }
 
+    /// A verified token in the domain's words.
+    fn presented(&self, token: &Verified) -> Result<PresentedToken, TokenError> {
+        let entry = |(origin, sequence): (&String, &u64)| {
+            let origin: Origin = origin.parse().map_err(|_| TokenError::MalformedGeneration)?;
+            Ok((origin, Sequence(*sequence)))
+        };
+        let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
+        Ok(PresentedToken {
+            credential: token.identity.clone(),
+            tenant: token.tenant.clone(),
+            subject: self.named(&token.tenant, &token.subject),
+            issued_at_seconds: token.issued_at,
+            expires_at: token.expires_at.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+            generation: token.ours.then_some(generation),
+            session: token.session.map(CredentialId::of_session),
+            leeway_seconds: token.clock_leeway_seconds,
+        })
+    }
+
     /// Whether a bearer's token is the one that is to be ended, or the one in it: the same identity, whatever its spelling.
     pub fn is_same_token(own: &Judged, token: &Judged) -> bool {
         let names = |judged: &Judged| {
@@ -291,23 +310,4 @@ fn bearer(credential: &Named) -> Result<Caller, Error> {
         Named::Id(_) | Named::Digest(_) => return Err(Rejection::Unauthenticated.into()),
     };
     Ok(Caller::Bearer { issuer, jti })
-}
-
-/// A verified token in the domain's words.
-fn presented(token: &Verified) -> Result<PresentedToken, TokenError> {
-    let entry = |(origin, sequence): (&String, &u64)| {
-        let origin: Origin = origin.parse().map_err(|_| TokenError::MalformedGeneration)?;
-        Ok((origin, Sequence(*sequence)))
-    };
-    let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
-    Ok(PresentedToken {
-        credential: token.identity.clone(),
-        tenant: token.tenant.clone(),
-        subject: token.subject.clone(),
-        issued_at_seconds: token.issued_at,
-        expires_at: token.expires_at.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
-        generation: token.ours.then_some(generation),
-        session: token.session.map(CredentialId::of_session),
-        leeway_seconds: token.clock_leeway_seconds,
-    })
 }

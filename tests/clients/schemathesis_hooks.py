@@ -92,6 +92,7 @@ GOOD = {
     "GET /v1/sessions/{id}": lambda: {"path": {"id": session()["session"]["id"]}},
     "POST /v1/sessions/{id}/extend": lambda: {"path": {"id": session()["session"]["id"]}, "body": {"ttl": 90_000}},
     "GET /v1/subjects/{subject}": lambda: {"path": {"subject": SUBJECT}},
+    "DELETE /v1/subjects/{subject}/personal-data": lambda: {"path": {"subject": subject_with_session()}},
     "POST /v1/tickets": lambda: {"body": {"subject": SUBJECT}},
     "POST /v1/tokens": lambda: {"body": {"subject": SUBJECT}},
     f"GET {CRAFTER}/access_token/all": lambda: {"query": {"accessTokenId": ROOT}},
@@ -127,6 +128,9 @@ GOOD = {
     "POST /token/validate": lambda: {"body": {"token": token()}},
 }
 
+# What can't be undone.
+ERASES = {"DELETE /v1/subjects/{subject}/personal-data"}
+
 
 def access_token():
     return {"application": f"fuzzed-{uuid.uuid4()}", "master": True}
@@ -153,6 +157,9 @@ def before_call(context, case, **kwargs):
         number = next(counts[name])
     # A page that waits for what does not come takes its time, and shows nothing.
     case.headers.pop("Prefer", None)
+    # Whom the others are about must not be forgotten for good.
+    if name in ERASES and case.path_parameters.get("subject") == SUBJECT:
+        case.path_parameters["subject"] = f"erased-{uuid.uuid4()}"
     good = GOOD.get(name)
     if good is None or number % STRIDE:
         return

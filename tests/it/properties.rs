@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Decision, Event, Grants, ImportedLife, KeyId, Kind, Kinds,
-    LastingIssue, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject, RevokeTokens, Row,
-    Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge_lasting,
+    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Decision, EraseSubject, Event, Grants, ImportedLife,
+    KeyId, Kind, Kinds, LastingIssue, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject,
+    RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge_lasting,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -42,6 +42,11 @@ pub enum Step {
         subject: usize,
         kinds: u8,
         hold: bool,
+    },
+    EraseSubject {
+        tenant: usize,
+        subject: usize,
+        slots: Vec<u64>,
     },
     Renew {
         secret: u64,
@@ -147,11 +152,13 @@ fn lasting() -> impl Strategy<Value = Step> {
 
 fn calls() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (0..2usize, 0..3usize, 1..8u8, any::<bool>())
+        1 => (0..2usize, 0..3usize, prop::collection::vec(1..9u64, 0..3))
+            .prop_map(|(tenant, subject, slots)| Step::EraseSubject { tenant, subject, slots }),
+        4 => (0..2usize, 0..3usize, 1..8u8, any::<bool>())
             .prop_map(|(tenant, subject, kinds, hold)| Step::RevokeSubject { tenant, subject, kinds, hold }),
-        2 => any::<bool>().prop_map(|rotate| Step::PublishKey { rotate }),
-        2 => (0..3u64, any::<bool>()).prop_map(|(application, everything)| Step::Register { application, everything }),
-        2 => (0..3u64).prop_map(|application| Step::Remove { application }),
+        4 => any::<bool>().prop_map(|rotate| Step::PublishKey { rotate }),
+        4 => (0..3u64, any::<bool>()).prop_map(|(application, everything)| Step::Register { application, everything }),
+        4 => (0..3u64).prop_map(|application| Step::Remove { application }),
     ]
 }
 
@@ -265,6 +272,12 @@ impl World {
                     note: None,
                 })
             }
+            Step::EraseSubject { tenant: name, subject: whose, ref slots } => Command::EraseSubject(EraseSubject {
+                tenant: tenant(TENANTS[name]),
+                subject: subject(SUBJECTS[whose]),
+                slots: slots.iter().copied().collect(),
+                reason: None,
+            }),
             Step::Renew { secret, ago_seconds } => {
                 let now = self.nodes[0].now.as_millis();
                 renew(secret, Timestamp::from_millis(now - ago_seconds.min(now / 1000) * 1000).unwrap())
@@ -631,5 +644,5 @@ fn every_kind_of_event_happens_in_the_histories() {
         let history = history(false).new_tree(&mut runner).unwrap().current();
         names.extend(live(false, &history).nodes[0].log.iter().map(|recorded| recorded.event.type_name()));
     }
-    assert_eq!(names.len(), 14, "{names:?}");
+    assert_eq!(names.len(), 15, "{names:?}");
 }

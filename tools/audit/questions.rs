@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use authledger::audit::{self, Asked, AskedCredential, AuditError, Point, Prefix, QuestionError, Told};
-use authledger::domain::{Digest, Issuer, Kind, Position, Subject, Tenant};
+use authledger::domain::{Digest, Event, Issuer, Kind, LedgerOpened, Position, Subject, Tenant};
 use authledger::event_log::Reader;
 use authledger::index::{self, Finder};
 use clap::Args;
 
 use crate::{ledger_file, print};
 
+/// What every pseudonym of a subject begins with.
+const PSEUDONYM_PREFIX: &str = "al_p_";
 /// The largest file that a credential is read from, in bytes.
 const MAX_CREDENTIAL_BYTES: u64 = 65_536;
 
@@ -109,6 +111,7 @@ pub(crate) fn history(arguments: &History) -> anyhow::Result<bool> {
     let asked = arguments.whom.asked()?.ok_or_else(|| anyhow!("{NOBODY}"))?;
     answered(&path, arguments.json, |out| {
         let reader = Reader::open(&path).map_err(AuditError::from)?;
+        refuse_own_name(&reader, &asked)?;
         let mut finder = Finder::new(&reader, &index::beside(&path), None)?;
         let (mut progress, mut written) = (print::Progress::new("read"), Ok(()));
         let mut take = |told: Told| {
@@ -137,6 +140,7 @@ pub(crate) fn as_of(arguments: &AsOf) -> anyhow::Result<bool> {
             let tally = audit::tally_as_of(&reader, &prefix, &mut progress)?;
             return Ok(show::tally(out, &prefix, &tally, arguments.json)?);
         };
+        refuse_own_name(&reader, asked)?;
         let mut finder = Finder::new(&reader, &index::beside(&path), None)?;
         let prefix = Prefix::of(point, &reader, finder.head())?;
         let standings = audit::as_of(&reader, &mut finder, asked, &prefix, usize::MAX, &mut progress);
@@ -190,6 +194,10 @@ enum Failed {
     Log(#[from] AuditError),
     #[error(transparent)]
     Question(QuestionError),
+    #[error(
+        "this ledger's subjects are pseudonyms (al_p_…), and only its server can tell whose: name the pseudonym, or ask the server (GET /v1/history, GET /v1/as-of)"
+    )]
+    OwnName,
     #[error("write the answer: {0}")]
     Write(#[from] io::Error),
 }
@@ -225,6 +233,18 @@ fn answered(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Where subjects are pseudonyms, only the server has the key that makes them.
+fn refuse_own_name(reader: &Reader, asked: &Asked) -> Result<(), Failed> {
+    let Asked::Subject(_, subject) = asked else { return Ok(()) };
+    let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
+    let pseudonyms =
+        first.is_some_and(|first| matches!(first.event, Event::LedgerOpened(LedgerOpened { pseudonyms: Some(_), .. })));
+    if pseudonyms && !subject.as_str().starts_with(PSEUDONYM_PREFIX) {
+        return Err(Failed::OwnName);
+    }
+    Ok(())
 }
 
 fn say_unusable(finder: &Finder<'_>) {

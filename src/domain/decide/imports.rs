@@ -28,6 +28,9 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
     if let Some(place) = known(view, import)? {
         return Ok(Decision::Already(place));
     }
+    if view.subject(&import.tenant, &import.subject).erasure.is_some() {
+        return Err(Rejection::SubjectErased);
+    }
     if import.expires_at <= context.now {
         return Err(Rejection::CredentialExpired);
     }
@@ -54,7 +57,7 @@ fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
     let digest = session_digest.or(credential.digest().copied());
     let by_its_secret = digest.is_some_and(|digest| ended_unknown(view, kind, &digest, tenant, subject).is_some());
     let alone = under_its_name || by_its_secret;
-    let with_all = view.subject(tenant, subject).of(kind).ends(generation).is_some();
+    let with_all = view.subject(tenant, subject).ends(kind, generation).is_some();
     (alone || with_all).then(|| {
         Event::Revoked(Revoked {
             kind,

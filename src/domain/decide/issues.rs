@@ -8,6 +8,7 @@ use super::super::ids::Origin;
 use super::super::judge::judge_lasting;
 use super::super::lasting::Lasting;
 use super::super::state::View;
+use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
 use super::{allow, one};
 
@@ -22,9 +23,7 @@ pub fn ticket(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    if subject.on_hold(Kind::Ticket, now) {
-        return Err(Rejection::SubjectOnHold);
-    }
+    may_get(&subject, Kind::Ticket, now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
     let not_after = now.plus(policy.ticket_max_life);
     let issued = TicketIssued {
@@ -39,6 +38,15 @@ pub fn ticket(
     Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
 }
 
+/// Whoever was forgotten gets nothing any more, and whoever is on hold nothing for now.
+fn may_get(subject: &SubjectState, kind: Kind, now: Timestamp) -> Result<(), Rejection> {
+    match &subject.erasure {
+        Some(_) => Err(Rejection::SubjectErased),
+        None if subject.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
+        None => Ok(()),
+    }
+}
+
 pub fn session(
     view: &impl View,
     grants: &Grants,
@@ -47,9 +55,7 @@ pub fn session(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    if subject.on_hold(Kind::Session, now) {
-        return Err(Rejection::SubjectOnHold);
-    }
+    may_get(&subject, Kind::Session, now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
     let issued = SessionIssued {
         id: issue.id,
@@ -99,9 +105,7 @@ pub fn token(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    if subject.on_hold(Kind::Token, now) {
-        return Err(Rejection::SubjectOnHold);
-    }
+    may_get(&subject, Kind::Token, now)?;
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
     let mut generation = subject.of(Kind::Token).generation();
     if session.is_some() {

@@ -307,11 +307,16 @@ fn own_unseen(id: CredentialId, subject: &Subject, Context { now, policy, .. }: 
 }
 
 pub fn subject(
+    view: &impl View,
     grants: &Grants,
     revoke: &RevokeSubject,
     Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &revoke.tenant, Scope::Revoke)?;
+    // A note would outlive the keys that were destroyed.
+    if revoke.note.is_some() && view.subject(&revoke.tenant, &revoke.subject).erasure.is_some() {
+        return Err(Rejection::SubjectErased);
+    }
     if revoke.kinds.is_empty() {
         return Ok(Decision::Nothing);
     }

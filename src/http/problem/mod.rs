@@ -130,6 +130,7 @@ impl From<Rejection> for Code {
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
             Rejection::IssuerDiffers => Self::IssuerDiffers,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
+            Rejection::SubjectErased => Self::SubjectErased,
             Rejection::TooManyUnknown => Self::TooManyUnknown,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::RecordTooLarge => Self::RecordTooLarge,

@@ -103,6 +103,8 @@ table! {
         "The issuer was fixed with the first key and is the same on every node. Start this node with that --public-url."
     SubjectOnHold CONFLICT "subject-on-hold" None; "The subject is on hold"
         "Somebody ended all that this subject had and asked that nothing new be issued for a while. A hold ends by itself and cannot be lifted."
+    SubjectErased CONFLICT "subject-erased" None; "The subject was erased"
+        "Somebody had this ledger forget the subject: all that it had is ended for good, and nothing is issued, imported or noted for it any more. Who comes back needs another name."
     ApplicationExists CONFLICT "application-exists" None; "An application with this secret exists"
         "Secrets tell applications apart, so no two have the same one."
     SecretAlreadyShown CONFLICT "secret-already-shown" None; "The secret has been shown already"

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Names, query};
 use crate::audit::{Asked, AskedCredential, EndedBy, Point, Prefix, Standing, Verdict};
-use crate::domain::{Actor, Digest, Issuer, Kind, Position, Reason, Scope, Secret, Subject, Tenant, Timestamp};
+use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{Shown, Text, Whole, present};
@@ -39,7 +39,7 @@ struct Page {
     /// A subject: each of its credentials.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<Subject>>,
+    subject: Option<Text<GivenSubject>>,
     /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
@@ -127,7 +127,7 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     position: Option<u64>,
-    /// `good`, `ended`, `expired`, `never_issued`; or `open`, of a ticket that was good or expired depending on a use that was
+    /// `good`, `ended`, `erased` (ended by forgetting its subject), `expired`, `never_issued`; or `open`, of a ticket that was good or expired depending on a use that was
     /// not on record yet.
     verdict: &'static str,
     /// When it would expire, or has expired, as the log had it.
@@ -142,6 +142,10 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = EndedShown)]
     ended: Option<EndedShown>,
+    /// What its subject was forgotten by, whatever had ended it before: what was personal can't be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EndedShown)]
+    erased: Option<EndedShown>,
 }
 
 /// The record that ended it.
@@ -153,7 +157,7 @@ struct EndedShown {
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     at: Shown<Timestamp>,
-    /// `ticket.revoked`, `session.revoked`, `token.revoked` or `subject.revoked`.
+    /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
     #[serde(rename = "type")]
     event: &'static str,
     /// Who caused it.
@@ -191,7 +195,7 @@ pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Res
     let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
     let (Text(at), known_here) = (page.at, page.known_here);
     let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
-    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked()?;
+    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let point = if known_here { at.known_here() } else { at };
     let (prefix, mut standings) = app.service.as_of(&identity, asked.clone(), point).await?;
     standings.retain(|one| one.issued.as_ref().is_none_or(|issued| issued.position > after));
@@ -241,7 +245,7 @@ impl Stood {
             Verdict::Good { expires_at } => (Some(*expires_at), None, None),
             Verdict::Expired { at } => (Some(*at), None, None),
             Verdict::Open { from, until } => (Some(*from), Some(*until), None),
-            Verdict::Ended(by) => (None, None, Some(by)),
+            Verdict::Ended(by) | Verdict::Erased(by) => (None, None, Some(by)),
             Verdict::NeverIssued { ended } => (None, None, ended.as_ref()),
         };
         let issued = standing.issued.as_ref();
@@ -257,6 +261,7 @@ impl Stood {
             expires_at: expires_at.map(Shown),
             open_until: open_until.map(Shown),
             ended: ended.map(EndedShown::of),
+            erased: standing.erased.as_ref().map(EndedShown::of),
         }
     }
 }

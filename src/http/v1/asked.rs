@@ -1,14 +1,15 @@
 //! Whom a question about the past names, in a query; and the query that names the same again.
 
 use crate::audit::{Asked, AskedCredential};
-use crate::domain::{Digest, Issuer, Kind, Named, Subject, Tenant};
+use crate::domain::{Digest, GivenSubject, Issuer, Kind, Named, Tenant};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::Text;
+use crate::service::Service;
 
 /// The parameters by which a question names somebody.
 pub(super) struct Names {
     pub(super) tenant: Option<Text<Tenant>>,
-    pub(super) subject: Option<Text<Subject>>,
+    pub(super) subject: Option<Text<GivenSubject>>,
     pub(super) digest: Option<Text<Digest>>,
     pub(super) kind: Option<Text<Kind>>,
     pub(super) id: Option<String>,
@@ -19,12 +20,14 @@ const AMBIGUOUS: &str = "name whom to ask about in exactly one way: `subject`, w
                          `issuer` of a JWT without `jti`; or `kind` and `id`, with the `issuer` of a JWT";
 
 impl Names {
-    /// Whom they name.
-    pub(super) fn asked(self) -> Result<Asked, Problem> {
+    /// Whom they name, as he is on record.
+    pub(super) fn asked(self, service: &Service) -> Result<Asked, Problem> {
         let refused = |detail: &'static str| Problem::with_detail(Code::InvalidQuery, detail);
         match (self.subject, self.digest, self.kind, self.id) {
             (Some(Text(subject)), None, None, None) if self.issuer.is_none() => {
-                Ok(Asked::Subject(self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(), subject))
+                let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+                let subject = service.named(&tenant, &subject);
+                Ok(Asked::Subject(tenant, subject))
             }
             _ if self.tenant.is_some() => Err(refused("`tenant` goes with `subject` only")),
             (None, Some(Text(digest)), None, None) => Ok(Asked::Credential(match self.issuer {

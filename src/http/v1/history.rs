@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{Names, query};
 use super::events::NDJSON;
 use crate::audit::{Asked, AskedCredential};
-use crate::domain::{Digest, Issuer, Kind, Position, Scope, Secret, Subject, Tenant};
+use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Text, Whole, present};
@@ -32,7 +32,7 @@ struct Page {
     /// A subject.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<Subject>>,
+    subject: Option<Text<GivenSubject>>,
     /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
@@ -103,7 +103,7 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_TOLD)?;
     let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
     let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
-    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked()?;
+    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let told = app.service.history(&identity, asked.clone(), after, limit).await?;
     Ok(show(&told, &asked, limit))
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::events::NDJSON;
 use crate::domain::{
-    Aal, CredentialId, Digest, Import, ImportedLife, Kind, Rejection, Scope, Subject, Tenant, Timestamp, Ttl,
+    Aal, CredentialId, Digest, GivenSubject, Import, ImportedLife, Kind, Rejection, Scope, Tenant, Timestamp, Ttl,
 };
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
@@ -38,7 +38,7 @@ struct Line {
     tenant: Option<Text<Tenant>>,
     /// Who it is for.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<Subject>,
+    subject: Text<GivenSubject>,
     /// Of a session: its public id. One without is named by the first half of its digest.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
@@ -111,20 +111,20 @@ struct Told {
 )]
 pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::commands(&app, request, Scope::Admin).await?;
-    let lines = (1..).zip(lines(&body)?);
+    let lines = (1..).zip(lines(&app.service, &body)?);
     let told = lines.map(|(number, line)| take(&app.service, &call, number, line));
     let told: Vec<Told> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
 }
 
 /// What each line asks for. The last one may lack its end.
-fn lines(body: &[u8]) -> Result<Vec<Result<Import, Problem>>, Problem> {
+fn lines(service: &Service, body: &[u8]) -> Result<Vec<Result<Import, Problem>>, Problem> {
     let text = body.strip_suffix(b"\n").unwrap_or(body);
     let lines = text.split(|byte| *byte == b'\n');
     if lines.clone().count() > MAX_LINES {
         return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
     }
-    Ok(lines.map(|line| input::object::<Line>(line).and_then(Import::try_from)).collect())
+    Ok(lines.map(|line| input::object::<Line>(line).and_then(|line| line.asked(service))).collect())
 }
 
 /// What would be otherwise in a moment is no line's refusal: the whole is to be sent again.
@@ -153,23 +153,20 @@ fn name(life: &ImportedLife) -> (Kind, String) {
     }
 }
 
-impl TryFrom<Line> for Import {
-    type Error = Problem;
-
-    fn try_from(line: Line) -> Result<Self, Problem> {
-        let life = line.life()?;
-        Ok(Self {
-            tenant: line.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
-            subject: line.subject.0,
+impl Line {
+    fn asked(self, service: &Service) -> Result<Import, Problem> {
+        let life = self.life()?;
+        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+        Ok(Import {
+            subject: service.named(&tenant, &self.subject.0),
+            tenant,
             life,
-            issued_at: line.issued_at.0,
-            expires_at: line.expires_at.0,
-            not_after: line.not_after.map(|Text(instant)| instant),
+            issued_at: self.issued_at.0,
+            expires_at: self.expires_at.0,
+            not_after: self.not_after.map(|Text(instant)| instant),
         })
     }
-}
 
-impl Line {
     fn life(&self) -> Result<ImportedLife, Problem> {
         let kind = self.kind.0;
         if let Some(member) = self.foreign_member() {

@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::session::SessionShown;
-use crate::domain::{Aal, Event, Method, MethodName, Scope, Subject, Tenant, Timestamp};
+use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form as _, MAX_TTL_SECONDS, Object, Seconds, Text, present};
 use crate::http::{SharedApp, answer, caller};
-use crate::service::{IssuedSession, NewSession, Personal};
+use crate::service::{IssuedSession, NewSession, Personal, Service};
 
 /// The most methods that a session was authenticated by.
 const MAX_METHODS: usize = 16;
@@ -33,7 +33,7 @@ struct Body {
     tenant: Option<Text<Tenant>>,
     /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<Subject>,
+    subject: Text<GivenSubject>,
     /// How many seconds it lasts unless it is extended; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -154,19 +154,20 @@ struct Issued<'a> {
 )]
 pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
-    let issued = app.service.issue_session(&call, body.checked()?).await?;
+    let issued = app.service.issue_session(&call, body.checked(&app.service)?).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 
 impl Body {
-    fn checked(self) -> Result<NewSession, Problem> {
+    fn checked(self, service: &Service) -> Result<NewSession, Problem> {
         let methods: Vec<Method> = self.methods.into_iter().flatten().map(|Asked(method)| method).collect();
         if methods.len() > MAX_METHODS {
             return Err(Problem::with_detail(Code::InvalidBody, format!("`methods`: at most {MAX_METHODS}")));
         }
+        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
         Ok(NewSession {
-            tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
-            subject: self.subject.0,
+            subject: service.named(&tenant, &self.subject.0),
+            tenant,
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
             aal: self.aal.map(|Text(aal)| aal).unwrap_or_default(),
             methods,

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{CredentialId, Event, Scope, Subject, Tenant, Timestamp};
+use crate::domain::{CredentialId, Event, GivenSubject, Scope, Tenant, Timestamp};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller, openapi::Refusals};
@@ -23,7 +23,7 @@ struct Body {
     tenant: Option<Text<Tenant>>,
     /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<Subject>,
+    subject: Text<GivenSubject>,
     /// How many seconds it lives without use; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -64,11 +64,9 @@ struct Issued<'a> {
 )]
 pub async fn issue_ticket(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
-    let new = NewTicket {
-        tenant: body.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
-        subject: body.subject.0,
-        ttl: body.ttl.map(|Seconds(ttl)| ttl),
-    };
+    let tenant = body.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let subject = app.service.named(&tenant, &body.subject.0);
+    let new = NewTicket { tenant, subject, ttl: body.ttl.map(|Seconds(ttl)| ttl) };
     let issued = app.service.issue_ticket(&call, new).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }

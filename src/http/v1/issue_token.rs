@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::{CredentialId, Event, Issuer, Malformed, Named, Scope, Subject, Tenant, Timestamp};
+use crate::domain::{CredentialId, Event, GivenSubject, Issuer, Malformed, Named, Scope, Tenant, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
-use crate::service::{IssuedToken, NewToken};
+use crate::service::{IssuedToken, NewToken, Service};
 
 /// The most audiences of a token, and the longest one in bytes.
 const MAX_AUDIENCES: usize = 16;
@@ -35,7 +35,7 @@ struct Body {
     tenant: Option<Text<Tenant>>,
     /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<Subject>,
+    subject: Text<GivenSubject>,
     /// How many seconds it lasts, at most as long as its session; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -187,21 +187,22 @@ struct Issued<'a> {
 )]
 pub async fn issue_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
-    let issued = app.service.issue_token(&call, body.into()).await?;
+    let issued = app.service.issue_token(&call, body.asked(&app.service)).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 
-impl From<Body> for NewToken {
-    fn from(body: Body) -> Self {
-        Self {
-            tenant: body.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
-            subject: body.subject.0,
-            ttl: body.ttl.map(|Seconds(ttl)| ttl),
-            session: body.session_id.map(|Text(id)| CredentialId::of_session(id)),
-            audience: body.audience.map(|Audience(list)| list).unwrap_or_default(),
-            scope: body.scope.map(|Text(TokenScope(scope))| scope),
-            claims: body.claims.unwrap_or_default(),
-            opaque: body.format.is_some_and(|Text(format)| format == Format::Opaque),
+impl Body {
+    fn asked(self, service: &Service) -> NewToken {
+        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+        NewToken {
+            subject: service.named(&tenant, &self.subject.0),
+            tenant,
+            ttl: self.ttl.map(|Seconds(ttl)| ttl),
+            session: self.session_id.map(|Text(id)| CredentialId::of_session(id)),
+            audience: self.audience.map(|Audience(list)| list).unwrap_or_default(),
+            scope: self.scope.map(|Text(TokenScope(scope))| scope),
+            claims: self.claims.unwrap_or_default(),
+            opaque: self.format.is_some_and(|Text(format)| format == Format::Opaque),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod application;
 mod as_of;
 mod asked;
+mod erase;
 mod event;
 mod events;
 mod extend_session;
@@ -28,6 +29,7 @@ mod status;
 mod subject;
 
 pub use as_of::{as_of, presented_as_of};
+pub use erase::erase;
 pub use event::event;
 pub use events::events;
 pub use extend_session::extend_session;
@@ -65,6 +67,7 @@ pub use subject::subject;
     revoke::revoke,
     import::import,
     subject::subject,
+    erase::erase,
     events::events,
     event::event,
     prove::prove,

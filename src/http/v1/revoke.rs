@@ -8,15 +8,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, Event, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject, SubjectRevoked, Tenant,
-    Timestamp, TokenId,
+    CredentialId, Event, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject,
+    SubjectErased, SubjectRevoked, Tenant, Timestamp, TokenId,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, SubjectEnd, Target, Why};
+use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, Service, SubjectEnd, Target, Why};
 
 /// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -42,7 +42,7 @@ struct Body {
     /// All that this subject has.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<Subject>>,
+    subject: Option<Text<GivenSubject>>,
     /// Of these kinds only; all if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
@@ -82,7 +82,7 @@ struct Revocation<'a> {
     origin: Shown<Origin>,
     /// Its place there.
     sequence: u64,
-    /// `ticket.revoked`, `session.revoked`, `token.revoked` or `subject.revoked`.
+    /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
     #[serde(rename = "type")]
     event: &'static str,
     /// What kind of credential ended.
@@ -146,7 +146,7 @@ struct Revocation<'a> {
 )]
 pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<Body>(&app, request, Scope::Revoke).await?;
-    let revocations = match End::try_from(body)? {
+    let revocations = match body.end(&app.service)? {
         End::One(target, why) => app.service.revoke(&call, target, why).await?,
         End::All(end) => app.service.revoke_subject(&call, end).await?,
     };
@@ -161,26 +161,22 @@ enum End {
 
 const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
 
-impl TryFrom<Body> for End {
-    type Error = Problem;
-
-    fn try_from(body: Body) -> Result<Self, Problem> {
-        let (credential, id, subject) = (body.credential.as_deref(), body.id.as_deref(), body.subject.as_ref());
-        let target = match (credential, (&body.kind, id), subject) {
+impl Body {
+    fn end(self, service: &Service) -> Result<End, Problem> {
+        let (credential, id, subject) = (self.credential.as_deref(), self.id.as_deref(), self.subject.as_ref());
+        let target = match (credential, (&self.kind, id), subject) {
             (Some(secret), (None, None), None) => presented(secret),
             (None, (Some(Text(kind)), Some(id)), None) => named(*kind, id)?,
-            (None, (None, None), Some(_)) => return body.end_subject(),
+            (None, (None, None), Some(_)) => return self.end_subject(service),
             _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
         };
-        if let Some(member) = body.subjects_member() {
+        if let Some(member) = self.subjects_member() {
             let detail = format!("`{member}` goes with `subject` only");
             return Err(Problem::with_detail(Code::InvalidBody, detail));
         }
-        Ok(Self::One(target, why(body.reason, body.note)?))
+        Ok(End::One(target, why(self.reason, self.note)?))
     }
-}
 
-impl Body {
     /// A member that would be ignored without a subject.
     fn subjects_member(&self) -> Option<&'static str> {
         let members = [
@@ -192,7 +188,7 @@ impl Body {
         members.into_iter().find_map(|(member, there)| there.then_some(member))
     }
 
-    fn end_subject(self) -> Result<End, Problem> {
+    fn end_subject(self, service: &Service) -> Result<End, Problem> {
         let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|Text(kind)| kind).collect::<Kinds>());
         let kinds = kinds.unwrap_or(Kinds::ALL);
         if kinds.is_empty() {
@@ -201,9 +197,10 @@ impl Body {
         let Some(Text(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
+        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
         Ok(End::All(SubjectEnd {
-            tenant: self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(),
-            subject,
+            subject: service.named(&tenant, &subject),
+            tenant,
             kinds,
             keep: self.ttl.map(|Seconds(ttl)| ttl),
             hold: self.hold.map(|Seconds(hold)| hold),
@@ -256,6 +253,7 @@ impl<'a> Revocation<'a> {
         match &filed.recorded.event {
             Event::Revoked(revoked) => Some(Self::of_credential(filed, revoked)),
             Event::SubjectRevoked(revoked) => Some(Self::of_subject(filed, revoked)),
+            Event::SubjectErased(erased) => Some(Self::of_erased(filed, erased)),
             Event::LedgerOpened(_)
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
@@ -288,6 +286,15 @@ impl<'a> Revocation<'a> {
             hold_until: revoked.hold_until.map(Shown),
             reason: revoked.reason.as_ref().map(Reason::as_str),
             ..Self::envelope(filed, revoked.retain_until)
+        }
+    }
+
+    fn of_erased(filed: &'a Filed, erased: &'a SubjectErased) -> Self {
+        Self {
+            kinds: Some(Kinds::ALL.iter().map(Kind::as_str).collect()),
+            subject: Some(erased.subject.as_str()),
+            reason: erased.reason.as_ref().map(Reason::as_str),
+            ..Self::envelope(filed, Timestamp::MAX)
         }
     }
 

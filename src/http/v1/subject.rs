@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{CredentialId, CredentialKey, Kind, Scope, Subject, SubjectState, Tenant, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, Text, Whole, present};
@@ -56,6 +56,10 @@ struct Found<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     hold_until: BTreeMap<&'static str, Shown<Timestamp>>,
+    /// When the subject was forgotten, if it was: nothing is issued to it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    erased_at: Option<Shown<Timestamp>>,
     /// What the next page's `after` is, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
@@ -110,10 +114,11 @@ struct CredentialShown {
 pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
-    let subject = Subject::new(&input::segment(&mut parts).await?)
+    let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
     let page: Page = input::query(&parts.uri)?;
     let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let subject = app.service.named(&tenant, &given);
     let after = page.after.as_deref().map(cursor).transpose()?;
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;
@@ -123,6 +128,7 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
         credentials: found.credentials.iter().map(shown).collect(),
         generation: generation(&found.state),
         hold_until: hold_until(&found.state),
+        erased_at: found.state.erasure.as_ref().map(|erasure| Shown(erasure.erased_at)),
         next: found.next.map(|next| format!("{}.{}", next.kind, next.id)),
     };
     Ok(answer::json(StatusCode::OK, &body))

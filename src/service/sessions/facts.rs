@@ -27,11 +27,16 @@ pub(in super::super) struct Facts {
 #[derive(Default)]
 pub(in super::super) struct FactsCache(Mutex<Halves>);
 
+/// How often the cache had been emptied when something was read.
+#[derive(Clone, Copy)]
+struct Emptied(u64);
+
 #[derive(Default)]
 struct Halves {
     young: HashMap<Place, Arc<Facts>>,
     young_bytes: usize,
     old: HashMap<Place, Arc<Facts>>,
+    emptied: u64,
 }
 
 impl FactsCache {
@@ -45,8 +50,22 @@ impl FactsCache {
         Some(facts)
     }
 
-    fn keep(&self, place: Place, facts: Arc<Facts>) {
-        self.0.lock().insert(place, facts);
+    fn emptied(&self) -> Emptied {
+        Emptied(self.0.lock().emptied)
+    }
+
+    /// Keeps what was read since; what was opened before the cache was emptied may be what it was emptied of.
+    fn keep(&self, place: Place, facts: Arc<Facts>, since: Emptied) {
+        let mut halves = self.0.lock();
+        if halves.emptied == since.0 {
+            halves.insert(place, facts);
+        }
+    }
+
+    /// Forgets everything.
+    pub(in super::super) fn empty(&self) {
+        let mut halves = self.0.lock();
+        *halves = Halves { emptied: halves.emptied + 1, ..Halves::default() };
     }
 }
 
@@ -70,13 +89,14 @@ impl Service {
         if missing.is_empty() {
             return Ok(facts);
         }
+        let since = self.facts.emptied();
         let records = self.read(move |reader| missing.iter().map(|place| recorded(reader, *place)).collect()).await?;
         let mut records: std::vec::IntoIter<Option<Recorded>> = Vec::into_iter(records);
         for (place, facts) in places.iter().zip(&mut facts).filter(|(_, facts)| facts.is_none()) {
             let Some(recorded) = records.next().flatten() else { continue };
             let Event::SessionIssued(issued) = &recorded.event else { continue };
             let read = Arc::new(self.facts_of(*place, issued));
-            self.facts.keep(*place, read.clone());
+            self.facts.keep(*place, read.clone(), since);
             *facts = Some(read);
         }
         Ok(facts)

@@ -8,6 +8,7 @@ mod import;
 mod imported;
 mod key;
 mod sealed;
+mod subject;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -52,7 +52,7 @@ struct Way {
 }
 
 /// Every documented way.
-const WAYS: [Way; 23] = [
+const WAYS: [Way; 24] = [
     Way {
         name: "native, a ticket by secret",
         ends: &[Ticket],
@@ -108,6 +108,12 @@ const WAYS: [Way; 23] = [
         status: 201,
     },
     Way { name: "native, a subject", ends: &ALL, request: |w, p| w.native(json!({"subject": p.subject})), status: 201 },
+    Way {
+        name: "native, a subject erased",
+        ends: &ALL,
+        request: |w, p| w.root(Method::DELETE, &format!("/v1/subjects/{}/personal-data", p.subject)),
+        status: 200,
+    },
     Way { name: "Crafter, a ticket", ends: &[Ticket], request: |w, p| w.crafter(p.secret(Ticket)), status: 200 },
     Way {
         name: "Ory, another of my sessions",

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use authledger::domain::{
     Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer, Kind, Kinds,
     LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
-    Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectRevoked, Tenant,
-    TicketIssued, Timestamp, TokenId, Ttl,
+    Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectErased, SubjectRevoked,
+    Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
+use authledger::keys::PseudonymKey;
 use serde_json::Value;
 
 use super::lasting;
@@ -95,6 +96,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("tickets.renewed", vec![renewed()]),
         ("ticket.revoked", revoked()),
         ("subject.revoked", subject_revoked()),
+        ("subject.erased", subject_erased()),
         ("session.issued", lasting::sessions()),
         ("session.extended", lasting::extended()),
         ("token.issued", lasting::tokens()),
@@ -113,6 +115,7 @@ fn opened() -> Vec<Recorded> {
         format: 1,
         public_key: *b"\x01\x23\x45\x67\x89\xab\xcd\xef".repeat(4).first_chunk().unwrap(),
         previous: None,
+        pseudonyms: None,
     };
     let continued = LedgerOpened {
         node: NodeName::new("nœud \"2\"").unwrap(),
@@ -122,7 +125,8 @@ fn opened() -> Vec<Recorded> {
     };
     let mut second = record(1, 5, Event::LedgerOpened(continued));
     second.place.origin = b();
-    vec![record(1, 0, Event::LedgerOpened(opened)), second]
+    let of_pseudonyms = LedgerOpened { pseudonyms: Some([0xcd; 32]), ..opened.clone() };
+    vec![record(1, 0, Event::LedgerOpened(opened)), second, record(1, 7, Event::LedgerOpened(of_pseudonyms))]
 }
 
 fn registered() -> Vec<Recorded> {
@@ -288,6 +292,30 @@ fn subject_revoked() -> Vec<Recorded> {
             tenant: Some(Tenant::default()),
             actor: by_application(),
             ..record(34, 600_003, Event::SubjectRevoked(noted))
+        },
+    ]
+}
+
+fn subject_erased() -> Vec<Recorded> {
+    let erased = |millis: u64, name: &str, slots: &[u64], reason: Option<&str>| {
+        Event::SubjectErased(SubjectErased {
+            subject: subject(name),
+            not_before: (T + millis) / 1000,
+            slots: slots.iter().copied().collect(),
+            reason: reason.map(|reason| Reason::new(reason).unwrap()),
+        })
+    };
+    let known = record(35, 700_000, erased(700_000, "profile-17", &[3, 7, 1 << 32], Some("gdpr-17")));
+    let unknown = record(36, 700_001, erased(700_001, "zoë@example.com", &[], None));
+    let elsewhere = record(2, 699_999, erased(699_999, "profile-17", &[7], None));
+    vec![
+        Recorded { tenant: Some(Tenant::default()), actor: by_application(), ..known },
+        Recorded { tenant: Some(tenant("acme/eu")), actor: by_root(), ..unknown },
+        Recorded {
+            place: Place { origin: b(), sequence: Sequence(2) },
+            tenant: Some(Tenant::default()),
+            actor: by_application(),
+            ..elsewhere
         },
     ]
 }
@@ -564,6 +592,16 @@ fn what_breaks_the_form_of_an_ending_is_no_record() {
         "subject.revoked",
         &[(2, "[\"session\",\"token\"]", "[\"token\",\"session\"]"), (2, "[\"session\",\"token\"]", "[]")],
     );
+    refused(
+        "subject.erased",
+        &[
+            (0, "[3,7,", "[7,3,"),
+            (0, "[3,7,", "[3,3,7,"),
+            (0, "4294967296", "9007199254740992"),
+            (1, ",\"slots\":[]", ""),
+            (1, "\"slots\":[]", "\"slots\":[],\"more\":1"),
+        ],
+    );
 }
 
 #[test]
@@ -608,8 +646,25 @@ fn actors_agree_with_their_vectors() {
 }
 
 #[test]
+fn pseudonyms_agree_with_their_vectors() {
+    let vectors = schema_file("vectors/pseudonym.json");
+    for vector in vectors["keys"].as_array().unwrap() {
+        let key = PseudonymKey::from_bytes(hex::parse(text(&vector["key"])).unwrap());
+        assert_eq!(hex::encode(key.check()), text(&vector["check"]));
+        for case in vector["pseudonyms"].as_array().unwrap() {
+            let made = key.pseudonym(&tenant(text(&case["tenant"])), &subject(text(&case["subject"])));
+            assert_eq!(made.as_str(), text(&case["pseudonym"]), "{case}");
+        }
+    }
+}
+
+#[test]
 fn fingerprints_agree_with_their_vectors() {
-    for vector in ["vectors/fingerprint.json", "vectors/fingerprint-sessions.json"].map(schema_file) {
+    for vector in ["fingerprint", "fingerprint-sessions", "fingerprint-erased"]
+        .map(|name| format!("vectors/{name}.json"))
+        .iter()
+        .map(|path| schema_file(path))
+    {
         let read = |record: &Value| decode(text(record).as_bytes()).unwrap();
         let records: Vec<Recorded> = vector["records"].as_array().unwrap().iter().map(read).collect();
         let now = at(vector["at"].as_u64().unwrap());

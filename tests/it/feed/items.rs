@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use authledger::domain::{
-    Command, Digest, Event, Grants, Issuer, Kind, Kinds, Named, OwnSessions, Position, PresentedToken, RevokeTokens,
-    Scope, Tenant,
+    Command, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, Named, OwnSessions, Position, PresentedToken,
+    Reason, RevokeTokens, Scope, Tenant,
 };
 use authledger::feed::{Filter, Frame, snapshot_items};
 use authledger::projection::Projection;
@@ -140,4 +140,32 @@ fn a_follower_of_one_tenant_gets_its_endings_and_those_that_hold_everywhere() {
     let tenants: Vec<_> = snapshot(&varied(), &acme).iter().map(|item| item.get("tenant").cloned()).collect();
     assert_eq!(tenants.len(), 2);
     assert!(tenants.contains(&Some(json!("acme"))) && tenants.contains(&None));
+}
+
+#[test]
+fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
+    let mut node = Node::lone();
+    node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
+    let erase = EraseSubject {
+        tenant: Tenant::default(),
+        subject: subject("alice"),
+        slots: [3, 7].into_iter().collect(),
+        reason: Some(Reason::new("gdpr-17").unwrap()),
+    };
+    node.ask(Command::EraseSubject(erase)).unwrap();
+    let place = node.last_place();
+    let frames = frames(&node);
+    let told = frames.last().unwrap();
+    assert_eq!((&told["type"], &told["subject"]), (&json!("subject.erased"), &json!("alice")));
+    assert_eq!(told["kinds"], json!(["ticket", "session", "token"]));
+    assert_eq!(told["generation"], json!({ place.origin.as_str(): place.sequence.0 }));
+    assert_eq!(told["retain_until"], "9999-12-30T22:00:00.999Z");
+    assert!(told["not_before"].is_u64() && told["revoked_at"].is_string());
+    assert!(["slots", "reason", "actor"].iter().all(|member| told.get(member).is_none()), "{told}");
+    node.after_seconds(366 * 86_400 * 10);
+    let lines = snapshot(&node, &all());
+    let types: Vec<_> = lines.iter().map(|line| (line["type"].clone(), line["kinds"].clone())).collect();
+    let erased = |kind: &str| (json!("subject.erased"), json!([kind]));
+    assert_eq!(types, [erased("ticket"), erased("session"), erased("token")]);
+    assert!(lines.iter().all(|line| line["generation"] == told["generation"]), "the ending before is over");
 }

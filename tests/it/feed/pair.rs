@@ -117,6 +117,7 @@ impl Foreign {
             format: authledger::domain::LOG_FORMAT,
             public_key: [9; 32],
             previous: None,
+            pseudonyms: None,
         };
         made.append(authledger::domain::Event::LedgerOpened(opened));
         for number in 1..=endings {

@@ -1,3 +1,4 @@
+mod erasure;
 mod evidence;
 mod imports;
 mod keys;

@@ -189,6 +189,7 @@ async fn end_elsewhere(node: &Node, number: u8, subject: &str) {
         format: LOG_FORMAT,
         public_key: [number; 32],
         previous: None,
+        pseudonyms: None,
     };
     let now = node.clock.now();
     let revoked = SubjectRevoked {

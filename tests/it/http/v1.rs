@@ -403,7 +403,7 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 }
 
 /// Nodes that never answer.
-struct Never;
+pub(super) struct Never;
 
 impl Reach for Never {
     fn has_reached(&self, _: Place, _: Level) -> bool {

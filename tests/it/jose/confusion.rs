@@ -25,7 +25,7 @@ async fn a_good_token_of_each_algorithm_is_what_it_says() {
         let token = judge.verify(&judge.theirs.token(&claims(times))).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((&*token.issuer, token.ours, token.clock_leeway_seconds), (ISSUER, false, 5));
         assert_eq!(token.identity.jti().map(TokenId::as_str), Some("id"));
-        assert_eq!((token.tenant.as_str(), token.subject.as_str()), ("one", "somebody"));
+        assert_eq!((token.tenant.as_str(), token.subject.as_given().as_str()), ("one", "somebody"));
         assert_eq!((token.issued_at, token.expires_at), (Some(1_799_999_999), Some(1_800_000_001)));
         assert_eq!(token.check_times(NOW), Ok(()));
         assert_eq!(token.check_times(NOW + 1000), Err(Times::Expired));
@@ -297,7 +297,7 @@ async fn an_id_names_the_token_only_where_the_profile_says_so() {
     let slashid = Judge::of(Algorithm::EdDsa, Some(Profile::SlashId));
     let verified = slashid.verify(&slashid.theirs.token(&token)).await.expect("good");
     assert_eq!(verified.identity.jti().map(TokenId::as_str), Some("stands-in"));
-    assert_eq!(verified.subject.as_str(), "person");
+    assert_eq!(verified.subject.as_given().as_str(), "person");
     let plain = Judge::new(Algorithm::EdDsa);
     let verified = plain.verify(&plain.theirs.token(&token)).await.expect("good");
     assert!(matches!(verified.identity, Named::Payload { .. }));

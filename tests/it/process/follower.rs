@@ -128,6 +128,12 @@ async fn the_follower_refuses_what_a_real_server_ends() {
     later["gen"] = json!({text(&ended, "origin"): ended["sequence"]});
     follower.comes_to(&later, &Value::Null);
     follower.comes_to(&facts(&good), &Value::Null);
+    let forgotten = facts(&node.api.issue("forgotten").await);
+    follower.comes_to(&forgotten, &Value::Null);
+    let path = "/v1/subjects/forgotten/personal-data";
+    let erased = node.api.send(reqwest::Method::DELETE, path, None).await.unwrap().expect(200);
+    assert_eq!(erased["keys_destroyed"], 0);
+    follower.comes_to(&forgotten, &json!("erased"));
 
     // Cut off, it knows that it is stale; and goes on where it stopped when the server is back at its address.
     let address = node.api.url().trim_start_matches("http://").to_owned();
@@ -135,6 +141,8 @@ async fn the_follower_refuses_what_a_real_server_ends() {
     follower.comes_to(&facts(&good), &json!("stale"));
     follower.comes_to(&facts(&one), &json!("revoked"));
     let node = Launch::new(&data).args(&["--heartbeat", "1"]).listen(&address).start();
+    let mut late = Follower::start(&python, node.api.url());
+    late.comes_to(&forgotten, &json!("erased"));
     follower.comes_to(&facts(&good), &Value::Null);
     node.api.revoke(&text(&good, "ticket")).await;
     follower.comes_to(&facts(&good), &json!("revoked"));

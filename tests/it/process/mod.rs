@@ -9,5 +9,6 @@ mod kill;
 mod lifecycle;
 mod nginx;
 pub mod node;
+mod pseudonyms;
 mod refusals;
 mod sync;

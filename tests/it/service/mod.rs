@@ -1,5 +1,6 @@
 //! The use cases, without HTTP.
 
+mod erasure;
 mod issuer;
 mod overload;
 mod renewals;

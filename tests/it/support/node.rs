@@ -240,6 +240,7 @@ impl Node {
             format: LOG_FORMAT,
             public_key: [7; 32],
             previous: None,
+            pseudonyms: None,
         };
         node.append(&Caller::Node, None, vec![Draft { tenant: None, event: Event::LedgerOpened(opened) }]);
         node

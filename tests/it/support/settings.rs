@@ -19,6 +19,7 @@ pub fn settings(data: PathBuf, clock: &Clock) -> Settings {
         region: Region::new("region").expect("a name"),
         policy: Policy::default(),
         queue: 8_192,
+        pseudonyms: false,
         token_algorithm: Algorithm::default(),
         issuer: Some(Issuer::new(ISSUER).expect("a name")),
         issuer_is_set: true,

@@ -61,6 +61,9 @@ fn what(told: &Told) -> String {
             let hold = revoked.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
             format!("all {} of {}{hold}", kinds.join(", "), whose(&revoked.subject))
         }
+        Event::SubjectErased(erased) => {
+            format!("{} was forgotten, and {} of its keys destroyed", whose(&erased.subject), erased.slots.len())
+        }
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
@@ -73,6 +76,7 @@ fn reason(recorded: &Recorded) -> Option<&str> {
     match &recorded.event {
         Event::Revoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
         Event::SubjectRevoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
+        Event::SubjectErased(erased) => erased.reason.as_ref().map(|reason| reason.as_str()),
         _ => None,
     }
 }
@@ -106,13 +110,18 @@ fn stood(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
         let (tenant, subject): (&Tenant, &Subject) = (&issued.tenant, &issued.subject);
         format!(" of {tenant}/{subject}, issued {} at position {}", issued.at, issued.position)
     });
-    writeln!(out, "{name}{}: {}", issued.unwrap_or_default(), verdict(&standing.verdict))
+    let erased = match (&standing.verdict, &standing.erased) {
+        (Verdict::Erased(_), _) | (_, None) => String::new(),
+        (_, Some(by)) => format!("; its subject was erased {}", ended(by)),
+    };
+    writeln!(out, "{name}{}: {}{erased}", issued.unwrap_or_default(), verdict(&standing.verdict))
 }
 
 fn verdict(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Good { expires_at } => format!("good; it would expire {expires_at}"),
         Verdict::Ended(by) => format!("ended {}", ended(by)),
+        Verdict::Erased(by) => format!("erased {}", ended(by)),
         Verdict::Expired { at } => format!("expired since {at}"),
         Verdict::Open { from, until } => {
             format!("good or expired: between {from} and {until} a use may not have been on record yet")
@@ -155,11 +164,12 @@ fn standing_json(standing: &Standing) -> Value {
             add("open_until", Some(json!(until.to_string())));
             None
         }
-        Verdict::Ended(by) => Some(by),
+        Verdict::Ended(by) | Verdict::Erased(by) => Some(by),
         Verdict::NeverIssued { ended } => ended.as_ref(),
         _ => None,
     };
     add("ended", by.map(ended_json));
+    add("erased", standing.erased.as_ref().map(ended_json));
     answer
 }
 
@@ -214,6 +224,7 @@ fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
         writeln!(out, "  {:<10}  {issued} issued, {ended} ended", format!("{kind}s"))?;
     }
     writeln!(out, "  {:<10}  {} had all of some kinds ended", "subjects", total.subjects_ended)?;
+    writeln!(out, "  {:<10}  {} erased", "", total.subjects_erased)?;
     for (who, counts) in &counted.by_actor {
         writeln!(out, "  by {who}: {} issued, {} ended", counts.all_issued(), counts.all_ended())?;
     }
@@ -231,7 +242,8 @@ fn counts_json(counts: &Counts) -> Value {
     let by_kind = |of: &[u64; 3]| -> Value {
         Value::Object(Kind::ALL.iter().map(|kind| (kind.to_string(), json!(of[kind.index()]))).collect())
     };
-    json!({"issued": by_kind(&counts.issued), "ended": by_kind(&counts.ended), "subjects_ended": counts.subjects_ended})
+    json!({"issued": by_kind(&counts.issued), "ended": by_kind(&counts.ended), "subjects_ended": counts.subjects_ended,
+        "subjects_erased": counts.subjects_erased})
 }
 
 /// Day by day, as a chart or JSON.

@@ -133,7 +133,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         Error::Rejected(Rejection::Unauthenticated) => Refusal::UnknownAccessToken(access_token_id.to_owned()),
         Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => attempt.denied(),
         Error::Rejected(Rejection::ApplicationExists) => attempt.exists(),
-        Error::Rejected(Rejection::SubjectOnHold) => attempt.disabled(),
+        Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => attempt.disabled(),
         Error::Rejected(Rejection::RecordTooLarge) => {
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
@@ -284,7 +284,7 @@ mod tests {
                 Rejection::Unauthenticated => (unknown, unknown),
                 Rejection::Forbidden | Rejection::GrantExceedsOwn => (&*on_tickets, &*on_tokens),
                 Rejection::ApplicationExists => (internal, exists),
-                Rejection::SubjectOnHold => (disabled, internal),
+                Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknown => (many, many),
                 _ => (internal, internal),

@@ -8,7 +8,7 @@ use super::asked::{Asked, Takes, malformed};
 use super::error::{Attempt, Refusal, refusal};
 use super::openapi::{BodyRefusals, Refusals};
 use super::wire::{ErrorDetails, InvalidateForm, TenantForm, Ticket, TicketForm, json};
-use crate::domain::{Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Subject, Tenant};
+use crate::domain::{GivenSubject, Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Tenant};
 use crate::http::SharedApp;
 use crate::http::wire::Form as _;
 use crate::service::{Error, NewTicket, Target, Why};
@@ -121,17 +121,18 @@ fn in_a_tenant_of_his(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope
 }
 
 async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response, Refusal> {
-    let subject = Subject::new(profile).map_err(|problem| malformed("Request parameter 'profileId'", problem))?;
+    let given = GivenSubject::new(profile).map_err(|problem| malformed("Request parameter 'profileId'", problem))?;
     let tenant = match asked.parameters.get("tenantName") {
         Some(name) => Tenant::parse(name).map_err(|problem| malformed("Request parameter 'tenantName'", problem))?,
         None => own_tenant(&asked.call.identity.grants),
     };
-    let new = NewTicket { tenant: tenant.clone(), subject, ttl: None };
+    let subject = app.service.named(&tenant, &given);
+    let new = NewTicket { tenant: tenant.clone(), subject: subject.clone(), ttl: None };
     let issued = app.service.issue_ticket(&asked.call, new).await;
     let issued = issued.map_err(|error| refused(&error, asked, &tenant, profile))?;
     let ticket = Ticket {
         tenant: tenant.as_str(),
-        profile_id: profile,
+        profile_id: subject.as_str(),
         last_request_time: issued.filed.recorded.recorded_at.as_millis(),
         id: issued.secret.expose(),
     };

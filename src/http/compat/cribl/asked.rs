@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
 use super::error::Refusal;
-use crate::domain::{Kind, Kinds, Malformed, Scope, Subject, Tenant, Ttl};
+use crate::domain::{GivenSubject, Kind, Kinds, Malformed, Scope, Tenant, Ttl};
 use crate::http::caller::{bearer_secret, once};
 use crate::http::wire::{Form, Text};
 use crate::http::{App, input};
@@ -70,7 +70,7 @@ pub fn administrator(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal
 }
 
 /// Whose tokens are to end.
-pub async fn user(parts: &mut Parts) -> Result<(Tenant, Subject), Refusal> {
+pub async fn user(parts: &mut Parts) -> Result<(Tenant, GivenSubject), Refusal> {
     let tenant = match once(&parts.headers, &X_TENANT) {
         Err(_) => return Err(Refusal::Malformed("`X-Tenant` must be given once".into())),
         Ok(None) => Tenant::default(),
@@ -81,7 +81,7 @@ pub async fn user(parts: &mut Parts) -> Result<(Tenant, Subject), Refusal> {
     };
     let escapes = |_| Refusal::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
     let id = input::segment(parts).await.map_err(escapes)?;
-    Ok((tenant, Subject::new(&id).map_err(|must_be| malformed("the user's id", must_be))?))
+    Ok((tenant, GivenSubject::new(&id).map_err(|must_be| malformed("the user's id", must_be))?))
 }
 
 fn malformed(what: &str, must_be: Malformed) -> Refusal {

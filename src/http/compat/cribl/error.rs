@@ -54,6 +54,7 @@ impl From<Error> for Refusal {
                 | Rejection::GenerationTooLarge
                 | Rejection::IssuerDiffers
                 | Rejection::SubjectOnHold
+                | Rejection::SubjectErased
                 | Rejection::IdempotencyMismatch,
             )
             | Error::SecretAlreadyShown { .. }

@@ -54,7 +54,8 @@ const USUAL_ITEM_BYTES: usize = 192;
 pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let (mut parts, _) = request.into_parts();
     let identity = asked::administrator(&app, &parts.headers)?;
-    let (tenant, subject) = asked::user(&mut parts).await?;
+    let (tenant, given) = asked::user(&mut parts).await?;
+    let subject = app.service.named(&tenant, &given);
     let parameters = Parameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
     let end = SubjectEnd {

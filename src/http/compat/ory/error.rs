@@ -80,6 +80,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::CredentialExpired
             | Rejection::SessionNotGood
             | Rejection::SubjectOnHold
+            | Rejection::SubjectErased
             | Rejection::CredentialExists
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey

@@ -43,6 +43,8 @@ pub enum Refusal {
     UnknownOrganisation,
     /// The person gets no tokens for now.
     PersonOnHold,
+    /// The person was forgotten.
+    PersonErased,
     /// It stands, and has not reached all that were asked for.
     NotReached,
     /// The application has too many endings of unknown credentials in force.
@@ -83,6 +85,7 @@ impl From<Error> for Refusal {
             Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Self::Forbidden,
             Error::Rejected(Rejection::CredentialExpired) => Self::AlreadyExpired,
             Error::Rejected(Rejection::SubjectOnHold) => Self::PersonOnHold,
+            Error::Rejected(Rejection::SubjectErased) => Self::PersonErased,
             Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
             Error::Rejected(Rejection::RecordTooLarge) => {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
@@ -137,7 +140,7 @@ impl Refusal {
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
             // Only where the command stands: the contract says so of this status.
             Self::NotReached => StatusCode::REQUEST_TIMEOUT,
-            Self::PersonOnHold => StatusCode::CONFLICT,
+            Self::PersonOnHold | Self::PersonErased => StatusCode::CONFLICT,
             Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
             Self::KeysUnreachable | Self::Unavailable | Self::NoIssuer => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -158,6 +161,7 @@ impl Refusal {
             Self::Forbidden => "the application's grants do not allow this in this organization".into(),
             Self::UnknownOrganisation => "this application knows no such organization".into(),
             Self::PersonOnHold => "the person gets no new tokens for now".into(),
+            Self::PersonErased => "the person was erased, and gets no tokens any more".into(),
             Self::NotReached => {
                 "the request stands, and has not reached every region that was asked for in time; it will".into()
             }

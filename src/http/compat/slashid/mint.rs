@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::asked::{self, API_KEY, ORGANISATION};
 use super::error::Refusal;
 use super::wire::{Errors, MintBody, Success, success};
-use crate::domain::{Scope, Scopes, Subject, Tenant};
+use crate::domain::{GivenSubject, Scope, Scopes, Subject, Tenant};
 use crate::http::caller::request_id;
 use crate::http::wire::Form as _;
 use crate::http::{SharedApp, input};
@@ -51,7 +51,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
     let key = key.ok_or(Refusal::Unauthenticated("send `SlashID-API-Key`"))?;
     let identity = asked::application(&app, key)?;
     let tenant = organisation(&identity, &parts.headers)?;
-    let subject = person(&mut parts).await?;
+    let subject = app.service.named(&tenant, &person(&mut parts).await?);
     let MintBody { custom_claims } = asked::json(&app, body, FORM).await?;
     let claims = claims(custom_claims.unwrap_or_default(), &subject)?;
     let new = NewToken {
@@ -82,10 +82,10 @@ fn organisation(identity: &Identity, headers: &HeaderMap) -> Result<Tenant, Refu
     Err(if scopes == Scopes::NONE { Refusal::UnknownOrganisation } else { Refusal::Forbidden })
 }
 
-async fn person(parts: &mut Parts) -> Result<Subject, Refusal> {
+async fn person(parts: &mut Parts) -> Result<GivenSubject, Refusal> {
     let escapes = |_| Refusal::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
     let text = input::segment(parts).await.map_err(escapes)?;
-    Subject::new(&text).map_err(|must_be| Refusal::Malformed(format!("the person's id must be {must_be}").into()))
+    GivenSubject::new(&text).map_err(|must_be| Refusal::Malformed(format!("the person's id must be {must_be}").into()))
 }
 
 fn claims(mut added: Map<String, Value>, subject: &Subject) -> Result<Map<String, Value>, Refusal> {

@@ -1,0 +1,139 @@
+//! `authledger subject`: what can be done to somebody, over HTTP.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use clap::{Args, Subcommand};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::client::{CallError, Client, ServerArgs};
+use crate::domain::Tenant;
+
+const EXAMPLES: &str = "\
+Examples:
+  authledger subject erase u-4711 --reason gdpr-17 --token-file authledger-data/root-token
+  authledger subject erase ada@example.com --tenant customers --yes --json";
+
+/// What to do to whom.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SubjectArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Forget a subject: end all that it has for good, and destroy the keys of its personal data. It can't be undone.
+    Erase(Erase),
+}
+
+#[derive(Args)]
+struct Erase {
+    /// Who is forgotten.
+    subject: String,
+    /// The name space of the subject
+    #[arg(long, default_value = Tenant::DEFAULT)]
+    tenant: String,
+    /// Why: a code of a-z, 0-9, '_', '.' and '-'; it goes on record
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// Do it without asking back
+    #[arg(long)]
+    yes: bool,
+    /// The server's answer as one JSON object on the standard output instead of lines for people
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// The call did not succeed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Nobody said yes.
+    #[error(
+        "erase {subject:?}: it can't be undone, and nobody confirmed it; nothing was done. Without a terminal, give --yes"
+    )]
+    NotConfirmed {
+        /// Who was to be forgotten.
+        subject: String,
+    },
+    /// The answer can't be read.
+    #[error("read the server's answer: {0}; is it of a later version than this program?")]
+    Answer(#[from] serde_json::Error),
+    /// The terminal can't be used.
+    #[error("use the terminal: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+/// An erasure as the server shows it.
+#[derive(Deserialize)]
+struct Shown {
+    tenant: String,
+    subject: String,
+    erased_at: String,
+    keys_destroyed: u64,
+    position: u64,
+    already: bool,
+}
+
+/// Does it.
+pub async fn run(arguments: SubjectArgs) -> Result<(), SubjectError> {
+    match arguments.action {
+        Action::Erase(arguments) => erase(&arguments).await,
+    }
+}
+
+async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
+    let client = Client::new(&arguments.server)?;
+    if !arguments.yes && !confirmed(arguments)? {
+        return Err(SubjectError::NotConfirmed { subject: arguments.subject.clone() });
+    }
+    let path = format!("/v1/subjects/{}/personal-data", segment(&arguments.subject));
+    let mut query = vec![("tenant", &arguments.tenant)];
+    query.extend(arguments.reason.as_ref().map(|reason| ("reason", reason)));
+    let answer = client.text(client.request(Method::DELETE, &path).query(&query)).await?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        return Ok(writeln!(out, "{}", answer.trim_end())?);
+    }
+    let shown: Shown = serde_json::from_str(&answer)?;
+    writeln!(out, "tenant          {}", shown.tenant)?;
+    writeln!(out, "subject         {}", shown.subject)?;
+    writeln!(out, "erased at       {}{}", shown.erased_at, if shown.already { " (before)" } else { "" })?;
+    writeln!(out, "keys destroyed  {}", shown.keys_destroyed)?;
+    writeln!(out, "position        {}", shown.position)?;
+    eprintln!("Older backups of the keys open it still: destroy them.");
+    Ok(())
+}
+
+/// Asks whoever sits at the terminal to type the subject once more. Where nobody does, nobody has confirmed it.
+fn confirmed(arguments: &Erase) -> Result<bool, SubjectError> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let Erase { subject, tenant, .. } = arguments;
+    eprintln!(
+        "This ends all that {subject:?} of tenant {tenant:?} has, and destroys the keys of its personal data, for good."
+    );
+    eprint!("Type the subject once more to go on: ");
+    io::stderr().flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']) == subject)
+}
+
+/// The subject as one part of a path.
+fn segment(subject: &str) -> String {
+    // Only so that its path can be written: the host is not used.
+    let mut url = Url::parse("http://localhost").ok();
+    let path = url.as_mut().and_then(|url| {
+        url.path_segments_mut().ok()?.clear().push(subject);
+        Some(url.path().trim_start_matches('/').to_owned())
+    });
+    path.unwrap_or_else(|| subject.to_owned())
+}

@@ -1,0 +1,198 @@
+//! Erasure: a subject is forgotten. What is on record of it stays; what was personal in that can't be opened any more.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::machine::Outcome;
+use super::sealing::{NOBODY, Sealer};
+use super::{AskError, Call, Error, Identity, Service};
+use crate::domain::{
+    Caller, Command, CredentialKey, EraseSubject, Erasure, Event, Grants, Kind, Kinds, Place, Position, Reason,
+    Rejection, Request, Scope, Subject, Tenant, Timestamp, View as _,
+};
+use crate::event_log::decode;
+use crate::index::{About, Sought};
+use crate::keys::KeyError;
+use crate::projection::Projection;
+
+/// Credentials that are looked at at a time.
+const PAGE_CREDENTIALS: usize = 1_000;
+
+/// A subject that was forgotten.
+#[derive(Clone, Debug)]
+pub struct SubjectForgotten {
+    /// When it was, the first time.
+    pub erased_at: Timestamp,
+    /// The record that did it first: its place in this node's log.
+    pub position: Position,
+    /// How many keys were destroyed, by this call and by those before.
+    pub keys_destroyed: usize,
+    /// Whether it had been forgotten before this call, or the one that it repeats.
+    pub already: bool,
+}
+
+/// Whom to forget, and for whom.
+struct Order {
+    call: Call,
+    tenant: Tenant,
+    subject: Subject,
+    reason: Option<Reason>,
+}
+
+impl Service {
+    /// Forgets a subject: ends all that it has for good, and destroys every key that sealed something of it. Needs `admin` in
+    /// the tenant. Of one that was forgotten before, it destroys the keys again.
+    ///
+    /// It goes on to its end also where nobody waits for it any more.
+    pub async fn erase_subject(
+        self: &Arc<Self>,
+        call: &Call,
+        tenant: Tenant,
+        subject: Subject,
+        reason: Option<Reason>,
+    ) -> Result<SubjectForgotten, Error> {
+        if !call.identity.may(Scope::Admin, &tenant) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let order = Order { call: call.clone(), tenant, subject, reason };
+        let service = self.clone();
+        // A task that panicked or was cancelled at shutdown has no answer.
+        tokio::spawn(async move { service.forget(order).await }).await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Forgets a subject that another node has forgotten: this one's keys are in no store but its own, and go on record by it.
+    pub(super) async fn forget_too(&self, tenant: Tenant, subject: Subject) -> Result<(), Error> {
+        let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
+        let call = Call { identity, request: None, idempotency: None, consistency: None };
+        self.forget(Order { call, tenant, subject, reason: None }).await.map(drop)
+    }
+
+    async fn forget(&self, order: Order) -> Result<SubjectForgotten, Error> {
+        let alone = self.erasing.lock().await;
+        let (read_to, slots) = self.slots_of(&order, Position(0)).await?;
+        let outcome = self.put_on_record(&order, &slots).await?;
+        // What was sealed while the log was read went on record before the erasure; after it, nothing does.
+        let (_, late) = self.slots_of(&order, read_to).await?;
+        let slots: BTreeSet<u64> = slots.into_iter().chain(late).collect();
+        if !slots.is_subset(&self.erasure_of(&order)?.slots_of(self.sealer.origins())) {
+            self.submit(order.request(&slots, None)).await?;
+        }
+        let erasure = self.erasure_of(&order)?;
+        let keys_destroyed = self.destroy(&erasure, slots).await?;
+        drop(alone);
+        if let Some(consistency) = order.call.consistency {
+            self.wait(&outcome, consistency).await?;
+        }
+        let first = self.filed(erasure.place, 1).await?.into_iter().next().ok_or(Error::Stopping)?;
+        let already = !order.is_first(&outcome, erasure.place);
+        Ok(SubjectForgotten { erased_at: erasure.erased_at, position: first.position, keys_destroyed, already })
+    }
+
+    /// What is on record of it by now.
+    fn erasure_of(&self, order: &Order) -> Result<Box<Erasure>, Error> {
+        self.projection.subject(&order.tenant, &order.subject).erasure.ok_or(Error::Stopping)
+    }
+
+    /// A subject's endings come one after the other.
+    async fn put_on_record(&self, order: &Order, slots: &BTreeSet<u64>) -> Result<Outcome, Error> {
+        let _alone = self.ending_subjects.lock(&order.tenant, &order.subject).await;
+        self.submit(order.request(slots, order.call.idempotency)).await
+    }
+
+    /// Destroys the keys that are on record, and these; how many. What was opened with them leaves memory.
+    async fn destroy(&self, erasure: &Erasure, mut slots: BTreeSet<u64>) -> Result<usize, Error> {
+        slots.extend(erasure.slots_of(self.sealer.origins()));
+        let count = slots.len();
+        let sealer = self.sealer.clone();
+        let destroyed = tokio::task::spawn_blocking(move || sealer.destroy(&slots)).await;
+        destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
+        self.facts.empty();
+        Ok(count)
+    }
+
+    /// Every slot whose key sealed something of that subject, in the records behind that position; and where the log ended.
+    async fn slots_of(&self, order: &Order, after: Position) -> Result<(Position, BTreeSet<u64>), Error> {
+        let sought = [Sought::from(About::Subject(Some(order.tenant.clone()), order.subject.clone()))];
+        let origins = self.sealer.origins().to_vec();
+        let found = self.ask(move |_, finder| {
+            let (until, mut slots) = (finder.head(), BTreeSet::new());
+            // Nothing breaks it off.
+            let _ = finder.find(&sought, after, until, &mut |_, _| (), &mut |stored, recorded| {
+                let sealed = recorded.event.sealed().filter(|_| origins.contains(&stored.place.origin));
+                slots.extend(sealed.map(|(_, sealed)| sealed.slot).filter(|slot| *slot != NOBODY));
+                ControlFlow::Continue(())
+            })?;
+            Ok((until, slots))
+        });
+        found.await.map_err(|error| match error {
+            AskError::Failed(error) => error,
+            // Neither a point nor a number of credentials was asked for.
+            AskError::Beyond { .. } | AskError::TooMany => Error::Stopping,
+        })
+    }
+}
+
+impl Order {
+    fn request(&self, slots: &BTreeSet<u64>, idempotency: Option<crate::domain::Idempotency>) -> Request {
+        let (tenant, subject) = (self.tenant.clone(), self.subject.clone());
+        let erase = EraseSubject { tenant, subject, slots: slots.clone(), reason: self.reason.clone() };
+        Request {
+            caller: self.call.identity.caller.clone(),
+            request: self.call.request.clone(),
+            idempotency,
+            command: Command::EraseSubject(erase),
+        }
+    }
+
+    /// Whether the first record of the erasure is this call's, or that of the one that it repeats.
+    fn is_first(&self, outcome: &Outcome, first: Place) -> bool {
+        match outcome {
+            Outcome::Appended(filed) => filed.iter().any(|filed| filed.recorded.place == first),
+            Outcome::Repeated(place, _) => *place == first,
+            Outcome::Already(_) | Outcome::Nothing => false,
+        }
+    }
+}
+
+/// Whom that record forgets, if it does.
+pub(super) fn erased_by(record: &str) -> Option<(Tenant, Subject)> {
+    // Most records are something else, and none of those is read twice.
+    let recorded = record.contains("\"type\":\"subject.erased\"").then(|| decode(record.as_bytes()).ok()).flatten()?;
+    match recorded.event {
+        Event::SubjectErased(erased) => Some((recorded.tenant.unwrap_or_default(), erased.subject)),
+        _ => None,
+    }
+}
+
+/// Destroys what is on record as destroyed, at a start: the process may have ended in between, or an older copy of the keys may
+/// have been put back. Keys of credentials in memory go too, whose issue got in while the erasure was being made.
+pub(super) fn erase_again(sealer: &Sealer, projection: &Projection) -> Result<(), KeyError> {
+    let mut slots = BTreeSet::new();
+    for (tenant, subject, erasure) in projection.erased() {
+        slots.extend(erasure.slots_of(sealer.origins()));
+        slots.extend(slots_in_memory(sealer, projection, &tenant, &subject));
+    }
+    let destroyed = sealer.destroy_rest(&slots)?;
+    if destroyed > 0 {
+        tracing::warn!(keys = destroyed, "keys of erased subjects were there, and have been destroyed again");
+    }
+    Ok(())
+}
+
+fn slots_in_memory(sealer: &Sealer, projection: &Projection, tenant: &Tenant, subject: &Subject) -> BTreeSet<u64> {
+    let kinds = Kinds::from_iter([Kind::Session, Kind::Token]);
+    let (mut slots, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = projection.credentials_of(tenant, subject, kinds, after, PAGE_CREDENTIALS);
+        let slot = |key: &CredentialKey| {
+            let issue = projection.lasting(*key).issue?;
+            issue.slot.filter(|_| sealer.origins().contains(&issue.place.origin))
+        };
+        slots.extend(page.iter().filter_map(slot));
+        after = page.last().copied();
+        if page.len() < PAGE_CREDENTIALS {
+            return slots;
+        }
+    }
+}

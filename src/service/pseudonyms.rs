@@ -1,0 +1,68 @@
+//! Pseudonyms: who a subject is to the ledger, where its own name must not be on record.
+//!
+//! Whatever comes in names a [`GivenSubject`], and every use case takes a [`Subject`], so nothing gets past
+//! [`Service::named`].
+
+use std::path::Path;
+
+use super::{Service, StartError};
+use crate::domain::{Caller, Event, GivenSubject, Idempotency, Position, Subject, Tenant};
+use crate::event_log::Reader;
+use crate::keys::PseudonymKey;
+
+/// The key that makes them; none where subjects go by their own names.
+pub(super) struct Pseudonyms(Option<PseudonymKey>);
+
+impl Pseudonyms {
+    /// Settled with the first record, for good: `fixed` is what that says, if there is one. A ledger that changed over would not
+    /// find what it has issued under the other names.
+    pub(super) fn open(keys: &Path, wanted: bool, fixed: Option<Option<[u8; 32]>>) -> Result<Self, StartError> {
+        match (wanted, fixed) {
+            (false, None | Some(None)) => Ok(Self(None)),
+            (true, None) => Ok(Self(Some(PseudonymKey::load_or_create(keys)?))),
+            (true, Some(None)) => Err(StartError::PseudonymsTooLate),
+            (false, Some(Some(_))) => Err(StartError::PseudonymsNeeded),
+            (true, Some(Some(check))) => match PseudonymKey::load(keys)? {
+                Some(key) if *key.check() == check => Ok(Self(Some(key))),
+                key => Err(StartError::PseudonymKey { path: keys.join("pseudonym.key"), gone: key.is_none() }),
+            },
+        }
+    }
+
+    /// What the first record of an origin says of it.
+    pub(super) fn check(&self) -> Option<[u8; 32]> {
+        self.0.as_ref().map(|key| *key.check())
+    }
+
+    fn of(&self, tenant: &Tenant, subject: &GivenSubject) -> Subject {
+        let given = subject.as_given();
+        self.0.as_ref().map_or_else(|| given.clone(), |key| key.pseudonym(tenant, given))
+    }
+}
+
+/// Whether a start with that setting would be refused because of it. Makes nothing.
+pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<(), StartError> {
+    let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
+    match first.map(|recorded| recorded.event) {
+        Some(Event::LedgerOpened(opened)) => {
+            Pseudonyms::open(&data.join("keys"), wanted, Some(opened.pseudonyms)).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Service {
+    /// Who that is to the ledger.
+    pub fn named(&self, tenant: &Tenant, subject: &GivenSubject) -> Subject {
+        self.pseudonyms.of(tenant, subject)
+    }
+
+    /// How a command is recognised when it comes again: see [`super::idempotency`]. Where subjects are pseudonyms, nobody may
+    /// find out by trying whom the path or the body named.
+    pub fn idempotency(&self, caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
+        let blind = |text: &[u8]| self.pseudonyms.0.as_ref().map(|key| key.blind(text));
+        let path = blind(path.as_bytes()).map_or_else(|| path.to_owned(), |blind| crate::domain::hex::encode(&blind));
+        let blinded = blind(body);
+        super::idempotency::digests(caller, method, &path, key, blinded.as_ref().map_or(body, |blind| &blind[..]))
+    }
+}
