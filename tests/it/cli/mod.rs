@@ -7,6 +7,7 @@ mod follow;
 mod import;
 mod imported;
 mod key;
+mod restore;
 mod sealed;
 
 use std::io::{BufRead as _, BufReader, Read};
