@@ -125,13 +125,13 @@ const ROWS: [(&str, [Cell; 8]); 7] = [
 #[test]
 fn whatever_is_tampered_with_is_found_and_its_place_named() {
     let mut table = format!("{:<12}", "");
-    COLUMNS.iter().for_each(|column| table.push_str(&format!("{column:<24}")));
+    COLUMNS.iter().for_each(|column| table.push_str(&format!("{column:<36}")));
     let mut missed = Vec::new();
     for (row, cells) in ROWS {
         table.push_str(&format!("\n{row:<12}"));
         for (column, cell) in COLUMNS.iter().zip(cells) {
             let found = find(cell, *column == "re-signed");
-            table.push_str(&format!("{:<24}", found.as_deref().unwrap_or("MISSED")));
+            table.push_str(&format!("{:<36}", found.as_deref().unwrap_or("MISSED")));
             missed.extend(found.err().map(|why| format!("{row} {column}: {why}")));
         }
     }
@@ -160,7 +160,9 @@ fn find(cell: Cell, with_old: bool) -> Result<String, String> {
         answer["findings"].as_array().unwrap().iter().map(|finding| finding["damage"].as_str().unwrap()).collect();
     let named = findings.iter().any(|finding| finding.contains(&place));
     if named {
-        Ok(place.rsplit('/').next().unwrap_or_default().to_owned())
+        let inside = [real.data(), real.beside.path()].map(|path| format!("{}/", path.display()));
+        let shown = inside.iter().fold(place, |place, path| place.replace(path, ""));
+        Ok(shown.replace(real.origin.as_str(), "ORIGIN"))
     } else {
         Err(format!("{place}: {findings:?}"))
     }

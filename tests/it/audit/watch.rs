@@ -3,8 +3,12 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
+use axum::Router;
+use axum::routing::get;
+
 use super::real::{Real, text};
 use crate::process::node::{Node, ROOT};
+use crate::support::stub;
 
 fn watch(node: &str, real: &Real, more: &[&str]) -> Output {
     let state = real.fresh("state");
@@ -88,4 +92,25 @@ async fn a_key_is_needed_and_may_be_the_first_that_is_shown() {
     node.stop().await;
     let gone = tokio::task::block_in_place(|| watch(&url, &real, &[]));
     assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_shows_other_tiles_than_it_signed_is_found_and_an_endless_answer_is_cut() {
+    let real = Real::copy();
+    let key = real.key.to_string();
+    fs::copy(real.old(), real.fresh("state")).unwrap();
+    let note = fs::read_to_string(real.checkpoint()).unwrap();
+    let lying = Router::new()
+        .route("/checkpoint", get(move || async move { note }))
+        .route("/tile/{*path}", get(|| async { vec![0; 8_192] }));
+    let url = format!("http://{}", stub::serve(lying).await);
+    let found = tokio::task::block_in_place(|| watch(&url, &real, &["--key", &key]));
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    assert!(text(&found.stderr).contains("its tiles are not those of the root"), "{found:?}");
+    assert!(real.fresh("state.conflict").exists());
+
+    let endless = Router::new().route("/checkpoint", get(|| async { "x".repeat(100_000) }));
+    let url = format!("http://{}", stub::serve(endless).await);
+    let cut = tokio::task::block_in_place(|| watch(&url, &real, &[]));
+    assert!(cut.status.code() == Some(2) && text(&cut.stderr).contains("more than 65536 bytes"), "{cut:?}");
 }
