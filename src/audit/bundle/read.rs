@@ -192,8 +192,11 @@ impl BundleReader {
         if due != said.is_some() {
             return Err(self.malformed("every 256th position has a hash, and no other"));
         }
-        if let Some(stored) = said.and_then(|said| chain_hash(&said)).filter(|stored| *stored != hash) {
-            return Err(self.flaw(damaged(Damage::Hash { stored, computed: hash })));
+        if let Some(said) = said {
+            let stored = chain_hash(&said).ok_or_else(|| self.flaw(damaged(Damage::Column)))?;
+            if stored != hash {
+                return Err(self.flaw(damaged(Damage::Hash { stored, computed: hash })));
+            }
         }
         self.decode(position, &record)?;
         self.take(place, hash, record.as_bytes());

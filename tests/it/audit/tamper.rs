@@ -568,3 +568,13 @@ fn the_fixture_is_what_the_cells_take_it_for() {
     assert_eq!(fs::metadata(real.tiles()).unwrap().len(), 2 * 256 * 32);
     assert!(OriginKey::load_or_create(&real.data().join("keys")).unwrap().public_key() == *real.key.public());
 }
+
+#[test]
+fn a_hash_in_a_bundle_that_is_none_is_found_at_its_line() {
+    let spoil: Cell = |real| {
+        in_bundle(real, "line 257: position 256:", |lines| {
+            lines[256] = lines[256].replace("\"hash\":\"", "\"hash\":\"z")
+        })
+    };
+    find(spoil, false).unwrap();
+}
