@@ -11,6 +11,7 @@ pub mod event_log;
 #[cfg(feature = "server")]
 pub mod keys;
 
+pub mod index;
 pub mod projection;
 
 pub mod tree;

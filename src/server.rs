@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::audit::USES_FLUSHED_EVERY_MILLIS;
 use crate::clock::Clock;
 use crate::config::{Settings, TlsFiles};
 use crate::domain::{Digest, Issuer, Position, Secret};
@@ -20,14 +21,15 @@ use crate::http::compat::crafter;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
 use crate::http::{App, Options, SharedApp};
+use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
 use crate::projection;
-use crate::service::{self, Alone, Error, Hook, Running, Service};
+use crate::service::{self, Alone, Committed, Error, Hook, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
 /// How often uses of tickets go on record, and the log's growth is looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(USES_FLUSHED_EVERY_MILLIS);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +146,7 @@ impl Server {
             // The tasks end on the same signal; one that panicked has said so.
             let _ = task.await;
         }
+        self.service.stop_index();
         let healthy = self.service.fault().is_none();
         let running = self.running;
         let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
@@ -194,15 +197,28 @@ async fn open(
         checkpoint_origin: settings.checkpoint_origin.clone(),
     };
     let started: OnceLock<Arc<Hub>> = OnceLock::new();
+    let (feed, fed) = index::channel();
     let hooks = |ledger, base: &crate::event_log::Base| {
         metrics.head_position.set(base.position.0);
-        vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics)]
+        let index: Hook = Box::new(move |committed, _| feed.tell(committed));
+        vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics), index]
     };
     let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
     let running = service::open(directory, opening, clock, root, Arc::new(Alone), hooks, progress).await?;
+    keep_index(&running.service, fed)?;
     let base = running.service.projection().base();
     let hub = started.get().cloned().unwrap_or_else(|| Hub::new(running.service.ledger(), base));
     Ok((running, hub))
+}
+
+/// Starts the thread that keeps the index. Without it the server is as good, and questions about the past take longer.
+fn keep_index(service: &Service, fed: Fed<Committed>) -> Result<(), OpenError> {
+    let ledger = service.reader().path();
+    match Indexing::spawn(Reader::open(ledger)?, index::beside(ledger), fed) {
+        Ok(indexing) => service.use_index(Arc::new(indexing)),
+        Err(error) => tracing::warn!(%error, "no thread keeps the index; questions about the past read the log"),
+    }
+    Ok(())
 }
 
 /// The issuer of tokens that are signed here: what the operator has set, or on loopback where this server listens.

@@ -14,6 +14,7 @@ use super::verify::{Read, verify_grown};
 use super::{AuditError, bundle, papers};
 use crate::domain::{Origin, Position};
 use crate::event_log::{Base, Reader};
+use crate::index::{self, IndexVerified};
 use crate::projection::{self, SnapshotError};
 use crate::tlog::MAX_NOTE_BYTES;
 
@@ -118,8 +119,9 @@ fn verify_directory(
     Ok(())
 }
 
-/// What is derived from the log and checked beside it, each by a function of its own: the snapshot.
+/// What is derived from the log and checked beside it, each by a function of its own: the snapshot and the index.
 fn verify_derived(directory: &Path, ledger: &Path, report: &mut Report) {
+    verify_index(ledger, report);
     match snapshot(&directory.join(SNAPSHOT), ledger) {
         None => {}
         Some(Ok(position)) => {
@@ -129,6 +131,21 @@ fn verify_derived(directory: &Path, ledger: &Path, report: &mut Report) {
         // The next start folds the log instead, as after every upgrade.
         Some(Err(SnapshotError::Format(_))) => report.hold("snapshot/state", "of another version; it is not used"),
         Some(Err(error)) => report.find("snapshot/state", Flaw::Snapshot(error)),
+    }
+}
+
+/// A log that can't be opened or read has been found to be that before.
+fn verify_index(ledger: &Path, report: &mut Report) {
+    if report.verified.is_none() {
+        return;
+    }
+    let Ok(reader) = Reader::open(ledger) else { return };
+    match index::verify(&reader, &index::beside(ledger), |_, _| {}) {
+        Ok(IndexVerified { segments: 0, .. }) => {}
+        Ok(IndexVerified { entries, covered, .. }) => {
+            report.hold("index", format!("{entries} entries up to position {covered}, those of the records"));
+        }
+        Err(error) => report.find("index", error),
     }
 }
 

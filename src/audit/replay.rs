@@ -14,7 +14,7 @@ use crate::event_log::{Base, ReadError, Reader, StoredRecord};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
 /// Records between two prunings: memory follows what is alive, not what ever was.
-const PRUNE_EVERY: u64 = 1_000_000;
+pub(super) const PRUNE_EVERY: u64 = 1_000_000;
 
 /// A log folded from its beginning, and pruned.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ fn fold(pages: Receiver<Vec<StoredRecord>>) -> Result<State, AuditError> {
 }
 
 impl Tally {
-    fn of(state: &State, at: Timestamp) -> Self {
+    pub(super) fn of(state: &State, at: Timestamp) -> Self {
         let mut tally = Self {
             origins: state.origins.len() as u64,
             subjects: state.subjects.len() as u64,

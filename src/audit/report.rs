@@ -8,6 +8,7 @@ use super::tiles::TileFlaw;
 use super::{AuditError, Verified};
 use crate::domain::{Origin, Position, Sequence};
 use crate::event_log::Damage;
+use crate::index::IndexVerifyError;
 use crate::projection::SnapshotError;
 use crate::tlog::{CheckpointError, FileError, KeyName, ProofError, TreeHash};
 
@@ -193,6 +194,9 @@ pub enum Flaw {
     /// The snapshot is not what it should be.
     #[error("the snapshot: {0}; it is derived: delete it, and the next start folds the log again")]
     Snapshot(SnapshotError),
+    /// The index does not say what the log says.
+    #[error("{0}; it is derived: delete it, and the server makes it again")]
+    Index(#[from] IndexVerifyError),
     /// The manifest names other things than there are.
     #[error("it says {said} for {member}, and that is {found}")]
     Manifest {

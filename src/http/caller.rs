@@ -73,6 +73,18 @@ pub async fn question<T: DeserializeOwned>(
     Ok((identity, input::json(&parts.headers, &body)?))
 }
 
+/// The same of somebody who holds that scope in every tenant.
+pub async fn question_everywhere<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Identity, T), Problem> {
+    let (parts, body) = request.into_parts();
+    let identity = authorise_everywhere(app, &parts.headers, scope)?;
+    let body = body::read(body, app.options.body_bytes).await?;
+    Ok((identity, input::json(&parts.headers, &body)?))
+}
+
 /// A command with a JSON body, and what comes with it.
 pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Scope) -> Result<(Call, T), Problem> {
     command_at(app, request, scope).await.map(|(call, _, body)| (call, body))

@@ -98,6 +98,8 @@ fn native() -> Router<SharedApp> {
         .route("/v1/events/{position}", get(v1::event))
         .route("/v1/events/{position}/proof", get(v1::prove))
         .route("/v1/events/{position}/sealed", get(v1::sealed))
+        .route("/v1/history", get(v1::history).post(v1::presented_history))
+        .route("/v1/as-of", get(v1::as_of).post(v1::presented_as_of))
         .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))

@@ -9,8 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::audit::Point;
 use crate::domain::{
-    Aal, Digest, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Subject, Tenant, Timestamp, Ttl,
+    Aal, Digest, Issuer, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Subject, Tenant, Timestamp, Ttl,
 };
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
@@ -99,6 +100,18 @@ impl Form for Kind {
 impl Form for Digest {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
+    }
+}
+
+impl Form for Point {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl Form for Issuer {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
     }
 }
 

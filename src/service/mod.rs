@@ -10,6 +10,7 @@ mod imports;
 mod introspection;
 mod machine;
 mod open;
+mod questions;
 mod records;
 mod revocations;
 mod sealing;
@@ -41,6 +42,7 @@ pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
+pub use questions::{AskError, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
@@ -51,6 +53,7 @@ pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt}
 
 use ended::OneByOne;
 use idempotency::RecentSecrets;
+use questions::Questions;
 use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
@@ -114,6 +117,7 @@ pub struct Service {
     sealer: Sealer,
     facts: FactsCache,
     ending_subjects: OneByOne,
+    questions: Questions,
     source: Source,
     records_read: u64,
     started: Instant,

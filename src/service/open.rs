@@ -178,6 +178,7 @@ pub async fn open(
         sealer,
         facts: FactsCache::default(),
         ending_subjects: OneByOne::default(),
+        questions: super::questions::Questions::default(),
         source,
         records_read,
         started: Instant::now(),

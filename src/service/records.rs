@@ -12,7 +12,7 @@ use crate::projection::{Counts, Source};
 /// The most records in one answer.
 pub const MAX_EVENTS: usize = 10_000;
 /// An answer with that many bytes takes no further chunk of records.
-const ENOUGH_BYTES: usize = 8 << 20;
+pub(super) const ENOUGH_BYTES: usize = 8 << 20;
 /// Records that are read at a time, each 65,535 bytes at most.
 const CHUNK: usize = 128;
 

@@ -14,6 +14,7 @@ mod domain;
 mod event_log;
 mod feed;
 mod http;
+mod index;
 mod jose;
 mod process;
 mod projection;

@@ -27,7 +27,7 @@ const SECRETS: u64 = 12;
 
 /// One thing that happens at one of the two nodes.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Issue {
         tenant: usize,
         subject: usize,
@@ -103,7 +103,7 @@ enum Step {
 }
 
 #[derive(Clone, Debug)]
-struct Happening {
+pub struct Happening {
     second_node: bool,
     after_seconds: u64,
     caller: Option<u64>,
@@ -170,13 +170,13 @@ fn happening(alone: bool) -> impl Strategy<Value = Happening> {
     )
 }
 
-fn history(alone: bool) -> impl Strategy<Value = Vec<Happening>> {
+pub fn history(alone: bool) -> impl Strategy<Value = Vec<Happening>> {
     prop::collection::vec(happening(alone), 1..60)
 }
 
 /// Two nodes, or a lone one, to which things happen.
-struct World {
-    nodes: Vec<Node>,
+pub struct World {
+    pub nodes: Vec<Node>,
     /// How many of the other's own records each has received.
     received: [usize; 2],
     issued: u64,
@@ -236,7 +236,7 @@ impl World {
         arriving.iter().for_each(|recorded| self.nodes[which].receive(recorded));
     }
 
-    fn exchange_all(&mut self) {
+    pub fn exchange_all(&mut self) {
         (0..self.nodes.len()).for_each(|which| self.receive(which, usize::MAX));
     }
 
@@ -391,7 +391,7 @@ fn keys_of(node: &Node) -> Vec<CredentialKey> {
     tickets.chain(node.state.lasting.keys().copied()).collect()
 }
 
-fn live(alone: bool, history: &[Happening]) -> World {
+pub fn live(alone: bool, history: &[Happening]) -> World {
     let mut world = World::new(alone);
     history.iter().for_each(|happening| drop(world.happen(happening)));
     world

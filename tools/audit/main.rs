@@ -4,6 +4,7 @@
 
 mod evidence;
 mod print;
+mod questions;
 #[cfg(feature = "server")]
 mod watch;
 
@@ -25,6 +26,10 @@ Examples:
   authledger-audit prove ./authledger-data --position 4711 -o 4711.proof
   authledger-audit verify 4711.proof --key @ledger.vkey
   authledger-audit replay ./authledger-data --against ./authledger-data
+  authledger-audit history ./authledger-data --subject alice
+  pass show ticket | authledger-audit as-of ./authledger-data 2026-06-01T14:03:00Z --credential -
+  authledger-audit diff ./authledger-data 2026-06-01T00:00:00Z 2026-06-02T00:00:00Z --list
+  authledger-audit stats ./authledger-data
   authledger-audit replay backup/ledger.db --at 2026-06-01T00:00:00Z --json
 
 Exit codes:
@@ -53,6 +58,14 @@ enum Question {
     Watch(watch::Watch),
     /// What does the log add up to? Folds it from the beginning; prints counts and the fingerprint of the state.
     Replay(Replay),
+    /// What happened to a subject or a credential? Its records in order: issued, used, extended, ended, by whom and why.
+    History(questions::History),
+    /// What was good at a time or position? One credential, all of a subject's, or the count of everything.
+    AsOf(questions::AsOf),
+    /// What was issued and ended between two points, and by whom?
+    Diff(questions::Diff),
+    /// How much was issued and ended on each day? With a chart.
+    Stats(questions::Stats),
 }
 
 #[derive(Args)]
@@ -82,6 +95,10 @@ fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Question::Watch(arguments) => watch::watch(&arguments),
         Question::Replay(arguments) => replay(&arguments),
+        Question::History(arguments) => questions::history(&arguments),
+        Question::AsOf(arguments) => questions::as_of(&arguments),
+        Question::Diff(arguments) => questions::diff(&arguments),
+        Question::Stats(arguments) => questions::stats(&arguments),
     };
     match answered {
         Ok(true) => ExitCode::SUCCESS,

@@ -137,6 +137,16 @@ impl From<Rejection> for Code {
     }
 }
 
+impl From<service::AskError> for Problem {
+    fn from(error: service::AskError) -> Self {
+        match error {
+            service::AskError::Failed(error) => error.into(),
+            service::AskError::Beyond { .. } => Self::new(Code::UnknownPosition),
+            service::AskError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
+        }
+    }
+}
+
 impl From<service::Error> for Problem {
     fn from(error: service::Error) -> Self {
         match error {

@@ -1,10 +1,13 @@
 //! The native API: one endpoint a file.
 
 mod application;
+mod as_of;
+mod asked;
 mod event;
 mod events;
 mod extend_session;
 mod find_session;
+mod history;
 mod import;
 mod introspect;
 mod issue_session;
@@ -24,10 +27,12 @@ mod session;
 mod status;
 mod subject;
 
+pub use as_of::{as_of, presented_as_of};
 pub use event::event;
 pub use events::events;
 pub use extend_session::extend_session;
 pub use find_session::find_session;
+pub use history::{history, presented_history};
 pub use import::import;
 pub use introspect::introspect;
 pub use issue_session::issue_session;
@@ -64,6 +69,10 @@ pub use subject::subject;
     event::event,
     prove::prove,
     sealed::sealed,
+    history::history,
+    history::presented_history,
+    as_of::as_of,
+    as_of::presented_as_of,
     rotate_key::rotate_key,
     list_keys::list_keys,
     status::status,

@@ -98,8 +98,9 @@ fn a_log_that_was_cut_off_or_replaced_is_found_by_what_was_kept_elsewhere() {
     let real = Real::copy();
     let newest = real.fresh("newest.checkpoint");
     fs::rename(real.checkpoint(), &newest).unwrap();
-    fs::remove_dir_all(real.data().join("tiles")).unwrap();
-    fs::remove_dir_all(real.data().join("snapshot")).unwrap();
+    for derived in ["tiles", "snapshot", "index"] {
+        fs::remove_dir_all(real.data().join(derived)).unwrap();
+    }
     real.log.forge("DELETE FROM event WHERE position > 650");
     let verify = |kept: &str| real.audit(&["verify", "--json", real.data().to_str().unwrap(), "--checkpoint", kept]);
     assert_eq!(verify(real.old().to_str().unwrap()).status.code(), Some(0), "the old one is of what is left");

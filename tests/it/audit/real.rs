@@ -125,9 +125,10 @@ impl Real {
     pub fn forge_all(&self) {
         self.rewrite(200);
         fs::write(self.checkpoint(), self.signed_at(self.records().len()).as_str()).unwrap();
-        fs::remove_dir_all(self.data().join("tiles")).unwrap();
-        fs::remove_dir_all(self.data().join("snapshot")).unwrap();
-        // The server itself makes tiles and snapshot anew.
+        for derived in ["tiles", "snapshot", "index"] {
+            fs::remove_dir_all(self.data().join(derived)).unwrap();
+        }
+        // The server itself makes them anew.
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (code, log) = runtime.block_on(async { Node::start(self.data()).stop().await });
         assert_eq!(code, Some(0), "{log}");

@@ -13,7 +13,7 @@ use authledger::tlog::{InclusionProof, SignedNote};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::real::{ALL, OLD, Real, json as answer};
+use super::real::{ALL, OLD, Real, json as answer, only_name};
 use crate::support::log::projection_of;
 use crate::support::node::{Node, issue};
 
@@ -28,7 +28,7 @@ struct Spoiled {
 
 type Cell = fn(&Real) -> Spoiled;
 
-const ROWS: [(&str, [Cell; 8]); 7] = [
+const ROWS: [(&str, [Cell; 8]); 8] = [
     (
         "record",
         [
@@ -91,6 +91,19 @@ const ROWS: [(&str, [Cell; 8]); 7] = [
             snapshot_reordered,
             snapshot_truncated,
             snapshot_rewritten,
+            all_forged,
+        ],
+    ),
+    (
+        "index",
+        [
+            index_flipped,
+            index_deleted,
+            index_duplicated,
+            index_swapped,
+            index_reordered,
+            index_truncated,
+            index_rewritten,
             all_forged,
         ],
     ),
@@ -440,6 +453,55 @@ fn snapshot_rewritten(real: &Real) -> Spoiled {
     (1..10).for_each(|n| drop(node.ask(issue(n, "mallory")).unwrap()));
     save(&projection_of(&node.log), &real.data().join("snapshot")).unwrap();
     Spoiled { path: real.data().to_owned(), place: "snapshot/state".to_owned() }
+}
+
+/// The one file of the index.
+fn index(real: &Real) -> PathBuf {
+    let directory = real.data().join("index");
+    directory.join(only_name(&directory))
+}
+
+fn in_index(real: &Real, edit: impl FnOnce(&mut Vec<u8>)) -> Spoiled {
+    let path = index(real);
+    in_file(&path, edit);
+    Spoiled { path: real.data().to_owned(), place: path.display().to_string() }
+}
+
+fn index_flipped(real: &Real) -> Spoiled {
+    in_index(real, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    })
+}
+
+fn index_deleted(real: &Real) -> Spoiled {
+    in_index(real, |bytes| drop(bytes.drain(4_000..4_016)))
+}
+
+fn index_duplicated(real: &Real) -> Spoiled {
+    in_index(real, |bytes| bytes.extend_from_within(4_000..4_016))
+}
+
+fn index_swapped(real: &Real) -> Spoiled {
+    in_index(real, |bytes| bytes[4_096..4_224].rotate_left(64))
+}
+
+fn index_reordered(real: &Real) -> Spoiled {
+    in_index(real, |bytes| bytes[4_096..4_160].reverse())
+}
+
+fn index_truncated(real: &Real) -> Spoiled {
+    in_index(real, |bytes| bytes.truncate(bytes.len() - 100))
+}
+
+/// One with right checksums, of another history.
+fn index_rewritten(real: &Real) -> Spoiled {
+    let other = Real::copy();
+    other.forge_all();
+    fs::remove_file(index(real)).unwrap();
+    let path = real.data().join("index").join(only_name(&other.data().join("index")));
+    fs::copy(index(&other), &path).unwrap();
+    Spoiled { path: real.data().to_owned(), place: path.display().to_string() }
 }
 
 // Bundles, spoiled inside and compressed again.

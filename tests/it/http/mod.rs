@@ -4,6 +4,7 @@ mod keys;
 mod listen;
 mod openapi;
 mod problems;
+mod questions;
 mod sealed;
 mod sessions;
 mod tokens;

@@ -1,0 +1,316 @@
+//! Was it good then? The records up to a point are folded and judged by the rules that the server judges by.
+//!
+//! Of one credential only the records that bear on it are read; the answer is that of folding all of them, because nothing else
+//! is looked at when it is judged.
+//!
+//! # What a ticket's uses leave open
+//!
+//! A use moves a ticket's end when the last one on record is at least a tenth of its life old, and only then does it go on
+//! record, in a flush at most [`USES_FLUSHED_EVERY_MILLIS`] later. So until the end that is on record a ticket is good for sure.
+//! From that end on it may have been used in the flush's last interval: a use before the end that is not on record by the point in question.
+//! An interval later every such use would be, and the ticket is over for sure. At `not_after` it is over whatever happened.
+//! Between the two the log can't say, and neither does the answer. On several nodes, uses at another one are on record here when
+//! they arrive.
+
+use std::sync::mpsc::Receiver;
+
+use super::gathered::{Gathered, gather};
+use super::point::Prefix;
+use super::replay::PRUNE_EVERY;
+use super::{Asked, AskedCredential, AuditError, QuestionError, Tally, pages};
+use crate::domain::{
+    Actor, CredentialId, CredentialKey, Dead, Event, Kind, Named, Origin, Place, Position, Reason, State, Subject,
+    Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
+};
+use crate::event_log::{Base, Damage, ReadError, Reader, StoredRecord};
+use crate::index::Finder;
+
+/// How long a use of a ticket that counts waits at most to be put on record, in milliseconds.
+pub const USES_FLUSHED_EVERY_MILLIS: u64 = 1_000;
+
+/// What became of a credential by a point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It was good.
+    Good {
+        /// When it would expire, as the log had it.
+        expires_at: Timestamp,
+    },
+    /// It had been ended.
+    Ended(EndedBy),
+    /// Its time was up.
+    Expired {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// A ticket whose last use may not have been on record yet: good or expired, the log can't tell.
+    Open {
+        /// The end that is on record.
+        from: Timestamp,
+        /// When it is over whatever happened.
+        until: Timestamp,
+    },
+    /// No record had issued it.
+    NeverIssued {
+        /// The earliest ending that was recorded under its name all the same.
+        ended: Option<EndedBy>,
+    },
+}
+
+impl Verdict {
+    /// The verdict's name.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Good { .. } => "good",
+            Self::Ended(_) => "ended",
+            Self::Expired { .. } => "expired",
+            Self::Open { .. } => "open",
+            Self::NeverIssued { .. } => "never_issued",
+        }
+    }
+}
+
+/// The record that ended a credential first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedBy {
+    /// Its place in this log.
+    pub position: Position,
+    /// Which record of which origin.
+    pub place: Place,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The event's type.
+    pub event: &'static str,
+    /// Who caused it.
+    pub actor: Option<Actor>,
+    /// Why: a code.
+    pub reason: Option<Reason>,
+}
+
+/// A credential as it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is, where that is known.
+    pub kind: Option<Kind>,
+    /// What it is named by.
+    pub name: Named,
+    /// How it was issued, if it was.
+    pub issued: Option<Issued>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// How a credential was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// When.
+    pub at: Timestamp,
+    /// The record.
+    pub place: Place,
+    /// Its place in this log.
+    pub position: Position,
+}
+
+/// How what was asked for stood at the prefix's end: a subject's credentials in the order in which they were issued, or one
+/// for each kind that a name fits, and at least one.
+///
+/// More than `limit` credentials are refused.
+pub fn as_of(
+    reader: &Reader,
+    finder: &mut Finder<'_>,
+    asked: &Asked,
+    prefix: &Prefix,
+    limit: usize,
+    progress: &mut dyn FnMut(Position, Position),
+) -> Result<Vec<Standing>, QuestionError> {
+    let gathered = gather(finder, asked, prefix, limit, progress)?;
+    let judge = Judge { reader, state: &gathered.state, at: prefix.at };
+    let mut standings = Vec::new();
+    for (position, key) in keys(&gathered, asked) {
+        standings.extend(judge.standing(position, key)?);
+    }
+    if let (Asked::Credential(credential), true) = (asked, standings.is_empty()) {
+        standings.extend(judge.never_issued(credential)?);
+    }
+    Ok(standings)
+}
+
+/// What was issued, each credential once, with the position of the record that counts, and in the order of these.
+fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
+    let mut keys = Vec::new();
+    for issue in &gathered.issues {
+        let key = CredentialKey { kind: issue.kind, id: issue.id };
+        if named_by(&gathered.state, asked, key) && place_of(&gathered.state, key) == Some(issue.place) {
+            keys.push((issue.position, key));
+        }
+    }
+    keys
+}
+
+/// Whether the credential as it was issued first is the one that was asked for. A secret that was issued again under other
+/// names is the first one's.
+fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
+    match asked {
+        Asked::Subject(tenant, subject) => {
+            whose(state, key).is_some_and(|(space, name)| space == *tenant && name == *subject)
+        }
+        Asked::Credential(credential) => credential.names.iter().any(|name| match name {
+            Named::Digest(digest) if key.kind == Kind::Session => state.session_with(digest) == Some(key.id),
+            Named::Digest(digest) if key.kind == Kind::Ticket => {
+                state.ticket(key.id).issue.is_some_and(|issue| issue.digest == *digest)
+            }
+            Named::Digest(digest) => state.lasting(key).issue.is_some_and(|issue| issue.digest() == Some(digest)),
+            Named::Id(_) | Named::Payload { .. } | Named::Jwt { .. } => name.id() == key.id,
+        }),
+    }
+}
+
+fn place_of(state: &State, key: CredentialKey) -> Option<Place> {
+    match key.kind {
+        Kind::Ticket => state.ticket(key.id).issue.map(|issue| issue.place),
+        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| issue.place),
+    }
+}
+
+fn whose(state: &State, key: CredentialKey) -> Option<(Tenant, Subject)> {
+    match key.kind {
+        Kind::Ticket => state.ticket(key.id).issue.map(|issue| (issue.tenant, issue.subject)),
+        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| (issue.tenant, issue.subject)),
+    }
+}
+
+impl Issued {
+    fn of(state: &State, position: Position, key: CredentialKey) -> Option<Self> {
+        let (tenant, subject) = whose(state, key)?;
+        let at = match key.kind {
+            Kind::Ticket => state.ticket(key.id).issue?.issued_at,
+            Kind::Session | Kind::Token => state.lasting(key).issue?.issued_at,
+        };
+        Some(Self { tenant, subject, at, place: place_of(state, key)?, position })
+    }
+}
+
+struct Judge<'a> {
+    reader: &'a Reader,
+    state: &'a State,
+    at: Timestamp,
+}
+
+impl Judge<'_> {
+    fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
+        let Some(issued) = Issued::of(self.state, position, key) else { return Ok(None) };
+        let (name, verdict) = match key.kind {
+            Kind::Ticket => self.ticket(key.id)?,
+            Kind::Session | Kind::Token => self.lasting(key)?,
+        };
+        Ok(Some(Standing { kind: Some(key.kind), name, issued: Some(issued), verdict }))
+    }
+
+    fn ticket(&self, id: CredentialId) -> Result<(Named, Verdict), QuestionError> {
+        let ticket = self.state.ticket(id);
+        let expires_at = ticket.expires_at().unwrap_or_default();
+        let name = ticket.issue.as_ref().map_or(Named::Id(id), |issue| Named::Digest(issue.digest));
+        let verdict = match judge_ticket(self.state, &ticket, self.at) {
+            Ok(_) => Verdict::Good { expires_at },
+            Err(Dead::Revoked(place, _)) => Verdict::Ended(self.ended_by(place)?),
+            Err(Dead::Expired) => {
+                let not_after = ticket.issue.map(|issue| issue.not_after).unwrap_or_default();
+                let until = expires_at.plus_millis(USES_FLUSHED_EVERY_MILLIS).min(not_after);
+                if self.at < until {
+                    Verdict::Open { from: expires_at, until }
+                } else {
+                    Verdict::Expired { at: expires_at }
+                }
+            }
+            Err(Dead::Unknown) => Verdict::NeverIssued { ended: None },
+        };
+        Ok((name, verdict))
+    }
+
+    fn lasting(&self, key: CredentialKey) -> Result<(Named, Verdict), QuestionError> {
+        let lasting = self.state.lasting(key);
+        let expires_at = lasting.expires_at().unwrap_or_default();
+        let verdict = match judge_lasting(self.state, key, self.at) {
+            Ok(_) => Verdict::Good { expires_at },
+            Err(Dead::Revoked(place, _)) => Verdict::Ended(self.ended_by(place)?),
+            Err(Dead::Expired) => Verdict::Expired { at: expires_at },
+            Err(Dead::Unknown) => Verdict::NeverIssued { ended: None },
+        };
+        Ok((lasting.named(key), verdict))
+    }
+
+    /// Endings under the names that were asked for, whatever kind they were taken for.
+    fn never_issued(&self, asked: &AskedCredential) -> Result<Option<Standing>, QuestionError> {
+        let ids: Vec<CredentialId> = asked.ids().collect();
+        let mut endings = Vec::new();
+        for kind in Kind::ALL.into_iter().filter(|kind| asked.of(*kind)) {
+            for id in &ids {
+                let found = match kind {
+                    Kind::Ticket => self.state.ticket(*id).endings,
+                    Kind::Session | Kind::Token => self.state.lasting(CredentialKey { kind, id: *id }).endings,
+                };
+                endings.extend(found.iter().map(|ending| (ending.revoked_at, ending.place)));
+            }
+        }
+        let ended = endings.into_iter().min().map(|(_, place)| self.ended_by(place)).transpose()?;
+        let name = asked.names.first().cloned();
+        Ok(name.map(|name| Standing { kind: asked.kind, name, issued: None, verdict: Verdict::NeverIssued { ended } }))
+    }
+
+    fn ended_by(&self, place: Place) -> Result<EndedBy, QuestionError> {
+        let absent = ReadError::Damaged { position: Position(0), damage: Damage::Absent };
+        let stored = self.reader.find_place(place)?.ok_or(absent)?;
+        let recorded = stored.decode()?;
+        let reason = match &recorded.event {
+            Event::Revoked(revoked) => revoked.reason.clone(),
+            Event::SubjectRevoked(revoked) => revoked.reason.clone(),
+            _ => None,
+        };
+        Ok(EndedBy {
+            position: stored.position,
+            place,
+            at: recorded.recorded_at,
+            event: recorded.event.type_name(),
+            actor: recorded.actor,
+            reason,
+        })
+    }
+}
+
+/// What the whole state was at a prefix's end: a replay of it.
+pub fn tally_as_of(
+    reader: &Reader,
+    prefix: &Prefix,
+    progress: &mut impl FnMut(Position, Position),
+) -> Result<Tally, AuditError> {
+    let (_, mut state) = pages::read(reader, prefix.until, progress, |pages| fold(&pages, prefix))?;
+    state.prune(prefix.at);
+    Ok(Tally::of(&state, prefix.at))
+}
+
+fn fold(pages: &Receiver<Vec<StoredRecord>>, prefix: &Prefix) -> Result<State, AuditError> {
+    let (mut state, mut unpruned) = (State::default(), 0);
+    let mut clocks = std::collections::BTreeMap::<Origin, Timestamp>::new();
+    for page in pages {
+        for stored in &page {
+            // Damage carries its own position.
+            let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
+            if prefix.holds(stored.position, &recorded) {
+                state.fold(&recorded);
+                clocks.insert(recorded.place.origin, recorded.recorded_at);
+            }
+        }
+        unpruned += page.len() as u64;
+        if unpruned >= PRUNE_EVERY {
+            // By the clock that is furthest behind: a record further on may be about what is over by another one.
+            state.prune(clocks.values().min().copied().unwrap_or_default());
+            unpruned = 0;
+        }
+    }
+    Ok(state)
+}

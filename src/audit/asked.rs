@@ -1,0 +1,122 @@
+//! Whom a question is about, and the ways in which a credential can be named.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use crate::domain::{CredentialId, Digest, Issuer, Kind, Malformed, Named, Secret, Subject, Tenant, TokenId};
+use crate::index::{About, Sought};
+
+/// Whom a question is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A subject of that tenant.
+    Subject(Tenant, Subject),
+    /// A credential.
+    Credential(AskedCredential),
+}
+
+/// A credential that somebody asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedCredential {
+    /// What it is, if that is known: ids of two kinds may be the same 16 bytes.
+    pub kind: Option<Kind>,
+    /// What it may be named by; several where a text can be read in several ways.
+    pub names: Vec<Named>,
+}
+
+/// The longest JWT that is taken apart, in bytes.
+const MAX_JWT_BYTES: usize = 16 * 1024;
+
+impl AskedCredential {
+    /// The credential that is presented: a JWT by its issuer and `jti`, or by its payload where it has none, and everything
+    /// else by its digest.
+    ///
+    /// Nobody's signature is checked: the question is what the log says of that name, whoever made the text. What is no JWT
+    /// that can be named is some other secret.
+    pub fn presented(secret: &Secret) -> Self {
+        match jwt(secret.expose()) {
+            Some(name) => Self { kind: Some(Kind::Token), names: vec![name] },
+            None => Self { kind: None, names: vec![Named::Digest(secret.digest())] },
+        }
+    }
+
+    /// The credential whose secret has that digest.
+    pub fn digest(digest: Digest) -> Self {
+        Self { kind: None, names: vec![Named::Digest(digest)] }
+    }
+
+    /// The JWT without `jti` whose payload has that digest.
+    pub fn payload(issuer: Issuer, digest: Digest) -> Self {
+        Self { kind: Some(Kind::Token), names: vec![Named::Payload { issuer, digest }] }
+    }
+
+    /// The credential with that public id: a session's UUID, 32 hexadecimal digits, or with an issuer a JWT's `jti`.
+    pub fn named(kind: Kind, id: &str, issuer: Option<&str>) -> Result<Self, Malformed> {
+        let name = match (kind, issuer) {
+            (Kind::Token, Some(issuer)) => Named::Jwt { issuer: Issuer::new(issuer)?, jti: TokenId::new(id)? },
+            (Kind::Ticket | Kind::Session, Some(_)) => {
+                return Err(Malformed("without an issuer, which only a JWT has"));
+            }
+            (kind, None) => Named::Id(CredentialId::parse(kind, id)?),
+        };
+        Ok(Self { kind: Some(kind), names: vec![name] })
+    }
+
+    /// A text that is the credential itself, its digest or its public id: it is taken for each that it has the form of,
+    /// because a secret may have the form of an id, as a ticket's has that of a session's.
+    pub fn any(text: &str) -> Self {
+        let Self { kind, mut names } = Self::presented(&Secret::new(text));
+        names.extend(text.parse().ok().map(Named::Digest));
+        let id = [Kind::Ticket, Kind::Session].into_iter().find_map(|kind| CredentialId::parse(kind, text).ok());
+        names.extend(id.map(Named::Id));
+        Self { kind, names }
+    }
+
+    /// Whether a credential of that kind is asked for.
+    pub(super) fn of(&self, kind: Kind) -> bool {
+        self.kind.is_none_or(|asked| asked == kind)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = CredentialId> {
+        self.names.iter().map(Named::id)
+    }
+}
+
+impl Asked {
+    /// What speaks of it by name.
+    pub(super) fn sought(&self) -> Vec<Sought> {
+        match self {
+            // An ending that was recorded unseen may name a subject and no tenant: it holds in every one.
+            Self::Subject(tenant, subject) => {
+                [Some(tenant.clone()), None].map(|tenant| About::Subject(tenant, subject.clone()).into()).into()
+            }
+            Self::Credential(credential) => {
+                credential.names.iter().map(|name| Sought::credential(name.id(), name.jti().cloned())).collect()
+            }
+        }
+    }
+}
+
+/// What a JWT is named by, of which only the payload is read.
+fn jwt(text: &str) -> Option<Named> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+        jti: Option<String>,
+    }
+    if text.len() > MAX_JWT_BYTES || !text.starts_with("ey") {
+        return None;
+    }
+    let mut parts = text.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let issuer = Issuer::new(&claims.iss).ok()?;
+    match claims.jti {
+        Some(jti) => Some(Named::Jwt { issuer, jti: TokenId::new(&jti).ok()? }),
+        None => Some(Named::Payload { issuer, digest: Digest::of_payload(&payload) }),
+    }
+}

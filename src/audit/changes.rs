@@ -1,0 +1,134 @@
+//! What changed and by whom, in numbers whose memory is bounded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+use crate::domain::{Actor, ApplicationId, Event, Kind, Origin, Recorded};
+
+/// Actors that are counted by name; what further ones did is counted together.
+pub const MAX_ACTORS: usize = 1_000;
+
+/// What a record changed of what people hold. Uses and extensions change nothing but an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A credential of that kind was issued.
+    Issued(Kind),
+    /// A credential of that kind was ended.
+    Ended(Kind),
+    /// All that a subject had of some kinds was ended.
+    EndedSubject,
+}
+
+impl Change {
+    /// What the record changed, if it is one of a change.
+    pub const fn of(recorded: &Recorded) -> Option<Self> {
+        match &recorded.event {
+            Event::TicketIssued(_) => Some(Self::Issued(Kind::Ticket)),
+            Event::SessionIssued(_) => Some(Self::Issued(Kind::Session)),
+            Event::TokenIssued(_) => Some(Self::Issued(Kind::Token)),
+            Event::Revoked(revoked) => Some(Self::Ended(revoked.kind)),
+            Event::SubjectRevoked(_) => Some(Self::EndedSubject),
+            Event::TicketsRenewed(_)
+            | Event::SessionExtended(_)
+            | Event::LedgerOpened(_)
+            | Event::ApplicationRegistered(_)
+            | Event::ApplicationRemoved(_)
+            | Event::KeyPublished(_)
+            | Event::KeyRetired(_) => None,
+        }
+    }
+}
+
+/// Who changed something. There may be as many subjects and bearers as people, so they are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// An application.
+    Application(ApplicationId),
+    /// The holder of a node's root secret.
+    Root(Origin),
+    /// People, by sessions of their own.
+    Subjects,
+    /// Whoever held a JWT.
+    Bearers,
+    /// The node by itself.
+    Nobody,
+    /// Those beyond [`MAX_ACTORS`].
+    Others,
+}
+
+impl From<Option<&Actor>> for Who {
+    fn from(actor: Option<&Actor>) -> Self {
+        match actor {
+            Some(Actor::Application(id)) => Self::Application(*id),
+            Some(Actor::Root(origin)) => Self::Root(*origin),
+            Some(Actor::Subject(_)) => Self::Subjects,
+            Some(Actor::Bearer { .. }) => Self::Bearers,
+            None => Self::Nobody,
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Application(id) => write!(f, "application:{id}"),
+            Self::Root(origin) => write!(f, "root@{origin}"),
+            Self::Subjects => f.write_str("subjects"),
+            Self::Bearers => f.write_str("bearers"),
+            Self::Nobody => f.write_str("nobody"),
+            Self::Others => f.write_str("others"),
+        }
+    }
+}
+
+/// Changes, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Credentials issued, by kind in the order of [`Kind::ALL`].
+    pub issued: [u64; 3],
+    /// Credentials ended one by one, by kind in the order of [`Kind::ALL`].
+    pub ended: [u64; 3],
+    /// Subjects all of whose credentials of some kinds were ended.
+    pub subjects_ended: u64,
+}
+
+impl Counts {
+    /// All that was issued.
+    pub fn all_issued(&self) -> u64 {
+        self.issued.iter().sum()
+    }
+
+    /// All endings, each of a subject as one.
+    pub fn all_ended(&self) -> u64 {
+        self.ended.iter().sum::<u64>() + self.subjects_ended
+    }
+}
+
+impl AddAssign<Change> for Counts {
+    fn add_assign(&mut self, change: Change) {
+        match change {
+            Change::Issued(kind) => self.issued[kind.index()] += 1,
+            Change::Ended(kind) => self.ended[kind.index()] += 1,
+            Change::EndedSubject => self.subjects_ended += 1,
+        }
+    }
+}
+
+/// Changes, counted in all and by whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// All of them.
+    pub total: Counts,
+    /// By whom, [`MAX_ACTORS`] and the rest.
+    pub by_actor: BTreeMap<Who, Counts>,
+}
+
+impl Counted {
+    /// Counts a change.
+    pub fn add(&mut self, who: Who, change: Change) {
+        self.total += change;
+        let full = self.by_actor.len() >= MAX_ACTORS && !self.by_actor.contains_key(&who);
+        *self.by_actor.entry(if full { Who::Others } else { who }).or_default() += change;
+    }
+}

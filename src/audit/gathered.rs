@@ -1,0 +1,249 @@
+//! What bears on a question: the records that speak of it, and those that follow from them.
+//!
+//! A ticket's issue names its subject, whose endings may have hit it; a token's names its session. What a record names is looked
+//! for in the next round, until nothing new is named. The records themselves are not kept: the state that they fold to is, and
+//! where to find them again.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use super::point::Prefix;
+use super::{Asked, QuestionError};
+use crate::domain::{
+    CredentialId, Event, Generation, Kind, Place, Position, Recorded, Revoked, Sequence, State, Subject,
+    SubjectRevoked, Tenant, Timestamp, TokenId,
+};
+use crate::index::{About, Finder, Sought};
+
+/// How a credential came to be, as far as endings have to do with it.
+#[derive(Clone, Debug)]
+pub(super) struct Issue {
+    pub(super) position: Position,
+    pub(super) place: Place,
+    pub(super) kind: Kind,
+    /// What it is kept under.
+    pub(super) id: CredentialId,
+    /// The id of its secret's digest, where that is another one.
+    digest_id: Option<CredentialId>,
+    tenant: Tenant,
+    subject: Subject,
+    generation: Generation,
+    session: Option<CredentialId>,
+}
+
+/// Everything that bears on a question up to a point.
+pub(super) struct Gathered {
+    /// What to look for to find all of it again.
+    sought: BTreeSet<Sought>,
+    /// What it folds to.
+    pub(super) state: State,
+    /// The issues of what was asked for, in the order of their positions.
+    pub(super) issues: Vec<Issue>,
+    /// The sessions that tokens among them die with, and their digests.
+    sessions: BTreeSet<CredentialId>,
+    /// What was asked for, by all its names.
+    own: BTreeSet<CredentialId>,
+    places: BTreeSet<Place>,
+}
+
+/// Gathers it. More than `limit` credentials are refused, because each is followed.
+pub(super) fn gather(
+    finder: &mut Finder<'_>,
+    asked: &Asked,
+    prefix: &Prefix,
+    limit: usize,
+    progress: &mut dyn FnMut(Position, Position),
+) -> Result<Gathered, QuestionError> {
+    let mut sought: BTreeSet<Sought> = asked.sought().into_iter().collect();
+    let mut round: Vec<Sought> = sought.iter().cloned().collect();
+    let (mut state, mut issues) = (State::default(), Vec::new());
+    while !round.is_empty() && issues.len() <= limit {
+        let mut named = VecDeque::new();
+        // A record that two rounds find is folded twice, which changes nothing: the fold is a join.
+        let _ = finder.find(&round, Position(0), prefix.until, progress, &mut |stored, recorded| {
+            if prefix.holds(stored.position, &recorded) {
+                state.fold(&recorded);
+                follow(&recorded, &mut |sought| named.push_back(sought));
+                issues.extend(issue(stored.position, &recorded));
+            }
+            if issues.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        round = named.into_iter().filter(|one| sought.insert(one.clone())).collect();
+    }
+    if issues.len() > limit {
+        return Err(QuestionError::TooMany { limit });
+    }
+    issues.sort_unstable_by_key(|issue| (issue.position, issue.place));
+    issues.dedup_by_key(|issue| issue.position);
+    Ok(Gathered::of(asked, sought, state, issues))
+}
+
+/// What is to be looked for because the record names it.
+fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
+    let mut subject = None;
+    let mut credential = |id: CredentialId, jti: Option<&TokenId>| add(Sought::credential(id, jti.cloned()));
+    match &recorded.event {
+        Event::TicketIssued(issued) => {
+            credential(issued.digest.id(), None);
+            add(About::Use(recorded.place).into());
+            subject = Some(&issued.subject);
+        }
+        Event::SessionIssued(issued) => {
+            credential(issued.id, None);
+            issued.digest.iter().for_each(|digest| credential(digest.id(), None));
+            subject = Some(&issued.subject);
+        }
+        Event::TokenIssued(issued) => {
+            credential(issued.name.id(), issued.name.jti());
+            issued.session.iter().for_each(|session| credential(*session, None));
+            subject = Some(&issued.subject);
+        }
+        Event::SessionExtended(extended) => credential(extended.id, None),
+        Event::Revoked(revoked) => {
+            credential(revoked.credential.id(), revoked.credential.jti());
+            revoked.session_digest.iter().for_each(|digest| credential(digest.id(), None));
+        }
+        Event::TicketsRenewed(_)
+        | Event::SubjectRevoked(_)
+        | Event::LedgerOpened(_)
+        | Event::ApplicationRegistered(_)
+        | Event::ApplicationRemoved(_)
+        | Event::KeyPublished(_)
+        | Event::KeyRetired(_) => {}
+    }
+    if let Some(subject) = subject {
+        add(About::SubjectEnding(recorded.tenant.clone().unwrap_or_default(), subject.clone()).into());
+    }
+}
+
+fn issue(position: Position, recorded: &Recorded) -> Option<Issue> {
+    let (kind, id, digest_id, subject, generation, session) = match &recorded.event {
+        Event::TicketIssued(issued) => {
+            (Kind::Ticket, issued.digest.id(), None, &issued.subject, &issued.generation, None)
+        }
+        Event::SessionIssued(issued) => {
+            let digest_id = issued.digest.as_ref().map(|digest| digest.id());
+            (Kind::Session, issued.id, digest_id, &issued.subject, &issued.generation, None)
+        }
+        Event::TokenIssued(issued) => {
+            (Kind::Token, issued.name.id(), None, &issued.subject, &issued.generation, issued.session)
+        }
+        _ => return None,
+    };
+    Some(Issue {
+        position,
+        place: recorded.place,
+        kind,
+        id,
+        digest_id,
+        tenant: recorded.tenant.clone().unwrap_or_default(),
+        subject: subject.clone(),
+        generation: generation.clone(),
+        session,
+    })
+}
+
+impl Gathered {
+    fn of(asked: &Asked, sought: BTreeSet<Sought>, state: State, all: Vec<Issue>) -> Self {
+        let mut own: BTreeSet<CredentialId> = match asked {
+            Asked::Subject(..) => BTreeSet::new(),
+            Asked::Credential(credential) => credential.ids().collect(),
+        };
+        let is_own = |issue: &Issue| match asked {
+            Asked::Subject(tenant, subject) => issue.tenant == *tenant && issue.subject == *subject,
+            Asked::Credential(credential) => {
+                credential.of(issue.kind) && issue.names().any(|name| credential.ids().any(|id| id == name))
+            }
+        };
+        let (issues, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
+        own.extend(issues.iter().flat_map(Issue::names));
+        let mut sessions: BTreeSet<CredentialId> = issues.iter().filter_map(|issue| issue.session).collect();
+        let of_sessions = others.iter().filter(|other| other.kind == Kind::Session && sessions.contains(&other.id));
+        let digests: Vec<_> = of_sessions.filter_map(|session| session.digest_id).collect();
+        sessions.extend(digests);
+        let places = issues.iter().map(|issue| issue.place).collect();
+        Self { sought, state, issues, sessions, own, places }
+    }
+
+    /// What to look for to find all of it again.
+    pub(super) fn sought(&self) -> Vec<Sought> {
+        self.sought.iter().cloned().collect()
+    }
+
+    /// Whether the record tells something of what was asked for: that it was issued, used, extended or ended, by itself, with
+    /// its session or with all that its subject had.
+    pub(super) fn tells(&self, asked: &Asked, recorded: &Recorded) -> bool {
+        if let Asked::Subject(tenant, subject) = asked
+            && names(recorded, tenant, subject)
+        {
+            return true;
+        }
+        match &recorded.event {
+            Event::TicketIssued(_) | Event::SessionIssued(_) | Event::TokenIssued(_) => {
+                self.places.contains(&recorded.place)
+            }
+            Event::TicketsRenewed(_) => !self.uses(recorded).is_empty(),
+            Event::SessionExtended(extended) => self.own.contains(&extended.id) && self.has(Kind::Session),
+            Event::Revoked(revoked) => self.hit_by(recorded, revoked),
+            Event::SubjectRevoked(revoked) => self.hit_with_all(recorded, revoked),
+            Event::LedgerOpened(_)
+            | Event::ApplicationRegistered(_)
+            | Event::ApplicationRemoved(_)
+            | Event::KeyPublished(_)
+            | Event::KeyRetired(_) => false,
+        }
+    }
+
+    /// When tickets that were asked for were used, as that record has it.
+    pub(super) fn uses(&self, recorded: &Recorded) -> Vec<Timestamp> {
+        let Event::TicketsRenewed(renewals) = &recorded.event else { return Vec::new() };
+        let own = |origin, sequence: &Sequence| self.places.contains(&Place { origin, sequence: *sequence });
+        let uses = renewals.iter().flat_map(|one| one.uses.iter().map(move |used| (one.origin, used)));
+        uses.filter(|(origin, (sequence, _))| own(*origin, sequence)).map(|(_, (_, at))| *at).collect()
+    }
+
+    /// Whether one of that kind may be meant: one was issued, or nothing was.
+    fn has(&self, kind: Kind) -> bool {
+        self.issues.is_empty() || self.issues.iter().any(|issue| issue.kind == kind)
+    }
+
+    fn hit_by(&self, recorded: &Recorded, revoked: &Revoked) -> bool {
+        let ids = [Some(revoked.credential.id()), revoked.session_digest.map(|digest| digest.id())];
+        let named = |set: &BTreeSet<CredentialId>| ids.iter().flatten().any(|id| set.contains(id));
+        let (itself, session) = (named(&self.own), named(&self.sessions));
+        // What was ended unseen may have been taken for another kind.
+        let of_kind = !revoked.known || self.has(revoked.kind) || session && revoked.kind == Kind::Session;
+        let theirs = |issue: &Issue| {
+            recorded.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant)
+                && (revoked.known || revoked.subject.as_ref().is_none_or(|subject| *subject == issue.subject))
+        };
+        (itself || session) && of_kind && (self.issues.is_empty() || self.issues.iter().any(theirs))
+    }
+
+    fn hit_with_all(&self, recorded: &Recorded, revoked: &SubjectRevoked) -> bool {
+        let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
+        let tenant = recorded.tenant.clone().unwrap_or_default();
+        self.issues.iter().any(|issue| {
+            let kinds = revoked.kinds;
+            let of_kind = kinds.contains(issue.kind) || issue.session.is_some() && kinds.contains(Kind::Session);
+            let whose = issue.tenant == tenant && issue.subject == revoked.subject;
+            whose && of_kind && !issue.generation.reaches(&required)
+        })
+    }
+}
+
+impl Issue {
+    fn names(&self) -> impl Iterator<Item = CredentialId> {
+        [Some(self.id), self.digest_id].into_iter().flatten()
+    }
+}
+
+/// Whether the record names that subject.
+fn names(recorded: &Recorded, tenant: &Tenant, subject: &Subject) -> bool {
+    let mut names = false;
+    crate::index::about(recorded, |about| {
+        names |= matches!(&about, About::Subject(space, name)
+            if name == subject && space.as_ref().is_none_or(|space| space == tenant));
+    });
+    names
+}

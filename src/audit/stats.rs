@@ -1,0 +1,70 @@
+//! How much was issued and ended, day by day.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+
+use super::changes::{Change, Counted};
+use super::{AuditError, pages};
+use crate::domain::{Position, Timestamp};
+use crate::event_log::{Base, Reader, StoredRecord};
+
+const DAY_MILLIS: u64 = 86_400_000;
+
+/// A day of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(u64);
+
+impl Day {
+    /// The day of that instant.
+    pub const fn of(at: Timestamp) -> Self {
+        Self(at.as_millis() / DAY_MILLIS)
+    }
+
+    /// The day before this.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let midnight = Timestamp::default().plus_millis(self.0 * DAY_MILLIS).to_string();
+        f.write_str(midnight.split('T').next().unwrap_or_default())
+    }
+}
+
+/// What was issued and ended in a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Its records.
+    pub records: u64,
+    /// In all.
+    pub counted: Counted,
+    /// On each day on which anything was, by the clocks of the origins.
+    pub days: BTreeMap<Day, Counted>,
+}
+
+/// Counts what a log issued and ended, from its beginning to where it ends when the count starts.
+///
+/// `progress` is called once a page with the position reached and the last one.
+pub fn stats(reader: &Reader, mut progress: impl FnMut(Position, Position)) -> Result<Stats, AuditError> {
+    let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
+    let (_, stats) = pages::read(reader, head, &mut progress, count)?;
+    Ok(stats)
+}
+
+fn count(pages: Receiver<Vec<StoredRecord>>) -> Result<Stats, AuditError> {
+    let mut stats = Stats::default();
+    for stored in pages.into_iter().flatten() {
+        // Damage carries its own position.
+        let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
+        stats.records += 1;
+        if let Some(change) = Change::of(&recorded) {
+            let who = recorded.actor.as_ref().into();
+            stats.counted.add(who, change);
+            stats.days.entry(Day::of(recorded.recorded_at)).or_default().add(who, change);
+        }
+    }
+    Ok(stats)
+}

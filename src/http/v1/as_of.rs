@@ -1,0 +1,274 @@
+//! `GET` and `POST /v1/as-of`
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header::LINK;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::asked::{Names, query};
+use crate::audit::{Asked, AskedCredential, EndedBy, Point, Prefix, Standing, Verdict};
+use crate::domain::{Actor, Digest, Issuer, Kind, Position, Reason, Scope, Secret, Subject, Tenant, Timestamp};
+use crate::http::openapi::Refusals;
+use crate::http::problem::Problem;
+use crate::http::wire::{Shown, Text, Whole, present};
+use crate::http::{SharedApp, answer, caller, input};
+
+/// How many credentials of a subject a page has if nobody says.
+const DEFAULT_LIMIT: usize = 100;
+/// The most credentials that a page has.
+const MAX_LIMIT: usize = 1_000;
+
+/// Who stood how, when.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// An RFC 3339 time: what each node had recorded by then, on its own clock. Or a position: the first so many records.
+    #[param(value_type = String)]
+    at: Text<Point>,
+    /// With a time: what this node had stored by then, on its own clock.
+    #[serde(default)]
+    known_here: bool,
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// A subject: each of its credentials.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    subject: Option<Text<Subject>>,
+    /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    digest: Option<Text<Digest>>,
+    /// With `id`: `ticket`, `session` or `token`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, pattern = "^(ticket|session|token)$")]
+    kind: Option<Text<Kind>>,
+    /// The public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1)]
+    id: Option<String>,
+    /// Who made the JWT.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    issuer: Option<Text<Issuer>>,
+    /// The position of the last issue of the page before.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64)]
+    after: Option<Text<Whole>>,
+    /// The most credentials in the page; 100 if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64, minimum = 1, maximum = 1_000)]
+    limit: Option<Text<Whole>>,
+}
+
+/// The credential that is asked about.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PresentedAsOf)]
+struct Body {
+    /// An RFC 3339 time, or a position.
+    #[schema(value_type = String)]
+    at: Text<Point>,
+    /// With a time: what this node had stored by then, on its own clock.
+    #[serde(default)]
+    known_here: bool,
+    /// The secret or JWT, exactly as its bearer presented it. A JWT's signature is not checked.
+    credential: String,
+}
+
+/// What stood how.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AsOf)]
+struct Answer {
+    /// The instant at which it is judged: the time that was asked for, or when the record at the position was recorded.
+    #[schema(value_type = String, format = DateTime)]
+    at: Shown<Timestamp>,
+    /// The last position that was looked at.
+    position: u64,
+    /// The credential, or what the subject had been issued, in the order of its records. One that nothing was issued
+    /// under has the verdict `never_issued`.
+    credentials: Vec<Stood>,
+}
+
+/// How a credential stood.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoodAsOf)]
+struct Stood {
+    /// `ticket`, `session` or `token`, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    kind: Option<&'static str>,
+    /// Its public id: 32 hexadecimal digits, a session's UUID, or a JWT's `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    id: Option<String>,
+    /// Who made it, if it is a JWT.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    issuer: Option<String>,
+    /// The name space of its subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    tenant: Option<String>,
+    /// Who it was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    subject: Option<String>,
+    /// When it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    issued_at: Option<Shown<Timestamp>>,
+    /// The position of its issue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
+    position: Option<u64>,
+    /// `good`, `ended`, `expired`, `never_issued`; or `open`, of a ticket that was good or expired depending on a use that was
+    /// not on record yet.
+    verdict: &'static str,
+    /// When it would expire, or has expired, as the log had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Option<Shown<Timestamp>>,
+    /// With `open`: when it is over whatever happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    open_until: Option<Shown<Timestamp>>,
+    /// What ended it first; also of one that was never issued, and was ended all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EndedShown)]
+    ended: Option<EndedShown>,
+}
+
+/// The record that ended it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndedBy)]
+struct EndedShown {
+    /// Its place in this node's log.
+    position: u64,
+    /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
+    at: Shown<Timestamp>,
+    /// `ticket.revoked`, `session.revoked`, `token.revoked` or `subject.revoked`.
+    #[serde(rename = "type")]
+    event: &'static str,
+    /// Who caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    actor: Option<Shown<Actor>>,
+    /// Why: a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    reason: Option<String>,
+}
+
+/// Whether a credential, or each that a subject had been issued, was good at a point in the past, and what had ended it. Needs
+/// the scope `audit` in every tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/as-of",
+    tag = "audit",
+    params(Page),
+    responses(
+        (
+            status = 200,
+            description = "How it stood",
+            body = Answer,
+            headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one")),
+        ),
+        Refusals,
+    ),
+)]
+pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let page: Page = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
+    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
+    let (Text(at), known_here) = (page.at, page.known_here);
+    let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
+    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked()?;
+    let point = if known_here { at.known_here() } else { at };
+    let (prefix, mut standings) = app.service.as_of(&identity, asked.clone(), point).await?;
+    standings.retain(|one| one.issued.as_ref().is_none_or(|issued| issued.position > after));
+    let more = standings.len() > limit;
+    standings.truncate(limit);
+    let last = standings.last().and_then(|last| last.issued.as_ref()).map(|issued| issued.position);
+    let mut response = show(&prefix, &standings);
+    if let (Some(last), true) = (last, more) {
+        let at = match at {
+            Point::Position(position) => position.to_string(),
+            Point::Recorded(at) | Point::KnownHere(at) => at.to_string(),
+        };
+        let next = format!(
+            "</v1/as-of?at={at}&known_here={known_here}&{}&after={last}&limit={limit}>; rel=\"next\"",
+            query(&asked)
+        );
+        response.headers_mut().extend(HeaderValue::try_from(next).ok().map(|next| (LINK, next)));
+    }
+    Ok(response)
+}
+
+/// The same of a credential that is presented, which no address may hold. Needs the scope `audit` in every tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/as-of",
+    tag = "audit",
+    request_body = Body,
+    responses((status = 200, description = "How it stood", body = Answer), Refusals),
+)]
+pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
+    let asked = Asked::Credential(AskedCredential::presented(&Secret::new(&body.credential)));
+    let Text(at) = body.at;
+    let point = if body.known_here { at.known_here() } else { at };
+    let (prefix, standings) = app.service.as_of(&identity, asked, point).await?;
+    Ok(show(&prefix, &standings))
+}
+
+fn show(prefix: &Prefix, standings: &[Standing]) -> Response {
+    let credentials = standings.iter().map(Stood::of).collect();
+    answer::json(StatusCode::OK, &Answer { at: Shown(prefix.at), position: prefix.until.0, credentials })
+}
+
+impl Stood {
+    fn of(standing: &Standing) -> Self {
+        let (expires_at, open_until, ended) = match &standing.verdict {
+            Verdict::Good { expires_at } => (Some(*expires_at), None, None),
+            Verdict::Expired { at } => (Some(*at), None, None),
+            Verdict::Open { from, until } => (Some(*from), Some(*until), None),
+            Verdict::Ended(by) => (None, None, Some(by)),
+            Verdict::NeverIssued { ended } => (None, None, ended.as_ref()),
+        };
+        let issued = standing.issued.as_ref();
+        Self {
+            kind: standing.kind.map(Kind::as_str),
+            id: standing.kind.and_then(|kind| standing.name.public_id(kind)),
+            issuer: standing.name.issuer().map(ToString::to_string),
+            tenant: issued.map(|issued| issued.tenant.to_string()),
+            subject: issued.map(|issued| issued.subject.to_string()),
+            issued_at: issued.map(|issued| Shown(issued.at)),
+            position: issued.map(|issued| issued.position.0),
+            verdict: standing.verdict.as_str(),
+            expires_at: expires_at.map(Shown),
+            open_until: open_until.map(Shown),
+            ended: ended.map(EndedShown::of),
+        }
+    }
+}
+
+impl EndedShown {
+    fn of(by: &EndedBy) -> Self {
+        Self {
+            position: by.position.0,
+            at: Shown(by.at),
+            event: by.event,
+            actor: by.actor.clone().map(Shown),
+            reason: by.reason.as_ref().map(Reason::as_str).map(str::to_owned),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Whom a question about the past names, in a query; and the query that names the same again.
+
+use crate::audit::{Asked, AskedCredential};
+use crate::domain::{Digest, Issuer, Kind, Named, Subject, Tenant};
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::Text;
+
+/// The parameters by which a question names somebody.
+pub(super) struct Names {
+    pub(super) tenant: Option<Text<Tenant>>,
+    pub(super) subject: Option<Text<Subject>>,
+    pub(super) digest: Option<Text<Digest>>,
+    pub(super) kind: Option<Text<Kind>>,
+    pub(super) id: Option<String>,
+    pub(super) issuer: Option<Text<Issuer>>,
+}
+
+const AMBIGUOUS: &str = "name whom to ask about in exactly one way: `subject`, with its `tenant`; `digest`, with the \
+                         `issuer` of a JWT without `jti`; or `kind` and `id`, with the `issuer` of a JWT";
+
+impl Names {
+    /// Whom they name.
+    pub(super) fn asked(self) -> Result<Asked, Problem> {
+        let refused = |detail: &'static str| Problem::with_detail(Code::InvalidQuery, detail);
+        match (self.subject, self.digest, self.kind, self.id) {
+            (Some(Text(subject)), None, None, None) if self.issuer.is_none() => {
+                Ok(Asked::Subject(self.tenant.map(|Text(tenant)| tenant).unwrap_or_default(), subject))
+            }
+            _ if self.tenant.is_some() => Err(refused("`tenant` goes with `subject` only")),
+            (None, Some(Text(digest)), None, None) => Ok(Asked::Credential(match self.issuer {
+                Some(Text(issuer)) => AskedCredential::payload(issuer, digest),
+                None => AskedCredential::digest(digest),
+            })),
+            (None, None, Some(Text(kind)), Some(id)) => {
+                let issuer = self.issuer.as_ref().map(|Text(issuer)| issuer.as_str());
+                let named = AskedCredential::named(kind, &id, issuer);
+                named
+                    .map(Asked::Credential)
+                    .map_err(|must_be| Problem::with_detail(Code::InvalidQuery, format!("`id`: must be {must_be}")))
+            }
+            _ => Err(refused(AMBIGUOUS)),
+        }
+    }
+}
+
+/// The parameters that name the same. They hold no secret, so a link to the next page may.
+pub(super) fn query(asked: &Asked) -> String {
+    let pairs = match asked {
+        Asked::Subject(tenant, subject) => {
+            vec![("tenant", tenant.to_string()), ("subject", subject.to_string())]
+        }
+        Asked::Credential(credential) => match (credential.names.first(), credential.kind) {
+            (Some(Named::Digest(digest)), _) => vec![("digest", digest.to_string())],
+            (Some(Named::Payload { issuer, digest }), _) => {
+                vec![("digest", digest.to_string()), ("issuer", issuer.to_string())]
+            }
+            (Some(Named::Jwt { issuer, jti }), _) => {
+                vec![("kind", "token".to_owned()), ("id", jti.to_string()), ("issuer", issuer.to_string())]
+            }
+            (Some(named @ Named::Id(id)), kind) => {
+                let kind = kind.unwrap_or(Kind::Ticket);
+                vec![("kind", kind.to_string()), ("id", named.public_id(kind).unwrap_or_else(|| id.to_string()))]
+            }
+            (None, _) => Vec::new(),
+        },
+    };
+    let escaped = |(name, value): (&str, String)| format!("{name}={}", escape(&value));
+    pairs.into_iter().map(escaped).collect::<Vec<_>>().join("&")
+}
+
+/// RFC 3986, section 2.3: everything but unreserved characters is escaped.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

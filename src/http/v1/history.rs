@@ -1,0 +1,155 @@
+//! `GET` and `POST /v1/history`
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::asked::{Names, query};
+use super::events::NDJSON;
+use crate::audit::{Asked, AskedCredential};
+use crate::domain::{Digest, Issuer, Kind, Position, Scope, Secret, Subject, Tenant};
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::wire::{Text, Whole, present};
+use crate::http::{SharedApp, caller, input};
+use crate::service::{HistoryPage, MAX_TOLD};
+
+/// How many records a page has if nobody says.
+const DEFAULT_LIMIT: usize = 100;
+
+/// Whose history, and which page of it.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The name space of the subject; `default` if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    tenant: Option<Text<Tenant>>,
+    /// A subject.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    subject: Option<Text<Subject>>,
+    /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
+    digest: Option<Text<Digest>>,
+    /// With `id`: `ticket`, `session` or `token`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, pattern = "^(ticket|session|token)$")]
+    kind: Option<Text<Kind>>,
+    /// The public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1)]
+    id: Option<String>,
+    /// Who made the JWT.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = String, min_length = 1, max_length = 255)]
+    issuer: Option<Text<Issuer>>,
+    /// The position that the page starts behind; 0, which is before the first, if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64)]
+    after: Option<Text<Whole>>,
+    /// The most records in the page; 100 if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[param(value_type = u64, minimum = 1, maximum = 1_000)]
+    limit: Option<Text<Whole>>,
+}
+
+/// The credential whose history is asked for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PresentedHistory)]
+struct Body {
+    /// The secret or JWT, exactly as its bearer presented it. A JWT's signature is not checked: the answer is what the log has
+    /// under its name.
+    credential: String,
+    /// The position that the page starts behind; 0, which is before the first, if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64)]
+    after: Option<u64>,
+    /// The most records in the page; 100 if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 1_000)]
+    limit: Option<u64>,
+}
+
+/// What happened to a subject or a credential, one record a line: `{"position","stored_at","record"}`, the record byte for
+/// byte. Needs the scope `audit` in every tenant. A credential's history has its endings with its session and with all that
+/// its subject had, where they hit it. If there is more, the header `Link` names the next page.
+#[utoipa::path(
+    get,
+    path = "/v1/history",
+    tag = "audit",
+    params(Page),
+    responses(
+        (
+            status = 200,
+            description = "A page of records",
+            body = String,
+            content_type = "application/x-ndjson",
+            headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one")),
+        ),
+        Refusals,
+    ),
+)]
+pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
+    let page: Page = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_TOLD)?;
+    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
+    let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
+    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked()?;
+    let told = app.service.history(&identity, asked.clone(), after, limit).await?;
+    Ok(show(&told, &asked, limit))
+}
+
+/// The history of a credential that is presented, which no address may hold. Needs the scope `audit` in every tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/history",
+    tag = "audit",
+    request_body = Body,
+    responses(
+        (
+            status = 200,
+            description = "A page of records",
+            body = String,
+            content_type = "application/x-ndjson",
+            headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one; it names the credential by its digest")),
+        ),
+        Refusals,
+    ),
+)]
+pub async fn presented_history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
+    let asked = Asked::Credential(AskedCredential::presented(&Secret::new(&body.credential)));
+    let asked_for = body.limit.map(|limit| Whole(limit).saturating());
+    let limit = input::limit(asked_for, DEFAULT_LIMIT, MAX_TOLD)
+        .map_err(|problem| Problem::with_detail(Code::InvalidBody, problem.detail().to_owned()))?;
+    let after = Position(body.after.unwrap_or_default());
+    let told = app.service.history(&identity, asked.clone(), after, limit).await?;
+    Ok(show(&told, &asked, limit))
+}
+
+fn show(told: &HistoryPage, asked: &Asked, limit: usize) -> Response {
+    let mut body = String::new();
+    for stored in &told.records {
+        let stored_at = stored.stored_at.as_millis();
+        // The record is the JSON that it is, so that its bytes stay those that are hashed.
+        body.push_str(&format!("{{\"position\":{},\"stored_at\":{stored_at},\"record\":", stored.position));
+        body.push_str(&stored.record);
+        body.push_str("}\n");
+    }
+    let mut response = (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], body).into_response();
+    let last = told.records.last().filter(|_| told.more).map(|last| last.position);
+    let next = last.map(|last| format!("</v1/history?{}&after={last}&limit={limit}>; rel=\"next\"", query(asked)));
+    if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
+        response.headers_mut().insert(LINK, next);
+    }
+    response
+}

@@ -1,0 +1,103 @@
+//! What a record can be found by. Keys and the exact filter both follow from it, so that they can't disagree.
+
+use crate::domain::{CredentialId, Event, Place, Recorded, Subject, Tenant, TokenId, hex};
+
+/// Something that a record speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum About {
+    /// A subject: in that tenant, or without one in whichever, as of an ending that was recorded unseen.
+    Subject(Option<Tenant>, Subject),
+    /// The end of all that a subject had: few records, even of a subject with many.
+    SubjectEnding(Tenant, Subject),
+    /// A credential, by its id or by the id of its digest; what kind it is does not matter.
+    Credential(CredentialId),
+    /// A use of the ticket that was issued at that place.
+    Use(Place),
+}
+
+/// Everything that the record can be found by. What speaks of nobody, such as a key, can be found by nothing.
+pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
+    let tenant = || recorded.tenant.clone().unwrap_or_default();
+    match &recorded.event {
+        Event::TicketIssued(issued) => {
+            add(About::Subject(Some(tenant()), issued.subject.clone()));
+            add(About::Credential(issued.digest.id()));
+        }
+        Event::TicketsRenewed(renewals) => {
+            for renewals in renewals {
+                let origin = renewals.origin;
+                renewals.uses.iter().for_each(|(sequence, _)| add(About::Use(Place { origin, sequence: *sequence })));
+            }
+        }
+        Event::SessionIssued(issued) => {
+            add(About::Subject(Some(tenant()), issued.subject.clone()));
+            add(About::Credential(issued.id));
+            issued.digest.iter().for_each(|digest| add(About::Credential(digest.id())));
+        }
+        Event::SessionExtended(extended) => {
+            add(About::Subject(Some(tenant()), extended.subject.clone()));
+            add(About::Credential(extended.id));
+        }
+        Event::TokenIssued(issued) => {
+            add(About::Subject(Some(tenant()), issued.subject.clone()));
+            add(About::Credential(issued.name.id()));
+        }
+        Event::Revoked(revoked) => {
+            let subject = revoked.subject.iter();
+            subject.for_each(|subject| add(About::Subject(recorded.tenant.clone(), subject.clone())));
+            add(About::Credential(revoked.credential.id()));
+            revoked.session_digest.iter().for_each(|digest| add(About::Credential(digest.id())));
+        }
+        Event::SubjectRevoked(revoked) => {
+            add(About::Subject(Some(tenant()), revoked.subject.clone()));
+            add(About::SubjectEnding(tenant(), revoked.subject.clone()));
+        }
+        Event::LedgerOpened(_)
+        | Event::ApplicationRegistered(_)
+        | Event::ApplicationRemoved(_)
+        | Event::KeyPublished(_)
+        | Event::KeyRetired(_) => {}
+    }
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sought {
+    /// What the records speak of.
+    pub about: About,
+    /// Of a JWT its `jti`, which a record has in clear, while its id follows from issuer and `jti`.
+    pub jti: Option<TokenId>,
+}
+
+impl From<About> for Sought {
+    fn from(about: About) -> Self {
+        Self { about, jti: None }
+    }
+}
+
+impl Sought {
+    /// A credential by its id or by the id of its digest.
+    pub fn credential(id: CredentialId, jti: Option<TokenId>) -> Self {
+        Self { about: About::Credential(id), jti }
+    }
+
+    /// Texts of which a record that speaks of it holds at least one. Others may hold one too.
+    pub(super) fn texts(&self, texts: &mut Vec<String>) {
+        match &self.about {
+            About::Subject(_, subject) | About::SubjectEnding(_, subject) => {
+                texts.push(format!("\"subject\":{}", quoted(subject.as_str())));
+            }
+            About::Credential(id) => {
+                texts.push(hex::encode(id.as_bytes()));
+                texts.push(id.uuid().to_string());
+                texts.extend(self.jti.as_ref().map(|jti| format!("\"jti\":{}", quoted(jti.as_str()))));
+            }
+            About::Use(place) => texts.extend([format!("[[{},", place.sequence), format!(",[{},", place.sequence)]),
+        }
+    }
+}
+
+/// The one spelling that a record has of that text.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

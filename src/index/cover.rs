@@ -1,0 +1,102 @@
+//! Which files of a directory are used: names tell ranges, and where two overlap the larger one was merged from the smaller.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::damage::{Problem, Unusable};
+use super::segment::{Segment, range_of};
+use crate::domain::Position;
+use crate::event_log::{ReadError, Reader};
+
+/// Positions, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+impl Range {
+    pub(super) fn contains(self, position: Position) -> bool {
+        (self.first..=self.last).contains(&position.0)
+    }
+
+    pub(super) fn len(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// What both have.
+    pub(super) fn and(self, other: Self) -> Option<Self> {
+        let both = Self { first: self.first.max(other.first), last: self.last.min(other.last) };
+        (both.first <= both.last).then_some(both)
+    }
+}
+
+/// What is in a directory.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Segments that are whole as far as their heads tell, of this log, without overlaps, in order.
+    pub(super) segments: Vec<Segment>,
+    /// Segments that others cover: left over from a merge that a crash cut short.
+    pub(super) covered: Vec<PathBuf>,
+    /// What can't be used.
+    pub(super) unusable: Vec<Unusable>,
+}
+
+/// Opens what there is. A directory that is not there has nothing in it.
+pub(super) fn open(directory: &Path, reader: &Reader) -> Result<Found, ReadError> {
+    let mut found = Found::default();
+    let names = match list(directory) {
+        Ok(names) => names,
+        Err(source) => {
+            found.unusable.push(Unusable::new(directory, source));
+            return Ok(found);
+        }
+    };
+    let head = reader.head()?;
+    let mut next = 1;
+    for (range, path) in names {
+        if range.first < next {
+            found.covered.push(path);
+            continue;
+        }
+        match usable(&path, reader, head)? {
+            Ok(segment) => {
+                next = range.last + 1;
+                found.segments.push(segment);
+            }
+            // Whoever merges deletes what was merged afterwards: the larger segment has it.
+            Err(Unusable { problem: Problem::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(unusable) => found.unusable.push(unusable),
+        }
+    }
+    Ok(found)
+}
+
+/// Ranges and paths of the segments, the larger first where several start at one position.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<(Range, PathBuf)>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        names.extend(entry.file_name().to_str().and_then(range_of).map(|range| (range, entry.path())));
+    }
+    names.sort_by_key(|(range, _)| (range.first, u64::MAX - range.last));
+    Ok(names)
+}
+
+fn usable(path: &Path, reader: &Reader, head: Position) -> Result<Result<Segment, Unusable>, ReadError> {
+    let segment = match Segment::open(path) {
+        Ok(segment) => segment,
+        Err(unusable) => return Ok(Err(unusable)),
+    };
+    let base = &segment.about().base;
+    let of_this_log = base.position <= head && reader.base_at(base.position)? == *base;
+    Ok(if of_this_log { Ok(segment) } else { Err(Unusable::new(path, Problem::Foreign)) })
+}

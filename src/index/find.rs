@@ -1,0 +1,275 @@
+//! Finding the records that speak of something: by the index where it covers the log, by reading the log where it does not.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::about::{Sought, about};
+use super::cover::{self, Range};
+use super::damage::Unusable;
+use super::key::{Key, Keys};
+use super::segment::Segment;
+use super::tail::Tail;
+use crate::domain::{Position, Recorded};
+use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
+
+/// Texts that a record is searched for before it is decoded; with more, decoding it is cheaper.
+const MAX_TEXTS: usize = 16;
+
+/// The longest range without an index that is read once and remembered for the next look-up: what a server has not written yet.
+const REMEMBERED_RECORDS: u64 = 262_144;
+/// Entries that are remembered of it at most: each takes 16 bytes.
+const REMEMBERED_ENTRIES: usize = 1 << 22;
+
+/// Why records were not found: the log can't be read. An index that can't be used is no reason.
+pub type FindError = ReadError;
+
+/// How much of the log the index covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Positions that are looked up.
+    pub indexed: u64,
+    /// Positions that there are.
+    pub head: Position,
+}
+
+/// Finds records of a log up to where it stood when the finder was made.
+pub struct Finder<'a> {
+    reader: &'a Reader,
+    keys: Keys,
+    head: Position,
+    pieces: Vec<Piece>,
+    unusable: Vec<Unusable>,
+    remembered: u64,
+}
+
+struct Piece {
+    range: Range,
+    source: Source,
+}
+
+enum Source {
+    Segment(Box<Segment>),
+    Tail(Tail),
+    Log,
+}
+
+impl<'a> Finder<'a> {
+    /// A finder with the index in that directory, if there is one, and what a server has in memory. Nothing is written.
+    ///
+    /// `tail` is to be taken before: what goes from memory to a file in between is then in both, and not in neither.
+    pub fn new(reader: &'a Reader, directory: &Path, tail: Option<Tail>) -> Result<Self, FindError> {
+        let found = cover::open(directory, reader)?;
+        let head = reader.head()?;
+        let mut finder = Self {
+            reader,
+            keys: Keys::default(),
+            head,
+            pieces: Vec::new(),
+            unusable: found.unusable,
+            remembered: REMEMBERED_RECORDS,
+        };
+        let mut next = 1;
+        for segment in found.segments {
+            let range = segment.range();
+            finder.bridge(next, range.first - 1, tail.as_ref());
+            finder.pieces.push(Piece { range, source: Source::Segment(Box::new(segment)) });
+            next = range.last + 1;
+        }
+        finder.bridge(next, head.0, tail.as_ref());
+        Ok(finder)
+    }
+
+    /// The same finder, which reads a range without an index each time anew if it is longer than that many records.
+    #[must_use]
+    pub fn remembering(self, records: u64) -> Self {
+        Self { remembered: records, ..self }
+    }
+
+    /// What no segment covers is in the tail, or to be read.
+    fn bridge(&mut self, first: u64, last: u64, tail: Option<&Tail>) {
+        let gap = Range { first, last };
+        let remembered = tail.and_then(|tail| Some((tail, tail.range()?.and(gap)?)));
+        let Some((tail, range)) = remembered.filter(|_| first <= last) else { return self.read_later(first, last) };
+        self.read_later(first, range.first - 1);
+        self.pieces.push(Piece { range, source: Source::Tail(tail.clone()) });
+        self.read_later(range.last + 1, last);
+    }
+
+    fn read_later(&mut self, first: u64, last: u64) {
+        if first <= last {
+            self.pieces.push(Piece { range: Range { first, last }, source: Source::Log });
+        }
+    }
+
+    /// Where the log stood when the finder was made.
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// How much of the log is looked up and not read.
+    pub fn coverage(&self) -> Coverage {
+        let indexed = self.pieces.iter().filter(|piece| !matches!(piece.source, Source::Log));
+        Coverage { indexed: indexed.map(|piece| piece.range.len()).sum(), head: self.head }
+    }
+
+    /// Files of the index that could not be used so far. What they cover is read in the log.
+    pub fn unusable(&self) -> &[Unusable] {
+        &self.unusable
+    }
+
+    /// Gives `take` every record beyond `after` and up to `until` that speaks of something sought, in the order of their
+    /// positions, until it breaks off.
+    ///
+    /// `progress` is called once for each page that has to be read, with the position reached and the head.
+    pub fn find(
+        &mut self,
+        sought: &[Sought],
+        after: Position,
+        until: Position,
+        progress: &mut dyn FnMut(Position, Position),
+        take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FindError> {
+        let wanted = Range { first: after.0 + 1, last: until.0.min(self.head.0) };
+        let mut keys: Vec<Key> = sought.iter().map(|sought| self.keys.of(&sought.about)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let filter = Filter::new(sought);
+        for number in 0..self.pieces.len() {
+            let Some(within) = self.pieces[number].range.and(wanted) else { continue };
+            self.remember(number, progress)?;
+            let flow = match self.look_up(number, &keys, within) {
+                Some(positions) => self.visit(&positions, &filter, take)?,
+                None => self.scan(within, &filter, progress, take)?,
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads a short piece that has to be read, so that it can be looked up from then on. One with a record of a later version
+    /// is left as it is: whoever looks for something else is not kept from it.
+    fn remember(&mut self, number: usize, progress: &mut dyn FnMut(Position, Position)) -> Result<(), FindError> {
+        let Piece { range, source } = &self.pieces[number];
+        if !matches!(source, Source::Log) || range.len() > self.remembered {
+            return Ok(());
+        }
+        let (mut base, mut tail) = (self.reader.base_at(Position(range.first - 1))?, Tail::default());
+        while base.position.0 < range.last && tail.entries() < REMEMBERED_ENTRIES {
+            let rest = (range.last - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
+            let page = self.reader.next_page(&mut base, rest)?;
+            let decoded = page.iter().try_for_each(|stored| {
+                tail.add(&self.keys, stored.position, &stored.decode().ok()?);
+                Some(())
+            });
+            if page.is_empty() || decoded.is_none() {
+                return Ok(());
+            }
+            progress(base.position, self.head);
+        }
+        if base.position.0 == range.last {
+            self.pieces[number].source = Source::Tail(tail);
+        }
+        Ok(())
+    }
+
+    /// The positions that a piece has for these keys; none if it has to be read.
+    fn look_up(&mut self, number: usize, keys: &[Key], within: Range) -> Option<Vec<Position>> {
+        let mut found = Vec::new();
+        let piece = &mut self.pieces[number];
+        match &piece.source {
+            Source::Log => return None,
+            Source::Tail(tail) => tail.positions(keys, within, &mut found),
+            Source::Segment(segment) => {
+                let looked_up = keys.iter().try_for_each(|key| segment.positions(*key, within, &mut found));
+                if let Err(unusable) = looked_up {
+                    self.unusable.push(unusable);
+                    piece.source = Source::Log;
+                    return None;
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Some(found)
+    }
+
+    fn visit(
+        &self,
+        positions: &[Position],
+        filter: &Filter<'_>,
+        take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FindError> {
+        for position in positions {
+            let absent = ReadError::Damaged { position: *position, damage: Damage::Absent };
+            let stored = self.reader.find(*position)?.ok_or(absent)?;
+            let recorded = stored.decode()?;
+            if filter.holds(&recorded) && take(stored, recorded).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn scan(
+        &self,
+        within: Range,
+        filter: &Filter<'_>,
+        progress: &mut dyn FnMut(Position, Position),
+        take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FindError> {
+        let mut base = self.reader.base_at(Position(within.first - 1))?;
+        while base.position.0 < within.last {
+            let rest = (within.last - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
+            let due = base.position.next();
+            let page = self.reader.next_page(&mut base, rest)?;
+            if page.is_empty() {
+                return Err(ReadError::Damaged { position: due, damage: Damage::Absent });
+            }
+            for stored in page {
+                if !filter.may_hold(&stored.record) {
+                    continue;
+                }
+                let recorded = stored.decode()?;
+                if filter.holds(&recorded) && take(stored, recorded).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            progress(base.position, self.head);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// What tells the records that are sought from those that merely share a key or a text with them.
+struct Filter<'a> {
+    sought: BTreeSet<&'a super::about::About>,
+    texts: Vec<String>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(sought: &'a [Sought]) -> Self {
+        let mut texts = Vec::new();
+        for one in sought {
+            one.texts(&mut texts);
+            if texts.len() > MAX_TEXTS {
+                texts.clear();
+                break;
+            }
+        }
+        Self { sought: sought.iter().map(|sought| &sought.about).collect(), texts }
+    }
+
+    /// False if the record can't be one; true tells nothing.
+    fn may_hold(&self, record: &str) -> bool {
+        self.texts.is_empty() || self.texts.iter().any(|text| record.contains(text.as_str()))
+    }
+
+    fn holds(&self, recorded: &Recorded) -> bool {
+        let mut holds = false;
+        about(recorded, |about| holds |= self.sought.contains(&about));
+        holds
+    }
+}

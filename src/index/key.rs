@@ -1,0 +1,49 @@
+//! Keys: 64 bits for whatever a record can be found by. Two things may share one; the records tell them apart.
+
+use super::about::About;
+
+const CONTEXT: &str = "authledger 2026 index key v1";
+
+/// What the index is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u64);
+
+/// Makes keys. Deriving the hasher costs more than a key, so it is done once.
+#[derive(Clone)]
+pub struct Keys(blake3::Hasher);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self(blake3::Hasher::new_derive_key(CONTEXT))
+    }
+}
+
+impl Keys {
+    /// The first 8 bytes of `BLAKE3-derive-key("authledger 2026 index key v1", tag ‖ LF ‖ …)`, as a big-endian integer.
+    pub fn of(&self, about: &About) -> Key {
+        let mut hash = self.0.clone();
+        // Names hold no control characters, so that the parts can't run together.
+        match about {
+            About::Subject(Some(tenant), subject) => {
+                hash.update(b"subject\n").update(tenant.as_str().as_bytes());
+                hash.update(b"\n").update(subject.as_str().as_bytes());
+            }
+            About::Subject(None, subject) => {
+                hash.update(b"subject anywhere\n").update(subject.as_str().as_bytes());
+            }
+            About::SubjectEnding(tenant, subject) => {
+                hash.update(b"subject ending\n").update(tenant.as_str().as_bytes());
+                hash.update(b"\n").update(subject.as_str().as_bytes());
+            }
+            About::Credential(id) => {
+                hash.update(b"credential\n").update(id.as_bytes());
+            }
+            About::Use(place) => {
+                hash.update(b"use\n").update(place.origin.as_bytes()).update(&place.sequence.0.to_be_bytes());
+            }
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+        Key(u64::from_be_bytes(first))
+    }
+}

@@ -1,0 +1,31 @@
+//! Where the log speaks of whom: an index of positions by subject, credential and used ticket, beside the ledger.
+//!
+//! `DATA/index/` is derived from the log, off the commit path, and can be deleted: what it does not cover is read in the log
+//! itself. So whatever is wrong with it, an answer takes longer and says no other thing. `schema/index.md` defines its bytes.
+
+mod about;
+mod build;
+mod cover;
+mod damage;
+mod find;
+mod key;
+mod segment;
+mod tail;
+mod thread;
+mod verify;
+
+pub use about::{About, Sought, about};
+pub use build::{Builder, Shape};
+pub use damage::{IndexError, Problem, Unusable};
+pub use find::{Coverage, FindError, Finder};
+pub use key::{Key, Keys};
+pub use tail::Tail;
+pub use thread::{Fed, Feed, Indexing, Spoken, channel};
+pub use verify::{IndexVerified, IndexVerifyError, verify};
+
+use std::path::{Path, PathBuf};
+
+/// The index that belongs to a log file: the directory `index` beside it.
+pub fn beside(ledger: &Path) -> PathBuf {
+    ledger.parent().unwrap_or(Path::new("")).join("index")
+}

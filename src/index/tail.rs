@@ -1,0 +1,47 @@
+//! The tail: what a server has indexed in memory and not yet written to a file.
+
+use super::about::about;
+use super::cover::Range;
+use super::key::{Key, Keys};
+use super::segment::Entry;
+use crate::domain::{Position, Recorded};
+
+/// Entries of the newest positions, in the order of the positions.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    range: Option<Range>,
+    entries: Vec<Entry>,
+}
+
+impl Tail {
+    /// The positions that it covers.
+    pub(super) fn range(&self) -> Option<Range> {
+        self.range
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds the next record.
+    pub(super) fn add(&mut self, keys: &Keys, position: Position, recorded: &Recorded) {
+        let first = self.range.map_or(position.0, |range| range.first);
+        self.range = Some(Range { first, last: position.0 });
+        about(recorded, |about| self.entries.push(Entry { key: keys.of(&about), position }));
+    }
+
+    /// Takes all of it, sorted by key.
+    pub(super) fn take_sorted(&mut self) -> Option<(Range, Vec<Entry>)> {
+        let range = self.range.take()?;
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable();
+        // A record may speak of one thing twice.
+        entries.dedup();
+        Some((range, entries))
+    }
+
+    pub(super) fn positions(&self, keys: &[Key], within: Range, found: &mut Vec<Position>) {
+        let wanted = |entry: &&Entry| keys.binary_search(&entry.key).is_ok() && within.contains(entry.position);
+        found.extend(self.entries.iter().filter(wanted).map(|entry| entry.position));
+    }
+}

@@ -1,0 +1,192 @@
+//! The thread that keeps the index up with the log: fed after each commit, and never in the writer's way.
+//!
+//! It is fed through a bounded queue. When that is full the records are dropped, and the thread reads them in the log.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::build::{Builder, Shape};
+use super::damage::{IndexError, Unusable};
+use super::tail::Tail;
+use crate::domain::{Position, Recorded};
+use crate::event_log::{ChainHash, Reader};
+
+/// Batches that wait at most.
+const QUEUED_BATCHES: usize = 64;
+/// Records that wait at most.
+const QUEUED_RECORDS: usize = 16_384;
+
+/// A durable record, as whoever feeds the thread has it.
+pub trait Spoken: Send + 'static {
+    /// Its place in this node's log.
+    fn position(&self) -> Position;
+    /// The fact with its envelope.
+    fn recorded(&self) -> &Recorded;
+    /// The origin's chain up to and with it.
+    fn hash(&self) -> ChainHash;
+}
+
+#[derive(Default)]
+struct Shared {
+    /// The newest position that the feeder has told of, or tried to.
+    head: AtomicU64,
+    queued: AtomicUsize,
+    /// Files turned out to be damaged: mend the index.
+    damaged: AtomicBool,
+    stop: AtomicBool,
+    /// Nothing until the builder has read what there is.
+    tail: Mutex<Option<Arc<Mutex<Tail>>>>,
+}
+
+/// The feeder's end.
+pub struct Feed<T> {
+    sender: SyncSender<Vec<T>>,
+    shared: Arc<Shared>,
+}
+
+/// The thread's end.
+pub struct Fed<T> {
+    receiver: Receiver<Vec<T>>,
+    shared: Arc<Shared>,
+    wake: SyncSender<Vec<T>>,
+}
+
+/// The two ends of a queue.
+pub fn channel<T>() -> (Feed<T>, Fed<T>) {
+    let (sender, receiver) = sync_channel(QUEUED_BATCHES);
+    let shared = Arc::<Shared>::default();
+    (Feed { sender: sender.clone(), shared: shared.clone() }, Fed { receiver, shared, wake: sender })
+}
+
+impl<T: Spoken + Clone> Feed<T> {
+    /// Tells of durable records, in order. It never waits: what does not fit the queue is read in the log.
+    pub fn tell(&self, records: &[T]) {
+        let Some(last) = records.last() else { return };
+        self.shared.head.store(last.position().0, Ordering::Release);
+        let queued = self.shared.queued.fetch_add(records.len(), Ordering::AcqRel) + records.len();
+        let told = queued <= QUEUED_RECORDS && self.sender.try_send(records.to_vec()).is_ok();
+        if !told {
+            self.shared.queued.fetch_sub(records.len(), Ordering::AcqRel);
+            // The thread looks at the head when it has taken what waits; an empty batch wakes it if nothing does.
+            let _ = self.sender.try_send(Vec::new());
+        }
+    }
+}
+
+/// The thread, and what it has in memory.
+pub struct Indexing {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Indexing {
+    /// Starts the thread on that log and directory. A failure to write the index is said once in the log lines, and ends it:
+    /// answers come from the log then.
+    pub fn spawn<T: Spoken>(reader: Reader, directory: PathBuf, fed: Fed<T>) -> std::io::Result<Self> {
+        let Fed { receiver, shared, wake } = fed;
+        let thread = {
+            let shared = shared.clone();
+            std::thread::Builder::new().name("index".to_owned()).spawn(move || {
+                let kept = keep(reader, directory.clone(), &receiver, &shared);
+                *shared.tail.lock() = None;
+                match kept {
+                    Ok(()) | Err(IndexError::Stopping) => {}
+                    Err(error) => tracing::warn!(
+                        directory = %directory.display(), %error,
+                        "the index is not kept any more; questions about the past read the log"
+                    ),
+                }
+            })?
+        };
+        // A full queue wakes as well.
+        let wake = Box::new(move || drop(wake.try_send(Vec::new())));
+        Ok(Self { shared, thread, wake })
+    }
+
+    /// What is in memory now.
+    pub fn tail(&self) -> Option<Tail> {
+        let tail = self.shared.tail.lock().clone()?;
+        let tail = tail.lock().clone();
+        Some(tail)
+    }
+
+    /// Has files that turned out to be damaged made again.
+    pub fn mend(&self) {
+        self.shared.damaged.store(true, Ordering::Release);
+        (self.wake)();
+    }
+
+    /// Asks the thread to stop after the page or batch in hand.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        (self.wake)();
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+fn keep<T: Spoken>(
+    reader: Reader,
+    directory: PathBuf,
+    receiver: &Receiver<Vec<T>>,
+    shared: &Shared,
+) -> Result<(), IndexError> {
+    let go_on = |_| !shared.stop.load(Ordering::Acquire);
+    let mut builder = Builder::open(reader, &directory, Shape::default(), warn)?;
+    mended(&mut builder, |builder| builder.catch_up(go_on))?;
+    *shared.tail.lock() = Some(builder.tail());
+    while let Some(batch) = next(receiver, shared, &mut builder)? {
+        if shared.stop.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if shared.damaged.swap(false, Ordering::AcqRel) {
+            builder.mend(true, warn)?;
+        }
+        mended(&mut builder, |builder| {
+            for record in &batch {
+                if !builder.add(record.position(), record.recorded(), record.hash())? {
+                    return builder.catch_up(go_on);
+                }
+            }
+            Ok(())
+        })?;
+        shared.queued.fetch_sub(batch.len(), Ordering::AcqRel);
+    }
+    Ok(())
+}
+
+/// The next batch, after what was dropped has been read in the log. Nothing once nobody feeds any more.
+fn next<T>(receiver: &Receiver<Vec<T>>, shared: &Shared, builder: &mut Builder) -> Result<Option<Vec<T>>, IndexError> {
+    loop {
+        match receiver.try_recv() {
+            Ok(batch) => return Ok(Some(batch)),
+            Err(TryRecvError::Disconnected) => return Ok(None),
+            Err(TryRecvError::Empty) if builder.reached().0 < shared.head.load(Ordering::Acquire) => {
+                mended(builder, |builder| builder.catch_up(|_| !shared.stop.load(Ordering::Acquire)))?;
+            }
+            Err(TryRecvError::Empty) => return Ok(receiver.recv().ok()),
+        }
+    }
+}
+
+/// Tries again once after a file that was to be merged has turned out to be damaged. What was to be added and is not yet is
+/// read in the log, because the head is beyond it.
+fn mended(builder: &mut Builder, work: impl FnOnce(&mut Builder) -> Result<(), IndexError>) -> Result<(), IndexError> {
+    match work(builder) {
+        Err(IndexError::Damaged(_)) => builder.mend(true, warn),
+        done => done,
+    }
+}
+
+fn warn(unusable: &Unusable) {
+    tracing::warn!(file = %unusable.path.display(), problem = %unusable.problem, "a part of the index is made again");
+}

@@ -1,0 +1,181 @@
+//! Does the index say what the log says? Every entry is derived again from the log, and compared.
+
+use std::path::{Path, PathBuf};
+
+use super::about::about;
+use super::cover::{self, Range};
+use super::damage::Unusable;
+use super::key::Keys;
+use super::segment::{Entry, Segment};
+use crate::domain::Position;
+use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
+
+/// Positions whose entries are compared as one sum, so that memory does not grow with the log.
+const BUCKET: u64 = 1_024;
+
+/// An index that says what the log says, as far as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexVerified {
+    /// Files.
+    pub segments: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// The last position that they cover. What follows is read in the log, and nothing is missed.
+    pub covered: Position,
+}
+
+/// Why an index did not pass. It can be deleted then, and a server makes it again.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexVerifyError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// A file is damaged, or is of another log.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// Positions lie between two files, and in none.
+    #[error("position {0}: no file of the index covers it, and one covers what follows")]
+    Gap(Position),
+    /// The entries are not in order, so that looking one up misses it.
+    #[error("{}: position {position}: its entry stands in the wrong place", path.display())]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// The position of the first entry that is out of order.
+        position: Position,
+    },
+    /// The file's entries do not follow from the log.
+    #[error("{}: position {position}: its entries are not those that follow from its record", path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+        /// The first position where they differ.
+        position: Position,
+    },
+}
+
+/// Derives every entry of the index in that directory anew from the log, and compares. An index that is not there passes.
+///
+/// `progress` is called once a page with the position reached and the last one that is covered. The error names the file and
+/// the first position of the difference.
+pub fn verify(
+    reader: &Reader,
+    directory: &Path,
+    mut progress: impl FnMut(Position, Position),
+) -> Result<IndexVerified, IndexVerifyError> {
+    let found = cover::open(directory, reader)?;
+    if let Some(unusable) = found.unusable.into_iter().next() {
+        return Err(unusable.into());
+    }
+    let covered = Position(found.segments.last().map_or(0, |last| last.range().last));
+    let mut verified = IndexVerified { covered, ..IndexVerified::default() };
+    let mut next = 1;
+    for segment in &found.segments {
+        if segment.range().first != next {
+            return Err(IndexVerifyError::Gap(Position(next)));
+        }
+        next = segment.range().last + 1;
+        compare(reader, segment, &mut |reached| progress(reached, covered))?;
+        verified.segments += 1;
+        verified.entries += segment.about().entries;
+    }
+    Ok(verified)
+}
+
+fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position)) -> Result<(), IndexVerifyError> {
+    let range = segment.range();
+    let mut sums = vec![0_u128; range.len().div_ceil(BUCKET) as usize];
+    let bucket = |position: Position| ((position.0 - range.first) / BUCKET) as usize;
+    let mut last = None;
+    for entry in segment.entries() {
+        let entry = entry?;
+        let path = segment.path().to_owned();
+        if !range.contains(entry.position) {
+            return Err(IndexVerifyError::Differs { path, position: entry.position });
+        }
+        if last.is_some_and(|last| entry <= last) {
+            return Err(IndexVerifyError::Order { path, position: entry.position });
+        }
+        last = Some(entry);
+        let sum = &mut sums[bucket(entry.position)];
+        *sum = sum.wrapping_add(weight(entry));
+    }
+    let keys = Keys::default();
+    read(reader, range, |page| {
+        for entry in page.iter().map(|stored| entries(&keys, stored)) {
+            for entry in entry? {
+                let sum = &mut sums[bucket(entry.position)];
+                *sum = sum.wrapping_sub(weight(entry));
+            }
+        }
+        page.last().into_iter().for_each(|last| progress(last.position));
+        Ok(())
+    })?;
+    match sums.iter().position(|sum| *sum != 0) {
+        None => Ok(()),
+        Some(bucket) => {
+            let first = range.first + bucket as u64 * BUCKET;
+            let within = Range { first, last: range.last.min(first + BUCKET - 1) };
+            let position = first_difference(reader, segment, within)?;
+            Err(IndexVerifyError::Differs { path: segment.path().to_owned(), position })
+        }
+    }
+}
+
+/// What an entry adds to a sum: entries that differ cancel out by chance once in 2^128.
+fn weight(entry: Entry) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&entry.key.0.to_be_bytes());
+    bytes[8..].copy_from_slice(&entry.position.0.to_be_bytes());
+    let mut sum = [0; 16];
+    sum.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+    u128::from_be_bytes(sum)
+}
+
+/// The entries that follow from a record.
+fn entries(keys: &Keys, stored: &StoredRecord) -> Result<Vec<Entry>, ReadError> {
+    let mut entries = Vec::new();
+    let position = stored.position;
+    about(&stored.decode()?, |about| entries.push(Entry { key: keys.of(&about), position }));
+    entries.sort_unstable();
+    entries.dedup();
+    Ok(entries)
+}
+
+fn first_difference(reader: &Reader, segment: &Segment, within: Range) -> Result<Position, IndexVerifyError> {
+    let by_position = |entry: &Entry| (entry.position, entry.key);
+    let mut held = Vec::new();
+    for entry in segment.entries() {
+        held.extend(Some(entry?).filter(|entry| within.contains(entry.position)));
+    }
+    let (keys, mut due) = (Keys::default(), Vec::new());
+    read(reader, within, |page| {
+        for stored in page {
+            due.extend(entries(&keys, stored)?);
+        }
+        Ok(())
+    })?;
+    held.sort_unstable_by_key(by_position);
+    due.sort_unstable_by_key(by_position);
+    let same = held.iter().zip(&due).take_while(|(held, due)| held == due).count();
+    let here = [held.get(same), due.get(same)].into_iter().flatten().map(|entry| entry.position);
+    Ok(here.min().unwrap_or(Position(within.first)))
+}
+
+fn read(
+    reader: &Reader,
+    range: Range,
+    mut take: impl FnMut(&[StoredRecord]) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut base = reader.base_at(Position(range.first - 1))?;
+    while base.position.0 < range.last {
+        let due = base.position.next();
+        let rest = (range.last - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
+        let page = reader.next_page(&mut base, rest)?;
+        if page.is_empty() {
+            return Err(ReadError::Damaged { position: due, damage: Damage::Absent });
+        }
+        take(&page)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Questions about the past, answered from the log and its index.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Semaphore;
+
+use super::machine::Committed;
+use super::records::{ENOUGH_BYTES, audit_everywhere};
+use super::{Error, Identity, Service};
+use crate::audit::{self, Asked, Point, Prefix, QuestionError, Standing};
+use crate::domain::{Position, Recorded};
+use crate::event_log::{ChainHash, ReadError, Reader, StoredRecord};
+use crate::index::{self, Finder, Indexing, Spoken};
+
+/// The most records in one page of a history.
+pub const MAX_TOLD: usize = 1_000;
+/// The most credentials of a subject that a question follows.
+pub const MAX_FOLLOWED: usize = 100_000;
+/// Questions that are answered at a time; without an index each may read all of the log.
+const AT_A_TIME: usize = 4;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AskError {
+    /// For a reason that any call may have.
+    #[error(transparent)]
+    Failed(#[from] Error),
+    /// The log ends before that position.
+    #[error("the log ends at position {head}")]
+    Beyond {
+        /// The last position.
+        head: Position,
+    },
+    /// The subject has more than [`MAX_FOLLOWED`] credentials.
+    #[error(
+        "the subject has more than {MAX_FOLLOWED} credentials; ask for one of them, or ask authledger-audit history, which has no such limit"
+    )]
+    TooMany,
+}
+
+impl From<QuestionError> for AskError {
+    fn from(error: QuestionError) -> Self {
+        match error {
+            QuestionError::Beyond { head, .. } => Self::Beyond { head },
+            QuestionError::TooMany { .. } => Self::TooMany,
+            QuestionError::Log(error) => Self::Failed(error.into()),
+            // Only a comparison has two points, and none is asked for here.
+            QuestionError::Order => Self::Failed(Error::Stopping),
+        }
+    }
+}
+
+impl From<ReadError> for AskError {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A page of a history.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// Records, in the order of their positions.
+    pub records: Vec<StoredRecord>,
+    /// Whether there are more beyond the last of them.
+    pub more: bool,
+}
+
+/// What questions go by.
+pub(super) struct Questions {
+    indexing: OnceLock<Arc<Indexing>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { indexing: OnceLock::new(), turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+    }
+}
+
+impl Spoken for Committed {
+    fn position(&self) -> Position {
+        self.filed.position
+    }
+
+    fn recorded(&self) -> &Recorded {
+        &self.filed.recorded
+    }
+
+    fn hash(&self) -> ChainHash {
+        self.hash
+    }
+}
+
+impl Service {
+    /// Has questions look into what that thread has in memory too. Once; without it they read the newest records.
+    pub fn use_index(&self, indexing: Arc<Indexing>) {
+        // A second one would be of the same log.
+        let _ = self.questions.indexing.set(indexing);
+    }
+
+    /// Asks the index's thread, if there is one, to stop. What it had in memory follows from the log at the next start.
+    pub fn stop_index(&self) {
+        self.questions.indexing.get().into_iter().for_each(|indexing| indexing.stop());
+    }
+
+    /// A page of what happened to a subject or credential beyond that position: at most `limit` and [`MAX_TOLD`] records, and
+    /// about 8 MiB. Needs `audit` in every tenant.
+    pub async fn history(
+        &self,
+        identity: &Identity,
+        asked: Asked,
+        after: Position,
+        limit: usize,
+    ) -> Result<HistoryPage, AskError> {
+        audit_everywhere(identity)?;
+        let limit = limit.min(MAX_TOLD);
+        self.ask(move |_, finder| {
+            let mut page = HistoryPage { records: Vec::new(), more: false };
+            let mut bytes = 0;
+            audit::history(finder, &asked, after, MAX_FOLLOWED, &mut |_, _| (), &mut |told| {
+                if page.records.len() == limit || bytes >= ENOUGH_BYTES {
+                    page.more = true;
+                    return ControlFlow::Break(());
+                }
+                bytes += told.stored.record.len();
+                page.records.push(told.stored);
+                ControlFlow::Continue(())
+            })?;
+            Ok(page)
+        })
+        .await
+    }
+
+    /// How what was asked for stood at that point, in the order in which it was issued. Needs `audit` in every tenant.
+    pub async fn as_of(
+        &self,
+        identity: &Identity,
+        asked: Asked,
+        point: Point,
+    ) -> Result<(Prefix, Vec<Standing>), AskError> {
+        audit_everywhere(identity)?;
+        self.ask(move |reader, finder| {
+            let prefix = Prefix::of(point, reader, finder.head())?;
+            let standings = audit::as_of(reader, finder, &asked, &prefix, MAX_FOLLOWED, &mut |_, _| ())?;
+            Ok((prefix, standings))
+        })
+        .await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let turn = self.questions.turns.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+        let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
+        let answered = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // Before the files are looked at: what moves from memory to a file meanwhile is then in both.
+            let tail = indexing.as_ref().and_then(|indexing| indexing.tail());
+            let mut finder = Finder::new(&reader, &index::beside(reader.path()), tail)?;
+            let answer = answer(&reader, &mut finder);
+            if let (Some(indexing), false) = (&indexing, finder.unusable().is_empty()) {
+                indexing.mend();
+            }
+            answer
+        });
+        // A task that panicked or was cancelled at shutdown has no answer.
+        answered.await.map_err(|_| Error::Stopping)?
+    }
+}

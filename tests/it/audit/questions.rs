@@ -1,0 +1,316 @@
+//! Questions about the past: what they answer is what folding the log answers.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use authledger::audit::{
+    Asked, AskedCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
+};
+use authledger::domain::{
+    CredentialKey, Dead, Event, Kind, Named, Place, Position, Recorded, Secret, State, Tenant, Timestamp, View as _,
+    judge_lasting, judge_ticket,
+};
+use authledger::event_log::Reader;
+use authledger::index::Finder;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::index::Indexed;
+use crate::properties::{history as histories, live};
+use crate::support::log::LogFile;
+use crate::support::node::{
+    Node, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, renew, revoke, revoke_named, revoke_subject,
+    session_digest, session_id, subject,
+};
+
+const EVERYTHING: usize = usize::MAX;
+
+fn asked(state: &State, key: CredentialKey) -> Asked {
+    // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
+    let name = if key.kind == Kind::Token { state.lasting(key).named(key) } else { Named::Id(key.id) };
+    Asked::Credential(AskedCredential { kind: Some(key.kind), names: vec![name] })
+}
+
+fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Dead> {
+    match key.kind {
+        Kind::Ticket => judge_ticket(state, &state.ticket(key.id), at).map(drop),
+        Kind::Session | Kind::Token => judge_lasting(state, key, at).map(drop),
+    }
+}
+
+/// What a verdict says, as the domain says it.
+fn plain(standings: &[Standing], key: CredentialKey) -> Result<(), Option<Place>> {
+    let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
+    match &standing.verdict {
+        Verdict::Good { .. } => Ok(()),
+        Verdict::Ended(by) => Err(Some(by.place)),
+        Verdict::Expired { .. } | Verdict::Open { .. } => Err(None),
+        Verdict::NeverIssued { .. } => panic!("it was issued: {standing:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn as_of_a_point_equals_folding_what_there_was(
+        history in histories(false), cut in any::<Index>(), indexed_by in prop::option::of(1..7_u64), by_time in any::<bool>(),
+    ) {
+        let mut world = live(false, &history);
+        world.exchange_all();
+        let log = &world.nodes[0].log;
+        let file = Indexed::of(log);
+        drop(indexed_by.map(|records| file.built(records, 2)));
+        let last = cut.index(log.len());
+        let time = log[last].recorded_at;
+        let point = if by_time { Point::Recorded(time) } else { Point::Position(Position(last as u64 + 1)) };
+        let there = |(position, recorded): &(usize, &Recorded)| {
+            if by_time { recorded.recorded_at <= time } else { *position <= last }
+        };
+        let (mut state, mut all) = (State::default(), State::default());
+        log.iter().enumerate().filter(there).for_each(|(_, recorded)| state.fold(recorded));
+        log.iter().for_each(|recorded| all.fold(recorded));
+        let reader = &file.reader;
+        let mut finder = Finder::new(reader, &file.directory(), None).unwrap();
+        let prefix = Prefix::of(point, reader, finder.head()).unwrap();
+        prop_assert_eq!(prefix.at, time);
+        let tickets = all.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
+        for key in tickets.chain(all.lasting.keys().copied()) {
+            let question = asked(&all, key);
+            let standings = as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap();
+            match judge(&state, key, time) {
+                Ok(()) => prop_assert_eq!(plain(&standings, key), Ok(()), "{:?}", key),
+                Err(Dead::Expired) => prop_assert_eq!(plain(&standings, key), Err(None), "{:?}", key),
+                Err(Dead::Revoked(place, _)) => prop_assert_eq!(plain(&standings, key), Err(Some(place)), "{:?}", key),
+                Err(Dead::Unknown) => {
+                    let verdict = &standings[0].verdict;
+                    prop_assert!(matches!(verdict, Verdict::NeverIssued { .. }), "{:?}: {:?}", key, verdict);
+                }
+            }
+        }
+        // All that a subject has is what each of its credentials is.
+        for name in ["alice", "bob", "carol"] {
+            let question = Asked::Subject(Tenant::default(), subject(name));
+            for standing in as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap() {
+                let key = CredentialKey { kind: standing.kind.unwrap(), id: id_of(&standing) };
+                let alone = plain(std::slice::from_ref(&standing), key);
+                let due = match judge(&state, key, time) {
+                    Err(Dead::Revoked(place, _)) => Err(Some(place)),
+                    other => other.map_err(|_| None),
+                };
+                prop_assert_eq!(alone, due, "{:?}", standing);
+            }
+        }
+        let tally = tally_as_of(reader, &prefix, &mut |_, _| ()).unwrap();
+        state.prune(time);
+        let good = state.tickets.values().filter(|ticket| judge_ticket(&state, ticket, time).is_ok()).count();
+        prop_assert_eq!(tally.tickets.good, good as u64);
+    }
+
+    #[test]
+    fn what_ended_a_credential_is_in_its_history(history in histories(false)) {
+        let mut world = live(false, &history);
+        world.exchange_all();
+        let node = &world.nodes[0];
+        let file = LogFile::of(&node.log);
+        let reader = Reader::open(&file.path()).unwrap();
+        let mut finder = Finder::new(&reader, Path::new("/nonexistent"), None).unwrap();
+        let mut state = State::default();
+        node.log.iter().for_each(|recorded| state.fold(recorded));
+        let tickets = state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
+        for key in tickets.chain(state.lasting.keys().copied()) {
+            let told = places(&mut finder, &asked(&state, key));
+            let issue = match key.kind {
+                Kind::Ticket => state.ticket(key.id).issue.map(|issue| issue.place),
+                Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| issue.place),
+            };
+            prop_assert!(issue.iter().all(|place| told.contains(place)), "{:?}: {:?}", key, told);
+            if let Err(Dead::Revoked(place, _)) = judge(&state, key, node.now) {
+                prop_assert!(told.contains(&place), "{:?} was ended by {:?}: {:?}", key, place, told);
+            }
+        }
+    }
+}
+
+fn id_of(standing: &Standing) -> authledger::domain::CredentialId {
+    standing.name.id()
+}
+
+fn places(finder: &mut Finder<'_>, asked: &Asked) -> Vec<Place> {
+    tell(finder, asked).into_iter().map(|recorded| recorded.place).collect()
+}
+
+fn tell(finder: &mut Finder<'_>, asked: &Asked) -> Vec<Recorded> {
+    let mut told = Vec::new();
+    history(finder, asked, Position(0), EVERYTHING, &mut |_, _| (), &mut |one| {
+        told.push(one.recorded);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    told
+}
+
+struct Asking {
+    file: LogFile,
+    reader: Reader,
+}
+
+impl Asking {
+    fn of(node: &Node) -> Self {
+        let file = LogFile::of(&node.log);
+        let reader = Reader::open(&file.path()).unwrap();
+        Self { file, reader }
+    }
+
+    fn finder(&self) -> Finder<'_> {
+        Finder::new(&self.reader, &self.file.directory.path().join("index"), None).unwrap()
+    }
+
+    fn types(&self, credential: AskedCredential) -> Vec<&'static str> {
+        let told = tell(&mut self.finder(), &Asked::Credential(credential));
+        told.iter().map(|recorded| recorded.event.type_name()).collect()
+    }
+
+    fn verdict(&self, credential: AskedCredential, at: Timestamp) -> Verdict {
+        let mut finder = self.finder();
+        let prefix = Prefix::of(Point::Recorded(at), &self.reader, finder.head()).unwrap();
+        let asked = Asked::Credential(credential);
+        as_of(&self.reader, &mut finder, &asked, &prefix, EVERYTHING, &mut |_, _| ()).unwrap().remove(0).verdict
+    }
+}
+
+#[test]
+fn a_credentials_history_is_all_that_befell_it_and_nothing_else() {
+    let mut node = Node::lone();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    node.ask(issue(1, "alice")).unwrap();
+    node.ask(issue(2, "alice")).unwrap();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(issue_opaque(1, "alice", Some(1))).unwrap();
+    node.after_seconds(200);
+    node.ask(renew(1, node.now)).unwrap();
+    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    node.ask(revoke_subject("alice", None)).unwrap();
+    node.ask(issue(3, "alice")).unwrap();
+    let asking = Asking::of(&node);
+    let digest_of = AskedCredential::digest;
+    assert_eq!(asking.types(digest_of(digest(1))), ["ticket.issued", "tickets.renewed", "subject.revoked"]);
+    assert_eq!(
+        asking.types(digest_of(digest(2))),
+        ["ticket.issued", "subject.revoked"],
+        "another's use is not its own"
+    );
+    assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the endings came before it");
+    let session = ["session.issued", "session.revoked", "subject.revoked"];
+    assert_eq!(asking.types(digest_of(session_digest(1))), session);
+    let by_id = AskedCredential::named(Kind::Session, &session_id(1).uuid().to_string(), None).unwrap();
+    assert_eq!(asking.types(by_id), session);
+    let token = crate::support::node::token_digest(1);
+    assert_eq!(asking.types(digest_of(token)), ["token.issued", "session.revoked", "subject.revoked"]);
+    let by_secret = AskedCredential::presented(&Secret::new("secret 1"));
+    assert_eq!(asking.types(by_secret.clone()), ["ticket.issued", "tickets.renewed", "subject.revoked"]);
+    let told = tell(&mut asking.finder(), &Asked::Subject(Tenant::default(), subject("alice")));
+    assert_eq!(told.len(), node.log.len() - 1, "all but the log's opening");
+}
+
+#[test]
+fn a_jwt_is_named_by_what_it_says_and_its_signature_is_not_looked_at() {
+    use base64::Engine as _;
+    let mut node = Node::lone();
+    node.ask(crate::support::node::publish("key", false)).unwrap();
+    node.ask(issue_jwt(1, "alice", None)).unwrap();
+    node.ask(revoke_named(Kind::Token, jwt(1))).unwrap();
+    let asking = Asking::of(&node);
+    let base64 = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let claims = r#"{"iss":"https://ledger.example","jti":"jti-1","sub":"x"}"#;
+    let text = format!("{}.{}.nobody", base64(r#"{"alg":"ES256"}"#), base64(claims));
+    let presented = AskedCredential::presented(&Secret::new(&text));
+    assert_eq!(asking.types(presented), ["token.issued", "token.revoked"]);
+    let named = AskedCredential::named(Kind::Token, "jti-1", Some("https://ledger.example")).unwrap();
+    assert_eq!(asking.types(named), ["token.issued", "token.revoked"]);
+}
+
+#[test]
+fn what_a_tickets_uses_leave_open_is_said() {
+    let mut node = Node::lone();
+    node.ask(issue(1, "alice")).unwrap();
+    node.after_seconds(100);
+    node.ask(renew(1, node.now)).unwrap();
+    node.after_seconds(10_000);
+    node.ask(issue(2, "bob")).unwrap();
+    let asking = Asking::of(&node);
+    let verdict = |millis| asking.verdict(AskedCredential::digest(digest(1)), at(millis));
+    let end = at(1_000_000);
+    assert_eq!(verdict(999_999), Verdict::Good { expires_at: end });
+    let open = Verdict::Open { from: end, until: end.plus_millis(1_000) };
+    assert_eq!((verdict(1_000_000), verdict(1_000_999)), (open.clone(), open));
+    assert_eq!(verdict(1_001_000), Verdict::Expired { at: end });
+    assert_eq!(verdict(50_000), Verdict::Good { expires_at: at(900_000) }, "the use was not yet");
+}
+
+#[test]
+fn an_ending_is_named_with_who_and_when_even_of_what_was_never_issued() {
+    let mut node = Node::pair().0;
+    node.ask(issue(1, "alice")).unwrap();
+    node.after_seconds(10);
+    node.ask(revoke(1)).unwrap();
+    node.ask(revoke(7)).unwrap();
+    let asking = Asking::of(&node);
+    let Verdict::Ended(by) = asking.verdict(AskedCredential::digest(digest(1)), node.now) else { panic!() };
+    assert_eq!((by.event, by.at, by.position), ("ticket.revoked", node.now, Position(4)));
+    assert_eq!(by.actor.unwrap().to_string(), format!("root@{}", node.origin));
+    let Verdict::NeverIssued { ended: Some(by) } = asking.verdict(AskedCredential::digest(digest(7)), node.now) else {
+        panic!()
+    };
+    assert_eq!(by.position, Position(5));
+    let never = asking.verdict(AskedCredential::digest(digest(9)), node.now);
+    assert_eq!(never, Verdict::NeverIssued { ended: None });
+}
+
+#[test]
+fn what_changed_between_two_points_is_counted_once() {
+    let mut world = Node::lone();
+    for n in 0..20 {
+        world.after_seconds(3_600);
+        world.ask(issue(n, "alice")).unwrap();
+        if n % 4 == 0 {
+            world.ask(revoke(n)).unwrap();
+        }
+    }
+    let asking = Asking::of(&world);
+    let head = asking.reader.head().unwrap();
+    let prefix = |point| Prefix::of(point, &asking.reader, head).unwrap();
+    for (first, second) in [(3, 17), (1, head.0), (5, 5)] {
+        let due = world.log[first as usize..second as usize].iter();
+        let issued = due.filter(|recorded| matches!(recorded.event, Event::TicketIssued(_))).count() as u64;
+        let points = [first, second].map(|position| prefix(Point::Position(Position(position))));
+        let mut listed = 0;
+        let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| listed += 1).unwrap();
+        assert_eq!((changed.records, changed.counted.total.issued[0]), (second - first, issued));
+        assert_eq!(listed, changed.counted.total.all_issued() + changed.counted.total.all_ended());
+    }
+    // By time: what was recorded after the one instant, and not after the other.
+    let points = [at(3_600_000), at(5 * 3_600_000)].map(|at| prefix(Point::Recorded(at)));
+    let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| ()).unwrap();
+    assert_eq!((changed.counted.total.issued[0], changed.counted.total.ended[0]), (4, 1));
+    let backwards = diff(&asking.reader, &points[1], &points[0], |_, _| (), |_, _, _| ());
+    assert!(matches!(backwards, Err(QuestionError::Order)));
+    let stats = stats(&asking.reader, |_, _| ()).unwrap();
+    assert_eq!((stats.counted.total.issued[0], stats.counted.total.ended[0], stats.days.len()), (20, 5, 2));
+    assert!(matches!(
+        Prefix::of(Point::Position(Position(1_000)), &asking.reader, head),
+        Err(QuestionError::Beyond { .. })
+    ));
+}
+
+#[test]
+fn a_subject_with_too_many_credentials_is_refused_and_not_cut() {
+    let mut node = Node::lone();
+    (0..5).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
+    let asking = Asking::of(&node);
+    let asked = Asked::Subject(Tenant::default(), subject("alice"));
+    let mut take = |_| ControlFlow::Continue(());
+    let refused = history(&mut asking.finder(), &asked, Position(0), 4, &mut |_, _| (), &mut take);
+    assert!(matches!(refused, Err(QuestionError::TooMany { limit: 4 })));
+}

@@ -1,0 +1,289 @@
+//! Answers about the past, for people or as JSON.
+
+use std::io::{self, Write};
+
+use authledger::audit::{Changed, Counted, Counts, EndedBy, Prefix, Standing, Stats, Tally, Told, Verdict};
+use authledger::domain::{Event, Kind, Named, Recorded, Subject, Tenant};
+use serde_json::{Value, json};
+use terminal_size::{Width, terminal_size};
+
+/// How wide a chart is where nobody knows the terminal.
+const USUAL_WIDTH: usize = 80;
+/// The narrowest bar, in columns.
+const NARROWEST_BAR: usize = 8;
+
+/// A record as one line: when, what, of whom, by whom, why, where.
+pub(super) fn told(out: &mut dyn Write, told: &Told) -> io::Result<()> {
+    let recorded = &told.recorded;
+    let actor = recorded.actor.as_ref().map(|actor| format!("  by {actor}")).unwrap_or_default();
+    let reason = reason(recorded).map(|reason| format!("  because {reason}")).unwrap_or_default();
+    let (at, event, position) = (recorded.recorded_at, recorded.event.type_name(), told.stored.position);
+    writeln!(out, "{at}  {event:<16}  {}{actor}{reason}  position {position}", what(told))
+}
+
+/// `{"position","stored_at","record"}`: the record is the JSON that it is, byte for byte.
+pub(super) fn told_json(out: &mut dyn Write, told: &Told) -> io::Result<()> {
+    let stored = &told.stored;
+    let (position, stored_at) = (stored.position, stored.stored_at.as_millis());
+    writeln!(out, "{{\"position\":{position},\"stored_at\":{stored_at},\"record\":{}}}", stored.record)
+}
+
+fn what(told: &Told) -> String {
+    let recorded = &told.recorded;
+    let whose = |subject: &Subject| format!("{}/{subject}", recorded.tenant.clone().unwrap_or_default());
+    match &recorded.event {
+        Event::TicketIssued(issued) => {
+            let name = named(Kind::Ticket, &Named::Digest(issued.digest));
+            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
+        }
+        Event::TicketsRenewed(_) => {
+            let times: Vec<String> = told.used_at.iter().map(ToString::to_string).collect();
+            format!("used {}", times.join(", "))
+        }
+        Event::SessionIssued(issued) => {
+            let name = named(Kind::Session, &Named::Id(issued.id));
+            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
+        }
+        Event::SessionExtended(extended) => {
+            format!("{} until {}", named(Kind::Session, &Named::Id(extended.id)), extended.expires_at)
+        }
+        Event::TokenIssued(issued) => {
+            let name = named(Kind::Token, &issued.name);
+            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
+        }
+        Event::Revoked(revoked) => {
+            let unseen = if revoked.known { "" } else { ", which was not known here" };
+            let of = revoked.subject.as_ref().map(|subject| format!(" of {}", whose(subject))).unwrap_or_default();
+            format!("{}{of}{unseen}", named(revoked.kind, &revoked.credential))
+        }
+        Event::SubjectRevoked(revoked) => {
+            let kinds: Vec<String> = revoked.kinds.iter().map(|kind| format!("{kind}s")).collect();
+            let hold = revoked.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
+            format!("all {} of {}{hold}", kinds.join(", "), whose(&revoked.subject))
+        }
+        Event::LedgerOpened(_)
+        | Event::ApplicationRegistered(_)
+        | Event::ApplicationRemoved(_)
+        | Event::KeyPublished(_)
+        | Event::KeyRetired(_) => String::new(),
+    }
+}
+
+fn reason(recorded: &Recorded) -> Option<&str> {
+    match &recorded.event {
+        Event::Revoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
+        Event::SubjectRevoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
+        _ => None,
+    }
+}
+
+fn named(kind: Kind, name: &Named) -> String {
+    let issuer = name.issuer().map(|issuer| format!(" of {issuer}")).unwrap_or_default();
+    let id = name.public_id(kind).or_else(|| name.digest().map(|digest| format!("with digest {digest}")));
+    format!("{kind} {}{issuer}", id.unwrap_or_default())
+}
+
+/// How each credential stood.
+pub(super) fn standings(out: &mut dyn Write, prefix: &Prefix, standings: &[Standing], as_json: bool) -> io::Result<()> {
+    if as_json {
+        let credentials: Vec<Value> = standings.iter().map(standing_json).collect();
+        let answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "credentials": credentials});
+        return writeln!(out, "{answer}");
+    }
+    writeln!(out, "as of {}, from the first {} records", prefix.at, prefix.until)?;
+    if standings.is_empty() {
+        writeln!(out, "nothing had been issued")?;
+    }
+    standings.iter().try_for_each(|standing| stood(out, standing))
+}
+
+fn stood(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
+    let name = match standing.kind {
+        Some(kind) => named(kind, &standing.name),
+        None => "the credential".to_owned(),
+    };
+    let issued = standing.issued.as_ref().map(|issued| {
+        let (tenant, subject): (&Tenant, &Subject) = (&issued.tenant, &issued.subject);
+        format!(" of {tenant}/{subject}, issued {} at position {}", issued.at, issued.position)
+    });
+    writeln!(out, "{name}{}: {}", issued.unwrap_or_default(), verdict(&standing.verdict))
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Good { expires_at } => format!("good; it would expire {expires_at}"),
+        Verdict::Ended(by) => format!("ended {}", ended(by)),
+        Verdict::Expired { at } => format!("expired since {at}"),
+        Verdict::Open { from, until } => {
+            format!("good or expired: between {from} and {until} a use may not have been on record yet")
+        }
+        Verdict::NeverIssued { ended: None } => "never issued".to_owned(),
+        Verdict::NeverIssued { ended: Some(by) } => format!("never issued, and ended all the same {}", ended(by)),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn ended(by: &EndedBy) -> String {
+    let actor = by.actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
+    let reason = by.reason.as_ref().map(|reason| format!(", because {}", reason.as_str())).unwrap_or_default();
+    format!("{} by {} at position {}{actor}{reason}", by.at, by.event, by.position)
+}
+
+fn standing_json(standing: &Standing) -> Value {
+    let mut answer = json!({"verdict": standing.verdict.as_str()});
+    let mut add = |member: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            answer[member] = value;
+        }
+    };
+    add("kind", standing.kind.map(|kind| json!(kind.as_str())));
+    add("id", standing.kind.and_then(|kind| standing.name.public_id(kind)).map(Value::from));
+    add("iss", standing.name.issuer().map(|issuer| json!(issuer.as_str())));
+    if let Some(issued) = &standing.issued {
+        add("tenant", Some(json!(issued.tenant.as_str())));
+        add("subject", Some(json!(issued.subject.as_str())));
+        add("issued_at", Some(json!(issued.at.to_string())));
+        add("position", Some(json!(issued.position.0)));
+    }
+    let by = match &standing.verdict {
+        Verdict::Good { expires_at } | Verdict::Expired { at: expires_at } => {
+            add("expires_at", Some(json!(expires_at.to_string())));
+            None
+        }
+        Verdict::Open { from, until } => {
+            add("expires_at", Some(json!(from.to_string())));
+            add("open_until", Some(json!(until.to_string())));
+            None
+        }
+        Verdict::Ended(by) => Some(by),
+        Verdict::NeverIssued { ended } => ended.as_ref(),
+        _ => None,
+    };
+    add("ended", by.map(ended_json));
+    answer
+}
+
+fn ended_json(by: &EndedBy) -> Value {
+    let mut answer = json!({"position": by.position.0, "at": by.at.to_string(), "type": by.event});
+    if let Some(actor) = &by.actor {
+        answer["actor"] = json!(actor.to_string());
+    }
+    if let Some(reason) = &by.reason {
+        answer["reason"] = json!(reason.as_str());
+    }
+    answer
+}
+
+/// What the whole state was.
+pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json: bool) -> io::Result<()> {
+    let kinds = [("tickets", tally.tickets), ("sessions", tally.sessions), ("tokens", tally.tokens)];
+    if as_json {
+        let mut answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "subjects": tally.subjects,
+            "applications": tally.applications, "applications_over": tally.applications_over});
+        for (name, lives) in kinds {
+            answer[name] = json!({"good": lives.good, "expired": lives.expired, "revoked": lives.revoked, "unknown": lives.unknown});
+        }
+        return writeln!(out, "{answer}");
+    }
+    writeln!(out, "as of {}, from the first {} records", prefix.at, prefix.until)?;
+    for (name, lives) in kinds {
+        let (good, expired, revoked, unknown) = (lives.good, lives.expired, lives.revoked, lives.unknown);
+        writeln!(out, "  {name:<14}  {good} good, {expired} expired, {revoked} revoked, {unknown} ended unseen")?;
+    }
+    writeln!(out, "  subjects        {} with an ending or a hold", tally.subjects)?;
+    writeln!(out, "  applications    {} that may call, {} over", tally.applications, tally.applications_over)
+}
+
+/// What changed between two points.
+pub(super) fn changed(out: &mut dyn Write, from: &str, to: &str, changed: &Changed, as_json: bool) -> io::Result<()> {
+    if as_json {
+        let mut answer = counted_json(&changed.counted);
+        answer["from"] = json!(from);
+        answer["to"] = json!(to);
+        answer["records"] = json!(changed.records);
+        return writeln!(out, "{answer}");
+    }
+    writeln!(out, "from {from} to {to}: {} records", changed.records)?;
+    counted(out, &changed.counted)
+}
+
+fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
+    let total = &counted.total;
+    for kind in Kind::ALL {
+        let (issued, ended) = (total.issued[kind.index()], total.ended[kind.index()]);
+        writeln!(out, "  {:<10}  {issued} issued, {ended} ended", format!("{kind}s"))?;
+    }
+    writeln!(out, "  {:<10}  {} had all of some kinds ended", "subjects", total.subjects_ended)?;
+    for (who, counts) in &counted.by_actor {
+        writeln!(out, "  by {who}: {} issued, {} ended", counts.all_issued(), counts.all_ended())?;
+    }
+    Ok(())
+}
+
+fn counted_json(counted: &Counted) -> Value {
+    let by_actor = counted.by_actor.iter().map(|(who, counts)| (who.to_string(), counts_json(counts)));
+    let mut answer = counts_json(&counted.total);
+    answer["by_actor"] = Value::Object(by_actor.collect());
+    answer
+}
+
+fn counts_json(counts: &Counts) -> Value {
+    let by_kind = |of: &[u64; 3]| -> Value {
+        Value::Object(Kind::ALL.iter().map(|kind| (kind.to_string(), json!(of[kind.index()]))).collect())
+    };
+    json!({"issued": by_kind(&counts.issued), "ended": by_kind(&counts.ended), "subjects_ended": counts.subjects_ended})
+}
+
+/// Day by day, as a chart or JSON.
+pub(super) fn stats(out: &mut dyn Write, stats: &Stats, as_json: bool) -> io::Result<()> {
+    if as_json {
+        let days = stats.days.iter().map(|(day, counted)| (day.to_string(), counted_json(counted)));
+        let mut answer = counted_json(&stats.counted);
+        answer["records"] = json!(stats.records);
+        answer["days"] = Value::Object(days.collect());
+        return writeln!(out, "{answer}");
+    }
+    writeln!(out, "{} records", stats.records)?;
+    counted(out, &stats.counted)?;
+    let width = terminal_size().map_or(USUAL_WIDTH, |(Width(columns), _)| usize::from(columns));
+    chart(out, stats, width)
+}
+
+fn chart(out: &mut dyn Write, stats: &Stats, width: usize) -> io::Result<()> {
+    let most = |of: fn(&Counts) -> u64| stats.days.values().map(|day| of(&day.total)).max().unwrap_or_default();
+    let (issued, ended) = (most(Counts::all_issued), most(Counts::all_ended));
+    let digits = |number: u64| number.to_string().len().max(6);
+    let (left, right) = (digits(issued), digits(ended));
+    // The day, two numbers, and a space before each of the four other columns.
+    let bars = width.saturating_sub(10 + left + right + 4);
+    let bar_width = (bars / 2).max(NARROWEST_BAR);
+    writeln!(out, "{:<10} {:>left$} {:<bar_width$} {:>right$}", "day", "issued", "", "ended")?;
+    for (day, counted) in &stats.days {
+        let (of_issued, of_ended) = (counted.total.all_issued(), counted.total.all_ended());
+        let (one, other) = (bar(of_issued, issued, bar_width), bar(of_ended, ended, bar_width));
+        writeln!(out, "{day} {of_issued:>left$} {one:<bar_width$} {of_ended:>right$} {other}")?;
+    }
+    Ok(())
+}
+
+/// A bar in eighths of a column. What is there at all is seen.
+fn bar(value: u64, most: u64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    if value == 0 || most == 0 {
+        return String::new();
+    }
+    let eighths = (u128::from(value) * width as u128 * 8 / u128::from(most)).max(1) as usize;
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn a_bar_has_its_share_of_the_width_and_is_never_wider() {
+        assert_eq!((bar(0, 8, 4), bar(8, 8, 4)), (String::new(), "████".to_owned()));
+        assert_eq!((bar(3, 8, 4), bar(1, 1_000_000, 4)), ("█▌".to_owned(), "▏".to_owned()));
+        assert!((0..=100).all(|value| bar(value, 100, 9).chars().count() <= 9));
+    }
+}
