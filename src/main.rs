@@ -9,8 +9,9 @@ use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
 use authledger::cli::import::ImportArgs;
 use authledger::cli::key::KeyArgs;
+use authledger::cli::restore::RestoreArgs;
 use authledger::cli::subject::SubjectArgs;
-use authledger::cli::{application, backup, demo, follow, import, key, serve, subject};
+use authledger::cli::{application, backup, demo, follow, import, key, restore, serve, subject};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -41,6 +42,8 @@ enum Command {
     Import(ImportArgs),
     /// Copy a ledger, with or without a running server, and verify the copy.
     Backup(BackupArgs),
+    /// Make a data directory of a backup or a bundle, under an origin of its own.
+    Restore(RestoreArgs),
     /// Show all of it on a temporary ledger, in seconds.
     Demo(DemoArgs),
 }
@@ -66,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
         Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
         Command::Backup(arguments) => Ok(backup::run(&arguments)?),
+        Command::Restore(arguments) => Ok(restore::run(&arguments)?),
         Command::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
     }
 }

@@ -33,7 +33,6 @@ const ERASED: &str = "subject.erased";
 
 /// What became of a credential by a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Verdict {
     /// It was good.
     Good {

@@ -1,29 +1,46 @@
-//! Questions about a log file, answered without a server: is it whole, what does it add up to, and what was when?
+//! Questions about a log file, answered without a server: is it whole, what does it add up to, what was when, and what can be
+//! proven of it?
 //!
 //! Everything here opens the file for reading only, in short transactions, so that it can be run beside the server that writes it.
 
 mod as_of;
 mod asked;
+mod bundle;
 mod changes;
 mod damage;
 mod diff;
+mod evidence;
+mod forest;
 mod gathered;
 mod history;
+mod manifest;
 mod pages;
+mod papers;
 mod point;
+mod prove;
 mod question_error;
 mod replay;
+mod report;
 mod stats;
+mod tiles;
+mod trust;
 mod verify;
 
 pub use as_of::{EndedBy, Issued, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
 pub use asked::{Asked, AskedCredential};
+pub use bundle::{BundleError, BundleReader, Contents, ExportError, Exported, Range, export};
 pub use changes::{Change, Counted, Counts, MAX_ACTORS, Who};
 pub use damage::AuditError;
 pub use diff::{Changed, diff};
+pub use evidence::{checkpoints_in, verify_evidence};
 pub use history::{Told, history};
+pub use manifest::{MANIFEST, Manifest, ManifestCheckpoint, ManifestHead};
 pub use point::{Point, Prefix};
+pub use prove::{ProveError, Which, prove_consistency, prove_inclusion};
 pub use question_error::QuestionError;
 pub use replay::{AgainstError, Compared, Differences, Lives, Replayed, Tally, against, replay};
+pub use report::{EvidenceError, Finding, Flaw, Held, Kind, Report};
 pub use stats::{Day, Stats, stats};
+pub use tiles::TileFlaw;
+pub use trust::{Kept, Trust};
 pub use verify::{Verified, verify};

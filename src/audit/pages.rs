@@ -8,7 +8,7 @@ use crate::domain::Position;
 use crate::event_log::{Base, MAX_PAGE_ROWS, Reader, StoredRecord};
 
 /// Pages that are read ahead: enough to keep both threads busy, few enough to bound memory.
-const READ_AHEAD: usize = 4;
+pub(super) const READ_AHEAD: usize = 4;
 
 /// Reads the log up to that position, page by page, while `take` works on the pages read before on a thread of its own.
 ///

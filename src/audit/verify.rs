@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::forest::Forest;
+use super::trust::Openings;
 use super::{AuditError, pages};
 use crate::domain::{Event, LedgerId, Position};
 use crate::event_log::{Base, Damage, Lineage, ReadError, Reader, RecordError, StoredRecord, open_for_reading};
@@ -31,22 +34,58 @@ pub struct Verified {
 ///
 /// `progress` is called once a page with the position reached and the last one. The error names the first bad position.
 pub fn verify(path: &Path, mut progress: impl FnMut(Position, Position)) -> Result<Verified, AuditError> {
+    verify_grown(path, Forest::default(), &mut progress).map(|read| read.verified)
+}
+
+/// A log that is whole, and what was gathered on the way.
+pub(super) struct Read {
+    pub(super) verified: Verified,
+    pub(super) openings: Openings,
+    pub(super) forest: Forest,
+}
+
+/// The same, while the trees grow by what is read, on a thread of their own.
+pub(super) fn verify_grown(
+    path: &Path,
+    forest: Forest,
+    progress: &mut impl FnMut(Position, Position),
+) -> Result<Read, AuditError> {
     let started = Instant::now();
     let reader = Reader::open(path)?;
     let head = guarded(path)?;
-    let (base, decoded) = pages::read(&reader, head, &mut progress, Decoded::from_pages)?;
+    let (base, (decoded, forest)) = pages::read(&reader, head, progress, |pages| take(pages, forest))?;
     if base.position < head {
         // A row was there when the head was asked for.
         let damage = Damage::MissingPosition { next: head };
         return Err(AuditError::Damaged { position: base.position.next(), damage });
     }
-    match decoded.unreadable {
-        Some((position, error, unreadable)) => Err(AuditError::Unreadable { position, error, unreadable, base }),
-        None => {
-            let events = base.position.0;
-            Ok(Verified { events, base, ledger: decoded.ledger, elapsed: started.elapsed() })
-        }
+    let Decoded { ledger, openings, unreadable, .. } = decoded;
+    if let Some((position, error, unreadable)) = unreadable {
+        return Err(AuditError::Unreadable { position, error, unreadable, base });
     }
+    let verified = Verified { events: base.position.0, base, ledger, elapsed: started.elapsed() };
+    Ok(Read { verified, openings, forest })
+}
+
+/// Decodes the records, and behind their backs hashes them where trees are asked for: SHA-256 takes as long as the chain.
+fn take(pages: Receiver<Vec<StoredRecord>>, mut forest: Forest) -> Result<(Decoded, Forest), AuditError> {
+    if forest.is_idle() {
+        return Ok((Decoded::from_pages(pages)?, forest));
+    }
+    thread::scope(|scope| {
+        let (forward, forwarded) = sync_channel(pages::READ_AHEAD);
+        let decoding = scope.spawn(move || Decoded::from_pages(forwarded));
+        for page in pages {
+            page.iter().for_each(|stored| forest.take(stored));
+            // The decoder ends early where it found damage, which it returns.
+            if forward.send(page).is_err() {
+                break;
+            }
+        }
+        drop(forward);
+        let decoded = decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((decoded, forest))
+    })
 }
 
 /// Checks what no single event shows: that the triggers are in place, and that no row lies before the first position. Returns
@@ -93,6 +132,7 @@ fn due_schema() -> rusqlite::Result<BTreeMap<String, String>> {
 struct Decoded {
     lineage: Lineage,
     ledger: Option<LedgerId>,
+    openings: Openings,
     /// The first record of a later version, and how many there are.
     unreadable: Option<(Position, RecordError, u64)>,
 }
@@ -112,6 +152,7 @@ impl Decoded {
             Ok(recorded) => {
                 if let Event::LedgerOpened(opened) = &recorded.event {
                     self.ledger.get_or_insert(opened.ledger);
+                    self.openings.entry(stored.place.origin).or_insert(opened.public_key);
                 }
                 self.lineage.check(stored.position, &recorded)
             }

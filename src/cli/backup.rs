@@ -1,26 +1,30 @@
 //! `authledger backup`: a copy of the log that is whole, and has been shown to be before this says done.
 //!
 //! It reads the file itself, in short transactions, so it works beside a running server, without its help and without one. What
-//! arrives after it has started is not in it: a backup is a prefix of the log.
+//! arrives after it has started is not in it: a backup is a prefix of the log. The checkpoints are copied before the records are
+//! read, so that they are of what is in it, and the copy is held against them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Serialize;
 
 use super::Progress;
-use crate::audit::{self, AuditError, Verified};
+use super::directory::{DirectoryError, Filling};
+use crate::audit::{
+    self, AuditError, EvidenceError, Finding, Flaw, MANIFEST, Manifest, ManifestCheckpoint, Trust, Verified,
+};
 use crate::clock::Clock;
 use crate::domain::Position;
 use crate::event_log::{Base, CopyError, CopyWriter, MAX_PAGE_ROWS, OpenError, ReadError, Reader};
 use crate::keys::{self, KeyError};
+use crate::tlog::Checkpoint;
+use crate::tree::{Checkpoints, TreeError};
 
 const LEDGER: &str = "ledger.db";
-const MANIFEST: &str = "manifest.json";
 /// What a copy is called until it has been verified.
 const UNVERIFIED: &str = "ledger.db.unverified";
 
@@ -46,9 +50,9 @@ pub struct BackupArgs {
 /// Why there is no backup. What had been written of it is gone again.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The destination holds something.
-    #[error("back up into {}: it holds files already; name a directory that is empty, or none yet", .0.display())]
-    NotEmpty(PathBuf),
+    /// The destination holds something, or can't be used.
+    #[error(transparent)]
+    Destination(#[from] DirectoryError),
     /// The keys would lie with the log.
     #[error("back up the keys into {}: that is in the backup itself; keys are kept apart from the log, name another directory", .0.display())]
     KeysInside(PathBuf),
@@ -71,6 +75,15 @@ pub enum BackupError {
     /// The copy can't be written.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// A checkpoint can't be read or copied.
+    #[error("{0}; find out with authledger-audit verify")]
+    Checkpoint(#[from] TreeError),
+    /// The copy can't be read back.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The copy is whole, and not what was signed.
+    #[error("{0}; the log contradicts what was signed of it: keep both, and look with authledger-audit verify")]
+    Contradicted(String),
     /// The copy did not pass.
     #[error("the copy is not whole: {0}; check the disk that it was written to, and start again")]
     Audit(#[from] AuditError),
@@ -89,70 +102,64 @@ pub enum BackupError {
     Key(#[from] KeyError),
 }
 
-/// What a backup holds.
-#[derive(Serialize)]
-struct Manifest {
-    ledger: Option<String>,
-    position: u64,
-    origins: BTreeMap<String, ManifestHead>,
-    created_at: String,
-    version: &'static str,
-    bytes: u64,
-    blake3: String,
-}
-
-#[derive(Serialize)]
-struct ManifestHead {
-    sequence: u64,
-    hash: String,
-}
-
 /// Makes a backup, and verifies it.
 pub fn run(arguments: &BackupArgs) -> Result<(), BackupError> {
     let BackupArgs { destination, data, keys, json } = arguments;
     let reader = Reader::open(&data.join(LEDGER))?;
-    let made = fresh_directory(destination)?;
-    let written = write(&reader, data, destination, keys.as_deref());
-    if written.is_err() {
-        discard(destination, made);
-    }
-    let (manifest, keys) = written?;
-    print(destination, &manifest, keys, *json);
+    let filling = Filling::start(destination)?;
+    let keys_filling = keys.as_deref().map(|keys| refuse_inside(keys, destination).map(|()| keys)).transpose()?;
+    let keys_filling = keys_filling.map(Filling::start).transpose()?;
+    let manifest = copy(&reader, data, destination)?;
+    let copied =
+        keys.as_deref().map(|keys| keys::copy(&data.join("keys"), keys).map(|count| (keys, count))).transpose()?;
+    keys_filling.map_or(Ok(()), Filling::keep)?;
+    filling.keep()?;
+    print(destination, &manifest, copied, *json);
     Ok(())
 }
 
-/// The log and the keys. The root token is none of them: it lies beside their directory, and is in no backup.
-fn write(
-    reader: &Reader,
-    data: &Path,
-    destination: &Path,
-    keys: Option<&Path>,
-) -> Result<(Manifest, Option<(PathBuf, usize)>), BackupError> {
-    if let Some(keys) = keys {
-        refuse_inside(keys, destination)?;
-        fresh_directory(keys)?;
-    }
-    let manifest = copy(reader, destination)?;
-    let Some(keys) = keys else { return Ok((manifest, None)) };
-    let copied = keys::copy(&data.join("keys"), keys)?;
-    Ok((manifest, Some((keys.to_owned(), copied))))
-}
-
-fn copy(reader: &Reader, destination: &Path) -> Result<Manifest, BackupError> {
+/// The checkpoints and the log. The root token is none of them: it lies beside the keys' directory, and is in no backup.
+fn copy(reader: &Reader, data: &Path, destination: &Path) -> Result<Manifest, BackupError> {
+    let checkpoints = copy_checkpoints(&Checkpoints::of(data), &Checkpoints::of(destination))?;
     let unverified = destination.join(UNVERIFIED);
     let base = copy_rows(reader, &unverified)?;
-    let mut progress = Progress::new("verified");
-    let verified = audit::verify(&unverified, |reached, head| progress.show(reached, head))?;
-    drop(progress);
+    let verified = verify(&unverified, destination)?;
     if verified.base != base {
         return Err(BackupError::Differs { found: verified.base.position, expected: base.position });
     }
-    let manifest = manifest(&unverified, &verified)?;
+    let manifest = manifest(&unverified, &verified, checkpoints)?;
     let ledger = destination.join(LEDGER);
     fs::rename(&unverified, &ledger).map_err(io("name", &ledger))?;
     write_manifest(&destination.join(MANIFEST), &manifest)?;
-    sync_directory(destination)?;
     Ok(manifest)
+}
+
+fn copy_checkpoints(from: &Checkpoints, to: &Checkpoints) -> Result<BTreeMap<String, ManifestCheckpoint>, BackupError> {
+    let mut copied = BTreeMap::new();
+    for origin in from.list()? {
+        let Some(note) = from.find(origin)? else { continue };
+        to.store(origin, &note)?;
+        // One that says nothing is found when the copy is held against it.
+        let said = Checkpoint::parse(note.text()).ok();
+        let said = said.map(|said| ManifestCheckpoint { size: said.size, root: said.root.to_string() });
+        copied.extend(said.map(|said| (origin.to_string(), said)));
+    }
+    Ok(copied)
+}
+
+/// The copy as it reads back, held against the checkpoints beside it.
+fn verify(unverified: &Path, destination: &Path) -> Result<Verified, BackupError> {
+    let checkpoints = audit::checkpoints_in(&destination.join("checkpoints"))?;
+    let trust = Trust { keys: Vec::new(), checkpoints };
+    let mut progress = Progress::new("verified");
+    let report = audit::verify_evidence(unverified, &trust, |reached, head| progress.show(reached, head))?;
+    drop(progress);
+    match (report.findings.into_iter().next(), report.verified) {
+        (None, Some(verified)) => Ok(verified),
+        (Some(Finding { flaw: Flaw::Log(error), .. }), _) => Err(error.into()),
+        (Some(finding), _) => Err(BackupError::Contradicted(finding.to_string())),
+        (None, None) => Err(BackupError::Contradicted("the copy holds no log".to_owned())),
+    }
 }
 
 /// Copies what is in the log now.
@@ -174,21 +181,21 @@ fn copy_rows(reader: &Reader, to: &Path) -> Result<Base, BackupError> {
     Ok(base)
 }
 
-fn manifest(copy: &Path, verified: &Verified) -> Result<Manifest, BackupError> {
-    let mut hasher = blake3::Hasher::new();
-    let mut file = File::open(copy).map_err(io("read", copy))?;
-    let bytes = io::copy(&mut file, &mut hasher).map_err(io("read", copy))?;
-    let heads = verified.base.heads.iter().map(|(origin, head)| {
-        (origin.to_string(), ManifestHead { sequence: head.sequence.0, hash: head.hash.to_string() })
-    });
+fn manifest(
+    copy: &Path,
+    verified: &Verified,
+    checkpoints: BTreeMap<String, ManifestCheckpoint>,
+) -> Result<Manifest, BackupError> {
+    let (bytes, blake3) = Manifest::digest(copy).map_err(io("read", copy))?;
     Ok(Manifest {
         ledger: verified.ledger.map(|ledger| ledger.to_string()),
         position: verified.base.position.0,
-        origins: heads.collect(),
+        origins: Manifest::heads(verified),
+        checkpoints,
         created_at: Clock::system().now().to_string(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         bytes,
-        blake3: hasher.finalize().to_string(),
+        blake3,
     })
 }
 
@@ -199,19 +206,6 @@ fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
         file.sync_all()
     });
     written.map_err(io("write", path))
-}
-
-/// Makes the directory, mode 0700, where there is none. Returns whether it did.
-fn fresh_directory(path: &Path) -> Result<bool, BackupError> {
-    match fs::read_dir(path).map(Iterator::count) {
-        Ok(1..) => Err(BackupError::NotEmpty(path.to_owned())),
-        Ok(0) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make", path))?;
-            Ok(true)
-        }
-        Err(error) => Err(io("look into", path)(error)),
-    }
 }
 
 /// Keys don't go where the log goes.
@@ -226,27 +220,12 @@ fn refuse_inside(keys: &Path, destination: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Takes away what was written. The directory was empty before.
-fn discard(destination: &Path, made: bool) {
-    for name in [MANIFEST, LEDGER, UNVERIFIED, "ledger.db.unverified-wal", "ledger.db.unverified-shm"] {
-        // What can't be removed is not called a backup.
-        let _ = fs::remove_file(destination.join(name));
-    }
-    if made {
-        let _ = fs::remove_dir(destination);
-    }
-}
-
-fn sync_directory(path: &Path) -> Result<(), BackupError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(io("sync", path))
-}
-
 fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.to_owned();
     move |source| BackupError::Io { action, path, source }
 }
 
-fn print(destination: &Path, manifest: &Manifest, keys: Option<(PathBuf, usize)>, json: bool) {
+fn print(destination: &Path, manifest: &Manifest, keys: Option<(&Path, usize)>, json: bool) {
     if json {
         println!("{}", serde_json::to_string(manifest).unwrap_or_default());
         return;
@@ -255,6 +234,9 @@ fn print(destination: &Path, manifest: &Manifest, keys: Option<(PathBuf, usize)>
     println!("ledger  {}", manifest.ledger.as_deref().unwrap_or("none yet"));
     for (origin, head) in &manifest.origins {
         println!("head    {origin} {} {}", head.sequence, head.hash);
+    }
+    for (origin, signed) in &manifest.checkpoints {
+        println!("signed  {origin} {} {}", signed.size, signed.root);
     }
     println!("file    {} bytes, blake3 {}", manifest.bytes, manifest.blake3);
     match keys {

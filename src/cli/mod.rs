@@ -1,15 +1,17 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `subject`, `follow` and `import` call one, `backup` works on the files and needs none, and `demo` starts
-//! one of its own.
+//! `serve` runs a server, `application`, `key`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
+//! need none, and `demo` starts one of its own.
 
 pub mod application;
 pub mod backup;
 pub mod client;
 pub mod demo;
+pub mod directory;
 pub mod follow;
 pub mod import;
 pub mod key;
+pub mod restore;
 pub mod serve;
 pub mod subject;
 

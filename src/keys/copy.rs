@@ -1,19 +1,32 @@
 //! A copy of the keys, for whoever keeps them apart from the log.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use super::{KeyError, file, slots};
+use super::{KeyError, file, origin, slots};
 
 /// Copies every key file of a directory into another one, which is made (0700) where there is none. Returns how many.
 pub fn copy(from: &Path, to: &Path) -> Result<usize, KeyError> {
+    copy_those(from, to, |_| true)
+}
+
+/// Copies all but the origin's key, for a log that goes on under an origin of its own. Returns how many.
+pub fn copy_for_successor(from: &Path, to: &Path) -> Result<usize, KeyError> {
+    copy_those(from, to, |name| name != origin::FILE_NAME)
+}
+
+fn copy_those(from: &Path, to: &Path, wanted: impl Fn(&OsStr) -> bool) -> Result<usize, KeyError> {
     file::private_directory(to)?;
     let mut copied = 0;
     for entry in fs::read_dir(from).map_err(KeyError::io("read", from))? {
         let entry = entry.map_err(KeyError::io("read", from))?;
         let path = entry.path();
         // What a crash left unfinished is no key.
-        if !path.is_file() || path.extension().is_some_and(|extension| extension == "new") {
+        if !path.is_file()
+            || !wanted(&entry.file_name())
+            || path.extension().is_some_and(|extension| extension == "new")
+        {
             continue;
         }
         copy_file(&path, &to.join(entry.file_name()))?;

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use super::{KeyError, file};
 use crate::domain::hex;
 
-const FILE_NAME: &str = "origin.key";
+pub(super) const FILE_NAME: &str = "origin.key";
 
 /// Signs for this node's origin.
 pub struct OriginKey {

@@ -27,7 +27,7 @@ use subjects::Subjects;
 use tickets::Tickets;
 
 pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
-pub use snapshot::{SnapshotError, load, save};
+pub use snapshot::{SnapshotError, check, load, save};
 
 /// How long a round of the sweep is planned to take: about so long does anything stay beyond its time.
 const SWEEP_MILLIS: u64 = 60_000;

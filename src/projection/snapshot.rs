@@ -226,6 +226,29 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     }
 }
 
+/// Reads the snapshot in that directory from its first byte to its last and keeps nothing of it. Returns where it stands.
+pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
+    let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
+    let (mut blocks, header) = BlockReader::start(file)?;
+    let mut count = 0;
+    let whole =
+        |due: u64, count| if due == count { Ok(()) } else { Err(SnapshotError::Damaged("entities are missing")) };
+    loop {
+        for item in blocks.next()? {
+            match item {
+                Item::End { items } => {
+                    whole(items, count)?;
+                    if blocks.input.read(&mut [0])? != 0 {
+                        return Err(SnapshotError::Damaged("it goes on behind its end"));
+                    }
+                    return base(&header);
+                }
+                _ => count += 1,
+            }
+        }
+    }
+}
+
 fn header(projection: &Projection, base: &Base) -> Header {
     let ledger = projection.origins.read().values().next().map(|opened| *opened.ledger.0.as_bytes());
     let heads = base.heads.iter().map(|(origin, head)| (*origin.as_bytes(), head.sequence.0, head.hash.0));

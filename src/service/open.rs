@@ -1,5 +1,6 @@
 //! How a node comes up: lock, log, state, keys, writer; in that order, so that nothing is written before all is understood.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -245,10 +246,17 @@ fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(
     }
 }
 
-/// The origin that this node's key belongs to, if it has been opened.
+/// The origin that this node's key belongs to, if it has been opened and nothing goes on from it under another name: an old
+/// key that is put back must not fork a log that was restored.
 fn own_origin(projection: &Projection, key: &OriginKey) -> Option<Origin> {
-    let public_key = key.public_key();
-    projection.origins().into_iter().find(|(_, opened)| opened.public_key == public_key).map(|(place, _)| place.origin)
+    let (public_key, origins) = (key.public_key(), projection.origins());
+    let own = |opened: &LedgerOpened, origin| opened.public_key == public_key && !is_continued(&origins, origin);
+    origins.iter().find(|(place, opened)| own(opened, place.origin)).map(|(place, _)| place.origin)
+}
+
+/// Whether another origin in this log names that one as the one that it goes on from.
+fn is_continued(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin) -> bool {
+    origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == origin))
 }
 
 /// The first record of a new origin: of a new ledger, or of one whose log this node goes on without its key.
@@ -259,10 +267,8 @@ fn opening(
     key: &OriginKey,
 ) -> Result<LedgerOpened, StartError> {
     let origins = projection.origins();
-    let continued = |origin: &Origin| {
-        origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == *origin))
-    };
-    let open_ended: Vec<Origin> = origins.keys().map(|place| place.origin).filter(|one| !continued(one)).collect();
+    let open_ended = origins.keys().map(|place| place.origin).filter(|origin| !is_continued(&origins, *origin));
+    let open_ended: Vec<Origin> = open_ended.collect();
     let previous = match &*open_ended {
         [] => None,
         [origin] => base

@@ -2,8 +2,11 @@
 //!
 //! Arguments and printing; the logic is in `authledger::audit`.
 
+mod evidence;
 mod print;
 mod questions;
+#[cfg(feature = "server")]
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +22,9 @@ const LISTED_ROWS: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  authledger-audit verify ./authledger-data
+  authledger-audit verify ./authledger-data --checkpoint last-week.checkpoint
+  authledger-audit prove ./authledger-data --position 4711 -o 4711.proof
+  authledger-audit verify 4711.proof --key @ledger.vkey
   authledger-audit replay ./authledger-data --against ./authledger-data
   authledger-audit history ./authledger-data --subject alice
   pass show ticket | authledger-audit as-of ./authledger-data 2026-06-01T14:03:00Z --credential -
@@ -29,10 +34,10 @@ Examples:
 
 Exit codes:
   0  all of it held
-  1  damage or differences were found; the first bad position is named
+  1  damage or differences were found; each is named with its place
   2  the question could not be answered: wrong arguments, or a file that can't be read";
 
-/// Answers questions about a ledger from its file alone: read-only, without the server, also while it runs.
+/// Answers questions about a ledger from its files alone: read-only, without the server, also while it runs.
 #[derive(Parser)]
 #[command(name = "authledger-audit", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -42,8 +47,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Question {
-    /// Is the log whole? Checks every hash, sequence, position and record, and the triggers that guard them.
-    Verify(Verify),
+    /// Is it whole, and what was signed? Checks a data directory, ledger, backup, bundle, proof or checkpoint, and all in it.
+    Verify(evidence::Verify),
+    /// Prove that an event is in what was signed, or that a checkpoint continues an earlier one.
+    Prove(evidence::Prove),
+    /// Write a range of the log to one file that proves itself: a bundle.
+    Export(evidence::Export),
+    /// Watch a server's checkpoints: does each continue the one before?
+    #[cfg(feature = "server")]
+    Watch(watch::Watch),
     /// What does the log add up to? Folds it from the beginning; prints counts and the fingerprint of the state.
     Replay(Replay),
     /// What happened to a subject or a credential? Its records in order: issued, used, extended, ended, by whom and why.
@@ -54,15 +66,6 @@ enum Question {
     Diff(questions::Diff),
     /// How much was issued and ended on each day? With a chart.
     Stats(questions::Stats),
-}
-
-#[derive(Args)]
-struct Verify {
-    /// The ledger.db, or the data directory that it lies in.
-    ledger: PathBuf,
-    /// One JSON object on the standard output instead of lines for people.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -86,7 +89,11 @@ struct Replay {
 
 fn main() -> ExitCode {
     let answered = match Arguments::parse().question {
-        Question::Verify(arguments) => verify(&arguments),
+        Question::Verify(arguments) => evidence::verify(&arguments),
+        Question::Prove(arguments) => evidence::prove(&arguments),
+        Question::Export(arguments) => evidence::export(&arguments),
+        #[cfg(feature = "server")]
+        Question::Watch(arguments) => watch::watch(&arguments),
         Question::Replay(arguments) => replay(&arguments),
         Question::History(arguments) => questions::history(&arguments),
         Question::AsOf(arguments) => questions::as_of(&arguments),
@@ -100,23 +107,6 @@ fn main() -> ExitCode {
             eprintln!("authledger-audit: {error:#}");
             ExitCode::from(2)
         }
-    }
-}
-
-/// True if the log is whole.
-fn verify(arguments: &Verify) -> anyhow::Result<bool> {
-    let path = ledger_file(&arguments.ledger);
-    let mut progress = print::Progress::new("verified");
-    match audit::verify(&path, |reached, head| progress.show(reached, head)) {
-        Ok(verified) => {
-            print::verified(&path, &verified, arguments.json);
-            Ok(true)
-        }
-        Err(error) if error.is_damage() => {
-            print::damage(&path, &error, error.position(), arguments.json);
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

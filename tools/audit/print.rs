@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use authledger::audit::{Compared, Differences, Lives, Replayed, Tally, Verified};
+use authledger::audit::{Compared, Differences, Finding, Lives, Replayed, Report, Tally};
 use authledger::domain::{Position, Row};
 use authledger::event_log::Base;
 use serde_json::{Value, json};
@@ -54,20 +54,48 @@ impl Drop for Progress {
     }
 }
 
-pub(crate) fn verified(path: &Path, verified: &Verified, as_json: bool) {
-    let rate = rate(verified.events, verified.elapsed);
-    let ledger = verified.ledger.map(|ledger| ledger.to_string());
+/// What a verification says, finding after finding.
+pub(crate) fn report(path: &Path, report: &Report, as_json: bool) {
     if as_json {
-        let mut answer = head(&verified.base);
-        answer["ok"] = json!(true);
-        answer["ledger"] = json!(ledger);
-        answer["events_per_second"] = json!(rate);
-        println!("{answer}");
+        println!("{}", report_json(path, report));
         return;
     }
-    println!("{}: whole", path.display());
-    println!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
-    print_head(&verified.base, rate);
+    let path = path.display();
+    for finding in &report.findings {
+        println!("{path}: {finding}");
+    }
+    if report.findings.is_empty() {
+        println!("{path}: {}, whole", report.kind);
+    } else {
+        println!("keep it as it is, and compare it with a backup, a checkpoint kept elsewhere, or another node");
+    }
+    if let Some(verified) = &report.verified {
+        println!("ledger    {}", verified.ledger.map_or_else(|| "none yet".to_owned(), |ledger| ledger.to_string()));
+        print_head(&verified.base, verified.events, rate(verified.events, verified.elapsed));
+    }
+    report.held.iter().for_each(|held| println!("held      {}: {}", held.place, held.what));
+}
+
+fn report_json(path: &Path, report: &Report) -> Value {
+    let mut answer = report.verified.as_ref().map_or_else(
+        || json!({}),
+        |verified| {
+            let mut answer = head(&verified.base, verified.events);
+            answer["ledger"] = json!(verified.ledger.map(|ledger| ledger.to_string()));
+            answer["events_per_second"] = json!(rate(verified.events, verified.elapsed));
+            answer
+        },
+    );
+    let finding = |finding: &Finding| json!({"place": finding.place, "position": finding.position(), "damage": finding.to_string()});
+    answer["ok"] = json!(report.findings.is_empty());
+    answer["path"] = json!(path.display().to_string());
+    answer["kind"] = json!(report.kind.to_string());
+    answer["held"] = report.held.iter().map(|held| json!({"place": held.place, "what": held.what})).collect();
+    answer["findings"] = report.findings.iter().map(finding).collect();
+    // The first of them also by itself: whoever has one question has one answer to look at.
+    answer["position"] = json!(report.findings.first().and_then(Finding::position));
+    answer["damage"] = json!(report.findings.first().map(Finding::to_string));
+    answer
 }
 
 pub(crate) fn replayed(path: &Path, replayed: &Replayed, as_json: bool) {
@@ -120,7 +148,7 @@ pub(crate) fn damage(path: &Path, error: &dyn Display, position: Option<i64>, as
 fn print_replayed(replayed: &Replayed) {
     let ledger = replayed.ledger.map(|ledger| ledger.to_string());
     println!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
-    print_head(&replayed.base, rate(replayed.base.position.0, replayed.elapsed));
+    print_head(&replayed.base, replayed.base.position.0, rate(replayed.base.position.0, replayed.elapsed));
     let tally = &replayed.tally;
     println!("state at  {}", replayed.at);
     for (name, Lives { good, expired, revoked, unknown }) in by_kind(tally) {
@@ -134,7 +162,7 @@ fn print_replayed(replayed: &Replayed) {
 
 fn replayed_json(replayed: &Replayed) -> Value {
     let tally = &replayed.tally;
-    let mut answer = head(&replayed.base);
+    let mut answer = head(&replayed.base, replayed.base.position.0);
     answer["ok"] = json!(true);
     answer["ledger"] = json!(replayed.ledger.map(|ledger| ledger.to_string()));
     answer["events_per_second"] = json!(rate(replayed.base.position.0, replayed.elapsed));
@@ -163,18 +191,18 @@ fn by_kind(tally: &Tally) -> [(&'static str, Lives); 3] {
     [("tickets", tally.tickets), ("sessions", tally.sessions), ("tokens", tally.tokens)]
 }
 
-fn print_head(base: &Base, rate: u64) {
-    println!("events    {} ({rate} a second)", base.position);
+fn print_head(base: &Base, events: u64, rate: u64) {
+    println!("events    {events} ({rate} a second)");
     for (origin, head) in &base.heads {
         println!("head      {origin} {} {}", head.sequence, head.hash);
     }
 }
 
-fn head(base: &Base) -> Value {
+fn head(base: &Base, events: u64) -> Value {
     let heads = base.heads.iter().map(|(origin, head)| {
         (origin.to_string(), json!({"sequence": head.sequence.0, "hash": head.hash.to_string()}))
     });
-    json!({"events": base.position.0, "heads": heads.collect::<serde_json::Map<_, _>>()})
+    json!({"events": events, "heads": heads.collect::<serde_json::Map<_, _>>()})
 }
 
 fn rate(events: u64, elapsed: Duration) -> u64 {

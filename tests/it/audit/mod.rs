@@ -2,7 +2,11 @@
 
 mod asking;
 mod chain;
+mod evidence;
 mod questions;
+pub mod real;
 mod replay;
+mod tamper;
 mod tool;
 mod verify;
+mod watch;

@@ -43,10 +43,9 @@ fn plain(standings: &[Standing], key: CredentialKey) -> Result<(), Option<Place>
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
         Verdict::Good { .. } => Ok(()),
-        Verdict::Ended(by) => Err(Some(by.place)),
+        Verdict::Ended(by) | Verdict::Erased(by) => Err(Some(by.place)),
         Verdict::Expired { .. } | Verdict::Open { .. } => Err(None),
         Verdict::NeverIssued { .. } => panic!("it was issued: {standing:?}"),
-        other => panic!("{other:?}"),
     }
 }
 

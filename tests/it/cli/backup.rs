@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
 use authledger::audit;
 use authledger::event_log::{Base, Reader};
@@ -48,6 +49,12 @@ fn assert_is_prefix(copy: &Path, data: &Path) -> u64 {
     verified.events
 }
 
+/// Waits until a checkpoint covers that position.
+async fn signed(client: &Client, position: u64) {
+    let proof = client.request(Method::GET, &format!("/v1/events/{position}/proof"));
+    client.text(proof).await.unwrap();
+}
+
 async fn write_until(client: Client, mut stop: watch::Receiver<bool>, written: watch::Sender<u64>) {
     while !*stop.borrow_and_update() {
         issue_and_revoke(&client, "busy").await;
@@ -87,6 +94,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     let path = |name: &str| directory.path().join(name);
     let served = Served::start(&path("data"));
     issue_and_revoke(&served.client(), "alice").await;
+    signed(&served.client(), 3).await;
     // What was killed has left a write-ahead log behind.
     served.process.signal(Signal::KILL);
     let data = served.data.clone();
@@ -98,7 +106,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     let said = run(&arguments).succeeded();
     assert!(said.contains("whole") && said.contains("keep them apart"), "{said}");
     let events = assert_is_prefix(&copy, &data);
-    assert_eq!(names(&copy), ["ledger.db", "manifest.json"]);
+    assert_eq!(names(&copy), ["checkpoints", "ledger.db", "manifest.json"]);
     assert_eq!(names(&keys), ["origin.key", "sealing.keys"]);
     let modes = [mode(&copy), mode(&copy.join("ledger.db")), mode(&copy.join("manifest.json")), mode(&keys)];
     assert_eq!((modes, mode(&keys.join("origin.key"))), ([0o700, 0o600, 0o600, 0o700], 0o600));
@@ -131,4 +139,65 @@ fn a_backup_overwrites_nothing_and_puts_no_key_beside_the_log() {
     ];
     assert!(refusals[0].contains("kept apart") && refusals[1].contains("it holds files already"), "{refusals:?}");
     assert!(!fresh.exists(), "nothing is left of what failed");
+}
+
+/// Tickets in a round; the environment can ask for more.
+const ROUND_TICKETS: usize = 800;
+const CLIENTS: usize = 16;
+const ROUNDS: usize = 6;
+const MAX_WAL_BYTES: u64 = 256 << 20;
+
+/// Every client issues its share, one ticket after another; how long each answer took.
+async fn round(client: &std::sync::Arc<Client>) -> Vec<Duration> {
+    let tickets = std::env::var("AUTHLEDGER_MANY").map_or(ROUND_TICKETS, |many| many.parse().unwrap());
+    let clients = (0..CLIENTS).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            for _ in 0..tickets / CLIENTS {
+                let asked = Instant::now();
+                post(&client, "/v1/tickets", json!({"subject": "busy"})).await;
+                took.push(asked.elapsed());
+            }
+            took
+        })
+    });
+    let took = futures_util::future::join_all(clients).await.into_iter().flat_map(Result::unwrap);
+    let mut took: Vec<Duration> = took.collect();
+    took.sort_unstable();
+    took
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_commit_waits_for_a_backup_and_the_write_ahead_log_stays_small() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(&directory.path().join("data"));
+    let client = std::sync::Arc::new(served.client());
+    signed(&client, 1).await;
+    let wal = served.data.join("ledger.db-wal");
+    let (mut largest_wal, mut slowest) = (0, Duration::ZERO);
+    for number in 0..ROUNDS {
+        let copy = directory.path().join(format!("copy-{number}"));
+        let data = served.data.clone();
+        let beside = (number % 2 == 1).then(|| {
+            let copy = copy.clone();
+            tokio::task::spawn_blocking(move || {
+                run(&["backup", copy.to_str().unwrap(), "--data", data.to_str().unwrap()]).succeeded()
+            })
+        });
+        let took = round(&client).await;
+        largest_wal = largest_wal.max(fs::metadata(&wal).map_or(0, |wal| wal.len()));
+        let with = if beside.is_some() { "with a backup" } else { "without" };
+        let (p99, max) = (took[took.len() * 99 / 100], took[took.len() - 1]);
+        println!("{} tickets {with}: p99 {p99:?}, slowest {max:?}, write-ahead log {largest_wal} bytes", took.len());
+        slowest = slowest.max(max);
+        if let Some(beside) = beside {
+            beside.await.unwrap();
+            let report = audit::verify_evidence(&copy, &audit::Trust::default(), |_, _| {}).unwrap();
+            assert!(report.findings.is_empty(), "{:?}", report.findings);
+            assert_eq!(manifest(&copy)["checkpoints"].as_object().unwrap().len(), 1, "what was signed is in it");
+        }
+    }
+    assert!(largest_wal < MAX_WAL_BYTES, "{largest_wal}");
+    assert!(slowest < LIMIT, "{slowest:?}");
 }

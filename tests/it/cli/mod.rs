@@ -7,6 +7,7 @@ mod follow;
 mod import;
 mod imported;
 mod key;
+mod restore;
 mod sealed;
 mod subject;
 

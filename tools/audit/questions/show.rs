@@ -128,7 +128,6 @@ fn verdict(verdict: &Verdict) -> String {
         }
         Verdict::NeverIssued { ended: None } => "never issued".to_owned(),
         Verdict::NeverIssued { ended: Some(by) } => format!("never issued, and ended all the same {}", ended(by)),
-        other => other.as_str().to_owned(),
     }
 }
 
@@ -166,7 +165,6 @@ fn standing_json(standing: &Standing) -> Value {
         }
         Verdict::Ended(by) | Verdict::Erased(by) => Some(by),
         Verdict::NeverIssued { ended } => ended.as_ref(),
-        _ => None,
     };
     add("ended", by.map(ended_json));
     add("erased", standing.erased.as_ref().map(ended_json));

@@ -1,0 +1,77 @@
+//! Each origin's Merkle tree, grown while its records pass by: its roots at the sizes that are asked for, the hashes that a
+//! proof needs, and whether the tiles agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tiles::Tiles;
+use crate::domain::Origin;
+use crate::event_log::StoredRecord;
+use crate::tlog::{Frontier, Gathered, TreeHash};
+
+/// The trees of a log.
+#[derive(Default)]
+pub(super) struct Forest {
+    sizes: BTreeSet<u64>,
+    trees: BTreeMap<Origin, Grown>,
+}
+
+/// An origin's tree.
+#[derive(Default)]
+pub(super) struct Grown {
+    frontier: Frontier,
+    /// At the sizes that were asked for.
+    roots: BTreeMap<u64, TreeHash>,
+    pub(super) gathered: Gathered,
+    pub(super) tiles: Tiles,
+}
+
+impl Forest {
+    /// One that tells roots at these sizes.
+    pub(super) fn with_roots_at(sizes: impl IntoIterator<Item = u64>) -> Self {
+        Self { sizes: sizes.into_iter().collect(), trees: BTreeMap::new() }
+    }
+
+    /// The tree of that origin, as far as it has grown.
+    pub(super) fn tree(&mut self, origin: Origin) -> &mut Grown {
+        self.trees.entry(origin).or_default()
+    }
+
+    /// The trees.
+    pub(super) fn into_trees(self) -> BTreeMap<Origin, Grown> {
+        self.trees
+    }
+
+    /// Whether nothing is asked of it, so that nothing need be hashed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sizes.is_empty() && self.trees.is_empty()
+    }
+
+    /// Adds a record to its origin's tree.
+    pub(super) fn take(&mut self, stored: &StoredRecord) {
+        let tree = self.trees.entry(stored.place.origin).or_default();
+        tree.append(TreeHash::of_leaf(stored.record.as_bytes()));
+        if self.sizes.contains(&tree.frontier.size()) {
+            tree.roots.insert(tree.frontier.size(), tree.frontier.root());
+        }
+    }
+}
+
+impl Grown {
+    fn append(&mut self, leaf: TreeHash) {
+        let Self { frontier, gathered, tiles, .. } = self;
+        frontier.append(leaf, |node, hash| {
+            gathered.take(node, hash);
+            tiles.compare(node, hash);
+        });
+    }
+
+    /// How many records it has.
+    pub(super) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The root at a size that was asked for, if the tree got there.
+    pub(super) fn root_at(&self, size: u64) -> Option<TreeHash> {
+        if size == 0 { Some(TreeHash::of_nothing()) } else { self.roots.get(&size).copied() }
+    }
+}

@@ -1,0 +1,179 @@
+//! Evidence that is a page of text: proofs and checkpoints, checked with nothing but a key.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::report::{EvidenceError, Flaw, Kind, Report};
+use super::trust::{Trust, origin_of, text};
+use crate::domain::Sequence;
+use crate::event_log::{RecordError, decode};
+use crate::tlog::{Checkpoint, ConsistencyProof, InclusionProof, KeyName, SignedNote, VerifierKey};
+
+/// The most bytes of such a page: two notes, a record in base64, and sixty-three hashes.
+pub(super) const MAX_PAPER_BYTES: u64 = 512 * 1_024;
+
+/// Recognises a page, and checks it.
+pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceError> {
+    let text = match text(path, MAX_PAPER_BYTES) {
+        // Longer than any paper, it is none.
+        Err(EvidenceError::TooLong { .. }) => String::new(),
+        read => read?,
+    };
+    if InclusionProof::is_one(&text) {
+        return inclusion(&text, trust);
+    }
+    if ConsistencyProof::is_one(&text) {
+        return consistency(&text, trust);
+    }
+    if let Ok(note) = SignedNote::parse(&text) {
+        return checkpoint(&note, trust);
+    }
+    let mut report = Report::new(Kind::Unknown);
+    report.find("", Flaw::Unknown);
+    Ok(report)
+}
+
+fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
+    let mut report = Report::new(Kind::Inclusion);
+    let proof = match InclusionProof::parse(text) {
+        Ok(proof) => proof,
+        Err(error) => {
+            report.find("", error);
+            return Ok(report);
+        }
+    };
+    let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
+    match proof.verify(key) {
+        Ok(checkpoint) => {
+            let size = checkpoint.size;
+            let shown = record(&proof, checkpoint.origin.clone());
+            let shown = shown.map(|record| format!("{record}: in {} at {size}, signed", checkpoint.origin));
+            report.take(format!("leaf {}", proof.index), shown);
+            compare(&[checkpoint], trust, &mut report)?;
+        }
+        Err(error) => report.find(format!("leaf {}", proof.index), error),
+    }
+    Ok(report)
+}
+
+/// What a record says of itself, if it is of the place that the proof is for.
+fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        sequence: u64,
+        #[serde(rename = "type", borrow)]
+        type_name: &'a str,
+        recorded_at: u64,
+    }
+    match decode(&proof.record) {
+        Ok(_) | Err(RecordError::Unreadable { .. }) => {}
+        Err(error) => return Err(Flaw::Malformed(error.to_string())),
+    }
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(&proof.record).map_err(|error| Flaw::Malformed(error.to_string()))?;
+    let place = super::bundle::place_of(&proof.record).map_err(Flaw::Malformed)?;
+    let Envelope { sequence, type_name, recorded_at } = envelope;
+    if sequence != proof.index + 1 || origin_of(&name).is_some_and(|named| place.origin != named) {
+        return Err(Flaw::OtherPlace { origin: place.origin, sequence: Sequence(sequence), index: proof.index, name });
+    }
+    Ok(format!("{type_name}, sequence {sequence} of {}, recorded at {recorded_at}", place.origin))
+}
+
+fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
+    let mut report = Report::new(Kind::Consistency);
+    let proof = match ConsistencyProof::parse(text) {
+        Ok(proof) => proof,
+        Err(error) => {
+            report.find("", error);
+            return Ok(report);
+        }
+    };
+    let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
+    match proof.verify(key) {
+        Ok((old, new)) => {
+            let what = format!("{} records continue the first {}, both signed", new.size, old.size);
+            report.hold(new.origin.as_str(), what);
+            compare(&[old, new], trust, &mut report)?;
+        }
+        Err(error) => report.find(key.name().as_str(), error),
+    }
+    Ok(report)
+}
+
+fn checkpoint(note: &SignedNote, trust: &Trust) -> Result<Report, EvidenceError> {
+    let mut report = Report::new(Kind::Checkpoint);
+    let Some(key) = signer(note, trust, &mut report)? else { return Ok(report) };
+    match Checkpoint::open(note, key) {
+        Ok(checkpoint) => {
+            report.hold(
+                checkpoint.origin.as_str(),
+                format!("{} records, root {}, signed", checkpoint.size, checkpoint.root),
+            );
+            compare(&[checkpoint], trust, &mut report)?;
+        }
+        Err(error) => report.find(key.name().as_str(), error),
+    }
+    Ok(report)
+}
+
+/// The key of whoever the note says that it is of. A text that is no checkpoint is a finding, and has none.
+fn signer<'a>(
+    note: &SignedNote,
+    trust: &'a Trust,
+    report: &mut Report,
+) -> Result<Option<&'a VerifierKey>, EvidenceError> {
+    let said = match Checkpoint::parse(note.text()) {
+        Ok(said) => said,
+        Err(error) => {
+            report.find("its checkpoint", error);
+            return Ok(None);
+        }
+    };
+    match (trust.key(&said.origin), trust.keys.is_empty()) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, true) => Err(EvidenceError::NoKey(said.origin)),
+        // Whoever gives keys says whose word counts.
+        (None, false) => {
+            let [first, ..] = &*trust.keys else { return Ok(None) };
+            let error =
+                crate::tlog::CheckpointError::OtherOrigin { found: said.origin, expected: first.name().clone() };
+            report.find("its checkpoint", error);
+            Ok(None)
+        }
+    }
+}
+
+/// Compares signed heads with those that were kept: of the same size they must be the same.
+fn compare(given: &[Checkpoint], trust: &Trust, report: &mut Report) -> Result<(), EvidenceError> {
+    for kept in &trust.checkpoints {
+        let opened = SignedNote::parse(&kept.text).map_err(|error| Flaw::Malformed(error.to_string()));
+        let opened = opened.and_then(|note| {
+            let said = Checkpoint::parse(note.text())?;
+            let key = trust.key(&said.origin).ok_or(Flaw::NoOrigin(said.origin))?;
+            Ok(Checkpoint::open(&note, key)?)
+        });
+        let old = match opened {
+            Ok(old) => old,
+            Err(flaw) => {
+                report.find(kept.place.clone(), flaw);
+                continue;
+            }
+        };
+        let of_same_log = || given.iter().filter(|new| new.origin == old.origin);
+        let newest = of_same_log().max_by_key(|new| new.size);
+        match (of_same_log().find(|new| new.size == old.size), newest) {
+            (Some(new), _) if new.root == old.root => report.hold(kept.place.clone(), "it is the same head"),
+            (Some(new), _) => {
+                let flaw = Flaw::Contradiction { size: old.size, old: old.root, new: new.root };
+                report.find(kept.place.clone(), flaw);
+            }
+            (None, Some(new)) if new.size < old.size && report.kind == Kind::Checkpoint => {
+                report.find(kept.place.clone(), Flaw::Shrunk { old: old.size, new: new.size });
+            }
+            (None, Some(_)) => return Err(EvidenceError::Incomparable { place: kept.place.clone() }),
+            (None, None) => report.find(kept.place.clone(), Flaw::NoOrigin(old.origin)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Whose signature counts: keys that are known from elsewhere, and those that the origins were opened with.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::{EvidenceError, Flaw};
+use crate::domain::Origin;
+use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
+
+/// What the name of an origin's tree begins with, unless the operator chose another name.
+const NAME_START: &str = "authledger/";
+
+/// What whoever asks knows from elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Keys, which count before what the log itself says.
+    pub keys: Vec<VerifierKey>,
+    /// Checkpoints of earlier days.
+    pub checkpoints: Vec<Kept>,
+}
+
+/// A checkpoint as it was kept somewhere.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Where: a file.
+    pub place: String,
+    /// The note.
+    pub text: String,
+    /// The origin that its place names, if it does.
+    pub origin: Option<Origin>,
+}
+
+/// The public key that each origin was opened with.
+pub(super) type Openings = BTreeMap<Origin, [u8; 32]>;
+
+/// A checkpoint that is believed, and the origin that it is of.
+pub(super) struct Believed {
+    pub(super) origin: Origin,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl Kept {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, EvidenceError> {
+        let text = text(path, MAX_NOTE_BYTES as u64)?;
+        Ok(Self { place: path.display().to_string(), text, origin: None })
+    }
+
+    /// How many records it is of, as it says itself.
+    pub(super) fn size(&self) -> Option<u64> {
+        let note = SignedNote::parse(&self.text).ok()?;
+        Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+    }
+}
+
+impl Trust {
+    pub(super) fn key(&self, name: &KeyName) -> Option<&VerifierKey> {
+        self.keys.iter().find(|key| key.name() == name)
+    }
+
+    /// The checkpoint, if one signed it whose key is known, and the origin whose key that is.
+    pub(super) fn believe(&self, kept: &Kept, openings: &Openings) -> Result<Believed, Flaw> {
+        let malformed = |error| Flaw::Malformed(format!("{error}"));
+        let note = SignedNote::parse(&kept.text).map_err(malformed)?;
+        let said = Checkpoint::parse(note.text())?;
+        let pinned = self.key(&said.origin);
+        let signed_with = |(_, public): &(&Origin, &[u8; 32])| {
+            Checkpoint::open(&note, &VerifierKey::new(said.origin.clone(), **public)).is_ok()
+        };
+        let named = kept.origin.or_else(|| origin_of(&said.origin)).filter(|origin| openings.contains_key(origin));
+        let origin = named.or_else(|| openings.iter().find(signed_with).map(|(origin, _)| *origin));
+        let opened_with = origin.and_then(|origin| openings.get(&origin));
+        match (pinned, origin, opened_with) {
+            (Some(pinned), Some(origin), Some(public)) if pinned.public() != public => {
+                Err(Flaw::OtherKey { origin, name: said.origin })
+            }
+            (_, Some(origin), Some(public)) => {
+                let checkpoint = Checkpoint::open(&note, &VerifierKey::new(said.origin, *public))?;
+                Ok(Believed { origin, checkpoint })
+            }
+            (Some(pinned), ..) => {
+                Checkpoint::open(&note, pinned)?;
+                Err(Flaw::NoOrigin(said.origin))
+            }
+            _ => Err(Flaw::NoOrigin(said.origin)),
+        }
+    }
+
+    /// The keys that fit no origin of the log, each with what that means.
+    pub(super) fn unmet(&self, openings: &Openings) -> Vec<(KeyName, Flaw)> {
+        let unmet = |key: &VerifierKey| {
+            if openings.values().any(|public| public == key.public()) {
+                return None;
+            }
+            let name = key.name().clone();
+            let flaw = match origin_of(&name).filter(|origin| openings.contains_key(origin)) {
+                Some(origin) => Flaw::OtherKey { origin, name: name.clone() },
+                None => Flaw::NoOrigin(name.clone()),
+            };
+            Some((name, flaw))
+        };
+        self.keys.iter().filter_map(unmet).collect()
+    }
+}
+
+/// The origin that a name says.
+pub(super) fn origin_of(name: &KeyName) -> Option<Origin> {
+    name.as_str().strip_prefix(NAME_START)?.parse().ok()
+}
+
+/// A file's text, as far as it is one: bytes that are no UTF-8 are replaced, and break whatever signature covers them.
+pub(super) fn text(path: &Path, most: u64) -> Result<String, EvidenceError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(EvidenceError::io("open", path))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
+    if bytes.len() as u64 > most {
+        return Err(EvidenceError::TooLong { path: path.to_owned(), most });
+    }
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}

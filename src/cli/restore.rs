@@ -1,0 +1,348 @@
+//! `authledger restore`: a data directory made of a backup or a bundle, which goes on without a fork.
+//!
+//! Whoever restores can't know whether the original goes on somewhere. So the copy never continues an origin that is in it: it
+//! has a key of its own, and opens an origin of its own that names the one it goes on from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Progress;
+use super::directory::{DirectoryError, Filling};
+use crate::audit::{self, AuditError, BundleError, BundleReader, EvidenceError, Kept, Trust};
+use crate::clock::{Clock, NoRandomness, fresh_origin};
+use crate::domain::{
+    Event, LOG_FORMAT, LedgerOpened, Origin, Place, Position, Previous, Recorded, Sequence, Timestamp,
+};
+use crate::event_log::{
+    Base, Chain, ChainHash, CopyError, CopyWriter, DataDirectory, Head, MAX_PAGE_ROWS, OpenError, ReadError, Reader,
+    StoredRecord, encode,
+};
+use crate::keys::{self, KeyError, OriginKey};
+use crate::tlog::SignedNote;
+use crate::tree::{Checkpoints, TreeError};
+
+const LEDGER: &str = "ledger.db";
+/// What the log is called until it is whole.
+const UNFINISHED: &str = "ledger.db.restoring";
+
+const RULE: &str = "\
+What is restored goes on under an origin of its own: it gets a new origin key, and its first record names the origin, sequence
+and hash that it goes on from. The original may have gone on, or may go on later; the two are then told apart by their origins,
+and neither contradicts what the other has signed. Revocations hold, sessions and tickets are good as before, and a cursor of
+the original either goes on or gets a `gap` event.
+
+The backup or bundle is verified first, and must be what its checkpoints say; authledger-audit verify --key checks a bundle
+against a key that is known from elsewhere.
+
+Examples:
+  authledger restore backup --keys backup-keys --data ./restored
+  authledger restore june.bundle --data ./restored
+  authledger serve --data ./restored";
+
+/// What to restore, and to where.
+#[derive(Args)]
+#[command(after_help = RULE)]
+pub struct RestoreArgs {
+    /// A directory that `authledger backup` made, or a bundle from position 1 that `authledger-audit export` made
+    source: PathBuf,
+
+    /// The data directory to make; one that holds anything is refused
+    #[arg(long, env = "AUTHLEDGER_DATA", value_name = "DIR")]
+    data: PathBuf,
+
+    /// The keys that `authledger backup --keys` copied: all but the origin's are taken over
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+
+    /// The origin to go on from, where the log has several that nothing goes on from
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<Origin>,
+}
+
+/// Why nothing was restored. What had been written of it is gone again.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The directory holds something, or can't be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The source can't be read.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The source's log can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The source's log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The bundle can't be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The source did not pass.
+    #[error("restore {}: {finding}; nothing was restored: take an older backup, or look with authledger-audit verify", path.display())]
+    Found {
+        /// The source.
+        path: PathBuf,
+        /// What was found first.
+        finding: String,
+    },
+    /// A bundle of some records is no ledger.
+    #[error("restore {}: it begins at position {from}, and a ledger begins at 1; restore a bundle that was exported from there", path.display())]
+    Part {
+        /// The bundle.
+        path: PathBuf,
+        /// Where it begins.
+        from: Position,
+    },
+    /// There is nothing to go on from.
+    #[error("restore {}: it holds no records; start a new ledger with authledger serve", .0.display())]
+    Empty(PathBuf),
+    /// More than one origin could be the one to go on from.
+    #[error(
+        "more than one origin could be the one to go on from ({0}); name it with --origin, or give the backup of its keys with --keys"
+    )]
+    Several(String),
+    /// The origin that was named is none to go on from.
+    #[error("go on from origin {origin}: the log has none of that name that nothing goes on from; it has {others}")]
+    NoOrigin {
+        /// What was named.
+        origin: Origin,
+        /// What there is.
+        others: String,
+    },
+    /// The copy can't be written.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The copy did not pass.
+    #[error("the restored log is not whole: {0}; check the disk that it was written to, and start again")]
+    Audit(#[from] AuditError),
+    /// The copy is whole, and another one.
+    #[error(
+        "the restored log ends at position {found}, and {expected} records were written to it; check the disk, and start again"
+    )]
+    Differs {
+        /// Where the copy ends.
+        found: Position,
+        /// Where it should.
+        expected: Position,
+    },
+    /// A checkpoint can't be kept.
+    #[error(transparent)]
+    Checkpoint(#[from] TreeError),
+    /// A key can't be copied or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No origin can be named.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The file can't get its name.
+    #[error("name {}: {source}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Restores, and verifies what was restored.
+pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
+    let RestoreArgs { source, data, keys, .. } = arguments;
+    let filling = Filling::start(data)?;
+    // Held until the directory is whole, so that no server starts on half of it.
+    let lock = DataDirectory::lock(data)?;
+    let verified = verify_source(source)?;
+    let mut input = Input::open(source)?;
+    let unfinished = data.join(UNFINISHED);
+    let mut copy = CopyWriter::create(&unfinished)?;
+    let (mut base, openings) = copy_rows(&mut input, &mut copy)?;
+    if base != verified {
+        return Err(RestoreError::Differs { found: base.position, expected: verified.position });
+    }
+    let previous = previous(arguments, &base, &openings)?;
+    let copied = keys.as_deref().map(|keys| keys::copy_for_successor(keys, &data.join("keys"))).transpose()?;
+    let key = OriginKey::load_or_create(&data.join("keys"))?;
+    let opened = openings.get(&previous.place.origin).ok_or_else(|| RestoreError::Empty(source.clone()))?;
+    let successor = successor(opened, previous, &key);
+    let (origin, continued) = (fresh_origin()?, successor.previous.clone());
+    copy.append(&[opening(origin, successor, &mut base)])?;
+    copy.finish()?;
+    for (origin, note) in input.checkpoints {
+        Checkpoints::of(data).store(origin, &note)?;
+    }
+    verify_copy(&unfinished, &base)?;
+    let ledger = data.join(LEDGER);
+    fs::rename(&unfinished, &ledger).map_err(|source| RestoreError::Name { path: ledger.clone(), source })?;
+    filling.keep()?;
+    drop(lock);
+    print(data, origin, continued.as_ref(), &base, copied);
+    Ok(())
+}
+
+/// A backup or bundle that is not what it says, or not what was signed of it, is not restored.
+fn verify_source(source: &Path) -> Result<Base, RestoreError> {
+    let mut progress = Progress::new("verified");
+    let report = audit::verify_evidence(source, &Trust::default(), |reached, head| progress.show(reached, head))?;
+    match (report.findings.first(), report.verified) {
+        (None, Some(verified)) => Ok(verified.base),
+        (None, None) => Err(RestoreError::Empty(source.to_owned())),
+        (Some(finding), _) => Err(RestoreError::Found { path: source.to_owned(), finding: finding.to_string() }),
+    }
+}
+
+/// Where the records come from.
+enum Rows {
+    Ledger(Box<Reader>, Base, Position),
+    Bundle(Box<BundleReader>),
+}
+
+struct Input {
+    rows: Rows,
+    checkpoints: Vec<(Origin, SignedNote)>,
+}
+
+impl Input {
+    fn open(source: &Path) -> Result<Self, RestoreError> {
+        if source.is_dir() {
+            let checkpoints = notes(&audit::checkpoints_in(&source.join("checkpoints"))?);
+            let reader = Reader::open(&source.join(LEDGER))?;
+            let head = reader.head()?;
+            return Ok(Self { rows: Rows::Ledger(Box::new(reader), Base::default(), head), checkpoints });
+        }
+        let reader = BundleReader::open(source)?;
+        let from = reader.contents().from;
+        if from != Position(1) {
+            return Err(RestoreError::Part { path: source.to_owned(), from });
+        }
+        let checkpoints = notes(&reader.contents().checkpoints);
+        Ok(Self { rows: Rows::Bundle(Box::new(reader)), checkpoints })
+    }
+
+    fn next_page(&mut self) -> Result<Vec<StoredRecord>, RestoreError> {
+        match &mut self.rows {
+            Rows::Bundle(bundle) => Ok(bundle.next_page()?),
+            Rows::Ledger(reader, base, head) => {
+                let limit = (head.0 - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
+                if limit == 0 { Ok(Vec::new()) } else { Ok(reader.next_page(base, limit)?) }
+            }
+        }
+    }
+}
+
+/// The notes of checkpoints that have been verified.
+fn notes(kept: &[Kept]) -> Vec<(Origin, SignedNote)> {
+    kept.iter().filter_map(|kept| Some((kept.origin?, SignedNote::parse(&kept.text).ok()?))).collect()
+}
+
+/// Copies what there is. Returns where it ends, and how each origin was opened.
+fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<(Base, BTreeMap<Origin, LedgerOpened>), RestoreError> {
+    let (mut base, mut openings) = (Base::default(), BTreeMap::new());
+    loop {
+        let page = input.next_page()?;
+        let Some(last) = page.last() else { return Ok((base, openings)) };
+        base.position = last.position;
+        for stored in &page {
+            base.heads.insert(stored.place.origin, Head { sequence: stored.place.sequence, hash: stored.hash });
+            if stored.place.sequence == Sequence(1)
+                && let Event::LedgerOpened(opened) = stored.decode()?.event
+            {
+                openings.insert(stored.place.origin, opened);
+            }
+        }
+        copy.append(&page)?;
+    }
+}
+
+/// The end that the restored log goes on from.
+fn previous(
+    arguments: &RestoreArgs,
+    base: &Base,
+    openings: &BTreeMap<Origin, LedgerOpened>,
+) -> Result<Previous, RestoreError> {
+    let continued: Vec<Origin> =
+        openings.values().filter_map(|opened| opened.previous.as_ref()).map(|previous| previous.place.origin).collect();
+    let open_ended: Vec<Origin> = openings.keys().filter(|origin| !continued.contains(origin)).copied().collect();
+    let names = || open_ended.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ");
+    let origin = match (arguments.origin, &*open_ended) {
+        (Some(origin), ends) if ends.contains(&origin) => origin,
+        (Some(origin), _) => return Err(RestoreError::NoOrigin { origin, others: names() }),
+        (None, []) => return Err(RestoreError::Empty(arguments.source.clone())),
+        (None, [origin]) => *origin,
+        (None, several) => match own(arguments.keys.as_deref(), several, openings)? {
+            Some(origin) => origin,
+            None => return Err(RestoreError::Several(names())),
+        },
+    };
+    let head = base.heads.get(&origin).copied().unwrap_or_default();
+    Ok(Previous { place: Place { origin, sequence: head.sequence }, hash: head.hash.0 })
+}
+
+/// The origin whose key lies among those of the backup.
+fn own(
+    keys: Option<&Path>,
+    several: &[Origin],
+    openings: &BTreeMap<Origin, LedgerOpened>,
+) -> Result<Option<Origin>, RestoreError> {
+    let Some(keys) = keys.filter(|keys| keys.join("origin.key").is_file()) else { return Ok(None) };
+    let public_key = OriginKey::load_or_create(keys)?.public_key();
+    let own = several.iter().find(|origin| openings.get(origin).is_some_and(|opened| opened.public_key == public_key));
+    Ok(own.copied())
+}
+
+/// How an origin is opened that goes on from another one.
+fn successor(opened: &LedgerOpened, previous: Previous, key: &OriginKey) -> LedgerOpened {
+    LedgerOpened {
+        ledger: opened.ledger,
+        node: opened.node.clone(),
+        region: opened.region.clone(),
+        format: LOG_FORMAT,
+        public_key: key.public_key(),
+        previous: Some(previous),
+        pseudonyms: opened.pseudonyms,
+    }
+}
+
+/// The record that opens it, behind all others.
+fn opening(origin: Origin, opened: LedgerOpened, base: &mut Base) -> StoredRecord {
+    let now: Timestamp = Clock::system().now();
+    let place = Place { origin, sequence: Sequence(1) };
+    let recorded = Recorded {
+        place,
+        recorded_at: now,
+        tenant: None,
+        actor: None,
+        request: None,
+        idempotency: None,
+        event: Event::LedgerOpened(opened),
+    };
+    let record = encode(&recorded);
+    let hash = Chain::default().link(&ChainHash::default(), record.as_bytes());
+    base.position = base.position.next();
+    base.heads.insert(origin, Head { sequence: place.sequence, hash });
+    StoredRecord { position: base.position, place, stored_at: now, record: record.into(), hash }
+}
+
+/// The same heads as those that were verified at the source lead to the same records, and so to the same checkpoints.
+fn verify_copy(copy: &Path, base: &Base) -> Result<(), RestoreError> {
+    let mut progress = Progress::new("verified");
+    let verified = audit::verify(copy, |reached, head| progress.show(reached, head))?;
+    if verified.base == *base {
+        return Ok(());
+    }
+    Err(RestoreError::Differs { found: verified.base.position, expected: base.position })
+}
+
+fn print(data: &Path, origin: Origin, continued: Option<&Previous>, base: &Base, keys: Option<usize>) {
+    println!("{}: {} events, whole", data.display(), base.position);
+    if let Some(Previous { place, .. }) = continued {
+        println!("origin  {origin} goes on from {} at sequence {}", place.origin, place.sequence);
+    }
+    match keys {
+        Some(count) => println!("keys    {count} taken over, and a new one for the origin"),
+        None => println!("keys    a new one for the origin; what was sealed stays closed without --keys"),
+    }
+    println!("next    authledger serve --data {}", data.display());
+}
