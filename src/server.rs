@@ -25,7 +25,7 @@ use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
 use crate::projection;
-use crate::service::{self, Alone, Committed, Error, Hook, Running, Service};
+use crate::service::{self, Alone, Error, Heard, Hook, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
 /// How often uses of tickets go on record, and the log's growth is looked at.
@@ -146,7 +146,6 @@ impl Server {
             // The tasks end on the same signal; one that panicked has said so.
             let _ = task.await;
         }
-        self.service.stop_index();
         let healthy = self.service.fault().is_none();
         let running = self.running;
         let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
@@ -202,7 +201,7 @@ async fn open(
     let (feed, fed) = index::channel();
     let hooks = |ledger, base: &crate::event_log::Base| {
         metrics.head_position.set(base.position.0);
-        let index: Hook = Box::new(move |committed, _| feed.tell(committed));
+        let index: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(Heard::from).collect()));
         vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics), index]
     };
     let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
@@ -214,7 +213,7 @@ async fn open(
 }
 
 /// Starts the thread that keeps the index. Without it the server is as good, and questions about the past take longer.
-fn keep_index(service: &Service, fed: Fed<Committed>) -> Result<(), OpenError> {
+fn keep_index(service: &Service, fed: Fed<Heard>) -> Result<(), OpenError> {
     let ledger = service.reader().path();
     match Indexing::spawn(Reader::open(ledger)?, index::beside(ledger), fed) {
         Ok(indexing) => service.use_index(Arc::new(indexing)),

@@ -142,6 +142,15 @@ impl Builder {
         }
     }
 
+    /// Puts what is in memory into a file, however little it is.
+    pub fn flush(&mut self) -> Result<(), IndexError> {
+        // Those who look something up see the tail until its segment is there.
+        let whole = self.tail.lock().clone();
+        self.write(whole)?;
+        *self.tail.lock() = Tail::default();
+        self.merge()
+    }
+
     fn write_if_full(&mut self) -> Result<(), IndexError> {
         let (range, entries) = {
             let tail = self.tail.lock();
@@ -151,11 +160,7 @@ impl Builder {
         if range.len() < self.shape.segment_records && entries < MAX_ENTRIES {
             return Ok(());
         }
-        // Those who look something up see the tail until its segment is there.
-        let whole = self.tail.lock().clone();
-        self.write(whole)?;
-        *self.tail.lock() = Tail::default();
-        self.merge()
+        self.flush()
     }
 
     fn write(&self, mut tail: Tail) -> Result<(), IndexError> {

@@ -63,15 +63,16 @@ pub fn channel<T>() -> (Feed<T>, Fed<T>) {
     (Feed { sender: sender.clone(), shared: shared.clone() }, Fed { receiver, shared, wake: sender })
 }
 
-impl<T: Spoken + Clone> Feed<T> {
+impl<T: Spoken> Feed<T> {
     /// Tells of durable records, in order. It never waits: what does not fit the queue is read in the log.
-    pub fn tell(&self, records: &[T]) {
+    pub fn tell(&self, records: Vec<T>) {
         let Some(last) = records.last() else { return };
+        let count = records.len();
         self.shared.head.store(last.position().0, Ordering::Release);
-        let queued = self.shared.queued.fetch_add(records.len(), Ordering::AcqRel) + records.len();
-        let told = queued <= QUEUED_RECORDS && self.sender.try_send(records.to_vec()).is_ok();
+        let queued = self.shared.queued.fetch_add(count, Ordering::AcqRel) + count;
+        let told = queued <= QUEUED_RECORDS && self.sender.try_send(records).is_ok();
         if !told {
-            self.shared.queued.fetch_sub(records.len(), Ordering::AcqRel);
+            self.shared.queued.fetch_sub(count, Ordering::AcqRel);
             // The thread looks at the head when it has taken what waits; an empty batch wakes it if nothing does.
             let _ = self.sender.try_send(Vec::new());
         }
@@ -81,7 +82,7 @@ impl<T: Spoken + Clone> Feed<T> {
 /// The thread, and what it has in memory.
 pub struct Indexing {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -106,7 +107,7 @@ impl Indexing {
         };
         // A full queue wakes as well.
         let wake = Box::new(move || drop(wake.try_send(Vec::new())));
-        Ok(Self { shared, thread, wake })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), wake })
     }
 
     /// What is in memory now.
@@ -122,15 +123,14 @@ impl Indexing {
         (self.wake)();
     }
 
-    /// Asks the thread to stop after the page or batch in hand.
+    /// Has the thread put what it was told, and what is in memory, into a file, and waits for its end. One that is behind
+    /// with reading the log leaves that to the next start.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         (self.wake)();
-    }
-
-    /// Whether the thread has ended.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that keeps the index panicked; the next start makes what is missing");
+        }
     }
 }
 
@@ -145,10 +145,8 @@ fn keep<T: Spoken>(
     mended(&mut builder, |builder| builder.catch_up(go_on))?;
     *shared.tail.lock() = Some(builder.tail());
     while let Some(batch) = next(receiver, shared, &mut builder)? {
-        if shared.stop.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        if shared.damaged.swap(false, Ordering::AcqRel) {
+        // At a stop, mending is left to the next start.
+        if !shared.stop.load(Ordering::Acquire) && shared.damaged.swap(false, Ordering::AcqRel) {
             builder.mend(true, warn)?;
         }
         mended(&mut builder, |builder| {
@@ -161,7 +159,7 @@ fn keep<T: Spoken>(
         })?;
         shared.queued.fetch_sub(batch.len(), Ordering::AcqRel);
     }
-    Ok(())
+    builder.flush()
 }
 
 /// The next batch, after what was dropped has been read in the log. Nothing once nobody feeds any more.
@@ -173,6 +171,7 @@ fn next<T>(receiver: &Receiver<Vec<T>>, shared: &Shared, builder: &mut Builder) 
             Err(TryRecvError::Empty) if builder.reached().0 < shared.head.load(Ordering::Acquire) => {
                 mended(builder, |builder| builder.catch_up(|_| !shared.stop.load(Ordering::Acquire)))?;
             }
+            Err(TryRecvError::Empty) if shared.stop.load(Ordering::Acquire) => return Ok(None),
             Err(TryRecvError::Empty) => return Ok(receiver.recv().ok()),
         }
     }

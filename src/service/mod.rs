@@ -46,7 +46,7 @@ pub use introspection::{Introspection, SubjectPage};
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
 pub use open::{Settings, StartError, open};
 pub use pseudonyms::check_pseudonyms;
-pub use questions::{AskError, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
+pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
@@ -271,6 +271,7 @@ impl Running {
         }
         // The writer is gone, and what feeds the tree with it.
         self.keeper.stop();
+        self.service.stop_index();
         if faulty {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
-use super::machine::Committed;
+use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
 use super::{Error, Identity, Service};
 use crate::audit::{self, Asked, Point, Prefix, QuestionError, Standing};
@@ -78,7 +78,19 @@ impl Default for Questions {
     }
 }
 
-impl Spoken for Committed {
+/// A durable record, as the index's thread is told of it.
+pub struct Heard {
+    filed: Arc<Filed>,
+    hash: ChainHash,
+}
+
+impl From<&Committed> for Heard {
+    fn from(committed: &Committed) -> Self {
+        Self { filed: committed.filed.clone(), hash: committed.hash }
+    }
+}
+
+impl Spoken for Heard {
     fn position(&self) -> Position {
         self.filed.position
     }
@@ -99,8 +111,8 @@ impl Service {
         let _ = self.questions.indexing.set(indexing);
     }
 
-    /// Asks the index's thread, if there is one, to stop. What it had in memory follows from the log at the next start.
-    pub fn stop_index(&self) {
+    /// Stops the index's thread, if there is one, and waits for it.
+    pub(super) fn stop_index(&self) {
         self.questions.indexing.get().into_iter().for_each(|indexing| indexing.stop());
     }
 

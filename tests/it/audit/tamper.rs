@@ -6,14 +6,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use authledger::event_log::{Chain, ChainHash};
+use authledger::event_log::{Chain, ChainHash, Reader};
+use authledger::index::{Builder, Shape};
 use authledger::keys::OriginKey;
 use authledger::projection::save;
 use authledger::tlog::{InclusionProof, SignedNote};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::real::{ALL, OLD, Real, json as answer, only_name};
+use super::real::{ALL, OLD, Real, json as answer};
 use crate::support::log::projection_of;
 use crate::support::node::{Node, issue};
 
@@ -455,10 +456,10 @@ fn snapshot_rewritten(real: &Real) -> Spoiled {
     Spoiled { path: real.data().to_owned(), place: "snapshot/state".to_owned() }
 }
 
-/// The one file of the index.
+/// The largest file of the index: each stop of the server has made one.
 fn index(real: &Real) -> PathBuf {
-    let directory = real.data().join("index");
-    directory.join(only_name(&directory))
+    let files = fs::read_dir(real.data().join("index")).unwrap().map(|entry| entry.unwrap().path());
+    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
 }
 
 fn in_index(real: &Real, edit: impl FnOnce(&mut Vec<u8>)) -> Spoiled {
@@ -496,12 +497,14 @@ fn index_truncated(real: &Real) -> Spoiled {
 
 /// One with right checksums, of another history.
 fn index_rewritten(real: &Real) -> Spoiled {
-    let other = Real::copy();
+    let (other, directory) = (Real::copy(), real.data().join("index"));
     other.forge_all();
-    fs::remove_file(index(real)).unwrap();
-    let path = real.data().join("index").join(only_name(&other.data().join("index")));
-    fs::copy(index(&other), &path).unwrap();
-    Spoiled { path: real.data().to_owned(), place: path.display().to_string() }
+    fs::remove_dir_all(&directory).unwrap();
+    let reader = Reader::open(&other.data().join("ledger.db")).unwrap();
+    let mut builder = Builder::open(reader, &directory, Shape::default(), |_| ()).unwrap();
+    builder.catch_up(|_| true).unwrap();
+    builder.flush().unwrap();
+    Spoiled { path: real.data().to_owned(), place: index(real).display().to_string() }
 }
 
 // Bundles, spoiled inside and compressed again.
