@@ -34,14 +34,14 @@ pub enum AuditError {
     #[error("position {0}: positions count from 1, so no reader sees this row")]
     Outside(i64),
     /// The file's tables and triggers are not those that keep events from being changed.
-    #[error(
-        "the database's {name} {what}; the events themselves may still be whole, but nothing has been guarding them"
-    )]
+    #[error("the database's {name} {what}, so nothing has been guarding the events; {}", found(events))]
     Schema {
         /// The table, index or trigger.
         name: String,
         /// What is wrong with it.
         what: &'static str,
+        /// What is wrong with the events, if anything is.
+        events: Option<Box<AuditError>>,
     },
     /// The chain holds, and some of its records are a later version's.
     #[error(
@@ -72,6 +72,10 @@ impl From<OpenError> for AuditError {
     }
 }
 
+fn found(events: &Option<Box<AuditError>>) -> String {
+    events.as_ref().map_or_else(|| "they themselves are whole".to_owned(), ToString::to_string)
+}
+
 fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
@@ -89,7 +93,8 @@ impl AuditError {
                 Some(position.0.cast_signed())
             }
             Self::Outside(position) => Some(*position),
-            Self::Open(_) | Self::Sqlite(_) | Self::Schema { .. } => None,
+            Self::Schema { events, .. } => events.as_ref().and_then(|events| events.position()),
+            Self::Open(_) | Self::Sqlite(_) => None,
         }
     }
 

@@ -92,7 +92,8 @@ fn verify_directory(
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<(), EvidenceError> {
     // Before the log is read: the server writes records, then what is made of them, so these must be covered by those.
-    let mut checkpoints = checkpoints_in(&directory.join(CHECKPOINTS))?;
+    let beside = checkpoints_in(&directory.join(CHECKPOINTS))?;
+    let mut checkpoints = beside.clone();
     checkpoints.extend(trust.checkpoints.iter().cloned());
     let mut forest = Forest::with_roots_at(checkpoints.iter().filter_map(Kept::size));
     for (name, path) in origins_in(&directory.join(TILES))? {
@@ -108,10 +109,13 @@ fn verify_directory(
         let of_origin = checkpoints.iter().filter(|kept| kept.origin == Some(origin));
         take_tiles(tree, of_origin.filter_map(Kept::size).max().unwrap_or(0), report);
     }
+    if beside.is_empty() {
+        report.hold(CHECKPOINTS, "none: nothing that this node has signed was compared".to_owned());
+    }
     verify_derived(directory, &ledger, report);
     if let (Kind::Backup, Some(verified)) = (report.kind, &report.verified) {
         let compared = match Manifest::read(directory)? {
-            Ok(manifest) => manifest.compare(verified, &ledger)?,
+            Ok(manifest) => manifest.compare(verified, &ledger)?.and_then(|()| manifest.compare_checkpoints(&beside)),
             Err(flaw) => Err(flaw),
         };
         report.take(MANIFEST, compared.map(|()| "it names this file".to_owned()));

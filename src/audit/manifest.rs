@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::trust::text;
+use super::trust::{Kept, text};
 use super::{EvidenceError, Flaw, Verified};
+use crate::tlog::{Checkpoint, SignedNote};
 
 /// The file's name in a backup.
 pub const MANIFEST: &str = "manifest.json";
@@ -76,6 +77,25 @@ impl Manifest {
         let mut hasher = blake3::Hasher::new();
         let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
         Ok((bytes, hasher.finalize().to_string()))
+    }
+
+    /// Whether it names the checkpoints that lie beside it.
+    pub(super) fn compare_checkpoints(&self, kept: &[Kept]) -> Result<(), Flaw> {
+        let found: BTreeMap<String, ManifestCheckpoint> = kept
+            .iter()
+            .filter_map(|kept| {
+                let checkpoint = Checkpoint::parse(SignedNote::parse(&kept.text).ok()?.text()).ok()?;
+                let (size, root) = (checkpoint.size, checkpoint.root.to_string());
+                Some((kept.origin?.to_string(), ManifestCheckpoint { size, root }))
+            })
+            .collect();
+        let names = || self.checkpoints.keys().chain(found.keys());
+        let Some(other) = names().find(|name| self.checkpoints.get(*name) != found.get(*name)) else { return Ok(()) };
+        let shown = |all: &BTreeMap<String, ManifestCheckpoint>| {
+            all.get(other).map_or_else(|| "none".to_owned(), |one| format!("{} {}", one.size, one.root))
+        };
+        let member = format!("checkpoint {other}");
+        Err(Flaw::Manifest { member, said: shown(&self.checkpoints), found: shown(&found) })
     }
 
     /// Whether it is of that log, in that file.

@@ -1,21 +1,19 @@
 //! Is a log whole? Every hash, sequence, position and record, and what guards them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::OptionalExtension as _;
 
 use super::forest::Forest;
 use super::trust::Openings;
 use super::{AuditError, pages};
 use crate::domain::{Event, LedgerId, Position};
-use crate::event_log::{Base, Damage, Lineage, ReadError, Reader, RecordError, StoredRecord, open_for_reading};
-
-/// The one schema that a log has.
-const SCHEMA: &str = include_str!("../../schema/ledger.sql");
+use crate::event_log::{
+    Base, Damage, Lineage, ReadError, Reader, RecordError, StoredRecord, altered, open_for_reading,
+};
 
 /// A log that is whole.
 #[derive(Clone, Debug)]
@@ -52,8 +50,23 @@ pub(super) fn verify_grown(
 ) -> Result<Read, AuditError> {
     let started = Instant::now();
     let reader = Reader::open(path)?;
-    let head = guarded(path)?;
-    let (base, (decoded, forest)) = pages::read(&reader, head, progress, |pages| take(pages, forest))?;
+    let guarded = guarded(path)?;
+    let read = verify_events(&reader, guarded.head, forest, started, progress);
+    match (guarded.broken, read) {
+        (None, read) => read,
+        (Some((name, what)), Ok(_)) => Err(AuditError::Schema { name, what, events: None }),
+        (Some((name, what)), Err(error)) => Err(AuditError::Schema { name, what, events: Some(Box::new(error)) }),
+    }
+}
+
+fn verify_events(
+    reader: &Reader,
+    head: Position,
+    forest: Forest,
+    started: Instant,
+    progress: &mut impl FnMut(Position, Position),
+) -> Result<Read, AuditError> {
+    let (base, (decoded, forest)) = pages::read(reader, head, progress, |pages| take(pages, forest))?;
     if base.position < head {
         // A row was there when the head was asked for.
         let damage = Damage::MissingPosition { next: head };
@@ -88,43 +101,25 @@ fn take(pages: Receiver<Vec<StoredRecord>>, mut forest: Forest) -> Result<(Decod
     })
 }
 
-/// Checks what no single event shows: that the triggers are in place, and that no row lies before the first position. Returns
-/// the head.
-fn guarded(path: &Path) -> Result<Position, AuditError> {
+/// What is around the events.
+struct Guarded {
+    head: Position,
+    /// The first part of the schema that is not as it should be, and what is wrong with it.
+    broken: Option<(String, &'static str)>,
+}
+
+/// Checks what no single event shows: that the triggers are in place, and that no row lies before the first position.
+fn guarded(path: &Path) -> Result<Guarded, AuditError> {
     let connection = open_for_reading(path)?;
     let failed = |error| AuditError::from_read(ReadError::Sqlite(error), &Base::default());
-    let (found, due) = (schema(&connection).map_err(failed)?, due_schema().map_err(failed)?);
-    for (name, text) in &due {
-        match found.get(name) {
-            None => return Err(AuditError::Schema { name: name.clone(), what: "is missing" }),
-            Some(found) if found != text => {
-                return Err(AuditError::Schema { name: name.clone(), what: "is not the one of schema/ledger.sql" });
-            }
-            Some(_) => {}
-        }
-    }
-    if let Some(name) = found.keys().find(|name| !due.contains_key(*name)) {
-        return Err(AuditError::Schema { name: name.clone(), what: "does not belong into a ledger" });
-    }
+    let broken = altered(&connection).map_err(failed)?;
     let outside = "SELECT position FROM event WHERE position < 1 ORDER BY position LIMIT 1";
     if let Some(position) = connection.query_row(outside, [], |row| row.get(0)).optional().map_err(failed)? {
         return Err(AuditError::Outside(position));
     }
     let head: i64 =
         connection.query_row("SELECT coalesce(max(position), 0) FROM event", [], |row| row.get(0)).map_err(failed)?;
-    Ok(Position(head.cast_unsigned()))
-}
-
-/// The text of every table, index and trigger, by name. An index that a constraint makes has none.
-fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
-    let mut select = connection.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema")?;
-    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-fn due_schema() -> rusqlite::Result<BTreeMap<String, String>> {
-    let empty = Connection::open_in_memory()?;
-    empty.execute_batch(SCHEMA)?;
-    schema(&empty)
+    Ok(Guarded { head: Position(head.cast_unsigned()), broken })
 }
 
 /// What the records say, page after page.

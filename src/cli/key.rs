@@ -81,6 +81,7 @@ struct Status {
 #[derive(Deserialize)]
 struct Head {
     origin: String,
+    verifier_key: String,
 }
 
 #[derive(Deserialize)]
@@ -107,11 +108,12 @@ pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
 async fn verifier(asked: &Asked) -> Result<(), KeyError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/status")).await?;
-    let Status { head, mut origins } = serde_json::from_str(&answer)?;
-    origins.sort_by_key(|one| one.origin != head.origin);
+    let Status { head, origins } = serde_json::from_str(&answer)?;
+    let signed = origins.into_iter().filter_map(|one| Some((one.origin, one.checkpoint?.verifier_key)));
+    let mut keys: Vec<_> = signed.filter(|(origin, _)| *origin != head.origin).collect();
+    keys.insert(0, (head.origin, head.verifier_key));
     let mut out = io::stdout().lock();
-    for OriginStatus { origin, checkpoint } in origins {
-        let Some(CheckpointStatus { verifier_key }) = checkpoint else { continue };
+    for (origin, verifier_key) in keys {
         if asked.json {
             writeln!(out, "{}", serde_json::json!({"origin": origin, "verifier_key": verifier_key}))?;
         } else {

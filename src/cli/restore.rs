@@ -32,8 +32,11 @@ const UNFINISHED: &str = "ledger.db.restoring";
 const RULE: &str = "\
 What is restored goes on under an origin of its own: it gets a new origin key, and its first record names the origin, sequence
 and hash that it goes on from. The original may have gone on, or may go on later; the two are then told apart by their origins,
-and neither contradicts what the other has signed. Revocations hold, sessions and tickets are good as before, and a cursor of
+and neither contradicts what the other has signed. Sessions, tickets and tokens are as they were at the backup, and a cursor of
 the original either goes on or gets a `gap` event.
+
+What was ended or forgotten after the backup was made is not in it: end it again, and repeat erasures (authledger subject erase)
+before the restored ledger is used, because the keys that came with an older backup open what was erased since.
 
 The backup or bundle is verified first, and must be what its checkpoints say; authledger-audit verify --key checks a bundle
 against a key that is known from elsewhere.
@@ -54,7 +57,7 @@ pub struct RestoreArgs {
     #[arg(long, env = "AUTHLEDGER_DATA", value_name = "DIR")]
     data: PathBuf,
 
-    /// The keys that `authledger backup --keys` copied: all but the origin's are taken over
+    /// The keys that `authledger backup --keys` copied; an origin's key among them is left out
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 
@@ -163,7 +166,7 @@ pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
         return Err(RestoreError::Differs { found: base.position, expected: verified.position });
     }
     let previous = previous(arguments, &base, &openings)?;
-    let copied = keys.as_deref().map(|keys| keys::copy_for_successor(keys, &data.join("keys"))).transpose()?;
+    let copied = keys.as_deref().map(|keys| keys::copy(keys, &data.join("keys"))).transpose()?;
     let key = OriginKey::load_or_create(&data.join("keys"))?;
     let opened = openings.get(&previous.place.origin).ok_or_else(|| RestoreError::Empty(source.clone()))?;
     let successor = successor(opened, previous, &key);

@@ -62,6 +62,11 @@ pub enum SubjectError {
         /// Who was to be forgotten.
         subject: String,
     },
+    /// The path has no spelling.
+    #[error(
+        "name the subject {0:?} in a path: dots alone mean a directory there; send DELETE /v1/subjects/%2E/personal-data or %2E%2E yourself, with a client that leaves paths as they are"
+    )]
+    Dots(String),
     /// The answer can't be read.
     #[error("read the server's answer: {0}; is it of a later version than this program?")]
     Answer(#[from] serde_json::Error),
@@ -89,6 +94,9 @@ pub async fn run(arguments: SubjectArgs) -> Result<(), SubjectError> {
 }
 
 async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
+    if matches!(&*arguments.subject, "." | "..") {
+        return Err(SubjectError::Dots(arguments.subject.clone()));
+    }
     let client = Client::new(&arguments.server)?;
     if !arguments.yes && !confirmed(arguments)? {
         return Err(SubjectError::NotConfirmed { subject: arguments.subject.clone() });

@@ -33,6 +33,16 @@ pub enum OpenError {
         /// What it looks like.
         what: String,
     },
+    /// What keeps events from being changed is not as it was made.
+    #[error("{}: its {name} {what}, so somebody may have changed what is in it; it was left as it is: look with authledger-audit verify, and go on from a backup (authledger restore)", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// The table, index or trigger.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The file's format is a later one.
     #[error("{} has event log format {found}, and this version of authledger reads up to {}; run the version that wrote it", path.display(), super::store::FORMAT)]
     Newer {

@@ -18,7 +18,7 @@ pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, encode};
-pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
+pub use store::{DataDirectory, FORMAT, altered, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;
 #[cfg(feature = "server")]

@@ -1,5 +1,6 @@
 //! The SQLite file: how it is made, recognised and opened.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -96,6 +97,28 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// The first table, index or trigger that is not the one of the schema, and what is wrong with it.
+pub fn altered(connection: &Connection) -> rusqlite::Result<Option<(String, &'static str)>> {
+    let empty = Connection::open_in_memory()?;
+    empty.execute_batch(SCHEMA)?;
+    let (found, due) = (schema(connection)?, schema(&empty)?);
+    for (name, text) in &due {
+        match found.get(name) {
+            None => return Ok(Some((name.clone(), "is missing"))),
+            Some(found) if found != text => return Ok(Some((name.clone(), "is not the one of schema/ledger.sql"))),
+            Some(_) => {}
+        }
+    }
+    let foreign = found.into_keys().find(|name| !due.contains_key(name));
+    Ok(foreign.map(|name| (name, "does not belong into a ledger")))
+}
+
+/// The text of every table, index and trigger, by name. An index that a constraint makes has none.
+fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut select = connection.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema")?;
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -136,6 +159,9 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         connection.execute_batch(&create).map_err(unusable)?;
     }
     recognise(connection, path)?;
+    if let Some((name, what)) = altered(connection).map_err(unusable)? {
+        return Err(OpenError::Altered { path: path.to_owned(), name, what });
+    }
     let settings = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; \
                     PRAGMA trusted_schema = off; PRAGMA cache_size = -16384;";
     connection.execute_batch(settings).map_err(unusable)

@@ -57,9 +57,15 @@ pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
 const CONTRADICTED: &str = "the event log contradicts a checkpoint that this node has signed, so it signs no more: \
      compare the log with a backup, authledger-audit verify names the place";
 
+const NOT_SIGNED: &str = "no checkpoint can be signed, because the log or the tree beside it can't be read or written: \
+     the log lines say why, and authledger-audit verify names what is damaged";
+
 async fn warning(app: &App) -> Option<&'static str> {
     if app.service.trees().contradiction().is_some() {
         return Some(CONTRADICTED);
+    }
+    if app.service.trees().trouble().is_some() {
+        return Some(NOT_SIGNED);
     }
     let path = app.options.root_token_file.as_ref()?;
     // What can't be looked at counts as there.

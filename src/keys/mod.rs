@@ -15,7 +15,7 @@ mod slots;
 use std::io;
 use std::path::PathBuf;
 
-pub use copy::{copy, copy_for_successor};
+pub use copy::copy;
 pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use pseudonym::PseudonymKey;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::machine::Outcome;
+use super::machine::{Filed, Outcome};
 use super::sealing::{NOBODY, Sealer};
 use super::{AskError, Call, Error, Identity, Service};
 use crate::domain::{
@@ -66,6 +66,15 @@ impl Service {
         let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
         self.forget(Order { call, tenant, subject, reason: None }).await.map(drop)
+    }
+
+    /// An issue that is repeated shows nothing any more, and signs nothing, once its subject was forgotten.
+    pub(super) fn refuse_erased(&self, filed: &Filed, subject: &Subject) -> Result<(), Error> {
+        let tenant = filed.recorded.tenant.clone().unwrap_or_default();
+        match self.projection.subject(&tenant, subject).erasure {
+            Some(_) => Err(Rejection::SubjectErased.into()),
+            None => Ok(()),
+        }
     }
 
     async fn forget(&self, order: Order) -> Result<SubjectForgotten, Error> {

@@ -124,7 +124,7 @@ pub struct Service {
     pseudonyms: Pseudonyms,
     ending_subjects: OneByOne,
     questions: Questions,
-    /// Held while a subject is forgotten: that reads the whole log, which one at a time may do.
+    /// Held while a subject is forgotten: that may read the whole log, which one at a time may do.
     erasing: tokio::sync::Mutex<()>,
     source: Source,
     records_read: u64,

@@ -166,6 +166,7 @@ impl Service {
         let Event::SessionIssued(issued) = &filed.recorded.event else {
             return Err(Rejection::UnknownCredential.into());
         };
+        self.refuse_erased(&filed, &issued.subject)?;
         let kept = issued.digest.and_then(|digest| self.recent_secrets.find(digest.id(), self.clock.now()));
         let secret = kept.ok_or_else(|| Error::SecretAlreadyShown { id: issued.id.uuid().to_string() })?;
         self.issued_session(filed, secret).await

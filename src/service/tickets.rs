@@ -118,14 +118,14 @@ impl Service {
 
     async fn issued_before(&self, first: crate::domain::Place) -> Result<IssuedTicket, Error> {
         let filed = self.filed(first, 1).await?.into_iter().next();
-        let Some((filed, digest)) = filed.and_then(|filed| match &filed.recorded.event {
-            Event::TicketIssued(issued) => Some((issued.digest, filed.clone())).map(|(digest, filed)| (filed, digest)),
-            _ => None,
-        }) else {
+        let filed = filed.ok_or(Rejection::UnknownCredential)?;
+        let Event::TicketIssued(issued) = &filed.recorded.event else {
             return Err(Rejection::UnknownCredential.into());
         };
-        let secret = self.recent_secrets.find(digest.id(), self.clock.now());
-        let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: digest.id().to_string() })?;
+        self.refuse_erased(&filed, &issued.subject)?;
+        let id = issued.digest.id();
+        let secret = self.recent_secrets.find(id, self.clock.now());
+        let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: id.to_string() })?;
         Ok(IssuedTicket { filed, secret })
     }
 }

@@ -169,6 +169,7 @@ impl Service {
     async fn token_issued_before(&self, first: Place) -> Result<IssuedToken, Error> {
         let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
         let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
+        self.refuse_erased(&filed, &token.subject)?;
         let Some(digest) = token.name.digest().copied() else {
             let added = self.added_claims(&filed).unwrap_or_default();
             return self.issued_jwt(filed, added);

@@ -149,7 +149,9 @@ impl Gardener {
     /// What fails here keeps nobody from being answered. It is told, and the trees are opened again.
     fn attempt(&mut self, what: impl FnOnce(&mut Self) -> Result<(), TreeError>) {
         let Err(error) = what(self) else { return };
-        tracing::warn!(%error, "the tree does not grow, or no checkpoint could be kept; it is tried again");
+        if self.trees.note_trouble(Some(error.to_string())) {
+            tracing::warn!(%error, "the tree does not grow, or no checkpoint could be kept; it is tried again");
+        }
         self.lost.store(true, Ordering::Release);
         self.trees.close();
         // Not at once: a disk that is full stays so for a while.
@@ -280,6 +282,8 @@ impl Gardener {
             return Ok(());
         }
         let note = checkpoint.sign(key, |message| (self.signer)(message));
-        self.trees.publish(Signed { note: Arc::new(note), checkpoint, key: key.clone() })
+        self.trees.publish(Signed { note: Arc::new(note), checkpoint, key: key.clone() })?;
+        self.trees.note_trouble(None);
+        Ok(())
     }
 }

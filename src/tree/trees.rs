@@ -78,6 +78,8 @@ pub struct Trees {
     /// The size of this node's own newest checkpoint.
     signed_size: watch::Sender<u64>,
     contradiction: OnceLock<String>,
+    /// Why the trees do not grow, while they don't.
+    trouble: RwLock<Option<String>>,
 }
 
 /// One origin's tree and checkpoint. There is no tree until it has been opened.
@@ -115,7 +117,16 @@ impl Trees {
         }
         let key = VerifierKey::new(name, keys.get(&own).copied().unwrap_or_default());
         let (data, held, signed_size) = (data.to_owned(), RwLock::new(held), watch::Sender::new(size));
-        Ok(Self { data, own, key, checkpoints, held, signed_size, contradiction: OnceLock::new() })
+        Ok(Self {
+            data,
+            own,
+            key,
+            checkpoints,
+            held,
+            signed_size,
+            contradiction: OnceLock::new(),
+            trouble: RwLock::default(),
+        })
     }
 
     /// This node's own origin.
@@ -136,6 +147,19 @@ impl Trees {
     /// Why this node signs no more: its log contradicts what it has signed.
     pub fn contradiction(&self) -> Option<&str> {
         self.contradiction.get().map(String::as_str)
+    }
+
+    /// Why the trees do not grow, or nothing is signed, for as long as that lasts.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().clone()
+    }
+
+    /// Notes what keeps the trees from growing, or that nothing does any more; whether that is news.
+    pub(super) fn note_trouble(&self, trouble: Option<String>) -> bool {
+        let mut noted = self.trouble.write();
+        let news = *noted != trouble;
+        *noted = trouble;
+        news
     }
 
     /// The hashes of that tile, within the newest checkpoint.

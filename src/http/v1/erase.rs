@@ -47,8 +47,8 @@ struct Erased<'a> {
 
 /// Forgets a subject. All that it has ends for good, nothing is issued to it any more, and the keys of everything personal on
 /// record of it are destroyed: identities and devices of its sessions, added claims of its tokens, notes of its revocations. The
-/// records stay, and so does the subject's own name in them. Nothing undoes it. It reads the whole log, so it takes a while where
-/// that is long. Needs the scope `admin` in the tenant.
+/// records stay, and so does the subject's own name in them. Nothing undoes it. What is not
+/// in the index yet is read in the log. Needs the scope `admin` in the tenant.
 #[utoipa::path(
     delete,
     path = "/v1/subjects/{subject}/personal-data",

@@ -55,6 +55,8 @@ struct HeadShown {
     sequence: u64,
     /// The chain up to and with that record, in hexadecimal.
     hash: String,
+    /// What its checkpoints are checked with: c2sp.org/signed-note. Take it from somebody whom you trust more than this server.
+    verifier_key: String,
 }
 
 /// What is in memory.
@@ -156,6 +158,7 @@ fn show<'a>(service: &Service, status: &'a Status) -> Body<'a> {
             origin: Shown(service.origin()),
             sequence: own.sequence.0,
             hash: hex::encode(&own.hash.0),
+            verifier_key: service.trees().key().to_string(),
         },
         counts: counts(status),
         start: start(status),

@@ -139,13 +139,13 @@ const ROWS: [(&str, [Cell; 8]); 8] = [
 #[test]
 fn whatever_is_tampered_with_is_found_and_its_place_named() {
     let mut table = format!("{:<12}", "");
-    COLUMNS.iter().for_each(|column| table.push_str(&format!("{column:<36}")));
+    COLUMNS.iter().for_each(|column| table.push_str(&format!("{column:<50}")));
     let mut missed = Vec::new();
     for (row, cells) in ROWS {
         table.push_str(&format!("\n{row:<12}"));
         for (column, cell) in COLUMNS.iter().zip(cells) {
             let found = find(cell, *column == "re-signed");
-            table.push_str(&format!("{:<36}", found.as_deref().unwrap_or("MISSED")));
+            table.push_str(&format!("{:<50}", found.as_deref().unwrap_or("MISSED")));
             missed.extend(found.err().map(|why| format!("{row} {column}: {why}")));
         }
     }

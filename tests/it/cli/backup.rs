@@ -107,16 +107,20 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     assert!(said.contains("whole") && said.contains("keep them apart"), "{said}");
     let events = assert_is_prefix(&copy, &data);
     assert_eq!(names(&copy), ["checkpoints", "ledger.db", "manifest.json"]);
-    assert_eq!(names(&keys), ["origin.key", "sealing.keys"]);
+    assert_eq!(names(&keys), ["sealing.keys"], "whoever had the origin's key could fork it");
     let modes = [mode(&copy), mode(&copy.join("ledger.db")), mode(&copy.join("manifest.json")), mode(&keys)];
-    assert_eq!((modes, mode(&keys.join("origin.key"))), ([0o700, 0o600, 0o600, 0o700], 0o600));
+    assert_eq!((modes, mode(&keys.join("sealing.keys"))), ([0o700, 0o600, 0o600, 0o700], 0o600));
 
     fs::rename(&keys, copy.join("keys")).unwrap();
     let restored = Served::start(&copy);
     issue_and_revoke(&restored.client(), "bob").await;
     restored.stop();
     let continued = audit::verify(&copy.join("ledger.db"), |_, _| {}).unwrap();
-    assert_eq!((continued.events, continued.base.heads.len()), (events + 2, 1), "the same origin goes on");
+    assert_eq!(
+        (continued.events, continued.base.heads.len()),
+        (events + 3, 2),
+        "another origin goes on, and says from where"
+    );
 }
 
 #[test]

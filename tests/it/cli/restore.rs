@@ -58,7 +58,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
     assert_eq!(own.1.sequence, Sequence(3), "its opening, and what it did itself");
 
     // Nor does the old key make a fork: what has a successor is not continued.
-    fs::copy(format!("{keys}/origin.key"), restored.join("keys/origin.key")).unwrap();
+    fs::copy(real.data().join("keys/origin.key"), restored.join("keys/origin.key")).unwrap();
     let node = Node::start(&restored);
     node.api.issue("erin").await;
     node.stop().await;

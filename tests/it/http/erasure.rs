@@ -55,6 +55,30 @@ async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
     assert_eq!((&told["outcome"], &told["code"]), (&json!("refused"), &json!("subject-erased")));
 }
 
+/// A repetition gets what its first call got; but a JWT would be signed again, for somebody who is forgotten.
+#[tokio::test]
+async fn an_issue_is_not_repeated_once_its_subject_is_forgotten() {
+    let node = Node::start().await;
+    let root = node.root();
+    let issues = [
+        ("/v1/tickets", json!({"subject": "ada"})),
+        ("/v1/sessions", json!({"subject": "ada"})),
+        ("/v1/tokens", json!({"subject": "ada"})),
+        ("/v1/tokens", json!({"subject": "ada", "format": "opaque"})),
+    ];
+    let mut repeated = Vec::new();
+    for (number, (path, body)) in (0..).zip(&issues) {
+        let keyed = root.keyed(&format!("{KEY}-{number}"));
+        assert_eq!(keyed.post(path, body.clone()).await.status, 201);
+        assert_eq!(keyed.post(path, body.clone()).await.status, 201, "{path}");
+        repeated.push((keyed, *path, body.clone()));
+    }
+    assert_eq!(root.delete(PATH).await.status, 200);
+    for (keyed, path, body) in repeated {
+        assert_eq!(keyed.post(path, body).await.outcome(), (409, "subject-erased".to_owned()), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn who_may_and_what_it_takes() {
     let node = Node::start().await;

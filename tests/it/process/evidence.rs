@@ -203,6 +203,40 @@ fn rewrite(data: &Path, from: &str, to: &str) {
     guards.iter().for_each(|guard| connection.execute_batch(guard).unwrap());
 }
 
+/// Somebody takes a trigger away, changes a record, and says nothing.
+#[tokio::test]
+async fn a_changed_file_is_refused_and_a_changed_record_is_in_the_readiness() {
+    let mut watched = Watched::new();
+    watched.live(20).await;
+    let path = watched.data.join("ledger.db");
+    let connection = open_for_writing(&path).unwrap();
+    let guard = "SELECT sql FROM sqlite_schema WHERE name = 'event_is_never_changed'";
+    let guard: String = connection.query_row(guard, [], |row| row.get(0)).unwrap();
+    let change =
+        "DROP TRIGGER event_is_never_changed; UPDATE event SET record = replace(record, 'subject-5', 'subject-x')";
+    connection.execute_batch(change).unwrap();
+    let (code, said) = Launch::new(&watched.data).refuse();
+    assert!(code == Some(1) && said.contains("trigger event_is_never_changed is missing"), "{said}");
+    let tool = std::process::Command::new(env!("CARGO_BIN_EXE_authledger-audit")).arg("verify").arg(&path).output();
+    let found = String::from_utf8(tool.unwrap().stdout).unwrap();
+    assert!(
+        found.contains("event_is_never_changed is missing") && found.contains("position 7: the stored hash"),
+        "{found}"
+    );
+
+    connection.execute_batch(&guard).unwrap();
+    drop(connection);
+    fs::remove_dir_all(watched.tiles()).unwrap();
+    let node = Launch::new(&watched.data).args(&["--log", "warn"]).start();
+    let issued = node.api.issue("more").await;
+    // It waits for a checkpoint, which does not come.
+    node.api.get(&format!("/v1/events/{}/proof", issued["position"])).await.expect(503);
+    let warning = text(&node.api.get("/health/ready").await.expect(200), "warning");
+    assert!(warning.contains("no checkpoint can be signed"), "{warning}");
+    let (_, log) = node.stop().await;
+    assert_eq!(log.matches("the tree does not grow").count(), 1, "said once: {log}");
+}
+
 #[tokio::test]
 async fn the_name_of_a_log_is_fixed_with_its_first_checkpoint() {
     let mut watched = Watched::new();

@@ -276,6 +276,7 @@ fn form(text: &str) -> Option<&'static str> {
     match text.len() {
         32 if hex => Some("[id]"),
         64 if hex => Some("[hash]"),
+        _ if text.starts_with("authledger/") && text.contains('+') => Some("[verifier key]"),
         13 if base32 => Some("[origin]"),
         36 if uuid::Uuid::try_parse(text).is_ok() => Some("[uuid]"),
         44 if ["al_a_", "al_s_", "al_o_"].iter().any(|prefix| text.starts_with(prefix)) => Some("[secret]"),
