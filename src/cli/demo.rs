@@ -2,6 +2,7 @@
 //!
 //! Nothing here reaches into the server: what is shown is what any client sees, and what anybody can verify from the file.
 
+mod evidence;
 mod narrator;
 mod sessions;
 mod steps;

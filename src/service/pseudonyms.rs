@@ -57,7 +57,7 @@ impl Service {
         self.pseudonyms.of(tenant, subject)
     }
 
-    /// How a command is recognised when it comes again: see [`super::idempotency`]. Where subjects are pseudonyms, nobody may
+    /// How a command is recognised when it comes again: by digests. Where subjects are pseudonyms, nobody may
     /// find out by trying whom the path or the body named.
     pub fn idempotency(&self, caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
         let blind = |text: &[u8]| self.pseudonyms.0.as_ref().map(|key| key.blind(text));
