@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::report::{EvidenceError, Flaw, Kind, Report};
-use super::trust::{Trust, origin_of, text};
+use super::trust::{Trust, text};
 use crate::domain::Sequence;
 use crate::event_log::{RecordError, decode};
-use crate::tlog::{Checkpoint, ConsistencyProof, InclusionProof, KeyName, SignedNote, VerifierKey};
+use crate::tlog::{Checkpoint, ConsistencyProof, FileError, InclusionProof, KeyName, SignedNote, VerifierKey};
 
 /// The most bytes of such a page: two notes, a record in base64, and sixty-three hashes.
 pub(super) const MAX_PAPER_BYTES: u64 = 512 * 1_024;
@@ -36,13 +36,7 @@ pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceError
 
 fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
     let mut report = Report::new(Kind::Inclusion);
-    let proof = match InclusionProof::parse(text) {
-        Ok(proof) => proof,
-        Err(error) => {
-            report.find("", error);
-            return Ok(report);
-        }
-    };
+    let Some(proof) = parsed(InclusionProof::parse(text), &mut report) else { return Ok(report) };
     let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
     match proof.verify(key) {
         Ok(checkpoint) => {
@@ -55,6 +49,11 @@ fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
         Err(error) => report.find(format!("leaf {}", proof.index), error),
     }
     Ok(report)
+}
+
+/// A proof, or the finding that it has not the form of one.
+fn parsed<P>(read: Result<P, FileError>, report: &mut Report) -> Option<P> {
+    read.map_err(|error| report.find("", error)).ok()
 }
 
 /// What a record says of itself, if it is of the place that the proof is for.
@@ -74,7 +73,7 @@ fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
         serde_json::from_slice(&proof.record).map_err(|error| Flaw::Malformed(error.to_string()))?;
     let place = super::bundle::place_of(&proof.record).map_err(Flaw::Malformed)?;
     let Envelope { sequence, type_name, recorded_at } = envelope;
-    if sequence != proof.index + 1 || origin_of(&name).is_some_and(|named| place.origin != named) {
+    if sequence != proof.index + 1 || name.origin().is_some_and(|named| place.origin != named) {
         return Err(Flaw::OtherPlace { origin: place.origin, sequence: Sequence(sequence), index: proof.index, name });
     }
     Ok(format!("{type_name}, sequence {sequence} of {}, recorded at {recorded_at}", place.origin))
@@ -82,13 +81,7 @@ fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
 
 fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
     let mut report = Report::new(Kind::Consistency);
-    let proof = match ConsistencyProof::parse(text) {
-        Ok(proof) => proof,
-        Err(error) => {
-            report.find("", error);
-            return Ok(report);
-        }
-    };
+    let Some(proof) = parsed(ConsistencyProof::parse(text), &mut report) else { return Ok(report) };
     let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
     match proof.verify(key) {
         Ok((old, new)) => {

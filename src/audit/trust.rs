@@ -9,9 +9,6 @@ use super::{EvidenceError, Flaw};
 use crate::domain::Origin;
 use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
 
-/// What the name of an origin's tree begins with, unless the operator chose another name.
-const NAME_START: &str = "authledger/";
-
 /// What whoever asks knows from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
@@ -69,7 +66,7 @@ impl Trust {
         let signed_with = |(_, public): &(&Origin, &[u8; 32])| {
             Checkpoint::open(&note, &VerifierKey::new(said.origin.clone(), **public)).is_ok()
         };
-        let named = kept.origin.or_else(|| origin_of(&said.origin)).filter(|origin| openings.contains_key(origin));
+        let named = kept.origin.or_else(|| said.origin.origin()).filter(|origin| openings.contains_key(origin));
         let origin = named.or_else(|| openings.iter().find(signed_with).map(|(origin, _)| *origin));
         let opened_with = origin.and_then(|origin| openings.get(&origin));
         match (pinned, origin, opened_with) {
@@ -95,7 +92,7 @@ impl Trust {
                 return None;
             }
             let name = key.name().clone();
-            let flaw = match origin_of(&name).filter(|origin| openings.contains_key(origin)) {
+            let flaw = match name.origin().filter(|origin| openings.contains_key(origin)) {
                 Some(origin) => Flaw::OtherKey { origin, name: name.clone() },
                 None => Flaw::NoOrigin(name.clone()),
             };
@@ -103,11 +100,6 @@ impl Trust {
         };
         self.keys.iter().filter_map(unmet).collect()
     }
-}
-
-/// The origin that a name says.
-pub(super) fn origin_of(name: &KeyName) -> Option<Origin> {
-    name.as_str().strip_prefix(NAME_START)?.parse().ok()
 }
 
 /// A file's text, as far as it is one: bytes that are no UTF-8 are replaced, and break whatever signature covers them.

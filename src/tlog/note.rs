@@ -14,6 +14,8 @@ use crate::domain::Origin;
 pub const MAX_NOTE_BYTES: usize = 64 * 1_024;
 /// The most signatures that are looked at.
 const MAX_SIGNATURES: usize = 100;
+/// What the name of a log begins with that goes by its origin.
+const ORIGIN_PREFIX: &str = "authledger/";
 const LINE_START: &str = "\u{2014} ";
 /// What stands for Ed25519 in a verifier key and in a key's id.
 const ED25519_TYPE: u8 = 0x01;
@@ -34,7 +36,12 @@ impl KeyName {
 
     /// What the log of an origin is called unless its operator chose another name.
     pub fn of_origin(origin: Origin) -> Self {
-        Self(format!("authledger/{origin}").into())
+        Self(format!("{ORIGIN_PREFIX}{origin}").into())
+    }
+
+    /// The origin that the name says; a name that an operator chose says none.
+    pub fn origin(&self) -> Option<Origin> {
+        self.0.strip_prefix(ORIGIN_PREFIX)?.parse().ok()
     }
 
     /// The name.

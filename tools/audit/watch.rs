@@ -105,6 +105,7 @@ pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
         if arguments.once {
             return Ok(true);
         }
+        // What was asked for: a look every so often. A server tells nobody that it has signed again.
         thread::sleep(Duration::from_secs(arguments.every));
     }
 }

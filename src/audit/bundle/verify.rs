@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::read::{BundleError, BundleReader, Bundled};
 use crate::audit::report::{Kind, Report};
-use crate::audit::trust::{Kept, Trust, origin_of};
+use crate::audit::trust::{Kept, Trust};
 use crate::audit::{EvidenceError, Flaw, Verified};
 use crate::domain::{LedgerId, Position};
 use crate::tlog::{Checkpoint, SignedNote};
@@ -76,7 +76,7 @@ fn know_pinned(reader: &mut BundleReader, trust: &Trust) -> Result<(), EvidenceE
         reader.openings.insert(origin, *key.public());
     }
     for key in &trust.keys {
-        let origin = origin_of(key.name()).filter(|origin| reader.origins.contains_key(origin));
+        let origin = key.name().origin().filter(|origin| reader.origins.contains_key(origin));
         origin.map(|origin| reader.openings.entry(origin).or_insert(*key.public()));
     }
     Ok(())

@@ -82,6 +82,9 @@ fn a_note_may_have_signatures_of_others_and_needs_the_one_that_is_asked_for() {
     let endless = format!("{}\n{}\n", "x".repeat(70_000), mine.as_str().lines().last().unwrap());
     assert_eq!(SignedNote::parse(&endless), Err(NoteError::Form));
     assert!(["", "a b", "a+b", "a\u{2003}b", "a\nb"].iter().all(|name| KeyName::new(name).is_none()));
+    let origin = "k7m2qx4dnzr5a".parse().unwrap();
+    assert_eq!(KeyName::of_origin(origin).origin(), Some(origin));
+    assert_eq!(["log", "authledger/x"].map(|name| KeyName::new(name).unwrap().origin()), [None, None]);
 }
 
 #[test]

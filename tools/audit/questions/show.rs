@@ -221,8 +221,8 @@ fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
         let (issued, ended) = (total.issued[kind.index()], total.ended[kind.index()]);
         writeln!(out, "  {:<10}  {issued} issued, {ended} ended", format!("{kind}s"))?;
     }
-    writeln!(out, "  {:<10}  {} had all of some kinds ended", "subjects", total.subjects_ended)?;
-    writeln!(out, "  {:<10}  {} erased", "", total.subjects_erased)?;
+    let (ended, erased) = (total.subjects_ended, total.subjects_erased);
+    writeln!(out, "  {:<10}  {ended} had all of some kinds ended, {erased} were erased", "subjects")?;
     for (who, counts) in &counted.by_actor {
         writeln!(out, "  by {who}: {} issued, {} ended", counts.all_issued(), counts.all_ended())?;
     }
