@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, park_timeout};
 use std::time::{Duration, Instant};
 
 use super::trees::{Signed, Trees};
@@ -20,6 +20,8 @@ use crate::tlog::{Checkpoint, TreeHash, root};
 const QUEUE_BATCHES: usize = 1_024;
 /// Between two checkpoints, so that the disk is not kept busy with them. Half of what is promised to who waits for one.
 const SIGN_EVERY: Duration = Duration::from_millis(500);
+/// How long the thread lets batches gather once there is one, so that it is not woken for each.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a stop waits for a tree that is far behind its log; the next start goes on with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,7 @@ impl Keeper {
     pub fn stop(self) {
         // Stopped once, because this takes the keeper.
         let _ = self.stopping.set(Instant::now());
+        self.thread.thread().unpark();
         if self.thread.join().is_err() {
             tracing::error!("the thread that grows the tree panicked; the next start grows it again");
         }
@@ -122,7 +125,12 @@ impl Gardener {
         self.attempt(Self::catch_up);
         loop {
             match fed.recv_timeout(self.until_due()) {
-                Ok(leaves) => self.attempt(|one| one.take(&leaves)),
+                Ok(leaves) => {
+                    if self.stopping.get().is_none() {
+                        park_timeout(GATHER);
+                    }
+                    self.attempt(|one| one.take(&leaves));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
