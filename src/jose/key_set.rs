@@ -39,6 +39,7 @@ pub struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
     decoding: DecodingKey,
+    fingerprint: [u8; 32],
 }
 
 /// Why a set has no key for a token.
@@ -104,13 +105,19 @@ impl Key {
         self.kid.as_deref()
     }
 
+    /// A digest of what it verifies with, whatever it is called.
+    pub(super) const fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
     fn from_value(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let (algorithm, decoding) = jwk.decoding()?;
         let is_for_it = jwk.alg.as_deref().is_none_or(|alg| alg == algorithm.as_str());
         let verifies = jwk.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
             && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|one| one == "verify"));
-        (is_for_it && verifies).then_some(Self { kid: jwk.kid, algorithm, decoding })
+        let fingerprint = jwk.fingerprint(algorithm);
+        (is_for_it && verifies).then_some(Self { kid: jwk.kid, algorithm, decoding, fingerprint })
     }
 }
 
@@ -131,6 +138,16 @@ struct Jwk {
 }
 
 impl Jwk {
+    fn fingerprint(&self, algorithm: Algorithm) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new();
+        hash.update(algorithm.as_str().as_bytes());
+        for member in [&self.x, &self.y, &self.n, &self.e] {
+            let member = member.as_deref().unwrap_or_default();
+            hash.update(&(member.len() as u64).to_le_bytes()).update(member.as_bytes());
+        }
+        *hash.finalize().as_bytes()
+    }
+
     /// The type of the key alone decides what it verifies, so a public key is never the secret of an HMAC.
     fn decoding(&self) -> Option<(Algorithm, DecodingKey)> {
         match (self.kty.as_str(), self.crv.as_deref()) {

@@ -9,6 +9,7 @@ mod issuer;
 mod json;
 mod key_set;
 mod parsed;
+mod seen;
 mod sign;
 mod verify;
 

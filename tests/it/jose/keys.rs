@@ -130,6 +130,27 @@ async fn a_key_that_was_withdrawn_goes_within_the_hour_and_nobody_waits_for_it()
     assert_eq!(publisher.asked(), 2);
 }
 
+#[tokio::test]
+async fn a_token_that_was_verified_is_nothing_to_another_key_of_the_same_name() {
+    let (old, new, other) =
+        (Signer::new(Algorithm::Es256), Signer::new(Algorithm::Es256), Signer::new(Algorithm::EdDsa));
+    let publisher = Publisher::start(ok(&jwks(&[&old]))).await;
+    let clock = clock();
+    let issuers = publisher.issuers(&clock);
+    let token = old.token(&claims(json!({})));
+    for _ in 0..3 {
+        assert_eq!(outcome(&issuers, &token).await, Ok(()));
+    }
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let mangled = format!("{head}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
+    assert_eq!(outcome(&issuers, &mangled).await, Err(TokenError::BadSignature));
+    publisher.publish(ok(&jwks(&[&new, &other]).replace(new.key.kid(), old.key.kid())));
+    clock.advance(RELOAD_MILLIS);
+    // Its key is not among the old ones, so the new ones are loaded before it is answered.
+    assert_eq!(outcome(&issuers, &other.token(&claims(json!({})))).await, Ok(()));
+    assert_eq!(outcome(&issuers, &token).await, Err(TokenError::BadSignature));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_ask_together_share_one_load_and_one_that_hangs_up_does_not_end_it() {
     let signer = Signer::new(Algorithm::Es256);

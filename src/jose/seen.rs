@@ -1,0 +1,83 @@
+//! Signatures that were verified lately: the same token comes again and again, and a signature stays good.
+//!
+//! What is remembered is a digest over the key's own bytes and the token's text. So a key that is withdrawn, or replaced under
+//! the same name, verifies nothing by this; and whether a token is expired or revoked is judged each time.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+
+use super::key_set::Key;
+
+/// Marks that each of two halves holds at most: 32 bytes each, some 4 MiB in all.
+const HALF_MARKS: usize = 32_768;
+const CONTEXT: &str = "authledger 2026 verified signature v1";
+
+/// That key and that text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Mark([u8; 32]);
+
+impl Mark {
+    pub(super) fn of(key: &Key, text: &str) -> Self {
+        let mut hash = blake3::Hasher::new_derive_key(CONTEXT);
+        // The first part has a fixed length, so that no two pairs read alike.
+        hash.update(key.fingerprint()).update(text.as_bytes());
+        Self(*hash.finalize().as_bytes())
+    }
+}
+
+/// The marks. What was not asked for while a half filled up is forgotten with the half before.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Halves>);
+
+#[derive(Default)]
+struct Halves {
+    young: HashSet<Mark>,
+    old: HashSet<Mark>,
+}
+
+impl Seen {
+    pub(super) fn has(&self, mark: &Mark) -> bool {
+        let mut halves = self.0.lock();
+        if halves.young.contains(mark) {
+            return true;
+        }
+        let had = halves.old.remove(mark);
+        if had {
+            halves.insert(*mark);
+        }
+        had
+    }
+
+    pub(super) fn add(&self, mark: Mark) {
+        self.0.lock().insert(mark);
+    }
+}
+
+impl Halves {
+    fn insert(&mut self, mark: Mark) {
+        self.young.insert(mark);
+        if self.young.len() >= HALF_MARKS {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_stays_and_memory_is_bounded() {
+        let seen = Seen::default();
+        let mark = |n: usize| Mark(*blake3::hash(&n.to_be_bytes()).as_bytes());
+        seen.add(mark(0));
+        for n in 1..10 * HALF_MARKS {
+            seen.add(mark(n));
+            assert!(n % 1_000 != 0 || seen.has(&mark(0)), "{n}");
+        }
+        assert!(!seen.has(&mark(1)), "nobody asked for it since");
+        let halves = seen.0.lock();
+        assert!(halves.young.len() + halves.old.len() <= 2 * HALF_MARKS);
+    }
+}
