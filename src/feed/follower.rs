@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cursor::{Cursor, Reached};
-use super::frame::{Filter, Frame};
+use super::frame::{Filter, Frame, may_end};
 use super::hub::{Found, Hub, Tip};
 use crate::domain::{Origin, Place, Position, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
@@ -215,6 +215,9 @@ impl Follower {
                 before.position = stored.position;
                 let head = crate::event_log::Head { sequence: stored.place.sequence, hash: stored.hash };
                 before.heads.insert(stored.place.origin, head);
+                if !may_end(&stored.record) {
+                    continue;
+                }
                 let filed = Arc::new(Filed { position: stored.position, recorded: stored.decode()? });
                 frames.extend(Frame::new(filed, || Arc::new(Cursor::at(ledger, &before))).map(Arc::new));
                 if frames.len() == limit {
