@@ -2,5 +2,6 @@
 
 mod golden;
 mod lasting;
+mod spelling;
 mod store;
 mod writer;
