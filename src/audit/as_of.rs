@@ -12,17 +12,17 @@
 //! Between the two the log can't say, and neither does the answer. On several nodes, uses at another one are on record here when
 //! they arrive.
 
-use std::sync::mpsc::Receiver;
+use std::collections::BTreeMap;
 
 use super::gathered::{Gathered, gather};
 use super::point::Prefix;
 use super::replay::PRUNE_EVERY;
 use super::{Asked, AskedCredential, AuditError, QuestionError, Tally, pages};
 use crate::domain::{
-    Actor, CredentialId, CredentialKey, Dead, Event, Kind, Named, Origin, Place, Position, Reason, State, Subject,
-    Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
+    Actor, CredentialId, CredentialKey, Dead, Event, Kind, Named, Origin, Place, Position, Reason, Recorded, State,
+    Subject, Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
 };
-use crate::event_log::{Base, Damage, ReadError, Reader, StoredRecord};
+use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
 
 /// How long a use of a ticket that counts waits at most to be put on record, in milliseconds.
@@ -315,29 +315,36 @@ pub fn tally_as_of(
     prefix: &Prefix,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Tally, AuditError> {
-    let (_, mut state) = pages::read(reader, prefix.until, progress, |pages| fold(&pages, prefix))?;
-    state.prune(prefix.at);
-    Ok(Tally::of(&state, prefix.at))
+    let mut folded = Folded::default();
+    let held = |row: &RowRecord<'_>| Ok(Some(row.decode()?).filter(|recorded| prefix.holds(row.position, recorded)));
+    pages::read(reader, prefix.until, progress, held, |records| {
+        folded.take(&records);
+        Ok(())
+    })?;
+    folded.state.prune(prefix.at);
+    Ok(Tally::of(&folded.state, prefix.at))
 }
 
-fn fold(pages: &Receiver<Vec<StoredRecord>>, prefix: &Prefix) -> Result<State, AuditError> {
-    let (mut state, mut unpruned) = (State::default(), 0);
-    let mut clocks = std::collections::BTreeMap::<Origin, Timestamp>::new();
-    for page in pages {
-        for stored in &page {
-            // Damage carries its own position.
-            let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
-            if prefix.holds(stored.position, &recorded) {
-                state.fold(&recorded);
-                clocks.insert(recorded.place.origin, recorded.recorded_at);
-            }
+/// What a prefix holds, folded.
+#[derive(Default)]
+struct Folded {
+    state: State,
+    clocks: BTreeMap<Origin, Timestamp>,
+    unpruned: u64,
+}
+
+impl Folded {
+    /// Takes the next records; those that the prefix does not hold are none.
+    fn take(&mut self, records: &[Option<Recorded>]) {
+        for recorded in records.iter().flatten() {
+            self.state.fold(recorded);
+            self.clocks.insert(recorded.place.origin, recorded.recorded_at);
         }
-        unpruned += page.len() as u64;
-        if unpruned >= PRUNE_EVERY {
+        self.unpruned += records.len() as u64;
+        if self.unpruned >= PRUNE_EVERY {
             // By the clock that is furthest behind: a record further on may be about what is over by another one.
-            state.prune(clocks.values().min().copied().unwrap_or_default());
-            unpruned = 0;
+            self.state.prune(self.clocks.values().min().copied().unwrap_or_default());
+            self.unpruned = 0;
         }
     }
-    Ok(state)
 }

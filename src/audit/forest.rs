@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tiles::Tiles;
 use crate::domain::Origin;
-use crate::event_log::StoredRecord;
 use crate::tlog::{Frontier, Gathered, TreeHash};
 
 /// The trees of a log.
@@ -46,10 +45,10 @@ impl Forest {
         self.sizes.is_empty() && self.trees.is_empty()
     }
 
-    /// Adds a record to its origin's tree.
-    pub(super) fn take(&mut self, stored: &StoredRecord) {
-        let tree = self.trees.entry(stored.place.origin).or_default();
-        tree.append(TreeHash::of_leaf(stored.record.as_bytes()));
+    /// Adds a record's leaf to its origin's tree.
+    pub(super) fn take(&mut self, origin: Origin, leaf: TreeHash) {
+        let tree = self.trees.entry(origin).or_default();
+        tree.append(leaf);
         if self.sizes.contains(&tree.frontier.size()) {
             tree.roots.insert(tree.frontier.size(), tree.frontier.root());
         }

@@ -5,16 +5,16 @@
 //! out a proof has then seen that his own log leads to the signed root.
 
 use std::path::Path;
-use std::sync::mpsc::Receiver;
 
 use super::evidence::checkpoints_in;
 use super::forest::{Forest, Grown};
 use super::trust::{Believed, Kept, Openings, Trust};
 use super::{AuditError, EvidenceError, Flaw, pages};
 use crate::domain::{Event, Origin, Place, Position, Sequence};
-use crate::event_log::{Base, Reader, StoredRecord};
+use crate::event_log::{Base, Reader, RowRecord, StoredRecord};
 use crate::tlog::{
-    Checkpoint, ConsistencyProof, Gathered, InclusionProof, Missing, SignedNote, consistency_proof, inclusion_proof,
+    Checkpoint, ConsistencyProof, Gathered, InclusionProof, Missing, SignedNote, TreeHash, consistency_proof,
+    inclusion_proof,
 };
 
 /// Which event a proof is for.
@@ -204,13 +204,12 @@ fn grow(
     let until = position_of(reader, Place { origin, sequence: Sequence(last) })?;
     let mut forest = Forest::with_roots_at(checkpoints.iter().map(|(_, checkpoint)| checkpoint.size));
     forest.tree(origin).gathered = gathered;
-    let take = move |pages: Receiver<Vec<StoredRecord>>| {
-        let own = pages.into_iter().flatten().filter(|stored| stored.place.origin == origin);
-        own.for_each(|stored| forest.take(&stored));
-        Ok(forest)
-    };
     let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
-    let (_, mut forest) = pages::read(reader, until.unwrap_or(head), progress, take)?;
+    let leaf = |row: &RowRecord<'_>| Ok((row.place.origin == origin).then(|| TreeHash::of_leaf(row.record.as_bytes())));
+    pages::read(reader, until.unwrap_or(head), progress, leaf, |leaves| {
+        leaves.into_iter().flatten().for_each(|leaf| forest.take(origin, leaf));
+        Ok(())
+    })?;
     let tree = std::mem::take(forest.tree(origin));
     for (kept, checkpoint) in checkpoints {
         let (size, root, records) = (checkpoint.size, checkpoint.root, tree.size());

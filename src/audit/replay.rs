@@ -5,12 +5,13 @@
 
 use std::cmp::Ordering;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::{AuditError, pages};
-use crate::domain::{Dead, Fingerprint, Kind, LedgerId, Position, Row, State, Timestamp, judge_lasting, judge_ticket};
-use crate::event_log::{Base, ReadError, Reader, StoredRecord};
+use crate::domain::{
+    Dead, Fingerprint, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge_lasting, judge_ticket,
+};
+use crate::event_log::{Base, ReadError, Reader};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
 /// Records between two prunings: memory follows what is alive, not what ever was.
@@ -105,7 +106,18 @@ fn replay_to(
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Replayed, AuditError> {
     let started = Instant::now();
-    let (base, mut state) = pages::read(reader, head, progress, fold)?;
+    let mut folded = Folded::default();
+    let base = pages::read(
+        reader,
+        head,
+        progress,
+        |row| row.decode(),
+        |records| {
+            folded.take(&records);
+            Ok(())
+        },
+    )?;
+    let mut state = folded.state;
     state.prune(at);
     let elapsed = started.elapsed();
     let fingerprint = Fingerprint::of_sorted(&state.rows());
@@ -114,25 +126,23 @@ fn replay_to(
     Ok(Replayed { state, base, ledger, at, tally, fingerprint, elapsed })
 }
 
-fn fold(pages: Receiver<Vec<StoredRecord>>) -> Result<State, AuditError> {
-    let mut state = State::default();
-    let mut unpruned = 0;
-    for page in pages {
-        let mut recorded_at = Timestamp::default();
-        for stored in &page {
-            // Damage carries its own position.
-            let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
-            state.fold(&recorded);
-            recorded_at = recorded.recorded_at;
-        }
-        unpruned += page.len() as u64;
-        if unpruned >= PRUNE_EVERY {
+/// What has been folded.
+#[derive(Default)]
+struct Folded {
+    state: State,
+    unpruned: u64,
+}
+
+impl Folded {
+    fn take(&mut self, records: &[Recorded]) {
+        records.iter().for_each(|recorded| self.state.fold(recorded));
+        self.unpruned += records.len() as u64;
+        if self.unpruned >= PRUNE_EVERY {
             // By the log's clock: a record further on may still be about what is over only by ours.
-            state.prune(recorded_at);
-            unpruned = 0;
+            self.state.prune(records.last().map_or(Timestamp::default(), |last| last.recorded_at));
+            self.unpruned = 0;
         }
     }
-    Ok(state)
 }
 
 impl Tally {

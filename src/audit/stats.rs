@@ -1,12 +1,11 @@
 //! How much was issued and ended, day by day.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Receiver;
 
 use super::changes::{Change, Counted};
 use super::{AuditError, pages};
-use crate::domain::{Position, Timestamp};
-use crate::event_log::{Base, Reader, StoredRecord};
+use crate::domain::{Position, Recorded, Timestamp};
+use crate::event_log::{Base, Reader};
 
 const DAY_MILLIS: u64 = 86_400_000;
 
@@ -50,21 +49,27 @@ pub struct Stats {
 /// `progress` is called once a page with the position reached and the last one.
 pub fn stats(reader: &Reader, mut progress: impl FnMut(Position, Position)) -> Result<Stats, AuditError> {
     let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
-    let (_, stats) = pages::read(reader, head, &mut progress, count)?;
+    let mut stats = Stats::default();
+    pages::read(
+        reader,
+        head,
+        &mut progress,
+        |row| row.decode(),
+        |records| {
+            records.iter().for_each(|recorded| stats.count(recorded));
+            Ok(())
+        },
+    )?;
     Ok(stats)
 }
 
-fn count(pages: Receiver<Vec<StoredRecord>>) -> Result<Stats, AuditError> {
-    let mut stats = Stats::default();
-    for stored in pages.into_iter().flatten() {
-        // Damage carries its own position.
-        let recorded = stored.decode().map_err(|error| AuditError::from_read(error, &Base::default()))?;
-        stats.records += 1;
-        if let Some(change) = Change::of(&recorded) {
+impl Stats {
+    fn count(&mut self, recorded: &Recorded) {
+        self.records += 1;
+        if let Some(change) = Change::of(recorded) {
             let who = recorded.actor.as_ref().into();
-            stats.counted.add(who, change);
-            stats.days.entry(Day::of(recorded.recorded_at)).or_default().add(who, change);
+            self.counted.add(who, change);
+            self.days.entry(Day::of(recorded.recorded_at)).or_default().add(who, change);
         }
     }
-    Ok(stats)
 }

@@ -1,8 +1,6 @@
 //! Is a log whole? Every hash, sequence, position and record, and what guards them.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::OptionalExtension as _;
@@ -10,10 +8,9 @@ use rusqlite::OptionalExtension as _;
 use super::forest::Forest;
 use super::trust::Openings;
 use super::{AuditError, pages};
-use crate::domain::{Event, LedgerId, Position};
-use crate::event_log::{
-    Base, Damage, Lineage, ReadError, Reader, RecordError, StoredRecord, altered, open_for_reading,
-};
+use crate::domain::{Event, LedgerId, LedgerOpened, Place, Position, Recorded, Timestamp};
+use crate::event_log::{Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord, altered, open_for_reading};
+use crate::tlog::TreeHash;
 
 /// A log that is whole.
 #[derive(Clone, Debug)]
@@ -42,7 +39,7 @@ pub(super) struct Read {
     pub(super) forest: Forest,
 }
 
-/// The same, while the trees grow by what is read, on a thread of their own.
+/// The same, while the trees grow by what is read.
 pub(super) fn verify_grown(
     path: &Path,
     forest: Forest,
@@ -66,39 +63,31 @@ fn verify_events(
     started: Instant,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Read, AuditError> {
-    let (base, (decoded, forest)) = pages::read(reader, head, progress, |pages| take(pages, forest))?;
+    let (mut forest, mut told) = (forest, Told::default());
+    let is_hashed = !forest.is_idle();
+    let base = pages::read(
+        reader,
+        head,
+        progress,
+        |row| Seen::of(row, is_hashed),
+        |seen| {
+            seen.into_iter().try_for_each(|seen| {
+                seen.leaf.into_iter().for_each(|leaf| forest.take(seen.place.origin, leaf));
+                told.take(seen)
+            })
+        },
+    )?;
     if base.position < head {
         // A row was there when the head was asked for.
         let damage = Damage::MissingPosition { next: head };
         return Err(AuditError::Damaged { position: base.position.next(), damage });
     }
-    let Decoded { ledger, openings, unreadable, .. } = decoded;
+    let Told { ledger, openings, unreadable, .. } = told;
     if let Some((position, error, unreadable)) = unreadable {
         return Err(AuditError::Unreadable { position, error, unreadable, base });
     }
     let verified = Verified { events: base.position.0, base, ledger, elapsed: started.elapsed() };
     Ok(Read { verified, openings, forest })
-}
-
-/// Decodes the records, and behind their backs hashes them where trees are asked for: SHA-256 takes as long as the chain.
-fn take(pages: Receiver<Vec<StoredRecord>>, mut forest: Forest) -> Result<(Decoded, Forest), AuditError> {
-    if forest.is_idle() {
-        return Ok((Decoded::from_pages(pages)?, forest));
-    }
-    thread::scope(|scope| {
-        let (forward, forwarded) = sync_channel(pages::READ_AHEAD);
-        let decoding = scope.spawn(move || Decoded::from_pages(forwarded));
-        for page in pages {
-            page.iter().for_each(|stored| forest.take(stored));
-            // The decoder ends early where it found damage, which it returns.
-            if forward.send(page).is_err() {
-                break;
-            }
-        }
-        drop(forward);
-        let decoded = decoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok((decoded, forest))
-    })
 }
 
 /// What is around the events.
@@ -122,9 +111,42 @@ fn guarded(path: &Path) -> Result<Guarded, AuditError> {
     Ok(Guarded { head: Position(head.cast_unsigned()), broken })
 }
 
-/// What the records say, page after page.
+/// What of a record is looked at beside those of others.
+struct Seen {
+    position: Position,
+    place: Place,
+    said: Said,
+    /// Its leaf in its origin's tree, where that is asked for.
+    leaf: Option<TreeHash>,
+}
+
+enum Said {
+    At(Timestamp),
+    Opened(Timestamp, Box<LedgerOpened>),
+    /// A later version said it.
+    Unreadable(Box<RecordError>),
+}
+
+impl Seen {
+    fn of(row: &RowRecord<'_>, is_hashed: bool) -> Result<Self, ReadError> {
+        let said = match row.decode() {
+            Ok(Recorded { recorded_at, event: Event::LedgerOpened(opened), .. }) => {
+                Said::Opened(recorded_at, Box::new(opened))
+            }
+            Ok(Recorded { recorded_at, .. }) => Said::At(recorded_at),
+            Err(ReadError::Damaged { damage: Damage::Record(error @ RecordError::Unreadable { .. }), .. }) => {
+                Said::Unreadable(Box::new(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let leaf = is_hashed.then(|| TreeHash::of_leaf(row.record.as_bytes()));
+        Ok(Self { position: row.position, place: row.place, said, leaf })
+    }
+}
+
+/// What the records say, one after another.
 #[derive(Default)]
-struct Decoded {
+struct Told {
     lineage: Lineage,
     ledger: Option<LedgerId>,
     openings: Openings,
@@ -132,30 +154,22 @@ struct Decoded {
     unreadable: Option<(Position, RecordError, u64)>,
 }
 
-impl Decoded {
-    fn from_pages(pages: Receiver<Vec<StoredRecord>>) -> Result<Self, AuditError> {
-        let mut decoded = Self::default();
-        for stored in pages.into_iter().flatten() {
-            // Damage carries its own position.
-            decoded.take(&stored).map_err(|error| AuditError::from_read(error, &Base::default()))?;
-        }
-        Ok(decoded)
-    }
-
-    fn take(&mut self, stored: &StoredRecord) -> Result<(), ReadError> {
-        match stored.decode() {
-            Ok(recorded) => {
-                if let Event::LedgerOpened(opened) = &recorded.event {
-                    self.ledger.get_or_insert(opened.ledger);
-                    self.openings.entry(stored.place.origin).or_insert(opened.public_key);
-                }
-                self.lineage.check(stored.position, &recorded)
+impl Told {
+    fn take(&mut self, seen: Seen) -> Result<(), ReadError> {
+        let Seen { position, place, said, .. } = seen;
+        let (recorded_at, opened) = match said {
+            Said::At(recorded_at) => (recorded_at, None),
+            Said::Opened(recorded_at, opened) => (recorded_at, Some(opened)),
+            Said::Unreadable(error) => {
+                self.unreadable.get_or_insert((position, *error, 0)).2 += 1;
+                return Ok(());
             }
-            Err(ReadError::Damaged { position, damage: Damage::Record(error @ RecordError::Unreadable { .. }) }) => {
-                self.unreadable.get_or_insert((position, error, 0)).2 += 1;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        };
+        let ledger = opened.map(|opened| {
+            self.openings.entry(place.origin).or_insert(opened.public_key);
+            self.ledger.get_or_insert(opened.ledger);
+            opened.ledger
+        });
+        self.lineage.check_place(position, place, recorded_at, ledger)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::ids::{ApplicationId, Malformed, Origin, Subject};
 
@@ -79,8 +80,10 @@ impl FromStr for Actor {
     fn from_str(text: &str) -> Result<Self, Malformed> {
         const FORM: Malformed = Malformed("application:ID, subject:ID, bearer:ISS/JTI or root@ORIGIN");
         if let Some(id) = text.strip_prefix("application:") {
-            let id = ApplicationId(Uuid::try_parse(id).map_err(|_| FORM)?);
-            return (id.to_string() == text["application:".len()..]).then_some(Self::Application(id)).ok_or(FORM);
+            let uuid = Uuid::try_parse(id).map_err(|_| FORM)?;
+            let mut spelled = [0; Hyphenated::LENGTH];
+            let is_ours = uuid.hyphenated().encode_lower(&mut spelled) == id;
+            return is_ours.then_some(Self::Application(ApplicationId(uuid))).ok_or(FORM);
         }
         if let Some(subject) = text.strip_prefix("subject:") {
             return Ok(Self::Subject(Subject::new(&unescape(subject).ok_or(FORM)?).map_err(|_| FORM)?));

@@ -283,18 +283,26 @@ pub mod hex {
         if digits.len() != N * 2 {
             return Err(FORM);
         }
-        let mut bytes = [0; N];
+        let (mut bytes, mut seen) = ([0; N], 0);
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0]).ok_or(FORM)? << 4 | nibble(pair[1]).ok_or(FORM)?;
+            let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+            // Looked at once, behind the loop: every audit reads millions of digests.
+            seen |= high | low;
+            *byte = high << 4 | low & 15;
         }
-        Ok(bytes)
+        if seen == NO_DIGIT { Err(FORM) } else { Ok(bytes) }
     }
 
-    const fn nibble(digit: u8) -> Option<u8> {
-        match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
+    /// What stands in [`VALUES`] for a byte that is no digit: every bit, so that it shows in what it is joined with.
+    const NO_DIGIT: u8 = 0xff;
+
+    /// The value of each byte as a digit.
+    const VALUES: [u8; 256] = {
+        let (mut values, mut value) = ([NO_DIGIT; 256], 0);
+        while value < DIGITS.len() {
+            values[DIGITS[value] as usize] = value as u8;
+            value += 1;
         }
-    }
+        values
+    };
 }

@@ -42,6 +42,12 @@ impl Default for Chain {
 impl Chain {
     /// `BLAKE3-derive-key("authledger 2026 event chain v1", previous || record)`.
     pub fn link(&self, previous: &ChainHash, record: &[u8]) -> ChainHash {
-        ChainHash(*self.0.clone().update(&previous.0).update(record).finalize().as_bytes())
+        self.clone().link_next(previous, record)
+    }
+
+    /// The same, of whoever has the chain for itself: nothing need be copied for it.
+    pub fn link_next(&mut self, previous: &ChainHash, record: &[u8]) -> ChainHash {
+        let hash = self.0.reset().update(&previous.0).update(record).finalize();
+        ChainHash(*hash.as_bytes())
     }
 }

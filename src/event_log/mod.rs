@@ -4,6 +4,7 @@ mod chain;
 #[cfg(feature = "server")]
 mod copy;
 mod error;
+mod ordered;
 mod reader;
 mod record;
 mod store;
@@ -16,8 +17,8 @@ pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
-pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, StoredRecord};
-pub use record::{MAX_RECORD_BYTES, RecordError, decode, encode};
+pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, RowRecord, StoredRecord};
+pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, encode};
 pub use store::{DataDirectory, FORMAT, altered, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;

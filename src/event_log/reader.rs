@@ -17,6 +17,8 @@ use crate::domain::{Event, LedgerId, Origin, Place, Position, Recorded, Sequence
 pub const MAX_PAGE_ROWS: usize = 10_000;
 /// The longest that one read transaction goes on.
 const MAX_PAGE_TIME: Duration = Duration::from_millis(50);
+/// Rows between two looks at the clock.
+const ROWS_BETWEEN_LOOKS: u64 = 64;
 /// Connections that wait for their next use.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -38,8 +40,35 @@ pub struct StoredRecord {
 impl StoredRecord {
     /// The fact, if this version can read it.
     pub fn decode(&self) -> Result<Recorded, ReadError> {
+        self.as_row().decode()
+    }
+
+    fn as_row(&self) -> RowRecord<'_> {
+        let Self { position, place, stored_at, record, hash } = self;
+        RowRecord { position: *position, place: *place, stored_at: *stored_at, record, hash: *hash }
+    }
+}
+
+/// A [`StoredRecord`] where SQLite has it, before it is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct RowRecord<'a> {
+    /// Its place in this file.
+    pub position: Position,
+    /// Its origin and place there.
+    pub place: Place,
+    /// When this node stored it.
+    pub stored_at: Timestamp,
+    /// Its bytes.
+    pub record: &'a str,
+    /// The chain up to and with it.
+    pub hash: ChainHash,
+}
+
+impl RowRecord<'_> {
+    /// The fact, if this version can read it.
+    pub fn decode(&self) -> Result<Recorded, ReadError> {
         let damaged = |damage| ReadError::Damaged { position: self.position, damage };
-        let recorded = record::decode(self.record.as_bytes()).map_err(|error| damaged(Damage::Record(error)))?;
+        let recorded = record::decode_text(self.record).map_err(|error| damaged(Damage::Record(error)))?;
         if recorded.place == self.place {
             return Ok(recorded);
         }
@@ -49,6 +78,11 @@ impl StoredRecord {
             record_origin: recorded.place.origin,
             record_sequence: recorded.place.sequence,
         }))
+    }
+
+    fn to_stored(self) -> StoredRecord {
+        let Self { position, place, stored_at, record, hash } = self;
+        StoredRecord { position, place, stored_at, record: record.into(), hash }
     }
 }
 
@@ -128,6 +162,49 @@ impl Reader {
             Some(error) if rows == 0 => Err(error),
             _ => Ok(page),
         }
+    }
+
+    /// The rows between the two positions, the first excluded, in order and as they are. A transaction of a page's time is
+    /// followed by another.
+    pub(super) fn rows(
+        &self,
+        before: Position,
+        last: Position,
+        mut take: impl FnMut(&RowRecord<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut before = before;
+        loop {
+            let is_over = self.with(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT position, origin, sequence, stored_at, record, hash FROM event \
+                     WHERE position > ?1 AND position <= ?2 ORDER BY position",
+                )?;
+                let started = Instant::now();
+                let mut rows = statement.query((before.0.cast_signed(), last.0.cast_signed()))?;
+                for number in 1_u64.. {
+                    let Some(row) = rows.next()? else { break };
+                    let row = borrowed(row)?;
+                    take(&row)?;
+                    before = row.position;
+                    if number.is_multiple_of(ROWS_BETWEEN_LOOKS) && started.elapsed() > MAX_PAGE_TIME {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            })?;
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first position beyond that one.
+    pub(super) fn first_after(&self, position: Position) -> Result<Option<Position>, ReadError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached("SELECT min(position) FROM event WHERE position > ?1")?;
+            let first: Option<i64> = statement.query_row([position.0.cast_signed()], |row| row.get(0))?;
+            Ok(first.map(|first| Position(first.cast_unsigned())))
+        })
     }
 
     /// The record at that position, checked against the one before it in its origin.
@@ -290,17 +367,20 @@ impl Reader {
 }
 
 fn columns(row: &Row<'_>) -> Result<StoredRecord, ReadError> {
+    borrowed(row).map(RowRecord::to_stored)
+}
+
+fn borrowed<'a>(row: &'a Row<'_>) -> Result<RowRecord<'a>, ReadError> {
     let position = Position(row.get::<_, i64>(0)?.cast_unsigned());
-    let read = || -> Option<StoredRecord> {
-        let record = row.get_ref(4).ok()?.as_str().ok()?;
-        Some(StoredRecord {
+    let read = || {
+        Some(RowRecord {
             position,
             place: Place {
                 origin: row.get_ref(1).ok()?.as_str().ok()?.parse().ok()?,
                 sequence: Sequence(u64::try_from(row.get_ref(2).ok()?.as_i64().ok()?).ok()?),
             },
             stored_at: Timestamp::from_millis(u64::try_from(row.get_ref(3).ok()?.as_i64().ok()?).ok()?)?,
-            record: record.into(),
+            record: row.get_ref(4).ok()?.as_str().ok()?,
             hash: ChainHash::from_slice(row.get_ref(5).ok()?.as_blob().ok()?)?,
         })
     };
@@ -338,22 +418,33 @@ pub struct Lineage {
 impl Lineage {
     /// Checks the next record of its origin.
     pub fn check(&mut self, position: Position, recorded: &Recorded) -> Result<(), ReadError> {
-        let origin = recorded.place.origin;
+        let opened = match &recorded.event {
+            Event::LedgerOpened(opened) => Some(opened.ledger),
+            _ => None,
+        };
+        self.check_place(position, recorded.place, recorded.recorded_at, opened)
+    }
+
+    /// The same, of a record that is not at hand any more: where and when it was recorded, and the ledger if it opened one.
+    pub fn check_place(
+        &mut self,
+        position: Position,
+        place: Place,
+        recorded_at: Timestamp,
+        opened: Option<LedgerId>,
+    ) -> Result<(), ReadError> {
         let damaged = |damage| Err(ReadError::Damaged { position, damage });
-        match &recorded.event {
-            Event::LedgerOpened(_) if recorded.place.sequence.0 != 1 => return damaged(Damage::Opening(origin)),
-            Event::LedgerOpened(opened) if *self.ledger.get_or_insert(opened.ledger) != opened.ledger => {
-                return damaged(Damage::OtherLedger(origin));
-            }
-            Event::LedgerOpened(_) => {}
-            _ if recorded.place.sequence.0 == 1 => return damaged(Damage::Opening(origin)),
-            _ => {}
+        if opened.is_some() != (place.sequence.0 == 1) {
+            return damaged(Damage::Opening(place.origin));
         }
-        let clock = self.clocks.entry(origin).or_default();
-        if recorded.recorded_at < *clock {
+        if opened.is_some_and(|ledger| *self.ledger.get_or_insert(ledger) != ledger) {
+            return damaged(Damage::OtherLedger(place.origin));
+        }
+        let clock = self.clocks.entry(place.origin).or_default();
+        if recorded_at < *clock {
             return damaged(Damage::ClockWentBack);
         }
-        *clock = recorded.recorded_at;
+        *clock = recorded_at;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `schema/event-log.md` is the definition. A record has one spelling: what does not encode back to the same bytes is none.
 
+mod canonical;
 mod forms;
 mod lasting;
 mod subjects;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::domain::{
     Actor, ApplicationId, CredentialId, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark, Issuer, KeyId,
@@ -19,7 +19,8 @@ use crate::domain::{
     Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, Tenant, TicketIssued,
     Timestamp, Ttl,
 };
-use forms::{GenerationData, Hex, Text};
+use canonical::{Reader, Refused};
+use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
 use subjects::{SubjectErasedData, SubjectRevokedData};
 
@@ -53,7 +54,7 @@ pub fn encode(recorded: &Recorded) -> String {
     match &recorded.event {
         Event::LedgerOpened(opened) => enveloped(recorded, &LedgerOpenedData::from(opened)),
         Event::ApplicationRegistered(registration) => enveloped(recorded, &ApplicationData::from(&**registration)),
-        Event::ApplicationRemoved(id) => enveloped(recorded, &ApplicationRemovedData { id: id.0 }),
+        Event::ApplicationRemoved(id) => enveloped(recorded, &ApplicationRemovedData { id: UuidText(id.0) }),
         Event::TicketIssued(issued) => enveloped(recorded, &TicketIssuedData::from(issued)),
         Event::TicketsRenewed(renewals) => enveloped(recorded, &TicketsRenewedData::from(&**renewals)),
         Event::SessionIssued(issued) => enveloped(recorded, &SessionIssuedData::from(&**issued)),
@@ -69,15 +70,73 @@ pub fn encode(recorded: &Recorded) -> String {
 
 /// Reads a record. Every byte counts: another spelling of the same JSON is refused.
 pub fn decode(bytes: &[u8]) -> Result<Recorded, RecordError> {
+    std::str::from_utf8(bytes).map_or_else(|_| decode_by_definition(bytes), decode_text)
+}
+
+/// The same, of what is known to be UTF-8.
+pub(super) fn decode_text(text: &str) -> Result<Recorded, RecordError> {
+    // What is refused is read again by the definition, which tells what is wrong with it.
+    canonical(text).map_err(|refused| decode_by_definition(text.as_bytes()).err().unwrap_or(refused))
+}
+
+/// Reads a record as the definition has it: as JSON, of which what was read is written again and compared.
+///
+/// [`decode`] accepts the very same bytes, and reads the same from them, in a fifth of the time.
+pub fn decode_by_definition(bytes: &[u8]) -> Result<Recorded, RecordError> {
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(RecordError::malformed("larger than 65,535 bytes"));
     }
     let envelope: Envelope<'_, &RawValue> = serde_json::from_slice(bytes).map_err(RecordError::malformed)?;
-    let recorded = recorded(&envelope)?;
-    if encode(&recorded).as_bytes() == bytes {
-        Ok(recorded)
-    } else {
-        Err(RecordError::malformed("it is not in the one form that is written"))
+    let recorded = recorded(&envelope, |type_name, version| event(type_name, version, envelope.data))?;
+    if encode(&recorded).as_bytes() == bytes { Ok(recorded) } else { Err(Refused.into()) }
+}
+
+/// Reads it in one pass, from the first byte to the last.
+fn canonical(text: &str) -> Result<Recorded, RecordError> {
+    if text.len() > MAX_RECORD_BYTES {
+        return Err(Refused.into());
+    }
+    let mut reader = Reader::new(text);
+    let mut members = reader.object()?;
+    let envelope = Envelope {
+        origin: members.due("origin")?,
+        sequence: members.due("sequence")?,
+        recorded_at: members.due("recorded_at")?,
+        type_name: members.due::<Borrowed<'_>>("type")?.0,
+        version: members.due("version")?,
+        tenant: members.find::<Borrowed<'_>>("tenant")?.map(|tenant| tenant.0),
+        actor: members.find("actor")?,
+        request: members.find::<Borrowed<'_>>("request")?.map(|request| request.0),
+        idempotency: members.find("idempotency")?,
+        data: (),
+    };
+    let data = members.value_of("data")?;
+    let recorded = recorded(&envelope, |type_name, version| event(type_name, version, data))?;
+    members.end()?;
+    reader.end()?;
+    Ok(recorded)
+}
+
+/// What the data of a record are read from.
+trait Source<'a> {
+    fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError>;
+}
+
+impl<'a> Source<'a> for &'a RawValue {
+    fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError> {
+        serde_json::from_str(self.get()).map_err(RecordError::malformed)
+    }
+}
+
+impl<'a> Source<'a> for &mut Reader<'a> {
+    fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError> {
+        Ok(self.value()?)
+    }
+}
+
+impl From<Refused> for RecordError {
+    fn from(refused: Refused) -> Self {
+        Self::malformed(refused)
     }
 }
 
@@ -123,7 +182,10 @@ fn enveloped<D: Serialize>(recorded: &Recorded, data: &D) -> String {
     serde_json::to_string(&envelope).unwrap_or_default()
 }
 
-fn recorded(envelope: &Envelope<'_, &RawValue>) -> Result<Recorded, RecordError> {
+fn recorded<D>(
+    envelope: &Envelope<'_, D>,
+    event: impl FnOnce(&str, u64) -> Result<Event, RecordError>,
+) -> Result<Recorded, RecordError> {
     let tenant = envelope.tenant.as_deref().map(Tenant::new).transpose().map_err(RecordError::malformed)?;
     let request = envelope.request.as_deref().map(RequestId::new).transpose().map_err(RecordError::malformed)?;
     let idempotency = envelope.idempotency.as_ref().map(|mark| {
@@ -140,40 +202,36 @@ fn recorded(envelope: &Envelope<'_, &RawValue>) -> Result<Recorded, RecordError>
         actor: envelope.actor.as_ref().map(|actor| actor.0.clone()),
         request,
         idempotency: idempotency.transpose()?,
-        event: event(&envelope.type_name, envelope.version, envelope.data.get())?,
+        event: event(&envelope.type_name, envelope.version)?,
     })
 }
 
-fn event(type_name: &str, version: u64, data: &str) -> Result<Event, RecordError> {
+fn event<'a>(type_name: &str, version: u64, data: impl Source<'a>) -> Result<Event, RecordError> {
     Ok(match (type_name, version) {
-        ("ledger.opened", 1) => Event::LedgerOpened(read::<LedgerOpenedData<'_>>(data)?.into_domain()?),
+        ("ledger.opened", 1) => Event::LedgerOpened(data.read::<LedgerOpenedData<'_>>()?.into_domain()?),
         ("application.registered", 1) => {
-            Event::ApplicationRegistered(Arc::new(read::<ApplicationData<'_>>(data)?.into_domain()?))
+            Event::ApplicationRegistered(Arc::new(data.read::<ApplicationData<'_>>()?.into_domain()?))
         }
         ("application.removed", 1) => {
-            Event::ApplicationRemoved(ApplicationId(read::<ApplicationRemovedData>(data)?.id))
+            Event::ApplicationRemoved(ApplicationId(data.read::<ApplicationRemovedData>()?.id.0))
         }
-        ("ticket.issued", 1) => Event::TicketIssued(read::<TicketIssuedData<'_>>(data)?.into_domain()?),
-        ("tickets.renewed", 1) => Event::TicketsRenewed(read::<TicketsRenewedData>(data)?.into_domain()?),
-        ("session.issued", 1) => Event::SessionIssued(Box::new(read::<SessionIssuedData<'_>>(data)?.into_domain()?)),
-        ("session.extended", 1) => Event::SessionExtended(read::<SessionExtendedData<'_>>(data)?.into_domain()?),
-        ("token.issued", 1) => Event::TokenIssued(Box::new(read::<TokenIssuedData<'_>>(data)?.into_domain()?)),
-        ("ticket.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Ticket)?),
-        ("session.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Session)?),
-        ("token.revoked", 1) => Event::Revoked(read::<RevokedData<'_>>(data)?.into_domain(Kind::Token)?),
-        ("key.published", 1) => Event::KeyPublished(read::<KeyPublishedData<'_>>(data)?.into_domain()?),
+        ("ticket.issued", 1) => Event::TicketIssued(data.read::<TicketIssuedData<'_>>()?.into_domain()?),
+        ("tickets.renewed", 1) => Event::TicketsRenewed(data.read::<TicketsRenewedData>()?.into_domain()?),
+        ("session.issued", 1) => Event::SessionIssued(Box::new(data.read::<SessionIssuedData<'_>>()?.into_domain()?)),
+        ("session.extended", 1) => Event::SessionExtended(data.read::<SessionExtendedData<'_>>()?.into_domain()?),
+        ("token.issued", 1) => Event::TokenIssued(Box::new(data.read::<TokenIssuedData<'_>>()?.into_domain()?)),
+        ("ticket.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Ticket)?),
+        ("session.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Session)?),
+        ("token.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Token)?),
+        ("key.published", 1) => Event::KeyPublished(data.read::<KeyPublishedData<'_>>()?.into_domain()?),
         ("key.retired", 1) => {
-            let id = read::<KeyRetiredData<'_>>(data)?.kid;
+            let id = data.read::<KeyRetiredData<'_>>()?.kid;
             Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
         }
-        ("subject.revoked", 1) => Event::SubjectRevoked(read::<SubjectRevokedData<'_>>(data)?.into_domain()?),
-        ("subject.erased", 1) => Event::SubjectErased(read::<SubjectErasedData<'_>>(data)?.into_domain()?),
+        ("subject.revoked", 1) => Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
+        ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })
-}
-
-fn read<'a, D: Deserialize<'a>>(data: &'a str) -> Result<D, RecordError> {
-    serde_json::from_str(data).map_err(RecordError::malformed)
 }
 
 fn integer(value: u64) -> Result<u64, RecordError> {
@@ -182,6 +240,23 @@ fn integer(value: u64) -> Result<u64, RecordError> {
 
 fn instant(millis: u64) -> Result<Timestamp, RecordError> {
     Timestamp::from_millis(millis).ok_or_else(|| RecordError::malformed("an instant beyond 2^53 - 1"))
+}
+
+/// Refuses a set that is not listed in its order, each member once.
+fn in_order<T: Ord>(members: impl Iterator<Item = T>) -> Result<(), RecordError> {
+    if members.is_sorted_by(|one, next| one < next) {
+        Ok(())
+    } else {
+        Err(RecordError::malformed("a set out of order"))
+    }
+}
+
+/// A list that is left out where nothing is in it.
+fn filled<T>(list: Option<Vec<T>>) -> Result<Vec<T>, RecordError> {
+    match list {
+        Some(list) if list.is_empty() => Err(RecordError::malformed("an empty list, which is never written")),
+        list => Ok(list.unwrap_or_default()),
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -195,7 +270,7 @@ struct IdempotencyData {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LedgerOpenedData<'a> {
-    ledger: Uuid,
+    ledger: UuidText,
     #[serde(borrow)]
     node: Cow<'a, str>,
     #[serde(borrow)]
@@ -219,7 +294,7 @@ struct PreviousData {
 impl<'a> From<&'a LedgerOpened> for LedgerOpenedData<'a> {
     fn from(opened: &'a LedgerOpened) -> Self {
         Self {
-            ledger: opened.ledger.0,
+            ledger: UuidText(opened.ledger.0),
             node: opened.node.as_str().into(),
             region: opened.region.as_str().into(),
             format: opened.format,
@@ -238,10 +313,13 @@ impl LedgerOpenedData<'_> {
     fn into_domain(self) -> Result<LedgerOpened, RecordError> {
         let previous = self.previous.map(|previous| {
             let sequence = Sequence(integer(previous.sequence)?);
-            Ok(Previous { place: Place { origin: previous.origin.0, sequence }, hash: previous.hash.0 })
+            Ok::<_, RecordError>(Previous {
+                place: Place { origin: previous.origin.0, sequence },
+                hash: previous.hash.0,
+            })
         });
         Ok(LedgerOpened {
-            ledger: LedgerId(self.ledger),
+            ledger: LedgerId(self.ledger.0),
             node: NodeName::new(&self.node).map_err(RecordError::malformed)?,
             region: Region::new(&self.region).map_err(RecordError::malformed)?,
             format: integer(self.format)?,
@@ -255,7 +333,7 @@ impl LedgerOpenedData<'_> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ApplicationData<'a> {
-    id: Uuid,
+    id: UuidText,
     #[serde(borrow)]
     name: Cow<'a, str>,
     digest: Text<Digest>,
@@ -280,7 +358,7 @@ impl<'a> From<&'a Registration> for ApplicationData<'a> {
             scopes: grant.scopes.iter().map(Text).collect(),
         });
         Self {
-            id: registration.id.0,
+            id: UuidText(registration.id.0),
             name: (&*registration.name).into(),
             digest: Text(registration.digest),
             grants: grants.collect(),
@@ -293,6 +371,7 @@ impl<'a> From<&'a Registration> for ApplicationData<'a> {
 impl ApplicationData<'_> {
     fn into_domain(self) -> Result<Registration, RecordError> {
         let grants = self.grants.into_iter().map(|grant| {
+            in_order(grant.scopes.iter().map(|scope| scope.0))?;
             let tenant = (grant.tenant != "*").then(|| Tenant::new(&grant.tenant)).transpose();
             Ok(Grant {
                 tenant: tenant.map_err(RecordError::malformed)?,
@@ -301,7 +380,7 @@ impl ApplicationData<'_> {
         });
         let grants = grants.collect::<Result<_, RecordError>>()?;
         Ok(Registration {
-            id: ApplicationId(self.id),
+            id: ApplicationId(self.id.0),
             name: self.name.into(),
             digest: self.digest.0,
             grants: Arc::new(Grants::new(grants).map_err(RecordError::malformed)?),
@@ -314,7 +393,7 @@ impl ApplicationData<'_> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ApplicationRemovedData {
-    id: Uuid,
+    id: UuidText,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -448,16 +527,24 @@ impl RevokedData<'_> {
         let session_digest = self.digest.as_ref().map(|digest| digest.0).filter(|_| self.id.is_some());
         let credential = match (self.digest, self.id, self.iss, self.jti, self.payload) {
             (Some(digest), None, None, None, None) => Named::Digest(digest.0),
-            (digest, Some(id), None, None, None) if digest.is_none() || kind == Kind::Session => {
-                Named::Id(CredentialId::parse(kind, &id).map_err(RecordError::malformed)?)
-            }
+            (digest, Some(id), None, None, None) if digest.is_none() || kind == Kind::Session => Named::Id(
+                match kind {
+                    Kind::Session => forms::session_id(&id),
+                    Kind::Ticket | Kind::Token => CredentialId::parse(kind, &id),
+                }
+                .map_err(RecordError::malformed)?,
+            ),
             (None, None, Some(issuer), Some(jti), None) if kind == Kind::Token => jwt(&issuer, &jti)?,
             (None, None, Some(issuer), None, Some(payload)) if kind == Kind::Token => {
                 Named::Payload { issuer: Issuer::new(&issuer).map_err(RecordError::malformed)?, digest: payload.0 }
             }
             _ => return Err(RecordError::malformed("a credential is named in one of the ways of its kind")),
         };
-        let known = self.known.unwrap_or(true);
+        let known = match self.known {
+            None => true,
+            Some(false) => false,
+            Some(true) => return Err(RecordError::malformed("what goes without saying: known")),
+        };
         if known && self.subject.is_none() {
             return Err(RecordError::malformed("a credential that was known, without its subject"));
         }

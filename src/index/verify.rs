@@ -8,7 +8,7 @@ use super::damage::Unusable;
 use super::key::Keys;
 use super::segment::{Entry, Segment};
 use crate::domain::Position;
-use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
+use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 
 /// Positions whose entries are compared as one sum, so that memory does not grow with the log.
 const BUCKET: u64 = 1_024;
@@ -101,15 +101,16 @@ fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position
         *sum = sum.wrapping_add(weight(entry));
     }
     let keys = Keys::default();
-    read(reader, range, |page| {
-        for entry in page.iter().map(|stored| entries(&keys, stored)) {
-            for entry in entry? {
-                let sum = &mut sums[bucket(entry.position)];
-                *sum = sum.wrapping_sub(weight(entry));
-            }
+    let due = |row: &RowRecord<'_>| {
+        let weights = entries(&keys, row)?.into_iter().map(weight);
+        Ok((row.position, weights.fold(0, u128::wrapping_add)))
+    };
+    read(reader, range, due, |due| {
+        for (position, weight) in &due {
+            let sum = &mut sums[bucket(*position)];
+            *sum = sum.wrapping_sub(*weight);
         }
-        page.last().into_iter().for_each(|last| progress(last.position));
-        Ok(())
+        due.last().into_iter().for_each(|(last, _)| progress(*last));
     })?;
     match sums.iter().position(|sum| *sum != 0) {
         None => Ok(()),
@@ -133,10 +134,10 @@ fn weight(entry: Entry) -> u128 {
 }
 
 /// The entries that follow from a record.
-fn entries(keys: &Keys, stored: &StoredRecord) -> Result<Vec<Entry>, ReadError> {
+fn entries(keys: &Keys, row: &RowRecord<'_>) -> Result<Vec<Entry>, ReadError> {
     let mut entries = Vec::new();
-    let position = stored.position;
-    about(&stored.decode()?, |about| entries.push(Entry { key: keys.of(&about), position }));
+    let position = row.position;
+    about(&row.decode()?, |about| entries.push(Entry { key: keys.of(&about), position }));
     entries.sort_unstable();
     entries.dedup();
     Ok(entries)
@@ -149,12 +150,7 @@ fn first_difference(reader: &Reader, segment: &Segment, within: Range) -> Result
         held.extend(Some(entry?).filter(|entry| within.contains(entry.position)));
     }
     let (keys, mut due) = (Keys::default(), Vec::new());
-    read(reader, within, |page| {
-        for stored in page {
-            due.extend(entries(&keys, stored)?);
-        }
-        Ok(())
-    })?;
+    read(reader, within, |row| entries(&keys, row), |entries| due.extend(entries.into_iter().flatten()))?;
     held.sort_unstable_by_key(by_position);
     due.sort_unstable_by_key(by_position);
     let same = held.iter().zip(&due).take_while(|(held, due)| held == due).count();
@@ -162,20 +158,19 @@ fn first_difference(reader: &Reader, segment: &Segment, within: Range) -> Result
     Ok(here.min().unwrap_or(Position(within.first)))
 }
 
-fn read(
+fn read<T: Send>(
     reader: &Reader,
     range: Range,
-    mut take: impl FnMut(&[StoredRecord]) -> Result<(), ReadError>,
+    make: impl Fn(&RowRecord<'_>) -> Result<T, ReadError> + Sync,
+    mut take: impl FnMut(Vec<T>),
 ) -> Result<(), ReadError> {
     let mut base = reader.base_at(Position(range.first - 1))?;
-    while base.position.0 < range.last {
-        let due = base.position.next();
-        let rest = (range.last - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
-        let page = reader.next_page(&mut base, rest)?;
-        if page.is_empty() {
-            return Err(ReadError::Damaged { position: due, damage: Damage::Absent });
-        }
-        take(&page)?;
+    reader.read_ordered(&mut base, Position(range.last), make, |_, made| {
+        take(made);
+        Ok(())
+    })?;
+    if base.position.0 < range.last {
+        return Err(ReadError::Damaged { position: base.position.next(), damage: Damage::Absent });
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::Projection;
 use super::snapshot::{self, SnapshotError};
-use crate::domain::{Position, Timestamp};
-use crate::event_log::{MAX_PAGE_ROWS, ReadError, Reader};
+use crate::domain::Position;
+use crate::event_log::{ReadError, Reader};
 
 /// Records between two prunings while the log is folded: memory follows what is alive, not what ever was.
 const PRUNE_EVERY: u64 = 1_000_000;
@@ -31,7 +31,7 @@ pub struct Rebuilt {
 
 /// Loads the snapshot in that directory and replays the tail, or replays the whole log where no snapshot can be used.
 ///
-/// `progress` is called with the position reached and the head, once a page.
+/// `progress` is called with the position reached and the head, every few thousand records.
 pub fn rebuild(
     reader: &Reader,
     snapshots: &Path,
@@ -60,30 +60,32 @@ pub fn catch_up(
     until: Option<Position>,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<u64, ReadError> {
-    let head = until.map_or_else(|| reader.head(), Ok)?;
     let mut base = projection.base();
-    let (mut read, mut unpruned) = (0, 0);
+    let (first, mut unpruned) = (base.position, 0);
     loop {
-        let rest = until.map_or(u64::MAX, |until| until.0.saturating_sub(base.position.0));
-        let page = reader.next_page(&mut base, rest.min(MAX_PAGE_ROWS as u64) as usize)?;
-        let mut recorded_at = Timestamp::default();
-        for stored in &page {
-            let recorded = stored.decode()?;
-            projection.fold(&recorded);
-            recorded_at = recorded.recorded_at;
+        let (before, head) = (base.position, reader.head()?);
+        let last = until.map_or(head, |until| until.min(head));
+        reader.read_ordered(
+            &mut base,
+            last,
+            |row| row.decode(),
+            |base, records| {
+                records.iter().for_each(|recorded| projection.fold(recorded));
+                unpruned += records.len() as u64;
+                if let Some(last) = records.last().filter(|_| unpruned >= PRUNE_EVERY) {
+                    // By the log's clock: a record further on may still be about what is over only by ours.
+                    projection.prune(last.recorded_at);
+                    unpruned = 0;
+                }
+                projection.reached(base.clone());
+                progress(base.position, until.unwrap_or(head));
+                Ok(())
+            },
+        )?;
+        // What was appended meanwhile is read too.
+        if base.position == before {
+            return Ok(base.position.0 - first.0);
         }
-        if page.is_empty() {
-            return Ok(read);
-        }
-        read += page.len() as u64;
-        unpruned += page.len() as u64;
-        if unpruned >= PRUNE_EVERY {
-            // By the log's clock: a record further on may still be about what is over only by ours.
-            projection.prune(recorded_at);
-            unpruned = 0;
-        }
-        projection.reached(base.clone());
-        progress(base.position, head);
     }
 }
 

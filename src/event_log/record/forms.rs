@@ -1,10 +1,14 @@
 //! Values that records hold as text, or as an object of their own form.
 
-use serde::de::{MapAccess, Visitor};
+use std::borrow::Cow;
+
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::{RecordError, integer};
-use crate::domain::{CredentialId, Generation, Kind, Origin, Sequence, hex};
+use crate::domain::{CredentialId, Generation, Malformed, Origin, Sequence, hex};
 
 /// A value that is written as its `Display` and read as its `FromStr`.
 pub(super) struct Text<T>(pub(super) T);
@@ -52,6 +56,39 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
+/// Text that is read where it stands.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Borrowed<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// A UUID in lower case, with hyphens.
+pub(super) struct UuidText(pub(super) Uuid);
+
+impl Serialize for UuidText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for UuidText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Parsed(|text: &str| uuid(text).map(Self).map_err(|form| form.to_string())))
+    }
+}
+
+/// A UUID of which only one spelling is taken, of the many that there are.
+fn uuid(text: &str) -> Result<Uuid, Malformed> {
+    const FORM: Malformed = Malformed("a UUID in lower case, with hyphens");
+    let uuid = Uuid::try_parse(text).map_err(|_| FORM)?;
+    let mut spelled = [0; Hyphenated::LENGTH];
+    if uuid.hyphenated().encode_lower(&mut spelled) == text { Ok(uuid) } else { Err(FORM) }
+}
+
+/// A session's id as it is recorded.
+pub(super) fn session_id(text: &str) -> Result<CredentialId, Malformed> {
+    uuid(text).map(CredentialId::of_session)
+}
+
 /// A session's id as a UUID in lower case, with hyphens.
 pub(super) struct SessionId(pub(super) CredentialId);
 
@@ -63,8 +100,7 @@ impl Serialize for SessionId {
 
 impl<'de> Deserialize<'de> for SessionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| CredentialId::parse(Kind::Session, text).map(Self).map_err(|form| form.to_string());
-        deserializer.deserialize_str(Parsed(parse))
+        deserializer.deserialize_str(Parsed(|text: &str| session_id(text).map(Self).map_err(|form| form.to_string())))
     }
 }
 
@@ -103,6 +139,9 @@ impl<'de> Deserialize<'de> for GenerationData {
                 let mut entries = Vec::new();
                 while let Some((origin, sequence)) = map.next_entry::<Text<Origin>, u64>()? {
                     entries.push((origin.0, Sequence(sequence)));
+                }
+                if entries.is_empty() || !entries.is_sorted_by(|(one, _), (next, _)| one < next) {
+                    return Err(A::Error::custom("a generation that is empty or out of order"));
                 }
                 Ok(GenerationData(entries.into_iter().collect()))
             }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::forms::{GenerationData, SessionId, Text};
-use super::{RecordError, instant, integer};
+use super::{RecordError, filled, instant, integer};
 use crate::domain::{
     Aal, Digest, Issuer, KeyId, Method, MethodName, Named, Sealed, SessionExtended, SessionIssued, Subject, Timestamp,
     TokenId, TokenIssued,
@@ -83,8 +83,8 @@ pub(super) struct SessionIssuedData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated_at: Option<u64>,
     aal: Text<Aal>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    methods: Vec<MethodData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<MethodData>>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
@@ -102,7 +102,7 @@ impl<'a> From<&'a SessionIssued> for SessionIssuedData<'a> {
             issued_at: issued.issued_at.map(Timestamp::as_millis),
             authenticated_at: issued.authenticated_at.map(Timestamp::as_millis),
             aal: Text(issued.aal),
-            methods: issued.methods.iter().map(MethodData::from).collect(),
+            methods: (!issued.methods.is_empty()).then(|| issued.methods.iter().map(MethodData::from).collect()),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.not_after.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -120,7 +120,7 @@ impl SessionIssuedData<'_> {
             issued_at: self.issued_at.map(instant).transpose()?,
             authenticated_at: self.authenticated_at.map(instant).transpose()?,
             aal: self.aal.0,
-            methods: self.methods.into_iter().map(MethodData::into_domain).collect::<Result<_, _>>()?,
+            methods: filled(self.methods)?.into_iter().map(MethodData::into_domain).collect::<Result<_, _>>()?,
             expires_at: instant(self.expires_at)?,
             not_after: instant(self.not_after)?,
             generation: self.generation.into_domain()?,
@@ -175,8 +175,8 @@ pub(super) struct TokenIssuedData<'a> {
     issued_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<SessionId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    audience: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<Vec<String>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     scope: Option<Cow<'a, str>>,
     expires_at: u64,
@@ -197,7 +197,8 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
             subject: issued.subject.as_str().into(),
             issued_at: issued.issued_at.map(Timestamp::as_millis),
             session_id: issued.session.map(SessionId),
-            audience: issued.audience.iter().map(|one| one.to_string()).collect(),
+            audience: (!issued.audience.is_empty())
+                .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
@@ -226,7 +227,7 @@ impl TokenIssuedData<'_> {
             subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
             issued_at: self.issued_at.map(instant).transpose()?,
             session: self.session_id.map(|id| id.0),
-            audience: self.audience.into_iter().map(Into::into).collect(),
+            audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
             expires_at: instant(self.expires_at)?,
             generation: self.generation.into_domain()?,

@@ -1,13 +1,12 @@
 //! Endings of all that a subject had, as they are recorded.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::forms::Text;
 use super::lasting::{SealedData, sealed};
-use super::{RecordError, instant, integer};
+use super::{RecordError, in_order, instant, integer};
 use crate::domain::{Kind, Kinds, Reason, Subject, SubjectErased, SubjectRevoked, Timestamp};
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +41,7 @@ impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
 
 impl SubjectRevokedData<'_> {
     pub(super) fn into_domain(self) -> Result<SubjectRevoked, RecordError> {
+        in_order(self.kinds.iter().map(|kind| kind.0))?;
         let kinds: Kinds = self.kinds.into_iter().map(|kind| kind.0).collect();
         if kinds.is_empty() {
             return Err(RecordError::malformed("no kinds"));
@@ -64,7 +64,7 @@ pub(super) struct SubjectErasedData<'a> {
     #[serde(borrow)]
     subject: Cow<'a, str>,
     not_before: u64,
-    slots: BTreeSet<u64>,
+    slots: Vec<u64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
 }
@@ -74,7 +74,7 @@ impl<'a> From<&'a SubjectErased> for SubjectErasedData<'a> {
         Self {
             subject: erased.subject.as_str().into(),
             not_before: erased.not_before,
-            slots: erased.slots.clone(),
+            slots: erased.slots.iter().copied().collect(),
             reason: erased.reason.as_ref().map(|reason| reason.as_str().into()),
         }
     }
@@ -82,11 +82,12 @@ impl<'a> From<&'a SubjectErased> for SubjectErasedData<'a> {
 
 impl SubjectErasedData<'_> {
     pub(super) fn into_domain(self) -> Result<SubjectErased, RecordError> {
+        in_order(self.slots.iter())?;
         self.slots.iter().try_for_each(|slot| integer(*slot).map(drop))?;
         Ok(SubjectErased {
             subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
             not_before: integer(self.not_before)?,
-            slots: self.slots,
+            slots: self.slots.into_iter().collect(),
             reason: self.reason.as_deref().map(Reason::new).transpose().map_err(RecordError::malformed)?,
         })
     }

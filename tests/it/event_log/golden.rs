@@ -34,6 +34,24 @@ fn golden(type_name: &str) -> Vec<String> {
     file["x-golden"].as_array().unwrap().iter().map(|record| text(record).to_owned()).collect()
 }
 
+/// Every golden record of every type.
+pub(super) fn golden_records() -> Vec<String> {
+    values().into_iter().flat_map(|(type_name, _)| golden(type_name)).collect()
+}
+
+/// The registration of an application of that name.
+pub(super) fn registration_named(name: &str) -> Recorded {
+    let registration = Registration {
+        id: application(),
+        name: name.into(),
+        digest: secret("al_a_example"),
+        grants: Grants::default().into(),
+        expires_at: None,
+        attributes: None,
+    };
+    Recorded { actor: by_root(), ..record(2, 1, Event::ApplicationRegistered(Arc::new(registration))) }
+}
+
 pub(super) fn a() -> Origin {
     "k7m2qx4dnzr5a".parse().unwrap()
 }

@@ -2,5 +2,7 @@
 
 mod golden;
 mod lasting;
+mod ordered;
+mod spelling;
 mod store;
 mod writer;

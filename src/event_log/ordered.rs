@@ -1,0 +1,211 @@
+//! Reading a long stretch of the log with every core, and taking what was read in the order of positions.
+//!
+//! Pieces of the stretch go to the workers in turn, each of which has a connection of its own. A worker checks each row, links
+//! it to the hash that is *stored* with the record before it of its origin, and makes something of it. Where each origin stood
+//! before the piece it can't know: the thread that joins the pieces follows every origin from one to the next, so that each
+//! link of each chain is computed once, and what is wrong is told by the first position at which it is.
+//!
+//! Rows never change and positions go on without gaps, so it does not matter that the workers' transactions see different heads.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::chain::{Chain, ChainHash};
+use super::error::{Damage, ReadError};
+use super::reader::{Base, Head, Reader, RowRecord};
+use crate::domain::{Origin, Place, Position};
+
+/// Positions in one piece: enough that starting it costs nothing beside reading it, few enough to be read within a page's time.
+const PIECE: u64 = 2_048;
+/// Pieces that each worker has ready beyond the one in hand: with [`PIECE`] what bounds memory.
+const READ_AHEAD: usize = 2;
+
+impl Reader {
+    /// Reads the records that follow the base up to that position, or to the end of the log if that comes first, and moves the
+    /// base behind them.
+    ///
+    /// `make` is called on the workers' threads with each record, checked as by [`Reader::next_page`] but for what crosses
+    /// pieces; `take` on this one with what was made of a piece, in order, when everything up to the base that it is given has
+    /// been checked. The first error by position ends it, after `take` was given what comes before; the base's position is that
+    /// of the last good record then, and its heads are those of no use.
+    pub fn read_ordered<T: Send>(
+        &self,
+        base: &mut Base,
+        until: Position,
+        make: impl Fn(&RowRecord<'_>) -> Result<T, ReadError> + Sync,
+        mut take: impl FnMut(&Base, Vec<T>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let first = base.position;
+        let pieces = until.0.saturating_sub(first.0).div_ceil(PIECE);
+        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(pieces as usize);
+        thread::scope(|scope| {
+            let mut ready = Vec::with_capacity(workers);
+            for worker in 0..workers as u64 {
+                let (give, pieces) = sync_channel(READ_AHEAD);
+                let (make, stride) = (&make, workers as u64 * PIECE);
+                let begin = Position(first.0 + worker * PIECE);
+                scope.spawn(move || self.read_pieces(begin, stride, until, make, &give));
+                ready.push(pieces);
+            }
+            join(base, &ready, &mut take)
+        })
+    }
+
+    /// One worker's pieces: those that begin behind that position, and every stride further on.
+    fn read_pieces<T>(
+        &self,
+        mut before: Position,
+        stride: u64,
+        until: Position,
+        make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
+        give: &SyncSender<Piece<T>>,
+    ) {
+        let mut chain = Chain::default();
+        while before < until {
+            let last = Position(until.0.min(before.0 + PIECE));
+            // Whoever takes them has gone where something was wrong.
+            if give.send(self.read_piece(before, last, &mut chain, make)).is_err() {
+                return;
+            }
+            before = Position(before.0 + stride);
+        }
+    }
+
+    fn read_piece<T>(
+        &self,
+        before: Position,
+        last: Position,
+        chain: &mut Chain,
+        make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
+    ) -> Piece<T> {
+        let mut piece = Piece::new(before, last);
+        let read = self.rows(before, last, |row| piece.add(row, chain, make));
+        let read = read.and_then(|()| if piece.is_whole() { Ok(()) } else { self.hole_after(piece.reached, last) });
+        piece.wrong = read.err();
+        piece
+    }
+
+    /// Refuses a piece that ends early and is not where the log ends.
+    fn hole_after(&self, reached: Position, last: Position) -> Result<(), ReadError> {
+        match self.first_after(last)? {
+            Some(next) => {
+                Err(ReadError::Damaged { position: reached.next(), damage: Damage::MissingPosition { next } })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a worker made of some positions.
+struct Piece<T> {
+    /// Where the rows that were found good end, and where they should.
+    reached: Position,
+    last: Position,
+    made: Vec<T>,
+    /// Each origin's first record in it, in order of positions: how it follows from what was before is for others to see.
+    firsts: Vec<First>,
+    /// Where each origin stands at its end.
+    heads: BTreeMap<Origin, Head>,
+    /// Why it ends early.
+    wrong: Option<ReadError>,
+}
+
+/// A record whose predecessor lies before the piece.
+struct First {
+    position: Position,
+    place: Place,
+    record: Box<str>,
+    hash: ChainHash,
+}
+
+impl<T> Piece<T> {
+    fn new(before: Position, last: Position) -> Self {
+        let made = Vec::with_capacity((last.0 - before.0) as usize);
+        Self { reached: before, last, made, firsts: Vec::new(), heads: BTreeMap::new(), wrong: None }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.reached == self.last
+    }
+
+    fn add(
+        &mut self,
+        row: &RowRecord<'_>,
+        chain: &mut Chain,
+        make: impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
+    ) -> Result<(), ReadError> {
+        let due = self.reached.next();
+        if row.position != due {
+            let damage = Damage::MissingPosition { next: row.position };
+            return Err(ReadError::Damaged { position: due, damage });
+        }
+        let (position, place, hash) = (row.position, row.place, row.hash);
+        match self.heads.get(&place.origin) {
+            Some(head) => follows(head, position, place, row.record, hash, chain)?,
+            None => self.firsts.push(First { position, place, record: row.record.into(), hash }),
+        }
+        self.made.push(make(row)?);
+        self.heads.insert(place.origin, Head { sequence: place.sequence, hash });
+        self.reached = due;
+        Ok(())
+    }
+
+    /// Looks at what crosses from the pieces before, where every origin stands at `base`, and moves that behind what is good.
+    fn cross(&mut self, base: &mut Base, chain: &mut Chain) {
+        for first in &self.firsts {
+            let head = base.heads.get(&first.place.origin).copied().unwrap_or_default();
+            if let Err(error) = follows(&head, first.position, first.place, &first.record, first.hash, chain) {
+                // What the worker found lies behind this, or at the same position: there a link comes before what is in the
+                // record.
+                self.made.truncate((first.position.0 - base.position.0 - 1) as usize);
+                self.wrong = Some(error);
+                base.position = Position(first.position.0 - 1);
+                return;
+            }
+        }
+        base.position = self.reached;
+        base.heads.extend(std::mem::take(&mut self.heads));
+    }
+}
+
+/// Whether that record is the next of its origin.
+fn follows(
+    head: &Head,
+    position: Position,
+    place: Place,
+    record: &str,
+    stored: ChainHash,
+    chain: &mut Chain,
+) -> Result<(), ReadError> {
+    let damaged = |damage| Err(ReadError::Damaged { position, damage });
+    if place.sequence != head.sequence.next() {
+        let (expected, found) = (head.sequence.next(), place.sequence);
+        return damaged(Damage::Sequence { origin: place.origin, expected, found });
+    }
+    let computed = chain.link_next(&head.hash, record.as_bytes());
+    if computed != stored { damaged(Damage::Hash { stored, computed }) } else { Ok(()) }
+}
+
+/// Takes the pieces in turn, one from each worker after the other.
+fn join<T>(
+    base: &mut Base,
+    ready: &[Receiver<Piece<T>>],
+    take: &mut impl FnMut(&Base, Vec<T>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut chain = Chain::default();
+    for worker in ready.iter().cycle() {
+        // The last piece has been taken, or a worker has panicked, which its scope passes on.
+        let Ok(mut piece) = worker.recv() else { return Ok(()) };
+        piece.cross(base, &mut chain);
+        let ends = !piece.is_whole();
+        take(base, piece.made)?;
+        match piece.wrong {
+            Some(error) => return Err(error),
+            None if ends => return Ok(()),
+            None => {}
+        }
+    }
+    Ok(())
+}
