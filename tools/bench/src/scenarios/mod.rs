@@ -1,0 +1,9 @@
+//! What is measured, a file for each.
+
+pub mod audit;
+pub mod checks;
+pub mod commands;
+pub mod fanout;
+pub mod growth;
+pub mod storm;
+pub mod stream;
