@@ -26,6 +26,8 @@ use subjects::{SubjectErasedData, SubjectRevokedData};
 
 /// The largest record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 65_535;
+/// What most records take, in bytes.
+const USUAL_RECORD_BYTES: usize = 448;
 
 /// Why bytes are not a record that this version can fold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -178,8 +180,10 @@ fn enveloped<D: Serialize>(recorded: &Recorded, data: &D) -> String {
         }),
         data,
     };
+    let mut record = Vec::with_capacity(USUAL_RECORD_BYTES);
     // Strings, integers and nothing else: there is nothing in it that could fail.
-    serde_json::to_string(&envelope).unwrap_or_default()
+    let _ = serde_json::to_writer(&mut record, &envelope);
+    String::from_utf8(record).unwrap_or_default()
 }
 
 fn recorded<D>(

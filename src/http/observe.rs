@@ -36,12 +36,12 @@ impl<S> Layer<S> for Observe {
 pub struct Observed<S> {
     inner: S,
     metrics: SharedMetrics,
-    route: Arc<OnceLock<RouteMetrics>>,
+    route: Arc<OnceLock<Arc<RouteMetrics>>>,
 }
 
 impl<S> Observed<S> {
-    fn handle(&self, request: &Request) -> RouteMetrics {
-        let route = self.route.get_or_init(|| self.metrics.route(template(request)));
+    fn handle(&self, request: &Request) -> Arc<RouteMetrics> {
+        let route = self.route.get_or_init(|| Arc::new(self.metrics.route(template(request))));
         route.clone()
     }
 }
