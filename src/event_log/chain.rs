@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::domain::hex;
 
-const CONTEXT: &str = "authledger 2026 event chain v1";
+pub(super) const CONTEXT: &str = "authledger 2026 event chain v1";
 
 /// The chain up to a record: 32 bytes, all zero before the first.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,12 +42,11 @@ impl Default for Chain {
 impl Chain {
     /// `BLAKE3-derive-key("authledger 2026 event chain v1", previous || record)`.
     pub fn link(&self, previous: &ChainHash, record: &[u8]) -> ChainHash {
-        self.clone().link_next(previous, record)
+        ChainHash(*self.0.clone().update(&previous.0).update(record).finalize().as_bytes())
     }
 
-    /// The same, of whoever has the chain for itself: nothing need be copied for it.
-    pub fn link_next(&mut self, previous: &ChainHash, record: &[u8]) -> ChainHash {
-        let hash = self.0.reset().update(&previous.0).update(record).finalize();
-        ChainHash(*hash.as_bytes())
+    /// The link of what is in one piece already: the previous hash and the record.
+    pub(super) fn of(&self, previous_and_record: &[u8]) -> ChainHash {
+        ChainHash(*self.0.clone().update(previous_and_record).finalize().as_bytes())
     }
 }

@@ -4,6 +4,7 @@ mod chain;
 #[cfg(feature = "server")]
 mod copy;
 mod error;
+mod links;
 mod ordered;
 mod reader;
 mod record;

@@ -14,6 +14,7 @@ use std::thread;
 
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, ReadError};
+use super::links::Links;
 use super::reader::{Base, Head, Reader, RowRecord};
 use crate::domain::{Origin, Place, Position};
 
@@ -21,6 +22,8 @@ use crate::domain::{Origin, Place, Position};
 const PIECE: u64 = 2_048;
 /// Pieces that each worker has ready beyond the one in hand: with [`PIECE`] what bounds memory.
 const READ_AHEAD: usize = 2;
+/// The most workers, however many cores there are: the joining thread keeps up with no more, and each holds pieces in memory.
+const MAX_WORKERS: usize = 8;
 
 impl Reader {
     /// Reads the records that follow the base up to that position, or to the end of the log if that comes first, and moves the
@@ -39,7 +42,7 @@ impl Reader {
     ) -> Result<(), ReadError> {
         let first = base.position;
         let pieces = until.0.saturating_sub(first.0).div_ceil(PIECE);
-        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(pieces as usize);
+        let workers = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS).min(pieces as usize);
         thread::scope(|scope| {
             let mut ready = Vec::with_capacity(workers);
             for worker in 0..workers as u64 {
@@ -62,11 +65,11 @@ impl Reader {
         make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
         give: &SyncSender<Piece<T>>,
     ) {
-        let mut chain = Chain::default();
+        let mut links = Links::default();
         while before < until {
             let last = Position(until.0.min(before.0 + PIECE));
             // Whoever takes them has gone where something was wrong.
-            if give.send(self.read_piece(before, last, &mut chain, make)).is_err() {
+            if give.send(self.read_piece(before, last, &mut links, make)).is_err() {
                 return;
             }
             before = Position(before.0 + stride);
@@ -77,13 +80,17 @@ impl Reader {
         &self,
         before: Position,
         last: Position,
-        chain: &mut Chain,
+        links: &mut Links,
         make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
     ) -> Piece<T> {
         let mut piece = Piece::new(before, last);
-        let read = self.rows(before, last, |row| piece.add(row, chain, make));
+        let read = self.rows(before, last, |row| piece.add(row, links, make));
         let read = read.and_then(|()| if piece.is_whole() { Ok(()) } else { self.hole_after(piece.reached, last) });
-        piece.wrong = read.err();
+        // A link that does not hold lies before whatever else was found, or at the same position, where it comes first.
+        match links.check().and(read) {
+            Ok(()) => {}
+            Err(error) => piece.end_before(error),
+        }
         piece
     }
 
@@ -133,7 +140,7 @@ impl<T> Piece<T> {
     fn add(
         &mut self,
         row: &RowRecord<'_>,
-        chain: &mut Chain,
+        links: &mut Links,
         make: impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
     ) -> Result<(), ReadError> {
         let due = self.reached.next();
@@ -143,7 +150,10 @@ impl<T> Piece<T> {
         }
         let (position, place, hash) = (row.position, row.place, row.hash);
         match self.heads.get(&place.origin) {
-            Some(head) => follows(head, position, place, row.record, hash, chain)?,
+            Some(head) => {
+                goes_on(head, position, place)?;
+                links.add(position, &head.hash, row.record, hash)?;
+            }
             None => self.firsts.push(First { position, place, record: row.record.into(), hash }),
         }
         self.made.push(make(row)?);
@@ -152,17 +162,27 @@ impl<T> Piece<T> {
         Ok(())
     }
 
+    /// Ends it before what is wrong.
+    fn end_before(&mut self, error: ReadError) {
+        if let ReadError::Damaged { position, .. } = &error {
+            let before = self.reached.0 - self.made.len() as u64;
+            // A link is looked at some records later.
+            self.reached = self.reached.min(Position(position.0 - 1));
+            self.made.truncate((self.reached.0 - before) as usize);
+        }
+        self.wrong = Some(error);
+    }
+
     /// Looks at what crosses from the pieces before, where every origin stands at `base`, and moves that behind what is good.
-    fn cross(&mut self, base: &mut Base, chain: &mut Chain) {
-        for first in &self.firsts {
+    fn cross(&mut self, base: &mut Base, chain: &Chain) {
+        let (wrong, due) = (&self.wrong, self.reached.next());
+        for first in self.firsts.iter().filter(|first| wrong.is_none() || first.position <= due) {
             let head = base.heads.get(&first.place.origin).copied().unwrap_or_default();
-            if let Err(error) = follows(&head, first.position, first.place, &first.record, first.hash, chain) {
+            if let Err(error) = first.follows(&head, chain) {
                 // What the worker found lies behind this, or at the same position: there a link comes before what is in the
                 // record.
-                self.made.truncate((first.position.0 - base.position.0 - 1) as usize);
-                self.wrong = Some(error);
-                base.position = Position(first.position.0 - 1);
-                return;
+                self.end_before(error);
+                break;
             }
         }
         base.position = self.reached;
@@ -170,22 +190,25 @@ impl<T> Piece<T> {
     }
 }
 
-/// Whether that record is the next of its origin.
-fn follows(
-    head: &Head,
-    position: Position,
-    place: Place,
-    record: &str,
-    stored: ChainHash,
-    chain: &mut Chain,
-) -> Result<(), ReadError> {
-    let damaged = |damage| Err(ReadError::Damaged { position, damage });
-    if place.sequence != head.sequence.next() {
-        let (expected, found) = (head.sequence.next(), place.sequence);
-        return damaged(Damage::Sequence { origin: place.origin, expected, found });
+impl First {
+    /// Whether it is the next of its origin.
+    fn follows(&self, head: &Head, chain: &Chain) -> Result<(), ReadError> {
+        goes_on(head, self.position, self.place)?;
+        let computed = chain.link(&head.hash, self.record.as_bytes());
+        if computed == self.hash {
+            return Ok(());
+        }
+        let damage = Damage::Hash { stored: self.hash, computed };
+        Err(ReadError::Damaged { position: self.position, damage })
     }
-    let computed = chain.link_next(&head.hash, record.as_bytes());
-    if computed != stored { damaged(Damage::Hash { stored, computed }) } else { Ok(()) }
+}
+
+fn goes_on(head: &Head, position: Position, place: Place) -> Result<(), ReadError> {
+    if place.sequence == head.sequence.next() {
+        return Ok(());
+    }
+    let (expected, found) = (head.sequence.next(), place.sequence);
+    Err(ReadError::Damaged { position, damage: Damage::Sequence { origin: place.origin, expected, found } })
 }
 
 /// Takes the pieces in turn, one from each worker after the other.
@@ -194,11 +217,11 @@ fn join<T>(
     ready: &[Receiver<Piece<T>>],
     take: &mut impl FnMut(&Base, Vec<T>) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
-    let mut chain = Chain::default();
+    let chain = Chain::default();
     for worker in ready.iter().cycle() {
         // The last piece has been taken, or a worker has panicked, which its scope passes on.
         let Ok(mut piece) = worker.recv() else { return Ok(()) };
-        piece.cross(base, &mut chain);
+        piece.cross(base, &chain);
         let ends = !piece.is_whole();
         take(base, piece.made)?;
         match piece.wrong {

@@ -20,7 +20,7 @@ const MAX_PAGE_TIME: Duration = Duration::from_millis(50);
 /// Rows between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: u64 = 64;
 /// Connections that wait for their next use.
-const IDLE_CONNECTIONS: usize = 4;
+const IDLE_CONNECTIONS: usize = 8;
 
 /// A record as it is stored, verified against the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ pub(super) fn decode_text(text: &str) -> Result<Recorded, RecordError> {
 
 /// Reads a record as the definition has it: as JSON, of which what was read is written again and compared.
 ///
-/// [`decode`] accepts the very same bytes, and reads the same from them, in a fifth of the time.
+/// [`decode`] accepts the very same bytes, and reads the same from them, several times as fast.
 pub fn decode_by_definition(bytes: &[u8]) -> Result<Recorded, RecordError> {
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(RecordError::malformed("larger than 65,535 bytes"));

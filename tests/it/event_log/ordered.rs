@@ -1,10 +1,12 @@
 //! Reading with every core finds what reading row by row finds: the same records, and the same damage at the same position.
 
 use std::fs;
+use std::sync::Arc;
 
-use authledger::domain::{Origin, Position, Recorded};
+use authledger::domain::{Event, Origin, Position, Recorded};
 use authledger::event_log::{Base, MAX_PAGE_ROWS, ReadError, Reader, encode, open_for_writing};
 
+use super::golden::registration_named;
 use crate::support::log::{LogFile, append_lines};
 use crate::support::node::{Node, issue};
 
@@ -135,5 +137,35 @@ fn a_reading_goes_on_from_any_base_and_ends_where_it_should() {
         read.unwrap();
         assert!(taken.into_iter().eq(from + 1..=to.min(RECORDS)));
         assert_eq!(base, reader.base_at(Position(to.min(RECORDS))).unwrap());
+    }
+}
+
+#[test]
+fn links_hold_whatever_the_length_of_the_record() {
+    let (one, _) = Node::pair();
+    let mut recorded = registration_named("a");
+    recorded.place.origin = one.origin;
+    // Around every number of BLAKE3's blocks, up to a record of several chunks.
+    let lengths =
+        (0..=17 * 64).step_by(7).chain((250..1_000).step_by(64).flat_map(|near| near - 2..near + 3)).chain([9_000]);
+    let mut lines = vec![(one.origin, encode(&one.log[0]))];
+    for (sequence, length) in (2..).zip(lengths) {
+        recorded.place.sequence.0 = sequence;
+        let Event::ApplicationRegistered(registration) = &mut recorded.event else { panic!("no registration") };
+        Arc::make_mut(registration).name = "n".repeat(length).into();
+        lines.push((one.origin, encode(&recorded)));
+    }
+    let (log, until) = (LogFile::of_lines(&lines), Position(lines.len() as u64));
+    let whole = fs::read(log.path()).unwrap();
+    assert_eq!(with_every_core(&Reader::open(&log.path()).unwrap(), until), (until, None));
+    for place in (2..=until.0).step_by(3) {
+        fs::write(log.path(), &whole).unwrap();
+        log.forge(&format!(
+            "UPDATE event SET record = substr(record, 1, length(record) - 1) || ' ' WHERE position = {place}"
+        ));
+        let reader = Reader::open(&log.path()).unwrap();
+        let found = with_every_core(&reader, until);
+        assert_eq!(found, row_by_row(&reader, until));
+        assert_eq!(found.0, Position(place - 1));
     }
 }
