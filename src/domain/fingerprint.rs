@@ -1,6 +1,7 @@
 //! A fingerprint of the state: equal on all nodes that hold the same records.
 
 use aws_lc_rs::digest;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::application::Application;
@@ -15,6 +16,18 @@ use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
 use super::time::Timestamp;
+
+/// What most rows take, in bytes.
+const USUAL_BYTES: usize = 256;
+
+/// Written as its `Display`, straight into the row: there are as many rows as credentials.
+struct Shown<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 /// One entity of the state as a compact JSON array, its kind first. What only memory knows is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,16 +64,15 @@ impl Row {
     pub fn ticket(id: CredentialId, ticket: &Ticket) -> Self {
         let endings: Vec<_> = ticket.endings.iter().map(ending).collect();
         let issue = ticket.issue.as_ref().map(issue);
-        Self::of(json!(["ticket", id.to_string(), issue, ticket.last_use_at.as_millis(), endings]))
+        Self::of(("ticket", Shown(id), issue, ticket.last_use_at.as_millis(), endings))
     }
 
     /// A session or token: `["session" or "token", id, issue or null, extended_to, endings, ended_as or null]`.
     pub fn lasting(key: CredentialKey, lasting: &Lasting) -> Self {
         let endings: Vec<_> = lasting.endings.iter().map(ending).collect();
         let issue = lasting.issue.as_ref().map(lasting_issue);
-        let (kind, id) = (key.kind.as_str(), key.id.to_string());
         let ended_as = lasting.ended_as.as_deref().map(name);
-        Self::of(json!([kind, id, issue, lasting.extended_to.as_millis(), endings, ended_as]))
+        Self::of((key.kind.as_str(), Shown(key.id), issue, lasting.extended_to.as_millis(), endings, ended_as))
     }
 
     /// A key that signs our JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired, last_expiry]`.
@@ -117,43 +129,58 @@ impl Row {
         &self.0
     }
 
-    fn of(value: Value) -> Self {
-        Self(value.to_string())
+    fn of(row: impl Serialize) -> Self {
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        // Texts, numbers and lists of them: there is nothing in it that could fail.
+        let _ = serde_json::to_writer(&mut text, &row);
+        Self(String::from_utf8(text).unwrap_or_default())
     }
 }
 
-fn issue(issue: &TicketIssue) -> Value {
-    json!([
+fn issue(issue: &TicketIssue) -> impl Serialize {
+    (
         issue.place.origin.as_str(),
         issue.place.sequence.0,
         issue.tenant.as_str(),
         issue.subject.as_str(),
-        issue.digest.to_string(),
+        Shown(issue.digest),
         issue.issued_at.as_millis(),
         issue.ttl.as_seconds(),
         issue.not_after.as_millis(),
         generation(&issue.generation),
-    ])
+    )
 }
 
-fn lasting_issue(issue: &LastingIssue) -> Value {
-    let name = match &issue.name {
-        IssuedAs::Secret(digest) => json!(digest.map(|digest| digest.to_string())),
-        IssuedAs::Jwt(jwt) => name(jwt),
+fn lasting_issue(issue: &LastingIssue) -> impl Serialize {
+    let (secret, jwt) = match &issue.name {
+        IssuedAs::Secret(digest) => (digest.map(Shown), None),
+        IssuedAs::Jwt(jwt) => (None, Some(name(jwt))),
     };
-    json!([
+    (
         issue.place.origin.as_str(),
         issue.place.sequence.0,
         issue.tenant.as_str(),
         issue.subject.as_str(),
-        name,
+        Either(secret, jwt),
         issue.issued_at.as_millis(),
         issue.expires_at.as_millis(),
         issue.not_after.as_millis(),
         generation(&issue.generation),
-        issue.session.map(|id| id.to_string()),
+        issue.session.map(Shown),
         issue.slot,
-    ])
+    )
+}
+
+/// The second where there is one, else the first or null.
+struct Either<A, B>(Option<A>, Option<B>);
+
+impl<A: Serialize, B: Serialize> Serialize for Either<A, B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self(_, Some(second)) => second.serialize(serializer),
+            Self(first, None) => first.serialize(serializer),
+        }
+    }
 }
 
 /// An id or digest alone, a payload's digest behind its issuer and null, a `jti` behind its issuer.
@@ -166,16 +193,16 @@ fn name(name: &Named) -> Value {
     }
 }
 
-fn generation(generation: &Generation) -> Vec<Value> {
-    generation.iter().map(|(origin, sequence)| json!([origin.as_str(), sequence.0])).collect()
+fn generation(generation: &Generation) -> Vec<(Shown<Origin>, u64)> {
+    generation.iter().map(|(origin, sequence)| (Shown(origin), sequence.0)).collect()
 }
 
-fn ending(ending: &Ending) -> Value {
+fn ending(ending: &Ending) -> impl Serialize {
     let unknown_by = ending.unknown_by.as_ref().map(|stranger| match stranger {
         Stranger::Application(id) => json!(id.to_string()),
         Stranger::Subject(tenant, subject) => json!([tenant.as_str(), subject.as_str()]),
     });
-    json!([
+    (
         ending.whose.tenant.as_ref().map(Tenant::as_str),
         ending.whose.subject.as_ref().map(Subject::as_str),
         ending.place.origin.as_str(),
@@ -183,7 +210,7 @@ fn ending(ending: &Ending) -> Value {
         ending.revoked_at.as_millis(),
         ending.retain_until.as_millis(),
         unknown_by,
-    ])
+    )
 }
 
 fn erasure(erasure: &Erasure) -> Value {

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::application::Application;
 use super::credential::{CredentialId, CredentialKey, Digest, Kind};
-use super::ending::{Endings, Stranger};
+use super::ending::Stranger;
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
 use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
@@ -158,7 +158,7 @@ impl State {
         self.tickets.retain(|_, ticket| {
             let keep = now < ticket.retain_until();
             if !keep {
-                count_unknown(unknown, &ticket.endings, &Endings::default());
+                count_unknown(unknown, ticket.endings.strangers(), Vec::new());
             }
             keep
         });
@@ -167,7 +167,7 @@ impl State {
         self.lasting.retain(|_, lasting| {
             let keep = now < lasting.retain_until();
             if !keep {
-                count_unknown(unknown, &lasting.endings, &Endings::default());
+                count_unknown(unknown, lasting.endings.strangers(), Vec::new());
             }
             keep
         });
@@ -177,10 +177,10 @@ impl State {
 
     fn join_lasting(&mut self, key: CredentialKey, patch: Lasting) {
         let lasting = self.lasting.entry(key).or_default();
-        let before = lasting.endings.clone();
+        let before = lasting.endings.strangers();
         let lost = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
         lasting.merge(patch);
-        count_unknown(&mut self.unknown_endings, &before, &lasting.endings);
+        count_unknown(&mut self.unknown_endings, before, lasting.endings.strangers());
         if key.kind != Kind::Session {
             return;
         }
@@ -198,9 +198,9 @@ impl State {
 
     fn join_ticket(&mut self, id: CredentialId, patch: Ticket) {
         let ticket = self.tickets.entry(id).or_default();
-        let (before, place_before) = (ticket.endings.clone(), ticket.issue.as_ref().map(|issue| issue.place));
+        let (before, place_before) = (ticket.endings.strangers(), ticket.issue.as_ref().map(|issue| issue.place));
         ticket.merge(patch);
-        count_unknown(&mut self.unknown_endings, &before, &ticket.endings);
+        count_unknown(&mut self.unknown_endings, before, ticket.endings.strangers());
         let Some(place) = ticket.issue.as_ref().map(|issue| issue.place) else { return };
         if place_before != Some(place) {
             self.issues.insert(place, id);
@@ -220,11 +220,15 @@ impl State {
     }
 }
 
-fn count_unknown(counts: &mut HashMap<Stranger, u64>, before: &Endings, after: &Endings) {
-    for stranger in after.strangers() {
+fn count_unknown(counts: &mut HashMap<Stranger, u64>, before: Vec<Stranger>, after: Vec<Stranger>) {
+    // Nearly always both are empty.
+    if before == after {
+        return;
+    }
+    for stranger in after {
         *counts.entry(stranger).or_default() += 1;
     }
-    for stranger in before.strangers() {
+    for stranger in before {
         if let Some(count) = counts.get_mut(&stranger) {
             *count -= 1;
         }

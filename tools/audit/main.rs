@@ -17,6 +17,9 @@ use authledger::audit;
 use authledger::domain::Timestamp;
 use clap::{Args, Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Differing rows that are listed of each side.
 const LISTED_ROWS: usize = 20;
 
