@@ -9,7 +9,7 @@ use super::time::Timestamp;
 /// A generation: for each origin, the sequence of its latest `subject.revoked` that names the kind.
 ///
 /// Boxed, because nearly every credential carries the empty one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every ticket")]
 pub struct Generation(Option<Box<BTreeMap<Origin, Sequence>>>);
 

@@ -2,40 +2,46 @@
 //!
 //! Only durable records are folded in, so whatever is read here is true. Everything in it can be thrown away and folded again.
 
-mod lasting;
+mod forms;
+mod handle;
+mod index;
+mod names;
+mod numbers;
+mod packed;
 mod rebuild;
+mod sessions;
+mod slab;
 mod snapshot;
+mod store;
 mod subjects;
+mod sweep;
 mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, IssuedAs, Issuer,
-    KeyId, Kind, Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger,
-    Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, forget_use_at, judge_ticket,
-    worth_recording,
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, KeyId, Kind,
+    Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject,
+    SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, judge_ticket, worth_recording,
 };
 use crate::event_log::Base;
-use lasting::Lastings;
-use subjects::Subjects;
+use forms::{Form as _, Issued, TokenForm};
+use handle::{Handle, SHARDS, SubjectHandle};
+use packed::Shared;
+use sessions::Sessions;
+use store::{Changed, Held, Store};
+use sweep::Sweep;
 use tickets::Tickets;
 
 pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
 pub use snapshot::{SnapshotError, check, load, save};
 
-/// How long a round of the sweep is planned to take: about so long does anything stay beyond its time.
-const SWEEP_MILLIS: u64 = 60_000;
-/// Slots that one step of the sweep looks at while it holds a shard.
-const SWEEP_SLOTS: usize = 4_096;
 const SMALL_SHARDS: usize = 16;
-/// Tenants, and issuers, whose name is kept to be shared; whoever has more gains little by it.
-const MAX_SHARED: usize = 65_536;
 
 /// The state of the ledger, as far as the log is durable.
 #[derive(Default)]
@@ -43,14 +49,12 @@ pub struct Projection {
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
-    /// Every tenant that was seen, so that what belongs to one shares its name; and every issuer of tokens.
-    tenants: RwLock<HashSet<Tenant>>,
-    issuers: RwLock<HashSet<Issuer>>,
+    /// Subjects, and what else many credentials share.
+    shared: Shared,
     tickets: Tickets,
-    places: Places,
+    sessions: Sessions,
+    tokens: Store<TokenForm>,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
-    lastings: Lastings,
-    subjects: Subjects,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
     imported: AtomicBool,
@@ -59,23 +63,14 @@ pub struct Projection {
     /// Tickets whose latest use is to be put on record.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
+    /// Held by whoever changes what there is: what a join reads it must find so when it writes.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Applications {
     by_id: BTreeMap<ApplicationId, Application>,
     by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
-}
-
-/// Where tickets were issued, for renewals, which name them so.
-#[derive(Default)]
-struct Places([RwLock<HashMap<Place, CredentialId>>; SMALL_SHARDS]);
-
-impl Places {
-    fn shard(&self, place: Place) -> &RwLock<HashMap<Place, CredentialId>> {
-        // Neighbours go to different shards.
-        &self.0[place.sequence.0 as usize % SMALL_SHARDS]
-    }
 }
 
 /// Commands that came with an idempotency key.
@@ -89,14 +84,6 @@ impl Keyed {
     fn shard(&self, key: &[u8; 16]) -> &RwLock<HashMap<[u8; 16], Answered>> {
         &self.shards[self.hasher.hash_one(key) as usize % SMALL_SHARDS]
     }
-}
-
-/// Where the sweep stands. Its steps are spread over a round.
-#[derive(Default)]
-struct Sweep {
-    shard: usize,
-    slot: usize,
-    next_at: Timestamp,
 }
 
 /// How much is in memory.
@@ -119,7 +106,11 @@ pub struct Counts {
 impl Projection {
     /// Folds a durable record in.
     pub fn fold(&self, recorded: &Recorded) {
-        evolve(recorded, |patch| self.join(patch));
+        let _writing = self.writing.lock();
+        evolve(recorded, |patch| {
+            let idle = self.join(patch);
+            idle.into_iter().for_each(|subject| self.shared.subjects.tidy(subject));
+        });
     }
 
     /// Everything up to there has been folded in.
@@ -171,13 +162,29 @@ impl Projection {
 
     /// The ticket as its uses have it, its last use on record, and its issue, if it is good.
     fn judge_in_use(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, Timestamp, TicketIssue), Dead> {
-        let (mut ticket, due_at) = self.tickets.get_with_use(id);
+        let (mut ticket, due_at) = self.tickets.get_with_use(id, &self.shared);
         let recorded_use_at = ticket.last_use_at;
         if worth_recording(&ticket, due_at) {
             ticket.last_use_at = due_at;
         }
         let issue = judge_ticket(self, &ticket, now)?;
         Ok((ticket, recorded_use_at, issue))
+    }
+
+    /// The ticket, session or opaque token that was issued with that secret, good or not. Copies nothing.
+    pub fn issued_with(&self, digest: &Digest) -> Option<CredentialKey> {
+        if self.tickets.is_issued(digest) {
+            return Some(CredentialKey { kind: Kind::Ticket, id: digest.id() });
+        }
+        if let Some(id) = self.session_with(digest) {
+            return Some(CredentialKey { kind: Kind::Session, id });
+        }
+        let is = |held: Held<'_, TokenForm>| match held {
+            Held::Packed(row) => row.digest() == Some(*digest),
+            Held::Apart(_, token) => token.issue.as_ref().and_then(|issue| issue.digest()) == Some(digest),
+        };
+        let is_token = self.tokens.look(digest.id(), |_, held| is(held)).unwrap_or_default();
+        is_token.then(|| CredentialKey { kind: Kind::Token, id: digest.id() })
     }
 
     /// The latest request of a ticket that memory knows of.
@@ -200,12 +207,13 @@ impl Projection {
         after: Option<CredentialKey>,
         limit: usize,
     ) -> Vec<CredentialKey> {
-        self.subjects.credentials(tenant, subject, kinds, after, limit)
+        let key_of = |handle| self.key_of(handle);
+        self.shared.subjects.credentials((tenant, subject), kinds, after, limit, key_of)
     }
 
     /// The subject that a UUID stands for where the subject is none itself. Known of subjects that have a session.
     pub fn subject_by_uuid(&self, uuid: uuid::Uuid) -> Option<(Tenant, Subject)> {
-        self.subjects.by_uuid(uuid)
+        self.shared.subjects.by_uuid(uuid)
     }
 
     /// The tenant's sessions, good or not, that were issued before that one: the newest first.
@@ -215,7 +223,7 @@ impl Projection {
         before: Option<(Timestamp, CredentialId)>,
         limit: usize,
     ) -> Vec<(Timestamp, CredentialId)> {
-        self.lastings.sessions_before(tenant, before, limit)
+        self.sessions.before(tenant, before, limit)
     }
 
     /// The last slot of its sealing keys that the origin has used.
@@ -226,8 +234,8 @@ impl Projection {
     /// Every subject that was forgotten, and which of its keys were destroyed.
     pub fn erased(&self) -> Vec<(Tenant, Subject, Erasure)> {
         let mut erased = Vec::new();
-        for shard in 0..subjects::SHARDS {
-            self.subjects.visit(shard, |tenant, subject, state| {
+        for shard in 0..SHARDS {
+            self.shared.subjects.visit(shard, |tenant, subject, state| {
                 let erasure = state.erasure.as_deref().cloned();
                 erased.extend(erasure.map(|erasure| (tenant.clone(), subject.clone(), erasure)));
             });
@@ -236,32 +244,32 @@ impl Projection {
     }
 
     /// How many parts [`Projection::endings`] has.
-    pub const ENDING_PARTS: usize = tickets::SHARDS + lasting::SHARDS + subjects::SHARDS;
+    pub const ENDING_PARTS: usize = SHARDS * 4;
 
     /// The endings of one part of the state that are in force at `now`.
     pub fn endings(&self, part: usize, now: Timestamp) -> Vec<InForce> {
-        let mut endings = Vec::new();
-        if part < tickets::SHARDS {
-            self.tickets.visit_ended(part, |id, ticket| {
+        let (mut endings, shard) = (Vec::new(), part % SHARDS);
+        let mut lasting = |key, lasting: &Lasting| {
+            let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
+            endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
+        };
+        match part / SHARDS {
+            0 => self.tickets.store.visit_ended(shard, |key, ticket| {
                 let in_force = ticket.endings.iter().filter(|ending| now < ending.retain_until);
-                endings.extend(in_force.map(|ending| InForce::Ticket(id, ticket.issue.clone(), ending.clone())));
-            });
-        } else if part < tickets::SHARDS + lasting::SHARDS {
-            self.lastings.visit(part - tickets::SHARDS, |key, lasting| {
-                let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
-                endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
-            });
-            // Only now: their shard must not be held while others are looked into.
-            endings.iter_mut().for_each(|ending| self.name_by_id(ending));
-        } else {
-            self.subjects.visit(part - tickets::SHARDS - lasting::SHARDS, |tenant, subject, state| {
+                endings.extend(in_force.map(|ending| InForce::Ticket(key.id, ticket.issue.clone(), ending.clone())));
+            }),
+            1 => self.sessions.store.visit_ended(shard, lasting),
+            2 => self.tokens.visit_ended(shard, &mut lasting),
+            _ => self.shared.subjects.visit(shard, |tenant, subject, state| {
                 let mut state = state.clone();
                 state.prune(now);
                 if !state.is_empty() {
                     endings.push(InForce::Subject(tenant.clone(), subject.clone(), state));
                 }
-            });
+            }),
         }
+        // Only now: their shard must not be held while others are looked into.
+        endings.iter_mut().for_each(|ending| self.name_by_id(ending));
         endings
     }
 
@@ -270,59 +278,25 @@ impl Projection {
         let InForce::Lasting(key, lasting, _) = ending else { return };
         if let (Kind::Session, None, Some(Named::Digest(digest))) =
             (key.kind, &lasting.issue, lasting.ended_as.as_deref())
-            && let Some(id) = self.lastings.session_with(digest)
+            && let Some(id) = self.session_with(digest)
         {
             *key = CredentialKey { kind: Kind::Session, id };
-            *lasting = self.lastings.get(*key);
+            *lasting = self.lasting(*key);
         }
     }
 
     /// How much is in memory.
     pub fn counts(&self) -> Counts {
         let applications = self.applications.read();
+        let sessions = self.sessions.issued();
         Counts {
             applications: applications.by_id.values().filter(|one| one.present().is_some()).count(),
-            tickets: self.tickets.len(),
-            sessions: self.lastings.len().0,
-            tokens: self.lastings.len().1,
-            subjects: self.subjects.len(),
+            tickets: self.tickets.store.len(),
+            sessions,
+            tokens: (self.sessions.store.len() + self.tokens.len()).saturating_sub(sessions),
+            subjects: self.shared.subjects.len(),
             idempotency_keys: self.answered.shards.iter().map(|shard| shard.read().len()).sum(),
         }
-    }
-
-    /// Forgets a little of what is over, if it is time for that. Called often by the writer.
-    pub fn sweep(&self, now: Timestamp) {
-        let mut sweep = self.sweep.lock();
-        // A longer wait than a round is that of a clock which was ahead.
-        if (1..=SWEEP_MILLIS).contains(&sweep.next_at.millis_since(now)) {
-            return;
-        }
-        let steps = (self.tickets.slots() / SWEEP_SLOTS + tickets::SHARDS) as u64;
-        sweep.next_at = now.plus_millis((SWEEP_MILLIS / steps).max(1));
-        match self.sweep_tickets(sweep.shard, sweep.slot, now) {
-            Some(rest) => sweep.slot = rest,
-            None => {
-                const LASTINGS: usize = lasting::SHARDS / tickets::SHARDS;
-                (0..LASTINGS).for_each(|part| self.sweep_lastings(sweep.shard * LASTINGS + part, now));
-                self.subjects.sweep(sweep.shard % subjects::SHARDS, now);
-                self.sweep_small(sweep.shard % SMALL_SHARDS, now);
-                sweep.slot = 0;
-                sweep.shard = (sweep.shard + 1) % tickets::SHARDS;
-            }
-        }
-    }
-
-    /// Forgets all that is over at `now`.
-    pub fn prune(&self, now: Timestamp) {
-        for shard in 0..tickets::SHARDS {
-            let mut from = Some(0);
-            while let Some(slot) = from {
-                from = self.sweep_tickets(shard, slot, now);
-            }
-        }
-        (0..lasting::SHARDS).for_each(|shard| self.sweep_lastings(shard, now));
-        (0..subjects::SHARDS).for_each(|shard| self.subjects.sweep(shard, now));
-        (0..SMALL_SHARDS).for_each(|shard| self.sweep_small(shard, now));
     }
 
     /// Every entity as a row, sorted.
@@ -330,15 +304,13 @@ impl Projection {
         let mut rows: Vec<Row> =
             self.origins.read().iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
         rows.extend(self.applications.read().by_id.iter().map(|(id, application)| Row::application(*id, application)));
-        for shard in 0..tickets::SHARDS {
-            self.tickets.visit(shard, |id, ticket| rows.push(Row::ticket(id, &ticket)));
-        }
         rows.extend(self.early_uses.lock().iter().map(|(place, at)| Row::early_use(*place, *at)));
-        for shard in 0..subjects::SHARDS {
-            self.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
-        }
-        for shard in 0..lasting::SHARDS {
-            self.lastings.visit(shard, |key, lasting| rows.push(Row::lasting(key, lasting)));
+        for shard in 0..SHARDS {
+            let shared = &self.shared;
+            self.tickets.store.visit(shard, shared, |key, ticket| rows.push(Row::ticket(key.id, &ticket)));
+            self.sessions.store.visit(shard, shared, |key, session| rows.push(Row::lasting(key, &session)));
+            self.tokens.visit(shard, shared, |key, token| rows.push(Row::lasting(key, &token)));
+            shared.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
         }
         rows.extend(self.keys.read().iter().map(|(id, key)| Row::key(id, key)));
         rows.extend(self.slots.lock().iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
@@ -350,7 +322,15 @@ impl Projection {
         rows
     }
 
-    fn join(&self, patch: Patch) {
+    /// Joins a piece of state that a snapshot holds.
+    fn restore(&self, patch: Patch) {
+        let _writing = self.writing.lock();
+        // It was all of use when it was joined first, so no subject is looked at in vain.
+        let _ = self.join(patch);
+    }
+
+    /// Joins a piece of state; the subject whose entry it may have left empty.
+    fn join(&self, patch: Patch) -> Option<SubjectHandle> {
         match patch {
             Patch::Origin(place, opened) => {
                 self.origins.write().entry(place).or_insert(opened);
@@ -362,9 +342,9 @@ impl Projection {
                 }
                 applications.by_id.entry(id).or_default().merge(application);
             }
-            Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
+            Patch::Ticket(id, ticket) => return self.join_ticket(id, ticket),
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
-            Patch::Lasting(key, lasting) => self.join_lasting(key, lasting),
+            Patch::Lasting(key, lasting) => return self.join_lasting(key, lasting),
             Patch::Key(id, key) => self.keys.write().entry(id).or_default().merge(key),
             Patch::Slot(origin, slot) => {
                 let mut slots = self.slots.lock();
@@ -372,120 +352,108 @@ impl Projection {
                 *last = slot.max(*last);
             }
             Patch::Imported => self.imported.store(true, Ordering::Release),
-            Patch::Subject(tenant, subject, state) => self.subjects.join(tenant, subject, state),
+            Patch::Subject(tenant, subject, state) => self.shared.subjects.join(&tenant, &subject, state),
             Patch::Answered(answered) => {
                 let key = answered.digests.key;
                 let mut shard = self.answered.shard(&key).write();
                 shard.entry(key).and_modify(|mine| mine.merge(answered)).or_insert(answered);
             }
         }
+        None
     }
 
-    fn join_ticket(&self, id: CredentialId, mut patch: Ticket) {
-        if let Some(issue) = &mut patch.issue {
-            issue.tenant = shared(&self.tenants, &issue.tenant);
-        }
-        let tickets::Changed { lost, gained, strangers: [before, after] } = self.tickets.join(id, patch);
+    fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
+        let issue = patch.issue.as_ref();
+        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let changed = self.tickets.join(id, patch, subject, &self.shared);
+        self.changed(CredentialKey { kind: Kind::Ticket, id }, &changed, subject)
+    }
+
+    fn join_lasting(&self, key: CredentialKey, patch: Lasting) -> Option<SubjectHandle> {
+        let issue = patch.issue.as_ref();
+        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let changed = match key.kind {
+            Kind::Session => self.sessions.store.join(key.id, patch, subject, &self.shared),
+            // Tickets are joined as such.
+            Kind::Token | Kind::Ticket => self.tokens.join(key.id, patch, subject, &self.shared),
+        };
+        self.changed(key, &changed, subject)
+    }
+
+    /// Keeps what leads to a credential in step with it; the subject that was looked at in vain.
+    fn changed(&self, key: CredentialKey, changed: &Changed, subject: Option<SubjectHandle>) -> Option<SubjectHandle> {
+        let [before, after] = &changed.strangers;
         self.count_unknown(before, after);
-        let key = CredentialKey { kind: Kind::Ticket, id };
+        let Changed { handle, lost, gained, .. } = changed;
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
-        if let Some(lost) = lost {
-            self.places.shard(lost.place).write().remove(&lost.place);
-            self.subjects.remove(lost.tenant, lost.subject, key);
-        }
-        if let Some(issued) = gained {
-            self.places.shard(issued.place).write().insert(issued.place, id);
-            self.subjects.add(issued.tenant, issued.subject, key);
-            let early = self.early_uses.lock().remove(&issued.place);
-            if let Some(used_at) = early {
-                self.join_use(issued.place, used_at);
-            }
+        lost.iter().for_each(|issued| self.forget(key, *handle, issued));
+        gained.iter().for_each(|issued| self.remember(key, *handle, issued));
+        // Last, because a subject goes with the last that it has.
+        let whose = gained.as_ref().map(|issued| issued.subject);
+        let left = lost.iter().map(|issued| issued.subject).filter(|subject| whose != Some(*subject));
+        left.for_each(|subject| self.shared.subjects.remove(subject, *handle, key));
+        subject.filter(|_| gained.is_none())
+    }
+
+    /// Notes what leads to a credential that was issued.
+    fn remember(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
+        self.shared.subjects.add(issued.subject, handle, |handle| self.key_of(handle));
+        match key.kind {
+            Kind::Ticket => self.remember_ticket(handle, issued.place),
+            Kind::Session => self.sessions.remember(key.id, handle, issued, &self.shared),
+            Kind::Token => {}
         }
     }
 
-    fn join_lasting(&self, key: CredentialKey, mut patch: Lasting) {
-        if let Some(issue) = &mut patch.issue {
-            issue.tenant = shared(&self.tenants, &issue.tenant);
-            if let IssuedAs::Jwt(name) = &mut issue.name
-                && let Named::Jwt { issuer, .. } = &mut **name
-            {
-                *issuer = shared(&self.issuers, issuer);
-            }
+    fn remember_ticket(&self, handle: Handle, place: Place) {
+        self.tickets.issued_at_place(place, handle);
+        let early = self.early_uses.lock().remove(&place);
+        if let Some(used_at) = early {
+            self.join_use(place, used_at);
         }
-        let lasting::Changed { lost, gained, strangers: [before, after] } = self.lastings.join(key, patch);
-        self.count_unknown(before, after);
-        if let Some(lost) = lost {
-            self.subjects.remove(lost.tenant, lost.subject, key);
+    }
+
+    /// Forgets what led to the issue of a credential, but for its subject's list.
+    fn forget(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
+        match key.kind {
+            Kind::Ticket => self.tickets.forget_place(issued.place, handle),
+            Kind::Session => self.sessions.forget(key.id, handle, issued, &self.shared),
+            Kind::Token => {}
         }
-        if let Some(gained) = gained {
-            self.subjects.add(gained.tenant, gained.subject, key);
+    }
+
+    fn key_of(&self, handle: Handle) -> Option<CredentialKey> {
+        match handle.kind() {
+            Kind::Ticket => self.tickets.store.key_at(handle),
+            Kind::Session => self.sessions.store.key_at(handle),
+            Kind::Token => self.tokens.key_at(handle),
         }
     }
 
     fn join_use(&self, place: Place, used_at: Timestamp) {
-        let id = self.places.shard(place).read().get(&place).copied();
-        if !id.is_some_and(|id| self.tickets.used(id, place, used_at)) {
-            let mut early_uses = self.early_uses.lock();
+        // Locked before the look-up: whoever brings that ticket meanwhile looks here when it can be found.
+        let mut early_uses = self.early_uses.lock();
+        if !self.tickets.used(place, used_at, &self.shared) {
             let early = early_uses.entry(place).or_default();
             *early = used_at.max(*early);
         }
     }
 
-    fn count_unknown(&self, before: Vec<Stranger>, after: Vec<Stranger>) {
+    fn count_unknown(&self, before: &[Stranger], after: &[Stranger]) {
         if before == after {
             return;
         }
         let mut counts = self.unknown_endings.lock();
         for stranger in after {
-            *counts.entry(stranger).or_default() += 1;
+            *counts.entry_ref(stranger).or_default() += 1;
         }
         for stranger in before {
-            if let Some(count) = counts.get_mut(&stranger) {
+            if let Some(count) = counts.get_mut(stranger) {
                 *count -= 1;
             }
         }
         counts.retain(|_, count| *count > 0);
     }
-
-    fn sweep_tickets(&self, shard: usize, from: usize, now: Timestamp) -> Option<usize> {
-        let (over, rest) = self.tickets.sweep(shard, from, SWEEP_SLOTS, now);
-        for (id, ticket) in over {
-            self.count_unknown(ticket.endings.strangers(), Vec::new());
-            if let Some(issue) = ticket.issue {
-                self.places.shard(issue.place).write().remove(&issue.place);
-                self.subjects.remove(issue.tenant, issue.subject, CredentialKey { kind: Kind::Ticket, id });
-            }
-        }
-        rest
-    }
-
-    fn sweep_lastings(&self, shard: usize, now: Timestamp) {
-        for (key, lasting) in self.lastings.sweep(shard, now) {
-            self.count_unknown(lasting.endings.strangers(), Vec::new());
-            if let Some(issue) = lasting.issue {
-                self.subjects.remove(issue.tenant, issue.subject, key);
-            }
-        }
-    }
-
-    fn sweep_small(&self, shard: usize, now: Timestamp) {
-        self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
-        let base = self.base.read();
-        let awaited = |place: &Place| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
-        self.early_uses.lock().retain(|place, used_at| awaited(place) && now < forget_use_at(*used_at));
-    }
-}
-
-/// The name, with the text that all that have it share.
-fn shared<T: Clone + Eq + Hash>(names: &RwLock<HashSet<T>>, name: &T) -> T {
-    if let Some(shared) = names.read().get(name) {
-        return shared.clone();
-    }
-    let mut names = names.write();
-    if names.len() >= MAX_SHARED {
-        return name.clone();
-    }
-    names.get_or_insert_with(name, T::clone).clone()
 }
 
 /// An ending in force, with what is known of what it ended.
@@ -513,11 +481,11 @@ impl View for Projection {
     }
 
     fn ticket(&self, id: CredentialId) -> Ticket {
-        self.tickets.get(id)
+        self.tickets.store.get(id, &self.shared)
     }
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        self.subjects.state(tenant, subject)
+        self.shared.subjects.state(tenant, subject)
     }
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
@@ -525,11 +493,14 @@ impl View for Projection {
     }
 
     fn lasting(&self, key: CredentialKey) -> Lasting {
-        self.lastings.get(key)
+        match key.kind {
+            Kind::Session => self.sessions.store.get(key.id, &self.shared),
+            Kind::Token | Kind::Ticket => self.tokens.get(key.id, &self.shared),
+        }
     }
 
     fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
-        self.lastings.session_with(digest)
+        self.sessions.with_digest(digest)
     }
 
     fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {

@@ -1,120 +1,96 @@
 //! Subjects in shards: what was ended of each, and which credentials each has.
+//!
+//! A credential says by a handle whose it is, and a subject by handles what it has. An entry stays where it is while a
+//! credential is on its list, so whoever holds the lock of the credential's shard may follow the one, and whoever holds that
+//! of the subject's shard the other. Nobody asks for a subject's shard while he writes to a credential's.
 
-use std::collections::BTreeSet;
-use std::hash::BuildHasher as _;
-use std::ops::Bound;
+mod list;
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-use crate::domain::{CredentialId, CredentialKey, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
+use super::handle::{Handle, SubjectHandle, spread};
+use super::index::Index;
+use super::names::{Names, Spelled};
+use super::numbers::{Number, Numbers};
+use super::slab::Slab;
+use crate::domain::{CredentialKey, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
+use list::{Credentials, Lists};
 
-pub(super) const SHARDS: usize = 256;
+pub(super) use super::handle::SHARDS;
 
-/// Credentials of one subject, in the order of their ids. Most subjects have one, and then it takes no memory of its own.
-#[derive(Default)]
-enum Ids {
-    #[default]
-    None,
-    One(CredentialKey),
-    Few(Vec<CredentialKey>),
-    Many(BTreeSet<CredentialKey>),
-}
-
-/// From this number on, inserting into a sorted vector costs more than a tree.
-const FEW: usize = 32;
-
-impl Ids {
-    fn insert(&mut self, id: CredentialKey) {
-        match self {
-            Self::None => *self = Self::One(id),
-            Self::One(one) if *one == id => {}
-            Self::One(one) => *self = Self::Few(if *one < id { vec![*one, id] } else { vec![id, *one] }),
-            Self::Few(few) => {
-                if let Err(at) = few.binary_search(&id) {
-                    few.insert(at, id);
-                }
-                if few.len() > FEW {
-                    *self = Self::Many(few.drain(..).collect());
-                }
-            }
-            Self::Many(many) => drop(many.insert(id)),
-        }
-    }
-
-    fn remove(&mut self, id: &CredentialKey) {
-        match self {
-            Self::None => {}
-            Self::One(one) => {
-                if one == id {
-                    *self = Self::None;
-                }
-            }
-            Self::Few(few) => {
-                few.retain(|other| other != id);
-                match few[..] {
-                    [] => *self = Self::None,
-                    [one] => *self = Self::One(one),
-                    _ => {}
-                }
-            }
-            Self::Many(many) => {
-                many.remove(id);
-                if many.is_empty() {
-                    *self = Self::None;
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::None)
-    }
-
-    /// Those of the kinds beyond that one, in order.
-    fn after(&self, kinds: Kinds, after: Option<CredentialKey>, limit: usize) -> Vec<CredentialKey> {
-        let wanted = |key: &&CredentialKey| kinds.contains(key.kind) && after.is_none_or(|after| **key > after);
-        match self {
-            Self::None => Vec::new(),
-            Self::One(one) => Some(one).into_iter().filter(wanted).take(limit).copied().collect(),
-            Self::Few(few) => few.iter().filter(wanted).take(limit).copied().collect(),
-            Self::Many(many) => {
-                // Kind by kind, so that a hundred thousand of one do not have to be passed to get to another.
-                let of_kind = |kind| {
-                    let first = CredentialKey { kind, id: CredentialId::from_bytes([0; 16]) };
-                    let last = CredentialKey { kind, id: CredentialId::from_bytes([255; 16]) };
-                    let start = after.map_or(Bound::Included(first), |after| {
-                        if after < first { Bound::Included(first) } else { Bound::Excluded(after.min(last)) }
-                    });
-                    // A range must not start beyond its end.
-                    let some = after.is_none_or(|after| after < last);
-                    some.then(|| many.range((start, Bound::Included(last)))).into_iter().flatten()
-                };
-                kinds.iter().flat_map(of_kind).take(limit).copied().collect()
-            }
-        }
-    }
-}
-
-#[derive(Default)]
+/// A subject with a credential or an ending.
 struct Entry {
-    state: Option<Box<SubjectState>>,
-    credentials: Ids,
+    tenant: Number,
+    name: u32,
+    /// A part of the hash of tenant and name, so that a table which grows need not read them.
+    tag: u32,
+    credentials: Credentials,
 }
 
-impl Entry {
-    fn is_empty(&self) -> bool {
-        self.state.is_none() && self.credentials.is_empty()
+#[derive(Default)]
+struct Shard {
+    entries: Slab<Option<Entry>>,
+    by_name: HashTable<u32>,
+    names: Names,
+    lists: Lists,
+    /// What was ended, by the entry's place.
+    states: HashMap<u32, Box<SubjectState>>,
+}
+
+impl Shard {
+    fn entry(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(at)?.as_ref()
+    }
+
+    fn find(&self, tenant: Number, name: &Spelled, tag: u32) -> Option<u32> {
+        let is = |at: &u32| {
+            self.entry(*at).is_some_and(|entry| {
+                entry.tag == tag && entry.tenant == tenant && self.names.get(entry.name).parts() == name.parts()
+            })
+        };
+        self.by_name.find(rehash(tag), is).copied()
+    }
+
+    fn add(&mut self, tenant: Number, name: &Spelled, tag: u32) -> u32 {
+        let name = self.names.put(name);
+        let at = self.entries.put(Some(Entry { tenant, name, tag, credentials: Credentials::None }));
+        let Self { entries, by_name, .. } = self;
+        let hash = |at: &u32| entries.get(*at).and_then(Option::as_ref).map_or(0, |entry| rehash(entry.tag));
+        by_name.insert_unique(rehash(tag), at, hash);
+        at
+    }
+
+    /// Forgets the entry if there is nothing in it; the tenant that it held.
+    fn forget_empty(&mut self, at: u32) -> Option<Number> {
+        let entry = self.entry(at)?;
+        if !entry.credentials.is_empty() || self.states.contains_key(&at) {
+            return None;
+        }
+        let (tenant, name, tag) = (entry.tenant, entry.name, entry.tag);
+        if let Ok(found) = self.by_name.find_entry(rehash(tag), |other| *other == at) {
+            found.remove();
+        }
+        self.names.remove(name);
+        self.entries.vacate(at);
+        Some(tenant)
     }
 }
 
-type Shard = HashMap<(Tenant, Subject), Entry>;
+const fn rehash(tag: u32) -> u64 {
+    spread(tag as u64)
+}
 
+/// All subjects.
 pub(super) struct Subjects {
     shards: Box<[RwLock<Shard>]>,
-    /// Subjects that are no UUID, by the one that stands for them.
-    by_uuid: RwLock<HashMap<Uuid, (Tenant, Subject)>>,
+    /// Each is held by every entry of it.
+    tenants: Numbers<Tenant>,
+    /// Subjects that have a session and are no UUID, by the one that stands for them.
+    by_uuid: Index,
     hasher: DefaultHashBuilder,
 }
 
@@ -122,94 +98,213 @@ impl Default for Subjects {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            by_uuid: RwLock::default(),
+            tenants: Numbers::default(),
+            by_uuid: Index::default(),
             hasher: DefaultHashBuilder::default(),
         }
     }
 }
 
 impl Subjects {
+    /// The subject's entry, made if there is none. One that stays empty is to be given to [`Subjects::tidy`].
+    pub(super) fn enter(&self, tenant: &Tenant, subject: &Subject) -> SubjectHandle {
+        let name = Spelled::of(subject.as_str());
+        // One that has a number keeps it: whoever takes it away does so between joins.
+        if let Some(tenant) = self.tenants.find(tenant) {
+            return self.enter_spelled(tenant, &name);
+        }
+        let number = self.tenants.hold(tenant);
+        let handle = self.enter_spelled(number, &name);
+        self.tenants.release(number);
+        handle
+    }
+
+    /// The entry of that name in a tenant whose number is held, made if there is none.
+    pub(super) fn enter_spelled(&self, tenant: Number, name: &Spelled) -> SubjectHandle {
+        let hash = self.hash(tenant, name);
+        let (place, tag) = (shard_of(hash), hash as u32);
+        let mut shard = self.shards[place].write();
+        let at = shard.find(tenant, name, tag).unwrap_or_else(|| {
+            self.tenants.hold_again(tenant);
+            shard.add(tenant, name, tag)
+        });
+        SubjectHandle::new(place, at)
+    }
+
+    /// The number of a tenant, until it is released.
+    pub(super) fn hold_tenant(&self, tenant: &Tenant) -> Number {
+        self.tenants.hold(tenant)
+    }
+
+    pub(super) fn release_tenant(&self, tenant: Number) {
+        self.tenants.release(tenant);
+    }
+
+    pub(super) fn tenant_with(&self, number: Number) -> Option<Tenant> {
+        self.tenants.get(number)
+    }
+
+    /// Reads the tenant's number and the name of an entry as they are kept.
+    pub(super) fn with_spelled(&self, subject: SubjectHandle, read: impl FnOnce(Number, Spelled)) {
+        let shard = self.shards[subject.shard()].read();
+        if let Some(entry) = shard.entry(subject.at()) {
+            read(entry.tenant, shard.names.get(entry.name));
+        }
+    }
+
+    /// The name space and name of an entry.
+    pub(super) fn names(&self, subject: SubjectHandle) -> Option<(Tenant, Subject)> {
+        self.with_names(subject, |tenant, name| Some((tenant.clone(), Subject::new(name).ok()?))).flatten()
+    }
+
+    /// Reads the name space and name of an entry.
+    pub(super) fn with_names<R>(&self, subject: SubjectHandle, read: impl FnOnce(&Tenant, &str) -> R) -> Option<R> {
+        let shard = self.shards[subject.shard()].read();
+        let entry = shard.entry(subject.at())?;
+        let tenant = self.tenants.get(entry.tenant)?;
+        Some(shard.names.get(entry.name).with_text(|name| read(&tenant, name)))
+    }
+
+    /// The name space of an entry.
+    pub(super) fn tenant(&self, subject: SubjectHandle) -> Option<Tenant> {
+        let shard = self.shards[subject.shard()].read();
+        self.tenants.get(shard.entry(subject.at())?.tenant)
+    }
+
     pub(super) fn state(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        let key = (tenant.clone(), subject.clone());
-        let shard = self.shard(&key).read();
-        shard.get(&key).and_then(|entry| entry.state.as_deref().cloned()).unwrap_or_default()
+        let Some(subject) = self.find(tenant, subject) else { return SubjectState::default() };
+        let shard = self.shards[subject.shard()].read();
+        // Nothing was ended of most, and then there is nothing to allocate.
+        shard.states.get(&subject.at()).map(|state| (**state).clone()).unwrap_or_default()
     }
 
-    pub(super) fn join(&self, tenant: Tenant, subject: Subject, patch: SubjectState) {
-        let key = (tenant, subject);
-        let mut shard = self.shard(&key).write();
-        shard.entry(key).or_default().state.get_or_insert_default().merge(patch);
+    pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) {
+        let handle = self.enter(tenant, subject);
+        let mut shard = self.shards[handle.shard()].write();
+        shard.states.entry(handle.at()).or_default().merge(patch);
     }
 
-    pub(super) fn add(&self, tenant: Tenant, subject: Subject, credential: CredentialKey) {
-        let key = (tenant, subject);
-        let mut shard = self.shard(&key).write();
-        if credential.kind == Kind::Session && key.1.uuid_itself().is_none() {
-            self.by_uuid.write().entry(key.1.uuid(&key.0)).or_insert_with(|| key.clone());
+    /// Puts the credential on the subject's list. `key_of` says what a handle on it stands for.
+    pub(super) fn add(
+        &self,
+        subject: SubjectHandle,
+        credential: Handle,
+        key_of: impl Fn(Handle) -> Option<CredentialKey>,
+    ) {
+        let mut shard = self.shards[subject.shard()].write();
+        let Shard { entries, lists, .. } = &mut *shard;
+        let Some(Some(entry)) = entries.get_mut(subject.at()) else { return };
+        let first_session = credential.kind() == Kind::Session && !lists.has_session(entry.credentials);
+        entry.credentials = lists.insert(entry.credentials, credential, key_of);
+        drop(shard);
+        if first_session && let Some(hash) = self.uuid_hash(subject) {
+            self.by_uuid.insert(hash, subject.bits());
         }
-        shard.entry(key).or_default().credentials.insert(credential);
     }
 
-    pub(super) fn remove(&self, tenant: Tenant, subject: Subject, credential: CredentialKey) {
-        let key = (tenant, subject);
-        let mut shard = self.shard(&key).write();
-        let Some(entry) = shard.get_mut(&key) else { return };
-        entry.credentials.remove(&credential);
-        let no_session = entry.credentials.after(Kinds::from_iter([Kind::Session]), None, 1).is_empty();
-        if credential.kind == Kind::Session && no_session {
-            self.by_uuid.write().remove(&key.1.uuid(&key.0));
+    /// Takes the credential off the subject's list, and forgets the subject with its last one.
+    pub(super) fn remove(&self, subject: SubjectHandle, credential: Handle, key: CredentialKey) {
+        let mut shard = self.shards[subject.shard()].write();
+        let Shard { entries, lists, .. } = &mut *shard;
+        let Some(Some(entry)) = entries.get_mut(subject.at()) else { return };
+        entry.credentials = lists.remove(entry.credentials, credential, key);
+        let last_session = key.kind == Kind::Session && !lists.has_session(entry.credentials);
+        drop(shard);
+        if last_session && let Some(hash) = self.uuid_hash(subject) {
+            self.by_uuid.remove(hash, subject.bits());
         }
-        if entry.is_empty() {
-            shard.remove(&key);
-        }
+        self.tidy(subject);
+    }
+
+    /// Forgets a subject of which there is nothing.
+    pub(super) fn tidy(&self, subject: SubjectHandle) {
+        let tenant = self.shards[subject.shard()].write().forget_empty(subject.at());
+        tenant.into_iter().for_each(|tenant| self.tenants.release(tenant));
     }
 
     /// The subject that a UUID stands for, if that is not the UUID itself; known of subjects that have a session.
     pub(super) fn by_uuid(&self, uuid: Uuid) -> Option<(Tenant, Subject)> {
-        self.by_uuid.read().get(&uuid).cloned()
+        let mut found = None;
+        self.by_uuid.find(hash_uuid(uuid), |bits| {
+            let names = SubjectHandle::from_bits(bits).and_then(|handle| self.names(handle));
+            found = names.filter(|(tenant, subject)| subject.uuid(tenant) == uuid);
+            found.is_some()
+        });
+        found
     }
 
     /// The subject's credentials of these kinds beyond that one, by kind and in the order of their ids.
     pub(super) fn credentials(
         &self,
-        tenant: &Tenant,
-        subject: &Subject,
+        (tenant, subject): (&Tenant, &Subject),
         kinds: Kinds,
         after: Option<CredentialKey>,
         limit: usize,
+        key_of: impl Fn(Handle) -> Option<CredentialKey>,
     ) -> Vec<CredentialKey> {
-        let key = (tenant.clone(), subject.clone());
-        let shard = self.shard(&key).read();
-        shard.get(&key).map(|entry| entry.credentials.after(kinds, after, limit)).unwrap_or_default()
+        let Some(subject) = self.find(tenant, subject) else { return Vec::new() };
+        let shard = self.shards[subject.shard()].read();
+        let Some(entry) = shard.entry(subject.at()) else { return Vec::new() };
+        shard.lists.after(entry.credentials, kinds, after, limit, key_of)
     }
 
     /// Forgets what is over in a shard.
     pub(super) fn sweep(&self, shard: usize, now: Timestamp) {
-        self.shards[shard].write().retain(|_, entry| {
-            if let Some(state) = &mut entry.state {
-                state.prune(now);
-                if state.is_empty() {
-                    entry.state = None;
-                }
-            }
-            !entry.is_empty()
+        let mut over = Vec::new();
+        self.shards[shard].write().states.retain(|at, state| {
+            state.prune(now);
+            over.extend(state.is_empty().then_some(*at));
+            !state.is_empty()
         });
+        over.into_iter().for_each(|at| self.tidy(SubjectHandle::new(shard, at)));
     }
 
     /// Visits every subject of a shard of which something was ended.
     pub(super) fn visit(&self, shard: usize, mut visit: impl FnMut(&Tenant, &Subject, &SubjectState)) {
-        for ((tenant, subject), entry) in self.shards[shard].read().iter() {
-            if let Some(state) = &entry.state {
-                visit(tenant, subject, state);
-            }
+        let shard = self.shards[shard].read();
+        for (at, state) in &shard.states {
+            let Some(entry) = shard.entry(*at) else { continue };
+            let Some(tenant) = self.tenants.get(entry.tenant) else { continue };
+            let subject = shard.names.get(entry.name).with_text(Subject::new);
+            subject.iter().for_each(|subject| visit(&tenant, subject, state));
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().len()).sum()
+        self.shards.iter().map(|shard| shard.read().by_name.len()).sum()
     }
 
-    fn shard(&self, key: &(Tenant, Subject)) -> &RwLock<Shard> {
-        &self.shards[(self.hasher.hash_one(key) >> 32) as usize % SHARDS]
+    fn find(&self, tenant: &Tenant, subject: &Subject) -> Option<SubjectHandle> {
+        self.find_spelled(self.tenants.find(tenant)?, &Spelled::of(subject.as_str()))
     }
+
+    fn find_spelled(&self, tenant: Number, name: &Spelled) -> Option<SubjectHandle> {
+        let hash = self.hash(tenant, name);
+        let at = self.shards[shard_of(hash)].read().find(tenant, name, hash as u32)?;
+        Some(SubjectHandle::new(shard_of(hash), at))
+    }
+
+    fn hash(&self, tenant: Number, name: &Spelled) -> u64 {
+        let (mark, bytes) = name.parts();
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(tenant.get());
+        hasher.write_u8(mark);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// Under which the subject is found by its UUID, where it is none itself.
+    fn uuid_hash(&self, subject: SubjectHandle) -> Option<u64> {
+        let (tenant, subject) = self.names(subject)?;
+        subject.uuid_itself().is_none().then(|| hash_uuid(subject.uuid(&tenant)))
+    }
+}
+
+fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
+}
+
+fn hash_uuid(uuid: Uuid) -> u64 {
+    let (high, low) = uuid.as_u64_pair();
+    spread(high ^ low.rotate_left(32))
 }

@@ -1,283 +1,196 @@
-//! Tickets in shards: slabs behind locks that readers share.
+//! Tickets, where each was issued, and what only memory knows of their use.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 
-use hashbrown::HashTable;
-use parking_lot::RwLock;
+use super::forms::{Form as _, TicketForm};
+use super::handle::{Handle, SHARDS, SubjectHandle, spread};
+use super::index::Index;
+use super::packed::Shared;
+use super::store::{Changed, Gone, Held, Store};
+use crate::domain::{CredentialId, Digest, Place, Ticket, Timestamp};
 
-use crate::domain::{CredentialId, Endings, Place, Stranger, Subject, Tenant, Ticket, TicketIssue, Timestamp};
-
-/// A power of two: the id's first byte chooses. Many, so that a snapshot or sweep holds few readers up, and briefly.
-pub(super) const SHARDS: usize = 256;
-
-/// A ticket with what only memory knows of it.
-struct Slot {
-    id: CredentialId,
-    issue: Option<Box<TicketIssue>>,
-    last_use_at: Timestamp,
-    endings: Option<Box<Endings>>,
-    /// The latest request, in milliseconds since 1970; on record only once a tenth of the ticket's life has gone by.
-    seen_at: AtomicU64,
+/// What memory knows of the use of a ticket. Most of the time a ticket has none: it goes once it is on record.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    /// The latest request; on record only once a tenth of the ticket's life has gone by.
+    seen_at: Timestamp,
     /// The latest use that is to go on record, in milliseconds since 1970, times two; odd while it waits for the next flush.
-    due: AtomicU64,
+    due: u64,
 }
 
-impl Slot {
-    fn ticket(&self) -> Ticket {
-        Ticket {
-            issue: self.issue.as_deref().cloned(),
-            last_use_at: self.last_use_at,
-            endings: self.endings.as_deref().cloned().unwrap_or_default(),
-        }
+impl Use {
+    fn due_at(self) -> Timestamp {
+        Timestamp::from_millis(self.due >> 1).unwrap_or_default()
     }
 
-    /// The ticket itself, to be set again.
-    fn take(&mut self) -> Ticket {
-        Ticket {
-            issue: self.issue.take().map(|issue| *issue),
-            last_use_at: self.last_use_at,
-            endings: self.endings.take().map(|endings| *endings).unwrap_or_default(),
-        }
-    }
-
-    fn set(&mut self, ticket: Ticket) {
-        self.issue = ticket.issue.map(Box::new);
-        self.last_use_at = ticket.last_use_at;
-        self.endings = (!ticket.endings.is_empty()).then(|| Box::new(ticket.endings));
-        self.seen_at.fetch_max(self.last_use_at.as_millis(), Ordering::Relaxed);
-    }
-}
-
-#[derive(Default)]
-struct Shard {
-    slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
-    by_id: HashTable<u32>,
-}
-
-/// Ids are parts of digests or random: their last bytes are a hash already.
-fn hash(id: &CredentialId) -> u64 {
-    let mut tail = [0; 8];
-    tail.copy_from_slice(&id.as_bytes()[8..]);
-    u64::from_ne_bytes(tail)
-}
-
-impl Shard {
-    fn find(&self, id: &CredentialId) -> Option<&Slot> {
-        let is = |at: &u32| self.slots[*at as usize].as_ref().is_some_and(|slot| slot.id == *id);
-        self.by_id.find(hash(id), is).and_then(|at| self.slots[*at as usize].as_ref())
-    }
-
-    fn find_mut(&mut self, id: &CredentialId) -> Option<&mut Slot> {
-        let slots = &self.slots;
-        let is = |at: &u32| slots[*at as usize].as_ref().is_some_and(|slot| slot.id == *id);
-        let at = *self.by_id.find(hash(id), is)?;
-        self.slots[at as usize].as_mut()
-    }
-
-    fn entry(&mut self, id: CredentialId) -> &mut Slot {
-        let slots = &self.slots;
-        let is = |at: &u32| slots[*at as usize].as_ref().is_some_and(|slot| slot.id == id);
-        let at = match self.by_id.find(hash(&id), is) {
-            Some(at) => *at,
-            None => self.add(id),
-        };
-        self.slots[at as usize].get_or_insert_with(|| empty(id))
-    }
-
-    fn add(&mut self, id: CredentialId) -> u32 {
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[at as usize] = Some(empty(id));
-        let slots = &self.slots;
-        self.by_id.insert_unique(hash(&id), at, |at| slots[*at as usize].as_ref().map_or(0, |slot| hash(&slot.id)));
-        at
-    }
-
-    fn remove(&mut self, at: usize) {
-        let Some(slot) = self.slots[at].take() else { return };
-        if let Ok(entry) = self.by_id.find_entry(hash(&slot.id), |found| *found as usize == at) {
-            entry.remove();
-        }
-        self.free.push(at as u32);
-    }
-}
-
-fn empty(id: CredentialId) -> Slot {
-    Slot {
-        id,
-        issue: None,
-        last_use_at: Timestamp::default(),
-        endings: None,
-        seen_at: AtomicU64::new(0),
-        due: AtomicU64::new(0),
-    }
-}
-
-/// What a join changed, beyond the ticket itself.
-#[derive(Default)]
-pub(super) struct Changed {
-    /// The issue that another one has taken the place of.
-    pub(super) lost: Option<Issued>,
-    /// The issue that is new.
-    pub(super) gained: Option<Issued>,
-    /// Who had recorded endings of it without knowing it, and who has now.
-    pub(super) strangers: [Vec<Stranger>; 2],
-}
-
-/// Where and for whom a ticket was issued.
-#[derive(PartialEq, Eq)]
-pub(super) struct Issued {
-    pub(super) place: Place,
-    pub(super) tenant: Tenant,
-    pub(super) subject: Subject,
-}
-
-impl Issued {
-    fn of(issue: &TicketIssue) -> Self {
-        Self { place: issue.place, tenant: issue.tenant.clone(), subject: issue.subject.clone() }
+    const fn waits(self) -> bool {
+        self.due & 1 == 1
     }
 }
 
 /// All tickets.
 pub(super) struct Tickets {
-    shards: Box<[RwLock<Shard>]>,
+    pub(super) store: Store<TicketForm>,
+    /// Where they were issued, for renewals, which name them so.
+    places: Index,
+    /// By the ticket's place in its shard. Locked after the shard.
+    uses: Box<[Mutex<HashMap<u32, Use>>]>,
 }
 
 impl Default for Tickets {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+        Self {
+            store: Store::default(),
+            places: Index::default(),
+            uses: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
     }
 }
 
 impl Tickets {
-    pub(super) fn get(&self, id: CredentialId) -> Ticket {
-        self.shard(&id).read().find(&id).map(Slot::ticket).unwrap_or_default()
-    }
-
     /// The ticket, and its latest use that is to go on record.
-    pub(super) fn get_with_use(&self, id: CredentialId) -> (Ticket, Timestamp) {
-        let shard = self.shard(&id).read();
-        let Some(slot) = shard.find(&id) else { return Default::default() };
-        (slot.ticket(), used_at(slot.due.load(Ordering::Relaxed)))
+    pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Ticket, Timestamp) {
+        let found = self.store.look(id, |handle, held| (value(held, shared), self.in_use(handle).due_at()));
+        found.unwrap_or_default()
     }
 
-    pub(super) fn join(&self, id: CredentialId, patch: Ticket) -> Changed {
-        let mut shard = self.shard(&id).write();
-        let slot = shard.entry(id);
-        let mut ticket = slot.take();
-        let before = ticket.issue.as_ref().map(Issued::of);
-        let strangers_before = ticket.endings.strangers();
-        ticket.merge(patch);
-        let after = ticket.issue.as_ref().map(Issued::of);
-        let strangers = [strangers_before, ticket.endings.strangers()];
-        slot.set(ticket);
-        if before == after {
-            return Changed { strangers, ..Changed::default() };
+    /// Whether a ticket with that secret was issued.
+    pub(super) fn is_issued(&self, digest: &Digest) -> bool {
+        let is = |held: Held<'_, TicketForm>| match held {
+            Held::Packed(row) => row.0.name == *digest.as_bytes(),
+            Held::Apart(_, ticket) => ticket.issue.as_ref().is_some_and(|issue| issue.digest == *digest),
+        };
+        self.store.look(digest.id(), |_, held| is(held)).unwrap_or_default()
+    }
+
+    pub(super) fn join(
+        &self,
+        id: CredentialId,
+        patch: Ticket,
+        subject: Option<SubjectHandle>,
+        shared: &Shared,
+    ) -> Changed {
+        let changed = self.store.join(id, patch, subject, shared);
+        if changed.lost.is_some() {
+            // A use belongs to the issue that it was made of.
+            self.uses[changed.handle.shard()].lock().entry(changed.handle.at()).and_modify(|one| one.due = 0);
         }
-        // A use belongs to the issue that it was made of.
-        slot.due.store(0, Ordering::Relaxed);
-        Changed { lost: before, gained: after, strangers }
+        changed
+    }
+
+    pub(super) fn issued_at_place(&self, place: Place, handle: Handle) {
+        self.places.insert(hash(place), handle.bits());
+    }
+
+    pub(super) fn forget_place(&self, place: Place, handle: Handle) {
+        self.places.remove(hash(place), handle.bits());
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
-    pub(super) fn used(&self, id: CredentialId, issued: Place, used_at: Timestamp) -> bool {
-        let mut shard = self.shard(&id).write();
-        let Some(slot) = shard.find_mut(&id) else { return false };
-        let mut ticket = slot.take();
-        let is_this = ticket.used(issued, used_at);
-        slot.set(ticket);
-        is_this
+    pub(super) fn used(&self, place: Place, used_at: Timestamp, shared: &Shared) -> bool {
+        let is = |bits| self.store.at(Handle::from_bits(bits), |held| issued_at(held, shared) == Some(place));
+        let Some(bits) = self.places.find(hash(place), |bits| is(bits).unwrap_or_default()) else { return false };
+        let handle = Handle::from_bits(bits);
+        let in_row = |row: &mut TicketForm| used_at <= row.0.latest() || row.0.set_latest(used_at);
+        if !self.store.with_row(handle, in_row) {
+            self.store.change(handle, None, shared, |ticket| {
+                ticket.used(place, used_at);
+            });
+        }
+        // What the record says memory need not.
+        let mut uses = self.uses[handle.shard()].lock();
+        if uses.get(&handle.at()).is_some_and(|one| !one.waits() && one.seen_at.max(one.due_at()) <= used_at) {
+            uses.remove(&handle.at());
+        }
+        true
     }
 
     /// The latest request that memory knows of.
     pub(super) fn seen_at(&self, id: CredentialId) -> Timestamp {
-        let shard = self.shard(&id).read();
-        let seen_at = shard.find(&id).map_or(0, |slot| slot.seen_at.load(Ordering::Relaxed));
-        Timestamp::from_millis(seen_at).unwrap_or_default()
+        self.store.look(id, |handle, held| self.in_use(handle).seen_at.max(last_use_at(held))).unwrap_or_default()
     }
 
     /// Notes a request: strictly later than the one before it, in milliseconds.
     pub(super) fn touch(&self, id: CredentialId, now: Timestamp) -> Option<Timestamp> {
-        let shard = self.shard(&id).read();
-        let slot = shard.find(&id)?;
-        let later = |seen_at: u64| Some(now.as_millis().max(seen_at + 1));
-        let before = slot.seen_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).ok()?;
-        later(before).and_then(Timestamp::from_millis)
+        self.store.look(id, |handle, held| {
+            let mut uses = self.uses[handle.shard()].lock();
+            let one = uses.entry(handle.at()).or_default();
+            one.seen_at = now.max(one.seen_at.max(last_use_at(held)).plus_millis(1));
+            one.seen_at
+        })
     }
 
     /// Notes a use that is to go on record. True if the ticket did not wait for the next flush yet, and does from now on.
     pub(super) fn queue(&self, id: CredentialId, used_at: Timestamp) -> bool {
-        let shard = self.shard(&id).read();
-        let Some(slot) = shard.find(&id) else { return false };
-        let waits = |due: u64| Some((due >> 1).max(used_at.as_millis()) << 1 | 1);
-        slot.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, waits).is_ok_and(|due| due & 1 == 0)
+        let queued = self.store.look(id, |handle, _| {
+            let mut uses = self.uses[handle.shard()].lock();
+            let one = uses.entry(handle.at()).or_default();
+            let waited = one.waits();
+            one.due = one.due_at().max(used_at).as_millis() << 1 | 1;
+            !waited
+        });
+        queued.unwrap_or_default()
     }
 
     /// Takes the ticket off the queue; its latest use that is to go on record.
     pub(super) fn dequeue(&self, id: CredentialId) -> Option<Timestamp> {
-        let shard = self.shard(&id).read();
-        Some(used_at(shard.find(&id)?.due.fetch_and(!1, Ordering::Relaxed)))
+        let taken = self.store.look(id, |handle, _| {
+            let mut uses = self.uses[handle.shard()].lock();
+            let one = uses.get_mut(&handle.at())?;
+            one.due &= !1;
+            Some(one.due_at())
+        });
+        taken.flatten()
     }
 
-    /// Removes what is over among that many slots of a shard; returns those tickets, and where to go on in the shard.
+    /// Removes what is over among that many slots of a shard; returns it, and where to go on in the shard.
     pub(super) fn sweep(
         &self,
         shard: usize,
-        from: usize,
+        from: u32,
         slots: usize,
         now: Timestamp,
-    ) -> (Vec<(CredentialId, Ticket)>, Option<usize>) {
-        let mut shard = self.shards[shard].write();
-        let end = (from + slots).min(shard.slots.len());
-        let mut over = Vec::new();
-        for at in from..end {
-            let Some(slot) = &shard.slots[at] else { continue };
-            if is_over(slot, now) {
-                over.push((slot.id, slot.ticket()));
-                shard.remove(at);
-            }
+        shared: &Shared,
+    ) -> (Vec<Gone>, Option<u32>) {
+        let (gone, rest) = self.store.sweep(shard, from, slots, now, shared);
+        let mut uses = self.uses[shard].lock();
+        for one in &gone {
+            uses.remove(&one.handle.at());
         }
-        let rest = (end < shard.slots.len()).then_some(end);
-        (over, rest)
+        (gone, rest)
     }
 
-    /// Visits every ticket of a shard while its lock is shared.
-    pub(super) fn visit(&self, shard: usize, mut visit: impl FnMut(CredentialId, Ticket)) {
-        for slot in self.shards[shard].read().slots.iter().flatten() {
-            visit(slot.id, slot.ticket());
-        }
-    }
-
-    /// Visits every ticket of a shard that has an ending.
-    pub(super) fn visit_ended(&self, shard: usize, mut visit: impl FnMut(CredentialId, Ticket)) {
-        for slot in self.shards[shard].read().slots.iter().flatten().filter(|slot| slot.endings.is_some()) {
-            visit(slot.id, slot.ticket());
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().by_id.len()).sum()
-    }
-
-    /// Slots of all shards, for planning a sweep.
-    pub(super) fn slots(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().slots.len()).sum()
-    }
-
-    fn shard(&self, id: &CredentialId) -> &RwLock<Shard> {
-        &self.shards[usize::from(id.as_bytes()[0]) % SHARDS]
+    fn in_use(&self, handle: Handle) -> Use {
+        self.uses[handle.shard()].lock().get(&handle.at()).copied().unwrap_or_default()
     }
 }
 
-fn used_at(due: u64) -> Timestamp {
-    Timestamp::from_millis(due >> 1).unwrap_or_default()
+fn value(held: Held<'_, TicketForm>, shared: &Shared) -> Ticket {
+    match held {
+        Held::Packed(row) => row.unpack(shared).unwrap_or_default(),
+        Held::Apart(_, ticket) => ticket.clone(),
+    }
 }
 
-fn is_over(slot: &Slot, now: Timestamp) -> bool {
-    let life = slot.issue.as_ref().map(|issue| issue.not_after);
-    let kept = slot.endings.as_ref().and_then(|endings| endings.retain_until());
-    life.max(kept).is_none_or(|until| until <= now)
+fn last_use_at(held: Held<'_, TicketForm>) -> Timestamp {
+    match held {
+        Held::Packed(row) => row.0.latest(),
+        Held::Apart(_, ticket) => ticket.last_use_at,
+    }
+}
+
+fn issued_at(held: Held<'_, TicketForm>, shared: &Shared) -> Option<Place> {
+    match held {
+        Held::Packed(row) => shared.unpack_place(row.0.place),
+        Held::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),
+    }
+}
+
+fn hash(place: Place) -> u64 {
+    let (mut start, mut end) = ([0; 8], [0; 8]);
+    start.copy_from_slice(&place.origin.as_bytes()[..8]);
+    end[..5].copy_from_slice(&place.origin.as_bytes()[8..]);
+    let origin = u64::from_le_bytes(start) ^ u64::from_le_bytes(end).rotate_left(17);
+    spread(spread(origin ^ place.sequence.0).rotate_left(32))
 }

@@ -68,15 +68,7 @@ impl Service {
 
     /// The ticket, session or opaque token with that secret, good or not.
     pub(super) fn find(&self, digest: &Digest) -> Option<CredentialKey> {
-        let (view, half) = (&*self.projection, digest.id());
-        if view.ticket(half).issue.is_some_and(|issue| issue.digest == *digest) {
-            return Some(CredentialKey { kind: Kind::Ticket, id: half });
-        }
-        if let Some(id) = view.session_with(digest) {
-            return Some(CredentialKey { kind: Kind::Session, id });
-        }
-        let key = CredentialKey { kind: Kind::Token, id: half };
-        view.lasting(key).issue.is_some_and(|issue| issue.digest() == Some(digest)).then_some(key)
+        self.projection.issued_with(digest)
     }
 
     /// A page of what a subject has, at most `limit` credentials. Needs `introspect` in the tenant.

@@ -1,0 +1,342 @@
+//! What a ticket, a session and a token are as rows.
+
+use uuid::Uuid;
+
+use super::handle::SubjectHandle;
+use super::numbers::Number;
+use super::packed::{Packed, Shared, Span, Times, pack_slot, unpack_slot};
+use crate::domain::{
+    CredentialId, Digest, Endings, IssuedAs, Kind, Lasting, LastingIssue, Named, Place, Ticket, TicketIssue, Timestamp,
+    TokenId, Ttl,
+};
+
+/// What is known of a credential of some kind.
+pub(super) trait Known: Clone + Default {
+    /// Joins what a later record knows.
+    fn merge(&mut self, other: Self);
+    /// Where, when and under what secret it was issued.
+    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)>;
+    fn endings(&self) -> &Endings;
+    /// Until when it is worth remembering.
+    fn retain_until(&self) -> Timestamp;
+}
+
+impl Known for Ticket {
+    fn merge(&mut self, other: Self) {
+        self.merge(other);
+    }
+
+    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)> {
+        self.issue.as_ref().map(|issue| (issue.place, issue.issued_at, Some(issue.digest)))
+    }
+
+    fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    fn retain_until(&self) -> Timestamp {
+        self.retain_until()
+    }
+}
+
+impl Known for Lasting {
+    fn merge(&mut self, other: Self) {
+        self.merge(other);
+    }
+
+    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)> {
+        self.issue.as_ref().map(|issue| (issue.place, issue.issued_at, issue.digest().copied()))
+    }
+
+    fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    fn retain_until(&self) -> Timestamp {
+        self.retain_until()
+    }
+}
+
+/// A kind's row, and what it is a row of.
+pub(super) trait Form: Sized + Send + Sync {
+    type Value: Known + Send + Sync;
+    const KIND: Kind;
+
+    fn id(&self) -> CredentialId;
+    fn subject(&self) -> SubjectHandle;
+    fn not_after(&self) -> Timestamp;
+    /// Where and when it was issued.
+    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)>;
+    /// The digest of its secret, if it has one.
+    fn digest(&self) -> Option<Digest>;
+
+    /// The value as a row, if it fits one. The row holds the numbers in it until it is released.
+    fn pack(id: CredentialId, value: &Self::Value, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
+    /// The value. Nothing, if what it has numbers of is gone, which does not happen while its shard is locked.
+    fn unpack(&self, shared: &Shared) -> Option<Self::Value>;
+    fn release(&self, shared: &Shared);
+}
+
+pub(super) struct TicketForm(pub(super) Packed<32>);
+pub(super) struct SessionForm(pub(super) Packed<48>);
+pub(super) struct TokenForm(pub(super) Packed<32>);
+
+fn first_half<const N: usize>(name: &[u8; N]) -> CredentialId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&name[..16]);
+    CredentialId::from_bytes(id)
+}
+
+fn issued<const N: usize>(packed: &Packed<N>, shared: &Shared) -> Option<(Place, Timestamp)> {
+    Some((shared.unpack_place(packed.place)?, packed.issued_at()))
+}
+
+fn release<const N: usize>(packed: &Packed<N>, shared: &Shared) {
+    packed.generation.into_iter().for_each(|number| shared.generations.release(number));
+}
+
+impl Form for TicketForm {
+    type Value = Ticket;
+    const KIND: Kind = Kind::Ticket;
+
+    fn id(&self) -> CredentialId {
+        first_half(&self.0.name)
+    }
+
+    fn subject(&self) -> SubjectHandle {
+        self.0.subject
+    }
+
+    fn not_after(&self) -> Timestamp {
+        self.0.not_after()
+    }
+
+    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
+        issued(&self.0, shared)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(Digest::from_bytes(self.0.name))
+    }
+
+    fn pack(id: CredentialId, ticket: &Ticket, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+        let issue = ticket.issue.as_ref().filter(|issue| ticket.endings.is_empty() && issue.digest.id() == id)?;
+        let (issued_at, not_after) = (issue.issued_at, issue.not_after);
+        let times = Times { issued_at, not_after, latest: ticket.last_use_at };
+        let packed = Packed::new(*issue.digest.as_bytes(), shared.place(issue.place)?, subject, times)?;
+        let form = u32::try_from(issue.ttl.as_seconds()).ok()?;
+        Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
+    }
+
+    fn unpack(&self, shared: &Shared) -> Option<Ticket> {
+        let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let issue = TicketIssue {
+            place: shared.unpack_place(self.0.place)?,
+            tenant,
+            subject,
+            digest: Digest::from_bytes(self.0.name),
+            issued_at: self.0.issued_at(),
+            ttl: Ttl::from_seconds(u64::from(self.0.form))?,
+            not_after: self.0.not_after(),
+            generation: shared.generation(self.0.generation),
+        };
+        Some(Ticket { issue: Some(issue), last_use_at: self.0.latest(), endings: Endings::default() })
+    }
+
+    fn release(&self, shared: &Shared) {
+        release(&self.0, shared);
+    }
+}
+
+/// The issue of one that was neither ended, nor named otherwise than by its issue.
+fn usual(lasting: &Lasting) -> Option<&LastingIssue> {
+    let Lasting { issue, endings, ended_as, .. } = lasting;
+    issue.as_ref().filter(|_| endings.is_empty() && ended_as.is_none())
+}
+
+fn lasting(issue: LastingIssue, extended_to: Timestamp) -> Lasting {
+    Lasting { issue: Some(issue), extended_to, endings: Endings::default(), ended_as: None }
+}
+
+impl Form for SessionForm {
+    type Value = Lasting;
+    const KIND: Kind = Kind::Session;
+
+    fn id(&self) -> CredentialId {
+        first_half(&self.0.name)
+    }
+
+    fn subject(&self) -> SubjectHandle {
+        self.0.subject
+    }
+
+    fn not_after(&self) -> Timestamp {
+        self.0.not_after()
+    }
+
+    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
+        issued(&self.0, shared)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&self.0.name[16..]);
+        Some(Digest::from_bytes(digest))
+    }
+
+    fn pack(id: CredentialId, session: &Lasting, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+        let issue = usual(session).filter(|issue| issue.session.is_none())?;
+        let extended = session.extended_to != Timestamp::default();
+        // A row has no room for an extension that is none.
+        if extended && session.extended_to <= issue.issued_at {
+            return None;
+        }
+        let mut name = [0; 48];
+        name[..16].copy_from_slice(id.as_bytes());
+        name[16..].copy_from_slice(issue.digest()?.as_bytes());
+        let (issued_at, not_after) = (issue.issued_at, issue.not_after);
+        let latest = if extended { session.extended_to } else { issued_at };
+        let packed = Packed::new(name, shared.place(issue.place)?, subject, Times { issued_at, not_after, latest })?;
+        let form = Span::between(issued_at, issue.expires_at)?.bits();
+        let bound = pack_slot(issue.slot)?;
+        Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
+    }
+
+    fn unpack(&self, shared: &Shared) -> Option<Lasting> {
+        let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let issued_at = self.0.issued_at();
+        let issue = LastingIssue {
+            place: shared.unpack_place(self.0.place)?,
+            tenant,
+            subject,
+            name: IssuedAs::Secret(self.digest()),
+            issued_at,
+            expires_at: Span::from_bits(self.0.form).after(issued_at),
+            not_after: self.0.not_after(),
+            generation: shared.generation(self.0.generation),
+            session: None,
+            slot: unpack_slot(self.0.bound),
+        };
+        let extended_to = Some(self.0.latest()).filter(|latest| *latest > issued_at);
+        Some(lasting(issue, extended_to.unwrap_or_default()))
+    }
+
+    fn release(&self, shared: &Shared) {
+        release(&self.0, shared);
+    }
+}
+
+impl TokenForm {
+    /// Of a JWT whose issuer calls it by a UUID, as we do: 16 bytes behind the 16 that it is kept under.
+    fn jwt_name(id: CredentialId, named: &Named, shared: &Shared) -> Option<([u8; 32], u32)> {
+        let Named::Jwt { issuer, jti } = named else { return None };
+        let uuid = Uuid::try_parse(jti.as_str()).ok()?;
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        if uuid.hyphenated().encode_lower(&mut text) != jti.as_str() {
+            return None;
+        }
+        let mut name = [0; 32];
+        name[..16].copy_from_slice(id.as_bytes());
+        name[16..].copy_from_slice(uuid.as_bytes());
+        Some((name, shared.issuer(issuer)?.get()))
+    }
+
+    fn name(&self, shared: &Shared) -> Option<IssuedAs> {
+        let Some(issuer) = Number::new(self.0.form) else { return Some(IssuedAs::Secret(self.digest())) };
+        let mut jti = [0; 16];
+        jti.copy_from_slice(&self.0.name[16..]);
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let jti = TokenId::new(Uuid::from_bytes(jti).hyphenated().encode_lower(&mut text)).ok()?;
+        Some(IssuedAs::Jwt(Box::new(Named::Jwt { issuer: shared.issuers.get(issuer)?, jti })))
+    }
+}
+
+impl Form for TokenForm {
+    type Value = Lasting;
+    const KIND: Kind = Kind::Token;
+
+    fn id(&self) -> CredentialId {
+        first_half(&self.0.name)
+    }
+
+    fn subject(&self) -> SubjectHandle {
+        self.0.subject
+    }
+
+    fn not_after(&self) -> Timestamp {
+        self.0.not_after()
+    }
+
+    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
+        issued(&self.0, shared)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        (self.0.form == 0).then(|| Digest::from_bytes(self.0.name))
+    }
+
+    fn pack(id: CredentialId, token: &Lasting, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+        let issue = usual(token).filter(|_| token.extended_to == Timestamp::default())?;
+        let (name, form) = match &issue.name {
+            IssuedAs::Secret(digest) => (*digest.filter(|digest| digest.id() == id)?.as_bytes(), 0),
+            IssuedAs::Jwt(named) => Self::jwt_name(id, named, shared)?,
+        };
+        let (issued_at, not_after) = (issue.issued_at, issue.not_after);
+        let (place, times) = (shared.place(issue.place)?, Times { issued_at, not_after, latest: issued_at });
+        let packed = Packed::new(name, place, subject, times).filter(|_| issue.expires_at == not_after)?;
+        let late = pack_slot(issue.slot)?;
+        let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
+        let generation = shared.hold_generation(&issue.generation);
+        Some(Self(Packed { late, form, bound, generation, ..packed }))
+    }
+
+    fn unpack(&self, shared: &Shared) -> Option<Lasting> {
+        let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let not_after = self.0.not_after();
+        let issue = LastingIssue {
+            place: shared.unpack_place(self.0.place)?,
+            tenant,
+            subject,
+            name: self.name(shared)?,
+            issued_at: self.0.issued_at(),
+            expires_at: not_after,
+            not_after,
+            generation: shared.generation(self.0.generation),
+            session: self.session(shared),
+            slot: unpack_slot(self.0.late),
+        };
+        Some(lasting(issue, Timestamp::default()))
+    }
+
+    fn release(&self, shared: &Shared) {
+        release(&self.0, shared);
+        Number::new(self.0.bound).into_iter().for_each(|number| shared.sessions.release(number));
+    }
+}
+
+impl TokenForm {
+    pub(super) fn session(&self, shared: &Shared) -> Option<CredentialId> {
+        Number::new(self.0.bound).and_then(|number| shared.sessions.get(number))
+    }
+}
+
+/// What a credential's issue is found by elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Issued {
+    pub(super) place: Place,
+    pub(super) subject: SubjectHandle,
+    pub(super) issued_at: Timestamp,
+    pub(super) digest: Option<Digest>,
+}
+
+impl Issued {
+    pub(super) fn of(value: &impl Known, subject: Option<SubjectHandle>) -> Option<Self> {
+        let (place, issued_at, digest) = value.issued()?;
+        Some(Self { place, subject: subject?, issued_at, digest })
+    }
+
+    pub(super) fn of_row(row: &impl Form, shared: &Shared) -> Option<Self> {
+        let (place, issued_at) = row.issued(shared)?;
+        Some(Self { place, subject: row.subject(), issued_at, digest: row.digest() })
+    }
+}

@@ -1,0 +1,231 @@
+//! The usual form of a credential: a row of fixed size, without a pointer.
+//!
+//! It holds what nearly every live credential is. What does not fit it, or is rare, such as an ending, is kept as a whole
+//! beside the rows: see [`super::store`].
+
+use super::handle::SubjectHandle;
+use super::numbers::{Number, Numbers};
+use super::subjects::Subjects;
+use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, Place, Sequence, Timestamp};
+
+/// Values that rows have numbers of.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) subjects: Subjects,
+    /// Kept for good: there are as many as nodes ever opened a log.
+    pub(super) origins: Numbers<Origin>,
+    /// Kept for good, up to [`MAX_ISSUERS`].
+    pub(super) issuers: Numbers<Issuer>,
+    pub(super) generations: Numbers<Generation>,
+    /// Sessions that tokens die with.
+    pub(super) sessions: Numbers<CredentialId>,
+}
+
+/// Issuers of tokens that have a number: whoever has more gains little by it.
+const MAX_ISSUERS: u32 = 65_536;
+/// Origins that have a number; it takes two bytes, and 0 is none.
+const MAX_ORIGINS: u32 = 65_535;
+
+impl Shared {
+    pub(super) fn generation(&self, number: Option<Number>) -> Generation {
+        number.and_then(|number| self.generations.get(number)).unwrap_or_default()
+    }
+
+    pub(super) fn hold_generation(&self, generation: &Generation) -> Option<Number> {
+        (!generation.is_empty()).then(|| self.generations.hold(generation))
+    }
+
+    pub(super) fn issuer(&self, issuer: &Issuer) -> Option<Number> {
+        self.issuers.keep(issuer, MAX_ISSUERS)
+    }
+
+    /// A place in eight bytes: two for the origin, six for the sequence.
+    pub(super) fn place(&self, place: Place) -> Option<PackedPlace> {
+        let origin = self.origins.keep(&place.origin, MAX_ORIGINS)?;
+        let fits = place.sequence.0 < 1 << SEQUENCE_BITS;
+        fits.then(|| PackedPlace(u64::from(origin.get()) << SEQUENCE_BITS | place.sequence.0))
+    }
+
+    pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<Place> {
+        let origin = Number::new((place.0 >> SEQUENCE_BITS) as u32)?;
+        let sequence = Sequence(place.0 & ((1 << SEQUENCE_BITS) - 1));
+        Some(Place { origin: self.origins.get(origin)?, sequence })
+    }
+}
+
+const SEQUENCE_BITS: u32 = 48;
+
+/// A place as far as it fits eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct PackedPlace(u64);
+
+/// A credential's row. `N` is what it is known by: 32 bytes, or 48 of a session, which has an id besides its token's digest.
+pub(super) struct Packed<const N: usize> {
+    pub(super) name: [u8; N],
+    /// When it was issued, in the lower 53 bits; above them the highest of how much later it was used or extended to.
+    pub(super) issued: u64,
+    pub(super) place: PackedPlace,
+    pub(super) subject: SubjectHandle,
+    pub(super) life: Span,
+    /// The lowest bits of that; of a token, which nothing extends, the slot of the key that seals its claims, plus 1.
+    pub(super) late: u32,
+    /// Of a ticket its life without use, in seconds; of a session how long it lasts unless it is extended; of a JWT its
+    /// issuer's number.
+    pub(super) form: u32,
+    /// Of a session the slot of the key that seals its personal parts, plus 1; of a token the number of the session that it
+    /// dies with.
+    pub(super) bound: u32,
+    pub(super) generation: Option<Number>,
+}
+
+/// What a row says besides its name and whose it is.
+pub(super) struct Times {
+    pub(super) issued_at: Timestamp,
+    pub(super) not_after: Timestamp,
+    /// The latest use, or extension; the issue itself where there was none.
+    pub(super) latest: Timestamp,
+}
+
+const ISSUED_BITS: u32 = 53;
+const LATE_HIGH_BITS: u32 = 64 - ISSUED_BITS;
+
+impl<const N: usize> Packed<N> {
+    /// A row without the parts that only some have, if it fits.
+    pub(super) fn new(name: [u8; N], place: PackedPlace, subject: SubjectHandle, times: Times) -> Option<Self> {
+        let life = Span::between(times.issued_at, times.not_after)?;
+        let issued = times.issued_at.as_millis();
+        let (form, bound, generation) = (0, 0, None);
+        let mut packed = Self { name, issued, place, subject, life, late: 0, form, bound, generation };
+        packed.set_latest(times.latest).then_some(packed)
+    }
+
+    pub(super) fn issued_at(&self) -> Timestamp {
+        instant(self.issued & MAX_INTEGER)
+    }
+
+    pub(super) fn not_after(&self) -> Timestamp {
+        self.life.after(self.issued_at())
+    }
+
+    pub(super) fn latest(&self) -> Timestamp {
+        let late = (self.issued >> ISSUED_BITS) << 32 | u64::from(self.late);
+        self.issued_at().plus_millis(late)
+    }
+
+    /// Notes a use or an extension. False if it does not fit.
+    pub(super) fn set_latest(&mut self, latest: Timestamp) -> bool {
+        let Some(late) = latest.as_millis().checked_sub(self.issued & MAX_INTEGER) else { return false };
+        if late >> 32 >= 1 << LATE_HIGH_BITS {
+            return false;
+        }
+        self.issued = self.issued & MAX_INTEGER | (late >> 32) << ISSUED_BITS;
+        self.late = late as u32;
+        true
+    }
+}
+
+/// What stands for an optional slot of a sealing key, if that fits.
+pub(super) fn pack_slot(slot: Option<u64>) -> Option<u32> {
+    match slot {
+        None => Some(0),
+        Some(slot) => u32::try_from(slot).ok()?.checked_add(1),
+    }
+}
+
+pub(super) fn unpack_slot(slot: u32) -> Option<u64> {
+    slot.checked_sub(1).map(u64::from)
+}
+
+fn instant(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis).unwrap_or_default()
+}
+
+/// A span of up to 24 days in milliseconds, or of up to 68 years in whole seconds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(u32);
+
+impl Span {
+    const SECONDS: u32 = 1 << 31;
+
+    pub(super) fn between(from: Timestamp, to: Timestamp) -> Option<Self> {
+        let millis = to.as_millis().checked_sub(from.as_millis())?;
+        let small = |span: u64| u32::try_from(span).ok().filter(|span| *span < Self::SECONDS);
+        let seconds = || if millis % 1000 == 0 { small(millis / 1000) } else { None };
+        small(millis).or_else(|| Some(seconds()? | Self::SECONDS)).map(Self)
+    }
+
+    pub(super) fn after(self, from: Timestamp) -> Timestamp {
+        let span = u64::from(self.0 & !Self::SECONDS);
+        from.plus_millis(if self.0 & Self::SECONDS == 0 { span } else { span * 1000 })
+    }
+
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+/// The numbers of a row as they stand in a snapshot, little-endian; the place, the subject and what has a number of this
+/// process stand there by themselves.
+pub(super) const ROW_NUMBERS: usize = 24;
+
+impl<const N: usize> Packed<N> {
+    pub(super) fn write_numbers(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.issued.to_le_bytes());
+        for number in [self.life.0, self.late, self.form, self.bound] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    pub(super) fn read(
+        name: [u8; N],
+        numbers: &[u8; ROW_NUMBERS],
+        place: PackedPlace,
+        subject: SubjectHandle,
+        generation: Option<Number>,
+    ) -> Self {
+        let number = |at: usize| u32::from_le_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]]);
+        let issued = u64::from(number(0)) | u64::from(number(4)) << 32;
+        let (life, late, form, bound) = (Span(number(8)), number(12), number(16), number(20));
+        Self { name, issued, place, subject, life, late, form, bound, generation }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn times() -> impl Strategy<Value = [u64; 3]> {
+        let late = || prop_oneof![Just(0), 0..1u64 << 33, 0..1u64 << 44, Just(400 * 86_400_000)];
+        (0..MAX_INTEGER - (1 << 45), late(), late())
+            .prop_map(|(issued, life, latest)| [issued, issued + life, issued + latest])
+    }
+
+    proptest! {
+        #[test]
+        fn what_fits_a_row_is_read_as_it_was_written(millis in times(), earlier in any::<bool>()) {
+            let [issued_at, not_after, mut latest] = millis.map(instant);
+            if earlier {
+                latest = instant(issued_at.as_millis().saturating_sub(1));
+            }
+            let subject = SubjectHandle::new(1, 1);
+            let row = Packed::new([7; 32], PackedPlace(9), subject, Times { issued_at, not_after, latest });
+            if let Some(row) = row {
+                prop_assert_eq!([row.issued_at(), row.not_after(), row.latest()], [issued_at, not_after, latest]);
+            } else {
+                prop_assert!(latest < issued_at || not_after.millis_since(issued_at) >= 1 << 31
+                    || latest.millis_since(issued_at) >= 1 << 43);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_as_small_as_they_are_meant_to_be() {
+        assert_eq!((size_of::<Packed<32>>(), size_of::<Packed<48>>()), (72, 88));
+    }
+}

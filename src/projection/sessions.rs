@@ -1,0 +1,105 @@
+//! Sessions, and the ways to find one: by its token's digest, and by when it was issued.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+
+use super::forms::{Form as _, Issued, SessionForm};
+use super::handle::{Handle, spread};
+use super::index::Index;
+use super::packed::Shared;
+use super::store::{Held, Store};
+use crate::domain::{CredentialId, Digest, Tenant, Timestamp};
+
+/// Sessions in the order in which they were issued.
+type ByIssue = BTreeSet<(Timestamp, CredentialId)>;
+
+/// All sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    pub(super) store: Store<SessionForm>,
+    by_digest: Index,
+    by_issue: RwLock<HashMap<Tenant, ByIssue>>,
+}
+
+impl Sessions {
+    /// The session whose token has that digest. Two nodes may import one secret under two ids: of those the smaller.
+    pub(super) fn with_digest(&self, digest: &Digest) -> Option<CredentialId> {
+        let mut found = None;
+        self.by_digest.each(hash(digest), |bits| {
+            let id = self.store.at(Handle::from_bits(bits), |held| id_with(held, digest)).flatten();
+            found = found.into_iter().chain(id).min();
+        });
+        found
+    }
+
+    /// The tenant's sessions that were issued before that one, the newest first.
+    pub(super) fn before(
+        &self,
+        tenant: &Tenant,
+        before: Option<(Timestamp, CredentialId)>,
+        limit: usize,
+    ) -> Vec<(Timestamp, CredentialId)> {
+        let by_issue = self.by_issue.read();
+        let Some(sessions) = by_issue.get(tenant) else { return Vec::new() };
+        match before {
+            Some(before) => sessions.range(..before).rev().take(limit).copied().collect(),
+            None => sessions.iter().rev().take(limit).copied().collect(),
+        }
+    }
+
+    pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &Issued, shared: &Shared) {
+        self.remember_digest(handle, issued);
+        let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
+        self.by_issue.write().entry(tenant).or_default().insert((issued.issued_at, id));
+    }
+
+    pub(super) fn remember_digest(&self, handle: Handle, issued: &Issued) {
+        issued.digest.iter().for_each(|digest| self.by_digest.insert(hash(digest), handle.bits()));
+    }
+
+    /// Remembers many sessions at once.
+    pub(super) fn remember_issues(&self, mut sessions: Vec<(Tenant, Timestamp, CredentialId)>) {
+        sessions.sort_unstable();
+        let mut by_issue = self.by_issue.write();
+        for of_tenant in sessions.chunk_by(|one, other| one.0 == other.0) {
+            // In order, and all at once: so the tree's nodes are full.
+            let mut fresh: ByIssue = of_tenant.iter().map(|(_, issued_at, id)| (*issued_at, *id)).collect();
+            by_issue.entry_ref(&of_tenant[0].0).or_default().append(&mut fresh);
+        }
+    }
+
+    pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &Issued, shared: &Shared) {
+        issued.digest.iter().for_each(|digest| self.by_digest.remove(hash(digest), handle.bits()));
+        let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
+        let mut by_issue = self.by_issue.write();
+        if let Some(sessions) = by_issue.get_mut(&tenant) {
+            sessions.remove(&(issued.issued_at, id));
+            if sessions.is_empty() {
+                by_issue.remove(&tenant);
+            }
+        }
+    }
+
+    /// How many were issued.
+    pub(super) fn issued(&self) -> usize {
+        self.by_issue.read().values().map(BTreeSet::len).sum()
+    }
+}
+
+fn id_with(held: Held<'_, SessionForm>, digest: &Digest) -> Option<CredentialId> {
+    match held {
+        Held::Packed(row) => (row.digest() == Some(*digest)).then(|| row.id()),
+        Held::Apart(id, lasting) => {
+            let issue = lasting.issue.as_ref()?;
+            (issue.digest() == Some(digest)).then_some(id)
+        }
+    }
+}
+
+fn hash(digest: &Digest) -> u64 {
+    let mut start = [0; 8];
+    start.copy_from_slice(&digest.as_bytes()[..8]);
+    spread(u64::from_le_bytes(start))
+}

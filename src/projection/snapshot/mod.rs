@@ -1,0 +1,316 @@
+//! The snapshot: the state in a file, so that a start replays only the tail of the log.
+//!
+//! It is derived, so anything wrong with it costs time and nothing else: it is ignored, and the state is folded again.
+//!
+//! The file is `b"aledsnap"`, the format as four big-endian bytes, and blocks of [length, four big-endian bytes; BLAKE3 of the
+//! first block's hash, the block's number and its payload; payload]. The first block says where the snapshot stands, the last
+//! how many entities there are. Credentials in their usual form stand in blocks of rows, everything else in blocks of items.
+//! Shards are written a piece after another while the writer goes on, so some are ahead of that place; replaying from it does
+//! no harm, because every join is idempotent. Blocks may be read in any order, and several are at once.
+
+mod blocks;
+mod items;
+mod rows;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use parking_lot::Mutex;
+
+use super::Projection;
+use super::handle::SHARDS;
+use super::packed::Shared;
+use super::store::{Held, Store};
+use crate::domain::{CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, View as _};
+use crate::event_log::{Base, ChainHash, Head};
+use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, entities};
+use items::{Item, answered_item, key_item, lasting_item, nowhere, place_item, record, subject_item, ticket_item};
+use rows::{Issues, RowForm, RowWriter};
+
+/// Blocks that have been read and wait for whoever decodes them.
+const WAITING_BLOCKS: usize = 8;
+/// Threads that decode blocks, at most.
+const MAX_DECODERS: usize = 8;
+
+/// Why a snapshot is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// There is none.
+    #[error("there is none")]
+    Absent,
+    /// The file can't be read or written.
+    #[error("{0}")]
+    Io(io::Error),
+    /// Another version of authledger wrote it.
+    #[error("its format is {0}, and this version of authledger writes {FORMAT}")]
+    Format(u32),
+    /// Its bytes are not what was written.
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+    /// It stands on a log that is not this one.
+    #[error("it stands on another log: {0}")]
+    Foreign(&'static str),
+}
+
+impl From<io::Error> for SnapshotError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Absent,
+            io::ErrorKind::UnexpectedEof => Self::Damaged("it ends early"),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Writes the state to `directory/state`, atomically: the old snapshot stands until the new one is durable. Returns where it
+/// stands.
+pub fn save(projection: &Projection, directory: &Path) -> Result<Position, SnapshotError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let fresh = directory.join("state.new");
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+    // First where it stands, then the shards: a shard may be ahead of that place, never behind.
+    let base = projection.base();
+    let mut blocks = BlockWriter::start(BufWriter::with_capacity(1 << 20, file), &header(projection, &base))?;
+    write_items(projection, &mut blocks)?;
+    let file = blocks.end()?.into_inner().map_err(|error| error.into_error())?;
+    file.sync_all()?;
+    fs::rename(&fresh, directory.join("state"))?;
+    File::open(directory)?.sync_all()?;
+    Ok(base.position)
+}
+
+/// Reads the snapshot in that directory. Whether it stands on this log is for [`super::rebuild`] to say.
+pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
+    let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
+    let (mut blocks, header) = BlockReader::start(file)?;
+    let loading = Loading::default();
+    let (sender, receiver) = sync_channel(WAITING_BLOCKS);
+    let receiver = Mutex::new(receiver);
+    let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
+    let due = thread::scope(|scope| {
+        (0..decoders).for_each(|_| drop(scope.spawn(|| loading.decode(&receiver))));
+        // The sender goes with this: then the decoders know that there is no more.
+        read_to_end(&mut blocks, sender)
+    });
+    let Loading { projection, taken, issues, failed } = loading;
+    // What a decoder has found says more than that it took no further block.
+    failed.into_inner().map_or(Ok(()), Err)?;
+    if due? != taken.into_inner() {
+        return Err(SnapshotError::Damaged("entities are missing"));
+    }
+    projection.sessions.remember_issues(issues.into_inner());
+    projection.reached(base(&header)?);
+    Ok(projection)
+}
+
+/// Hands on every block but the last; how many entities that says there are.
+fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Block>) -> Result<u64, SnapshotError> {
+    loop {
+        let block = blocks.next()?;
+        if block.seems_last() {
+            let (_, end) = block.checked()?;
+            return entities(end);
+        }
+        decoders.send(block).map_err(|_| SnapshotError::Damaged("a block can't be decoded"))?;
+    }
+}
+
+/// A state that several threads put together.
+#[derive(Default)]
+struct Loading {
+    projection: Projection,
+    taken: AtomicU64,
+    issues: Mutex<Issues>,
+    failed: Mutex<Option<SnapshotError>>,
+}
+
+impl Loading {
+    /// Takes blocks until there are no more, or one is of no use.
+    fn decode(&self, blocks: &Mutex<Receiver<Block>>) {
+        let mut issues = Issues::new();
+        loop {
+            let next = blocks.lock().recv();
+            let Ok(block) = next else { break };
+            // After a failure the rest is only received, so that whoever reads does not wait for ever.
+            if self.failed.lock().is_some() {
+                continue;
+            }
+            match self.take(&block, &mut issues) {
+                Ok(entities) => drop(self.taken.fetch_add(entities, Ordering::Relaxed)),
+                Err(error) => drop(self.failed.lock().get_or_insert(error)),
+            }
+        }
+        self.issues.lock().append(&mut issues);
+    }
+
+    /// Joins what the block holds; how many entities that is.
+    fn take(&self, block: &Block, issues: &mut Issues) -> Result<u64, SnapshotError> {
+        let (content, bytes) = block.checked()?;
+        let projection = &self.projection;
+        let subjects = &projection.shared.subjects;
+        let add = |handle, subject| subjects.add(subject, handle, |handle| projection.key_of(handle));
+        let taken = match content {
+            Content::Items => return self.take_items(bytes),
+            Content::End => return Err(SnapshotError::Damaged("it has two ends")),
+            Content::Tickets => rows::take(projection, &projection.tickets.store, bytes, |_, handle, issued| {
+                add(handle, issued.subject);
+                projection.remember_ticket(handle, issued.place);
+            }),
+            Content::Sessions => rows::take(projection, &projection.sessions.store, bytes, |key, handle, issued| {
+                add(handle, issued.subject);
+                projection.sessions.remember_digest(handle, issued);
+                let tenant = subjects.tenant(issued.subject);
+                issues.extend(tenant.map(|tenant| (tenant, issued.issued_at, key.id)));
+            }),
+            Content::Tokens => {
+                rows::take(projection, &projection.tokens, bytes, |_, handle, issued| add(handle, issued.subject))
+            }
+        };
+        taken.map_err(broken)
+    }
+
+    fn take_items(&self, bytes: &[u8]) -> Result<u64, SnapshotError> {
+        let items: Vec<Item> = decoded(bytes)?;
+        let count = items.len() as u64;
+        items.into_iter().try_for_each(|item| items::take(&self.projection, item)).map_err(broken)?;
+        Ok(count)
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Result<Vec<Item>, SnapshotError> {
+    postcard::from_bytes(bytes).map_err(|_| SnapshotError::Damaged("a block can't be read"))
+}
+
+fn broken(_: Malformed) -> SnapshotError {
+    SnapshotError::Damaged("an entity breaks the rules of its names")
+}
+
+/// Reads the snapshot in that directory from its first byte to its last and keeps nothing of it. Returns where it stands.
+pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
+    let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
+    let (mut blocks, header) = BlockReader::start(file)?;
+    let mut count = 0;
+    loop {
+        let block = blocks.next()?;
+        match block.checked()? {
+            (Content::Items, bytes) => count += decoded(bytes)?.len() as u64,
+            (Content::End, end) => {
+                if entities(end)? != count {
+                    return Err(SnapshotError::Damaged("entities are missing"));
+                }
+                if !blocks.is_at_end()? {
+                    return Err(SnapshotError::Damaged("it goes on behind its end"));
+                }
+                return base(&header);
+            }
+            (Content::Tickets | Content::Sessions | Content::Tokens, bytes) => count += rows::count(bytes)?,
+        }
+    }
+}
+
+fn header(projection: &Projection, base: &Base) -> Header {
+    let ledger = projection.origins.read().values().next().map(|opened| *opened.ledger.0.as_bytes());
+    let heads = base.heads.iter().map(|(origin, head)| (*origin.as_bytes(), head.sequence.0, head.hash.0));
+    Header { ledger, position: base.position.0, heads: heads.collect() }
+}
+
+fn base(header: &Header) -> Result<Base, SnapshotError> {
+    let heads = header.heads.iter().map(|(origin, sequence, hash)| {
+        Ok((items::origin(*origin)?, Head { sequence: Sequence(*sequence), hash: ChainHash(*hash) }))
+    });
+    let heads = heads.collect::<Result<_, Malformed>>().map_err(|_| SnapshotError::Damaged("an origin has no name"))?;
+    Ok(Base { position: Position(header.position), heads })
+}
+
+/// The ledger that a snapshot was made for.
+pub(super) fn ledger(projection: &Projection) -> Option<LedgerId> {
+    projection.origins.read().values().next().map(|opened| opened.ledger)
+}
+
+fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -> Result<(), SnapshotError> {
+    let mut items: Vec<Item> = Vec::new();
+    for (place, opened) in projection.origins.read().iter() {
+        items.push(record(*place, Event::LedgerOpened(opened.clone())));
+    }
+    for (id, application) in &projection.applications.read().by_id {
+        let registered = application.registered.as_ref();
+        if let Some((place, registration)) = registered {
+            items.push(record(*place, Event::ApplicationRegistered(registration.clone())));
+        }
+        if application.removed {
+            let place = registered.map_or_else(nowhere, |(place, _)| *place);
+            items.push(record(place, Event::ApplicationRemoved(*id)));
+        }
+    }
+    items.extend(
+        projection
+            .early_uses
+            .lock()
+            .iter()
+            .map(|(place, used_at)| Item::EarlyUse { place: place_item(*place), used_at: used_at.as_millis() }),
+    );
+    for (id, key) in projection.keys() {
+        items.push(key_item(&id, &key));
+    }
+    items.extend(
+        projection.slots.lock().iter().map(|(origin, slot)| Item::Slot { origin: *origin.as_bytes(), slot: *slot }),
+    );
+    items.extend(projection.imported().then_some(Item::Imported));
+    blocks.items(&items)?;
+    write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks, |id, session| {
+        lasting_item(CredentialKey { kind: Kind::Session, id }, session)
+    })?;
+    write_rows(&projection.shared, &projection.tokens, Content::Tokens, blocks, |id, token| {
+        lasting_item(CredentialKey { kind: Kind::Token, id }, token)
+    })?;
+    write_rows(&projection.shared, &projection.tickets.store, Content::Tickets, blocks, ticket_item)?;
+    for shard in 0..SHARDS {
+        let mut items = Vec::new();
+        let subjects = &projection.shared.subjects;
+        subjects.visit(shard, |tenant, subject, state| items.push(subject_item(tenant, subject, state)));
+        blocks.items(&items)?;
+    }
+    for shard in &projection.answered.shards {
+        let items: Vec<_> = shard.read().values().map(answered_item).collect();
+        blocks.items(&items)?;
+    }
+    Ok(())
+}
+
+/// Writes one kind's credentials: a piece of each shard and then the next of each, so that those who read blocks side by side
+/// seldom want the same shard.
+fn write_rows<F: RowForm, W: Write>(
+    shared: &Shared,
+    store: &Store<F>,
+    content: Content,
+    blocks: &mut BlockWriter<W>,
+    item: impl Fn(CredentialId, &F::Value) -> Item,
+) -> Result<(), SnapshotError> {
+    let mut open: Vec<(usize, u32)> = (0..SHARDS).map(|shard| (shard, 0)).collect();
+    let mut apart = Vec::new();
+    while !open.is_empty() {
+        let mut rest = Vec::new();
+        for (shard, from) in open {
+            let mut rows = RowWriter::new(shared, shard);
+            let next = store.visit_slots(shard, from, BLOCK_ITEMS, |held| match held {
+                Held::Packed(row) => row.write(&mut rows),
+                Held::Apart(id, value) => apart.push(item(id, value)),
+            });
+            rest.extend(next.map(|from| (shard, from)));
+            if rows.refers_to.rows > 0 {
+                blocks.rows(content, rows.refers_to.rows as usize, &rows.refers_to, &rows.bytes)?;
+            }
+            if apart.len() >= BLOCK_ITEMS {
+                blocks.items(&apart)?;
+                apart.clear();
+            }
+        }
+        open = rest;
+    }
+    blocks.items(&apart)
+}

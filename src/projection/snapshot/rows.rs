@@ -1,0 +1,261 @@
+//! Rows of a snapshot: credentials in their usual form, as bytes of which little has to be decoded.
+//!
+//! A row is the credential's name, its numbers, where it was issued, and whose it is. What many share stands before a block's
+//! rows, and a row says which of them it means, from 1; 0 is none. Numbers are little-endian.
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::super::Projection;
+use super::super::forms::{Form, Issued, SessionForm, TicketForm, TokenForm};
+use super::super::names::Spelled;
+use super::super::numbers::Number;
+use super::super::packed::{Packed, ROW_NUMBERS, Shared};
+use super::SnapshotError;
+use super::items::{FORM, PlaceItem, generation, origin};
+use crate::domain::{
+    CredentialId, CredentialKey, Generation, Issuer, Lasting, Malformed, Origin, Patch, Place, Sequence, Tenant,
+    Ticket, Timestamp,
+};
+
+/// What a block's rows share.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct RefersTo {
+    shard: u32,
+    pub(super) rows: u32,
+    origins: Vec<[u8; Origin::LEN]>,
+    tenants: Vec<String>,
+    issuers: Vec<String>,
+    generations: Vec<Vec<PlaceItem>>,
+}
+
+/// Rows that are being written.
+pub(super) struct RowWriter<'a> {
+    shared: &'a Shared,
+    pub(super) refers_to: RefersTo,
+    pub(super) bytes: Vec<u8>,
+    tenants: HashMap<Number, u32>,
+    issuers: HashMap<Number, u32>,
+    generations: HashMap<Number, u32>,
+    origins: HashMap<Origin, u32>,
+}
+
+/// Which one it is of those that are referred to, added if it is new.
+fn which<K: std::hash::Hash + Eq, V>(
+    known: &mut HashMap<K, u32>,
+    key: K,
+    all: &mut Vec<V>,
+    value: impl FnOnce() -> V,
+) -> u32 {
+    *known.entry(key).or_insert_with(|| {
+        all.push(value());
+        all.len() as u32
+    })
+}
+
+impl<'a> RowWriter<'a> {
+    pub(super) fn new(shared: &'a Shared, shard: usize) -> Self {
+        Self {
+            shared,
+            refers_to: RefersTo { shard: shard as u32, ..RefersTo::default() },
+            bytes: Vec::new(),
+            tenants: HashMap::new(),
+            issuers: HashMap::new(),
+            generations: HashMap::new(),
+            origins: HashMap::new(),
+        }
+    }
+
+    fn number(&mut self, number: u32) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn packed<const N: usize>(&mut self, row: &Packed<N>) {
+        self.bytes.extend_from_slice(&row.name);
+        row.write_numbers(&mut self.bytes);
+        let shared = self.shared;
+        let place = shared.unpack_place(row.place).unwrap_or_else(super::items::nowhere);
+        let which_origin =
+            which(&mut self.origins, place.origin, &mut self.refers_to.origins, || *place.origin.as_bytes());
+        self.number(which_origin);
+        self.bytes.extend_from_slice(&place.sequence.0.to_le_bytes());
+        let generations = &mut self.refers_to.generations;
+        let which_generation = row.generation.map_or(0, |number| {
+            which(&mut self.generations, number, generations, || entries(&shared.generation(Some(number))))
+        });
+        self.number(which_generation);
+        shared.subjects.with_spelled(row.subject, |tenant, name| {
+            let text = || shared.subjects.tenant_with(tenant).map_or_else(String::new, |tenant| tenant.to_string());
+            let which_tenant = which(&mut self.tenants, tenant, &mut self.refers_to.tenants, text);
+            self.number(which_tenant);
+            let (mark, bytes) = name.parts();
+            self.bytes.push(mark);
+            self.bytes.extend_from_slice(bytes);
+        });
+        self.refers_to.rows += 1;
+    }
+
+    fn issuer(&mut self, number: u32) -> u32 {
+        let Some(number) = Number::new(number) else { return 0 };
+        let text = || self.shared.issuers.get(number).map_or_else(String::new, |issuer| issuer.to_string());
+        which(&mut self.issuers, number, &mut self.refers_to.issuers, text)
+    }
+}
+
+fn entries(generation: &Generation) -> Vec<PlaceItem> {
+    generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect()
+}
+
+/// A kind's rows.
+pub(super) trait RowForm: Form {
+    fn write(&self, out: &mut RowWriter);
+    fn read(input: &mut RowReader) -> Result<Self, Malformed>;
+    /// What the row is of, for the case that something is known of it already.
+    fn patch(id: CredentialId, value: Self::Value) -> Patch;
+}
+
+impl RowForm for TicketForm {
+    fn write(&self, out: &mut RowWriter) {
+        out.packed(&self.0);
+    }
+
+    fn read(input: &mut RowReader) -> Result<Self, Malformed> {
+        input.packed().map(Self)
+    }
+
+    fn patch(id: CredentialId, ticket: Ticket) -> Patch {
+        Patch::Ticket(id, ticket)
+    }
+}
+
+impl RowForm for SessionForm {
+    fn write(&self, out: &mut RowWriter) {
+        out.packed(&self.0);
+    }
+
+    fn read(input: &mut RowReader) -> Result<Self, Malformed> {
+        input.packed().map(Self)
+    }
+
+    fn patch(id: CredentialId, session: Lasting) -> Patch {
+        Patch::Lasting(CredentialKey { kind: Self::KIND, id }, session)
+    }
+}
+
+impl RowForm for TokenForm {
+    fn write(&self, out: &mut RowWriter) {
+        let issuer = out.issuer(self.0.form);
+        out.number(issuer);
+        let session = self.session(out.shared).map_or([0; 16], |session| *session.as_bytes());
+        out.bytes.push(u8::from(self.0.bound != 0));
+        out.bytes.extend_from_slice(&session);
+        out.packed(&self.0);
+    }
+
+    fn read(input: &mut RowReader) -> Result<Self, Malformed> {
+        let issuer = input.number()? as usize;
+        let (bound, session) = (input.bytes::<1>()? == [1], CredentialId::from_bytes(input.bytes()?));
+        let mut row: Packed<32> = input.packed()?;
+        row.form = if issuer == 0 { 0 } else { input.issuers.get(issuer - 1).ok_or(FORM)?.get() };
+        row.bound = if bound { input.shared.sessions.hold(&session).get() } else { 0 };
+        Ok(Self(row))
+    }
+
+    fn patch(id: CredentialId, token: Lasting) -> Patch {
+        Patch::Lasting(CredentialKey { kind: Self::KIND, id }, token)
+    }
+}
+
+/// Rows that are being read, with what they refer to.
+pub(super) struct RowReader<'a> {
+    shared: &'a Shared,
+    rest: &'a [u8],
+    origins: Vec<Origin>,
+    tenants: Vec<Number>,
+    issuers: Vec<Number>,
+    generations: Vec<Generation>,
+}
+
+impl<'a> RowReader<'a> {
+    fn new(shared: &'a Shared, refers_to: &RefersTo, rest: &'a [u8]) -> Result<Self, Malformed> {
+        let tenants = refers_to.tenants.iter().map(|tenant| Tenant::new(tenant)).collect::<Result<Vec<_>, _>>()?;
+        let issuer = |issuer: &String| shared.issuer(&Issuer::new(issuer)?).ok_or(FORM);
+        Ok(Self {
+            shared,
+            rest,
+            origins: refers_to.origins.iter().map(|bytes| origin(*bytes)).collect::<Result<_, _>>()?,
+            issuers: refers_to.issuers.iter().map(issuer).collect::<Result<_, _>>()?,
+            generations: refers_to.generations.iter().cloned().map(generation).collect::<Result<_, _>>()?,
+            // Last, because they are held until the rows are read.
+            tenants: tenants.iter().map(|tenant| shared.subjects.hold_tenant(tenant)).collect(),
+        })
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(FORM)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn number(&mut self) -> Result<u32, Malformed> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn packed<const N: usize>(&mut self) -> Result<Packed<N>, Malformed> {
+        let (name, numbers) = (self.bytes::<N>()?, self.bytes::<ROW_NUMBERS>()?);
+        let origin = self.number()? as usize;
+        let origin = *self.origins.get(origin.wrapping_sub(1)).ok_or(FORM)?;
+        let place = Place { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
+        let place = self.shared.place(place).ok_or(FORM)?;
+        let generation = self.number()? as usize;
+        let tenant = self.number()? as usize;
+        let tenant = *self.tenants.get(tenant.wrapping_sub(1)).ok_or(FORM)?;
+        let [mark] = self.bytes::<1>()?;
+        let (name_bytes, rest) = self.rest.split_at_checked(Spelled::length(mark)).ok_or(FORM)?;
+        self.rest = rest;
+        let spelled = Spelled::read(mark, name_bytes).ok_or(FORM)?;
+        let generation = match generation {
+            0 => None,
+            which => self.shared.hold_generation(self.generations.get(which - 1).ok_or(FORM)?),
+        };
+        let subject = self.shared.subjects.enter_spelled(tenant, &spelled);
+        Ok(Packed::read(name, &numbers, place, subject, generation))
+    }
+}
+
+/// How many rows a block holds.
+pub(super) fn count(content: &[u8]) -> Result<u64, SnapshotError> {
+    let (refers_to, _) =
+        postcard::take_from_bytes::<RefersTo>(content).map_err(|_| SnapshotError::Damaged("a block can't be read"))?;
+    Ok(u64::from(refers_to.rows))
+}
+
+/// Sessions whose place in the order of issue is yet to be noted.
+pub(super) type Issues = Vec<(Tenant, Timestamp, CredentialId)>;
+
+/// Adds a block's rows; how many they were.
+pub(super) fn take<F: RowForm>(
+    projection: &Projection,
+    store: &super::super::store::Store<F>,
+    content: &[u8],
+    mut note: impl FnMut(CredentialKey, super::super::handle::Handle, &Issued),
+) -> Result<u64, Malformed> {
+    let (refers_to, rest) = postcard::take_from_bytes::<RefersTo>(content).map_err(|_| FORM)?;
+    let mut input = RowReader::new(&projection.shared, &refers_to, rest)?;
+    store.reserve(refers_to.shard as usize, refers_to.rows as usize);
+    for _ in 0..refers_to.rows {
+        let row = F::read(&mut input)?;
+        let id = row.id();
+        let issued = Issued::of_row(&row, &projection.shared).ok_or(FORM)?;
+        match store.insert(row) {
+            Ok(handle) => note(CredentialKey { kind: F::KIND, id }, handle, &issued),
+            Err(row) => {
+                let value = row.unpack(&projection.shared).ok_or(FORM)?;
+                row.release(&projection.shared);
+                projection.restore(F::patch(id, value));
+            }
+        }
+    }
+    input.tenants.iter().for_each(|tenant| projection.shared.subjects.release_tenant(*tenant));
+    if input.rest.is_empty() { Ok(u64::from(refers_to.rows)) } else { Err(FORM) }
+}

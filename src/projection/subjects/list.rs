@@ -1,0 +1,175 @@
+//! Which credentials a subject has. Most have one, and then it takes no memory of its own.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use super::super::handle::Handle;
+use super::super::slab::Slab;
+use crate::domain::{CredentialId, CredentialKey, Kind, Kinds};
+
+/// What a subject has.
+#[derive(Clone, Copy)]
+pub(super) enum Credentials {
+    None,
+    One(Handle),
+    /// A list of its own, at that place.
+    Several(u32),
+}
+
+impl Credentials {
+    pub(super) const fn is_empty(self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+enum List {
+    /// In no order: the few are put in order when they are asked for.
+    Few(Vec<Handle>),
+    /// In the order in which they are listed, so that a page of very many costs no more than one of few.
+    Many(BTreeSet<CredentialKey>),
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+/// The longest list that is put in order for each question.
+const FEW: usize = 32;
+/// How a short list grows.
+const FEW_MORE: usize = 4;
+
+/// The lists of those who have several.
+#[derive(Default)]
+pub(super) struct Lists(Slab<List>);
+
+impl Lists {
+    /// The credentials with that one.
+    pub(super) fn insert(
+        &mut self,
+        mine: Credentials,
+        credential: Handle,
+        key_of: impl Fn(Handle) -> Option<CredentialKey>,
+    ) -> Credentials {
+        match mine {
+            Credentials::None => Credentials::One(credential),
+            Credentials::One(one) if one == credential => mine,
+            Credentials::One(one) => Credentials::Several(self.0.put(List::Few(vec![one, credential]))),
+            Credentials::Several(at) => {
+                if let Some(list) = self.0.get_mut(at) {
+                    list.insert(credential, key_of);
+                }
+                mine
+            }
+        }
+    }
+
+    /// The credentials without that one.
+    pub(super) fn remove(&mut self, mine: Credentials, credential: Handle, key: CredentialKey) -> Credentials {
+        match mine {
+            Credentials::One(one) if one == credential => Credentials::None,
+            Credentials::None | Credentials::One(_) => mine,
+            Credentials::Several(at) => {
+                let Some(list) = self.0.get_mut(at) else { return Credentials::None };
+                let rest = list.remove(credential, key);
+                rest.map_or(mine, |rest| {
+                    self.0.vacate(at);
+                    rest
+                })
+            }
+        }
+    }
+
+    pub(super) fn has_session(&self, mine: Credentials) -> bool {
+        match mine {
+            Credentials::None => false,
+            Credentials::One(one) => one.kind() == Kind::Session,
+            Credentials::Several(at) => match self.0.get(at) {
+                Some(List::Few(few)) => few.iter().any(|handle| handle.kind() == Kind::Session),
+                Some(List::Many(many)) => of_kind(many, Kind::Session, None).next().is_some(),
+                None => false,
+            },
+        }
+    }
+
+    /// Those of the kinds beyond that one, by kind and in the order of their ids.
+    pub(super) fn after(
+        &self,
+        mine: Credentials,
+        kinds: Kinds,
+        after: Option<CredentialKey>,
+        limit: usize,
+        key_of: impl Fn(Handle) -> Option<CredentialKey>,
+    ) -> Vec<CredentialKey> {
+        let few = match &mine {
+            Credentials::None => &[][..],
+            Credentials::One(one) => std::slice::from_ref(one),
+            Credentials::Several(at) => match self.0.get(*at) {
+                Some(List::Few(few)) => &few[..],
+                // Kind by kind, so that a hundred thousand of one do not have to be passed to get to another.
+                Some(List::Many(many)) => {
+                    return kinds.iter().flat_map(|kind| of_kind(many, kind, after)).take(limit).copied().collect();
+                }
+                None => &[],
+            },
+        };
+        let wanted = few.iter().filter(|handle| kinds.contains(handle.kind())).filter_map(|handle| key_of(*handle));
+        let mut keys: Vec<CredentialKey> = wanted.filter(|key| after.is_none_or(|after| *key > after)).collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        keys
+    }
+}
+
+impl List {
+    fn insert(&mut self, credential: Handle, key_of: impl Fn(Handle) -> Option<CredentialKey>) {
+        match self {
+            Self::Many(many) => many.extend(key_of(credential)),
+            Self::Few(few) if few.contains(&credential) => {}
+            Self::Few(few) if few.len() == FEW => {
+                *self = Self::Many(few.iter().chain([&credential]).filter_map(|handle| key_of(*handle)).collect());
+            }
+            Self::Few(few) => {
+                // Not by half, because there are very many such lists.
+                if few.len() == few.capacity() {
+                    few.reserve_exact(FEW_MORE);
+                }
+                few.push(credential);
+            }
+        }
+    }
+
+    /// Removes the credential; what is left, where that needs no list.
+    fn remove(&mut self, credential: Handle, key: CredentialKey) -> Option<Credentials> {
+        match self {
+            Self::Few(few) => {
+                few.retain(|other| *other != credential);
+                match few[..] {
+                    [] => Some(Credentials::None),
+                    [one] => Some(Credentials::One(one)),
+                    _ => None,
+                }
+            }
+            Self::Many(many) => {
+                many.remove(&key);
+                many.is_empty().then_some(Credentials::None)
+            }
+        }
+    }
+}
+
+fn of_kind(
+    many: &BTreeSet<CredentialKey>,
+    kind: Kind,
+    after: Option<CredentialKey>,
+) -> impl Iterator<Item = &CredentialKey> {
+    let first = CredentialKey { kind, id: CredentialId::from_bytes([0; 16]) };
+    let last = CredentialKey { kind, id: CredentialId::from_bytes([255; 16]) };
+    let start = after.map_or(Bound::Included(first), |after| {
+        if after < first { Bound::Included(first) } else { Bound::Excluded(after.min(last)) }
+    });
+    // A range must not start beyond its end.
+    let some = after.is_none_or(|after| after < last);
+    some.then(|| many.range((start, Bound::Included(last)))).into_iter().flatten()
+}

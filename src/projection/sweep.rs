@@ -1,0 +1,88 @@
+//! Forgetting what is over: a little at a time, so that nobody waits for it.
+
+use super::handle::SHARDS;
+use super::store::Gone;
+use super::{Projection, SMALL_SHARDS};
+use crate::domain::{CredentialKey, Kind, Place, Timestamp, forget_use_at};
+
+/// How long a round of the sweep is planned to take: about so long does anything stay beyond its time.
+const SWEEP_MILLIS: u64 = 60_000;
+/// Slots of each kind that one step of the sweep looks at, at least, while it holds a shard.
+const SWEEP_SLOTS: usize = 4_096;
+/// Shards that one step looks at, as far as they are small.
+const SWEEP_SHARDS: usize = 8;
+
+/// Where the sweep stands. Its steps are spread over a round.
+#[derive(Default)]
+pub(super) struct Sweep {
+    shard: usize,
+    slot: u32,
+    next_at: Timestamp,
+}
+
+impl Projection {
+    /// Forgets a little of what is over, if it is time for that. Called often by the writer.
+    pub fn sweep(&self, now: Timestamp) {
+        let mut sweep = self.sweep.lock();
+        // A longer wait than a round is that of a clock which was ahead.
+        if (1..=SWEEP_MILLIS).contains(&sweep.next_at.millis_since(now)) {
+            return;
+        }
+        let _writing = self.writing.lock();
+        let most = self.tickets.store.slots().max(self.sessions.store.slots()).max(self.tokens.slots());
+        let steps = (most / SWEEP_SLOTS + SHARDS / SWEEP_SHARDS) as u64;
+        sweep.next_at = now.plus_millis((SWEEP_MILLIS / steps).max(1));
+        let mut slots = SWEEP_SLOTS;
+        for _ in 0..SWEEP_SHARDS {
+            let Some(rest) = self.sweep_shard(&mut sweep, slots, now) else { return };
+            slots = rest;
+        }
+    }
+
+    /// Forgets all that is over at `now`.
+    pub fn prune(&self, now: Timestamp) {
+        let _writing = self.writing.lock();
+        let mut sweep = Sweep::default();
+        for _ in 0..SHARDS {
+            while self.sweep_shard(&mut sweep, SWEEP_SLOTS, now).is_none() {}
+        }
+    }
+
+    /// Sweeps so many slots of a shard; how many are left for the next one, or nothing if this one has more.
+    fn sweep_shard(&self, sweep: &mut Sweep, slots: usize, now: Timestamp) -> Option<usize> {
+        let Sweep { shard, slot, .. } = *sweep;
+        let rests = [
+            self.sweep_kind(Kind::Ticket, self.tickets.sweep(shard, slot, slots, now, &self.shared)),
+            self.sweep_kind(Kind::Session, self.sessions.store.sweep(shard, slot, slots, now, &self.shared)),
+            self.sweep_kind(Kind::Token, self.tokens.sweep(shard, slot, slots, now, &self.shared)),
+        ];
+        if rests.iter().any(Option::is_some) {
+            sweep.slot = slot + slots as u32;
+            return None;
+        }
+        self.shared.subjects.sweep(shard, now);
+        if shard < SMALL_SHARDS {
+            self.sweep_small(shard, now);
+        }
+        *sweep = Sweep { shard: (shard + 1) % SHARDS, slot: 0, next_at: sweep.next_at };
+        // A shard that is as good as empty takes a little too.
+        Some(slots.saturating_sub(SWEEP_SLOTS / SWEEP_SHARDS).max(1))
+    }
+
+    fn sweep_kind(&self, kind: Kind, (gone, rest): (Vec<Gone>, Option<u32>)) -> Option<u32> {
+        for Gone { handle, id, issued, strangers } in gone {
+            self.count_unknown(&strangers, &[]);
+            let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
+            self.forget(key, handle, &issued);
+            self.shared.subjects.remove(issued.subject, handle, key);
+        }
+        rest
+    }
+
+    fn sweep_small(&self, shard: usize, now: Timestamp) {
+        self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
+        let base = self.base.read();
+        let awaited = |place: &Place| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
+        self.early_uses.lock().retain(|place, used_at| awaited(place) && now < forget_use_at(*used_at));
+    }
+}

@@ -1,0 +1,266 @@
+//! Memory's compact form, under events that fit it and events that do not.
+
+use std::collections::BTreeSet;
+
+use authledger::domain::{
+    Aal, CredentialId, CredentialKey, Digest, Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER, Named, Origin,
+    Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, State, Subject,
+    SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
+};
+use authledger::projection::{Projection, load, save};
+use proptest::prelude::*;
+
+use crate::support::log::fold_into;
+
+/// Credentials of each kind that events are about: few, so that they meet.
+const NAMES: u64 = 6;
+
+/// What happens to one of the credentials, with numbers that each kind of event makes its own use of.
+#[derive(Clone, Debug)]
+struct Step {
+    what: u8,
+    second_origin: bool,
+    credential: u64,
+    subject: u64,
+    odd: u64,
+    /// Milliseconds.
+    life: u64,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let life = prop_oneof![
+        4 => (1..400u64).prop_map(|days| days * 86_400_000),
+        2 => 1..40_000_000_000u64,
+        1 => Just(1u64 << 46),
+    ];
+    (0..9u8, any::<bool>(), 0..NAMES, 0..5u64, any::<u64>(), life).prop_map(
+        |(what, second_origin, credential, subject, odd, life)| Step {
+            what,
+            second_origin,
+            credential,
+            subject,
+            odd,
+            life,
+        },
+    )
+}
+
+fn origin(second: bool) -> Origin {
+    Origin::from_random([u8::from(second); Origin::LEN])
+}
+
+fn tenant(number: u64) -> Tenant {
+    Tenant::new(["default", "acme"][number as usize % 2]).unwrap()
+}
+
+/// UUIDs, a UUID in another spelling, and texts.
+fn subject(number: u64) -> Subject {
+    let uuid = uuid::Uuid::from_u128(0xabcdef00 + u128::from(number / 2)).to_string();
+    Subject::new(&[uuid.clone(), "alice".into(), uuid.to_uppercase(), "bob Ω".into(), "c".repeat(255)][number as usize])
+        .unwrap()
+}
+
+fn digest(number: u64) -> Digest {
+    Digest::of(&number.to_be_bytes())
+}
+
+fn session(number: u64) -> CredentialId {
+    CredentialId::of_session(uuid::Uuid::from_u128(u128::from(number) << 64 | 7))
+}
+
+fn token(step: &Step) -> Named {
+    let issuer = Issuer::new("https://ledger.example").unwrap();
+    let jti = match step.credential % 3 {
+        0 => return Named::Digest(digest(step.credential)),
+        1 => uuid::Uuid::from_u128(u128::from(step.credential)).to_string(),
+        _ => format!("token {}", step.credential),
+    };
+    Named::Jwt { issuer, jti: TokenId::new(&jti).unwrap() }
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis.min(MAX_INTEGER)).unwrap()
+}
+
+/// The events as records, each origin's in order, a second or so apart.
+fn records(steps: &[Step]) -> Vec<Recorded> {
+    let mut sequences = [0; 2];
+    let mut now = 1_700_000_000_000;
+    let recorded = |step: &Step| {
+        let sequence = &mut sequences[usize::from(step.second_origin)];
+        *sequence += 1;
+        now += step.odd % 2_000;
+        Recorded {
+            place: Place { origin: origin(step.second_origin), sequence: Sequence(*sequence) },
+            recorded_at: at(now),
+            tenant: Some(tenant(step.subject)),
+            actor: None,
+            request: None,
+            idempotency: None,
+            event: event(step, now),
+        }
+    };
+    steps.iter().map(recorded).collect()
+}
+
+fn event(step: &Step, now: u64) -> Event {
+    let Step { credential, odd, life, .. } = *step;
+    let generation: Generation =
+        (odd % 3 == 0).then_some((origin(odd % 2 == 0), Sequence(odd % 4 + 1))).into_iter().collect();
+    let sealed = (odd % 4 == 0).then(|| Sealed { slot: odd >> (odd % 64), sealed: "AA".into() });
+    let issued_at = (odd % 5 == 0).then(|| at(now - odd % 100_000));
+    let subject = subject(step.subject);
+    let ttl = Ttl::from_seconds(life / 1000 % Ttl::MAX.as_seconds() + 1).unwrap();
+    match step.what {
+        0 | 1 => Event::TicketIssued(TicketIssued {
+            digest: digest(credential),
+            subject,
+            issued_at,
+            ttl,
+            expires_at: at(now + odd % life),
+            not_after: at(now + life),
+            generation,
+        }),
+        2 => Event::SessionIssued(Box::new(SessionIssued {
+            id: session(credential),
+            // Some share a secret, and of some none is known.
+            digest: (odd % 7 != 0).then(|| digest(100 + credential % 4)),
+            subject,
+            issued_at,
+            authenticated_at: None,
+            aal: Aal::Aal1,
+            methods: Vec::new(),
+            expires_at: at(now + odd % life),
+            not_after: at(now + life),
+            generation,
+            sealed,
+        })),
+        3 | 4 => Event::TokenIssued(Box::new(TokenIssued {
+            name: token(step),
+            key: None,
+            subject,
+            issued_at,
+            session: (odd % 2 == 0).then(|| session(odd % NAMES)),
+            audience: Vec::new(),
+            scope: None,
+            expires_at: at(now + life),
+            generation,
+            sealed,
+        })),
+        5 => Event::TicketsRenewed(vec![Renewals {
+            origin: origin(odd % 2 == 0),
+            uses: vec![(Sequence(odd / 2 % 20 + 1), at(now + odd % life))],
+        }]),
+        6 => Event::SessionExtended(SessionExtended {
+            id: session(credential),
+            subject,
+            expires_at: at((now + odd % life).saturating_sub(odd % 3 * 50_000)),
+        }),
+        7 => Event::SubjectRevoked(SubjectRevoked {
+            subject,
+            kinds: Kinds::ALL,
+            not_before: now / 1000,
+            hold_until: None,
+            retain_until: at(now + life),
+            reason: None,
+            note: None,
+        }),
+        _ => revoked(step, now),
+    }
+}
+
+fn revoked(step: &Step, now: u64) -> Event {
+    let kind = Kind::ALL[step.odd as usize % 3];
+    let credential = match kind {
+        Kind::Ticket => Named::Digest(digest(step.credential)),
+        Kind::Session => Named::Id(session(step.credential)),
+        Kind::Token => token(step),
+    };
+    Event::Revoked(Revoked {
+        kind,
+        credential,
+        session_digest: None,
+        subject: Some(subject(step.subject)),
+        known: step.odd % 2 == 0,
+        retain_until: at(now + step.life),
+        reason: None,
+        note: None,
+    })
+}
+
+/// What each subject has, by the plain state.
+fn listed(state: &State, whose: (&Tenant, &Subject)) -> BTreeSet<CredentialKey> {
+    let tickets = state.tickets.iter().filter_map(|(id, ticket)| {
+        let issue = ticket.issue.as_ref()?;
+        let key = CredentialKey { kind: Kind::Ticket, id: *id };
+        ((&issue.tenant, &issue.subject) == whose).then_some(key)
+    });
+    let lasting = state.lasting.iter().filter_map(|(key, lasting)| {
+        let issue = lasting.issue.as_ref()?;
+        ((&issue.tenant, &issue.subject) == whose).then_some(*key)
+    });
+    tickets.chain(lasting).collect()
+}
+
+fn assert_same(projection: &Projection, state: &State) -> Result<(), TestCaseError> {
+    prop_assert_eq!(projection.rows(), state.rows());
+    for number in 0..10 {
+        let (tenant, subject) = (tenant(number), subject(number % 5));
+        let mine = projection.credentials_of(&tenant, &subject, Kinds::ALL, None, usize::MAX);
+        prop_assert_eq!(mine, Vec::from_iter(listed(state, (&tenant, &subject))));
+        prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
+        let sessions = projection.sessions_before(&tenant, None, usize::MAX).len();
+        let of_tenant = |key: &CredentialKey| {
+            key.kind == Kind::Session && state.lasting[key].issue.as_ref().is_some_and(|issue| issue.tenant == tenant)
+        };
+        prop_assert_eq!(sessions, state.lasting.keys().filter(|key| of_tenant(key)).count());
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn whatever_happens_memory_knows_what_plain_maps_do(
+        steps in prop::collection::vec(step(), 1..120),
+        prune_after in any::<prop::sample::Index>(),
+        later in 0..(500u64 * 86_400_000),
+    ) {
+        let records = records(&steps);
+        let (projection, mut state) = (Projection::default(), State::default());
+        let prune_at = prune_after.index(records.len());
+        for (number, recorded) in records.iter().enumerate() {
+            fold_into(&projection, recorded);
+            state.fold(recorded);
+            if number == prune_at {
+                projection.prune(recorded.recorded_at);
+                state.prune(recorded.recorded_at);
+            }
+        }
+        assert_same(&projection, &state)?;
+
+        let directory = tempfile::tempdir().unwrap();
+        save(&projection, directory.path()).unwrap();
+        let loaded = load(directory.path()).unwrap();
+        assert_same(&loaded, &state)?;
+        prop_assert_eq!(loaded.counts(), projection.counts());
+
+        for number in 0..NAMES {
+            let secret = digest(100 + number);
+            prop_assert_eq!(loaded.session_with(&secret), projection.session_with(&secret));
+        }
+
+        let end = records[records.len() - 1].recorded_at.plus_millis(later);
+        for projection in [&projection, &loaded] {
+            projection.prune(end);
+        }
+        state.prune(end);
+        prop_assert_eq!(loaded.rows(), state.rows());
+        assert_same(&projection, &state)?;
+
+        loaded.prune(at(MAX_INTEGER));
+        let counts = loaded.counts();
+        prop_assert_eq!((counts.tickets, counts.sessions, counts.tokens, counts.subjects), (0, 0, 0, 0));
+    }
+}
