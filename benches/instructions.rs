@@ -115,7 +115,7 @@ fn requests() -> Vec<Request> {
 
 /// Those 64 events behind what is there.
 fn events() -> Vec<Recorded> {
-    let event = |n: u64| if n % 2 == 0 { issued(CREDENTIALS + n) } else { revoked(CREDENTIALS + n, n) };
+    let event = |n: u64| if n.is_multiple_of(2) { issued(CREDENTIALS + n) } else { revoked(CREDENTIALS + n, n) };
     (1..=COMMANDS).map(event).collect()
 }
 

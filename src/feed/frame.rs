@@ -367,12 +367,12 @@ mod tests {
     fn the_name_of_its_type_tells_whether_a_record_may_end_something() {
         let events = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/events");
         let mut seen = 0;
-        for file in std::fs::read_dir(events).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
-            for record in schema["x-golden"].as_array().unwrap() {
-                let record = record.as_str().unwrap();
-                let recorded = decode(record.as_bytes()).unwrap();
+        for file in std::fs::read_dir(events).expect("a folder") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("a text");
+            let schema: serde_json::Value = serde_json::from_str(&text).expect("a schema");
+            for record in schema["x-golden"].as_array().expect("records") {
+                let record = record.as_str().expect("a record");
+                let recorded = decode(record.as_bytes()).expect("a record");
                 assert_eq!(may_end(record), !ended_kinds(&recorded.event).is_empty(), "{record}");
                 seen += 1;
             }

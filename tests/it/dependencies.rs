@@ -43,9 +43,9 @@ fn strings(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().unwrap().iter().map(|text| text.as_str().unwrap())
 }
 
-/// Whether an SPDX expression can be met with those licences. Old ones write `/` for `OR`.
+/// Whether an SPDX expression can be met with those licences. Old ones write `/` for `OR`, and some `or`.
 fn is_allowed(expression: &str) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace(" or ", " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut words = spaced.split_whitespace().peekable();
     let allowed = any(&mut words);
     allowed && words.next().is_none()

@@ -189,3 +189,28 @@ fn no_file_is_longer_than_a_reader_bears() {
         all.filter(|one| one.lines > MAX_LINES).map(|one| format!("{}: {}", one.path, one.lines)).collect();
     assert!(long.is_empty(), "{long:#?}");
 }
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap());
+    groups.collect::<Vec<_>>().join(",")
+}
+
+/// So that nobody accepts other counts without opening the page that says why.
+#[test]
+fn the_counts_of_instructions_are_those_that_are_documented() {
+    let baselines: serde_json::Value = serde_json::from_str(&text_of("benches/instructions.json")).unwrap();
+    let page = text_of("docs/performance.md");
+    for (key, counts) in baselines.as_object().unwrap() {
+        assert!(page.contains(key), "docs/performance.md does not name {key}");
+        for (name, count) in counts.as_object().unwrap() {
+            let row = format!("| `{name}` | {} |", grouped(count.as_u64().unwrap()));
+            assert!(page.contains(&row), "docs/performance.md lacks the row {row}");
+        }
+    }
+}

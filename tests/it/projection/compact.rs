@@ -181,7 +181,7 @@ fn revoked(step: &Step, now: u64) -> Event {
         credential,
         session_digest: None,
         subject: Some(subject(step.subject)),
-        known: step.odd % 2 == 0,
+        known: step.odd.is_multiple_of(2),
         retain_until: at(now + step.life),
         reason: None,
         note: None,
