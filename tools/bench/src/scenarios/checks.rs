@@ -216,7 +216,7 @@ fn table(bench: &mut Bench<'_>) {
         table.row(row);
     }
     bench.outcome.tables.push(table);
-    bench.outcome.note("Validating a JWT verifies its signature (ES256) every time; the others look up a digest.");
+    bench.outcome.note("Each is asked about credentials that come again: a JWT by then costs a look-up instead of verifying its signature (ES256).");
     if bench.arguments.kratos.is_none() {
         bench.outcome.note("Ory Kratos was not measured: start one and give its public address with --kratos.");
     }

@@ -55,7 +55,12 @@ fn table(bench: &mut Bench<'_>, behind: u64) {
     let mut table = Table::new(&format!("A follower {} revocations behind", count(behind as f64)), &columns);
     let median = |unit: &str| bench.outcome.median(CATCH_UP, unit, behind).unwrap_or(f64::NAN);
     let (rate, bytes) = (median("events a second"), median("bytes an event"));
-    table.row(vec![CATCH_UP.into(), count(rate), count(rate * bytes / 1e6), count(median("bytes of memory more"))]);
+    table.row(vec![
+        CATCH_UP.into(),
+        count(rate),
+        count(rate * bytes / 1e6),
+        count(median("bytes of memory more").max(0.0)),
+    ]);
     bench.outcome.tables.push(table);
     bench
         .outcome
