@@ -57,6 +57,8 @@ pub enum SnapshotError {
     Foreign(&'static str),
 }
 
+const BEHIND_END: SnapshotError = SnapshotError::Damaged("it goes on behind its end");
+
 impl From<io::Error> for SnapshotError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -113,8 +115,8 @@ fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Bl
     loop {
         let block = blocks.next()?;
         if block.seems_last() {
-            let (_, end) = block.checked()?;
-            return entities(end);
+            let due = entities(block.checked()?.1)?;
+            return if blocks.is_at_end()? { Ok(due) } else { Err(BEHIND_END) };
         }
         decoders.send(block).map_err(|_| SnapshotError::Damaged("a block can't be decoded"))?;
     }
@@ -204,7 +206,7 @@ pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
                     return Err(SnapshotError::Damaged("entities are missing"));
                 }
                 if !blocks.is_at_end()? {
-                    return Err(SnapshotError::Damaged("it goes on behind its end"));
+                    return Err(BEHIND_END);
                 }
                 return base(&header);
             }

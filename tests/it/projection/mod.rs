@@ -152,6 +152,8 @@ fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
         assert!(load(&directory).is_err(), "cut to {length}");
         assert_eq!(rebuilt(&log, &directory).1, Source::Log);
     }
+    fs::write(directory.join("state"), [&whole[..], b"x"].concat()).unwrap();
+    assert!(load(&directory).is_err(), "a byte behind its end");
     assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
 }
 
