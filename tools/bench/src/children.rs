@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// How long a program may take to end when it is asked to; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -52,17 +54,26 @@ fn end_all() {
         let _ = kill_process(*pid, *signal);
     }
     let until = Instant::now() + LAST_PATIENCE;
-    let alive = |pid: &Pid| fs::read_to_string(status_path(*pid)).is_ok_and(|text| !text.contains("State:\tZ"));
-    while Instant::now() < until && all.iter().any(|(pid, _)| alive(pid)) {
-        thread::sleep(LOOK_EVERY);
-    }
-    for (pid, _) in all.iter().filter(|(pid, _)| alive(pid)) {
-        let _ = kill_process(*pid, Signal::KILL);
+    for (pid, _) in all {
+        if !has_ended(pid, until.saturating_duration_since(Instant::now())) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
-fn status_path(pid: Pid) -> PathBuf {
-    PathBuf::from(format!("/proc/{}/status", pid.as_raw_nonzero()))
+/// Waits for the end of a program, as long as that. Whoever started it collects it.
+fn has_ended(pid: Pid, patience: Duration) -> bool {
+    // One that can't be found has ended.
+    let Ok(program) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    let until = Instant::now() + patience;
+    loop {
+        let rest = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: i64::from(rest.subsec_nanos()) };
+        match poll(&mut [PollFd::new(&program, PollFlags::IN)], Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            ended => return ended.is_ok_and(|ended| ended > 0),
+        }
+    }
 }
 
 /// A program that runs beside the benchmark. It is asked to end, and then killed, when this is dropped.
@@ -125,6 +136,7 @@ impl Program {
             if since.elapsed() > patience {
                 bail!("{} did not start within {patience:?}", self.name);
             }
+            // It tells nobody when it can be used, so it is asked again.
             thread::sleep(LOOK_EVERY);
         }
         Ok(())
@@ -149,12 +161,8 @@ impl Program {
     /// Asks it to end and waits for that; how it ended.
     pub fn end(mut self) -> anyhow::Result<ExitStatus> {
         self.ask_to_end();
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            thread::sleep(LOOK_EVERY);
+        if has_ended(self.pid, PATIENCE) {
+            return Ok(self.child.wait()?);
         }
         bail!("{} did not end within {PATIENCE:?} and was killed", self.name)
     }
@@ -169,12 +177,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             self.ask_to_end();
-            let until = Instant::now() + LAST_PATIENCE;
-            while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
-                thread::sleep(LOOK_EVERY);
+            if !has_ended(self.pid, LAST_PATIENCE) {
+                // Gone in between is as good.
+                let _ = self.child.kill();
             }
-            // Gone in between is as good.
-            let _ = self.child.kill();
             let _ = self.child.wait();
         }
         running().retain(|(pid, _)| *pid != self.pid);
@@ -209,21 +215,19 @@ pub fn finish(command: &mut Command, patience: Duration) -> anyhow::Result<Finis
     };
     let output = read(child.stdout.take().map(|stream| Box::new(stream) as _));
     let errors = read(child.stderr.take().map(|stream| Box::new(stream) as _));
-    let ended = loop {
-        if let Some(status) = child.try_wait()? {
-            break Ok(status);
-        }
-        if started.elapsed() > patience {
-            let _ = child.kill();
-            let _ = child.wait();
-            break Err(anyhow::anyhow!("{name} did not end within {patience:?}"));
-        }
-        thread::sleep(Duration::from_millis(1));
-    };
+    let in_time = has_ended(pid, patience);
     let elapsed = started.elapsed();
+    if !in_time {
+        // Gone in between is as good.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
     running().retain(|(other, _)| *other != pid);
     let (output, errors) = (output.join().unwrap_or_default(), errors.join().unwrap_or_default());
-    let success = ended?.success();
+    if !in_time {
+        bail!("{name} did not end within {patience:?}");
+    }
+    let success = status.success();
     Ok(Finished { output: if success { output } else { output + &errors }, success, elapsed })
 }
 
