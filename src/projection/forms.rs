@@ -57,16 +57,47 @@ impl Known for Lasting {
     }
 }
 
-/// A kind's row, and what it is a row of.
-pub(super) trait Form: Sized + Send + Sync {
-    type Value: Known + Send + Sync;
-    const KIND: Kind;
-
+/// What rows of every size answer alike.
+pub(super) trait Row {
     fn id(&self) -> CredentialId;
     fn subject(&self) -> SubjectHandle;
     fn not_after(&self) -> Timestamp;
     /// Where and when it was issued.
     fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)>;
+    /// Lets go of the generation that it has the number of.
+    fn release(&self, shared: &Shared);
+}
+
+impl<const N: usize> Row for Packed<N> {
+    fn id(&self) -> CredentialId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.name[..16]);
+        CredentialId::from_bytes(id)
+    }
+
+    fn subject(&self) -> SubjectHandle {
+        self.subject
+    }
+
+    fn not_after(&self) -> Timestamp {
+        self.not_after()
+    }
+
+    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
+        Some((shared.unpack_place(self.place)?, self.issued_at()))
+    }
+
+    fn release(&self, shared: &Shared) {
+        self.generation.into_iter().for_each(|number| shared.generations.release(number));
+    }
+}
+
+/// A kind's row, and what it is a row of.
+pub(super) trait Form: Sized + Send + Sync {
+    type Value: Known + Send + Sync;
+    const KIND: Kind;
+
+    fn row(&self) -> &impl Row;
     /// The digest of its secret, if it has one.
     fn digest(&self) -> Option<Digest>;
 
@@ -74,45 +105,23 @@ pub(super) trait Form: Sized + Send + Sync {
     fn pack(id: CredentialId, value: &Self::Value, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
     /// The value. Nothing, if what it has numbers of is gone, which does not happen while its shard is locked.
     fn unpack(&self, shared: &Shared) -> Option<Self::Value>;
-    fn release(&self, shared: &Shared);
+
+    /// Lets go of all that it has the number of.
+    fn release(&self, shared: &Shared) {
+        self.row().release(shared);
+    }
 }
 
 pub(super) struct TicketForm(pub(super) Packed<32>);
 pub(super) struct SessionForm(pub(super) Packed<48>);
 pub(super) struct TokenForm(pub(super) Packed<32>);
 
-fn first_half<const N: usize>(name: &[u8; N]) -> CredentialId {
-    let mut id = [0; 16];
-    id.copy_from_slice(&name[..16]);
-    CredentialId::from_bytes(id)
-}
-
-fn issued<const N: usize>(packed: &Packed<N>, shared: &Shared) -> Option<(Place, Timestamp)> {
-    Some((shared.unpack_place(packed.place)?, packed.issued_at()))
-}
-
-fn release<const N: usize>(packed: &Packed<N>, shared: &Shared) {
-    packed.generation.into_iter().for_each(|number| shared.generations.release(number));
-}
-
 impl Form for TicketForm {
     type Value = Ticket;
     const KIND: Kind = Kind::Ticket;
 
-    fn id(&self) -> CredentialId {
-        first_half(&self.0.name)
-    }
-
-    fn subject(&self) -> SubjectHandle {
-        self.0.subject
-    }
-
-    fn not_after(&self) -> Timestamp {
-        self.0.not_after()
-    }
-
-    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
-        issued(&self.0, shared)
+    fn row(&self) -> &impl Row {
+        &self.0
     }
 
     fn digest(&self) -> Option<Digest> {
@@ -142,10 +151,6 @@ impl Form for TicketForm {
         };
         Some(Ticket { issue: Some(issue), last_use_at: self.0.latest(), endings: Endings::default() })
     }
-
-    fn release(&self, shared: &Shared) {
-        release(&self.0, shared);
-    }
 }
 
 /// The issue of one that was neither ended, nor named otherwise than by its issue.
@@ -162,20 +167,8 @@ impl Form for SessionForm {
     type Value = Lasting;
     const KIND: Kind = Kind::Session;
 
-    fn id(&self) -> CredentialId {
-        first_half(&self.0.name)
-    }
-
-    fn subject(&self) -> SubjectHandle {
-        self.0.subject
-    }
-
-    fn not_after(&self) -> Timestamp {
-        self.0.not_after()
-    }
-
-    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
-        issued(&self.0, shared)
+    fn row(&self) -> &impl Row {
+        &self.0
     }
 
     fn digest(&self) -> Option<Digest> {
@@ -220,10 +213,6 @@ impl Form for SessionForm {
         let extended_to = Some(self.0.latest()).filter(|latest| *latest > issued_at);
         Some(lasting(issue, extended_to.unwrap_or_default()))
     }
-
-    fn release(&self, shared: &Shared) {
-        release(&self.0, shared);
-    }
 }
 
 impl TokenForm {
@@ -255,20 +244,8 @@ impl Form for TokenForm {
     type Value = Lasting;
     const KIND: Kind = Kind::Token;
 
-    fn id(&self) -> CredentialId {
-        first_half(&self.0.name)
-    }
-
-    fn subject(&self) -> SubjectHandle {
-        self.0.subject
-    }
-
-    fn not_after(&self) -> Timestamp {
-        self.0.not_after()
-    }
-
-    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
-        issued(&self.0, shared)
+    fn row(&self) -> &impl Row {
+        &self.0
     }
 
     fn digest(&self) -> Option<Digest> {
@@ -309,7 +286,7 @@ impl Form for TokenForm {
     }
 
     fn release(&self, shared: &Shared) {
-        release(&self.0, shared);
+        self.0.release(shared);
         Number::new(self.0.bound).into_iter().for_each(|number| shared.sessions.release(number));
     }
 }
@@ -336,7 +313,7 @@ impl Issued {
     }
 
     pub(super) fn of_row(row: &impl Form, shared: &Shared) -> Option<Self> {
-        let (place, issued_at) = row.issued(shared)?;
-        Some(Self { place, subject: row.subject(), issued_at, digest: row.digest() })
+        let (place, issued_at) = row.row().issued(shared)?;
+        Some(Self { place, subject: row.row().subject(), issued_at, digest: row.digest() })
     }
 }

@@ -1,6 +1,8 @@
 //! Handles by the hash of a key that is kept elsewhere: eight bytes and a control byte for each.
 
-use hashbrown::HashTable;
+use std::hash::{BuildHasher as _, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::RwLock;
 
 use super::handle::{SHARDS, spread};
@@ -8,48 +10,51 @@ use super::handle::{SHARDS, spread};
 /// A part of the key's hash, and what it leads to.
 type Entry = (u32, u32);
 
-/// Handles of 32 bits by a hash of 64. Whoever looks something up says which of those with the same hash he means.
+/// Handles of 32 bits by a hash of 64, seeded by chance. Whoever looks something up says which of those with the same hash he
+/// means.
 pub(super) struct Index {
     shards: Box<[RwLock<HashTable<Entry>>]>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: DefaultHashBuilder::default() }
     }
 }
 
 impl Index {
-    /// The handle with that hash that `is` the one.
-    pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let tag = hash as u32;
-        let shard = self.shard(hash).read();
+    /// The handle under that key that `is` the one.
+    pub(super) fn find(&self, key: &impl Hash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        let (shard, tag) = self.place(key);
+        let shard = shard.read();
         shard.find(rehash(tag), |(own, handle)| *own == tag && is(*handle)).map(|(_, handle)| *handle)
     }
 
-    /// Looks at each handle with that hash.
-    pub(super) fn each(&self, hash: u64, mut look: impl FnMut(u32)) {
-        let tag = hash as u32;
-        let shard = self.shard(hash).read();
+    /// Looks at each handle that may be of that key.
+    pub(super) fn each(&self, key: &impl Hash, mut look: impl FnMut(u32)) {
+        let (shard, tag) = self.place(key);
+        let shard = shard.read();
         shard.iter_hash(rehash(tag)).filter(|(own, _)| *own == tag).for_each(|(_, handle)| look(*handle));
     }
 
-    pub(super) fn insert(&self, hash: u64, handle: u32) {
-        let tag = hash as u32;
-        self.shard(hash).write().insert_unique(rehash(tag), (tag, handle), |(tag, _)| rehash(*tag));
+    pub(super) fn insert(&self, key: &impl Hash, handle: u32) {
+        let (shard, tag) = self.place(key);
+        shard.write().insert_unique(rehash(tag), (tag, handle), |(tag, _)| rehash(*tag));
     }
 
-    /// Removes the handle, if it is there under that hash.
-    pub(super) fn remove(&self, hash: u64, handle: u32) {
-        let tag = hash as u32;
-        let mut shard = self.shard(hash).write();
+    /// Removes the handle, if it is there under that key.
+    pub(super) fn remove(&self, key: &impl Hash, handle: u32) {
+        let (shard, tag) = self.place(key);
+        let mut shard = shard.write();
         if let Ok(entry) = shard.find_entry(rehash(tag), |entry| *entry == (tag, handle)) {
             entry.remove();
         }
     }
 
-    fn shard(&self, hash: u64) -> &RwLock<HashTable<Entry>> {
-        &self.shards[(hash >> 32) as usize % SHARDS]
+    fn place(&self, key: &impl Hash) -> (&RwLock<HashTable<Entry>>, u32) {
+        let hash = self.hasher.hash_one(key);
+        (&self.shards[(hash >> 32) as usize % SHARDS], hash as u32)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use super::forms::{Form as _, Issued, SessionForm};
-use super::handle::{Handle, spread};
+use super::forms::{Form as _, Issued, Row as _, SessionForm};
+use super::handle::Handle;
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Held, Store};
@@ -27,7 +27,7 @@ impl Sessions {
     /// The session whose token has that digest. Two nodes may import one secret under two ids: of those the smaller.
     pub(super) fn with_digest(&self, digest: &Digest) -> Option<CredentialId> {
         let mut found = None;
-        self.by_digest.each(hash(digest), |bits| {
+        self.by_digest.each(digest, |bits| {
             let id = self.store.at(Handle::from_bits(bits), |held| id_with(held, digest)).flatten();
             found = found.into_iter().chain(id).min();
         });
@@ -56,7 +56,7 @@ impl Sessions {
     }
 
     pub(super) fn remember_digest(&self, handle: Handle, issued: &Issued) {
-        issued.digest.iter().for_each(|digest| self.by_digest.insert(hash(digest), handle.bits()));
+        issued.digest.iter().for_each(|digest| self.by_digest.insert(digest, handle.bits()));
     }
 
     /// Remembers many sessions at once.
@@ -71,7 +71,7 @@ impl Sessions {
     }
 
     pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &Issued, shared: &Shared) {
-        issued.digest.iter().for_each(|digest| self.by_digest.remove(hash(digest), handle.bits()));
+        issued.digest.iter().for_each(|digest| self.by_digest.remove(digest, handle.bits()));
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
         let mut by_issue = self.by_issue.write();
         if let Some(sessions) = by_issue.get_mut(&tenant) {
@@ -90,16 +90,10 @@ impl Sessions {
 
 fn id_with(held: Held<'_, SessionForm>, digest: &Digest) -> Option<CredentialId> {
     match held {
-        Held::Packed(row) => (row.digest() == Some(*digest)).then(|| row.id()),
+        Held::Packed(row) => (row.digest() == Some(*digest)).then(|| row.row().id()),
         Held::Apart(id, lasting) => {
             let issue = lasting.issue.as_ref()?;
             (issue.digest() == Some(digest)).then_some(id)
         }
     }
-}
-
-fn hash(digest: &Digest) -> u64 {
-    let mut start = [0; 8];
-    start.copy_from_slice(&digest.as_bytes()[..8]);
-    spread(u64::from_le_bytes(start))
 }

@@ -1,10 +1,12 @@
 //! Credentials of one kind in shards: rows behind locks that readers share.
 
-use hashbrown::HashTable;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::forms::{Form, Issued, Known};
-use super::handle::{Handle, SHARDS, SubjectHandle, spread};
+use super::forms::{Form, Issued, Known, Row as _};
+use super::handle::{Handle, SHARDS, SubjectHandle};
 use super::packed::Shared;
 use super::slab::Slab;
 use crate::domain::{CredentialId, CredentialKey, Stranger, Timestamp};
@@ -39,14 +41,14 @@ impl<F: Form> Slot<F> {
 
     fn id(&self) -> Option<CredentialId> {
         match self {
-            Self::Packed(packed) => Some(packed.id()),
+            Self::Packed(packed) => Some(packed.row().id()),
             Self::Apart(apart) => apart.as_ref().map(|apart| apart.id),
         }
     }
 
     fn subject(&self) -> Option<SubjectHandle> {
         match self {
-            Self::Packed(packed) => Some(packed.subject()),
+            Self::Packed(packed) => Some(packed.row().subject()),
             Self::Apart(apart) => apart.as_ref()?.subject,
         }
     }
@@ -60,7 +62,7 @@ impl<F: Form> Slot<F> {
 
     fn is_over(&self, now: Timestamp) -> bool {
         match self {
-            Self::Packed(packed) => packed.not_after() <= now,
+            Self::Packed(packed) => packed.row().not_after() <= now,
             Self::Apart(apart) => apart.as_ref().is_some_and(|apart| apart.value.retain_until() <= now),
         }
     }
@@ -83,40 +85,39 @@ pub(super) enum Held<'a, F: Form> {
 struct Shard<F: Form> {
     slots: Slab<Slot<F>>,
     by_id: HashTable<u32>,
+    /// Seeded by chance: who imports chooses ids, and could else choose many that meet in one place of the table.
+    hasher: DefaultHashBuilder,
 }
 
 impl<F: Form> Default for Shard<F> {
     fn default() -> Self {
-        Self { slots: Slab::default(), by_id: HashTable::new() }
+        Self { slots: Slab::default(), by_id: HashTable::new(), hasher: DefaultHashBuilder::default() }
     }
 }
 
 impl<F: Form> Shard<F> {
     fn find(&self, id: &CredentialId) -> Option<u32> {
         let is = |at: &u32| self.slots.get(*at).and_then(Slot::id).is_some_and(|own| own == *id);
-        self.by_id.find(hash(id), is).copied()
+        self.by_id.find(self.hasher.hash_one(id), is).copied()
     }
 
     fn add(&mut self, id: &CredentialId, slot: Slot<F>) -> u32 {
         let at = self.slots.put(slot);
-        let Self { slots, by_id } = self;
-        by_id.insert_unique(hash(id), at, |at| slots.get(*at).and_then(Slot::id).map_or(0, |id| hash(&id)));
+        let Self { slots, by_id, hasher } = self;
+        by_id.insert_unique(hasher.hash_one(id), at, |at| rehash(slots, hasher, *at));
         at
     }
 
     fn remove(&mut self, at: u32, id: &CredentialId) -> Slot<F> {
-        if let Ok(entry) = self.by_id.find_entry(hash(id), |found| *found == at) {
+        if let Ok(entry) = self.by_id.find_entry(self.hasher.hash_one(id), |found| *found == at) {
             entry.remove();
         }
         self.slots.vacate(at)
     }
 }
 
-/// Ids are parts of digests or random UUIDs: their last halves are random in all but two bits.
-fn hash(id: &CredentialId) -> u64 {
-    let mut tail = [0; 8];
-    tail.copy_from_slice(&id.as_bytes()[8..]);
-    spread(u64::from_le_bytes(tail))
+fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &DefaultHashBuilder, at: u32) -> u64 {
+    slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
 }
 
 fn place(id: &CredentialId) -> usize {
@@ -177,7 +178,7 @@ impl<F: Form> Store<F> {
     /// What the handle stands for.
     pub(super) fn key_at(&self, handle: Handle) -> Option<CredentialKey> {
         let id = self.at(handle, |held| match held {
-            Held::Packed(packed) => packed.id(),
+            Held::Packed(packed) => packed.row().id(),
             Held::Apart(id, _) => id,
         });
         id.map(|id| CredentialKey { kind: F::KIND, id })
@@ -237,7 +238,7 @@ impl<F: Form> Store<F> {
 
     /// Adds a row, unless something is known of the credential already: then the row is handed back.
     pub(super) fn insert(&self, row: F) -> Result<Handle, F> {
-        let (id, number) = (row.id(), place(&row.id()));
+        let (id, number) = (row.row().id(), place(&row.row().id()));
         let mut shard = self.shards[number].write();
         if shard.find(&id).is_some() {
             return Err(row);
@@ -248,8 +249,8 @@ impl<F: Form> Store<F> {
     /// Makes room for so many more in a shard.
     pub(super) fn reserve(&self, shard: usize, more: usize) {
         let mut shard = self.shards[shard].write();
-        let Shard { slots, by_id } = &mut *shard;
-        by_id.reserve(more, |at| slots.get(*at).and_then(Slot::id).map_or(0, |id| hash(&id)));
+        let Shard { slots, by_id, hasher } = &mut *shard;
+        by_id.reserve(more, |at| rehash(slots, hasher, *at));
     }
 
     /// Changes a row in place. False if there is none, or `change` says that it can't.

@@ -197,8 +197,8 @@ impl Subjects {
         let first_session = credential.kind() == Kind::Session && !lists.has_session(entry.credentials);
         entry.credentials = lists.insert(entry.credentials, credential, key_of);
         drop(shard);
-        if first_session && let Some(hash) = self.uuid_hash(subject) {
-            self.by_uuid.insert(hash, subject.bits());
+        if first_session && let Some(uuid) = self.stand_in(subject) {
+            self.by_uuid.insert(&uuid, subject.bits());
         }
     }
 
@@ -210,8 +210,8 @@ impl Subjects {
         entry.credentials = lists.remove(entry.credentials, credential, key);
         let last_session = key.kind == Kind::Session && !lists.has_session(entry.credentials);
         drop(shard);
-        if last_session && let Some(hash) = self.uuid_hash(subject) {
-            self.by_uuid.remove(hash, subject.bits());
+        if last_session && let Some(uuid) = self.stand_in(subject) {
+            self.by_uuid.remove(&uuid, subject.bits());
         }
         self.tidy(subject);
     }
@@ -225,7 +225,7 @@ impl Subjects {
     /// The subject that a UUID stands for, if that is not the UUID itself; known of subjects that have a session.
     pub(super) fn by_uuid(&self, uuid: Uuid) -> Option<(Tenant, Subject)> {
         let mut found = None;
-        self.by_uuid.find(hash_uuid(uuid), |bits| {
+        self.by_uuid.find(&uuid, |bits| {
             let names = SubjectHandle::from_bits(bits).and_then(|handle| self.names(handle));
             found = names.filter(|(tenant, subject)| subject.uuid(tenant) == uuid);
             found.is_some()
@@ -293,18 +293,13 @@ impl Subjects {
         hasher.finish()
     }
 
-    /// Under which the subject is found by its UUID, where it is none itself.
-    fn uuid_hash(&self, subject: SubjectHandle) -> Option<u64> {
+    /// The UUID that stands for the subject, where it is none itself.
+    fn stand_in(&self, subject: SubjectHandle) -> Option<Uuid> {
         let (tenant, subject) = self.names(subject)?;
-        subject.uuid_itself().is_none().then(|| hash_uuid(subject.uuid(&tenant)))
+        subject.uuid_itself().is_none().then(|| subject.uuid(&tenant))
     }
 }
 
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
-}
-
-fn hash_uuid(uuid: Uuid) -> u64 {
-    let (high, low) = uuid.as_u64_pair();
-    spread(high ^ low.rotate_left(32))
 }

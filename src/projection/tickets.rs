@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::forms::{Form as _, TicketForm};
-use super::handle::{Handle, SHARDS, SubjectHandle, spread};
+use super::handle::{Handle, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Changed, Gone, Held, Store};
@@ -80,17 +80,17 @@ impl Tickets {
     }
 
     pub(super) fn issued_at_place(&self, place: Place, handle: Handle) {
-        self.places.insert(hash(place), handle.bits());
+        self.places.insert(&place, handle.bits());
     }
 
     pub(super) fn forget_place(&self, place: Place, handle: Handle) {
-        self.places.remove(hash(place), handle.bits());
+        self.places.remove(&place, handle.bits());
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
     pub(super) fn used(&self, place: Place, used_at: Timestamp, shared: &Shared) -> bool {
         let is = |bits| self.store.at(Handle::from_bits(bits), |held| issued_at(held, shared) == Some(place));
-        let Some(bits) = self.places.find(hash(place), |bits| is(bits).unwrap_or_default()) else { return false };
+        let Some(bits) = self.places.find(&place, |bits| is(bits).unwrap_or_default()) else { return false };
         let handle = Handle::from_bits(bits);
         let in_row = |row: &mut TicketForm| used_at <= row.0.latest() || row.0.set_latest(used_at);
         if !self.store.with_row(handle, in_row) {
@@ -185,12 +185,4 @@ fn issued_at(held: Held<'_, TicketForm>, shared: &Shared) -> Option<Place> {
         Held::Packed(row) => shared.unpack_place(row.0.place),
         Held::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),
     }
-}
-
-fn hash(place: Place) -> u64 {
-    let (mut start, mut end) = ([0; 8], [0; 8]);
-    start.copy_from_slice(&place.origin.as_bytes()[..8]);
-    end[..5].copy_from_slice(&place.origin.as_bytes()[8..]);
-    let origin = u64::from_le_bytes(start) ^ u64::from_le_bytes(end).rotate_left(17);
-    spread(spread(origin ^ place.sequence.0).rotate_left(32))
 }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
-use super::super::forms::{Form, Issued, SessionForm, TicketForm, TokenForm};
+use super::super::forms::{Form, Issued, Row as _, SessionForm, TicketForm, TokenForm};
 use super::super::names::Spelled;
 use super::super::numbers::Number;
 use super::super::packed::{Packed, ROW_NUMBERS, Shared};
@@ -245,7 +245,7 @@ pub(super) fn take<F: RowForm>(
     store.reserve(refers_to.shard as usize, refers_to.rows as usize);
     for _ in 0..refers_to.rows {
         let row = F::read(&mut input)?;
-        let id = row.id();
+        let id = row.row().id();
         let issued = Issued::of_row(&row, &projection.shared).ok_or(FORM)?;
         match store.insert(row) {
             Ok(handle) => note(CredentialKey { kind: F::KIND, id }, handle, &issued),
