@@ -29,6 +29,9 @@ pub mod telemetry;
 pub mod jose;
 
 #[cfg(feature = "server")]
+pub mod cluster;
+
+#[cfg(feature = "server")]
 pub mod service;
 
 #[cfg(feature = "server")]
@@ -36,6 +39,8 @@ pub mod feed;
 
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod replication;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -9,9 +9,10 @@ use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
 use authledger::cli::import::ImportArgs;
 use authledger::cli::key::KeyArgs;
+use authledger::cli::node::NodeArgs;
 use authledger::cli::restore::RestoreArgs;
 use authledger::cli::subject::SubjectArgs;
-use authledger::cli::{application, backup, demo, follow, import, key, restore, serve, subject};
+use authledger::cli::{application, backup, demo, follow, import, key, node, restore, serve, subject};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,8 @@ enum Command {
     Application(ApplicationArgs),
     /// List and rotate the keys that sign tokens, over HTTP.
     Key(KeyArgs),
+    /// List, join, remove and promote the nodes that belong together.
+    Node(NodeArgs),
     /// Forget somebody, over HTTP.
     Subject(SubjectArgs),
     /// Show what is revoked, as it is.
@@ -65,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
         Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
         Command::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
+        Command::Node(arguments) => Ok(runtime.block_on(node::run(arguments))?),
         Command::Subject(arguments) => Ok(runtime.block_on(subject::run(arguments))?),
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
         Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),

@@ -1,5 +1,7 @@
 //! The server: what is started in which order, and stopped in which.
 
+mod among;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use crate::domain::{Digest, Issuer, Position, Secret};
 use crate::event_log::{DataDirectory, OpenError, Reader};
 use crate::feed::Hub;
 use crate::http::compat::crafter;
+use crate::http::doors::Doors;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
 use crate::http::{App, Options, SharedApp};
@@ -25,7 +28,10 @@ use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
 use crate::projection;
-use crate::service::{self, Alone, Error, Heard, Hook, Running, Service};
+use crate::replication::admission::Wait;
+use crate::replication::client::AskError;
+use crate::replication::identity::{Contradicted, Settled};
+use crate::service::{self, Beginning, Error, Heard, Hook, Prepared, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
 /// How often uses of tickets go on record, and the log's growth is looked at.
@@ -57,6 +63,15 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Servers of NATS are named and can't be used.
+    #[error("use the servers of NATS in the settings: {0}")]
+    Nats(String),
+    /// Other nodes can't be asked.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Other nodes hold another history of this one.
+    #[error(transparent)]
+    Contradicted(#[from] Contradicted),
     /// The access tokens that Crafter publishes can't be registered or removed.
     #[error("settle whether the access tokens that Crafter publishes work: {0}")]
     AccessTokens(Error),
@@ -75,10 +90,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; it answers when this returns.
+    /// Starts a server; it answers when this returns. One among others answers other nodes before, and callers once it holds what
+    /// the others hold.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, ServeError> {
         keep_pages_small();
         let tls = settings.tls.as_ref().map(|TlsFiles { certificate, key }| tls::load(certificate, key)).transpose()?;
+        among::check_nats(&settings.members, &settings.region, &settings.data)?;
         let directory = DataDirectory::lock(&settings.data)?;
         let listener = listen_on(settings.listen).await?;
         let root_secret = settings.root_token.clone();
@@ -86,14 +103,35 @@ impl Server {
         let metrics: SharedMetrics = Arc::new(Metrics::new());
         let address =
             listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
-        let (running, hub) = open(directory, &settings, address, clock, root.digest(), &metrics).await?;
+        let opening = opening(&settings, address, &clock)?;
+        let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
+        let prepared = service::prepare(directory, &opening, &clock, progress)?;
+        let (stop, stopping) = watch::channel(false);
+        let limits = Limits { connections: settings.connections, ..Limits::default() };
+        let listen = |router, metrics: &SharedMetrics| {
+            let server = listen::Server { router, tls, limits, metrics: metrics.clone() };
+            tokio::spawn(server.run(listener, stopping.clone()))
+        };
+        let doors = Arc::new(Doors::default());
+        let others = prepared.ledger().filter(|_| prepared.cluster().has_others());
+        let (settled, listen) = match others {
+            None => (Settled::alone(), Listening::Later(listen)),
+            Some(ledger) => {
+                among::answer_nodes(&prepared, ledger, &clock, &doors);
+                let listening = listen(doors.router(), &metrics);
+                (among::settle_first(&prepared, ledger, &settings.members).await?, Listening::Already(listening))
+            }
+        };
+        let (running, hub) = open(prepared, opening, clock, root.digest(), &metrics, settled.beginning).await?;
+        if others.is_some() {
+            among::begin_run(&running.service, &settings.data, &settled)?;
+        }
         let published = if settings.allow_published_access_tokens {
             crafter::ensure_published_access_tokens(&running.service).await
         } else {
             crafter::remove_published_access_tokens(&running.service).await
         };
         published.map_err(ServeError::AccessTokens)?;
-        let (stop, stopping) = watch::channel(false);
         let app = Arc::new(App {
             service: running.service.clone(),
             hub,
@@ -101,15 +139,26 @@ impl Server {
             metrics: metrics.clone(),
             options: options(&settings, root.path()),
         });
+        warn_of_descriptors(settings.connections);
+        let wait = among::waits_for(&running.service, &settled);
+        running.service.cluster().admit(wait == Wait::Nothing);
+        let router = match wait {
+            Wait::Nothing => crate::http::router(app.clone()),
+            Wait::Heard | Wait::CatchUp | Wait::Join => crate::http::waiting_router(app.clone()),
+        };
+        let listening = match listen {
+            Listening::Later(listen) => listen(router, &metrics),
+            Listening::Already(listening) => {
+                doors.open(router);
+                listening
+            }
+        };
         let tasks = vec![
             tokio::spawn(flush_uses(app.clone())),
             tokio::spawn(snapshots(app.clone(), settings.data.clone(), settings.snapshot_every_events)),
+            tokio::spawn(among::run(app, doors, settings.members.clone(), settings.data.clone(), wait)),
         ];
-        warn_of_descriptors(settings.connections);
-        let limits = Limits { connections: settings.connections, ..Limits::default() };
-        let server = listen::Server { router: crate::http::router(app), tls, limits, metrics };
         let service = running.service.clone();
-        let listening = tokio::spawn(server.run(listener, stopping));
         Ok(Self { address, root_token: root.path(), root_secret, service, running, stop, listening, tasks })
     }
 
@@ -159,12 +208,19 @@ impl Server {
     }
 }
 
+/// A node without members listens when it is ready; one with members before, for them.
+enum Listening<L> {
+    Later(L),
+    Already(JoinHandle<usize>),
+}
+
 /// Checks what a start would need, and changes nothing but what a start would make anyway: the directory and its lock.
 pub fn check(settings: &Settings) -> Result<(), ServeError> {
     if let Some(TlsFiles { certificate, key }) = &settings.tls {
         tls::load(certificate, key)?;
     }
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
+    among::check_nats(&settings.members, &settings.region, &settings.data)?;
     let directory = DataDirectory::lock(&settings.data)?;
     match Reader::open(&directory.ledger()) {
         Ok(reader) => Ok(service::check_pseudonyms(&settings.data, settings.subject_pseudonyms, &reader)?),
@@ -177,15 +233,8 @@ async fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
-async fn open(
-    directory: DataDirectory,
-    settings: &Settings,
-    address: SocketAddr,
-    clock: Clock,
-    root: Digest,
-    metrics: &SharedMetrics,
-) -> Result<(Running, Arc<Hub>), ServeError> {
-    let opening = service::Settings {
+fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<service::Settings, ServeError> {
+    Ok(service::Settings {
         token_algorithm: settings.token_algorithm,
         issuer: token_issuer(settings, address),
         issuer_is_set: settings.public_url.is_some(),
@@ -197,7 +246,19 @@ async fn open(
         pseudonyms: settings.subject_pseudonyms,
         queue: settings.queue_commands,
         checkpoint_origin: settings.checkpoint_origin.clone(),
-    };
+        address: settings.members.address.clone(),
+        reads: settings.members.reads.clone(),
+    })
+}
+
+async fn open(
+    prepared: Prepared,
+    opening: service::Settings,
+    clock: Clock,
+    root: Digest,
+    metrics: &SharedMetrics,
+    beginning: Beginning,
+) -> Result<(Running, Arc<Hub>), ServeError> {
     let started: OnceLock<Arc<Hub>> = OnceLock::new();
     let (feed, fed) = index::channel();
     let hooks = |ledger, base: &crate::event_log::Base| {
@@ -205,8 +266,7 @@ async fn open(
         let index: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(Heard::from).collect()));
         vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics), index]
     };
-    let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
-    let running = service::open(directory, opening, clock, root, Arc::new(Alone), hooks, progress).await?;
+    let running = prepared.begin(opening, clock, root, None, hooks, beginning).await?;
     keep_index(&running.service, fed)?;
     let base = running.service.projection().base();
     let hub = started.get().cloned().unwrap_or_else(|| Hub::new(running.service.ledger(), base));

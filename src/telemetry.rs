@@ -84,6 +84,11 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EntityLabels {
     kind: &'static str,
 }
@@ -107,6 +112,9 @@ pub struct Metrics {
     requests: Requests,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     entities: Family<EntityLabels, Level>,
+    nodes: Family<EntityLabels, Level>,
+    parcels_refused: Family<ReasonLabels, Level>,
+    nats: Family<EntityLabels, Level>,
     registry: Registry,
 }
 
@@ -142,6 +150,14 @@ impl Metrics {
                 Family::new_with_constructor(buckets),
             ),
             entities: add(&mut registry, "state_entities", "Entities in the state", Family::default()),
+            nodes: add(&mut registry, "nodes", "Other nodes, and what is wrong with any", Family::default()),
+            parcels_refused: add(
+                &mut registry,
+                "parcels_refused",
+                "Parcels of other nodes' records that were not believed",
+                Family::default(),
+            ),
+            nats: add(&mut registry, "nats", "What the courier over NATS has carried", Family::default()),
             registry,
         }
     }
@@ -155,6 +171,21 @@ impl Metrics {
     /// How many entities of that kind the state holds: `ticket`, `subject`, `application`, …
     pub fn entities(&self, kind: &'static str) -> Level {
         self.entities.get_or_create_owned(&EntityLabels { kind })
+    }
+
+    /// Other nodes: `member`, `behind_records`, `forked_origin`, `unreadable_origin`, `skewed_clock`, …
+    pub fn nodes(&self, kind: &'static str) -> Level {
+        self.nodes.get_or_create_owned(&EntityLabels { kind })
+    }
+
+    /// How many parcels were not believed for that reason.
+    pub fn parcels_refused(&self, reason: &'static str) -> Level {
+        self.parcels_refused.get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    /// What the courier over NATS has carried: `published`, `acknowledged`, …
+    pub fn nats(&self, kind: &'static str) -> Level {
+        self.nats.get_or_create_owned(&EntityLabels { kind })
     }
 
     /// All of them as OpenMetrics text.

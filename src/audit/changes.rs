@@ -38,7 +38,10 @@ impl Change {
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
             | Event::KeyPublished(_)
-            | Event::KeyRetired(_) => None,
+            | Event::KeyRetired(_)
+            | Event::NodeJoined(_)
+            | Event::NodeUpgraded(_)
+            | Event::NodeRemoved(_) => None,
         }
     }
 }

@@ -110,7 +110,10 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
         | Event::KeyPublished(_)
-        | Event::KeyRetired(_) => {}
+        | Event::KeyRetired(_)
+        | Event::NodeJoined(_)
+        | Event::NodeUpgraded(_)
+        | Event::NodeRemoved(_) => {}
     }
     if let Some(subject) = subject {
         add(About::SubjectEnding(recorded.tenant.clone().unwrap_or_default(), subject.clone()).into());
@@ -195,7 +198,10 @@ impl Gathered {
             | Event::ApplicationRegistered(_)
             | Event::ApplicationRemoved(_)
             | Event::KeyPublished(_)
-            | Event::KeyRetired(_) => false,
+            | Event::KeyRetired(_)
+            | Event::NodeJoined(_)
+            | Event::NodeUpgraded(_)
+            | Event::NodeRemoved(_) => false,
         }
     }
 

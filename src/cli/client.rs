@@ -334,3 +334,14 @@ fn cause(error: &reqwest::Error) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
+
+/// The subject as one part of a path.
+pub(super) fn segment(subject: &str) -> String {
+    // Only so that its path can be written: the host is not used.
+    let mut url = Url::parse("http://localhost").ok();
+    let path = url.as_mut().and_then(|url| {
+        url.path_segments_mut().ok()?.clear().push(subject);
+        Some(url.path().trim_start_matches('/').to_owned())
+    });
+    path.unwrap_or_else(|| subject.to_owned())
+}

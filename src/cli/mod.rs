@@ -1,6 +1,6 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
+//! `serve` runs a server, `application`, `key`, `node`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
 //! need none, and `demo` starts one of its own.
 
 pub mod application;
@@ -11,6 +11,7 @@ pub mod directory;
 pub mod follow;
 pub mod import;
 pub mod key;
+pub mod node;
 pub mod restore;
 pub mod serve;
 pub mod subject;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use clap::{Args, Subcommand};
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde::Deserialize;
 
 use super::client::{CallError, Client, ServerArgs};
@@ -101,7 +101,7 @@ async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
     if !arguments.yes && !confirmed(arguments)? {
         return Err(SubjectError::NotConfirmed { subject: arguments.subject.clone() });
     }
-    let path = format!("/v1/subjects/{}/personal-data", segment(&arguments.subject));
+    let path = format!("/v1/subjects/{}/personal-data", super::client::segment(&arguments.subject));
     let mut query = vec![("tenant", &arguments.tenant)];
     query.extend(arguments.reason.as_ref().map(|reason| ("reason", reason)));
     let answer = client.text(client.request(Method::DELETE, &path).query(&query)).await?;
@@ -133,15 +133,4 @@ fn confirmed(arguments: &Erase) -> Result<bool, SubjectError> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\r', '\n']) == subject)
-}
-
-/// The subject as one part of a path.
-fn segment(subject: &str) -> String {
-    // Only so that its path can be written: the host is not used.
-    let mut url = Url::parse("http://localhost").ok();
-    let path = url.as_mut().and_then(|url| {
-        url.path_segments_mut().ok()?.clear().push(subject);
-        Some(url.path().trim_start_matches('/').to_owned())
-    });
-    path.unwrap_or_else(|| subject.to_owned())
 }

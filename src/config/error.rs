@@ -84,6 +84,18 @@ pub enum SettingsError {
         /// The form that it should have.
         must_be: Malformed,
     },
+    /// A table of NATS servers can't be used.
+    #[error("use the [[nats]] of {region:?} in {}: its `{key}` must be {must_be}", path.display())]
+    Nats {
+        /// The file.
+        path: PathBuf,
+        /// The region as written.
+        region: String,
+        /// The key in the table.
+        key: &'static str,
+        /// The form that it should have.
+        must_be: Malformed,
+    },
     /// A life is longer than the one that bounds it.
     #[error(
         "use {shorter} of {shorter_seconds} s with {longer} of {longer_seconds} s: lower the first or raise the second"

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::application::Registration;
 use super::credential::{CredentialId, Digest, Kind, Kinds};
-use super::event::{Idempotency, KeyPublished, Named, Sealed};
-use super::ids::{ApplicationId, Issuer, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
+use super::event::{Idempotency, KeyPublished, Named, NodeJoined, NodeUpgraded, Sealed};
+use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
 use super::lasting::{Aal, Method};
+use super::membership::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -67,6 +68,12 @@ pub enum Command {
     EraseSubject(EraseSubject),
     /// Publish a key that signs our JWTs.
     PublishKey(PublishKey),
+    /// Make a node a member.
+    JoinNode(Box<JoinNode>),
+    /// Say that this node has caught up, and what it reads.
+    UpgradeNode(NodeUpgraded),
+    /// Remove a member.
+    RemoveNode(NodeName, NodeKey),
     /// Take over a credential that was issued elsewhere.
     Import(Box<Import>),
 }
@@ -189,6 +196,15 @@ pub enum OwnSessions {
     Others(Vec<CredentialId>),
     /// Itself.
     Current,
+}
+
+/// Make a node a member.
+#[derive(Clone, Debug)]
+pub struct JoinNode {
+    /// The node that joins.
+    pub node: NodeJoined,
+    /// The node that is asked: it becomes a member itself with the first other one.
+    pub asked: NodeJoined,
 }
 
 /// Publish a key that signs our JWTs.
@@ -422,6 +438,24 @@ pub enum Rejection {
     /// The application has too many endings of unknown credentials in force.
     #[error("record the ending: this application has too many endings of unknown credentials in force")]
     TooManyUnknown,
+    /// A member has this name.
+    #[error("join: a member has this name")]
+    NodeExists,
+    /// The node was removed, or no member has this name.
+    #[error("find the node: no member has this name")]
+    UnknownNode,
+    /// A node that was removed stays so: its key counts no more.
+    #[error("join: a node with this key was removed, and stays removed")]
+    NodeRemoved,
+    /// A node that joins could not read what is written.
+    #[error("join: the node is of a release that can't read what the members write")]
+    NodeTooOld,
+    /// A node does not remove itself.
+    #[error("remove: it is the node that was asked")]
+    OwnNode,
+    /// A member could not read the event.
+    #[error("record: a member node is of a release that can't read this event")]
+    NotReadByAll,
     /// The idempotency key came with another body before.
     #[error("repeat: this idempotency key was used with a different body")]
     IdempotencyMismatch,
@@ -432,7 +466,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -450,6 +484,12 @@ impl Rejection {
         Self::SubjectOnHold,
         Self::SubjectErased,
         Self::TooManyUnknown,
+        Self::NodeExists,
+        Self::UnknownNode,
+        Self::NodeRemoved,
+        Self::NodeTooOld,
+        Self::OwnNode,
+        Self::NotReadByAll,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,
     ];

@@ -4,6 +4,7 @@ mod erasures;
 mod imports;
 mod issues;
 mod keys;
+mod nodes;
 mod renewals;
 mod revocations;
 
@@ -29,7 +30,7 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
     if let Some(decision) = repetition(view, request, context.now)? {
         return Ok(decision);
     }
-    match &request.command {
+    let decision = match &request.command {
         Command::RegisterApplication(registration) => register(view, &grants, registration),
         Command::RemoveApplication(id) => remove(view, &grants, *id),
         Command::IssueTicket(issue) => issues::ticket(view, &grants, issue, context),
@@ -44,7 +45,19 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
         Command::EraseSubject(erase) => erasures::subject(view, &grants, erase, context),
         Command::PublishKey(publish) => keys::publish(view, &grants, publish, context),
         Command::Import(import) => imports::import(view, &grants, import, context),
-    }
+        Command::JoinNode(join) => nodes::join(view, &grants, join),
+        Command::UpgradeNode(upgraded) => nodes::upgrade(view, &grants, upgraded),
+        Command::RemoveNode(name, own) => nodes::remove(view, &grants, name, *own),
+    }?;
+    readable(view, &decision)?;
+    Ok(decision)
+}
+
+/// Nothing is written that a member could not read: that would stop its ingest of this origin until it is upgraded.
+fn readable(view: &impl View, decision: &Decision) -> Result<(), Rejection> {
+    let Decision::Append(drafts) = decision else { return Ok(()) };
+    let is_read = |draft: &Draft| view.is_read_by_all(draft.event.type_name(), draft.event.version());
+    if drafts.iter().all(is_read) { Ok(()) } else { Err(Rejection::NotReadByAll) }
 }
 
 /// How the caller is named in the log of that origin.
@@ -66,6 +79,9 @@ pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Ar
         Caller::Root | Caller::Node => Ok(Grants::everything().into()),
         Caller::Application(id) => {
             let application = view.application(*id);
+            if application.registered.as_ref().is_some_and(|(place, _)| view.beyond_seal(*place).is_some()) {
+                return Err(Rejection::Unauthenticated);
+            }
             application.callable(now).map(|registration| registration.grants.clone()).ok_or(Rejection::Unauthenticated)
         }
         Caller::Session { .. } | Caller::Bearer { .. } => Ok(Arc::default()),
@@ -78,7 +94,7 @@ pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Ar
 pub fn alone(view: &impl View) -> bool {
     let origins = view.origins();
     let continued = origins.values().filter(|opened| opened.previous.is_some()).count();
-    origins.len() <= continued + 1 && !view.imported()
+    origins.len() <= continued + 1 && view.members().iter().count() <= 1 && !view.imported()
 }
 
 fn repetition(view: &impl View, request: &Request, now: Timestamp) -> Result<Option<Decision>, Rejection> {

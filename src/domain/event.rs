@@ -1,6 +1,6 @@
 //! The facts that the log holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::actor::Actor;
@@ -11,6 +11,7 @@ use super::ids::{
     Tenant, TokenId,
 };
 use super::lasting::{Aal, Method};
+use super::membership::{NodeKey, PeerAddress, Reads};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
@@ -46,6 +47,12 @@ pub enum Event {
     KeyPublished(KeyPublished),
     /// A key of ours signs nothing any more.
     KeyRetired(KeyId),
+    /// A node belongs to this ledger: an administrator said so.
+    NodeJoined(Box<NodeJoined>),
+    /// A node has caught up, or reads other events than before: it says so itself.
+    NodeUpgraded(NodeUpgraded),
+    /// A node belongs to this ledger no more.
+    NodeRemoved(NodeRemoved),
 }
 
 impl Event {
@@ -67,6 +74,9 @@ impl Event {
             Self::SubjectErased(_) => "subject.erased",
             Self::KeyPublished(_) => "key.published",
             Self::KeyRetired(_) => "key.retired",
+            Self::NodeJoined(_) => "node.joined",
+            Self::NodeUpgraded(_) => "node.upgraded",
+            Self::NodeRemoved(_) => "node.removed",
         }
     }
 
@@ -85,7 +95,10 @@ impl Event {
             | Self::SessionExtended(_)
             | Self::SubjectErased(_)
             | Self::KeyPublished(_)
-            | Self::KeyRetired(_) => None,
+            | Self::KeyRetired(_)
+            | Self::NodeJoined(_)
+            | Self::NodeUpgraded(_)
+            | Self::NodeRemoved(_) => None,
         }
     }
 
@@ -377,6 +390,39 @@ pub struct SubjectErased {
     pub slots: BTreeSet<u64>,
     /// Why: a code.
     pub reason: Option<Reason>,
+}
+
+/// A node that belongs to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeJoined {
+    /// What it signs with.
+    pub key: NodeKey,
+    /// Its name.
+    pub node: NodeName,
+    /// Where it is.
+    pub region: Region,
+    /// Where other nodes reach it over HTTP, if they can.
+    pub address: Option<PeerAddress>,
+    /// The events that it reads.
+    pub reads: Reads,
+}
+
+/// What a node reads from now on. Its first such word says that it has caught up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeUpgraded {
+    /// Which node.
+    pub key: NodeKey,
+    /// The events that it reads.
+    pub reads: Reads,
+}
+
+/// A node removed: its endings count whenever they arrive; what it issued after its seal is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRemoved {
+    /// Which node.
+    pub key: NodeKey,
+    /// The last record of each of its origins that counts in full. Of an origin that is not named, none does.
+    pub seals: BTreeMap<Origin, Sequence>,
 }
 
 /// Digests by which a command is recognised when it comes again.

@@ -10,11 +10,12 @@ use super::application::Application;
 use super::credential::{CredentialId, CredentialKey, Kind};
 use super::ending::{Ending, Endings, Stranger, Whose};
 use super::event::{
-    Event, Idempotency, KeyPublished, LedgerOpened, Named, Recorded, Revoked, SessionIssued, SubjectErased,
-    SubjectRevoked, TicketIssued, TokenIssued,
+    Event, Idempotency, KeyPublished, LedgerOpened, Named, NodeUpgraded, Recorded, Revoked, SessionIssued,
+    SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
 use super::lasting::{IssuedAs, Lasting, LastingIssue};
+use super::membership::{Member, NodeKey, Removal};
 use super::signing::SigningKeyState;
 use super::subject::{Erasure, SubjectEnding, SubjectState};
 use super::ticket::{Ticket, TicketIssue};
@@ -35,6 +36,8 @@ pub enum Patch {
     Lasting(CredentialKey, Lasting),
     /// Something about a key that signs our JWTs.
     Key(KeyId, SigningKeyState),
+    /// Something about a node.
+    Node(NodeKey, Member),
     /// An origin uses the key in that slot of its store.
     Slot(Origin, u64),
     /// Something was imported: what this ledger does not know may have been issued elsewhere.
@@ -132,6 +135,18 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
         Event::KeyPublished(key) => add(Patch::Key(key.id.clone(), key_published(recorded, key))),
         Event::KeyRetired(id) => {
             add(Patch::Key(id.clone(), SigningKeyState { retired: true, ..SigningKeyState::default() }));
+        }
+        Event::NodeJoined(node) => {
+            let joined = Member::of_join(recorded.place, recorded.recorded_at, (**node).clone());
+            add(Patch::Node(node.key, joined));
+        }
+        Event::NodeUpgraded(NodeUpgraded { key, reads }) => {
+            let upgraded = Some((recorded.recorded_at, recorded.place, reads.clone()));
+            add(Patch::Node(*key, Member { upgraded, ..Member::default() }));
+        }
+        Event::NodeRemoved(removed) => {
+            let removal = Removal::of(recorded.place, recorded.recorded_at, removed);
+            add(Patch::Node(removed.key, Member { removed: Some(removal), ..Member::default() }));
         }
     }
 }

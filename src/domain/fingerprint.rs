@@ -11,6 +11,7 @@ use super::event::{LedgerOpened, Named};
 use super::evolve::Answered;
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
 use super::lasting::{IssuedAs, Lasting, LastingIssue};
+use super::membership::{Member, NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
@@ -87,6 +88,28 @@ impl Row {
     /// The last slot of its sealing keys that an origin has used: `["slot", origin, slot]`.
     pub fn slot(origin: Origin, slot: u64) -> Self {
         Self::of(json!(["slot", origin.as_str(), slot]))
+    }
+
+    /// A node: `["node", key, [[origin, sequence, joined_at, name, region, address or null, reads], …],
+    /// [origin, sequence, upgraded_at, reads] or null, [origin, sequence, removed_at, seals] or null]`.
+    pub fn node(key: NodeKey, member: &Member) -> Self {
+        let joins = member.joins.iter().map(|(place, (at, joined))| {
+            let address = joined.address.as_ref().map(PeerAddress::as_str);
+            let (node, region) = (joined.node.as_str(), joined.region.as_str());
+            let (origin, sequence, at) = (place.origin.as_str(), place.sequence.0, at.as_millis());
+            json!([origin, sequence, at, node, region, address, reads(&joined.reads)])
+        });
+        let joins: Vec<Value> = joins.collect();
+        let upgraded = member
+            .upgraded
+            .as_ref()
+            .map(|(at, place, read)| json!([place.origin.as_str(), place.sequence.0, at.as_millis(), reads(read)]));
+        let removed = member.removed.as_ref().map(|removal| {
+            let Place { origin, sequence } = removal.place;
+            let seals: Vec<_> = removal.seals.iter().map(|(origin, seal)| (Shown(*origin), seal.0)).collect();
+            json!([origin.as_str(), sequence.0, removal.removed_at.as_millis(), seals])
+        });
+        Self::of(json!(["node", key.to_string(), joins, upgraded, removed]))
     }
 
     /// Something was imported: `["imported"]`.
@@ -193,6 +216,10 @@ fn name(name: &Named) -> Value {
     }
 }
 
+fn reads(reads: &Reads) -> Vec<(&str, u64)> {
+    reads.iter().collect()
+}
+
 fn generation(generation: &Generation) -> Vec<(Shown<Origin>, u64)> {
     generation.iter().map(|(origin, sequence)| (Shown(origin), sequence.0)).collect()
 }
@@ -271,6 +298,7 @@ impl State {
         rows.extend(self.lasting.iter().map(|(key, lasting)| Row::lasting(*key, lasting)));
         rows.extend(self.keys.iter().map(|(id, key)| Row::key(id, key)));
         rows.extend(self.slots.iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
+        rows.extend(self.members.iter().map(|(key, member)| Row::node(key, member)));
         rows.extend(self.imported.then(Row::imported));
         rows.extend(self.answered.values().map(Row::answered));
         rows.sort_unstable();

@@ -12,6 +12,9 @@ use super::time::Timestamp;
 /// The rule for whoever presents or names a ticket: good at `now`, or why not.
 pub fn judge_ticket(view: &impl View, ticket: &Ticket, now: Timestamp) -> Result<TicketIssue, Dead> {
     let issue = ticket.issue.as_ref().ok_or(Dead::Unknown)?;
+    if let Some((place, removed_at)) = view.beyond_seal(issue.place) {
+        return Err(Dead::Revoked(place, removed_at));
+    }
     let subject = view.subject(&issue.tenant, &issue.subject);
     let good = ticket.good(&subject, now)?;
     match ended_unknown(view, Kind::Ticket, &issue.digest, &issue.tenant, &issue.subject) {
@@ -61,7 +64,10 @@ fn ended_by(view: &impl View, kind: Kind, lasting: &Lasting, issue: &LastingIssu
     let with_all = subject.ends(kind, &issue.generation);
     let with_session =
         issue.session.and_then(|id| session_ended(view, &issue.tenant, &issue.subject, id, &issue.generation));
-    [alone, unseen, with_all, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+    [view.beyond_seal(issue.place), alone, unseen, with_all, with_session]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(place, at)| (*at, *place))
 }
 
 /// A token dies with its session: the token's generation reaches whatever had ended other sessions when it was issued.
@@ -78,7 +84,8 @@ fn session_ended(
     let digest = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
     let unseen = digest.and_then(|digest| ended_unknown(view, kind, &digest, tenant, subject));
     let with_all = view.subject(tenant, subject).ends(kind, generation);
-    [alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+    let too_late = lasting.issue.as_ref().and_then(|issue| view.beyond_seal(issue.place));
+    [too_late, alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }
 
 /// The rule for a JWT whose signature has been verified, seen before or not.

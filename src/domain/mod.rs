@@ -13,6 +13,7 @@ mod fingerprint;
 mod ids;
 mod judge;
 mod lasting;
+mod membership;
 mod signing;
 mod state;
 mod subject;
@@ -23,7 +24,7 @@ pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
-    OwnSessions, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens,
+    JoinNode, OwnSessions, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens,
     TokenForm,
 };
 pub use credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Secret, hex};
@@ -33,9 +34,9 @@ pub use decide::{
 };
 pub use ending::{Ending, Endings, Stranger, Whose};
 pub use event::{
-    Draft, Event, Idempotency, IdempotencyMark, KeyPublished, LOG_FORMAT, LedgerOpened, Named, Previous, Recorded,
-    Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued,
-    TokenIssued,
+    Draft, Event, Idempotency, IdempotencyMark, KeyPublished, LOG_FORMAT, LedgerOpened, Named, NodeJoined, NodeRemoved,
+    NodeUpgraded, Previous, Recorded, Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectErased,
+    SubjectRevoked, TicketIssued, TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};
@@ -45,6 +46,7 @@ pub use ids::{
 };
 pub use judge::{judge_lasting, judge_presented, judge_ticket};
 pub use lasting::{Aal, IssuedAs, Lasting, LastingIssue, Method};
+pub use membership::{Member, Members, NodeKey, PeerAddress, Reads, Removal};
 pub use signing::SigningKeyState;
 pub use state::{Overlay, State, View, forget_use_at};
 pub use subject::{Erasure, Generation, SubjectEnding, SubjectKind, SubjectState};

@@ -4,6 +4,7 @@
 //! comparing them means something.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -14,6 +15,7 @@ use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
 use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
 use super::lasting::Lasting;
+use super::membership::{Members, NodeKey};
 use super::signing::SigningKeyState;
 use super::subject::SubjectState;
 use super::ticket::Ticket;
@@ -43,11 +45,29 @@ pub trait View {
     fn imported(&self) -> bool;
     /// How many endings of unknown credentials are in force that he recorded.
     fn unknown_endings(&self, stranger: &Stranger) -> u64;
+    /// The nodes of this ledger.
+    fn members(&self) -> Arc<Members>;
+    /// The last record of that origin that was folded in.
+    fn head(&self, origin: Origin) -> Sequence;
+
+    /// The removal of its node that the record at that place comes too late for: what was issued by it is dead.
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        self.members().beyond_seal(place)
+    }
+
+    /// Whether every member reads data of that version of that type.
+    fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {
+        self.members().all_read(type_name, version)
+    }
 
     /// The application that the secret belongs to now: the earliest that has not been removed.
     fn application_with(&self, digest: &Digest) -> Option<(ApplicationId, Application)> {
         let named = self.applications_by_digest(digest).into_iter().map(|id| (id, self.application(id)));
-        let present = named.filter(|(_, application)| application.present().is_some());
+        let counts = |application: &Application| {
+            let registered = application.present().and(application.registered.as_ref());
+            registered.is_some_and(|(place, _)| self.beyond_seal(*place).is_none())
+        };
+        let present = named.filter(|(_, application)| counts(application));
         present.min_by_key(|(_, application)| application.registered.as_ref().map(|(place, _)| *place))
     }
 }
@@ -80,6 +100,8 @@ pub struct State {
     pub slots: BTreeMap<Origin, u64>,
     /// Whether anything was ever imported.
     pub imported: bool,
+    /// The nodes of this ledger.
+    pub members: Arc<Members>,
     /// Commands that came with an idempotency key.
     pub answered: HashMap<[u8; 16], Answered>,
     /// How far each origin has been folded in.
@@ -111,6 +133,9 @@ impl State {
         slots.clear();
         answered.clear();
         self.imported = false;
+        if !self.members.is_empty() {
+            self.members = Arc::default();
+        }
         self.sessions_by_digest.clear();
         self.heads.clear();
         self.issues.clear();
@@ -122,6 +147,7 @@ impl State {
     pub fn join(&mut self, patch: Patch) {
         match patch {
             Patch::Origin(place, opened) => {
+                Arc::make_mut(&mut self.members).opened(place.origin, NodeKey::from_bytes(opened.public_key));
                 self.origins.entry(place).or_insert(opened);
             }
             Patch::Application(id, application) => {
@@ -135,6 +161,7 @@ impl State {
             Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
             Patch::Lasting(key, lasting) => self.join_lasting(key, lasting),
             Patch::Key(id, key) => self.keys.entry(id).or_default().merge(key),
+            Patch::Node(key, member) => Arc::make_mut(&mut self.members).join(key, member),
             Patch::Slot(origin, slot) => {
                 let last = self.slots.entry(origin).or_default();
                 *last = slot.max(*last);
@@ -280,6 +307,14 @@ impl View for State {
     fn unknown_endings(&self, stranger: &Stranger) -> u64 {
         self.unknown_endings.get(stranger).copied().unwrap_or_default()
     }
+
+    fn members(&self) -> Arc<Members> {
+        self.members.clone()
+    }
+
+    fn head(&self, origin: Origin) -> Sequence {
+        self.heads.get(&origin).copied().unwrap_or_default()
+    }
 }
 
 /// Durable state with what the batch in hand has decided on top: what the next command of the batch sees.
@@ -364,5 +399,31 @@ impl<V: View> View for Overlay<'_, V> {
 
     fn unknown_endings(&self, stranger: &Stranger) -> u64 {
         self.durable.unknown_endings(stranger) + self.pending.unknown_endings(stranger)
+    }
+
+    fn members(&self) -> Arc<Members> {
+        let mut members = self.durable.members();
+        if !self.pending.members.is_empty() {
+            Arc::make_mut(&mut members).merge(&self.pending.members);
+        }
+        members
+    }
+
+    fn head(&self, origin: Origin) -> Sequence {
+        self.durable.head(origin).max(self.pending.head(origin))
+    }
+
+    fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {
+        if self.pending.members.is_empty() {
+            return self.durable.is_read_by_all(type_name, version);
+        }
+        self.members().all_read(type_name, version)
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        if self.pending.members.is_empty() {
+            return self.durable.beyond_seal(place);
+        }
+        self.members().beyond_seal(place)
     }
 }

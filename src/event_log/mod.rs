@@ -24,4 +24,4 @@ pub use store::{DataDirectory, FORMAT, altered, open_for_reading, open_for_writi
 #[cfg(feature = "server")]
 pub use wal::WalCopier;
 #[cfg(feature = "server")]
-pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Start, SubmitError, Writer, WriterHandle};
+pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Queued, Start, SubmitError, Writer, WriterHandle};

@@ -297,6 +297,15 @@ impl Reader {
         })
     }
 
+    /// The ledger that the log belongs to, as its first record says; nothing of an empty log.
+    pub fn ledger(&self) -> Result<Option<LedgerId>, ReadError> {
+        let Some(first) = self.find(Position(1))? else { return Ok(None) };
+        match first.decode()?.event {
+            Event::LedgerOpened(opened) => Ok(Some(opened.ledger)),
+            _ => Ok(None),
+        }
+    }
+
     /// Where the whole log stands now.
     pub fn current_base(&self) -> Result<Base, ReadError> {
         self.base_at(self.head()?)

@@ -5,6 +5,7 @@
 mod canonical;
 mod forms;
 mod lasting;
+mod nodes;
 mod subjects;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use crate::domain::{
 use canonical::{Reader, Refused};
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
+use nodes::{NodeJoinedData, NodeRemovedData, NodeUpgradedData};
 use subjects::{SubjectErasedData, SubjectRevokedData};
 
 /// The largest record, in bytes.
@@ -67,6 +69,9 @@ pub fn encode(recorded: &Recorded) -> String {
         Event::SubjectErased(erased) => enveloped(recorded, &SubjectErasedData::from(erased)),
         Event::KeyPublished(key) => enveloped(recorded, &KeyPublishedData::from(key)),
         Event::KeyRetired(id) => enveloped(recorded, &KeyRetiredData { kid: id.as_str().into() }),
+        Event::NodeJoined(joined) => enveloped(recorded, &NodeJoinedData::from(&**joined)),
+        Event::NodeUpgraded(upgraded) => enveloped(recorded, &NodeUpgradedData::from(upgraded)),
+        Event::NodeRemoved(removed) => enveloped(recorded, &NodeRemovedData::from(removed)),
     }
 }
 
@@ -232,6 +237,9 @@ fn event<'a>(type_name: &str, version: u64, data: impl Source<'a>) -> Result<Eve
             let id = data.read::<KeyRetiredData<'_>>()?.kid;
             Event::KeyRetired(KeyId::new(&id).map_err(RecordError::malformed)?)
         }
+        ("node.joined", 1) => Event::NodeJoined(Box::new(data.read::<NodeJoinedData<'_>>()?.into_domain()?)),
+        ("node.upgraded", 1) => Event::NodeUpgraded(data.read::<NodeUpgradedData>()?.into_domain()?),
+        ("node.removed", 1) => Event::NodeRemoved(data.read::<NodeRemovedData>()?.into_domain()?),
         ("subject.revoked", 1) => Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
         ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),

@@ -169,6 +169,19 @@ enum Work<M: Machine> {
     Stop,
 }
 
+/// A command that is in the queue.
+pub struct Queued<M: Machine>(oneshot::Receiver<Result<M::Reply, Fault>>);
+
+impl<M: Machine> Queued<M> {
+    /// Its answer, which means durable.
+    pub async fn answer(self) -> Result<M::Reply, SubmitError> {
+        match self.0.await {
+            Ok(decided) => Ok(decided?),
+            Err(_) => Err(SubmitError::Stopping),
+        }
+    }
+}
+
 /// How others reach the writer thread.
 pub struct WriterHandle<M: Machine> {
     queue: SyncSender<Work<M>>,
@@ -184,6 +197,11 @@ impl<M: Machine> Clone for WriterHandle<M> {
 impl<M: Machine> WriterHandle<M> {
     /// Queues a command. The answer means durable; a dropped answer means unknown.
     pub async fn submit(&self, command: M::Command) -> Result<M::Reply, SubmitError> {
+        self.queue(command)?.answer().await
+    }
+
+    /// Queues a command now, behind all that were queued before; the answer comes later.
+    pub fn queue(&self, command: M::Command) -> Result<Queued<M>, SubmitError> {
         if let Some(fault) = self.fault.get() {
             return Err(fault.clone().into());
         }
@@ -192,10 +210,7 @@ impl<M: Machine> WriterHandle<M> {
             TrySendError::Full(_) => SubmitError::Overloaded,
             TrySendError::Disconnected(_) => SubmitError::Stopping,
         })?;
-        match answer.await {
-            Ok(decided) => Ok(decided?),
-            Err(_) => Err(SubmitError::Stopping),
-        }
+        Ok(Queued(answer))
     }
 
     /// What halted the log, if anything has.

@@ -49,7 +49,10 @@ pub fn ended_kinds(event: &Event) -> Kinds {
         | Event::SessionExtended(_)
         | Event::TokenIssued(_)
         | Event::KeyPublished(_)
-        | Event::KeyRetired(_) => Kinds::NONE,
+        | Event::KeyRetired(_)
+        | Event::NodeJoined(_)
+        | Event::NodeUpgraded(_)
+        | Event::NodeRemoved(_) => Kinds::NONE,
     }
 }
 
@@ -202,7 +205,10 @@ impl<'a> Item<'a> {
             | Event::SessionExtended(_)
             | Event::TokenIssued(_)
             | Event::KeyPublished(_)
-            | Event::KeyRetired(_) => item,
+            | Event::KeyRetired(_)
+            | Event::NodeJoined(_)
+            | Event::NodeUpgraded(_)
+            | Event::NodeRemoved(_) => item,
         }
     }
 

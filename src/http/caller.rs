@@ -90,6 +90,16 @@ pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Sc
     command_at(app, request, scope).await.map(|(call, _, body)| (call, body))
 }
 
+/// The same of somebody who holds that scope in every tenant.
+pub async fn command_everywhere<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Call, T), Problem> {
+    authorise_everywhere(app, request.headers(), scope)?;
+    command(app, request, scope).await
+}
+
 /// A command with a JSON body on what its path names, and what comes with it.
 pub async fn command_at<T: DeserializeOwned>(
     app: &App,

@@ -43,13 +43,16 @@ pub async fn live() -> Response {
     tag = "about",
     responses(
         (status = 200, body = Ready),
-        (status = 503, description = "The event log has halted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The event log has halted, or this node has joined others and not caught up", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(()),
 )]
 pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
     if app.service.fault().is_some() {
         return Err(Code::LogHalted.into());
+    }
+    if !app.service.cluster().is_admitted() {
+        return Err(Code::NotAdmitted.into());
     }
     Ok(answer::json(StatusCode::OK, &Ready { ready: true, warning: warning(&app).await }))
 }
@@ -66,6 +69,9 @@ async fn warning(app: &App) -> Option<&'static str> {
     }
     if app.service.trees().trouble().is_some() {
         return Some(NOT_SIGNED);
+    }
+    if let Some(warning) = app.service.cluster().trouble().warning() {
+        return Some(warning);
     }
     let path = app.options.root_token_file.as_ref()?;
     // What can't be looked at counts as there.

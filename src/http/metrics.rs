@@ -26,4 +26,27 @@ fn measure(app: &App) {
     ] {
         app.metrics.entities(kind).set(entities as u64);
     }
+    if app.service.cluster().has_others() {
+        measure_nodes(app);
+    }
+}
+
+/// Of a node without members none of it is there.
+fn measure_nodes(app: &App) {
+    let cluster = app.service.cluster();
+    let (trouble, members) = (cluster.trouble(), cluster.members());
+    for (kind, count) in [
+        ("member", members.counting(None).count()),
+        ("forked_origin", trouble.forked.len()),
+        ("unreadable_origin", trouble.unreadable.len()),
+        ("skewed_clock", trouble.skewed.len()),
+        ("twin", usize::from(trouble.twin)),
+        ("waiting_call", cluster.waiting()),
+    ] {
+        app.metrics.nodes(kind).set(count as u64);
+    }
+    app.metrics.nodes("behind_records").set(cluster.records_behind());
+    for (refusal, count) in cluster.refused() {
+        app.metrics.parcels_refused(refusal.code()).set(count);
+    }
 }

@@ -4,6 +4,7 @@ mod answer;
 pub mod body;
 pub mod caller;
 pub mod compat;
+pub mod doors;
 pub mod feed;
 pub mod guard;
 mod health;
@@ -12,6 +13,7 @@ pub mod listen;
 mod metrics;
 mod observe;
 pub mod openapi;
+pub mod peers;
 pub mod problem;
 mod tlog;
 pub mod tls;
@@ -39,7 +41,7 @@ use observe::Observe;
 /// A surface answers in its own shape what it refuses under its paths; what no surface has is a problem.
 pub fn router(app: SharedApp) -> Router {
     let on = |surface| app.options.surfaces.contains(&surface);
-    let mut routes = about();
+    let mut routes = about().merge(among_nodes(&app));
     if on(Surface::Metrics) {
         routes = routes.route("/metrics", get(metrics::show));
     }
@@ -71,6 +73,21 @@ pub fn router(app: SharedApp) -> Router {
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
+/// What a node answers that has joined and does not hold yet what the others hold.
+pub fn waiting_router(app: SharedApp) -> Router {
+    let mut routes = about().merge(among_nodes(&app)).route("/v1/status", get(v1::status));
+    if app.options.surfaces.contains(&Surface::Metrics) {
+        routes = routes.route("/metrics", get(metrics::show));
+    }
+    let routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
+    routes.fallback(problem::not_admitted).layer(Observe(app.metrics.clone())).with_state(app)
+}
+
+/// What a node answers that asks its members still whether it may continue its origin.
+pub fn starting_router(hearing: peers::Hearing) -> Router {
+    peers::hearing(hearing).route("/health/live", get(health::live)).fallback(problem::not_admitted)
+}
+
 /// What every node answers, whatever its surfaces.
 fn about() -> Router<SharedApp> {
     Router::new()
@@ -79,6 +96,16 @@ fn about() -> Router<SharedApp> {
         .route("/problems/{code}", get(problem::page))
         .route(well_known::JWKS_PATH, get(well_known::jwks))
         .route(well_known::CONFIGURATION_PATH, get(well_known::configuration))
+}
+
+/// Members, as administrators see them, and what nodes ask one another.
+fn among_nodes(app: &App) -> Router<SharedApp> {
+    Router::new()
+        .route("/v1/nodes", post(v1::join_node).get(v1::list_nodes))
+        .route("/v1/nodes/promote", post(v1::promote_node))
+        .route("/v1/nodes/{node}", delete(v1::remove_node))
+        .merge(peers::routes())
+        .merge(peers::hearing(peers::Hearing::of(&app.service)))
 }
 
 fn native() -> Router<SharedApp> {
@@ -92,6 +119,7 @@ fn native() -> Router<SharedApp> {
         .route("/v1/tokens", post(v1::issue_token))
         .route("/v1/introspect", post(v1::introspect))
         .route("/v1/revocations", post(v1::revoke))
+        .route("/v1/revocations/{origin}/{sequence}/reach", get(v1::reach))
         .route("/v1/imports", post(v1::import))
         .route("/v1/subjects/{subject}", get(v1::subject))
         .route("/v1/subjects/{subject}/personal-data", delete(v1::erase))

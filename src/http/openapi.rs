@@ -11,7 +11,7 @@ use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
 use super::compat::{crafter, cribl, ory, slashid};
 use super::problem::{Code, ProblemBody};
-use super::{feed, health, problem, tlog, v1, well_known};
+use super::{feed, health, peers, problem, tlog, v1, well_known};
 
 /// What every surface shares.
 #[derive(utoipa::OpenApi)]
@@ -30,6 +30,7 @@ use super::{feed, health, problem, tlog, v1, well_known};
         (name = "subjects", description = "What somebody has"),
         (name = "audit", description = "The log itself"),
         (name = "evidence", description = "What shows that the log is what it was: checkpoints, tiles and proofs"),
+        (name = "nodes", description = "The nodes that belong together, and how far each has got"),
         (name = "about", description = "This process"),
     ),
 )]
@@ -43,6 +44,7 @@ pub fn document() -> OpenApi {
     let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
     for part in [
         tlog::Api::openapi(),
+        peers::Api::openapi(),
         crafter::Api::openapi(),
         ory::Api::openapi(),
         slashid::Api::openapi(),

@@ -60,7 +60,10 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
         | Event::KeyPublished(_)
-        | Event::KeyRetired(_) => {}
+        | Event::KeyRetired(_)
+        | Event::NodeJoined(_)
+        | Event::NodeUpgraded(_)
+        | Event::NodeRemoved(_) => {}
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A file that somebody else on the machine could read is refused, not repaired: what it holds must be taken as known.
 
+mod borrowed;
 mod copy;
 mod file;
 mod mint;
@@ -15,6 +16,7 @@ mod slots;
 use std::io;
 use std::path::PathBuf;
 
+pub use borrowed::BorrowedKeys;
 pub use copy::copy;
 pub use mint::{Prefix, is_well_formed, mint};
 pub use origin::OriginKey;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::slots::{self, Key, Slot, Slots};
 use super::{KeyError, file};
@@ -131,6 +133,14 @@ impl SealingKeys {
         unseal(&key, context, sealed).ok_or(OpenError::NotAuthentic { slot })
     }
 
+    /// The slot's key in base64url, for another member of the ledger; nothing where it was destroyed or never made.
+    pub fn lend(&self, slot: u64) -> Option<String> {
+        match self.slots.load(slot) {
+            Ok(Slot::Filled(key)) => Some(URL_SAFE_NO_PAD.encode(key.as_bytes())),
+            Ok(Slot::Erased | Slot::Unfilled) | Err(_) => None,
+        }
+    }
+
     /// Destroys the slot's key: overwrites it in the file and syncs. From then on seal and open say that it was erased;
     /// one that runs at the same moment may still have it. Erasing again does the same again.
     ///
@@ -169,7 +179,7 @@ fn cipher(key: &Key) -> Option<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, key.as_bytes()).ok()
 }
 
-fn unseal(key: &Key, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unseal(key: &Key, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut plain = rest.to_vec();

@@ -37,6 +37,10 @@ const ERASED_CONTEXT: &str = "authledger 2026 sealing key erased v1";
 pub(super) struct Key([u8; KEY_BYTES]);
 
 impl Key {
+    pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     pub(super) const fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
@@ -80,6 +84,44 @@ impl Slots {
         let last = whole.saturating_sub(1) / STEP_SLOTS * STEP_SLOTS;
         slots.complete_step(last)?;
         Ok(slots)
+    }
+
+    /// Opens a file whose slots are written one by one, as copies of another node's: one that was not is empty.
+    pub(super) fn open_sparse(path: PathBuf) -> Result<Self, KeyError> {
+        if !path.try_exists().map_err(KeyError::io("look for", &path))? {
+            file::create(&path, &header())?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(KeyError::io("open", &path))?;
+        file::refuse_if_open(&path, file::FILE_MODE)?;
+        whole_slots(&file, &path)?;
+        Ok(Self { file, path, filled: AtomicU64::new(MAX_SLOTS), filling: Mutex::new(()), erasing: RwLock::new(()) })
+    }
+
+    /// What a slot of a sparse file holds.
+    pub(super) fn load_sparse(&self, slot: u64) -> Result<Slot, KeyError> {
+        let mut bytes = [0; SLOT_BYTES];
+        let reading = self.erasing.read();
+        let read = read_up_to(&self.file, &mut bytes, offset(slot));
+        drop(reading);
+        let found = decode(slot, &bytes);
+        wipe(&mut bytes);
+        read.map_err(KeyError::io("read", &self.path))?;
+        found.ok_or_else(|| self.damaged(slot))
+    }
+
+    /// Writes keys into empty slots of a sparse file, and syncs: one that was erased stays so.
+    pub(super) fn put(&self, keys: &[(u64, Key)]) -> Result<(), KeyError> {
+        let _one_at_a_time = self.filling.lock();
+        for (slot, key) in keys.iter().filter(|(slot, _)| *slot < MAX_SLOTS) {
+            if !matches!(self.load_sparse(*slot)?, Slot::Unfilled) {
+                continue;
+            }
+            let mut bytes = filled(*slot, key);
+            let written = self.file.write_all_at(&bytes, offset(*slot));
+            wipe(&mut bytes);
+            written.map_err(KeyError::io("write", &self.path))?;
+        }
+        self.file.sync_data().map_err(KeyError::io("write", &self.path))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -129,6 +171,8 @@ impl Slots {
         if let Some(slot) = slots.iter().copied().find(|slot| *slot >= self.filled()) {
             return Err(KeyError::NoSlot { path: self.path.clone(), slot });
         }
+        // Nobody is writing a key that he found missing.
+        let _one_at_a_time = self.filling.lock();
         let writing = self.erasing.write();
         let written = slots.iter().try_for_each(|slot| self.file.write_all_at(&erased(*slot), offset(*slot)));
         drop(writing);
@@ -267,6 +311,13 @@ fn fill(slot: u64, bytes: &mut [u8; SLOT_BYTES]) -> Result<(), KeyError> {
     getrandom::fill(key).map_err(|_| KeyError::NoRandomness)?;
     sum.copy_from_slice(&check(FILLED_CONTEXT, slot, key));
     Ok(())
+}
+
+fn filled(slot: u64, key: &Key) -> [u8; SLOT_BYTES] {
+    let mut bytes = [0; SLOT_BYTES];
+    bytes[..KEY_BYTES].copy_from_slice(&key.0);
+    bytes[KEY_BYTES..].copy_from_slice(&check(FILLED_CONTEXT, slot, &key.0));
+    bytes
 }
 
 fn erased(slot: u64) -> [u8; SLOT_BYTES] {

@@ -19,6 +19,7 @@ mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -26,8 +27,9 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
     Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, KeyId, Kind,
-    Kinds, Lasting, LedgerOpened, Named, Origin, Patch, Place, Recorded, Row, SigningKeyState, Stranger, Subject,
-    SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve, judge_ticket, worth_recording,
+    Kinds, Lasting, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded, Row, Sequence,
+    SigningKeyState, Stranger, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve,
+    judge_ticket, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
@@ -58,6 +60,11 @@ pub struct Projection {
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
     imported: AtomicBool,
+    members: RwLock<Arc<Members>>,
+    /// Whether any node was ever joined by another: else nobody has to be able to read what is written.
+    any_joined: AtomicBool,
+    /// Whether any member was removed: else every record of every origin counts, and no look at them is needed.
+    any_removed: AtomicBool,
     answered: Keyed,
     unknown_endings: Mutex<HashMap<Stranger, u64>>,
     /// Tickets whose latest use is to be put on record.
@@ -314,6 +321,7 @@ impl Projection {
         }
         rows.extend(self.keys.read().iter().map(|(id, key)| Row::key(id, key)));
         rows.extend(self.slots.lock().iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
+        rows.extend(self.members.read().iter().map(|(key, member)| Row::node(key, member)));
         rows.extend(self.imported().then(Row::imported));
         for shard in &self.answered.shards {
             rows.extend(shard.read().values().map(Row::answered));
@@ -333,6 +341,8 @@ impl Projection {
     fn join(&self, patch: Patch) -> Option<SubjectHandle> {
         match patch {
             Patch::Origin(place, opened) => {
+                let key = NodeKey::from_bytes(opened.public_key);
+                self.change_members(|members| members.opened(place.origin, key));
                 self.origins.write().entry(place).or_insert(opened);
             }
             Patch::Application(id, application) => {
@@ -346,6 +356,7 @@ impl Projection {
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
             Patch::Lasting(key, lasting) => return self.join_lasting(key, lasting),
             Patch::Key(id, key) => self.keys.write().entry(id).or_default().merge(key),
+            Patch::Node(key, member) => self.change_members(|members| members.join(key, member)),
             Patch::Slot(origin, slot) => {
                 let mut slots = self.slots.lock();
                 let last = slots.entry(origin).or_default();
@@ -360,6 +371,13 @@ impl Projection {
             }
         }
         None
+    }
+
+    fn change_members(&self, change: impl FnOnce(&mut Members)) {
+        let mut members = self.members.write();
+        change(Arc::make_mut(&mut members));
+        self.any_joined.store(members.iter().next().is_some(), Ordering::Release);
+        self.any_removed.store(members.any_removed(), Ordering::Release);
     }
 
     fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
@@ -505,6 +523,25 @@ impl View for Projection {
 
     fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
         self.keys.read().clone()
+    }
+
+    fn members(&self) -> Arc<Members> {
+        self.members.read().clone()
+    }
+
+    fn head(&self, origin: Origin) -> Sequence {
+        self.base.read().heads.get(&origin).map(|head| head.sequence).unwrap_or_default()
+    }
+
+    fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {
+        !self.any_joined.load(Ordering::Acquire) || self.members.read().all_read(type_name, version)
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        if !self.any_removed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.members.read().beyond_seal(place)
     }
 
     fn imported(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -9,8 +10,8 @@ use super::Service;
 use super::machine::Filed;
 use crate::domain::{
     Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Event, Generation, KeyId, Kind,
-    Kinds, Lasting, LedgerOpened, Place, SigningKeyState, Stranger, Subject, SubjectState, Tenant, Ticket, Timestamp,
-    View, judge_lasting, judge_ticket,
+    Kinds, Lasting, LedgerOpened, Members, Origin, Place, Sequence, SigningKeyState, Stranger, Subject, SubjectState,
+    Tenant, Ticket, Timestamp, View, judge_lasting, judge_ticket,
 };
 
 /// A credential that one record ended together with others.
@@ -192,5 +193,17 @@ impl<V: View> View for Before<'_, V> {
 
     fn unknown_endings(&self, stranger: &Stranger) -> u64 {
         self.view.unknown_endings(stranger)
+    }
+
+    fn members(&self) -> Arc<Members> {
+        self.view.members()
+    }
+
+    fn head(&self, origin: Origin) -> Sequence {
+        self.view.head(origin)
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        self.view.beyond_seal(place)
     }
 }

@@ -1,6 +1,6 @@
 //! Erasure: a subject is forgotten. What is on record of it stays; what was personal in that can't be opened any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -8,10 +8,9 @@ use super::machine::{Filed, Outcome};
 use super::sealing::{NOBODY, Sealer};
 use super::{AskError, Call, Error, Identity, Service};
 use crate::domain::{
-    Caller, Command, CredentialKey, EraseSubject, Erasure, Event, Grants, Kind, Kinds, Place, Position, Reason,
+    Caller, Command, CredentialKey, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place, Position, Reason,
     Rejection, Request, Scope, Subject, Tenant, Timestamp, View as _,
 };
-use crate::event_log::decode;
 use crate::index::{About, Sought};
 use crate::keys::KeyError;
 use crate::projection::Projection;
@@ -89,6 +88,7 @@ impl Service {
         }
         let erasure = self.erasure_of(&order)?;
         let keys_destroyed = self.destroy(&erasure, slots).await?;
+        self.destroy_copies(&order).await?;
         drop(alone);
         if let Some(consistency) = order.call.consistency {
             self.wait(&outcome, consistency).await?;
@@ -113,23 +113,51 @@ impl Service {
     async fn destroy(&self, erasure: &Erasure, mut slots: BTreeSet<u64>) -> Result<usize, Error> {
         slots.extend(erasure.slots_of(self.sealer.origins()));
         let count = slots.len();
-        let sealer = self.sealer.clone();
-        let destroyed = tokio::task::spawn_blocking(move || sealer.destroy(&slots)).await;
+        let (sealer, elsewhere) = (self.sealer.clone(), erasure.slots.clone());
+        let destroyed = tokio::task::spawn_blocking(move || {
+            sealer.destroy(&slots)?;
+            sealer.destroy_borrowed(&elsewhere)
+        });
+        let destroyed = destroyed.await;
         destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
         self.facts.empty();
         Ok(count)
     }
 
-    /// Every slot whose key sealed something of that subject, in the records behind that position; and where the log ended.
+    /// Destroys this node's copies of the keys under which others sealed something of the subject. Theirs go on record by them.
+    async fn destroy_copies(&self, order: &Order) -> Result<(), Error> {
+        let own = self.sealer.origins();
+        let (_, mut slots) = self.sealed_of(order, Position(0)).await?;
+        slots.retain(|origin, _| !own.contains(origin));
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let sealer = self.sealer.clone();
+        let destroyed = tokio::task::spawn_blocking(move || sealer.destroy_borrowed(&slots)).await;
+        destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)
+    }
+
+    /// Every slot of this node's store whose key sealed something of that subject, in the records behind that position; and where
+    /// the log ended.
     async fn slots_of(&self, order: &Order, after: Position) -> Result<(Position, BTreeSet<u64>), Error> {
+        let (until, slots) = self.sealed_of(order, after).await?;
+        let own = slots.into_iter().filter(|(origin, _)| self.sealer.origins().contains(origin));
+        Ok((until, own.flat_map(|(_, slots)| slots).collect()))
+    }
+
+    /// The same of every origin's store.
+    async fn sealed_of(
+        &self,
+        order: &Order,
+        after: Position,
+    ) -> Result<(Position, BTreeMap<Origin, BTreeSet<u64>>), Error> {
         let sought = [Sought::from(About::Subject(Some(order.tenant.clone()), order.subject.clone()))];
-        let origins = self.sealer.origins().to_vec();
         let found = self.ask(move |_, finder| {
-            let (until, mut slots) = (finder.head(), BTreeSet::new());
+            let (until, mut slots) = (finder.head(), BTreeMap::<Origin, BTreeSet<u64>>::new());
             // Nothing breaks it off.
             let _ = finder.find(&sought, after, until, &mut |_, _| (), &mut |stored, recorded| {
-                let sealed = recorded.event.sealed().filter(|_| origins.contains(&stored.place.origin));
-                slots.extend(sealed.map(|(_, sealed)| sealed.slot).filter(|slot| *slot != NOBODY));
+                let slot = recorded.event.sealed().map(|(_, sealed)| sealed.slot).filter(|slot| *slot != NOBODY);
+                slot.map(|slot| slots.entry(stored.place.origin).or_default().insert(slot));
                 ControlFlow::Continue(())
             })?;
             Ok((until, slots))
@@ -164,21 +192,12 @@ impl Order {
     }
 }
 
-/// Whom that record forgets, if it does.
-pub(super) fn erased_by(record: &str) -> Option<(Tenant, Subject)> {
-    // Most records are something else, and none of those is read twice.
-    let recorded = record.contains("\"type\":\"subject.erased\"").then(|| decode(record.as_bytes()).ok()).flatten()?;
-    match recorded.event {
-        Event::SubjectErased(erased) => Some((recorded.tenant.unwrap_or_default(), erased.subject)),
-        _ => None,
-    }
-}
-
 /// Destroys what is on record as destroyed, at a start: the process may have ended in between, or an older copy of the keys may
 /// have been put back. Keys of credentials in memory go too, whose issue got in while the erasure was being made.
 pub(super) fn erase_again(sealer: &Sealer, projection: &Projection) -> Result<(), KeyError> {
     let mut slots = BTreeSet::new();
     for (tenant, subject, erasure) in projection.erased() {
+        sealer.destroy_borrowed(&erasure.slots)?;
         slots.extend(erasure.slots_of(sealer.origins()));
         slots.extend(slots_in_memory(sealer, projection, &tenant, &subject));
     }

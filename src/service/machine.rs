@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::cluster::Foreign;
 use crate::domain::{
     Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Overlay, Place, Policy, Position, Recorded,
-    Rejection, Request, State, actor_of, decide,
+    Rejection, Request, Sequence, State, actor_of, decide,
 };
-use crate::event_log::{
-    Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, RecordError, decode, encode,
-};
+use crate::event_log::{Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, encode};
 use crate::projection::Projection;
 
 /// A durable record.
@@ -28,13 +27,8 @@ pub enum Job {
     Request(Box<Request>),
     /// Open this node's origin.
     Open(Box<LedgerOpened>),
-    /// Append another origin's record, exactly as it came, if the chain with it is that hash.
-    Foreign {
-        /// The record's bytes.
-        record: Box<str>,
-        /// The origin's chain up to and with it.
-        hash: ChainHash,
-    },
+    /// Append records of another origin, exactly as they came, each if the chain with it is its hash.
+    Foreign(Vec<Foreign>),
 }
 
 /// What came of a job.
@@ -50,23 +44,12 @@ pub enum Outcome {
     Nothing,
 }
 
-/// Why another origin's record was not appended.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Refused {
-    /// It does not fit the log as this node holds it.
-    #[error(transparent)]
-    Misplaced(#[from] ForeignError),
-    /// It is not a record that this version can fold.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
 /// What the writer thread answers.
 pub enum Reply {
     /// To a request, or to opening an origin.
     Decided(Result<Outcome, Rejection>),
-    /// To another origin's record.
-    Foreign(Result<Position, Refused>),
+    /// To another origin's records: the last that is in the log.
+    Foreign(Result<Sequence, ForeignError>),
 }
 
 /// What is called with every batch of durable records, in order, before anybody gets an answer; and how long the commit took.
@@ -156,11 +139,18 @@ impl Ledger {
         Outcome::Appended(vec![self.stage(position, recorded)])
     }
 
-    fn foreign(&mut self, record: &str, hash: ChainHash, batch: &mut Batch) -> Result<Position, Refused> {
-        let recorded = decode(record.as_bytes())?;
-        let position = batch.append_foreign(recorded.place, record.to_owned(), hash)?;
-        self.stage(position, recorded);
-        Ok(position)
+    /// Up to the first that does not follow: what is there already is passed over.
+    fn foreign(&mut self, records: Vec<Foreign>, batch: &mut Batch) -> Result<Sequence, ForeignError> {
+        let mut held = Sequence::default();
+        for Foreign { recorded, record, hash } in records {
+            held = recorded.place.sequence;
+            match batch.append_foreign(recorded.place, record.into(), hash) {
+                Ok(position) => drop(self.stage(position, recorded)),
+                Err(ForeignError::Duplicate) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(held)
     }
 
     /// The next command of the batch sees it; nobody else does before it is durable.
@@ -180,7 +170,7 @@ impl Machine for Ledger {
         match job {
             Job::Request(request) => Reply::Decided(self.request(&request, batch)),
             Job::Open(opened) => Reply::Decided(Ok(self.open(*opened, batch))),
-            Job::Foreign { record, hash } => Reply::Foreign(self.foreign(&record, hash, batch)),
+            Job::Foreign(records) => Reply::Foreign(self.foreign(records, batch)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod cluster;
 mod consistency;
 mod ended;
 mod erasure;
@@ -35,6 +36,10 @@ use crate::projection::{Projection, Source};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use cluster::{
+    Cluster, FilesError, Ingested, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, Promotion, ReachShown, RunShown,
+    Trouble,
+};
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
 pub use ended::{EndedTogether, SubjectEnded};
 pub use erasure::SubjectForgotten;
@@ -43,13 +48,13 @@ pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
-pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Refused, Reply};
-pub use open::{Settings, StartError, open};
+pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Reply};
+pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
-pub use sealing::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
+pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES, MissingKeys};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
@@ -116,6 +121,7 @@ pub struct Service {
     origin: Origin,
     root: Digest,
     reach: Arc<dyn Reach>,
+    cluster: Arc<Cluster>,
     recent_secrets: RecentSecrets,
     trusted: TrustedIssuers,
     signing: Signing,
@@ -195,21 +201,14 @@ impl Service {
         self.writer.fault()
     }
 
-    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. Where it forgets a subject, this
-    /// node's keys of that subject are destroyed before this returns.
-    pub async fn ingest(
-        &self,
-        record: Box<str>,
-        hash: crate::event_log::ChainHash,
-    ) -> Result<Result<crate::domain::Position, Refused>, Error> {
-        let erased = erasure::erased_by(&record);
-        let Reply::Foreign(result) = self.writer.submit(Job::Foreign { record, hash }).await? else {
-            return Err(Error::Stopping);
-        };
-        if let (Ok(_), Some((tenant, subject))) = (&result, erased) {
-            self.forget_too(tenant, subject).await?;
-        }
-        Ok(result)
+    /// Whether subjects are pseudonyms in this ledger.
+    pub fn has_pseudonyms(&self) -> bool {
+        self.pseudonyms.check().is_some()
+    }
+
+    /// This node among others.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
     }
 
     async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {

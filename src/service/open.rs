@@ -5,21 +5,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rusqlite::Connection;
+
 use super::ended::OneByOne;
 use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Job, Ledger, Reply};
-use super::{FactsCache, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service, Signing, snapshots};
+use super::{
+    Cluster, FactsCache, FilesError, Naming, NodeFile, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service,
+    Signing, snapshots,
+};
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
+use crate::cluster::{Anchors, AnchorsError, Incarnation, KeptError, KeptHeads, SignedHead};
 use crate::domain::{
-    Digest, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, Place, Policy, Position, Previous, Region,
-    Timestamp, View as _, issuer, lineage,
+    Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, PeerAddress, Place, Policy, Position,
+    Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
     Base, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer, open_for_writing,
 };
 use crate::jose::TrustedIssuers;
-use crate::keys::{Algorithm, KeyError, OriginKey, SealingKeys};
-use crate::projection::{self, Projection, Rebuilt, rebuild};
+use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
+use crate::projection::{self, Projection, Rebuilt, Source, rebuild};
 use crate::tlog::{KeyName, TreeHash};
 use crate::tree::{self, Keeper, Leaf, Trees};
 
@@ -47,6 +53,17 @@ pub struct Settings {
     pub trusted: TrustedIssuers,
     /// What this node's log is called in its checkpoints, where they have no name yet.
     pub checkpoint_origin: Option<KeyName>,
+    /// Where other nodes reach this one over HTTP, if they can.
+    pub address: Option<PeerAddress>,
+    /// The events that this node reads.
+    pub reads: Reads,
+}
+
+impl Settings {
+    fn naming(&self) -> Naming {
+        let Self { node, region, address, reads, .. } = self;
+        Naming { node: node.clone(), region: region.clone(), address: address.clone(), reads: reads.clone() }
+    }
 }
 
 /// Why a node does not come up.
@@ -71,6 +88,15 @@ pub enum StartError {
     /// The keys can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What the directory was told when it was joined can't be read.
+    #[error(transparent)]
+    Anchors(#[from] AnchorsError),
+    /// What is kept of other nodes can't be read.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// What is kept of this node's runs can't be read or written.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The checkpoints that this node has signed are not of its log.
     #[error(transparent)]
     Checkpoint(#[from] tree::StartError),
@@ -118,10 +144,34 @@ pub enum StartError {
     },
 }
 
-/// Opens the ledger in that directory, which is locked already, and makes one if there is none.
-///
-/// `hooks` makes, for the ledger and where it stands, what is called with every batch of durable records; `progress` is called with the position reached and the head while the log
-/// is folded.
+/// A ledger that has been read, and that nothing has been written to yet.
+pub struct Prepared {
+    directory: DataDirectory,
+    connection: Connection,
+    reader: Arc<Reader>,
+    projection: Arc<Projection>,
+    source: Source,
+    records_read: u64,
+    pseudonyms: Pseudonyms,
+    key: Arc<OriginKey>,
+    cluster: Arc<Cluster>,
+    node_file: Option<NodeFile>,
+}
+
+/// Which origin a node goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// The one that its directory has; a new one where it has none.
+    Continued,
+    /// A new one, because others may hold more of the old one than its directory does. Its sealing keys start beyond that slot.
+    Renewed {
+        /// The last slot that may have been used.
+        slots_used: u64,
+    },
+}
+
+/// Opens the ledger in that directory, which is locked already, and makes one if there is none: [`prepare`] and
+/// [`Prepared::begin`] of a node that asks nobody.
 pub async fn open(
     directory: DataDirectory,
     settings: Settings,
@@ -131,88 +181,203 @@ pub async fn open(
     hooks: impl FnOnce(LedgerId, &Base) -> Vec<Hook>,
     progress: impl FnMut(Position, Position),
 ) -> Result<Running, StartError> {
+    let prepared = prepare(directory, &settings, &clock, progress)?;
+    prepared.begin(settings, clock, root, Some(reach), hooks, Beginning::Continued).await
+}
+
+/// Reads the ledger in that directory, which is locked already. `progress` is called with the position reached and the head while
+/// the log is folded.
+pub fn prepare(
+    directory: DataDirectory,
+    settings: &Settings,
+    clock: &Clock,
+    progress: impl FnMut(Position, Position),
+) -> Result<Prepared, StartError> {
     let connection = open_for_writing(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;
     let Rebuilt { projection, source, records_read } = rebuild(&reader, &snapshots(directory.path()), progress)?;
     projection.prune(clock.now());
+    let projection = Arc::new(projection);
     let fixed = projection.origins().values().next().map(|opened| opened.pseudonyms);
     let pseudonyms = Pseudonyms::open(&directory.path().join("keys"), settings.pseudonyms, fixed)?;
-    let key = OriginKey::load_or_create(&directory.path().join("keys"))?;
-    let projection = Arc::new(projection);
-    let base = projection.base();
-    let (origin, opening) = match own_origin(&projection, &key) {
-        Some(origin) => (origin, None),
-        None => (
-            fresh_origin()?,
-            Some(LedgerOpened { pseudonyms: pseudonyms.check(), ..opening(&projection, &base, &settings, &key)? }),
-        ),
+    let key = Arc::new(OriginKey::load_or_create(&directory.path().join("keys"))?);
+    let anchors = Anchors::load(directory.path())?;
+    let ledger = projection.origins().values().next().map(|opened| opened.ledger).or(anchors.ledger());
+    let members = projection.members();
+    let is_good = |head: &SignedHead| {
+        let key = members.key_of(head.place.origin);
+        ledger.zip(key).is_some_and(|(ledger, key)| head.is_signed_by(key, ledger))
     };
-    let ledger = projection.origins().values().next().map(|opened| opened.ledger);
-    let ledger = ledger.or(opening.as_ref().map(|opened| opened.ledger));
-    let ledger = ledger.ok_or_else(|| StartError::Writer("the ledger has no name".to_owned()))?;
-    let mut hooks = hooks(ledger, &base);
-    let mut public_keys = projection.origins().into_iter().map(|(place, opened)| (place.origin, opened.public_key));
-    let public_keys = public_keys.by_ref().chain([(origin, key.public_key())]).collect();
-    let trees = Trees::new(directory.path(), origin, &public_keys, &base, settings.checkpoint_origin.clone())?;
-    let trees = Arc::new(trees);
-    let signer = Box::new(move |message: &[u8]| key.sign(message));
-    let (keeper, feed) =
-        Keeper::spawn(trees.clone(), reader.clone(), signer).map_err(|error| StartError::Writer(error.to_string()))?;
-    hooks.push(grow(feed));
-    let start = Start {
+    let kept = KeptHeads::open(directory.path(), is_good)?;
+    let naming = settings.naming();
+    let data = directory.path().to_owned();
+    let cluster = Cluster::new(naming, key.clone(), anchors, projection.clone(), kept, data, clock.clone());
+    cluster.recall();
+    let (cluster, node_file) = (Arc::new(cluster), NodeFile::load(directory.path())?);
+    Ok(Prepared {
+        directory,
         connection,
-        origin,
-        last_recorded_at: last_recorded_at(&reader, &base, origin)?,
-        base,
-        queue: settings.queue,
-        now: {
-            let clock = clock.clone();
-            Arc::new(move || clock.now())
-        },
-    };
-    refuse_other_issuer(&projection, &settings)?;
-    let keys = directory.path().join("keys");
-    let lineage = lineage(&projection.origins(), origin, opening.as_ref());
-    let last_slot = lineage.iter().filter_map(|origin| projection.last_slot(*origin)).max();
-    if last_slot.is_some_and(|slot| !SealingKeys::has_had(&keys, slot)) {
-        tracing::warn!(
-            "keys/sealing.keys is gone or cut: what it sealed can't be opened any more; if there is a copy, stop and put it back"
-        );
-    }
-    let sealer = Sealer::new(SealingKeys::open(&keys)?, last_slot, lineage)?;
-    erase_again(&sealer, &projection)?;
-    let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
-    let wal_copier = WalCopier::spawn(&directory.ledger())?;
-    let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
-    let writer = Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
-    if let Some(opened) = opening {
-        open_origin(&writer, opened).await?;
-    }
-    let service = Service {
-        writer: writer.handle(),
-        projection,
         reader,
-        trees,
-        clock,
-        ledger,
-        origin,
-        root,
-        reach,
-        recent_secrets: RecentSecrets::default(),
-        trusted: settings.trusted,
-        signing,
-        sealer: Arc::new(sealer),
-        facts: FactsCache::default(),
-        pseudonyms,
-        ending_subjects: OneByOne::default(),
-        questions: super::questions::Questions::default(),
-        erasing: tokio::sync::Mutex::default(),
+        projection,
         source,
         records_read,
-        started: Instant::now(),
-    };
-    Ok(Running { service: Arc::new(service), writer, keeper, directory })
+        pseudonyms,
+        key,
+        cluster,
+        node_file,
+    })
+}
+
+impl Prepared {
+    /// This node among others.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// The log, for those who only read.
+    pub fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// The ledger, if the directory belongs to one already.
+    pub fn ledger(&self) -> Option<LedgerId> {
+        let opened = self.projection.origins().values().next().map(|opened| opened.ledger);
+        opened.or(self.cluster.anchors().ledger())
+    }
+
+    /// The origin that the directory would continue.
+    pub fn own_origin(&self) -> Option<Origin> {
+        match self.node_file {
+            // Its copy may have opened another one with the same key.
+            Some(file) if self.projection.members().key_of(file.origin) == Some(self.cluster.node()) => {
+                Some(file.origin)
+            }
+            Some(_) | None => own_origin(&self.projection, &self.key),
+        }
+    }
+
+    /// The run of this node that used the directory last.
+    pub fn last_incarnation(&self) -> Option<Incarnation> {
+        self.node_file.map(|file| file.incarnation)
+    }
+
+    /// Starts what writes. `hooks` makes, for the ledger and where it stands, what is called with every batch of durable records;
+    /// `reach` says what has reached the other nodes, where that is not for this one's own ears.
+    pub async fn begin(
+        self,
+        settings: Settings,
+        clock: Clock,
+        root: Digest,
+        reach: Option<Arc<dyn Reach>>,
+        hooks: impl FnOnce(LedgerId, &Base) -> Vec<Hook>,
+        beginning: Beginning,
+    ) -> Result<Running, StartError> {
+        let continued = self.own_origin().filter(|_| beginning == Beginning::Continued);
+        let Self { directory, connection, reader, projection, source, records_read, pseudonyms, key, cluster, .. } =
+            self;
+        let base = projection.base();
+        let (origin, opening) = match continued {
+            Some(origin) => (origin, None),
+            None => {
+                let opened = opening(&projection, &base, &settings, &cluster, beginning)?;
+                (fresh_origin()?, Some(LedgerOpened { pseudonyms: pseudonyms.check(), ..opened }))
+            }
+        };
+        let ledger = projection.origins().values().next().map(|opened| opened.ledger);
+        let ledger = ledger.or(opening.as_ref().map(|opened| opened.ledger));
+        let ledger = ledger.ok_or_else(|| StartError::Writer("the ledger has no name".to_owned()))?;
+        let mut hooks = hooks(ledger, &base);
+        let mut public_keys = projection.origins().into_iter().map(|(place, opened)| (place.origin, opened.public_key));
+        let public_keys = public_keys.by_ref().chain([(origin, key.public_key())]).collect();
+        let trees = Trees::new(directory.path(), origin, &public_keys, &base, settings.checkpoint_origin.clone())?;
+        let trees = Arc::new(trees);
+        let signing_key = key.clone();
+        let signer = Box::new(move |message: &[u8]| signing_key.sign(message));
+        let (keeper, feed) = Keeper::spawn(trees.clone(), reader.clone(), signer)
+            .map_err(|error| StartError::Writer(error.to_string()))?;
+        hooks.push(grow(feed));
+        hooks.push(tell_cluster(cluster.clone(), origin));
+        cluster.committed(base.position, Some(cluster.held(origin)));
+        let start = Start {
+            connection,
+            origin,
+            last_recorded_at: last_recorded_at(&reader, &base, origin)?,
+            base,
+            queue: settings.queue,
+            now: {
+                let clock = clock.clone();
+                Arc::new(move || clock.now())
+            },
+        };
+        refuse_other_issuer(&projection, &settings)?;
+        let keys = directory.path().join("keys");
+        let lineage = lineage(&projection.origins(), origin, opening.as_ref());
+        let last_slot = lineage.iter().filter_map(|origin| projection.last_slot(*origin)).max();
+        if last_slot.is_some_and(|slot| !SealingKeys::has_had(&keys, slot)) {
+            tracing::warn!(
+                "keys/sealing.keys is gone or cut: what it sealed can't be opened any more; if there is a copy, stop and put it back"
+            );
+        }
+        let last_slot = match beginning {
+            Beginning::Continued => last_slot,
+            Beginning::Renewed { slots_used } => last_slot.max(Some(slots_used)),
+        };
+        let sealer = Sealer::new(SealingKeys::open(&keys)?, BorrowedKeys::new(&keys), last_slot, lineage)?;
+        erase_again(&sealer, &projection)?;
+        let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
+        let wal_copier = WalCopier::spawn(&directory.ledger())?;
+        let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
+        let writer =
+            Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
+        if let Some(opened) = opening {
+            open_origin(&writer, opened).await?;
+        }
+        let reach = reach.unwrap_or_else(|| cluster.clone());
+        let service = Service {
+            writer: writer.handle(),
+            projection,
+            reader,
+            trees,
+            clock,
+            ledger,
+            origin,
+            root,
+            reach,
+            cluster,
+            recent_secrets: RecentSecrets::default(),
+            trusted: settings.trusted,
+            signing,
+            sealer: Arc::new(sealer),
+            facts: FactsCache::default(),
+            pseudonyms,
+            ending_subjects: OneByOne::default(),
+            questions: super::questions::Questions::default(),
+            erasing: tokio::sync::Mutex::default(),
+            source,
+            records_read,
+            started: Instant::now(),
+        };
+        Ok(Running { service: Arc::new(service), writer, keeper, directory })
+    }
+}
+
+/// Tells what other nodes, and who waits for them, have to know of each commit.
+fn tell_cluster(cluster: Arc<Cluster>, own: Origin) -> Hook {
+    Box::new(move |committed, _| {
+        let is_about_nodes = |one: &Committed| {
+            matches!(
+                one.filed.recorded.event,
+                Event::NodeJoined(_) | Event::NodeUpgraded(_) | Event::NodeRemoved(_) | Event::LedgerOpened(_)
+            )
+        };
+        let own = committed.iter().rev().map(|one| one.filed.recorded.place).find(|place| place.origin == own);
+        let position = committed.last().map(|last| last.filed.position).unwrap_or_default();
+        cluster.committed(position, own.map(|place| place.sequence));
+        if committed.iter().any(is_about_nodes) {
+            cluster.members_changed();
+        }
+    })
 }
 
 /// Hands the hash of each durable record to the tree's thread.
@@ -259,32 +424,25 @@ fn is_continued(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin) -> bool
     origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == origin))
 }
 
-/// The first record of a new origin: of a new ledger, or of one whose log this node goes on without its key.
+/// The first record of a new origin: of a new ledger, of a node that joins one, or of one that goes on from an origin that it may
+/// not or can't continue.
 fn opening(
     projection: &Projection,
     base: &Base,
     settings: &Settings,
-    key: &OriginKey,
+    cluster: &Cluster,
+    beginning: Beginning,
 ) -> Result<LedgerOpened, StartError> {
     let origins = projection.origins();
-    let open_ended = origins.keys().map(|place| place.origin).filter(|origin| !is_continued(&origins, *origin));
-    let open_ended: Vec<Origin> = open_ended.collect();
-    let previous = match &*open_ended {
-        [] => None,
-        [origin] => base
-            .heads
-            .get(origin)
-            .map(|head| Previous { place: Place { origin: *origin, sequence: head.sequence }, hash: head.hash.0 }),
-        several => {
-            let origins = several.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ");
-            return Err(StartError::LostKey { origins });
-        }
-    };
-    if let Some(previous) = &previous {
+    let previous = previous_origin(&origins, cluster, beginning)?.and_then(|origin| {
+        let head = base.heads.get(&origin)?;
+        Some(Previous { place: Place { origin, sequence: head.sequence }, hash: head.hash.0 })
+    });
+    if let (Some(previous), Beginning::Continued) = (&previous, beginning) {
         tracing::warn!(origin = %previous.place.origin, "the origin's key is gone: a new origin continues it");
     }
-    let ledger = match origins.values().next() {
-        Some(opened) => opened.ledger,
+    let ledger = match origins.values().next().map(|opened| opened.ledger).or(cluster.anchors().ledger()) {
+        Some(ledger) => ledger,
         None => LedgerId(fresh_uuid()?),
     };
     Ok(LedgerOpened {
@@ -292,10 +450,34 @@ fn opening(
         node: settings.node.clone(),
         region: settings.region.clone(),
         format: LOG_FORMAT,
-        public_key: key.public_key(),
+        public_key: *cluster.node().as_bytes(),
         previous,
         pseudonyms: None,
     })
+}
+
+/// The origin that a new one goes on from, if it does.
+fn previous_origin(
+    origins: &BTreeMap<Place, LedgerOpened>,
+    cluster: &Cluster,
+    beginning: Beginning,
+) -> Result<Option<Origin>, StartError> {
+    let key = cluster.node();
+    let is_own = |opened: &LedgerOpened| opened.public_key == *key.as_bytes();
+    let open_ended = origins.iter().filter(|(place, _)| !is_continued(origins, place.origin));
+    let open_ended: Vec<(Origin, &LedgerOpened)> = open_ended.map(|(place, opened)| (place.origin, opened)).collect();
+    let own = open_ended.iter().find(|(_, opened)| is_own(opened)).map(|(origin, _)| *origin);
+    if own.is_some() || cluster.anchors().ledger().is_some() || beginning != Beginning::Continued {
+        return Ok(own);
+    }
+    match &*open_ended {
+        [] => Ok(None),
+        [(origin, _)] => Ok(Some(*origin)),
+        several => {
+            let origins = several.iter().map(|(origin, _)| origin.to_string()).collect::<Vec<_>>().join(", ");
+            Err(StartError::LostKey { origins })
+        }
+    }
 }
 
 async fn open_origin(writer: &Writer<Ledger>, opened: LedgerOpened) -> Result<(), StartError> {

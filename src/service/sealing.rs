@@ -1,6 +1,6 @@
 //! Sealing what is personal: under a key of its subject, bound to what it belongs to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
 use crate::domain::{CredentialKey, Kind, Kinds, Lasting, Named, Origin, Sealed, Subject, Tenant, View as _};
-use crate::keys::{KeyError, SealError, SealingKeys};
+use crate::event_log::Base;
+use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 
 /// How many slots are ready ahead of the next one.
 const SLOTS_AHEAD: u64 = 2_048;
@@ -25,6 +26,8 @@ pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
 /// The sealing keys, and which one is next.
 pub(super) struct Sealer {
     keys: SealingKeys,
+    /// Copies of what other nodes seal under.
+    borrowed: BorrowedKeys,
     next: AtomicU64,
     /// The origins whose records they seal: this node's, and those that it continues.
     origins: Vec<Origin>,
@@ -62,10 +65,15 @@ impl Belongs<'_> {
 
 impl Sealer {
     /// Goes on after the last slot that the log names.
-    pub(super) fn new(keys: SealingKeys, last: Option<u64>, origins: Vec<Origin>) -> Result<Self, KeyError> {
+    pub(super) fn new(
+        keys: SealingKeys,
+        borrowed: BorrowedKeys,
+        last: Option<u64>,
+        origins: Vec<Origin>,
+    ) -> Result<Self, KeyError> {
         let next = last.unwrap_or(NOBODY) + 1;
         keys.ensure(next + SLOTS_AHEAD)?;
-        Ok(Self { keys, next: AtomicU64::new(next), origins })
+        Ok(Self { keys, borrowed, next: AtomicU64::new(next), origins })
     }
 
     /// The origins whose records these keys seal.
@@ -87,6 +95,25 @@ impl Sealer {
         Ok(rest.len())
     }
 
+    /// Destroys the copies of other origins' keys.
+    pub(super) fn destroy_borrowed(&self, slots: &BTreeMap<Origin, BTreeSet<u64>>) -> Result<(), KeyError> {
+        let others = slots.iter().filter(|(origin, _)| !self.origins.contains(origin));
+        for (origin, slots) in others {
+            let rest: Vec<u64> = slots.iter().copied().filter(|slot| *slot != NOBODY).collect();
+            self.borrowed.erase(*origin, &rest)?;
+        }
+        Ok(())
+    }
+
+    /// The key in that slot of that origin's store, for another member.
+    fn lend(&self, origin: Origin, slot: u64) -> Option<String> {
+        // What this node's own key seals is nobody's personal part.
+        if slot == NOBODY {
+            return None;
+        }
+        if self.origins.contains(&origin) { self.keys.lend(slot) } else { self.borrowed.lend(origin, slot) }
+    }
+
     fn allot(&self) -> Result<u64, Error> {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         if slot.is_multiple_of(SLOTS_AHEAD / 2) {
@@ -96,7 +123,72 @@ impl Sealer {
     }
 }
 
+/// Keys that this node lacks, by origin: where the records are that name them, and how far the log was looked through.
+#[derive(Debug, Default)]
+pub struct MissingKeys {
+    /// The slots of each origin's store.
+    pub slots: BTreeMap<Origin, BTreeSet<u64>>,
+}
+
+/// Keys that this node can lend.
+#[derive(Debug)]
+pub struct Lent {
+    /// Whether the origin is this node's: what it lacks then was destroyed, or never made.
+    pub is_own: bool,
+    /// Slots, each with its key in base64url.
+    pub keys: Vec<(u64, String)>,
+}
+
+/// Rows of the log that are looked through for keys at a time.
+const LOOKED_THROUGH_ROWS: usize = 2_000;
+
 impl Service {
+    /// The keys in these slots of that origin's store, as far as they are here. For members alone.
+    pub async fn lend_keys(&self, origin: Origin, slots: Vec<u64>) -> Result<Lent, Error> {
+        let sealer = self.sealer.clone();
+        let lent = tokio::task::spawn_blocking(move || {
+            let key = |slot: u64| sealer.lend(origin, slot).map(|key| (slot, key));
+            Lent { is_own: sealer.origins.contains(&origin), keys: slots.into_iter().filter_map(key).collect() }
+        });
+        lent.await.map_err(|_| Error::Stopping)
+    }
+
+    /// Keeps copies of keys of another origin.
+    pub async fn borrow_keys(&self, origin: Origin, lent: Vec<(u64, String)>) -> Result<(), Error> {
+        let sealer = self.sealer.clone();
+        let kept = tokio::task::spawn_blocking(move || sealer.borrowed.keep(origin, &lent));
+        kept.await.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
+        // What was shown without its personal parts has them now.
+        self.facts.empty();
+        Ok(())
+    }
+
+    /// The keys that records behind that place name, and that are neither here nor destroyed; moves the base behind what was looked
+    /// through. Keys of subjects that were forgotten are not missing.
+    pub async fn missing_keys(&self, mut base: Base) -> Result<(MissingKeys, Base), Error> {
+        let (sealer, projection) = (self.sealer.clone(), self.projection.clone());
+        self.read(move |reader| {
+            let mut missing = MissingKeys::default();
+            for stored in reader.next_page(&mut base, LOOKED_THROUGH_ROWS)? {
+                let origin = stored.place.origin;
+                // Most records seal nothing, and are not decoded.
+                if sealer.origins.contains(&origin) || !stored.record.contains("\"sealed\":") {
+                    continue;
+                }
+                let recorded = stored.decode()?;
+                let Some((subject, sealed)) = recorded.event.sealed() else { continue };
+                let tenant = recorded.tenant.clone().unwrap_or_default();
+                let is_erased = |subject| projection.subject(&tenant, subject).erasure.is_some();
+                let is_wanted = sealed.slot != NOBODY && !subject.is_some_and(is_erased);
+                if is_wanted && !sealer.borrowed.is_settled(origin, sealed.slot).map_err(Error::key)? {
+                    missing.slots.entry(origin).or_default().insert(sealed.slot);
+                }
+            }
+            Ok((missing, base))
+        })
+        .await
+    }
+
     /// Seals something of a subject, under the key that one of its credentials has already, or else under a new one.
     pub(super) fn seal(
         &self,
@@ -139,10 +231,10 @@ impl Service {
 
     /// What was sealed in a record of that origin, if its key is here and has not been destroyed.
     pub(super) fn open_sealed(&self, origin: Origin, belongs: &Belongs<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
-        if !self.sealer.origins.contains(&origin) {
-            return None;
-        }
         let bytes = URL_SAFE_NO_PAD.decode(&*sealed.sealed).ok()?;
+        if !self.sealer.origins.contains(&origin) {
+            return self.sealer.borrowed.open_sealed(origin, sealed.slot, &belongs.context(origin), &bytes);
+        }
         self.sealer.keys.open_sealed(sealed.slot, &belongs.context(origin), &bytes).ok()
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order of their dependencies: each uses only those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "domain",
     "tlog",
     "event_log",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 18] = [
     "telemetry",
     "config",
     "jose",
+    "cluster",
     "service",
     "feed",
     "http",

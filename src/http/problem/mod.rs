@@ -129,6 +129,12 @@ impl From<Rejection> for Code {
             Rejection::NoSigningKey => Self::NoSigningKey,
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
             Rejection::IssuerDiffers => Self::IssuerDiffers,
+            Rejection::NodeExists => Self::NodeExists,
+            Rejection::UnknownNode => Self::UnknownNode,
+            Rejection::NodeRemoved => Self::NodeRemoved,
+            Rejection::NodeTooOld => Self::NodeTooOld,
+            Rejection::OwnNode => Self::OwnNode,
+            Rejection::NotReadByAll => Self::NotReadByAll,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
             Rejection::SubjectErased => Self::SubjectErased,
             Rejection::TooManyUnknown => Self::TooManyUnknown,
@@ -189,6 +195,11 @@ impl From<BodyError> for Problem {
 /// Answers what no route has.
 pub async fn not_found() -> Problem {
     Problem::new(Code::NotFound)
+}
+
+/// Answers what a node does not do before it has caught up with the others.
+pub async fn not_admitted() -> Problem {
+    Problem::new(Code::NotAdmitted)
 }
 
 /// Answers a method that its path does not take. The router adds which it takes.

@@ -17,6 +17,7 @@ mod issue_token;
 mod key;
 mod list_applications;
 mod list_keys;
+mod nodes;
 mod noop;
 mod prove;
 mod register_application;
@@ -42,6 +43,7 @@ pub use issue_ticket::issue_ticket;
 pub use issue_token::issue_token;
 pub use list_applications::list_applications;
 pub use list_keys::list_keys;
+pub use nodes::{join_node, list_nodes, promote_node, reach, remove_node};
 pub use noop::noop;
 pub use prove::prove;
 pub use register_application::register_application;
@@ -79,5 +81,10 @@ pub use subject::subject;
     rotate_key::rotate_key,
     list_keys::list_keys,
     status::status,
+    nodes::list_nodes,
+    nodes::join_node,
+    nodes::remove_node,
+    nodes::promote_node,
+    nodes::reach,
 ))]
 pub struct Api;

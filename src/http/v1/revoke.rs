@@ -263,7 +263,10 @@ impl<'a> Revocation<'a> {
             | Event::SessionExtended(_)
             | Event::TokenIssued(_)
             | Event::KeyPublished(_)
-            | Event::KeyRetired(_) => None,
+            | Event::KeyRetired(_)
+            | Event::NodeJoined(_)
+            | Event::NodeUpgraded(_)
+            | Event::NodeRemoved(_) => None,
         }
     }
 

@@ -31,7 +31,7 @@ struct Body<'a> {
     /// Where the state came from when this process started.
     start: StartShown,
     /// The nodes that hold this ledger.
-    nodes: Vec<NodeShown<'a>>,
+    nodes: Vec<NodeShown>,
     /// The logs that this node's log is made of.
     origins: Vec<OriginShown<'a>>,
     /// Whole seconds since this process started.
@@ -90,14 +90,13 @@ struct StartShown {
 /// A node, and how far it has applied each origin.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Node)]
-struct NodeShown<'a> {
+struct NodeShown {
     /// Its name.
-    node: &'a str,
+    node: String,
     /// Its region.
-    region: &'a str,
-    /// By origin, the newest sequence that it has applied.
-    #[schema(value_type = BTreeMap<String, u64>)]
-    applied: BTreeMap<&'a str, u64>,
+    region: String,
+    /// By origin, the newest sequence that it has applied, as far as this node has heard.
+    applied: BTreeMap<String, u64>,
 }
 
 /// One unbroken log of one node.
@@ -162,7 +161,7 @@ fn show<'a>(service: &Service, status: &'a Status) -> Body<'a> {
         },
         counts: counts(status),
         start: start(status),
-        nodes: nodes(service.origin(), status),
+        nodes: nodes(service, status),
         origins: status.origins.iter().map(|(place, opened)| origin(service, &status.base, *place, opened)).collect(),
         uptime_seconds: status.uptime.as_secs(),
         fault: status.fault.as_deref(),
@@ -187,13 +186,25 @@ fn start(status: &Status) -> StartShown {
     StartShown { source, snapshot_position, records_read: status.records_read }
 }
 
-/// This node; how far others are, only members can say.
-fn nodes(own: Origin, status: &Status) -> Vec<NodeShown<'_>> {
-    let opened = status.origins.iter().find(|(place, _)| place.origin == own);
-    let applied = status.base.heads.iter().map(|(origin, head)| (origin.as_str(), head.sequence.0)).collect();
-    let node =
-        opened.map(|(_, opened)| NodeShown { node: opened.node.as_str(), region: opened.region.as_str(), applied });
-    node.into_iter().collect()
+/// This node, and the other members as far as they have said.
+fn nodes(service: &Service, status: &Status) -> Vec<NodeShown> {
+    let opened = status.origins.iter().find(|(place, _)| place.origin == service.origin());
+    let applied = status.base.heads.iter().map(|(origin, head)| (origin.to_string(), head.sequence.0)).collect();
+    let own = opened.map(|(_, opened)| NodeShown {
+        node: opened.node.to_string(),
+        region: opened.region.to_string(),
+        applied,
+    });
+    let (cluster, members) = (service.cluster(), service.cluster().members());
+    let others = members.present().filter(|(key, _, _)| *key != cluster.node()).map(|(key, joined, _)| NodeShown {
+        node: joined.node.to_string(),
+        region: joined.region.to_string(),
+        applied: cluster.positions(|positions| {
+            let origins = status.base.heads.keys();
+            origins.map(|origin| (origin.to_string(), positions.applied(key, *origin).0)).collect()
+        }),
+    });
+    own.into_iter().chain(others).collect()
 }
 
 fn origin<'a>(service: &Service, base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShown<'a> {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::super::Projection;
 use crate::domain::{
     Answered, ApplicationId, CredentialId, CredentialKey, Digest, Ending, Endings, Erasure, Event, Generation,
-    Idempotency, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, Malformed, Named, Origin, Patch,
-    Place, Recorded, Sequence, SigningKeyState, Stranger, Subject, SubjectEnding, SubjectState, Tenant, Ticket,
-    TicketIssue, Timestamp, TokenId, Ttl, Whose,
+    Idempotency, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, Malformed, Member, Named, NodeKey,
+    NodeRemoved, NodeUpgraded, Origin, Patch, Place, Recorded, Sequence, SigningKeyState, Stranger, Subject,
+    SubjectEnding, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, TokenId, Ttl, Whose,
 };
 use crate::event_log::{decode, encode};
 
@@ -134,15 +134,26 @@ pub(super) fn nowhere() -> Place {
 }
 
 pub(super) fn record(place: Place, event: Event) -> Item {
-    let envelope = Recorded {
-        place,
-        recorded_at: Timestamp::default(),
-        tenant: None,
-        actor: None,
-        request: None,
-        idempotency: None,
-        event,
-    };
+    record_at(place, Timestamp::default(), event)
+}
+
+/// What is known of a node, as the records that would say it.
+pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item = Item> {
+    let joins =
+        member.joins.iter().map(|(place, (at, joined))| (*at, *place, Event::NodeJoined(joined.clone().into())));
+    let upgraded = member
+        .upgraded
+        .as_ref()
+        .map(|(at, place, reads)| (*at, *place, Event::NodeUpgraded(NodeUpgraded { key, reads: reads.clone() })));
+    let removed = member.removed.as_ref().map(|removal| {
+        let removed = NodeRemoved { key, seals: removal.seals.clone() };
+        (removal.removed_at, removal.place, Event::NodeRemoved(removed))
+    });
+    joins.chain(upgraded).chain(removed).map(|(at, place, event)| record_at(place, at, event))
+}
+
+fn record_at(place: Place, recorded_at: Timestamp, event: Event) -> Item {
+    let envelope = Recorded { place, recorded_at, tenant: None, actor: None, request: None, idempotency: None, event };
     Item::Record(encode(&envelope))
 }
 

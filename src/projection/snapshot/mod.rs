@@ -29,7 +29,9 @@ use super::store::{Held, Store};
 use crate::domain::{CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, View as _};
 use crate::event_log::{Base, ChainHash, Head};
 use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, entities};
-use items::{Item, answered_item, key_item, lasting_item, nowhere, place_item, record, subject_item, ticket_item};
+use items::{
+    Item, answered_item, key_item, lasting_item, member_items, nowhere, place_item, record, subject_item, ticket_item,
+};
 use rows::{Issues, RowForm, RowWriter};
 
 /// Blocks that have been read and wait for whoever decodes them.
@@ -262,6 +264,9 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
     items.extend(
         projection.slots.lock().iter().map(|(origin, slot)| Item::Slot { origin: *origin.as_bytes(), slot: *slot }),
     );
+    for (key, member) in projection.members().iter() {
+        items.extend(member_items(key, member));
+    }
     items.extend(projection.imported().then_some(Item::Imported));
     blocks.items(&items)?;
     write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks, |id, session| {

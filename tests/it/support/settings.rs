@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use authledger::clock::Clock;
-use authledger::domain::{Issuer, NodeName, Policy, Region};
+use authledger::domain::{Issuer, NodeName, Policy, Reads, Region};
 use authledger::jose::TrustedIssuers;
 use authledger::keys::Algorithm;
 use authledger::service::Settings;
@@ -25,5 +25,7 @@ pub fn settings(data: PathBuf, clock: &Clock) -> Settings {
         issuer_is_set: true,
         trusted: TrustedIssuers::new(Vec::new(), clock.clone()).expect("nobody"),
         checkpoint_origin: None,
+        address: None,
+        reads: Reads::of_this_release(),
     }
 }

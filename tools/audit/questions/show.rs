@@ -64,11 +64,14 @@ fn what(told: &Told) -> String {
         Event::SubjectErased(erased) => {
             format!("{} was forgotten, and {} of its keys destroyed", whose(&erased.subject), erased.slots.len())
         }
+        Event::NodeJoined(joined) => format!("{} in {}", joined.node, joined.region),
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
         | Event::ApplicationRemoved(_)
         | Event::KeyPublished(_)
-        | Event::KeyRetired(_) => String::new(),
+        | Event::KeyRetired(_)
+        | Event::NodeUpgraded(_)
+        | Event::NodeRemoved(_) => String::new(),
     }
 }
 

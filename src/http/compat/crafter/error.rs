@@ -151,7 +151,13 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge
-            | Rejection::IssuerDiffers,
+            | Rejection::IssuerDiffers
+            | Rejection::NodeExists
+            | Rejection::UnknownNode
+            | Rejection::NodeRemoved
+            | Rejection::NodeTooOld
+            | Rejection::OwnNode
+            | Rejection::NotReadByAll,
         )
         | Error::SecretAlreadyShown { .. }
         | Error::Token(_)

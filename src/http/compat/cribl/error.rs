@@ -53,6 +53,12 @@ impl From<Error> for Refusal {
                 | Rejection::NoSigningKey
                 | Rejection::GenerationTooLarge
                 | Rejection::IssuerDiffers
+                | Rejection::NodeExists
+                | Rejection::UnknownNode
+                | Rejection::NodeRemoved
+                | Rejection::NodeTooOld
+                | Rejection::OwnNode
+                | Rejection::NotReadByAll
                 | Rejection::SubjectOnHold
                 | Rejection::SubjectErased
                 | Rejection::IdempotencyMismatch,

@@ -86,6 +86,12 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge
             | Rejection::IssuerDiffers
+            | Rejection::NodeExists
+            | Rejection::UnknownNode
+            | Rejection::NodeRemoved
+            | Rejection::NodeTooOld
+            | Rejection::OwnNode
+            | Rejection::NotReadByAll
             | Rejection::RecordTooLarge,
         )
         | Error::SecretAlreadyShown { .. }

@@ -111,6 +111,12 @@ impl From<Error> for Refusal {
                 | Rejection::ImplausibleTimes
                 | Rejection::GenerationTooLarge
                 | Rejection::IssuerDiffers
+                | Rejection::NodeExists
+                | Rejection::UnknownNode
+                | Rejection::NodeRemoved
+                | Rejection::NodeTooOld
+                | Rejection::OwnNode
+                | Rejection::NotReadByAll
                 | Rejection::IdempotencyMismatch,
             )
             | Error::SecretAlreadyShown { .. }

@@ -1,0 +1,164 @@
+//! Announcements: what a node says of itself, at least once a second. Each makes those before it needless.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::sign::{Signature, verify};
+use crate::domain::{LedgerId, NodeKey, Origin, Region, Sequence, Timestamp, hex};
+use crate::event_log::{ChainHash, Head};
+
+/// The largest announcement, in bytes.
+pub const MAX_ANNOUNCEMENT_BYTES: usize = 256 << 10;
+/// The most origins that one speaks of.
+const MAX_ORIGINS: usize = 4_096;
+/// The most incarnations that one takes the place of.
+const MAX_SUPERSEDED: usize = 16;
+
+/// One run of a node's process: two of one node at the same time are not both that node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Incarnation(pub Uuid);
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Who speaks.
+    pub node: NodeKey,
+    /// Which run of it.
+    pub incarnation: Incarnation,
+    /// The runs before this one, whose words count no more.
+    pub supersedes: Vec<Incarnation>,
+    /// Counts this run's announcements: of two the greater is the later.
+    pub number: u64,
+    /// Its clock.
+    pub now: Timestamp,
+    /// Where it is.
+    pub region: Region,
+    /// Its own origin.
+    pub origin: Origin,
+    /// How far that goes.
+    pub head: Head,
+    /// How far it has applied every origin, its own included.
+    pub applied: BTreeMap<Origin, Sequence>,
+    /// The broker's stream that its records are in.
+    pub stream: Option<Box<str>>,
+    /// It is about to stop.
+    pub farewell: bool,
+}
+
+/// An announcement as it is carried, and what it says.
+#[derive(Clone, Debug)]
+pub struct Spoken {
+    /// The text.
+    pub text: Box<[u8]>,
+    /// What it says.
+    pub announcement: Announcement,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed<'a> {
+    #[serde(borrow)]
+    announcement: &'a RawValue,
+    signature: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    ledger: Uuid,
+    node: String,
+    incarnation: Incarnation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    supersedes: Vec<Incarnation>,
+    number: u64,
+    now: u64,
+    region: String,
+    origin: String,
+    sequence: u64,
+    hash: String,
+    applied: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    farewell: bool,
+}
+
+impl Announcement {
+    /// The text that is carried, signed.
+    pub fn speak(self, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Spoken {
+        // Texts and numbers: there is nothing in them that could fail.
+        let said = serde_json::value::to_raw_value(&Form::from(&self)).unwrap_or_default();
+        let signature = Signature(sign(&message(said.get()))).to_string();
+        let text = serde_json::to_vec(&Signed { announcement: &said, signature }).unwrap_or_default();
+        Spoken { text: text.into(), announcement: self }
+    }
+}
+
+impl Spoken {
+    /// Takes a text apart, and verifies that the node whose key it names has signed it. Whether that is a member is another
+    /// question. Nothing, if it is no announcement.
+    pub fn hear(text: &[u8]) -> Option<Self> {
+        if text.len() > MAX_ANNOUNCEMENT_BYTES {
+            return None;
+        }
+        let signed: Signed<'_> = serde_json::from_slice(text).ok()?;
+        let form: Form = serde_json::from_str(signed.announcement.get()).ok()?;
+        let announcement = form.into_announcement()?;
+        let signature: Signature = signed.signature.parse().ok()?;
+        let is_signed = verify(announcement.node, &message(signed.announcement.get()), &signature);
+        is_signed.then(|| Self { text: text.into(), announcement })
+    }
+}
+
+/// What is signed: `schema/replication.md`.
+fn message(said: &str) -> Vec<u8> {
+    format!("authledger announcement v1\n{said}").into_bytes()
+}
+
+impl From<&Announcement> for Form {
+    fn from(said: &Announcement) -> Self {
+        Self {
+            ledger: said.ledger.0,
+            node: said.node.to_string(),
+            incarnation: said.incarnation,
+            supersedes: said.supersedes.clone(),
+            number: said.number,
+            now: said.now.as_millis(),
+            region: said.region.as_str().to_owned(),
+            origin: said.origin.to_string(),
+            sequence: said.head.sequence.0,
+            hash: hex::encode(&said.head.hash.0),
+            applied: said.applied.iter().map(|(origin, sequence)| (origin.to_string(), sequence.0)).collect(),
+            stream: said.stream.clone(),
+            farewell: said.farewell,
+        }
+    }
+}
+
+impl Form {
+    fn into_announcement(self) -> Option<Announcement> {
+        if self.applied.len() > MAX_ORIGINS || self.supersedes.len() > MAX_SUPERSEDED {
+            return None;
+        }
+        let applied = self.applied.iter().map(|(origin, sequence)| Some((origin.parse().ok()?, Sequence(*sequence))));
+        Some(Announcement {
+            ledger: LedgerId(self.ledger),
+            node: self.node.parse().ok()?,
+            incarnation: self.incarnation,
+            supersedes: self.supersedes,
+            number: self.number,
+            now: Timestamp::from_millis(self.now)?,
+            region: Region::new(&self.region).ok()?,
+            origin: self.origin.parse().ok()?,
+            head: Head { sequence: Sequence(self.sequence), hash: ChainHash(hex::parse(&self.hash).ok()?) },
+            applied: applied.collect::<Option<_>>()?,
+            stream: self.stream,
+            farewell: self.farewell,
+        })
+    }
+}

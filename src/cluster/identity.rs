@@ -1,0 +1,140 @@
+//! Identity: whether a node that starts may continue its own origin.
+//!
+//! A directory that was restored from a copy, or copied and started twice, would sign a second history of its origin. So a node
+//! with members asks them first what they hold of it.
+
+use std::time::Duration;
+
+use super::announcement::Incarnation;
+use crate::event_log::Head;
+
+/// How long nothing must have been heard of a run until it is taken for over: heartbeats come once a second.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// What the directory says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// How far its origin goes in its log.
+    pub head: Head,
+    /// The run that used it last.
+    pub incarnation: Option<Incarnation>,
+}
+
+/// What another node holds of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// How far it holds the origin.
+    pub head: Head,
+    /// What its chain is where the asking node's log ends, if it goes as far.
+    pub hash_at_own_head: Option<crate::event_log::ChainHash>,
+    /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent.
+    pub heard: Vec<(Incarnation, Duration)>,
+    /// The last slot of its sealing keys that is on record.
+    pub slots_used: u64,
+}
+
+/// Why an origin is not continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Nobody answered in time: whether this copy is the newest is not known.
+    NobodyAnswered,
+    /// Some did not answer in time: they may hold records of it that this copy lacks.
+    SomeWereSilent,
+    /// Others hold records of it that this copy lacks: it is an older one.
+    OlderCopy,
+    /// Another copy of the directory was started since this one.
+    UsedSince,
+    /// Another copy of the directory is running.
+    Running,
+}
+
+/// What follows from the answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// It may continue its origin; these runs are over.
+    Continue(Vec<Incarnation>),
+    /// It opens a new origin. These runs are over.
+    Renew(Renewal, Vec<Incarnation>),
+    /// It is too early to tell: ask again.
+    Ask,
+    /// What it has is not what others hold under the same signature: this directory can't be used with them.
+    Contradicted,
+}
+
+/// Whether the directory continues its origin. `all` says that every member answered, `patience_is_over` that no more answers are
+/// waited for.
+pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
+    let contradicts = |holding: &Holding| holding.hash_at_own_head.is_some_and(|hash| hash != own.head.hash);
+    if answers.iter().any(contradicts) {
+        return Identity::Contradicted;
+    }
+    if !all && !patience_is_over {
+        return Identity::Ask;
+    }
+    if answers.is_empty() {
+        return Identity::Renew(Renewal::NobodyAnswered, own.incarnation.into_iter().collect());
+    }
+    let heard: Vec<(Incarnation, Duration)> =
+        answers.iter().flat_map(|holding| holding.heard.iter().copied()).collect();
+    // The shortest silence counts: one that hears it is enough.
+    let speaks = |incarnation: Incarnation| {
+        let mut silences = heard.iter().filter(|(one, _)| *one == incarnation).map(|(_, silence)| *silence);
+        silences.any(|silence| silence < SILENCE)
+    };
+    let others = heard.iter().map(|(one, _)| *one).filter(|one| own.incarnation != Some(*one));
+    let mut others: Vec<Incarnation> = others.collect();
+    others.sort_unstable();
+    others.dedup();
+    if own.incarnation.is_some_and(speaks) && !patience_is_over {
+        // Its last run was heard a moment ago: it was killed just now, or goes on beside a copy.
+        return Identity::Ask;
+    }
+    if own.incarnation.is_some_and(speaks) || others.iter().any(|other| speaks(*other)) {
+        return Identity::Renew(Renewal::Running, Vec::new());
+    }
+    let newest = answers.iter().map(|holding| holding.head.sequence).max().unwrap_or_default();
+    let over: Vec<Incarnation> = own.incarnation.into_iter().chain(others.iter().copied()).collect();
+    if newest > own.head.sequence {
+        return Identity::Renew(Renewal::OlderCopy, over);
+    }
+    if !others.is_empty() {
+        return Identity::Renew(Renewal::UsedSince, over);
+    }
+    if !all {
+        // A member that is cut off may be the one that holds the newest record.
+        return Identity::Renew(Renewal::SomeWereSilent, over);
+    }
+    Identity::Continue(over)
+}
+
+/// Whether every member has heard of this run. A node whose directory may have been copied, or be a copy, answers nobody before:
+/// else a member could take the word of another run of it for its own.
+pub fn is_heard(own: Incarnation, answers: &[Holding], all: bool) -> bool {
+    all && answers.iter().all(|holding| holding.heard.iter().any(|(run, _)| *run == own))
+}
+
+/// The runs beside this one that others have heard and that are not over.
+pub fn beside(answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
+    let heard = answers.iter().flat_map(|holding| holding.heard.iter().map(|(run, _)| *run));
+    heard.filter(|run| !over.contains(run)).collect()
+}
+
+impl Renewal {
+    /// What the operator is told.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::NobodyAnswered => {
+                "no member answered in time, so nobody can say whether this copy of the origin is the newest one"
+            }
+            Self::SomeWereSilent => {
+                "not every member answered in time, and one that is silent may hold records of this origin that are not in this \
+                 directory; node remove takes away a member that is gone for good"
+            }
+            Self::OlderCopy => {
+                "members hold records of this origin that are not in this directory: it is an older copy"
+            }
+            Self::UsedSince => "another copy of this directory was started since this one was",
+            Self::Running => "another copy of this directory is running",
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What is taken of other origins' records: signed by a node that joined, in order, without gaps, on one chain.
+
+use super::anchors::Anchors;
+use super::head::SignedHead;
+use super::parcel::Parcel;
+use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Reads, Recorded, Sequence};
+use crate::event_log::{Chain, ChainHash, Head, RecordError, decode};
+
+/// What this node knows when a parcel arrives.
+pub struct Known<'a> {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// This node's own origin, which nobody else continues.
+    pub own: Origin,
+    /// The nodes of the ledger, as far as this one has heard.
+    pub members: &'a Members,
+    /// Whom this node was told to trust when it joined.
+    pub anchors: &'a Anchors,
+    /// What this node reads.
+    pub reads: &'a Reads,
+    /// How far the parcel's origin is held here.
+    pub head: Head,
+}
+
+/// A record of another origin that is to be appended.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// The fact.
+    pub recorded: Recorded,
+    /// Its bytes.
+    pub record: Box<str>,
+    /// The origin's chain up to and with it.
+    pub hash: ChainHash,
+}
+
+/// Why a parcel is not to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no parcel.
+    #[error("it is no parcel of records")]
+    Malformed,
+    /// No member has the key, or nobody has said so here yet.
+    #[error("its origin is of no member")]
+    NotAMember,
+    /// The head was not signed by the origin.
+    #[error("its head was not signed by its origin")]
+    BadSignature,
+    /// The records do not lead to the head.
+    #[error("its records do not lead to its head")]
+    Altered,
+    /// It claims to be this node's own.
+    #[error("it is of this node's own origin")]
+    Own,
+    /// It goes on from this node's own origin, signed with its key.
+    #[error("it continues this node's own origin, signed with this node's key")]
+    Twin,
+    /// The origin belongs to another ledger.
+    #[error("it is of another ledger")]
+    OtherLedger,
+    /// The origin has told two stories.
+    #[error("its origin has signed another history than the one that is held here")]
+    Fork,
+}
+
+impl Refusal {
+    /// The code that metrics and couriers know it by.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotAMember => "not-a-member",
+            Self::BadSignature => "bad-signature",
+            Self::Altered => "altered",
+            Self::Own => "own",
+            Self::Twin => "twin",
+            Self::OtherLedger => "other-ledger",
+            Self::Fork => "fork",
+        }
+    }
+
+    /// Every refusal.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::NotAMember,
+        Self::BadSignature,
+        Self::Altered,
+        Self::Own,
+        Self::Twin,
+        Self::OtherLedger,
+        Self::Fork,
+    ];
+}
+
+/// The same origin, signed twice: what shows that somebody has used its key for another history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// What it has signed now.
+    pub theirs: SignedHead,
+    /// The chain that is held here at that record.
+    pub held: ChainHash,
+}
+
+/// A record of a later release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it stands.
+    pub place: Place,
+    /// The event's type.
+    pub type_name: String,
+    /// The version of its data.
+    pub version: u64,
+}
+
+/// What is to be done with a parcel.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Append these.
+    Append(Vec<Foreign>),
+    /// Nothing: all of it is held.
+    Held(Sequence),
+    /// Nothing, before this record and those up to the parcel are there.
+    Gap(Sequence),
+    /// Nothing, ever.
+    Refused(Refusal),
+    /// Nothing of this origin any more: it has told two stories.
+    Fork(Fork),
+    /// Nothing of this origin, before this node is of a later release.
+    Unreadable(Unreadable),
+}
+
+/// What is to be done with it. `hash_at` gives the chain at a record of the origin that is held here.
+pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
+    let origin = parcel.origin();
+    if origin == known.own {
+        return of_own(&parcel, known, hash_at);
+    }
+    let key = match key_of(&parcel, known) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Verdict::Gap(Sequence(1)),
+        Err(refusal) => return Verdict::Refused(refusal),
+    };
+    let signed = |head: &SignedHead| head.is_signed_by(key, known.ledger);
+    if !signed(&parcel.head) || parcel.base.as_ref().is_some_and(|base| !signed(base)) {
+        return Verdict::Refused(Refusal::BadSignature);
+    }
+    if let Some(fork) = fork(&parcel, known.head, hash_at) {
+        return Verdict::Fork(fork);
+    }
+    if parcel.head.place.sequence <= known.head.sequence {
+        return Verdict::Held(known.head.sequence);
+    }
+    if parcel.first() > known.head.sequence.next() {
+        return Verdict::Gap(known.head.sequence.next());
+    }
+    new_records(parcel, known)
+}
+
+/// Nobody but this node continues its origin. If somebody does, with the right key, there is another process that takes itself for
+/// this one.
+fn of_own(parcel: &Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
+    let key = known.members.key_of(known.own);
+    if !key.is_some_and(|key| parcel.head.is_signed_by(key, known.ledger)) {
+        return Verdict::Refused(Refusal::Own);
+    }
+    match fork(parcel, known.head, hash_at) {
+        Some(fork) => Verdict::Fork(fork),
+        None if parcel.head.place.sequence > known.head.sequence => Verdict::Refused(Refusal::Twin),
+        None => Verdict::Refused(Refusal::Own),
+    }
+}
+
+/// The key that the origin's records must be signed with. Nothing, where its first record is missing, which says so.
+fn key_of(parcel: &Parcel, known: &Known<'_>) -> Result<Option<NodeKey>, Refusal> {
+    let key = match known.members.key_of(parcel.origin()) {
+        Some(key) => key,
+        // Who has nothing of an origin learns its key from its first record, and must have heard of that node.
+        None if parcel.first() == Sequence(1) => opened(&parcel.records[0], known.ledger)?,
+        None => return Ok(None),
+    };
+    if known.members.takes_from(key) || known.anchors.trusts(key) { Ok(Some(key)) } else { Err(Refusal::NotAMember) }
+}
+
+fn opened(record: &str, ledger: LedgerId) -> Result<NodeKey, Refusal> {
+    match decode(record.as_bytes()).map(|recorded| recorded.event) {
+        Ok(Event::LedgerOpened(opened)) if opened.ledger == ledger => Ok(NodeKey::from_bytes(opened.public_key)),
+        Ok(Event::LedgerOpened(_)) => Err(Refusal::OtherLedger),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+/// Whether the origin has signed something else than what is held here.
+fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Option<Fork> {
+    let signed = [Some(parcel.head), parcel.base].into_iter().flatten();
+    let mut within = signed.filter(|head| head.place.sequence <= have.sequence && head.place.sequence.0 > 0);
+    within.find_map(|theirs| {
+        let at_head = theirs.place.sequence == have.sequence;
+        let held = if at_head { Some(have.hash) } else { hash_at(theirs.place.sequence) }?;
+        (held != theirs.hash).then_some(Fork { theirs, held })
+    })
+}
+
+/// The records beyond those that are held, decoded, if they lead from what is held to the head.
+fn new_records(parcel: Parcel, known: &Known<'_>) -> Verdict {
+    let (origin, mut place) = (parcel.origin(), known.head.sequence);
+    let held = (known.head.sequence.0 + 1 - parcel.first().0) as usize;
+    let (chain, mut hash) = (Chain::default(), known.head.hash);
+    let mut hashes = Vec::with_capacity(parcel.records.len() - held);
+    for record in &parcel.records[held..] {
+        hash = chain.link(&hash, record.as_bytes());
+        hashes.push(hash);
+    }
+    if hash != parcel.head.hash {
+        return Verdict::Refused(Refusal::Altered);
+    }
+    let mut foreign = Vec::with_capacity(hashes.len());
+    for (record, hash) in parcel.records.into_iter().skip(held).zip(hashes) {
+        place = place.next();
+        let due = Place { origin, sequence: place };
+        match readable(&record, due, known) {
+            Ok(recorded) => foreign.push(Foreign { recorded, record, hash }),
+            Err(verdict) => return *verdict,
+        }
+    }
+    Verdict::Append(foreign)
+}
+
+fn readable(record: &str, due: Place, known: &Known<'_>) -> Result<Recorded, Box<Verdict>> {
+    let recorded = match decode(record.as_bytes()) {
+        Ok(recorded) => recorded,
+        Err(RecordError::Unreadable { type_name, version }) => {
+            return Err(Box::new(Verdict::Unreadable(Unreadable { place: due, type_name, version })));
+        }
+        Err(RecordError::Malformed(_)) => return Err(Box::new(Verdict::Refused(Refusal::Malformed))),
+    };
+    if recorded.place != due {
+        return Err(Box::new(Verdict::Refused(Refusal::Malformed)));
+    }
+    let (type_name, version) = (recorded.event.type_name(), recorded.event.version());
+    if !known.reads.covers(type_name, version) {
+        let type_name = type_name.to_owned();
+        return Err(Box::new(Verdict::Unreadable(Unreadable { place: due, type_name, version })));
+    }
+    Ok(recorded)
+}

@@ -1,0 +1,27 @@
+//! What the nodes of a ledger tell one another, and what follows from it. No network, no thread and no clock: couriers carry,
+//! and tests drive the same code over a network of their own.
+//!
+//! Nothing that arrives is believed for who brought it: records lead to a head that their origin signed, and what a node says
+//! of itself is signed by that node. A key counts once a `node.joined` names it.
+
+mod anchors;
+mod announcement;
+mod head;
+mod identity;
+mod ingest;
+mod kept;
+mod parcel;
+mod positions;
+mod request;
+mod sign;
+
+pub use anchors::{Anchors, AnchorsError};
+pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, Spoken};
+pub use head::SignedHead;
+pub use identity::{Holding, Identity, Own, Renewal, beside, identify, is_heard};
+pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge};
+pub use kept::{KeptError, KeptHeads, replace};
+pub use parcel::{MAX_PARCEL_BYTES, Parcel, ParcelError};
+pub use positions::{Arrival, Heard, Positions, Reached};
+pub use request::{MAX_REQUEST_AGE_MILLIS, RequestSignature};
+pub use sign::{Signature, verify};

@@ -1,0 +1,218 @@
+//! Positions: how far each node has applied each origin, in its own words; and so, what has been reached.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::announcement::{Announcement, Incarnation, Spoken};
+use crate::domain::{Members, NodeKey, NodeName, Origin, Place, Region, Sequence, Timestamp};
+
+/// The most runs of one node that are remembered: more at a time are none that anybody started on purpose.
+const MAX_INCARNATIONS: usize = 16;
+/// How many steps of a node's way through an origin are remembered with their times.
+const MAX_STEPS: usize = 1_024;
+
+/// What came of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It says something new.
+    News,
+    /// It is older than what was heard, or of a run that is over.
+    Old,
+}
+
+/// What the nodes have said.
+#[derive(Debug, Default)]
+pub struct Positions {
+    heard: BTreeMap<Incarnation, Heard>,
+    over: BTreeSet<Incarnation>,
+    /// Runs of this very node that others have heard, beside this one: on a copy of its directory.
+    expected: BTreeSet<Incarnation>,
+}
+
+/// The latest word of one run of a node.
+#[derive(Debug)]
+pub struct Heard {
+    /// What it said.
+    pub spoken: Spoken,
+    /// When this node heard it, by its own clock.
+    pub at: Timestamp,
+    /// It was heard before this process began, and may be long outdated.
+    is_recalled: bool,
+    steps: BTreeMap<Origin, VecDeque<(Sequence, Timestamp)>>,
+}
+
+impl Heard {
+    /// What it said.
+    pub fn announcement(&self) -> &Announcement {
+        &self.spoken.announcement
+    }
+
+    /// How far it has applied that origin.
+    pub fn applied(&self, origin: Origin) -> Sequence {
+        self.announcement().applied.get(&origin).copied().unwrap_or_default()
+    }
+
+    /// When this node heard that it had applied that record, if it has. Of what was long ago, the earliest time that is known.
+    fn reached_at(&self, place: Place) -> Option<Timestamp> {
+        if self.applied(place.origin) < place.sequence {
+            return None;
+        }
+        let steps = self.steps.get(&place.origin)?;
+        steps.iter().find(|(sequence, _)| *sequence >= place.sequence).map(|(_, at)| *at)
+    }
+
+    fn step(&mut self, at: Timestamp) {
+        for (origin, sequence) in &self.spoken.announcement.applied {
+            let steps = self.steps.entry(*origin).or_default();
+            if steps.back().is_none_or(|(last, _)| last < sequence) {
+                steps.push_back((*sequence, at));
+            }
+            if steps.len() > MAX_STEPS {
+                steps.pop_front();
+            }
+        }
+    }
+}
+
+/// Where a record has got to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The node.
+    pub node: NodeName,
+    /// Where it is.
+    pub region: Region,
+    /// When it was heard to have applied the record; nothing as long as it was not.
+    pub at: Option<Timestamp>,
+}
+
+impl Positions {
+    /// A node's announcement has been verified and arrived.
+    pub fn hear(&mut self, spoken: Spoken, at: Timestamp) -> Arrival {
+        let said = &spoken.announcement;
+        let (incarnation, key) = (said.incarnation, said.node);
+        let older = |heard: &Heard| heard.announcement().number >= said.number || heard.announcement().node != key;
+        if self.over.contains(&incarnation) || self.heard.get(&incarnation).is_some_and(older) {
+            return Arrival::Old;
+        }
+        for over in &said.supersedes {
+            self.expected.remove(over);
+            // Nobody but the node itself ends its runs.
+            if self.heard.get(over).is_some_and(|heard| heard.announcement().node == key) {
+                self.heard.remove(over);
+                self.over.insert(*over);
+            }
+        }
+        self.expected.remove(&incarnation);
+        let steps = self.heard.remove(&incarnation).map(|heard| heard.steps).unwrap_or_default();
+        let mut heard = Heard { spoken, at, is_recalled: false, steps };
+        heard.step(at);
+        self.heard.insert(incarnation, heard);
+        self.bound(key);
+        Arrival::News
+    }
+
+    /// An announcement was heard before this process began.
+    pub fn recall(&mut self, spoken: Spoken, at: Timestamp) {
+        let incarnation = spoken.announcement.incarnation;
+        if self.hear(spoken, at) == Arrival::News
+            && let Some(heard) = self.heard.get_mut(&incarnation)
+        {
+            heard.is_recalled = true;
+        }
+    }
+
+    /// The runs of that node that are not known to be over: one, unless somebody has copied its directory.
+    pub fn of(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
+        self.heard.values().filter(move |heard| heard.announcement().node == key)
+    }
+
+    /// The latest word of every run.
+    pub fn iter(&self) -> impl Iterator<Item = &Heard> {
+        self.heard.values()
+    }
+
+    /// How far that node has applied that origin: every run of it that may be going on.
+    pub fn applied(&self, key: NodeKey, origin: Origin) -> Sequence {
+        self.of(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
+    }
+
+    /// These runs of this very node go on beside this one, as others have heard: nothing has reached it before they say so.
+    pub fn expect(&mut self, runs: impl IntoIterator<Item = Incarnation>) {
+        let unheard = runs.into_iter().filter(|run| !self.heard.contains_key(run) && !self.over.contains(run));
+        let unheard: Vec<Incarnation> = unheard.collect();
+        self.expected.extend(unheard);
+    }
+
+    /// These runs are over: those that this node's own run takes the place of.
+    pub fn end(&mut self, runs: &[Incarnation]) {
+        for run in runs {
+            self.heard.remove(run);
+            self.expected.remove(run);
+            self.over.insert(*run);
+        }
+    }
+
+    /// Whether every member that counts, in that region if one is named, has applied the record. `own` holds it; another run of
+    /// it, on a copy of its directory and with an origin of its own, must have applied it too.
+    pub fn have_reached(&self, place: Place, members: &Members, own: NodeKey, region: Option<&Region>) -> bool {
+        let beside = |heard: &Heard| heard.announcement().origin != place.origin;
+        let has = |key| match key == own {
+            true if !self.expected.is_empty() => false,
+            true => {
+                self.of(own).filter(|heard| beside(heard)).all(|heard| heard.applied(place.origin) >= place.sequence)
+            }
+            false => self.applied(key, place.origin) >= place.sequence,
+        };
+        members.counting(region).all(|(key, _)| has(key))
+    }
+
+    /// Whether this node holds all that the members have said they hold, and one at least who counts has spoken since this process
+    /// began: it has caught up, and may say so by a `node.upgraded`. What was heard before shows nothing, for it may be as old as a
+    /// directory that was set back; and another one that has just joined knows no more than this one.
+    pub fn are_held(&self, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
+        let of_members = self.iter().filter(|heard| {
+            let key = heard.announcement().node;
+            key != own && members.is_present(key)
+        });
+        let holds = |heard: &Heard| heard.announcement().applied.iter().all(|(origin, far)| held(*origin) >= *far);
+        let of_members: Vec<&Heard> = of_members.collect();
+        let mut counting = members.counting(None).filter(|(key, _)| *key != own).peekable();
+        let nobody_counts = counting.peek().is_none();
+        let told = nobody_counts || counting.any(|(key, _)| self.of(key).any(|heard| !heard.is_recalled));
+        told && of_members.iter().any(|heard| !heard.is_recalled) && of_members.into_iter().all(holds)
+    }
+
+    /// Whether this node, whose `node.upgraded` stands at that place, is waited for by every member, and holds all that they had
+    /// recorded before they knew: only then its answers are as good as theirs. Where it continues a directory under a new origin, the
+    /// place is that of the origin's first record.
+    pub fn admit(&self, place: Place, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
+        let alone = members.present().all(|(key, ..)| key == own);
+        // One that counts knows of all that count. Without its word this node may not have heard of those whom it must wait for.
+        let told = members.counting(None).any(|(key, _)| key != own && self.of(key).next().is_some());
+        alone || (told && self.have_reached(place, members, own, None) && self.are_held(held, members, own))
+    }
+
+    /// Where the record has got to, member by member; `own` since `here_at`.
+    pub fn reach(&self, place: Place, members: &Members, own: NodeKey, here_at: Option<Timestamp>) -> Vec<Reached> {
+        let at = |key| match key == own {
+            true => here_at,
+            false => {
+                let runs: Option<Vec<Timestamp>> = self.of(key).map(|heard| heard.reached_at(place)).collect();
+                runs.and_then(|runs| runs.into_iter().max())
+            }
+        };
+        let one = |(key, joined): (NodeKey, &crate::domain::NodeJoined)| Reached {
+            node: joined.node.clone(),
+            region: joined.region.clone(),
+            at: at(key),
+        };
+        members.counting(None).map(one).collect()
+    }
+
+    fn bound(&mut self, key: NodeKey) {
+        let mut runs: Vec<_> = self.of(key).map(|heard| (heard.at, heard.announcement().incarnation)).collect();
+        runs.sort_unstable();
+        for (_, oldest) in runs.iter().take(runs.len().saturating_sub(MAX_INCARNATIONS)) {
+            self.heard.remove(oldest);
+        }
+    }
+}

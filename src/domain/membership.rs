@@ -1,0 +1,387 @@
+//! Members: the nodes that belong together, what each can read, and what of a removed one still counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::credential::hex;
+use super::event::{NodeJoined, NodeRemoved};
+use super::ids::{MAX_NAME_BYTES, Malformed, NodeName, Origin, Place, Region, Sequence};
+use super::time::Timestamp;
+
+/// The key that a node signs with, which is what other nodes know it by: Ed25519, RFC 8032, 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeKey([u8; 32]);
+
+impl NodeKey {
+    /// The key of these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, f)
+    }
+}
+
+impl FromStr for NodeKey {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        hex::parse(text).map(Self)
+    }
+}
+
+/// Where other nodes reach one over HTTP: `http` or `https`, and a host; at most 255 bytes, no `/` at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress(Box<str>);
+
+impl PeerAddress {
+    /// The address, if it has the form of one.
+    pub fn new(text: &str) -> Result<Self, Malformed> {
+        const FORM: Malformed = Malformed(
+            "http:// or https:// and a host, of at most 255 bytes, without name, query, fragment or / at the end",
+        );
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(FORM)?;
+        let is_plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_bare = !rest.is_empty() && !rest.contains(['?', '#', '@', '\\']) && !rest.ends_with('/');
+        if is_plain && is_bare { Ok(Self(text.into())) } else { Err(FORM) }
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The types of events that a release reads, each up to a version of its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reads(BTreeMap<Box<str>, u64>);
+
+/// What this release reads, in order.
+const EVENTS: [(&str, u64); 18] = [
+    ("application.registered", 1),
+    ("application.removed", 1),
+    ("key.published", 1),
+    ("key.retired", 1),
+    ("ledger.opened", 1),
+    ("node.joined", 1),
+    ("node.removed", 1),
+    ("node.upgraded", 1),
+    ("session.extended", 1),
+    ("session.issued", 1),
+    ("session.revoked", 1),
+    ("subject.erased", 1),
+    ("subject.revoked", 1),
+    ("ticket.issued", 1),
+    ("ticket.revoked", 1),
+    ("tickets.renewed", 1),
+    ("token.issued", 1),
+    ("token.revoked", 1),
+];
+
+impl Reads {
+    /// The most types that a node announces.
+    pub const MAX_TYPES: usize = 256;
+
+    /// What this release reads.
+    pub fn of_this_release() -> Self {
+        Self(EVENTS.iter().map(|(name, version)| ((*name).into(), *version)).collect())
+    }
+
+    /// The same without these types: what a release before them reads.
+    #[must_use]
+    pub fn without(mut self, types: &[String]) -> Self {
+        self.0.retain(|name, _| !types.iter().any(|left_out| **left_out == **name));
+        self
+    }
+
+    /// Whether data of that version of that type are read.
+    pub fn covers(&self, type_name: &str, version: u64) -> bool {
+        self.0.get(type_name).is_some_and(|read| *read >= version)
+    }
+
+    /// The types with their versions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, version)| (&**name, *version))
+    }
+}
+
+impl FromIterator<(Box<str>, u64)> for Reads {
+    fn from_iter<T: IntoIterator<Item = (Box<str>, u64)>>(types: T) -> Self {
+        Self(types.into_iter().collect())
+    }
+}
+
+/// What the fold knows of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// How it joined: each record that says so, because one may turn out not to count.
+    pub joins: BTreeMap<Place, (Timestamp, NodeJoined)>,
+    /// What it reads as it says itself, by its latest word. Until there is one it is catching up, and does not count.
+    pub upgraded: Option<(Timestamp, Place, Reads)>,
+    /// How it was removed: for good.
+    pub removed: Option<Removal>,
+}
+
+/// The end of a membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The record that did it first.
+    pub place: Place,
+    /// When that was.
+    pub removed_at: Timestamp,
+    /// The last record of each of its origins that counts in full. Of an origin that is not named, none does.
+    pub seals: BTreeMap<Origin, Sequence>,
+}
+
+impl Removal {
+    /// What the record at that place, of that time, says.
+    pub fn of(place: Place, removed_at: Timestamp, removed: &NodeRemoved) -> Self {
+        Self { place, removed_at, seals: removed.seals.clone() }
+    }
+
+    fn seal(&self, origin: Origin) -> Sequence {
+        self.seals.get(&origin).copied().unwrap_or_default()
+    }
+
+    /// Removed twice, it is sealed where both sealed it: nothing comes back.
+    fn merge(&mut self, other: Self) {
+        if (other.removed_at, other.place) < (self.removed_at, self.place) {
+            (self.removed_at, self.place) = (other.removed_at, other.place);
+        }
+        self.seals.retain(|origin, _| other.seals.contains_key(origin));
+        for (origin, seal) in &mut self.seals {
+            *seal = (*seal).min(other.seal(*origin));
+        }
+    }
+}
+
+impl Member {
+    /// What the record at that place, of that time, says.
+    pub fn of_join(place: Place, joined_at: Timestamp, joined: NodeJoined) -> Self {
+        Self { joins: BTreeMap::from([(place, (joined_at, joined))]), ..Self::default() }
+    }
+
+    /// The latest of the joins at such places.
+    fn joined_at(&self, counts: impl Fn(Place) -> bool) -> Option<(Timestamp, Place, &NodeJoined)> {
+        let joins = self.joins.iter().filter(|(place, _)| counts(**place));
+        joins.max_by_key(|(place, (at, _))| (*at, **place)).map(|(place, (at, joined))| (*at, *place, joined))
+    }
+
+    /// How it joined, by the latest record; whether any of them counts, [`Members::joined`] says.
+    pub fn joined(&self) -> Option<(Timestamp, Place, &NodeJoined)> {
+        self.joined_at(|_| true)
+    }
+
+    /// The name, region, key and address that it joined with, if it has joined and was not removed.
+    pub fn present(&self) -> Option<&NodeJoined> {
+        self.joined().filter(|_| self.removed.is_none()).map(|(_, _, joined)| joined)
+    }
+
+    /// Whether it has caught up, so that others wait for it.
+    pub fn counts(&self) -> bool {
+        self.present().is_some() && self.upgraded.is_some()
+    }
+
+    /// What it reads, as far as that is known.
+    pub fn reads(&self) -> Option<&Reads> {
+        let upgraded = self.upgraded.as_ref().map(|(_, _, reads)| reads);
+        upgraded.or_else(|| self.joined().map(|(_, _, joined)| &joined.reads))
+    }
+
+    /// Joins what another node, or a later record, knows.
+    pub fn merge(&mut self, other: Self) {
+        for (place, join) in other.joins {
+            self.joins.entry(place).or_insert(join);
+        }
+        if let Some(other) = other.upgraded
+            && self.upgraded.as_ref().is_none_or(|(at, place, _)| (*at, *place) < (other.0, other.1))
+        {
+            self.upgraded = Some(other);
+        }
+        match (&mut self.removed, other.removed) {
+            (Some(mine), Some(other)) => mine.merge(other),
+            (mine, other) => *mine = mine.take().or(other),
+        }
+    }
+}
+
+/// The nodes of a ledger, and whose each origin is. Empty for a node that was never joined by another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    by_key: BTreeMap<NodeKey, Member>,
+    origins: BTreeMap<Origin, NodeKey>,
+}
+
+impl Members {
+    /// Whether there is nothing to forget.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty() && self.origins.is_empty()
+    }
+
+    /// Joins what is known of a node.
+    pub fn join(&mut self, key: NodeKey, member: Member) {
+        self.by_key.entry(key).or_default().merge(member);
+    }
+
+    /// An origin's records are signed with that key.
+    pub fn opened(&mut self, origin: Origin, key: NodeKey) {
+        self.origins.entry(origin).or_insert(key);
+    }
+
+    /// Joins all that another view knows.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, member) in &other.by_key {
+            self.join(*key, member.clone());
+        }
+        for (origin, key) in &other.origins {
+            self.opened(*origin, *key);
+        }
+    }
+
+    /// Every node that was ever named, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeKey, &Member)> {
+        self.by_key.iter().map(|(key, member)| (*key, member))
+    }
+
+    /// What is known of the node with that key.
+    pub fn get(&self, key: NodeKey) -> Option<&Member> {
+        self.by_key.get(&key)
+    }
+
+    /// The members: nodes that joined, by a record that counts, and were not removed. Each as its latest such record has it.
+    pub fn present(&self) -> impl Iterator<Item = (NodeKey, &NodeJoined, &Member)> {
+        self.iter().filter_map(|(key, member)| {
+            let (_, joined) = self.joined(key).filter(|_| member.removed.is_none())?;
+            Some((key, joined, member))
+        })
+    }
+
+    /// How a node joined, by the latest record that counts.
+    pub fn joined(&self, key: NodeKey) -> Option<(Place, &NodeJoined)> {
+        let joined = self.by_key.get(&key)?.joined_at(|place| self.is_vouched(key, place, &mut Vec::new()));
+        joined.map(|(_, place, joined)| (place, joined))
+    }
+
+    /// Whether that node is a member.
+    pub fn is_present(&self, key: NodeKey) -> bool {
+        self.get(key).is_some_and(|member| member.removed.is_none()) && self.trusts(key)
+    }
+
+    /// The members that have caught up, in that region if one is named: those that others wait for.
+    pub fn counting<'a>(&'a self, region: Option<&'a Region>) -> impl Iterator<Item = (NodeKey, &'a NodeJoined)> {
+        let here = move |joined: &NodeJoined| region.is_none_or(|region| joined.region == *region);
+        self.present()
+            .filter(|(_, _, member)| member.counts())
+            .map(|(key, joined, _)| (key, joined))
+            .filter(move |(_, joined)| here(joined))
+    }
+
+    /// The member of that name.
+    pub fn named(&self, name: &NodeName) -> Option<(NodeKey, &NodeJoined)> {
+        self.present().find(|(_, joined, _)| joined.node == *name).map(|(key, joined, _)| (key, joined))
+    }
+
+    /// Whether that node joined, by a record that counts; removed later or not.
+    pub fn trusts(&self, key: NodeKey) -> bool {
+        self.joined(key).is_some()
+    }
+
+    /// Whether records that are signed with that key are taken: anybody who was a member has said that its node belongs here.
+    /// Also one who may not say so any more, because others may have taken them before they knew; what a node issued that never
+    /// joined by a record that counts is dead.
+    pub fn takes_from(&self, key: NodeKey) -> bool {
+        self.get(key).is_some_and(|member| !member.joins.is_empty())
+    }
+
+    /// The key that signs that origin's records, if its first record is here.
+    pub fn key_of(&self, origin: Origin) -> Option<NodeKey> {
+        self.origins.get(&origin).copied()
+    }
+
+    /// The origins whose records that key signs.
+    pub fn origins_of(&self, key: NodeKey) -> impl Iterator<Item = Origin> {
+        self.origins.iter().filter(move |(_, own)| **own == key).map(|(origin, _)| *origin)
+    }
+
+    /// Whether every member reads data of that version of that type: nothing else is written.
+    pub fn all_read(&self, type_name: &str, version: u64) -> bool {
+        self.present().all(|(_, joined, member)| {
+            let reads = member.upgraded.as_ref().map_or(&joined.reads, |(_, _, reads)| reads);
+            reads.covers(type_name, version)
+        })
+    }
+
+    /// Whether any node was removed: of all others, every record counts.
+    pub fn any_removed(&self) -> bool {
+        self.by_key.values().any(|member| member.removed.is_some())
+    }
+
+    /// Whether that node is the one that was there before all others: nobody but itself has had it join.
+    pub fn is_first(&self, key: NodeKey) -> bool {
+        let by_itself = |join: &Place| self.key_of(join.origin) == Some(key);
+        let member = self.get(key).filter(|member| !member.joins.is_empty());
+        member.is_some_and(|member| member.joins.keys().all(by_itself))
+    }
+
+    /// Whether a join of that node counts: the one who says so belongs here himself, by what others say, and said it before he was
+    /// sealed. Only who was the first needs nobody: his own word counts as long as it is the only one.
+    fn is_vouched(&self, key: NodeKey, join: Place, asked: &mut Vec<NodeKey>) -> bool {
+        if self.sealed_off(join).is_some() {
+            return false;
+        }
+        let by = self.key_of(join.origin).filter(|by| self.by_key.contains_key(by));
+        match by {
+            Some(by) if by == key => self.is_first(key),
+            Some(by) => self.is_trusted(by, asked),
+            // Nobody takes records of a node that was never named, so this is the one whose records these are.
+            None => true,
+        }
+    }
+
+    fn is_trusted(&self, key: NodeKey, asked: &mut Vec<NodeKey>) -> bool {
+        // Two that name one another are named by nobody.
+        if asked.contains(&key) {
+            return false;
+        }
+        asked.push(key);
+        let joins = self.by_key.get(&key).map(|member| &member.joins);
+        let trusted = joins.is_some_and(|joins| joins.keys().any(|join| self.is_vouched(key, *join, asked)));
+        asked.pop();
+        trusted
+    }
+
+    /// The removal that the record at that place comes too late for: what its node issued after it was sealed is dead. So is all
+    /// that a node issued whom nobody had join but removed ones after they were sealed, and whom these had join.
+    pub fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        self.sealed_off(place).or_else(|| {
+            let key = self.key_of(place.origin)?;
+            let has_joined = self.by_key.get(&key).is_some_and(|member| !member.joins.is_empty());
+            if !has_joined || self.trusts(key) {
+                return None;
+            }
+            let removals = self.by_key.values().filter_map(|member| member.removed.as_ref());
+            removals.map(|removal| (removal.place, removal.removed_at)).min_by_key(|(place, at)| (*at, *place))
+        })
+    }
+
+    /// The removal of its own node that the record comes too late for.
+    fn sealed_off(&self, place: Place) -> Option<(Place, Timestamp)> {
+        let removal = self.by_key.get(self.origins.get(&place.origin)?)?.removed.as_ref()?;
+        (place.sequence > removal.seal(place.origin)).then_some((removal.place, removal.removed_at))
+    }
+}

@@ -1,0 +1,42 @@
+//! `POST /v1/nodes/announcements`
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+
+use super::{Hearing, PeerRefusals};
+use crate::cluster::MAX_ANNOUNCEMENT_BYTES;
+use crate::http::body;
+use crate::http::problem::{Code, Problem};
+
+/// Hears what another node says of itself, and answers with what this one has to say. The announcement is signed, so nothing else
+/// need be. One that is not of a member, or not of this ledger, is refused.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/announcements",
+    tag = "peers",
+    request_body(content = String, content_type = "application/json", description = "A signed announcement"),
+    responses(
+        (status = 200, description = "This node's newest announcement", body = String, content_type = "application/json"),
+        (status = 204, description = "This node has nothing to say yet"),
+        PeerRefusals,
+    ),
+    security(()),
+)]
+pub async fn announce(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {
+    let body = body::read(request.into_body(), MAX_ANNOUNCEMENT_BYTES).await?;
+    if hearing.cluster.hear(hearing.ledger, &body).is_none() {
+        return Err(Problem::with_detail(
+            Code::Unauthenticated,
+            "No member of this ledger has signed this announcement.",
+        ));
+    }
+    let spoken = hearing.cluster.spoken().borrow().clone();
+    if spoken.is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(([(CONTENT_TYPE, "application/json")], spoken).into_response())
+}

@@ -1,0 +1,93 @@
+//! `GET /v1/nodes/holdings`
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Hearing, PeerRefusals, member};
+use crate::domain::{Origin, Sequence};
+use crate::http::problem::{Code, Problem};
+use crate::http::{answer, input};
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The origin that the asking node would continue.
+    origin: String,
+    /// Its last record in the asking node's own log.
+    sequence: u64,
+}
+
+/// What a node holds of an origin of the one that asks.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Holding)]
+pub struct HeldOf {
+    /// The key of the node that answers.
+    pub node: String,
+    /// Its last record that is held.
+    pub sequence: u64,
+    /// The chain there, in hexadecimal digits.
+    pub hash: String,
+    /// The chain at the record that was asked about, if that is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_at_sequence: Option<String>,
+    /// The runs of the asking node that were heard of and are not known to be over.
+    pub heard: Vec<HeldRun>,
+    /// The last slot of its sealing keys that is on record.
+    pub slots_used: u64,
+}
+
+/// A run of a node, as another one has heard it.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = HeardRun)]
+pub struct HeldRun {
+    /// The run.
+    #[schema(value_type = String)]
+    pub incarnation: Uuid,
+    /// Milliseconds since it was heard last; none, if it has said farewell.
+    pub silent_millis: Option<u64>,
+}
+
+/// What this node holds of an origin of the node that asks: a starting node learns from it whether its own copy is the newest one.
+#[utoipa::path(
+    get,
+    path = "/v1/nodes/holdings",
+    tag = "peers",
+    params(Asked),
+    responses((status = 200, description = "What is held", body = HeldOf), PeerRefusals),
+    security(()),
+)]
+pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let Hearing { cluster, reader, ledger, clock, .. } = &*hearing;
+    let node = member(cluster, *ledger, clock, &parts, b"")?;
+    let asked: Asked = input::query(&parts.uri)?;
+    let form = |_| Problem::with_detail(Code::InvalidQuery, "`origin`: must be 13 characters of a-z and 2-7");
+    let origin: Origin = asked.origin.parse().map_err(form)?;
+    let (cluster, reader) = (cluster.clone(), reader.clone());
+    let holding = tokio::task::spawn_blocking(move || {
+        cluster.holding(&reader, node, origin, Sequence(asked.sequence)).map(|holding| (holding, cluster.node()))
+    });
+    let (holding, own) = holding.await.map_err(|_| Code::Stopping)?.map_err(crate::service::Error::from)?;
+    let run = |(incarnation, silence): &(crate::cluster::Incarnation, std::time::Duration)| HeldRun {
+        incarnation: incarnation.0,
+        silent_millis: u64::try_from(silence.as_millis()).ok(),
+    };
+    Ok(answer::json(
+        StatusCode::OK,
+        &HeldOf {
+            node: own.to_string(),
+            sequence: holding.head.sequence.0,
+            hash: holding.head.hash.to_string(),
+            hash_at_sequence: holding.hash_at_own_head.map(|hash| hash.to_string()),
+            heard: holding.heard.iter().map(run).collect(),
+            slots_used: holding.slots_used,
+        },
+    ))
+}

@@ -1,0 +1,92 @@
+//! What nodes ask one another. A member's key counts here, not an application's secret: `schema/replication.md`.
+//!
+//! A node answers the first two of these before it is ready, because others that start ask it what it holds of them.
+
+mod announce;
+mod hold;
+mod records;
+mod sealing_keys;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::routing::{get, post};
+
+use super::SharedApp;
+use super::openapi::Refusals as PeerRefusals;
+use super::problem::{Code, Problem};
+use crate::clock::Clock;
+use crate::cluster::RequestSignature;
+use crate::domain::{LedgerId, NodeKey};
+use crate::event_log::Reader;
+use crate::service::{Cluster, Service};
+
+pub use hold::{HeldOf, HeldRun};
+pub use sealing_keys::{LentKeys, MAX_KEYS};
+
+/// Where announcements are sent to.
+pub const ANNOUNCEMENTS_PATH: &str = "/v1/nodes/announcements";
+/// Where a node asks what others hold of it.
+pub const HOLDINGS_PATH: &str = "/v1/nodes/holdings";
+
+/// What is needed to answer a node before this one is ready.
+#[derive(Clone)]
+pub struct Hearing {
+    /// This node among others.
+    pub cluster: Arc<Cluster>,
+    /// The log, for those who only read.
+    pub reader: Arc<Reader>,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Hearing {
+    /// That of a node that runs.
+    pub fn of(service: &Service) -> Self {
+        Self {
+            cluster: service.cluster().clone(),
+            reader: service.reader().clone(),
+            ledger: service.ledger(),
+            clock: service.clock().clone(),
+        }
+    }
+}
+
+/// What is answered before the writer has been started.
+pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> {
+    Router::new()
+        .route(ANNOUNCEMENTS_PATH, post(announce::announce))
+        .route(HOLDINGS_PATH, get(hold::hold))
+        .with_state(Arc::new(hearing))
+}
+
+/// What is answered from then on.
+pub fn routes() -> Router<SharedApp> {
+    Router::new()
+        .route("/v1/origins/{origin}/records", get(records::records))
+        .route("/v1/origins/{origin}/sealing-keys", get(sealing_keys::sealing_keys))
+}
+
+/// The member that asks. Whoever is none learns nothing else.
+fn member(cluster: &Cluster, ledger: LedgerId, clock: &Clock, parts: &Parts, body: &[u8]) -> Result<NodeKey, Problem> {
+    let refused = || Problem::with_detail(Code::Unauthenticated, "A member node's signature is needed, made just now.");
+    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
+    let signature: RequestSignature = header.parse().map_err(|_| refused())?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let is_good = cluster.admits(signature.node)
+        && signature.is_fresh(clock.now())
+        && signature.is_of(ledger, (parts.method.as_str(), path, body));
+    if is_good { Ok(signature.node) } else { Err(refused()) }
+}
+
+/// This surface's part of the OpenAPI document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(announce::announce, hold::hold, records::records, sealing_keys::sealing_keys),
+    tags((name = "peers", description = "What nodes ask one another: signed by a member's key, not by an application's secret")),
+)]
+pub struct Api;

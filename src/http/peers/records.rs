@@ -1,0 +1,80 @@
+//! `GET /v1/origins/{origin}/records`
+
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{PeerRefusals, member};
+use crate::domain::{Origin, Sequence};
+use crate::http::problem::{Code, Problem};
+use crate::http::{App, SharedApp, input};
+
+/// The longest that a question waits for records that are not there yet, in seconds.
+const MAX_WAIT_SECONDS: u64 = 30;
+/// About how many bytes of records a page has.
+const PAGE_BYTES: usize = 4 << 20;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The record that the page starts behind; 0, which is before the first, if left out.
+    #[serde(default)]
+    after: u64,
+    /// How many seconds to wait for a record beyond it, at most 30; none if left out.
+    #[serde(default)]
+    #[param(maximum = 30)]
+    wait: u64,
+}
+
+/// Records of one origin, byte for byte, one in a line, and in the last line the head that they lead to, signed by that origin.
+/// Needs a member's signature.
+///
+/// Of its own origin this node signs any head; of another one it shows records up to a head that it was given.
+#[utoipa::path(
+    get,
+    path = "/v1/origins/{origin}/records",
+    tag = "peers",
+    params(("origin" = String, Path, description = "Its 13 characters"), Asked),
+    responses(
+        (status = 200, description = "Records, and a signed head", body = String, content_type = "application/x-ndjson"),
+        (status = 204, description = "This node has none beyond that one, or none that it can show"),
+        PeerRefusals,
+    ),
+    security(()),
+)]
+pub async fn records(
+    State(app): State<SharedApp>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let service = &app.service;
+    member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
+    let asked: Asked = input::query(&parts.uri)?;
+    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
+    let origin: Origin = name.parse().map_err(must_be)?;
+    let after = Sequence(asked.after);
+    wait(&app, origin, after, Duration::from_secs(asked.wait.min(MAX_WAIT_SECONDS))).await;
+    match service.parcel_after(origin, after, PAGE_BYTES).await? {
+        Some(parcel) => Ok(([(CONTENT_TYPE, "application/x-ndjson")], parcel.to_text()).into_response()),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// Until there is something beyond that record, the time is up, or the server stops.
+async fn wait(app: &App, origin: Origin, after: Sequence, at_most: Duration) {
+    let cluster = app.service.cluster();
+    let mut applied = cluster.applied();
+    let mut stop = app.stop.clone();
+    tokio::select! {
+        _ = applied.wait_for(|_| cluster.held(origin) > after) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = tokio::time::sleep(at_most) => {}
+    }
+}

@@ -1,0 +1,62 @@
+//! `GET /v1/origins/{origin}/sealing-keys`
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{PeerRefusals, member};
+use crate::domain::Origin;
+use crate::http::problem::{Code, Problem};
+use crate::http::{SharedApp, answer, input};
+
+/// The most keys that are asked for at a time.
+pub const MAX_KEYS: usize = 1_024;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The slots, separated by commas; at most 1,024.
+    slots: String,
+}
+
+/// Keys of personal parts.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = SealingKeys)]
+pub struct LentKeys {
+    /// Whether the origin is the answering node's own: a key that is not here was destroyed, then.
+    pub own: bool,
+    /// Slots, each with its key in base64url.
+    pub keys: Vec<(u64, String)>,
+}
+
+/// The keys that sealed personal parts in records of an origin, so that another member can open them too. Needs a member's
+/// signature. Keys of who was forgotten are destroyed on every node.
+#[utoipa::path(
+    get,
+    path = "/v1/origins/{origin}/sealing-keys",
+    tag = "peers",
+    params(("origin" = String, Path, description = "Its 13 characters"), Asked),
+    responses((status = 200, description = "The keys that are here", body = LentKeys), PeerRefusals),
+    security(()),
+)]
+pub async fn sealing_keys(
+    State(app): State<SharedApp>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let service = &app.service;
+    member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
+    let asked: Asked = input::query(&parts.uri)?;
+    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
+    let origin: Origin = name.parse().map_err(must_be)?;
+    let slots: Option<Vec<u64>> = asked.slots.split(',').map(|slot| slot.parse().ok()).collect();
+    let slots = slots.filter(|slots| slots.len() <= MAX_KEYS);
+    let slots =
+        slots.ok_or_else(|| Problem::with_detail(Code::InvalidQuery, "`slots`: must be at most 1,024 numbers"))?;
+    let lent = service.lend_keys(origin, slots).await?;
+    Ok(answer::secret(StatusCode::OK, &LentKeys { own: lent.is_own, keys: lent.keys }))
+}

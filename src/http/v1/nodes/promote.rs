@@ -1,0 +1,25 @@
+//! `POST /v1/nodes/promote`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+
+use crate::domain::Scope;
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::Problem;
+use crate::http::{SharedApp, caller};
+
+/// Lets this node, which is a standby, answer callers. Whoever promotes it because another node is lost removes that one first:
+/// a new member answers once every other member waits for it. Of a node that answers already, it changes nothing. Needs the scope
+/// `admin` in every tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/promote",
+    tag = "nodes",
+    params(CommandHeaders),
+    responses((status = 202, description = "It answers as soon as every other member waits for it"), Refusals),
+)]
+pub async fn promote_node(State(app): State<SharedApp>, request: Request) -> Result<StatusCode, Problem> {
+    caller::bare_command_everywhere(&app, request, Scope::Admin).await?;
+    app.service.cluster().promote();
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,122 @@
+//! `GET /v1/revocations/{origin}/{sequence}/reach`
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::cluster::Reached;
+use crate::domain::{Place, Scope, Sequence, Timestamp};
+use crate::http::openapi::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::{SharedApp, answer, caller};
+use crate::service::ReachShown;
+
+/// Where a record has got to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reach)]
+struct Shown {
+    /// The record's origin.
+    origin: String,
+    /// Its place there.
+    sequence: u64,
+    /// Whether every member of the answering node's region has applied it.
+    local_region: bool,
+    /// Whether every member has.
+    all_regions: bool,
+    /// Region by region.
+    regions: Vec<RegionShown>,
+}
+
+/// A region.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegionReach)]
+struct RegionShown {
+    /// Its name.
+    region: String,
+    /// Whether every member there has applied the record.
+    reached: bool,
+    /// When the last of them was heard to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached_at: Option<String>,
+    /// Its members.
+    nodes: Vec<MemberShown>,
+}
+
+/// A member.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NodeReach)]
+struct MemberShown {
+    /// Its name.
+    node: String,
+    /// Whether it was heard to have applied the record.
+    reached: bool,
+    /// When it was heard to have; of the node that answers, when it stored the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reached_at: Option<String>,
+}
+
+/// Where a record has got to, region by region: how a command that was answered 408 went on. Needs the scope `audit` in every
+/// tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/revocations/{origin}/{sequence}/reach",
+    tag = "nodes",
+    params(
+        ("origin" = String, Path, description = "The record's origin: 13 characters"),
+        ("sequence" = u64, Path, minimum = 1, description = "Its place there"),
+    ),
+    responses((status = 200, description = "Where it has got to", body = Shown), Refusals),
+)]
+pub async fn reach(
+    State(app): State<SharedApp>,
+    Path((origin, sequence)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let identity = caller::authorise_everywhere(&app, request.headers(), Scope::Audit)?;
+    let must_be = || {
+        Problem::with_detail(
+            Code::InvalidPath,
+            "`origin` must be 13 characters of a-z and 2-7, `sequence` a number from 1",
+        )
+    };
+    let sequence: u64 = sequence.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(must_be)?;
+    let place = Place { origin: origin.parse().map_err(|_| must_be())?, sequence: Sequence(sequence) };
+    let reach = app.service.reach_of(&identity, place).await?.ok_or(Code::UnknownPosition)?;
+    Ok(answer::json(StatusCode::OK, &Shown::of(&reach)))
+}
+
+impl Shown {
+    fn of(reach: &ReachShown) -> Self {
+        let mut regions: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
+        for node in &reach.nodes {
+            regions.entry(node.region.as_str()).or_default().push(node);
+        }
+        let all = |nodes: &[&Reached]| nodes.iter().all(|node| node.at.is_some());
+        Self {
+            origin: reach.place.origin.to_string(),
+            sequence: reach.place.sequence.0,
+            local_region: regions.get(reach.region.as_str()).is_none_or(|nodes| all(nodes)),
+            all_regions: regions.values().all(|nodes| all(nodes)),
+            regions: regions.iter().map(|(region, nodes)| region_shown(region, nodes)).collect(),
+        }
+    }
+}
+
+fn region_shown(region: &str, nodes: &[&Reached]) -> RegionShown {
+    let times: Option<Vec<Timestamp>> = nodes.iter().map(|node| node.at).collect();
+    let node = |node: &&Reached| MemberShown {
+        node: node.node.to_string(),
+        reached: node.at.is_some(),
+        reached_at: node.at.map(|at| at.to_string()),
+    };
+    RegionShown {
+        region: region.to_owned(),
+        reached: times.is_some(),
+        reached_at: times.and_then(|times| times.into_iter().max()).map(|at| at.to_string()),
+        nodes: nodes.iter().map(node).collect(),
+    }
+}

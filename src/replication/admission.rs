@@ -1,0 +1,94 @@
+//! When a node that has joined begins to answer: once it holds what the others hold, and they wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::{Place, Sequence};
+use crate::service::{Cluster, Error, Service};
+
+/// How long to wait before a record is written once more that could not be.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a node waits for before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing: it is alone, or was waited for before it stopped.
+    Nothing,
+    /// Every member to have heard of this run of it.
+    Heard,
+    /// To hold what the others hold, and to be waited for by all of them, because its own copy was not the newest and it has opened a
+    /// new origin.
+    CatchUp,
+    /// To join: to hold what the others hold, and to be waited for by all of them.
+    Join,
+}
+
+/// Returns when the node may answer, or the server stops. A standby waits for its promotion first.
+pub async fn admitted(service: Arc<Service>, wait: Wait, standby: bool, mut stop: watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = admit(&service, wait, standby) => true,
+        _ = stop.wait_for(|stop| *stop) => false,
+    }
+}
+
+async fn admit(service: &Service, wait: Wait, standby: bool) {
+    let cluster = service.cluster();
+    if wait == Wait::Join && standby {
+        tracing::info!("this node is a standby: it follows the others until authledger node promote");
+        cluster.promotion().await;
+    } else if matches!(wait, Wait::CatchUp | Wait::Join) {
+        tracing::info!("this node answers when it holds what the members hold, and all of them wait for it");
+        until(cluster, || holds_all(cluster)).await;
+    }
+    upgrade(service).await;
+    match wait {
+        Wait::Nothing | Wait::Heard => {}
+        Wait::CatchUp => {
+            let first = Place { origin: service.origin(), sequence: Sequence(1) };
+            until(cluster, || is_waited_for(cluster, first)).await;
+        }
+        Wait::Join => {
+            let upgraded = || cluster.members().get(cluster.node()).and_then(|own| own.upgraded.clone());
+            until(cluster, || upgraded().is_some_and(|(_, place, _)| is_waited_for(cluster, place))).await;
+        }
+    }
+}
+
+/// Whether it holds what every member has said it holds. A member that is removed is not waited for.
+fn holds_all(cluster: &Cluster) -> bool {
+    let members = cluster.members();
+    members.is_present(cluster.node())
+        && cluster.positions(|positions| positions.are_held(|origin| cluster.held(origin), &members, cluster.node()))
+}
+
+fn is_waited_for(cluster: &Cluster, place: Place) -> bool {
+    let (members, own) = (cluster.members(), cluster.node());
+    cluster.positions(|positions| positions.admit(place, |origin| cluster.held(origin), &members, own))
+}
+
+/// What this node reads goes on record where the members do not know it.
+async fn upgrade(service: &Service) {
+    loop {
+        match service.upgrade_node().await {
+            Ok(()) => return,
+            Err(Error::Stopping) => std::future::pending().await,
+            Err(error) => {
+                tracing::warn!(%error, "what this node reads did not go on record; it is tried again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Until it is so. What it depends on changes with every commit, and with every word of another node.
+async fn until(cluster: &Cluster, is_so: impl Fn() -> bool) {
+    let (mut applied, mut changes) = (cluster.applied(), cluster.changes());
+    while !is_so() {
+        tokio::select! {
+            changed = applied.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            changed = changes.changed() => if changed.is_err() { std::future::pending::<()>().await },
+        }
+    }
+}

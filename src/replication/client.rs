@@ -1,0 +1,159 @@
+//! The HTTP client for other nodes: every question is signed by this node's key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
+use serde::de::DeserializeOwned;
+
+use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES};
+use crate::domain::{LedgerId, Origin, Sequence};
+use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf};
+use crate::service::Cluster;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer may take that nobody waits with.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other node may wait for records before it answers, in seconds.
+const WAIT_SECONDS: u64 = 20;
+
+/// Why another node has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The client can't be set up.
+    #[error("set up the client for other nodes: {0}")]
+    Setup(String),
+    /// The certificates can't be read.
+    #[error("read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nobody answers, or the connection broke.
+    #[error("ask {address}: {why}")]
+    Unreachable {
+        /// The node.
+        address: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The node says no.
+    #[error("{address} refuses: {status}")]
+    Refused {
+        /// The node.
+        address: String,
+        /// The answer's status.
+        status: StatusCode,
+    },
+    /// What answered is no node of this ledger.
+    #[error("{address} answers as no node does")]
+    Stranger {
+        /// The node.
+        address: String,
+    },
+}
+
+/// Asks other nodes.
+#[derive(Clone)]
+pub struct PeerClient {
+    client: Client,
+    cluster: Arc<Cluster>,
+    ledger: LedgerId,
+}
+
+impl PeerClient {
+    /// Asks in the name of this node; `ca` names the certificates that are trusted, where those of the system are not.
+    pub fn new(cluster: Arc<Cluster>, ledger: LedgerId, ca: Option<&Path>) -> Result<Self, AskError> {
+        // Whoever installed one before in this process is welcome.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("authledger/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .no_proxy();
+        if let Some(path) = ca {
+            let pem = std::fs::read(path).map_err(|source| AskError::File { path: path.to_owned(), source })?;
+            let read = Certificate::from_pem_bundle(&pem).map_err(|error| AskError::Setup(error.to_string()))?;
+            builder = builder.tls_certs_only(read);
+        }
+        let client = builder.build().map_err(|error| AskError::Setup(error.to_string()))?;
+        Ok(Self { client, cluster, ledger })
+    }
+
+    /// Tells that node what this one has to say, and gives its own announcement.
+    pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, AskError> {
+        let request = self.client.post(format!("{address}{ANNOUNCEMENTS_PATH}")).timeout(ANSWER_TIMEOUT);
+        let response = request.body(announcement).send().await.map_err(|error| unreachable(address, &error))?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        whole(address, response, MAX_ANNOUNCEMENT_BYTES).await.map(Some)
+    }
+
+    /// What that node holds of an origin of this one, whose own copy ends at that record.
+    pub async fn holding(&self, address: &str, origin: Origin, own: Sequence) -> Result<HeldOf, AskError> {
+        let path = format!("{HOLDINGS_PATH}?origin={origin}&sequence={own}");
+        let response = self.get(address, &path, ANSWER_TIMEOUT).await?;
+        json(address, response).await
+    }
+
+    /// The records of an origin after that one, as that node has them; nothing, where it has none. With `wait` it answers when
+    /// there are some, or after a while.
+    pub async fn records(
+        &self,
+        address: &str,
+        origin: Origin,
+        after: Sequence,
+        wait: bool,
+    ) -> Result<Option<Bytes>, AskError> {
+        let seconds = if wait { WAIT_SECONDS } else { 0 };
+        let path = format!("/v1/origins/{origin}/records?after={after}&wait={seconds}");
+        let response = self.get(address, &path, ANSWER_TIMEOUT + Duration::from_secs(seconds)).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        whole(address, response, MAX_PARCEL_BYTES).await.map(Some)
+    }
+
+    /// Asks for that path, signed.
+    pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
+        let signature = self.cluster.sign_request(self.ledger, (Method::GET.as_str(), path, b""));
+        let request = self.client.get(format!("{address}{path}")).timeout(timeout);
+        let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
+        request.send().await.map_err(|error| unreachable(address, &error))
+    }
+}
+
+/// A JSON answer, bounded.
+pub async fn json<T: DeserializeOwned>(address: &str, response: Response) -> Result<T, AskError> {
+    let body = whole(address, response, MAX_ANNOUNCEMENT_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|_| AskError::Stranger { address: address.to_owned() })
+}
+
+async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, AskError> {
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(AskError::Refused { address: address.to_owned(), status });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(address, &error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(AskError::Stranger { address: address.to_owned() });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
+}
+
+fn unreachable(address: &str, error: &reqwest::Error) -> AskError {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    AskError::Unreachable { address: address.to_owned(), why: deepest.to_string() }
+}

@@ -1,0 +1,159 @@
+//! What others say at the moment: plain messages, which nobody keeps, and the announcements in the bucket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Message;
+use axum::body::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::MAX_MESSAGE_BYTES;
+use super::counted::add;
+use super::link::{SUBSCRIPTION_MESSAGES, Session};
+use super::names::last_token;
+use crate::domain::Origin;
+use crate::replication::courier::Receipt;
+
+/// Bytes of plain messages of a region that wait to be received; those beyond are dropped, for the streams have them.
+const LIVE_BYTES: usize = 16 * 1024 * 1024;
+/// Plain messages that are received side by side.
+const IN_HAND: usize = 64;
+/// The longest announcement that is heard, in bytes.
+const MAX_ANNOUNCEMENT_BYTES: usize = 64 * 1024;
+/// The most announcements that are read from a bucket.
+const MAX_NODES: usize = 1024;
+/// The pause before a bucket that could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// Hands over plain messages of records as they come.
+pub(super) async fn live(session: Session) {
+    let subscriber = match session.client.subscribe(session.shared.names.all_live()).await {
+        Ok(subscriber) => subscriber,
+        Err(error) => {
+            return tracing::warn!(%error, "the newest records can't be subscribed to; the connection is made anew");
+        }
+    };
+    let (queue, waiting) = mpsc::channel(SUBSCRIPTION_MESSAGES);
+    tokio::join!(collect(&session, subscriber, queue), hand_over(&session, waiting));
+}
+
+struct Waiting {
+    origin: Origin,
+    text: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Empties the subscription, whose room is counted in messages, into a queue whose room is counted in bytes.
+async fn collect(session: &Session, mut subscriber: async_nats::Subscriber, queue: mpsc::Sender<Waiting>) {
+    let room = Arc::new(Semaphore::new(LIVE_BYTES));
+    while let Some(message) = subscriber.next().await {
+        let Ok(origin) = last_token(&message.subject).parse::<Origin>() else { continue };
+        if origin == session.shared.names.origin() {
+            continue;
+        }
+        if message.payload.len() > MAX_MESSAGE_BYTES {
+            session.shared.refused(origin, "too_large");
+            continue;
+        }
+        let bytes = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
+        let waits = Arc::clone(&room)
+            .try_acquire_many_owned(bytes)
+            .is_ok_and(|permit| queue.try_send(Waiting { origin, text: message.payload, _room: permit }).is_ok());
+        if !waits {
+            add(&session.shared.counted.dropped_live);
+        }
+    }
+}
+
+/// In order, and many at a time: those that are on their way to the disk together share a commit.
+async fn hand_over(session: &Session, mut waiting: mpsc::Receiver<Waiting>) {
+    let received = futures_util::stream::poll_fn(|context| waiting.poll_recv(context)).map(async |next: Waiting| {
+        add(&session.shared.counted.received_live);
+        // A gap is filled from the stream, and what can't be taken now comes there too.
+        if let Receipt::Refused(reason) = session.shared.post.receive(next.text).await {
+            session.shared.refused(next.origin, reason);
+        }
+    });
+    received.buffered(IN_HAND).for_each(async |()| {}).await;
+}
+
+/// Hears announcements as they come, after those that the bucket keeps.
+pub(super) async fn announcements(session: Session) {
+    let subscriber = match session.client.subscribe(session.shared.names.all_announce()).await {
+        Ok(subscriber) => subscriber,
+        Err(error) => {
+            return tracing::warn!(%error, "announcements can't be subscribed to; the connection is made anew");
+        }
+    };
+    tokio::select! {
+        () = hear_as_they_come(&session, subscriber) => {}
+        () = hear_those_kept(&session) => {}
+    }
+}
+
+async fn hear_as_they_come(session: &Session, mut subscriber: async_nats::Subscriber) {
+    while let Some(first) = subscriber.next().await {
+        // Of several of a node that wait, the newest makes those before it needless.
+        let mut latest = BTreeMap::new();
+        latest.insert(first.subject.clone(), first);
+        for _ in 1..SUBSCRIPTION_MESSAGES {
+            let Some(Some(next)) = subscriber.next().now_or_never() else { break };
+            latest.insert(next.subject.clone(), next);
+        }
+        for message in latest.into_values() {
+            hear_message(session, message);
+        }
+        // So that a flood of them can't keep this thread.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn hear_message(session: &Session, message: Message) {
+    hear(session, last_token(&message.subject), message.payload);
+}
+
+fn hear(session: &Session, node: &str, announcement: Bytes) {
+    if node == session.shared.names.node() {
+        return;
+    }
+    add(&session.shared.counted.heard);
+    if announcement.len() > MAX_ANNOUNCEMENT_BYTES {
+        session.shared.counted.refused("announcement_too_large");
+    } else if !session.shared.post.hear(announcement) {
+        session.shared.counted.refused("announcement");
+        tracing::debug!(region = %session.region, node, "an announcement is not to be believed; it is left out");
+    }
+}
+
+/// Reads the bucket once, and does not end: what changes there is told by plain messages too.
+async fn hear_those_kept(session: &Session) {
+    while let Err(error) = read_bucket(session).await {
+        tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
+        tokio::time::sleep(READ_AGAIN).await;
+    }
+    std::future::pending().await
+}
+
+async fn read_bucket(session: &Session) -> Result<(), async_nats::Error> {
+    let store = session.context.get_key_value(session.shared.names.bucket()).await?;
+    let keys = tokio::time::timeout(READ_AGAIN, async {
+        store
+            .keys()
+            .await?
+            .take(MAX_NODES)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(async_nats::Error::from)
+    })
+    .await??;
+    for node in keys {
+        if let Some(announcement) = store.get(node.as_str()).await? {
+            hear(session, &node, announcement);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The courier that needs nothing but the nodes: each asks the others for their records over HTTP, and waits for the answer.
+//!
+//! It follows every node that has an address. Beside a broker it only fills what that has missed; and where an origin's own node
+//! can't be reached, it takes that origin's records from whoever holds more of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::client::{AskError, PeerClient};
+use super::courier::{Courier, Doing, Post, Receipt};
+use crate::cluster::Spoken;
+use crate::domain::{Origin, PeerAddress, Sequence};
+use crate::service::Cluster;
+
+/// How long to wait after a failure. A node that is away is asked four times a second.
+const RETRY: Duration = Duration::from_millis(250);
+/// How long records may be missing until they are taken from somebody else.
+const GAP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Asks other nodes over HTTP.
+pub struct Peers {
+    client: PeerClient,
+    cluster: Arc<Cluster>,
+    addresses: Vec<PeerAddress>,
+    /// Whether another courier brings the newest records.
+    only_gaps: bool,
+}
+
+impl Peers {
+    /// A courier that asks at these addresses, and at those of the members.
+    pub fn new(client: PeerClient, cluster: Arc<Cluster>, addresses: Vec<PeerAddress>, only_gaps: bool) -> Self {
+        Self { client, cluster, addresses, only_gaps }
+    }
+
+    fn targets(&self) -> BTreeSet<String> {
+        addresses_of(&self.cluster, &self.addresses)
+    }
+}
+
+/// Where other nodes may be reached: as this one was told, and as they say themselves.
+pub fn addresses_of(cluster: &Cluster, told: &[PeerAddress]) -> BTreeSet<String> {
+    let (own, members) = (cluster.node(), cluster.members());
+    let said = members.present().filter(|(key, _, _)| *key != own);
+    let said = said.filter_map(|(_, joined, _)| joined.address.as_ref()).map(|address| address.as_str().to_owned());
+    let told = told.iter().map(|address| address.as_str().to_owned());
+    // What was reached once at the join is needed until members are known.
+    let anchors = cluster.anchors().peers().iter().filter(|_| members.present().next().is_none()).cloned();
+    let own_address = cluster.naming().address.as_ref().map(|address| address.as_str().to_owned());
+    let all: BTreeSet<String> = said.chain(told).chain(anchors).collect();
+    all.into_iter().filter(|address| Some(address) != own_address.as_ref() && is_private(address)).collect()
+}
+
+/// Whether nobody between can read what passes: keys of personal parts do.
+fn is_private(address: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(address) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    url.scheme() == "https" || is_here
+}
+
+impl Courier for Peers {
+    fn name(&self) -> &'static str {
+        "peers"
+    }
+
+    fn run(self: Box<Self>, post: Arc<dyn Post>, mut stop: watch::Receiver<bool>) -> Doing<'static, ()> {
+        Box::pin(async move {
+            let mut changes = self.cluster.changes();
+            let mut talking: BTreeMap<String, tokio::task::AbortHandle> = BTreeMap::new();
+            let mut tasks = JoinSet::new();
+            loop {
+                let targets = self.targets();
+                talking.retain(|address, task| {
+                    let stays = targets.contains(address);
+                    if !stays {
+                        task.abort();
+                    }
+                    stays
+                });
+                for address in targets {
+                    talking.entry(address.clone()).or_insert_with(|| {
+                        let talk = Talk::new(self.client.clone(), post.clone(), address, self.only_gaps);
+                        tasks.spawn(talk.run(stop.clone()))
+                    });
+                }
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { break },
+                    _ = stop.wait_for(|stop| *stop) => break,
+                }
+            }
+            while tasks.join_next().await.is_some() {}
+        })
+    }
+}
+
+/// The conversation with one other node.
+struct Talk {
+    client: PeerClient,
+    post: Arc<dyn Post>,
+    address: Arc<str>,
+    only_gaps: bool,
+}
+
+/// What another node said last.
+#[derive(Clone, Default)]
+struct Said {
+    origin: Option<Origin>,
+    applied: Arc<BTreeMap<Origin, Sequence>>,
+}
+
+impl Talk {
+    fn new(client: PeerClient, post: Arc<dyn Post>, address: String, only_gaps: bool) -> Self {
+        Self { client, post, address: address.into(), only_gaps }
+    }
+
+    async fn run(self, stop: watch::Receiver<bool>) {
+        let said = watch::Sender::new(Said::default());
+        let listening = said.subscribe();
+        let mut stopping = stop.clone();
+        tokio::select! {
+            () = self.exchange(&said, stop) => {}
+            () = self.follow(listening.clone()), if !self.only_gaps => {}
+            () = self.fill(listening) => {}
+        }
+        // The last word is said before anything else ends.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+
+    /// Tells what this node has to say as soon as there is something, and hears what the other says.
+    async fn exchange(&self, said: &watch::Sender<Said>, mut stop: watch::Receiver<bool>) {
+        let mut announcement = self.post.announcement();
+        let mut reached = true;
+        loop {
+            let text = announcement.borrow_and_update().clone();
+            let stopping = *stop.borrow();
+            if !text.is_empty() {
+                match self.client.announce(&self.address, text).await {
+                    Ok(answer) => {
+                        if !reached {
+                            tracing::info!(address = %self.address, "a node is reached again");
+                        }
+                        reached = true;
+                        answer.into_iter().for_each(|answer| self.hear(answer, said));
+                    }
+                    Err(error) => {
+                        self.note(&mut reached, &error);
+                        tokio::select! {
+                            () = tokio::time::sleep(RETRY) => {}
+                            _ = stop.wait_for(|stop| *stop) => {}
+                        }
+                    }
+                }
+            }
+            if stopping {
+                return;
+            }
+            tokio::select! {
+                changed = announcement.changed() => if changed.is_err() { return },
+                // The farewell comes right behind.
+                () = stopped(&mut stop) => drop(tokio::time::timeout(RETRY, announcement.changed()).await),
+            }
+        }
+    }
+
+    fn note(&self, reached: &mut bool, error: &AskError) {
+        if std::mem::take(reached) {
+            tracing::warn!(address = %self.address, %error, "a node can't be reached; it is asked again and again");
+        }
+    }
+
+    fn hear(&self, answer: Bytes, said: &watch::Sender<Said>) {
+        let Some(spoken) = Spoken::hear(&answer) else { return };
+        if self.post.hear(answer) {
+            let announcement = spoken.announcement;
+            said.send_replace(Said { origin: Some(announcement.origin), applied: announcement.applied.into() });
+        }
+    }
+
+    /// Asks for the other node's own records, and waits for them.
+    async fn follow(&self, mut said: watch::Receiver<Said>) {
+        loop {
+            let Ok(origin) = said.wait_for(|said| said.origin.is_some()).await.map(|said| said.origin) else { return };
+            let Some(origin) = origin else { continue };
+            if !self.take(origin, true).await {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Takes what is missing of any origin for a while.
+    async fn fill(&self, mut said: watch::Receiver<Said>) {
+        let mut missing: BTreeMap<Origin, (Sequence, Instant)> = BTreeMap::new();
+        loop {
+            if said.changed().await.is_err() {
+                return;
+            }
+            let Said { origin: own, applied } = said.borrow_and_update().clone();
+            for (origin, far) in applied.iter() {
+                let held = self.post.held(*origin);
+                // Its own node's records come by themselves, unless they do not.
+                let is_followed = Some(*origin) == own && !self.only_gaps;
+                if held >= *far || is_followed || *origin == self.post.sender().origin {
+                    missing.remove(origin);
+                    continue;
+                }
+                let (since_held, since) = *missing.entry(*origin).or_insert((held, Instant::now()));
+                if since_held < held {
+                    missing.insert(*origin, (held, Instant::now()));
+                } else if since.elapsed() >= GAP_PATIENCE {
+                    while self.post.held(*origin) < *far && self.take(*origin, false).await {}
+                    missing.remove(origin);
+                }
+            }
+        }
+    }
+
+    /// Takes a page of records. False, where that brought nothing.
+    async fn take(&self, origin: Origin, wait: bool) -> bool {
+        let (held, asked) = (self.post.held(origin), Instant::now());
+        match self.client.records(&self.address, origin, held, wait).await {
+            // Who did not wait with its answer is asked again a little later.
+            Ok(None) => asked.elapsed() >= GAP_PATIENCE,
+            Ok(Some(text)) => match self.post.receive(text).await {
+                Receipt::Held(_) => true,
+                Receipt::Gap(_) | Receipt::Refused(_) | Receipt::NotNow => false,
+            },
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "records could not be had");
+                false
+            }
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say so is gone: that is the stop, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,226 @@
+//! The server among others: what it settles with them before it writes, and what runs as long as there are any.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+#[cfg(feature = "nats")]
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::ServeError;
+use crate::clock::fresh_uuid;
+use crate::cluster::{Incarnation, Renewal};
+use crate::config::Members;
+use crate::domain::LedgerId;
+use crate::http::doors::Doors;
+use crate::http::peers::Hearing;
+use crate::http::{self, SharedApp};
+use crate::replication::admission::{Wait, admitted};
+use crate::replication::client::PeerClient;
+use crate::replication::courier::{Courier, Post};
+use crate::replication::identity::{Settled, settle, until_heard};
+#[cfg(feature = "nats")]
+use crate::replication::jetstream::{self, JetStream};
+use crate::replication::keys::Fetcher;
+use crate::replication::node::{Node, announce, keep_heard};
+use crate::replication::peers::Peers;
+use crate::service::{NodeFile, Prepared, Service};
+
+/// Answers other nodes what this one holds of them, while it finds out how it goes on itself.
+pub(super) fn answer_nodes(prepared: &Prepared, ledger: LedgerId, clock: &crate::clock::Clock, doors: &Doors) {
+    let hearing = Hearing {
+        cluster: prepared.cluster().clone(),
+        reader: prepared.reader().clone(),
+        ledger,
+        clock: clock.clone(),
+    };
+    doors.open(http::starting_router(hearing));
+}
+
+/// Finds out whether this node may continue its origin.
+pub(super) async fn settle_first(
+    prepared: &Prepared,
+    ledger: LedgerId,
+    members: &Members,
+) -> Result<Settled, ServeError> {
+    let client = PeerClient::new(prepared.cluster().clone(), ledger, members.ca.as_deref())?;
+    Ok(settle(prepared, &client, &members.peers, members.wait).await?)
+}
+
+/// What a node waits for before it answers callers.
+pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
+    match settled.renewal {
+        _ if !service.cluster().has_others() => Wait::Nothing,
+        _ if !service.cluster().counts() => Wait::Join,
+        Some(Renewal::OlderCopy | Renewal::UsedSince | Renewal::Running) => Wait::CatchUp,
+        Some(Renewal::NobodyAnswered | Renewal::SomeWereSilent) => Wait::Nothing,
+        None => Wait::Heard,
+    }
+}
+
+/// Begins a run of this node in the place of those.
+pub(super) fn begin_run(service: &Service, data: &Path, settled: &Settled) -> Result<(), ServeError> {
+    let incarnation = Incarnation(fresh_uuid().map_err(crate::service::StartError::from)?);
+    // On disk first: nobody hears of a run that the directory does not know.
+    NodeFile { origin: service.origin(), incarnation }.store(data).map_err(crate::service::StartError::from)?;
+    service.cluster().begin(incarnation, settled.over.clone(), settled.beside.clone());
+    Ok(())
+}
+
+/// Runs what a node with members needs, from the first one on, until the server stops.
+pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, data: PathBuf, wait: Wait) {
+    let stop = app.stop.clone();
+    let cluster = app.service.cluster().clone();
+    if !until_others(&app).await {
+        return;
+    }
+    if !cluster.has_begun()
+        && let Err(error) = begin_run(&app.service, &data, &Settled::alone())
+    {
+        tracing::error!(%error, "this node can't speak to its members; start it again once the cause is mended");
+        return;
+    }
+    let post = Arc::new(Node::new(app.service.clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(announce(app.service.clone(), stop.clone()));
+    tasks.spawn(keep_heard(cluster, stop.clone()));
+    tasks.spawn(post.clone().watch_streams(stop.clone()));
+    match PeerClient::new(cluster_of(&app), app.service.ledger(), members.ca.as_deref()) {
+        Ok(client) => {
+            let fetcher = Fetcher::new(app.service.clone(), client, members.peers.clone(), &data);
+            tasks.spawn(fetcher.run(stop.clone()));
+        }
+        Err(error) => tracing::error!(%error, "other nodes can't be asked for keys"),
+    }
+    for courier in couriers(&app, &members, &data) {
+        tracing::info!(courier = courier.name(), "hearing of other nodes");
+        let post: Arc<dyn Post> = post.clone();
+        tasks.spawn(courier.run(post, stop.clone()));
+    }
+    if let Err(error) = app.service.receive_aside().await {
+        tracing::warn!(%error, "what was set aside for this release could not be taken");
+    }
+    if wait == Wait::Heard {
+        heard(&app, &members).await;
+    }
+    if admitted(app.service.clone(), wait, members.standby, stop).await && wait != Wait::Nothing {
+        // In this order: whoever finds it ready finds it answering.
+        doors.open(http::router(app.clone()));
+        app.service.cluster().admit(true);
+        tracing::info!("this node holds what the others hold, and answers");
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Until every member has heard of this run, or the server stops.
+async fn heard(app: &SharedApp, members: &Members) {
+    let (cluster, origin) = (app.service.cluster(), app.service.origin());
+    let Ok(client) = PeerClient::new(cluster.clone(), app.service.ledger(), members.ca.as_deref()) else { return };
+    let mut stop = app.stop.clone();
+    tokio::select! {
+        () = until_heard(cluster, &client, &members.peers, origin, members.wait) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+fn cluster_of(app: &SharedApp) -> Arc<crate::service::Cluster> {
+    app.service.cluster().clone()
+}
+
+/// True once there are other nodes; false if the server stops before.
+async fn until_others(app: &SharedApp) -> bool {
+    let (mut changes, mut stop) = (app.service.cluster().changes(), app.stop.clone());
+    tokio::select! {
+        others = changes.wait_for(|_| app.service.cluster().has_others()) => others.is_ok(),
+        _ = stop.wait_for(|stop| *stop) => false,
+    }
+}
+
+fn couriers(app: &SharedApp, members: &Members, data: &Path) -> Vec<Box<dyn Courier>> {
+    let mut couriers: Vec<Box<dyn Courier>> = Vec::new();
+    let service = &app.service;
+    match PeerClient::new(service.cluster().clone(), service.ledger(), members.ca.as_deref()) {
+        Ok(client) => {
+            let only_gaps = !members.nats.is_empty();
+            couriers.push(Box::new(Peers::new(client, service.cluster().clone(), members.peers.clone(), only_gaps)));
+        }
+        Err(error) => tracing::error!(%error, "other nodes can't be asked"),
+    }
+    couriers.extend(over_nats(app, members, data));
+    couriers
+}
+
+/// Whether the servers of NATS that are named can be used, before anything is started.
+#[cfg(feature = "nats")]
+pub(super) fn check_nats(members: &Members, own: &crate::domain::Region, data: &Path) -> Result<(), ServeError> {
+    let Some(settings) = nats_settings(members, own, data) else { return Ok(()) };
+    JetStream::new(&settings, Arc::default()).map(drop).map_err(|error| ServeError::Nats(error.to_string()))
+}
+
+#[cfg(not(feature = "nats"))]
+pub(super) fn check_nats(members: &Members, _: &crate::domain::Region, _: &Path) -> Result<(), ServeError> {
+    if members.nats.is_empty() {
+        return Ok(());
+    }
+    let why = "this program was built without it; build it with `cargo build --release --features nats`";
+    Err(ServeError::Nats(why.to_owned()))
+}
+
+#[cfg(feature = "nats")]
+fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) -> Option<jetstream::Settings> {
+    let servers = |servers: &crate::config::NatsServers| jetstream::RegionServers {
+        region: servers.region.clone(),
+        urls: servers.urls.clone(),
+        credentials: servers.credentials.clone(),
+        ca: servers.ca.clone(),
+    };
+    let here = members.nats.iter().find(|servers| servers.region == *own).or(members.nats.first())?;
+    Some(jetstream::Settings {
+        own: own.clone(),
+        regions: members.nats.iter().map(servers).collect(),
+        replicas: here.replicas.unwrap_or(1),
+        max_bytes: here.stream_bytes.unwrap_or(jetstream::DEFAULT_STREAM_BYTES),
+        max_age: here.stream_age.unwrap_or(Duration::from_secs(jetstream::DEFAULT_AGE_S)),
+        state: data.join("members").join("stream.json"),
+    })
+}
+
+#[cfg(feature = "nats")]
+fn over_nats(app: &SharedApp, members: &Members, data: &Path) -> Option<Box<dyn Courier>> {
+    let settings = nats_settings(members, &app.service.cluster().naming().region, data)?;
+    let counted: Arc<jetstream::Counted> = Arc::default();
+    tokio::spawn(measure_nats(app.clone(), counted.clone()));
+    // It was looked at before anything was started.
+    JetStream::new(&settings, counted).ok().map(|courier| Box::new(courier) as Box<dyn Courier>)
+}
+
+#[cfg(not(feature = "nats"))]
+fn over_nats(_: &SharedApp, _: &Members, _: &Path) -> Option<Box<dyn Courier>> {
+    None
+}
+
+/// Brings what the courier has counted to where metrics are read, once a second.
+#[cfg(feature = "nats")]
+async fn measure_nats(app: SharedApp, counted: Arc<jetstream::Counted>) {
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        for (kind, counter) in [
+            ("published", &counted.published),
+            ("acknowledged", &counted.acknowledged),
+            ("published_live", &counted.published_live),
+            ("received_live", &counted.received_live),
+            ("received_from_streams", &counted.received_from_streams),
+            ("heard", &counted.heard),
+            ("reconnects", &counted.reconnects),
+            ("streams_abandoned", &counted.abandoned),
+        ] {
+            app.metrics.nats(kind).set(load(counter));
+        }
+    }
+}

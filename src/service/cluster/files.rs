@@ -1,0 +1,153 @@
+//! What a node with members keeps beside its log, below `DATA/members`.
+//!
+//! `node.json` says which origin the directory continues, and which run of the node used it last; `aside/ORIGIN` holds what could
+//! not be read, for the next release; `evidence/` what shows that an origin has told two stories; `heard/NODE.RUN` the latest word
+//! of each run of the others.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Cluster;
+use crate::cluster::{Fork, Incarnation, Spoken};
+use crate::domain::{Origin, hex};
+
+/// The most words of others that are kept.
+const MAX_HEARD: usize = 4_096;
+
+/// A file below `DATA/members` can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("use {}: {source}", path.display())]
+pub struct FilesError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Which origin a directory continues, and which run used it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeFile {
+    /// The origin.
+    pub origin: Origin,
+    /// The run.
+    pub incarnation: Incarnation,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    origin: String,
+    incarnation: Incarnation,
+}
+
+impl NodeFile {
+    /// That of a data directory; none of a node that never had members.
+    pub fn load(data: &Path) -> Result<Option<Self>, FilesError> {
+        let path = data.join("members").join("node.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(FilesError { path, source }),
+        };
+        let form: Form = serde_json::from_slice(&text)
+            .map_err(|error| FilesError { path: path.clone(), source: io::Error::other(error) })?;
+        let origin = form.origin.parse().map_err(|error| FilesError { path, source: io::Error::other(error) })?;
+        Ok(Some(Self { origin, incarnation: form.incarnation }))
+    }
+
+    /// Writes it, whole or not at all; when this returns, it survives a loss of power.
+    pub fn store(&self, data: &Path) -> Result<(), FilesError> {
+        let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation };
+        replace(&data.join("members").join("node.json"), &serde_json::to_vec(&form).unwrap_or_default())
+    }
+}
+
+impl Cluster {
+    /// Keeps a parcel that a later release can read.
+    pub(super) fn set_aside(&self, origin: Origin, text: &[u8]) -> Result<(), FilesError> {
+        replace(&self.data.join("members").join("aside").join(origin.as_str()), text)
+    }
+
+    /// What was kept for this release.
+    pub fn aside(&self) -> Vec<Vec<u8>> {
+        let kept = read_all(&self.data.join("members").join("aside"));
+        kept.into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// What was set aside of that origin could be read.
+    pub(super) fn is_read(&self, origin: Origin) {
+        // It is taken again at the next start, and found to be held.
+        let _ = fs::remove_file(self.data.join("members").join("aside").join(origin.as_str()));
+    }
+
+    /// Keeps what shows that an origin has told two stories: its head as it has signed it now, and the chain that is held here,
+    /// under the newest head that it signed before.
+    pub(super) fn keep_evidence(&self, fork: &Fork) -> Result<(), FilesError> {
+        let theirs = &fork.theirs;
+        let signed_before = self.kept.newest(theirs.place.origin).map(|head| {
+            json!({"sequence": head.place.sequence.0, "hash": hex::encode(&head.hash.0), "signature": head.signature.to_string()})
+        });
+        let evidence = json!({
+            "origin": theirs.place.origin.as_str(),
+            "sequence": theirs.place.sequence.0,
+            "signed_now": {"hash": hex::encode(&theirs.hash.0), "signature": theirs.signature.to_string()},
+            "held_here": hex::encode(&fork.held.0),
+            "signed_before": signed_before,
+        });
+        let name = format!("{}-{}.json", theirs.place.origin, theirs.place.sequence);
+        replace(&self.data.join("members").join("evidence").join(name), evidence.to_string().as_bytes())
+    }
+
+    /// Keeps the latest word of every run of the others, so that a restart does not forget how far they were.
+    pub fn keep_heard(&self) -> Result<(), FilesError> {
+        let directory = self.data.join("members").join("heard");
+        let heard: Vec<(String, Box<[u8]>)> = self.positions(|positions| {
+            let one = |heard: &crate::cluster::Heard| {
+                let name = format!("{}.{}", heard.announcement().node, heard.announcement().incarnation.0);
+                (name, heard.spoken.text.clone())
+            };
+            positions.iter().take(MAX_HEARD).map(one).collect()
+        });
+        for (name, text) in &heard {
+            replace(&directory.join(name), text)?;
+        }
+        let Ok(entries) = fs::read_dir(&directory) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let is_over = entry.file_name().to_str().is_none_or(|name| heard.iter().all(|(kept, _)| kept != name));
+            if is_over {
+                // What is left of a run that is over is known to be over when it is read.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up what was kept of the others' words. Each is verified again.
+    pub fn recall(&self) {
+        for (modified, text) in read_all(&self.data.join("members").join("heard")) {
+            let spoken = Spoken::hear(&text).filter(|spoken| self.admits(spoken.announcement.node));
+            spoken.into_iter().for_each(|spoken| self.remember(spoken, modified));
+        }
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
+    crate::cluster::replace(path, bytes).map_err(|source| FilesError { path: path.to_owned(), source })
+}
+
+/// Every file of a directory, with the time when it was written; what can't be read is left out.
+fn read_all(directory: &Path) -> Vec<(crate::domain::Timestamp, Vec<u8>)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let modified = |entry: &fs::DirEntry| {
+        let since = entry.metadata().ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        crate::domain::Timestamp::from_millis(since.as_millis().try_into().ok()?)
+    };
+    let read = |entry: fs::DirEntry| {
+        let is_whole = entry.path().extension().is_none_or(|extension| extension != "new");
+        let text = is_whole.then(|| fs::read(entry.path()).ok()).flatten()?;
+        Some((modified(&entry).unwrap_or_default(), text))
+    };
+    entries.flatten().take(MAX_HEARD).filter_map(read).collect()
+}

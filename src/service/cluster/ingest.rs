@@ -1,0 +1,219 @@
+//! What arrives from other nodes: judged, appended and folded in one step, and only then held.
+
+use std::sync::Arc;
+
+use super::Cluster;
+use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge};
+use crate::domain::{Event, Place, Sequence, Subject, Tenant};
+use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
+use crate::service::machine::{Job, Ledger, Reply};
+use crate::service::{Error, Service};
+
+/// What came of a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// The origin is held up to there.
+    Held(Sequence),
+    /// Records are missing, from this one on.
+    Gap(Sequence),
+    /// It is not to be believed.
+    Refused(Refusal),
+    /// A later release wrote it.
+    Unreadable,
+}
+
+impl Service {
+    /// Takes a parcel of another origin's records. What is verified, and in which order, [`crate::cluster::judge`] says.
+    ///
+    /// Parcels of one origin are judged one after the other, in the order in which they are polled first; while one is on its way to
+    /// the disk the next one is judged, so that many share a commit. Whoever gives up waiting leaves nothing half done.
+    pub async fn receive(self: &Arc<Self>, text: axum::body::Bytes) -> Result<Ingested, Error> {
+        let parcel = match Parcel::parse(&text) {
+            Ok(parcel) => parcel,
+            Err(_) => return Ok(self.refuse(Refusal::Malformed)),
+        };
+        let (origin, head) = (parcel.origin(), parcel.head);
+        if self.cluster.is_recent(&head) {
+            return Ok(Ingested::Held(self.cluster.held(origin)));
+        }
+        let one_at_a_time = self.cluster.ingesting(origin).await;
+        match self.judge(parcel).await? {
+            Verdict::Append(records) => {
+                let erased = records.iter().filter_map(erased_by).collect();
+                let queued = self.writer.queue(Job::Foreign(records))?;
+                self.cluster.is_queued(origin, head.head());
+                drop(one_at_a_time);
+                let service = self.clone();
+                let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
+                taken.await.map_err(|_| Error::Stopping)?
+            }
+            Verdict::Held(sequence) => Ok(Ingested::Held(sequence)),
+            Verdict::Gap(due) => Ok(Ingested::Gap(due)),
+            Verdict::Refused(refusal) => {
+                if refusal == Refusal::Twin {
+                    self.cluster.note_twin();
+                }
+                Ok(self.refuse(refusal))
+            }
+            Verdict::Fork(fork) => self.note_fork(fork).await,
+            Verdict::Unreadable(unreadable) => self.note_unreadable(unreadable, text).await,
+        }
+    }
+
+    /// Takes what a release before this one could not read.
+    pub async fn receive_aside(self: &Arc<Self>) -> Result<(), Error> {
+        let cluster = self.cluster.clone();
+        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(|_| Error::Stopping)?;
+        for text in kept {
+            self.receive(text.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. Who signed it, the caller knows.
+    pub async fn ingest(&self, record: Box<str>, hash: ChainHash) -> Result<Result<Sequence, IngestError>, Error> {
+        let recorded = match decode(record.as_bytes()) {
+            Ok(recorded) => recorded,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        Ok(self.append_foreign(vec![Foreign { recorded, record, hash }]).await?.map_err(IngestError::from))
+    }
+
+    async fn judge(&self, parcel: Parcel) -> Result<Verdict, Error> {
+        let (cluster, ledger, own) = (self.cluster.clone(), self.ledger, self.origin);
+        self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await
+    }
+
+    /// Waits until they are durable. Where they forget subjects, this node's keys of them are destroyed before this returns.
+    async fn take(
+        &self,
+        queued: Queued<Ledger>,
+        erased: Vec<(Tenant, Subject)>,
+        head: SignedHead,
+    ) -> Result<Ingested, Error> {
+        let answer = queued.answer().await;
+        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Reply::Foreign(Ok(_)))));
+        let Reply::Foreign(result) = answer? else { return Err(Error::Stopping) };
+        match result {
+            Ok(held) => {
+                self.forget_all(erased).await?;
+                self.cluster.is_taken(head);
+                self.cluster.keep(head);
+                Ok(Ingested::Held(held))
+            }
+            Err(ForeignError::Gap(due)) => Ok(Ingested::Gap(due)),
+            // All of it was compared with what is held, and nobody else appends this origin's records meanwhile.
+            Err(ForeignError::Duplicate | ForeignError::Fork | ForeignError::Own) => Ok(self.refuse(Refusal::Altered)),
+        }
+    }
+
+    async fn append_foreign(&self, records: Vec<Foreign>) -> Result<Result<Sequence, ForeignError>, Error> {
+        let erased: Vec<(Tenant, Subject)> = records.iter().filter_map(erased_by).collect();
+        let Reply::Foreign(result) = self.writer.submit(Job::Foreign(records)).await? else {
+            return Err(Error::Stopping);
+        };
+        if result.is_ok() {
+            self.forget_all(erased).await?;
+        }
+        Ok(result)
+    }
+
+    async fn forget_all(&self, erased: Vec<(Tenant, Subject)>) -> Result<(), Error> {
+        for (tenant, subject) in erased {
+            self.forget_too(tenant, subject).await?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Ingested {
+        self.cluster.refuse(refusal);
+        Ingested::Refused(refusal)
+    }
+
+    async fn note_fork(&self, fork: Fork) -> Result<Ingested, Error> {
+        let (origin, sequence) = (fork.theirs.place.origin, fork.theirs.place.sequence);
+        let known = self.cluster.trouble.lock().forked.insert(origin, fork.clone());
+        if known.is_none() {
+            tracing::error!(%origin, %sequence, "an origin has signed two histories: only the one that is held here is taken");
+        }
+        let cluster = self.cluster.clone();
+        let kept = tokio::task::spawn_blocking(move || cluster.keep_evidence(&fork)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "the evidence of two histories could not be kept");
+        }
+        Ok(self.refuse(Refusal::Fork))
+    }
+
+    async fn note_unreadable(&self, unreadable: Unreadable, text: axum::body::Bytes) -> Result<Ingested, Error> {
+        let Place { origin, sequence } = unreadable.place;
+        let Unreadable { type_name, version, .. } = unreadable.clone();
+        if self.cluster.trouble.lock().unreadable.insert(origin, unreadable).is_some() {
+            return Ok(Ingested::Unreadable);
+        }
+        tracing::error!(%origin, %sequence, type_name, version, "a later release wrote this record: the origin is not followed before this node is upgraded");
+        let cluster = self.cluster.clone();
+        let kept = tokio::task::spawn_blocking(move || cluster.set_aside(origin, &text)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "a record for a later release could not be set aside");
+        }
+        Ok(Ingested::Unreadable)
+    }
+}
+
+impl Cluster {
+    /// Keeps a head up to which this node holds the records.
+    fn keep(&self, head: SignedHead) {
+        let origin = head.place.origin;
+        if self.trouble.lock().unreadable.remove(&origin).is_some() {
+            self.is_read(origin);
+        }
+        if let Err(error) = self.kept.keep(head) {
+            // The origin itself signs it again for whoever asks.
+            tracing::warn!(%error, "a head could not be kept");
+        }
+    }
+}
+
+/// Why a record is not appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// It does not fit the log as this node holds it.
+    #[error(transparent)]
+    Misplaced(#[from] ForeignError),
+    /// It is not a record that this version can fold.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+fn judge_here(
+    parcel: Parcel,
+    cluster: &Cluster,
+    reader: &Reader,
+    ledger: crate::domain::LedgerId,
+    own: crate::domain::Origin,
+) -> Verdict {
+    let origin = parcel.origin();
+    let members = cluster.members();
+    let known = Known {
+        ledger,
+        own,
+        members: &members,
+        anchors: &cluster.anchors,
+        reads: &cluster.naming.reads,
+        head: cluster.head_to_follow(origin),
+    };
+    let hash_at = |sequence| {
+        // What can't be read is found by whoever reads the whole log.
+        reader.find_place(Place { origin, sequence }).ok().flatten().map(|stored| stored.hash)
+    };
+    judge(parcel, &known, hash_at)
+}
+
+fn erased_by(foreign: &Foreign) -> Option<(Tenant, Subject)> {
+    match &foreign.recorded.event {
+        Event::SubjectErased(erased) => {
+            Some((foreign.recorded.tenant.clone().unwrap_or_default(), erased.subject.clone()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,479 @@
+//! This node among others: who it is, what it has heard, and what it takes and gives.
+
+mod files;
+mod ingest;
+mod nodes;
+mod outgoing;
+mod reach;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use axum::body::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::cluster::{
+    Anchors, Announcement, Arrival, Fork, Incarnation, KeptHeads, Positions, Refusal, RequestSignature, SignedHead,
+    Spoken, Unreadable,
+};
+use crate::domain::{
+    LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Position, Reads, Region, Sequence,
+    Timestamp, View as _,
+};
+use crate::event_log::Head;
+use crate::keys::OriginKey;
+use crate::projection::Projection;
+
+pub use files::{FilesError, NodeFile};
+pub use ingest::Ingested;
+pub use nodes::{NodeShown, Promotion, RunShown};
+pub use reach::ReachShown;
+
+/// How far a node's clock may be from this one's until that is an alarm: 10 seconds, some of which the way takes.
+pub const MAX_SKEW_MILLIS: u64 = 10_000;
+/// Heads of each origin by which a parcel that comes again is known.
+const RECENT_HEADS: usize = 1_024;
+/// Origins whose parcels are looked at side by side.
+const INGESTING: usize = 16;
+
+/// This node, as its operator has named it.
+#[derive(Clone, Debug)]
+pub struct Naming {
+    /// Its name.
+    pub node: NodeName,
+    /// Where it is.
+    pub region: Region,
+    /// Where others reach it over HTTP.
+    pub address: Option<PeerAddress>,
+    /// The events that it reads.
+    pub reads: Reads,
+}
+
+/// This node among others. Of a node without members there is nothing in it but its name and key.
+pub struct Cluster {
+    naming: Naming,
+    key: Arc<OriginKey>,
+    anchors: Anchors,
+    projection: Arc<Projection>,
+    kept: KeptHeads,
+    data: PathBuf,
+    clock: Clock,
+    positions: Mutex<Positions>,
+    /// Counts what may end a wait: announcements, and changes of members.
+    changed: watch::Sender<u64>,
+    /// The newest durable position, and the newest record of this node's own origin.
+    applied: watch::Sender<Position>,
+    own_head: watch::Sender<Sequence>,
+    /// The newest announcement of this node; nothing before there is one.
+    spoken: watch::Sender<Bytes>,
+    promoted: Notify,
+    admitted: AtomicBool,
+    waiting: AtomicUsize,
+    run: Mutex<Run>,
+    trouble: Mutex<Trouble>,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    ingesting: [tokio::sync::Mutex<()>; INGESTING],
+    /// Where each origin will stand whose records are on their way to the writer, and how many parcels of it are.
+    queued: Mutex<BTreeMap<Origin, (Head, usize)>>,
+    /// The newest heads of each origin that were verified and are held: most parcels come twice, and the second is known by them.
+    recent: Mutex<BTreeMap<Origin, VecDeque<SignedHead>>>,
+}
+
+/// This run of the node's process.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    incarnation: Option<Incarnation>,
+    supersedes: Vec<Incarnation>,
+    number: u64,
+    stream: Option<Box<str>>,
+    farewell: bool,
+}
+
+/// What stands in the way of some origin, until an operator does something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Origins of which a record is of a later release.
+    pub unreadable: BTreeMap<Origin, Unreadable>,
+    /// Origins that have told two stories.
+    pub forked: BTreeMap<Origin, Fork>,
+    /// Nodes whose clocks are far from this one's: by how many milliseconds.
+    pub skewed: BTreeMap<NodeKey, u64>,
+    /// Another process signs with this node's key.
+    pub twin: bool,
+}
+
+impl Trouble {
+    /// What the operator should do, if there is something.
+    pub fn warning(&self) -> Option<&'static str> {
+        const TWIN: &str = "another process runs with this node's key: its data directory was copied; stop one of the two, \
+             and join the other on an empty directory";
+        const FORKED: &str = "an origin has signed two histories, so only the one that is held here is taken: the evidence is in \
+             DATA/members/evidence; remove that node";
+        const UNREADABLE: &str = "a member writes events that this release can't read, so its origin is not followed any more: \
+             upgrade this node";
+        const SKEWED: &str = "the clock of a member is more than ten seconds from this node's; set the clocks";
+        let Self { unreadable, forked, skewed, twin } = self;
+        let warnings = [
+            (*twin, TWIN),
+            (!forked.is_empty(), FORKED),
+            (!unreadable.is_empty(), UNREADABLE),
+            (!skewed.is_empty(), SKEWED),
+        ];
+        warnings.into_iter().find_map(|(is, warning)| is.then_some(warning))
+    }
+}
+
+impl Cluster {
+    /// A node that has heard of nobody yet.
+    pub fn new(
+        naming: Naming,
+        key: Arc<OriginKey>,
+        anchors: Anchors,
+        projection: Arc<Projection>,
+        kept: KeptHeads,
+        data: PathBuf,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            naming,
+            key,
+            anchors,
+            projection,
+            kept,
+            data,
+            clock,
+            positions: Mutex::default(),
+            changed: watch::Sender::new(0),
+            applied: watch::Sender::new(Position(0)),
+            own_head: watch::Sender::new(Sequence(0)),
+            spoken: watch::Sender::new(Bytes::new()),
+            promoted: Notify::new(),
+            admitted: AtomicBool::new(true),
+            waiting: AtomicUsize::new(0),
+            run: Mutex::default(),
+            trouble: Mutex::default(),
+            refused: Default::default(),
+            ingesting: Default::default(),
+            queued: Mutex::default(),
+            recent: Mutex::default(),
+        }
+    }
+
+    /// What this node is known by between nodes.
+    pub fn node(&self) -> NodeKey {
+        NodeKey::from_bytes(self.key.public_key())
+    }
+
+    /// How the operator has named it.
+    pub fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// Whom it was told to trust when it joined.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
+    }
+
+    /// The nodes of the ledger, as far as this one has heard.
+    pub fn members(&self) -> Arc<Members> {
+        self.projection.members()
+    }
+
+    /// Whether there are, or may be, other nodes.
+    pub fn has_others(&self) -> bool {
+        let own = self.node();
+        self.anchors.ledger().is_some() || self.members().present().any(|(key, _, _)| key != own)
+    }
+
+    /// Whether other nodes wait for this one: it has joined, caught up, and said so.
+    pub fn counts(&self) -> bool {
+        self.members().get(self.node()).is_some_and(crate::domain::Member::counts)
+    }
+
+    /// This node as it would join.
+    pub fn as_joining(&self) -> NodeJoined {
+        let Naming { node, region, address, reads } = self.naming.clone();
+        NodeJoined { key: self.node(), node, region, address, reads }
+    }
+
+    /// Whether that node may ask this one for what only members may see: it is a member, or was named when this one joined.
+    pub fn admits(&self, key: NodeKey) -> bool {
+        let members = self.members();
+        match members.get(key) {
+            Some(member) => member.present().is_some() && members.trusts(key),
+            None => self.anchors.trusts(key),
+        }
+    }
+
+    /// Signs a request to another node.
+    pub fn sign_request(&self, ledger: LedgerId, asked: (&str, &str, &[u8])) -> RequestSignature {
+        RequestSignature::sign(self.node(), ledger, self.clock.now(), asked, |message| self.key.sign(message))
+    }
+
+    /// Changes whenever somebody has been heard, or the members have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Changes with every commit: the newest position that is durable and folded in.
+    pub fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.subscribe()
+    }
+
+    /// The newest durable record of this node's own origin.
+    pub fn own_head(&self) -> watch::Receiver<Sequence> {
+        self.own_head.subscribe()
+    }
+
+    /// The newest announcement of this node; nothing before there is one.
+    pub fn spoken(&self) -> watch::Receiver<Bytes> {
+        self.spoken.subscribe()
+    }
+
+    /// That is what this node has to say.
+    pub fn speak_out(&self, spoken: Spoken) {
+        self.spoken.send_replace(spoken.text.into_vec().into());
+    }
+
+    /// Returns once this node has been promoted: a standby waits for it.
+    pub async fn promotion(&self) {
+        self.promoted.notified().await;
+    }
+
+    /// Lets a standby take commands as soon as the others wait for it.
+    pub fn promote(&self) {
+        self.promoted.notify_one();
+    }
+
+    /// Whether this node answers callers: one that has joined and not caught up does not.
+    pub fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
+    }
+
+    /// From now on it does, or does not.
+    pub fn admit(&self, admitted: bool) {
+        self.admitted.store(admitted, Ordering::Release);
+        self.members_changed();
+    }
+
+    /// A commit is durable and folded in.
+    pub fn committed(&self, position: Position, own: Option<Sequence>) {
+        self.applied.send_replace(position);
+        own.map(|own| self.own_head.send_replace(own));
+    }
+
+    /// The members have changed.
+    pub fn members_changed(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// This process is that run of the node, in place of those, and with these beside it on copies of its directory.
+    pub fn begin(&self, incarnation: Incarnation, supersedes: Vec<Incarnation>, beside: Vec<Incarnation>) {
+        let mut positions = self.positions.lock();
+        positions.end(&supersedes);
+        positions.expect(beside);
+        drop(positions);
+        let mut run = self.run.lock();
+        (run.incarnation, run.supersedes) = (Some(incarnation), supersedes);
+    }
+
+    /// Which run of the node this process is, once it is one.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.run.lock().incarnation
+    }
+
+    /// Whether this process is a run of the node by now.
+    pub fn has_begun(&self) -> bool {
+        self.run.lock().incarnation.is_some()
+    }
+
+    /// Its own records are in that stream of a broker.
+    pub fn publish_in(&self, stream: &str) {
+        self.run.lock().stream = Some(stream.into());
+    }
+
+    /// It is about to stop.
+    pub fn say_farewell(&self) {
+        self.run.lock().farewell = true;
+    }
+
+    /// What it has to say of itself now. Nothing before it has begun.
+    pub fn speak(&self, ledger: LedgerId, origin: Origin) -> Option<Spoken> {
+        let run = {
+            let mut run = self.run.lock();
+            run.number += 1;
+            run.clone()
+        };
+        let base = self.projection.base();
+        let announcement = Announcement {
+            ledger,
+            node: self.node(),
+            incarnation: run.incarnation?,
+            supersedes: run.supersedes,
+            number: run.number,
+            now: self.clock.now(),
+            region: self.naming.region.clone(),
+            origin,
+            head: base.heads.get(&origin).copied().unwrap_or_default(),
+            applied: base.heads.iter().map(|(origin, head)| (*origin, head.sequence)).collect(),
+            stream: run.stream,
+            farewell: run.farewell,
+        };
+        Some(announcement.speak(|message| self.key.sign(message)))
+    }
+
+    /// An announcement has arrived. Nothing, if it is not to be believed.
+    pub fn hear(&self, ledger: LedgerId, text: &[u8]) -> Option<Arrival> {
+        let spoken = Spoken::hear(text)?;
+        let said = &spoken.announcement;
+        if said.ledger != ledger || !(self.admits(said.node) || said.node == self.node()) {
+            return None;
+        }
+        let now = self.clock.now();
+        if said.node == self.node() {
+            self.hear_own(said);
+            if Some(said.incarnation) == self.run.lock().incarnation {
+                return Some(Arrival::Old);
+            }
+        }
+        self.compare_clocks(said, now);
+        let arrival = self.positions.lock().hear(spoken, now);
+        if arrival == Arrival::News {
+            self.members_changed();
+        }
+        Some(arrival)
+    }
+
+    /// What was heard before this process began: runs that may still be going on.
+    pub fn remember(&self, spoken: Spoken, at: Timestamp) {
+        self.positions.lock().recall(spoken, at);
+    }
+
+    fn hear_own(&self, said: &Announcement) {
+        let (own, supersedes) = {
+            let run = self.run.lock();
+            (run.incarnation, run.supersedes.clone())
+        };
+        let is_another = own.is_some_and(|own| own != said.incarnation) && !supersedes.contains(&said.incarnation);
+        if is_another {
+            self.note_twin();
+        }
+    }
+
+    /// Another process takes itself for this node.
+    fn note_twin(&self) {
+        if !std::mem::replace(&mut self.trouble.lock().twin, true) {
+            tracing::error!("another process signs with this node's key: its data directory was copied");
+        }
+    }
+
+    /// Clocks decide nothing between nodes, but for tokens of others: an operator must hear of one that is off.
+    fn compare_clocks(&self, said: &Announcement, now: Timestamp) {
+        let off_by = said.now.as_millis().abs_diff(now.as_millis());
+        let mut trouble = self.trouble.lock();
+        let was = trouble.skewed.remove(&said.node);
+        if off_by > MAX_SKEW_MILLIS {
+            trouble.skewed.insert(said.node, off_by);
+            if was.is_none() {
+                tracing::warn!(node = %said.node, off_by_millis = off_by, "a member's clock is far from this node's");
+            }
+        }
+    }
+
+    /// Looks at what was heard.
+    pub fn positions<T>(&self, look: impl FnOnce(&Positions) -> T) -> T {
+        look(&self.positions.lock())
+    }
+
+    /// How far this node holds that origin.
+    pub fn held(&self, origin: Origin) -> Sequence {
+        self.projection.head(origin)
+    }
+
+    /// How far this node holds that origin, with the chain there.
+    pub fn held_head(&self, origin: Origin) -> Head {
+        self.projection.base().heads.get(&origin).copied().unwrap_or_default()
+    }
+
+    /// How far it will once all is durable that is queued: what the next parcel has to follow.
+    fn head_to_follow(&self, origin: Origin) -> Head {
+        let durable = self.held_head(origin);
+        let queued = self.queued.lock().get(&origin).map(|(head, _)| *head);
+        queued.filter(|queued| queued.sequence > durable.sequence).unwrap_or(durable)
+    }
+
+    /// Whether what leads to that very head has been taken lately.
+    fn is_recent(&self, head: &SignedHead) -> bool {
+        let recent = self.recent.lock();
+        recent.get(&head.place.origin).is_some_and(|heads| heads.iter().rev().any(|one| one == head))
+    }
+
+    fn is_taken(&self, head: SignedHead) {
+        let mut recent = self.recent.lock();
+        let heads = recent.entry(head.place.origin).or_default();
+        heads.push_back(head);
+        if heads.len() > RECENT_HEADS {
+            heads.pop_front();
+        }
+    }
+
+    fn is_queued(&self, origin: Origin, head: Head) {
+        let mut queued = self.queued.lock();
+        let (last, parcels) = queued.entry(origin).or_default();
+        (*last, *parcels) = (head, *parcels + 1);
+    }
+
+    /// A queued parcel is durable, or was not taken: then those behind it are not either, and what is durable counts.
+    fn is_settled(&self, origin: Origin, taken: bool) {
+        let mut queued = self.queued.lock();
+        let Some((_, parcels)) = queued.get_mut(&origin) else { return };
+        *parcels -= 1;
+        if *parcels == 0 || !taken {
+            queued.remove(&origin);
+        }
+    }
+
+    /// What stands in the way.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.lock().clone()
+    }
+
+    /// How many parcels were refused, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        Refusal::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// How many calls wait for other nodes.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many records others have said they hold that this node does not.
+    pub fn records_behind(&self) -> u64 {
+        let mut farthest: BTreeMap<Origin, Sequence> = BTreeMap::new();
+        self.positions(|positions| {
+            for (origin, far) in positions.iter().flat_map(|heard| &heard.announcement().applied) {
+                let known = farthest.entry(*origin).or_default();
+                *known = (*known).max(*far);
+            }
+        });
+        farthest.iter().map(|(origin, far)| far.0.saturating_sub(self.held(*origin).0)).sum()
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        let all = Refusal::ALL.iter().zip(&self.refused);
+        all.filter(|(one, _)| **one == refusal).for_each(|(_, count)| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    async fn ingesting(&self, origin: Origin) -> tokio::sync::MutexGuard<'_, ()> {
+        let sum =
+            origin.as_bytes().iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        self.ingesting[sum % INGESTING].lock().await
+    }
+}

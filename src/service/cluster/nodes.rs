@@ -1,0 +1,120 @@
+//! Members: who belongs together, as administrators see and change it.
+
+use crate::domain::{
+    Command, JoinNode, LedgerId, Member, NodeJoined, NodeKey, NodeName, NodeUpgraded, Origin, Position, Reads, Scope,
+    Sequence, Timestamp,
+};
+use crate::service::records::audit_everywhere;
+use crate::service::{Call, Error, Grants, Identity, Outcome, Service};
+
+/// A node of this ledger.
+#[derive(Clone, Debug)]
+pub struct NodeShown {
+    /// Its key.
+    pub key: NodeKey,
+    /// Whether it is the one that answers.
+    pub is_own: bool,
+    /// What the log says of it.
+    pub member: Member,
+    /// The events that it reads, as far as that is known.
+    pub reads: Option<Reads>,
+    /// Its origins, each with how far this node holds it.
+    pub origins: Vec<(Origin, Sequence)>,
+    /// What it said last, run by run; nothing of the node that answers.
+    pub runs: Vec<RunShown>,
+}
+
+/// The latest word of one run of a node.
+#[derive(Clone, Debug)]
+pub struct RunShown {
+    /// When it was heard here.
+    pub heard_at: Timestamp,
+    /// How far it had applied every origin.
+    pub applied: Vec<(Origin, Sequence)>,
+}
+
+/// What a new member has to know.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// The record that says so.
+    pub position: Option<Position>,
+    /// The keys that it can trust from the start.
+    pub keys: Vec<NodeKey>,
+    /// Where members are reached.
+    pub addresses: Vec<String>,
+}
+
+impl Service {
+    /// The nodes of this ledger; this node alone, where there are no others. Needs `audit` in every tenant.
+    pub fn nodes(&self, identity: &Identity) -> Result<Vec<NodeShown>, Error> {
+        audit_everywhere(identity)?;
+        let members = self.cluster.members();
+        let own = self.cluster.node();
+        let mut shown: Vec<(NodeKey, Member)> = members.iter().map(|(key, member)| (key, member.clone())).collect();
+        if members.get(own).is_none() {
+            shown.push((own, Member::default()));
+        }
+        let one = |(key, member): (NodeKey, Member)| NodeShown {
+            key,
+            is_own: key == own,
+            reads: if key == own { Some(self.cluster.naming().reads.clone()) } else { member.reads().cloned() },
+            member,
+            origins: members.origins_of(key).map(|origin| (origin, self.cluster.held(origin))).collect(),
+            runs: self.cluster.positions(|positions| {
+                let run = |heard: &crate::cluster::Heard| RunShown {
+                    heard_at: heard.at,
+                    applied: heard.announcement().applied.iter().map(|(origin, far)| (*origin, *far)).collect(),
+                };
+                positions.of(key).filter(|_| key != own).map(run).collect()
+            }),
+        };
+        Ok(shown.into_iter().map(one).collect())
+    }
+
+    /// Makes a node a member, and this one with it if it was alone. Needs `admin` in every tenant.
+    pub async fn join_node(&self, call: &Call, node: NodeJoined) -> Result<Promotion, Error> {
+        let join = JoinNode { node, asked: self.cluster.as_joining() };
+        let outcome = self.execute(call, Command::JoinNode(Box::new(join))).await?;
+        self.cluster.members_changed();
+        let position = match outcome {
+            Outcome::Appended(filed) => filed.last().map(|filed| filed.position),
+            Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => None,
+        };
+        let members = self.cluster.members();
+        let keys = members.iter().filter(|(key, _)| members.trusts(*key)).map(|(key, _)| key).collect();
+        let addresses = members.present().filter_map(|(_, joined, _)| joined.address.as_ref());
+        let addresses = addresses.map(|address| address.as_str().to_owned()).collect();
+        Ok(Promotion { ledger: self.ledger, position, keys, addresses })
+    }
+
+    /// Removes a member for good: what it issued beyond what this node holds of it is dead. Needs `admin` in every tenant.
+    pub async fn remove_node(&self, call: &Call, name: NodeName) -> Result<Vec<(Origin, Sequence)>, Error> {
+        if !call.identity.grants.everywhere().contains(Scope::Admin) {
+            return Err(crate::domain::Rejection::Forbidden.into());
+        }
+        let named = self.cluster.members().named(&name).map(|(key, _)| key);
+        self.execute(call, Command::RemoveNode(name, self.cluster.node())).await?;
+        self.cluster.members_changed();
+        let members = self.cluster.members();
+        let removal = named.and_then(|key| members.get(key)).and_then(|member| member.removed.as_ref());
+        Ok(removal
+            .map(|removal| removal.seals.iter().map(|(origin, seal)| (*origin, *seal)).collect())
+            .unwrap_or_default())
+    }
+
+    /// Says that this node has caught up, or what it reads, if its members do not know. The record that says so, new or old.
+    pub async fn upgrade_node(&self) -> Result<(), Error> {
+        let upgraded = NodeUpgraded { key: self.cluster.node(), reads: self.cluster.naming().reads.clone() };
+        let identity = Identity {
+            caller: crate::domain::Caller::Node,
+            grants: std::sync::Arc::new(Grants::everything()),
+            registration: None,
+        };
+        let call = Call { identity, request: None, idempotency: None, consistency: None };
+        self.execute(&call, Command::UpgradeNode(upgraded)).await?;
+        self.cluster.members_changed();
+        Ok(())
+    }
+}

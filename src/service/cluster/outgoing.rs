@@ -1,0 +1,110 @@
+//! What this node gives to others: its own records, signed as they are asked for, and those of other origins up to what these
+//! have signed.
+
+use super::Cluster;
+use crate::cluster::{Holding, Parcel, SignedHead, Spoken};
+use crate::domain::{NodeKey, Origin, Place, Sequence};
+use crate::event_log::{ChainHash, Head, ReadError, Reader, StoredRecord};
+use crate::service::{Error, Service};
+
+/// Rows that are read at a time.
+const PAGE_ROWS: usize = 1_024;
+/// Records that a page of another origin has at most, where its heads allow.
+const RELAYED_RECORDS: u64 = 10_000;
+
+impl Service {
+    /// The records of that origin after that one: at least one, and about that many bytes at most. Nothing, where this node holds
+    /// none, or none that it can show to be the origin's.
+    pub async fn parcel_after(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+        if self.cluster.held(origin) <= after {
+            return Ok(None);
+        }
+        if origin == self.origin { self.own_parcel(after, bytes).await } else { self.relayed(origin, after).await }
+    }
+
+    /// The newest word of this node.
+    pub fn speak(&self) -> Option<Spoken> {
+        self.cluster.speak(self.ledger, self.origin)
+    }
+
+    async fn own_parcel(&self, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+        let (origin, cluster, ledger) = (self.origin, self.cluster.clone(), self.ledger);
+        self.read(move |reader| {
+            let base = hash_at(reader, origin, after)?;
+            let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, u64::MAX)?;
+            let Some(last) = records.last() else { return Ok(None) };
+            let sign = |message: &[u8]| cluster.key.sign(message);
+            let head = Head { sequence: last.place.sequence, hash: last.hash };
+            let head = SignedHead::sign(ledger, origin, head, sign);
+            let base = base.map(|hash| SignedHead::sign(ledger, origin, Head { sequence: after, hash }, sign));
+            Ok(Some(Parcel { base, records: texts(records), head }))
+        })
+        .await
+    }
+
+    /// It ends at a head that the origin has signed: that is more bytes than were asked for, where those are far apart.
+    async fn relayed(&self, origin: Origin, after: Sequence) -> Result<Option<Parcel>, Error> {
+        let Some(head) = self.cluster.kept.beyond(origin, after, RELAYED_RECORDS) else { return Ok(None) };
+        self.read(move |reader| {
+            let records = run(reader, origin, after, |_, _| true, head.place.sequence.0)?;
+            let is_whole = records.last().is_some_and(|last| last.place == head.place);
+            Ok(is_whole.then(|| Parcel { base: None, records: texts(records), head }))
+        })
+        .await
+    }
+}
+
+impl Cluster {
+    /// What this node holds of an origin of the node that asks, whose own copy of it ends at `own`.
+    pub fn holding(&self, reader: &Reader, of: NodeKey, origin: Origin, own: Sequence) -> Result<Holding, ReadError> {
+        let head = self.held_head(origin);
+        let hash_at_own_head = hash_at(reader, origin, own)?;
+        let now = self.clock.now();
+        let heard = self.positions(|positions| {
+            let silence = |heard: &crate::cluster::Heard| match heard.announcement().farewell {
+                true => std::time::Duration::MAX,
+                false => std::time::Duration::from_millis(now.millis_since(heard.at)),
+            };
+            positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard))).collect()
+        });
+        let slots_used = self.projection.last_slot(origin).unwrap_or_default();
+        Ok(Holding { head, hash_at_own_head, heard, slots_used })
+    }
+}
+
+/// The chain at that record; nothing before the first, and of what is not there.
+fn hash_at(reader: &Reader, origin: Origin, sequence: Sequence) -> Result<Option<ChainHash>, ReadError> {
+    if sequence == Sequence(0) {
+        return Ok(None);
+    }
+    Ok(reader.find_place(Place { origin, sequence })?.map(|stored| stored.hash))
+}
+
+/// Records after that one, up to `last`, as long as `goes_on` says so of how many there are and of their bytes.
+fn run(
+    reader: &Reader,
+    origin: Origin,
+    after: Sequence,
+    goes_on: impl Fn(usize, usize) -> bool,
+    last: u64,
+) -> Result<Vec<StoredRecord>, ReadError> {
+    let (mut records, mut bytes, mut next) = (Vec::new(), 0, after.next());
+    while next.0 <= last && goes_on(records.len(), bytes) {
+        let limit = PAGE_ROWS.min((last - next.0).saturating_add(1).try_into().unwrap_or(PAGE_ROWS));
+        let page = reader.run_from(Place { origin, sequence: next }, limit)?;
+        let Some(end) = page.last() else { break };
+        next = end.place.sequence.next();
+        for stored in page {
+            if !goes_on(records.len(), bytes) {
+                return Ok(records);
+            }
+            bytes += stored.record.len();
+            records.push(stored);
+        }
+    }
+    Ok(records)
+}
+
+fn texts(records: Vec<StoredRecord>) -> Vec<Box<str>> {
+    records.into_iter().map(|stored| stored.record).collect()
+}

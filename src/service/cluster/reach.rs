@@ -1,0 +1,74 @@
+//! Where a record has got to: the wait for it, and the look at it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+
+use super::Cluster;
+use crate::cluster::Reached;
+use crate::domain::{NodeName, Place, Region, Timestamp};
+use crate::service::records::audit_everywhere;
+use crate::service::{Consistency, Error, Identity, Level, NotReached, Reach, Service};
+
+/// The most calls that wait for other nodes at a time. Beyond, nobody is waited for: what they did stands.
+const MAX_WAITING: usize = 10_000;
+
+impl Reach for Cluster {
+    fn has_reached(&self, place: Place, level: Level) -> bool {
+        let region = match level {
+            Level::LocalRegion => Some(&self.naming.region),
+            Level::AllRegions => None,
+        };
+        let members = self.members();
+        self.positions.lock().have_reached(place, &members, self.node(), region)
+    }
+
+    fn reached(
+        &self,
+        place: Place,
+        Consistency { level, timeout }: Consistency,
+    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+        Box::pin(async move {
+            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+            let mut changed = self.changed.subscribe();
+            let outcome = if waiting < MAX_WAITING {
+                let reached = changed.wait_for(|_| self.has_reached(place, level));
+                tokio::time::timeout(timeout, reached).await.map(drop).map_err(|_| NotReached)
+            } else {
+                Err(NotReached)
+            };
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            outcome
+        })
+    }
+}
+
+/// Where a record has got to.
+#[derive(Clone, Debug)]
+pub struct ReachShown {
+    /// The record.
+    pub place: Place,
+    /// This node.
+    pub node: NodeName,
+    /// Its region.
+    pub region: Region,
+    /// Each member that counts, and when it was heard to have applied the record.
+    pub nodes: Vec<Reached>,
+}
+
+impl Service {
+    /// Where that record has got to; nothing, if this node does not hold it. Needs `audit` in every tenant.
+    pub async fn reach_of(&self, identity: &Identity, place: Place) -> Result<Option<ReachShown>, Error> {
+        audit_everywhere(identity)?;
+        let Some(stored) = self.read(move |reader| Ok(reader.find_place(place)?)).await? else { return Ok(None) };
+        let cluster = &self.cluster;
+        let (members, here): (_, Option<Timestamp>) = (cluster.members(), Some(stored.stored_at));
+        let mut nodes = cluster.positions(|positions| positions.reach(place, &members, cluster.node(), here));
+        let (node, region) = (cluster.naming.node.clone(), cluster.naming.region.clone());
+        if nodes.is_empty() {
+            // A node without members is all regions.
+            nodes.push(Reached { node: node.clone(), region: region.clone(), at: here });
+        }
+        Ok(Some(ReachShown { place, node, region, nodes }))
+    }
+}
