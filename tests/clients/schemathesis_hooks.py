@@ -65,6 +65,18 @@ def origin():
     return call("GET", "/v1/status")["head"]["origin"]
 
 
+def node():
+    key = uuid.uuid4().hex + uuid.uuid4().hex
+    reads = call("GET", "/v1/nodes")["nodes"][0]["reads"]
+    return {"key": key, "node": f"fuzzed-{uuid.uuid4()}", "region": "fuzzed", "reads": reads}
+
+
+def joined_node():
+    body = node()
+    call("POST", "/v1/nodes", body)
+    return body["node"]
+
+
 def subject_with_session():
     subject = f"fuzzed-{uuid.uuid4()}"
     call("POST", "/v1/sessions", {"subject": subject})
@@ -86,6 +98,9 @@ GOOD = {
     "POST /v1/imports": lambda: {"body": import_line()},
     "POST /v1/introspect": lambda: {"body": {"credential": ticket()["ticket"]}},
     "POST /v1/keys": lambda: {},
+    "POST /v1/nodes": lambda: {"body": node()},
+    "DELETE /v1/nodes/{node}": lambda: {"path": {"node": joined_node()}},
+    "GET /v1/revocations/{origin}/{sequence}/reach": lambda: {"path": {"origin": origin(), "sequence": 1}},
     "GET /v1/revocations": lambda: {"query": {"after": "0"}},
     "POST /v1/revocations": lambda: {"body": {"credential": ticket()["ticket"]}},
     "POST /v1/sessions": lambda: {"body": {"subject": SUBJECT}},

@@ -8,6 +8,7 @@
 mod audit;
 mod cli;
 mod clients;
+mod cluster;
 mod compat;
 mod dependencies;
 mod domain;
@@ -16,9 +17,13 @@ mod feed;
 mod http;
 mod index;
 mod jose;
+#[cfg(feature = "nats")]
+mod members;
 mod process;
 mod projection;
 mod properties;
+mod regions;
+mod replication;
 mod service;
 mod support;
 mod tidy;

@@ -14,7 +14,7 @@ use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, dec
 use authledger::keys::PseudonymKey;
 use serde_json::Value;
 
-use super::lasting;
+use super::{lasting, nodes};
 use crate::support::log::projection_of;
 use crate::support::node::{START_MILLIS as T, grants, seconds, subject, tenant};
 
@@ -122,6 +122,9 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("token.revoked", lasting::tokens_revoked()),
         ("key.published", lasting::published()),
         ("key.retired", lasting::retired()),
+        ("node.joined", nodes::joined()),
+        ("node.upgraded", nodes::upgraded()),
+        ("node.removed", nodes::removed()),
     ]
 }
 

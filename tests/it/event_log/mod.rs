@@ -2,6 +2,7 @@
 
 mod golden;
 mod lasting;
+mod nodes;
 mod ordered;
 mod spelling;
 mod store;

@@ -213,6 +213,11 @@ impl Node {
         end.await.expect("the process ends")
     }
 
+    /// All that it has logged so far.
+    pub fn log(&self) -> String {
+        read(&self.log)
+    }
+
     /// Memory that is its own and in RAM, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).expect("it runs");

@@ -1,8 +1,11 @@
 //! What tests of several layers share.
 
 pub mod log;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod nginx;
 pub mod node;
+pub mod proxy;
 pub mod python;
 pub mod secrets;
 pub mod served;

@@ -1,0 +1,3 @@
+//! What nodes tell one another: its bytes, and what follows from it.
+
+mod vectors;

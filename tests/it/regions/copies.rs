@@ -1,0 +1,75 @@
+//! A directory that is set back, or copied: whoever uses it writes no second history.
+
+use serde_json::json;
+
+use super::cluster::{A, B, C, Cluster, assert_one_history, copy, records, until};
+use crate::process::node::text;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_was_set_back_goes_on_under_a_new_origin_and_loses_nothing_that_others_hold() {
+    let mut cluster = Cluster::over_http(2).await;
+    let early = text(&cluster.api(A).issue("early").await, "ticket");
+    cluster.agree(&[A, B]).await;
+    cluster.stop(A).await;
+    let (data, older) = (cluster.sites[A].data.clone(), cluster.sites[A].data.with_file_name("older"));
+    copy(&data, &older);
+    cluster.start(A, &[]).await;
+    let origin = cluster.origin(A).await;
+    let late = text(&cluster.api(A).issue("late").await, "ticket");
+    cluster.api(A).revoke(&early).await;
+    cluster.agree(&[A, B]).await;
+    let before = records(&data);
+    cluster.stop(A).await;
+
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&older, &data);
+    cluster.start(A, &[]).await;
+    assert_ne!(cluster.origin(A).await, origin, "it does not continue what is older than what others hold");
+    assert!(cluster.log(A).contains("it is an older copy"), "{}", cluster.log(A));
+    assert!(cluster.api(A).is_active(&late).await);
+    assert!(!cluster.api(A).is_active(&early).await);
+    let status = cluster.api(A).get("/v1/status").await.expect(200);
+    let own =
+        status["origins"].as_array().unwrap().iter().find(|one| one["origin"] == status["head"]["origin"]).unwrap();
+    assert_eq!(own["previous"], json!(origin));
+    cluster.api(A).issue("later").await;
+    cluster.agree(&[A, B]).await;
+    let after = records(&data);
+    assert!(before.iter().all(|(place, hash)| after.get(place) == Some(hash)), "all that was there is there");
+    assert_one_history(&[&data, &cluster.sites[B].data]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_copies_of_a_directory_one_continues_the_origin_and_somebody_is_told() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.start(A, &[]).await;
+    cluster.join(B);
+    cluster.start(B, &[]).await;
+    cluster.api(B).issue("before").await;
+    cluster.agree(&[A, B]).await;
+    cluster.stop(B).await;
+    copy(&cluster.sites[B].data, &cluster.sites[C].data);
+    cluster.start(B, &[]).await;
+    let origin = cluster.origin(B).await;
+    cluster.api(B).issue("first").await;
+
+    // The copy is started as the one that it was made of.
+    let (name, region) = (cluster.sites[B].name.clone(), cluster.sites[B].region.clone());
+    (cluster.sites[C].name, cluster.sites[C].region) = (name, region);
+    cluster.start(C, &[]).await;
+    assert_eq!(cluster.origin(B).await, origin);
+    assert_ne!(cluster.origin(C).await, origin);
+    assert!(cluster.log(C).contains("another copy of this directory"), "{}", cluster.log(C));
+    let [first, second] = [B, C].map(|which| cluster.api(which));
+    let tickets = [text(&first.issue("third").await, "ticket"), text(&second.issue("second").await, "ticket")];
+    for ticket in &tickets {
+        until("the other node hears of both", || async { cluster.api(A).is_active(ticket).await }).await;
+    }
+    let warned = || async {
+        let (first, second) = (first.get("/health/ready").await, second.get("/health/ready").await);
+        [first, second].iter().any(|ready| ready.body["warning"].to_string().contains("directory was copied"))
+    };
+    until("one of the two warns of the copy", warned).await;
+    let directories: Vec<_> = cluster.sites.iter().map(|site| site.data.as_path()).collect();
+    assert_one_history(&directories);
+}

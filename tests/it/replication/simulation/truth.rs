@@ -1,0 +1,360 @@
+//! What really happened, which no node knows, and what must hold of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use authledger::cluster::Incarnation;
+use authledger::domain::{
+    CredentialKey, Dead, Digest, Event, Fingerprint, Kind, NodeKey, Origin, Place, Recorded, Sequence, Subject, Tenant,
+};
+use authledger::event_log::ChainHash;
+
+use super::disk::Entry;
+use super::node::{Node, Phase, Wait};
+use super::world::{LATEST_CLOCK, World};
+
+/// How far somebody had applied each origin.
+pub type Knew = BTreeMap<Origin, Sequence>;
+
+#[derive(Default)]
+pub struct Truth {
+    /// Every record that exists: one for each place, unless an origin has told two stories.
+    records: BTreeMap<Place, Vec<(ChainHash, Arc<Recorded>)>>,
+    /// What the node that recorded it had applied by then.
+    pub knew: HashMap<ChainHash, Knew>,
+    pub acknowledged: BTreeSet<(Place, ChainHash)>,
+    /// What only a disk that was replaced, or that nobody reads any more, has held.
+    pub lost: BTreeSet<(Place, ChainHash)>,
+    pub forked: BTreeSet<Origin>,
+    /// Origins that some node has found to have told two stories.
+    pub evidence: BTreeSet<Origin>,
+    pub removed: BTreeSet<NodeKey>,
+    /// Runs that another one of the same node has taken the place of.
+    pub over: BTreeSet<Incarnation>,
+    /// Endings of credentials that were not known where they were ended.
+    pub unseen: BTreeSet<Place>,
+    /// By which records a credential was found dead, by any node.
+    dead: BTreeMap<CredentialKey, BTreeSet<(Place, ChainHash)>>,
+}
+
+/// A check that failed: which, and what was wrong.
+pub type Checked = Result<(), String>;
+
+fn fail(check: &str, what: String) -> Checked {
+    Err(format!("{check}: {what}"))
+}
+
+impl Truth {
+    /// A record exists.
+    pub fn exists(&mut self, entry: &Entry) {
+        let known = self.records.entry(entry.recorded.place).or_default();
+        if known.iter().any(|(hash, _)| *hash == entry.hash) {
+            return;
+        }
+        known.push((entry.hash, entry.recorded.clone()));
+        if known.len() > 1 {
+            self.forked.insert(entry.recorded.place.origin);
+        }
+        match &entry.recorded.event {
+            Event::NodeRemoved(removed) => drop(self.removed.insert(removed.key)),
+            Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
+            _ => {}
+        }
+    }
+
+    /// What that disk alone has held is no more.
+    pub fn lose(&mut self, disk: &super::disk::Disk, after: &super::disk::Disk, others: &[&Node]) {
+        for entry in &disk.log[..disk.synced] {
+            let (place, hash) = (entry.recorded.place, entry.hash);
+            if after.has(place, hash) || others.iter().any(|node| node.disk.has(place, hash)) {
+                continue;
+            }
+            self.lost.insert((place, hash));
+            if let Some(known) = self.records.get_mut(&place) {
+                known.retain(|(one, _)| *one != hash);
+            }
+        }
+    }
+
+    fn sound(&self) -> impl Iterator<Item = (ChainHash, &Arc<Recorded>)> {
+        let sound = self.records.iter().filter(|(place, _)| !self.forked.contains(&place.origin));
+        sound.flat_map(|(_, known)| known.iter().map(|(hash, recorded)| (*hash, recorded)))
+    }
+}
+
+/// Who is ended, and of which kinds.
+struct SubjectEnd {
+    place: Place,
+    tenant: Tenant,
+    subject: Subject,
+    kinds: Vec<Kind>,
+}
+
+struct Issue {
+    key: CredentialKey,
+    digest: Option<Digest>,
+    place: Place,
+    hash: ChainHash,
+    whose: Option<(Tenant, Subject)>,
+}
+
+fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
+    let (key, digest, subject) = match &recorded.event {
+        Event::TicketIssued(issued) => {
+            (CredentialKey { kind: Kind::Ticket, id: issued.digest.id() }, Some(issued.digest), &issued.subject)
+        }
+        Event::SessionIssued(issued) => {
+            (CredentialKey { kind: Kind::Session, id: issued.id }, issued.digest, &issued.subject)
+        }
+        Event::TokenIssued(issued) => (issued.key(), issued.name.digest().copied(), &issued.subject),
+        _ => return None,
+    };
+    let whose = recorded.tenant.clone().map(|tenant| (tenant, subject.clone()));
+    Some(Issue { key, digest, place: recorded.place, hash, whose })
+}
+
+fn subject_end_of(recorded: &Recorded) -> Option<SubjectEnd> {
+    let (subject, kinds) = match &recorded.event {
+        Event::SubjectRevoked(revoked) => (revoked.subject.clone(), revoked.kinds.iter().collect()),
+        Event::SubjectErased(erased) => (erased.subject.clone(), Kind::ALL.to_vec()),
+        _ => return None,
+    };
+    Some(SubjectEnd { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
+}
+
+impl World {
+    /// At a node: whatever was found dead by a record stays so wherever that record has been applied.
+    pub fn nothing_comes_back(&mut self, slot: usize) -> Checked {
+        let node = &self.nodes[slot];
+        let now = self.clock(slot);
+        let tickets = node.state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
+        let keys: Vec<CredentialKey> = tickets.chain(node.state.lasting.keys().copied()).collect();
+        for key in keys {
+            let judged = node.weakness.judge(&node.state, &self.truth.unseen, key, now);
+            // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
+            let ends = |place: Place| {
+                node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
+            };
+            if let Err(Dead::Revoked(place, _)) = judged
+                && ends(place)
+            {
+                // A record that was not synced may be gone after a crash, and another one stand in its place.
+                let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
+                self.truth.dead.entry(key).or_default().insert((place, hash));
+            }
+            // What ended a token's session ends the token where the session is known.
+            let session = node.state.lasting.get(&key).and_then(|lasting| lasting.issue.as_ref()?.session);
+            let session = session.map(|id| CredentialKey { kind: Kind::Session, id });
+            let known = session.is_none_or(|key| node.state.lasting.get(&key).is_some_and(|one| one.issue.is_some()));
+            if judged.is_ok()
+                && known
+                && let Some(places) = self.truth.dead.get(&key)
+                && let Some((place, _)) = places.iter().find(|(place, hash)| {
+                    node.disk.hash_at(place.origin, place.sequence) == Some(*hash)
+                        && !self.truth.forked.contains(&place.origin)
+                })
+            {
+                let by = node.disk.at(*place).map(|entry| &*entry.text);
+                let issued = node
+                    .disk
+                    .log
+                    .iter()
+                    .find(|entry| issue_of(entry.hash, &entry.recorded).is_some_and(|issue| issue.key == key));
+                let (by, issued) = (by.unwrap_or_default(), issued.map_or("", |entry| &entry.text));
+                return fail("nothing revoked comes back", format!("{issued}, dead by {by}, is good at node {slot}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// At the moment when a node says that all have applied a record.
+    pub fn reached_in_truth(&self, asked: usize, wait: &Wait) -> Checked {
+        // Two processes with one key are one member: as long as they have not met, each may speak for both.
+        let is_copied = self.counts.get("clone").is_some_and(|clones| *clones > 0);
+        let is_removed = self.truth.removed.contains(&self.nodes[asked].key());
+        if is_copied || is_removed || self.truth.forked.contains(&wait.place.origin) {
+            return Ok(());
+        }
+        for (slot, node) in self.nodes.iter().enumerate() {
+            let counts = node.disk.admitted
+                && !self.replaced[slot]
+                && node.disk.incarnation.is_some_and(|run| !self.truth.over.contains(&run))
+                && node.phase != Phase::Halted
+                && !self.truth.removed.contains(&node.key())
+                && wait.region.as_ref().is_none_or(|region| *region == node.disk.region);
+            if counts && node.disk.durable(wait.place.origin) < wait.place.sequence {
+                return fail(
+                    "nobody is told too early",
+                    format!("node {asked} says that all have applied {wait:?}, node {slot} has not"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes that can talk, and belong together.
+    pub fn participants(&self) -> Vec<usize> {
+        let fit = |slot: &usize| {
+            let node = &self.nodes[*slot];
+            node.phase == Phase::Running && !self.truth.removed.contains(&node.key())
+        };
+        let Some(first) = (0..self.nodes.len()).find(|slot| fit(slot) && self.nodes[*slot].disk.admitted) else {
+            return Vec::new();
+        };
+        let members = self.nodes[first].members();
+        // Two that were started at once on one origin take nothing of it from one another.
+        let is_twin = |slot: &usize| {
+            let twins = self.slots(|node| node.disk.own == self.nodes[*slot].disk.own && node.phase == Phase::Running);
+            twins.len() > 1
+        };
+        let present = |slot: &usize| members.present().any(|(key, _, _)| key == self.nodes[*slot].key());
+        (0..self.nodes.len()).filter(fit).filter(present).filter(|slot| !is_twin(slot)).collect()
+    }
+
+    /// When everything has been healed and delivered.
+    pub fn check_end(&mut self) -> Checked {
+        self.forks_are_noticed()?;
+        let participants = self.participants();
+        for slot in 0..self.nodes.len() {
+            self.nothing_comes_back(slot)?;
+        }
+        self.endings_hold(&participants)?;
+        self.endings_of_subjects_hold(&participants)?;
+        self.seals_hold(&participants)?;
+        if !self.truth.forked.is_empty() {
+            self.count("run with a fork");
+            return Ok(());
+        }
+        self.nothing_is_lost(&participants)?;
+        self.all_agree(&participants)
+    }
+
+    fn forks_are_noticed(&self) -> Checked {
+        match self.truth.forked.difference(&self.truth.evidence).next() {
+            Some(origin) => fail("no fork goes unnoticed", format!("{origin} has told two stories, and nobody knows")),
+            None => Ok(()),
+        }
+    }
+
+    fn nothing_is_lost(&self, participants: &[usize]) -> Checked {
+        for (place, hash) in self.truth.acknowledged.difference(&self.truth.lost) {
+            let has = |node: &Node| node.disk.has(*place, *hash);
+            // What only a node held that was removed since is lost with it.
+            let gone = self.nodes.iter().any(|node| self.truth.removed.contains(&node.key()) && has(node));
+            if gone && !participants.iter().any(|slot| has(&self.nodes[*slot])) {
+                continue;
+            }
+            if let Some(slot) = participants.iter().find(|slot| !has(&self.nodes[**slot])) {
+                return fail("nothing acknowledged is lost", format!("{place:?} is not at node {slot}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn all_agree(&mut self, participants: &[usize]) -> Checked {
+        let Some((first, rest)) = participants.split_first() else { return Ok(()) };
+        // Later than any clock: what one has swept all forget.
+        let at = self.now_at(LATEST_CLOCK);
+        // A sweep forgets what is over, and what comes later of the same credential stands alone: then replays are compared.
+        let swept = self.counts.contains_key("sweep");
+        let pruned = |node: &Node| {
+            let mut state = if swept { node.disk.state() } else { node.state.clone() };
+            state.prune(at);
+            state.rows()
+        };
+        let (applied, rows) = (self.nodes[*first].disk.applied(), pruned(&self.nodes[*first]));
+        for slot in rest {
+            let other = &self.nodes[*slot];
+            if other.disk.applied() != applied {
+                let ours = other.disk.applied();
+                return fail("all agree", format!("node {first} holds {applied:?}, node {slot} {ours:?}"));
+            }
+            let theirs = pruned(other);
+            if Fingerprint::of_sorted(&rows) != Fingerprint::of_sorted(&theirs) {
+                let odd = rows.iter().zip(&theirs).find(|(one, other)| one != other);
+                return fail("all agree", format!("nodes {first} and {slot} differ in {odd:?}"));
+            }
+        }
+        self.count_by("credential that all agree on", rows.len() as u64);
+        Ok(())
+    }
+
+    /// What was ended, by its id or its secret, known there or not: dead wherever issue and ending are applied.
+    fn endings_hold(&self, participants: &[usize]) -> Checked {
+        let issues: Vec<Issue> = self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).collect();
+        for (_, recorded) in self.truth.sound() {
+            let Event::Revoked(revoked) = &recorded.event else { continue };
+            let digest = revoked.credential.digest();
+            let is_it =
+                |issue: &&Issue| issue.key == revoked.key() || digest.is_some() && issue.digest.as_ref() == digest;
+            for issue in issues.iter().filter(is_it) {
+                self.dead_where_both_are("what was ended is dead", participants, issue, recorded.place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Issued by who had not applied the ending of its subject: dead wherever both are applied.
+    fn endings_of_subjects_hold(&self, participants: &[usize]) -> Checked {
+        let ends: Vec<SubjectEnd> = self.truth.sound().filter_map(|(_, recorded)| subject_end_of(recorded)).collect();
+        for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
+            let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
+            let knew = |place: Place| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
+            let of_it = ends.iter().filter(|end| {
+                issue.whose.as_ref() == Some(&(end.tenant.clone(), end.subject.clone()))
+                    && end.kinds.contains(&issue.key.kind)
+                    && !knew(end.place)
+            });
+            for end in of_it {
+                self.dead_where_both_are(
+                    "what was issued before its subject was ended is dead",
+                    participants,
+                    &issue,
+                    end.place,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Issued by a removed node, and not known to who removed it: dead wherever both are applied.
+    fn seals_hold(&self, participants: &[usize]) -> Checked {
+        let removals = self.truth.sound().filter_map(|(hash, recorded)| match &recorded.event {
+            Event::NodeRemoved(removed) => Some((recorded.place, self.truth.knew.get(&hash)?, removed.key)),
+            _ => None,
+        });
+        for (place, knew, key) in removals {
+            let of_it = |issue: &Issue| {
+                let opening = Place { origin: issue.place.origin, sequence: Sequence(1) };
+                let opened = self.truth.records.get(&opening).and_then(|known| known.first());
+                opened.is_some_and(|(_, opened)| matches!(&opened.event, Event::LedgerOpened(opened) if opened.public_key == *key.as_bytes()))
+            };
+            for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).filter(of_it) {
+                if knew.get(&issue.place.origin).is_none_or(|far| *far < issue.place.sequence) {
+                    self.dead_where_both_are(
+                        "what a removed node issued beyond its seal is dead",
+                        participants,
+                        &issue,
+                        place,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dead_where_both_are(&self, check: &str, participants: &[usize], issue: &Issue, by: Place) -> Checked {
+        for slot in participants {
+            let node = &self.nodes[*slot];
+            let both = [issue.place, by].iter().all(|place| node.disk.held(place.origin) >= place.sequence);
+            let judged = node.weakness.judge(&node.state, &self.truth.unseen, issue.key, self.clock(*slot));
+            if both && judged.is_ok() {
+                return fail(
+                    check,
+                    format!("{:?}, issued at {:?}, is good at node {slot} in spite of {by:?}", issue.key, issue.place),
+                );
+            }
+        }
+        Ok(())
+    }
+}

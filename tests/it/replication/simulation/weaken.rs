@@ -1,0 +1,160 @@
+//! Rules left out, one at a time: what the checks must notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use authledger::domain::{
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Endings, KeyId, Kind, Lasting,
+    LedgerOpened, Members, NodeKey, Origin, Place, Sequence, SigningKeyState, State, Stranger, Subject, SubjectState,
+    Tenant, Ticket, Timestamp, View, judge_lasting, judge_ticket,
+};
+
+/// The rule that is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weakness {
+    /// None.
+    #[default]
+    None,
+    /// Generations are compared with nothing, so that no ending of a subject ends anything.
+    GenerationsAreNotCompared,
+    /// Endings of credentials that were not known end nothing.
+    UnknownEndingsAreForgotten,
+    /// What a removed node issued beyond its seal is good.
+    SealsAreIgnored,
+    /// A member is not waited for.
+    AMemberIsNotWaitedFor,
+    /// Where a parcel's records begin is not compared with what is held.
+    BasesAreNotCompared,
+    /// A directory is used whatever others hold.
+    OriginsAreAlwaysContinued,
+    /// A node answers before all others wait for it.
+    NodesAnswerAtOnce,
+}
+
+impl Weakness {
+    /// Every rule that can be left out.
+    pub const ALL: [Self; 7] = [
+        Self::GenerationsAreNotCompared,
+        Self::UnknownEndingsAreForgotten,
+        Self::SealsAreIgnored,
+        Self::AMemberIsNotWaitedFor,
+        Self::BasesAreNotCompared,
+        Self::OriginsAreAlwaysContinued,
+        Self::NodesAnswerAtOnce,
+    ];
+
+    /// The members that a node waits for.
+    pub fn members(self, members: Arc<Members>, own: NodeKey) -> Arc<Members> {
+        if self != Self::AMemberIsNotWaitedFor {
+            return members;
+        }
+        let left_out = members.iter().map(|(key, _)| key).find(|key| *key != own);
+        let mut fewer = Members::default();
+        members.iter().filter(|(key, _)| Some(*key) != left_out).for_each(|(key, one)| fewer.join(key, one.clone()));
+        Arc::new(fewer)
+    }
+
+    /// How a credential stands at that state.
+    pub fn judge(
+        self,
+        state: &State,
+        unseen: &BTreeSet<Place>,
+        key: CredentialKey,
+        now: Timestamp,
+    ) -> Result<(), Dead> {
+        if self == Self::None {
+            return judged(state, key, now);
+        }
+        judged(&Weakened { state, unseen, weakness: self }, key, now)
+    }
+}
+
+fn judged(view: &impl View, key: CredentialKey, now: Timestamp) -> Result<(), Dead> {
+    match key.kind {
+        Kind::Ticket => judge_ticket(view, &view.ticket(key.id), now).map(drop),
+        Kind::Session | Kind::Token => judge_lasting(view, key, now).map(drop),
+    }
+}
+
+/// A state, and what is not to be seen of it.
+struct Weakened<'a> {
+    state: &'a State,
+    /// The endings of credentials that were not known.
+    unseen: &'a BTreeSet<Place>,
+    weakness: Weakness,
+}
+
+impl Weakened<'_> {
+    fn endings(&self, endings: Endings) -> Endings {
+        if self.weakness != Weakness::UnknownEndingsAreForgotten {
+            return endings;
+        }
+        let mut seen = Endings::default();
+        let known = endings.iter().filter(|ending| !self.unseen.contains(&ending.place));
+        known.for_each(|ending| seen.merge(Endings::one(ending.clone())));
+        seen
+    }
+}
+
+impl View for Weakened<'_> {
+    fn ticket(&self, id: CredentialId) -> Ticket {
+        let ticket = self.state.ticket(id);
+        Ticket { endings: self.endings(ticket.endings), ..ticket }
+    }
+
+    fn lasting(&self, key: CredentialKey) -> Lasting {
+        let lasting = self.state.lasting(key);
+        Lasting { endings: self.endings(lasting.endings), ..lasting }
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        match self.weakness {
+            Weakness::GenerationsAreNotCompared => SubjectState::default(),
+            _ => self.state.subject(tenant, subject),
+        }
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        if self.weakness == Weakness::SealsAreIgnored { None } else { self.state.beyond_seal(place) }
+    }
+
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        self.state.origins()
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        self.state.application(id)
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        self.state.applications_by_digest(digest)
+    }
+
+    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
+        self.state.answered(key)
+    }
+
+    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
+        self.state.session_with(digest)
+    }
+
+    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
+        self.state.keys()
+    }
+
+    fn imported(&self) -> bool {
+        self.state.imported()
+    }
+
+    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
+        self.state.unknown_endings(stranger)
+    }
+
+    fn members(&self) -> Arc<Members> {
+        self.state.members()
+    }
+
+    fn head(&self, origin: Origin) -> Sequence {
+        self.state.head(origin)
+    }
+}

@@ -1,0 +1,107 @@
+//! NATS servers of their own on the loopback interface.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub use super::proxy::Proxy;
+
+/// How long a server may take to listen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A nats-server, or nothing, in which case the test that asks is left out, and has been told so.
+pub fn find() -> Option<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/go/bin/nats-server");
+    let runs =
+        |place: &PathBuf| Command::new(place).arg("--version").output().is_ok_and(|output| output.status.success());
+    let found = [ours, "nats-server".into()].into_iter().find(runs);
+    if found.is_none() {
+        println!("left out: nats-server is not installed; run tools/test");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
+    }
+    found
+}
+
+/// A nats-server with JetStream that syncs each message, killed when it is dropped. It listens on another port at each start; a
+/// [`Proxy`] before it stays where it is.
+pub struct Server {
+    program: PathBuf,
+    directory: tempfile::TempDir,
+    /// What else stands in its configuration.
+    more: String,
+    running: Option<Child>,
+}
+
+impl Server {
+    /// One that does not run yet.
+    pub fn new(program: &Path) -> Self {
+        Self::with(program, "")
+    }
+
+    /// The same, with these lines in its configuration.
+    pub fn with(program: &Path, more: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { program: program.into(), directory, more: more.into(), running: None }
+    }
+
+    /// Starts it; returns where it listens, when it does.
+    pub async fn start(&mut self) -> SocketAddr {
+        let at = self.directory.path();
+        let configuration = format!(
+            "listen: \"127.0.0.1:-1\"\nports_file_dir: \"{0}\"\njetstream {{ store_dir: \"{1}\", max_file_store: 8GB, sync_interval: always }}\n{2}\n",
+            at.display(),
+            self.store().display(),
+            self.more
+        );
+        fs::write(at.join("server.conf"), configuration).expect("written");
+        let log = File::create(at.join("log")).expect("a file for the log");
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(at.join("server.conf"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+        let ports = at.join(format!("nats-server_{}.ports", child.id()));
+        self.running = Some(child);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(address) = fs::read(&ports).ok().and_then(|text| listening(&text)) {
+                return address;
+            }
+            let ended = self.running.as_mut().expect("started").try_wait().expect("our child");
+            assert!(ended.is_none() && Instant::now() < until, "nats-server does not listen: {}", self.log());
+            // It tells nobody when it has come so far, so the file is looked for again.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            // One process, by its own id.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Where it keeps its streams.
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// All that it has written to the standard error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn listening(ports: &[u8]) -> Option<SocketAddr> {
+    let ports: serde_json::Value = serde_json::from_slice(ports).ok()?;
+    let url = ports["nats"][0].as_str()?;
+    url.rsplit('/').next()?.parse().ok()
+}
