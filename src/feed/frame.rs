@@ -57,7 +57,7 @@ pub fn ended_kinds(event: &Event) -> Kinds {
 }
 
 /// Records of these types end nothing.
-const ENDLESS: [&str; 10] = [
+const ENDLESS: [&str; 13] = [
     "ledger.opened",
     "application.registered",
     "application.removed",
@@ -68,6 +68,9 @@ const ENDLESS: [&str; 10] = [
     "token.issued",
     "key.published",
     "key.retired",
+    "node.joined",
+    "node.upgraded",
+    "node.removed",
 ];
 
 /// Whether a record may end something, told from the name of its type alone: most end nothing, and need not be decoded.
