@@ -10,6 +10,7 @@ mod ending;
 mod event;
 mod evolve;
 mod fingerprint;
+mod hashing;
 mod ids;
 mod judge;
 mod lasting;
@@ -40,6 +41,7 @@ pub use event::{
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};
+pub use hashing::{HashMap, Hashing};
 pub use ids::{
     ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,
     Place, Position, Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,

@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::application::Application;
 use super::credential::{CredentialId, CredentialKey, Digest, Kind};
 use super::ending::Stranger;
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
+use super::hashing::HashMap;
 use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
 use super::lasting::Lasting;
 use super::membership::{Members, NodeKey};

@@ -2,10 +2,11 @@
 
 use std::hash::{BuildHasher as _, Hash};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use super::handle::{SHARDS, spread};
+use crate::domain::Hashing;
 
 /// A part of the key's hash, and what it leads to.
 type Entry = (u32, u32);
@@ -14,12 +15,12 @@ type Entry = (u32, u32);
 /// means.
 pub(super) struct Index {
     shards: Box<[RwLock<HashTable<Entry>>]>,
-    hasher: DefaultHashBuilder,
+    hasher: Hashing,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: DefaultHashBuilder::default() }
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hasher: Hashing::default() }
     }
 }
 

@@ -22,12 +22,11 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, KeyId, Kind,
-    Kinds, Lasting, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded, Row, Sequence,
+    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, HashMap, Hashing,
+    KeyId, Kind, Kinds, Lasting, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded, Row, Sequence,
     SigningKeyState, Stranger, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve,
     judge_ticket, worth_recording,
 };
@@ -84,7 +83,7 @@ struct Applications {
 #[derive(Default)]
 struct Keyed {
     shards: [RwLock<HashMap<[u8; 16], Answered>>; SMALL_SHARDS],
-    hasher: DefaultHashBuilder,
+    hasher: Hashing,
 }
 
 impl Keyed {

@@ -3,8 +3,10 @@
 use std::hash::{BuildHasher as _, Hash};
 use std::num::NonZeroU32;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::RwLock;
+
+use crate::domain::Hashing;
 
 /// What stands for a shared value. Never 0, so that an `Option` of it takes no room.
 pub(super) type Number = NonZeroU32;
@@ -12,7 +14,7 @@ pub(super) type Number = NonZeroU32;
 /// Values by number, and numbers by value.
 pub(super) struct Numbers<T> {
     inner: RwLock<Inner<T>>,
-    hasher: DefaultHashBuilder,
+    hasher: Hashing,
 }
 
 struct Inner<T> {
@@ -35,7 +37,7 @@ impl<T> Inner<T> {
 impl<T> Default for Numbers<T> {
     fn default() -> Self {
         let inner = Inner { by_value: HashTable::new(), held: Vec::new(), free: Vec::new() };
-        Self { inner: RwLock::new(inner), hasher: DefaultHashBuilder::default() }
+        Self { inner: RwLock::new(inner), hasher: Hashing::default() }
     }
 }
 

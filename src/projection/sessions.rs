@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::forms::{Form as _, Issued, Row as _, SessionForm};
@@ -10,7 +9,7 @@ use super::handle::Handle;
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Held, Store};
-use crate::domain::{CredentialId, Digest, Tenant, Timestamp};
+use crate::domain::{CredentialId, Digest, HashMap, Tenant, Timestamp};
 
 /// Sessions in the order in which they were issued.
 type ByIssue = BTreeSet<(Timestamp, CredentialId)>;

@@ -2,14 +2,14 @@
 
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::forms::{Form, Issued, Known, Row as _};
 use super::handle::{Handle, SHARDS, SubjectHandle};
 use super::packed::Shared;
 use super::slab::Slab;
-use crate::domain::{CredentialId, CredentialKey, Stranger, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, Hashing, Stranger, Timestamp};
 
 /// A credential: a row, or whatever does not fit one. Vacant without either.
 enum Slot<F: Form> {
@@ -86,12 +86,12 @@ struct Shard<F: Form> {
     slots: Slab<Slot<F>>,
     by_id: HashTable<u32>,
     /// Seeded by chance: who imports chooses ids, and could else choose many that meet in one place of the table.
-    hasher: DefaultHashBuilder,
+    hasher: Hashing,
 }
 
 impl<F: Form> Default for Shard<F> {
     fn default() -> Self {
-        Self { slots: Slab::default(), by_id: HashTable::new(), hasher: DefaultHashBuilder::default() }
+        Self { slots: Slab::default(), by_id: HashTable::new(), hasher: Hashing::default() }
     }
 }
 
@@ -116,7 +116,7 @@ impl<F: Form> Shard<F> {
     }
 }
 
-fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &DefaultHashBuilder, at: u32) -> u64 {
+fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
     slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
 }
 

@@ -8,7 +8,7 @@ mod list;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::index::Index;
 use super::names::{Names, Spelled};
 use super::numbers::{Number, Numbers};
 use super::slab::Slab;
-use crate::domain::{CredentialKey, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
+use crate::domain::{CredentialKey, HashMap, Hashing, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
 use list::{Credentials, Lists};
 
 pub(super) use super::handle::SHARDS;
@@ -91,7 +91,7 @@ pub(super) struct Subjects {
     tenants: Numbers<Tenant>,
     /// Subjects that have a session and are no UUID, by the one that stands for them.
     by_uuid: Index,
-    hasher: DefaultHashBuilder,
+    hasher: Hashing,
 }
 
 impl Default for Subjects {
@@ -100,7 +100,7 @@ impl Default for Subjects {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             tenants: Numbers::default(),
             by_uuid: Index::default(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: Hashing::default(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Tickets, where each was issued, and what only memory knows of their use.
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::forms::{Form as _, TicketForm};
@@ -8,7 +7,7 @@ use super::handle::{Handle, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Changed, Gone, Held, Store};
-use crate::domain::{CredentialId, Digest, Place, Ticket, Timestamp};
+use crate::domain::{CredentialId, Digest, HashMap, Place, Ticket, Timestamp};
 
 /// What memory knows of the use of a ticket. Most of the time a ticket has none: it goes once it is on record.
 #[derive(Clone, Copy, Default)]

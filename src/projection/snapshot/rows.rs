@@ -3,7 +3,6 @@
 //! A row is the credential's name, its numbers, where it was issued, and whose it is. What many share stands before a block's
 //! rows, and a row says which of them it means, from 1; 0 is none. Numbers are little-endian.
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
@@ -14,8 +13,8 @@ use super::super::packed::{Packed, ROW_NUMBERS, Shared};
 use super::SnapshotError;
 use super::items::{FORM, PlaceItem, generation, origin};
 use crate::domain::{
-    CredentialId, CredentialKey, Generation, Issuer, Lasting, Malformed, Origin, Patch, Place, Sequence, Tenant,
-    Ticket, Timestamp,
+    CredentialId, CredentialKey, Generation, HashMap, Issuer, Lasting, Malformed, Origin, Patch, Place, Sequence,
+    Tenant, Ticket, Timestamp,
 };
 
 /// What a block's rows share.
@@ -59,10 +58,10 @@ impl<'a> RowWriter<'a> {
             shared,
             refers_to: RefersTo { shard: shard as u32, ..RefersTo::default() },
             bytes: Vec::new(),
-            tenants: HashMap::new(),
-            issuers: HashMap::new(),
-            generations: HashMap::new(),
-            origins: HashMap::new(),
+            tenants: HashMap::default(),
+            issuers: HashMap::default(),
+            generations: HashMap::default(),
+            origins: HashMap::default(),
         }
     }
 
