@@ -37,7 +37,8 @@ async fn the_document_is_what_the_server_does() {
     command
         .args(["run", &format!("{}/openapi.json", node.api.url())])
         .args(["--seed", SEED, "--max-time", SECONDS, "--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
-        .args(["--workers", "2", "--continue-on-failure", "--no-shrink", "--warnings", "off"])
+        // With several, `ast` fails now and then in Python before 3.12.2: it keeps the depth of its recursion once for all threads.
+        .args(["--workers", "1", "--continue-on-failure", "--no-shrink", "--warnings", "off"])
         .args(["--header", &format!("Authorization: Bearer {ROOT}")])
         .env("SCHEMATHESIS_HOOKS", hooks)
         .env("FUZZ_URL", node.api.url())
