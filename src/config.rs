@@ -28,6 +28,7 @@ pub use members::{Members, NatsServers, NatsTable};
 
 pub use issuers::{
     CLOCK_LEEWAY_SECONDS, IssuerTable, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer,
+    is_loopback,
 };
 
 /// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
@@ -321,7 +322,7 @@ impl Settings {
         let behind_proxy = layers.get("behind_proxy", |a| a.behind_proxy).or(false);
         let tls = tls_files(&layers)?;
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
-        let exposed = behind_proxy || !is_loopback(listen);
+        let exposed = behind_proxy || !is_loopback_address(listen);
         let public_url = public_url(&layers)?;
         Ok(Self {
             data: layers.get("data", |a| a.data.clone()).or("./authledger-data".into()),
@@ -529,10 +530,10 @@ fn listen(layers: &Layers, protected: bool) -> Result<SocketAddr, SettingsError>
     let chosen = layers.get("listen", |a| a.listen);
     let place = chosen.place.clone();
     let listen = chosen.or(SocketAddr::from(([127, 0, 0, 1], 7878)));
-    if protected || is_loopback(listen) { Ok(listen) } else { Err(SettingsError::InClear { place, listen }) }
+    if protected || is_loopback_address(listen) { Ok(listen) } else { Err(SettingsError::InClear { place, listen }) }
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
+fn is_loopback_address(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 

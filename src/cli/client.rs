@@ -9,6 +9,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
+use crate::config::is_loopback;
 use crate::domain::Secret;
 
 /// How long a connection may take.
@@ -36,6 +37,16 @@ pub struct ServerArgs {
     /// Trust the certificates in this file, PEM, and no others
     #[arg(long, env = "AUTHLEDGER_CA_CERTIFICATE", value_name = "FILE")]
     pub ca_certificate: Option<PathBuf>,
+}
+
+/// Which server, and how its answer is shown.
+#[derive(Args)]
+pub(super) struct Asked {
+    /// JSON on the standard output instead of lines for people: one object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// Why a call did not succeed.
@@ -312,11 +323,6 @@ fn checked(url: &str) -> Result<Url, CallError> {
         return Err(refuse("it must end with the host, the port or a path"));
     }
     Ok(parsed)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// What is at the bottom of it: the layers above only say that something is.

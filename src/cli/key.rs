@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{CallError, Client, ServerArgs};
+use super::client::{Asked, CallError, Client};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,15 +31,6 @@ enum Action {
     Rotate(Asked),
     /// Show what this ledger's checkpoints and proofs are checked with. Give it to whoever is to check them.
     Verifier(Asked),
-}
-
-#[derive(Args)]
-struct Asked {
-    /// JSON on the standard output instead of lines for people: one object a line
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
 }
 
 /// Why there is nothing to show.

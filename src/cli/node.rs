@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::client::{CallError, Client, ServerArgs};
+use super::client::{Asked, CallError, Client, ServerArgs};
 use crate::cluster::{Anchors, AnchorsError};
 use crate::domain::{LedgerId, Malformed, NodeKey, NodeName, PeerAddress, Reads, Region};
 use crate::event_log::{DataDirectory, OpenError, ReadError, Reader};
@@ -45,15 +45,6 @@ enum Action {
     Remove(Remove),
     /// Let a standby take commands. It answers as soon as every other member waits for it.
     Promote(Promote),
-}
-
-#[derive(Args)]
-struct Asked {
-    /// JSON on the standard output instead of lines for people
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerArgs,
 }
 
 #[derive(Args)]

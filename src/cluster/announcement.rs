@@ -15,7 +15,7 @@ pub const MAX_ANNOUNCEMENT_BYTES: usize = 256 << 10;
 /// The most origins that one speaks of.
 const MAX_ORIGINS: usize = 4_096;
 /// The most incarnations that one takes the place of.
-const MAX_SUPERSEDED: usize = 16;
+pub const MAX_SUPERSEDED: usize = 16;
 
 /// One run of a node's process: two of one node at the same time are not both that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,19 +99,47 @@ impl Announcement {
     }
 }
 
+/// An announcement whose signature nobody has looked at: it costs more than to see whether its node is a member.
+pub struct Unverified<'a> {
+    text: &'a [u8],
+    signed: &'a str,
+    signature: Signature,
+    announcement: Announcement,
+}
+
 impl Spoken {
-    /// Takes a text apart, and verifies that the node whose key it names has signed it. Whether that is a member is another
-    /// question. Nothing, if it is no announcement.
-    pub fn hear(text: &[u8]) -> Option<Self> {
+    /// Takes a text apart. Nothing, if it is no announcement.
+    pub fn read(text: &[u8]) -> Option<Unverified<'_>> {
         if text.len() > MAX_ANNOUNCEMENT_BYTES {
             return None;
         }
-        let signed: Signed<'_> = serde_json::from_slice(text).ok()?;
-        let form: Form = serde_json::from_str(signed.announcement.get()).ok()?;
+        let Signed { announcement: signed, signature } = serde_json::from_slice(text).ok()?;
+        let form: Form = serde_json::from_str(signed.get()).ok()?;
         let announcement = form.into_announcement()?;
-        let signature: Signature = signed.signature.parse().ok()?;
-        let is_signed = verify(announcement.node, &message(signed.announcement.get()), &signature);
-        is_signed.then(|| Self { text: text.into(), announcement })
+        Some(Unverified { text, signed: signed.get(), signature: signature.parse().ok()?, announcement })
+    }
+
+    /// The same, if the node whose key it names has signed it. Whether that is a member is another question.
+    pub fn hear(text: &[u8]) -> Option<Self> {
+        Self::read(text)?.verified()
+    }
+}
+
+impl Unverified<'_> {
+    /// The ledger and the node that it names.
+    pub const fn of(&self) -> (LedgerId, NodeKey) {
+        (self.announcement.ledger, self.announcement.node)
+    }
+
+    /// What it says, to whoever has it from one that has verified it.
+    pub fn said(self) -> Announcement {
+        self.announcement
+    }
+
+    /// The announcement, if the node whose key it names has signed it.
+    pub fn verified(self) -> Option<Spoken> {
+        let is_signed = verify(self.announcement.node, &message(self.signed), &self.signature);
+        is_signed.then(|| Spoken { text: self.text.into(), announcement: self.announcement })
     }
 }
 

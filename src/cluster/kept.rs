@@ -18,7 +18,9 @@ use crate::domain::{Origin, Place, Sequence};
 use crate::event_log::ChainHash;
 
 /// Two kept heads are at least that many records apart, but for the newest.
-const SPARSE_RECORDS: u64 = 512;
+///
+/// So few that those between two of them, each as large as can be, fit a parcel together with what came in one.
+const SPARSE_RECORDS: u64 = 256;
 const ENTRY_BYTES: usize = 8 + 32 + 64;
 
 /// Why heads can't be kept.

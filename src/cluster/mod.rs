@@ -16,7 +16,7 @@ mod request;
 mod sign;
 
 pub use anchors::{Anchors, AnchorsError};
-pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, Spoken};
+pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};
 pub use head::SignedHead;
 pub use identity::{Holding, Identity, Own, Renewal, beside, identify, is_heard};
 pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge};

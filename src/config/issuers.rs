@@ -93,7 +93,8 @@ impl JwksUrl {
     }
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+/// Whether what is asked there stays on this machine.
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }

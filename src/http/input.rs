@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
 use super::wire::Object;
+use crate::domain::Origin;
 
 /// The JSON body of a call.
 pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Result<T, Problem> {
@@ -97,6 +98,12 @@ pub async fn segment(parts: &mut Parts) -> Result<String, Problem> {
         return Err(escapes);
     }
     Path::<String>::from_request_parts(parts, &()).await.map(|Path(segment)| segment).map_err(|_| escapes)
+}
+
+/// An origin that is named in a path.
+pub fn origin(name: &str) -> Result<Origin, Problem> {
+    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
+    name.parse().map_err(must_be)
 }
 
 /// Whether every percent sign starts an escape, and the whole is UTF-8 once decoded.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::openapi::Refusals;
 use super::problem::{Code, Problem};
-use super::{SharedApp, caller};
+use super::{SharedApp, caller, input};
 use crate::domain::{Origin, Scope};
 use crate::service::EvidenceError;
 use crate::tlog::Tile;
@@ -51,7 +51,7 @@ pub async fn checkpoint(State(app): State<SharedApp>) -> Result<Response, Proble
     security(()),
 )]
 pub async fn checkpoint_of(State(app): State<SharedApp>, Path(name): Path<String>) -> Result<Response, Problem> {
-    show_checkpoint(&app, origin(&name)?)
+    show_checkpoint(&app, input::origin(&name)?)
 }
 
 /// Hashes of this node's log, within the newest checkpoint (c2sp.org/tlog-tiles): `{level}/{index}` and `.p/{width}` behind
@@ -91,15 +91,10 @@ pub async fn tile_of(
     if path.starts_with(ENTRIES) {
         caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
     }
-    show_tile(&app, &headers, origin(&name)?, &path).await
+    show_tile(&app, &headers, input::origin(&name)?, &path).await
 }
 
 const ENTRIES: &str = "entries/";
-
-fn origin(name: &str) -> Result<Origin, Problem> {
-    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
-    name.parse().map_err(must_be)
-}
 
 fn show_checkpoint(app: &SharedApp, origin: Origin) -> Result<Response, Problem> {
     let signed = app.service.checkpoint(origin).ok_or(Code::NoCheckpoint)?;

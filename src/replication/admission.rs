@@ -76,6 +76,7 @@ async fn upgrade(service: &Service) {
             Err(Error::Stopping) => std::future::pending().await,
             Err(error) => {
                 tracing::warn!(%error, "what this node reads did not go on record; it is tried again");
+                // A writer that has too much to do is left alone for a while.
                 tokio::time::sleep(RETRY).await;
             }
         }

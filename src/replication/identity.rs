@@ -85,6 +85,7 @@ pub async fn settle(
             let patience_seconds = patience.as_secs();
             tracing::info!(%origin, members = others, patience_seconds, "asking the members what they hold of this node's origin");
         }
+        // Those that do not answer may be starting, and nobody tells when they do; nor when a run has been silent for long enough.
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
@@ -111,6 +112,7 @@ pub async fn until_heard(
             tracing::warn!("not every member has heard of this run of the node; it goes on");
             return;
         }
+        // The announcement is on its way to all, and what each has heard only it can say.
         tokio::time::sleep(HEARD_EVERY).await;
     }
 }

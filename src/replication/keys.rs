@@ -14,7 +14,7 @@ use super::peers::addresses_of;
 use crate::domain::{Origin, PeerAddress, Position};
 use crate::event_log::Base;
 use crate::http::peers::{LentKeys, MAX_KEYS};
-use crate::service::{Error, MissingKeys, Service};
+use crate::service::{Error, Service};
 
 /// How long to wait before what was not to be had is asked for again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -83,18 +83,18 @@ impl Fetcher {
     async fn step(&mut self, base: Base) -> Result<Base, Error> {
         let mut next = base.clone();
         if self.pending.values().map(BTreeSet::len).sum::<usize>() < MAX_PENDING {
-            let (MissingKeys { slots }, behind) = self.service.missing_keys(base).await?;
+            let (slots, behind) = self.service.missing_keys(base).await?;
             next = behind;
             for (origin, slots) in slots {
                 self.pending.entry(origin).or_default().extend(slots);
             }
         }
-        for (origin, slots) in std::mem::take(&mut self.pending) {
+        // Each stays pending until it is settled: this may be broken off at any point, and what is forgotten here is never asked for again.
+        for (origin, slots) in self.pending.clone() {
             let rest = self.fetch(origin, slots).await?;
-            if !rest.is_empty() {
-                self.pending.insert(origin, rest);
-            }
+            self.pending.insert(origin, rest);
         }
+        self.pending.retain(|_, slots| !slots.is_empty());
         Ok(next)
     }
 

@@ -4,7 +4,6 @@
 //! can't be reached, it takes that origin's records from whoever holds more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,14 @@ use tokio::task::JoinSet;
 use super::client::{AskError, PeerClient};
 use super::courier::{Courier, Doing, Post, Receipt};
 use crate::cluster::Spoken;
+use crate::config::is_loopback;
 use crate::domain::{Origin, PeerAddress, Sequence};
 use crate::service::Cluster;
 
 /// How long to wait after a failure. A node that is away is asked four times a second.
 const RETRY: Duration = Duration::from_millis(250);
+/// How long the last word may take: who does not hear it notices the silence.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long records may be missing until they are taken from somebody else.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -58,11 +60,7 @@ pub fn addresses_of(cluster: &Cluster, told: &[PeerAddress]) -> BTreeSet<String>
 
 /// Whether nobody between can read what passes: keys of personal parts do.
 fn is_private(address: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(address) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    url.scheme() == "https" || is_here
+    reqwest::Url::parse(address).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url))
 }
 
 impl Courier for Peers {
@@ -141,20 +139,29 @@ impl Talk {
             let text = announcement.borrow_and_update().clone();
             let stopping = *stop.borrow();
             if !text.is_empty() {
-                match self.client.announce(&self.address, text).await {
-                    Ok(answer) => {
+                let asked = self.client.announce(&self.address, text);
+                let answered = if stopping {
+                    tokio::time::timeout(FAREWELL, asked).await.ok()
+                } else {
+                    tokio::select! {
+                        answered = asked => Some(answered),
+                        () = stopped(&mut stop) => None,
+                    }
+                };
+                match answered {
+                    // The node does not answer, and this one stops.
+                    None => {}
+                    Some(Ok(answer)) => {
                         if !reached {
                             tracing::info!(address = %self.address, "a node is reached again");
                         }
                         reached = true;
                         answer.into_iter().for_each(|answer| self.hear(answer, said));
                     }
-                    Err(error) => {
+                    Some(Err(error)) => {
                         self.note(&mut reached, &error);
-                        tokio::select! {
-                            () = tokio::time::sleep(RETRY) => {}
-                            _ = stop.wait_for(|stop| *stop) => {}
-                        }
+                        // It may be starting, and is asked again a little later.
+                        let _ = tokio::time::timeout(RETRY, stopped(&mut stop)).await;
                     }
                 }
             }
@@ -176,9 +183,11 @@ impl Talk {
     }
 
     fn hear(&self, answer: Bytes, said: &watch::Sender<Said>) {
-        let Some(spoken) = Spoken::hear(&answer) else { return };
-        if self.post.hear(answer) {
-            let announcement = spoken.announcement;
+        // Believed first, and then read: it is verified once.
+        if !self.post.hear(answer.clone()) {
+            return;
+        }
+        if let Some(announcement) = Spoken::read(&answer).map(|unverified| unverified.said()) {
             said.send_replace(Said { origin: Some(announcement.origin), applied: announcement.applied.into() });
         }
     }
@@ -189,6 +198,7 @@ impl Talk {
             let Ok(origin) = said.wait_for(|said| said.origin.is_some()).await.map(|said| said.origin) else { return };
             let Some(origin) = origin else { continue };
             if !self.take(origin, true).await {
+                // What it refuses now, or has not yet, is not asked for without end.
                 tokio::time::sleep(RETRY).await;
             }
         }

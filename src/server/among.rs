@@ -74,7 +74,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     if !until_others(&app).await {
         return;
     }
-    if !cluster.has_begun()
+    if cluster.incarnation().is_none()
         && let Err(error) = begin_run(&app.service, &data, &Settled::alone())
     {
         tracing::error!(%error, "this node can't speak to its members; start it again once the cause is mended");
@@ -83,16 +83,16 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     let post = Arc::new(Node::new(app.service.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(announce(app.service.clone(), stop.clone()));
-    tasks.spawn(keep_heard(cluster, stop.clone()));
+    tasks.spawn(keep_heard(cluster.clone(), stop.clone()));
     tasks.spawn(post.clone().watch_streams(stop.clone()));
-    match PeerClient::new(cluster_of(&app), app.service.ledger(), members.ca.as_deref()) {
-        Ok(client) => {
-            let fetcher = Fetcher::new(app.service.clone(), client, members.peers.clone(), &data);
-            tasks.spawn(fetcher.run(stop.clone()));
+    let client = match PeerClient::new(cluster.clone(), app.service.ledger(), members.ca.as_deref()) {
+        Ok(client) => client,
+        Err(error) => {
+            return tracing::error!(%error, "other nodes can't be asked; start this one again once that is mended");
         }
-        Err(error) => tracing::error!(%error, "other nodes can't be asked for keys"),
-    }
-    for courier in couriers(&app, &members, &data) {
+    };
+    tasks.spawn(Fetcher::new(app.service.clone(), client.clone(), members.peers.clone(), &data).run(stop.clone()));
+    for courier in couriers(&app, &client, &members, &data) {
         tracing::info!(courier = courier.name(), "hearing of other nodes");
         let post: Arc<dyn Post> = post.clone();
         tasks.spawn(courier.run(post, stop.clone()));
@@ -101,7 +101,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
         tracing::warn!(%error, "what was set aside for this release could not be taken");
     }
     if wait == Wait::Heard {
-        heard(&app, &members).await;
+        heard(&app, &client, &members).await;
     }
     if admitted(app.service.clone(), wait, members.standby, stop).await && wait != Wait::Nothing {
         // In this order: whoever finds it ready finds it answering.
@@ -113,18 +113,12 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
 }
 
 /// Until every member has heard of this run, or the server stops.
-async fn heard(app: &SharedApp, members: &Members) {
-    let (cluster, origin) = (app.service.cluster(), app.service.origin());
-    let Ok(client) = PeerClient::new(cluster.clone(), app.service.ledger(), members.ca.as_deref()) else { return };
-    let mut stop = app.stop.clone();
+async fn heard(app: &SharedApp, client: &PeerClient, members: &Members) {
+    let (cluster, mut stop) = (app.service.cluster(), app.stop.clone());
     tokio::select! {
-        () = until_heard(cluster, &client, &members.peers, origin, members.wait) => {}
+        () = until_heard(cluster, client, &members.peers, app.service.origin(), members.wait) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-}
-
-fn cluster_of(app: &SharedApp) -> Arc<crate::service::Cluster> {
-    app.service.cluster().clone()
 }
 
 /// True once there are other nodes; false if the server stops before.
@@ -136,18 +130,11 @@ async fn until_others(app: &SharedApp) -> bool {
     }
 }
 
-fn couriers(app: &SharedApp, members: &Members, data: &Path) -> Vec<Box<dyn Courier>> {
-    let mut couriers: Vec<Box<dyn Courier>> = Vec::new();
-    let service = &app.service;
-    match PeerClient::new(service.cluster().clone(), service.ledger(), members.ca.as_deref()) {
-        Ok(client) => {
-            let only_gaps = !members.nats.is_empty();
-            couriers.push(Box::new(Peers::new(client, service.cluster().clone(), members.peers.clone(), only_gaps)));
-        }
-        Err(error) => tracing::error!(%error, "other nodes can't be asked"),
-    }
-    couriers.extend(over_nats(app, members, data));
-    couriers
+fn couriers(app: &SharedApp, client: &PeerClient, members: &Members, data: &Path) -> Vec<Box<dyn Courier>> {
+    let (cluster, only_gaps) = (app.service.cluster().clone(), !members.nats.is_empty());
+    let peers = Peers::new(client.clone(), cluster, members.peers.clone(), only_gaps);
+    let peers: Box<dyn Courier> = Box::new(peers);
+    std::iter::once(peers).chain(over_nats(app, members, data)).collect()
 }
 
 /// Whether the servers of NATS that are named can be used, before anything is started.

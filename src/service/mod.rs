@@ -37,7 +37,7 @@ use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
 pub use cluster::{
-    Cluster, FilesError, Ingested, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, Promotion, ReachShown, RunShown,
+    Cluster, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, ReachShown, RunShown,
     Trouble,
 };
 pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
@@ -54,7 +54,7 @@ pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
-pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES, MissingKeys};
+pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};

@@ -123,13 +123,6 @@ impl Sealer {
     }
 }
 
-/// Keys that this node lacks, by origin: where the records are that name them, and how far the log was looked through.
-#[derive(Debug, Default)]
-pub struct MissingKeys {
-    /// The slots of each origin's store.
-    pub slots: BTreeMap<Origin, BTreeSet<u64>>,
-}
-
 /// Keys that this node can lend.
 #[derive(Debug)]
 pub struct Lent {
@@ -165,10 +158,10 @@ impl Service {
 
     /// The keys that records behind that place name, and that are neither here nor destroyed; moves the base behind what was looked
     /// through. Keys of subjects that were forgotten are not missing.
-    pub async fn missing_keys(&self, mut base: Base) -> Result<(MissingKeys, Base), Error> {
+    pub async fn missing_keys(&self, mut base: Base) -> Result<(BTreeMap<Origin, BTreeSet<u64>>, Base), Error> {
         let (sealer, projection) = (self.sealer.clone(), self.projection.clone());
         self.read(move |reader| {
-            let mut missing = MissingKeys::default();
+            let mut missing: BTreeMap<Origin, BTreeSet<u64>> = BTreeMap::new();
             for stored in reader.next_page(&mut base, LOOKED_THROUGH_ROWS)? {
                 let origin = stored.place.origin;
                 // Most records seal nothing, and are not decoded.
@@ -181,7 +174,7 @@ impl Service {
                 let is_erased = |subject| projection.subject(&tenant, subject).erasure.is_some();
                 let is_wanted = sealed.slot != NOBODY && !subject.is_some_and(is_erased);
                 if is_wanted && !sealer.borrowed.is_settled(origin, sealed.slot).map_err(Error::key)? {
-                    missing.slots.entry(origin).or_default().insert(sealed.slot);
+                    missing.entry(origin).or_default().insert(sealed.slot);
                 }
             }
             Ok((missing, base))

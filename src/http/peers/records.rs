@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::{PeerRefusals, member};
 use crate::domain::{Origin, Sequence};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::{App, SharedApp, input};
 
 /// The longest that a question waits for records that are not there yet, in seconds.
@@ -57,8 +57,7 @@ pub async fn records(
     let service = &app.service;
     member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
     let asked: Asked = input::query(&parts.uri)?;
-    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
-    let origin: Origin = name.parse().map_err(must_be)?;
+    let origin = input::origin(&name)?;
     let after = Sequence(asked.after);
     wait(&app, origin, after, Duration::from_secs(asked.wait.min(MAX_WAIT_SECONDS))).await;
     match service.parcel_after(origin, after, PAGE_BYTES).await? {
@@ -72,9 +71,12 @@ async fn wait(app: &App, origin: Origin, after: Sequence, at_most: Duration) {
     let cluster = app.service.cluster();
     let mut applied = cluster.applied();
     let mut stop = app.stop.clone();
-    tokio::select! {
-        _ = applied.wait_for(|_| cluster.held(origin) > after) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-        () = tokio::time::sleep(at_most) => {}
-    }
+    let come_or_stopping = async {
+        tokio::select! {
+            _ = applied.wait_for(|_| cluster.held(origin) > after) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    };
+    // Whoever waited in vain is told that there is nothing.
+    let _ = tokio::time::timeout(at_most, come_or_stopping).await;
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{PeerRefusals, member};
-use crate::domain::Origin;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, input};
 
@@ -51,8 +50,7 @@ pub async fn sealing_keys(
     let service = &app.service;
     member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
     let asked: Asked = input::query(&parts.uri)?;
-    let must_be = |_| Problem::with_detail(Code::InvalidPath, "`origin` must be 13 characters of a-z and 2-7");
-    let origin: Origin = name.parse().map_err(must_be)?;
+    let origin = input::origin(&name)?;
     let slots: Option<Vec<u64>> = asked.slots.split(',').map(|slot| slot.parse().ok()).collect();
     let slots = slots.filter(|slots| slots.len() <= MAX_KEYS);
     let slots =

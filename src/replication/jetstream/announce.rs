@@ -8,14 +8,12 @@ use tokio::sync::watch;
 
 use super::link::Session;
 
-/// The pause after an announcement; those that come meanwhile are one.
-const TELL_EVERY: Duration = Duration::from_millis(2);
 /// The pause after the bucket was written.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// What the bucket may hold, in bytes.
 const BUCKET_BYTES: i64 = 64 * 1024 * 1024;
 
-/// Tells the newest announcement to whoever listens.
+/// Tells the newest announcement to whoever listens. How often there is a new one, the node has bounded.
 pub(super) async fn tell(session: Session) {
     let mut announcement = session.shared.post.announcement();
     announcement.mark_changed();
@@ -24,7 +22,6 @@ pub(super) async fn tell(session: Session) {
         if let Err(error) = session.client.publish(subject.clone(), latest).await {
             tracing::debug!(%error, "an announcement was not sent; the next one follows");
         }
-        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 
@@ -46,6 +43,7 @@ pub(super) async fn keep(session: Session) {
                 announcement.mark_changed();
             }
         }
+        // Each write is synced by the servers, and only the latest is of use: those that come meanwhile are one.
         tokio::time::sleep(KEEP_EVERY).await;
     }
 }

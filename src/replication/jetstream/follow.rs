@@ -116,6 +116,7 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
                 continue;
             }
         }
+        // Servers that are in trouble, or a stream that is being made, are not helped by being asked without pause.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }
@@ -125,6 +126,7 @@ async fn until_held_moves(session: &Session, origin: Origin, held: Sequence) {
     tracing::debug!(%origin, held = held.0, "a stream begins after what is held; the records between must come another way");
     let moved = async {
         while session.shared.post.held(origin) == held {
+            // Other ways bring the records, and none of them tells this one.
             tokio::time::sleep(GAP_POLL).await;
         }
     };
@@ -190,6 +192,7 @@ async fn take(session: &Session, origin: Origin, message: &Message) -> bool {
                 return true;
             }
             Receipt::NotNow => {
+                // The disk is full of work, or an upgrade is due: the same message is offered again, each time later.
                 tokio::time::sleep(delay).await;
                 delay = longest.min(delay * 2);
             }

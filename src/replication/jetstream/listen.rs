@@ -13,6 +13,7 @@ use super::MAX_MESSAGE_BYTES;
 use super::counted::add;
 use super::link::{SUBSCRIPTION_MESSAGES, Session};
 use super::names::last_token;
+use crate::cluster::MAX_ANNOUNCEMENT_BYTES;
 use crate::domain::Origin;
 use crate::replication::courier::Receipt;
 
@@ -20,8 +21,6 @@ use crate::replication::courier::Receipt;
 const LIVE_BYTES: usize = 16 * 1024 * 1024;
 /// Plain messages that are received side by side.
 const IN_HAND: usize = 64;
-/// The longest announcement that is heard, in bytes.
-const MAX_ANNOUNCEMENT_BYTES: usize = 64 * 1024;
 /// The most announcements that are read from a bucket.
 const MAX_NODES: usize = 1024;
 /// The pause before a bucket that could not be read is read again.

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::cluster::{
-    Anchors, Announcement, Arrival, Fork, Incarnation, KeptHeads, Positions, Refusal, RequestSignature, SignedHead,
-    Spoken, Unreadable,
+    Anchors, Announcement, Arrival, Fork, Incarnation, KeptHeads, MAX_SUPERSEDED, Positions, Refusal, RequestSignature,
+    SignedHead, Spoken, Unreadable,
 };
 use crate::domain::{
     LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Position, Reads, Region, Sequence,
@@ -30,7 +30,7 @@ use crate::projection::Projection;
 
 pub use files::{FilesError, NodeFile};
 pub use ingest::Ingested;
-pub use nodes::{NodeShown, Promotion, RunShown};
+pub use nodes::{JoinedNode, NodeShown, RunShown};
 pub use reach::ReachShown;
 
 /// How far a node's clock may be from this one's until that is an alarm: 10 seconds, some of which the way takes.
@@ -204,7 +204,7 @@ impl Cluster {
     pub fn admits(&self, key: NodeKey) -> bool {
         let members = self.members();
         match members.get(key) {
-            Some(member) => member.present().is_some() && members.trusts(key),
+            Some(_) => members.is_present(key),
             None => self.anchors.trusts(key),
         }
     }
@@ -278,17 +278,13 @@ impl Cluster {
         positions.expect(beside);
         drop(positions);
         let mut run = self.run.lock();
-        (run.incarnation, run.supersedes) = (Some(incarnation), supersedes);
+        // Of more than others listen to, the rest has been silent for long, and ends with a later start.
+        (run.incarnation, run.supersedes) = (Some(incarnation), supersedes.into_iter().take(MAX_SUPERSEDED).collect());
     }
 
     /// Which run of the node this process is, once it is one.
     pub fn incarnation(&self) -> Option<Incarnation> {
         self.run.lock().incarnation
-    }
-
-    /// Whether this process is a run of the node by now.
-    pub fn has_begun(&self) -> bool {
-        self.run.lock().incarnation.is_some()
     }
 
     /// Its own records are in that stream of a broker.
@@ -328,11 +324,13 @@ impl Cluster {
 
     /// An announcement has arrived. Nothing, if it is not to be believed.
     pub fn hear(&self, ledger: LedgerId, text: &[u8]) -> Option<Arrival> {
-        let spoken = Spoken::hear(text)?;
-        let said = &spoken.announcement;
-        if said.ledger != ledger || !(self.admits(said.node) || said.node == self.node()) {
+        let unverified = Spoken::read(text)?;
+        let (of, node) = unverified.of();
+        if of != ledger || !(self.admits(node) || node == self.node()) {
             return None;
         }
+        let spoken = unverified.verified()?;
+        let said = &spoken.announcement;
         let now = self.clock.now();
         if said.node == self.node() {
             self.hear_own(said);

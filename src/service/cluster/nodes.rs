@@ -35,7 +35,7 @@ pub struct RunShown {
 
 /// What a new member has to know.
 #[derive(Clone, Debug)]
-pub struct Promotion {
+pub struct JoinedNode {
     /// The ledger.
     pub ledger: LedgerId,
     /// The record that says so.
@@ -74,7 +74,7 @@ impl Service {
     }
 
     /// Makes a node a member, and this one with it if it was alone. Needs `admin` in every tenant.
-    pub async fn join_node(&self, call: &Call, node: NodeJoined) -> Result<Promotion, Error> {
+    pub async fn join_node(&self, call: &Call, node: NodeJoined) -> Result<JoinedNode, Error> {
         let join = JoinNode { node, asked: self.cluster.as_joining() };
         let outcome = self.execute(call, Command::JoinNode(Box::new(join))).await?;
         self.cluster.members_changed();
@@ -86,7 +86,7 @@ impl Service {
         let keys = members.iter().filter(|(key, _)| members.trusts(*key)).map(|(key, _)| key).collect();
         let addresses = members.present().filter_map(|(_, joined, _)| joined.address.as_ref());
         let addresses = addresses.map(|address| address.as_str().to_owned()).collect();
-        Ok(Promotion { ledger: self.ledger, position, keys, addresses })
+        Ok(JoinedNode { ledger: self.ledger, position, keys, addresses })
     }
 
     /// Removes a member for good: what it issued beyond what this node holds of it is dead. Needs `admin` in every tenant.
@@ -104,7 +104,7 @@ impl Service {
             .unwrap_or_default())
     }
 
-    /// Says that this node has caught up, or what it reads, if its members do not know. The record that says so, new or old.
+    /// Says that this node has caught up, or what it reads, if its members do not know.
     pub async fn upgrade_node(&self) -> Result<(), Error> {
         let upgraded = NodeUpgraded { key: self.cluster.node(), reads: self.cluster.naming().reads.clone() };
         let identity = Identity {

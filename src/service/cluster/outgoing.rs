@@ -19,7 +19,11 @@ impl Service {
         if self.cluster.held(origin) <= after {
             return Ok(None);
         }
-        if origin == self.origin { self.own_parcel(after, bytes).await } else { self.relayed(origin, after).await }
+        if origin == self.origin {
+            self.own_parcel(after, bytes).await
+        } else {
+            self.relayed(origin, after, bytes).await
+        }
     }
 
     /// The newest word of this node.
@@ -42,15 +46,20 @@ impl Service {
         .await
     }
 
-    /// It ends at a head that the origin has signed: that is more bytes than were asked for, where those are far apart.
-    async fn relayed(&self, origin: Origin, after: Sequence) -> Result<Option<Parcel>, Error> {
-        let Some(head) = self.cluster.kept.beyond(origin, after, RELAYED_RECORDS) else { return Ok(None) };
-        self.read(move |reader| {
-            let records = run(reader, origin, after, |_, _| true, head.place.sequence.0)?;
-            let is_whole = records.last().is_some_and(|last| last.place == head.place);
-            Ok(is_whole.then(|| Parcel { base: None, records: texts(records), head }))
-        })
-        .await
+    /// It ends at a head that the origin has signed: that is more bytes than were asked for, where the next one is far.
+    async fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+        let kept = |records| self.cluster.kept.beyond(origin, after, records);
+        let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else { return Ok(None) };
+        let least = (next.place.sequence.0 - after.0) as usize;
+        let goes_on = move |taken, size| taken < least || size < bytes;
+        let records = self.read(move |reader| Ok(run(reader, origin, after, goes_on, farthest.place.sequence.0)?));
+        let mut records = records.await?;
+        if records.len() < least {
+            return Ok(None);
+        }
+        let Some(head) = kept(records.len() as u64) else { return Ok(None) };
+        records.truncate((head.place.sequence.0 - after.0) as usize);
+        Ok(Some(Parcel { base: None, records: texts(records), head }))
     }
 }
 

@@ -221,6 +221,12 @@ impl Cluster {
         self.http.values().for_each(Proxy::cut);
     }
 
+    /// Lets nothing pass over HTTP any more, and tells nobody.
+    #[cfg(feature = "nats")]
+    pub fn hold_http(&self) {
+        self.http.values().for_each(Proxy::hold);
+    }
+
     /// Mends every way.
     pub fn heal(&self) {
         self.http.values().chain(self.nats.values()).for_each(Proxy::heal);

@@ -1,8 +1,11 @@
 //! NATS servers that are killed, wiped and set back: what they lost is sent again, and nothing comes twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::cluster::{A, B, C, Cluster, copy, records};
+use serde_json::json;
+
+use super::cluster::{A, B, C, Cluster, copy, records, until};
+use crate::process::node::text;
 use crate::support::nats::find;
 
 /// How soon after a server is there again all must have come.
@@ -80,4 +83,26 @@ async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice() {
     cluster.start(C, &[]).await;
     cluster.agree(&[A, B, C]).await;
     assert!(cluster.metric(A, "authledger_nats{kind=\"streams_abandoned\"}").await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_being_asked_for_when_the_node_stopped_is_fetched_after_its_restart() {
+    let Some(program) = find() else { return };
+    let mut cluster = Cluster::over_nats(&program).await;
+    // Records come over NATS, keys over HTTP alone: who asks for one waits now, and is not answered.
+    cluster.hold_http();
+    let session = json!({"subject": "alice", "identity": {"traits": {"email": "alice@example.com"}}});
+    let issued = cluster.api(A).post("/v1/sessions", session).await.expect(201);
+    let path = format!("/v1/sessions/{}", text(&issued["session"], "id"));
+    let email = async |cluster: &Cluster| {
+        let shown = cluster.api(C).get(&path).await;
+        (shown.status == 200, shown.body["identity"]["traits"]["email"].as_str().map(str::to_owned))
+    };
+    until("the session has come", async || email(&cluster).await == (true, None)).await;
+    let stopping = Instant::now();
+    cluster.stop(C).await;
+    assert!(stopping.elapsed() < Duration::from_secs(8), "a node that nobody answers stops: {:?}", stopping.elapsed());
+    cluster.heal();
+    cluster.start(C, &[]).await;
+    until("the key has come", async || email(&cluster).await.1.as_deref() == Some("alice@example.com")).await;
 }
