@@ -115,7 +115,7 @@ impl Server {
         let doors = Arc::new(Doors::default());
         let others = prepared.ledger().filter(|_| prepared.cluster().has_others());
         let (settled, listen) = match others {
-            None => (Settled::alone(), Listening::Later(listen)),
+            None => (Settled::unasked(&prepared), Listening::Later(listen)),
             Some(ledger) => {
                 among::answer_nodes(&prepared, ledger, &clock, &doors);
                 let listening = listen(doors.router(), &metrics);
@@ -180,6 +180,12 @@ impl Server {
     /// The ledger.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Returns when this server must stop, because its log has lost records that others hold: started again, it goes on under a new
+    /// origin.
+    pub async fn set_back(&self) {
+        self.service.cluster().set_back().await;
     }
 
     /// Stops: accepts nothing more, ends streams with their cursor, commits what is queued, writes a snapshot.

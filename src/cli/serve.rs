@@ -29,6 +29,11 @@ pub enum ServeCommandError {
         "the event log has halted; what was acknowledged stands: mend the cause that the log names, and start again"
     )]
     Halted,
+    /// The directory is an older copy.
+    #[error(
+        "other nodes hold records that this node has signed and its log lacks: the data directory is an older copy; start again, and this node goes on under a new origin and takes from the others what is missing"
+    )]
+    SetBack,
 }
 
 /// Serves until SIGTERM or SIGINT; with `--check` only says whether it would.
@@ -50,10 +55,15 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
         let path = path.display();
         println!("authledger: root's secret is in {path}; delete the file once applications are registered");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    let is_set_back = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = tokio::signal::ctrl_c() => false,
+        () = server.set_back() => true,
+    };
     tracing::info!("stopping");
-    if server.stop().await { Ok(()) } else { Err(ServeCommandError::Halted) }
+    match server.stop().await {
+        false => Err(ServeCommandError::Halted),
+        true if is_set_back => Err(ServeCommandError::SetBack),
+        true => Ok(()),
+    }
 }

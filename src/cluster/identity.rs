@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::announcement::Incarnation;
+use crate::domain::{NodeKey, Sequence};
 use crate::event_log::Head;
 
 /// How long nothing must have been heard of a run until it is taken for over: heartbeats come once a second.
@@ -16,6 +17,8 @@ const SILENCE: Duration = Duration::from_secs(3);
 pub struct Own {
     /// How far its origin goes in its log.
     pub head: Head,
+    /// The newest record of it that this node is known to have signed: its log may lack that one.
+    pub signed: Sequence,
     /// The run that used it last.
     pub incarnation: Option<Incarnation>,
 }
@@ -23,6 +26,10 @@ pub struct Own {
 /// What another node holds of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
+    /// Who answers.
+    pub node: NodeKey,
+    /// The members that it knows: of some the asking node may not have heard, or not any more.
+    pub members: Vec<NodeKey>,
     /// How far it holds the origin.
     pub head: Head,
     /// What its chain is where the asking node's log ends, if it goes as far.
@@ -61,6 +68,14 @@ pub enum Identity {
     Contradicted,
 }
 
+/// Whether every other member has answered: those that this node knows, and those that these know. One that has heard of none knows
+/// that there is one at least.
+pub fn have_all_answered(own: NodeKey, known: &[NodeKey], answers: &[Holding]) -> bool {
+    let mut members = known.iter().chain(answers.iter().flat_map(|holding| &holding.members));
+    let has_answered = |key: &NodeKey| *key == own || answers.iter().any(|holding| holding.node == *key);
+    !answers.is_empty() && members.all(has_answered)
+}
+
 /// Whether the directory continues its origin. `all` says that every member answered, `patience_is_over` that no more answers are
 /// waited for.
 pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
@@ -92,7 +107,7 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     if own.incarnation.is_some_and(speaks) || others.iter().any(|other| speaks(*other)) {
         return Identity::Renew(Renewal::Running, Vec::new());
     }
-    let newest = answers.iter().map(|holding| holding.head.sequence).max().unwrap_or_default();
+    let newest = answers.iter().map(|holding| holding.head.sequence).max().unwrap_or_default().max(own.signed);
     let over: Vec<Incarnation> = own.incarnation.into_iter().chain(others.iter().copied()).collect();
     if newest > own.head.sequence {
         return Identity::Renew(Renewal::OlderCopy, over);
@@ -131,7 +146,7 @@ impl Renewal {
                  directory; node remove takes away a member that is gone for good"
             }
             Self::OlderCopy => {
-                "members hold records of this origin that are not in this directory: it is an older copy"
+                "other nodes hold records of this origin that are not in this directory: it is an older copy"
             }
             Self::UsedSince => "another copy of this directory was started since this one was",
             Self::Running => "another copy of this directory is running",

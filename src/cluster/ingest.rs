@@ -176,7 +176,10 @@ fn key_of(parcel: &Parcel, known: &Known<'_>) -> Result<Option<NodeKey>, Refusal
         None if parcel.first() == Sequence(1) => opened(&parcel.records[0], known.ledger)?,
         None => return Ok(None),
     };
-    if known.members.takes_from(key) || known.anchors.trusts(key) { Ok(Some(key)) } else { Err(Refusal::NotAMember) }
+    // Earlier origins of this node are its own also where nobody had made it a member.
+    let is_own = || known.members.key_of(known.own) == Some(key);
+    let is_taken = known.members.takes_from(key) || known.anchors.trusts(key) || is_own();
+    if is_taken { Ok(Some(key)) } else { Err(Refusal::NotAMember) }
 }
 
 fn opened(record: &str, ledger: LedgerId) -> Result<NodeKey, Refusal> {

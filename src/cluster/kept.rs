@@ -31,7 +31,8 @@ pub struct KeptError {
     source: io::Error,
 }
 
-/// The kept heads of every origin but this node's own, which signs what is asked for.
+/// The kept heads of every origin but this node's own, which signs what is asked for. Of that one a head is kept only if the log
+/// ends before it: it shows that the directory was set back.
 pub struct KeptHeads {
     directory: PathBuf,
     origins: Mutex<BTreeMap<Origin, Kept>>,

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES};
 use crate::domain::{LedgerId, Origin, Sequence};
-use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf};
+use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::service::Cluster;
 
 /// How long a connection may take.
@@ -56,6 +56,13 @@ pub enum AskError {
         /// The node.
         address: String,
     },
+}
+
+impl AskError {
+    /// Whether the node says that it does not know this one as a member.
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
+    }
 }
 
 /// Asks other nodes.
@@ -118,6 +125,13 @@ impl PeerClient {
             return Ok(None);
         }
         whole(address, response, MAX_PARCEL_BYTES).await.map(Some)
+    }
+
+    /// Gives that node records of an origin, and hears how far it holds that one now.
+    pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, AskError> {
+        let request = self.client.post(format!("{address}/v1/origins/{origin}/records")).timeout(ANSWER_TIMEOUT);
+        let response = request.body(text).send().await.map_err(|error| unreachable(address, &error))?;
+        json::<HeldRecords>(address, response).await.map(|held| Sequence(held.sequence))
     }
 
     /// Asks for that path, signed.

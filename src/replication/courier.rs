@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use tokio::sync::watch;
 
-use crate::domain::{LedgerId, Origin, Region, Sequence};
+use crate::domain::{LedgerId, Origin, Place, Region, Sequence};
 
 /// A future that a trait object gives.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -73,6 +73,12 @@ pub trait Post: Send + Sync + 'static {
     /// This node's own records after that one, signed: at least one, and not many more bytes than `bytes`. Nothing, where there
     /// are none.
     fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
+
+    /// The record that made this node a member.
+    fn joined_by(&self) -> Option<Place>;
+
+    /// The same of another origin's records, up to a head that it has signed.
+    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
 
     /// How far this node holds an origin's records.
     fn held(&self, origin: Origin) -> Sequence;

@@ -1,12 +1,12 @@
 //! Before a node with members writes anything: whether it may continue its origin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::client::PeerClient;
 use super::peers::addresses_of;
-use crate::cluster::{Holding, Identity, Incarnation, Own, Renewal, beside, identify, is_heard};
-use crate::domain::{Origin, PeerAddress, Sequence, hex};
+use crate::cluster::{Holding, Identity, Incarnation, Own, Renewal, beside, have_all_answered, identify, is_heard};
+use crate::domain::{NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
 use crate::http::peers::HeldOf;
 use crate::service::{Beginning, Cluster, Prepared};
@@ -15,6 +15,9 @@ use crate::service::{Beginning, Cluster, Prepared};
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How often they are asked whether they have heard of this run, which takes them one announcement.
 const HEARD_EVERY: Duration = Duration::from_millis(20);
+
+/// How many addresses are taken from the answers of others at most.
+const MAX_LEARNT: usize = 256;
 
 /// The directory can't be used with these members.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,24 @@ impl Settled {
     pub fn alone() -> Self {
         Self { beginning: Beginning::Continued, over: Vec::new(), beside: Vec::new(), renewal: None }
     }
+
+    /// A node that knows of no other: it continues its origin, unless one that it did not know has shown it that it was set back.
+    pub fn unasked(prepared: &Prepared) -> Self {
+        match prepared.own_origin() {
+            Some(origin) if prepared.cluster().signed(origin) > prepared.cluster().held(origin) => {
+                let over = prepared.last_incarnation().into_iter().collect();
+                Self::renewed(prepared, origin, Renewal::OlderCopy, over, 0)
+            }
+            _ => Self::alone(),
+        }
+    }
+
+    fn renewed(prepared: &Prepared, origin: Origin, renewal: Renewal, over: Vec<Incarnation>, slots_used: u64) -> Self {
+        let (head, why) = (prepared.cluster().held(origin), renewal.explanation());
+        tracing::warn!(%origin, %head, why, "this node does not continue its origin: it opens a new one that names it");
+        let beginning = Beginning::Renewed { slots_used: beyond(slots_used, renewal) };
+        Self { beginning, over, beside: Vec::new(), renewal: Some(renewal) }
+    }
 }
 
 /// Asks the members what they hold of the origin that the directory would continue, until it is clear what follows.
@@ -59,31 +80,31 @@ pub async fn settle(
         return Ok(Settled { over, ..Settled::alone() });
     };
     let cluster = prepared.cluster();
-    let own = Own { head: cluster.held_head(origin), incarnation: prepared.last_incarnation() };
-    let others = others_of(cluster);
+    let own = Own {
+        head: cluster.held_head(origin),
+        signed: cluster.signed(origin),
+        incarnation: prepared.last_incarnation(),
+    };
+    let mut asking = Asking { client, cluster, told, learnt: BTreeSet::new() };
     let started = Instant::now();
     let mut told_once = false;
     loop {
-        let answers = ask(client, &addresses_of(cluster, told), origin, own.head.sequence).await;
-        let slots_used = answers.values().map(|holding| holding.slots_used).max().unwrap_or_default();
-        let holdings: Vec<Holding> = answers.into_values().collect();
-        match identify(&own, &holdings, holdings.len() >= others, started.elapsed() >= patience) {
+        let (holdings, all) = asking.ask(origin, own.head.sequence).await;
+        let slots_used = holdings.iter().map(|holding| holding.slots_used).max().unwrap_or_default();
+        match identify(&own, &holdings, all, started.elapsed() >= patience) {
             Identity::Continue(over) => {
                 return Ok(Settled { over, ..Settled::alone() });
             }
             Identity::Renew(renewal, over) => {
-                let (head, why) = (own.head.sequence, renewal.explanation());
-                tracing::warn!(%origin, %head, why, "this node does not continue its origin: it opens a new one that names it");
-                let beginning = Beginning::Renewed { slots_used: beyond(slots_used, renewal) };
                 let beside = beside(&holdings, &over);
-                return Ok(Settled { beginning, over, beside, renewal: Some(renewal) });
+                return Ok(Settled { beside, ..Settled::renewed(prepared, origin, renewal, over, slots_used) });
             }
             Identity::Contradicted => return Err(Contradicted { origin, sequence: own.head.sequence }),
             Identity::Ask => {}
         }
         if !std::mem::replace(&mut told_once, true) {
-            let patience_seconds = patience.as_secs();
-            tracing::info!(%origin, members = others, patience_seconds, "asking the members what they hold of this node's origin");
+            let (patience_seconds, members) = (patience.as_secs(), asking.others().len());
+            tracing::info!(%origin, members, patience_seconds, "asking the members what they hold of this node's origin");
         }
         // Those that do not answer may be starting, and nobody tells when they do; nor when a run has been silent for long enough.
         tokio::time::sleep(ASK_EVERY).await;
@@ -101,11 +122,10 @@ pub async fn until_heard(
 ) {
     let Some(own) = cluster.incarnation() else { return };
     let started = Instant::now();
+    let mut asking = Asking { client, cluster, told, learnt: BTreeSet::new() };
     loop {
-        let others = others_of(cluster);
-        let answers = ask(client, &addresses_of(cluster, told), origin, cluster.held(origin)).await;
-        let holdings: Vec<Holding> = answers.into_values().collect();
-        if is_heard(own, &holdings, holdings.len() >= others) {
+        let (holdings, all) = asking.ask(origin, cluster.held(origin)).await;
+        if is_heard(own, &holdings, all) {
             return;
         }
         if started.elapsed() >= patience {
@@ -117,43 +137,57 @@ pub async fn until_heard(
     }
 }
 
-/// How many other members there are. One that holds no records of them yet knows that there is one at least.
-fn others_of(cluster: &Cluster) -> usize {
-    cluster.members().present().filter(|(key, _, _)| *key != cluster.node()).count().max(1)
-}
-
 /// A slot that nothing on record has used: where nobody could say which were, far beyond.
 fn beyond(used: u64, renewal: Renewal) -> u64 {
     const NEAR: u64 = 4_096;
     const FAR: u64 = 1 << 20;
-    used + if renewal == Renewal::NobodyAnswered { FAR } else { NEAR }
+    let is_known = used > 0 && renewal != Renewal::NobodyAnswered;
+    used + if is_known { NEAR } else { FAR }
 }
 
-/// What each member holds of it, by the member's key: one that is reached at two addresses is one.
-async fn ask(
-    client: &PeerClient,
-    addresses: &std::collections::BTreeSet<String>,
-    origin: Origin,
-    own: Sequence,
-) -> BTreeMap<String, Holding> {
-    let mut asking = tokio::task::JoinSet::new();
-    for address in addresses.clone() {
-        let client = client.clone();
-        asking.spawn(async move { client.holding(&address, origin, own).await });
+/// What asks the others.
+struct Asking<'a> {
+    client: &'a PeerClient,
+    cluster: &'a Cluster,
+    told: &'a [PeerAddress],
+    /// Where members are reached of which only others know.
+    learnt: BTreeSet<String>,
+}
+
+impl Asking<'_> {
+    /// The other members that this node knows.
+    fn others(&self) -> Vec<NodeKey> {
+        let own = self.cluster.node();
+        self.cluster.members().present().map(|(key, _, _)| key).filter(|key| *key != own).collect()
     }
-    let mut answers = BTreeMap::new();
-    while let Some(answer) = asking.join_next().await {
-        match answer {
-            Ok(Ok(held)) => {
-                let node = held.node.clone();
-                answers.extend(holding(&held).map(|holding| (node, holding)));
-            }
-            Ok(Err(error)) => tracing::debug!(%error, "a member did not say what it holds"),
-            // A task that panicked has no answer.
-            Err(_) => {}
+
+    /// What each member holds of that origin, which ends here at that record, and whether that is all of them. Each answers once,
+    /// at however many addresses it is reached.
+    async fn ask(&mut self, origin: Origin, own: Sequence) -> (Vec<Holding>, bool) {
+        let mut addresses = addresses_of(self.cluster, self.told);
+        addresses.extend(self.learnt.iter().take(MAX_LEARNT).cloned());
+        let mut asking = tokio::task::JoinSet::new();
+        for address in addresses {
+            let client = self.client.clone();
+            asking.spawn(async move { client.holding(&address, origin, own).await });
         }
+        let mut answers = BTreeMap::new();
+        while let Some(answer) = asking.join_next().await {
+            match answer {
+                Ok(Ok(held)) => {
+                    let members = held.members.iter().filter(|member| member.key != self.cluster.node().to_string());
+                    self.learnt.extend(members.filter_map(|member| member.address.clone()));
+                    answers.extend(holding(&held).map(|holding| (holding.node, holding)));
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a member did not say what it holds"),
+                // A task that panicked has no answer.
+                Err(_) => {}
+            }
+        }
+        let answers: Vec<Holding> = answers.into_values().collect();
+        let all = have_all_answered(self.cluster.node(), &self.others(), &answers);
+        (answers, all)
     }
-    answers
 }
 
 fn holding(held: &HeldOf) -> Option<Holding> {
@@ -164,5 +198,13 @@ fn holding(held: &HeldOf) -> Option<Holding> {
         let silence = run.silent_millis.map_or(Duration::MAX, Duration::from_millis);
         (Incarnation(run.incarnation), silence)
     });
-    Some(Holding { head, hash_at_own_head, heard: heard.collect(), slots_used: held.slots_used })
+    let members = held.members.iter().map(|member| member.key.parse()).collect::<Result<_, _>>().ok()?;
+    Some(Holding {
+        node: held.node.parse().ok()?,
+        members,
+        head,
+        hash_at_own_head,
+        heard: heard.collect(),
+        slots_used: held.slots_used,
+    })
 }

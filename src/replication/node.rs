@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::courier::{Doing, Parcel, Post, Receipt, Sender, StreamOf};
-use crate::domain::{Origin, Sequence};
+use crate::domain::{Origin, Place, Sequence};
 use crate::service::{Cluster, Ingested, Service};
 
 /// How often a node says something at least.
@@ -84,15 +84,23 @@ impl Post for Node {
     }
 
     fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>> {
+        self.relayed(self.sender.origin, after, bytes)
+    }
+
+    fn joined_by(&self) -> Option<Place> {
+        self.service.cluster().joined_by()
+    }
+
+    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>> {
         Box::pin(async move {
-            match self.service.parcel_after(self.sender.origin, after, bytes).await {
+            match self.service.parcel_after(origin, after, bytes).await {
                 Ok(parcel) => parcel.map(|parcel| Parcel {
                     first: parcel.first(),
                     last: parcel.head.place.sequence,
                     text: parcel.to_text().into(),
                 }),
                 Err(error) => {
-                    tracing::warn!(%error, "own records could not be read for other nodes");
+                    tracing::warn!(%error, "records could not be read for other nodes");
                     None
                 }
             }

@@ -15,13 +15,17 @@ use super::client::{AskError, PeerClient};
 use super::courier::{Courier, Doing, Post, Receipt};
 use crate::cluster::Spoken;
 use crate::config::is_loopback;
-use crate::domain::{Origin, PeerAddress, Sequence};
+use crate::domain::{Origin, PeerAddress, Place, Sequence};
 use crate::service::Cluster;
 
 /// How long to wait after a failure. A node that is away is asked four times a second.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long the last word may take: who does not hear it notices the silence.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How often a node that does not know this one is given them. One that has removed it never will.
+const INTRODUCE_EVERY: Duration = Duration::from_secs(2);
+/// About how many bytes of records a node that does not know this one is given at a time.
+const INTRODUCTION_BYTES: usize = 256 << 10;
 /// How long records may be missing until they are taken from somebody else.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -135,6 +139,7 @@ impl Talk {
     async fn exchange(&self, said: &watch::Sender<Said>, mut stop: watch::Receiver<bool>) {
         let mut announcement = self.post.announcement();
         let mut reached = true;
+        let mut introduced: Option<Instant> = None;
         loop {
             let text = announcement.borrow_and_update().clone();
             let stopping = *stop.borrow();
@@ -160,6 +165,14 @@ impl Talk {
                     }
                     Some(Err(error)) => {
                         self.note(&mut reached, &error);
+                        let is_due = introduced.is_none_or(|at| at.elapsed() >= INTRODUCE_EVERY);
+                        if error.is_unauthenticated() && is_due {
+                            introduced = Some(Instant::now());
+                            tokio::select! {
+                                () = self.introduce() => {}
+                                () = stopped(&mut stop) => {}
+                            }
+                        }
                         // It may be starting, and is asked again a little later.
                         let _ = tokio::time::timeout(RETRY, stopped(&mut stop)).await;
                     }
@@ -172,6 +185,25 @@ impl Talk {
                 changed = announcement.changed() => if changed.is_err() { return },
                 // The farewell comes right behind.
                 () = stopped(&mut stop) => drop(tokio::time::timeout(RETRY, announcement.changed()).await),
+            }
+        }
+    }
+
+    /// The other node does not know this one as a member: it gets the records of that origin in which it became one. It may be set
+    /// back behind them, and nobody else may know.
+    async fn introduce(&self) {
+        let Some(Place { origin, sequence: joined }) = self.post.joined_by() else { return };
+        let mut after = Sequence(joined.0 - 1);
+        while after < joined {
+            let Some(parcel) = self.post.relayed(origin, after, INTRODUCTION_BYTES).await else { return };
+            match self.client.offer(&self.address, origin, parcel.text).await {
+                // From there on: the first answer may say that more is missing, each later one must bring something.
+                Ok(held) if held > after || (held < after && after.next() == joined) => after = held,
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::debug!(address = %self.address, %error, "a node does not hear that this one is a member");
+                    return;
+                }
             }
         }
     }
@@ -214,9 +246,9 @@ impl Talk {
             let Said { origin: own, applied } = said.borrow_and_update().clone();
             for (origin, far) in applied.iter() {
                 let held = self.post.held(*origin);
-                // Its own node's records come by themselves, unless they do not.
+                // Its own node's records come by themselves, unless they do not. This node's own are missing where it was set back.
                 let is_followed = Some(*origin) == own && !self.only_gaps;
-                if held >= *far || is_followed || *origin == self.post.sender().origin {
+                if held >= *far || is_followed {
                     missing.remove(origin);
                     continue;
                 }

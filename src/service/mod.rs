@@ -226,6 +226,9 @@ impl Service {
     }
 
     async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+        if self.cluster.is_set_back() {
+            return Err(Error::Stopping);
+        }
         match self.writer.submit(Job::Request(Box::new(request))).await? {
             Reply::Decided(outcome) => Ok(outcome?),
             // The writer answers each kind of job in kind.

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Hearing, PeerRefusals, member};
-use crate::domain::{Origin, Sequence};
+use crate::domain::{Member, NodeJoined, NodeKey, Origin, Sequence};
 use crate::http::problem::{Code, Problem};
 use crate::http::{answer, input};
 
@@ -30,6 +30,8 @@ struct Asked {
 pub struct HeldOf {
     /// The key of the node that answers.
     pub node: String,
+    /// The members that it knows.
+    pub members: Vec<HeldMember>,
     /// Its last record that is held.
     pub sequence: u64,
     /// The chain there, in hexadecimal digits.
@@ -41,6 +43,17 @@ pub struct HeldOf {
     pub heard: Vec<HeldRun>,
     /// The last slot of its sealing keys that is on record.
     pub slots_used: u64,
+}
+
+/// A member, as another node knows it.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = KnownMember)]
+pub struct HeldMember {
+    /// Its key.
+    pub key: String,
+    /// Where it is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// A run of a node, as another one has heard it.
@@ -71,18 +84,23 @@ pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Resu
     let form = |_| Problem::with_detail(Code::InvalidQuery, "`origin`: must be 13 characters of a-z and 2-7");
     let origin: Origin = asked.origin.parse().map_err(form)?;
     let (cluster, reader) = (cluster.clone(), reader.clone());
-    let holding = tokio::task::spawn_blocking(move || {
-        cluster.holding(&reader, node, origin, Sequence(asked.sequence)).map(|holding| (holding, cluster.node()))
-    });
-    let (holding, own) = holding.await.map_err(|_| Code::Stopping)?.map_err(crate::service::Error::from)?;
+    let holding = tokio::task::spawn_blocking(move || cluster.holding(&reader, node, origin, Sequence(asked.sequence)));
+    let holding = holding.await.map_err(|_| Code::Stopping)?.map_err(crate::service::Error::from)?;
     let run = |(incarnation, silence): &(crate::cluster::Incarnation, std::time::Duration)| HeldRun {
         incarnation: incarnation.0,
         silent_millis: u64::try_from(silence.as_millis()).ok(),
     };
+    let known = hearing.cluster.members();
+    let member = |(key, joined, _): (NodeKey, &NodeJoined, &Member)| HeldMember {
+        key: key.to_string(),
+        address: joined.address.as_ref().map(|address| address.as_str().to_owned()),
+    };
+    let members = known.present().map(member).collect();
     Ok(answer::json(
         StatusCode::OK,
         &HeldOf {
-            node: own.to_string(),
+            node: holding.node.to_string(),
+            members,
             sequence: holding.head.sequence.0,
             hash: holding.head.hash.to_string(),
             hash_at_sequence: holding.hash_at_own_head.map(|hash| hash.to_string()),

@@ -23,7 +23,8 @@ use crate::domain::{LedgerId, NodeKey};
 use crate::event_log::Reader;
 use crate::service::{Cluster, Service};
 
-pub use hold::{HeldOf, HeldRun};
+pub use hold::{HeldMember, HeldOf, HeldRun};
+pub use records::HeldRecords;
 pub use sealing_keys::{LentKeys, MAX_KEYS};
 
 /// Where announcements are sent to.
@@ -67,7 +68,7 @@ pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> 
 /// What is answered from then on.
 pub fn routes() -> Router<SharedApp> {
     Router::new()
-        .route("/v1/origins/{origin}/records", get(records::records))
+        .route("/v1/origins/{origin}/records", get(records::records).post(records::offer))
         .route("/v1/origins/{origin}/sealing-keys", get(sealing_keys::sealing_keys))
 }
 
@@ -86,7 +87,7 @@ fn member(cluster: &Cluster, ledger: LedgerId, clock: &Clock, parts: &Parts, bod
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(announce::announce, hold::hold, records::records, sealing_keys::sealing_keys),
+    paths(announce::announce, hold::hold, records::records, records::offer, sealing_keys::sealing_keys),
     tags((name = "peers", description = "What nodes ask one another: signed by a member's key, not by an application's secret")),
 )]
 pub struct Api;

@@ -1,4 +1,4 @@
-//! `GET /v1/origins/{origin}/records`
+//! `GET` and `POST /v1/origins/{origin}/records`
 
 use std::time::Duration;
 
@@ -6,18 +6,22 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{PeerRefusals, member};
+use crate::cluster::{Parcel, Refusal};
 use crate::domain::{Origin, Sequence};
-use crate::http::problem::Problem;
-use crate::http::{App, SharedApp, input};
+use crate::http::problem::{Code, Problem};
+use crate::http::{App, SharedApp, answer, body, input};
+use crate::service::Ingested;
 
 /// The longest that a question waits for records that are not there yet, in seconds.
 const MAX_WAIT_SECONDS: u64 = 30;
 /// About how many bytes of records a page has.
 const PAGE_BYTES: usize = 4 << 20;
+/// The most bytes of records that are taken from whoever offers them.
+pub const OFFERED_BYTES: usize = 1 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +68,54 @@ pub async fn records(
         Some(parcel) => Ok(([(CONTENT_TYPE, "application/x-ndjson")], parcel.to_text()).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
+}
+
+/// How far a node holds an origin's records.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct HeldRecords {
+    /// The last one.
+    pub sequence: u64,
+}
+
+/// Takes records as another node shows them, in the form in which this one does. A member that this node does not know offers those
+/// that made it one. They are signed by their origin, so nothing else need be.
+///
+/// A node that is offered records of its own origin beyond the last one in its log has been set back: it stops, and goes on under a
+/// new origin when it is started again.
+#[utoipa::path(
+    post,
+    path = "/v1/origins/{origin}/records",
+    tag = "peers",
+    params(("origin" = String, Path, description = "Its 13 characters")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "Records, and a signed head"),
+    responses(
+        (status = 200, description = "How far this node holds them now: not so far, if some before them are missing", body = HeldRecords),
+        PeerRefusals,
+    ),
+    security(()),
+)]
+pub async fn offer(
+    State(app): State<SharedApp>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (service, origin) = (&app.service, input::origin(&name)?);
+    let cluster = service.cluster();
+    if cluster.members().key_of(origin).is_none() {
+        return Err(Problem::with_detail(Code::NotFound, "This node knows of no such origin."));
+    }
+    let _turn = cluster.offers.try_acquire().map_err(|_| Code::Overloaded)?;
+    let parcel = body::read(request.into_body(), OFFERED_BYTES).await?;
+    let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
+    if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {
+        return Err(unsigned());
+    }
+    let sequence = match service.receive(parcel).await? {
+        Ingested::Refused(Refusal::Malformed | Refusal::NotAMember | Refusal::BadSignature) => return Err(unsigned()),
+        Ingested::Held(held) => held,
+        Ingested::Gap(_) | Ingested::Refused(_) | Ingested::Unreadable => cluster.held(origin),
+    };
+    Ok(answer::json(StatusCode::OK, &HeldRecords { sequence: sequence.0 }))
 }
 
 /// Until there is something beyond that record, the time is up, or the server stops.

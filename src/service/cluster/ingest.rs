@@ -51,13 +51,26 @@ impl Service {
             Verdict::Gap(due) => Ok(Ingested::Gap(due)),
             Verdict::Refused(refusal) => {
                 if refusal == Refusal::Twin {
-                    self.cluster.note_twin();
+                    self.compare_with_log(head).await?;
                 }
                 Ok(self.refuse(refusal))
             }
             Verdict::Fork(fork) => self.note_fork(fork).await,
             Verdict::Unreadable(unreadable) => self.note_unreadable(unreadable, text).await,
         }
+    }
+
+    /// This node has signed that head of its own origin, and nothing that is folded leads to it. Where the log does not either, this
+    /// directory is an older copy of another: what this process would append could only contradict that.
+    async fn compare_with_log(&self, head: SignedHead) -> Result<(), Error> {
+        let Place { origin, sequence: signed } = head.place;
+        if self.read(move |reader| Ok(reader.find_place(head.place)?)).await?.is_some() {
+            return Ok(());
+        }
+        let held = self.cluster.held(origin);
+        tracing::error!(%origin, %signed, %held, "this node has signed records of its own origin that its log lacks: the directory is an older copy, or another process uses a copy of it; this process appends nothing more");
+        self.cluster.note_set_back(head);
+        Ok(())
     }
 
     /// Takes what a release before this one could not read.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::cluster::{
@@ -21,7 +21,7 @@ use crate::cluster::{
     SignedHead, Spoken, Unreadable,
 };
 use crate::domain::{
-    LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Position, Reads, Region, Sequence,
+    LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Place, Position, Reads, Region, Sequence,
     Timestamp, View as _,
 };
 use crate::event_log::Head;
@@ -39,6 +39,8 @@ pub const MAX_SKEW_MILLIS: u64 = 10_000;
 const RECENT_HEADS: usize = 1_024;
 /// Origins whose parcels are looked at side by side.
 const INGESTING: usize = 16;
+/// How many bodies with offered records are read at a time: strangers may send them.
+const OFFERS_AT_A_TIME: usize = 2;
 
 /// This node, as its operator has named it.
 #[derive(Clone, Debug)]
@@ -71,6 +73,10 @@ pub struct Cluster {
     /// The newest announcement of this node; nothing before there is one.
     spoken: watch::Sender<Bytes>,
     promoted: Notify,
+    /// The newest head of this node's own origin, once it is known that the log has lost what leads to it.
+    set_back: watch::Sender<Option<SignedHead>>,
+    /// Whoever offers records waits for his turn.
+    pub(crate) offers: Semaphore,
     admitted: AtomicBool,
     waiting: AtomicUsize,
     run: Mutex<Run>,
@@ -152,6 +158,8 @@ impl Cluster {
             own_head: watch::Sender::new(Sequence(0)),
             spoken: watch::Sender::new(Bytes::new()),
             promoted: Notify::new(),
+            set_back: watch::Sender::new(None),
+            offers: Semaphore::new(OFFERS_AT_A_TIME),
             admitted: AtomicBool::new(true),
             waiting: AtomicUsize::new(0),
             run: Mutex::default(),
@@ -207,6 +215,42 @@ impl Cluster {
             Some(_) => members.is_present(key),
             None => self.anchors.trusts(key),
         }
+    }
+
+    /// The record that made this node a member.
+    pub fn joined_by(&self) -> Option<Place> {
+        self.members().joined(self.node()).map(|(place, _)| place)
+    }
+
+    /// The newest record of an origin of this node's that it is known to have signed: its log may lack that one.
+    pub fn signed(&self, origin: Origin) -> Sequence {
+        self.kept.newest(origin).map(|head| head.place.sequence).unwrap_or_default().max(self.held(origin))
+    }
+
+    /// Returns once it is known that the log has lost records of this node's own origin: nothing must be appended to it any more.
+    pub async fn set_back(&self) -> SignedHead {
+        let mut set_back = self.set_back.subscribe();
+        loop {
+            if let Some(head) = *set_back.borrow_and_update() {
+                return head;
+            }
+            if set_back.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether that is known.
+    pub fn is_set_back(&self) -> bool {
+        self.set_back.borrow().is_some()
+    }
+
+    /// This node has signed that head of its own origin, and its log ends before it.
+    fn note_set_back(&self, head: SignedHead) {
+        if let Err(error) = self.kept.keep(head) {
+            tracing::error!(%error, "the next start can't know that this directory was set back");
+        }
+        self.set_back.send_replace(Some(head));
     }
 
     /// Signs a request to another node.

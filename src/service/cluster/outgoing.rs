@@ -77,7 +77,8 @@ impl Cluster {
             positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard))).collect()
         });
         let slots_used = self.projection.last_slot(origin).unwrap_or_default();
-        Ok(Holding { head, hash_at_own_head, heard, slots_used })
+        let members = self.members().present().map(|(key, _, _)| key).collect();
+        Ok(Holding { node: self.node(), members, head, hash_at_own_head, heard, slots_used })
     }
 }
 

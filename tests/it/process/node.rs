@@ -207,8 +207,13 @@ impl Node {
     }
 
     /// SIGTERM, and the exit code and log of what follows. Other tasks of the test go on meanwhile.
-    pub async fn stop(mut self) -> (Option<i32>, String) {
+    pub async fn stop(self) -> (Option<i32>, String) {
         self.terminate();
+        self.end().await
+    }
+
+    /// Waits until it ends by itself; its exit code and log.
+    pub async fn end(mut self) -> (Option<i32>, String) {
         let end = tokio::task::spawn_blocking(move || (self.process.wait().code(), read(&self.log)));
         end.await.expect("the process ends")
     }

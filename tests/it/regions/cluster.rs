@@ -196,6 +196,11 @@ impl Cluster {
         log
     }
 
+    /// Waits until that node ends by itself; its exit code and log lines.
+    pub async fn until_it_ends(&mut self, which: usize) -> (Option<i32>, String) {
+        self.sites[which].node.take().expect("it runs").end().await
+    }
+
     /// What that node has logged since its start.
     pub fn log(&self, which: usize) -> String {
         self.node(which).log()

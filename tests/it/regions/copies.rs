@@ -73,3 +73,41 @@ async fn of_two_copies_of_a_directory_one_continues_the_origin_and_somebody_is_t
     let directories: Vec<_> = cluster.sites.iter().map(|site| site.data.as_path()).collect();
     assert_one_history(&directories);
 }
+
+/// Nobody but the node that joined since knows that there was more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_by_that_node() {
+    let mut cluster = Cluster::of(2).await;
+    cluster.start(A, &[]).await;
+    let early = text(&cluster.api(A).issue("early").await, "ticket");
+    cluster.stop(A).await;
+    let (data, older) = (cluster.sites[A].data.clone(), cluster.sites[A].data.with_file_name("older"));
+    copy(&data, &older);
+    cluster.start(A, &[]).await;
+    cluster.join(B);
+    cluster.start(B, &[]).await;
+    let origin = cluster.origin(A).await;
+    let late = text(&cluster.api(A).issue("late").await, "ticket");
+    cluster.api(A).revoke(&early).await;
+    cluster.agree(&[A, B]).await;
+    let before = records(&data);
+    cluster.kill(A);
+
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&older, &data);
+    cluster.launch_now(A, &[]);
+    let (code, log) = cluster.until_it_ends(A).await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("signed records of its own origin that its log lacks"), "{log}");
+
+    cluster.start(A, &[]).await;
+    assert_ne!(cluster.origin(A).await, origin, "it does not continue what is older than what another holds");
+    let node = cluster.api(A);
+    until("what it had lost has come back", || async { node.is_active(&late).await && !node.is_active(&early).await })
+        .await;
+    node.issue("later").await;
+    cluster.agree(&[A, B]).await;
+    let after = records(&data);
+    assert!(before.iter().all(|(place, hash)| after.get(place) == Some(hash)), "all that was there is there");
+    assert_one_history(&[&data, &cluster.sites[B].data]);
+}

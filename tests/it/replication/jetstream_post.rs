@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use authledger::domain::{LedgerId, Origin, Region, Sequence};
+use authledger::domain::{LedgerId, Origin, Place, Region, Sequence};
 use authledger::replication::courier::{Courier, Doing, Parcel, Post, Receipt, Sender, StreamOf};
 use authledger::replication::jetstream::{Counted, JetStream, RegionServers, Settings};
 use axum::body::Bytes;
@@ -162,6 +162,14 @@ impl Post for Fake {
         text.push_str(&json!({"head": {"origin": self.origin().as_str(), "sequence": last.0}}).to_string());
         let parcel = Parcel { first: after.next(), last, text: text.into() };
         Box::pin(std::future::ready((last > after).then_some(parcel)))
+    }
+
+    fn joined_by(&self) -> Option<Place> {
+        None
+    }
+
+    fn relayed(&self, _: Origin, _: Sequence, _: usize) -> Doing<'_, Option<Parcel>> {
+        Box::pin(std::future::ready(None))
     }
 
     fn held(&self, origin: Origin) -> Sequence {

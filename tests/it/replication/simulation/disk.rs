@@ -59,6 +59,8 @@ pub struct Disk {
     pub incarnation: Option<Incarnation>,
     /// Whether a run of it was admitted, since its own origin was opened.
     pub admitted: bool,
+    /// A head of its own origin that the log does not go up to.
+    pub signed: Option<SignedHead>,
 }
 
 impl Disk {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authledger::cluster::{
     Anchors, Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal,
-    Spoken, Verdict, identify, judge,
+    SignedHead, Spoken, Verdict, identify, judge,
 };
 use authledger::domain::{
     Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerId, LedgerOpened, Members, NodeJoined, NodeKey,
@@ -53,6 +53,8 @@ pub enum Taken {
     Refused(Refusal),
     Fork(Origin),
     Unreadable,
+    /// It goes on from this node's own origin, signed with its key.
+    SetBack(SignedHead),
 }
 
 /// What a node knows of the broker's stream that it writes.
@@ -78,7 +80,7 @@ pub struct Node {
     pub pending: Vec<Pending>,
     /// Origins that have told two stories.
     pub forked: BTreeSet<Origin>,
-    unkept: Vec<authledger::cluster::SignedHead>,
+    unkept: Vec<SignedHead>,
     pub publishing: Publishing,
     /// How far it has read each origin's stream: its name, and how many messages.
     pub consumed: BTreeMap<Origin, (u64, usize)>,
@@ -110,6 +112,7 @@ impl Node {
             heads: BTreeMap::new(),
             incarnation: None,
             admitted: false,
+            signed: None,
         };
         Self::on(disk, reads)
     }
@@ -172,6 +175,7 @@ impl Node {
     pub fn open(&mut self, origin: Origin, previous: Option<Previous>, now: Timestamp) {
         self.disk.own = origin;
         self.disk.admitted = false;
+        self.disk.signed = None;
         let opened = LedgerOpened {
             ledger: self.disk.ledger,
             node: self.disk.name.clone(),
@@ -297,6 +301,7 @@ impl Node {
             }
             Verdict::Held(_) => Taken::Nothing,
             Verdict::Gap(_) => Taken::Gap(origin),
+            Verdict::Refused(Refusal::Twin) => Taken::SetBack(head),
             Verdict::Refused(refusal) => Taken::Refused(refusal),
             Verdict::Fork(_) => {
                 self.forked.insert(origin);
@@ -352,6 +357,8 @@ impl Node {
         let silence = |at: Timestamp| Duration::from_millis(now.millis_since(at));
         let within = own.sequence <= sequence;
         Holding {
+            node: self.key(),
+            members: self.members().present().map(|(key, _, _)| key).collect(),
             head: Head { sequence, hash },
             hash_at_own_head: self.disk.hash_at(origin, own.sequence).filter(|_| within),
             heard: self.positions.of(key).map(|heard| (heard.announcement().incarnation, silence(heard.at))).collect(),
@@ -365,7 +372,11 @@ impl Node {
     }
 
     pub fn identify(&self, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
-        let own = Own { head: self.disk.head(self.disk.own), incarnation: self.disk.incarnation };
+        let own = Own {
+            head: self.disk.head(self.disk.own),
+            signed: self.disk.signed.map_or(Sequence(0), |head| head.place.sequence),
+            incarnation: self.disk.incarnation,
+        };
         if self.weakness == Weakness::OriginsAreAlwaysContinued {
             return Identity::Continue(own.incarnation.into_iter().collect());
         }

@@ -1,9 +1,11 @@
 //! The nodes, what lies between them, and the time that is theirs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use authledger::cluster::{Anchors, Holding, Identity, Incarnation, Parcel, beside, is_heard};
+use authledger::cluster::{
+    Anchors, Holding, Identity, Incarnation, Parcel, SignedHead, beside, have_all_answered, is_heard,
+};
 use authledger::domain::{
     Caller, Command, Decision, JoinNode, LedgerId, NodeKey, NodeName, Origin, Reads, Region, Rejection, Sequence,
     Timestamp,
@@ -313,14 +315,41 @@ impl World {
                     _ => "parcel refused: other",
                 });
             }
+            Taken::SetBack(head) => self.set_back(to, head),
             Taken::Unreadable => self.count("parcel set aside: unreadable"),
             Taken::Nothing => {}
         }
     }
 
+    /// A node learns that its log has lost what it has signed: it stops, and is started again.
+    fn set_back(&mut self, slot: usize, head: SignedHead) {
+        self.tell(|| format!("node {slot} is told that it was set back, and stops"));
+        self.count("directory found to be set back");
+        self.crash(slot);
+        self.nodes[slot].disk.signed = Some(head);
+        self.nodes[slot].phase = Phase::Starting(0);
+    }
+
+    /// A node that another one does not know as a member gives it the records that say so.
+    fn introduce(&mut self, from: usize, to: usize) {
+        let (own, there) = (self.nodes[from].key(), &self.nodes[to]);
+        if there.phase != Phase::Running || there.members().takes_from(own) || there.disk.anchors.trusts(own) {
+            return;
+        }
+        let Some((joined, _)) = self.nodes[from].members().joined(own).map(|(place, joined)| (place, joined.clone()))
+        else {
+            return;
+        };
+        let after = there.disk.held(joined.origin).min(Sequence(joined.sequence.0 - 1));
+        if let Some(page) = self.nodes[from].page(joined.origin, after) {
+            self.count("introduction");
+            self.send_to(from, to, Payload::Parcel(page.to_text().into()));
+        }
+    }
+
     /// A node asks another one for what it lacks of an origin.
     pub fn pull(&mut self, to: usize, from: usize, origin: Origin) {
-        if to == from || !self.connected(to, from) || origin == self.nodes[to].disk.own {
+        if to == from || !self.connected(to, from) {
             return;
         }
         // Of a removed node nobody takes more than its own records.
@@ -347,6 +376,11 @@ impl World {
             self.spoke_at[slot] = self.now_at(0);
             let text = self.nodes[slot].speak(now).text.to_vec();
             self.send(slot, &Payload::Announcement(text.into()));
+            for to in (0..self.nodes.len()).filter(|to| *to != slot).collect::<Vec<_>>() {
+                if self.connected(slot, to) {
+                    self.introduce(slot, to);
+                }
+            }
         }
     }
 
@@ -399,18 +433,27 @@ impl World {
     fn holdings(&mut self, slot: usize) -> (Vec<Holding>, bool) {
         let (key, own) = (self.nodes[slot].key(), self.nodes[slot].disk.own);
         let head = self.nodes[slot].disk.head(own);
-        let (mut answers, mut all) = (Vec::new(), true);
-        for other in self.nodes[slot].others() {
+        let known = self.nodes[slot].others();
+        // First those that it knows, and then those of whom they tell.
+        let (mut answers, mut asked) = (Vec::<Holding>::new(), BTreeSet::from([key]));
+        let mut next = known.clone();
+        while let Some(other) = next.pop() {
+            if !asked.insert(other) {
+                continue;
+            }
             let there = self.slots(|node| node.key() == other);
             let heard = |one: &usize| self.connected(slot, *one);
             let answering: Vec<usize> = there.into_iter().filter(heard).collect();
-            let lost = self.faults && self.random.percent(15);
-            all &= !answering.is_empty() && !lost;
-            if !lost {
-                let holding = |one: usize| self.nodes[one].holding(key, own, head, self.clock(one));
-                answers.extend(answering.into_iter().map(holding));
+            if self.faults && self.random.percent(15) {
+                continue;
+            }
+            for one in answering {
+                let holding = self.nodes[one].holding(key, own, head, self.clock(one));
+                next.extend(&holding.members);
+                answers.push(holding);
             }
         }
+        let all = have_all_answered(key, &known, &answers);
         (answers, all)
     }
 
@@ -422,7 +465,11 @@ impl World {
         let others = self.nodes[slot].others();
         if others.is_empty() {
             let over = self.nodes[slot].disk.incarnation.into_iter().collect();
-            return self.run(slot, over);
+            self.run(slot, over);
+            if self.nodes[slot].disk.signed.is_some() {
+                self.reopen(slot);
+            }
+            return;
         }
         let identity = self.nodes[slot].identify(&answers, all, asked >= PATIENCE);
         self.tell(|| format!("node {slot} is told {} answers, all: {all}; so {identity:?}", answers.len()));
@@ -443,9 +490,7 @@ impl World {
                 let beside = beside(&answers, &over);
                 self.run(slot, over);
                 self.nodes[slot].positions.expect(beside);
-                let (origin, now) = (self.fresh_origin(), self.clock(slot));
-                self.nodes[slot].renew(origin, now);
-                self.sync(slot);
+                self.reopen(slot);
             }
             Identity::Contradicted => {
                 self.count("directory contradicted");
@@ -453,6 +498,13 @@ impl World {
                 self.halt(slot);
             }
         }
+    }
+
+    /// A new origin for a node that may not continue its own.
+    fn reopen(&mut self, slot: usize) {
+        let (origin, now) = (self.fresh_origin(), self.clock(slot));
+        self.nodes[slot].renew(origin, now);
+        self.sync(slot);
     }
 
     fn halt(&mut self, slot: usize) {
