@@ -30,7 +30,7 @@ use crate::keys::{KeyError, RootToken};
 use crate::projection;
 use crate::replication::admission::Wait;
 use crate::replication::client::AskError;
-use crate::replication::identity::{Contradicted, Settled};
+use crate::replication::identity::{SettleError, Settled};
 use crate::service::{self, Beginning, Error, Heard, Hook, Prepared, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
@@ -69,9 +69,9 @@ pub enum ServeError {
     /// Other nodes can't be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// Other nodes hold another history of this one.
+    /// Other nodes hold another history of this one, or its run can't begin.
     #[error(transparent)]
-    Contradicted(#[from] Contradicted),
+    Settle(#[from] SettleError),
     /// The access tokens that Crafter publishes can't be registered or removed.
     #[error("settle whether the access tokens that Crafter publishes work: {0}")]
     AccessTokens(Error),
@@ -124,7 +124,7 @@ impl Server {
         };
         let (running, hub) = open(prepared, opening, clock, root.digest(), &metrics, settled.beginning).await?;
         if others.is_some() {
-            among::begin_run(&running.service, &settings.data, &settled)?;
+            among::begin(&running.service, &settings.data, &settled)?;
         }
         let published = if settings.allow_published_access_tokens {
             crafter::ensure_published_access_tokens(&running.service).await

@@ -11,9 +11,11 @@ use crate::event_log::Head;
 
 /// How long nothing must have been heard of a run until it is taken for over: heartbeats come once a second.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How long a node that starts waits at least: by then its last run is silent for long enough, or goes on.
+pub const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the directory says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
     /// How far its origin goes in its log.
     pub head: Head,
@@ -21,6 +23,8 @@ pub struct Own {
     pub signed: Sequence,
     /// The run that used it last.
     pub incarnation: Option<Incarnation>,
+    /// The runs before that one, and copies of them that were over by then: the newest of them.
+    pub past: Vec<Incarnation>,
 }
 
 /// What another node holds of it.
@@ -86,8 +90,9 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     if !all && !patience_is_over {
         return Identity::Ask;
     }
+    let past: Vec<Incarnation> = own.incarnation.iter().chain(&own.past).copied().collect();
     if answers.is_empty() {
-        return Identity::Renew(Renewal::NobodyAnswered, own.incarnation.into_iter().collect());
+        return Identity::Renew(Renewal::NobodyAnswered, past);
     }
     let heard: Vec<(Incarnation, Duration)> =
         answers.iter().flat_map(|holding| holding.heard.iter().copied()).collect();
@@ -96,19 +101,21 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
         let mut silences = heard.iter().filter(|(one, _)| *one == incarnation).map(|(_, silence)| *silence);
         silences.any(|silence| silence < SILENCE)
     };
-    let others = heard.iter().map(|(one, _)| *one).filter(|one| own.incarnation != Some(*one));
+    let others = heard.iter().map(|(one, _)| *one).filter(|one| !past.contains(one));
     let mut others: Vec<Incarnation> = others.collect();
     others.sort_unstable();
     others.dedup();
-    if own.incarnation.is_some_and(speaks) && !patience_is_over {
+    if past.iter().any(|run| speaks(*run)) && !patience_is_over {
         // Its last run was heard a moment ago: it was killed just now, or goes on beside a copy.
         return Identity::Ask;
     }
-    if own.incarnation.is_some_and(speaks) || others.iter().any(|other| speaks(*other)) {
-        return Identity::Renew(Renewal::Running, Vec::new());
+    let silent = |run: &Incarnation| !speaks(*run);
+    let newest_first = own.incarnation.into_iter().chain(others.iter().copied()).chain(own.past.iter().copied());
+    let over: Vec<Incarnation> = newest_first.filter(silent).collect();
+    if past.iter().chain(&others).any(|run| speaks(*run)) {
+        return Identity::Renew(Renewal::Running, over);
     }
     let newest = answers.iter().map(|holding| holding.head.sequence).max().unwrap_or_default().max(own.signed);
-    let over: Vec<Incarnation> = own.incarnation.into_iter().chain(others.iter().copied()).collect();
     if newest > own.head.sequence {
         return Identity::Renew(Renewal::OlderCopy, over);
     }
@@ -126,6 +133,14 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
 /// else a member could take the word of another run of it for its own.
 pub fn is_heard(own: Incarnation, answers: &[Holding], all: bool) -> bool {
     all && answers.iter().all(|holding| holding.heard.iter().any(|(run, _)| *run == own))
+}
+
+/// The runs beside this one that others hear now and that are not over: copies of the directory that were started with it. Of two
+/// that begin at once at least the one that is heard later learns of the other, once [`is_heard`] says so.
+pub fn started_with(own: Incarnation, answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
+    let heard = answers.iter().flat_map(|holding| &holding.heard);
+    let speaking = heard.filter(|(_, silence)| *silence < SILENCE).map(|(run, _)| *run);
+    speaking.filter(|run| *run != own && !over.contains(run)).collect()
 }
 
 /// The runs beside this one that others have heard and that are not over.

@@ -18,7 +18,9 @@ mod sign;
 pub use anchors::{Anchors, AnchorsError};
 pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};
 pub use head::SignedHead;
-pub use identity::{Holding, Identity, Own, Renewal, beside, have_all_answered, identify, is_heard};
+pub use identity::{
+    Holding, Identity, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard, started_with,
+};
 pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge};
 pub use kept::{KeptError, KeptHeads, replace};
 pub use parcel::{MAX_PARCEL_BYTES, Parcel, ParcelError};

@@ -132,7 +132,20 @@ impl Positions {
 
     /// How far that node has applied that origin: every run of it that may be going on.
     pub fn applied(&self, key: NodeKey, origin: Origin) -> Sequence {
-        self.of(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
+        self.going_on(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
+    }
+
+    /// The runs of that node without those that have said farewell, unless all have. Who stops a copy beside which another one goes on
+    /// need not be waited for: started again, it answers nobody before it holds what the others hold.
+    fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
+        let all_left = self.of(key).all(|heard| heard.announcement().farewell);
+        self.of(key).filter(move |heard| all_left || !heard.announcement().farewell)
+    }
+
+    /// Whether more than one run of that node has spoken within so many milliseconds: its directory was copied.
+    pub fn is_copied(&self, key: NodeKey, now: Timestamp, within_millis: u64) -> bool {
+        let speaks = |heard: &&Heard| now.millis_since(heard.at) < within_millis && !heard.is_recalled;
+        self.going_on(key).filter(speaks).count() > 1
     }
 
     /// These runs of this very node go on beside this one, as others have heard: nothing has reached it before they say so.
@@ -157,9 +170,10 @@ impl Positions {
         let beside = |heard: &Heard| heard.announcement().origin != place.origin;
         let has = |key| match key == own {
             true if !self.expected.is_empty() => false,
-            true => {
-                self.of(own).filter(|heard| beside(heard)).all(|heard| heard.applied(place.origin) >= place.sequence)
-            }
+            true => self
+                .going_on(own)
+                .filter(|heard| beside(heard) && !heard.announcement().farewell)
+                .all(|heard| heard.applied(place.origin) >= place.sequence),
             false => self.applied(key, place.origin) >= place.sequence,
         };
         members.counting(region).all(|(key, _)| has(key))
@@ -196,7 +210,7 @@ impl Positions {
         let at = |key| match key == own {
             true => here_at,
             false => {
-                let runs: Option<Vec<Timestamp>> = self.of(key).map(|heard| heard.reached_at(place)).collect();
+                let runs: Option<Vec<Timestamp>> = self.going_on(key).map(|heard| heard.reached_at(place)).collect();
                 runs.and_then(|runs| runs.into_iter().max())
             }
         };

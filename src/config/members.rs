@@ -78,7 +78,7 @@ pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
     let address = layers.get("address", |a| a.address.clone());
     let (place, text) = (address.place, address.value);
     let address = text.map(|text| peer_address(&text, &place)).transpose()?;
-    let wait = layers.get("member_wait", |a| a.member_wait).bounded(30, 1..=3_600, "seconds")?;
+    let wait = layers.get("member_wait", |a| a.member_wait).bounded(30, 5..=3_600, "seconds")?;
     let without = layers.get("without_events", |a| a.without_events.clone()).or(Vec::new());
     Ok(Members {
         peers,

@@ -70,7 +70,7 @@ async fn warning(app: &App) -> Option<&'static str> {
     if app.service.trees().trouble().is_some() {
         return Some(NOT_SIGNED);
     }
-    if let Some(warning) = app.service.cluster().trouble().warning() {
+    if let Some(warning) = app.service.cluster().warning() {
         return Some(warning);
     }
     let path = app.options.root_token_file.as_ref()?;

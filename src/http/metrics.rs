@@ -40,7 +40,7 @@ fn measure_nodes(app: &App) {
         ("forked_origin", trouble.forked.len()),
         ("unreadable_origin", trouble.unreadable.len()),
         ("skewed_clock", trouble.skewed.len()),
-        ("twin", usize::from(trouble.twin)),
+        ("twin", usize::from(trouble.twin) + trouble.copied.len()),
         ("waiting_call", cluster.waiting()),
     ] {
         app.metrics.nodes(kind).set(count as u64);

@@ -1,15 +1,22 @@
 //! Before a node with members writes anything: whether it may continue its origin.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
 
 use super::client::PeerClient;
 use super::peers::addresses_of;
-use crate::cluster::{Holding, Identity, Incarnation, Own, Renewal, beside, have_all_answered, identify, is_heard};
-use crate::domain::{NodeKey, Origin, PeerAddress, Sequence, hex};
+use crate::clock::fresh_uuid;
+use crate::cluster::{
+    Holding, Identity, Incarnation, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard,
+    started_with,
+};
+use crate::domain::{LedgerId, NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
 use crate::http::peers::HeldOf;
-use crate::service::{Beginning, Cluster, Prepared};
+use crate::service::{Beginning, Cluster, NodeFile, Prepared, StartError};
 
 /// How often the others are asked.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -30,6 +37,17 @@ pub struct Contradicted {
     sequence: Sequence,
 }
 
+/// Why a node does not find out how it goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Others hold another history of it.
+    #[error(transparent)]
+    Contradicted(#[from] Contradicted),
+    /// Its run can't be named or written down.
+    #[error(transparent)]
+    Begin(#[from] StartError),
+}
+
 /// How a node goes on.
 #[derive(Clone, Debug)]
 pub struct Settled {
@@ -41,20 +59,21 @@ pub struct Settled {
     pub beside: Vec<Incarnation>,
     /// Why it opens a new origin, if it does.
     pub renewal: Option<Renewal>,
+    /// Whether the run has begun already, and the others have heard of it.
+    pub has_begun: bool,
 }
 
 impl Settled {
     /// A node that asks nobody.
     pub fn alone() -> Self {
-        Self { beginning: Beginning::Continued, over: Vec::new(), beside: Vec::new(), renewal: None }
+        Self { beginning: Beginning::Continued, over: Vec::new(), beside: Vec::new(), renewal: None, has_begun: false }
     }
 
     /// A node that knows of no other: it continues its origin, unless one that it did not know has shown it that it was set back.
     pub fn unasked(prepared: &Prepared) -> Self {
         match prepared.own_origin() {
             Some(origin) if prepared.cluster().signed(origin) > prepared.cluster().held(origin) => {
-                let over = prepared.last_incarnation().into_iter().collect();
-                Self::renewed(prepared, origin, Renewal::OlderCopy, over, 0)
+                Self::renewed(prepared, origin, Renewal::OlderCopy, past_of(prepared), 0)
             }
             _ => Self::alone(),
         }
@@ -64,7 +83,7 @@ impl Settled {
         let (head, why) = (prepared.cluster().held(origin), renewal.explanation());
         tracing::warn!(%origin, %head, why, "this node does not continue its origin: it opens a new one that names it");
         let beginning = Beginning::Renewed { slots_used: beyond(slots_used, renewal) };
-        Self { beginning, over, beside: Vec::new(), renewal: Some(renewal) }
+        Self { beginning, over, beside: Vec::new(), renewal: Some(renewal), has_begun: false }
     }
 }
 
@@ -74,17 +93,18 @@ pub async fn settle(
     client: &PeerClient,
     told: &[PeerAddress],
     patience: Duration,
-) -> Result<Settled, Contradicted> {
-    let Some(origin) = prepared.own_origin() else {
-        let over = prepared.last_incarnation().into_iter().collect();
-        return Ok(Settled { over, ..Settled::alone() });
+) -> Result<Settled, SettleError> {
+    let Some((origin, ledger)) = prepared.own_origin().zip(prepared.ledger()) else {
+        return Ok(Settled { over: past_of(prepared), ..Settled::alone() });
     };
     let cluster = prepared.cluster();
     let own = Own {
         head: cluster.held_head(origin),
         signed: cluster.signed(origin),
         incarnation: prepared.last_incarnation(),
+        past: prepared.past_incarnations(),
     };
+    let patience = patience.max(LEAST_PATIENCE);
     let mut asking = Asking { client, cluster, told, learnt: BTreeSet::new() };
     let started = Instant::now();
     let mut told_once = false;
@@ -92,14 +112,24 @@ pub async fn settle(
         let (holdings, all) = asking.ask(origin, own.head.sequence).await;
         let slots_used = holdings.iter().map(|holding| holding.slots_used).max().unwrap_or_default();
         match identify(&own, &holdings, all, started.elapsed() >= patience) {
-            Identity::Continue(over) => {
-                return Ok(Settled { over, ..Settled::alone() });
+            Identity::Continue(mut over) => {
+                let settled = Settled { over: over.clone(), has_begun: true, ..Settled::alone() };
+                let run = begin_run(cluster, origin, prepared.data(), &settled)?;
+                let beside = asking.other_runs(ledger, origin, run, &over, patience).await;
+                if beside.is_empty() {
+                    return Ok(settled);
+                }
+                // Two copies of the directory were started at once. Each that sees the other one leaves the origin: at least one does.
+                cluster.note_twin();
+                over.insert(0, run);
+                let renewed = Settled::renewed(prepared, origin, Renewal::Running, over, slots_used);
+                return Ok(Settled { beside, ..renewed });
             }
             Identity::Renew(renewal, over) => {
                 let beside = beside(&holdings, &over);
                 return Ok(Settled { beside, ..Settled::renewed(prepared, origin, renewal, over, slots_used) });
             }
-            Identity::Contradicted => return Err(Contradicted { origin, sequence: own.head.sequence }),
+            Identity::Contradicted => return Err(Contradicted { origin, sequence: own.head.sequence }.into()),
             Identity::Ask => {}
         }
         if !std::mem::replace(&mut told_once, true) {
@@ -109,6 +139,20 @@ pub async fn settle(
         // Those that do not answer may be starting, and nobody tells when they do; nor when a run has been silent for long enough.
         tokio::time::sleep(ASK_EVERY).await;
     }
+}
+
+/// The runs of this node that its directory knows to be over, the newest first.
+fn past_of(prepared: &Prepared) -> Vec<Incarnation> {
+    prepared.last_incarnation().into_iter().chain(prepared.past_incarnations()).collect()
+}
+
+/// Begins a run of this node in the place of those that are over.
+pub fn begin_run(cluster: &Cluster, origin: Origin, data: &Path, settled: &Settled) -> Result<Incarnation, StartError> {
+    let incarnation = Incarnation(fresh_uuid()?);
+    // On disk first: nobody hears of a run that the directory does not know.
+    NodeFile { origin, incarnation, past: settled.over.clone() }.store(data)?;
+    cluster.begin(incarnation, settled.over.clone(), settled.beside.clone());
+    Ok(incarnation)
 }
 
 /// Returns once every member has heard of this run, or the patience is over: until then a copy of the directory that starts at the
@@ -161,13 +205,60 @@ impl Asking<'_> {
         self.cluster.members().present().map(|(key, _, _)| key).filter(|key| *key != own).collect()
     }
 
+    /// Tells the others that this run has begun, until all have heard it or the patience is over. The runs of this node beside it
+    /// that any of them has heard: of two that begin at once, the one that is heard later learns of the other.
+    async fn other_runs(
+        &mut self,
+        ledger: LedgerId,
+        origin: Origin,
+        run: Incarnation,
+        over: &[Incarnation],
+        patience: Duration,
+    ) -> Vec<Incarnation> {
+        let started = Instant::now();
+        loop {
+            self.tell(ledger, origin).await;
+            let (holdings, all) = self.ask(origin, self.cluster.held(origin)).await;
+            let others = started_with(run, &holdings, over);
+            if !others.is_empty() || is_heard(run, &holdings, all) {
+                return others;
+            }
+            if started.elapsed() >= patience {
+                tracing::warn!("not every member has heard of this run of the node; it goes on");
+                return Vec::new();
+            }
+            // Who did not answer may be starting, and nobody tells when it does.
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Says to every other node what this one has to say.
+    async fn tell(&self, ledger: LedgerId, origin: Origin) {
+        let Some(spoken) = self.cluster.speak(ledger, origin) else { return };
+        let text = Bytes::from(spoken.text.into_vec());
+        let mut telling = tokio::task::JoinSet::new();
+        for address in self.addresses() {
+            let (client, text) = (self.client.clone(), text.clone());
+            telling.spawn(async move { client.announce(&address, text).await.map(drop) });
+        }
+        while let Some(told) = telling.join_next().await {
+            if let Ok(Err(error)) = told {
+                tracing::debug!(%error, "a member did not hear of this run");
+            }
+        }
+    }
+
+    fn addresses(&self) -> BTreeSet<String> {
+        let mut addresses = addresses_of(self.cluster, self.told);
+        addresses.extend(self.learnt.iter().take(MAX_LEARNT).cloned());
+        addresses
+    }
+
     /// What each member holds of that origin, which ends here at that record, and whether that is all of them. Each answers once,
     /// at however many addresses it is reached.
     async fn ask(&mut self, origin: Origin, own: Sequence) -> (Vec<Holding>, bool) {
-        let mut addresses = addresses_of(self.cluster, self.told);
-        addresses.extend(self.learnt.iter().take(MAX_LEARNT).cloned());
         let mut asking = tokio::task::JoinSet::new();
-        for address in addresses {
+        for address in self.addresses() {
             let client = self.client.clone();
             asking.spawn(async move { client.holding(&address, origin, own).await });
         }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::ServeError;
-use crate::clock::fresh_uuid;
-use crate::cluster::{Incarnation, Renewal};
+use crate::cluster::Renewal;
 use crate::config::Members;
 use crate::domain::LedgerId;
 use crate::http::doors::Doors;
@@ -18,13 +17,13 @@ use crate::http::{self, SharedApp};
 use crate::replication::admission::{Wait, admitted};
 use crate::replication::client::PeerClient;
 use crate::replication::courier::{Courier, Post};
-use crate::replication::identity::{Settled, settle, until_heard};
+use crate::replication::identity::{Settled, begin_run, settle, until_heard};
 #[cfg(feature = "nats")]
 use crate::replication::jetstream::{self, JetStream};
 use crate::replication::keys::Fetcher;
 use crate::replication::node::{Node, announce, keep_heard};
 use crate::replication::peers::Peers;
-use crate::service::{NodeFile, Prepared, Service};
+use crate::service::{Prepared, Service};
 
 /// Answers other nodes what this one holds of them, while it finds out how it goes on itself.
 pub(super) fn answer_nodes(prepared: &Prepared, ledger: LedgerId, clock: &crate::clock::Clock, doors: &Doors) {
@@ -58,12 +57,11 @@ pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
     }
 }
 
-/// Begins a run of this node in the place of those.
-pub(super) fn begin_run(service: &Service, data: &Path, settled: &Settled) -> Result<(), ServeError> {
-    let incarnation = Incarnation(fresh_uuid().map_err(crate::service::StartError::from)?);
-    // On disk first: nobody hears of a run that the directory does not know.
-    NodeFile { origin: service.origin(), incarnation }.store(data).map_err(crate::service::StartError::from)?;
-    service.cluster().begin(incarnation, settled.over.clone(), settled.beside.clone());
+/// Begins a run of this node, unless it has begun.
+pub(super) fn begin(service: &Service, data: &Path, settled: &Settled) -> Result<(), ServeError> {
+    if !settled.has_begun {
+        begin_run(service.cluster(), service.origin(), data, settled)?;
+    }
     Ok(())
 }
 
@@ -75,7 +73,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
         return;
     }
     if cluster.incarnation().is_none()
-        && let Err(error) = begin_run(&app.service, &data, &Settled::alone())
+        && let Err(error) = begin(&app.service, &data, &Settled::alone())
     {
         tracing::error!(%error, "this node can't speak to its members; start it again once the cause is mended");
         return;

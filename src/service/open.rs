@@ -1,7 +1,7 @@
 //! How a node comes up: lock, log, state, keys, writer; in that order, so that nothing is written before all is understood.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -248,7 +248,7 @@ impl Prepared {
 
     /// The origin that the directory would continue.
     pub fn own_origin(&self) -> Option<Origin> {
-        match self.node_file {
+        match &self.node_file {
             // Its copy may have opened another one with the same key.
             Some(file) if self.projection.members().key_of(file.origin) == Some(self.cluster.node()) => {
                 Some(file.origin)
@@ -259,7 +259,17 @@ impl Prepared {
 
     /// The run of this node that used the directory last.
     pub fn last_incarnation(&self) -> Option<Incarnation> {
-        self.node_file.map(|file| file.incarnation)
+        self.node_file.as_ref().map(|file| file.incarnation)
+    }
+
+    /// The runs before it, the newest first.
+    pub fn past_incarnations(&self) -> Vec<Incarnation> {
+        self.node_file.as_ref().map(|file| file.past.clone()).unwrap_or_default()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Starts what writes. `hooks` makes, for the ledger and where it stands, what is called with every batch of durable records;

@@ -15,6 +15,8 @@ use super::Cluster;
 use crate::cluster::{Fork, Incarnation, Spoken};
 use crate::domain::{Origin, hex};
 
+/// How many runs that are over a directory remembers.
+const MAX_PAST: usize = 64;
 /// The most words of others that are kept.
 const MAX_HEARD: usize = 4_096;
 
@@ -27,12 +29,14 @@ pub struct FilesError {
 }
 
 /// Which origin a directory continues, and which run used it last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeFile {
     /// The origin.
     pub origin: Origin,
     /// The run.
     pub incarnation: Incarnation,
+    /// Runs that were over when it began, the newest first: others may remember them for long.
+    pub past: Vec<Incarnation>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +44,8 @@ pub struct NodeFile {
 struct Form {
     origin: String,
     incarnation: Incarnation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past: Vec<Incarnation>,
 }
 
 impl NodeFile {
@@ -54,12 +60,13 @@ impl NodeFile {
         let form: Form = serde_json::from_slice(&text)
             .map_err(|error| FilesError { path: path.clone(), source: io::Error::other(error) })?;
         let origin = form.origin.parse().map_err(|error| FilesError { path, source: io::Error::other(error) })?;
-        Ok(Some(Self { origin, incarnation: form.incarnation }))
+        Ok(Some(Self { origin, incarnation: form.incarnation, past: form.past }))
     }
 
     /// Writes it, whole or not at all; when this returns, it survives a loss of power.
     pub fn store(&self, data: &Path) -> Result<(), FilesError> {
-        let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation };
+        let past = self.past.iter().take(MAX_PAST).copied().collect();
+        let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation, past };
         replace(&data.join("members").join("node.json"), &serde_json::to_vec(&form).unwrap_or_default())
     }
 }

@@ -6,7 +6,7 @@ mod nodes;
 mod outgoing;
 mod reach;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -39,6 +39,8 @@ pub const MAX_SKEW_MILLIS: u64 = 10_000;
 const RECENT_HEADS: usize = 1_024;
 /// Origins whose parcels are looked at side by side.
 const INGESTING: usize = 16;
+/// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
+const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
 /// How many bodies with offered records are read at a time: strangers may send them.
 const OFFERS_AT_A_TIME: usize = 2;
 
@@ -110,11 +112,15 @@ pub struct Trouble {
     pub skewed: BTreeMap<NodeKey, u64>,
     /// Another process signs with this node's key.
     pub twin: bool,
+    /// Members with whose keys more than one process signs.
+    pub copied: BTreeSet<NodeKey>,
 }
 
 impl Trouble {
     /// What the operator should do, if there is something.
-    pub fn warning(&self) -> Option<&'static str> {
+    fn warning(&self) -> Option<&'static str> {
+        const COPIED: &str = "two processes run with the key of one member: its data directory was copied; stop one of the two, and \
+             join the other on an empty directory";
         const TWIN: &str = "another process runs with this node's key: its data directory was copied; stop one of the two, \
              and join the other on an empty directory";
         const FORKED: &str = "an origin has signed two histories, so only the one that is held here is taken: the evidence is in \
@@ -122,9 +128,10 @@ impl Trouble {
         const UNREADABLE: &str = "a member writes events that this release can't read, so its origin is not followed any more: \
              upgrade this node";
         const SKEWED: &str = "the clock of a member is more than ten seconds from this node's; set the clocks";
-        let Self { unreadable, forked, skewed, twin } = self;
+        let Self { unreadable, forked, skewed, twin, copied } = self;
         let warnings = [
             (*twin, TWIN),
+            (!copied.is_empty(), COPIED),
             (!forked.is_empty(), FORKED),
             (!unreadable.is_empty(), UNREADABLE),
             (!skewed.is_empty(), SKEWED),
@@ -293,6 +300,25 @@ impl Cluster {
         self.promoted.notify_one();
     }
 
+    /// What the operator should do, if there is something.
+    pub fn warning(&self) -> Option<&'static str> {
+        const REMOVED: &str =
+            "this node was removed from its ledger: what it issues is dead, and nobody hears what it ends; stop it";
+        const MOVED: &str = "the members know this node by another --node, --region or --address than it was started with, and go on \
+             using that: tell them by POST /v1/nodes at another member, or start it as before";
+        let (members, own) = (self.members(), self.node());
+        if members.get(own).is_some_and(|member| member.removed.is_some()) {
+            return Some(REMOVED);
+        }
+        let trouble = self.trouble().warning();
+        let is_moved = || {
+            let Naming { node, region, address, .. } = &self.naming;
+            let known = members.joined(own).map(|(_, joined)| joined).filter(|_| self.has_others());
+            known.is_some_and(|known| (&known.node, &known.region, &known.address) != (node, region, address))
+        };
+        trouble.or_else(|| is_moved().then_some(MOVED))
+    }
+
     /// Whether this node answers callers: one that has joined and not caught up does not.
     pub fn is_admitted(&self) -> bool {
         self.admitted.load(Ordering::Acquire)
@@ -383,7 +409,12 @@ impl Cluster {
             }
         }
         self.compare_clocks(said, now);
-        let arrival = self.positions.lock().hear(spoken, now);
+        let node = said.node;
+        let (arrival, is_copied) = {
+            let mut positions = self.positions.lock();
+            (positions.hear(spoken, now), positions.is_copied(node, now, SPOKEN_WITHIN_MILLIS))
+        };
+        self.note_copied(node, is_copied);
         if arrival == Arrival::News {
             self.members_changed();
         }
@@ -407,9 +438,19 @@ impl Cluster {
     }
 
     /// Another process takes itself for this node.
-    fn note_twin(&self) {
+    pub fn note_twin(&self) {
         if !std::mem::replace(&mut self.trouble.lock().twin, true) {
             tracing::error!("another process signs with this node's key: its data directory was copied");
+        }
+    }
+
+    /// Whether more than one process speaks for that member now.
+    fn note_copied(&self, node: NodeKey, is_copied: bool) {
+        let mut trouble = self.trouble.lock();
+        if !is_copied {
+            trouble.copied.remove(&node);
+        } else if trouble.copied.insert(node) {
+            tracing::error!(%node, "two processes sign with the key of one member: its data directory was copied");
         }
     }
 

@@ -165,11 +165,26 @@ impl Cluster {
         let launch = self.launch(which, more);
         // The others answer it meanwhile, through proxies that run in this process.
         let node = tokio::task::block_in_place(|| launch.start());
+        self.is_launched(which, node);
+    }
+
+    fn is_launched(&mut self, which: usize, node: Node) {
         let address = node.api.url().trim_start_matches("http://").to_owned();
         let ways = self.http.iter().filter(|((_, to), _)| *to == which);
         ways.for_each(|(_, proxy)| proxy.lead_to(address.parse().unwrap()));
         self.sites[which].listen = address;
         self.sites[which].node = Some(node);
+    }
+
+    /// Starts these nodes at once, and returns when all of them listen.
+    pub async fn launch_at_once(&mut self, these: &[usize]) {
+        let launches = these.iter().map(|which| (*which, self.launch(*which, &[])));
+        let starting: Vec<_> =
+            launches.map(|(which, launch)| (which, tokio::task::spawn_blocking(|| launch.start()))).collect();
+        for (which, starting) in starting {
+            let node = starting.await.unwrap();
+            self.is_launched(which, node);
+        }
     }
 
     /// Starts that node, and waits until it answers callers.

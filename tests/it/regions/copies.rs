@@ -111,3 +111,51 @@ async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_
     assert!(before.iter().all(|(place, hash)| after.get(place) == Some(hash)), "all that was there is there");
     assert_one_history(&[&data, &cluster.sites[B].data]);
 }
+
+/// Both ask the others before either is heard of.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_copies_that_are_started_at_once_at_most_one_continues_the_origin() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.start(A, &[]).await;
+    cluster.join(B);
+    cluster.start(B, &[]).await;
+    cluster.api(B).issue("before").await;
+    cluster.agree(&[A, B]).await;
+    cluster.stop(B).await;
+    copy(&cluster.sites[B].data, &cluster.sites[C].data);
+    let (name, region) = (cluster.sites[B].name.clone(), cluster.sites[B].region.clone());
+    (cluster.sites[C].name, cluster.sites[C].region) = (name, region);
+
+    cluster.launch_at_once(&[B, C]).await;
+    let origin = |which: usize| {
+        let file = std::fs::read(cluster.sites[which].data.join("members").join("node.json")).unwrap();
+        text(&serde_json::from_slice(&file).unwrap(), "origin")
+    };
+    assert_ne!(origin(B), origin(C), "both write one origin");
+    let api = cluster.api(A);
+    let warned = || async { api.get("/health/ready").await.body["warning"].to_string().contains("was copied") };
+    until("the third node warns of the copy", warned).await;
+    let directories: Vec<_> = cluster.sites.iter().map(|site| site.data.as_path()).collect();
+    assert_one_history(&directories);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_all_killed_again_and_again_continue_their_origins() {
+    const NODES: [usize; 3] = [A, B, C];
+    let mut cluster = Cluster::over_http(3).await;
+    let mut origins = Vec::new();
+    for which in NODES {
+        origins.push(cluster.origin(which).await);
+    }
+    for round in 0..3 {
+        NODES.into_iter().for_each(|which| cluster.kill(which));
+        cluster.launch_at_once(&NODES).await;
+        for which in NODES {
+            cluster.until_ready(which).await;
+            assert_eq!(cluster.origin(which).await, origins[which], "round {round}: {}", cluster.log(which));
+        }
+        let issued = cluster.api(A).post("/v1/tickets", json!({"subject": "ada"})).await;
+        assert_eq!(issued.status, 201, "{issued:?}");
+        cluster.agree(&NODES).await;
+    }
+}

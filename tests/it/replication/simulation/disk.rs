@@ -57,6 +57,8 @@ pub struct Disk {
     pub heads: BTreeMap<Origin, Vec<SignedHead>>,
     /// The run that used it last.
     pub incarnation: Option<Incarnation>,
+    /// Runs that were over when it began.
+    pub past: Vec<Incarnation>,
     /// Whether a run of it was admitted, since its own origin was opened.
     pub admitted: bool,
     /// A head of its own origin that the log does not go up to.

@@ -111,6 +111,7 @@ impl Node {
             places: BTreeMap::new(),
             heads: BTreeMap::new(),
             incarnation: None,
+            past: Vec::new(),
             admitted: false,
             signed: None,
         };
@@ -376,6 +377,7 @@ impl Node {
             head: self.disk.head(self.disk.own),
             signed: self.disk.signed.map_or(Sequence(0), |head| head.place.sequence),
             incarnation: self.disk.incarnation,
+            past: self.disk.past.clone(),
         };
         if self.weakness == Weakness::OriginsAreAlwaysContinued {
             return Identity::Continue(own.incarnation.into_iter().collect());
@@ -388,6 +390,7 @@ impl Node {
         self.phase = Phase::Running;
         self.incarnation = incarnation;
         self.disk.incarnation = Some(incarnation);
+        self.disk.past.clone_from(&over);
         self.positions.end(&over);
         self.supersedes = over;
         self.number = 0;

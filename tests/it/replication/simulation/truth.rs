@@ -183,9 +183,15 @@ impl World {
                 && !self.truth.removed.contains(&node.key())
                 && wait.region.as_ref().is_none_or(|region| *region == node.disk.region);
             if counts && node.disk.durable(wait.place.origin) < wait.place.sequence {
+                let there = &self.nodes[asked];
+                let said: Vec<_> =
+                    there.positions.of(node.key()).map(|heard| heard.applied(wait.place.origin)).collect();
+                let waited_for = there.members().counting(None).any(|(key, _)| key == node.key());
                 return fail(
                     "nobody is told too early",
-                    format!("node {asked} says that all have applied {wait:?}, node {slot} has not"),
+                    format!(
+                        "node {asked} says that all have applied {wait:?}, node {slot} has not: it said {said:?}, is waited for: {waited_for}"
+                    ),
                 );
             }
         }

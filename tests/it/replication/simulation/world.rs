@@ -464,7 +464,8 @@ impl World {
         let (answers, all) = self.holdings(slot);
         let others = self.nodes[slot].others();
         if others.is_empty() {
-            let over = self.nodes[slot].disk.incarnation.into_iter().collect();
+            let disk = &self.nodes[slot].disk;
+            let over = disk.incarnation.iter().chain(&disk.past).copied().collect();
             self.run(slot, over);
             if self.nodes[slot].disk.signed.is_some() {
                 self.reopen(slot);
