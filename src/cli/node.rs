@@ -140,6 +140,15 @@ struct Joined {
 }
 
 #[derive(Deserialize)]
+struct Status {
+    ledger: String,
+}
+
+fn ledger_of(text: &str) -> Result<LedgerId, NodeError> {
+    uuid::Uuid::try_parse(text).map(LedgerId).map_err(|_| NodeError::Strange)
+}
+
+#[derive(Deserialize)]
 struct Listed<T> {
     nodes: Vec<T>,
 }
@@ -229,12 +238,16 @@ impl Join {
         });
         let body = without_nulls(body);
         let own = own_ledger(&directory)?;
+        // Before the node is named there, so that a refusal leaves nothing behind; who may not see the status learns it afterwards.
+        if let Some(own) = own
+            && let Ok(status) = client.text(client.request(Method::GET, "/v1/status")).await
+        {
+            self.compare(own, &serde_json::from_str::<Status>(&status)?.ledger)?;
+        }
         let answer = client.text(client.request(Method::POST, "/v1/nodes").json(&body)).await?;
         let joined: Joined = serde_json::from_str(&answer)?;
-        let ledger = uuid::Uuid::try_parse(&joined.ledger).map(LedgerId).map_err(|_| NodeError::Strange)?;
-        if let Some(own) = own.filter(|own| *own != ledger) {
-            return Err(NodeError::OtherLedger { path: self.data.clone(), own, theirs: ledger });
-        }
+        let ledger = ledger_of(&joined.ledger)?;
+        own.map_or(Ok(()), |own| self.compare(own, &joined.ledger))?;
         let keys: Option<Vec<NodeKey>> = joined.keys.iter().map(|key| key.parse().ok()).collect();
         let asked = self.server.url.trim_end_matches('/').to_owned();
         let mut peers = vec![asked];
@@ -242,6 +255,13 @@ impl Join {
         peers.dedup();
         Anchors::new(ledger, keys.ok_or(NodeError::Strange)?, peers).store(&self.data)?;
         self.tell(ledger, joined.subject_pseudonyms)
+    }
+
+    fn compare(&self, own: LedgerId, theirs: &str) -> Result<(), NodeError> {
+        match ledger_of(theirs)? {
+            theirs if theirs == own => Ok(()),
+            theirs => Err(NodeError::OtherLedger { path: self.data.clone(), own, theirs }),
+        }
     }
 
     fn tell(&self, ledger: LedgerId, pseudonyms: bool) -> Result<(), NodeError> {

@@ -25,6 +25,17 @@ pub enum Wait {
     Join,
 }
 
+/// Returns once every member knows that this one is to be waited for, or the patience is over: a node may have been killed right
+/// after it had said so on record, before anybody had the record.
+pub async fn until_counted(cluster: &Cluster, patience: Duration) {
+    let (members, own) = (cluster.members(), cluster.node());
+    let Some((_, place, _)) = members.get(own).and_then(|member| member.upgraded.clone()) else { return };
+    let has_reached = || cluster.positions(|positions| positions.have_reached(place, &cluster.members(), own, None));
+    if tokio::time::timeout(patience, until(cluster, has_reached)).await.is_err() {
+        tracing::warn!("not every member is known to wait for this node; it goes on");
+    }
+}
+
 /// Returns when the node may answer, or the server stops. A standby waits for its promotion first.
 pub async fn admitted(service: Arc<Service>, wait: Wait, standby: bool, mut stop: watch::Receiver<bool>) -> bool {
     tokio::select! {
@@ -43,16 +54,13 @@ async fn admit(service: &Service, wait: Wait, standby: bool) {
         until(cluster, || holds_all(cluster)).await;
     }
     upgrade(service).await;
-    match wait {
-        Wait::Nothing | Wait::Heard => {}
-        Wait::CatchUp => {
-            let first = Place { origin: service.origin(), sequence: Sequence(1) };
-            until(cluster, || is_waited_for(cluster, first)).await;
-        }
-        Wait::Join => {
-            let upgraded = || cluster.members().get(cluster.node()).and_then(|own| own.upgraded.clone());
-            until(cluster, || upgraded().is_some_and(|(_, place, _)| is_waited_for(cluster, place))).await;
-        }
+    if wait == Wait::CatchUp {
+        let first = Place { origin: service.origin(), sequence: Sequence(1) };
+        until(cluster, || is_waited_for(cluster, first)).await;
+    }
+    if matches!(wait, Wait::CatchUp | Wait::Join) {
+        let upgraded = || cluster.members().get(cluster.node()).and_then(|own| own.upgraded.clone());
+        until(cluster, || upgraded().is_some_and(|(_, place, _)| is_waited_for(cluster, place))).await;
     }
 }
 

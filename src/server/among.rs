@@ -14,7 +14,7 @@ use crate::domain::LedgerId;
 use crate::http::doors::Doors;
 use crate::http::peers::Hearing;
 use crate::http::{self, SharedApp};
-use crate::replication::admission::{Wait, admitted};
+use crate::replication::admission::{Wait, admitted, until_counted};
 use crate::replication::client::PeerClient;
 use crate::replication::courier::{Courier, Post};
 use crate::replication::identity::{Settled, begin_run, settle, until_heard};
@@ -110,11 +110,15 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     while tasks.join_next().await.is_some() {}
 }
 
-/// Until every member has heard of this run, or the server stops.
+/// Until every member has heard of this run and waits for this node, or the server stops.
 async fn heard(app: &SharedApp, client: &PeerClient, members: &Members) {
     let (cluster, mut stop) = (app.service.cluster(), app.stop.clone());
+    let heard_and_counted = async {
+        until_heard(cluster, client, &members.peers, app.service.origin(), members.wait).await;
+        until_counted(cluster, members.wait).await;
+    };
     tokio::select! {
-        () = until_heard(cluster, client, &members.peers, app.service.origin(), members.wait) => {}
+        () = heard_and_counted => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }

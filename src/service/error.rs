@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::sealing::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
-use crate::domain::Rejection;
+use crate::domain::{Place, Rejection};
 use crate::event_log::{Fault, ReadError, SubmitError};
 use crate::jose::TokenError;
 
@@ -26,9 +26,9 @@ pub enum Error {
     /// The server is stopping: whether the command was carried out is unknown.
     #[error("answer: the server is stopping")]
     Stopping,
-    /// It is durable here, and has not reached all that were asked for in time. It stands and goes on.
+    /// That record is durable here, and has not reached all that were asked for in time. It stands and goes on.
     #[error("reach every node that was asked for in time; the command stands and goes on")]
-    NotReached,
+    NotReached(Place),
     /// The machine failed.
     #[error(transparent)]
     Fault(Fault),

@@ -256,7 +256,7 @@ impl Service {
             waited = true;
             let started = Instant::now();
             let reached = self.reach.reached(*place, Consistency { level, timeout }).await;
-            reached.map_err(|NotReached| Error::NotReached)?;
+            reached.map_err(|NotReached| Error::NotReached(*place))?;
             timeout = timeout.saturating_sub(started.elapsed());
         }
         Ok(waited)

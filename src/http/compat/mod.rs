@@ -4,3 +4,10 @@ pub mod crafter;
 pub mod cribl;
 pub mod ory;
 pub mod slashid;
+
+/// Some record, for tests of what is refused.
+#[cfg(test)]
+fn a_place() -> crate::domain::Place {
+    let origin = "k7m2qx4dnzr5a".parse().expect("an origin");
+    crate::domain::Place { origin, sequence: crate::domain::Sequence(7) }
+}

@@ -101,19 +101,19 @@ pub async fn offer(
 ) -> Result<Response, Problem> {
     let (service, origin) = (&app.service, input::origin(&name)?);
     let cluster = service.cluster();
-    if cluster.members().key_of(origin).is_none() {
-        return Err(Problem::with_detail(Code::NotFound, "This node knows of no such origin."));
-    }
+    let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
+    // Of what this node does not know it needs not one byte.
+    cluster.members().key_of(origin).ok_or_else(unsigned)?;
     let _turn = cluster.offers.try_acquire().map_err(|_| Code::Overloaded)?;
     let parcel = body::read(request.into_body(), OFFERED_BYTES).await?;
-    let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
     if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {
         return Err(unsigned());
     }
+    // Whoever has not what this origin has signed does not learn how far it is held.
     let sequence = match service.receive(parcel).await? {
-        Ingested::Refused(Refusal::Malformed | Refusal::NotAMember | Refusal::BadSignature) => return Err(unsigned()),
         Ingested::Held(held) => held,
-        Ingested::Gap(_) | Ingested::Refused(_) | Ingested::Unreadable => cluster.held(origin),
+        Ingested::Gap(_) | Ingested::Refused(Refusal::Twin) | Ingested::Unreadable => cluster.held(origin),
+        Ingested::Refused(_) => return Err(unsigned()),
     };
     Ok(answer::json(StatusCode::OK, &HeldRecords { sequence: sequence.0 }))
 }

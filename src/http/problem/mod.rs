@@ -16,7 +16,7 @@ pub use page::page;
 pub use table::Code;
 
 use super::body::BodyError;
-use crate::domain::Rejection;
+use crate::domain::{Place, Rejection};
 use crate::jose::TokenError;
 use crate::service;
 
@@ -29,6 +29,7 @@ pub struct Problem {
     code: Code,
     detail: Option<Cow<'static, str>>,
     id: Option<String>,
+    record: Option<Place>,
 }
 
 /// A problem as it is sent, RFC 9457.
@@ -48,17 +49,25 @@ pub(super) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<&'a str>,
+    /// With `not-reached`: the origin of the record that goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    origin: Option<String>,
+    /// With `not-reached`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach` tells how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
+    sequence: Option<u64>,
 }
 
 impl Problem {
     /// A problem with that code, and the code's meaning as detail.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, id: None }
+        Self { code, detail: None, id: None, record: None }
     }
 
     /// A problem with that code and what is wrong with this request, cut where it is long.
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: Some(cut(detail.into())), id: None }
+        Self { code, detail: Some(cut(detail.into())), id: None, record: None }
     }
 
     /// The problem's code.
@@ -78,6 +87,8 @@ impl Problem {
             status: self.code.status().as_u16(),
             detail: self.detail(),
             id: self.id.as_deref(),
+            origin: self.record.map(|place| place.origin.to_string()),
+            sequence: self.record.map(|place| place.sequence.0),
         };
         // Texts and numbers can't fail to serialise.
         serde_json::to_vec(&body).unwrap_or_default()
@@ -161,7 +172,7 @@ impl From<service::Error> for Problem {
             service::Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
             service::Error::Overloaded => Self::new(Code::Overloaded),
             service::Error::Stopping => Self::new(Code::Stopping),
-            service::Error::NotReached => Self::new(Code::NotReached),
+            service::Error::NotReached(place) => Self { record: Some(place), ..Self::new(Code::NotReached) },
             // Whoever halted the log has said why; a caller only learns that it is so.
             service::Error::Fault(_) => Self::new(Code::LogHalted),
             service::Error::Unreadable(error) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authledger::config::Surface;
-use authledger::domain::Rejection;
+use authledger::domain::{Place, Rejection, Sequence};
 use authledger::event_log::{Fault, ReadError};
 use authledger::http::body::BodyError;
 use authledger::http::problem::{Code, Problem};
@@ -42,7 +42,7 @@ async fn every_error_has_its_code() {
         Error::SecretAlreadyShown { id: "the-id".to_owned() },
         Error::Overloaded,
         Error::Stopping,
-        Error::NotReached,
+        Error::NotReached(Place { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
         Error::Fault(Fault("disk I/O error in /a/path".into())),
         unreadable,
         Error::NoRandomness,

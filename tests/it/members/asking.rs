@@ -69,8 +69,14 @@ async fn a_member_is_answered_and_nobody_else() {
     assert_eq!(stranger.honestly(&unknown).await, 401, "authority comes before existence");
     assert_eq!(member.honestly(&unknown).await, 204);
     assert_eq!(member.honestly("/v1/origins/short/records").await, 400);
-    let garbage = pair.a.api.request(reqwest::Method::POST, "/v1/nodes/announcements").body("{}");
-    assert_eq!(garbage.send().await.expect("an answer").status(), 401);
+    let own = text(&pair.a.api.get("/v1/status").await.expect(200)["head"], "origin");
+    let offers = [unknown, format!("/v1/origins/{own}/records")];
+    for path in offers.iter().map(String::as_str).chain(["/v1/nodes/announcements"]) {
+        for garbage in ["{}", "", "{}\n{\"head\":{}}\n"] {
+            let garbage = pair.a.api.request(reqwest::Method::POST, path).body(garbage);
+            assert_eq!(garbage.send().await.expect("an answer").status(), 401, "{path}: signed by nobody");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,4 +119,6 @@ async fn a_directory_of_another_ledger_does_not_join() {
     let refused = join(&other, "c", &pair.to_a, &before);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && why.contains("it holds ledger") && why.contains("--data"), "{why}");
+    let listed = pair.a.api.get("/v1/nodes").await.expect(200);
+    assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(2), "a node that was refused is named: {listed}");
 }

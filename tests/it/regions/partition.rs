@@ -121,6 +121,15 @@ async fn a_call_for_all_regions_times_out_while_one_is_cut_off_and_what_it_did_a
     let reach = api.get(&path).await.expect(200);
     assert!(reached(&reach, "europe") && reached(&reach, "america") && !reached(&reach, "asia"), "{reach}");
     assert_eq!((&reach["local_region"], &reach["all_regions"]), (&json!(true), &json!(false)));
+    let wait = api.request(reqwest::Method::POST, "/v1/revocations").header("Ledger-Consistency", "all_regions");
+    let wait = wait.header("Ledger-Consistency-Timeout", "1").json(&json!({"subject": "somebody"}));
+    let said: serde_json::Value = wait.send().await.unwrap().json().await.unwrap();
+    let (_, newest) = cluster.own_head(A).await;
+    assert_eq!(
+        (&said["origin"], &said["sequence"]),
+        (&json!(origin), &json!(newest)),
+        "what goes on can be asked for: {said}"
+    );
     let (status, took) = revoke(&api, &tickets[2], "local_region").await;
     println!("an ending for the own region takes {took:?} meanwhile");
     assert_eq!(status, 201);

@@ -165,7 +165,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         | Error::TooPersonal
         | Error::NoIssuer
         | Error::Key(_)
-        | Error::NotReached
+        | Error::NotReached(_)
         | Error::Unreadable(_)
         | Error::NoRandomness => {
             tracing::error!(%error, "a request to Crafter's contract failed");
@@ -261,6 +261,7 @@ fn day(instant: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::compat::a_place;
 
     fn told(error: &Error, attempt: &Attempt<'_>) -> String {
         let refusal = refusal(error, "TOKEN", attempt);
@@ -301,7 +302,7 @@ mod tests {
         for (error, answer) in [
             (Error::Overloaded, later),
             (Error::Stopping, later),
-            (Error::NotReached, internal),
+            (Error::NotReached(a_place()), internal),
             (Error::NoRandomness, internal),
             (Error::SecretAlreadyShown { id: String::new() }, internal),
         ] {

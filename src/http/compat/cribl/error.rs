@@ -64,7 +64,7 @@ impl From<Error> for Refusal {
                 | Rejection::IdempotencyMismatch,
             )
             | Error::SecretAlreadyShown { .. }
-            | Error::NotReached
+            | Error::NotReached(_)
             | Error::Token(_)
             | Error::ReservedClaim
             | Error::TooPersonal
@@ -121,6 +121,7 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::compat::a_place;
 
     fn told(error: Error) -> String {
         let refusal = Refusal::from(error);
@@ -134,7 +135,7 @@ mod tests {
         for (name, error) in [
             ("Overloaded", Error::Overloaded),
             ("Stopping", Error::Stopping),
-            ("NotReached", Error::NotReached),
+            ("NotReached", Error::NotReached(a_place())),
             ("Key", Error::Key("a path".into())),
             ("NoRandomness", Error::NoRandomness),
         ] {

@@ -95,7 +95,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::RecordTooLarge,
         )
         | Error::SecretAlreadyShown { .. }
-        | Error::NotReached
+        | Error::NotReached(_)
         | Error::Unreadable(_)
         | Error::Token(_)
         | Error::ReservedClaim
@@ -202,6 +202,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::compat::a_place;
 
     fn told(refusal: &Refusal) -> String {
         let reason = refusal.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -211,7 +212,8 @@ mod tests {
     #[test]
     fn every_refusal_of_the_ledger_has_its_answer() {
         let rejected = Rejection::ALL.map(Error::Rejected);
-        let others = [Error::Overloaded, Error::Stopping, Error::NotReached, Error::NoRandomness, Error::TooPersonal];
+        let others =
+            [Error::Overloaded, Error::Stopping, Error::NotReached(a_place()), Error::NoRandomness, Error::TooPersonal];
         let line = |error: &Error| {
             let answer = |asked| told(&refusal(error, asked));
             format!("{error:?}\n  public {}\n  admin  {}\n", answer(Asked::Public), answer(Asked::Admin))

@@ -93,7 +93,7 @@ impl From<Error> for Refusal {
             Error::TooPersonal => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
             Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger says itself".into()),
             Error::Token(error) => error.into(),
-            Error::NotReached => Self::NotReached,
+            Error::NotReached(_) => Self::NotReached,
             Error::NoIssuer => Self::NoIssuer,
             Error::Overloaded
             | Error::Stopping
@@ -205,6 +205,7 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::compat::a_place;
 
     fn told(error: Error) -> String {
         let refusal = Refusal::from(error);
@@ -220,7 +221,7 @@ mod tests {
         for (name, error) in [
             ("Overloaded", Error::Overloaded),
             ("Stopping", Error::Stopping),
-            ("NotReached", Error::NotReached),
+            ("NotReached", Error::NotReached(a_place())),
             ("KeysUnreachable", Error::Token(TokenError::KeysUnreachable)),
             ("BadSignature", Error::Token(TokenError::BadSignature)),
             ("ReservedClaim", Error::ReservedClaim),

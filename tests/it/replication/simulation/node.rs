@@ -438,13 +438,12 @@ impl Node {
             return false;
         }
         let durable = |origin| self.disk.durable(origin);
-        let place = self.admission(&members);
-        let admitted = place.is_some_and(|place| {
-            is_heard
-                && self.anchors_have_spoken(&members)
-                && durable(place.origin) >= place.sequence
-                && self.positions.admit(place, durable, &members, own)
-        });
+        let admits = |place: Place| {
+            durable(place.origin) >= place.sequence && self.positions.admit(place, durable, &members, own)
+        };
+        let places = self.admission(&members);
+        let admitted =
+            is_heard && self.anchors_have_spoken(&members) && !places.is_empty() && places.into_iter().all(admits);
         self.disk.admitted |= admitted || self.weakness == Weakness::NodesAnswerAtOnce;
         self.disk.admitted
     }
@@ -455,11 +454,12 @@ impl Node {
         self.disk.told.iter().all(|key| gone(*key) || self.positions.of(*key).next().is_some())
     }
 
-    /// The record from which on others know that this node, as it is now, is to be waited for.
-    fn admission(&self, members: &Members) -> Option<Place> {
+    /// The records from which on others know that this node, as it is now, is to be waited for.
+    fn admission(&self, members: &Members) -> Vec<Place> {
         let opening = Place { origin: self.disk.own, sequence: Sequence(1) };
-        let opened = self.state.origins.get(&opening)?;
-        let upgraded = members.get(self.key())?.upgraded.as_ref().map(|(_, place, _)| *place);
-        if opened.previous.is_some() { Some(opening) } else { upgraded }
+        let renewed = self.state.origins.get(&opening).is_some_and(|opened| opened.previous.is_some());
+        let upgraded = members.get(self.key()).and_then(|member| member.upgraded.as_ref());
+        let upgraded = upgraded.map(|(_, place, _)| *place);
+        renewed.then_some(opening).into_iter().chain(upgraded).collect()
     }
 }
