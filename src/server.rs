@@ -144,7 +144,7 @@ impl Server {
         running.service.cluster().admit(wait == Wait::Nothing);
         let router = match wait {
             Wait::Nothing => crate::http::router(app.clone()),
-            Wait::Heard | Wait::CatchUp | Wait::Join => crate::http::waiting_router(app.clone()),
+            Wait::Counted | Wait::CatchUp | Wait::Join => crate::http::waiting_router(app.clone()),
         };
         let listening = match listen {
             Listening::Later(listen) => listen(router, &metrics),

@@ -15,7 +15,7 @@ pub const MAX_ANNOUNCEMENT_BYTES: usize = 256 << 10;
 /// The most origins that one speaks of.
 const MAX_ORIGINS: usize = 4_096;
 /// The most incarnations that one takes the place of.
-pub const MAX_SUPERSEDED: usize = 16;
+pub const MAX_SUPERSEDED: usize = 64;
 
 /// One run of a node's process: two of one node at the same time are not both that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

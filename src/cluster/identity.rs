@@ -23,7 +23,7 @@ pub struct Own {
     pub signed: Sequence,
     /// The run that used it last.
     pub incarnation: Option<Incarnation>,
-    /// The runs before that one, and copies of them that were over by then: the newest of them.
+    /// Runs that were over by then.
     pub past: Vec<Incarnation>,
 }
 
@@ -109,9 +109,15 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
         // Its last run was heard a moment ago: it was killed just now, or goes on beside a copy.
         return Identity::Ask;
     }
-    let silent = |run: &Incarnation| !speaks(*run);
-    let newest_first = own.incarnation.into_iter().chain(others.iter().copied()).chain(own.past.iter().copied());
-    let over: Vec<Incarnation> = newest_first.filter(silent).collect();
+    // Those that others know of first: of the rest only so many are told.
+    let known_first =
+        own.incarnation.into_iter().chain(heard.iter().map(|(run, _)| *run)).chain(own.past.iter().copied());
+    let mut over: Vec<Incarnation> = Vec::new();
+    for run in known_first {
+        if !speaks(run) && !over.contains(&run) {
+            over.push(run);
+        }
+    }
     if past.iter().chain(&others).any(|run| speaks(*run)) {
         return Identity::Renew(Renewal::Running, over);
     }

@@ -16,8 +16,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub enum Wait {
     /// Nothing: it is alone, or was waited for before it stopped.
     Nothing,
-    /// Every member to have heard of this run of it.
-    Heard,
+    /// Every member to know that it is to be waited for.
+    Counted,
     /// To hold what the others hold, and to be waited for by all of them, because its own copy was not the newest and it has opened a
     /// new origin.
     CatchUp,

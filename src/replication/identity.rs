@@ -20,8 +20,6 @@ use crate::service::{Beginning, Cluster, NodeFile, Prepared, StartError};
 
 /// How often the others are asked.
 const ASK_EVERY: Duration = Duration::from_millis(250);
-/// How often they are asked whether they have heard of this run, which takes them one announcement.
-const HEARD_EVERY: Duration = Duration::from_millis(20);
 
 /// How many addresses are taken from the answers of others at most.
 const MAX_LEARNT: usize = 256;
@@ -153,32 +151,6 @@ pub fn begin_run(cluster: &Cluster, origin: Origin, data: &Path, settled: &Settl
     NodeFile { origin, incarnation, past: settled.over.clone() }.store(data)?;
     cluster.begin(incarnation, settled.over.clone(), settled.beside.clone());
     Ok(incarnation)
-}
-
-/// Returns once every member has heard of this run, or the patience is over: until then a copy of the directory that starts at the
-/// same moment could be taken for it.
-pub async fn until_heard(
-    cluster: &Cluster,
-    client: &PeerClient,
-    told: &[PeerAddress],
-    origin: Origin,
-    patience: Duration,
-) {
-    let Some(own) = cluster.incarnation() else { return };
-    let started = Instant::now();
-    let mut asking = Asking { client, cluster, told, learnt: BTreeSet::new() };
-    loop {
-        let (holdings, all) = asking.ask(origin, cluster.held(origin)).await;
-        if is_heard(own, &holdings, all) {
-            return;
-        }
-        if started.elapsed() >= patience {
-            tracing::warn!("not every member has heard of this run of the node; it goes on");
-            return;
-        }
-        // The announcement is on its way to all, and what each has heard only it can say.
-        tokio::time::sleep(HEARD_EVERY).await;
-    }
 }
 
 /// A slot that nothing on record has used: where nobody could say which were, far beyond.

@@ -17,7 +17,7 @@ use crate::http::{self, SharedApp};
 use crate::replication::admission::{Wait, admitted, until_counted};
 use crate::replication::client::PeerClient;
 use crate::replication::courier::{Courier, Post};
-use crate::replication::identity::{Settled, begin_run, settle, until_heard};
+use crate::replication::identity::{Settled, begin_run, settle};
 #[cfg(feature = "nats")]
 use crate::replication::jetstream::{self, JetStream};
 use crate::replication::keys::Fetcher;
@@ -53,7 +53,7 @@ pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
         _ if !service.cluster().counts() => Wait::Join,
         Some(Renewal::OlderCopy | Renewal::UsedSince | Renewal::Running) => Wait::CatchUp,
         Some(Renewal::NobodyAnswered | Renewal::SomeWereSilent) => Wait::Nothing,
-        None => Wait::Heard,
+        None => Wait::Counted,
     }
 }
 
@@ -98,8 +98,8 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     if let Err(error) = app.service.receive_aside().await {
         tracing::warn!(%error, "what was set aside for this release could not be taken");
     }
-    if wait == Wait::Heard {
-        heard(&app, &client, &members).await;
+    if wait == Wait::Counted {
+        counted(&app, &members).await;
     }
     if admitted(app.service.clone(), wait, members.standby, stop).await && wait != Wait::Nothing {
         // In this order: whoever finds it ready finds it answering.
@@ -110,15 +110,11 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     while tasks.join_next().await.is_some() {}
 }
 
-/// Until every member has heard of this run and waits for this node, or the server stops.
-async fn heard(app: &SharedApp, client: &PeerClient, members: &Members) {
-    let (cluster, mut stop) = (app.service.cluster(), app.stop.clone());
-    let heard_and_counted = async {
-        until_heard(cluster, client, &members.peers, app.service.origin(), members.wait).await;
-        until_counted(cluster, members.wait).await;
-    };
+/// Until every member waits for this node, or the server stops.
+async fn counted(app: &SharedApp, members: &Members) {
+    let mut stop = app.stop.clone();
     tokio::select! {
-        () = heard_and_counted => {}
+        () = until_counted(app.service.cluster(), members.wait) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }

@@ -130,6 +130,7 @@ fn hear(session: &Session, node: &str, announcement: Bytes) {
 async fn hear_those_kept(session: &Session) {
     while let Err(error) = read_bucket(session).await {
         tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
+        // It may be being made, by this node or another; and servers in trouble are not asked without pause.
         tokio::time::sleep(READ_AGAIN).await;
     }
     std::future::pending().await

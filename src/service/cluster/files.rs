@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Cluster;
-use crate::cluster::{Fork, Incarnation, Spoken};
+use crate::cluster::{Fork, Incarnation, MAX_SUPERSEDED, Spoken};
 use crate::domain::{Origin, hex};
 
-/// How many runs that are over a directory remembers.
-const MAX_PAST: usize = 64;
 /// The most words of others that are kept.
 const MAX_HEARD: usize = 4_096;
 
@@ -35,7 +33,7 @@ pub struct NodeFile {
     pub origin: Origin,
     /// The run.
     pub incarnation: Incarnation,
-    /// Runs that were over when it began, the newest first: others may remember them for long.
+    /// Runs that were over when it began, those first of which others still knew: a member that is away may remember them for long.
     pub past: Vec<Incarnation>,
 }
 
@@ -65,7 +63,7 @@ impl NodeFile {
 
     /// Writes it, whole or not at all; when this returns, it survives a loss of power.
     pub fn store(&self, data: &Path) -> Result<(), FilesError> {
-        let past = self.past.iter().take(MAX_PAST).copied().collect();
+        let past = self.past.iter().take(MAX_SUPERSEDED).copied().collect();
         let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation, past };
         replace(&data.join("members").join("node.json"), &serde_json::to_vec(&form).unwrap_or_default())
     }

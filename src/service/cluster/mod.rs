@@ -77,7 +77,7 @@ pub struct Cluster {
     promoted: Notify,
     /// The newest head of this node's own origin, once it is known that the log has lost what leads to it.
     set_back: watch::Sender<Option<SignedHead>>,
-    /// Whoever offers records waits for his turn.
+    /// Bodies with offered records that are being read: beyond that many, who offers some is told to come again.
     pub(crate) offers: Semaphore,
     admitted: AtomicBool,
     waiting: AtomicUsize,

@@ -1,3 +1,4 @@
 //! What nodes tell one another: its bytes, and what follows from it.
 
+mod identity;
 mod vectors;

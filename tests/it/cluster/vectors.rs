@@ -12,7 +12,7 @@ const SEED: [u8; 32] = [1; 32];
 const ORIGIN: &str = "k7m2qx4dnzr5a";
 const BODY: &[u8] = b"{\"what\":\"body\"}";
 
-fn origin() -> Origin {
+pub fn origin() -> Origin {
     ORIGIN.parse().unwrap()
 }
 
@@ -20,11 +20,11 @@ fn pair() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap()
 }
 
-fn key() -> NodeKey {
+pub fn key() -> NodeKey {
     NodeKey::from_bytes(pair().public_key().as_ref().try_into().unwrap())
 }
 
-fn sign(message: &[u8]) -> [u8; 64] {
+pub fn sign(message: &[u8]) -> [u8; 64] {
     pair().sign(message).as_ref().try_into().unwrap()
 }
 
@@ -50,7 +50,7 @@ fn parcel() -> Parcel {
     Parcel { base: Some(head(&records[..1])), head: head(&records), records: records[1..].to_vec() }
 }
 
-fn announcement() -> Announcement {
+pub fn announcement() -> Announcement {
     let head = head(&records());
     let run = |n| Incarnation(uuid::Uuid::from_u128(n));
     Announcement {

@@ -6,8 +6,8 @@ use authledger::keys::OriginKey;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use super::pair::{Pair, join};
-use crate::process::node::{Api, text};
+use super::pair::{Pair, address, join, ready, until, url};
+use crate::process::node::{Api, Launch, text};
 use crate::support::nats::Proxy;
 
 struct Asking {
@@ -101,8 +101,9 @@ async fn members_are_joined_listed_and_removed_by_administrators_alone() {
     let nobody = pair.a.api.send(reqwest::Method::DELETE, "/v1/nodes/nobody", None).await.expect("an answer");
     assert!(text(&nobody.expect(404), "type").ends_with("unknown-node"));
 
-    // Removed for good: the same key does not come back.
+    // Removed for good: it is told so, and the same key does not come back.
     pair.a.api.send(reqwest::Method::DELETE, "/v1/nodes/b", None).await.expect("an answer").expect(200);
+    until("b says that it was removed", async || warning(&pair.b.api).await.contains("was removed")).await;
     let key = nodes.iter().find(|node| node["node"] == "b").expect("b")["key"].clone();
     let again = json!({"key": key, "node": "b2", "region": "b", "reads": {"ledger.opened": 1}});
     assert!(text(&pair.a.api.post("/v1/nodes", again).await.expect(409), "type").ends_with("node-removed"));
@@ -121,4 +122,23 @@ async fn a_directory_of_another_ledger_does_not_join() {
     assert!(!refused.status.success() && why.contains("it holds ledger") && why.contains("--data"), "{why}");
     let listed = pair.a.api.get("/v1/nodes").await.expect(200);
     assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(2), "a node that was refused is named: {listed}");
+}
+
+/// What readiness tells the operator.
+async fn warning(api: &Api) -> String {
+    api.get("/health/ready").await.body["warning"].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_started_in_another_region_says_that_the_members_know_another() {
+    let pair = Pair::start().await;
+    assert!(!warning(&pair.b.api).await.contains("--region"));
+    let data = pair.data("b");
+    assert_eq!(pair.b.stop().await.0, Some(0));
+    let own = url(&pair.to_b);
+    let launch = Launch::new(&data).args(&["--node", "b", "--region", "elsewhere", "--address", &own]);
+    let b = tokio::task::block_in_place(|| launch.start());
+    pair.to_b.lead_to(address(&b));
+    ready(&b.api).await;
+    assert!(warning(&b.api).await.contains("--region"), "{}", b.log());
 }

@@ -5,6 +5,21 @@ use serde_json::json;
 use super::cluster::{A, B, C, Cluster, assert_one_history, copy, records, until};
 use crate::process::node::text;
 
+/// Two nodes, of which B has stopped; C is to be started on a copy of its directory, as the one that it was made of.
+async fn with_a_copy() -> Cluster {
+    let mut cluster = Cluster::of(3).await;
+    cluster.start(A, &[]).await;
+    cluster.join(B);
+    cluster.start(B, &[]).await;
+    cluster.api(B).issue("before").await;
+    cluster.agree(&[A, B]).await;
+    cluster.stop(B).await;
+    copy(&cluster.sites[B].data, &cluster.sites[C].data);
+    let (name, region) = (cluster.sites[B].name.clone(), cluster.sites[B].region.clone());
+    (cluster.sites[C].name, cluster.sites[C].region) = (name, region);
+    cluster
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_was_set_back_goes_on_under_a_new_origin_and_loses_nothing_that_others_hold() {
     let mut cluster = Cluster::over_http(2).await;
@@ -41,21 +56,11 @@ async fn a_directory_that_was_set_back_goes_on_under_a_new_origin_and_loses_noth
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_copies_of_a_directory_one_continues_the_origin_and_somebody_is_told() {
-    let mut cluster = Cluster::of(3).await;
-    cluster.start(A, &[]).await;
-    cluster.join(B);
-    cluster.start(B, &[]).await;
-    cluster.api(B).issue("before").await;
-    cluster.agree(&[A, B]).await;
-    cluster.stop(B).await;
-    copy(&cluster.sites[B].data, &cluster.sites[C].data);
+    let mut cluster = with_a_copy().await;
     cluster.start(B, &[]).await;
     let origin = cluster.origin(B).await;
     cluster.api(B).issue("first").await;
 
-    // The copy is started as the one that it was made of.
-    let (name, region) = (cluster.sites[B].name.clone(), cluster.sites[B].region.clone());
-    (cluster.sites[C].name, cluster.sites[C].region) = (name, region);
     cluster.start(C, &[]).await;
     assert_eq!(cluster.origin(B).await, origin);
     assert_ne!(cluster.origin(C).await, origin);
@@ -115,17 +120,7 @@ async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_
 /// Both ask the others before either is heard of.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_copies_that_are_started_at_once_at_most_one_continues_the_origin() {
-    let mut cluster = Cluster::of(3).await;
-    cluster.start(A, &[]).await;
-    cluster.join(B);
-    cluster.start(B, &[]).await;
-    cluster.api(B).issue("before").await;
-    cluster.agree(&[A, B]).await;
-    cluster.stop(B).await;
-    copy(&cluster.sites[B].data, &cluster.sites[C].data);
-    let (name, region) = (cluster.sites[B].name.clone(), cluster.sites[B].region.clone());
-    (cluster.sites[C].name, cluster.sites[C].region) = (name, region);
-
+    let mut cluster = with_a_copy().await;
     cluster.launch_at_once(&[B, C]).await;
     let origin = |which: usize| {
         let file = std::fs::read(cluster.sites[which].data.join("members").join("node.json")).unwrap();
