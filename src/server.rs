@@ -17,7 +17,7 @@ use crate::audit::USES_FLUSHED_EVERY_MILLIS;
 use crate::clock::Clock;
 use crate::config::{Settings, TlsFiles};
 use crate::domain::{Digest, Issuer, Position, Secret};
-use crate::event_log::{DataDirectory, OpenError, Reader};
+use crate::event_log::{DataDirectory, OpenError, Reader, refuse_rescued};
 use crate::feed::Hub;
 use crate::http::compat::crafter;
 use crate::http::doors::Doors;
@@ -228,6 +228,7 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     among::check_nats(&settings.members, &settings.region, &settings.data)?;
     let directory = DataDirectory::lock(&settings.data)?;
+    refuse_rescued(&directory.ledger())?;
     match Reader::open(&directory.ledger()) {
         Ok(reader) => Ok(service::check_pseudonyms(&settings.data, settings.subject_pseudonyms, &reader)?),
         Err(OpenError::Absent(_)) => Ok(()),

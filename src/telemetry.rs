@@ -103,6 +103,10 @@ pub struct Metrics {
     pub batch_records: Histogram,
     /// Seconds that a commit took, its sync included.
     pub commit_seconds: Histogram,
+    /// Bytes of the write-ahead log's file.
+    pub wal_bytes: Level,
+    /// Bytes that are free on the event log's disk.
+    pub disk_free_bytes: Level,
     /// Followers of the feed that are connected.
     pub followers: Level,
     /// Connections that are open.
@@ -133,6 +137,13 @@ impl Metrics {
             head_position: add(&mut registry, "head_position", "The newest durable position", Level::default()),
             batch_records: add(&mut registry, "batch_records", "Records in one commit", record_buckets()),
             commit_seconds: timed(&mut registry, "commit", "A commit, its sync included", seconds.clone(), buckets()),
+            wal_bytes: add(&mut registry, "wal_bytes", "The size of the write-ahead log's file", Level::default()),
+            disk_free_bytes: add(
+                &mut registry,
+                "disk_free_bytes",
+                "What is free on the event log's disk",
+                Level::default(),
+            ),
             followers: add(&mut registry, "followers", "Followers of the feed that are connected", Level::default()),
             connections: add(&mut registry, "connections", "Connections that are open", Level::default()),
             connections_refused: add(

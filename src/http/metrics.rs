@@ -26,6 +26,9 @@ fn measure(app: &App) {
     ] {
         app.metrics.entities(kind).set(entities as u64);
     }
+    let observed = app.service.observed();
+    app.metrics.wal_bytes.set(observed.wal_bytes);
+    app.metrics.disk_free_bytes.set(observed.disk_free_bytes);
     if app.service.cluster().has_others() {
         measure_nodes(app);
     }

@@ -190,6 +190,11 @@ impl Machine for Ledger {
         }
     }
 
+    fn refused(&mut self) {
+        self.pending.clear();
+        self.staged.clear();
+    }
+
     fn idle(&mut self) {
         self.projection.sweep(self.clock.now());
     }

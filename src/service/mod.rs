@@ -30,7 +30,7 @@ use crate::domain::{
     Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
     Tenant, View as _,
 };
-use crate::event_log::{Fault, Reader, Writer, WriterHandle};
+use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
 use crate::projection::{Projection, Source};
 use crate::tree::{Keeper, Trees};
@@ -199,6 +199,11 @@ impl Service {
     /// What halted the log, if anything has.
     pub fn fault(&self) -> Option<&Fault> {
         self.writer.fault()
+    }
+
+    /// What the writer has seen around the log's files.
+    pub fn observed(&self) -> Observed {
+        self.writer.observed()
     }
 
     /// Whether subjects are pseudonyms in this ledger.

@@ -22,6 +22,7 @@ use crate::domain::{
 };
 use crate::event_log::{
     Base, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer, open_for_writing,
+    refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
@@ -193,6 +194,7 @@ pub fn prepare(
     clock: &Clock,
     progress: impl FnMut(Position, Position),
 ) -> Result<Prepared, StartError> {
+    refuse_rescued(&directory.ledger())?;
     let connection = open_for_writing(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;

@@ -171,6 +171,7 @@ impl From<service::Error> for Problem {
             service::Error::Rejected(rejection) => Self::new(rejection.into()),
             service::Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
             service::Error::Overloaded => Self::new(Code::Overloaded),
+            service::Error::Locked => Self::new(Code::LogLocked),
             service::Error::Stopping => Self::new(Code::Stopping),
             service::Error::NotReached(place) => Self { record: Some(place), ..Self::new(Code::NotReached) },
             // Whoever halted the log has said why; a caller only learns that it is so.

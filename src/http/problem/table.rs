@@ -155,8 +155,12 @@ table! {
         "Nothing was done. Try again after Retry-After."
     Stopping SERVICE_UNAVAILABLE "stopping" Some(5); "The server is stopping"
         "Whether the command was carried out is unknown. Repeat it with the same Idempotency-Key once the server is back."
+    LogLocked SERVICE_UNAVAILABLE "log-locked" Some(1); "Another process has locked the event log"
+        "A program beside the server holds the write lock of ledger.db, so nothing was recorded. Try again after Retry-After; /health/ready names the program where the system tells which one it is."
+    NoRoom SERVICE_UNAVAILABLE "no-room" Some(30); "The disk of the event log is full"
+        "Less is free than what one batch of commands may need. Make room: a write that fails halts the log."
     LogHalted SERVICE_UNAVAILABLE "log-halted" Some(30); "The event log has halted"
-        "A write to the disk failed, so nothing more is written until the operator has mended the cause and started the server again. Reads and streams go on."
+        "A write to the disk failed, or a file of the log was deleted or replaced, so nothing more is written until the operator has mended the cause and started the server again. Reads and streams go on."
 }
 
 impl Code {

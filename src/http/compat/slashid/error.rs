@@ -96,6 +96,7 @@ impl From<Error> for Refusal {
             Error::NotReached(_) => Self::NotReached,
             Error::NoIssuer => Self::NoIssuer,
             Error::Overloaded
+            | Error::Locked
             | Error::Stopping
             | Error::Fault(_)
             // Another request is making the key.
