@@ -343,15 +343,19 @@ type Pending<M> = Vec<(Answer<M>, <M as Machine>::Reply)>;
 enum Unwritten {
     /// Another process has the lock, and nothing was written.
     Locked,
-    /// It may have been written, or not.
-    Failed(ReadError),
-    /// It was written into files that nobody finds any more.
-    Taken(String),
+    /// It may have been written, or not, or into files that nobody finds any more.
+    Failed(Arc<str>),
 }
 
 impl From<rusqlite::Error> for Unwritten {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Failed(error.into())
+        ReadError::from(error).into()
+    }
+}
+
+impl From<ReadError> for Unwritten {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string().into())
     }
 }
 
@@ -360,8 +364,10 @@ impl Scribe {
         let mut stopping = false;
         while !stopping {
             let received = work.recv_timeout(QUIET);
-            if let Some(failure) = self.wal_copier.failure() {
-                self.fail(failure.into());
+            if self.fault.get().is_none()
+                && let Some(failure) = self.wal_copier.failure().map(Arc::from)
+            {
+                self.fail_for(failure);
             }
             self.look();
             let first = match received {
@@ -439,8 +445,10 @@ impl Scribe {
                     self.watch.set_locked(true);
                     return refuse_all::<M>(pending, &SubmitError::Locked);
                 }
-                Err(Unwritten::Failed(error)) => return self.halt::<M>(error.to_string().into(), pending),
-                Err(Unwritten::Taken(what)) => return self.take_leave::<M>(what, pending),
+                Err(Unwritten::Failed(cause)) => {
+                    let fault = self.fail_for(cause);
+                    return refuse_all::<M>(pending, &SubmitError::Fault(fault));
+                }
             }
             self.base = base;
             self.recorded_at = now;
@@ -478,11 +486,11 @@ impl Scribe {
                 ))?;
             }
         }
-        self.check_written(entries.len()).map_err(Unwritten::Failed)?;
+        self.check_written(entries.len())?;
         // Without a lock to wait for: in WAL mode the transaction has all that a COMMIT needs, so one that fails is a fault.
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         // After the sync and before the answer: what was synced into a file without a name is gone with this process.
-        self.watch.check().map(drop).map_err(Unwritten::Taken)
+        self.watch.check().map(drop).map_err(|what| Unwritten::Failed(what.into()))
     }
 
     /// Begins the transaction. Where another process has the write lock, SQLite waits for it a while, and has written nothing.
@@ -560,16 +568,17 @@ impl Scribe {
         fault
     }
 
-    fn halt<M: Machine>(&self, cause: Arc<str>, pending: Pending<M>) {
+    /// Halts for that cause, or for the one behind it: files that were taken away. What they hold is saved once everybody who
+    /// waits has been answered.
+    fn fail_for(&mut self, cause: Arc<str>) -> Fault {
         // Before the first answer: whoever gets one finds readiness in accord with it.
-        let fault = self.fail(cause);
-        refuse_all::<M>(pending, &SubmitError::Fault(fault));
-    }
-
-    /// Halts because the files were taken away. What they hold is saved once everybody who waits has been answered.
-    fn take_leave<M: Machine>(&mut self, what: String, pending: Pending<M>) {
-        let what = self.note_taken(what);
-        self.halt::<M>(what, pending);
+        match self.watch.check() {
+            Ok(_) => self.fail(cause),
+            Err(what) => {
+                let what = self.note_taken(what);
+                self.fail(what)
+            }
+        }
     }
 
     fn note_taken(&mut self, what: String) -> Arc<str> {
@@ -582,7 +591,9 @@ impl Scribe {
 
     /// Saves what was taken away, as long as that has not succeeded.
     fn save(&mut self) {
-        if let Some(what) = &self.taken {
+        let Some(what) = &self.taken else { return };
+        // A batch that failed half-way is none.
+        if self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok() {
             self.watch.save(&self.connection, what);
         }
     }
@@ -595,8 +606,7 @@ impl Scribe {
         match self.watch.look(&self.connection) {
             Ok(sizes) => self.wal_copier.shorten(&self.connection, sizes.wal_bytes),
             Err(what) => {
-                let what = self.note_taken(what);
-                self.fail(what);
+                self.fail_for(what.into());
                 return;
             }
         }

@@ -12,3 +12,4 @@ pub mod node;
 mod pseudonyms;
 mod refusals;
 mod sync;
+mod visitors;
