@@ -178,7 +178,8 @@ fn only_the_service_makes_a_subject_of_what_somebody_gives() {
 /// POSIX drops a process's locks on a file when it closes any descriptor of that file.
 #[test]
 fn nothing_but_sqlite_opens_the_logs_file() {
-    const OPENERS: [&str; 6] = ["File::open(", "File::create(", "OpenOptions::new()", "fs::read(", "fs::copy(", "fs::write("];
+    const OPENERS: [&str; 6] =
+        ["File::open(", "File::create(", "OpenOptions::new()", "fs::read(", "fs::copy(", "fs::write("];
     // The lock of the directory, a new file before anybody can have it open, a copy that is closed, and directories.
     const MAY: [(&str, usize); 3] =
         [("src/event_log/store.rs", 3), ("src/event_log/copy.rs", 2), ("src/event_log/rescue.rs", 1)];

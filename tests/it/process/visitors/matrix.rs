@@ -129,8 +129,8 @@ fn visits(database: &Path, scratch: &Path) -> Vec<Visit> {
         }
     }
     // Debian 12 and the registries have none; newer releases of sqlite3-tools do.
-    let rsync =
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|path| path.join("sqlite3_rsync"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let rsync = std::env::split_paths(&path).map(|path| path.join("sqlite3_rsync"));
     match rsync.into_iter().find(|path| path.is_file()) {
         Some(found) => add("sqlite3_rsync".to_owned(), &found, &["{db}", "{scratch}/rsync.db"].map(fill), Success),
         None => println!("sqlite3_rsync is not on this machine"),
