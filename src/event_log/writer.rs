@@ -583,8 +583,7 @@ impl Scribe {
 
     fn note_taken(&mut self, what: String) -> Arc<str> {
         let what: Arc<str> =
-            format!("{what}: keep other programs from deleting, moving or copying over files of a running server")
-                .into();
+            format!("{what}: no program may delete, move or copy over files of a running server").into();
         self.watch.set_taken(&what, Rescue::Running);
         self.taken.get_or_insert(what).clone()
     }

@@ -85,13 +85,15 @@ async fn sqlite_s_locks_are_held_throughout_a_run() {
     let data = directory.path().join("data");
     // Before a start, after a clean stop, and after a kill: the file is there already, and so is what it is looked into for.
     for end in ["stop", "kill", "stop"] {
-        let node = Launch::new(&data).args(&["--snapshot-every", "50"]).start();
+        let node = Launch::new(&data).args(&["--snapshot-every", "1000"]).start();
         assert_eq!(missing(node.id(), &data), Vec::<String>::new(), "right after the start");
         let stop = Arc::new(AtomicBool::new(false));
         let (process, path, told) = (node.id(), data.clone(), stop.clone());
         let sampling = tokio::task::spawn_blocking(move || sample(process, &path, &told));
         let crowd = Crowd::start(&node.api);
-        crowd.work(SOME).await;
+        while !data.join("snapshot/state").exists() {
+            crowd.work(SOME).await;
+        }
         use_all(&node).await;
         let backup = directory.path().join(format!("backup-{}", node.id()));
         let copied = Command::new(BINARY).arg("backup").arg(&backup).arg("--data").arg(&data).output().unwrap();
