@@ -10,6 +10,7 @@ use super::chain::Chain;
 use super::copy::{CopyError, CopyWriter};
 use super::error::{OpenError, ReadError};
 use super::reader::{self, Base, MAX_PAGE_ROWS, Reader};
+use super::store::sibling;
 
 /// The most copies that lie beside a log.
 const MAX_COPIES: u32 = 99;
@@ -59,7 +60,7 @@ pub(super) fn save(connection: &Connection, database: &Path) -> Result<Saved, Re
     let path = names(database).find(|name| !name.exists()).ok_or(RescueError::TooMany)?;
     let unverified = path.with_extension("db.unverified");
     // What an attempt before this one has left: it has another name once it is whole.
-    let _ = fs::remove_file(&unverified);
+    remove(&unverified);
     let saved = copy(connection, &unverified).and_then(|(base, stopped_by)| {
         if read_back(&unverified)? != base {
             return Err(RescueError::Differs);
@@ -69,9 +70,16 @@ pub(super) fn save(connection: &Connection, database: &Path) -> Result<Saved, Re
         Ok(Saved { path, base, stopped_by })
     });
     if saved.is_err() {
-        let _ = fs::remove_file(&unverified); // It was not made, or holds too little.
+        remove(&unverified);
     }
     saved
+}
+
+/// Removes a copy that is not wanted, with what SQLite may have left beside it.
+fn remove(copy: &Path) {
+    for path in ["", "-wal", "-shm", "-journal"].map(|suffix| sibling(copy, suffix)) {
+        let _ = fs::remove_file(path); // Most are not there.
+    }
 }
 
 fn copy(connection: &Connection, to: &Path) -> Result<(Base, Option<ReadError>), RescueError> {

@@ -66,7 +66,8 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::UnsafeSqlite(rusqlite::version()));
     }
     create(path)?;
-    refuse_closed(path, Access::READ_OK | Access::WRITE_OK, "writing")?;
+    refuse_closed(path, Access::READ_OK, "reading")?;
+    refuse_closed(path, Access::WRITE_OK, "writing")?;
     let connection = Connection::open(path).map_err(|source| unusable(path, "writing", source))?;
     prepare(&connection, path)?;
     sync_directory(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;

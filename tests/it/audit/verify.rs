@@ -166,7 +166,7 @@ fn a_trigger_that_was_weakened_and_what_may_change_or_refuse_events_is_damage() 
         (weaken, "trigger event_is_never_changed", None),
         (trigger, "trigger added", Some("DROP TRIGGER added;")),
         (elsewhere, "trigger added", Some("DROP TRIGGER added;")),
-        ("CREATE UNIQUE INDEX one ON event (stored_at)", "index one", Some("DROP INDEX one;")),
+        ("CREATE UNIQUE INDEX one ON event (hash)", "index one", Some("DROP INDEX one;")),
         ("CREATE INDEX two ON event (json_extract(record, '$.type'))", "index two", Some("DROP INDEX two;")),
     ] {
         let log = LogFile::of(&some_node().log);
