@@ -97,7 +97,7 @@ async fn assert_saved(name: &str, deed: Deed) {
     node.api.issue("afterwards").await;
     assert_eq!(node.stop().await.0, Some(0));
     verify(&data);
-    println!("{name} {deed:?}: {} acknowledged, all in {}", acknowledged.len(), "ledger.rescued.db");
+    println!("{name} {deed:?}: {} acknowledged, all in ledger.rescued.db", acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
