@@ -35,11 +35,26 @@ fn missing(process: u32, data: &Path) -> Vec<String> {
     due.into_iter().filter(|(name, bytes)| !holds(name, *bytes)).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// What is missing in every one of several looks: the list is read in pages, and one that changes meanwhile skips a line now and
+/// then. A lock that SQLite believes to hold and that is gone never comes back.
+fn lost(process: u32, data: &Path) -> Vec<String> {
+    const LOOKS: usize = 20;
+    let mut lost = missing(process, data);
+    for _ in 1..LOOKS {
+        if lost.is_empty() {
+            break;
+        }
+        let again = missing(process, data);
+        lost.retain(|name| again.contains(name));
+    }
+    lost
+}
+
 /// Samples until it is told to stop; how many samples there were, and what any of them missed.
 fn sample(process: u32, data: &Path, stop: &AtomicBool) -> (u64, Vec<String>) {
     let (mut samples, mut missed) = (0, Vec::new());
     while !stop.load(Ordering::Acquire) {
-        missed.extend(missing(process, data));
+        missed.extend(lost(process, data));
         samples += 1;
         // As often as may be, and yet on two cores.
         std::thread::sleep(Duration::from_millis(1));
@@ -86,7 +101,7 @@ async fn sqlite_s_locks_are_held_throughout_a_run() {
     // Before a start, after a clean stop, and after a kill: the file is there already, and so is what it is looked into for.
     for end in ["stop", "kill", "stop"] {
         let node = Launch::new(&data).args(&["--snapshot-every", "1000"]).start();
-        assert_eq!(missing(node.id(), &data), Vec::<String>::new(), "right after the start");
+        assert_eq!(lost(node.id(), &data), Vec::<String>::new(), "right after the start");
         let stop = Arc::new(AtomicBool::new(false));
         let (process, path, told) = (node.id(), data.clone(), stop.clone());
         let sampling = tokio::task::spawn_blocking(move || sample(process, &path, &told));
