@@ -188,6 +188,11 @@ impl Server {
         self.service.cluster().set_back().await;
     }
 
+    /// Returns when this server must stop and start again, because an earlier time was accepted.
+    pub async fn starts_again(&self) {
+        self.service.starts_again().await;
+    }
+
     /// Stops: accepts nothing more, ends streams with their cursor, commits what is queued, writes a snapshot.
     ///
     /// False if the log has halted: what was acknowledged stands, and the cause is to be mended.

@@ -115,6 +115,10 @@ pub struct Metrics {
     nodes: Family<EntityLabels, Level>,
     parcels_refused: Family<ReasonLabels, Level>,
     nats: Family<EntityLabels, Level>,
+    /// Milliseconds from ledger time to the wall clock: negative where the wall clock is behind.
+    pub clock_offset_millis: Gauge,
+    /// Milliseconds for which a jump of the wall clock has been unsettled; 0 without one.
+    pub clock_unsettled_millis: Level,
     registry: Registry,
 }
 
@@ -158,6 +162,18 @@ impl Metrics {
                 Family::default(),
             ),
             nats: add(&mut registry, "nats", "What the courier over NATS has carried", Family::default()),
+            clock_offset_millis: add(
+                &mut registry,
+                "clock_offset_milliseconds",
+                "From ledger time to the wall clock, negative where the wall clock is behind",
+                Gauge::default(),
+            ),
+            clock_unsettled_millis: add(
+                &mut registry,
+                "clock_unsettled_milliseconds",
+                "For how long a jump of the wall clock has been unsettled, 0 without one",
+                Level::default(),
+            ),
             registry,
         }
     }

@@ -57,6 +57,8 @@ pub enum Renewal {
     UsedSince,
     /// Another copy of the directory is running.
     Running,
+    /// The clock was ahead when it was written, and an earlier time was accepted: times of one origin never fall.
+    ClockAccepted,
 }
 
 /// What follows from the answers.
@@ -171,6 +173,7 @@ impl Renewal {
             }
             Self::UsedSince => "another copy of this directory was started since this one was",
             Self::Running => "another copy of this directory is running",
+            Self::ClockAccepted => "the clock was ahead when it was written, and an earlier time has been accepted",
         }
     }
 }

@@ -46,6 +46,11 @@ impl Heard {
         &self.spoken.announcement
     }
 
+    /// Whether it was heard before this process began.
+    pub const fn is_recalled(&self) -> bool {
+        self.is_recalled
+    }
+
     /// How far it has applied that origin.
     pub fn applied(&self, origin: Origin) -> Sequence {
         self.announcement().applied.get(&origin).copied().unwrap_or_default()

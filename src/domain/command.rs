@@ -363,8 +363,13 @@ impl Default for Policy {
 /// What a decision depends on beside state and command.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// What will be the records' `recorded_at`.
+    /// What will be the records' `recorded_at`: ledger time.
     pub now: Timestamp,
+    /// The later of ledger time and wall clock. While the two are apart nobody knows which is right, and what ends others'
+    /// credentials must reach whatever was issued until now by either.
+    pub latest: Timestamp,
+    /// Whether it is known what time it is: without that, nothing is issued.
+    pub is_settled: bool,
     /// This node's origin, which is the records' own.
     pub origin: Origin,
     /// What the operator has settled.
@@ -453,6 +458,11 @@ pub enum Rejection {
     /// A node does not remove itself.
     #[error("remove: it is the node that was asked")]
     OwnNode,
+    /// Nobody knows what time it is, and has not for too long.
+    #[error(
+        "issue: wall clock and ledger time have been apart for more than an hour, so nothing is issued, extended or imported"
+    )]
+    ClockUnsettled,
     /// A member could not read the event.
     #[error("record: a member node is of a release that can't read this event")]
     NotReadByAll,
@@ -466,7 +476,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -489,6 +499,7 @@ impl Rejection {
         Self::NodeRemoved,
         Self::NodeTooOld,
         Self::OwnNode,
+        Self::ClockUnsettled,
         Self::NotReadByAll,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,

@@ -1,5 +1,7 @@
 //! `GET /health/live` and `GET /health/ready`: for whoever restarts the process, and whoever sends requests to it.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -24,7 +26,7 @@ pub(super) struct Ready {
     /// What the operator should do, if there is something.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    warning: Option<&'static str>,
+    warning: Option<Cow<'static, str>>,
 }
 
 const ROOT_TOKEN_EXISTS: &str = "DATA/root-token holds a secret that may do everything: register an application with \
@@ -63,17 +65,20 @@ const CONTRADICTED: &str = "the event log contradicts a checkpoint that this nod
 const NOT_SIGNED: &str = "no checkpoint can be signed, because the log or the tree beside it can't be read or written: \
      the log lines say why, and authledger-audit verify names what is damaged";
 
-async fn warning(app: &App) -> Option<&'static str> {
+async fn warning(app: &App) -> Option<Cow<'static, str>> {
     if app.service.trees().contradiction().is_some() {
-        return Some(CONTRADICTED);
+        return Some(CONTRADICTED.into());
     }
     if app.service.trees().trouble().is_some() {
-        return Some(NOT_SIGNED);
+        return Some(NOT_SIGNED.into());
+    }
+    if let Some(warning) = app.service.clock_warning() {
+        return Some(warning.into());
     }
     if let Some(warning) = app.service.cluster().warning() {
-        return Some(warning);
+        return Some(warning.into());
     }
     let path = app.options.root_token_file.as_ref()?;
     // What can't be looked at counts as there.
-    tokio::fs::try_exists(path).await.unwrap_or(true).then_some(ROOT_TOKEN_EXISTS)
+    tokio::fs::try_exists(path).await.unwrap_or(true).then_some(ROOT_TOKEN_EXISTS.into())
 }

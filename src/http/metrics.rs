@@ -18,6 +18,10 @@ fn measure(app: &App) {
     let projection = app.service.projection();
     let counts = projection.counts();
     app.metrics.head_position.set(projection.base().position.0);
+    let clock = app.service.clock().standing();
+    let offset = clock.wall.as_millis().cast_signed() - clock.ledger.as_millis().cast_signed();
+    app.metrics.clock_offset_millis.set(offset);
+    app.metrics.clock_unsettled_millis.set(clock.jump.map_or(0, |jump| jump.unsettled_millis.max(1)));
     for (kind, entities) in [
         ("application", counts.applications),
         ("ticket", counts.tickets),

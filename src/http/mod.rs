@@ -130,6 +130,8 @@ fn native() -> Router<SharedApp> {
         .route("/v1/history", get(v1::history).post(v1::presented_history))
         .route("/v1/as-of", get(v1::as_of).post(v1::presented_as_of))
         .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
+        .route("/v1/clock", get(v1::show_clock))
+        .route("/v1/clock/accept", post(v1::accept_clock))
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))
 }

@@ -20,7 +20,7 @@ mod tickets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -39,7 +39,7 @@ use store::{Changed, Held, Store};
 use sweep::Sweep;
 use tickets::Tickets;
 
-pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
+pub use rebuild::{Rebuilt, Source, Times, catch_up, load_on, rebuild};
 pub use snapshot::{SnapshotError, check, load, save};
 
 const SMALL_SHARDS: usize = 16;
@@ -69,6 +69,8 @@ pub struct Projection {
     /// Tickets whose latest use is to be put on record.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
+    /// In milliseconds since 1970: see [`Projection::forgotten_at`].
+    forgotten_at: AtomicU64,
     /// Held by whoever changes what there is: what a join reads it must find so when it writes.
     writing: Mutex<()>,
 }

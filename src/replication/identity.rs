@@ -114,8 +114,12 @@ pub async fn settle(
                 let settled = Settled { over: over.clone(), has_begun: true, ..Settled::alone() };
                 let run = begin_run(cluster, origin, prepared.data(), &settled)?;
                 let beside = asking.other_runs(ledger, origin, run, &over, patience).await;
-                if beside.is_empty() {
+                if beside.is_empty() && !prepared.renews_for_clock() {
                     return Ok(settled);
+                }
+                if beside.is_empty() {
+                    over.insert(0, run);
+                    return Ok(Settled::renewed(prepared, origin, Renewal::ClockAccepted, over, slots_used));
                 }
                 // Two copies of the directory were started at once. Each that sees the other one leaves the origin: at least one does.
                 cluster.note_twin();

@@ -53,7 +53,7 @@ pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
         _ if !service.cluster().counts() => Wait::Join,
         Some(Renewal::OlderCopy | Renewal::UsedSince | Renewal::Running) => Wait::CatchUp,
         Some(Renewal::NobodyAnswered | Renewal::SomeWereSilent) => Wait::Nothing,
-        None => Wait::Counted,
+        Some(Renewal::ClockAccepted) | None => Wait::Counted,
     }
 }
 

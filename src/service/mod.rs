@@ -1,6 +1,7 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod clock;
 mod cluster;
 mod consistency;
 mod ended;
@@ -25,6 +26,8 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use crate::clock::Clock;
 use crate::domain::{
     Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
@@ -36,6 +39,7 @@ use crate::projection::{Projection, Source};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, ReachShown, RunShown,
     Trouble,
@@ -60,6 +64,7 @@ pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 
+use clock::{Marks, Timekeeper};
 use ended::OneByOne;
 use idempotency::RecentSecrets;
 use pseudonyms::Pseudonyms;
@@ -117,6 +122,9 @@ pub struct Service {
     reader: Arc<Reader>,
     trees: Arc<Trees>,
     clock: Clock,
+    marks: Arc<Marks>,
+    /// Whether the server is to start again, because an earlier time was accepted.
+    starts_again: watch::Sender<bool>,
     ledger: LedgerId,
     origin: Origin,
     root: Digest,
@@ -143,6 +151,7 @@ pub struct Running {
     pub service: Arc<Service>,
     writer: Writer<Ledger>,
     keeper: Keeper,
+    timekeeper: Timekeeper,
     directory: crate::event_log::DataDirectory,
 }
 
@@ -274,6 +283,8 @@ impl Running {
         // The writer is gone, and what feeds the tree with it.
         self.keeper.stop();
         self.service.stop_index();
+        // Before the snapshot: it must not have forgotten more than the last mark says.
+        self.timekeeper.stop();
         if faulty {
             return Ok(());
         }

@@ -11,8 +11,8 @@ use super::super::state::View;
 use super::super::subject::Generation;
 use super::super::ticket::TicketIssue;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
-use super::allow;
 use super::revocations::endings;
+use super::{allow, settled};
 
 /// How far the clock of whoever issued it may be ahead of ours: 300 s.
 const MAX_AHEAD_MILLIS: u64 = 300_000;
@@ -22,6 +22,7 @@ const LEEWAY_SECONDS: u64 = 5;
 /// The same line twice makes one credential.
 pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
+    settled(context)?;
     if !plausible(import, context) {
         return Err(Rejection::ImplausibleTimes);
     }

@@ -10,7 +10,7 @@ use super::super::lasting::Lasting;
 use super::super::state::View;
 use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
-use super::{allow, one};
+use super::{allow, one, settled};
 
 /// The most entries of a generation that a JWT carries; a token that needs more is opaque.
 pub const MAX_JWT_GENERATION: usize = 16;
@@ -19,9 +19,10 @@ pub fn ticket(
     view: &impl View,
     grants: &Grants,
     issue: &IssueTicket,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(&subject, Kind::Ticket, now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
@@ -51,9 +52,10 @@ pub fn session(
     view: &impl View,
     grants: &Grants,
     issue: &IssueSession,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(&subject, Kind::Session, now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
@@ -79,7 +81,7 @@ pub fn extend_session(
     grants: &Grants,
     id: CredentialId,
     ttl: Option<Ttl>,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     if !grants.somewhere(Scope::Issue) {
         return Err(Rejection::Forbidden);
@@ -88,6 +90,7 @@ pub fn extend_session(
     let lasting = view.lasting(key);
     let issue = lasting.issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
     let issue = issue.ok_or(Rejection::UnknownCredential)?;
+    settled(context)?;
     let Ok(session) = judge_lasting(view, key, now) else { return Ok(Decision::Nothing) };
     let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
     if session.expires_at().is_some_and(|current| expires_at <= current) {
@@ -101,9 +104,10 @@ pub fn token(
     view: &impl View,
     grants: &Grants,
     issue: &IssueToken,
-    Context { now, origin, policy }: Context,
+    context @ Context { now, origin, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(&subject, Kind::Token, now)?;
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;

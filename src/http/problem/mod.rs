@@ -145,6 +145,7 @@ impl From<Rejection> for Code {
             Rejection::NodeRemoved => Self::NodeRemoved,
             Rejection::NodeTooOld => Self::NodeTooOld,
             Rejection::OwnNode => Self::OwnNode,
+            Rejection::ClockUnsettled => Self::ClockUnsettled,
             Rejection::NotReadByAll => Self::NotReadByAll,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
             Rejection::SubjectErased => Self::SubjectErased,

@@ -147,6 +147,8 @@ table! {
         "Others reach it, and it was not told under which address: the operator sets --public-url, which becomes the issuer. Opaque tokens are issued without."
     NotAdmitted SERVICE_UNAVAILABLE "not-admitted" Some(1); "This node has not caught up with the others"
         "It is starting, or has joined a moment ago, or is a standby, and does not answer before it holds what the other nodes hold. Ask another node. Nothing was done."
+    ClockUnsettled SERVICE_UNAVAILABLE "clock-unsettled" Some(60); "Nobody knows what time it is"
+        "The wall clock has been more than a minute from ledger time for more than an hour, so nothing is issued, extended or imported. Revoking and checking go on. The operator looks with authledger clock, and sets the clock or accepts it. Nothing was recorded."
     NotReadByAll SERVICE_UNAVAILABLE "not-read-by-all" Some(60); "A member could not read this event"
         "A member node is of an older release, and an event that it can't read would stop its copy of this node's log. Upgrade every member, or remove that one; GET /v1/nodes shows what each reads. Nothing was recorded."
     NotSigned SERVICE_UNAVAILABLE "not-signed" Some(1); "No checkpoint covers this record yet"

@@ -41,6 +41,8 @@ const RECENT_HEADS: usize = 1_024;
 const INGESTING: usize = 16;
 /// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
 const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
+/// How old a member's word of its time may be, in milliseconds: it speaks about once a second.
+const TIME_HEARD_WITHIN_MILLIS: u64 = 5_000;
 /// How many bodies with offered records are read at a time: strangers may send them.
 const OFFERS_AT_A_TIME: usize = 2;
 
@@ -465,6 +467,19 @@ impl Cluster {
                 tracing::warn!(node = %said.node, off_by_millis = off_by, "a member's clock is far from this node's");
             }
         }
+    }
+
+    /// How many other members have said within the last seconds that it is about that time: their ledger time is meant.
+    pub fn members_at(&self, time: Timestamp) -> usize {
+        let (members, own, now) = (self.members(), self.node(), self.clock.now());
+        let agrees = |heard: &crate::cluster::Heard| {
+            let silent = now.millis_since(heard.at);
+            let theirs = heard.announcement().now.plus_millis(silent);
+            let off_by = theirs.as_millis().abs_diff(time.as_millis());
+            !heard.is_recalled() && silent <= TIME_HEARD_WITHIN_MILLIS && off_by <= MAX_SKEW_MILLIS
+        };
+        let others = members.present().map(|(key, _, _)| key).filter(|key| *key != own);
+        self.positions(|positions| others.filter(|key| positions.of(*key).any(agrees)).count())
     }
 
     /// Looks at what was heard.

@@ -10,7 +10,7 @@ use authledger::domain::{
     Subject, Tenant, View as _,
 };
 use authledger::event_log::{Base, Reader};
-use authledger::projection::{Projection, SnapshotError, Source, catch_up, load, load_on, rebuild, save};
+use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
@@ -86,7 +86,7 @@ fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
     let reader = Reader::open(&log.path()).unwrap();
     let projection = Projection::default();
     let until = authledger::domain::Position(records as u64);
-    catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap();
+    catch_up(&projection, &reader, Some(until), Timestamp::MAX, &mut |_, _| {}).unwrap();
     let directory = log.directory.path().join("snapshot");
     assert_eq!(save(&projection, &directory).unwrap(), until);
     (log, directory)
@@ -94,7 +94,8 @@ fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
 
 fn rebuilt(log: &LogFile, directory: &Path) -> (Vec<Row>, Source, u64) {
     let reader = Reader::open(&log.path()).unwrap();
-    let rebuilt = rebuild(&reader, directory, |_, _| {}).unwrap();
+    let rebuilt =
+        rebuild(&reader, directory, Times { forget_at: Timestamp::MAX, judged_at: Timestamp::MAX }, |_, _| {}).unwrap();
     assert_eq!(rebuilt.projection.base(), reader.current_base().unwrap());
     (rebuilt.projection.rows(), rebuilt.source, rebuilt.records_read)
 }
@@ -215,10 +216,13 @@ fn catching_up_stops_where_it_is_told_to() {
     let projection = Projection::default();
     let reader = Reader::open(&log.path()).unwrap();
     let until = authledger::domain::Position(5);
-    assert_eq!(catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap(), 5);
+    assert_eq!(catch_up(&projection, &reader, Some(until), Timestamp::MAX, &mut |_, _| {}).unwrap(), 5);
     assert_eq!(projection.base(), reader.base_at(until).unwrap());
     assert_eq!(projection.rows(), projection_of(&node.log[..5]).rows());
-    assert_eq!(catch_up(&projection, &reader, None, &mut |_, _| {}).unwrap(), node.log.len() as u64 - 5);
+    assert_eq!(
+        catch_up(&projection, &reader, None, Timestamp::MAX, &mut |_, _| {}).unwrap(),
+        node.log.len() as u64 - 5
+    );
 }
 
 #[test]
@@ -228,7 +232,7 @@ fn the_sweep_forgets_what_is_over_within_a_round() {
     let end = at(400 * 86_400_000);
     // A round is a minute, a step at most a second of it.
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250));
+        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
     }
     let counts = projection.counts();
     assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
@@ -300,10 +304,10 @@ fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
-    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000));
+    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000), at(0).plus_millis(10 * 365 * 86_400_000));
     let end = at(2 * 86_400_000);
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250));
+        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
     }
     assert_eq!(projection.counts().tickets, 0);
 }

@@ -276,8 +276,11 @@ impl Node {
     }
 
     pub fn carry_out(&mut self, request: Request) -> Result<Decision, Rejection> {
-        let decision =
-            decide(&self.state, &request, Context { now: self.now, origin: self.origin, policy: self.policy })?;
+        let decision = decide(
+            &self.state,
+            &request,
+            Context { now: self.now, latest: self.now, is_settled: true, origin: self.origin, policy: self.policy },
+        )?;
         if let Decision::Append(drafts) = &decision {
             self.append(&request.caller, request.idempotency, drafts.clone());
         }

@@ -138,7 +138,9 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
-        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        Error::Overloaded | Error::Stopping | Error::Fault(_) | Error::Rejected(Rejection::ClockUnsettled) => {
+            Refusal::Unavailable
+        }
         // Endings answer the first two themselves; the rest takes headers and calls that this contract does not have.
         Error::Rejected(
             Rejection::UnknownApplication

@@ -58,6 +58,7 @@ impl From<Error> for Refusal {
                 | Rejection::NodeRemoved
                 | Rejection::NodeTooOld
                 | Rejection::OwnNode
+                | Rejection::ClockUnsettled
                 | Rejection::NotReadByAll
                 | Rejection::SubjectOnHold
                 | Rejection::SubjectErased

@@ -98,8 +98,8 @@ impl From<Error> for Refusal {
             Error::Overloaded
             | Error::Stopping
             | Error::Fault(_)
-            // Another request is making the key.
-            | Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
+            // Another request is making the key; or nobody knows what time it is.
+            | Error::Rejected(Rejection::NoSigningKey | Rejection::ClockUnsettled) => Self::Unavailable,
             // The rest comes of headers, credentials and commands that this contract does not have.
             Error::Rejected(
                 Rejection::ApplicationExists
