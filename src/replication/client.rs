@@ -9,7 +9,7 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES};
-use crate::domain::{LedgerId, Origin, Sequence};
+use crate::domain::{LedgerId, Origin, Sequence, Timestamp};
 use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::service::Cluster;
 
@@ -134,9 +134,21 @@ impl PeerClient {
         json::<HeldRecords>(address, response).await.map(|held| Sequence(held.sequence))
     }
 
-    /// Asks for that path, signed.
+    /// Asks for that path, signed. A node that does not know what time it is gives its ledger time first, and where that is refused
+    /// its wall clock: whichever is right, the others must hear of it.
     pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
-        let signature = self.cluster.sign_request(self.ledger, (Method::GET.as_str(), path, b""));
+        let (ledger_time, wall_clock) = self.cluster.request_times();
+        let response = self.get_at(ledger_time, address, path, timeout).await?;
+        match wall_clock {
+            Some(wall_clock) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.get_at(wall_clock, address, path, timeout).await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    async fn get_at(&self, at: Timestamp, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
+        let signature = self.cluster.sign_request(self.ledger, at, (Method::GET.as_str(), path, b""));
         let request = self.client.get(format!("{address}{path}")).timeout(timeout);
         let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
         request.send().await.map_err(|error| unreachable(address, &error))

@@ -8,6 +8,7 @@
 mod audit;
 mod cli;
 mod clients;
+mod clocks;
 mod cluster;
 mod compat;
 mod dependencies;

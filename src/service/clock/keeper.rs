@@ -39,14 +39,19 @@ impl Timekeeper {
         keeping.tell_of_start();
         let thread = std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
             let mut marked = Instant::now();
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            loop {
+                match stopped.recv_timeout(LOOK_EVERY) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) => return keeping.mark(),
+                    // Nobody has stopped it, so the directory may be another one's by now.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
                 keeping.look();
                 if marked.elapsed() >= MARK_EVERY {
                     keeping.mark();
                     marked = Instant::now();
                 }
             }
-            keeping.mark();
         })?;
         Ok(Self { stop, thread })
     }

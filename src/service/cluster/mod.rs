@@ -262,9 +262,15 @@ impl Cluster {
         self.set_back.send_replace(Some(head));
     }
 
-    /// Signs a request to another node.
-    pub fn sign_request(&self, ledger: LedgerId, asked: (&str, &str, &[u8])) -> RequestSignature {
-        RequestSignature::sign(self.node(), ledger, self.clock.now(), asked, |message| self.key.sign(message))
+    /// Signs a request to another node, made at that time.
+    pub fn sign_request(&self, ledger: LedgerId, at: Timestamp, asked: (&str, &str, &[u8])) -> RequestSignature {
+        RequestSignature::sign(self.node(), ledger, at, asked, |message| self.key.sign(message))
+    }
+
+    /// The times that this node may give a request: ledger time, and the wall clock where the two are apart.
+    pub fn request_times(&self) -> (Timestamp, Option<Timestamp>) {
+        let standing = self.clock.standing();
+        (standing.ledger, standing.jump.map(|_| standing.wall))
     }
 
     /// Changes whenever somebody has been heard, or the members have changed.

@@ -1,5 +1,6 @@
 //! The real binary: started, stopped, killed, starved of disk, and followed.
 
+mod clocks;
 mod disk;
 mod evidence;
 mod faults;

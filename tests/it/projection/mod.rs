@@ -7,7 +7,7 @@ use std::path::Path;
 
 use authledger::domain::{
     Command, CredentialKey, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken, RevokeTokens, Row, Sealed,
-    Subject, Tenant, View as _,
+    Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
 use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};
