@@ -89,12 +89,6 @@ impl Clock {
         Self { hands, state: Arc::new(RwLock::new(state)) }
     }
 
-    /// The same two clocks, as another process that knows of nothing before finds them.
-    #[must_use]
-    pub fn anew(&self) -> Self {
-        Self::by(self.hands.clone())
-    }
-
     /// Ledger time now: never less than before, unless an earlier time was accepted in between.
     pub fn now(&self) -> Timestamp {
         if matches!(self.hands, Hands::Manual(_)) {
@@ -118,11 +112,6 @@ impl Clock {
     /// The wall clock now: for people, and for nothing that is judged.
     pub fn wall(&self) -> Timestamp {
         self.hands.reading().wall
-    }
-
-    /// The later of the two: what an ending must reach to end all that was issued before it, whichever of the two is right.
-    pub fn latest(&self) -> Timestamp {
-        self.now().max(self.wall())
     }
 
     /// Begins a run: from what was reached before it, where the last record of this node's origin was stamped with that.

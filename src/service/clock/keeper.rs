@@ -18,8 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const MARK_EVERY: Duration = Duration::from_secs(10);
 /// What systemd-timesyncd touches whenever it has set the clock by a server.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
-/// timesyncd asks its server again after 2,048 seconds at most.
-const SYNCHRONISED_WITHIN_MILLIS: u64 = 2_200_000;
 /// Members whose clocks agree with the wall clock, of which so many confirm it.
 const CONFIRMING_MEMBERS: usize = 2;
 /// A mark that fails is complained of that often.
@@ -115,8 +113,7 @@ impl Keeping {
         if self.cluster.members_at(standing.wall) >= CONFIRMING_MEMBERS {
             return Some("two members");
         }
-        let jump = standing.jump?;
-        let within = if jump.at_start { SYNCHRONISED_WITHIN_MILLIS } else { jump.unsettled_millis };
+        let within = standing.jump?.unsettled_millis;
         synchronised(Path::new(SYNCHRONISED), standing, within).then_some("the system's time servers")
     }
 

@@ -86,6 +86,8 @@ struct World {
     stamped: Timestamp,
     made: Vec<Made>,
     origins: u8,
+    /// Ledger time as it was seen last, by this run and since the last acceptance.
+    seen: Timestamp,
 }
 
 #[derive(Clone, Copy)]
@@ -121,6 +123,7 @@ impl World {
             stamped: at(0),
             made: Vec::new(),
             origins: 0,
+            seen: at(0),
         }
     }
 
@@ -301,6 +304,7 @@ impl World {
     fn begin(&mut self, before: Before) {
         self.course = Course::start(self.reading(), before);
         let reached = before.reached.unwrap();
+        self.seen = reached;
         // What was seen after the last thing that is on disk, nobody knows any more.
         self.made.iter_mut().for_each(|made| made.expired_at = made.expired_at.filter(|at| *at <= reached));
         self.mark();
@@ -320,6 +324,7 @@ impl World {
             self.heal(wall);
         }
         if fell {
+            self.seen = wall;
             self.made.iter_mut().for_each(|made| made.expired_at = None);
         }
         self.mark();
@@ -369,6 +374,8 @@ impl World {
 
     fn check(&mut self) -> Result<(), TestCaseError> {
         let now = self.now();
+        prop_assert!(self.seen <= now, "ledger time fell");
+        self.seen = now;
         prop_assert!(self.course.forgets_at() <= now, "forgetting is ahead of ledger time");
         prop_assert!(self.forgotten <= now, "something is forgotten that is judged earlier");
         for n in 0..self.made.len() {

@@ -37,7 +37,12 @@ impl WallClock {
 
     /// A server that reads this clock.
     pub fn launch(&self, data: &Path) -> Launch {
-        Launch::new(data)
+        self.give(Launch::new(data))
+    }
+
+    /// The same server with this clock.
+    pub fn give(&self, launch: Launch) -> Launch {
+        launch
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_NO_CACHE", "1")

@@ -487,6 +487,7 @@ impl World {
                     authledger::cluster::Renewal::OlderCopy => "origin renewed: older copy",
                     authledger::cluster::Renewal::UsedSince => "origin renewed: used since",
                     authledger::cluster::Renewal::Running => "origin renewed: running",
+                    authledger::cluster::Renewal::ClockAccepted => "origin renewed: clock accepted",
                 });
                 let beside = beside(&answers, &over);
                 self.run(slot, over);
