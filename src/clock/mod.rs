@@ -41,8 +41,10 @@ struct ManualHands {
 #[derive(Debug)]
 struct State {
     course: Course,
-    /// The latest instant that a record may have been stamped with.
+    /// The latest instant that a record of this node's origin was stamped with.
     stamped: Timestamp,
+    /// What the batch in hand is stamped with, whether it will record anything or not.
+    in_hand: Option<Timestamp>,
     /// The instant up to which a mark on disk lets anything be forgotten. Nothing where no mark is kept.
     marked: Option<Timestamp>,
 }
@@ -85,7 +87,7 @@ impl Clock {
 
     fn by(hands: Hands) -> Self {
         let course = Course::start(hands.reading(), Before::default());
-        let state = State { course, stamped: Timestamp::default(), marked: None };
+        let state = State { course, stamped: Timestamp::default(), in_hand: None, marked: None };
         Self { hands, state: Arc::new(RwLock::new(state)) }
     }
 
@@ -98,15 +100,29 @@ impl Clock {
         self.state.read().course.at(self.hands.boot())
     }
 
-    /// Ledger time for a record. [`Clock::accept`] remembers that there is one.
+    /// Ledger time for the records of a batch. Until [`Clock::is_over`] no earlier time is taken over.
     pub fn stamp(&self) -> Timestamp {
         if matches!(self.hands, Hands::Manual(_)) {
             self.follow();
         }
         let mut state = self.state.write();
         let now = state.course.at(self.hands.boot());
-        state.stamped = state.stamped.max(now);
+        state.in_hand = Some(now);
         now
+    }
+
+    /// Records with that stamp are in the log.
+    pub fn has_recorded(&self) {
+        let mut state = self.state.write();
+        state.stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
+    }
+
+    /// No batch is in hand.
+    pub fn is_over(&self) {
+        // Asked often, and nearly always in vain.
+        if self.state.read().in_hand.is_some() {
+            self.state.write().in_hand = None;
+        }
     }
 
     /// The wall clock now: for people, and for nothing that is judged.
@@ -117,7 +133,8 @@ impl Clock {
     /// Begins a run: from what was reached before it, where the last record of this node's origin was stamped with that.
     pub fn start(&self, before: Before, stamped: Timestamp) {
         let mut state = self.state.write();
-        *state = State { course: Course::start(self.hands.reading(), before), stamped, marked: state.marked };
+        let course = Course::start(self.hands.reading(), before);
+        *state = State { course, stamped, in_hand: None, marked: state.marked };
     }
 
     /// Looks at both clocks. To be called about twice a second.
@@ -166,7 +183,8 @@ impl Clock {
         let mut state = self.state.write();
         let reading = self.hands.reading();
         let forgotten = state.marked.unwrap_or_else(|| state.course.forgets_at());
-        if reading.wall < state.stamped || reading.wall < forgotten {
+        let stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
+        if reading.wall < stamped || reading.wall < forgotten {
             return Acceptance::NeedsStart(reading.wall);
         }
         state.course.accept(reading);

@@ -181,6 +181,7 @@ impl Machine for Ledger {
     }
 
     fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
+        self.clock.has_recorded();
         self.pending.clear();
         let staged = std::mem::take(&mut self.staged);
         let mut committed = Vec::with_capacity(entries.len());
@@ -197,6 +198,7 @@ impl Machine for Ledger {
     }
 
     fn idle(&mut self) {
+        self.clock.is_over();
         self.projection.sweep(self.clock.now(), self.clock.forgets_at());
     }
 }

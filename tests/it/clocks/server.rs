@@ -59,7 +59,7 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
             (201, String::new()),
             (200, String::new()),
             (0, String::new()),
-            (201, String::new()),
+            (200, String::new()),
         ];
         assert_eq!(issues(&root, &session).await, good);
         let said = warning(&root).await;
