@@ -28,7 +28,7 @@ async fn issues(root: &Actor, session: &str) -> Vec<(u16, String)> {
     let imports = root.with("content-type", "application/x-ndjson");
     let imported = imports.send(axum::http::Method::POST, "/v1/imports", format!("{line}\n")).await;
     let imported: Value = serde_json::from_slice(&imported.body).expect("one line");
-    let imported = imported["type"].as_str().unwrap_or_default().trim_start_matches("/problems/").to_owned();
+    let imported = imported["code"].as_str().unwrap_or_default().to_owned();
     let crafter = "/crafter-profile/api/1/authentication/ticket/create.json?profileId=alice&accessTokenId=";
     let crafter = root.post(&format!("{crafter}{}", crate::support::served::ROOT), Value::Null).await;
     vec![

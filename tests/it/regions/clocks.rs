@@ -52,6 +52,7 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
     let Some(cluster) = three().await else { return };
     let revoked = token(&cluster.api(A), "alice").await;
     let good = token(&cluster.api(B), "bob").await;
+    cluster.converged(&[A, B, C]).await;
     cluster.api(B).revoke(&revoked).await;
     until_dead(&cluster, &revoked).await;
     for jump in [70 * 60, 40 * 24 * HOUR, -2 * HOUR] {
@@ -59,6 +60,7 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
         until_settled(&cluster, false).await;
         // Each still hears the others.
         let meanwhile = token(&cluster.api(C), "carol").await;
+        cluster.converged(&[A, B, C]).await;
         cluster.api(A).post("/v1/revocations", json!({"subject": "carol"})).await.expect(201);
         until_dead(&cluster, &meanwhile).await;
         cluster.api(C).revoke(&text(&cluster.api(C).issue("dave").await, "ticket")).await;
@@ -76,6 +78,7 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
 async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_revoke() {
     let Some(mut cluster) = three().await else { return };
     let revoked = token(&cluster.api(A), "alice").await;
+    cluster.converged(&[A, B, C]).await;
     cluster.api(B).revoke(&revoked).await;
     until_dead(&cluster, &revoked).await;
     let origin = cluster.origin(C).await;
