@@ -105,7 +105,7 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     cluster.kill(C);
     set_by(&cluster, 2 * HOUR);
     cluster.start(C, &[]).await;
-    let late = token(&cluster.api(C), "carol").await;
+    let late = text(&cluster.api(C).issue("carol").await, "ticket");
     set_by(&cluster, 0);
     until_settled(&cluster, false).await;
     let api = cluster.api(C);
