@@ -22,7 +22,7 @@ const SUBJECTS: [&str; 2] = ["alice", "bob"];
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),
-    StepWall(i64),
+    MoveWall(i64),
     SetWallRight,
     Issue { kind: u8, subject: usize, ttl: u64 },
     Revoke { which: usize },
@@ -39,7 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
     let jump = prop_oneof![0..HOUR, 0..3 * HOUR, 0..40 * 24 * HOUR];
     prop_oneof![
         6 => span().prop_map(Step::Pass),
-        3 => (jump, any::<bool>()).prop_map(|(by, ahead)| Step::StepWall(by.cast_signed() * if ahead { 1 } else { -1 })),
+        3 => (jump, any::<bool>()).prop_map(|(by, ahead)| Step::MoveWall(by.cast_signed() * if ahead { 1 } else { -1 })),
         2 => Just(Step::SetWallRight),
         8 => (0..6u8, 0..2usize, 1..7_200u64).prop_map(|(kind, subject, ttl)| Step::Issue { kind, subject, ttl }),
         5 => (0..64usize).prop_map(|which| Step::Revoke { which }),
@@ -149,7 +149,7 @@ impl World {
     fn happen(&mut self, step: &Step) {
         match *step {
             Step::Pass(millis) => self.pass(millis, true),
-            Step::StepWall(by) => self.wall = self.wall.saturating_add_signed(by).clamp(1, 1 << 50),
+            Step::MoveWall(by) => self.wall = self.wall.saturating_add_signed(by).clamp(1, 1 << 50),
             Step::SetWallRight => self.wall = self.truth,
             Step::Issue { kind, subject, ttl } => self.issue(kind, subject, ttl),
             Step::Revoke { which } => self.revoke(which),
@@ -184,7 +184,7 @@ impl World {
                 let session = new_session("default", n, name, Some(ttl));
                 (Command::IssueSession(session.into()), key(Kind::Session, session_id(n)), Named::Id(session_id(n)))
             }
-            2 | 3 | 4 => {
+            2..=4 => {
                 let form = if kind == 2 { TokenForm::Opaque(token_digest(n)) } else { TokenForm::Jwt(jti(n)) };
                 let mut token = new_token("default", form, name, None);
                 (token.ttl, token.session) = (Some(seconds(ttl)), session.filter(|_| kind == 4));
@@ -415,7 +415,7 @@ fn the_law_notices_what_is_forgotten_by_a_bare_clock() {
     let mut world = World::new();
     world.issue(3, 0, 3_600);
     world.revoke(0);
-    world.happen(&Step::StepWall((3 * HOUR).cast_signed()));
+    world.happen(&Step::MoveWall((3 * HOUR).cast_signed()));
     world.node.state.prune(world.reading().wall);
     world.happen(&Step::SetWallRight);
     assert!(world.check().is_err(), "a revoked JWT is good, and nobody notices");

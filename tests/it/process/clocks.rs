@@ -360,8 +360,7 @@ fn new_origin_names_the_old_one(data: &Path) {
     let Fact::LedgerOpened(second) = &openings[1].event else { unreachable!("it was filtered") };
     let previous = second.previous.as_ref().expect("it names what it goes on from");
     assert_eq!(previous.place.origin, openings[0].place.origin);
-    let last_of_old =
-        records.iter().filter(|one| one.place.origin == previous.place.origin).next_back().expect("records");
+    let last_of_old = records.iter().rfind(|one| one.place.origin == previous.place.origin).expect("records");
     assert_eq!(previous.place.sequence, last_of_old.place.sequence);
     assert!(openings[1].recorded_at < last_of_old.recorded_at, "at the true time");
     let reasons = records.iter().filter_map(|one| match &one.event {
