@@ -98,7 +98,8 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     set_by(&cluster, 0);
     cluster.start(C, &[]).await;
     until_settled(&cluster, true).await;
-    assert!(cluster.log(C).contains("because two members say that it is right"), "{}", cluster.log(C));
+    let said = || async { cluster.log(C).contains("because two members say that it is right") };
+    until("it says why", said).await;
     assert_eq!(cluster.origin(C).await, origin, "nothing was recorded too late, so it goes on as it was");
     until_dead(&cluster, &revoked).await;
     // Now it writes while its clock is ahead: it can't ask the others, so it opens a new origin, and issues.
