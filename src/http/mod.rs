@@ -8,6 +8,7 @@ pub mod doors;
 pub mod feed;
 pub mod guard;
 mod health;
+mod host;
 mod input;
 pub mod listen;
 mod metrics;

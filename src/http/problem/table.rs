@@ -53,6 +53,8 @@ table! {
         "A part of the path has a value that is not allowed, or a percent escape is not UTF-8."
     InvalidHeader BAD_REQUEST "invalid-header" None; "A header does not have its form"
         "Idempotency-Key is 16 to 255 bytes, Ledger-Consistency is local_region or all_regions, Ledger-Consistency-Timeout is 1 to 120 seconds, and each is given once."
+    InvalidHost BAD_REQUEST "invalid-host" None; "The request does not name one host"
+        "A request has one Host header, which is a host with an optional port; before HTTP/1.1 it may have none. RFC 9112, section 3.2. The connection is closed."
     InvalidToken BAD_REQUEST "invalid-token" None; "The JWT is refused"
         "It is not well formed, nobody whom this ledger trusts has signed it, or it does not say whose it is. The member detail says which."
     ReservedClaim BAD_REQUEST "reserved-claim" None; "A claim is not the caller's to add"

@@ -1,5 +1,6 @@
 mod erasure;
 mod evidence;
+mod host;
 mod imports;
 mod keys;
 mod listen;

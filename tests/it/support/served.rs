@@ -96,6 +96,11 @@ impl Node {
         &self.running.as_ref().expect("it runs").service
     }
 
+    /// The router, to be served on a socket.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// The file of the log.
     pub fn ledger(&self) -> PathBuf {
         self.directory.path().join("ledger.db")
