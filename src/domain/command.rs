@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::application::Registration;
-use super::credential::{CredentialId, Digest, Kind, Kinds};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, Named, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
 use super::lasting::{Aal, Method};
@@ -231,6 +231,23 @@ pub struct Import {
     pub expires_at: Timestamp,
     /// The latest instant that any renewal may reach, where that is earlier than the policy says.
     pub not_after: Option<Timestamp>,
+    /// What the log says was issued under its id or digest, also what memory has forgotten.
+    pub past: Vec<PastIssue>,
+}
+
+/// An issue on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastIssue {
+    /// What was issued, under which id.
+    pub key: CredentialKey,
+    /// The digest of its secret, if it has one.
+    pub digest: Option<Digest>,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it was for.
+    pub subject: Subject,
+    /// The record.
+    pub place: Place,
 }
 
 /// What an imported credential is.
@@ -275,6 +292,15 @@ impl ImportedLife {
             Self::Ticket { digest, .. } | Self::Token { digest } => Some(digest),
             Self::Session { digest, .. } => digest.as_ref(),
         }
+    }
+
+    /// What it is kept under.
+    pub fn key(&self) -> CredentialKey {
+        let id = match self {
+            Self::Ticket { digest, .. } | Self::Token { digest } => digest.id(),
+            Self::Session { id, .. } => *id,
+        };
+        CredentialKey { kind: self.kind(), id }
     }
 }
 
@@ -414,9 +440,9 @@ pub enum Rejection {
     /// A session does not end itself this way.
     #[error("revoke: it is the current session")]
     CurrentSession,
-    /// What is imported has the name of another credential.
-    #[error("import: another credential has this id or digest")]
-    CredentialExists,
+    /// What is imported has an id or digest that is taken, by whomever.
+    #[error("import: this id or digest is not available")]
+    IdUnavailable,
     /// What is imported was issued in the future, expired before it was issued, or outlives all that this ledger keeps.
     #[error("import: it was issued in the future, expired before it was issued, or expires beyond the longest life")]
     ImplausibleTimes,
@@ -462,11 +488,14 @@ pub enum Rejection {
     /// What would be recorded is larger than a record may be.
     #[error("record: it is larger than 65,535 bytes")]
     RecordTooLarge,
+    /// There are as many credentials or subjects as this node keeps.
+    #[error("issue: this node has no room for more credentials of this kind, or for more subjects")]
+    MemoryFull,
 }
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -476,7 +505,7 @@ impl Rejection {
         Self::CredentialExpired,
         Self::SessionNotGood,
         Self::CurrentSession,
-        Self::CredentialExists,
+        Self::IdUnavailable,
         Self::ImplausibleTimes,
         Self::NoSigningKey,
         Self::GenerationTooLarge,
@@ -492,5 +521,6 @@ impl Rejection {
         Self::NotReadByAll,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,
+        Self::MemoryFull,
     ];
 }

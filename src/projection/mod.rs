@@ -32,7 +32,7 @@ use crate::domain::{
 };
 use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
-use handle::{Handle, SHARDS, SubjectHandle};
+use handle::{Handle, Layout, SHARDS, SubjectHandle};
 use packed::Shared;
 use sessions::Sessions;
 use store::{Changed, Held, Store};
@@ -45,8 +45,8 @@ pub use snapshot::{SnapshotError, check, load, save};
 const SMALL_SHARDS: usize = 16;
 
 /// The state of the ledger, as far as the log is durable.
-#[derive(Default)]
 pub struct Projection {
+    layout: Layout,
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
@@ -71,6 +71,12 @@ pub struct Projection {
     sweep: Mutex<Sweep>,
     /// Held by whoever changes what there is: what a join reads it must find so when it writes.
     writing: Mutex<()>,
+}
+
+impl Default for Projection {
+    fn default() -> Self {
+        Self::new(Layout::default())
+    }
 }
 
 #[derive(Default)]
@@ -110,6 +116,39 @@ pub struct Counts {
 }
 
 impl Projection {
+    fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            base: RwLock::default(),
+            origins: RwLock::default(),
+            applications: RwLock::default(),
+            shared: Shared::new(layout),
+            tickets: Tickets::new(layout),
+            sessions: Sessions::new(layout),
+            tokens: Store::new(layout),
+            early_uses: Mutex::default(),
+            keys: RwLock::default(),
+            slots: Mutex::default(),
+            imported: AtomicBool::default(),
+            members: RwLock::default(),
+            any_joined: AtomicBool::default(),
+            any_removed: AtomicBool::default(),
+            answered: Keyed::default(),
+            unknown_endings: Mutex::default(),
+            uses: Mutex::default(),
+            sweep: Mutex::default(),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// A state whose shards have that little room for credentials and for subjects: what it does when they are full shows with
+    /// few, and not with some 2^30.
+    #[doc(hidden)]
+    pub fn cramped(room: u32, subjects: u32) -> Self {
+        let usual = Layout::default();
+        Self::new(Layout { room: room.min(usual.room), subjects: subjects.min(usual.subjects), ..usual })
+    }
+
     /// Folds a durable record in.
     pub fn fold(&self, recorded: &Recorded) {
         let _writing = self.writing.lock();
@@ -279,15 +318,14 @@ impl Projection {
         endings
     }
 
-    /// A session that was ended by its token alone is named by its id as well once that is known.
-    fn name_by_id(&self, ending: &mut InForce) {
-        let InForce::Lasting(key, lasting, _) = ending else { return };
-        if let (Kind::Session, None, Some(Named::Digest(digest))) =
-            (key.kind, &lasting.issue, lasting.ended_as.as_deref())
+    /// A session that was ended by its token alone is named by its id as well once that is known, to those who may know it.
+    fn name_by_id(&self, in_force: &mut InForce) {
+        let InForce::Lasting(key, lasting, ending) = in_force else { return };
+        if let (Kind::Session, None, Some(Named::Digest(digest))) = (key.kind, &lasting.issue, ending.named.as_deref())
             && let Some(id) = self.session_with(digest)
         {
-            *key = CredentialKey { kind: Kind::Session, id };
-            *lasting = self.lasting(*key);
+            let found = CredentialKey { kind: Kind::Session, id };
+            (*key, *lasting) = (found, self.lasting(found));
         }
     }
 
@@ -381,14 +419,14 @@ impl Projection {
 
     fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
-        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
         let changed = self.tickets.join(id, patch, subject, &self.shared);
         self.changed(CredentialKey { kind: Kind::Ticket, id }, &changed, subject)
     }
 
     fn join_lasting(&self, key: CredentialKey, patch: Lasting) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
-        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
         let changed = match key.kind {
             Kind::Session => self.sessions.store.join(key.id, patch, subject, &self.shared),
             // Tickets are joined as such.
@@ -402,6 +440,7 @@ impl Projection {
         let [before, after] = &changed.strangers;
         self.count_unknown(before, after);
         let Changed { handle, lost, gained, .. } = changed;
+        let Some(handle) = handle else { return subject };
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
         lost.iter().for_each(|issued| self.forget(key, *handle, issued));
         gained.iter().for_each(|issued| self.remember(key, *handle, issued));
@@ -545,6 +584,15 @@ impl View for Projection {
 
     fn imported(&self) -> bool {
         self.imported.load(Ordering::Acquire)
+    }
+
+    fn has_room(&self, kind: Kind, tenant: &Tenant, subject: &Subject) -> bool {
+        let room = match kind {
+            Kind::Ticket => self.tickets.store.has_room(),
+            Kind::Session => self.sessions.store.has_room(),
+            Kind::Token => self.tokens.has_room(),
+        };
+        room && self.shared.subjects.has_room(tenant, subject)
     }
 
     fn unknown_endings(&self, stranger: &Stranger) -> u64 {

@@ -1,7 +1,7 @@
 //! Forgetting what is over: a little at a time, so that nobody waits for it.
 
 use super::handle::SHARDS;
-use super::store::Gone;
+use super::store::{Gone, Swept};
 use super::{Projection, SMALL_SHARDS};
 use crate::domain::{CredentialKey, Kind, Place, Timestamp, forget_use_at};
 
@@ -69,12 +69,16 @@ impl Projection {
         Some(slots.saturating_sub(SWEEP_SLOTS / SWEEP_SHARDS).max(1))
     }
 
-    fn sweep_kind(&self, kind: Kind, (gone, rest): (Vec<Gone>, Option<u32>)) -> Option<u32> {
+    fn sweep_kind(&self, kind: Kind, Swept { gone, past, rest }: Swept) -> Option<u32> {
         for Gone { handle, id, issued, strangers } in gone {
             self.count_unknown(&strangers, &[]);
-            let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
+            let (Some(handle), Some(issued), key) = (handle, issued, CredentialKey { kind, id }) else { continue };
             self.forget(key, handle, &issued);
             self.shared.subjects.remove(issued.subject, handle, key);
+        }
+        for (id, changed) in past {
+            // Nobody's entry was looked at for it.
+            let _ = self.changed(CredentialKey { kind, id }, &changed, None);
         }
         rest
     }

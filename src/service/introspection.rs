@@ -136,7 +136,9 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         issuer: named.issuer().map(ToString::to_string),
         tenant: presented.tenant.clone(),
         subject: presented.subject.clone(),
-        issued_at: presented.issued_at_seconds.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+        issued_at: presented
+            .issued_at_seconds
+            .map(|seconds| Timestamp::default().plus_millis(seconds.saturating_mul(1000))),
         expires_at: presented.expires_at,
         not_after: presented.expires_at,
         last_used_at: None,

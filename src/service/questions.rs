@@ -20,6 +20,9 @@ pub const MAX_FOLLOWED: usize = 100_000;
 /// Questions that are answered at a time; without an index each may read all of the log.
 const AT_A_TIME: usize = 4;
 
+/// Look-ups that commands wait for, at a time.
+const RECALLS: usize = 1;
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
@@ -70,11 +73,17 @@ pub struct HistoryPage {
 pub(super) struct Questions {
     indexing: OnceLock<Arc<Indexing>>,
     turns: Arc<Semaphore>,
+    /// Of those that commands wait for: no question keeps one waiting.
+    recalls: Arc<Semaphore>,
 }
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { indexing: OnceLock::new(), turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self {
+            indexing: OnceLock::new(),
+            turns: Arc::new(Semaphore::new(AT_A_TIME)),
+            recalls: Arc::new(Semaphore::new(RECALLS)),
+        }
     }
 }
 
@@ -164,7 +173,24 @@ impl Service {
         &self,
         answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
-        let turn = self.questions.turns.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+        self.ask_in_turn(self.questions.turns.clone(), answer).await
+    }
+
+    /// As [`Service::ask`], for a command.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&mut Finder<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Error::from);
+        self.ask_in_turn(self.questions.recalls.clone(), answer).await
+    }
+
+    async fn ask_in_turn<T: Send + 'static, E: From<Error> + From<ReadError> + Send + 'static>(
+        &self,
+        turns: Arc<Semaphore>,
+        answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let turn = turns.acquire_owned().await.map_err(|_| Error::Stopping)?;
         let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
         let answered = tokio::task::spawn_blocking(move || {
             let _turn = turn;

@@ -4,7 +4,7 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
 use super::super::credential::{CredentialId, CredentialKey, Kind};
 use super::super::event::{Event, KeyPublished, Named, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::Origin;
+use super::super::ids::{Origin, Subject, Tenant};
 use super::super::judge::judge_lasting;
 use super::super::lasting::Lasting;
 use super::super::state::View;
@@ -23,7 +23,7 @@ pub fn ticket(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Ticket, now)?;
+    may_get(view, &subject, Kind::Ticket, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
     let not_after = now.plus(policy.ticket_max_life);
     let issued = TicketIssued {
@@ -39,10 +39,17 @@ pub fn ticket(
 }
 
 /// Whoever was forgotten gets nothing any more, and whoever is on hold nothing for now.
-fn may_get(subject: &SubjectState, kind: Kind, now: Timestamp) -> Result<(), Rejection> {
-    match &subject.erasure {
+fn may_get(
+    view: &impl View,
+    state: &SubjectState,
+    kind: Kind,
+    (tenant, subject): (&Tenant, &Subject),
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    match &state.erasure {
         Some(_) => Err(Rejection::SubjectErased),
-        None if subject.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
+        None if state.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
+        None if !view.has_room(kind, tenant, subject) => Err(Rejection::MemoryFull),
         None => Ok(()),
     }
 }
@@ -55,7 +62,7 @@ pub fn session(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Session, now)?;
+    may_get(view, &subject, Kind::Session, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
     let issued = SessionIssued {
         id: issue.id,
@@ -105,7 +112,7 @@ pub fn token(
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Token, now)?;
+    may_get(view, &subject, Kind::Token, (&issue.tenant, &issue.subject), now)?;
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
     let mut generation = subject.of(Kind::Token).generation();
     if session.is_some() {

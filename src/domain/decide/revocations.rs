@@ -250,7 +250,8 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
     judge_lasting(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
     let ids = match sessions {
         OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
-        OwnSessions::Other(id) if view.lasting(session(*id)).issue.is_none() => {
+        // What is somebody else's must not be told from what nobody has.
+        OwnSessions::Other(id) if !belongs(view, *id, tenant, subject) => {
             return own_unknown(view, *id, tenant, subject, context);
         }
         OwnSessions::Other(id) => std::slice::from_ref(id),
@@ -276,6 +277,10 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
 
 fn session(id: CredentialId) -> CredentialKey {
     CredentialKey { kind: Kind::Session, id }
+}
+
+fn belongs(view: &impl View, id: CredentialId, tenant: &Tenant, subject: &Subject) -> bool {
+    view.lasting(session(id)).issue.is_some_and(|issue| issue.tenant == *tenant && issue.subject == *subject)
 }
 
 /// Another node may have issued it: it is recorded as ended if it belongs to this subject.

@@ -73,7 +73,7 @@ impl Walk {
             if !self.filter.passes_in_force(&ending) {
                 continue;
             }
-            for item in snapshot_items(&ending, self.filter.kinds) {
+            for item in snapshot_items(&ending, &self.filter) {
                 lines.push_str(&line(&item));
                 self.count += 1;
             }

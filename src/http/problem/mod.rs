@@ -135,7 +135,7 @@ impl From<Rejection> for Code {
             Rejection::CredentialExpired => Self::CredentialExpired,
             Rejection::SessionNotGood => Self::SessionNotGood,
             Rejection::CurrentSession => Self::CurrentSession,
-            Rejection::CredentialExists => Self::CredentialExists,
+            Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
             Rejection::NoSigningKey => Self::NoSigningKey,
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
@@ -151,6 +151,7 @@ impl From<Rejection> for Code {
             Rejection::TooManyUnknown => Self::TooManyUnknown,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::RecordTooLarge => Self::RecordTooLarge,
+            Rejection::MemoryFull => Self::MemoryFull,
         }
     }
 }

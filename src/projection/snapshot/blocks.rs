@@ -8,7 +8,8 @@ use super::{SnapshotError, items::Item};
 
 const MAGIC: &[u8; 8] = b"aledsnap";
 /// The snapshot's format. It has no history: another number means folding again.
-pub(super) const FORMAT: u32 = 4;
+/// 5 carries what spreads credentials over shards.
+pub(super) const FORMAT: u32 = 5;
 /// Entities in a block, at most.
 pub(super) const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.
@@ -19,6 +20,9 @@ const MAX_BLOCK_BYTES: u32 = 256 << 20;
 pub(super) struct Header {
     pub(super) ledger: Option<[u8; 16]>,
     pub(super) position: u64,
+    /// What spread the credentials over shards. Whoever reads it spreads them alike, so that a block's rows meet in one shard;
+    /// where they would not, it would take longer, and no more.
+    pub(super) seed: [u64; 2],
     /// Of each origin its name, its sequence there and the chain's hash.
     pub(super) heads: Vec<([u8; 13], u64, [u8; 32])>,
 }

@@ -7,6 +7,7 @@
 //! how many entities there are. Credentials in their usual form stand in blocks of rows, everything else in blocks of items.
 //! Shards are written a piece after another while the writer goes on, so some are ahead of that place; replaying from it does
 //! no harm, because every join is idempotent. Blocks may be read in any order, and several are at once.
+//! Which shard a credential is in follows from its id and a seed, which the first block has: nobody who chooses ids knows it.
 
 mod blocks;
 mod items;
@@ -23,7 +24,7 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::Projection;
-use super::handle::SHARDS;
+use super::handle::{Layout, SHARDS};
 use super::packed::Shared;
 use super::store::{Held, Store};
 use crate::domain::{CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, View as _};
@@ -92,7 +93,7 @@ pub fn save(projection: &Projection, directory: &Path) -> Result<Position, Snaps
 pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
     let (mut blocks, header) = BlockReader::start(file)?;
-    let loading = Loading::default();
+    let loading = Loading::new(Layout { seed: header.seed, ..Layout::default() });
     let (sender, receiver) = sync_channel(WAITING_BLOCKS);
     let receiver = Mutex::new(receiver);
     let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
@@ -125,7 +126,6 @@ fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Bl
 }
 
 /// A state that several threads put together.
-#[derive(Default)]
 struct Loading {
     projection: Projection,
     taken: AtomicU64,
@@ -134,6 +134,15 @@ struct Loading {
 }
 
 impl Loading {
+    fn new(layout: Layout) -> Self {
+        Self {
+            projection: Projection::new(layout),
+            taken: AtomicU64::new(0),
+            issues: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
     /// Takes blocks until there are no more, or one is of no use.
     fn decode(&self, blocks: &Mutex<Receiver<Block>>) {
         let mut issues = Issues::new();
@@ -220,7 +229,7 @@ pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
 fn header(projection: &Projection, base: &Base) -> Header {
     let ledger = projection.origins.read().values().next().map(|opened| *opened.ledger.0.as_bytes());
     let heads = base.heads.iter().map(|(origin, head)| (*origin.as_bytes(), head.sequence.0, head.hash.0));
-    Header { ledger, position: base.position.0, heads: heads.collect() }
+    Header { ledger, position: base.position.0, seed: projection.layout.seed, heads: heads.collect() }
 }
 
 fn base(header: &Header) -> Result<Base, SnapshotError> {

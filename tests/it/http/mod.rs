@@ -9,5 +9,6 @@ mod problems;
 mod questions;
 mod sealed;
 mod sessions;
+mod tenants;
 mod tokens;
 mod v1;

@@ -1,6 +1,7 @@
 //! The server's state: the snapshot that it survives a restart in, and what it forgets.
 
 mod compact;
+mod crowded;
 
 use std::fs;
 use std::path::Path;

@@ -160,7 +160,15 @@ pub fn publish_for(name: &str, issuer: Issuer, rotate: bool) -> Command {
 
 /// An import into the tenant `default`: issued and expiring so many seconds from the start.
 pub fn import(life: ImportedLife, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Import {
-    Import { tenant: Tenant::default(), subject: subject(name), life, issued_at, expires_at, not_after: None }
+    Import {
+        tenant: Tenant::default(),
+        subject: subject(name),
+        life,
+        issued_at,
+        expires_at,
+        not_after: None,
+        past: Vec::new(),
+    }
 }
 
 pub fn import_session(n: u64, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Command {

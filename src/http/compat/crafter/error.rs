@@ -138,7 +138,9 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
-        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        Error::Overloaded | Error::Stopping | Error::Fault(_) | Error::Rejected(Rejection::MemoryFull) => {
+            Refusal::Unavailable
+        }
         // Endings answer the first two themselves; the rest takes headers and calls that this contract does not have.
         Error::Rejected(
             Rejection::UnknownApplication
@@ -147,7 +149,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             | Rejection::CredentialExpired
             | Rejection::SessionNotGood
             | Rejection::CurrentSession
-            | Rejection::CredentialExists
+            | Rejection::IdUnavailable
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge
@@ -294,6 +296,7 @@ mod tests {
                 Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknown => (many, many),
+                Rejection::MemoryFull => (later, later),
                 _ => (internal, internal),
             };
             assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);

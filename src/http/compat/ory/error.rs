@@ -71,7 +71,9 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
         Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
         Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
-        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        Error::Overloaded | Error::Stopping | Error::Fault(_) | Error::Rejected(Rejection::MemoryFull) => {
+            Refusal::Unavailable
+        }
         // The rest takes headers and calls that this contract does not have, or a machine that fails.
         Error::Rejected(
             Rejection::UnknownApplication
@@ -81,7 +83,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::SessionNotGood
             | Rejection::SubjectOnHold
             | Rejection::SubjectErased
-            | Rejection::CredentialExists
+            | Rejection::IdUnavailable
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge

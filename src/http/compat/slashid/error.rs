@@ -99,7 +99,7 @@ impl From<Error> for Refusal {
             | Error::Stopping
             | Error::Fault(_)
             // Another request is making the key.
-            | Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
+            | Error::Rejected(Rejection::NoSigningKey | Rejection::MemoryFull) => Self::Unavailable,
             // The rest comes of headers, credentials and commands that this contract does not have.
             Error::Rejected(
                 Rejection::ApplicationExists
@@ -107,7 +107,7 @@ impl From<Error> for Refusal {
                 | Rejection::UnknownCredential
                 | Rejection::SessionNotGood
                 | Rejection::CurrentSession
-                | Rejection::CredentialExists
+                | Rejection::IdUnavailable
                 | Rejection::ImplausibleTimes
                 | Rejection::GenerationTooLarge
                 | Rejection::IssuerDiffers
