@@ -115,9 +115,11 @@ async fn revoking_what_another_tenant_has_is_as_revoking_what_nobody_has() {
             vec![theirs.id.clone(), none_id.clone()],
         )];
         if kind == "jwt" {
-            let (id, none_id) = (derived(&theirs.id), derived(&none_id));
-            let named = |id: &str| json!({"kind": "token", "id": id});
-            names.push((named(&id), named(&none_id), vec![id, none_id]));
+            let ids = [derived(&theirs.id), derived(&none_id)];
+            let [named, none_named] = [0, 1].map(|which| json!({"kind": "token", "id": ids[which]}));
+            // It is on record under the `jti` that was presented first.
+            let asked = [&ids[..], &[theirs.id.clone(), none_id.clone()]].concat();
+            names.push((named, none_named, asked));
         } else {
             let ids = [&theirs.secret, &none].map(|secret| digest(secret)[..32].to_owned());
             names.push((json!({"credential": theirs.secret}), json!({"credential": none}), ids.to_vec()));
