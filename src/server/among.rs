@@ -204,6 +204,7 @@ async fn measure_nats(app: SharedApp, counted: Arc<jetstream::Counted>) {
             ("heard", &counted.heard),
             ("reconnects", &counted.reconnects),
             ("streams_abandoned", &counted.abandoned),
+            ("streams_unfit", &counted.unfit),
         ] {
             app.metrics.nats(kind).set(load(counter));
         }
