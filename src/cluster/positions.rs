@@ -135,6 +135,16 @@ impl Positions {
         self.going_on(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
     }
 
+    /// How far that origin goes in anybody's words, its own node's among them.
+    pub fn known(&self, origin: Origin) -> Sequence {
+        let said = self.iter().map(|heard| {
+            let said = heard.announcement();
+            let own = if said.origin == origin { said.head.sequence } else { Sequence(0) };
+            own.max(heard.applied(origin))
+        });
+        said.max().unwrap_or_default()
+    }
+
     /// The runs of that node without those that have said farewell, unless all have. Who stops a copy beside which another one goes on
     /// need not be waited for: started again, it answers nobody before it holds what the others hold.
     fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {

@@ -67,6 +67,8 @@ pub struct Cluster {
     data: PathBuf,
     clock: Clock,
     positions: Mutex<Positions>,
+    /// The runs of other nodes that are on disk, with the latest word of each or an earlier one.
+    kept_runs: Mutex<BTreeSet<Incarnation>>,
     /// Counts what may end a wait: announcements, and changes of members.
     changed: watch::Sender<u64>,
     /// The newest durable position, and the newest record of this node's own origin.
@@ -160,6 +162,7 @@ impl Cluster {
             data,
             clock,
             positions: Mutex::default(),
+            kept_runs: Mutex::default(),
             changed: watch::Sender::new(0),
             applied: watch::Sender::new(Position(0)),
             own_head: watch::Sender::new(Sequence(0)),

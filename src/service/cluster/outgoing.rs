@@ -68,17 +68,22 @@ impl Cluster {
     pub fn holding(&self, reader: &Reader, of: NodeKey, origin: Origin, own: Sequence) -> Result<Holding, ReadError> {
         let head = self.held_head(origin);
         let hash_at_own_head = hash_at(reader, origin, own)?;
+        // What this says is heard is heard after a crash, too.
+        self.keep_runs(of);
         let now = self.clock.now();
-        let heard = self.positions(|positions| {
+        let kept = self.kept_runs.lock().clone();
+        let (heard, known) = self.positions(|positions| {
             let silence = |heard: &crate::cluster::Heard| match heard.announcement().farewell {
                 true => std::time::Duration::MAX,
                 false => std::time::Duration::from_millis(now.millis_since(heard.at)),
             };
-            positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard))).collect()
+            let heard = positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard)));
+            let heard: Vec<_> = heard.filter(|(run, _)| kept.contains(run)).collect();
+            (heard, positions.known(origin))
         });
         let slots_used = self.projection.last_slot(origin).unwrap_or_default();
         let members = self.members().present().map(|(key, _, _)| key).collect();
-        Ok(Holding { node: self.node(), members, head, hash_at_own_head, heard, slots_used })
+        Ok(Holding { node: self.node(), members, head, known, hash_at_own_head, heard, slots_used })
     }
 }
 
