@@ -15,7 +15,7 @@ mod positions;
 mod request;
 mod sign;
 
-pub use anchors::{Anchors, AnchorsError};
+pub use anchors::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};
 pub use head::SignedHead;
 pub use identity::{

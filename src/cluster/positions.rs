@@ -154,7 +154,8 @@ impl Positions {
 
     /// Whether more than one run of that node has spoken within so many milliseconds: its directory was copied.
     pub fn is_copied(&self, key: NodeKey, now: Timestamp, within_millis: u64) -> bool {
-        let speaks = |heard: &&Heard| now.millis_since(heard.at) < within_millis && !heard.is_recalled;
+        let goes_on = |heard: &&Heard| !heard.announcement().farewell && !heard.is_recalled;
+        let speaks = |heard: &&Heard| goes_on(heard) && now.millis_since(heard.at) < within_millis;
         self.going_on(key).filter(speaks).count() > 1
     }
 

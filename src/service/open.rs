@@ -207,7 +207,8 @@ pub fn prepare(
     let members = projection.members();
     let is_good = |head: &SignedHead| {
         let key = members.key_of(head.place.origin);
-        ledger.zip(key).is_some_and(|(ledger, key)| head.is_signed_by(key, ledger))
+        let is_shown = |ledger, key| head.is_signed_by(key, ledger) || anchors.vouches_for(head, ledger);
+        ledger.zip(key).is_some_and(|(ledger, key)| is_shown(ledger, key))
     };
     let kept = KeptHeads::open(directory.path(), is_good)?;
     let naming = settings.naming();

@@ -8,6 +8,7 @@ mod couriers;
 mod members;
 #[cfg(feature = "nats")]
 mod partition;
+mod restored;
 mod standby;
 #[cfg(feature = "nats")]
 mod steady;

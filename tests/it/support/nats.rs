@@ -97,7 +97,9 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(at.join("server.conf"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
-        let ports = at.join(format!("nats-server_{}.ports", child.id()));
+        // It is named after the program.
+        let name = self.program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ports = at.join(format!("{name}_{}.ports", child.id()));
         self.running = Some(child);
         let until = Instant::now() + PATIENCE;
         loop {

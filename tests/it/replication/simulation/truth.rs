@@ -236,11 +236,13 @@ impl World {
     }
 
     /// Where two of those who are left hold two stories, somebody has noticed. A story that only disks held which are lost, or nodes which
-    /// are removed and which nobody asks, can be noticed by nobody: the origin is whole again.
+    /// are removed or were refused when they joined, and which nobody asks, can be noticed by nobody: the origin is whole again.
     fn forks_are_noticed(&mut self) -> Checked {
         let mut left: BTreeMap<Place, ChainHash> = BTreeMap::new();
         let mut forked = BTreeSet::new();
-        let is_left = |node: &&Node| node.phase != Phase::Halted && !self.truth.removed.contains(&node.key());
+        let has_joined = |key| self.nodes.iter().any(|node| node.members().joined(key).is_some());
+        let is_asked = |key| has_joined(key) && !self.truth.removed.contains(&key);
+        let is_left = |node: &&Node| node.phase != Phase::Halted && is_asked(node.key());
         for node in self.nodes.iter().filter(is_left) {
             for entry in &node.disk.log[..node.disk.synced] {
                 let place = entry.recorded.place;
