@@ -240,10 +240,7 @@ impl World {
     fn forks_are_noticed(&mut self) -> Checked {
         let mut left: BTreeMap<Place, ChainHash> = BTreeMap::new();
         let mut forked = BTreeSet::new();
-        let has_joined = |key| self.nodes.iter().any(|node| node.members().joined(key).is_some());
-        let is_asked = |key| has_joined(key) && !self.truth.removed.contains(&key);
-        let is_left = |node: &&Node| node.phase != Phase::Halted && is_asked(node.key());
-        for node in self.nodes.iter().filter(is_left) {
+        for node in self.nodes.iter().filter(|node| self.is_asked(node)) {
             for entry in &node.disk.log[..node.disk.synced] {
                 let place = entry.recorded.place;
                 if left.insert(place, entry.hash).is_some_and(|other| other != entry.hash) {

@@ -554,10 +554,17 @@ impl World {
         self.forget(slot, &none);
     }
 
+    /// Whether others take records from that node: it can be used, a record has made it a member, and none has removed it. One that was
+    /// refused when it joined is only a spectator.
+    pub fn is_asked(&self, node: &Node) -> bool {
+        let key = node.key();
+        let has_joined = || self.nodes.iter().any(|other| other.members().joined(key).is_some());
+        node.phase != Phase::Halted && !self.truth.removed.contains(&key) && (self.nodes.len() == 1 || has_joined())
+    }
+
     /// What this node's disk alone has held, and that one has not, is lost.
     pub fn forget(&mut self, slot: usize, after: &super::disk::Disk) {
-        let asked = |node: &Node| node.phase != Phase::Halted && !self.truth.removed.contains(&node.key());
-        let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && asked(node));
+        let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && self.is_asked(node));
         let others: Vec<&Node> = others.map(|(_, node)| node).collect();
         let lost = self.truth.lost.len();
         self.truth.lose(&self.nodes[slot].disk, after, &others);
