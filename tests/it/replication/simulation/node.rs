@@ -374,7 +374,9 @@ impl Node {
 
     /// What another node that starts is told.
     pub fn holding(&mut self, key: NodeKey, origin: Origin, own: Head, now: Timestamp) -> Holding {
-        self.keep_runs(key);
+        if self.weakness.remembers() {
+            self.keep_runs(key);
+        }
         let sequence = self.disk.durable(origin);
         let hash = self.disk.hash_at(origin, sequence).unwrap_or_default();
         let silence = |at: Timestamp| Duration::from_millis(now.millis_since(at));
@@ -383,7 +385,7 @@ impl Node {
             node: self.key(),
             members: self.members().present().map(|(key, _, _)| key).collect(),
             head: Head { sequence, hash },
-            known: self.positions.known(origin),
+            known: if self.weakness.remembers() { self.positions.known(origin) } else { sequence },
             hash_at_own_head: self.disk.hash_at(origin, own.sequence).filter(|_| within),
             heard: self.positions.of(key).map(|heard| (heard.announcement().incarnation, silence(heard.at))).collect(),
             slots_used: 0,

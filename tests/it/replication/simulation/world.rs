@@ -480,7 +480,7 @@ impl World {
             Identity::Ask => self.nodes[slot].phase = Phase::Starting(asked + 1),
             Identity::Continue(over) => {
                 self.run(slot, over);
-                if self.weakness != Weakness::OriginsAreAlwaysContinued {
+                if self.weakness.remembers() {
                     self.nodes[slot].phase = Phase::Begun(0);
                 }
             }
