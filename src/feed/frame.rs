@@ -293,8 +293,18 @@ impl Filter {
         }
     }
 
+    /// The tenants that may pass, if they are some: none stands for what holds in every tenant.
+    pub fn tenants(&self) -> Option<Vec<Option<Tenant>>> {
+        let named = match &self.tenant {
+            Some(tenant) => vec![tenant],
+            None if self.grants.elsewhere().contains(Scope::Follow) => return None,
+            None => self.grants.tenants_with(Scope::Follow).collect(),
+        };
+        Some([None].into_iter().chain(named.into_iter().cloned().map(Some)).collect())
+    }
+
     /// An ending that names no tenant holds in every one, so every follower needs it.
-    fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
+    pub fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
         tenant.is_none_or(|tenant| {
             self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
                 && self.grants.in_tenant(tenant).contains(Scope::Follow)

@@ -1,6 +1,7 @@
 //! Where a credential or a subject stands in memory, in 32 bits.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 
 use crate::domain::Kind;
 
@@ -22,6 +23,12 @@ impl Handle {
     pub(super) fn new(kind: Kind, shard: usize, at: u32) -> Self {
         assert!(at < 1 << PLACE_BITS, "a shard holds {at} credentials, and has room for no more");
         Self((kind.index() as u32) << 30 | (shard as u32) << PLACE_BITS | at)
+    }
+
+    /// The bits of all handles of a kind.
+    pub(super) const fn all_of(kind: Kind) -> RangeInclusive<u32> {
+        let first = (kind.index() as u32) << 30;
+        first..=first | (u32::MAX >> 2)
     }
 
     pub(super) fn kind(self) -> Kind {

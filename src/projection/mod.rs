@@ -9,6 +9,7 @@ mod names;
 mod numbers;
 mod packed;
 mod rebuild;
+mod revoked;
 mod sessions;
 mod slab;
 mod snapshot;
@@ -34,12 +35,14 @@ use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
 use handle::{Handle, SHARDS, SubjectHandle};
 use packed::Shared;
+use revoked::{Revoked, tenants_of};
 use sessions::Sessions;
 use store::{Changed, Held, Store};
 use sweep::Sweep;
 use tickets::Tickets;
 
 pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
+pub use revoked::EndingMark;
 pub use snapshot::{SnapshotError, check, load, save};
 
 const SMALL_SHARDS: usize = 16;
@@ -55,6 +58,7 @@ pub struct Projection {
     tickets: Tickets,
     sessions: Sessions,
     tokens: Store<TokenForm>,
+    revoked: Revoked,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
@@ -249,36 +253,6 @@ impl Projection {
         erased
     }
 
-    /// How many parts [`Projection::endings`] has.
-    pub const ENDING_PARTS: usize = SHARDS * 4;
-
-    /// The endings of one part of the state that are in force at `now`.
-    pub fn endings(&self, part: usize, now: Timestamp) -> Vec<InForce> {
-        let (mut endings, shard) = (Vec::new(), part % SHARDS);
-        let mut lasting = |key, lasting: &Lasting| {
-            let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
-            endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
-        };
-        match part / SHARDS {
-            0 => self.tickets.store.visit_ended(shard, |key, ticket| {
-                let in_force = ticket.endings.iter().filter(|ending| now < ending.retain_until);
-                endings.extend(in_force.map(|ending| InForce::Ticket(key.id, ticket.issue.clone(), ending.clone())));
-            }),
-            1 => self.sessions.store.visit_ended(shard, lasting),
-            2 => self.tokens.visit_ended(shard, &mut lasting),
-            _ => self.shared.subjects.visit(shard, |tenant, subject, state| {
-                let mut state = state.clone();
-                state.prune(now);
-                if !state.is_empty() {
-                    endings.push(InForce::Subject(tenant.clone(), subject.clone(), state));
-                }
-            }),
-        }
-        // Only now: their shard must not be held while others are looked into.
-        endings.iter_mut().for_each(|ending| self.name_by_id(ending));
-        endings
-    }
-
     /// A session that was ended by its token alone is named by its id as well once that is known.
     fn name_by_id(&self, ending: &mut InForce) {
         let InForce::Lasting(key, lasting, _) = ending else { return };
@@ -362,7 +336,10 @@ impl Projection {
                 *last = slot.max(*last);
             }
             Patch::Imported => self.imported.store(true, Ordering::Release),
-            Patch::Subject(tenant, subject, state) => self.shared.subjects.join(&tenant, &subject, state),
+            Patch::Subject(tenant, subject, state) => {
+                let handle = self.shared.subjects.join(&tenant, &subject, state);
+                self.revoked.add_subject(&tenant, handle);
+            }
             Patch::Answered(answered) => {
                 let key = answered.digests.key;
                 let mut shard = self.answered.shard(&key).write();
@@ -382,18 +359,22 @@ impl Projection {
     fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
         let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let ended_in = tenants_of(&patch.endings);
         let changed = self.tickets.join(id, patch, subject, &self.shared);
+        self.revoked.add(&ended_in, changed.handle);
         self.changed(CredentialKey { kind: Kind::Ticket, id }, &changed, subject)
     }
 
     fn join_lasting(&self, key: CredentialKey, patch: Lasting) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
         let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let ended_in = tenants_of(&patch.endings);
         let changed = match key.kind {
             Kind::Session => self.sessions.store.join(key.id, patch, subject, &self.shared),
             // Tickets are joined as such.
             Kind::Token | Kind::Ticket => self.tokens.join(key.id, patch, subject, &self.shared),
         };
+        self.revoked.add(&ended_in, changed.handle);
         self.changed(key, &changed, subject)
     }
 

@@ -8,8 +8,9 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use super::forms::{Form, Issued, Known, Row as _};
 use super::handle::{Handle, SHARDS, SubjectHandle};
 use super::packed::Shared;
+use super::revoked::tenants_of;
 use super::slab::Slab;
-use crate::domain::{CredentialId, CredentialKey, Hashing, Stranger, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, Hashing, Stranger, Tenant, Timestamp};
 
 /// A credential: a row, or whatever does not fit one. Vacant without either.
 enum Slot<F: Form> {
@@ -143,6 +144,8 @@ pub(super) struct Gone {
     pub(super) id: CredentialId,
     pub(super) issued: Option<Issued>,
     pub(super) strangers: Vec<Stranger>,
+    /// The tenants in which it was ended.
+    pub(super) ended_in: Vec<Option<Tenant>>,
 }
 
 /// All credentials of one kind.
@@ -285,11 +288,14 @@ impl<F: Form> Store<F> {
         let slot = shard.remove(handle.at(), &id);
         drop(shard);
         let gone = match &slot {
-            Slot::Packed(packed) => Gone { handle, id, issued: Issued::of_row(packed, shared), strangers: Vec::new() },
+            Slot::Packed(packed) => {
+                let issued = Issued::of_row(packed, shared);
+                Gone { handle, id, issued, strangers: Vec::new(), ended_in: Vec::new() }
+            }
             Slot::Apart(apart) => {
                 let Apart { subject, value, .. } = &**apart.as_ref()?;
-                let strangers = value.endings().strangers();
-                Gone { handle, id, issued: Issued::of(value, *subject), strangers }
+                let (strangers, ended_in) = (value.endings().strangers(), tenants_of(value.endings()));
+                Gone { handle, id, issued: Issued::of(value, *subject), strangers, ended_in }
             }
         };
         slot.release(shared);
@@ -317,17 +323,6 @@ impl<F: Form> Store<F> {
         shard.slots.iter_from(from).take(slots).filter_map(|(_, slot)| held(slot)).for_each(&mut visit);
         let end = from as usize + slots;
         (end < shard.slots.len()).then_some(end as u32)
-    }
-
-    /// Visits every credential of a shard that has an ending: no row has one.
-    pub(super) fn visit_ended(&self, shard: usize, mut visit: impl FnMut(CredentialKey, &F::Value)) {
-        for (_, slot) in self.shards[shard].read().slots.iter_from(0) {
-            if let Slot::Apart(Some(apart)) = slot
-                && !apart.value.endings().is_empty()
-            {
-                visit(CredentialKey { kind: F::KIND, id: apart.id }, &apart.value);
-            }
-        }
     }
 
     pub(super) fn len(&self) -> usize {

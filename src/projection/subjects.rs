@@ -178,10 +178,19 @@ impl Subjects {
         shard.states.get(&subject.at()).map(|state| (**state).clone()).unwrap_or_default()
     }
 
-    pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) {
+    pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) -> SubjectHandle {
         let handle = self.enter(tenant, subject);
         let mut shard = self.shards[handle.shard()].write();
         shard.states.entry(handle.at()).or_default().merge(patch);
+        handle
+    }
+
+    /// What was ended of an entry, if anything was.
+    pub(super) fn ended(&self, subject: SubjectHandle) -> Option<(Tenant, Subject, SubjectState)> {
+        let shard = self.shards[subject.shard()].read();
+        let (entry, state) = (shard.entry(subject.at())?, shard.states.get(&subject.at())?);
+        let name = shard.names.get(entry.name).with_text(Subject::new).ok()?;
+        Some((self.tenants.get(entry.tenant)?, name, (**state).clone()))
     }
 
     /// Puts the credential on the subject's list. `key_of` says what a handle on it stands for.
@@ -248,15 +257,18 @@ impl Subjects {
         shard.lists.after(entry.credentials, kinds, after, limit, key_of)
     }
 
-    /// Forgets what is over in a shard.
-    pub(super) fn sweep(&self, shard: usize, now: Timestamp) {
+    /// Forgets what is over in a shard, and tells of whom nothing is left.
+    pub(super) fn sweep(&self, shard: usize, now: Timestamp, gone: impl Fn(Tenant, SubjectHandle)) {
         let mut over = Vec::new();
         self.shards[shard].write().states.retain(|at, state| {
             state.prune(now);
             over.extend(state.is_empty().then_some(*at));
             !state.is_empty()
         });
-        over.into_iter().for_each(|at| self.tidy(SubjectHandle::new(shard, at)));
+        for subject in over.into_iter().map(|at| SubjectHandle::new(shard, at)) {
+            self.tenant(subject).into_iter().for_each(|tenant| gone(tenant, subject));
+            self.tidy(subject);
+        }
     }
 
     /// Visits every subject of a shard of which something was ended.

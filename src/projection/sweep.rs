@@ -60,7 +60,8 @@ impl Projection {
             sweep.slot = slot + slots as u32;
             return None;
         }
-        self.shared.subjects.sweep(shard, now);
+        let over = |tenant, subject| self.revoked.remove_subject(tenant, subject);
+        self.shared.subjects.sweep(shard, now, over);
         if shard < SMALL_SHARDS {
             self.sweep_small(shard, now);
         }
@@ -70,8 +71,9 @@ impl Projection {
     }
 
     fn sweep_kind(&self, kind: Kind, (gone, rest): (Vec<Gone>, Option<u32>)) -> Option<u32> {
-        for Gone { handle, id, issued, strangers } in gone {
+        for Gone { handle, id, issued, strangers, ended_in } in gone {
             self.count_unknown(&strangers, &[]);
+            self.revoked.remove(&ended_in, handle);
             let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
             self.forget(key, handle, &issued);
             self.shared.subjects.remove(issued.subject, handle, key);

@@ -10,14 +10,17 @@ mod evidence;
 mod idempotency;
 mod imports;
 mod introspection;
+mod log_readers;
 mod machine;
 mod open;
+mod pace;
 mod pseudonyms;
 mod questions;
 mod records;
 mod revocations;
 mod sealing;
 mod sessions;
+mod shares;
 mod signing;
 mod tickets;
 mod tokens;
@@ -48,14 +51,17 @@ pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
+pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Reply};
 pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
+pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
+pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
@@ -130,8 +136,9 @@ pub struct Service {
     pseudonyms: Pseudonyms,
     ending_subjects: OneByOne,
     questions: Questions,
-    /// Held while a subject is forgotten: that may read the whole log, which one at a time may do.
-    erasing: tokio::sync::Mutex<()>,
+    long_answers: Arc<FairShare>,
+    /// Turns to forget a subject: that may read the whole log, which one at a time may do.
+    erasing: Arc<FairShare>,
     source: Source,
     records_read: u64,
     started: Instant,

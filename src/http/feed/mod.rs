@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::{App, SharedApp};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{Filter, FollowError, Follower, Format};
-use crate::service::{Authentication, Error, Identity};
+use crate::service::{Authentication, Error, Identity, Party};
 
 /// Where the snapshot is.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -88,7 +88,9 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
     let (identity, _) = caller::follower(&app, &headers)?;
     let (tenant, kinds) = query::of_snapshot(&uri)?;
     let filter = filter(&identity, tenant, kinds)?;
-    Ok(endless(Format::Lines, snapshot::body(app, filter)))
+    let mut pace = app.service.pace(Party::of(&identity));
+    pace.admit()?;
+    Ok(endless(Format::Lines, snapshot::body(app, filter, pace)))
 }
 
 fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
