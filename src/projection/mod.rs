@@ -20,6 +20,7 @@ mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -139,12 +140,12 @@ impl Projection {
         application.callable(now).is_some().then_some(application)
     }
 
-    /// Every application that has not been removed, in the order of registration.
-    pub fn applications(&self) -> Vec<Application> {
-        let mut present: Vec<Application> =
-            self.applications.read().by_id.values().filter(|one| one.present().is_some()).cloned().collect();
-        present.sort_by_key(|one| one.registered.as_ref().map(|(place, registration)| (*place, registration.id)));
-        present
+    /// The applications behind that one, in the order of their ids; at most `limit`. Of those that were removed, too.
+    pub fn applications_after(&self, after: Option<ApplicationId>, limit: usize) -> Vec<(ApplicationId, Application)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let applications = self.applications.read();
+        let rest = applications.by_id.range((start, Bound::Unbounded));
+        rest.take(limit).map(|(id, application)| (*id, application.clone())).collect()
     }
 
     /// The issue of a ticket that is good at `now`, or why it is not. A use that is yet to go on record counts.

@@ -169,7 +169,8 @@ impl Service {
         after: Position,
     ) -> Result<(Position, BTreeMap<Origin, BTreeSet<u64>>), Error> {
         let sought = [Sought::from(About::Subject(Some(order.tenant.clone()), order.subject.clone()))];
-        let found = self.ask(move |_, finder| {
+        // The turn to forget was shared out among callers already.
+        let found = self.ask(&Party::NODE, move |_, finder| {
             let (until, mut slots) = (finder.head(), BTreeMap::<Origin, BTreeSet<u64>>::new());
             // Nothing breaks it off.
             let _ = finder.find(&sought, after, until, &mut |_, _| (), &mut |stored, recorded| {

@@ -57,6 +57,11 @@ impl Party {
         Self::of_subject(&holder.tenant, &holder.subject)
     }
 
+    /// A tenant, for what is asked of its sessions whoever asks.
+    pub fn of_tenant(tenant: &Tenant) -> Self {
+        Self { home: Home::Tenant(tenant.clone()), who: Who::Node }
+    }
+
     fn of_subject(tenant: &Tenant, subject: &Subject) -> Self {
         Self { home: Home::Tenant(tenant.clone()), who: Who::Subject(subject.clone()) }
     }
@@ -150,7 +155,8 @@ impl FairShare {
     fn pass_on(&self, state: &mut State) {
         while state.turns < self.bounds.turns {
             let State { waiting, turns_of_tenant, .. } = &mut *state;
-            let full = |home: &Home| turns_of_tenant.get(home).is_some_and(|taken| *taken >= self.bounds.turns_of_tenant);
+            let full =
+                |home: &Home| turns_of_tenant.get(home).is_some_and(|taken| *taken >= self.bounds.turns_of_tenant);
             let Some((home, waiter)) = waiting.next(|home| !full(home)) else { return };
             state.take(&home);
             // One that is given up in this moment gives the turn back when it notices.

@@ -79,7 +79,8 @@ impl Walk {
                 Some(first.into())
             }
             Step::Walk(tenants, place) => {
-                let (mut tenants, mut place) = (tenants.take(), Place { tenant: place.tenant.take(), mark: place.mark });
+                let (mut tenants, mut place) =
+                    (tenants.take(), Place { tenant: place.tenant.take(), mark: place.mark });
                 let lines = self.lines(&mut tenants, &mut place).await;
                 self.step = if place.tenant.is_some() { Step::Walk(tenants, place) } else { Step::Done };
                 Some(lines.into())

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Command, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, Named, OwnSessions, Position, PresentedToken,
-    Reason, RevokeTokens, Scope, Tenant,
+    Reason, RevokeTokens, Scope, Tenant, Timestamp,
 };
 use authledger::feed::{Filter, Frame, snapshot_items};
-use authledger::projection::Projection;
+use authledger::projection::{InForce, Projection};
 use authledger::service::Filed;
 use serde_json::{Value, json};
 
@@ -41,10 +41,19 @@ fn ledger(node: &Node) -> authledger::domain::LedgerId {
 
 fn snapshot(node: &Node, filter: &Filter) -> Vec<Value> {
     let projection = projection_of(&node.log);
-    let parts = (0..Projection::ENDING_PARTS).flat_map(|part| projection.endings(part, node.now));
-    let passing: Vec<_> = parts.filter(|ending| filter.passes_in_force(ending)).collect();
+    let passing: Vec<_> = in_force(&projection, node.now).filter(|ending| filter.passes_in_force(ending)).collect();
     let items = passing.iter().flat_map(|ending| snapshot_items(ending, filter.kinds));
     items.map(|item| serde_json::to_value(item).unwrap()).collect()
+}
+
+/// Every ending in force, a few at a time.
+fn in_force(projection: &Projection, now: Timestamp) -> impl Iterator<Item = InForce> {
+    let tenants = std::iter::successors(projection.ended_after(None), |tenant| projection.ended_after(Some(tenant)));
+    tenants.flat_map(move |tenant| {
+        let page = |mark| projection.endings(&tenant, Kinds::ALL, mark, 2, now);
+        let pages = std::iter::successors(Some(page(None)), |(_, next)| next.map(|next| page(Some(next))));
+        pages.flat_map(|(endings, _)| endings).collect::<Vec<_>>()
+    })
 }
 
 fn all() -> Filter {

@@ -334,7 +334,8 @@ fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke_subject("bob", None)).unwrap();
     let projection = projection_of(&node.log);
-    let in_force = |now| (0..Projection::ENDING_PARTS).map(|part| projection.endings(part, now).len()).sum::<usize>();
+    let tenant = projection.ended_after(None).expect("one in which something was ended");
+    let in_force = |now| projection.endings(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
 }

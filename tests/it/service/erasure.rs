@@ -69,7 +69,8 @@ async fn erase(service: &Arc<Service>, name: &str) -> SubjectForgotten {
 async fn sealed(service: &Service, name: &str) -> (usize, usize) {
     let identity = call(service).identity;
     let (mut sealed, mut open) = (0, 0);
-    for stored in service.events(&identity, Position(0), 10_000).await.unwrap() {
+    let mut base = service.reader().base_at(Position(0)).unwrap();
+    for stored in service.reader().next_page(&mut base, 10_000).unwrap() {
         let recorded = stored.decode().unwrap();
         if recorded.event.sealed().is_some_and(|(subject, _)| subject.is_some_and(|subject| subject.as_str() == name)) {
             sealed += 1;
