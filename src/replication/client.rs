@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES};
+use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES, SignedHead};
 use crate::domain::{LedgerId, Origin, Sequence};
-use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf, HeldRecords};
+use crate::http::peers::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::service::Cluster;
 
 /// How long a connection may take.
@@ -94,7 +94,10 @@ impl PeerClient {
 
     /// Tells that node what this one has to say, and gives its own announcement.
     pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, AskError> {
+        // Over no body: the announcement is signed itself, and its reader wants to know who sends it before reading it.
+        let signature = self.cluster.sign_request(self.ledger, (Method::POST.as_str(), ANNOUNCEMENTS_PATH, b""));
         let request = self.client.post(format!("{address}{ANNOUNCEMENTS_PATH}")).timeout(ANSWER_TIMEOUT);
+        let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
         let response = request.body(announcement).send().await.map_err(|error| unreachable(address, &error))?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -130,7 +133,10 @@ impl PeerClient {
     /// Gives that node records of an origin, and hears how far it holds that one now.
     pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, AskError> {
         let request = self.client.post(format!("{address}/v1/origins/{origin}/records")).timeout(ANSWER_TIMEOUT);
-        let response = request.body(text).send().await.map_err(|error| unreachable(address, &error))?;
+        // Shows before the body that there is something in it which this origin has signed.
+        let head = SignedHead::last_in(&text).unwrap_or_default().to_owned();
+        let response =
+            request.header(HEAD_HEADER, head).body(text).send().await.map_err(|error| unreachable(address, &error))?;
         json::<HeldRecords>(address, response).await.map(|held| Sequence(held.sequence))
     }
 

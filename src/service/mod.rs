@@ -137,6 +137,7 @@ pub struct Service {
     ending_subjects: OneByOne,
     questions: Questions,
     long_answers: Arc<FairShare>,
+    importing: Arc<FairShare>,
     /// Turns to forget a subject: that may read the whole log, which one at a time may do.
     erasing: Arc<FairShare>,
     source: Source,

@@ -364,6 +364,7 @@ impl Prepared {
             ending_subjects: OneByOne::default(),
             questions: super::questions::Questions::default(),
             long_answers: super::pace::long_answers(),
+            importing: super::imports::importing(),
             erasing: super::erasure::one_at_a_time(),
             source,
             records_read,

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Error, Holder, Identity};
-use crate::domain::{ApplicationId, Caller, Grants, Subject, Tenant};
+use crate::domain::{ApplicationId, Caller, Grants, NodeKey, Scopes, Subject, Tenant};
 
 /// Who asks, as far as sharing goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ enum Home {
     /// Whoever may act in every tenant.
     Everywhere,
     Tenant(Tenant),
+    /// Another node.
+    Member(NodeKey),
     /// The node itself.
     Node,
 }
@@ -57,6 +59,11 @@ impl Party {
         Self::of_subject(&holder.tenant, &holder.subject)
     }
 
+    /// Another node of the ledger.
+    pub fn of_member(node: NodeKey) -> Self {
+        Self { home: Home::Member(node), who: Who::Node }
+    }
+
     /// A tenant, for what is asked of its sessions whoever asks.
     pub fn of_tenant(tenant: &Tenant) -> Self {
         Self { home: Home::Tenant(tenant.clone()), who: Who::Node }
@@ -71,7 +78,7 @@ impl Home {
     fn of(grants: &Grants) -> Self {
         let first = grants.as_slice().iter().find_map(|grant| grant.tenant.clone());
         match first {
-            Some(tenant) if grants.elsewhere() == crate::domain::Scopes::NONE => Self::Tenant(tenant),
+            Some(tenant) if grants.elsewhere() == Scopes::NONE => Self::Tenant(tenant),
             _ => Self::Everywhere,
         }
     }
@@ -124,9 +131,11 @@ impl FairShare {
     pub fn admit(self: &Arc<Self>, party: &Party) -> Result<Admitted, Error> {
         let mut state = self.state.lock();
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
-        let has_room = state.admitted < self.bounds.all
-            && of(state.admitted_of_tenant.get(&party.home)) < self.bounds.tenant
-            && of(state.admitted_of_caller.get(party)) < self.bounds.caller;
+        // What the node itself has to do is as much as there is of it, and has to be done.
+        let has_room = party.home == Home::Node
+            || state.admitted < self.bounds.all
+                && of(state.admitted_of_tenant.get(&party.home)) < self.bounds.tenant
+                && of(state.admitted_of_caller.get(party)) < self.bounds.caller;
         if !has_room {
             return Err(Error::Overloaded);
         }

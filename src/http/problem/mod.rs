@@ -198,6 +198,7 @@ impl From<BodyError> for Problem {
         Self::new(match error {
             BodyError::TooLarge => Code::BodyTooLarge,
             BodyError::Slow => Code::SlowBody,
+            BodyError::Busy => Code::Overloaded,
             BodyError::Broken => Code::BrokenBody,
         })
     }

@@ -27,6 +27,7 @@ use crate::domain::{
 use crate::event_log::Head;
 use crate::keys::OriginKey;
 use crate::projection::Projection;
+use crate::service::shares::{Bounds, FairShare};
 
 pub use files::{FilesError, NodeFile};
 pub use ingest::Ingested;
@@ -41,7 +42,9 @@ const RECENT_HEADS: usize = 1_024;
 const INGESTING: usize = 16;
 /// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
 const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
-/// How many bodies with offered records are read at a time: strangers may send them.
+/// How many bodies with announcements are read at a time: of one member, and of all.
+const ANNOUNCEMENTS: Bounds = Bounds { turns: 0, turns_of_tenant: 0, caller: 8, tenant: 8, all: 256 };
+/// How many bodies with offered records are read at a time: whoever sends them has shown only that they have a head of that origin.
 const OFFERS_AT_A_TIME: usize = 2;
 
 /// This node, as its operator has named it.
@@ -79,6 +82,8 @@ pub struct Cluster {
     set_back: watch::Sender<Option<SignedHead>>,
     /// Bodies with offered records that are being read: beyond that many, who offers some is told to come again.
     pub(crate) offers: Semaphore,
+    /// Bodies with announcements that are being read, by the member that sends them.
+    pub(crate) announcements: Arc<FairShare>,
     admitted: AtomicBool,
     waiting: AtomicUsize,
     run: Mutex<Run>,
@@ -167,6 +172,7 @@ impl Cluster {
             promoted: Notify::new(),
             set_back: watch::Sender::new(None),
             offers: Semaphore::new(OFFERS_AT_A_TIME),
+            announcements: FairShare::new(ANNOUNCEMENTS),
             admitted: AtomicBool::new(true),
             waiting: AtomicUsize::new(0),
             run: Mutex::default(),

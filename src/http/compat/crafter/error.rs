@@ -179,6 +179,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("Request body must be complete".to_owned()),
         }
     }

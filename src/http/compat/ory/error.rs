@@ -111,6 +111,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("The body ended early."),
         }
     }

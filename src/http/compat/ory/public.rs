@@ -160,7 +160,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
 )]
 pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(body, app.options.body_bytes.min(body::STRANGERS_BYTES)).await?;
     let asked: Result<Object<LogOut>, _> = serde_json::from_slice(&body);
     let Object(LogOut { session_token }) =
         asked.map_err(|_| Refusal::Malformed("The body must be a JSON object whose session_token is a string."))?;

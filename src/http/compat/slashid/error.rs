@@ -73,6 +73,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Error::Overloaded.into(),
             BodyError::Broken => Self::BodyBroken,
         }
     }
