@@ -21,6 +21,8 @@ const KEPT_FRAMES: usize = 16_384;
 /// more than these.
 const PAGING: Bounds =
     Bounds { turns: 4, turns_of_tenant: 2, caller: CONNECTIONS, tenant: CONNECTIONS, all: CONNECTIONS };
+/// A follower who is far behind catches up with what others leave.
+const NICENESS: i32 = 5;
 /// The same of those that look up where they go on, which takes well below a millisecond.
 const PLACING: Bounds = PAGING;
 /// More than the operator lets connect.
@@ -80,7 +82,7 @@ impl Hub {
             ledger,
             recent: RwLock::new(recent),
             news: watch::Sender::new(position),
-            pages: LogReaders::new(PAGING),
+            pages: LogReaders::new(PAGING, NICENESS),
             places: FairShare::new(PLACING),
         })
     }

@@ -7,22 +7,23 @@ use tokio::sync::oneshot;
 use super::Error;
 use super::shares::{Bounds, FairShare, Party};
 
-/// The scheduling priority of such a thread, as `nice` has it: it gets a tenth of what a thread gets that answers requests, and all of
-/// what those leave. It holds no lock that others wait for.
-const NICENESS: i32 = 10;
-
 /// Those who read the log.
-pub struct LogReaders(Arc<FairShare>);
+pub struct LogReaders {
+    share: Arc<FairShare>,
+    niceness: i32,
+}
 
 impl LogReaders {
-    /// As many as there are turns.
-    pub fn new(bounds: Bounds) -> Self {
-        Self(FairShare::new(bounds))
+    /// As many as there are turns. The niceness is that of `nice`: where the machine is busy, a thread of 5 gets a third, and one of 10 a
+    /// tenth, of what a thread gets that answers requests; where it is not, all that is left. Such a thread must hold no lock that
+    /// others wait for.
+    pub fn new(bounds: Bounds, niceness: i32) -> Self {
+        Self { share: FairShare::new(bounds), niceness }
     }
 
     /// How many wait for their turn.
     pub fn waiting(&self) -> usize {
-        self.0.waiting()
+        self.share.waiting()
     }
 
     /// Reads when it is that caller's turn. Whoever hangs up before then leaves nothing behind; a reading that has begun goes on to its
@@ -32,14 +33,14 @@ impl LogReaders {
         party: &Party,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let admitted = self.0.admit(party)?;
+        let admitted = self.share.admit(party)?;
         let turn = admitted.turn().await;
-        let (answer, answered) = oneshot::channel();
+        let (niceness, (answer, answered)) = (self.niceness, oneshot::channel());
         let thread = std::thread::Builder::new().name("log-reader".to_owned());
         let spawned = thread.spawn(move || {
             let _turn = (turn, admitted);
             // Where the system refuses, it reads at the usual priority.
-            let _ = rustix::process::setpriority_process(None, NICENESS);
+            let _ = rustix::process::setpriority_process(None, niceness);
             // Nobody may be there to take it any more.
             let _ = answer.send(read());
         });

@@ -21,6 +21,9 @@ pub const MAX_FOLLOWED: usize = 100_000;
 /// tenant, and all together may have asked; whoever asks more is told to come again.
 const QUESTIONS: Bounds = Bounds { turns: 4, turns_of_tenant: 2, caller: 64, tenant: 128, all: 1_024 };
 
+/// Nobody who asks about the past is in a hurry.
+const NICENESS: i32 = 10;
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
@@ -75,7 +78,7 @@ pub(super) struct Questions {
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { indexing: OnceLock::new(), readers: LogReaders::new(QUESTIONS) }
+        Self { indexing: OnceLock::new(), readers: LogReaders::new(QUESTIONS, NICENESS) }
     }
 }
 

@@ -19,6 +19,7 @@ mod index;
 mod jose;
 #[cfg(feature = "nats")]
 mod members;
+mod neighbours;
 mod process;
 mod projection;
 mod properties;

@@ -9,4 +9,5 @@ mod questions;
 mod sealed;
 mod sessions;
 mod tokens;
+mod turns;
 mod v1;

@@ -11,4 +11,5 @@ mod nginx;
 pub mod node;
 mod pseudonyms;
 mod refusals;
+mod strangers;
 mod sync;

@@ -338,6 +338,13 @@ fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
     let in_force = |now| projection.endings(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
+    let directory = tempfile::tempdir().unwrap();
+    save(&projection, directory.path()).unwrap();
+    let loaded = load(directory.path()).unwrap();
+    assert_eq!(loaded.endings(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
+    assert_eq!(projection.ended_after(Some(&tenant)), None, "nothing was ended elsewhere");
+    projection.prune(at(86_700_000));
+    assert_eq!(projection.ended_after(None), None, "what is forgotten leaves nothing behind");
 }
 
 #[test]

@@ -152,6 +152,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The secret that they present, if they present one.
+    pub fn bearer(&self) -> Option<&str> {
+        self.headers.iter().find_map(|(name, value)| value.strip_prefix("Bearer ").filter(|_| name == "authorization"))
+    }
+
     /// The same, with one more header.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut more = self.clone();
