@@ -54,7 +54,7 @@ impl Victim {
 
     /// Does everything over and over, for that long and at least a few times.
     pub async fn measure(&mut self, window: Duration) -> Samples {
-        const AT_LEAST: usize = 5;
+        const AT_LEAST: usize = 3;
         let (mut samples, until) = (Samples::default(), Instant::now() + window);
         while Instant::now() < until || samples.0[0].len() < AT_LEAST {
             let cycle = tokio::time::timeout(PATIENCE, self.cycle()).await;

@@ -47,7 +47,7 @@ async fn a_strangers_body_is_refused_before_it_is_sent() {
         ("POST /persons/p/mint-token".to_owned(), 60_000, 401),
         ("POST /token/revoke".to_owned(), 60_000, 401),
         ("DELETE /self-service/logout/api".to_owned(), 5_000, 413),
-        ("POST /crafter-profile/api/1/access_token/create".to_owned(), 60_000, 401),
+        ("POST /crafter-profile/api/1/access_token/create".to_owned(), 60_000, 403),
     ] {
         let (status, _) = unfinished(&node, &request, announced, 0).await;
         assert_eq!(status, expected, "{request}");
