@@ -164,6 +164,6 @@ impl Projection {
         let (tenant, subject, mut state) = self.shared.subjects.ended(SubjectHandle::from_bits(bits)?)?;
         state.prune(now);
         // The place may have become another tenant's since it was looked up.
-        (of.as_ref() == Some(&tenant) && !state.is_empty()).then(|| InForce::Subject(tenant, subject, state))
+        (of.as_ref() == Some(&tenant) && !state.is_empty()).then_some(InForce::Subject(tenant, subject, state))
     }
 }

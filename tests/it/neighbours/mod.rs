@@ -1,8 +1,8 @@
 //! One tenant cannot slow another: while a hostile tenant makes each call of the OpenAPI document in 64 loops, another one's
 //! introspection, revocation, follower and reconnect take at most twice what they take beside 64 loops of a handler that does nothing.
 //!
-//! `AUTHLEDGER_NEIGHBOUR_ROUNDS` says how many rounds each call gets. Without it there is one, short, and what is beyond the bound there
-//! is measured again before it counts: the machine may be busy with other things.
+//! `AUTHLEDGER_NEIGHBOUR_ROUNDS` says how many rounds each call gets, and then the medians count. Without it there is one, short, and
+//! what is beyond the bound there is measured again, and counts where no window says otherwise: the machine may be busy.
 
 mod calls;
 mod victim;
@@ -105,24 +105,33 @@ struct Row {
     name: String,
     status: u16,
     answers: u64,
-    beside: [f64; 4],
-    idle: [f64; 4],
+    /// The 99th percentile of each window, the smallest first.
+    beside: [Vec<f64>; 4],
+    idle: [Vec<f64>; 4],
 }
 
 impl Row {
-    fn worst(&self) -> f64 {
-        self.beside.iter().zip(&self.idle).map(|(beside, idle)| beside / idle.max(0.1)).fold(0.0, f64::max)
+    /// The medians of each measure, beside the call and beside the handler that does nothing.
+    fn medians(&self) -> impl Iterator<Item = (f64, f64)> {
+        let median = |windows: &Vec<f64>| windows[windows.len() / 2];
+        self.beside.iter().map(median).zip(self.idle.iter().map(median))
     }
 
     /// Milliseconds beside the call, and beside the handler that does nothing.
     fn print(&self) {
-        let cells = self.beside.iter().zip(&self.idle).map(|(beside, idle)| format!("{beside:.1} / {idle:.1}"));
-        let cells = cells.collect::<Vec<_>>().join(" | ");
-        println!("| {} | {} | {} | {cells} | {:.1} |", self.name, self.status, self.answers, self.worst());
+        let cells: Vec<String> = self.medians().map(|(beside, idle)| format!("{beside:.1} / {idle:.1}")).collect();
+        let worst = self.medians().map(|(beside, idle)| beside / idle.max(0.1)).fold(0.0, f64::max);
+        println!("| {} | {} | {} | {} | {worst:.1} |", self.name, self.status, self.answers, cells.join(" | "));
     }
 
-    fn is_slower(&self, slack: f64) -> bool {
-        self.beside.iter().zip(&self.idle).any(|(beside, idle)| *beside > 2.0 * idle && *beside > idle + slack)
+    /// Whether the other tenant waits more than twice as long: by the medians, or, on a machine that may be busy, beyond doubt: the
+    /// best window beside the call is worse than the worst one beside the handler that does nothing.
+    fn is_slower(&self, is_short: bool) -> bool {
+        if !is_short {
+            return self.medians().any(|(beside, idle)| beside > 2.0 * idle);
+        }
+        let mut extremes = self.beside.iter().zip(&self.idle).map(|(beside, idle)| (beside[0], idle[idle.len() - 1]));
+        extremes.any(|(best, worst)| best > 2.0 * worst && best > worst + SLACK_MILLIS)
     }
 }
 
@@ -156,14 +165,14 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
                 name: call.name.clone(),
                 status,
                 answers,
-                beside: Samples::medians_of_p99(&mut beside),
-                idle: Samples::medians_of_p99(&mut idle),
+                beside: Samples::of_windows(&mut beside),
+                idle: Samples::of_windows(&mut idle),
             }
         };
         let mut row = measure(plan.rounds);
         let again = if plan.is_short { AGAIN } else { 0 };
         for _ in 0..again {
-            if !row.is_slower(SLACK_MILLIS) {
+            if !row.is_slower(plan.is_short) {
                 break;
             }
             row = measure(plan.rounds + 2);
@@ -171,8 +180,8 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
         row.print();
         rows.push(row);
     }
-    let slack = if plan.is_short { SLACK_MILLIS } else { 0.0 };
-    let slower: Vec<&str> = rows.iter().filter(|row| row.is_slower(slack)).map(|row| row.name.as_str()).collect();
+    let slower: Vec<&str> =
+        rows.iter().filter(|row| row.is_slower(plan.is_short)).map(|row| row.name.as_str()).collect();
     assert!(slower.is_empty(), "beside these, another tenant waits more than twice as long: {slower:#?}");
     assert!(rows.len() > 60, "the document lists {} calls", rows.len());
 }

@@ -18,18 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Samples([Vec<f64>; 4]);
 
 impl Samples {
-    /// The median over the windows of each window's 99th percentile.
-    pub fn medians_of_p99(windows: &mut [Self]) -> [f64; 4] {
+    /// Each window's 99th percentile of each measure, the smallest first.
+    pub fn of_windows(windows: &mut [Self]) -> [Vec<f64>; 4] {
         std::array::from_fn(|measure| {
-            let mut all: Vec<f64> = windows.iter_mut().map(|window| percentile(&mut window.0[measure], 0.99)).collect();
-            percentile(&mut all, 0.5)
+            let mut all: Vec<f64> = windows.iter_mut().map(|window| p99(&mut window.0[measure])).collect();
+            all.sort_unstable_by(f64::total_cmp);
+            all
         })
     }
 }
 
-fn percentile(all: &mut [f64], part: f64) -> f64 {
+fn p99(all: &mut [f64]) -> f64 {
     all.sort_unstable_by(f64::total_cmp);
-    let at = ((all.len() as f64 * part).ceil() as usize).clamp(1, all.len().max(1)) - 1;
+    let at = (all.len() * 99).div_ceil(100).max(1) - 1;
     all.get(at).copied().unwrap_or_default()
 }
 
