@@ -38,17 +38,20 @@ pub struct SubjectEnded {
     before: SubjectState,
 }
 
+/// Lets one in at a time.
+type Turnstile = Arc<tokio::sync::Mutex<()>>;
+
 /// Whom somebody is ending just now, each with a place for those who wait: a subject's endings come one after the other, because
 /// the state that each finds is gone with the next, and nobody could say any more which of them ended what. No subject waits for
 /// another one's.
 #[derive(Default)]
-pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Turnstile>>);
 
 /// Ends a subject alone for as long as it is there.
 pub(super) struct Alone<'a> {
     all: &'a OneByOne,
     whom: (Tenant, Subject),
-    place: Arc<tokio::sync::Mutex<()>>,
+    place: Turnstile,
     held: Option<OwnedMutexGuard<()>>,
 }
 
