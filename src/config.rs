@@ -237,6 +237,7 @@ pub struct ServeArgs {
 }
 
 /// The settings, checked and complete. Not printable, because root's secret is among them.
+#[derive(Clone)]
 pub struct Settings {
     /// The ledger's directory.
     pub data: PathBuf,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use authledger::cli::application::ApplicationArgs;
 use authledger::cli::backup::BackupArgs;
+use authledger::cli::clock::ClockArgs;
 use authledger::cli::demo::DemoArgs;
 use authledger::cli::follow::FollowArgs;
 use authledger::cli::import::ImportArgs;
@@ -12,7 +13,7 @@ use authledger::cli::key::KeyArgs;
 use authledger::cli::node::NodeArgs;
 use authledger::cli::restore::RestoreArgs;
 use authledger::cli::subject::SubjectArgs;
-use authledger::cli::{application, backup, demo, follow, import, key, node, restore, serve, subject};
+use authledger::cli::{application, backup, clock, demo, follow, import, key, node, restore, serve, subject};
 use authledger::config::ServeArgs;
 use clap::{Parser, Subcommand};
 
@@ -35,6 +36,8 @@ enum Command {
     Application(ApplicationArgs),
     /// List and rotate the keys that sign tokens, over HTTP.
     Key(KeyArgs),
+    /// Show ledger time beside the wall clock, and set it right, over HTTP.
+    Clock(ClockArgs),
     /// List, join, remove and promote the nodes that belong together.
     Node(NodeArgs),
     /// Forget somebody, over HTTP.
@@ -68,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
         Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
         Command::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
+        Command::Clock(arguments) => Ok(runtime.block_on(clock::run(arguments))?),
         Command::Node(arguments) => Ok(runtime.block_on(node::run(arguments))?),
         Command::Subject(arguments) => Ok(runtime.block_on(subject::run(arguments))?),
         Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),

@@ -17,7 +17,7 @@ use crate::audit::USES_FLUSHED_EVERY_MILLIS;
 use crate::clock::Clock;
 use crate::config::{Settings, TlsFiles};
 use crate::domain::{Digest, Issuer, Position, Secret};
-use crate::event_log::{DataDirectory, OpenError, Reader};
+use crate::event_log::{DataDirectory, OpenError, Reader, refuse_rescued};
 use crate::feed::Hub;
 use crate::http::compat::crafter;
 use crate::http::doors::Doors;
@@ -188,6 +188,11 @@ impl Server {
         self.service.cluster().set_back().await;
     }
 
+    /// Returns when this server must stop and start again, because an earlier time was accepted.
+    pub async fn starts_again(&self) {
+        self.service.starts_again().await;
+    }
+
     /// Stops: accepts nothing more, ends streams with their cursor, commits what is queued, writes a snapshot.
     ///
     /// False if the log has halted: what was acknowledged stands, and the cause is to be mended.
@@ -228,6 +233,7 @@ pub fn check(settings: &Settings) -> Result<(), ServeError> {
     TrustedIssuers::new(settings.trusted_issuers.clone(), Clock::system())?;
     among::check_nats(&settings.members, &settings.region, &settings.data)?;
     let directory = DataDirectory::lock(&settings.data)?;
+    refuse_rescued(&directory.ledger())?;
     match Reader::open(&directory.ledger()) {
         Ok(reader) => Ok(service::check_pseudonyms(&settings.data, settings.subject_pseudonyms, &reader)?),
         Err(OpenError::Absent(_)) => Ok(()),

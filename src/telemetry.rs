@@ -103,6 +103,10 @@ pub struct Metrics {
     pub batch_records: Histogram,
     /// Seconds that a commit took, its sync included.
     pub commit_seconds: Histogram,
+    /// Bytes of the write-ahead log's file.
+    pub wal_bytes: Level,
+    /// Bytes that are free on the event log's disk.
+    pub disk_free_bytes: Level,
     /// Followers of the feed that are connected.
     pub followers: Level,
     /// Connections that are open.
@@ -115,6 +119,10 @@ pub struct Metrics {
     nodes: Family<EntityLabels, Level>,
     parcels_refused: Family<ReasonLabels, Level>,
     nats: Family<EntityLabels, Level>,
+    /// Milliseconds from ledger time to the wall clock: negative where the wall clock is behind.
+    pub clock_offset_millis: Gauge,
+    /// Milliseconds for which a jump of the wall clock has been unsettled; 0 without one.
+    pub clock_unsettled_millis: Level,
     registry: Registry,
 }
 
@@ -133,6 +141,13 @@ impl Metrics {
             head_position: add(&mut registry, "head_position", "The newest durable position", Level::default()),
             batch_records: add(&mut registry, "batch_records", "Records in one commit", record_buckets()),
             commit_seconds: timed(&mut registry, "commit", "A commit, its sync included", seconds.clone(), buckets()),
+            wal_bytes: add(&mut registry, "wal_bytes", "The size of the write-ahead log's file", Level::default()),
+            disk_free_bytes: add(
+                &mut registry,
+                "disk_free_bytes",
+                "What is free on the event log's disk",
+                Level::default(),
+            ),
             followers: add(&mut registry, "followers", "Followers of the feed that are connected", Level::default()),
             connections: add(&mut registry, "connections", "Connections that are open", Level::default()),
             connections_refused: add(
@@ -158,6 +173,18 @@ impl Metrics {
                 Family::default(),
             ),
             nats: add(&mut registry, "nats", "What the courier over NATS has carried", Family::default()),
+            clock_offset_millis: add(
+                &mut registry,
+                "clock_offset_milliseconds",
+                "From ledger time to the wall clock, negative where the wall clock is behind",
+                Gauge::default(),
+            ),
+            clock_unsettled_millis: add(
+                &mut registry,
+                "clock_unsettled_milliseconds",
+                "For how long a jump of the wall clock has been unsettled, 0 without one",
+                Level::default(),
+            ),
             registry,
         }
     }

@@ -315,7 +315,7 @@ pub fn tally_as_of(
     prefix: &Prefix,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Tally, AuditError> {
-    let mut folded = Folded::default();
+    let mut folded = Folded { at: prefix.at, ..Folded::default() };
     let held = |row: &RowRecord<'_>| Ok(Some(row.decode()?).filter(|recorded| prefix.holds(row.position, recorded)));
     pages::read(reader, prefix.until, progress, held, |records| {
         folded.take(&records);
@@ -331,6 +331,7 @@ struct Folded {
     state: State,
     clocks: BTreeMap<Origin, Timestamp>,
     unpruned: u64,
+    at: Timestamp,
 }
 
 impl Folded {
@@ -343,7 +344,7 @@ impl Folded {
         self.unpruned += records.len() as u64;
         if self.unpruned >= PRUNE_EVERY {
             // By the clock that is furthest behind: a record further on may be about what is over by another one.
-            self.state.prune(self.clocks.values().min().copied().unwrap_or_default());
+            self.state.prune(self.clocks.values().min().copied().unwrap_or_default().min(self.at));
             self.unpruned = 0;
         }
     }

@@ -1,9 +1,11 @@
 //! What an audit can find, apart from what can keep it from looking.
 
+use std::path::PathBuf;
+
 use rusqlite::ErrorCode;
 
 use crate::domain::Position;
-use crate::event_log::{Base, Damage, OpenError, ReadError, RecordError};
+use crate::event_log::{Base, Broken, Damage, OpenError, ReadError, RecordError};
 
 /// Why a log did not pass. [`AuditError::is_damage`] tells findings from failures to look.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +16,9 @@ pub enum AuditError {
     /// The log could not be read.
     #[error("read the event log: {0}; check the disk and the file's mode, and try again")]
     Sqlite(rusqlite::Error),
+    /// The file was taken away while it was read.
+    #[error("read the event log: {} was deleted or replaced while it was read; try again", .0.display())]
+    Replaced(PathBuf),
     /// A row breaks a rule of the log.
     #[error("position {position}: {damage}")]
     Damaged {
@@ -34,12 +39,10 @@ pub enum AuditError {
     #[error("position {0}: positions count from 1, so no reader sees this row")]
     Outside(i64),
     /// The file's tables and triggers are not those that keep events from being changed.
-    #[error("the database's {name} {what}, so nothing has been guarding the events; {}", found(events))]
+    #[error("the database's {} {}, {}; {}", broken.name, broken.what, meaning(broken), found(events))]
     Schema {
-        /// The table, index or trigger.
-        name: String,
-        /// What is wrong with it.
-        what: &'static str,
+        /// The table, index or trigger, and what is wrong with it.
+        broken: Broken,
         /// What is wrong with the events, if anything is.
         events: Option<Box<AuditError>>,
     },
@@ -67,8 +70,16 @@ impl From<OpenError> for AuditError {
             OpenError::Unusable { source, .. } if is_corruption(&source) => {
                 Self::Corrupt { position: Position(1), source }
             }
+            OpenError::NoDatabase { source, .. } => Self::Corrupt { position: Position(1), source },
             error => Self::Open(error),
         }
+    }
+}
+
+fn meaning(broken: &Broken) -> String {
+    match &broken.mend {
+        Some(statement) => format!("which {statement} removes"),
+        None => "so nothing has been guarding the events".to_owned(),
     }
 }
 
@@ -83,7 +94,7 @@ fn is_corruption(error: &rusqlite::Error) -> bool {
 impl AuditError {
     /// Whether something is wrong with the log, and not with the attempt to read it.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Open(_) | Self::Sqlite(_))
+        !matches!(self, Self::Open(_) | Self::Sqlite(_) | Self::Replaced(_))
     }
 
     /// The first bad position, if there is one.
@@ -94,7 +105,7 @@ impl AuditError {
             }
             Self::Outside(position) => Some(*position),
             Self::Schema { events, .. } => events.as_ref().and_then(|events| events.position()),
-            Self::Open(_) | Self::Sqlite(_) => None,
+            Self::Open(_) | Self::Sqlite(_) | Self::Replaced(_) => None,
         }
     }
 
@@ -106,6 +117,7 @@ impl AuditError {
                 Self::Corrupt { position: base.position.next(), source }
             }
             ReadError::Sqlite(source) => Self::Sqlite(source),
+            ReadError::Replaced(path) => Self::Replaced(path),
         }
     }
 }

@@ -199,6 +199,7 @@ fn verify_log(
         }
         Err(error) => return Err(EvidenceError::Log(error)),
     };
+    verified.added.iter().for_each(|added| report.hold(LEDGER, added.to_string()));
     report.verified = Some(verified);
     let trees = forest.into_trees();
     for kept in checkpoints {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::QuestionError;
-use crate::domain::{Malformed, Position, Recorded, Timestamp};
+use crate::domain::{Malformed, Place, Position, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, ReadError, Reader};
 
 /// A point in the past, as somebody names it.
@@ -87,15 +87,28 @@ impl Prefix {
     }
 }
 
-/// The last position that was stored by then. A node's clock goes back only if somebody sets it back.
+/// The last position that was stored by then. A node's ledger time goes back only where an earlier time was accepted, and then it
+/// goes on under a new origin: between two openings of origins the times are in order.
 fn stored_by(reader: &Reader, at: Timestamp, head: Position) -> Result<Position, ReadError> {
-    let (mut low, mut high) = (0, head.0);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        let position = Position(middle);
-        let absent = ReadError::Damaged { position, damage: Damage::Absent };
-        let stored = reader.find(position)?.ok_or(absent)?;
-        if stored.stored_at <= at { low = middle } else { high = middle - 1 }
+    let mut ends = vec![head.0];
+    for origin in reader.origins()? {
+        let opening = reader.find_place(Place { origin, sequence: Sequence(1) })?.map(|stored| stored.position.0);
+        ends.extend(opening.map(|opening| opening.saturating_sub(1)).filter(|end| *end < head.0));
     }
-    Ok(Position(low))
+    ends.sort_unstable();
+    while let Some(end) = ends.pop() {
+        let before = ends.last().copied().unwrap_or_default();
+        let (mut low, mut high) = (before, end);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let position = Position(middle);
+            let absent = ReadError::Damaged { position, damage: Damage::Absent };
+            let stored = reader.find(position)?.ok_or(absent)?;
+            if stored.stored_at <= at { low = middle } else { high = middle - 1 }
+        }
+        if low > before {
+            return Ok(Position(low));
+        }
+    }
+    Ok(Position(0))
 }

@@ -106,7 +106,7 @@ fn replay_to(
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Replayed, AuditError> {
     let started = Instant::now();
-    let mut folded = Folded::default();
+    let mut folded = Folded { state: State::default(), unpruned: 0, at };
     let base = pages::read(
         reader,
         head,
@@ -127,10 +127,10 @@ fn replay_to(
 }
 
 /// What has been folded.
-#[derive(Default)]
 struct Folded {
     state: State,
     unpruned: u64,
+    at: Timestamp,
 }
 
 impl Folded {
@@ -138,8 +138,8 @@ impl Folded {
         records.iter().for_each(|recorded| self.state.fold(recorded));
         self.unpruned += records.len() as u64;
         if self.unpruned >= PRUNE_EVERY {
-            // By the log's clock: a record further on may still be about what is over only by ours.
-            self.state.prune(records.last().map_or(Timestamp::default(), |last| last.recorded_at));
+            // By the log's clock: a record further on may still be about what is over only by ours. And by none that was ahead.
+            self.state.prune(records.last().map_or(Timestamp::default(), |last| last.recorded_at).min(self.at));
             self.unpruned = 0;
         }
     }
@@ -228,7 +228,7 @@ impl AgainstError {
 /// Replays a log and compares the result with the snapshot in `data`, the data directory of a server, which may be running.
 ///
 /// Both sides are taken to the same head and pruned at the same instant: what the log has beyond the snapshot is added to it by
-/// the server's own fold. `at` must not be earlier than the snapshot, which has forgotten what was over when it was written.
+/// the server's own fold. That instant is `at`, or the one at which the snapshot has forgotten what was over, if that is later.
 /// At most `limit` rows of each side are listed.
 pub fn against(
     path: &Path,
@@ -244,10 +244,10 @@ pub fn against(
         SnapshotError::Absent => AgainstError::Absent(directory.clone()),
         error => AgainstError::Snapshot { path: directory.clone(), error },
     })?;
-    let snapshot_position = projection.base().position;
+    let (snapshot_position, at) = (projection.base().position, at.max(projection.forgotten_at()));
     // Parts of a snapshot may be ahead of where it stands, but not of a head that is asked for after it was read.
     let head = reader.head().map_err(failed)?;
-    catch_up(&projection, &reader, Some(head), &mut |_, _| {}).map_err(failed)?;
+    catch_up(&projection, &reader, Some(head), at, &mut |_, _| {}).map_err(failed)?;
     projection.prune(at);
     let replayed = replay_to(&reader, head, at, &mut progress)?;
     let differences = Differences::between(&replayed.state.rows(), &projection.rows(), limit);

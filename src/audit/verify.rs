@@ -9,7 +9,10 @@ use super::forest::Forest;
 use super::trust::Openings;
 use super::{AuditError, pages};
 use crate::domain::{Event, LedgerId, LedgerOpened, Place, Position, Recorded, Timestamp};
-use crate::event_log::{Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord, altered, open_for_reading};
+use crate::event_log::{
+    Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord, SchemaChanges, open_for_reading,
+    schema_changes,
+};
 use crate::tlog::TreeHash;
 
 /// A log that is whole.
@@ -21,6 +24,8 @@ pub struct Verified {
     pub base: Base,
     /// The ledger that it belongs to; none has been opened in an empty log.
     pub ledger: Option<LedgerId>,
+    /// What other programs have added to the file, which does no harm.
+    pub added: Vec<Added>,
     /// How long it took to read.
     pub elapsed: Duration,
 }
@@ -49,10 +54,11 @@ pub(super) fn verify_grown(
     let reader = Reader::open(path)?;
     let guarded = guarded(path)?;
     let read = verify_events(&reader, guarded.head, forest, started, progress);
-    match (guarded.broken, read) {
-        (None, read) => read,
-        (Some((name, what)), Ok(_)) => Err(AuditError::Schema { name, what, events: None }),
-        (Some((name, what)), Err(error)) => Err(AuditError::Schema { name, what, events: Some(Box::new(error)) }),
+    match (guarded.schema.broken, read) {
+        (None, Ok(read)) => Ok(Read { verified: Verified { added: guarded.schema.added, ..read.verified }, ..read }),
+        (None, Err(error)) => Err(error),
+        (Some(broken), Ok(_)) => Err(AuditError::Schema { broken, events: None }),
+        (Some(broken), Err(error)) => Err(AuditError::Schema { broken, events: Some(Box::new(error)) }),
     }
 }
 
@@ -86,29 +92,28 @@ fn verify_events(
     if let Some((position, error, unreadable)) = unreadable {
         return Err(AuditError::Unreadable { position, error, unreadable, base });
     }
-    let verified = Verified { events: base.position.0, base, ledger, elapsed: started.elapsed() };
+    let verified = Verified { events: base.position.0, base, ledger, added: Vec::new(), elapsed: started.elapsed() };
     Ok(Read { verified, openings, forest })
 }
 
 /// What is around the events.
 struct Guarded {
     head: Position,
-    /// The first part of the schema that is not as it should be, and what is wrong with it.
-    broken: Option<(String, &'static str)>,
+    schema: SchemaChanges,
 }
 
 /// Checks what no single event shows: that the triggers are in place, and that no row lies before the first position.
 fn guarded(path: &Path) -> Result<Guarded, AuditError> {
     let connection = open_for_reading(path)?;
     let failed = |error| AuditError::from_read(ReadError::Sqlite(error), &Base::default());
-    let broken = altered(&connection).map_err(failed)?;
+    let schema = schema_changes(&connection).map_err(failed)?;
     let outside = "SELECT position FROM event WHERE position < 1 ORDER BY position LIMIT 1";
     if let Some(position) = connection.query_row(outside, [], |row| row.get(0)).optional().map_err(failed)? {
         return Err(AuditError::Outside(position));
     }
     let head: i64 =
         connection.query_row("SELECT coalesce(max(position), 0) FROM event", [], |row| row.get(0)).map_err(failed)?;
-    Ok(Guarded { head: Position(head.cast_unsigned()), broken })
+    Ok(Guarded { head: Position(head.cast_unsigned()), schema })
 }
 
 /// What of a record is looked at beside those of others.

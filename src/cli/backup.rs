@@ -17,7 +17,7 @@ use super::directory::{DirectoryError, Filling};
 use crate::audit::{
     self, AuditError, EvidenceError, Finding, Flaw, MANIFEST, Manifest, ManifestCheckpoint, Trust, Verified,
 };
-use crate::clock::Clock;
+use crate::clock::wall_clock;
 use crate::domain::Position;
 use crate::event_log::{Base, CopyError, CopyWriter, MAX_PAGE_ROWS, OpenError, ReadError, Reader};
 use crate::keys::{self, KeyError};
@@ -192,7 +192,7 @@ fn manifest(
         position: verified.base.position.0,
         origins: Manifest::heads(verified),
         checkpoints,
-        created_at: Clock::system().now().to_string(),
+        created_at: wall_clock().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         bytes,
         blake3,

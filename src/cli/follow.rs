@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::client::{CallError, Client, Lines, ServerArgs};
-use crate::clock::Clock;
+use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp};
 
 /// Heartbeats that may be missed before what is shown counts as stale.
@@ -199,7 +199,7 @@ impl Follow {
             request = request.query(&[("after", cursor)]);
         }
         let mut lines = self.client.lines(request).await?;
-        self.connected_at = Clock::system().now();
+        self.connected_at = wall_clock();
         loop {
             let Some(text) = self.next(&mut lines).await? else { return Ok(Over::Again) };
             if let Some(over) = self.take(&text, &lines)? {
@@ -314,7 +314,7 @@ impl Follow {
     fn latency(&self, revoked_at: &str) -> Option<u64> {
         let millis = revoked_at.parse::<jiff::Timestamp>().ok()?.as_millisecond();
         let revoked_at = Timestamp::from_millis(u64::try_from(millis).ok()?)?;
-        (revoked_at >= self.connected_at).then(|| Clock::system().now().millis_since(revoked_at))
+        (revoked_at >= self.connected_at).then(|| wall_clock().millis_since(revoked_at))
     }
 
     fn write(&self, line: &str) -> Result<(), FollowError> {

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::client::{CallError, Client, ServerArgs};
-use crate::clock::Clock;
+use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp, Ttl};
 use courier::{Answer, Courier};
 use source::{Batch, Batches, Input, SourceError};
@@ -284,7 +284,7 @@ impl ImportArgs {
     fn settings(&self) -> Settings {
         // The range was checked when the argument was read.
         let ttl = Ttl::from_seconds(self.ttl).unwrap_or(Ttl::MAX);
-        Settings { tenant: self.tenant.clone(), ttl, now: Clock::system().now() }
+        Settings { tenant: self.tenant.clone(), ttl, now: wall_clock() }
     }
 }
 

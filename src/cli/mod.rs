@@ -1,11 +1,12 @@
 //! The command line: what people and scripts do with a ledger from a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `node`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
+//! `serve` runs a server, `application`, `key`, `clock`, `node`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
 //! need none, and `demo` starts one of its own.
 
 pub mod application;
 pub mod backup;
 pub mod client;
+pub mod clock;
 pub mod demo;
 pub mod directory;
 pub mod follow;

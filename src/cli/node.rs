@@ -11,7 +11,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::client::{Asked, CallError, Client, ServerArgs};
-use crate::cluster::{Anchors, AnchorsError};
+use crate::cluster::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 use crate::domain::{LedgerId, Malformed, NodeKey, NodeName, PeerAddress, Reads, Region};
 use crate::event_log::{DataDirectory, OpenError, ReadError, Reader};
 use crate::keys::{KeyError, OriginKey, PseudonymKey};
@@ -136,6 +136,8 @@ struct Joined {
     ledger: String,
     keys: Vec<String>,
     addresses: Vec<String>,
+    #[serde(default)]
+    vouched: Vec<VouchText>,
     subject_pseudonyms: bool,
 }
 
@@ -253,7 +255,10 @@ impl Join {
         let mut peers = vec![asked];
         peers.extend(joined.addresses.into_iter().filter(|other| Some(other) != self.address.as_ref()));
         peers.dedup();
-        Anchors::new(ledger, keys.ok_or(NodeError::Strange)?, peers).store(&self.data)?;
+        let vouched: Option<Vec<Vouch>> = joined.vouched.iter().map(Vouch::from_text).collect();
+        let vouched = vouched.filter(|vouched| vouched.len() <= MAX_VOUCHED).ok_or(NodeError::Strange)?;
+        let anchors = Anchors::new(ledger, keys.ok_or(NodeError::Strange)?, peers).with_vouched(vouched);
+        anchors.store(&self.data)?;
         self.tell(ledger, joined.subject_pseudonyms)
     }
 

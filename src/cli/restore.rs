@@ -13,7 +13,7 @@ use clap::Args;
 use super::Progress;
 use super::directory::{DirectoryError, Filling};
 use crate::audit::{self, AuditError, BundleError, BundleReader, EvidenceError, Kept, Trust};
-use crate::clock::{Clock, NoRandomness, fresh_origin};
+use crate::clock::{NoRandomness, fresh_origin, wall_clock};
 use crate::domain::{
     Event, LOG_FORMAT, LedgerOpened, Origin, Place, Position, Previous, Recorded, Sequence, Timestamp,
 };
@@ -161,7 +161,7 @@ pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     let mut input = Input::open(source)?;
     let unfinished = data.join(UNFINISHED);
     let mut copy = CopyWriter::create(&unfinished)?;
-    let (mut base, openings) = copy_rows(&mut input, &mut copy)?;
+    let Copied { mut base, openings, lasts } = copy_rows(&mut input, &mut copy)?;
     if base != verified {
         return Err(RestoreError::Differs { found: base.position, expected: verified.position });
     }
@@ -171,7 +171,9 @@ pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     let opened = openings.get(&previous.place.origin).ok_or_else(|| RestoreError::Empty(source.clone()))?;
     let successor = successor(opened, previous, &key);
     let (origin, continued) = (fresh_origin()?, successor.previous.clone());
-    copy.append(&[opening(origin, successor, &mut base)])?;
+    let last = continued.as_ref().and_then(|previous| lasts.get(&previous.place.origin));
+    let not_before = last.and_then(|last| last.decode().ok()).map(|last| last.recorded_at).unwrap_or_default();
+    copy.append(&[opening(origin, successor, not_before, &mut base)])?;
     copy.finish()?;
     for (origin, note) in input.checkpoints {
         Checkpoints::of(data).store(origin, &note)?;
@@ -240,12 +242,19 @@ fn notes(kept: &[Kept]) -> Vec<(Origin, SignedNote)> {
     kept.iter().filter_map(|kept| Some((kept.origin?, SignedNote::parse(&kept.text).ok()?))).collect()
 }
 
-/// Copies what there is. Returns where it ends, and how each origin was opened.
-fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<(Base, BTreeMap<Origin, LedgerOpened>), RestoreError> {
-    let (mut base, mut openings) = (Base::default(), BTreeMap::new());
+/// What was copied: where it ends, and of each origin how it was opened and its last record.
+struct Copied {
+    base: Base,
+    openings: BTreeMap<Origin, LedgerOpened>,
+    lasts: BTreeMap<Origin, StoredRecord>,
+}
+
+/// Copies what there is.
+fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<Copied, RestoreError> {
+    let (mut base, mut openings, mut lasts) = (Base::default(), BTreeMap::new(), BTreeMap::new());
     loop {
         let page = input.next_page()?;
-        let Some(last) = page.last() else { return Ok((base, openings)) };
+        let Some(last) = page.last() else { return Ok(Copied { base, openings, lasts }) };
         base.position = last.position;
         for stored in &page {
             base.heads.insert(stored.place.origin, Head { sequence: stored.place.sequence, hash: stored.hash });
@@ -256,6 +265,7 @@ fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<(Base, BTreeMap
             }
         }
         copy.append(&page)?;
+        lasts.extend(page.into_iter().map(|stored| (stored.place.origin, stored)));
     }
 }
 
@@ -308,9 +318,10 @@ fn successor(opened: &LedgerOpened, previous: Previous, key: &OriginKey) -> Ledg
     }
 }
 
-/// The record that opens it, behind all others.
-fn opening(origin: Origin, opened: LedgerOpened, base: &mut Base) -> StoredRecord {
-    let now: Timestamp = Clock::system().now();
+/// The record that opens it, behind all others. It is not earlier than what it goes on from: where this machine's clock is behind
+/// that, what has expired must not come back, and the server says so when it starts.
+fn opening(origin: Origin, opened: LedgerOpened, not_before: Timestamp, base: &mut Base) -> StoredRecord {
+    let now = wall_clock().max(not_before);
     let place = Place { origin, sequence: Sequence(1) };
     let recorded = Recorded {
         place,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::{ServeArgs, Settings, SettingsError};
@@ -46,24 +46,45 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
         println!("authledger: these settings are good; nothing was started");
         return Ok(());
     }
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let server = Server::start(settings, Clock::system()).await?;
+    let mut settings = settings;
+    let mut server = Server::start(settings.clone(), Clock::system()).await?;
+    settings.listen = server.address();
     // Not before: a start that folds a long log has nothing to finish, and ends at the signal.
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
+    while let End::StartsAgain = serve(server, settings.tls.is_some(), &mut terminate).await? {
+        tracing::info!("starting again, because an earlier time was accepted");
+        server = tokio::select! {
+            started = Server::start(settings.clone(), Clock::system()) => started?,
+            _ = terminate.recv() => return Ok(()),
+        };
+    }
+    Ok(())
+}
+
+/// How a run of the server ended.
+enum End {
+    Asked,
+    StartsAgain,
+}
+
+/// Serves until a signal comes, or until the server must start again.
+async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<End, ServeCommandError> {
+    let scheme = if with_tls { "https" } else { "http" };
     println!("authledger: listening on {scheme}://{}", server.address());
     if let Some(path) = server.root_token() {
         let path = path.display();
         println!("authledger: root's secret is in {path}; delete the file once applications are registered");
     }
-    let is_set_back = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = tokio::signal::ctrl_c() => false,
-        () = server.set_back() => true,
+    let (is_set_back, end) = tokio::select! {
+        _ = terminate.recv() => (false, End::Asked),
+        _ = tokio::signal::ctrl_c() => (false, End::Asked),
+        () = server.set_back() => (true, End::Asked),
+        () = server.starts_again() => (false, End::StartsAgain),
     };
     tracing::info!("stopping");
     match server.stop().await {
         false => Err(ServeCommandError::Halted),
         true if is_set_back => Err(ServeCommandError::SetBack),
-        true => Ok(()),
+        true => Ok(end),
     }
 }

@@ -1,4 +1,5 @@
-//! Anchors: the keys that a node was told to trust when it joined, before it holds the records that say so.
+//! Anchors: the keys that a node was told to trust when it joined, before it holds the records that say so, and how far it was told
+//! that origins go whose own nodes can't show it any more.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,26 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{LedgerId, NodeKey};
+use super::head::SignedHead;
+use crate::domain::{LedgerId, NodeKey, Origin, Sequence, hex};
+use crate::event_log::{ChainHash, Head};
+
+/// The most origins that are vouched for.
+pub const MAX_VOUCHED: usize = 4_096;
+
+/// Up to where a member vouches for an origin whose own node is gone: heads up to there count that it has signed in that node's place.
+///
+/// Somebody restored a backup, or lost the heads that the origin had signed. The member is the one through which a node joins, and
+/// that node's operator has chosen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vouch {
+    /// The origin.
+    pub origin: Origin,
+    /// Its last record that the member holds, and the chain there.
+    pub head: Head,
+    /// The member.
+    pub by: NodeKey,
+}
 
 /// The ledger that a directory belongs to, and whom it trusts from the start. In `DATA/members/anchors.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +36,7 @@ pub struct Anchors {
     ledger: Option<LedgerId>,
     keys: BTreeSet<NodeKey>,
     peers: Vec<String>,
+    vouched: Vec<Vouch>,
 }
 
 /// Why anchors can't be read or written.
@@ -43,12 +64,69 @@ struct Form {
     ledger: Uuid,
     keys: Vec<String>,
     peers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    vouched: Vec<VouchText>,
+}
+
+/// A vouch as it is kept, and as the answer to a join has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VouchText {
+    /// The origin.
+    pub origin: String,
+    /// Its last record that is vouched for.
+    pub sequence: u64,
+    /// The chain there, in hexadecimal digits.
+    pub hash: String,
+    /// The key of the member that vouches.
+    pub by: String,
+}
+
+impl Vouch {
+    /// As text.
+    pub fn to_text(&self) -> VouchText {
+        VouchText {
+            origin: self.origin.to_string(),
+            sequence: self.head.sequence.0,
+            hash: hex::encode(&self.head.hash.0),
+            by: self.by.to_string(),
+        }
+    }
+
+    /// Of a text, if it is one.
+    pub fn from_text(text: &VouchText) -> Option<Self> {
+        let head = Head { sequence: Sequence(text.sequence), hash: ChainHash(hex::parse(&text.hash).ok()?) };
+        Some(Self { origin: text.origin.parse().ok()?, head, by: text.by.parse().ok()? })
+    }
 }
 
 impl Anchors {
     /// A ledger, the keys of its nodes, and where some of them are reached.
     pub fn new(ledger: LedgerId, keys: impl IntoIterator<Item = NodeKey>, peers: Vec<String>) -> Self {
-        Self { ledger: Some(ledger), keys: keys.into_iter().collect(), peers }
+        Self { ledger: Some(ledger), keys: keys.into_iter().collect(), peers, vouched: Vec::new() }
+    }
+
+    /// The same, with what is vouched for; no more than [`MAX_VOUCHED`].
+    pub fn with_vouched(self, vouched: Vec<Vouch>) -> Self {
+        Self { vouched, ..self }
+    }
+
+    /// What is vouched for.
+    pub fn vouched(&self) -> &[Vouch] {
+        &self.vouched
+    }
+
+    /// Whether somebody vouches for that origin.
+    pub fn has_vouch(&self, origin: Origin) -> bool {
+        self.vouched.iter().any(|vouch| vouch.origin == origin)
+    }
+
+    /// Whether a member that vouches for the head's origin has signed it in place of the origin's node, as far as it vouches.
+    pub fn vouches_for(&self, head: &SignedHead, ledger: LedgerId) -> bool {
+        let covers = |vouch: &&Vouch| {
+            let (own, far) = (head.place.sequence, vouch.head.sequence);
+            vouch.origin == head.place.origin && (own < far || (own == far && head.hash == vouch.head.hash))
+        };
+        self.vouched.iter().filter(covers).any(|vouch| head.is_signed_by(vouch.by, ledger))
     }
 
     /// The ledger, where this directory was joined to one.
@@ -76,8 +154,11 @@ impl Anchors {
         };
         let form: Option<Form> = serde_json::from_slice(&text).ok();
         let keys = form.as_ref().map(|form| form.keys.iter().map(|key| key.parse().ok()).collect::<Option<_>>());
-        match (form, keys.flatten()) {
-            (Some(form), Some(keys)) => Ok(Self { ledger: Some(LedgerId(form.ledger)), keys, peers: form.peers }),
+        let vouched = form.as_ref().map(|form| form.vouched.iter().map(Vouch::from_text).collect::<Option<_>>());
+        match (form, keys.flatten(), vouched.flatten()) {
+            (Some(form), Some(keys), Some(vouched)) => {
+                Ok(Self { ledger: Some(LedgerId(form.ledger)), keys, peers: form.peers, vouched })
+            }
             _ => Err(AnchorsError::Malformed { path }),
         }
     }
@@ -89,6 +170,7 @@ impl Anchors {
             ledger: self.ledger.map(|ledger| ledger.0).unwrap_or_default(),
             keys: self.keys.iter().map(NodeKey::to_string).collect(),
             peers: self.peers.clone(),
+            vouched: self.vouched.iter().map(Vouch::to_text).collect(),
         };
         let text = serde_json::to_vec_pretty(&form).unwrap_or_default();
         super::kept::replace(&path, &text).map_err(|source| AnchorsError::Io { path, source })

@@ -36,9 +36,13 @@ pub struct Holding {
     pub members: Vec<NodeKey>,
     /// How far it holds the origin.
     pub head: Head,
+    /// How far the origin is known to go, in anybody's words: its own node's, or those of who holds more of it. The records need
+    /// not be here.
+    pub known: Sequence,
     /// What its chain is where the asking node's log ends, if it goes as far.
     pub hash_at_own_head: Option<crate::event_log::ChainHash>,
-    /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent.
+    /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent. It has them on
+    /// disk: whoever is told that a run is known can rely on that after a crash, too.
     pub heard: Vec<(Incarnation, Duration)>,
     /// The last slot of its sealing keys that is on record.
     pub slots_used: u64,
@@ -57,6 +61,8 @@ pub enum Renewal {
     UsedSince,
     /// Another copy of the directory is running.
     Running,
+    /// The clock was ahead when it was written, and an earlier time was accepted: times of one origin never fall.
+    ClockAccepted,
 }
 
 /// What follows from the answers.
@@ -121,7 +127,8 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     if past.iter().chain(&others).any(|run| speaks(*run)) {
         return Identity::Renew(Renewal::Running, over);
     }
-    let newest = answers.iter().map(|holding| holding.head.sequence).max().unwrap_or_default().max(own.signed);
+    let newest = answers.iter().map(|holding| holding.head.sequence.max(holding.known)).max();
+    let newest = newest.unwrap_or_default().max(own.signed);
     if newest > own.head.sequence {
         return Identity::Renew(Renewal::OlderCopy, over);
     }
@@ -149,6 +156,44 @@ pub fn started_with(own: Incarnation, answers: &[Holding], over: &[Incarnation])
     speaking.filter(|run| *run != own && !over.contains(run)).collect()
 }
 
+/// What follows once a run has begun and the others are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It may write.
+    GoOn,
+    /// These runs began with it, on copies of the directory: it leaves the origin.
+    Beside(Vec<Incarnation>),
+    /// Nobody has heard of it in time. A copy of the directory that is put back later could be told by nobody that this run has used
+    /// the origin: it leaves it.
+    Unheard,
+    /// It is too early to tell: tell them, and ask again.
+    Tell,
+}
+
+/// Whether a run that has begun may write. `all` and `patience_is_over` are as for [`identify`].
+pub fn may_write(
+    own: Incarnation,
+    answers: &[Holding],
+    all: bool,
+    over: &[Incarnation],
+    patience_is_over: bool,
+) -> Begun {
+    let beside = started_with(own, answers, over);
+    if !beside.is_empty() {
+        return Begun::Beside(beside);
+    }
+    if is_heard(own, answers, all) {
+        return Begun::GoOn;
+    }
+    let is_known = |holding: &Holding| holding.heard.iter().any(|(run, _)| *run == own);
+    match (patience_is_over, answers.iter().any(is_known)) {
+        (false, _) => Begun::Tell,
+        // Whoever puts an older copy back must hear all of them, and this one is among them.
+        (true, true) => Begun::GoOn,
+        (true, false) => Begun::Unheard,
+    }
+}
+
 /// The runs beside this one that others have heard and that are not over.
 pub fn beside(answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
     let heard = answers.iter().flat_map(|holding| holding.heard.iter().map(|(run, _)| *run));
@@ -171,6 +216,7 @@ impl Renewal {
             }
             Self::UsedSince => "another copy of this directory was started since this one was",
             Self::Running => "another copy of this directory is running",
+            Self::ClockAccepted => "the clock was ahead when it was written, and an earlier time has been accepted",
         }
     }
 }

@@ -139,11 +139,14 @@ pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Op
         Err(refusal) => return Verdict::Refused(refusal),
     };
     let signed = |head: &SignedHead| head.is_signed_by(key, known.ledger);
-    if !signed(&parcel.head) || parcel.base.as_ref().is_some_and(|base| !signed(base)) {
+    // Where the origin's node is gone, a member may have signed in its place.
+    let shown = |head: &SignedHead| signed(head) || known.anchors.vouches_for(head, known.ledger);
+    if !shown(&parcel.head) || parcel.base.as_ref().is_some_and(|base| !shown(base)) {
         return Verdict::Refused(Refusal::BadSignature);
     }
     if let Some(fork) = fork(&parcel, known.head, hash_at) {
-        return Verdict::Fork(fork);
+        // A member's word against what is held says nothing of what the origin has signed.
+        return if signed(&fork.theirs) { Verdict::Fork(fork) } else { Verdict::Refused(Refusal::Altered) };
     }
     if parcel.head.place.sequence <= known.head.sequence {
         return Verdict::Held(known.head.sequence);
@@ -178,7 +181,8 @@ fn key_of(parcel: &Parcel, known: &Known<'_>) -> Result<Option<NodeKey>, Refusal
     };
     // Earlier origins of this node are its own also where nobody had made it a member.
     let is_own = || known.members.key_of(known.own) == Some(key);
-    let is_taken = known.members.takes_from(key) || known.anchors.trusts(key) || is_own();
+    let is_vouched = || known.anchors.has_vouch(parcel.origin());
+    let is_taken = known.members.takes_from(key) || known.anchors.trusts(key) || is_own() || is_vouched();
     if is_taken { Ok(Some(key)) } else { Err(Refusal::NotAMember) }
 }
 

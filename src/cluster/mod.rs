@@ -15,11 +15,11 @@ mod positions;
 mod request;
 mod sign;
 
-pub use anchors::{Anchors, AnchorsError};
+pub use anchors::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};
 pub use head::SignedHead;
 pub use identity::{
-    Holding, Identity, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard, started_with,
+    Begun, Holding, Identity, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard, may_write,
 };
 pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge};
 pub use kept::{KeptError, KeptHeads, replace};

@@ -92,6 +92,18 @@ impl Parcel {
     }
 }
 
+impl SignedHead {
+    /// The line of a parcel's text that has its head: the last one.
+    pub fn last_in(parcel: &[u8]) -> Option<&str> {
+        std::str::from_utf8(parcel).ok()?.strip_suffix('\n')?.rsplit('\n').next()
+    }
+
+    /// The head that such a line says. Nothing in it has been verified.
+    pub fn from_line(line: &str) -> Option<Self> {
+        head_line(line)
+    }
+}
+
 fn head_line(line: &str) -> Option<SignedHead> {
     SignedHead::from_text(&serde_json::from_str::<HeadLine>(line).ok()?.head)
 }

@@ -46,6 +46,11 @@ impl Heard {
         &self.spoken.announcement
     }
 
+    /// Whether it was heard before this process began.
+    pub const fn is_recalled(&self) -> bool {
+        self.is_recalled
+    }
+
     /// How far it has applied that origin.
     pub fn applied(&self, origin: Origin) -> Sequence {
         self.announcement().applied.get(&origin).copied().unwrap_or_default()
@@ -135,6 +140,16 @@ impl Positions {
         self.going_on(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
     }
 
+    /// How far that origin goes in anybody's words, its own node's among them.
+    pub fn known(&self, origin: Origin) -> Sequence {
+        let said = self.iter().map(|heard| {
+            let said = heard.announcement();
+            let own = if said.origin == origin { said.head.sequence } else { Sequence(0) };
+            own.max(heard.applied(origin))
+        });
+        said.max().unwrap_or_default()
+    }
+
     /// The runs of that node without those that have said farewell, unless all have. Who stops a copy beside which another one goes on
     /// need not be waited for: started again, it answers nobody before it holds what the others hold.
     fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
@@ -144,7 +159,8 @@ impl Positions {
 
     /// Whether more than one run of that node has spoken within so many milliseconds: its directory was copied.
     pub fn is_copied(&self, key: NodeKey, now: Timestamp, within_millis: u64) -> bool {
-        let speaks = |heard: &&Heard| now.millis_since(heard.at) < within_millis && !heard.is_recalled;
+        let goes_on = |heard: &&Heard| !heard.announcement().farewell && !heard.is_recalled;
+        let speaks = |heard: &&Heard| goes_on(heard) && now.millis_since(heard.at) < within_millis;
         self.going_on(key).filter(speaks).count() > 1
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::application::Registration;
-use super::credential::{CredentialId, Digest, Kind, Kinds};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, Named, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
 use super::lasting::{Aal, Method};
@@ -231,6 +231,23 @@ pub struct Import {
     pub expires_at: Timestamp,
     /// The latest instant that any renewal may reach, where that is earlier than the policy says.
     pub not_after: Option<Timestamp>,
+    /// What the log says was issued under its id or digest, also what memory has forgotten.
+    pub past: Vec<PastIssue>,
+}
+
+/// An issue on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastIssue {
+    /// What was issued, under which id.
+    pub key: CredentialKey,
+    /// The digest of its secret, if it has one.
+    pub digest: Option<Digest>,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it was for.
+    pub subject: Subject,
+    /// The record.
+    pub place: Place,
 }
 
 /// What an imported credential is.
@@ -275,6 +292,15 @@ impl ImportedLife {
             Self::Ticket { digest, .. } | Self::Token { digest } => Some(digest),
             Self::Session { digest, .. } => digest.as_ref(),
         }
+    }
+
+    /// What it is kept under.
+    pub fn key(&self) -> CredentialKey {
+        let id = match self {
+            Self::Ticket { digest, .. } | Self::Token { digest } => digest.id(),
+            Self::Session { id, .. } => *id,
+        };
+        CredentialKey { kind: self.kind(), id }
     }
 }
 
@@ -363,8 +389,13 @@ impl Default for Policy {
 /// What a decision depends on beside state and command.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// What will be the records' `recorded_at`.
+    /// What will be the records' `recorded_at`: ledger time.
     pub now: Timestamp,
+    /// The later of ledger time and wall clock. While the two are apart nobody knows which is right, and what ends others'
+    /// credentials must reach whatever was issued until now by either.
+    pub latest: Timestamp,
+    /// Whether it is known what time it is: without that, nothing is issued.
+    pub is_settled: bool,
     /// This node's origin, which is the records' own.
     pub origin: Origin,
     /// What the operator has settled.
@@ -414,9 +445,9 @@ pub enum Rejection {
     /// A session does not end itself this way.
     #[error("revoke: it is the current session")]
     CurrentSession,
-    /// What is imported has the name of another credential.
-    #[error("import: another credential has this id or digest")]
-    CredentialExists,
+    /// What is imported has an id or digest that is taken, by whomever.
+    #[error("import: this id or digest is not available")]
+    IdUnavailable,
     /// What is imported was issued in the future, expired before it was issued, or outlives all that this ledger keeps.
     #[error("import: it was issued in the future, expired before it was issued, or expires beyond the longest life")]
     ImplausibleTimes,
@@ -453,6 +484,11 @@ pub enum Rejection {
     /// A node does not remove itself.
     #[error("remove: it is the node that was asked")]
     OwnNode,
+    /// Nobody knows what time it is, and has not for too long.
+    #[error(
+        "issue: wall clock and ledger time have been apart for more than an hour, so nothing is issued, extended or imported"
+    )]
+    ClockUnsettled,
     /// A member could not read the event.
     #[error("record: a member node is of a release that can't read this event")]
     NotReadByAll,
@@ -462,11 +498,14 @@ pub enum Rejection {
     /// What would be recorded is larger than a record may be.
     #[error("record: it is larger than 65,535 bytes")]
     RecordTooLarge,
+    /// There are as many credentials or subjects as this node keeps.
+    #[error("issue: this node has no room for more credentials of this kind, or for more subjects")]
+    MemoryFull,
 }
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -476,7 +515,7 @@ impl Rejection {
         Self::CredentialExpired,
         Self::SessionNotGood,
         Self::CurrentSession,
-        Self::CredentialExists,
+        Self::IdUnavailable,
         Self::ImplausibleTimes,
         Self::NoSigningKey,
         Self::GenerationTooLarge,
@@ -489,8 +528,10 @@ impl Rejection {
         Self::NodeRemoved,
         Self::NodeTooOld,
         Self::OwnNode,
+        Self::ClockUnsettled,
         Self::NotReadByAll,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,
+        Self::MemoryFull,
     ];
 }

@@ -1,5 +1,6 @@
 //! Endings: what stays of a credential that was ended before its time, known here or not.
 
+use super::event::Named;
 use super::ids::{ApplicationId, Place, Subject, Tenant};
 use super::time::Timestamp;
 
@@ -16,6 +17,9 @@ pub struct Ending {
     pub retain_until: Timestamp,
     /// Who recorded it without knowing the credential: such endings are bounded.
     pub unknown_by: Option<Stranger>,
+    /// Of a session or token: what it was ended under, by those who ended it for the same; the greatest name, if there are
+    /// several. Whoever may hear of this ending may hear that name, and none that others have for the credential.
+    pub named: Option<Box<Named>>,
 }
 
 /// Whose credential an ending ends. One that was recorded unseen must not end what its author has no say over.
@@ -45,12 +49,13 @@ pub enum Stranger {
 }
 
 impl Ending {
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, mut other: Self) {
         let retain_until = self.retain_until.max(other.retain_until);
+        let named = self.named.take().max(other.named.take());
         if (other.revoked_at, other.place) < (self.revoked_at, self.place) {
             *self = other;
         }
-        self.retain_until = retain_until;
+        (self.retain_until, self.named) = (retain_until, named);
     }
 }
 

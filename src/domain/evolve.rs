@@ -230,22 +230,21 @@ fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Lasting {
 }
 
 fn ended(recorded: &Recorded, revoked: &Revoked) -> Patch {
+    let key = revoked.key();
     let ending = Ending {
         whose: Whose { tenant: recorded.tenant.clone(), subject: revoked.subject.clone().filter(|_| !revoked.known) },
         place: recorded.place,
         revoked_at: recorded.recorded_at,
         retain_until: revoked.retain_until,
         unknown_by: stranger(recorded).filter(|_| !revoked.known),
+        named: (key.kind != Kind::Ticket).then(|| Box::new(revoked.credential.clone())),
     };
     let endings = Endings::one(ending);
-    match revoked.key() {
+    match key {
         CredentialKey { kind: Kind::Ticket, id } => {
             Patch::Ticket(id, Ticket { issue: None, last_use_at: Timestamp::default(), endings })
         }
-        key => {
-            let ended_as = Some(Box::new(revoked.credential.clone()));
-            Patch::Lasting(key, Lasting { endings, ended_as, ..Lasting::default() })
-        }
+        key => Patch::Lasting(key, Lasting { endings, ..Lasting::default() }),
     }
 }
 

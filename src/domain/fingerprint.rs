@@ -72,7 +72,7 @@ impl Row {
     pub fn lasting(key: CredentialKey, lasting: &Lasting) -> Self {
         let endings: Vec<_> = lasting.endings.iter().map(ending).collect();
         let issue = lasting.issue.as_ref().map(lasting_issue);
-        let ended_as = lasting.ended_as.as_deref().map(name);
+        let ended_as = lasting.ended_as().map(name);
         Self::of((key.kind.as_str(), Shown(key.id), issue, lasting.extended_to.as_millis(), endings, ended_as))
     }
 

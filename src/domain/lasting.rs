@@ -132,8 +132,6 @@ pub struct Lasting {
     pub extended_to: Timestamp,
     /// How it was ended.
     pub endings: Endings,
-    /// What it was ended under, for one that was never issued here.
-    pub ended_as: Option<Box<Named>>,
 }
 
 impl Lasting {
@@ -148,10 +146,15 @@ impl Lasting {
         if self.expires_at().is_some_and(|expires_at| now < expires_at) { Ok(issue) } else { Err(Dead::Expired) }
     }
 
-    /// What it is named by, as far as that is known.
+    /// What it was ended under: the greatest of all names that anybody had for it.
+    pub fn ended_as(&self) -> Option<&Named> {
+        self.endings.iter().filter_map(|ending| ending.named.as_deref()).max()
+    }
+
+    /// What it is named by, as far as that is known to anybody.
     pub fn named(&self, key: CredentialKey) -> Named {
         let issued = self.issue.as_ref().map(|issue| issue.named(key));
-        issued.or_else(|| self.ended_as.as_deref().cloned()).unwrap_or(Named::Id(key.id))
+        issued.or_else(|| self.ended_as().cloned()).unwrap_or(Named::Id(key.id))
     }
 
     /// The ending of this very credential, if it was ended by itself.
@@ -166,6 +169,14 @@ impl Lasting {
         life.max(self.endings.retain_until().unwrap_or_default())
     }
 
+    /// Forgets how it was issued once no extension can reach further: an ending that outlives it says all that is needed, and
+    /// one that comes after it left memory finds the same.
+    pub fn forget_issue(&mut self, now: Timestamp) {
+        if self.issue.as_ref().is_some_and(|issue| issue.not_after <= now) {
+            (self.issue, self.extended_to) = (None, Timestamp::default());
+        }
+    }
+
     /// Joins what another node, or a later record, knows.
     pub fn merge(&mut self, other: Self) {
         let place = |issue: &Option<LastingIssue>| issue.as_ref().map(|issue| issue.place);
@@ -178,6 +189,5 @@ impl Lasting {
         }
         self.extended_to = self.extended_to.max(other.extended_to);
         self.endings.merge(other.endings);
-        self.ended_as = self.ended_as.take().max(other.ended_as);
     }
 }

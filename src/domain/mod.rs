@@ -25,8 +25,8 @@ pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
-    JoinNode, OwnSessions, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject, RevokeTokens,
-    TokenForm,
+    JoinNode, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject,
+    RevokeTokens, TokenForm,
 };
 pub use credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Secret, hex};
 pub use decide::{

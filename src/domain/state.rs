@@ -49,6 +49,11 @@ pub trait View {
     /// The last record of that origin that was folded in.
     fn head(&self, origin: Origin) -> Sequence;
 
+    /// Whether there is room for one more credential of that kind that is issued here to that subject.
+    fn has_room(&self, _kind: Kind, _tenant: &Tenant, _subject: &Subject) -> bool {
+        true
+    }
+
     /// The removal of its node that the record at that place comes too late for: what was issued by it is dead.
     fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
         self.members().beyond_seal(place)
@@ -186,19 +191,26 @@ impl State {
             if !keep {
                 count_unknown(unknown, ticket.endings.strangers(), Vec::new());
             }
+            ticket.forget_issue(now);
             keep
         });
-        let tickets = &self.tickets;
-        self.issues.retain(|_, id| tickets.contains_key(id));
+        let issued = |id: &CredentialId| self.tickets.get(id).and_then(|ticket| Some(ticket.issue.as_ref()?.place));
+        self.issues.retain(|place, id| issued(id) == Some(*place));
         self.lasting.retain(|_, lasting| {
             let keep = now < lasting.retain_until();
             if !keep {
                 count_unknown(unknown, lasting.endings.strangers(), Vec::new());
             }
+            lasting.forget_issue(now);
             keep
         });
-        let lasting = &self.lasting;
-        self.sessions_by_digest.retain(|_, id| lasting.contains_key(&CredentialKey { kind: Kind::Session, id: *id }));
+        // Anew, because of two sessions with one secret the other may be left.
+        self.sessions_by_digest.clear();
+        for (key, lasting) in self.lasting.iter().filter(|(key, _)| key.kind == Kind::Session) {
+            if let Some(digest) = lasting.issue.as_ref().and_then(|issue| issue.digest().copied()) {
+                self.sessions_by_digest.entry(digest).and_modify(|id| *id = key.id.min(*id)).or_insert(key.id);
+            }
+        }
     }
 
     fn join_lasting(&mut self, key: CredentialKey, patch: Lasting) {
@@ -406,6 +418,11 @@ impl<V: View> View for Overlay<'_, V> {
             Arc::make_mut(&mut members).merge(&self.pending.members);
         }
         members
+    }
+
+    /// What a batch decides fits what is kept free.
+    fn has_room(&self, kind: Kind, tenant: &Tenant, subject: &Subject) -> bool {
+        self.durable.has_room(kind, tenant, subject)
     }
 
     fn head(&self, origin: Origin) -> Sequence {

@@ -88,6 +88,13 @@ impl Ticket {
         life.max(self.endings.retain_until()).unwrap_or_default()
     }
 
+    /// Forgets how it was issued once no use can reach further, as [`super::Lasting::forget_issue`] does.
+    pub fn forget_issue(&mut self, now: Timestamp) {
+        if self.issue.as_ref().is_some_and(|issue| issue.not_after <= now) {
+            (self.issue, self.last_use_at) = (None, Timestamp::default());
+        }
+    }
+
     /// Joins what another node, or a later record, knows.
     ///
     /// Uses belong to the issue that they name: where a secret was issued twice, those of the later issue go with it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::chain::ChainHash;
 use super::record::RecordError;
+use super::schema::Broken;
 use crate::domain::{Origin, Position, Sequence};
 
 /// Why a log can't be opened.
@@ -33,16 +34,25 @@ pub enum OpenError {
         /// What it looks like.
         what: String,
     },
+    /// The file is nothing that SQLite can read.
+    #[error("{} is not an authledger event log (it is no SQLite database); it was left as it is: move it away, or name another data directory", path.display())]
+    NoDatabase {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// What keeps events from being changed is not as it was made.
-    #[error("{}: its {name} {what}, so somebody may have changed what is in it; it was left as it is: look with authledger-audit verify, and go on from a backup (authledger restore)", path.display())]
+    #[error("{}: its {} {}, so somebody may have changed what is in it; it was left as it is: look with authledger-audit verify, and {}", path.display(), broken.name, broken.what, advice(broken))]
     Altered {
         /// The file.
         path: PathBuf,
-        /// The table, index or trigger.
-        name: String,
-        /// What is wrong with it.
-        what: &'static str,
+        /// What guards the events no more, or may change or refuse them.
+        broken: Broken,
     },
+    /// A server saved its log under another name, because the files under the usual ones were taken away from it.
+    #[error("{} holds what a running server saved as its files were deleted or replaced, and the files beside it may lack records that were acknowledged: move ledger.db, ledger.db-wal and ledger.db-shm away and rename it to ledger.db, or, if it is not wanted, move it away", .0.display())]
+    Rescued(PathBuf),
     /// The file's format is a later one.
     #[error("{} has event log format {found}, and this version of authledger reads up to {}; run the version that wrote it", path.display(), super::store::FORMAT)]
     Newer {
@@ -78,6 +88,14 @@ pub enum OpenError {
     UnsafeSqlite(&'static str),
 }
 
+/// What mends a schema.
+fn advice(broken: &Broken) -> String {
+    match &broken.mend {
+        Some(statement) => format!("if only that is found, remove it with sqlite3: {statement}"),
+        None => "go on from a backup (authledger restore)".to_owned(),
+    }
+}
+
 impl OpenError {
     pub(super) fn unusable(path: &Path, access: &'static str, source: rusqlite::Error) -> Self {
         Self::Unusable { path: path.to_owned(), access, source }
@@ -90,6 +108,9 @@ pub enum ReadError {
     /// SQLite or the system failed.
     #[error("read the event log: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The name stands for another file than the one that was opened.
+    #[error("read the event log: {} was deleted or replaced while it was open", .0.display())]
+    Replaced(PathBuf),
     /// A row breaks a rule of the log.
     #[error("position {position}: {damage}")]
     Damaged {

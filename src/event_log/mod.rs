@@ -4,13 +4,21 @@ mod chain;
 #[cfg(feature = "server")]
 mod copy;
 mod error;
+mod files;
 mod links;
+#[cfg(feature = "server")]
+mod locks;
 mod ordered;
 mod reader;
 mod record;
+#[cfg(feature = "server")]
+mod rescue;
+mod schema;
 mod store;
 #[cfg(feature = "server")]
 mod wal;
+#[cfg(feature = "server")]
+mod watch;
 #[cfg(feature = "server")]
 mod writer;
 
@@ -20,8 +28,13 @@ pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, RowRecord, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, encode};
-pub use store::{DataDirectory, FORMAT, altered, open_for_reading, open_for_writing};
+#[cfg(feature = "server")]
+pub use rescue::refuse_rescued;
+pub use schema::{Added, Broken, SchemaChanges, changes as schema_changes};
+pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;
+#[cfg(feature = "server")]
+pub use watch::{Observed, ROOM_FOR_A_BATCH_BYTES, Rescue, Taken};
 #[cfg(feature = "server")]
 pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Queued, Start, SubmitError, Writer, WriterHandle};

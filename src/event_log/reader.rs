@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, OpenError, ReadError};
+use super::files::FileId;
 use super::record;
 use super::store;
 use crate::domain::{Event, LedgerId, Origin, Place, Position, Recorded, Sequence, Timestamp};
@@ -107,6 +108,8 @@ pub struct Base {
 /// Reads a log file, from as many threads as like to.
 pub struct Reader {
     path: PathBuf,
+    /// The file that was opened: connections are added only to that one.
+    file: FileId,
     idle: Mutex<Vec<Connection>>,
     chain: Chain,
 }
@@ -115,7 +118,9 @@ impl Reader {
     /// A reader of that file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let first = store::open_for_reading(path)?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]), chain: Chain::default() })
+        let closed = |source| OpenError::Closed { path: path.to_owned(), access: "reading", source };
+        let file = FileId::find(path).map_err(closed)?;
+        Ok(Self { path: path.to_owned(), file, idle: Mutex::new(vec![first]), chain: Chain::default() })
     }
 
     /// The file.
@@ -136,32 +141,7 @@ impl Reader {
     ///
     /// Every position, sequence and hash is checked. At the end of the log the page is empty.
     pub fn next_page(&self, base: &mut Base, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
-        let mut page = Vec::new();
-        let (damage, rows) = self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE position > ?1 ORDER BY position LIMIT ?2",
-            )?;
-            let started = Instant::now();
-            let limit = limit.min(MAX_PAGE_ROWS);
-            let mut rows = statement.query((base.position.0.cast_signed(), limit as i64))?;
-            let mut read = 0;
-            while let Some(row) = rows.next()? {
-                match self.checked(row, base) {
-                    Ok(stored) => page.push(stored),
-                    Err(error) => return Ok((Some(error), read)),
-                }
-                read += 1;
-                if started.elapsed() > MAX_PAGE_TIME {
-                    break;
-                }
-            }
-            Ok((None, read))
-        })?;
-        match damage {
-            // What came before the damage is good; the next call finds the damage first.
-            Some(error) if rows == 0 => Err(error),
-            _ => Ok(page),
-        }
+        self.with(|connection| page(connection, &self.chain, base, limit))
     }
 
     /// The rows between the two positions, the first excluded, in order and as they are. A transaction of a page's time is
@@ -315,10 +295,7 @@ impl Reader {
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => store::open_for_reading(&self.path).map_err(|error| match error {
-                OpenError::Unusable { source, .. } => ReadError::Sqlite(source),
-                _ => ReadError::Sqlite(rusqlite::Error::InvalidPath(self.path.clone())),
-            })?,
+            None => self.connect()?,
         };
         let answer = read(&connection)?;
         let mut idle = self.idle.lock();
@@ -328,27 +305,16 @@ impl Reader {
         Ok(answer)
     }
 
-    fn checked(&self, row: &Row<'_>, base: &mut Base) -> Result<StoredRecord, ReadError> {
-        let due = base.position.next();
-        let stored = columns(row)?;
-        if stored.position != due {
-            let damage = Damage::MissingPosition { next: stored.position };
-            return Err(ReadError::Damaged { position: due, damage });
-        }
-        let damaged = |damage| ReadError::Damaged { position: due, damage };
-        let origin = stored.place.origin;
-        let head = base.heads.get(&origin).copied().unwrap_or_default();
-        if stored.place.sequence != head.sequence.next() {
-            let (expected, found) = (head.sequence.next(), stored.place.sequence);
-            return Err(damaged(Damage::Sequence { origin, expected, found }));
-        }
-        let computed = self.chain.link(&head.hash, stored.record.as_bytes());
-        if computed != stored.hash {
-            return Err(damaged(Damage::Hash { stored: stored.hash, computed }));
-        }
-        base.position = due;
-        base.heads.insert(origin, Head { sequence: stored.place.sequence, hash: computed });
-        Ok(stored)
+    /// Another connection, unless the name stands for another file by now.
+    fn connect(&self) -> Result<Connection, ReadError> {
+        let is_same = || FileId::find(&self.path).is_ok_and(|found| found == self.file);
+        let replaced = || ReadError::Replaced(self.path.clone());
+        let connection = is_same().then(|| store::open_for_reading(&self.path)).ok_or_else(replaced)?;
+        let connection = connection.map_err(|error| match error {
+            OpenError::Unusable { source, .. } => ReadError::Sqlite(source),
+            _ => ReadError::Sqlite(rusqlite::Error::InvalidPath(self.path.clone())),
+        })?;
+        if is_same() { Ok(connection) } else { Err(replaced()) }
     }
 
     fn linked(&self, connection: &Connection, stored: StoredRecord) -> Result<StoredRecord, ReadError> {
@@ -373,6 +339,57 @@ impl Reader {
         let damage = Damage::Hash { stored: stored.hash, computed };
         Err(ReadError::Damaged { position: stored.position, damage })
     }
+}
+
+/// The records that follow the base, as [`Reader::next_page`] gives them.
+pub(super) fn page(
+    connection: &Connection,
+    chain: &Chain,
+    base: &mut Base,
+    limit: usize,
+) -> Result<Vec<StoredRecord>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE position > ?1 ORDER BY position LIMIT ?2",
+    )?;
+    let started = Instant::now();
+    let limit = limit.min(MAX_PAGE_ROWS);
+    let mut rows = statement.query((base.position.0.cast_signed(), limit as i64))?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        match checked(chain, row, base) {
+            Ok(stored) => page.push(stored),
+            Err(error) if page.is_empty() => return Err(error),
+            // What came before the damage is good; the next call finds the damage first.
+            Err(_) => break,
+        }
+        if started.elapsed() > MAX_PAGE_TIME {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn checked(chain: &Chain, row: &Row<'_>, base: &mut Base) -> Result<StoredRecord, ReadError> {
+    let due = base.position.next();
+    let stored = columns(row)?;
+    if stored.position != due {
+        let damage = Damage::MissingPosition { next: stored.position };
+        return Err(ReadError::Damaged { position: due, damage });
+    }
+    let damaged = |damage| ReadError::Damaged { position: due, damage };
+    let origin = stored.place.origin;
+    let head = base.heads.get(&origin).copied().unwrap_or_default();
+    if stored.place.sequence != head.sequence.next() {
+        let (expected, found) = (head.sequence.next(), stored.place.sequence);
+        return Err(damaged(Damage::Sequence { origin, expected, found }));
+    }
+    let computed = chain.link(&head.hash, stored.record.as_bytes());
+    if computed != stored.hash {
+        return Err(damaged(Damage::Hash { stored: stored.hash, computed }));
+    }
+    base.position = due;
+    base.heads.insert(origin, Head { sequence: stored.place.sequence, hash: computed });
+    Ok(stored)
 }
 
 fn columns(row: &Row<'_>) -> Result<StoredRecord, ReadError> {

@@ -1,24 +1,31 @@
 //! The SQLite file: how it is made, recognised and opened.
+//!
+//! Nothing in this process opens the file, its WAL or its shared memory but SQLite. POSIX drops *all* locks of a process on a
+//! file as soon as *any* of its descriptors of that file is closed; another process would then take itself for the last one,
+//! and delete the WAL under a server that goes on writing to it. What has to be known of a file is asked of SQLite, or by name.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::error::OpenError;
+use super::schema;
 
 /// The format of the file that this version writes: its `user_version`.
 pub const FORMAT: i64 = 1;
 /// The file's `application_id`: "aled".
 const APPLICATION_ID: i64 = 0x616c_6564;
-const SCHEMA: &str = include_str!("../../schema/ledger.sql");
 /// The first release without the corruption that a WAL reset could cause.
 const SAFE_SQLITE: i32 = 3_051_003;
-/// How long to wait for another connection's lock: only recovery and the start of a WAL hold one.
-const BUSY_MILLIS: u64 = 5_000;
+/// How long to wait for the lock of another connection, or of another program.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// What is left of the WAL's file when it starts anew; a smaller one is not cut.
+pub(super) const WAL_KEPT_BYTES: u64 = 128 << 20;
 
 /// A data directory that this process has for itself.
 #[derive(Debug)]
@@ -58,12 +65,10 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < SAFE_SQLITE {
         return Err(OpenError::UnsafeSqlite(rusqlite::version()));
     }
-    refuse_foreign(path)?;
-    let unusable = |source| OpenError::unusable(path, "writing", source);
-    // Made before SQLite would, so that nobody else may read it; SQLite gives the WAL the same mode.
-    let create = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    create.map_err(|source| OpenError::Closed { path: path.to_owned(), access: "writing", source })?;
-    let connection = Connection::open(path).map_err(unusable)?;
+    create(path)?;
+    refuse_closed(path, Access::READ_OK, "reading")?;
+    refuse_closed(path, Access::WRITE_OK, "writing")?;
+    let connection = Connection::open(path).map_err(|source| unusable(path, "writing", source))?;
     prepare(&connection, path)?;
     sync_directory(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })?;
     Ok(connection)
@@ -78,8 +83,8 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
         }
         Ok(false) | Err(_) => return Err(OpenError::Absent(path.to_owned())),
     }
-    refuse_foreign(path)?;
-    let unusable = |source| OpenError::unusable(path, "reading", source);
+    refuse_closed(path, Access::READ_OK, "reading")?;
+    let unusable = |source| unusable(path, "reading", source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
     if recognise(&connection, path).is_ok() {
@@ -97,29 +102,13 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// The first table, index or trigger that is not the one of the schema, and what is wrong with it.
-pub fn altered(connection: &Connection) -> rusqlite::Result<Option<(String, &'static str)>> {
-    let empty = Connection::open_in_memory()?;
-    empty.execute_batch(SCHEMA)?;
-    let (found, due) = (schema(connection)?, schema(&empty)?);
-    for (name, text) in &due {
-        match found.get(name) {
-            None => return Ok(Some((name.clone(), "is missing"))),
-            Some(found) if found != text => return Ok(Some((name.clone(), "is not the one of schema/ledger.sql"))),
-            Some(_) => {}
-        }
-    }
-    let foreign = found.into_keys().find(|name| !due.contains_key(name));
-    Ok(foreign.map(|name| (name, "does not belong into a ledger")))
+/// Whether that says that another connection has a lock, and nothing about the disk.
+pub(super) fn is_lock(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
 }
 
-/// The text of every table, index and trigger, by name. An index that a constraint makes has none.
-fn schema(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
-    let mut select = connection.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema")?;
-    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
+/// The file beside the database that SQLite gives that suffix.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -130,45 +119,58 @@ fn uri_path(path: &Path) -> String {
     absolute.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
-/// Looks at the first bytes before SQLite does, so that another program's file is never written to.
-fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
-    use std::io::Read as _;
-    let mut head = [0; 16];
-    let read = match File::open(path) {
-        Ok(mut file) => file.read(&mut head),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok(0) => Ok(()),
-        Ok(16) if &head == b"SQLite format 3\0" => Ok(()),
-        Ok(_) => Err(OpenError::Foreign { path: path.to_owned(), what: "it is no SQLite database".to_owned() }),
-        Err(source) => Err(OpenError::Closed { path: path.to_owned(), access: "reading", source }),
+/// Makes the file where there is none, before SQLite would, so that nobody else may read it; SQLite gives the WAL the same mode.
+///
+/// A file that is there is not opened. Nobody can have locked one that was not.
+fn create(path: &Path) -> Result<(), OpenError> {
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::Closed { path: path.to_owned(), access: "writing", source }),
+    }
+}
+
+/// Says what keeps this user from the file, by name: of a file that can't be opened SQLite only says so.
+fn refuse_closed(path: &Path, rights: Access, access: &'static str) -> Result<(), OpenError> {
+    accessat(CWD, path, rights, AtFlags::EACCESS).map_err(|error| OpenError::Closed {
+        path: path.to_owned(),
+        access,
+        source: error.into(),
+    })
+}
+
+/// What an error of SQLite means for whoever wanted to open the file.
+fn unusable(path: &Path, access: &'static str, source: rusqlite::Error) -> OpenError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NoDatabase { path: path.to_owned(), source },
+        _ => OpenError::unusable(path, access, source),
     }
 }
 
 fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let unusable = |source| OpenError::unusable(path, "writing", source);
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MILLIS)).map_err(unusable)?;
+    let unusable = |source| unusable(path, "writing", source);
+    connection.busy_timeout(LOCK_WAIT).map_err(unusable)?;
     let empty =
         tables(connection).map_err(unusable)? == 0 && pragma(connection, "application_id").map_err(unusable)? == 0;
     if empty {
         connection.pragma_update(None, "page_size", 16_384).map_err(unusable)?;
         connection.pragma_update(None, "journal_mode", "wal").map_err(unusable)?;
-        let create = format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;");
+        let create = format!("BEGIN IMMEDIATE; {} COMMIT;", schema::SQL);
         connection.execute_batch(&create).map_err(unusable)?;
     }
     recognise(connection, path)?;
-    if let Some((name, what)) = altered(connection).map_err(unusable)? {
-        return Err(OpenError::Altered { path: path.to_owned(), name, what });
+    if let Some(broken) = schema::changes(connection).map_err(unusable)?.broken {
+        return Err(OpenError::Altered { path: path.to_owned(), broken });
     }
-    let settings = "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; \
-                    PRAGMA trusted_schema = off; PRAGMA cache_size = -16384;";
-    connection.execute_batch(settings).map_err(unusable)
+    let settings = format!(
+        "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA journal_size_limit = {WAL_KEPT_BYTES}; PRAGMA trusted_schema = off; PRAGMA cache_size = -16384;"
+    );
+    connection.execute_batch(&settings).map_err(unusable)
 }
 
 fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let unusable = |source| OpenError::unusable(path, "reading", source);
+    let unusable = |source| unusable(path, "reading", source);
     let application = pragma(connection, "application_id").map_err(unusable)?;
     let format = pragma(connection, "user_version").map_err(unusable)?;
     if application != APPLICATION_ID {
@@ -184,7 +186,7 @@ fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+pub(super) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 

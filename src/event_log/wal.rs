@@ -10,16 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::error::OpenError;
+use super::store::{LOCK_WAIT, WAL_KEPT_BYTES, is_lock};
 
 /// Bytes that are added to the WAL between two passes of the thread.
 const PASS_EVERY_BYTES: u64 = 16 << 20;
 /// The size from which on the writer finishes what the thread left over.
 const FINISH_FROM_BYTES: u64 = 48 << 20;
+/// The most that the writer copies itself, because commits wait meanwhile.
+const FINISH_AT_MOST_BYTES: u64 = 32 << 20;
+/// Passes of the thread over what came in during the one before.
+const MAX_PASSES: usize = 8;
 /// A page with its header in the WAL.
 const FRAME_BYTES: u64 = 16_384 + 24;
 /// Pages that a commit changes beside those that its records fill: the edges of table and index, and the levels above.
@@ -38,6 +44,8 @@ struct Shared {
     halted: AtomicBool,
     /// The thread has passed over a large WAL.
     finish: AtomicBool,
+    /// The thread has copied all but little.
+    copied: AtomicBool,
     /// What the disk said as it failed. As final as a failed commit: what was not synced may be lost, whatever a later sync says.
     failure: OnceLock<String>,
 }
@@ -53,8 +61,7 @@ impl WalCopier {
         let run = move || {
             for () in passes {
                 if !theirs.halted.load(Ordering::Acquire) {
-                    let large = theirs.copy(&connection) >= FINISH_FROM_BYTES;
-                    theirs.finish.store(large, Ordering::Release);
+                    theirs.pass(&connection);
                 }
             }
         };
@@ -77,6 +84,19 @@ impl WalCopier {
     pub(super) fn finish(&self, connection: &Connection) {
         if self.shared.finish.swap(false, Ordering::AcqRel) && !self.shared.halted.load(Ordering::Acquire) {
             self.shared.copy(connection);
+        }
+    }
+
+    /// Shortens the WAL's file if it is larger than it need be and nobody reads what is in it: a reader that stayed in its
+    /// transaction has let it grow. Waits for nobody. Called now and then.
+    pub(super) fn shorten(&self, connection: &Connection, wal_bytes: u64) {
+        if wal_bytes <= WAL_KEPT_BYTES || self.shared.halted.load(Ordering::Acquire) {
+            return;
+        }
+        if self.shared.copied.swap(false, Ordering::AcqRel) {
+            self.shared.truncate(connection);
+        } else {
+            let _ = self.pass.as_ref().map(|pass| pass.try_send(())); // One that is waiting covers this one.
         }
     }
 
@@ -106,18 +126,63 @@ pub(super) fn only_when_told(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
 }
 
+/// How far a pass came.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    /// What the WAL holds.
+    held_bytes: u64,
+    /// What of it is in the database.
+    copied_bytes: u64,
+}
+
 impl Shared {
-    /// Copies what no reader needs in the WAL any more; how many bytes the WAL has.
-    fn copy(&self, connection: &Connection) -> u64 {
-        // Another connection that is copying is no error: SQLite says so in the row's first column.
-        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
-        match frames {
-            Ok(frames) => frames.max(0).cast_unsigned() * FRAME_BYTES,
-            Err(error) => {
-                self.halted.store(true, Ordering::Release);
-                let _ = self.failure.set(format!("copy the write-ahead log into the database: {error}")); // The first stands.
-                0
+    /// Copies what no reader needs in the WAL any more, again and again until little comes in during a pass.
+    fn pass(&self, connection: &Connection) {
+        let mut before = 0;
+        for _ in 0..MAX_PASSES {
+            let Some(Pass { held_bytes, copied_bytes }) = self.copy(connection) else { return };
+            let newly = copied_bytes.saturating_sub(before);
+            before = copied_bytes;
+            if newly <= FINISH_AT_MOST_BYTES {
+                let is_copied = held_bytes.saturating_sub(copied_bytes) <= FINISH_AT_MOST_BYTES;
+                self.copied.store(is_copied, Ordering::Release);
+                self.finish.store(is_copied && held_bytes >= FINISH_FROM_BYTES, Ordering::Release);
+                return;
             }
         }
     }
+
+    /// Copies what no reader needs in the WAL any more; nothing is said where another process had to be waited for.
+    fn copy(&self, connection: &Connection) -> Option<Pass> {
+        self.told(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pass))
+    }
+
+    /// Copies what is left, and cuts the WAL's file off.
+    fn truncate(&self, connection: &Connection) {
+        let cut = connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], pass));
+        self.told(cut);
+        self.told(connection.busy_timeout(LOCK_WAIT).map(|()| Pass::default()));
+    }
+
+    /// Takes down what SQLite said.
+    fn told(&self, copied: rusqlite::Result<Pass>) -> Option<Pass> {
+        match copied {
+            Ok(pass) => Some(pass),
+            // Mostly SQLite says so in the row's first column; of a recovery by another process it makes an error.
+            Err(error) if is_lock(&error) => None,
+            Err(error) => {
+                self.halted.store(true, Ordering::Release);
+                let _ = self.failure.set(format!("copy the write-ahead log into the database: {error}")); // The first stands.
+                None
+            }
+        }
+    }
+}
+
+/// SQLite gives frames, and -1 where it came to nothing.
+fn pass(row: &rusqlite::Row<'_>) -> rusqlite::Result<Pass> {
+    let bytes = |frames: i64| frames.max(0).cast_unsigned() * FRAME_BYTES;
+    Ok(Pass { held_bytes: bytes(row.get(1)?), copied_bytes: bytes(row.get(2)?) })
 }

@@ -18,13 +18,15 @@ use tokio::sync::oneshot;
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, Fault, ReadError};
 use super::reader::{Base, Head};
+use super::store::{LOCK_WAIT, is_lock};
 use super::wal::{WalCopier, only_when_told};
+use super::watch::{Observed, Rescue, Seen, Watch};
 use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
 
 /// The most commands that share a commit.
 const MAX_BATCH_COMMANDS: usize = 4_096;
 /// The most record bytes that a batch collects before it commits.
-const MAX_BATCH_BYTES: usize = 8 << 20;
+pub(super) const MAX_BATCH_BYTES: usize = 8 << 20;
 
 /// What decides, applies and hooks in after a commit.
 pub trait Machine: Send + 'static {
@@ -38,6 +40,9 @@ pub trait Machine: Send + 'static {
 
     /// The batch is durable: fold it, publish it. Nobody has seen its answers yet.
     fn committed(&mut self, entries: Vec<Entry>, took: Duration);
+
+    /// Nothing of the batch was written, and nothing will be: forget what was decided. Nobody is told of it.
+    fn refused(&mut self);
 
     /// Time for housekeeping, between batches and in quiet moments.
     fn idle(&mut self);
@@ -156,6 +161,9 @@ pub enum SubmitError {
     /// The queue is full: try again in a moment.
     #[error("queue the command: too many are waiting")]
     Overloaded,
+    /// Another process has locked the log: nothing was written. Try again in a moment.
+    #[error("write the command down: another process has locked the event log; nothing was written, try again")]
+    Locked,
     /// The log has halted.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -164,19 +172,22 @@ pub enum SubmitError {
     Stopping,
 }
 
+/// Where an answer goes.
+type Answer<M> = oneshot::Sender<Result<<M as Machine>::Reply, SubmitError>>;
+
 enum Work<M: Machine> {
-    Decide(M::Command, oneshot::Sender<Result<M::Reply, Fault>>),
+    Decide(M::Command, Answer<M>),
     Stop,
 }
 
 /// A command that is in the queue.
-pub struct Queued<M: Machine>(oneshot::Receiver<Result<M::Reply, Fault>>);
+pub struct Queued<M: Machine>(oneshot::Receiver<Result<M::Reply, SubmitError>>);
 
 impl<M: Machine> Queued<M> {
     /// Its answer, which means durable.
     pub async fn answer(self) -> Result<M::Reply, SubmitError> {
         match self.0.await {
-            Ok(decided) => Ok(decided?),
+            Ok(decided) => decided,
             Err(_) => Err(SubmitError::Stopping),
         }
     }
@@ -186,11 +197,12 @@ impl<M: Machine> Queued<M> {
 pub struct WriterHandle<M: Machine> {
     queue: SyncSender<Work<M>>,
     fault: Arc<OnceLock<Fault>>,
+    seen: Seen,
 }
 
 impl<M: Machine> Clone for WriterHandle<M> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), fault: self.fault.clone() }
+        Self { queue: self.queue.clone(), fault: self.fault.clone(), seen: self.seen.clone() }
     }
 }
 
@@ -216,6 +228,11 @@ impl<M: Machine> WriterHandle<M> {
     /// What halted the log, if anything has.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.get()
+    }
+
+    /// What the writer has seen around the log's files.
+    pub fn observed(&self) -> Observed {
+        self.seen.lock().clone()
     }
 }
 
@@ -251,9 +268,10 @@ impl<M: Machine> Writer<M> {
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
             .map_err(std::io::Error::other)?;
         only_when_told(&start.connection).map_err(std::io::Error::other)?;
+        let watch = Watch::start(&start.connection)?;
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
-        let handle = WriterHandle { queue, fault: fault.clone() };
+        let handle = WriterHandle { queue, fault: fault.clone(), seen: watch.seen().clone() };
         let scribe = Scribe {
             connection: start.connection,
             origin: start.origin,
@@ -262,6 +280,8 @@ impl<M: Machine> Writer<M> {
             now: start.now,
             chain: Chain::default(),
             wal_copier,
+            watch,
+            taken: None,
             fault,
             runtime: Handle::try_current().ok(),
         };
@@ -299,6 +319,8 @@ impl Drop for PanicIsAFault {
 
 /// How long the writer waits for work before it does its housekeeping.
 const QUIET: Duration = Duration::from_millis(100);
+/// How long a batch waits for the write lock after another one was refused: whoever waits in the queue does not wait for each.
+const LOCK_WAIT_AGAIN: Duration = Duration::from_millis(500);
 
 struct Scribe {
     connection: Connection,
@@ -308,34 +330,62 @@ struct Scribe {
     now: NowFn,
     chain: Chain,
     wal_copier: WalCopier,
+    watch: Watch,
+    /// What became of the files, if they were taken away.
+    taken: Option<Arc<str>>,
     fault: Arc<OnceLock<Fault>>,
     runtime: Option<Handle>,
 }
 
-type Pending<M> = Vec<(oneshot::Sender<Result<<M as Machine>::Reply, Fault>>, <M as Machine>::Reply)>;
+type Pending<M> = Vec<(Answer<M>, <M as Machine>::Reply)>;
+
+/// Why a batch is not acknowledged.
+enum Unwritten {
+    /// Another process has the lock, and nothing was written.
+    Locked,
+    /// It may have been written, or not, or into files that nobody finds any more.
+    Failed(Arc<str>),
+}
+
+impl From<rusqlite::Error> for Unwritten {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+impl From<ReadError> for Unwritten {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string().into())
+    }
+}
 
 impl Scribe {
     fn run<M: Machine>(mut self, work: &Receiver<Work<M>>, mut machine: M) -> M {
         let mut stopping = false;
         while !stopping {
             let received = work.recv_timeout(QUIET);
-            if let Some(failure) = self.wal_copier.failure() {
-                self.fail(failure.into());
+            if self.fault.get().is_none()
+                && let Some(failure) = self.wal_copier.failure().map(Arc::from)
+            {
+                self.fail_for(failure);
             }
+            self.look();
             let first = match received {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
+                    self.save();
                     machine.idle();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if let Some(fault) = self.fault.get() {
-                match first {
-                    // The caller may have hung up; the fault stands.
-                    Work::Decide(_, reply) => drop(reply.send(Err(fault.clone()))),
-                    Work::Stop => stopping = true,
+                stopping = refuse(fault, first);
+                // What saves the log takes a while: nobody waits for it who is here already.
+                while !stopping && let Ok(next) = work.try_recv() {
+                    stopping = refuse(fault, next);
                 }
+                self.save();
                 continue;
             }
             stopping = self.batch(first, work, &mut machine);
@@ -388,9 +438,17 @@ impl Scribe {
         let Batch { now, base, entries, bytes, .. } = batch;
         if !entries.is_empty() {
             let started = Instant::now();
-            if let Err(error) = self.commit(&entries, now) {
-                self.halt::<M>(&error, pending);
-                return;
+            match self.commit(&entries, now) {
+                Ok(()) => {}
+                Err(Unwritten::Locked) => {
+                    machine.refused();
+                    self.watch.set_locked(true);
+                    return refuse_all::<M>(pending, &SubmitError::Locked);
+                }
+                Err(Unwritten::Failed(cause)) => {
+                    let fault = self.fail_for(cause);
+                    return refuse_all::<M>(pending, &SubmitError::Fault(fault));
+                }
             }
             self.base = base;
             self.recorded_at = now;
@@ -410,9 +468,9 @@ impl Scribe {
         }
     }
 
-    fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), ReadError> {
+    fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), Unwritten> {
         let stored_at = now.as_millis().cast_signed();
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.take_lock()?;
         {
             let mut insert = self.connection.prepare_cached(
                 "INSERT INTO event (position, origin, sequence, stored_at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -429,8 +487,33 @@ impl Scribe {
             }
         }
         self.check_written(entries.len())?;
+        // Without a lock to wait for: in WAL mode the transaction has all that a COMMIT needs, so one that fails is a fault.
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        // After the sync and before the answer: what was synced into a file without a name is gone with this process.
+        self.watch.check().map(drop).map_err(|what| Unwritten::Failed(what.into()))
+    }
+
+    /// Begins the transaction. Where another process has the write lock, SQLite waits for it a while, and has written nothing.
+    fn take_lock(&self) -> Result<(), Unwritten> {
+        let is_locked = self.watch.is_locked();
+        if is_locked {
+            // Others have waited for it already.
+            self.connection.busy_timeout(LOCK_WAIT_AGAIN)?;
+        }
+        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        if is_locked {
+            self.connection.busy_timeout(LOCK_WAIT)?;
+        }
+        match begun {
+            Ok(_) => {
+                if is_locked {
+                    self.watch.set_locked(false);
+                }
+                Ok(())
+            }
+            Err(error) if is_lock(&error) && self.connection.is_autocommit() => Err(Unwritten::Locked),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads back what is about to be committed and follows the chain over it: the last chance to find a flipped bit.
@@ -485,11 +568,76 @@ impl Scribe {
         fault
     }
 
-    fn halt<M: Machine>(&self, error: &ReadError, pending: Pending<M>) {
+    /// Halts for that cause, or for the one behind it: files that were taken away. What they hold is saved once everybody who
+    /// waits has been answered.
+    fn fail_for(&mut self, cause: Arc<str>) -> Fault {
         // Before the first answer: whoever gets one finds readiness in accord with it.
-        let fault = self.fail(error.to_string().into());
-        for (reply, _) in pending {
-            let _ = reply.send(Err(fault.clone())); // The caller may have hung up.
+        match self.watch.check() {
+            Ok(_) => self.fail(cause),
+            Err(what) => {
+                let what = self.note_taken(what);
+                self.fail(what)
+            }
         }
+    }
+
+    fn note_taken(&mut self, what: String) -> Arc<str> {
+        let what: Arc<str> =
+            format!("{what}: no program may delete, move or copy over files of a running server").into();
+        self.watch.set_taken(&what, Rescue::Running);
+        self.taken.get_or_insert(what).clone()
+    }
+
+    /// Saves what was taken away, as long as that has not succeeded.
+    fn save(&mut self) {
+        let Some(what) = &self.taken else { return };
+        // A batch that failed half-way is none.
+        if self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok() {
+            self.watch.save(&self.connection, what);
+        }
+    }
+
+    /// Looks around once a second, whether there is work or not.
+    fn look(&mut self) {
+        if self.fault.get().is_some() || !self.watch.is_due() {
+            return;
+        }
+        match self.watch.look(&self.connection) {
+            Ok(sizes) => self.wal_copier.shorten(&self.connection, sizes.wal_bytes),
+            Err(what) => {
+                self.fail_for(what.into());
+                return;
+            }
+        }
+        if self.watch.is_locked() && self.can_lock() {
+            self.watch.set_locked(false);
+        }
+    }
+
+    /// Whether the write lock can be had now.
+    fn can_lock(&self) -> bool {
+        let tried = self
+            .connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
+        let restored = self.connection.busy_timeout(LOCK_WAIT);
+        tried.and(restored).is_ok()
+    }
+}
+
+/// Answers with the fault. True if the writer is to stop instead.
+fn refuse<M: Machine>(fault: &Fault, work: Work<M>) -> bool {
+    match work {
+        Work::Decide(_, reply) => {
+            let _ = reply.send(Err(fault.clone().into())); // The caller may have hung up; the fault stands.
+            false
+        }
+        Work::Stop => true,
+    }
+}
+
+fn refuse_all<M: Machine>(pending: Pending<M>, why: &SubmitError) {
+    for (reply, _) in pending {
+        let _ = reply.send(Err(why.clone())); // The caller may have hung up.
     }
 }

@@ -8,7 +8,7 @@ use super::frame::{Filter, Frame, may_end};
 use super::hub::{Found, Hub, Tip};
 use crate::domain::{Origin, Place, Position, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
-use crate::service::Filed;
+use crate::service::{Error, Filed, Party};
 
 /// Rows of the log that a follower who is behind reads at a time.
 const PAGE_ROWS: usize = 2_000;
@@ -33,9 +33,19 @@ pub enum FollowError {
     /// The log can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Too many followers read the log.
+    #[error("too many followers read the log")]
+    Overloaded,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+}
+
+impl From<Error> for FollowError {
+    fn from(error: Error) -> Self {
+        // Sharing says nothing else.
+        if matches!(error, Error::Overloaded) { Self::Overloaded } else { Self::Stopping }
+    }
 }
 
 /// What a follower gets when he asks.
@@ -52,6 +62,8 @@ pub struct Taken {
 pub struct Follower {
     hub: Arc<Hub>,
     reader: Arc<Reader>,
+    /// Whose turn it is when he reads the log.
+    party: Party,
     at: Tip,
     /// Where his paging through the log stands, while he is behind.
     base: Option<Base>,
@@ -68,12 +80,13 @@ impl Follower {
         hub: Arc<Hub>,
         reader: Arc<Reader>,
         own: Origin,
+        party: Party,
         filter: Filter,
         start: Start,
     ) -> Result<Self, FollowError> {
         let tip = hub.tip();
         let ledger = hub.ledger();
-        let mut follower = Self { hub, reader, at: tip, base: None, ahead: BTreeMap::new(), gap: false, filter };
+        let mut follower = Self { hub, reader, party, at: tip, base: None, ahead: BTreeMap::new(), gap: false, filter };
         match start {
             Start::Now => {}
             Start::Beginning => follower.go_to(Position(0), Cursor { ledger, origins: BTreeMap::new() }),
@@ -158,11 +171,9 @@ impl Follower {
 
     /// Finds the place in this node's log from which on the follower lacks something.
     async fn resume(&mut self, own: Origin, cursor: Cursor) -> Result<(), FollowError> {
-        let (head, hub) = (self.hub.tip(), self.hub.clone());
+        let (head, ledger) = (self.hub.tip(), self.hub.ledger());
         let reader = self.reader.clone();
-        let ledger = hub.ledger();
-        let found =
-            blocking(&self.hub, move || locate(&reader, own, &cursor, &head).map(|found| (found, cursor))).await?;
+        let found = self.look_up(move || locate(&reader, own, &cursor, &head).map(|found| (found, cursor))).await?;
         match found {
             (Some((start, position)), cursor) => {
                 // Whatever he has beyond the place where he starts, he does not get again.
@@ -194,9 +205,19 @@ impl Follower {
         }
         let reader = self.reader.clone();
         let agree = move || met.iter().map(|(origin, reached)| agrees(&reader, *origin, reached)).collect();
-        let agree: Vec<bool> = blocking(&self.hub, agree).await?;
+        let agree: Vec<bool> = self.look_up(agree).await?;
         self.gap |= agree.contains(&false);
         Ok(())
+    }
+
+    /// Looks up a few rows of the log.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, FollowError> {
+        let admitted = self.hub.places.admit(&self.party)?;
+        let _turn = admitted.turn().await;
+        Ok(tokio::task::spawn_blocking(look).await.map_err(|_| FollowError::Stopping)??)
     }
 
     /// A page of the log, up to what has been published; the follower's place in it goes on where it stopped.
@@ -204,7 +225,7 @@ impl Follower {
         let (reader, ledger, position) = (self.reader.clone(), self.hub.ledger(), self.at.position);
         let published = self.hub.tip().position;
         let base = self.base.take();
-        let (frames, base, full) = blocking(&self.hub, move || {
+        let read = move || {
             let mut base = base.map_or_else(|| reader.base_at(position), Ok)?;
             let mut frames = Vec::new();
             let mut before = base.clone();
@@ -224,22 +245,14 @@ impl Follower {
                     return Ok((frames, before, true));
                 }
             }
-            Ok((frames, base, false))
-        })
-        .await?;
+            Ok::<_, ReadError>((frames, base, false))
+        };
+        let (frames, base, full) = self.hub.pages.read(&self.party, read).await??;
         let tip = Tip { position: base.position, cursor: Arc::new(Cursor::at(ledger, &base)) };
         tracing::trace!(position = base.position.0, full, "a follower reads the log");
         self.base = Some(base);
         Ok((frames, tip))
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    hub: &Hub,
-    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-) -> Result<T, FollowError> {
-    let _turn = hub.paging.acquire().await.map_err(|_| FollowError::Stopping)?;
-    Ok(tokio::task::spawn_blocking(read).await.map_err(|_| FollowError::Stopping)??)
 }
 
 fn agrees(reader: &Reader, origin: Origin, reached: &Reached) -> Result<bool, ReadError> {

@@ -293,8 +293,23 @@ impl Filter {
         }
     }
 
+    /// The tenants that may pass, if they are some: none stands for what holds in every tenant.
+    pub fn tenants(&self) -> Option<Vec<Option<Tenant>>> {
+        let named = match &self.tenant {
+            Some(tenant) => vec![tenant],
+            None if self.grants.elsewhere().contains(Scope::Follow) => return None,
+            None => self.grants.tenants_with(Scope::Follow).collect(),
+        };
+        Some([None].into_iter().chain(named.into_iter().cloned().map(Some)).collect())
+    }
+
+    /// Whether the follower may know what an ending meets: it may have been recorded unseen, by whoever has no say there.
+    fn may_see(&self, ending: &Ending, tenant: &Tenant, subject: &Subject) -> bool {
+        ending.whose.is(tenant, subject) && self.passes_tenant(Some(tenant))
+    }
+
     /// An ending that names no tenant holds in every one, so every follower needs it.
-    fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
+    pub fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
         tenant.is_none_or(|tenant| {
             self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
                 && self.grants.in_tenant(tenant).contains(Scope::Follow)
@@ -302,22 +317,24 @@ impl Filter {
     }
 }
 
-/// The lines of a snapshot for an ending in force: one, or for a subject one for each kind.
-pub fn snapshot_items(ending: &InForce, kinds: Kinds) -> Vec<Item<'_>> {
+/// The lines of a snapshot for an ending in force: one, or for a subject one for each kind. They say of the credential what
+/// those said who ended it, and more only to whoever may follow what its tenant does.
+pub fn snapshot_items<'a>(ending: &'a InForce, filter: &Filter) -> Vec<Item<'a>> {
     match ending {
         InForce::Ticket(id, issue, ending) => {
-            let issue = issue.as_ref().filter(|issue| ending.whose.is(&issue.tenant, &issue.subject));
+            let issue = issue.as_ref().filter(|issue| filter.may_see(ending, &issue.tenant, &issue.subject));
             let named = issue.map_or(Named::Id(*id), |issue| Named::Digest(issue.digest));
             vec![single_item(Kind::Ticket, &named, None, issue.map(|issue| &issue.subject), ending)]
         }
         InForce::Lasting(key, lasting, ending) => {
-            let issue = lasting.issue.as_ref().filter(|issue| ending.whose.is(&issue.tenant, &issue.subject));
+            let issue = lasting.issue.as_ref().filter(|issue| filter.may_see(ending, &issue.tenant, &issue.subject));
             let digest = issue.and_then(|issue| issue.digest()).filter(|_| key.kind == Kind::Session);
             let subject = issue.map(|issue| &issue.subject).or(ending.whose.subject.as_ref());
-            vec![single_item(key.kind, &lasting.named(*key), digest, subject, ending)]
+            let named = issue.map(|issue| issue.named(*key)).or_else(|| ending.named.as_deref().cloned());
+            vec![single_item(key.kind, &named.unwrap_or(Named::Id(key.id)), digest, subject, ending)]
         }
         InForce::Subject(tenant, subject, state) => {
-            kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
+            filter.kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
         }
     }
 }

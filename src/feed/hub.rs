@@ -7,18 +7,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::cursor::Cursor;
 use super::frame::Frame;
 use crate::domain::{LedgerId, Position, Timestamp};
 use crate::event_log::{Base, Head};
-use crate::service::{Committed, Hook};
+use crate::service::{Bounds, Committed, FairShare, Hook, LogReaders};
 
 /// Frames that are kept for followers: some seconds of a revocation storm.
 const KEPT_FRAMES: usize = 16_384;
-/// Followers that read the log at the same time.
-const PAGING_FOLLOWERS: usize = 4;
+/// Followers that read pages of the log at a time, and those of one tenant. Everybody who waits holds a connection, so that there are no
+/// more than these.
+const PAGING: Bounds =
+    Bounds { turns: 4, turns_of_tenant: 2, caller: CONNECTIONS, tenant: CONNECTIONS, all: CONNECTIONS };
+/// A follower who is far behind catches up with what others leave.
+const NICENESS: i32 = 5;
+/// The same of those that look up where they go on, which takes well below a millisecond.
+const PLACING: Bounds = PAGING;
+/// More than the operator lets connect.
+const CONNECTIONS: usize = 1 << 20;
 
 /// The newest durable record, over all origins.
 #[derive(Clone, Debug)]
@@ -42,7 +50,10 @@ pub struct Hub {
     ledger: LedgerId,
     recent: RwLock<Recent>,
     news: watch::Sender<Position>,
-    pub(super) paging: Semaphore,
+    /// Followers that read pages of the log.
+    pub(super) pages: LogReaders,
+    /// Followers that look up where they go on.
+    pub(super) places: Arc<FairShare>,
 }
 
 struct Recent {
@@ -71,7 +82,8 @@ impl Hub {
             ledger,
             recent: RwLock::new(recent),
             news: watch::Sender::new(position),
-            paging: Semaphore::new(PAGING_FOLLOWERS),
+            pages: LogReaders::new(PAGING, NICENESS),
+            places: FairShare::new(PLACING),
         })
     }
 

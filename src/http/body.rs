@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// What is read of a body, in bytes, before its caller has shown who they are.
+pub const STRANGERS_BYTES: usize = 4 << 10;
+/// Larger bodies that are read at a time where the body itself is what its caller shows.
+static LARGE_OF_STRANGERS: Semaphore = Semaphore::const_new(64);
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +23,9 @@ pub enum BodyError {
     /// It took too long to arrive.
     #[error("the body did not arrive within 30 seconds")]
     Slow,
+    /// Too many large bodies of callers without a secret are being read.
+    #[error("too many large bodies of callers without a secret are being read")]
+    Busy,
     /// The connection broke.
     #[error("the body ended early")]
     Broken,
@@ -35,4 +44,14 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
         Ok(Err(_)) => Err(BodyError::Broken),
         Err(_) => Err(BodyError::Slow),
     }
+}
+
+/// The whole body of a caller who shows who they are in it, such as by a token. Of those that are larger than [`STRANGERS_BYTES`] few
+/// are read at a time.
+pub async fn read_of_stranger(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().upper().is_some_and(|bytes| bytes <= STRANGERS_BYTES as u64) {
+        return read(body, limit).await;
+    }
+    let _large = LARGE_OF_STRANGERS.try_acquire().map_err(|_| BodyError::Busy)?;
+    read(body, limit).await
 }

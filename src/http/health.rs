@@ -1,5 +1,7 @@
 //! `GET /health/live` and `GET /health/ready`: for whoever restarts the process, and whoever sends requests to it.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::problem::{Code, Problem, ProblemBody};
 use super::{App, SharedApp, answer};
+use crate::event_log::{Observed, Taken};
 
 /// The process answers.
 #[derive(Serialize, ToSchema)]
@@ -24,7 +27,11 @@ pub(super) struct Ready {
     /// What the operator should do, if there is something.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
-    warning: Option<&'static str>,
+    warning: Option<Cow<'static, str>>,
+    /// Where there is more than one: all of them, the gravest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    warnings: Vec<Cow<'static, str>>,
 }
 
 const ROOT_TOKEN_EXISTS: &str = "DATA/root-token holds a secret that may do everything: register an application with \
@@ -43,18 +50,28 @@ pub async fn live() -> Response {
     tag = "about",
     responses(
         (status = 200, body = Ready),
-        (status = 503, description = "The event log has halted, or this node has joined others and not caught up", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The event log has halted, its disk has no room for a batch, or this node has joined others and not caught up", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(()),
 )]
 pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
+    let observed = app.service.observed();
     if app.service.fault().is_some() {
-        return Err(Code::LogHalted.into());
+        let halted = |taken: Taken| Problem::with_detail(Code::LogHalted, taken.to_string());
+        return Err(observed.taken.map_or_else(|| Code::LogHalted.into(), halted));
+    }
+    if !observed.has_room() {
+        return Err(Code::NoRoom.into());
     }
     if !app.service.cluster().is_admitted() {
         return Err(Code::NotAdmitted.into());
     }
-    Ok(answer::json(StatusCode::OK, &Ready { ready: true, warning: warning(&app).await }))
+    let mut warnings = warnings(&app, &observed).await;
+    let warning = warnings.first().cloned();
+    if warnings.len() < 2 {
+        warnings.clear();
+    }
+    Ok(answer::json(StatusCode::OK, &Ready { ready: true, warning, warnings }))
 }
 
 const CONTRADICTED: &str = "the event log contradicts a checkpoint that this node has signed, so it signs no more: \
@@ -63,17 +80,23 @@ const CONTRADICTED: &str = "the event log contradicts a checkpoint that this nod
 const NOT_SIGNED: &str = "no checkpoint can be signed, because the log or the tree beside it can't be read or written: \
      the log lines say why, and authledger-audit verify names what is damaged";
 
-async fn warning(app: &App) -> Option<&'static str> {
-    if app.service.trees().contradiction().is_some() {
-        return Some(CONTRADICTED);
+/// All that the operator should look at, the gravest first.
+async fn warnings(app: &App, observed: &Observed) -> Vec<Cow<'static, str>> {
+    let trees = app.service.trees();
+    let evidence = [trees.contradiction().map(|_| CONTRADICTED), trees.trouble().map(|_| NOT_SIGNED)];
+    let mut warnings: Vec<Cow<'static, str>> = evidence.into_iter().flatten().map(Cow::Borrowed).collect();
+    // A clock that jumped shows in what nodes say of each other, too: the cause comes first.
+    warnings.extend(app.service.clock_warning().map(Cow::Owned));
+    warnings.extend(app.service.cluster().warning().map(Cow::Borrowed));
+    warnings.extend(observed.warnings().into_iter().map(Cow::Owned));
+    if root_token_exists(app).await {
+        warnings.push(ROOT_TOKEN_EXISTS.into());
     }
-    if app.service.trees().trouble().is_some() {
-        return Some(NOT_SIGNED);
-    }
-    if let Some(warning) = app.service.cluster().warning() {
-        return Some(warning);
-    }
-    let path = app.options.root_token_file.as_ref()?;
+    warnings
+}
+
+async fn root_token_exists(app: &App) -> bool {
+    let Some(path) = app.options.root_token_file.as_ref() else { return false };
     // What can't be looked at counts as there.
-    tokio::fs::try_exists(path).await.unwrap_or(true).then_some(ROOT_TOKEN_EXISTS)
+    tokio::fs::try_exists(path).await.unwrap_or(true)
 }

@@ -15,6 +15,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::IntoResponse as _;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -32,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::guard::{Activity, Guarded, Patience};
+use super::host;
 use crate::telemetry::SharedMetrics;
 
 /// The most header lines of a request; more are answered 431.
@@ -296,6 +300,12 @@ async fn answer(
     activity.receiving();
     if request.body().is_end_stream() {
         activity.received();
+    }
+    if let Err(problem) = host::check(request.version(), request.uri(), request.headers()) {
+        let mut response = problem.into_response();
+        // Whoever sent it may take the next request's start for something else than we do.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return Ok(response.map(|body| Answer { body, activity }));
     }
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = request.map(|body| Body::new(Question { body, activity: activity.clone() }));

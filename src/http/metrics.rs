@@ -18,6 +18,10 @@ fn measure(app: &App) {
     let projection = app.service.projection();
     let counts = projection.counts();
     app.metrics.head_position.set(projection.base().position.0);
+    let clock = app.service.clock().standing();
+    let offset = clock.wall.as_millis().cast_signed() - clock.ledger.as_millis().cast_signed();
+    app.metrics.clock_offset_millis.set(offset);
+    app.metrics.clock_unsettled_millis.set(clock.jump.map_or(0, |jump| jump.unsettled_millis.max(1)));
     for (kind, entities) in [
         ("application", counts.applications),
         ("ticket", counts.tickets),
@@ -26,6 +30,9 @@ fn measure(app: &App) {
     ] {
         app.metrics.entities(kind).set(entities as u64);
     }
+    let observed = app.service.observed();
+    app.metrics.wal_bytes.set(observed.wal_bytes);
+    app.metrics.disk_free_bytes.set(observed.disk_free_bytes);
     if app.service.cluster().has_others() {
         measure_nodes(app);
     }

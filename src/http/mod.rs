@@ -8,6 +8,7 @@ pub mod doors;
 pub mod feed;
 pub mod guard;
 mod health;
+mod host;
 mod input;
 pub mod listen;
 mod metrics;
@@ -75,7 +76,8 @@ pub fn router(app: SharedApp) -> Router {
 
 /// What a node answers that has joined and does not hold yet what the others hold.
 pub fn waiting_router(app: SharedApp) -> Router {
-    let mut routes = about().merge(among_nodes(&app)).route("/v1/status", get(v1::status));
+    // The clock among them: one that is wrong may be why the others do not answer it.
+    let mut routes = about().merge(among_nodes(&app)).merge(clock()).route("/v1/status", get(v1::status));
     if app.options.surfaces.contains(&Surface::Metrics) {
         routes = routes.route("/metrics", get(metrics::show));
     }
@@ -96,6 +98,11 @@ fn about() -> Router<SharedApp> {
         .route("/problems/{code}", get(problem::page))
         .route(well_known::JWKS_PATH, get(well_known::jwks))
         .route(well_known::CONFIGURATION_PATH, get(well_known::configuration))
+}
+
+/// What time it is for the ledger.
+fn clock() -> Router<SharedApp> {
+    Router::new().route("/v1/clock", get(v1::show_clock)).route("/v1/clock/accept", post(v1::accept_clock))
 }
 
 /// Members, as administrators see them, and what nodes ask one another.
@@ -130,6 +137,7 @@ fn native() -> Router<SharedApp> {
         .route("/v1/history", get(v1::history).post(v1::presented_history))
         .route("/v1/as-of", get(v1::as_of).post(v1::presented_as_of))
         .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
+        .merge(clock())
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))
 }

@@ -30,6 +30,7 @@ use super::{feed, health, peers, problem, tlog, v1, well_known};
         (name = "subjects", description = "What somebody has"),
         (name = "audit", description = "The log itself"),
         (name = "evidence", description = "What shows that the log is what it was: checkpoints, tiles and proofs"),
+        (name = "clock", description = "What time it is for the ledger"),
         (name = "nodes", description = "The nodes that belong together, and how far each has got"),
         (name = "about", description = "This process"),
     ),

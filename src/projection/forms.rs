@@ -19,6 +19,10 @@ pub(super) trait Known: Clone + Default {
     fn endings(&self) -> &Endings;
     /// Until when it is worth remembering.
     fn retain_until(&self) -> Timestamp;
+    /// Whether no use or extension reaches further than `now`.
+    fn is_past(&self, now: Timestamp) -> bool;
+    /// Forgets the issue of one that is past.
+    fn forget_issue(&mut self, now: Timestamp);
 }
 
 impl Known for Ticket {
@@ -37,6 +41,14 @@ impl Known for Ticket {
     fn retain_until(&self) -> Timestamp {
         self.retain_until()
     }
+
+    fn is_past(&self, now: Timestamp) -> bool {
+        self.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
+    }
+
+    fn forget_issue(&mut self, now: Timestamp) {
+        self.forget_issue(now);
+    }
 }
 
 impl Known for Lasting {
@@ -54,6 +66,14 @@ impl Known for Lasting {
 
     fn retain_until(&self) -> Timestamp {
         self.retain_until()
+    }
+
+    fn is_past(&self, now: Timestamp) -> bool {
+        self.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
+    }
+
+    fn forget_issue(&mut self, now: Timestamp) {
+        self.forget_issue(now);
     }
 }
 
@@ -155,12 +175,11 @@ impl Form for TicketForm {
 
 /// The issue of one that was neither ended, nor named otherwise than by its issue.
 fn usual(lasting: &Lasting) -> Option<&LastingIssue> {
-    let Lasting { issue, endings, ended_as, .. } = lasting;
-    issue.as_ref().filter(|_| endings.is_empty() && ended_as.is_none())
+    lasting.issue.as_ref().filter(|_| lasting.endings.is_empty())
 }
 
 fn lasting(issue: LastingIssue, extended_to: Timestamp) -> Lasting {
-    Lasting { issue: Some(issue), extended_to, endings: Endings::default(), ended_as: None }
+    Lasting { issue: Some(issue), extended_to, endings: Endings::default() }
 }
 
 impl Form for SessionForm {

@@ -9,6 +9,7 @@ mod names;
 mod numbers;
 mod packed;
 mod rebuild;
+mod revoked;
 mod sessions;
 mod slab;
 mod snapshot;
@@ -19,8 +20,9 @@ mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -32,21 +34,23 @@ use crate::domain::{
 };
 use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
-use handle::{Handle, SHARDS, SubjectHandle};
+use handle::{Handle, Layout, SHARDS, SubjectHandle};
 use packed::Shared;
+use revoked::{Revoked, tenants_of};
 use sessions::Sessions;
 use store::{Changed, Held, Store};
 use sweep::Sweep;
 use tickets::Tickets;
 
-pub use rebuild::{Rebuilt, Source, catch_up, load_on, rebuild};
+pub use rebuild::{Rebuilt, Source, Times, catch_up, load_on, rebuild};
+pub use revoked::EndingMark;
 pub use snapshot::{SnapshotError, check, load, save};
 
 const SMALL_SHARDS: usize = 16;
 
 /// The state of the ledger, as far as the log is durable.
-#[derive(Default)]
 pub struct Projection {
+    layout: Layout,
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
@@ -55,6 +59,7 @@ pub struct Projection {
     tickets: Tickets,
     sessions: Sessions,
     tokens: Store<TokenForm>,
+    revoked: Revoked,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
@@ -69,8 +74,16 @@ pub struct Projection {
     /// Tickets whose latest use is to be put on record.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
+    /// In milliseconds since 1970: see [`Projection::forgotten_at`].
+    forgotten_at: AtomicU64,
     /// Held by whoever changes what there is: what a join reads it must find so when it writes.
     writing: Mutex<()>,
+}
+
+impl Default for Projection {
+    fn default() -> Self {
+        Self::new(Layout::default())
+    }
 }
 
 #[derive(Default)]
@@ -110,6 +123,41 @@ pub struct Counts {
 }
 
 impl Projection {
+    fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            base: RwLock::default(),
+            origins: RwLock::default(),
+            applications: RwLock::default(),
+            shared: Shared::new(layout),
+            tickets: Tickets::new(layout),
+            sessions: Sessions::new(layout),
+            tokens: Store::new(layout),
+            revoked: Revoked::default(),
+            early_uses: Mutex::default(),
+            keys: RwLock::default(),
+            slots: Mutex::default(),
+            imported: AtomicBool::default(),
+            members: RwLock::default(),
+            any_joined: AtomicBool::default(),
+            any_removed: AtomicBool::default(),
+            answered: Keyed::default(),
+            unknown_endings: Mutex::default(),
+            uses: Mutex::default(),
+            sweep: Mutex::default(),
+            forgotten_at: AtomicU64::default(),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// A state whose shards have that little room for credentials and for subjects: what it does when they are full shows with
+    /// few, and not with some 2^30.
+    #[doc(hidden)]
+    pub fn cramped(room: u32, subjects: u32) -> Self {
+        let usual = Layout::default();
+        Self::new(Layout { room: room.min(usual.room), subjects: subjects.min(usual.subjects), ..usual })
+    }
+
     /// Folds a durable record in.
     pub fn fold(&self, recorded: &Recorded) {
         let _writing = self.writing.lock();
@@ -135,12 +183,12 @@ impl Projection {
         application.callable(now).is_some().then_some(application)
     }
 
-    /// Every application that has not been removed, in the order of registration.
-    pub fn applications(&self) -> Vec<Application> {
-        let mut present: Vec<Application> =
-            self.applications.read().by_id.values().filter(|one| one.present().is_some()).cloned().collect();
-        present.sort_by_key(|one| one.registered.as_ref().map(|(place, registration)| (*place, registration.id)));
-        present
+    /// The applications behind that one, in the order of their ids; at most `limit`. Of those that were removed, too.
+    pub fn applications_after(&self, after: Option<ApplicationId>, limit: usize) -> Vec<(ApplicationId, Application)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let applications = self.applications.read();
+        let rest = applications.by_id.range((start, Bound::Unbounded));
+        rest.take(limit).map(|(id, application)| (*id, application.clone())).collect()
     }
 
     /// The issue of a ticket that is good at `now`, or why it is not. A use that is yet to go on record counts.
@@ -249,45 +297,14 @@ impl Projection {
         erased
     }
 
-    /// How many parts [`Projection::endings`] has.
-    pub const ENDING_PARTS: usize = SHARDS * 4;
-
-    /// The endings of one part of the state that are in force at `now`.
-    pub fn endings(&self, part: usize, now: Timestamp) -> Vec<InForce> {
-        let (mut endings, shard) = (Vec::new(), part % SHARDS);
-        let mut lasting = |key, lasting: &Lasting| {
-            let in_force = lasting.endings.iter().filter(|ending| now < ending.retain_until);
-            endings.extend(in_force.map(|ending| InForce::Lasting(key, lasting.clone(), ending.clone())));
-        };
-        match part / SHARDS {
-            0 => self.tickets.store.visit_ended(shard, |key, ticket| {
-                let in_force = ticket.endings.iter().filter(|ending| now < ending.retain_until);
-                endings.extend(in_force.map(|ending| InForce::Ticket(key.id, ticket.issue.clone(), ending.clone())));
-            }),
-            1 => self.sessions.store.visit_ended(shard, lasting),
-            2 => self.tokens.visit_ended(shard, &mut lasting),
-            _ => self.shared.subjects.visit(shard, |tenant, subject, state| {
-                let mut state = state.clone();
-                state.prune(now);
-                if !state.is_empty() {
-                    endings.push(InForce::Subject(tenant.clone(), subject.clone(), state));
-                }
-            }),
-        }
-        // Only now: their shard must not be held while others are looked into.
-        endings.iter_mut().for_each(|ending| self.name_by_id(ending));
-        endings
-    }
-
-    /// A session that was ended by its token alone is named by its id as well once that is known.
-    fn name_by_id(&self, ending: &mut InForce) {
-        let InForce::Lasting(key, lasting, _) = ending else { return };
-        if let (Kind::Session, None, Some(Named::Digest(digest))) =
-            (key.kind, &lasting.issue, lasting.ended_as.as_deref())
+    /// A session that was ended by its token alone is named by its id as well once that is known, to those who may know it.
+    fn name_by_id(&self, in_force: &mut InForce) {
+        let InForce::Lasting(key, lasting, ending) = in_force else { return };
+        if let (Kind::Session, None, Some(Named::Digest(digest))) = (key.kind, &lasting.issue, ending.named.as_deref())
             && let Some(id) = self.session_with(digest)
         {
-            *key = CredentialKey { kind: Kind::Session, id };
-            *lasting = self.lasting(*key);
+            let found = CredentialKey { kind: Kind::Session, id };
+            (*key, *lasting) = (found, self.lasting(found));
         }
     }
 
@@ -362,7 +379,10 @@ impl Projection {
                 *last = slot.max(*last);
             }
             Patch::Imported => self.imported.store(true, Ordering::Release),
-            Patch::Subject(tenant, subject, state) => self.shared.subjects.join(&tenant, &subject, state),
+            Patch::Subject(tenant, subject, state) => {
+                let entry = self.shared.subjects.join(&tenant, &subject, state);
+                self.revoked.add_subject(&tenant, entry);
+            }
             Patch::Answered(answered) => {
                 let key = answered.digests.key;
                 let mut shard = self.answered.shard(&key).write();
@@ -381,19 +401,23 @@ impl Projection {
 
     fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
-        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let ended_in = tenants_of(&patch.endings);
         let changed = self.tickets.join(id, patch, subject, &self.shared);
+        self.revoked.add(&ended_in, changed.handle);
         self.changed(CredentialKey { kind: Kind::Ticket, id }, &changed, subject)
     }
 
     fn join_lasting(&self, key: CredentialKey, patch: Lasting) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
-        let subject = issue.map(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
+        let ended_in = tenants_of(&patch.endings);
         let changed = match key.kind {
             Kind::Session => self.sessions.store.join(key.id, patch, subject, &self.shared),
             // Tickets are joined as such.
             Kind::Token | Kind::Ticket => self.tokens.join(key.id, patch, subject, &self.shared),
         };
+        self.revoked.add(&ended_in, changed.handle);
         self.changed(key, &changed, subject)
     }
 
@@ -402,6 +426,7 @@ impl Projection {
         let [before, after] = &changed.strangers;
         self.count_unknown(before, after);
         let Changed { handle, lost, gained, .. } = changed;
+        let Some(handle) = handle else { return subject };
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
         lost.iter().for_each(|issued| self.forget(key, *handle, issued));
         gained.iter().for_each(|issued| self.remember(key, *handle, issued));
@@ -545,6 +570,15 @@ impl View for Projection {
 
     fn imported(&self) -> bool {
         self.imported.load(Ordering::Acquire)
+    }
+
+    fn has_room(&self, kind: Kind, tenant: &Tenant, subject: &Subject) -> bool {
+        let room = match kind {
+            Kind::Ticket => self.tickets.store.has_room(),
+            Kind::Session => self.sessions.store.has_room(),
+            Kind::Token => self.tokens.has_room(),
+        };
+        room && self.shared.subjects.has_room(tenant, subject)
     }
 
     fn unknown_endings(&self, stranger: &Stranger) -> u64 {

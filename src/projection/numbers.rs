@@ -56,9 +56,12 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
 
     /// The value's number, held once more: to be released as often.
     pub(super) fn hold(&self, value: &T) -> Number {
+        self.hold_in(&mut self.inner.write(), value)
+    }
+
+    fn hold_in(&self, inner: &mut Inner<T>, value: &T) -> Number {
         let hash = self.hasher.hash_one(value);
-        let mut inner = self.inner.write();
-        let Inner { by_value, held, free } = &mut *inner;
+        let Inner { by_value, held, free } = inner;
         let at = |number: &Number| number.get() as usize - 1;
         let is = |number: &Number| held[at(number)].as_ref().is_some_and(|(own, _)| own == value);
         if let Some(number) = by_value.find(hash, is).copied() {
@@ -67,7 +70,7 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         }
         let number = free.pop().unwrap_or_else(|| {
             held.push(None);
-            // Four thousand million distinct values do not fit into memory.
+            // Each is held by a row or an entry, and of those there are fewer than 2^32.
             NonZeroU32::new(held.len() as u32).unwrap_or(NonZeroU32::MAX)
         });
         held[at(&number)] = Some((value.clone(), 1));
@@ -88,8 +91,12 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         if let Some(number) = self.find(value) {
             return Some(number);
         }
-        let room = (self.inner.read().held.len() as u32) < limit;
-        room.then(|| self.hold(value))
+        // Looked at again: several threads put a snapshot together.
+        let mut inner = self.inner.write();
+        let is = |number: &Number| inner.slot(*number).is_some_and(|(own, _)| own == value);
+        let known = inner.by_value.find(self.hasher.hash_one(value), is).copied();
+        let room = inner.held.len() < limit as usize;
+        known.or_else(|| room.then(|| self.hold_in(&mut inner, value)))
     }
 
     /// Lets go of a number once; the last to do so forgets the value.

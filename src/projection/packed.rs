@@ -3,13 +3,12 @@
 //! It holds what nearly every live credential is. What does not fit it, or is rare, such as an ending, is kept as a whole
 //! beside the rows: see [`super::store`].
 
-use super::handle::SubjectHandle;
+use super::handle::{Layout, SubjectHandle};
 use super::numbers::{Number, Numbers};
 use super::subjects::Subjects;
 use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, Place, Sequence, Timestamp};
 
 /// Values that rows have numbers of.
-#[derive(Default)]
 pub(super) struct Shared {
     pub(super) subjects: Subjects,
     /// Kept for good: there are as many as nodes ever opened a log.
@@ -27,6 +26,16 @@ const MAX_ISSUERS: u32 = 65_536;
 const MAX_ORIGINS: u32 = 65_535;
 
 impl Shared {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self {
+            subjects: Subjects::new(layout),
+            origins: Numbers::default(),
+            issuers: Numbers::default(),
+            generations: Numbers::default(),
+            sessions: Numbers::default(),
+        }
+    }
+
     pub(super) fn generation(&self, number: Option<Number>) -> Generation {
         number.and_then(|number| self.generations.get(number)).unwrap_or_default()
     }

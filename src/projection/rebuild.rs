@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Projection;
 use super::snapshot::{self, SnapshotError};
-use crate::domain::Position;
+use crate::domain::{Position, Timestamp};
 use crate::event_log::{ReadError, Reader};
 
 /// Records between two prunings while the log is folded: memory follows what is alive, not what ever was.
@@ -29,15 +29,29 @@ pub struct Rebuilt {
     pub records_read: u64,
 }
 
+/// What time says about a state that is put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// What is over at this instant may be forgotten.
+    pub forget_at: Timestamp,
+    /// The state will be judged at this instant or later, so nothing may be missing that was not over then.
+    pub judged_at: Timestamp,
+}
+
 /// Loads the snapshot in that directory and replays the tail, or replays the whole log where no snapshot can be used.
 ///
 /// `progress` is called with the position reached and the head, every few thousand records.
 pub fn rebuild(
     reader: &Reader,
     snapshots: &Path,
+    times: Times,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Rebuilt, ReadError> {
-    let (projection, source) = match load_on(reader, snapshots)? {
+    let usable = |projection: Projection| match projection.forgotten_at() {
+        at if at > times.judged_at => Err(SnapshotError::TooForgetful(at)),
+        _ => Ok(projection),
+    };
+    let (projection, source) = match load_on(reader, snapshots)?.and_then(usable) {
         Ok(projection) => {
             let position = projection.base().position;
             (projection, Source::Snapshot(position))
@@ -49,15 +63,18 @@ pub fn rebuild(
             (Projection::default(), Source::Log)
         }
     };
-    let records_read = catch_up(&projection, reader, None, &mut progress)?;
+    let records_read = catch_up(&projection, reader, None, times.forget_at, &mut progress)?;
     Ok(Rebuilt { projection, source, records_read })
 }
 
 /// Folds in what the log has beyond the projection's base, up to that position if one is named; how many records that were.
+///
+/// What is over at `forget_at`, and by the log's own clock, is forgotten as it goes: memory follows what is alive.
 pub fn catch_up(
     projection: &Projection,
     reader: &Reader,
     until: Option<Position>,
+    forget_at: Timestamp,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<u64, ReadError> {
     let mut base = projection.base();
@@ -73,8 +90,9 @@ pub fn catch_up(
                 records.iter().for_each(|recorded| projection.fold(recorded));
                 unpruned += records.len() as u64;
                 if let Some(last) = records.last().filter(|_| unpruned >= PRUNE_EVERY) {
-                    // By the log's clock: a record further on may still be about what is over only by ours.
-                    projection.prune(last.recorded_at);
+                    // By the log's clock: a record further on may still be about what is over only by ours. And by no clock that
+                    // was ahead: what it forgot would be missing.
+                    projection.prune(last.recorded_at.min(forget_at));
                     unpruned = 0;
                 }
                 projection.reached(base.clone());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parking_lot::RwLock;
 
 use super::forms::{Form as _, Issued, Row as _, SessionForm};
-use super::handle::Handle;
+use super::handle::{Handle, Layout};
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Held, Store};
@@ -15,7 +15,6 @@ use crate::domain::{CredentialId, Digest, HashMap, Tenant, Timestamp};
 type ByIssue = BTreeSet<(Timestamp, CredentialId)>;
 
 /// All sessions.
-#[derive(Default)]
 pub(super) struct Sessions {
     pub(super) store: Store<SessionForm>,
     by_digest: Index,
@@ -23,6 +22,10 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { store: Store::new(layout), by_digest: Index::default(), by_issue: RwLock::default() }
+    }
+
     /// The session whose token has that digest. Two nodes may import one secret under two ids: of those the smaller.
     pub(super) fn with_digest(&self, digest: &Digest) -> Option<CredentialId> {
         let mut found = None;

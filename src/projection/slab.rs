@@ -26,6 +26,16 @@ impl<T: Default> Slab<T> {
         self.chunks.get_mut(at as usize / Self::CHUNK)?.get_mut(at as usize % Self::CHUNK)
     }
 
+    /// Whether there is a vacant place, or a new one below that many.
+    pub(super) fn has_room(&self, room: u32) -> bool {
+        !self.free.is_empty() || self.len() < room as usize
+    }
+
+    /// Places that are not vacant.
+    pub(super) fn used(&self) -> usize {
+        self.len() - self.free.len()
+    }
+
     /// Puts the value at a vacant place, or at a new one.
     pub(super) fn put(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop()

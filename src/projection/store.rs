@@ -1,15 +1,17 @@
 //! Credentials of one kind in shards: rows behind locks that readers share.
 
 use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 
 use super::forms::{Form, Issued, Known, Row as _};
-use super::handle::{Handle, SHARDS, SubjectHandle};
+use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::packed::Shared;
+use super::revoked::tenants_of;
 use super::slab::Slab;
-use crate::domain::{CredentialId, CredentialKey, Hashing, Stranger, Timestamp};
+use crate::domain::{CredentialId, CredentialKey, HashMap, Hashing, Stranger, Tenant, Timestamp};
 
 /// A credential: a row, or whatever does not fit one. Vacant without either.
 enum Slot<F: Form> {
@@ -37,6 +39,11 @@ impl<F: Form> Slot<F> {
             Some(packed) => Self::Packed(packed),
             None => Self::Apart(Some(Box::new(Apart { id, subject, value }))),
         }
+    }
+
+    /// One whose subject has no entry that it could refer to.
+    fn whole(id: CredentialId, value: F::Value) -> Self {
+        Self::Apart(Some(Box::new(Apart { id, subject: None, value })))
     }
 
     fn id(&self) -> Option<CredentialId> {
@@ -120,15 +127,19 @@ fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
     slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
 }
 
-fn place(id: &CredentialId) -> usize {
-    let bytes = id.as_bytes();
-    usize::from(u16::from_be_bytes([bytes[14], bytes[15]])) % SHARDS
+/// Where a credential stands that its own shard had no room for.
+enum Elsewhere<F: Form> {
+    /// In another shard, where it is found by all that leads to it.
+    In(Handle),
+    /// In none, because all are full: it is found by its id alone. Nothing is issued here by then, but what others issue, and
+    /// what anybody revokes, is a fact.
+    Alone(Slot<F>),
 }
 
 /// What a join changed, beyond the credential itself.
 pub(super) struct Changed {
-    /// Where the credential stands.
-    pub(super) handle: Handle,
+    /// Where the credential stands. Nowhere, if all shards are full: then nothing was gained or lost that leads to it.
+    pub(super) handle: Option<Handle>,
     /// The issue that another one has taken the place of.
     pub(super) lost: Option<Issued>,
     /// The issue that is new.
@@ -137,35 +148,67 @@ pub(super) struct Changed {
     pub(super) strangers: [Vec<Stranger>; 2],
 }
 
+impl Changed {
+    fn nothing(handle: Option<Handle>) -> Self {
+        Self { handle, lost: None, gained: None, strangers: Default::default() }
+    }
+}
+
 /// What was forgotten.
 pub(super) struct Gone {
-    pub(super) handle: Handle,
+    /// Where it stood, if anything led there.
+    pub(super) handle: Option<Handle>,
     pub(super) id: CredentialId,
     pub(super) issued: Option<Issued>,
     pub(super) strangers: Vec<Stranger>,
+    /// The tenants in which it was ended.
+    pub(super) ended_in: Vec<Option<Tenant>>,
+}
+
+/// What a step of the sweep has forgotten.
+pub(super) struct Swept {
+    pub(super) gone: Vec<Gone>,
+    /// Of what was ended: how it was issued.
+    pub(super) past: Vec<(CredentialId, Changed)>,
+    /// Where to go on in the shard, if it has more.
+    pub(super) rest: Option<u32>,
 }
 
 /// All credentials of one kind.
 pub(super) struct Store<F: Form> {
+    layout: Layout,
     shards: Box<[RwLock<Shard<F>>]>,
-}
-
-impl<F: Form> Default for Store<F> {
-    fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
-    }
+    /// What did not fit its own shard. Locked before any shard.
+    elsewhere: RwLock<HashMap<CredentialId, Elsewhere<F>>>,
+    /// How many that are: nearly always none, and then nobody looks.
+    strays: AtomicUsize,
+    used: AtomicUsize,
 }
 
 impl<F: Form> Store<F> {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            elsewhere: RwLock::default(),
+            strays: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether there is room for what is issued here.
+    pub(super) fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) < self.layout.full()
+    }
+
     /// What is known of a credential.
     pub(super) fn get(&self, id: CredentialId, shared: &Shared) -> F::Value {
-        self.find(id, |_, _, slot| slot.value(shared)).flatten().unwrap_or_default()
+        self.find(id, |_, slot| slot.value(shared)).flatten().unwrap_or_default()
     }
 
     /// Looks at what is held of a credential, and where, while its shard is shared.
-    pub(super) fn look<R>(&self, id: CredentialId, look: impl FnOnce(Handle, Held<'_, F>) -> R) -> Option<R> {
-        let seen = |shard, at, slot: &Slot<F>| held(slot).map(|held| look(Handle::new(F::KIND, shard, at), held));
-        self.find(id, seen).flatten()
+    pub(super) fn look<R>(&self, id: CredentialId, look: impl FnOnce(Option<Handle>, Held<'_, F>) -> R) -> Option<R> {
+        self.find(id, |handle, slot| held(slot).map(|held| look(handle, held))).flatten()
     }
 
     /// Reads the row there.
@@ -192,16 +235,96 @@ impl<F: Form> Store<F> {
         subject: Option<SubjectHandle>,
         shared: &Shared,
     ) -> Changed {
-        let number = place(&id);
+        let number = self.layout.shard_of(&id);
         let mut shard = self.shards[number].write();
-        let Some(at) = shard.find(&id) else {
+        if let Some(at) = shard.find(&id) {
+            drop(shard);
+            return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
+        }
+        if self.is_simple(&shard) {
             let (gained, strangers) = (Issued::of(&patch, subject), patch.endings().strangers());
-            let at = shard.add(&id, Slot::of(id, patch, subject, shared));
-            let handle = Handle::new(F::KIND, number, at);
+            let at = self.add(&mut shard, &id, Slot::of(id, patch, subject, shared));
+            let handle = Some(Handle::new(F::KIND, number, at));
             return Changed { handle, lost: None, gained, strangers: [Vec::new(), strangers] };
-        };
+        }
         drop(shard);
-        self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch))
+        self.join_elsewhere(id, patch, subject, shared)
+    }
+
+    /// Whether a credential that is not in its shard is nowhere, and fits it.
+    fn is_simple(&self, shard: &Shard<F>) -> bool {
+        self.strays.load(Ordering::Acquire) == 0 && shard.slots.has_room(self.layout.room)
+    }
+
+    fn join_elsewhere(
+        &self,
+        id: CredentialId,
+        patch: F::Value,
+        subject: Option<SubjectHandle>,
+        shared: &Shared,
+    ) -> Changed {
+        let mut elsewhere = self.elsewhere.write();
+        match elsewhere.get_mut(&id) {
+            Some(Elsewhere::In(handle)) => {
+                let handle = *handle;
+                drop(elsewhere);
+                return self.change(handle, subject, shared, |value| value.merge(patch));
+            }
+            Some(Elsewhere::Alone(slot)) => {
+                let Some(mut value) = slot.value(shared) else { return Changed::nothing(None) };
+                let before = value.endings().strangers();
+                value.merge(patch);
+                let strangers = [before, value.endings().strangers()];
+                *slot = Slot::whole(id, value);
+                return Changed { strangers, ..Changed::nothing(None) };
+            }
+            None => {}
+        }
+        let number = self.layout.shard_of(&id);
+        // Several threads put a snapshot together.
+        let own = self.shards[number].read().find(&id);
+        if let Some(at) = own {
+            drop(elsewhere);
+            return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
+        }
+        let (gained, strangers) = (Issued::of(&patch, subject), [Vec::new(), patch.endings().strangers()]);
+        match self.add_anywhere(&mut elsewhere, id, patch, |patch| Slot::of(id, patch, subject, shared)) {
+            Ok(handle) => Changed { gained, strangers, ..Changed::nothing(Some(handle)) },
+            Err(patch) => {
+                elsewhere.insert(id, Elsewhere::Alone(Slot::whole(id, patch)));
+                self.strays.fetch_add(1, Ordering::Release);
+                Changed { strangers, ..Changed::nothing(None) }
+            }
+        }
+    }
+
+    /// Adds what is nowhere yet to its own shard, or else to the next that has room; given back, if none has.
+    fn add_anywhere<T>(
+        &self,
+        elsewhere: &mut HashMap<CredentialId, Elsewhere<F>>,
+        id: CredentialId,
+        what: T,
+        slot: impl FnOnce(T) -> Slot<F>,
+    ) -> Result<Handle, T> {
+        let own = self.layout.shard_of(&id);
+        for number in (own..SHARDS).chain(0..own) {
+            let mut shard = self.shards[number].write();
+            if !shard.slots.has_room(self.layout.room) {
+                continue;
+            }
+            let handle = Handle::new(F::KIND, number, self.add(&mut shard, &id, slot(what)));
+            if number != own {
+                elsewhere.insert(id, Elsewhere::In(handle));
+                self.strays.fetch_add(1, Ordering::Release);
+            }
+            return Ok(handle);
+        }
+        Err(what)
+    }
+
+    fn add(&self, shard: &mut Shard<F>, id: &CredentialId, slot: Slot<F>) -> u32 {
+        self.used.fetch_add(1, Ordering::Relaxed);
+        shard.add(id, slot)
     }
 
     /// Changes what is known of a credential. Only one thread at a time may.
@@ -219,7 +342,7 @@ impl<F: Form> Store<F> {
             slot.and_then(|slot| Some((slot.id()?, slot.subject(), slot.value(shared)?)))
         };
         let Some((id, whose, mut value)) = before else {
-            return Changed { handle, lost: None, gained: None, strangers: Default::default() };
+            return Changed::nothing(Some(handle));
         };
         let (lost, strangers_before) = (Issued::of(&value, whose), value.endings().strangers());
         change(&mut value);
@@ -231,24 +354,34 @@ impl<F: Form> Store<F> {
             self.shards[handle.shard()].write().slots.get_mut(handle.at()).map(|old| std::mem::replace(old, slot));
         old.iter().for_each(|old| old.release(shared));
         if same {
-            return Changed { handle, lost: None, gained: None, strangers };
+            return Changed { strangers, ..Changed::nothing(Some(handle)) };
         }
-        Changed { handle, lost, gained, strangers }
+        Changed { handle: Some(handle), lost, gained, strangers }
     }
 
-    /// Adds a row, unless something is known of the credential already: then the row is handed back.
+    /// Adds a row, unless something is known of the credential already, or there is no room: then the row is handed back.
     pub(super) fn insert(&self, row: F) -> Result<Handle, F> {
-        let (id, number) = (row.row().id(), place(&row.row().id()));
+        let id = row.row().id();
+        let number = self.layout.shard_of(&id);
         let mut shard = self.shards[number].write();
         if shard.find(&id).is_some() {
             return Err(row);
         }
-        Ok(Handle::new(F::KIND, number, shard.add(&id, Slot::Packed(row))))
+        if self.is_simple(&shard) {
+            return Ok(Handle::new(F::KIND, number, self.add(&mut shard, &id, Slot::Packed(row))));
+        }
+        drop(shard);
+        let mut elsewhere = self.elsewhere.write();
+        if elsewhere.contains_key(&id) || self.shards[number].read().find(&id).is_some() {
+            return Err(row);
+        }
+        self.add_anywhere(&mut elsewhere, id, row, Slot::Packed)
     }
 
-    /// Makes room for so many more in a shard.
+    /// Makes room for so many more in a shard, if there is one with that number.
     pub(super) fn reserve(&self, shard: usize, more: usize) {
-        let mut shard = self.shards[shard].write();
+        let Some(shard) = self.shards.get(shard) else { return };
+        let mut shard = shard.write();
         let Shard { slots, by_id, hasher } = &mut *shard;
         by_id.reserve(more, |at| rehash(slots, hasher, *at));
     }
@@ -261,22 +394,49 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Removes what is over among that many slots of a shard; returns it, and where to go on in the shard.
-    pub(super) fn sweep(
-        &self,
-        shard: usize,
-        from: u32,
-        slots: usize,
-        now: Timestamp,
-        shared: &Shared,
-    ) -> (Vec<Gone>, Option<u32>) {
-        let over: Vec<u32> = {
-            let shard = self.shards[shard].read();
-            shard.slots.iter_from(from).take(slots).filter(|(_, slot)| slot.is_over(now)).map(|(at, _)| at).collect()
-        };
-        let gone = over.into_iter().filter_map(|at| self.remove(Handle::new(F::KIND, shard, at), shared)).collect();
+    /// Forgets what is over among that many slots of a shard, and the issue of what was ended and is past.
+    pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
+        let (mut over, mut past) = (Vec::new(), Vec::new());
+        for (at, slot) in self.shards[shard].read().slots.iter_from(from).take(slots) {
+            if slot.is_over(now) {
+                over.push(at);
+            } else if let Slot::Apart(Some(apart)) = slot
+                && apart.value.is_past(now)
+            {
+                past.push((at, apart.id));
+            }
+        }
+        let gone = over.into_iter().filter_map(|at| self.remove(Handle::new(F::KIND, shard, at), shared));
+        let gone = gone.chain((shard == 0 && from == 0).then(|| self.sweep_alone(now)).into_iter().flatten()).collect();
+        let past = past.into_iter().map(|(at, id)| {
+            let handle = Handle::new(F::KIND, shard, at);
+            (id, self.change(handle, None, shared, |value| value.forget_issue(now)))
+        });
+        let past = past.collect();
         let end = from as usize + slots;
-        (gone, (end < self.shards[shard].read().slots.len()).then_some(end as u32))
+        let rest = (end < self.shards[shard].read().slots.len()).then_some(end as u32);
+        Swept { gone, past, rest }
+    }
+
+    /// Removes what is over of what stands in no shard.
+    fn sweep_alone(&self, now: Timestamp) -> Vec<Gone> {
+        let mut gone = Vec::new();
+        if self.strays.load(Ordering::Acquire) == 0 {
+            return gone;
+        }
+        self.elsewhere.write().retain(|id, one| {
+            let Elsewhere::Alone(Slot::Apart(Some(apart))) = one else { return true };
+            let over = apart.value.retain_until() <= now;
+            apart.value.forget_issue(now);
+            if over {
+                let strangers = apart.value.endings().strangers();
+                let ended_in = tenants_of(apart.value.endings());
+                gone.push(Gone { handle: None, id: *id, issued: None, strangers, ended_in });
+            }
+            !over
+        });
+        self.strays.fetch_sub(gone.len(), Ordering::Release);
+        gone
     }
 
     fn remove(&self, handle: Handle, shared: &Shared) -> Option<Gone> {
@@ -284,16 +444,45 @@ impl<F: Form> Store<F> {
         let id = shard.slots.get(handle.at())?.id()?;
         let slot = shard.remove(handle.at(), &id);
         drop(shard);
+        self.used.fetch_sub(1, Ordering::Relaxed);
+        self.forget_stray(&id, handle);
+        let handle = Some(handle);
         let gone = match &slot {
-            Slot::Packed(packed) => Gone { handle, id, issued: Issued::of_row(packed, shared), strangers: Vec::new() },
+            Slot::Packed(packed) => {
+                let issued = Issued::of_row(packed, shared);
+                Gone { handle, id, issued, strangers: Vec::new(), ended_in: Vec::new() }
+            }
             Slot::Apart(apart) => {
                 let Apart { subject, value, .. } = &**apart.as_ref()?;
-                let strangers = value.endings().strangers();
-                Gone { handle, id, issued: Issued::of(value, *subject), strangers }
+                let (strangers, ended_in) = (value.endings().strangers(), tenants_of(value.endings()));
+                Gone { handle, id, issued: Issued::of(value, *subject), strangers, ended_in }
             }
         };
         slot.release(shared);
         Some(gone)
+    }
+
+    fn forget_stray(&self, id: &CredentialId, handle: Handle) {
+        if self.strays.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut elsewhere = self.elsewhere.write();
+        if matches!(elsewhere.get(id), Some(Elsewhere::In(there)) if *there == handle) {
+            elsewhere.remove(id);
+            self.strays.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Visits what stands in no shard; it is visited with the first one.
+    fn visit_alone(&self, shard: usize, mut visit: impl FnMut(&Apart<F::Value>)) {
+        if shard > 0 || self.strays.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for one in self.elsewhere.read().values() {
+            if let Elsewhere::Alone(Slot::Apart(Some(apart))) = one {
+                visit(apart);
+            }
+        }
     }
 
     /// Visits what is known of every credential of a shard while its lock is shared.
@@ -303,6 +492,7 @@ impl<F: Form> Store<F> {
                 visit(CredentialKey { kind: F::KIND, id }, value);
             }
         }
+        self.visit_alone(shard, |apart| visit(CredentialKey { kind: F::KIND, id: apart.id }, apart.value.clone()));
     }
 
     /// Visits so many slots of a shard from that one on while its lock is shared; where to go on.
@@ -313,25 +503,28 @@ impl<F: Form> Store<F> {
         slots: usize,
         mut visit: impl FnMut(Held<'_, F>),
     ) -> Option<u32> {
+        if from == 0 {
+            self.visit_alone(shard, |apart| visit(Held::Apart(apart.id, &apart.value)));
+        }
         let shard = self.shards[shard].read();
         shard.slots.iter_from(from).take(slots).filter_map(|(_, slot)| held(slot)).for_each(&mut visit);
         let end = from as usize + slots;
         (end < shard.slots.len()).then_some(end as u32)
     }
 
-    /// Visits every credential of a shard that has an ending: no row has one.
-    pub(super) fn visit_ended(&self, shard: usize, mut visit: impl FnMut(CredentialKey, &F::Value)) {
-        for (_, slot) in self.shards[shard].read().slots.iter_from(0) {
-            if let Slot::Apart(Some(apart)) = slot
-                && !apart.value.endings().is_empty()
-            {
+    /// Visits what stands in no shard and has an ending: nothing leads there.
+    pub(super) fn visit_ended_alone(&self, mut visit: impl FnMut(CredentialKey, &F::Value)) {
+        self.visit_alone(0, |apart| {
+            if !apart.value.endings().is_empty() {
                 visit(CredentialKey { kind: F::KIND, id: apart.id }, &apart.value);
             }
-        }
+        });
     }
 
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().by_id.len()).sum()
+        let mut alone = 0;
+        self.visit_alone(0, |_| alone += 1);
+        self.used.load(Ordering::Relaxed) + alone
     }
 
     /// Slots of all shards, for planning a sweep.
@@ -339,11 +532,26 @@ impl<F: Form> Store<F> {
         self.shards.iter().map(|shard| shard.read().slots.len()).sum()
     }
 
-    fn find<R>(&self, id: CredentialId, read: impl FnOnce(usize, u32, &Slot<F>) -> R) -> Option<R> {
-        let number = place(&id);
-        let shard: RwLockReadGuard<'_, Shard<F>> = self.shards[number].read();
-        let at = shard.find(&id)?;
-        shard.slots.get(at).map(|slot| read(number, at, slot))
+    fn find<R>(&self, id: CredentialId, read: impl FnOnce(Option<Handle>, &Slot<F>) -> R) -> Option<R> {
+        let number = self.layout.shard_of(&id);
+        let shard = self.shards[number].read();
+        if let Some(at) = shard.find(&id) {
+            return shard.slots.get(at).map(|slot| read(Some(Handle::new(F::KIND, number, at)), slot));
+        }
+        drop(shard);
+        if self.strays.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let elsewhere = self.elsewhere.read();
+        let handle = match elsewhere.get(&id)? {
+            Elsewhere::Alone(slot) => return Some(read(None, slot)),
+            Elsewhere::In(handle) => *handle,
+        };
+        drop(elsewhere);
+        let shard = self.shards[handle.shard()].read();
+        // It may have been forgotten meanwhile, and its place given away.
+        let slot = shard.slots.get(handle.at()).filter(|slot| slot.id() == Some(id))?;
+        Some(read(Some(handle), slot))
     }
 }
 

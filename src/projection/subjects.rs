@@ -7,12 +7,13 @@
 mod list;
 
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-use super::handle::{Handle, SubjectHandle, spread};
+use super::handle::{Handle, Layout, SubjectHandle, spread};
 use super::index::Index;
 use super::names::{Names, Spelled};
 use super::numbers::{Number, Numbers};
@@ -92,22 +93,43 @@ pub(super) struct Subjects {
     /// Subjects that have a session and are no UUID, by the one that stands for them.
     by_uuid: Index,
     hasher: Hashing,
+    layout: Layout,
+    entries: AtomicUsize,
+    /// What was ended of subjects that have no entry, because their shard is full.
+    alone: RwLock<HashMap<(Tenant, Subject), Box<SubjectState>>>,
+    any_alone: AtomicBool,
 }
 
-impl Default for Subjects {
-    fn default() -> Self {
+impl Subjects {
+    pub(super) fn new(layout: Layout) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             tenants: Numbers::default(),
             by_uuid: Index::default(),
             hasher: Hashing::default(),
+            layout,
+            entries: AtomicUsize::new(0),
+            alone: RwLock::default(),
+            any_alone: AtomicBool::new(false),
         }
     }
-}
 
-impl Subjects {
-    /// The subject's entry, made if there is none. One that stays empty is to be given to [`Subjects::tidy`].
-    pub(super) fn enter(&self, tenant: &Tenant, subject: &Subject) -> SubjectHandle {
+    /// Whether the subject has an entry, or there is room for one of whom something is issued here.
+    pub(super) fn has_room(&self, tenant: &Tenant, subject: &Subject) -> bool {
+        // Names are spread alike: no shard is full while half of all places are vacant.
+        if self.entries.load(Ordering::Relaxed) < self.layout.subjects as usize * SHARDS / 2 {
+            return true;
+        }
+        let name = Spelled::of(subject.as_str());
+        // Whoever has nothing in a tenant without a number is in no shard; any of them tells as much as the one to be.
+        let hash = self.tenants.find(tenant).map_or(0, |tenant| self.hash(tenant, &name));
+        let known = self.find(tenant, subject).is_some();
+        known || self.shards[shard_of(hash)].read().entries.used() < self.layout.full_of_subjects()
+    }
+
+    /// The subject's entry, made if there is none and its shard has room. One that stays empty is to be given to
+    /// [`Subjects::tidy`].
+    pub(super) fn enter(&self, tenant: &Tenant, subject: &Subject) -> Option<SubjectHandle> {
         let name = Spelled::of(subject.as_str());
         // One that has a number keeps it: whoever takes it away does so between joins.
         if let Some(tenant) = self.tenants.find(tenant) {
@@ -120,15 +142,20 @@ impl Subjects {
     }
 
     /// The entry of that name in a tenant whose number is held, made if there is none.
-    pub(super) fn enter_spelled(&self, tenant: Number, name: &Spelled) -> SubjectHandle {
+    pub(super) fn enter_spelled(&self, tenant: Number, name: &Spelled) -> Option<SubjectHandle> {
         let hash = self.hash(tenant, name);
         let (place, tag) = (shard_of(hash), hash as u32);
         let mut shard = self.shards[place].write();
-        let at = shard.find(tenant, name, tag).unwrap_or_else(|| {
-            self.tenants.hold_again(tenant);
-            shard.add(tenant, name, tag)
-        });
-        SubjectHandle::new(place, at)
+        let at = match shard.find(tenant, name, tag) {
+            Some(at) => at,
+            None if shard.entries.has_room(self.layout.subjects) => {
+                self.tenants.hold_again(tenant);
+                self.entries.fetch_add(1, Ordering::Relaxed);
+                shard.add(tenant, name, tag)
+            }
+            None => return None,
+        };
+        Some(SubjectHandle::new(place, at))
     }
 
     /// The number of a tenant, until it is released.
@@ -172,16 +199,41 @@ impl Subjects {
     }
 
     pub(super) fn state(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        let Some(subject) = self.find(tenant, subject) else { return SubjectState::default() };
-        let shard = self.shards[subject.shard()].read();
-        // Nothing was ended of most, and then there is nothing to allocate.
-        shard.states.get(&subject.at()).map(|state| (**state).clone()).unwrap_or_default()
+        let mut state = match self.find(tenant, subject) {
+            // Nothing was ended of most, and then there is nothing to allocate.
+            Some(entry) => {
+                let shard = self.shards[entry.shard()].read();
+                shard.states.get(&entry.at()).map(|state| (**state).clone()).unwrap_or_default()
+            }
+            None => SubjectState::default(),
+        };
+        if self.any_alone.load(Ordering::Acquire)
+            && let Some(alone) = self.alone.read().get(&(tenant.clone(), subject.clone()))
+        {
+            state.merge((**alone).clone());
+        }
+        state
     }
 
-    pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) {
-        let handle = self.enter(tenant, subject);
+    /// Joins what was ended of a subject; its entry, unless there is no room for one.
+    pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) -> Option<SubjectHandle> {
+        let Some(handle) = self.enter(tenant, subject) else {
+            let mut alone = self.alone.write();
+            alone.entry((tenant.clone(), subject.clone())).or_default().merge(patch);
+            self.any_alone.store(true, Ordering::Release);
+            return None;
+        };
         let mut shard = self.shards[handle.shard()].write();
         shard.states.entry(handle.at()).or_default().merge(patch);
+        Some(handle)
+    }
+
+    /// What was ended of an entry, if anything was.
+    pub(super) fn ended(&self, subject: SubjectHandle) -> Option<(Tenant, Subject, SubjectState)> {
+        let shard = self.shards[subject.shard()].read();
+        let (entry, state) = (shard.entry(subject.at())?, shard.states.get(&subject.at())?);
+        let name = shard.names.get(entry.name).with_text(Subject::new).ok()?;
+        Some((self.tenants.get(entry.tenant)?, name, (**state).clone()))
     }
 
     /// Puts the credential on the subject's list. `key_of` says what a handle on it stands for.
@@ -219,7 +271,10 @@ impl Subjects {
     /// Forgets a subject of which there is nothing.
     pub(super) fn tidy(&self, subject: SubjectHandle) {
         let tenant = self.shards[subject.shard()].write().forget_empty(subject.at());
-        tenant.into_iter().for_each(|tenant| self.tenants.release(tenant));
+        if let Some(tenant) = tenant {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+            self.tenants.release(tenant);
+        }
     }
 
     /// The subject that a UUID stands for, if that is not the UUID itself; known of subjects that have a session.
@@ -248,19 +303,33 @@ impl Subjects {
         shard.lists.after(entry.credentials, kinds, after, limit, key_of)
     }
 
-    /// Forgets what is over in a shard.
-    pub(super) fn sweep(&self, shard: usize, now: Timestamp) {
+    /// Forgets what is over in a shard, and tells of whom nothing is left.
+    pub(super) fn sweep(&self, shard: usize, now: Timestamp, gone: impl Fn(Tenant, SubjectHandle)) {
         let mut over = Vec::new();
         self.shards[shard].write().states.retain(|at, state| {
             state.prune(now);
             over.extend(state.is_empty().then_some(*at));
             !state.is_empty()
         });
-        over.into_iter().for_each(|at| self.tidy(SubjectHandle::new(shard, at)));
+        for subject in over.into_iter().map(|at| SubjectHandle::new(shard, at)) {
+            self.tenant(subject).into_iter().for_each(|tenant| gone(tenant, subject));
+            self.tidy(subject);
+        }
+        if shard == 0 && self.any_alone.load(Ordering::Acquire) {
+            let mut alone = self.alone.write();
+            alone.retain(|_, state| {
+                state.prune(now);
+                !state.is_empty()
+            });
+            self.any_alone.store(!alone.is_empty(), Ordering::Release);
+        }
     }
 
     /// Visits every subject of a shard of which something was ended.
     pub(super) fn visit(&self, shard: usize, mut visit: impl FnMut(&Tenant, &Subject, &SubjectState)) {
+        if shard == 0 {
+            self.visit_alone(&mut visit);
+        }
         let shard = self.shards[shard].read();
         for (at, state) in &shard.states {
             let Some(entry) = shard.entry(*at) else { continue };
@@ -270,8 +339,16 @@ impl Subjects {
         }
     }
 
+    /// Visits what was ended of subjects that have no entry.
+    pub(super) fn visit_alone(&self, mut visit: impl FnMut(&Tenant, &Subject, &SubjectState)) {
+        if self.any_alone.load(Ordering::Acquire) {
+            let alone = self.alone.read();
+            alone.iter().for_each(|((tenant, subject), state)| visit(tenant, subject, state));
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().by_name.len()).sum()
+        self.entries.load(Ordering::Relaxed)
     }
 
     fn find(&self, tenant: &Tenant, subject: &Subject) -> Option<SubjectHandle> {

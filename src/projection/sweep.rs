@@ -1,7 +1,9 @@
 //! Forgetting what is over: a little at a time, so that nobody waits for it.
 
+use std::sync::atomic::Ordering;
+
 use super::handle::SHARDS;
-use super::store::Gone;
+use super::store::{Gone, Swept};
 use super::{Projection, SMALL_SHARDS};
 use crate::domain::{CredentialKey, Kind, Place, Timestamp, forget_use_at};
 
@@ -21,8 +23,8 @@ pub(super) struct Sweep {
 }
 
 impl Projection {
-    /// Forgets a little of what is over, if it is time for that. Called often by the writer.
-    pub fn sweep(&self, now: Timestamp) {
+    /// Forgets a little of what was over at `forget_at`, if it is time for that: `now` paces the steps. Called often by the writer.
+    pub fn sweep(&self, now: Timestamp, forget_at: Timestamp) {
         let mut sweep = self.sweep.lock();
         // A longer wait than a round is that of a clock which was ahead.
         if (1..=SWEEP_MILLIS).contains(&sweep.next_at.millis_since(now)) {
@@ -32,9 +34,10 @@ impl Projection {
         let most = self.tickets.store.slots().max(self.sessions.store.slots()).max(self.tokens.slots());
         let steps = (most / SWEEP_SLOTS + SHARDS / SWEEP_SHARDS) as u64;
         sweep.next_at = now.plus_millis((SWEEP_MILLIS / steps).max(1));
+        self.forgets(forget_at);
         let mut slots = SWEEP_SLOTS;
         for _ in 0..SWEEP_SHARDS {
-            let Some(rest) = self.sweep_shard(&mut sweep, slots, now) else { return };
+            let Some(rest) = self.sweep_shard(&mut sweep, slots, forget_at) else { return };
             slots = rest;
         }
     }
@@ -42,10 +45,22 @@ impl Projection {
     /// Forgets all that is over at `now`.
     pub fn prune(&self, now: Timestamp) {
         let _writing = self.writing.lock();
+        self.forgets(now);
         let mut sweep = Sweep::default();
         for _ in 0..SHARDS {
             while self.sweep_shard(&mut sweep, SWEEP_SLOTS, now).is_none() {}
         }
+    }
+
+    /// Before the first of it is gone: a snapshot that is written meanwhile has to say so.
+    fn forgets(&self, at: Timestamp) {
+        self.forgotten_at.fetch_max(at.as_millis(), Ordering::AcqRel);
+    }
+
+    /// The latest instant at which anything was forgotten because it was over. What is judged with this state is judged then or
+    /// later: what is not in it may have been revoked.
+    pub fn forgotten_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.forgotten_at.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX)
     }
 
     /// Sweeps so many slots of a shard; how many are left for the next one, or nothing if this one has more.
@@ -60,7 +75,8 @@ impl Projection {
             sweep.slot = slot + slots as u32;
             return None;
         }
-        self.shared.subjects.sweep(shard, now);
+        let over = |tenant, subject| self.revoked.remove_subject(tenant, subject);
+        self.shared.subjects.sweep(shard, now, over);
         if shard < SMALL_SHARDS {
             self.sweep_small(shard, now);
         }
@@ -69,12 +85,18 @@ impl Projection {
         Some(slots.saturating_sub(SWEEP_SLOTS / SWEEP_SHARDS).max(1))
     }
 
-    fn sweep_kind(&self, kind: Kind, (gone, rest): (Vec<Gone>, Option<u32>)) -> Option<u32> {
-        for Gone { handle, id, issued, strangers } in gone {
+    fn sweep_kind(&self, kind: Kind, Swept { gone, past, rest }: Swept) -> Option<u32> {
+        for Gone { handle, id, issued, strangers, ended_in } in gone {
             self.count_unknown(&strangers, &[]);
+            let Some(handle) = handle else { continue };
+            self.revoked.remove(&ended_in, handle);
             let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
             self.forget(key, handle, &issued);
             self.shared.subjects.remove(issued.subject, handle, key);
+        }
+        for (id, changed) in past {
+            // Nobody's entry was looked at for it.
+            let _ = self.changed(CredentialKey { kind, id }, &changed, None);
         }
         rest
     }

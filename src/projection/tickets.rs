@@ -3,10 +3,10 @@
 use parking_lot::Mutex;
 
 use super::forms::{Form as _, TicketForm};
-use super::handle::{Handle, SHARDS, SubjectHandle};
+use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::Shared;
-use super::store::{Changed, Gone, Held, Store};
+use super::store::{Changed, Held, Store, Swept};
 use crate::domain::{CredentialId, Digest, HashMap, Place, Ticket, Timestamp};
 
 /// What memory knows of the use of a ticket. Most of the time a ticket has none: it goes once it is on record.
@@ -37,17 +37,15 @@ pub(super) struct Tickets {
     uses: Box<[Mutex<HashMap<u32, Use>>]>,
 }
 
-impl Default for Tickets {
-    fn default() -> Self {
+impl Tickets {
+    pub(super) fn new(layout: Layout) -> Self {
         Self {
-            store: Store::default(),
+            store: Store::new(layout),
             places: Index::default(),
             uses: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
-}
 
-impl Tickets {
     /// The ticket, and its latest use that is to go on record.
     pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Ticket, Timestamp) {
         let found = self.store.look(id, |handle, held| (value(held, shared), self.in_use(handle).due_at()));
@@ -71,9 +69,9 @@ impl Tickets {
         shared: &Shared,
     ) -> Changed {
         let changed = self.store.join(id, patch, subject, shared);
-        if changed.lost.is_some() {
+        if let (Some(handle), Some(_)) = (changed.handle, &changed.lost) {
             // A use belongs to the issue that it was made of.
-            self.uses[changed.handle.shard()].lock().entry(changed.handle.at()).and_modify(|one| one.due = 0);
+            self.uses[handle.shard()].lock().entry(handle.at()).and_modify(|one| one.due = 0);
         }
         changed
     }
@@ -113,6 +111,8 @@ impl Tickets {
     /// Notes a request: strictly later than the one before it, in milliseconds.
     pub(super) fn touch(&self, id: CredentialId, now: Timestamp) -> Option<Timestamp> {
         self.store.look(id, |handle, held| {
+            // What is found by its id alone has no uses: it lives as long as the log says.
+            let Some(handle) = handle else { return now };
             let mut uses = self.uses[handle.shard()].lock();
             let one = uses.entry(handle.at()).or_default();
             one.seen_at = now.max(one.seen_at.max(last_use_at(held)).plus_millis(1));
@@ -123,6 +123,7 @@ impl Tickets {
     /// Notes a use that is to go on record. True if the ticket did not wait for the next flush yet, and does from now on.
     pub(super) fn queue(&self, id: CredentialId, used_at: Timestamp) -> bool {
         let queued = self.store.look(id, |handle, _| {
+            let Some(handle) = handle else { return false };
             let mut uses = self.uses[handle.shard()].lock();
             let one = uses.entry(handle.at()).or_default();
             let waited = one.waits();
@@ -135,6 +136,7 @@ impl Tickets {
     /// Takes the ticket off the queue; its latest use that is to go on record.
     pub(super) fn dequeue(&self, id: CredentialId) -> Option<Timestamp> {
         let taken = self.store.look(id, |handle, _| {
+            let handle = handle?;
             let mut uses = self.uses[handle.shard()].lock();
             let one = uses.get_mut(&handle.at())?;
             one.due &= !1;
@@ -143,24 +145,19 @@ impl Tickets {
         taken.flatten()
     }
 
-    /// Removes what is over among that many slots of a shard; returns it, and where to go on in the shard.
-    pub(super) fn sweep(
-        &self,
-        shard: usize,
-        from: u32,
-        slots: usize,
-        now: Timestamp,
-        shared: &Shared,
-    ) -> (Vec<Gone>, Option<u32>) {
-        let (gone, rest) = self.store.sweep(shard, from, slots, now, shared);
+    /// As [`Store::sweep`], with what only memory knows.
+    pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
+        let swept = self.store.sweep(shard, from, slots, now, shared);
         let mut uses = self.uses[shard].lock();
-        for one in &gone {
-            uses.remove(&one.handle.at());
+        let past = swept.past.iter().filter_map(|(_, changed)| changed.handle);
+        for handle in swept.gone.iter().filter_map(|one| one.handle).chain(past) {
+            uses.remove(&handle.at());
         }
-        (gone, rest)
+        swept
     }
 
-    fn in_use(&self, handle: Handle) -> Use {
+    fn in_use(&self, handle: Option<Handle>) -> Use {
+        let Some(handle) = handle else { return Use::default() };
         self.uses[handle.shard()].lock().get(&handle.at()).copied().unwrap_or_default()
     }
 }

@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES};
-use crate::domain::{LedgerId, Origin, Sequence};
-use crate::http::peers::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH, HeldOf, HeldRecords};
+use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES, SignedHead};
+use crate::domain::{LedgerId, Origin, Sequence, Timestamp};
+use crate::http::peers::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::service::Cluster;
 
 /// How long a connection may take.
@@ -94,7 +94,12 @@ impl PeerClient {
 
     /// Tells that node what this one has to say, and gives its own announcement.
     pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, AskError> {
+        // Over no body: the announcement is signed itself, and its reader wants to know who sends it before reading it.
+        // Its age does not matter: an announcement has a number.
+        let (at, _) = self.cluster.request_times();
+        let signature = self.cluster.sign_request(self.ledger, at, (Method::POST.as_str(), ANNOUNCEMENTS_PATH, b""));
         let request = self.client.post(format!("{address}{ANNOUNCEMENTS_PATH}")).timeout(ANSWER_TIMEOUT);
+        let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
         let response = request.body(announcement).send().await.map_err(|error| unreachable(address, &error))?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -130,13 +135,28 @@ impl PeerClient {
     /// Gives that node records of an origin, and hears how far it holds that one now.
     pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, AskError> {
         let request = self.client.post(format!("{address}/v1/origins/{origin}/records")).timeout(ANSWER_TIMEOUT);
-        let response = request.body(text).send().await.map_err(|error| unreachable(address, &error))?;
+        // Shows before the body that there is something in it which this origin has signed.
+        let head = SignedHead::last_in(&text).unwrap_or_default().to_owned();
+        let response =
+            request.header(HEAD_HEADER, head).body(text).send().await.map_err(|error| unreachable(address, &error))?;
         json::<HeldRecords>(address, response).await.map(|held| Sequence(held.sequence))
     }
 
-    /// Asks for that path, signed.
+    /// Asks for that path, signed. A node that does not know what time it is gives its ledger time first, and where that is refused
+    /// its wall clock: whichever is right, the others must hear of it.
     pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
-        let signature = self.cluster.sign_request(self.ledger, (Method::GET.as_str(), path, b""));
+        let (ledger_time, wall_clock) = self.cluster.request_times();
+        let response = self.get_at(ledger_time, address, path, timeout).await?;
+        match wall_clock {
+            Some(wall_clock) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.get_at(wall_clock, address, path, timeout).await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    async fn get_at(&self, at: Timestamp, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
+        let signature = self.cluster.sign_request(self.ledger, at, (Method::GET.as_str(), path, b""));
         let request = self.client.get(format!("{address}{path}")).timeout(timeout);
         let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
         request.send().await.map_err(|error| unreachable(address, &error))

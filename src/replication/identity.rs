@@ -10,8 +10,7 @@ use super::client::PeerClient;
 use super::peers::addresses_of;
 use crate::clock::fresh_uuid;
 use crate::cluster::{
-    Holding, Identity, Incarnation, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard,
-    started_with,
+    Begun, Holding, Identity, Incarnation, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, may_write,
 };
 use crate::domain::{LedgerId, NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
@@ -113,15 +112,18 @@ pub async fn settle(
             Identity::Continue(mut over) => {
                 let settled = Settled { over: over.clone(), has_begun: true, ..Settled::alone() };
                 let run = begin_run(cluster, origin, prepared.data(), &settled)?;
-                let beside = asking.other_runs(ledger, origin, run, &over, patience).await;
-                if beside.is_empty() {
-                    return Ok(settled);
-                }
-                // Two copies of the directory were started at once. Each that sees the other one leaves the origin: at least one does.
-                cluster.note_twin();
+                let (renewal, beside) = match asking.begun(ledger, origin, run, &over, patience).await {
+                    Begun::GoOn | Begun::Tell if prepared.renews_for_clock() => (Renewal::ClockAccepted, Vec::new()),
+                    Begun::GoOn | Begun::Tell => return Ok(settled),
+                    Begun::Unheard => (Renewal::NobodyAnswered, Vec::new()),
+                    // Two copies of the directory were started at once. Each that sees the other one leaves the origin: at least one does.
+                    Begun::Beside(runs) => {
+                        cluster.note_twin();
+                        (Renewal::Running, runs)
+                    }
+                };
                 over.insert(0, run);
-                let renewed = Settled::renewed(prepared, origin, Renewal::Running, over, slots_used);
-                return Ok(Settled { beside, ..renewed });
+                return Ok(Settled { beside, ..Settled::renewed(prepared, origin, renewal, over, slots_used) });
             }
             Identity::Renew(renewal, over) => {
                 let beside = beside(&holdings, &over);
@@ -153,10 +155,13 @@ pub fn begin_run(cluster: &Cluster, origin: Origin, data: &Path, settled: &Settl
     Ok(incarnation)
 }
 
-/// A slot that nothing on record has used: where nobody could say which were, far beyond.
+/// A slot that nothing on record has used: where nobody could say which were, far beyond. A copy that is the newest says it itself.
 fn beyond(used: u64, renewal: Renewal) -> u64 {
     const NEAR: u64 = 4_096;
     const FAR: u64 = 1 << 20;
+    if renewal == Renewal::ClockAccepted {
+        return used;
+    }
     let is_known = used > 0 && renewal != Renewal::NobodyAnswered;
     used + if is_known { NEAR } else { FAR }
 }
@@ -177,30 +182,30 @@ impl Asking<'_> {
         self.cluster.members().present().map(|(key, _, _)| key).filter(|key| *key != own).collect()
     }
 
-    /// Tells the others that this run has begun, until all have heard it or the patience is over. The runs of this node beside it
-    /// that any of them has heard: of two that begin at once, the one that is heard later learns of the other.
-    async fn other_runs(
+    /// Tells the others that this run has begun, until all have it on disk or the patience is over.
+    async fn begun(
         &mut self,
         ledger: LedgerId,
         origin: Origin,
         run: Incarnation,
         over: &[Incarnation],
         patience: Duration,
-    ) -> Vec<Incarnation> {
+    ) -> Begun {
         let started = Instant::now();
         loop {
             self.tell(ledger, origin).await;
             let (holdings, all) = self.ask(origin, self.cluster.held(origin)).await;
-            let others = started_with(run, &holdings, over);
-            if !others.is_empty() || is_heard(run, &holdings, all) {
-                return others;
+            let is_over = started.elapsed() >= patience;
+            match may_write(run, &holdings, all, over, is_over) {
+                // Who did not answer may be starting, and nobody tells when it does.
+                Begun::Tell => tokio::time::sleep(ASK_EVERY).await,
+                begun => {
+                    if is_over && begun == Begun::GoOn {
+                        tracing::warn!("not every member has heard of this run of the node; it goes on");
+                    }
+                    return begun;
+                }
             }
-            if started.elapsed() >= patience {
-                tracing::warn!("not every member has heard of this run of the node; it goes on");
-                return Vec::new();
-            }
-            // Who did not answer may be starting, and nobody tells when it does.
-            tokio::time::sleep(ASK_EVERY).await;
         }
     }
 
@@ -266,6 +271,7 @@ fn holding(held: &HeldOf) -> Option<Holding> {
         node: held.node.parse().ok()?,
         members,
         head,
+        known: Sequence(held.known.unwrap_or_default()),
         hash_at_own_head,
         heard: heard.collect(),
         slots_used: held.slots_used,

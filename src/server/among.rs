@@ -53,7 +53,7 @@ pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
         _ if !service.cluster().counts() => Wait::Join,
         Some(Renewal::OlderCopy | Renewal::UsedSince | Renewal::Running) => Wait::CatchUp,
         Some(Renewal::NobodyAnswered | Renewal::SomeWereSilent) => Wait::Nothing,
-        None => Wait::Counted,
+        Some(Renewal::ClockAccepted) | None => Wait::Counted,
     }
 }
 
@@ -204,6 +204,7 @@ async fn measure_nats(app: SharedApp, counted: Arc<jetstream::Counted>) {
             ("heard", &counted.heard),
             ("reconnects", &counted.reconnects),
             ("streams_abandoned", &counted.abandoned),
+            ("streams_unfit", &counted.unfit),
         ] {
             app.metrics.nats(kind).set(load(counter));
         }

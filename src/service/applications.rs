@@ -1,8 +1,10 @@
 //! Applications: registered, listed, removed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::machine::Outcome;
+use super::pace::{Pace, STEP_ROWS};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
@@ -64,13 +66,28 @@ impl Service {
     }
 
     /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.
-    pub fn applications(&self, identity: &Identity) -> Result<Vec<Arc<Registration>>, Error> {
+    pub async fn applications(&self, identity: &Identity, pace: &mut Pace) -> Result<Vec<Arc<Registration>>, Error> {
         if !identity.grants.somewhere(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }
-        let mut applications = self.projection.applications();
-        applications.retain(|application| may_see(&identity.grants, application));
-        Ok(applications.iter().filter_map(|application| application.present().cloned()).collect())
+        let (mut seen, mut last) = (BTreeMap::new(), None);
+        loop {
+            pace.step().await?;
+            let scanned = self.projection.applications_after(last, STEP_ROWS);
+            last = scanned.last().map(|(id, _)| *id);
+            let is_last = scanned.len() < STEP_ROWS;
+            for (id, application) in scanned {
+                if let (Some((place, _)), Some(registration)) = (&application.registered, application.present())
+                    && may_see(&identity.grants, &application)
+                {
+                    seen.insert((*place, id), registration.clone());
+                }
+            }
+            if is_last {
+                pace.rest();
+                return Ok(seen.into_values().collect());
+            }
+        }
     }
 
     pub(super) fn keep_for_repetition(&self, call: &Call, secret: &Secret) {

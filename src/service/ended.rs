@@ -1,13 +1,14 @@
 //! What one record ended of a subject: all that was good until then.
 
-use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Service;
 use super::machine::Filed;
+use super::pace::STEP_ROWS;
 use crate::domain::{
     Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Event, Generation, KeyId, Kind,
     Kinds, Lasting, LedgerOpened, Members, Origin, Place, Sequence, SigningKeyState, Stranger, Subject, SubjectState,
@@ -37,25 +38,42 @@ pub struct SubjectEnded {
     before: SubjectState,
 }
 
-/// How many subjects can be ended at once; their commands share a commit.
-const LOCKS: usize = 256;
+/// Lets one in at a time.
+type Turnstile = Arc<tokio::sync::Mutex<()>>;
 
-/// One for each of so many parts of all subjects: a subject's endings come one after the other, because the state that each
-/// finds is gone with the next, and nobody could say any more which of them ended what.
-pub(super) struct OneByOne(Box<[Mutex<()>]>);
+/// Whom somebody is ending just now, each with a place for those who wait: a subject's endings come one after the other, because
+/// the state that each finds is gone with the next, and nobody could say any more which of them ended what. No subject waits for
+/// another one's.
+#[derive(Default)]
+pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Turnstile>>);
 
-impl Default for OneByOne {
-    fn default() -> Self {
-        Self((0..LOCKS).map(|_| Mutex::default()).collect())
-    }
+/// Ends a subject alone for as long as it is there.
+pub(super) struct Alone<'a> {
+    all: &'a OneByOne,
+    whom: (Tenant, Subject),
+    place: Turnstile,
+    held: Option<OwnedMutexGuard<()>>,
 }
 
 impl OneByOne {
-    pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        (tenant, subject).hash(&mut hasher);
-        // The remainder is below LOCKS.
-        self.0[(hasher.finish() % LOCKS as u64) as usize].lock().await
+    pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> Alone<'_> {
+        let whom = (tenant.clone(), subject.clone());
+        let place = self.0.lock().entry(whom.clone()).or_default().clone();
+        // Made before it waits: who gives up takes the place away all the same.
+        let mut alone = Alone { all: self, whom, place, held: None };
+        alone.held = Some(alone.place.clone().lock_owned().await);
+        alone
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.held = None;
+        let mut all = self.all.0.lock();
+        // The map's own and this one: nobody else is here, and nobody comes in while the map is locked.
+        if Arc::strong_count(&self.place) == 2 {
+            all.remove(&self.whom);
+        }
     }
 }
 
@@ -106,11 +124,10 @@ impl Service {
         ended: &SubjectEnded,
         after: Option<CredentialKey>,
     ) -> (Vec<EndedTogether>, Option<CredentialKey>) {
-        const PAGE: usize = 1_000;
-        let scanned = self.projection.credentials_of(&ended.tenant, &ended.subject, Kinds::ALL, after, PAGE);
+        let scanned = self.projection.credentials_of(&ended.tenant, &ended.subject, Kinds::ALL, after, STEP_ROWS);
         let view = Before { view: &*self.projection, ended };
         let found = scanned.iter().filter_map(|key| view.ended_by(*key)).collect();
-        (found, scanned.last().copied().filter(|_| scanned.len() == PAGE))
+        (found, scanned.last().copied().filter(|_| scanned.len() == STEP_ROWS))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::sealing::{NOBODY, Sealer};
+use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
 use super::{AskError, Call, Error, Identity, Service};
 use crate::domain::{
     Caller, Command, CredentialKey, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place, Position, Reason,
@@ -17,6 +18,14 @@ use crate::projection::Projection;
 
 /// Credentials that are looked at at a time.
 const PAGE_CREDENTIALS: usize = 1_000;
+
+/// Erasures that one caller, one tenant, and all together may have begun or queued; whoever asks for more is told to come again.
+const ERASURES: [usize; 3] = [64, 128, 1_024];
+
+pub(super) fn one_at_a_time() -> Arc<FairShare> {
+    let [caller, tenant, all] = ERASURES;
+    FairShare::new(Bounds { turns: 1, turns_of_tenant: 1, caller, tenant, all })
+}
 
 /// A subject that was forgotten.
 #[derive(Clone, Debug)]
@@ -43,7 +52,8 @@ impl Service {
     /// Forgets a subject: ends all that it has for good, and destroys every key that sealed something of it. Needs `admin` in
     /// the tenant. Of one that was forgotten before, it destroys the keys again.
     ///
-    /// It goes on to its end also where nobody waits for it any more.
+    /// One subject is forgotten at a time, tenant by tenant. Once it has begun it goes on to its end also where nobody waits for it any
+    /// more.
     pub async fn erase_subject(
         self: &Arc<Self>,
         call: &Call,
@@ -55,16 +65,19 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         let order = Order { call: call.clone(), tenant, subject, reason };
+        // Whoever hangs up before it is their turn leaves nothing behind.
+        let alone = self.alone(&Party::of(&call.identity)).await?;
         let service = self.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
-        tokio::spawn(async move { service.forget(order).await }).await.map_err(|_| Error::Stopping)?
+        tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(|_| Error::Stopping)?
     }
 
     /// Forgets a subject that another node has forgotten: this one's keys are in no store but its own, and go on record by it.
     pub(super) async fn forget_too(&self, tenant: Tenant, subject: Subject) -> Result<(), Error> {
         let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
-        self.forget(Order { call, tenant, subject, reason: None }).await.map(drop)
+        let alone = self.alone(&Party::NODE).await?;
+        self.forget(Order { call, tenant, subject, reason: None }, alone).await.map(drop)
     }
 
     /// An issue that is repeated shows nothing any more, and signs nothing, once its subject was forgotten.
@@ -76,8 +89,12 @@ impl Service {
         }
     }
 
-    async fn forget(&self, order: Order) -> Result<SubjectForgotten, Error> {
-        let alone = self.erasing.lock().await;
+    async fn alone(&self, party: &Party) -> Result<(Turn, Admitted), Error> {
+        let admitted = self.erasing.admit(party)?;
+        Ok((admitted.turn().await, admitted))
+    }
+
+    async fn forget(&self, order: Order, alone: (Turn, Admitted)) -> Result<SubjectForgotten, Error> {
         let (read_to, slots) = self.slots_of(&order, Position(0)).await?;
         let outcome = self.put_on_record(&order, &slots).await?;
         // What was sealed while the log was read went on record before the erasure; after it, nothing does.
@@ -152,7 +169,8 @@ impl Service {
         after: Position,
     ) -> Result<(Position, BTreeMap<Origin, BTreeSet<u64>>), Error> {
         let sought = [Sought::from(About::Subject(Some(order.tenant.clone()), order.subject.clone()))];
-        let found = self.ask(move |_, finder| {
+        // The turn to forget was shared out among callers already.
+        let found = self.ask(&Party::NODE, move |_, finder| {
             let (until, mut slots) = (finder.head(), BTreeMap::<Origin, BTreeSet<u64>>::new());
             // Nothing breaks it off.
             let _ = finder.find(&sought, after, until, &mut |_, _| (), &mut |stored, recorded| {

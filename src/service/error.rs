@@ -23,6 +23,9 @@ pub enum Error {
     /// Too many commands are waiting: try again in a moment.
     #[error("queue the command: too many are waiting")]
     Overloaded,
+    /// Another process has locked the event log, and nothing was written: try again in a moment.
+    #[error("write the command down: another process has locked the event log")]
+    Locked,
     /// The server is stopping: whether the command was carried out is unknown.
     #[error("answer: the server is stopping")]
     Stopping,
@@ -71,6 +74,7 @@ impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Overloaded => Self::Overloaded,
+            SubmitError::Locked => Self::Locked,
             SubmitError::Fault(fault) => Self::Fault(fault),
             SubmitError::Stopping => Self::Stopping,
         }

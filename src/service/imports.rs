@@ -1,8 +1,23 @@
 //! Imports: credentials that were issued elsewhere, one append for each.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use super::machine::Outcome;
-use super::{Call, Error, Service};
-use crate::domain::{Command, Import};
+use super::shares::{Bounds, FairShare, Party};
+use super::{Call, Error, Identity, Service};
+use crate::domain::{
+    Command, CredentialId, CredentialKey, Event, HashMap, Import, Kind, PastIssue, Position, Recorded, Scope, View as _,
+};
+use crate::index::Sought;
+
+/// Imports that are on their way into the log, and those of one tenant: so many that a commit is worth it, so few that nobody else's
+/// command waits long behind them. Whoever has more than those that are let in is told to come again.
+const IMPORTING: Bounds = Bounds { turns: 512, turns_of_tenant: 128, caller: 65_536, tenant: 65_536, all: 524_288 };
+
+pub(super) fn importing() -> Arc<FairShare> {
+    FairShare::new(IMPORTING)
+}
 
 /// What came of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +29,84 @@ pub enum Imported {
 }
 
 impl Service {
+    /// Looks up what was ever issued under the ids and digests of these imports, all at once: memory forgets what is over, and
+    /// the log does not. What is appended after this look-up memory has when the import is decided.
+    pub async fn recall<'a>(
+        &self,
+        identity: &Identity,
+        imports: impl Iterator<Item = &'a mut Import>,
+    ) -> Result<(), Error> {
+        let unknown = |import: &&mut Import| identity.may(Scope::Admin, &import.tenant) && !self.remembers(import);
+        let mut imports: Vec<&mut Import> = imports.filter(unknown).collect();
+        let mut ids: Vec<CredentialId> = imports.iter().flat_map(|import| names(import)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let sought: Vec<Sought> = ids.into_iter().map(|id| Sought::credential(id, None)).collect();
+        let party = Party::of(identity);
+        let issues = self.look_up(&party, move |finder| {
+            let mut issues = HashMap::<CredentialId, Vec<PastIssue>>::default();
+            let until = finder.head();
+            let _ = finder.find(&sought, Position(0), until, &mut |_, _| (), &mut |_, recorded| {
+                if let Some(issue) = issue_of(&recorded) {
+                    let digest = issue.digest.map(|digest| digest.id()).filter(|id| *id != issue.key.id);
+                    let ids = [issue.key.id].into_iter().chain(digest);
+                    ids.for_each(|id| issues.entry(id).or_default().push(issue.clone()));
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(issues)
+        });
+        let issues = issues.await?;
+        for import in &mut imports {
+            let found = names(import).filter_map(|id| issues.get(&id)).flatten().cloned().collect();
+            import.past = found;
+        }
+        Ok(())
+    }
+
+    /// Whether memory has all that matters of the import: then the log need not be asked.
+    fn remembers(&self, import: &Import) -> bool {
+        let key = import.life.key();
+        match (import.life.digest(), key.kind) {
+            (Some(digest), _) => self.projection.issued_with(digest) == Some(key),
+            (None, _) => self.projection.lasting(key).issue.is_some(),
+        }
+    }
+
     /// Takes over a credential that was issued elsewhere. The same one twice is made once. Needs `admin` in its tenant.
+    /// [`Service::recall`] comes before it.
     pub async fn import(&self, call: &Call, import: Import) -> Result<Imported, Error> {
+        let admitted = self.importing.admit(&Party::of(&call.identity))?;
+        let _turn = admitted.turn().await;
         match self.execute(call, Command::Import(Box::new(import))).await? {
             Outcome::Appended(_) => Ok(Imported::Made),
             Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => Ok(Imported::Known),
         }
     }
+}
+
+/// What the index knows it by: its id, and the id of its digest where that is another.
+fn names(import: &Import) -> impl Iterator<Item = CredentialId> + use<> {
+    let id = import.life.key().id;
+    let digest = import.life.digest().map(|digest| digest.id()).filter(|digest| *digest != id);
+    [id].into_iter().chain(digest)
+}
+
+fn issue_of(recorded: &Recorded) -> Option<PastIssue> {
+    let (kind, id, digest, subject) = match &recorded.event {
+        Event::TicketIssued(issued) => (Kind::Ticket, issued.digest.id(), Some(issued.digest), &issued.subject),
+        Event::SessionIssued(issued) => (Kind::Session, issued.id, issued.digest, &issued.subject),
+        Event::TokenIssued(issued) => (Kind::Token, issued.name.id(), issued.name.digest().copied(), &issued.subject),
+        _ => return None,
+    };
+    Some(PastIssue {
+        key: CredentialKey { kind, id },
+        digest,
+        tenant: recorded.tenant.clone().unwrap_or_default(),
+        subject: subject.clone(),
+        place: recorded.place,
+    })
 }

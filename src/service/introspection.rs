@@ -1,5 +1,7 @@
 //! Whether a credential is good, and what a subject has.
 
+use super::pace::STEP_ROWS;
+use super::shares::Party;
 use super::tokens::{Judged, Standing, looks_like_jwt};
 use super::{Error, Identity, Service};
 use crate::domain::{
@@ -72,7 +74,7 @@ impl Service {
     }
 
     /// A page of what a subject has, at most `limit` credentials. Needs `introspect` in the tenant.
-    pub fn subject(
+    pub async fn subject(
         &self,
         identity: &Identity,
         tenant: &Tenant,
@@ -84,17 +86,23 @@ impl Service {
         let now = self.clock.now();
         let mut state = self.projection.subject(tenant, subject);
         state.prune(now);
-        let scanned = self.projection.credentials_of(tenant, subject, Kinds::ALL, after, PAGE_SCAN);
-        let (mut credentials, mut last) = (Vec::new(), None);
-        for key in &scanned {
-            if credentials.len() == limit {
-                return Ok(SubjectPage { credentials, state, next: last });
+        let mut pace = self.pace(Party::of(identity));
+        let (mut credentials, mut last) = (Vec::new(), after);
+        for _ in 0..PAGE_SCAN / STEP_ROWS {
+            pace.step().await?;
+            let scanned = self.projection.credentials_of(tenant, subject, Kinds::ALL, last, STEP_ROWS);
+            for key in &scanned {
+                if credentials.len() == limit {
+                    return Ok(SubjectPage { credentials, state, next: last });
+                }
+                credentials.extend(self.good(*key, now));
+                last = Some(*key);
             }
-            credentials.extend(self.good(*key, now));
-            last = Some(*key);
+            if scanned.len() < STEP_ROWS {
+                return Ok(SubjectPage { credentials, state, next: None });
+            }
         }
-        let next = last.filter(|_| scanned.len() == PAGE_SCAN);
-        Ok(SubjectPage { credentials, state, next })
+        Ok(SubjectPage { credentials, state, next: last })
     }
 
     /// The credential, if it is good at `now`.
@@ -136,7 +144,9 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         issuer: named.issuer().map(ToString::to_string),
         tenant: presented.tenant.clone(),
         subject: presented.subject.clone(),
-        issued_at: presented.issued_at_seconds.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+        issued_at: presented
+            .issued_at_seconds
+            .map(|seconds| Timestamp::default().plus_millis(seconds.saturating_mul(1000))),
         expires_at: presented.expires_at,
         not_after: presented.expires_at,
         last_used_at: None,

@@ -86,7 +86,13 @@ impl Ledger {
 
     fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
-        let context = Context { now: batch.now(), origin: batch.origin(), policy: self.policy };
+        let context = Context {
+            now: batch.now(),
+            latest: batch.now().max(self.clock.wall()),
+            is_settled: !self.clock.refuses_issues(),
+            origin: batch.origin(),
+            policy: self.policy,
+        };
         match decide(&view, request, context)? {
             Decision::Append(drafts) => self.append(request, drafts, batch),
             Decision::Already(place) => Ok(Outcome::Already(place)),
@@ -175,6 +181,7 @@ impl Machine for Ledger {
     }
 
     fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
+        self.clock.has_recorded();
         self.pending.clear();
         let staged = std::mem::take(&mut self.staged);
         let mut committed = Vec::with_capacity(entries.len());
@@ -190,7 +197,13 @@ impl Machine for Ledger {
         }
     }
 
+    fn refused(&mut self) {
+        self.pending.clear();
+        self.staged.clear();
+    }
+
     fn idle(&mut self) {
-        self.projection.sweep(self.clock.now());
+        self.clock.is_over();
+        self.projection.sweep(self.clock.now(), self.clock.forgets_at());
     }
 }

@@ -1,6 +1,7 @@
 //! The use cases: the only way in. One function for each, one append each.
 
 mod applications;
+mod clock;
 mod cluster;
 mod consistency;
 mod ended;
@@ -10,14 +11,17 @@ mod evidence;
 mod idempotency;
 mod imports;
 mod introspection;
+mod log_readers;
 mod machine;
 mod open;
+mod pace;
 mod pseudonyms;
 mod questions;
 mod records;
 mod revocations;
 mod sealing;
 mod sessions;
+mod shares;
 mod signing;
 mod tickets;
 mod tokens;
@@ -25,17 +29,20 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use crate::clock::Clock;
 use crate::domain::{
     Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
     Tenant, View as _,
 };
-use crate::event_log::{Fault, Reader, Writer, WriterHandle};
+use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
 use crate::projection::{Projection, Source};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
+pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
     Cluster, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, ReachShown, RunShown,
     Trouble,
@@ -48,18 +55,22 @@ pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
+pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Reply};
 pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
+pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
-pub use records::{MAX_EVENTS, Status};
+pub use records::{EventsPage, MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectEnd, Target, Why};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
+pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
 
+use clock::{Marks, Timekeeper};
 use ended::OneByOne;
 use idempotency::RecentSecrets;
 use pseudonyms::Pseudonyms;
@@ -117,6 +128,9 @@ pub struct Service {
     reader: Arc<Reader>,
     trees: Arc<Trees>,
     clock: Clock,
+    marks: Arc<Marks>,
+    /// Whether the server is to start again, because an earlier time was accepted.
+    starts_again: watch::Sender<bool>,
     ledger: LedgerId,
     origin: Origin,
     root: Digest,
@@ -130,8 +144,10 @@ pub struct Service {
     pseudonyms: Pseudonyms,
     ending_subjects: OneByOne,
     questions: Questions,
-    /// Held while a subject is forgotten: that may read the whole log, which one at a time may do.
-    erasing: tokio::sync::Mutex<()>,
+    long_answers: Arc<FairShare>,
+    importing: Arc<FairShare>,
+    /// Turns to forget a subject: that may read the whole log, which one at a time may do.
+    erasing: Arc<FairShare>,
     source: Source,
     records_read: u64,
     started: Instant,
@@ -143,6 +159,7 @@ pub struct Running {
     pub service: Arc<Service>,
     writer: Writer<Ledger>,
     keeper: Keeper,
+    timekeeper: Timekeeper,
     directory: crate::event_log::DataDirectory,
 }
 
@@ -199,6 +216,11 @@ impl Service {
     /// What halted the log, if anything has.
     pub fn fault(&self) -> Option<&Fault> {
         self.writer.fault()
+    }
+
+    /// What the writer has seen around the log's files.
+    pub fn observed(&self) -> Observed {
+        self.writer.observed()
     }
 
     /// Whether subjects are pseudonyms in this ledger.
@@ -274,6 +296,8 @@ impl Running {
         // The writer is gone, and what feeds the tree with it.
         self.keeper.stop();
         self.service.stop_index();
+        // Before the snapshot: it must not have forgotten more than the last mark says.
+        self.timekeeper.stop();
         if faulty {
             return Ok(());
         }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
+use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
 use super::ended::OneByOne;
 use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Job, Ledger, Reply};
@@ -17,17 +19,21 @@ use super::{
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, AnchorsError, Incarnation, KeptError, KeptHeads, SignedHead};
 use crate::domain::{
-    Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeName, Origin, PeerAddress, Place, Policy, Position,
-    Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
+    Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeKey, NodeName, Origin, PeerAddress, Place, Policy,
+    Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
     Base, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer, open_for_writing,
+    refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
 use crate::projection::{self, Projection, Rebuilt, Source, rebuild};
 use crate::tlog::{KeyName, TreeHash};
 use crate::tree::{self, Keeper, Leaf, Trees};
+
+/// Revocations that are queued at a time, where an earlier time was accepted.
+const REVOKED_AT_A_TIME: usize = 1_024;
 
 /// What a node needs to know to come up.
 pub struct Settings {
@@ -156,6 +162,8 @@ pub struct Prepared {
     key: Arc<OriginKey>,
     cluster: Arc<Cluster>,
     node_file: Option<NodeFile>,
+    marks: Arc<Marks>,
+    renews_for_clock: bool,
 }
 
 /// Which origin a node goes on with.
@@ -193,11 +201,13 @@ pub fn prepare(
     clock: &Clock,
     progress: impl FnMut(Position, Position),
 ) -> Result<Prepared, StartError> {
+    refuse_rescued(&directory.ledger())?;
     let connection = open_for_writing(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;
-    let Rebuilt { projection, source, records_read } = rebuild(&reader, &snapshots(directory.path()), progress)?;
-    projection.prune(clock.now());
+    let clock_start = ClockStart::read(directory.path(), &reader, clock)?;
+    let Rebuilt { projection, source, records_read } =
+        rebuild(&reader, &snapshots(directory.path()), clock_start.times(), progress)?;
     let projection = Arc::new(projection);
     let fixed = projection.origins().values().next().map(|opened| opened.pseudonyms);
     let pseudonyms = Pseudonyms::open(&directory.path().join("keys"), settings.pseudonyms, fixed)?;
@@ -207,14 +217,22 @@ pub fn prepare(
     let members = projection.members();
     let is_good = |head: &SignedHead| {
         let key = members.key_of(head.place.origin);
-        ledger.zip(key).is_some_and(|(ledger, key)| head.is_signed_by(key, ledger))
+        let is_shown = |ledger, key| head.is_signed_by(key, ledger) || anchors.vouches_for(head, ledger);
+        ledger.zip(key).is_some_and(|(ledger, key)| is_shown(ledger, key))
     };
     let kept = KeptHeads::open(directory.path(), is_good)?;
     let naming = settings.naming();
     let data = directory.path().to_owned();
     let cluster = Cluster::new(naming, key.clone(), anchors, projection.clone(), kept, data, clock.clone());
-    cluster.recall();
     let (cluster, node_file) = (Arc::new(cluster), NodeFile::load(directory.path())?);
+    let own = continued_origin(&projection, cluster.node(), node_file.as_ref());
+    let own = match own {
+        Some(origin) => Some((origin, last_recorded_at(&reader, &projection.base(), origin)?)),
+        None => None,
+    };
+    let (marks, renews_for_clock) = clock_start.begin(directory.path(), clock, own, projection.forgotten_at());
+    projection.prune(clock.forgets_at());
+    cluster.recall();
     Ok(Prepared {
         directory,
         connection,
@@ -226,6 +244,8 @@ pub fn prepare(
         key,
         cluster,
         node_file,
+        marks: Arc::new(marks),
+        renews_for_clock,
     })
 }
 
@@ -248,13 +268,12 @@ impl Prepared {
 
     /// The origin that the directory would continue.
     pub fn own_origin(&self) -> Option<Origin> {
-        match &self.node_file {
-            // Its copy may have opened another one with the same key.
-            Some(file) if self.projection.members().key_of(file.origin) == Some(self.cluster.node()) => {
-                Some(file.origin)
-            }
-            Some(_) | None => own_origin(&self.projection, &self.key),
-        }
+        continued_origin(&self.projection, self.cluster.node(), self.node_file.as_ref())
+    }
+
+    /// Whether it goes on under a new origin, because an earlier time than that one's was accepted.
+    pub fn renews_for_clock(&self) -> bool {
+        self.renews_for_clock
     }
 
     /// The run of this node that used the directory last.
@@ -283,9 +302,15 @@ impl Prepared {
         hooks: impl FnOnce(LedgerId, &Base) -> Vec<Hook>,
         beginning: Beginning,
     ) -> Result<Running, StartError> {
+        let beginning = match beginning {
+            // This copy is the newest, so what it holds says which slots were used.
+            Beginning::Continued if self.renews_for_clock => Beginning::Renewed { slots_used: 0 },
+            beginning => beginning,
+        };
         let continued = self.own_origin().filter(|_| beginning == Beginning::Continued);
         let Self { directory, connection, reader, projection, source, records_read, pseudonyms, key, cluster, .. } =
             self;
+        let (marks, node_file) = (self.marks, self.node_file);
         let base = projection.base();
         let (origin, opening) = match continued {
             Some(origin) => (origin, None),
@@ -317,7 +342,7 @@ impl Prepared {
             queue: settings.queue,
             now: {
                 let clock = clock.clone();
-                Arc::new(move || clock.now())
+                Arc::new(move || clock.stamp())
             },
         };
         refuse_other_issuer(&projection, &settings)?;
@@ -342,7 +367,18 @@ impl Prepared {
             Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
         if let Some(opened) = opening {
             open_origin(&writer, opened).await?;
+            if let Some(file) = node_file.filter(|_| !cluster.has_others()) {
+                NodeFile { origin, ..file }.store(directory.path())?;
+            }
         }
+        if let Some(accepted) = marks.healing() {
+            let at_a_time = settings.queue.min(REVOKED_AT_A_TIME);
+            let revoked = revoke_beyond(&writer, &reader, &projection, origin, accepted.at, at_a_time).await?;
+            tracing::warn!(at = %accepted.at, revoked, "what was recorded beyond the accepted time is revoked");
+            marks.is_healed().map_err(|error| StartError::Writer(format!("write DATA/clock: {error}")))?;
+        }
+        let timekeeper = Timekeeper::spawn(clock.clone(), marks.clone(), cluster.clone())
+            .map_err(|error| StartError::Writer(error.to_string()))?;
         let reach = reach.unwrap_or_else(|| cluster.clone());
         let service = Service {
             writer: writer.handle(),
@@ -350,6 +386,8 @@ impl Prepared {
             reader,
             trees,
             clock,
+            marks,
+            starts_again: watch::Sender::new(false),
             ledger,
             origin,
             root,
@@ -363,12 +401,14 @@ impl Prepared {
             pseudonyms,
             ending_subjects: OneByOne::default(),
             questions: super::questions::Questions::default(),
-            erasing: tokio::sync::Mutex::default(),
+            long_answers: super::pace::long_answers(),
+            importing: super::imports::importing(),
+            erasing: super::erasure::one_at_a_time(),
             source,
             records_read,
             started: Instant::now(),
         };
-        Ok(Running { service: Arc::new(service), writer, keeper, directory })
+        Ok(Running { service: Arc::new(service), writer, keeper, timekeeper, directory })
     }
 }
 
@@ -421,11 +461,20 @@ fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(
     }
 }
 
+/// The origin that a directory would continue: the one that its node file names, or else the one of its key.
+fn continued_origin(projection: &Projection, node: NodeKey, file: Option<&NodeFile>) -> Option<Origin> {
+    match file {
+        // Its copy may have opened another one with the same key.
+        Some(file) if projection.members().key_of(file.origin) == Some(node) => Some(file.origin),
+        Some(_) | None => own_origin(projection, node),
+    }
+}
+
 /// The origin that this node's key belongs to, if it has been opened and nothing goes on from it under another name: an old
 /// key that is put back must not fork a log that was restored.
-fn own_origin(projection: &Projection, key: &OriginKey) -> Option<Origin> {
-    let (public_key, origins) = (key.public_key(), projection.origins());
-    let own = |opened: &LedgerOpened, origin| opened.public_key == public_key && !is_continued(&origins, origin);
+fn own_origin(projection: &Projection, node: NodeKey) -> Option<Origin> {
+    let origins = projection.origins();
+    let own = |opened: &LedgerOpened, origin| opened.public_key == *node.as_bytes() && !is_continued(&origins, origin);
     origins.iter().find(|(place, opened)| own(opened, place.origin)).map(|(place, _)| place.origin)
 }
 

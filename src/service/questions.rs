@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Semaphore;
-
+use super::log_readers::LogReaders;
 use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
+use super::shares::{Bounds, Party};
 use super::{Error, Identity, Service};
 use crate::audit::{self, Asked, Point, Prefix, QuestionError, Standing};
 use crate::domain::{Position, Recorded};
@@ -17,8 +17,18 @@ use crate::index::{self, Finder, Indexing, Spoken};
 pub const MAX_TOLD: usize = 1_000;
 /// The most credentials of a subject that a question follows.
 pub const MAX_FOLLOWED: usize = 100_000;
-/// Questions that are answered at a time; without an index each may read all of the log.
-const AT_A_TIME: usize = 4;
+/// Questions that are answered at a time, and of one tenant; without an index each may read all of the log. Those that one caller, one
+/// tenant, and all together may have asked; whoever asks more is told to come again.
+const QUESTIONS: Bounds = Bounds { turns: 4, turns_of_tenant: 2, caller: 64, tenant: 128, all: 1_024 };
+
+/// Nobody who asks about the past is in a hurry.
+const NICENESS: i32 = 10;
+
+/// Look-ups that commands wait for: at a time, and as above.
+const RECALLS: Bounds = Bounds { turns: 2, turns_of_tenant: 1, caller: 64, tenant: 128, all: 1_024 };
+
+/// Commands wait for these.
+const RECALL_NICENESS: i32 = 5;
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,12 +79,18 @@ pub struct HistoryPage {
 /// What questions go by.
 pub(super) struct Questions {
     indexing: OnceLock<Arc<Indexing>>,
-    turns: Arc<Semaphore>,
+    pub(super) readers: LogReaders,
+    /// For those that commands wait for: no question keeps one waiting.
+    recalls: LogReaders,
 }
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { indexing: OnceLock::new(), turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self {
+            indexing: OnceLock::new(),
+            readers: LogReaders::new(QUESTIONS, NICENESS),
+            recalls: LogReaders::new(RECALLS, RECALL_NICENESS),
+        }
     }
 }
 
@@ -127,7 +143,7 @@ impl Service {
     ) -> Result<HistoryPage, AskError> {
         audit_everywhere(identity)?;
         let limit = limit.min(MAX_TOLD);
-        self.ask(move |_, finder| {
+        self.ask(&Party::of(identity), move |_, finder| {
             let mut page = HistoryPage { records: Vec::new(), more: false };
             let mut bytes = 0;
             audit::history(finder, &asked, after, MAX_FOLLOWED, &mut |_, _| (), &mut |told| {
@@ -144,17 +160,22 @@ impl Service {
         .await
     }
 
-    /// How what was asked for stood at that point, in the order in which it was issued. Needs `audit` in every tenant.
+    /// How what was asked for stood at that point, in the order in which it was issued: at most `limit` behind that position, and one
+    /// more if there is one. Needs `audit` in every tenant.
     pub async fn as_of(
         &self,
         identity: &Identity,
         asked: Asked,
         point: Point,
+        after: Position,
+        limit: usize,
     ) -> Result<(Prefix, Vec<Standing>), AskError> {
         audit_everywhere(identity)?;
-        self.ask(move |reader, finder| {
+        self.ask(&Party::of(identity), move |reader, finder| {
             let prefix = Prefix::of(point, reader, finder.head())?;
-            let standings = audit::as_of(reader, finder, &asked, &prefix, MAX_FOLLOWED, &mut |_, _| ())?;
+            let mut standings = audit::as_of(reader, finder, &asked, &prefix, MAX_FOLLOWED, &mut |_, _| ())?;
+            standings.retain(|one| one.issued.as_ref().is_none_or(|issued| issued.position > after));
+            standings.truncate(limit + 1);
             Ok((prefix, standings))
         })
         .await
@@ -162,12 +183,30 @@ impl Service {
 
     pub(super) async fn ask<T: Send + 'static>(
         &self,
+        party: &Party,
         answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
-        let turn = self.questions.turns.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+        self.ask_in_turn(&self.questions.readers, party, answer).await
+    }
+
+    /// As [`Service::ask`], for a command.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        party: &Party,
+        answer: impl FnOnce(&mut Finder<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Error::from);
+        self.ask_in_turn(&self.questions.recalls, party, answer).await
+    }
+
+    async fn ask_in_turn<T: Send + 'static, E: From<Error> + From<ReadError> + Send + 'static>(
+        &self,
+        readers: &LogReaders,
+        party: &Party,
+        answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
-        let answered = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+        let answered = readers.read(party, move || {
             // Before the files are looked at: what moves from memory to a file meanwhile is then in both.
             let tail = indexing.as_ref().and_then(|indexing| indexing.tail());
             let mut finder = Finder::new(&reader, &index::beside(reader.path()), tail)?;
@@ -177,7 +216,6 @@ impl Service {
             }
             answer
         });
-        // A task that panicked or was cancelled at shutdown has no answer.
-        answered.await.map_err(|_| Error::Stopping)?
+        answered.await?
     }
 }

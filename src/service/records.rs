@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::Filed;
+use super::shares::Party;
 use super::{Error, Identity, Service};
 use crate::domain::{LedgerOpened, Place, Position, Rejection, Scope, View as _};
 use crate::event_log::{Base, Reader, StoredRecord};
@@ -35,6 +36,15 @@ pub struct Status {
     pub fault: Option<String>,
 }
 
+/// A page of the log.
+#[derive(Clone, Debug)]
+pub struct EventsPage {
+    /// The records, byte for byte, one a line.
+    pub lines: Vec<u8>,
+    /// The position of the last one.
+    pub last: Option<Position>,
+}
+
 impl Service {
     /// How the ledger is. Needs `audit` in every tenant.
     pub fn status(&self, identity: &Identity) -> Result<Status, Error> {
@@ -52,24 +62,25 @@ impl Service {
 
     /// The records after that position, at most `limit` and [`MAX_EVENTS`], and about 8 MiB. Needs `audit` in every
     /// tenant.
-    pub async fn events(&self, identity: &Identity, after: Position, limit: usize) -> Result<Vec<StoredRecord>, Error> {
+    pub async fn events(&self, identity: &Identity, after: Position, limit: usize) -> Result<EventsPage, Error> {
         audit_everywhere(identity)?;
-        let limit = limit.min(MAX_EVENTS);
-        self.read(move |reader| {
+        let (limit, reader) = (limit.min(MAX_EVENTS), self.reader.clone());
+        let read = move || {
             let mut base = reader.base_at(after)?;
-            let mut records = Vec::new();
-            let mut bytes = 0;
-            while records.len() < limit && bytes < ENOUGH_BYTES {
-                let page = reader.next_page(&mut base, CHUNK.min(limit - records.len()))?;
-                if page.is_empty() {
-                    break;
+            let mut page = EventsPage { lines: Vec::new(), last: None };
+            let mut count = 0;
+            while count < limit && page.lines.len() < ENOUGH_BYTES {
+                let records = reader.next_page(&mut base, CHUNK.min(limit - count))?;
+                let Some(last) = records.last() else { break };
+                (page.last, count) = (Some(last.position), count + records.len());
+                for stored in &records {
+                    page.lines.extend_from_slice(stored.record.as_bytes());
+                    page.lines.push(b'\n');
                 }
-                bytes += page.iter().map(|stored| stored.record.len()).sum::<usize>();
-                records.extend(page);
             }
-            Ok(records)
-        })
-        .await
+            Ok::<_, Error>(page)
+        };
+        self.questions.readers.read(&Party::of(identity), read).await?
     }
 
     /// The record at that position. Needs `audit` in every tenant.

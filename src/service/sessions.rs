@@ -2,12 +2,15 @@
 
 mod facts;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::machine::{Filed, Outcome};
+use super::pace::{Pace, STEP_ROWS};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
+use super::shares::Party;
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
@@ -16,7 +19,6 @@ use crate::domain::{
     Tenant, Timestamp, Ttl, View as _, judge_lasting,
 };
 use crate::keys::{Prefix, mint};
-use crate::projection::Projection;
 
 pub(super) use facts::FactsCache;
 
@@ -123,8 +125,6 @@ pub type SessionCursor = (Timestamp, CredentialId);
 
 /// Sessions that one page looks at, good or not: what a page costs is bounded.
 const PAGE_SCAN: usize = 10_000;
-/// Whoever has fewer sessions is served at once; looking through more keeps no other request waiting.
-const FEW_SESSIONS: usize = 256;
 
 const fn key(id: CredentialId) -> CredentialKey {
     CredentialKey { kind: Kind::Session, id }
@@ -201,7 +201,9 @@ impl Service {
         let known = ids.iter().map(|id| (*id, self.projection.lasting(key(*id))));
         let known: Vec<(CredentialId, Lasting)> = known.filter(|(_, lasting)| lasting.issue.is_some()).collect();
         let places = known.iter().filter_map(|(_, lasting)| lasting.issue.as_ref().map(|issue| issue.place));
-        let facts = self.session_facts(places.collect()).await?;
+        let tenant = known.iter().find_map(|(_, lasting)| lasting.issue.as_ref().map(|issue| &issue.tenant));
+        let Some(tenant) = tenant else { return Ok(Vec::new()) };
+        let facts = self.session_facts(&Party::of_tenant(tenant), places.collect()).await?;
         let now = self.clock.now();
         let sessions = known.into_iter().zip(facts).filter_map(|((id, lasting), facts)| {
             let (issue, facts) = (lasting.issue.as_ref()?, facts?);
@@ -223,8 +225,8 @@ impl Service {
     }
 
     /// The other sessions of the holder's subject that are good, the newest first.
-    pub async fn other_sessions(&self, holder: &Holder) -> Result<Vec<CredentialId>, Error> {
-        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true)).await?;
+    pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
+        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true), pace).await?;
         sessions.retain(|id| *id != holder.id);
         Ok(sessions)
     }
@@ -240,7 +242,7 @@ impl Service {
             OwnEnding::Other(id) => vec![OwnSessions::Other(id)],
             OwnEnding::Current => vec![OwnSessions::Current],
             OwnEnding::Others => {
-                let others = self.other_sessions(holder).await?;
+                let others = self.other_sessions(holder, &mut self.pace(Party::of_holder(holder))).await?;
                 others.chunks(MAX_OWN_SESSIONS).map(|some| OwnSessions::Others(some.to_vec())).collect()
             }
         };
@@ -295,21 +297,29 @@ impl Service {
         active: Option<bool>,
         before: Option<SessionCursor>,
         limit: usize,
+        pace: &mut Pace,
     ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
         self.may_introspect(identity, tenant)?;
-        let scanned = self.projection.sessions_before(tenant, before, PAGE_SCAN);
         let now = self.clock.now();
-        let (mut ids, mut last) = (Vec::new(), None);
-        for cursor in &scanned {
-            if ids.len() == limit {
+        let (mut ids, mut last) = (Vec::new(), before);
+        for _ in 0..PAGE_SCAN / STEP_ROWS {
+            pace.step().await?;
+            let scanned = self.projection.sessions_before(tenant, last, STEP_ROWS);
+            for cursor in &scanned {
+                if ids.len() == limit {
+                    break;
+                }
+                if active.is_none_or(|active| active == judge_lasting(&*self.projection, key(cursor.1), now).is_ok()) {
+                    ids.push(cursor.1);
+                }
+                last = Some(*cursor);
+            }
+            if scanned.len() < STEP_ROWS || ids.len() == limit {
                 break;
             }
-            if active.is_none_or(|active| active == judge_lasting(&*self.projection, key(cursor.1), now).is_ok()) {
-                ids.push(cursor.1);
-            }
-            last = Some(*cursor);
         }
-        let more = last.filter(|last| !self.projection.sessions_before(tenant, Some(*last), 1).is_empty());
+        pace.rest();
+        let more = last.filter(|_| !self.projection.sessions_before(tenant, last, 1).is_empty());
         Ok((self.sessions(&ids).await?, more))
     }
 
@@ -320,9 +330,10 @@ impl Service {
         tenant: &Tenant,
         subject: &Subject,
         active: Option<bool>,
+        pace: &mut Pace,
     ) -> Result<Vec<CredentialId>, Error> {
         self.may_introspect(identity, tenant)?;
-        self.sessions_in_order(tenant, subject, active).await
+        self.sessions_in_order(tenant, subject, active, pace).await
     }
 
     /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
@@ -374,47 +385,38 @@ impl Service {
         if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
     }
 
+    /// The subject's sessions that are good, or not, or either: the newest first.
     async fn sessions_in_order(
         &self,
         tenant: &Tenant,
         subject: &Subject,
         active: Option<bool>,
+        pace: &mut Pace,
     ) -> Result<Vec<CredentialId>, Error> {
         let sessions = Kinds::from_iter([Kind::Session]);
         let now = self.clock.now();
-        let few = self.projection.credentials_of(tenant, subject, sessions, None, FEW_SESSIONS);
-        if few.len() < FEW_SESSIONS {
-            return Ok(in_order(&self.projection, few, active, now));
-        }
-        let (projection, tenant, subject) = (self.projection.clone(), tenant.clone(), subject.clone());
-        let many = tokio::task::spawn_blocking(move || {
-            let (mut all, mut page) = (Vec::new(), few);
-            while let Some(last) = page.last().copied() {
-                all.append(&mut page);
-                page = projection.credentials_of(&tenant, &subject, sessions, Some(last), PAGE_SCAN);
+        // Put in order one by one: to sort very many at once would take longer than a step may.
+        let (mut in_order, mut last) = (BTreeSet::new(), None);
+        loop {
+            pace.step().await?;
+            let scanned = self.projection.credentials_of(tenant, subject, sessions, last, STEP_ROWS);
+            in_order.extend(scanned.iter().filter_map(|key| self.placed(*key, active, now)));
+            last = scanned.last().copied();
+            if scanned.len() < STEP_ROWS {
+                pace.rest();
+                return Ok(in_order.into_iter().rev().map(|(_, id)| id).collect());
             }
-            in_order(&projection, all, active, now)
-        });
-        // A task that panicked or was cancelled at shutdown has no answer.
-        many.await.map_err(|_| Error::Stopping)
+        }
     }
-}
 
-/// Those of these sessions that are good, or not, or either: the newest first.
-fn in_order(
-    projection: &Projection,
-    keys: Vec<CredentialKey>,
-    active: Option<bool>,
-    now: Timestamp,
-) -> Vec<CredentialId> {
-    let judge = |key: CredentialKey| judge_lasting(projection, key, now).ok();
-    let wanted = |key: CredentialKey| match active {
-        Some(true) => judge(key),
-        Some(false) => judge(key).is_none().then(|| projection.lasting(key)),
-        None => Some(projection.lasting(key)),
-    };
-    let issued_at = |key: CredentialKey| Some((wanted(key)?.issue?.issued_at, key.id));
-    let mut sessions: Vec<SessionCursor> = keys.into_iter().filter_map(issued_at).collect();
-    sessions.sort_unstable_by(|one, other| other.cmp(one));
-    sessions.into_iter().map(|(_, id)| id).collect()
+    /// When the session was issued, if it is wanted.
+    fn placed(&self, key: CredentialKey, active: Option<bool>, now: Timestamp) -> Option<SessionCursor> {
+        let judge = || judge_lasting(&*self.projection, key, now).ok();
+        let lasting = match active {
+            Some(true) => judge()?,
+            Some(false) if judge().is_some() => return None,
+            Some(false) | None => self.projection.lasting(key),
+        };
+        Some((lasting.issue?.issued_at, key.id))
+    }
 }

@@ -8,6 +8,7 @@
 mod audit;
 mod cli;
 mod clients;
+mod clocks;
 mod cluster;
 mod compat;
 mod dependencies;
@@ -19,6 +20,7 @@ mod index;
 mod jose;
 #[cfg(feature = "nats")]
 mod members;
+mod neighbours;
 mod process;
 mod projection;
 mod properties;

@@ -175,6 +175,28 @@ fn only_the_service_makes_a_subject_of_what_somebody_gives() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
+/// POSIX drops a process's locks on a file when it closes any descriptor of that file.
+#[test]
+fn nothing_but_sqlite_opens_the_logs_file() {
+    const OPENERS: [&str; 6] =
+        ["File::open(", "File::create(", "OpenOptions::new()", "fs::read(", "fs::copy(", "fs::write("];
+    // The lock of the directory, a new file before anybody can have it open, a copy that is closed, and directories.
+    const MAY: [(&str, usize); 3] =
+        [("src/event_log/store.rs", 3), ("src/event_log/copy.rs", 2), ("src/event_log/rescue.rs", 1)];
+    let mut complaints = Vec::new();
+    for one in sources("src/event_log") {
+        let found = OPENERS.iter().map(|opener| one.code.matches(opener).count()).sum::<usize>();
+        let may = MAY.iter().find(|(path, _)| one.path == *path).map_or(0, |(_, times)| *times);
+        if found > may {
+            complaints.push(format!("{}: opens {found} files, and {may} are known", one.path));
+        }
+    }
+    // Elsewhere in the server the file is a path that is handed to the log.
+    let opens = |one: &Source| OPENERS.iter().any(|opener| one.code.contains(&format!("{opener}&directory.ledger()")));
+    complaints.extend(sources("src").into_iter().filter(opens).map(|one| one.path));
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
 #[test]
 fn nothing_in_the_program_panics_on_purpose_or_is_left_for_later() {
     const UNFINISHED: [&str; 5] = [".unwrap()", "todo!", "unimplemented!", "dbg!", "unsafe "];

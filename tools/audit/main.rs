@@ -82,7 +82,8 @@ struct Replay {
     against: Option<PathBuf>,
     /// Forget what is over at this instant: RFC 3339, or milliseconds since 1970. Absent: now.
     ///
-    /// Fingerprints compare only at the same instant. With --against it must not be earlier than the snapshot.
+    /// Fingerprints compare only at the same instant. With --against it is at least the one at which the snapshot has forgotten
+    /// what was over.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     at: Option<Timestamp>,
     /// One JSON object on the standard output instead of lines for people.

@@ -223,7 +223,7 @@ impl BundleReader {
         match self.lineage.check(position, &recorded) {
             Ok(()) => Ok(()),
             Err(ReadError::Damaged { position, damage }) => Err(self.flaw(Flaw::Record { position, damage })),
-            Err(ReadError::Sqlite(error)) => Err(self.malformed(error)),
+            Err(error @ (ReadError::Sqlite(_) | ReadError::Replaced(_))) => Err(self.malformed(error)),
         }
     }
 

@@ -42,7 +42,8 @@ fn read(
     }
     let events = to.0 - from.0 + 1;
     let ledger = reader.contents().ledger.as_deref().and_then(|ledger| ledger.parse().ok()).map(LedgerId);
-    report.verified = Some(Verified { events, base: reader.base(), ledger, elapsed: started.elapsed() });
+    report.verified =
+        Some(Verified { events, base: reader.base(), ledger, added: Vec::new(), elapsed: started.elapsed() });
     report.hold(format!("positions {from} to {to}"), "chained without a gap");
     know_pinned(&mut reader, trust)?;
     for (origin, bundled) in &reader.origins {

@@ -16,7 +16,7 @@ pub fn subject(
     view: &impl View,
     grants: &Grants,
     erase: &EraseSubject,
-    Context { now, origin, .. }: Context,
+    Context { latest, origin, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &erase.tenant, Scope::Admin)?;
     let mut slots = erase.slots.clone();
@@ -29,7 +29,7 @@ pub fn subject(
     }
     let draft = |slots: BTreeSet<u64>| {
         let (subject, reason) = (erase.subject.clone(), erase.reason.clone());
-        let erased = SubjectErased { subject, not_before: now.as_seconds(), slots, reason };
+        let erased = SubjectErased { subject, not_before: latest.as_seconds(), slots, reason };
         Draft { tenant: Some(erase.tenant.clone()), event: Event::SubjectErased(erased) }
     };
     Ok(Decision::Append(parts(&slots).into_iter().map(draft).collect()))

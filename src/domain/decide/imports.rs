@@ -1,31 +1,34 @@
 //! Imports: credentials that were issued elsewhere, taken over by digest or id.
 
 use super::super::application::{Grants, Scope};
-use super::super::command::{Context, Decision, Import, ImportedLife, Rejection};
-use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
+use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
+use super::super::credential::{CredentialKey, Digest, Kind};
 use super::super::event::{Draft, Event, Named, Revoked, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::judge::ended_unknown;
-use super::super::lasting::LastingIssue;
 use super::super::state::View;
 use super::super::subject::Generation;
-use super::super::ticket::TicketIssue;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
-use super::allow;
 use super::revocations::endings;
+use super::{allow, settled};
 
 /// How far the clock of whoever issued it may be ahead of ours: 300 s.
 const MAX_AHEAD_MILLIS: u64 = 300_000;
 /// How far it may be off when it is compared with an ending of all that a subject had: 5 s, as for a foreign token.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// The same line twice makes one credential.
+/// The same line twice makes one credential. Whether an id or digest is taken is told last, and the same whoever has it.
 pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
+    settled(context)?;
     if !plausible(import, context) {
         return Err(Rejection::ImplausibleTimes);
     }
-    if let Some(place) = known(view, import)? {
+    let name = match in_memory(view, import) {
+        Name::Free => on_record(import),
+        name => name,
+    };
+    if let Name::Own(place) = name {
         return Ok(Decision::Already(place));
     }
     if view.subject(&import.tenant, &import.subject).erasure.is_some() {
@@ -34,10 +37,26 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
     if import.expires_at <= context.now {
         return Err(Rejection::CredentialExpired);
     }
+    if name == Name::Taken {
+        return Err(Rejection::IdUnavailable);
+    }
+    if !view.has_room(import.life.kind(), &import.tenant, &import.subject) {
+        return Err(Rejection::MemoryFull);
+    }
     let issued = issued(view, import, context);
     let ending = ending(view, import, &issued);
     let draft = |event| Draft { tenant: Some(import.tenant.clone()), event };
     Ok(Decision::Append(std::iter::once(issued).chain(ending).map(draft).collect()))
+}
+
+/// Whether what is imported can have its id and digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Free,
+    /// It was issued or imported before, by that record.
+    Own(Place),
+    /// Something else has one of them.
+    Taken,
 }
 
 /// What was ended before it was imported may outlive the ending, so it is ended once more, for as long as it could live.
@@ -80,29 +99,46 @@ fn plausible(import: &Import, Context { now, policy, .. }: Context) -> bool {
         && import.not_after.is_none_or(|not_after| expires_at <= not_after)
 }
 
-/// Where it was issued or imported before. Another credential under its name is a refusal.
-fn known(view: &impl View, import: &Import) -> Result<Option<Place>, Rejection> {
-    let same = |place: Option<Place>, same: bool| match place {
-        Some(_) if !same => Err(Rejection::CredentialExists),
-        place => Ok(place),
-    };
-    if import.life.digest().is_some_and(|digest| is_of_another_kind(view, digest, import.life.kind())) {
-        return Err(Rejection::CredentialExists);
+/// What memory has under its id and digest.
+fn in_memory(view: &impl View, import: &Import) -> Name {
+    let digest = import.life.digest();
+    if digest.is_some_and(|digest| is_of_another_kind(view, digest, import.life.kind())) {
+        return Name::Taken;
     }
-    match &import.life {
-        ImportedLife::Ticket { digest, .. } => {
-            let issue = view.ticket(digest.id()).issue;
-            let is = |issue: &TicketIssue| issue.digest == *digest && owned(import, &issue.tenant, &issue.subject);
-            same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
-        }
-        ImportedLife::Session { id, digest, .. } => known_session(view, import, *id, digest.as_ref()),
-        ImportedLife::Token { digest } => {
-            let issue = view.lasting(CredentialKey { kind: Kind::Token, id: digest.id() }).issue;
-            let is =
-                |issue: &LastingIssue| issue.digest() == Some(digest) && owned(import, &issue.tenant, &issue.subject);
-            same(issue.as_ref().map(|issue| issue.place), issue.as_ref().is_some_and(is))
-        }
+    let key = import.life.key();
+    if key.kind == Kind::Ticket {
+        let Some(issue) = view.ticket(key.id).issue else { return Name::Free };
+        return own_or_taken(import, Some(&issue.digest), &issue.tenant, &issue.subject, issue.place);
     }
+    let namesake = || digest.and_then(|digest| view.session_with(digest));
+    if key.kind == Kind::Session && namesake().is_some_and(|other| other != key.id) {
+        return Name::Taken;
+    }
+    let Some(issue) = view.lasting(key).issue else { return Name::Free };
+    own_or_taken(import, issue.digest(), &issue.tenant, &issue.subject, issue.place)
+}
+
+/// What the log has under its id and digest: the first issue of an id counts for ever, although memory forgets it.
+fn on_record(import: &Import) -> Name {
+    let (key, digest) = (import.life.key(), import.life.digest());
+    let is_about = |past: &&PastIssue| past.key == key || (digest.is_some() && past.digest.as_ref() == digest);
+    let names = import.past.iter().filter(is_about).map(|past| {
+        if past.key != key {
+            return Name::Taken;
+        }
+        own_or_taken(import, past.digest.as_ref(), &past.tenant, &past.subject, past.place)
+    });
+    names
+        .reduce(|one, other| match (one, other) {
+            (Name::Own(one), Name::Own(other)) => Name::Own(one.min(other)),
+            _ => Name::Taken,
+        })
+        .unwrap_or(Name::Free)
+}
+
+fn own_or_taken(import: &Import, digest: Option<&Digest>, tenant: &Tenant, subject: &Subject, place: Place) -> Name {
+    let own = digest == import.life.digest() && import.tenant == *tenant && import.subject == *subject;
+    if own { Name::Own(place) } else { Name::Taken }
 }
 
 /// A secret is one credential's: whoever ends what has that digest must have ended all that it opens.
@@ -114,27 +150,6 @@ fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
         issue.is_some_and(|issue| issue.digest() == Some(digest))
     };
     (kind != Kind::Ticket && ticket()) || (kind != Kind::Session && session()) || (kind != Kind::Token && token())
-}
-
-fn known_session(
-    view: &impl View,
-    import: &Import,
-    id: CredentialId,
-    digest: Option<&Digest>,
-) -> Result<Option<Place>, Rejection> {
-    if digest.and_then(|digest| view.session_with(digest)).is_some_and(|other| other != id) {
-        return Err(Rejection::CredentialExists);
-    }
-    let Some(issue) = view.lasting(CredentialKey { kind: Kind::Session, id }).issue else { return Ok(None) };
-    if issue.digest() == digest && owned(import, &issue.tenant, &issue.subject) {
-        Ok(Some(issue.place))
-    } else {
-        Err(Rejection::CredentialExists)
-    }
-}
-
-fn owned(import: &Import, tenant: &Tenant, subject: &Subject) -> bool {
-    import.tenant == *tenant && import.subject == *subject
 }
 
 /// What all that its subject had was ended by before it was issued does not end it; what came later does.

@@ -4,13 +4,13 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
 use super::super::credential::{CredentialId, CredentialKey, Kind};
 use super::super::event::{Event, KeyPublished, Named, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::Origin;
+use super::super::ids::{Origin, Subject, Tenant};
 use super::super::judge::judge_lasting;
 use super::super::lasting::Lasting;
 use super::super::state::View;
 use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
-use super::{allow, one};
+use super::{allow, one, settled};
 
 /// The most entries of a generation that a JWT carries; a token that needs more is opaque.
 pub const MAX_JWT_GENERATION: usize = 16;
@@ -19,11 +19,12 @@ pub fn ticket(
     view: &impl View,
     grants: &Grants,
     issue: &IssueTicket,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Ticket, now)?;
+    may_get(view, &subject, Kind::Ticket, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
     let not_after = now.plus(policy.ticket_max_life);
     let issued = TicketIssued {
@@ -39,10 +40,17 @@ pub fn ticket(
 }
 
 /// Whoever was forgotten gets nothing any more, and whoever is on hold nothing for now.
-fn may_get(subject: &SubjectState, kind: Kind, now: Timestamp) -> Result<(), Rejection> {
-    match &subject.erasure {
+fn may_get(
+    view: &impl View,
+    state: &SubjectState,
+    kind: Kind,
+    (tenant, subject): (&Tenant, &Subject),
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    match &state.erasure {
         Some(_) => Err(Rejection::SubjectErased),
-        None if subject.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
+        None if state.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
+        None if !view.has_room(kind, tenant, subject) => Err(Rejection::MemoryFull),
         None => Ok(()),
     }
 }
@@ -51,11 +59,12 @@ pub fn session(
     view: &impl View,
     grants: &Grants,
     issue: &IssueSession,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Session, now)?;
+    may_get(view, &subject, Kind::Session, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
     let issued = SessionIssued {
         id: issue.id,
@@ -79,7 +88,7 @@ pub fn extend_session(
     grants: &Grants,
     id: CredentialId,
     ttl: Option<Ttl>,
-    Context { now, policy, .. }: Context,
+    context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     if !grants.somewhere(Scope::Issue) {
         return Err(Rejection::Forbidden);
@@ -88,6 +97,7 @@ pub fn extend_session(
     let lasting = view.lasting(key);
     let issue = lasting.issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
     let issue = issue.ok_or(Rejection::UnknownCredential)?;
+    settled(context)?;
     let Ok(session) = judge_lasting(view, key, now) else { return Ok(Decision::Nothing) };
     let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
     if session.expires_at().is_some_and(|current| expires_at <= current) {
@@ -101,11 +111,12 @@ pub fn token(
     view: &impl View,
     grants: &Grants,
     issue: &IssueToken,
-    Context { now, origin, policy }: Context,
+    context @ Context { now, origin, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
+    settled(context)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(&subject, Kind::Token, now)?;
+    may_get(view, &subject, Kind::Token, (&issue.tenant, &issue.subject), now)?;
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
     let mut generation = subject.of(Kind::Token).generation();
     if session.is_some() {

@@ -133,7 +133,7 @@ fn unknown(
     grants: &Grants,
     caller: &Caller,
     revoke: &Revoke,
-    Context { now, policy, .. }: Context,
+    Context { latest, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     if alone(view) {
         return Err(Rejection::UnknownCredential);
@@ -152,7 +152,7 @@ fn unknown(
     if let Caller::Application(id) = caller {
         bound_unknown(view, &Stranger::Application(*id), missing.len(), policy.max_unknown_endings)?;
     }
-    let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, now, &policy)) };
+    let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, latest, &policy)) };
     Ok(Decision::Append(missing.into_iter().map(draft).collect()))
 }
 
@@ -160,21 +160,21 @@ fn bound_unknown(view: &impl View, stranger: &Stranger, more: usize, limit: u64)
     if view.unknown_endings(stranger) + more as u64 > limit { Err(Rejection::TooManyUnknown) } else { Ok(()) }
 }
 
-fn unseen(revoke: &Revoke, now: Timestamp, policy: &Policy) -> Revoked {
+fn unseen(revoke: &Revoke, latest: Timestamp, policy: &Policy) -> Revoked {
     Revoked {
         kind: revoke.kind,
         credential: revoke.credential.clone(),
         session_digest: None,
         subject: None,
         known: false,
-        retain_until: keep_unseen_until(now, policy),
+        retain_until: keep_unseen_until(latest, policy),
         reason: revoke.reason.clone(),
         note: revoke.note.clone(),
     }
 }
 
-fn keep_unseen_until(now: Timestamp, policy: &Policy) -> Timestamp {
-    now.plus(policy.longest_life).plus_millis(RETENTION_MARGIN_MILLIS)
+fn keep_unseen_until(latest: Timestamp, policy: &Policy) -> Timestamp {
+    latest.plus(policy.longest_life).plus_millis(RETENTION_MARGIN_MILLIS)
 }
 
 /// Where an unknown credential is ended: everywhere for whoever may revoke everywhere, else in each tenant of his.
@@ -250,7 +250,8 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
     judge_lasting(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
     let ids = match sessions {
         OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
-        OwnSessions::Other(id) if view.lasting(session(*id)).issue.is_none() => {
+        // What is somebody else's must not be told from what nobody has.
+        OwnSessions::Other(id) if !belongs(view, *id, tenant, subject) => {
             return own_unknown(view, *id, tenant, subject, context);
         }
         OwnSessions::Other(id) => std::slice::from_ref(id),
@@ -278,6 +279,10 @@ fn session(id: CredentialId) -> CredentialKey {
     CredentialKey { kind: Kind::Session, id }
 }
 
+fn belongs(view: &impl View, id: CredentialId, tenant: &Tenant, subject: &Subject) -> bool {
+    view.lasting(session(id)).issue.is_some_and(|issue| issue.tenant == *tenant && issue.subject == *subject)
+}
+
 /// Another node may have issued it: it is recorded as ended if it belongs to this subject.
 fn own_unknown(
     view: &impl View,
@@ -293,14 +298,14 @@ fn own_unknown(
     Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
 }
 
-fn own_unseen(id: CredentialId, subject: &Subject, Context { now, policy, .. }: Context) -> Revoked {
+fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, policy, .. }: Context) -> Revoked {
     Revoked {
         kind: Kind::Session,
         credential: Named::Id(id),
         session_digest: None,
         subject: Some(subject.clone()),
         known: false,
-        retain_until: keep_unseen_until(now, &policy),
+        retain_until: keep_unseen_until(latest, &policy),
         reason: None,
         note: None,
     }
@@ -310,7 +315,7 @@ pub fn subject(
     view: &impl View,
     grants: &Grants,
     revoke: &RevokeSubject,
-    Context { now, policy, .. }: Context,
+    Context { now, latest, policy, .. }: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &revoke.tenant, Scope::Revoke)?;
     // A note would outlive the keys that were destroyed.
@@ -322,11 +327,11 @@ pub fn subject(
     }
     let keep = revoke.keep.map_or(policy.longest_life, |keep| keep.max(policy.longest_life));
     let hold_until = revoke.hold.map(|hold| now.plus(hold));
-    let retain_until = now.plus(keep).max(hold_until.unwrap_or_default()).plus_millis(RETENTION_MARGIN_MILLIS);
+    let retain_until = latest.plus(keep).max(hold_until.unwrap_or_default()).plus_millis(RETENTION_MARGIN_MILLIS);
     let revoked = SubjectRevoked {
         subject: revoke.subject.clone(),
         kinds: revoke.kinds,
-        not_before: now.as_seconds(),
+        not_before: latest.as_seconds(),
         hold_until,
         retain_until,
         reason: revoke.reason.clone(),

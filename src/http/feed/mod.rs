@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::{App, SharedApp};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{Filter, FollowError, Follower, Format};
-use crate::service::{Authentication, Error, Identity};
+use crate::service::{Authentication, Error, Identity, Party};
 
 /// Where the snapshot is.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -58,9 +58,9 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     let (identity, secret) = caller::follower(&app, &headers)?;
     let wanted = Wanted::read(&uri, &headers)?;
     let filter = filter(&identity, wanted.tenant.clone(), wanted.kinds)?;
-    let (hub, reader) = (app.hub.clone(), app.service.reader().clone());
-    let follower =
-        Follower::start(hub, reader, app.service.origin(), filter.clone(), wanted.start).await.map_err(refuse)?;
+    let (hub, reader, party) = (app.hub.clone(), app.service.reader().clone(), Party::of(&identity));
+    let follower = Follower::start(hub, reader, app.service.origin(), party, filter.clone(), wanted.start);
+    let follower = follower.await.map_err(refuse)?;
     match wanted.layout {
         Layout::Page => {
             let answer = page::answer(&app, follower, wanted.limit, wanted.wait).await.map_err(refuse)?;
@@ -88,7 +88,9 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
     let (identity, _) = caller::follower(&app, &headers)?;
     let (tenant, kinds) = query::of_snapshot(&uri)?;
     let filter = filter(&identity, tenant, kinds)?;
-    Ok(endless(Format::Lines, snapshot::body(app, filter)))
+    let mut pace = app.service.pace(Party::of(&identity));
+    pace.admit()?;
+    Ok(endless(Format::Lines, snapshot::body(app, filter, pace)))
 }
 
 fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
@@ -115,6 +117,7 @@ fn refuse(error: FollowError) -> Problem {
     match error {
         FollowError::OtherLedger => Problem::with_detail(Code::InvalidCursor, error.to_string()),
         FollowError::Read(error) => Error::from(error).into(),
+        FollowError::Overloaded => Error::Overloaded.into(),
         FollowError::Stopping => Error::Stopping.into(),
     }
 }

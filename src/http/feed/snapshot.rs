@@ -3,12 +3,17 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
+use futures_util::stream;
 use serde::Serialize;
 
-use crate::domain::Timestamp;
+use crate::domain::{Tenant, Timestamp};
 use crate::feed::{Filter, snapshot_items};
 use crate::http::SharedApp;
-use crate::projection::Projection;
+use crate::projection::EndingMark;
+use crate::service::{Pace, STEP_ROWS};
+
+/// A chunk of the body takes no further endings beyond that.
+const CHUNK_BYTES: usize = 16 << 10;
 
 #[derive(Serialize)]
 struct First<'a> {
@@ -25,64 +30,106 @@ struct Last {
 struct Walk {
     app: SharedApp,
     filter: Filter,
+    pace: Pace,
     now: Timestamp,
-    /// The next part of the state; one beyond the parts is the last line.
-    part: usize,
+    step: Step,
     count: u64,
-    started: bool,
+}
+
+enum Step {
+    First,
+    /// The tenants to walk through: those in the list, the last one first, or all there are.
+    Walk(Option<Vec<Option<Tenant>>>, Place),
+    Done,
+}
+
+/// In which tenant the walk is, and where there.
+struct Place {
+    tenant: Option<Option<Tenant>>,
+    mark: Option<EndingMark>,
 }
 
 /// The snapshot as lines of JSON: `{ledger, cursor}`, the endings, `{end, count}`.
 ///
-/// The cursor is taken first, so that following from it misses nothing; what ends meanwhile may come twice.
-pub(super) fn body(app: SharedApp, filter: Filter) -> Body {
+/// The cursor is taken first, so that following from it misses nothing; what ends meanwhile may come twice. Nothing is looked at but
+/// what was ended in tenants that the reader may follow.
+pub(super) fn body(app: SharedApp, filter: Filter, pace: Pace) -> Body {
     let now = app.service.clock().now();
-    let walk = Walk { app, filter, now, part: 0, count: 0, started: false };
-    Body::from_stream(tokio_stream::iter(walk.map(Ok::<_, Infallible>)))
-}
-
-/// The chunks of the body: a part of the state at a time, so that none is held for long.
-impl Iterator for Walk {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if !self.started {
-            self.started = true;
-            let cursor = self.app.hub.tip().cursor.to_string();
-            return Some(line(&First { ledger: self.app.service.ledger().to_string(), cursor: &cursor }).into());
-        }
-        while self.part < Projection::ENDING_PARTS {
-            let lines = self.lines();
-            self.part += 1;
-            if !lines.is_empty() {
-                return Some(lines.into());
-            }
-        }
-        if self.part == Projection::ENDING_PARTS {
-            self.part += 1;
-            return Some(line(&Last { end: true, count: self.count }).into());
-        }
-        None
-    }
+    let walk = Walk { app, filter, pace, now, step: Step::First, count: 0 };
+    Body::from_stream(stream::unfold(walk, |mut walk| async move {
+        let chunk = walk.chunk().await?;
+        // The reader may take its time, and holds nobody up meanwhile.
+        walk.pace.rest();
+        Some((Ok::<_, Infallible>(chunk), walk))
+    }))
 }
 
 impl Walk {
-    fn lines(&mut self) -> String {
-        let mut lines = String::new();
-        for ending in self.app.service.projection().endings(self.part, self.now) {
-            if !self.filter.passes_in_force(&ending) {
-                continue;
+    async fn chunk(&mut self) -> Option<Bytes> {
+        match &mut self.step {
+            Step::First => {
+                let cursor = self.app.hub.tip().cursor.to_string();
+                let mut tenants = self.filter.tenants();
+                tenants.iter_mut().for_each(|tenants| tenants.reverse());
+                let mut place = Place { tenant: None, mark: None };
+                self.next_tenant(&mut tenants, &mut place);
+                self.step = Step::Walk(tenants, place);
+                let mut first = Vec::new();
+                write(&mut first, &First { ledger: self.app.service.ledger().to_string(), cursor: &cursor });
+                Some(first.into())
             }
-            for item in snapshot_items(&ending, self.filter.kinds) {
-                lines.push_str(&line(&item));
+            Step::Walk(tenants, place) => {
+                let (mut tenants, mut place) =
+                    (tenants.take(), Place { tenant: place.tenant.take(), mark: place.mark });
+                let lines = self.lines(&mut tenants, &mut place).await;
+                self.step = if place.tenant.is_some() { Step::Walk(tenants, place) } else { Step::Done };
+                Some(lines.into())
+            }
+            Step::Done => None,
+        }
+    }
+
+    /// The next lines, and behind the last tenant the last one.
+    async fn lines(&mut self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut Place) -> Vec<u8> {
+        let mut lines = Vec::new();
+        while let Some(tenant) = &place.tenant {
+            self.pace.go_on().await;
+            let projection = self.app.service.projection();
+            let (endings, next) = projection.endings(tenant, self.filter.kinds, place.mark, STEP_ROWS, self.now);
+            for item in endings.iter().flat_map(|ending| snapshot_items(ending, &self.filter)) {
+                write(&mut lines, &item);
                 self.count += 1;
             }
+            place.mark = next;
+            if next.is_none() {
+                self.next_tenant(tenants, place);
+            }
+            let is_enough = lines.len() >= CHUNK_BYTES || self.pace.is_over() && !lines.is_empty();
+            if is_enough && place.tenant.is_some() {
+                return lines;
+            }
         }
+        write(&mut lines, &Last { end: true, count: self.count });
         lines
+    }
+
+    /// Goes on to the next tenant that is wanted, if there is one.
+    fn next_tenant(&self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut Place) {
+        place.mark = None;
+        place.tenant = match tenants {
+            Some(tenants) => tenants.pop(),
+            None => {
+                let after = |tenant: Option<&Option<Tenant>>| self.app.service.projection().ended_after(tenant);
+                let passes = |tenant: &Option<Tenant>| self.filter.passes_tenant(tenant.as_ref());
+                // Those that are granted less than all others are few: they stand in the grants.
+                std::iter::successors(after(place.tenant.as_ref()), |tenant| after(Some(tenant))).find(passes)
+            }
+        };
     }
 }
 
-fn line(value: &impl Serialize) -> String {
-    // Strings and numbers: there is nothing in it that can't be written.
-    serde_json::to_string(value).unwrap_or_default() + "\n"
+fn write(lines: &mut Vec<u8>, value: &impl Serialize) {
+    // Strings and numbers can't fail to serialise, and a Vec takes all that is written.
+    let _ = serde_json::to_writer(&mut *lines, value);
+    lines.push(b'\n');
 }

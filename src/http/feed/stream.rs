@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{SNAPSHOT_PATH, still_following};
 use crate::domain::Position;
-use crate::feed::{Follower, Format, event_bytes};
+use crate::feed::{FollowError, Follower, Format, event_bytes};
 use crate::http::SharedApp;
 
 /// Endings that go into one chunk of the body.
@@ -136,6 +136,7 @@ impl Session {
             }
             let taken = match self.follower.take(CHUNK_FRAMES).await {
                 Ok(taken) => taken,
+                Err(FollowError::Overloaded) => return self.end("overloaded"),
                 Err(error) => {
                     tracing::error!(%error, "a follower can't go on");
                     return self.end("unreadable");

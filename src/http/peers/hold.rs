@@ -36,10 +36,13 @@ pub struct HeldOf {
     pub sequence: u64,
     /// The chain there, in hexadecimal digits.
     pub hash: String,
+    /// The last record that the origin is known to have, in anybody's words; it need not be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<u64>,
     /// The chain at the record that was asked about, if that is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_at_sequence: Option<String>,
-    /// The runs of the asking node that were heard of and are not known to be over.
+    /// The runs of the asking node that were heard of, are not known to be over, and are on this node's disk.
     pub heard: Vec<HeldRun>,
     /// The last slot of its sealing keys that is on record.
     pub slots_used: u64,
@@ -103,6 +106,7 @@ pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Resu
             members,
             sequence: holding.head.sequence.0,
             hash: holding.head.hash.to_string(),
+            known: Some(holding.known.0),
             hash_at_sequence: holding.hash_at_own_head.map(|hash| hash.to_string()),
             heard: holding.heard.iter().map(run).collect(),
             slots_used: holding.slots_used,

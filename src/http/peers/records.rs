@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{PeerRefusals, member};
-use crate::cluster::{Parcel, Refusal};
+use crate::cluster::{Parcel, Refusal, SignedHead};
 use crate::domain::{Origin, Sequence};
 use crate::http::problem::{Code, Problem};
 use crate::http::{App, SharedApp, answer, body, input};
@@ -20,6 +20,8 @@ use crate::service::Ingested;
 const MAX_WAIT_SECONDS: u64 = 30;
 /// About how many bytes of records a page has.
 const PAGE_BYTES: usize = 4 << 20;
+/// What shows, before the body, that its sender has something which the origin has signed.
+pub const HEAD_HEADER: &str = "authledger-head";
 /// The most bytes of records that are taken from whoever offers them.
 pub const OFFERED_BYTES: usize = 1 << 20;
 
@@ -78,7 +80,8 @@ pub struct HeldRecords {
 }
 
 /// Takes records as another node shows them, in the form in which this one does. A member that this node does not know offers those
-/// that made it one. They are signed by their origin, so nothing else need be.
+/// that made it one. They are signed by their origin, so nothing else need be; the last line, which is the head, stands in the header
+/// `Authledger-Head` too, and is looked at before the body is read.
 ///
 /// A node that is offered records of its own origin beyond the last one in its log has been set back: it stops, and goes on under a
 /// new origin when it is started again.
@@ -86,7 +89,10 @@ pub struct HeldRecords {
     post,
     path = "/v1/origins/{origin}/records",
     tag = "peers",
-    params(("origin" = String, Path, description = "Its 13 characters")),
+    params(
+        ("origin" = String, Path, description = "Its 13 characters"),
+        ("Authledger-Head" = String, Header, description = "The last line of the body"),
+    ),
     request_body(content = String, content_type = "application/x-ndjson", description = "Records, and a signed head"),
     responses(
         (status = 200, description = "How far this node holds them now: not so far, if some before them are missing", body = HeldRecords),
@@ -103,7 +109,10 @@ pub async fn offer(
     let cluster = service.cluster();
     let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
     // Of what this node does not know it needs not one byte.
-    cluster.members().key_of(origin).ok_or_else(unsigned)?;
+    let key = cluster.members().key_of(origin).ok_or_else(unsigned)?;
+    let head = request.headers().get(HEAD_HEADER).and_then(|head| SignedHead::from_line(head.to_str().ok()?));
+    let head = head.filter(|head| head.place.origin == origin && head.is_signed_by(key, service.ledger()));
+    head.ok_or_else(unsigned)?;
     let _turn = cluster.offers.try_acquire().map_err(|_| Code::Overloaded)?;
     let parcel = body::read(request.into_body(), OFFERED_BYTES).await?;
     if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {

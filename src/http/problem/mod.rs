@@ -135,7 +135,7 @@ impl From<Rejection> for Code {
             Rejection::CredentialExpired => Self::CredentialExpired,
             Rejection::SessionNotGood => Self::SessionNotGood,
             Rejection::CurrentSession => Self::CurrentSession,
-            Rejection::CredentialExists => Self::CredentialExists,
+            Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
             Rejection::NoSigningKey => Self::NoSigningKey,
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
@@ -145,12 +145,14 @@ impl From<Rejection> for Code {
             Rejection::NodeRemoved => Self::NodeRemoved,
             Rejection::NodeTooOld => Self::NodeTooOld,
             Rejection::OwnNode => Self::OwnNode,
+            Rejection::ClockUnsettled => Self::ClockUnsettled,
             Rejection::NotReadByAll => Self::NotReadByAll,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
             Rejection::SubjectErased => Self::SubjectErased,
             Rejection::TooManyUnknown => Self::TooManyUnknown,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::RecordTooLarge => Self::RecordTooLarge,
+            Rejection::MemoryFull => Self::MemoryFull,
         }
     }
 }
@@ -171,6 +173,7 @@ impl From<service::Error> for Problem {
             service::Error::Rejected(rejection) => Self::new(rejection.into()),
             service::Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
             service::Error::Overloaded => Self::new(Code::Overloaded),
+            service::Error::Locked => Self::new(Code::LogLocked),
             service::Error::Stopping => Self::new(Code::Stopping),
             service::Error::NotReached(place) => Self { record: Some(place), ..Self::new(Code::NotReached) },
             // Whoever halted the log has said why; a caller only learns that it is so.
@@ -198,6 +201,7 @@ impl From<BodyError> for Problem {
         Self::new(match error {
             BodyError::TooLarge => Code::BodyTooLarge,
             BodyError::Slow => Code::SlowBody,
+            BodyError::Busy => Code::Overloaded,
             BodyError::Broken => Code::BrokenBody,
         })
     }

@@ -197,8 +197,7 @@ pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Res
     let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
     let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let point = if known_here { at.known_here() } else { at };
-    let (prefix, mut standings) = app.service.as_of(&identity, asked.clone(), point).await?;
-    standings.retain(|one| one.issued.as_ref().is_none_or(|issued| issued.position > after));
+    let (prefix, mut standings) = app.service.as_of(&identity, asked.clone(), point, after, limit).await?;
     let more = standings.len() > limit;
     standings.truncate(limit);
     let last = standings.last().and_then(|last| last.issued.as_ref()).map(|issued| issued.position);
@@ -230,7 +229,7 @@ pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> 
     let asked = Asked::Credential(AskedCredential::presented(&Secret::new(&body.credential)));
     let Text(at) = body.at;
     let point = if body.known_here { at.known_here() } else { at };
-    let (prefix, standings) = app.service.as_of(&identity, asked, point).await?;
+    let (prefix, standings) = app.service.as_of(&identity, asked, point, Position(0), MAX_LIMIT).await?;
     Ok(show(&prefix, &standings))
 }
 

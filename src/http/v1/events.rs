@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::{Position, Scope};
-use crate::event_log::StoredRecord;
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{Text, Whole, present};
@@ -61,18 +60,13 @@ pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Re
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
     let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
     let head = app.service.projection().base().position;
-    let records = app.service.events(&identity, after, limit).await?;
-    let more = records.last().map(|last| last.position).filter(|last| *last < head);
-    Ok(show(&records, more, limit))
+    let page = app.service.events(&identity, after, limit).await?;
+    let more = page.last.filter(|last| *last < head);
+    Ok(show(page.lines, more, limit))
 }
 
-fn show(records: &[StoredRecord], more: Option<Position>, limit: usize) -> Response {
-    let mut body = String::with_capacity(records.iter().map(|stored| stored.record.len() + 1).sum());
-    for stored in records {
-        body.push_str(&stored.record);
-        body.push('\n');
-    }
-    let mut response = (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], body).into_response();
+fn show(lines: Vec<u8>, more: Option<Position>, limit: usize) -> Response {
+    let mut response = (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], lines).into_response();
     let next = more.map(|last| format!("</v1/events?after={last}&limit={limit}>; rel=\"next\""));
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
         response.headers_mut().insert(LINK, next);

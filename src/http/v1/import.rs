@@ -111,8 +111,9 @@ struct Told {
 )]
 pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::commands(&app, request, Scope::Admin).await?;
-    let lines = (1..).zip(lines(&app.service, &body)?);
-    let told = lines.map(|(number, line)| take(&app.service, &call, number, line));
+    let mut lines = lines(&app.service, &body)?;
+    app.service.recall(&call.identity, lines.iter_mut().flatten()).await?;
+    let told = (1..).zip(lines).map(|(number, line)| take(&app.service, &call, number, line));
     let told: Vec<Told> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
 }
@@ -137,7 +138,7 @@ async fn take(service: &Service, call: &Call, line: usize, asked: Result<Import,
     let outcome = match service.import(call, import).await {
         Ok(Imported::Made) => "made",
         Ok(Imported::Known) => "known",
-        Err(Error::Rejected(rejection)) if rejection != Rejection::Unauthenticated => {
+        Err(Error::Rejected(rejection)) if !matches!(rejection, Rejection::Unauthenticated | Rejection::MemoryFull) => {
             return Ok(Told::refused(line, &Problem::new(rejection.into())));
         }
         Err(error) => return Err(error.into()),
@@ -164,6 +165,7 @@ impl Line {
             issued_at: self.issued_at.0,
             expires_at: self.expires_at.0,
             not_after: self.not_after.map(|Text(instant)| instant),
+            past: Vec::new(),
         })
     }
 

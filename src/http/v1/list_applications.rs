@@ -1,20 +1,24 @@
 //! `GET /v1/applications`
 
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use serde::Serialize;
+use axum::response::{IntoResponse as _, Response};
 use utoipa::ToSchema;
 
 use super::application::ApplicationShown;
-use crate::domain::Scope;
+use crate::domain::{Registration, Scope};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
+use crate::service::Party;
 
 /// Applications without their secrets.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = Applications)]
+#[expect(dead_code, reason = "only its description is used; a long list is written piece by piece")]
 struct List<'a> {
     /// In the order of registration.
     applications: Vec<ApplicationShown<'a>>,
@@ -29,7 +33,12 @@ struct List<'a> {
 )]
 pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
     let identity = caller::authorise(&app, &headers, Scope::Admin)?;
-    let found = app.service.applications(&identity)?;
-    let applications = found.iter().map(|registration| ApplicationShown::from(&**registration)).collect();
-    Ok(answer::json(StatusCode::OK, &List { applications }))
+    let mut pace = app.service.pace(Party::of(&identity));
+    let found = app.service.applications(&identity, &mut pace).await?;
+    let write = |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
+        // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(bytes, &ApplicationShown::from(&**one));
+    };
+    let body = answer::list(["{\"applications\":[", "]}"], found, write, pace)?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], body).into_response())
 }

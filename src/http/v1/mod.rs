@@ -3,6 +3,7 @@
 mod application;
 mod as_of;
 mod asked;
+mod clock;
 mod erase;
 mod event;
 mod events;
@@ -30,6 +31,7 @@ mod status;
 mod subject;
 
 pub use as_of::{as_of, presented_as_of};
+pub use clock::{accept_clock, show_clock};
 pub use erase::erase;
 pub use event::event;
 pub use events::events;
@@ -80,6 +82,8 @@ pub use subject::subject;
     as_of::presented_as_of,
     rotate_key::rotate_key,
     list_keys::list_keys,
+    clock::show_clock,
+    clock::accept_clock,
     status::status,
     nodes::list_nodes,
     nodes::join_node,

@@ -121,7 +121,7 @@ pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<R
     let subject = app.service.named(&tenant, &given);
     let after = page.after.as_deref().map(cursor).transpose()?;
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
-    let found = app.service.subject(&identity, &tenant, &subject, after, limit)?;
+    let found = app.service.subject(&identity, &tenant, &subject, after, limit).await?;
     let body = Found {
         tenant: tenant.as_str(),
         subject: subject.as_str(),

@@ -5,10 +5,12 @@ use std::io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotError, items::Item};
+use crate::domain::Timestamp;
 
 const MAGIC: &[u8; 8] = b"aledsnap";
 /// The snapshot's format. It has no history: another number means folding again.
-pub(super) const FORMAT: u32 = 4;
+/// 5 carries what spreads credentials over shards, and the instant at which what was over has been forgotten.
+pub(super) const FORMAT: u32 = 5;
 /// Entities in a block, at most.
 pub(super) const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.
@@ -19,6 +21,9 @@ const MAX_BLOCK_BYTES: u32 = 256 << 20;
 pub(super) struct Header {
     pub(super) ledger: Option<[u8; 16]>,
     pub(super) position: u64,
+    /// What spread the credentials over shards. Whoever reads it spreads them alike, so that a block's rows meet in one shard;
+    /// where they would not, it would take longer, and no more.
+    pub(super) seed: [u64; 2],
     /// Of each origin its name, its sequence there and the chain's hash.
     pub(super) heads: Vec<([u8; 13], u64, [u8; 32])>,
 }
@@ -30,7 +35,7 @@ pub(super) enum Content {
     Tickets,
     Sessions,
     Tokens,
-    /// How many entities there are, in eight big-endian bytes.
+    /// How many entities there are, and when what was over was forgotten last: eight big-endian bytes each.
     End,
 }
 
@@ -86,8 +91,9 @@ impl<W: Write> BlockWriter<W> {
         self.block(&payload).map(drop)
     }
 
-    pub(super) fn end(mut self) -> Result<W, SnapshotError> {
-        let payload = [&[Content::End as u8][..], &self.entities.to_be_bytes()].concat();
+    pub(super) fn end(mut self, forgotten_at: Timestamp) -> Result<W, SnapshotError> {
+        let forgotten_at = forgotten_at.as_millis().to_be_bytes();
+        let payload = [&[Content::End as u8][..], &self.entities.to_be_bytes(), &forgotten_at].concat();
         self.block(&payload)?;
         Ok(self.out)
     }
@@ -134,9 +140,23 @@ impl Block {
     }
 }
 
-/// How many entities there are, as the last block says.
-pub(super) fn entities(end: &[u8]) -> Result<u64, SnapshotError> {
-    end.try_into().map(u64::from_be_bytes).map_err(|_| SnapshotError::Damaged("its end can't be read"))
+/// What the last block says.
+#[derive(Clone, Copy)]
+pub(super) struct End {
+    /// How many entities there are.
+    pub(super) entities: u64,
+    /// When what was over was forgotten last, in milliseconds since 1970.
+    pub(super) forgotten_at: u64,
+}
+
+impl End {
+    pub(super) fn read(end: &[u8]) -> Result<Self, SnapshotError> {
+        let (entities, forgotten_at) = end
+            .split_first_chunk::<8>()
+            .and_then(|(entities, rest)| Some((*entities, <[u8; 8]>::try_from(rest).ok()?)))
+            .ok_or(SnapshotError::Damaged("its end can't be read"))?;
+        Ok(Self { entities: u64::from_be_bytes(entities), forgotten_at: u64::from_be_bytes(forgotten_at) })
+    }
 }
 
 pub(super) struct BlockReader<R: Read> {

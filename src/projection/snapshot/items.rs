@@ -29,7 +29,6 @@ pub(super) enum Item {
         issue: Option<LastingItem>,
         extended_to: u64,
         endings: Vec<EndingItem>,
-        ended_as: Option<NameItem>,
     },
     Key {
         id: String,
@@ -106,6 +105,7 @@ pub(super) struct EndingItem {
     revoked_at: u64,
     retain_until: u64,
     unknown_by: Option<StrangerItem>,
+    named: Option<NameItem>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,6 +190,7 @@ fn ending_item(ending: &Ending) -> EndingItem {
         revoked_at: ending.revoked_at.as_millis(),
         retain_until: ending.retain_until.as_millis(),
         unknown_by: ending.unknown_by.as_ref().map(stranger),
+        named: ending.named.as_deref().map(name_item),
     }
 }
 
@@ -217,7 +218,6 @@ pub(super) fn lasting_item(key: CredentialKey, lasting: &Lasting) -> Item {
         issue,
         extended_to: lasting.extended_to.as_millis(),
         endings: lasting.endings.iter().map(ending_item).collect(),
-        ended_as: lasting.ended_as.as_deref().map(name_item),
     }
 }
 
@@ -311,11 +311,10 @@ fn patch(item: Item) -> Result<Patch, Malformed> {
             let ticket = Ticket { issue, last_use_at: instant(last_use_at)?, endings };
             Patch::Ticket(CredentialId::from_bytes(id), ticket)
         }
-        Item::Lasting { kind, id, issue, extended_to, endings, ended_as } => {
+        Item::Lasting { kind, id, issue, extended_to, endings } => {
             let kind = *Kind::ALL.get(usize::from(kind)).ok_or(FORM)?;
             let (issue, endings) = (issue.map(lasting_issue).transpose()?, self::endings(endings)?);
-            let ended_as = ended_as.map(named).transpose()?.map(Box::new);
-            let lasting = Lasting { issue, extended_to: instant(extended_to)?, endings, ended_as };
+            let lasting = Lasting { issue, extended_to: instant(extended_to)?, endings };
             Patch::Lasting(CredentialKey { kind, id: CredentialId::from_bytes(id) }, lasting)
         }
         Item::Key { id, published, retired, last_expiry } => {
@@ -404,6 +403,7 @@ fn ending(item: EndingItem) -> Result<Ending, Malformed> {
         revoked_at: instant(item.revoked_at)?,
         retain_until: instant(item.retain_until)?,
         unknown_by: unknown_by.transpose()?,
+        named: item.named.map(named).transpose()?.map(Box::new),
     })
 }
 

@@ -4,9 +4,10 @@
 //!
 //! The file is `b"aledsnap"`, the format as four big-endian bytes, and blocks of [length, four big-endian bytes; BLAKE3 of the
 //! first block's hash, the block's number and its payload; payload]. The first block says where the snapshot stands, the last
-//! how many entities there are. Credentials in their usual form stand in blocks of rows, everything else in blocks of items.
+//! how many entities there are, and at which instant what was over had been forgotten. Credentials in their usual form stand in blocks of rows, everything else in blocks of items.
 //! Shards are written a piece after another while the writer goes on, so some are ahead of that place; replaying from it does
 //! no harm, because every join is idempotent. Blocks may be read in any order, and several are at once.
+//! Which shard a credential is in follows from its id and a seed, which the first block has: nobody who chooses ids knows it.
 
 mod blocks;
 mod items;
@@ -23,12 +24,14 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::Projection;
-use super::handle::SHARDS;
+use super::handle::{Layout, SHARDS};
 use super::packed::Shared;
 use super::store::{Held, Store};
-use crate::domain::{CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, View as _};
+use crate::domain::{
+    CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, Timestamp, View as _,
+};
 use crate::event_log::{Base, ChainHash, Head};
-use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, entities};
+use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, End, FORMAT, Header};
 use items::{
     Item, answered_item, key_item, lasting_item, member_items, nowhere, place_item, record, subject_item, ticket_item,
 };
@@ -57,6 +60,11 @@ pub enum SnapshotError {
     /// It stands on a log that is not this one.
     #[error("it stands on another log: {0}")]
     Foreign(&'static str),
+    /// It has forgotten what is not over yet: an earlier time was accepted since.
+    #[error(
+        "it has forgotten what was over at {0}, and it is earlier than that: the clock was ahead when it was written"
+    )]
+    TooForgetful(Timestamp),
 }
 
 const BEHIND_END: SnapshotError = SnapshotError::Damaged("it goes on behind its end");
@@ -81,7 +89,8 @@ pub fn save(projection: &Projection, directory: &Path) -> Result<Position, Snaps
     let base = projection.base();
     let mut blocks = BlockWriter::start(BufWriter::with_capacity(1 << 20, file), &header(projection, &base))?;
     write_items(projection, &mut blocks)?;
-    let file = blocks.end()?.into_inner().map_err(|error| error.into_error())?;
+    // Last: a shard that was written may have forgotten by then what the first one still had.
+    let file = blocks.end(projection.forgotten_at())?.into_inner().map_err(|error| error.into_error())?;
     file.sync_all()?;
     fs::rename(&fresh, directory.join("state"))?;
     File::open(directory)?.sync_all()?;
@@ -92,7 +101,7 @@ pub fn save(projection: &Projection, directory: &Path) -> Result<Position, Snaps
 pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
     let (mut blocks, header) = BlockReader::start(file)?;
-    let loading = Loading::default();
+    let loading = Loading::new(Layout { seed: header.seed, ..Layout::default() });
     let (sender, receiver) = sync_channel(WAITING_BLOCKS);
     let receiver = Mutex::new(receiver);
     let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
@@ -104,28 +113,29 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let Loading { projection, taken, issues, failed } = loading;
     // What a decoder has found says more than that it took no further block.
     failed.into_inner().map_or(Ok(()), Err)?;
-    if due? != taken.into_inner() {
+    let End { entities, forgotten_at } = due?;
+    if entities != taken.into_inner() {
         return Err(SnapshotError::Damaged("entities are missing"));
     }
+    projection.forgotten_at.fetch_max(forgotten_at, Ordering::AcqRel);
     projection.sessions.remember_issues(issues.into_inner());
     projection.reached(base(&header)?);
     Ok(projection)
 }
 
-/// Hands on every block but the last; how many entities that says there are.
-fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Block>) -> Result<u64, SnapshotError> {
+/// Hands on every block but the last; what that one says.
+fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Block>) -> Result<End, SnapshotError> {
     loop {
         let block = blocks.next()?;
         if block.seems_last() {
-            let due = entities(block.checked()?.1)?;
-            return if blocks.is_at_end()? { Ok(due) } else { Err(BEHIND_END) };
+            let end = End::read(block.checked()?.1)?;
+            return if blocks.is_at_end()? { Ok(end) } else { Err(BEHIND_END) };
         }
         decoders.send(block).map_err(|_| SnapshotError::Damaged("a block can't be decoded"))?;
     }
 }
 
 /// A state that several threads put together.
-#[derive(Default)]
 struct Loading {
     projection: Projection,
     taken: AtomicU64,
@@ -134,6 +144,15 @@ struct Loading {
 }
 
 impl Loading {
+    fn new(layout: Layout) -> Self {
+        Self {
+            projection: Projection::new(layout),
+            taken: AtomicU64::new(0),
+            issues: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
     /// Takes blocks until there are no more, or one is of no use.
     fn decode(&self, blocks: &Mutex<Receiver<Block>>) {
         let mut issues = Issues::new();
@@ -204,7 +223,7 @@ pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
         match block.checked()? {
             (Content::Items, bytes) => count += decoded(bytes)?.len() as u64,
             (Content::End, end) => {
-                if entities(end)? != count {
+                if End::read(end)?.entities != count {
                     return Err(SnapshotError::Damaged("entities are missing"));
                 }
                 if !blocks.is_at_end()? {
@@ -220,7 +239,7 @@ pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
 fn header(projection: &Projection, base: &Base) -> Header {
     let ledger = projection.origins.read().values().next().map(|opened| *opened.ledger.0.as_bytes());
     let heads = base.heads.iter().map(|(origin, head)| (*origin.as_bytes(), head.sequence.0, head.hash.0));
-    Header { ledger, position: base.position.0, heads: heads.collect() }
+    Header { ledger, position: base.position.0, seed: projection.layout.seed, heads: heads.collect() }
 }
 
 fn base(header: &Header) -> Result<Base, SnapshotError> {

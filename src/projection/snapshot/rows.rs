@@ -11,6 +11,7 @@ use super::super::names::Spelled;
 use super::super::numbers::Number;
 use super::super::packed::{Packed, ROW_NUMBERS, Shared};
 use super::SnapshotError;
+use super::blocks::BLOCK_ITEMS;
 use super::items::{FORM, PlaceItem, generation, origin};
 use crate::domain::{
     CredentialId, CredentialKey, Generation, HashMap, Issuer, Lasting, Malformed, Origin, Patch, Place, Sequence,
@@ -217,7 +218,8 @@ impl<'a> RowReader<'a> {
             0 => None,
             which => self.shared.hold_generation(self.generations.get(which - 1).ok_or(FORM)?),
         };
-        let subject = self.shared.subjects.enter_spelled(tenant, &spelled);
+        // Where subjects have no room, the state is folded.
+        let subject = self.shared.subjects.enter_spelled(tenant, &spelled).ok_or(FORM)?;
         Ok(Packed::read(name, &numbers, place, subject, generation))
     }
 }
@@ -241,7 +243,7 @@ pub(super) fn take<F: RowForm>(
 ) -> Result<u64, Malformed> {
     let (refers_to, rest) = postcard::take_from_bytes::<RefersTo>(content).map_err(|_| FORM)?;
     let mut input = RowReader::new(&projection.shared, &refers_to, rest)?;
-    store.reserve(refers_to.shard as usize, refers_to.rows as usize);
+    store.reserve(refers_to.shard as usize, (refers_to.rows as usize).min(BLOCK_ITEMS));
     for _ in 0..refers_to.rows {
         let row = F::read(&mut input)?;
         let id = row.row().id();

@@ -26,6 +26,8 @@ pub struct Counted {
     pub reconnects: AtomicU64,
     /// Own streams that were abandoned because they had lost something.
     pub abandoned: AtomicU64,
+    /// How often an own stream was left alone because its settings make its acknowledgements mean less.
+    pub unfit: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 

@@ -101,6 +101,11 @@ enum Trouble {
     Publish(#[from] PublishError),
     #[error("message {wanted} was acknowledged as {got}")]
     Acknowledged { wanted: u64, got: u64 },
+    #[error(
+        "stream {stream} was not made by this program: {setting}; nothing is published in it. Delete it (nats stream rm {stream}): this \
+         node then makes it anew. Until then records travel without a stream, and over HTTP"
+    )]
+    Unfit { stream: String, setting: &'static str },
 }
 
 /// Where the stream ends.
@@ -216,7 +221,12 @@ impl Publisher {
             Err(error) if is_not_found(&error.kind()) => return Ok(Found::Nothing),
             Err(error) => return Err(Trouble::Look(error.into())),
         };
-        self.adjust(stream.cached_info().config.clone()).await;
+        let config = &stream.cached_info().config;
+        if let Some(setting) = unfit(config) {
+            add(&self.session.shared.counted.unfit);
+            return Err(Trouble::Unfit { stream: name, setting });
+        }
+        self.adjust(config.clone()).await;
         let state = &stream.cached_info().state;
         if state.messages == 0 {
             return Ok(Found::Stream { message: state.last_sequence, record: None });
@@ -382,6 +392,28 @@ fn contradiction(found: &Found, known: Acknowledged, head: Sequence) -> Option<&
     }
 }
 
+/// What an acknowledgement of a stream with these settings would not mean, if there is something. Each can be set by whoever makes the
+/// stream, and most of them can't be changed afterwards.
+fn unfit(config: &stream::Config) -> Option<&'static str> {
+    let copies = config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
+    let settings = [
+        // It beats `sync_interval: always` of the server.
+        (
+            config.persist_mode == Some(stream::PersistenceMode::Async),
+            "`persist_mode: async` acknowledges messages that are not on disk",
+        ),
+        (config.storage != stream::StorageType::File, "`storage: memory` loses its messages with the server"),
+        (config.no_ack, "`no_ack` acknowledges nothing"),
+        (
+            config.retention != stream::RetentionPolicy::Limits,
+            "its retention drops messages once somebody has read them",
+        ),
+        (copies, "it is a copy of another stream"),
+        (config.sealed, "it is sealed, and takes no message"),
+    ];
+    settings.into_iter().find_map(|(is, why)| is.then_some(why))
+}
+
 fn is_not_found(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
@@ -415,6 +447,26 @@ mod tests {
                 Some(record) => Some(Sequence(record)),
                 None => None,
             },
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_acknowledgements_mean_less_is_not_written() {
+        let good = || stream::Config { storage: stream::StorageType::File, ..stream::Config::default() };
+        assert_eq!(unfit(&good()), None);
+        assert_eq!(unfit(&stream::Config { persist_mode: Some(stream::PersistenceMode::Default), ..good() }), None);
+        let bad = [
+            stream::Config { persist_mode: Some(stream::PersistenceMode::Async), ..good() },
+            stream::Config { storage: stream::StorageType::Memory, ..good() },
+            stream::Config { no_ack: true, ..good() },
+            stream::Config { retention: stream::RetentionPolicy::WorkQueue, ..good() },
+            stream::Config { retention: stream::RetentionPolicy::Interest, ..good() },
+            stream::Config { mirror: Some(stream::Source::default()), ..good() },
+            stream::Config { sources: Some(vec![stream::Source::default()]), ..good() },
+            stream::Config { sealed: true, ..good() },
+        ];
+        for config in bad {
+            assert!(unfit(&config).is_some(), "{config:?}");
         }
     }
 

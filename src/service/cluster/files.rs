@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Cluster;
-use crate::cluster::{Fork, Incarnation, MAX_SUPERSEDED, Spoken};
-use crate::domain::{Origin, hex};
+use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, Spoken};
+use crate::domain::{NodeKey, Origin, hex};
 
 /// The most words of others that are kept.
 const MAX_HEARD: usize = 4_096;
@@ -108,19 +108,17 @@ impl Cluster {
     /// Keeps the latest word of every run of the others, so that a restart does not forget how far they were.
     pub fn keep_heard(&self) -> Result<(), FilesError> {
         let directory = self.data.join("members").join("heard");
-        let heard: Vec<(String, Box<[u8]>)> = self.positions(|positions| {
-            let one = |heard: &crate::cluster::Heard| {
-                let name = format!("{}.{}", heard.announcement().node, heard.announcement().incarnation.0);
-                (name, heard.spoken.text.clone())
-            };
-            positions.iter().take(MAX_HEARD).map(one).collect()
-        });
-        for (name, text) in &heard {
+        // Held to the end, so that nothing is removed here that is written beside it.
+        let mut kept = self.kept_runs.lock();
+        let heard: Vec<Word> = self.positions(|positions| positions.iter().take(MAX_HEARD).map(word).collect());
+        for (run, name, text) in &heard {
             replace(&directory.join(name), text)?;
+            kept.insert(*run);
         }
+        kept.retain(|run| heard.iter().any(|(one, ..)| one == run));
         let Ok(entries) = fs::read_dir(&directory) else { return Ok(()) };
         for entry in entries.flatten() {
-            let is_over = entry.file_name().to_str().is_none_or(|name| heard.iter().all(|(kept, _)| kept != name));
+            let is_over = entry.file_name().to_str().is_none_or(|name| heard.iter().all(|(_, kept, _)| kept != name));
             if is_over {
                 // What is left of a run that is over is known to be over when it is read.
                 let _ = fs::remove_file(entry.path());
@@ -129,13 +127,39 @@ impl Cluster {
         Ok(())
     }
 
+    /// Keeps the runs of that node that are not on disk yet. One that can't be kept is not said to be heard.
+    pub(super) fn keep_runs(&self, node: NodeKey) {
+        let mut kept = self.kept_runs.lock();
+        let is_new = |heard: &&Heard| !kept.contains(&heard.announcement().incarnation);
+        let new: Vec<Word> = self.positions(|positions| positions.of(node).filter(is_new).map(word).collect());
+        for (run, name, text) in new {
+            match replace(&self.data.join("members").join("heard").join(name), &text) {
+                Ok(()) => drop(kept.insert(run)),
+                Err(error) => {
+                    tracing::error!(%error, %node, "a run of another node can't be remembered; that node waits for it")
+                }
+            }
+        }
+    }
+
     /// Takes up what was kept of the others' words. Each is verified again.
     pub fn recall(&self) {
         for (modified, text) in read_all(&self.data.join("members").join("heard")) {
             let spoken = Spoken::hear(&text).filter(|spoken| self.admits(spoken.announcement.node));
-            spoken.into_iter().for_each(|spoken| self.remember(spoken, modified));
+            if let Some(spoken) = spoken {
+                self.kept_runs.lock().insert(spoken.announcement.incarnation);
+                self.remember(spoken, modified);
+            }
         }
     }
+}
+
+/// The latest word of a run: which, what its file is called, and what it said.
+type Word = (Incarnation, String, Box<[u8]>);
+
+fn word(heard: &Heard) -> Word {
+    let said = heard.announcement();
+    (said.incarnation, format!("{}.{}", said.node, said.incarnation.0), heard.spoken.text.clone())
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {

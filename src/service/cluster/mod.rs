@@ -27,6 +27,7 @@ use crate::domain::{
 use crate::event_log::Head;
 use crate::keys::OriginKey;
 use crate::projection::Projection;
+use crate::service::shares::{Bounds, FairShare};
 
 pub use files::{FilesError, NodeFile};
 pub use ingest::Ingested;
@@ -41,7 +42,11 @@ const RECENT_HEADS: usize = 1_024;
 const INGESTING: usize = 16;
 /// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
 const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
-/// How many bodies with offered records are read at a time: strangers may send them.
+/// How old a member's word of its time may be, in milliseconds: it speaks about once a second.
+const TIME_HEARD_WITHIN_MILLIS: u64 = 5_000;
+/// How many bodies with announcements are read at a time: of one member, and of all.
+const ANNOUNCEMENTS: Bounds = Bounds { turns: 0, turns_of_tenant: 0, caller: 8, tenant: 8, all: 256 };
+/// How many bodies with offered records are read at a time: whoever sends them has shown only that they have a head of that origin.
 const OFFERS_AT_A_TIME: usize = 2;
 
 /// This node, as its operator has named it.
@@ -67,6 +72,8 @@ pub struct Cluster {
     data: PathBuf,
     clock: Clock,
     positions: Mutex<Positions>,
+    /// The runs of other nodes that are on disk, with the latest word of each or an earlier one.
+    kept_runs: Mutex<BTreeSet<Incarnation>>,
     /// Counts what may end a wait: announcements, and changes of members.
     changed: watch::Sender<u64>,
     /// The newest durable position, and the newest record of this node's own origin.
@@ -79,6 +86,8 @@ pub struct Cluster {
     set_back: watch::Sender<Option<SignedHead>>,
     /// Bodies with offered records that are being read: beyond that many, who offers some is told to come again.
     pub(crate) offers: Semaphore,
+    /// Bodies with announcements that are being read, by the member that sends them.
+    pub(crate) announcements: Arc<FairShare>,
     admitted: AtomicBool,
     waiting: AtomicUsize,
     run: Mutex<Run>,
@@ -160,6 +169,7 @@ impl Cluster {
             data,
             clock,
             positions: Mutex::default(),
+            kept_runs: Mutex::default(),
             changed: watch::Sender::new(0),
             applied: watch::Sender::new(Position(0)),
             own_head: watch::Sender::new(Sequence(0)),
@@ -167,6 +177,7 @@ impl Cluster {
             promoted: Notify::new(),
             set_back: watch::Sender::new(None),
             offers: Semaphore::new(OFFERS_AT_A_TIME),
+            announcements: FairShare::new(ANNOUNCEMENTS),
             admitted: AtomicBool::new(true),
             waiting: AtomicUsize::new(0),
             run: Mutex::default(),
@@ -260,9 +271,15 @@ impl Cluster {
         self.set_back.send_replace(Some(head));
     }
 
-    /// Signs a request to another node.
-    pub fn sign_request(&self, ledger: LedgerId, asked: (&str, &str, &[u8])) -> RequestSignature {
-        RequestSignature::sign(self.node(), ledger, self.clock.now(), asked, |message| self.key.sign(message))
+    /// Signs a request to another node, made at that time.
+    pub fn sign_request(&self, ledger: LedgerId, at: Timestamp, asked: (&str, &str, &[u8])) -> RequestSignature {
+        RequestSignature::sign(self.node(), ledger, at, asked, |message| self.key.sign(message))
+    }
+
+    /// The times that this node may give a request: ledger time, and the wall clock where the two are apart.
+    pub fn request_times(&self) -> (Timestamp, Option<Timestamp>) {
+        let standing = self.clock.standing();
+        (standing.ledger, standing.jump.map(|_| standing.wall))
     }
 
     /// Changes whenever somebody has been heard, or the members have changed.
@@ -465,6 +482,19 @@ impl Cluster {
                 tracing::warn!(node = %said.node, off_by_millis = off_by, "a member's clock is far from this node's");
             }
         }
+    }
+
+    /// How many other members have said within the last seconds that it is about that time: their ledger time is meant.
+    pub fn members_at(&self, time: Timestamp) -> usize {
+        let (members, own, now) = (self.members(), self.node(), self.clock.now());
+        let agrees = |heard: &crate::cluster::Heard| {
+            let silent = now.millis_since(heard.at);
+            let theirs = heard.announcement().now.plus_millis(silent);
+            let off_by = theirs.as_millis().abs_diff(time.as_millis());
+            !heard.is_recalled() && silent <= TIME_HEARD_WITHIN_MILLIS && off_by <= MAX_SKEW_MILLIS
+        };
+        let others = members.present().map(|(key, _, _)| key).filter(|key| *key != own);
+        self.positions(|positions| others.filter(|key| positions.of(*key).any(agrees)).count())
     }
 
     /// Looks at what was heard.

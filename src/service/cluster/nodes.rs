@@ -1,5 +1,6 @@
 //! Members: who belongs together, as administrators see and change it.
 
+use crate::cluster::Vouch;
 use crate::domain::{
     Command, JoinNode, LedgerId, Member, NodeJoined, NodeKey, NodeName, NodeUpgraded, Origin, Position, Reads, Scope,
     Sequence, Timestamp,
@@ -44,6 +45,8 @@ pub struct JoinedNode {
     pub keys: Vec<NodeKey>,
     /// Where members are reached.
     pub addresses: Vec<String>,
+    /// How far origins go whose nodes are gone and can't show it.
+    pub vouched: Vec<Vouch>,
 }
 
 impl Service {
@@ -86,7 +89,7 @@ impl Service {
         let keys = members.iter().filter(|(key, _)| members.trusts(*key)).map(|(key, _)| key).collect();
         let addresses = members.present().filter_map(|(_, joined, _)| joined.address.as_ref());
         let addresses = addresses.map(|address| address.as_str().to_owned()).collect();
-        Ok(JoinedNode { ledger: self.ledger, position, keys, addresses })
+        Ok(JoinedNode { ledger: self.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
     }
 
     /// Removes a member for good: what it issued beyond what this node holds of it is dead. Needs `admin` in every tenant.

@@ -2,7 +2,7 @@
 //! have signed.
 
 use super::Cluster;
-use crate::cluster::{Holding, Parcel, SignedHead, Spoken};
+use crate::cluster::{Holding, MAX_VOUCHED, Parcel, SignedHead, Spoken, Vouch};
 use crate::domain::{NodeKey, Origin, Place, Sequence};
 use crate::event_log::{ChainHash, Head, ReadError, Reader, StoredRecord};
 use crate::service::{Error, Service};
@@ -20,7 +20,7 @@ impl Service {
             return Ok(None);
         }
         if origin == self.origin {
-            self.own_parcel(after, bytes).await
+            self.signed_here(origin, after, bytes).await
         } else {
             self.relayed(origin, after, bytes).await
         }
@@ -31,8 +31,9 @@ impl Service {
         self.cluster.speak(self.ledger, self.origin)
     }
 
-    async fn own_parcel(&self, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
-        let (origin, cluster, ledger) = (self.origin, self.cluster.clone(), self.ledger);
+    /// It ends at a head that this node signs: its own, of an origin that it wrote before, or in place of a node that is gone.
+    async fn signed_here(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
         self.read(move |reader| {
             let base = hash_at(reader, origin, after)?;
             let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, u64::MAX)?;
@@ -49,7 +50,13 @@ impl Service {
     /// It ends at a head that the origin has signed: that is more bytes than were asked for, where the next one is far.
     async fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
         let kept = |records| self.cluster.kept.beyond(origin, after, records);
-        let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else { return Ok(None) };
+        let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else {
+            return if self.cluster.signs_for(origin) {
+                self.signed_here(origin, after, bytes).await
+            } else {
+                Ok(None)
+            };
+        };
         let least = (next.place.sequence.0 - after.0) as usize;
         let goes_on = move |taken, size| taken < least || size < bytes;
         let records = self.read(move |reader| Ok(run(reader, origin, after, goes_on, farthest.place.sequence.0)?));
@@ -64,21 +71,45 @@ impl Service {
 }
 
 impl Cluster {
+    /// Whether this node signs heads of that origin: its own, and those of nodes that are gone, for which it vouches where somebody
+    /// joins through it. Nobody else believes these.
+    fn signs_for(&self, origin: Origin) -> bool {
+        let members = self.members();
+        members.key_of(origin).is_some_and(|key| key == self.node() || !members.is_present(key))
+    }
+
+    /// What this node vouches for where somebody joins through it: origins whose nodes are gone, and of which it holds more than the
+    /// heads lead to that they have signed. And what it was told so itself.
+    pub(super) fn vouches(&self) -> Vec<Vouch> {
+        let (members, own) = (self.members(), self.node());
+        let is_gone = |origin: Origin| members.key_of(origin).is_some_and(|key| key != own && !members.is_present(key));
+        let shown = |origin: Origin| self.kept.newest(origin).map(|head| head.place.sequence).unwrap_or_default();
+        let base = self.projection.base();
+        let unshown = base.heads.iter().filter(|(origin, head)| is_gone(**origin) && shown(**origin) < head.sequence);
+        let own = unshown.map(|(origin, head)| Vouch { origin: *origin, head: *head, by: own });
+        own.chain(self.anchors.vouched().iter().copied()).take(MAX_VOUCHED).collect()
+    }
+
     /// What this node holds of an origin of the node that asks, whose own copy of it ends at `own`.
     pub fn holding(&self, reader: &Reader, of: NodeKey, origin: Origin, own: Sequence) -> Result<Holding, ReadError> {
         let head = self.held_head(origin);
         let hash_at_own_head = hash_at(reader, origin, own)?;
+        // What this says is heard is heard after a crash, too.
+        self.keep_runs(of);
         let now = self.clock.now();
-        let heard = self.positions(|positions| {
+        let kept = self.kept_runs.lock().clone();
+        let (heard, known) = self.positions(|positions| {
             let silence = |heard: &crate::cluster::Heard| match heard.announcement().farewell {
                 true => std::time::Duration::MAX,
                 false => std::time::Duration::from_millis(now.millis_since(heard.at)),
             };
-            positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard))).collect()
+            let heard = positions.of(of).map(|heard| (heard.announcement().incarnation, silence(heard)));
+            let heard: Vec<_> = heard.filter(|(run, _)| kept.contains(run)).collect();
+            (heard, positions.known(origin))
         });
         let slots_used = self.projection.last_slot(origin).unwrap_or_default();
         let members = self.members().present().map(|(key, _, _)| key).collect();
-        Ok(Holding { node: self.node(), members, head, hash_at_own_head, heard, slots_used })
+        Ok(Holding { node: self.node(), members, head, known, hash_at_own_head, heard, slots_used })
     }
 }
 

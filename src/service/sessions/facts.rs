@@ -9,10 +9,12 @@ use super::super::sealing::Belongs;
 use super::{Personal, key};
 use crate::domain::{Aal, Event, Method, Place, Recorded, SessionIssued, Timestamp};
 use crate::event_log::Reader;
-use crate::service::{Error, Service};
+use crate::service::{Error, Party, Service};
 
 /// About how many bytes the cache holds at most: two halves of 32 MiB.
 const HALF_BYTES: usize = 32 << 20;
+/// So many records are read and opened at once; more, when it is the tenant's turn.
+const FEW: usize = 8;
 
 /// What memory does not hold of every session.
 pub(in super::super) struct Facts {
@@ -82,7 +84,11 @@ impl Halves {
 
 impl Service {
     /// What the log holds of the sessions that were issued at these places, in that order.
-    pub(super) async fn session_facts(&self, places: Vec<Place>) -> Result<Vec<Option<Arc<Facts>>>, Error> {
+    pub(super) async fn session_facts(
+        &self,
+        party: &Party,
+        places: Vec<Place>,
+    ) -> Result<Vec<Option<Arc<Facts>>>, Error> {
         let mut facts: Vec<Option<Arc<Facts>>> = places.iter().map(|place| self.facts.find(*place)).collect();
         let missing: Vec<Place> =
             places.iter().zip(&facts).filter(|(_, facts)| facts.is_none()).map(|(place, _)| *place).collect();
@@ -90,11 +96,19 @@ impl Service {
             return Ok(facts);
         }
         let since = self.facts.emptied();
-        let records = self.read(move |reader| missing.iter().map(|place| recorded(reader, *place)).collect()).await?;
-        let mut records: std::vec::IntoIter<Option<Recorded>> = Vec::into_iter(records);
+        let (reader, is_few) = (self.reader.clone(), missing.len() <= FEW);
+        let read = move || missing.iter().map(|place| recorded(&reader, *place)).collect();
+        let records: Result<Vec<Option<Recorded>>, Error> = match is_few {
+            true => self.read(move |_| read()).await,
+            false => self.questions.readers.read(party, read).await?,
+        };
+        let (mut records, mut pace) = (records?.into_iter(), self.pace(party.clone()));
         for (place, facts) in places.iter().zip(&mut facts).filter(|(_, facts)| facts.is_none()) {
             let Some(recorded) = records.next().flatten() else { continue };
             let Event::SessionIssued(issued) = &recorded.event else { continue };
+            if !is_few {
+                pace.step().await?;
+            }
             let read = Arc::new(self.facts_of(*place, issued));
             self.facts.keep(*place, read.clone(), since);
             *facts = Some(read);

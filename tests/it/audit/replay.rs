@@ -27,7 +27,7 @@ fn some_node() -> Node {
 fn snapshot(log: &LogFile, records: u64) {
     let reader = Reader::open(&log.path()).unwrap();
     let projection = Projection::default();
-    catch_up(&projection, &reader, Some(Position(records)), &mut |_, _| {}).unwrap();
+    catch_up(&projection, &reader, Some(Position(records)), Timestamp::MAX, &mut |_, _| {}).unwrap();
     save(&projection, &log.directory.path().join("snapshot")).unwrap();
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use authledger::domain::Position;
+use authledger::domain::{Position, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 use serde_json::Value;
@@ -87,7 +87,7 @@ fn a_replay_against_the_snapshot_says_whether_they_agree() {
     let at_start = at(0).as_millis().to_string();
     let arguments = ["replay", "--against", data, "--at", &at_start];
     let projection = Projection::default();
-    catch_up(&projection, &reader, Some(Position(4)), &mut |_, _| {}).unwrap();
+    catch_up(&projection, &reader, Some(Position(4)), Timestamp::MAX, &mut |_, _| {}).unwrap();
     save(&projection, &log.directory.path().join("snapshot")).unwrap();
     let output = tool(&arguments, &[log.directory.path()]);
     assert_eq!(output.status.code(), Some(0));

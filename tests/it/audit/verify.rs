@@ -157,14 +157,41 @@ fn a_trigger_that_was_dropped_is_damage() {
 }
 
 #[test]
-fn a_trigger_that_was_weakened_or_a_table_that_was_added_is_damage() {
+fn a_trigger_that_was_weakened_and_what_may_change_or_refuse_events_is_damage() {
     let weaken = "DROP TRIGGER event_is_never_changed; \
                   CREATE TRIGGER event_is_never_changed BEFORE UPDATE ON event BEGIN SELECT 1; END";
-    for (statement, name) in [(weaken, "trigger event_is_never_changed"), ("CREATE TABLE more (n)", "table more")] {
+    let trigger = "CREATE TRIGGER added AFTER INSERT ON event BEGIN SELECT 1; END";
+    let elsewhere = "CREATE TABLE more (n); CREATE TRIGGER added AFTER INSERT ON more BEGIN DELETE FROM \"EVENT\"; END";
+    for (statement, name, mend) in [
+        (weaken, "trigger event_is_never_changed", None),
+        (trigger, "trigger added", Some("DROP TRIGGER added;")),
+        (elsewhere, "trigger added", Some("DROP TRIGGER added;")),
+        ("CREATE UNIQUE INDEX one ON event (hash)", "index one", Some("DROP INDEX one;")),
+        ("CREATE INDEX two ON event (json_extract(record, '$.type'))", "index two", Some("DROP INDEX two;")),
+    ] {
         let log = LogFile::of(&some_node().log);
         rusqlite::Connection::open(log.path()).unwrap().execute_batch(statement).unwrap();
-        assert!(matches!(refused(&log), AuditError::Schema { name: found, .. } if found == name));
+        let AuditError::Schema { broken, .. } = refused(&log) else { panic!("{statement}") };
+        assert_eq!((&*broken.name, broken.mend.as_deref()), (name, mend), "{statement}");
     }
+}
+
+#[test]
+fn what_was_added_and_does_no_harm_is_named_with_what_removes_it() {
+    let log = LogFile::of(&some_node().log);
+    let connection = rusqlite::Connection::open(log.path()).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE \"a table\" (id INTEGER PRIMARY KEY AUTOINCREMENT, n UNIQUE); CREATE INDEX of_it ON \"a table\" (n); \
+             CREATE VIEW seen AS SELECT * FROM event; CREATE INDEX by_time ON event (stored_at); ANALYZE;",
+        )
+        .unwrap();
+    let verified = verify(&log.path(), |_, _| {}).unwrap();
+    let mends: Vec<&str> = verified.added.iter().map(|added| &*added.mend).collect();
+    let due = ["DROP INDEX by_time;", "DROP TABLE \"a table\";", "DROP TABLE sqlite_stat1;", "DROP VIEW seen;"];
+    assert_eq!(mends.iter().filter(|mend| !mend.contains("stat4")).copied().collect::<Vec<_>>(), due);
+    mends.iter().for_each(|mend| connection.execute_batch(mend).unwrap());
+    assert!(verify(&log.path(), |_, _| {}).unwrap().added.is_empty(), "each statement removes it");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use authledger::cluster::{
-    Announcement, Holding, Identity, Incarnation, Own, Positions, Renewal, have_all_answered, identify, is_heard,
-    started_with,
+    Announcement, Begun, Holding, Identity, Incarnation, Own, Positions, Renewal, have_all_answered, identify,
+    may_write,
 };
 use authledger::domain::{NodeKey, Sequence, Timestamp};
 use authledger::event_log::{ChainHash, Head};
@@ -34,7 +34,8 @@ fn own() -> Own {
 /// What node `n` answers: how far it holds the origin, and which runs it has heard how many seconds ago.
 fn holding(n: u8, sequence: u64, heard: &[(u128, u64)]) -> Holding {
     let heard = heard.iter().map(|(number, silent)| (run(*number), Duration::from_secs(*silent))).collect();
-    Holding { node: node(n), members: Vec::new(), head: head(sequence), hash_at_own_head: None, heard, slots_used: 0 }
+    let (head, known) = (head(sequence), Sequence(sequence));
+    Holding { node: node(n), members: Vec::new(), head, known, hash_at_own_head: None, heard, slots_used: 0 }
 }
 
 #[test]
@@ -67,6 +68,12 @@ fn an_origin_is_continued_by_the_newest_copy_alone_and_by_it_whatever_the_others
     let set_back = Own { signed: Sequence(12), ..own() };
     let answers = [holding(1, 9, &[(3, 60)])];
     assert_eq!(identify(&set_back, &answers, true, false), renewed(OlderCopy, &[3, 2, 1]), "it has signed more");
+    let told = [Holding { known: Sequence(10), ..holding(1, 9, &[(3, 60)]) }];
+    assert_eq!(
+        identify(&own(), &told, true, false),
+        renewed(OlderCopy, &[3, 2, 1]),
+        "somebody has said that there is more"
+    );
 }
 
 #[test]
@@ -81,17 +88,28 @@ fn those_of_whom_others_tell_must_answer_too() {
 }
 
 #[test]
-fn of_two_runs_that_begin_at_once_the_one_that_is_heard_later_learns_of_the_other() {
+fn a_run_writes_once_the_others_know_of_it_and_of_two_that_begin_at_once_one_learns_of_the_other() {
     let over = [run(1)];
-    let first = [holding(1, 9, &[(1, 60), (2, 0)])];
-    assert!(is_heard(run(2), &first, true) && started_with(run(2), &first, &over).is_empty());
-    let second = [holding(1, 9, &[(1, 60), (2, 0), (3, 0)])];
-    assert!(is_heard(run(3), &second, true));
-    assert_eq!(started_with(run(3), &second, &over), [run(2)]);
-    assert!(
-        started_with(run(3), &[holding(1, 9, &[(2, 60), (3, 0)])], &over).is_empty(),
-        "what is silent is remembered"
-    );
+    let alone = [holding(1, 9, &[(1, 60), (2, 0)])];
+    assert_eq!(may_write(run(2), &alone, true, &over, false), Begun::GoOn);
+    let both = [holding(1, 9, &[(1, 60), (2, 0), (3, 0)])];
+    assert_eq!(may_write(run(3), &both, true, &over, false), Begun::Beside(vec![run(2)]));
+    let silent = [holding(1, 9, &[(2, 60), (3, 0)])];
+    assert_eq!(may_write(run(3), &silent, true, &over, false), Begun::GoOn, "what is silent is remembered");
+    let some = [holding(1, 9, &[(3, 0)]), holding(2, 9, &[])];
+    assert_eq!(may_write(run(3), &some, true, &over, false), Begun::Tell);
+    assert_eq!(may_write(run(3), &some, true, &over, true), Begun::GoOn, "one of them remembers it");
+    assert_eq!(may_write(run(3), &some[1..], false, &over, true), Begun::Unheard);
+    assert_eq!(may_write(run(3), &[], false, &over, true), Begun::Unheard);
+}
+
+#[test]
+fn how_far_an_origin_goes_is_known_from_whoever_says_so() {
+    let mut positions = Positions::default();
+    let another = "b3ytw6hcpe2sf".parse().unwrap();
+    let said = Announcement { applied: [(another, Sequence(9))].into(), head: head(4), ..announcement() };
+    positions.hear(said.speak(sign), Timestamp::from_millis(AT).unwrap());
+    assert_eq!((positions.known(another), positions.known(origin())), (Sequence(9), Sequence(4)));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn ledger() -> LedgerId {
 }
 
 /// The records of that origin in `chain.json`.
-fn records() -> Vec<Box<str>> {
+pub fn records() -> Vec<Box<str>> {
     let chain: Value = serde_json::from_str(include_str!("../../../schema/vectors/chain.json")).unwrap();
     let records = chain["records"].as_array().unwrap().iter().filter(|record| record["origin"] == ORIGIN);
     records.map(|record| record["record"].as_str().unwrap().into()).collect()

@@ -14,7 +14,7 @@ use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
 use authledger::http::{App, Options};
-use authledger::service::{Alone, Call, Identity, NewApplication, Running, Service, SubjectEnd, Why, open};
+use authledger::service::{Alone, Call, Identity, NewApplication, Party, Running, Service, SubjectEnd, Why, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -260,7 +260,9 @@ async fn published_access_tokens_are_refused_even_if_they_are_registered() {
     }
     // The next start removes them, so that no other surface takes them either.
     remove_published_access_tokens(&node.service).await.expect("root may");
-    assert!(node.service.applications(&root().identity).expect("root may").is_empty());
+    let root = root().identity;
+    let mut pace = node.service.pace(Party::of(&root));
+    assert!(node.service.applications(&root, &mut pace).await.expect("root may").is_empty());
 }
 
 #[tokio::test]
@@ -669,7 +671,7 @@ async fn a_use_that_races_invalidation_never_resurrects_a_ticket() {
         node.clock.advance(90_000);
         together(ids.into_iter().map(|id| race(node.clone(), token.clone(), id))).await;
     }
-    let page = node.service.subject(&root().identity, &Tenant::default(), &subject("p"), None, 1);
+    let page = node.service.subject(&root().identity, &Tenant::default(), &subject("p"), None, 1).await;
     assert!(page.expect("root may").credentials.is_empty());
     assert!(node.head() > 2 + 2 * ROUNDS as u64, "uses went on record between issues and invalidations");
 }

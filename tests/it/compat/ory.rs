@@ -300,6 +300,7 @@ async fn with_other_members_an_unknown_session_is_ended_if_it_is_the_subject_s()
         issued_at: now,
         expires_at: now.plus(Ttl::from_seconds(600).expect("in range")),
         not_after: None,
+        past: Vec::new(),
     };
     node.service().import(&as_root(), import).await.expect("root may");
     let head = node.head();

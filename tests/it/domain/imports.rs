@@ -67,7 +67,7 @@ fn the_same_line_twice_makes_one_credential() {
         node.ask(take_over(life.clone(), "alice")).unwrap();
         let place = node.last_place();
         assert_eq!(node.ask(take_over(life.clone(), "alice")), Ok(Decision::Already(place)));
-        assert_eq!(node.ask(take_over(life, "bob")), Err(Rejection::CredentialExists), "somebody else's");
+        assert_eq!(node.ask(take_over(life, "bob")), Err(Rejection::IdUnavailable), "somebody else's");
     }
 }
 
@@ -76,7 +76,7 @@ fn another_credential_under_the_same_name_is_refused() {
     let mut node = Node::lone();
     node.ask(take_over(session(1, Some(1)), "alice")).unwrap();
     for life in [session(1, Some(2)), session(1, None), session(2, Some(1))] {
-        assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::CredentialExists));
+        assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::IdUnavailable));
     }
 }
 
@@ -94,7 +94,7 @@ fn a_secret_is_one_credentials() {
             ImportedLife::Token { digest },
         ];
         for (kind, life) in lives.into_iter().enumerate().filter(|(kind, _)| *kind != n) {
-            assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::CredentialExists), "{n} as {kind}");
+            assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::IdUnavailable), "{n} as {kind}");
         }
     }
 }

@@ -41,13 +41,12 @@ fn a_session_does_not_end_itself_as_another() {
 }
 
 #[test]
-fn somebody_elses_session_is_left_alone_and_nothing_is_told() {
+fn somebody_elses_sessions_are_left_alone() {
     let (mut node, _) = Node::pair();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "bob")).unwrap();
     node.ask(Command::IssueSession(new_session("acme", 3, "alice", None).into())).unwrap();
     for n in [2, 3] {
-        assert_eq!(node.ask_as(holder(1, "alice"), other(n)), Ok(Decision::Nothing));
         let others = own(OwnSessions::Others(vec![session_id(n)]));
         assert_eq!(node.ask_as(holder(1, "alice"), others), Ok(Decision::Nothing));
         assert!(node.judge_session(n).is_ok());
@@ -143,4 +142,25 @@ fn five_thousand_sessions_end_in_one_append_and_the_next_is_left() {
     assert!(node.judge_session(many - 1).is_err());
     assert!(node.judge_session(many).is_ok(), "the 5,001st");
     assert!(node.judge_session(0).is_ok(), "the current one");
+}
+
+/// Whether it is another subject's, in whichever tenant, or nobody's: what is recorded and answered is the same.
+#[test]
+fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
+    let (mut node, _) = Node::pair();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(issue_session(2, "bob")).unwrap();
+    let new = crate::support::node::new_session("acme", 3, "alice", None);
+    node.ask(Command::IssueSession(new.into())).unwrap();
+    for n in [2, 3, 99] {
+        let asked = node.ask_as(holder(1, "alice"), other(n));
+        assert!(matches!(&asked, Ok(Decision::Append(drafts)) if drafts.len() == 1), "{n}: {asked:?}");
+        let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+        assert_eq!((revoked.known, &revoked.credential), (false, &Named::Id(session_id(n))), "{n}");
+        assert_eq!((revoked.session_digest, revoked.subject.as_ref()), (None, Some(&subject("alice"))), "{n}");
+        assert_eq!(node.ask_as(holder(1, "alice"), other(n)), Ok(Decision::Nothing), "{n}: it is on record");
+    }
+    for n in [2, 3] {
+        assert_eq!(node.judge_session(n), Ok(()), "it ends for nobody else");
+    }
 }

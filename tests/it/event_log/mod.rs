@@ -3,6 +3,7 @@
 mod golden;
 mod lasting;
 mod nodes;
+mod observed;
 mod ordered;
 mod spelling;
 mod store;

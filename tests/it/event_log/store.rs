@@ -188,3 +188,46 @@ fn a_new_directory_is_for_its_owner_alone() {
     assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(locked.ledger(), data.join("ledger.db"));
 }
+
+/// Whether this process holds the lock that every connection in WAL mode shares on the database.
+fn is_locked_by_us(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (inode, process) = (fs::metadata(path).unwrap().ino().to_string(), std::process::id().to_string());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() == 8
+            && words[4] == process
+            && words[5].rsplit(':').next() == Some(&inode)
+            && words[6] == (0x4000_0002_u64).to_string()
+    })
+}
+
+#[test]
+fn whatever_else_opens_the_log_in_this_process_leaves_its_locks() {
+    let (log, _) = some_log();
+    let writer = open_for_writing(&log.path()).unwrap();
+    let held = |after: &str| assert!(is_locked_by_us(&log.path()), "no lock after {after}");
+    held("the first opening");
+    drop(open_for_writing(&log.path()).unwrap());
+    held("another writer");
+    drop(open_for_reading(&log.path()).unwrap());
+    held("a reader's connection");
+    let reader = Reader::open(&log.path()).unwrap();
+    std::thread::scope(|scope| {
+        (0..16).for_each(|_| drop(scope.spawn(|| reader.next_page(&mut Base::default(), 100).unwrap())));
+    });
+    held("many readers");
+    drop(reader);
+    held("they are gone");
+    authledger::audit::verify(&log.path(), |_, _| {}).unwrap();
+    held("a verification");
+    authledger::audit::verify_evidence(log.directory.path(), &authledger::audit::Trust::default(), |_, _| {}).unwrap();
+    held("a verification of the directory");
+    let backup = tempfile::tempdir().unwrap();
+    let mut copy = authledger::event_log::CopyWriter::create(&backup.path().join("copy.db")).unwrap();
+    copy.append(&Reader::open(&log.path()).unwrap().next_page(&mut Base::default(), 100).unwrap()).unwrap();
+    copy.finish().unwrap();
+    held("a copy");
+    drop(writer);
+}

@@ -61,6 +61,8 @@ impl Machine for Scripted {
         self.0.lock().unwrap().push(entries.len());
     }
 
+    fn refused(&mut self) {}
+
     fn idle(&mut self) {}
 }
 

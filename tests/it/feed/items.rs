@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Command, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, Named, OwnSessions, Position, PresentedToken,
-    Reason, RevokeTokens, Scope, Tenant,
+    Reason, RevokeTokens, Scope, Tenant, Timestamp,
 };
 use authledger::feed::{Filter, Frame, snapshot_items};
-use authledger::projection::Projection;
+use authledger::projection::{InForce, Projection};
 use authledger::service::Filed;
 use serde_json::{Value, json};
 
@@ -41,10 +41,19 @@ fn ledger(node: &Node) -> authledger::domain::LedgerId {
 
 fn snapshot(node: &Node, filter: &Filter) -> Vec<Value> {
     let projection = projection_of(&node.log);
-    let parts = (0..Projection::ENDING_PARTS).flat_map(|part| projection.endings(part, node.now));
-    let passing: Vec<_> = parts.filter(|ending| filter.passes_in_force(ending)).collect();
-    let items = passing.iter().flat_map(|ending| snapshot_items(ending, filter.kinds));
+    let passing: Vec<_> = in_force(&projection, node.now).filter(|ending| filter.passes_in_force(ending)).collect();
+    let items = passing.iter().flat_map(|ending| snapshot_items(ending, filter));
     items.map(|item| serde_json::to_value(item).unwrap()).collect()
+}
+
+/// Every ending in force, a few at a time.
+fn in_force(projection: &Projection, now: Timestamp) -> impl Iterator<Item = InForce> {
+    let tenants = std::iter::successors(projection.ended_after(None), |tenant| projection.ended_after(Some(tenant)));
+    tenants.flat_map(move |tenant| {
+        let page = |mark| projection.endings(&tenant, Kinds::ALL, mark, 2, now);
+        let pages = std::iter::successors(Some(page(None)), |(_, next)| next.map(|next| page(Some(next))));
+        pages.flat_map(|(endings, _)| endings).collect::<Vec<_>>()
+    })
 }
 
 fn all() -> Filter {
@@ -168,4 +177,75 @@ fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
     let erased = |kind: &str| (json!("subject.erased"), json!([kind]));
     assert_eq!(types, [erased("ticket"), erased("session"), erased("token")]);
     assert!(lines.iter().all(|line| line["generation"] == told["generation"]), "the ending before is over");
+}
+
+/// Whoever may follow one tenant only.
+fn follower_of(name: &str) -> Filter {
+    Filter { grants: grants(&[(name, &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL }
+}
+
+/// Each name under which somebody else's credential may be ended: the snapshot has that name, and none that others have for it.
+#[test]
+fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said() {
+    let (mut node, _) = Node::pair();
+    node.ask(publish("k", false)).unwrap();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(issue_opaque(1, "alice", None)).unwrap();
+    node.ask(issue_jwt(2, "alice", None)).unwrap();
+    node.ask(crate::support::node::issue(3, "alice")).unwrap();
+    for (n, name) in [(1, "acme"), (2, "beta")] {
+        node.ask(register(n, grants(&[(name, &[Scope::Revoke])]))).unwrap();
+    }
+    let (session, opaque) = (Named::Digest(session_digest(1)), Named::Id(token_digest(1).id()));
+    let derived = Named::Id(jwt(2).id());
+    let ticket = Named::Id(crate::support::node::digest(3).id());
+    let acme = authledger::domain::Caller::Application(application_id(1));
+    for (kind, named) in
+        [(Kind::Session, session), (Kind::Token, opaque), (Kind::Token, derived), (Kind::Ticket, ticket)]
+    {
+        node.ask_as(acme.clone(), revoke_named(kind, named)).unwrap();
+    }
+    // The same by what a third tenant knows of them: it is in its snapshot alone.
+    let beta = authledger::domain::Caller::Application(application_id(2));
+    node.ask_as(beta.clone(), revoke_named(Kind::Token, jwt(2))).unwrap();
+    node.ask_as(beta, revoke_named(Kind::Token, Named::Digest(token_digest(1)))).unwrap();
+    let due = [
+        json!({"tenant": "acme", "kind": "session", "digest": session_digest(1).to_string(), "known": false}),
+        json!({"tenant": "acme", "kind": "token", "id": token_digest(1).id().to_string(), "known": false}),
+        json!({"tenant": "acme", "kind": "token", "id": jwt(2).id().to_string(), "known": false}),
+        json!({"tenant": "acme", "kind": "ticket", "id": crate::support::node::digest(3).id().to_string(), "known": false}),
+    ];
+    assert_eq!(sorted(&snapshot(&node, &follower_of("acme"))), sorted(&due));
+    let streamed: Vec<_> = frames(&node).iter().map(naming).filter(|item| item["tenant"] == "acme").collect();
+    assert_eq!(sorted(&streamed), sorted(&due), "as the stream had it");
+    let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
+    let due = [
+        json!({"tenant": "beta", "kind": "token", "id": "jti-2", "iss": issuer().as_str(), "jti": "jti-2", "known": false}),
+        json!({"tenant": "beta", "kind": "token", "id": id, "digest": digest, "known": false}),
+    ];
+    assert_eq!(sorted(&snapshot(&node, &follower_of("beta"))), sorted(&due));
+    assert_eq!(snapshot(&node, &follower_of("default")), [] as [Value; 0]);
+}
+
+/// What ends in every tenant goes to every follower. What it turns out to be is for those who follow its tenant.
+#[test]
+fn what_an_ending_everywhere_meets_is_told_to_its_own_tenant() {
+    let (mut one, mut other) = Node::pair();
+    one.ask(revoke_named(Kind::Session, Named::Digest(session_digest(1)))).unwrap();
+    one.ask(revoke_named(Kind::Token, Named::Id(token_digest(1).id()))).unwrap();
+    other.ask(issue_session(1, "alice")).unwrap();
+    other.ask(issue_opaque(1, "alice", None)).unwrap();
+    one.catch_up(&other);
+    let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
+    let stranger = [
+        json!({"kind": "session", "digest": session_digest(1).to_string(), "known": false}),
+        json!({"kind": "token", "id": id, "known": false}),
+    ];
+    assert_eq!(sorted(&snapshot(&one, &follower_of("acme"))), sorted(&stranger));
+    let session = session_id(1).uuid().to_string();
+    let own = [
+        json!({"subject": "alice", "kind": "session", "id": session, "digest": session_digest(1).to_string(), "known": false}),
+        json!({"subject": "alice", "kind": "token", "id": id, "digest": digest, "known": false}),
+    ];
+    assert_eq!(sorted(&snapshot(&one, &follower_of("default"))), sorted(&own));
 }

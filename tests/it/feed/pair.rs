@@ -10,7 +10,7 @@ use authledger::domain::{
 };
 use authledger::event_log::{Base, Chain, ChainHash, DataDirectory, Reader, encode};
 use authledger::feed::{Cursor, Filter, FollowError, Follower, Hub, Start};
-use authledger::service::{self, Alone, Call, Identity, NewTicket, Running, Target};
+use authledger::service::{self, Alone, Call, Identity, NewTicket, Party, Running, Target};
 use tempfile::TempDir;
 
 /// A node with its files and its hub.
@@ -92,7 +92,7 @@ impl Node {
     pub async fn follow(&self, start: Start) -> Result<Follower, FollowError> {
         let filter = Filter { grants: Arc::new(Grants::everything()), tenant: None, kinds: Kinds::ALL };
         let reader = self.running.service.reader().clone();
-        Follower::start(self.hub.clone(), reader, self.origin(), filter, start).await
+        Follower::start(self.hub.clone(), reader, self.origin(), Party::NODE, filter, start).await
     }
 
     pub async fn follow_text(&self, cursor: &str) -> Follower {

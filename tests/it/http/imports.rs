@@ -80,7 +80,7 @@ async fn every_kind_is_made_once_and_good_under_its_own_secret() {
     let session = node.root().get(&format!("/v1/sessions/{id}")).await.json();
     assert_eq!((&session["aal"], &session["issued_at"]), (&json!("aal2"), &json!("2027-01-15T07:00:00.000Z")));
     let named = with(lines[2].clone(), "id", json!(id));
-    assert!(outcome(&node, named).await.starts_with("refused credential-exists"));
+    assert!(outcome(&node, named).await.starts_with("refused id-unavailable"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 mod erasure;
 mod evidence;
+mod host;
 mod imports;
 mod keys;
 mod listen;
@@ -8,5 +9,7 @@ mod problems;
 mod questions;
 mod sealed;
 mod sessions;
+mod tenants;
 mod tokens;
+mod turns;
 mod v1;

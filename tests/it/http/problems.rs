@@ -41,6 +41,7 @@ async fn every_error_has_its_code() {
     let errors = Rejection::ALL.into_iter().map(Error::Rejected).chain([
         Error::SecretAlreadyShown { id: "the-id".to_owned() },
         Error::Overloaded,
+        Error::Locked,
         Error::Stopping,
         Error::NotReached(Place { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
         Error::Fault(Fault("disk I/O error in /a/path".into())),

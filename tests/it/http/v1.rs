@@ -428,7 +428,8 @@ async fn a_wait_for_other_nodes_that_is_given_up_rolls_nothing_back() {
     let answer = waiting.post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
     assert_eq!(answer.outcome(), (408, "not-reached".to_owned()));
     assert!(!is_active(&node, ticket.text("ticket")).await);
-    let alone = Node::start().await.root().with("ledger-consistency", "local_region");
+    let lone = Node::start().await;
+    let alone = lone.root().with("ledger-consistency", "local_region");
     assert_eq!(alone.post("/v1/tickets", json!({"subject": "a"})).await.status, 201);
 }
 

@@ -1,5 +1,6 @@
 //! The real binary: started, stopped, killed, starved of disk, and followed.
 
+mod clocks;
 mod disk;
 mod evidence;
 mod faults;
@@ -11,4 +12,6 @@ mod nginx;
 pub mod node;
 mod pseudonyms;
 mod refusals;
+mod strangers;
 mod sync;
+mod visitors;

@@ -201,6 +201,11 @@ impl Node {
         self.process.wait();
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// SIGTERM, without waiting.
     pub fn terminate(&self) {
         self.process.terminate();

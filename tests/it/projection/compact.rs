@@ -15,6 +15,9 @@ use crate::support::log::fold_into;
 /// Credentials of each kind that events are about: few, so that they meet.
 const NAMES: u64 = 6;
 
+/// Credentials of each kind where many are wanted.
+const MANY: u64 = 200;
+
 /// What happens to one of the credentials, with numbers that each kind of event makes its own use of.
 #[derive(Clone, Debug)]
 struct Step {
@@ -28,12 +31,16 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    step_of(NAMES)
+}
+
+fn step_of(names: u64) -> impl Strategy<Value = Step> {
     let life = prop_oneof![
         4 => (1..400u64).prop_map(|days| days * 86_400_000),
         2 => 1..40_000_000_000u64,
         1 => Just(1u64 << 46),
     ];
-    (0..9u8, any::<bool>(), 0..NAMES, 0..5u64, any::<u64>(), life).prop_map(
+    (0..9u8, any::<bool>(), 0..names, 0..5u64, any::<u64>(), life).prop_map(
         |(what, second_origin, credential, subject, odd, life)| Step {
             what,
             second_origin,
@@ -262,5 +269,80 @@ proptest! {
         loaded.prune(at(MAX_INTEGER));
         let counts = loaded.counts();
         prop_assert_eq!((counts.tickets, counts.sessions, counts.tokens, counts.subjects), (0, 0, 0, 0));
+    }
+}
+
+/// Folds the same into both, and forgets what is over after one of them.
+fn fold_both(projection: &Projection, records: &[Recorded], prune_after: prop::sample::Index) -> State {
+    let mut state = State::default();
+    let prune_at = prune_after.index(records.len());
+    for (number, recorded) in records.iter().enumerate() {
+        fold_into(projection, recorded);
+        state.fold(recorded);
+        if number == prune_at {
+            projection.prune(recorded.recorded_at);
+            state.prune(recorded.recorded_at);
+        }
+    }
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A shard has room for one credential, so that many stand in another one than their own.
+    #[test]
+    fn what_its_shard_has_no_room_for_is_as_good_in_another(
+        steps in prop::collection::vec(step_of(MANY), 300..700),
+        prune_after in any::<prop::sample::Index>(),
+        later in 0..(500u64 * 86_400_000),
+    ) {
+        let records = records(&steps);
+        let projection = Projection::cramped(1, u32::MAX);
+        let mut state = fold_both(&projection, &records, prune_after);
+        assert_same(&projection, &state)?;
+        let directory = tempfile::tempdir().unwrap();
+        save(&projection, directory.path()).unwrap();
+        assert_same(&load(directory.path()).unwrap(), &state)?;
+        let end = records[records.len() - 1].recorded_at.plus_millis(later);
+        projection.prune(end);
+        state.prune(end);
+        assert_same(&projection, &state)?;
+        projection.prune(at(MAX_INTEGER));
+        let counts = projection.counts();
+        prop_assert_eq!((counts.tickets, counts.sessions, counts.tokens, counts.subjects), (0, 0, 0, 0));
+    }
+
+    /// Where no shard has room, for credentials or for subjects, nothing is lost: a snapshot of it is the whole state.
+    #[test]
+    fn what_no_shard_has_room_for_is_kept_all_the_same(
+        steps in prop::collection::vec(step_of(NAMES), 1..200),
+        prune_after in any::<prop::sample::Index>(),
+        later in 0..(500u64 * 86_400_000),
+        (credentials, subjects) in prop_oneof![Just((0, 0)), Just((0, u32::MAX)), Just((u32::MAX, 0))],
+    ) {
+        // A use names a place, and what is found by its id alone is not found by that.
+        let steps: Vec<Step> = steps.into_iter().filter(|step| step.what != 5).collect();
+        prop_assume!(!steps.is_empty());
+        let records = records(&steps);
+        let projection = Projection::cramped(credentials, subjects);
+        let mut state = fold_both(&projection, &records, prune_after);
+        prop_assert_eq!(projection.rows(), state.rows());
+        for number in 0..10 {
+            let (tenant, subject) = (tenant(number), subject(number % 5));
+            prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
+        }
+        for key in state.lasting.keys() {
+            prop_assert_eq!(projection.lasting(*key), state.lasting(*key));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        save(&projection, directory.path()).unwrap();
+        assert_same(&load(directory.path()).unwrap(), &state)?;
+        let end = records[records.len() - 1].recorded_at.plus_millis(later);
+        projection.prune(end);
+        state.prune(end);
+        prop_assert_eq!(projection.rows(), state.rows());
+        projection.prune(at(MAX_INTEGER));
+        prop_assert_eq!(projection.counts().tokens, 0);
     }
 }

@@ -1,16 +1,17 @@
 //! The server's state: the snapshot that it survives a restart in, and what it forgets.
 
 mod compact;
+mod crowded;
 
 use std::fs;
 use std::path::Path;
 
 use authledger::domain::{
     Command, CredentialKey, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken, RevokeTokens, Row, Sealed,
-    Subject, Tenant, View as _,
+    Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
-use authledger::projection::{Projection, SnapshotError, Source, catch_up, load, load_on, rebuild, save};
+use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
@@ -86,7 +87,7 @@ fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
     let reader = Reader::open(&log.path()).unwrap();
     let projection = Projection::default();
     let until = authledger::domain::Position(records as u64);
-    catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap();
+    catch_up(&projection, &reader, Some(until), Timestamp::MAX, &mut |_, _| {}).unwrap();
     let directory = log.directory.path().join("snapshot");
     assert_eq!(save(&projection, &directory).unwrap(), until);
     (log, directory)
@@ -94,7 +95,8 @@ fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
 
 fn rebuilt(log: &LogFile, directory: &Path) -> (Vec<Row>, Source, u64) {
     let reader = Reader::open(&log.path()).unwrap();
-    let rebuilt = rebuild(&reader, directory, |_, _| {}).unwrap();
+    let rebuilt =
+        rebuild(&reader, directory, Times { forget_at: Timestamp::MAX, judged_at: Timestamp::MAX }, |_, _| {}).unwrap();
     assert_eq!(rebuilt.projection.base(), reader.current_base().unwrap());
     (rebuilt.projection.rows(), rebuilt.source, rebuilt.records_read)
 }
@@ -215,10 +217,13 @@ fn catching_up_stops_where_it_is_told_to() {
     let projection = Projection::default();
     let reader = Reader::open(&log.path()).unwrap();
     let until = authledger::domain::Position(5);
-    assert_eq!(catch_up(&projection, &reader, Some(until), &mut |_, _| {}).unwrap(), 5);
+    assert_eq!(catch_up(&projection, &reader, Some(until), Timestamp::MAX, &mut |_, _| {}).unwrap(), 5);
     assert_eq!(projection.base(), reader.base_at(until).unwrap());
     assert_eq!(projection.rows(), projection_of(&node.log[..5]).rows());
-    assert_eq!(catch_up(&projection, &reader, None, &mut |_, _| {}).unwrap(), node.log.len() as u64 - 5);
+    assert_eq!(
+        catch_up(&projection, &reader, None, Timestamp::MAX, &mut |_, _| {}).unwrap(),
+        node.log.len() as u64 - 5
+    );
 }
 
 #[test]
@@ -228,7 +233,7 @@ fn the_sweep_forgets_what_is_over_within_a_round() {
     let end = at(400 * 86_400_000);
     // A round is a minute, a step at most a second of it.
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250));
+        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
     }
     let counts = projection.counts();
     assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
@@ -300,10 +305,10 @@ fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
-    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000));
+    projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000), at(0).plus_millis(10 * 365 * 86_400_000));
     let end = at(2 * 86_400_000);
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250));
+        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
     }
     assert_eq!(projection.counts().tickets, 0);
 }
@@ -334,9 +339,17 @@ fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke_subject("bob", None)).unwrap();
     let projection = projection_of(&node.log);
-    let in_force = |now| (0..Projection::ENDING_PARTS).map(|part| projection.endings(part, now).len()).sum::<usize>();
+    let tenant = projection.ended_after(None).expect("one in which something was ended");
+    let in_force = |now| projection.endings(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
+    let directory = tempfile::tempdir().unwrap();
+    save(&projection, directory.path()).unwrap();
+    let loaded = load(directory.path()).unwrap();
+    assert_eq!(loaded.endings(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
+    assert_eq!(projection.ended_after(Some(&tenant)), None, "nothing was ended elsewhere");
+    projection.prune(at(86_700_000));
+    assert_eq!(projection.ended_after(None), None, "what is forgotten leaves nothing behind");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use authledger::event_log::{Base, ChainHash, Reader};
 use serde_json::Value;
 
 use crate::process::node::{Api, BINARY, Launch, Node, PATIENCE, ROOT, text};
+use crate::support::faketime::WallClock;
 #[cfg(feature = "nats")]
 use crate::support::nats::Server;
 use crate::support::proxy::Proxy;
@@ -31,6 +32,8 @@ pub struct Site {
     pub data: PathBuf,
     listen: String,
     node: Option<Node>,
+    /// The wall clock that its process reads, where that is not the machine's.
+    pub wall: Option<WallClock>,
 }
 
 /// The nodes, and the ways between them.
@@ -96,6 +99,7 @@ impl Cluster {
             data: directory.path().join(NAMES[which]).join("data"),
             listen: "127.0.0.1:0".to_owned(),
             node: None,
+            wall: None,
         };
         let sites: Vec<Site> = (0..count).map(site).collect();
         sites.iter().for_each(|site| std::fs::create_dir_all(site.data.parent().unwrap()).unwrap());
@@ -147,7 +151,10 @@ impl Cluster {
         if !self.nats.is_empty() {
             launch = launch.arg("--config").arg(self.servers_file(which));
         }
-        launch.args(more)
+        match &site.wall {
+            Some(wall) => wall.give(launch.args(more)),
+            None => launch.args(more),
+        }
     }
 
     fn servers_file(&self, which: usize) -> PathBuf {

@@ -1,12 +1,13 @@
 //! NATS servers that are killed, wiped and set back: what they lost is sent again, and nothing comes twice.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::cluster::{A, B, C, Cluster, copy, records, until};
 use crate::process::node::text;
-use crate::support::nats::find;
+use crate::support::nats::{find, with_each_release};
 
 /// How soon after a server is there again all must have come.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -27,10 +28,8 @@ async fn catches_up(cluster: &Cluster, after: &str) {
     assert!(counts.windows(2).all(|two| two[0] == two[1]), "nothing is lost or doubled: {counts:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice() {
-    let Some(program) = find() else { return };
-    let mut cluster = Cluster::over_nats(&program).await;
+async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice(program: &Path) {
+    let mut cluster = Cluster::over_nats(program).await;
     write(&cluster, A, 20).await;
     cluster.agree(&[A, B, C]).await;
     // What the servers carry is tested, so that nothing may come another way.
@@ -105,4 +104,8 @@ async fn a_key_that_was_being_asked_for_when_the_node_stopped_is_fetched_after_i
     cluster.heal();
     cluster.start(C, &[]).await;
     until("the key has come", async || email(&cluster).await.1.as_deref() == Some("alice@example.com")).await;
+}
+
+with_each_release! {
+    what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice
 }

@@ -1,6 +1,7 @@
 //! Several nodes, each a process of its own: over HTTP alone, and over NATS servers in three regions that are cut off, killed and
 //! set back.
 
+mod clocks;
 mod cluster;
 mod copies;
 #[cfg(feature = "nats")]
@@ -8,6 +9,7 @@ mod couriers;
 mod members;
 #[cfg(feature = "nats")]
 mod partition;
+mod restored;
 mod standby;
 #[cfg(feature = "nats")]
 mod steady;

@@ -1,5 +1,6 @@
 //! A region that is cut off goes on, and agrees with the others once it is not.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{A, B, C, Cluster, NAMES, is_full, list, until};
 use crate::process::node::{Api, ROOT, text};
-use crate::support::nats::find;
+use crate::support::nats::{find, with_each_release};
 
 /// Commands of every kind, one after the other, until the flag is set. None of them may fail.
 async fn work(api: Api, name: &'static str, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
@@ -40,10 +41,8 @@ async fn work(api: Api, name: &'static str, stop: Arc<AtomicBool>, done: Arc<Ato
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_was_cut_off_fails_nobody_and_agrees_with_the_others_when_it_is_back() {
-    let Some(program) = find() else { return };
-    let cluster = Cluster::over_nats(&program).await;
+async fn a_region_that_was_cut_off_fails_nobody_and_agrees_with_the_others_when_it_is_back(program: &Path) {
+    let cluster = Cluster::over_nats(program).await;
     let good = text(&cluster.api(A).issue("good").await, "ticket");
     cluster.agree(&[A, B, C]).await;
     cluster.cut(A);
@@ -157,10 +156,8 @@ async fn until_killed(api: Api) -> Vec<String> {
     ended
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_acknowledged() {
-    let Some(program) = find() else { return };
-    let mut cluster = Cluster::over_nats(&program).await;
+async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_acknowledged(program: &Path) {
+    let mut cluster = Cluster::over_nats(program).await;
     let origin = cluster.origin(A).await;
     for round in 0..2 {
         let workers: Vec<_> = (0..8).map(|_| tokio::spawn(until_killed(cluster.api(A).apart()))).collect();
@@ -188,4 +185,9 @@ async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_a
         }
         println!("{} acknowledged endings; the same everywhere {took:?} after the restart", ended.len());
     }
+}
+
+with_each_release! {
+    a_region_that_was_cut_off_fails_nobody_and_agrees_with_the_others_when_it_is_back
+    a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_acknowledged
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::stream::PersistenceMode;
 use authledger::domain::Region;
 use authledger::replication::courier::Post as _;
 use authledger::replication::jetstream::{RegionServers, START_RECORDS};
@@ -16,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::jetstream_post::{Fake, PATIENCE, Running, settings};
-use crate::support::nats::{Proxy, Server, find};
+use crate::support::nats::{Proxy, Server, find, with_each_release};
 
 /// How soon after a server or a network is there again all must have come.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -126,10 +127,8 @@ async fn is_in_bucket(site: &Site, ledger: Uuid, post: &Fake) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn records_pass_both_ways_and_to_whoever_comes_later() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, usize::MAX).await;
+async fn records_pass_both_ways_and_to_whoever_comes_later(program: &Path) {
+    let pair = Pair::new(program, usize::MAX).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(100);
     pair.bob.append(100);
@@ -179,10 +178,8 @@ async fn ten_thousand_parcels_arrive_in_order_and_once() {
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_is_caught_up_with_within_two_seconds() {
-    let Some(program) = find() else { return };
-    let mut pair = Pair::new(&program, 10).await;
+async fn a_killed_server_is_caught_up_with_within_two_seconds(program: &Path) {
+    let mut pair = Pair::new(program, 10).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     for round in 0..3 {
         // In the middle of publishing.
@@ -205,10 +202,8 @@ async fn a_killed_server_is_caught_up_with_within_two_seconds() {
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed() {
-    let Some(program) = find() else { return };
-    let mut pair = Pair::new(&program, 10).await;
+async fn a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed(program: &Path) {
+    let mut pair = Pair::new(program, 10).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(500);
     pair.bob.has_all_of(&pair.ada).await;
@@ -231,10 +226,8 @@ async fn a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed() 
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_stream_is_followed_by_one_of_another_name() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 10).await;
+async fn a_deleted_stream_is_followed_by_one_of_another_name(program: &Path) {
+    let pair = Pair::new(program, 10).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(500);
     pair.bob.has_all_of(&pair.ada).await;
@@ -259,10 +252,8 @@ async fn a_deleted_stream_is_followed_by_one_of_another_name() {
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_was_set_back_is_not_refilled_and_loses_nothing() {
-    let Some(program) = find() else { return };
-    let mut pair = Pair::new(&program, 10).await;
+async fn a_store_that_was_set_back_is_not_refilled_and_loses_nothing(program: &Path) {
+    let mut pair = Pair::new(program, 10).await;
     let ada = pair.start(&pair.ada);
     pair.ada.append(300);
     settled(&pair.ada, &ada, 30).await;
@@ -302,10 +293,8 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_is_cut_stops_only_what_goes_through_it() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 10).await;
+async fn a_network_that_is_cut_stops_only_what_goes_through_it(program: &Path) {
+    let pair = Pair::new(program, 10).await;
     // Each node has a way of its own to the east.
     let east = pair.east.proxy.address();
     let (to_ada, to_bob) = (Proxy::to(east).await, Proxy::to(east).await);
@@ -336,10 +325,8 @@ async fn a_network_that_is_cut_stops_only_what_goes_through_it() {
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_loses_everything_in_silence_is_noticed() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 10).await;
+async fn a_network_that_loses_everything_in_silence_is_noticed(program: &Path) {
+    let pair = Pair::new(program, 10).await;
     let east = Proxy::to(pair.east.proxy.address()).await;
     let ada = pair.start(&pair.ada);
     let bob = Running::start(&pair.bob, pair.state(&pair.bob), &[("east", url(&east)), ("west", pair.west.url())]);
@@ -360,10 +347,8 @@ async fn a_network_that_loses_everything_in_silence_is_noticed() {
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_begins_late_is_read_once_the_older_records_have_come_another_way() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 100).await;
+async fn a_stream_that_begins_late_is_read_once_the_older_records_have_come_another_way(program: &Path) {
+    let pair = Pair::new(program, 100).await;
     pair.ada.append(START_RECORDS + 2000);
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     settled(&pair.ada, &ada, START_RECORDS / 100).await;
@@ -379,13 +364,11 @@ async fn a_stream_that_begins_late_is_read_once_the_older_records_have_come_anot
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_whose_servers_come_late_keeps_nobody_waiting() {
-    let Some(program) = find() else { return };
+async fn a_region_whose_servers_come_late_keeps_nobody_waiting(program: &Path) {
     let ledger = Uuid::new_v4();
     let (ada, bob) = (Fake::new(ledger, 0, "east", 10), Fake::new(ledger, 1, "west", 10));
-    let east = Site::new(&program).await;
-    let mut west = Site { server: Server::new(&program), proxy: Proxy::to_nothing().await };
+    let east = Site::new(program).await;
+    let mut west = Site { server: Server::new(program), proxy: Proxy::to_nothing().await };
     let files = tempfile::tempdir().unwrap();
     let regions = [("east", east.url()), ("west", west.url())];
     let for_ada = Running::start(&ada, files.path().join("ada"), &regions);
@@ -405,10 +388,8 @@ async fn a_region_whose_servers_come_late_keeps_nobody_waiting() {
     for_ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_comes_again() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 10).await;
+async fn what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_comes_again(program: &Path) {
+    let pair = Pair::new(program, 10).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(10);
     pair.bob.has_all_of(&pair.ada).await;
@@ -439,9 +420,7 @@ async fn what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_come
     ada.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_may_ask_for_tls_and_a_password() {
-    let Some(program) = find() else { return };
+async fn servers_may_ask_for_tls_and_a_password(program: &Path) {
     let files = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (files.path().join("certificate.pem"), files.path().join("key.pem"));
@@ -452,7 +431,7 @@ async fn servers_may_ask_for_tls_and_a_password() {
         certificate.display(),
         key.display()
     );
-    let mut server = Server::with(&program, &more);
+    let mut server = Server::with(program, &more);
     let address = server.start().await;
     let ledger = Uuid::new_v4();
     let (ada, bob) = (Fake::new(ledger, 0, "east", 10), Fake::new(ledger, 1, "east", 10));
@@ -479,9 +458,7 @@ async fn servers_may_ask_for_tls_and_a_password() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_may_ask_for_a_credentials_file() {
-    let Some(program) = find() else { return };
+async fn servers_may_ask_for_a_credentials_file(program: &Path) {
     let (operator, system, account, user) = (Nkey::new(b'O'), Nkey::new(b'A'), Nkey::new(b'A'), Nkey::new(b'U'));
     let limits = |storage: i64| {
         json!({
@@ -498,7 +475,7 @@ async fn servers_may_ask_for_a_credentials_file() {
         "operator: \"{for_operator}\"\nsystem_account: {0}\nresolver: MEMORY\nresolver_preload: {{ {0}: \"{for_system}\", {1}: \"{for_account}\" }}",
         system.public, account.public
     );
-    let mut server = Server::with(&program, &more);
+    let mut server = Server::with(program, &more);
     let address = server.start().await;
     let files = tempfile::tempdir().unwrap();
     let credentials = files.path().join("user.creds");
@@ -575,10 +552,8 @@ fn checked(bytes: &[u8]) -> String {
     bits.as_bytes().chunks(5).map(letter).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_there_is_given_the_limits_of_the_present_settings() {
-    let Some(program) = find() else { return };
-    let pair = Pair::new(&program, 10).await;
+async fn a_stream_that_is_there_is_given_the_limits_of_the_present_settings(program: &Path) {
+    let pair = Pair::new(program, 10).await;
     let ada = pair.start(&pair.ada);
     pair.ada.append(10);
     settled(&pair.ada, &ada, 1).await;
@@ -600,4 +575,65 @@ async fn a_stream_that_is_there_is_given_the_limits_of_the_present_settings() {
     assert_eq!((info.config.max_bytes, info.config.max_age), (others.max_bytes as i64, others.max_age));
     assert_eq!((info.state.messages, count(&ada.counted.abandoned)), (2, 0));
     ada.stop().await;
+}
+
+async fn a_stream_whose_acknowledgements_mean_less_is_refused_until_it_is_deleted(program: &Path) {
+    let pair = Pair::new(program, 10).await;
+    let context = async_nats::jetstream::new(async_nats::connect(pair.east.url()).await.unwrap());
+    let name = format!("authledger_{}_{}_1", pair.ledger.simple(), pair.ada.origin());
+    context
+        .create_stream(async_nats::jetstream::stream::Config {
+            name: name.clone(),
+            subjects: vec![format!("authledger.{}.records.{}.1", pair.ledger.simple(), pair.ada.origin())],
+            persist_mode: Some(PersistenceMode::Async),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+    let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
+    pair.ada.append(100);
+    let until = Instant::now() + PATIENCE;
+    while count(&ada.counted.unfit) < 2 {
+        assert!(Instant::now() < until, "nobody minds it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Records travel without it.
+    pair.ada.append(10);
+    until_live(&bob).await;
+    assert_eq!((count(&ada.counted.published), count(&ada.counted.acknowledged)), (0, 0));
+    let state = context.get_stream(&name).await.unwrap().cached_info().state.clone();
+    assert_eq!(state.messages, 0, "nothing was published in it");
+    context.delete_stream(&name).await.unwrap();
+    pair.bob.has_all_of(&pair.ada).await;
+    settled(&pair.ada, &ada, 1).await;
+    let made = context.get_stream(pair.ada.stream()).await.unwrap().cached_info().config.clone();
+    assert_eq!(made.persist_mode.unwrap_or_default(), PersistenceMode::Default);
+    bob.stop().await;
+    ada.stop().await;
+}
+
+/// Waits until a plain message has brought records.
+async fn until_live(running: &Running) {
+    let until = Instant::now() + PATIENCE;
+    while count(&running.counted.received_live) == 0 {
+        assert!(Instant::now() < until, "no record comes at once");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+with_each_release! {
+    records_pass_both_ways_and_to_whoever_comes_later
+    a_killed_server_is_caught_up_with_within_two_seconds
+    a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed
+    a_deleted_stream_is_followed_by_one_of_another_name
+    a_store_that_was_set_back_is_not_refilled_and_loses_nothing
+    a_network_that_is_cut_stops_only_what_goes_through_it
+    a_network_that_loses_everything_in_silence_is_noticed
+    a_stream_that_begins_late_is_read_once_the_older_records_have_come_another_way
+    a_region_whose_servers_come_late_keeps_nobody_waiting
+    what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_comes_again
+    servers_may_ask_for_tls_and_a_password
+    servers_may_ask_for_a_credentials_file
+    a_stream_that_is_there_is_given_the_limits_of_the_present_settings
+    a_stream_whose_acknowledgements_mean_less_is_refused_until_it_is_deleted
 }

@@ -69,7 +69,8 @@ async fn erase(service: &Arc<Service>, name: &str) -> SubjectForgotten {
 async fn sealed(service: &Service, name: &str) -> (usize, usize) {
     let identity = call(service).identity;
     let (mut sealed, mut open) = (0, 0);
-    for stored in service.events(&identity, Position(0), 10_000).await.unwrap() {
+    let mut base = service.reader().base_at(Position(0)).unwrap();
+    for stored in service.reader().next_page(&mut base, 10_000).unwrap() {
         let recorded = stored.decode().unwrap();
         if recorded.event.sealed().is_some_and(|(subject, _)| subject.is_some_and(|subject| subject.as_str() == name)) {
             sealed += 1;
@@ -201,5 +202,28 @@ async fn what_another_node_has_forgotten_is_forgotten_here_too() {
     let own = service.projection().erased()[0].2.slots_of(&[service.origin()]);
     assert_eq!(own.len(), 1, "and this node's is on record by itself");
     drop(service);
+    running.stop().unwrap();
+}
+
+#[tokio::test]
+async fn erasures_that_were_hung_up_on_before_their_turn_are_not_made_and_hold_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000).unwrap());
+    let running = start(data.path(), &clock, 100).await;
+    let service = &running.service;
+    let name = |number: usize| Subject::new(&format!("subject-{number}")).unwrap();
+    let (tenant, root) = (Tenant::new("acme").unwrap(), call(service));
+    let begun = service.erase_subject(&root, tenant.clone(), name(0), None);
+    let mut begun = Box::pin(begun);
+    assert!(futures_util::FutureExt::now_or_never(begun.as_mut()).is_none());
+    for number in 1..=50 {
+        let hung_up = service.erase_subject(&root, tenant.clone(), name(number), None);
+        assert!(futures_util::FutureExt::now_or_never(hung_up).is_none());
+    }
+    // One that has begun goes on where nobody waits for it.
+    drop(begun);
+    service.erase_subject(&root, Tenant::new("zeta").unwrap(), name(0), None).await.unwrap();
+    let erased: Vec<_> = service.projection().erased().into_iter().map(|(tenant, ..)| tenant.to_string()).collect();
+    assert_eq!(erased.len(), 2, "{erased:?}");
     running.stop().unwrap();
 }

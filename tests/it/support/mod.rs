@@ -1,5 +1,6 @@
 //! What tests of several layers share.
 
+pub mod faketime;
 pub mod log;
 #[cfg(feature = "nats")]
 pub mod nats;

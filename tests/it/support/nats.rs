@@ -11,18 +11,55 @@ pub use super::proxy::Proxy;
 /// How long a server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A nats-server, or nothing, in which case the test that asks is left out, and has been told so.
-pub fn find() -> Option<PathBuf> {
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/go/bin/nats-server");
-    let runs =
-        |place: &PathBuf| Command::new(place).arg("--version").output().is_ok_and(|output| output.status.success());
-    let found = [ours, "nats-server".into()].into_iter().find(runs);
+/// The oldest release that nodes work with. `tools/test` installs it.
+pub const OLDEST: &str = "nats-server-2.12";
+/// The newest that they have been seen to work with.
+pub const NEWEST: &str = "nats-server-2.15";
+
+/// A nats-server of that release, or nothing, in which case the test that asks is left out, and has been told so.
+pub fn of_release(name: &str) -> Option<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/go/bin").join(name);
+    let found = runs(&ours).then_some(ours);
     if found.is_none() {
-        println!("left out: nats-server is not installed; run tools/test");
+        println!("left out: {name} is not installed; run tools/test");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "no test may be left out in CI");
     }
     found
 }
+
+/// The newest, or whatever the system has.
+pub fn find() -> Option<PathBuf> {
+    let system = PathBuf::from("nats-server");
+    if runs(&system) && !Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/go/bin").join(NEWEST).exists() {
+        return Some(system);
+    }
+    of_release(NEWEST)
+}
+
+fn runs(program: &Path) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Runs each of these tests, which are given the program, with both releases.
+macro_rules! with_each_release {
+    ($($test:ident)*) => {
+        mod oldest_release {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let Some(program) = $crate::support::nats::of_release($crate::support::nats::OLDEST) else { return };
+                super::$test(&program).await;
+            })*
+        }
+        mod newest_release {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let Some(program) = $crate::support::nats::find() else { return };
+                super::$test(&program).await;
+            })*
+        }
+    };
+}
+pub(crate) use with_each_release;
 
 /// A nats-server with JetStream that syncs each message, killed when it is dropped. It listens on another port at each start; a
 /// [`Proxy`] before it stays where it is.
@@ -60,7 +97,9 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(at.join("server.conf"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
-        let ports = at.join(format!("nats-server_{}.ports", child.id()));
+        // It is named after the program.
+        let name = self.program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ports = at.join(format!("{name}_{}.ports", child.id()));
         self.running = Some(child);
         let until = Instant::now() + PATIENCE;
         loop {

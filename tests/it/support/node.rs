@@ -4,8 +4,8 @@ use authledger::domain::{
     Aal, ApplicationId, Caller, Command, Context, CredentialId, CredentialKey, Dead, Decision, Digest, Draft, Event,
     Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, IssueSession, IssueTicket, IssueToken, Issuer,
     KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin, Place, Policy,
-    PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence, State,
-    Subject, Tenant, Ticket, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge_lasting,
+    Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence,
+    State, Subject, Tenant, Ticket, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge_lasting,
 };
 use uuid::Uuid;
 
@@ -160,7 +160,15 @@ pub fn publish_for(name: &str, issuer: Issuer, rotate: bool) -> Command {
 
 /// An import into the tenant `default`: issued and expiring so many seconds from the start.
 pub fn import(life: ImportedLife, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Import {
-    Import { tenant: Tenant::default(), subject: subject(name), life, issued_at, expires_at, not_after: None }
+    Import {
+        tenant: Tenant::default(),
+        subject: subject(name),
+        life,
+        issued_at,
+        expires_at,
+        not_after: None,
+        past: Vec::new(),
+    }
 }
 
 pub fn import_session(n: u64, name: &str, issued_at: Timestamp, expires_at: Timestamp) -> Command {
@@ -211,6 +219,8 @@ pub struct Node {
     pub origin: Origin,
     pub state: State,
     pub now: Timestamp,
+    /// A wall clock that is not what the node takes for the time.
+    pub wall: Option<Timestamp>,
     pub policy: Policy,
     /// Every record that it holds, in the order of its own log.
     pub log: Vec<Recorded>,
@@ -229,21 +239,34 @@ impl Node {
             origin: origin(letter),
             state: State::default(),
             now: at(0),
+            wall: None,
             policy: Policy::default(),
             log: Vec::new(),
             next: Sequence(1),
         };
+        node.open(letter, None);
+        node
+    }
+
+    /// Goes on under a new origin that names the old one.
+    pub fn renew_origin(&mut self, letter: char) {
+        let last = self.own().last().map(|recorded| recorded.place);
+        let previous = last.map(|place| Previous { place, hash: [0; 32] });
+        (self.origin, self.next) = (origin(letter), Sequence(1));
+        self.open(letter, previous);
+    }
+
+    fn open(&mut self, letter: char, previous: Option<Previous>) {
         let opened = LedgerOpened {
             ledger: LedgerId(Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000)),
             node: NodeName::new(&format!("node-{letter}")).unwrap(),
             region: Region::new("here").unwrap(),
             format: LOG_FORMAT,
             public_key: [7; 32],
-            previous: None,
+            previous,
             pseudonyms: None,
         };
-        node.append(&Caller::Node, None, vec![Draft { tenant: None, event: Event::LedgerOpened(opened) }]);
-        node
+        self.append(&Caller::Node, None, vec![Draft { tenant: None, event: Event::LedgerOpened(opened) }]);
     }
 
     /// Two nodes that know of each other.
@@ -276,8 +299,17 @@ impl Node {
     }
 
     pub fn carry_out(&mut self, request: Request) -> Result<Decision, Rejection> {
-        let decision =
-            decide(&self.state, &request, Context { now: self.now, origin: self.origin, policy: self.policy })?;
+        let decision = decide(
+            &self.state,
+            &request,
+            Context {
+                now: self.now,
+                latest: self.wall.map_or(self.now, |wall| wall.max(self.now)),
+                is_settled: true,
+                origin: self.origin,
+                policy: self.policy,
+            },
+        )?;
         if let Decision::Append(drafts) = &decision {
             self.append(&request.caller, request.idempotency, drafts.clone());
         }

@@ -96,6 +96,11 @@ impl Node {
         &self.running.as_ref().expect("it runs").service
     }
 
+    /// The router, to be served on a socket.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// The file of the log.
     pub fn ledger(&self) -> PathBuf {
         self.directory.path().join("ledger.db")
@@ -152,6 +157,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The secret that they present, if they present one.
+    pub fn bearer(&self) -> Option<&str> {
+        self.headers.iter().find_map(|(name, value)| value.strip_prefix("Bearer ").filter(|_| name == "authorization"))
+    }
+
     /// The same, with one more header.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut more = self.clone();

@@ -15,6 +15,7 @@ Examples:
   target/release/authledger-bench --only commands,checks      two of them, as long as it takes
   target/release/authledger-bench --resume                    those that are not there yet for this same program
   target/release/authledger-bench --only commands --rounds 5 --seconds 10
+  target/release/authledger-bench --compare ../before/target/release/authledger --at-least 0.98
 
 How it measures:
   Servers are started on loopback with data directories below --work, so choose a --work on the disk that is meant. Whoever is
@@ -22,6 +23,10 @@ How it measures:
   closed loop: each connection asks again once it has an answer. A latency comes from an open loop where it says so:
   requests fall due on a schedule, and latency counts from then. After each run of authledger's, what was acknowledged must be
   in the log and `authledger-audit verify` must pass; otherwise that scenario is marked, and the exit code is 1.
+
+Two builds:
+  --compare starts this authledger (after) and another one (before), and asks them in turn, in pairs, for commands and checks. What
+  counts is the ratio within each pair: the median of them, their middle half, and the least and the most.
 
 Results:
   WORK/results.json has every number of every round, WORK/results.md the tables, WORK/*.svg the plots.
@@ -32,7 +37,7 @@ Rivals, left out with a sentence where they are missing:
 
 Exit codes:
   0  all of it ran, and what was acknowledged is in the log
-  1  something did not hold: that scenario's numbers don't count
+  1  something did not hold: that scenario's numbers don't count; or commands are slower than --at-least says
   2  it could not run";
 
 /// Measures authledger on this machine, beside what people would build instead.
@@ -75,6 +80,15 @@ pub struct Arguments {
     /// Ory Kratos's public address: its whoami is measured too, with the session token in AUTHLEDGER_BENCH_KRATOS_TOKEN.
     #[arg(long, value_name = "ADDR")]
     pub kratos: Option<SocketAddr>,
+    /// Compare this build with another `authledger`, in commands and checks (--only takes one of them), and run nothing else.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["resume", "rounds", "size", "followers", "kratos"])]
+    pub compare: Option<PathBuf>,
+    /// Fail where the median of a command's ratios, after : before, is less.
+    #[arg(long, value_name = "RATIO", requires = "compare")]
+    pub at_least: Option<f64>,
+    /// Pairs of a comparison.
+    #[arg(long, value_name = "COUNT", default_value_t = 11, value_parser = clap::value_parser!(u64).range(1..=1_001))]
+    pub pairs: u64,
     /// Leave data directories behind for looking at.
     #[arg(long)]
     pub keep: bool,

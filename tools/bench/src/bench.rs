@@ -46,7 +46,8 @@ impl<'a> Bench<'a> {
     /// What a server with that data directory is started with.
     pub fn setup(&self, name: &str, arguments: &[&str]) -> Setup {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Setup { programs: self.programs.clone(), data: self.work.join(name), arguments }
+        let server = self.programs.join("authledger");
+        Setup { programs: self.programs.clone(), server, data: self.work.join(name), arguments }
     }
 
     /// A server on a new ledger.

@@ -26,6 +26,9 @@ use machine::Machine;
 use report::{Outcome, Results};
 use rivals::bare;
 
+/// What the results call a comparison of two builds.
+const COMPARISON: &str = "compare";
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -60,6 +63,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     results.machine = Machine::of(&arguments.work);
     results.versions.insert("authledger".into(), children::version(&programs.join("authledger"), "--version"));
     eprintln!("authledger-bench: {}", results.machine.sentence());
+    if let Some(other) = &arguments.compare {
+        return compare(other, &arguments, &programs, &digest, &mut results);
+    }
     let (mut holds, mut ran) = (true, Vec::new());
     for scenario in wanted(&arguments) {
         let name = scenario.name();
@@ -78,6 +84,31 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         std::fs::write(arguments.work.join("results.md"), page)?;
     }
     print!("{}", results.markdown(&ran.iter().map(String::as_str).collect::<Vec<_>>()));
+    Ok(holds)
+}
+
+/// Compares with that other build; the results go beside those of the scenarios. True if it holds.
+fn compare(
+    other: &Path,
+    arguments: &Arguments,
+    programs: &Path,
+    digest: &str,
+    results: &mut Results,
+) -> anyhow::Result<bool> {
+    let other = other.canonicalize().with_context(|| format!("find {}", other.display()))?;
+    let before = self::digest(&other)?;
+    eprintln!("authledger-bench: {COMPARISON}");
+    let mut bench = Bench::new(arguments, programs, COMPARISON)?;
+    bench.outcome.settings.insert("before".into(), json!(before));
+    bench.outcome.settings.insert("seconds".into(), json!(arguments.lasting().as_secs()));
+    bench.outcome.settings.insert("generator_threads".into(), json!(arguments.threads));
+    results.versions.insert("authledger before".into(), children::version(&other, "--version"));
+    let ran = scenarios::compare::run(&mut bench, &other);
+    let outcome = finished(bench, ran, digest, results)?;
+    let holds = outcome.failures.is_empty();
+    results.scenarios.insert(COMPARISON.to_owned(), outcome);
+    results.keep(&arguments.work.join("results.json"))?;
+    print!("{}", results.markdown(&[COMPARISON]));
     Ok(holds)
 }
 
@@ -113,11 +144,21 @@ fn one(
         Scenario::Storm => scenarios::storm::run(&mut bench),
         Scenario::Stream => scenarios::stream::run(&mut bench),
     };
+    finished(bench, ran, digest, results)
+}
+
+/// What came of a scenario that ran to its end, or did not.
+fn finished(
+    mut bench: Bench<'_>,
+    ran: anyhow::Result<()>,
+    digest: &str,
+    results: &mut Results,
+) -> anyhow::Result<Outcome> {
     if let Err(error) = ran {
         bench.outcome.fail(format!("{error:#}"));
     }
     let seconds = bench.elapsed().as_secs_f64();
-    let Bench { work, mut outcome, versions, .. } = bench;
+    let Bench { arguments, work, mut outcome, versions, .. } = bench;
     results.versions.extend(versions);
     if !arguments.keep {
         std::fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;

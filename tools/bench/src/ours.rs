@@ -28,8 +28,10 @@ const UNINDEXED: u64 = 262_144;
 /// What a server is started with.
 #[derive(Clone)]
 pub struct Setup {
-    /// Where `authledger` and `authledger-audit` are.
+    /// Where `authledger-audit` is.
     pub programs: PathBuf,
+    /// The `authledger` that is started.
+    pub server: PathBuf,
     /// The data directory.
     pub data: PathBuf,
     /// Further arguments of `serve`.
@@ -61,7 +63,7 @@ impl Server {
     /// Starts it, and waits until it listens.
     pub fn start(setup: &Setup) -> anyhow::Result<Self> {
         let secret = random_secret()?;
-        let mut command = Command::new(setup.programs.join("authledger"));
+        let mut command = Command::new(&setup.server);
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AUTHLEDGER_")).for_each(
             |(name, _)| {
                 command.env_remove(name);

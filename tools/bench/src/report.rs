@@ -105,6 +105,12 @@ impl Outcome {
         self.measures.iter().find(|one| one.name == name && one.unit == unit && one.at == at).map(|one| one.median)
     }
 
+    /// What each round had of a number, if there is one.
+    pub fn rounds(&self, name: &str, unit: &str, at: u64) -> Option<&[f64]> {
+        let found = self.measures.iter().find(|one| one.name == name && one.unit == unit && one.at == at);
+        found.map(|one| one.rounds.as_slice())
+    }
+
     /// Says something to the reader, once.
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
@@ -130,6 +136,33 @@ pub fn median(values: &[f64]) -> f64 {
         0 => f64::NAN,
         length if length % 2 == 1 => sorted[middle],
         _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
+/// How far numbers lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The least.
+    pub least: f64,
+    /// A quarter of them is not above it.
+    pub lower: f64,
+    /// The middle one.
+    pub median: f64,
+    /// A quarter of them is not below it.
+    pub upper: f64,
+    /// The most.
+    pub most: f64,
+}
+
+impl Spread {
+    /// Of these numbers, if there are any.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (least, most) = (*sorted.first()?, *sorted.last()?);
+        let quarter = (sorted.len() - 1) / 4;
+        let (lower, upper) = (sorted[quarter], sorted[sorted.len() - 1 - quarter]);
+        Some(Self { least, lower, median: median(&sorted), upper, most })
     }
 }
 
@@ -221,6 +254,14 @@ mod tests {
         assert_eq!([median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0])], [2.0, 2.5]);
         assert_eq!(ratio(Some(1.0), Some(4.0)), "0.25");
         assert_eq!(ratio(None, Some(4.0)), "–");
+    }
+
+    #[test]
+    fn the_middle_half_of_eleven_leaves_out_the_two_at_each_end() {
+        let values = [11.0, 1.0, 5.0, 4.0, 3.0, 2.0, 6.0, 10.0, 9.0, 8.0, 7.0];
+        let spread = Spread { least: 1.0, lower: 3.0, median: 6.0, upper: 9.0, most: 11.0 };
+        assert_eq!((Spread::of(&values), Spread::of(&[])), (Some(spread), None));
+        assert_eq!(Spread::of(&[2.0]).map(|one| (one.lower, one.upper)), Some((2.0, 2.0)));
     }
 
     #[test]

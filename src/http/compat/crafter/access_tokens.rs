@@ -11,13 +11,13 @@ use super::asked::{Asked, Takes, malformed};
 use super::error::{Attempt, GlobalAction, Refusal, refusal};
 use super::openapi::{BodyRefusals, Refusals};
 use super::published::is_published;
-use super::wire::{AccessToken, ErrorDetails, Kept, TenantPermission, json};
+use super::wire::{self, AccessToken, ErrorDetails, Kept, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
 };
-use crate::http::{App, SharedApp};
-use crate::service::{Authentication, Error, Identity, NewApplication, Service};
+use crate::http::{App, SharedApp, answer};
+use crate::service::{Authentication, Error, Identity, NewApplication, Party, Service};
 
 /// The action that stands for ours with tickets.
 const MANAGE_TICKETS: &str = "MANAGE_TICKETS";
@@ -83,17 +83,18 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let identity = &asked.call.identity;
     must_be_master(identity, GlobalAction::Read)?;
     let attempt = Attempt::AccessTokens { action: GlobalAction::Read, id: "" };
-    let all = app.service.applications(identity);
-    let all = all.map_err(|error| refusal(&error, &asked.access_token_id, &attempt))?;
-    let tokens: Vec<AccessToken> = all
-        .iter()
-        .map(|one| {
-            // Only its digest is known of any other's.
-            let own = identity.caller == Caller::Application(one.id);
-            shown(one, own.then(|| asked.access_token_id.clone()))
-        })
-        .collect();
-    Ok(json(StatusCode::OK, &tokens))
+    let refused = |error| refusal(&error, &asked.access_token_id, &attempt);
+    let mut pace = app.service.pace(Party::of(identity));
+    let all = app.service.applications(identity, &mut pace).await.map_err(refused)?;
+    let (caller, own_id) = (identity.caller.clone(), asked.access_token_id.clone());
+    let write = move |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
+        // Only its digest is known of any other's.
+        let own = caller == Caller::Application(one.id);
+        // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(bytes, &shown(one, own.then(|| own_id.clone())));
+    };
+    let body = answer::list(["[", "]"], all, write, pace).map_err(refused)?;
+    Ok(wire::answered(StatusCode::OK, body))
 }
 
 /// `POST /access_token/{id}/delete`: removes the application; one that is unknown is as good as removed. For masters.

@@ -10,7 +10,8 @@ use super::error::Refusal;
 use super::parameters::{self, Parameters};
 use super::published::is_published;
 use crate::domain::{Malformed, RequestId};
-use crate::http::{App, body};
+use crate::http::App;
+use crate::http::body::{self, STRANGERS_BYTES};
 use crate::service::{Authentication, Call, Identity};
 
 const ACCESS_TOKEN_ID: &str = "accessTokenId";
@@ -43,13 +44,24 @@ impl Asked {
     /// Reads the request. The access token comes first: whoever has none learns nothing about the rest.
     pub async fn read(app: &App, request: Request, takes: Takes) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
-        let body = match takes {
-            Takes::Nothing => Ok(Bytes::new()),
-            Takes::Form | Takes::Json => body::read(body, app.options.body_bytes).await,
-        };
         let form = if takes == Takes::Form { Form::of(&head.headers) } else { Form::None };
-        let access_token_id = access_token_id(&head, form, &body)?;
-        let identity = authenticate(app, &access_token_id)?;
+        let shown = access_token_id(&head, Form::None, &Ok(Bytes::new())).ok();
+        // One in the query is looked at before the body is read; of a body in which it would have to be, little is.
+        let known = shown.map(|id| authenticate(app, &id).map(|identity| (id, identity))).transpose()?;
+        let limit = if known.is_some() { app.options.body_bytes } else { app.options.body_bytes.min(STRANGERS_BYTES) };
+        let body = match (takes, &known, form) {
+            (Takes::Nothing, ..) => Ok(Bytes::new()),
+            (_, None, Form::None) => return Err(Refusal::MissingAccessToken),
+            (Takes::Form | Takes::Json, ..) => body::read(body, limit).await,
+        };
+        let (access_token_id, identity) = match known {
+            Some(known) => known,
+            None => {
+                let id = access_token_id(&head, form, &body)?;
+                let identity = authenticate(app, &id)?;
+                (id, identity)
+            }
+        };
         let body = body?;
         let query = head.uri.query().unwrap_or_default().as_bytes();
         let parameters = match form {

@@ -138,7 +138,11 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
-        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        Error::Overloaded
+        | Error::Locked
+        | Error::Stopping
+        | Error::Fault(_)
+        | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
         // Endings answer the first two themselves; the rest takes headers and calls that this contract does not have.
         Error::Rejected(
             Rejection::UnknownApplication
@@ -147,7 +151,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             | Rejection::CredentialExpired
             | Rejection::SessionNotGood
             | Rejection::CurrentSession
-            | Rejection::CredentialExists
+            | Rejection::IdUnavailable
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge
@@ -179,6 +183,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("Request body must be complete".to_owned()),
         }
     }
@@ -294,6 +299,7 @@ mod tests {
                 Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknown => (many, many),
+                Rejection::MemoryFull => (later, later),
                 _ => (internal, internal),
             };
             assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);

@@ -1,5 +1,6 @@
 //! Crafter's JSON. The client knows these members and no other; they are written in the order in which they stand here.
 
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -110,7 +111,11 @@ pub struct InvalidateForm {
 /// An answer with a body. It may hold a secret, so nobody keeps it.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     // Plain structures with text keys always serialise.
-    let body = serde_json::to_vec(body).unwrap_or_default();
+    answered(status, serde_json::to_vec(body).unwrap_or_default().into())
+}
+
+/// An answer with that text.
+pub fn answered(status: StatusCode, body: Body) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),

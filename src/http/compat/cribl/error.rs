@@ -39,7 +39,11 @@ impl From<Error> for Refusal {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
             }
             Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
-            Error::Overloaded | Error::Stopping | Error::Fault(_) => Self::Unavailable,
+            Error::Overloaded
+            | Error::Locked
+            | Error::Stopping
+            | Error::Fault(_)
+            | Error::Rejected(Rejection::MemoryFull) => Self::Unavailable,
             // The end of a subject meets none of these: it names no credential, issues nothing, and waits for nobody.
             Error::Rejected(
                 Rejection::ApplicationExists
@@ -48,7 +52,7 @@ impl From<Error> for Refusal {
                 | Rejection::CredentialExpired
                 | Rejection::SessionNotGood
                 | Rejection::CurrentSession
-                | Rejection::CredentialExists
+                | Rejection::IdUnavailable
                 | Rejection::ImplausibleTimes
                 | Rejection::NoSigningKey
                 | Rejection::GenerationTooLarge
@@ -58,6 +62,7 @@ impl From<Error> for Refusal {
                 | Rejection::NodeRemoved
                 | Rejection::NodeTooOld
                 | Rejection::OwnNode
+                | Rejection::ClockUnsettled
                 | Rejection::NotReadByAll
                 | Rejection::SubjectOnHold
                 | Rejection::SubjectErased

@@ -17,10 +17,10 @@ use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
-use crate::service::{Call, EndedTogether, Service, SubjectEnd, SubjectEnded, Why};
+use crate::service::{Call, EndedTogether, Pace, Party, Service, SubjectEnd, SubjectEnded, Why};
 
-/// What an item takes, in bytes.
-const USUAL_ITEM_BYTES: usize = 192;
+/// A part of the body takes no further items beyond that.
+const PAGE_BYTES: usize = 16 << 10;
 
 /// Ends all tokens that a user has been issued until now; what is issued afterwards is good. Needs the scope `revoke` in the
 /// tenant. One event is recorded, however many tokens there are, and one for a user whom this ledger does not know, because tokens
@@ -66,16 +66,20 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
         hold: None,
         why: Why::default(),
     };
+    // Before anything is ended: whoever has too many of these answers under way is told to come again.
+    let mut pace = app.service.pace(Party::of(&call.identity));
+    pace.admit()?;
     let (_, ended) = app.service.end_subject(&call, end).await?;
     // Without an idempotency key it repeats nothing, so there is a record of its own.
     let ended = ended.ok_or(Refusal::Internal)?;
-    Ok(streamed(Listing { service: app.service.clone(), ended, count: 0, next: Next::First }))
+    Ok(streamed(Listing { service: app.service.clone(), ended, pace, count: 0, next: Next::First }))
 }
 
 /// What one record has ended, read page by page: a hundred thousand items are never in memory together.
 struct Listing {
     service: Arc<Service>,
     ended: SubjectEnded,
+    pace: Pace,
     count: u64,
     next: Next,
 }
@@ -89,9 +93,9 @@ enum Next {
 
 fn streamed(listing: Listing) -> Response {
     let pages = stream::unfold(listing, |mut listing| async move {
-        let page = listing.page()?;
-        // A page takes a millisecond or two, and others want this thread between two of them.
-        tokio::task::yield_now().await;
+        let page = listing.page().await?;
+        // The reader may take its time, and holds nobody up meanwhile.
+        listing.pace.rest();
         Some((Ok::<_, Infallible>(page), listing))
     });
     let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -100,18 +104,22 @@ fn streamed(listing: Listing) -> Response {
 
 impl Listing {
     /// The next part of the body. The last one has the number of items, which nobody knows before.
-    fn page(&mut self) -> Option<Bytes> {
+    async fn page(&mut self) -> Option<Bytes> {
         let (mut text, after) = match self.next {
             Next::First => (b"{\"items\":[".to_vec(), None),
             Next::After(key) => (Vec::new(), Some(key)),
             Next::Nothing => return None,
         };
-        let (ended, next) = self.service.ended_together(&self.ended, after);
-        text.reserve(ended.len() * USUAL_ITEM_BYTES);
-        for one in &ended {
-            self.write(one, &mut text);
+        let mut after = after;
+        loop {
+            self.pace.go_on().await;
+            let (ended, next) = self.service.ended_together(&self.ended, after);
+            ended.iter().for_each(|one| self.write(one, &mut text));
+            (after, self.next) = (next, next.map_or(Next::Nothing, Next::After));
+            if next.is_none() || text.len() >= PAGE_BYTES || self.pace.is_over() {
+                break;
+            }
         }
-        self.next = next.map_or(Next::Nothing, Next::After);
         if matches!(self.next, Next::Nothing) {
             text.extend_from_slice(format!("],\"count\":{}}}", self.count).as_bytes());
         }

@@ -17,7 +17,7 @@ use super::query::{Expand, Query};
 use super::wire::{self, ErrorBody, SessionShown};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::{App, SharedApp};
-use crate::service::{Error, Session, SessionCursor, SubjectEnd, Target, Why};
+use crate::service::{Error, Pace, Party, Session, SessionCursor, SubjectEnd, Target, Why};
 
 /// How many times a page looks for sessions until it is full: where nearly none is wanted, a page may be short.
 const MAX_LOOKS: usize = 10;
@@ -44,8 +44,9 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal>
     let query = Query::of(&parts.uri)?;
     let (size, active, expand) = (paging::token_page_size(&query)?, query.active()?, query.expand()?);
     let start = paging::cursor(&query, &admin.tenant)?;
-    let (sessions, next) = page(&app, &admin, active, start, size).await.map_err(refused)?;
-    let mut response = wire::sessions(&sessions, expand, Viewer::Application);
+    let mut pace = app.service.pace(Party::of(&admin.call.identity));
+    let (sessions, next) = page(&app, &admin, active, start, size, &mut pace).await.map_err(refused)?;
+    let mut response = wire::sessions(sessions, expand, Viewer::Application, pace).map_err(refused)?;
     response.headers_mut().insert(LINK, paging::token_links(&parts.uri, &query, size, &admin.tenant, next));
     Ok(response)
 }
@@ -56,11 +57,12 @@ async fn page(
     active: Option<bool>,
     start: Option<SessionCursor>,
     size: usize,
+    pace: &mut Pace,
 ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
     let (mut sessions, mut next) = (Vec::new(), start);
     for _ in 0..MAX_LOOKS {
         let (identity, limit) = (&admin.call.identity, size - sessions.len());
-        let (some, more) = app.service.tenant_sessions(identity, &admin.tenant, active, next, limit).await?;
+        let (some, more) = app.service.tenant_sessions(identity, &admin.tenant, active, next, limit, pace).await?;
         // One of them may have ended while it was read.
         sessions.extend(some.into_iter().filter(|session| active.is_none_or(|active| active == session.active)));
         next = more;
@@ -185,13 +187,17 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
     let (page, active) = (Page::of(&query)?, query.active()?);
+    let mut pace = app.service.pace(Party::of(&admin.call.identity));
     let found = match subject(&app, &admin, &parts)? {
-        Some(subject) => app.service.subject_sessions(&admin.call.identity, &admin.tenant, &subject, active).await,
+        Some(subject) => {
+            let identity = &admin.call.identity;
+            app.service.subject_sessions(identity, &admin.tenant, &subject, active, &mut pace).await
+        }
         None => Ok(Vec::new()),
     };
     let ids = found.map_err(refused)?;
     let sessions = app.service.sessions(&ids[page.range(ids.len())]).await.map_err(refused)?;
-    let response = wire::sessions(&sessions, Expand::ALL, Viewer::Application);
+    let response = wire::sessions(sessions, Expand::ALL, Viewer::Application, pace).map_err(refused)?;
     Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
 }
 

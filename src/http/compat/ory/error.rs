@@ -71,7 +71,11 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
         Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
         Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
         Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
-        Error::Overloaded | Error::Stopping | Error::Fault(_) => Refusal::Unavailable,
+        Error::Overloaded
+        | Error::Locked
+        | Error::Stopping
+        | Error::Fault(_)
+        | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
         // The rest takes headers and calls that this contract does not have, or a machine that fails.
         Error::Rejected(
             Rejection::UnknownApplication
@@ -81,7 +85,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::SessionNotGood
             | Rejection::SubjectOnHold
             | Rejection::SubjectErased
-            | Rejection::CredentialExists
+            | Rejection::IdUnavailable
             | Rejection::ImplausibleTimes
             | Rejection::NoSigningKey
             | Rejection::GenerationTooLarge
@@ -111,6 +115,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("The body ended early."),
         }
     }

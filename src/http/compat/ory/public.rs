@@ -14,7 +14,7 @@ use super::wire::{self, Ended, ErrorBody, LogOut, SessionShown};
 use super::{credentials, id};
 use crate::http::wire::Object;
 use crate::http::{App, SharedApp, body, caller};
-use crate::service::{Error, Holder, OwnEnding, PresentedSession};
+use crate::service::{Error, Holder, OwnEnding, Party, PresentedSession};
 
 const X_KRATOS_AUTHENTICATED_IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-identity-id");
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -76,10 +76,11 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal>
     let current = holder(&app, &parts)?;
     let query = Query::of(&parts.uri)?;
     let page = Page::of(&query)?;
-    let others = app.service.other_sessions(&current).await.map_err(refused)?;
+    let mut pace = app.service.pace(Party::of_holder(&current));
+    let others = app.service.other_sessions(&current, &mut pace).await.map_err(refused)?;
     let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
     sessions.retain(|session| session.active);
-    let response = wire::sessions(&sessions, Expand::ALL, Viewer::Bearer);
+    let response = wire::sessions(sessions, Expand::ALL, Viewer::Bearer, pace).map_err(refused)?;
     Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
 }
 
@@ -159,7 +160,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
 )]
 pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(body, app.options.body_bytes.min(body::STRANGERS_BYTES)).await?;
     let asked: Result<Object<LogOut>, _> = serde_json::from_slice(&body);
     let Object(LogOut { session_token }) =
         asked.map_err(|_| Refusal::Malformed("The body must be a JSON object whose session_token is a string."))?;

@@ -12,8 +12,9 @@ use super::document;
 use super::identity::{self, Viewer};
 use super::query::Expand;
 use crate::domain::{Method, Timestamp};
+use crate::http::answer;
 use crate::http::wire::Shown;
-use crate::service::Session;
+use crate::service::{Error, Pace, Session};
 
 /// The methods that the SDKs know; they can read no other.
 const METHODS: [&str; 13] = [
@@ -184,10 +185,10 @@ impl<'a> DeviceShown<'a> {
 
 /// What an answer of some sessions takes, each, in bytes: most of them less.
 const SESSION_BYTES: usize = 1_024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// An answer with that body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
     let mut bytes = Vec::with_capacity(SESSION_BYTES);
     // A body of texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
     let _ = serde_json::to_writer(&mut bytes, body);
@@ -195,10 +196,13 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// An answer with these sessions.
-pub fn sessions(sessions: &[Session], expand: Expand, viewer: Viewer) -> Response {
-    let shown: Vec<SessionShown<'_>> =
-        sessions.iter().map(|session| SessionShown::of(session, expand, viewer)).collect();
-    json(StatusCode::OK, &shown)
+pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pace) -> Result<Response, Error> {
+    let write = move |session: &Session, bytes: &mut Vec<u8>| {
+        // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
+        let _ = serde_json::to_writer(bytes, &SessionShown::of(session, expand, viewer));
+    };
+    let body = answer::list(["[", "]"], sessions, write, pace)?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, JSON)], body).into_response())
 }
 
 /// It is done, and there is nothing to say about it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
@@ -65,7 +65,19 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, Refusal> {
 
 /// The JSON object in the body. `form` says what it must be.
 pub async fn json<T: for<'de> Deserialize<'de>>(app: &App, body: Body, form: &'static str) -> Result<T, Refusal> {
-    let bytes = body::read(body, app.options.body_bytes).await?;
+    parsed(body::read(body, app.options.body_bytes).await?, form)
+}
+
+/// The same of a caller who shows nothing but what is in the body.
+pub async fn json_of_stranger<T: for<'de> Deserialize<'de>>(
+    app: &App,
+    body: Body,
+    form: &'static str,
+) -> Result<T, Refusal> {
+    parsed(body::read_of_stranger(body, app.options.body_bytes).await?, form)
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(bytes: Bytes, form: &'static str) -> Result<T, Refusal> {
     match serde_json::from_slice(&bytes) {
         Ok(Object(read)) => Ok(read),
         Err(error) if error.is_data() => Err(Refusal::Malformed(form.into())),

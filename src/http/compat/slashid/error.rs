@@ -73,6 +73,7 @@ impl From<BodyError> for Refusal {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
+            BodyError::Busy => Error::Overloaded.into(),
             BodyError::Broken => Self::BodyBroken,
         }
     }
@@ -96,10 +97,11 @@ impl From<Error> for Refusal {
             Error::NotReached(_) => Self::NotReached,
             Error::NoIssuer => Self::NoIssuer,
             Error::Overloaded
+            | Error::Locked
             | Error::Stopping
             | Error::Fault(_)
-            // Another request is making the key.
-            | Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
+            // Another request is making the key; or nobody knows what time it is.
+            | Error::Rejected(Rejection::NoSigningKey | Rejection::ClockUnsettled | Rejection::MemoryFull) => Self::Unavailable,
             // The rest comes of headers, credentials and commands that this contract does not have.
             Error::Rejected(
                 Rejection::ApplicationExists
@@ -107,7 +109,7 @@ impl From<Error> for Refusal {
                 | Rejection::UnknownCredential
                 | Rejection::SessionNotGood
                 | Rejection::CurrentSession
-                | Rejection::CredentialExists
+                | Rejection::IdUnavailable
                 | Rejection::ImplausibleTimes
                 | Rejection::GenerationTooLarge
                 | Rejection::IssuerDiffers

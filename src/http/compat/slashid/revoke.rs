@@ -59,7 +59,11 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<St
     let (parts, body) = request.into_parts();
     let claimant = claimant(&app, &parts.headers)?;
     let consistency = asked::consistency(&parts.headers)?;
-    let token = presented(asked::json(&app, body, TokenBody::FORM).await?)?;
+    let body: TokenBody = match claimant {
+        Claimant::Application(_) => asked::json(&app, body, TokenBody::FORM).await?,
+        Claimant::Bearer(_) => asked::json_of_stranger(&app, body, TokenBody::FORM).await?,
+    };
+    let token = presented(body)?;
     let (ender, judged) = ender(&app.service, claimant, &token, consistency, &parts.headers).await?;
     let revocations = app.service.revoke_jwt(ender, &judged, Why::default()).await?;
     // Who repeats a call to learn how a 408 ended has to be told that it is done.

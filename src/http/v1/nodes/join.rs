@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cluster::{Vouch, VouchText};
 use crate::domain::{Malformed, NodeJoined, NodeKey, NodeName, PeerAddress, Reads, Region, Scope};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
@@ -46,11 +47,36 @@ struct Joined {
     keys: Vec<String>,
     /// Where nodes are reached.
     addresses: Vec<String>,
+    /// Up to where the node that was asked vouches for origins whose own nodes are gone: it signs heads in their place, which a node that
+    /// joined through it believes up to there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vouched: Vec<Vouched>,
     /// The record that says so; none, if it was so already.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
     /// Whether subjects are pseudonyms in this ledger: then the new node needs the key that makes them.
     subject_pseudonyms: bool,
+}
+
+/// Up to where a member vouches for an origin whose own node is gone.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VouchedOrigin)]
+struct Vouched {
+    /// The origin.
+    origin: String,
+    /// Its last record that is vouched for.
+    sequence: u64,
+    /// The chain there, in hexadecimal digits.
+    hash: String,
+    /// The key of the member that vouches.
+    by: String,
+}
+
+impl From<&Vouch> for Vouched {
+    fn from(vouch: &Vouch) -> Self {
+        let VouchText { origin, sequence, hash, by } = vouch.to_text();
+        Self { origin, sequence, hash, by }
+    }
 }
 
 /// Makes a node a member, by its key. It is waited for, and answers callers, once it holds what the others hold. The node that is
@@ -70,6 +96,7 @@ pub async fn join_node(State(app): State<SharedApp>, request: Request) -> Result
         ledger: joined.ledger.to_string(),
         keys: joined.keys.iter().map(NodeKey::to_string).collect(),
         addresses: joined.addresses,
+        vouched: joined.vouched.iter().map(Vouched::from).collect(),
         position: joined.position.map(|position| position.0),
         subject_pseudonyms: app.service.has_pseudonyms(),
     };

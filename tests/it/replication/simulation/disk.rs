@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use authledger::cluster::{Anchors, Incarnation, SignedHead};
-use authledger::domain::{LedgerId, NodeKey, NodeName, Origin, Place, Recorded, Region, Sequence, State};
+use authledger::domain::{LedgerId, NodeKey, NodeName, Origin, Place, Recorded, Region, Sequence, State, Timestamp};
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 
@@ -59,6 +59,8 @@ pub struct Disk {
     pub incarnation: Option<Incarnation>,
     /// Runs that were over when it began.
     pub past: Vec<Incarnation>,
+    /// What runs of other nodes said when they were heard of first, and when: known after a crash, too.
+    pub heard: BTreeMap<Incarnation, (NodeKey, Timestamp, Arc<[u8]>)>,
     /// Whether a run of it was admitted, since its own origin was opened.
     pub admitted: bool,
     /// A head of its own origin that the log does not go up to.

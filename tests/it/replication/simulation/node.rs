@@ -26,6 +26,8 @@ pub enum Phase {
     Down,
     /// It asks whether it may continue its origin.
     Starting(u32),
+    /// It tells the others that its run has begun, and writes nothing before they know.
+    Begun(u32),
     Running,
     /// It was found to contradict what others hold: it can't be used any more.
     Halted,
@@ -112,6 +114,7 @@ impl Node {
             heads: BTreeMap::new(),
             incarnation: None,
             past: Vec::new(),
+            heard: BTreeMap::new(),
             admitted: false,
             signed: None,
         };
@@ -120,10 +123,14 @@ impl Node {
 
     /// A node that is off, on that directory.
     pub fn on(disk: Disk, reads: Reads) -> Self {
+        let mut positions = Positions::default();
+        for (_, at, text) in disk.heard.values() {
+            Spoken::hear(text).into_iter().for_each(|spoken| positions.recall(spoken, *at));
+        }
         Self {
             state: disk.state(),
             disk,
-            positions: Positions::default(),
+            positions,
             phase: Phase::Down,
             incarnation: Incarnation(uuid::Uuid::nil()),
             supersedes: Vec::new(),
@@ -198,7 +205,7 @@ impl Node {
     ) -> Result<(Decision, Vec<Place>), Rejection> {
         let request = Request { caller, request: None, idempotency: None, command };
         let now = self.recording_at(now);
-        let context = Context { now, origin: self.disk.own, policy: Policy::default() };
+        let context = Context { now, latest: now, is_settled: true, origin: self.disk.own, policy: Policy::default() };
         let decision = decide(&self.state, &request, context)?;
         let places = match &decision {
             Decision::Append(drafts) => self.append(&request.caller, drafts.clone(), now),
@@ -351,8 +358,25 @@ impl Node {
         self.positions.have_reached(wait.place, &self.waited_for(), self.key(), wait.region.as_ref())
     }
 
+    /// Keeps the runs of that node that it has heard of.
+    fn keep_runs(&mut self, key: NodeKey) {
+        let heard = self.positions.of(key).map(|heard| {
+            let text: Arc<[u8]> = heard.spoken.text.to_vec().into();
+            (heard.announcement().incarnation, (key, heard.at, text))
+        });
+        let heard: BTreeMap<_, _> = heard.collect();
+        let kept = &mut self.disk.heard;
+        kept.retain(|run, (of, ..)| *of != key || heard.contains_key(run));
+        for (run, word) in heard {
+            kept.entry(run).or_insert(word);
+        }
+    }
+
     /// What another node that starts is told.
-    pub fn holding(&self, key: NodeKey, origin: Origin, own: Head, now: Timestamp) -> Holding {
+    pub fn holding(&mut self, key: NodeKey, origin: Origin, own: Head, now: Timestamp) -> Holding {
+        if self.weakness.remembers() {
+            self.keep_runs(key);
+        }
         let sequence = self.disk.durable(origin);
         let hash = self.disk.hash_at(origin, sequence).unwrap_or_default();
         let silence = |at: Timestamp| Duration::from_millis(now.millis_since(at));
@@ -361,6 +385,7 @@ impl Node {
             node: self.key(),
             members: self.members().present().map(|(key, _, _)| key).collect(),
             head: Head { sequence, hash },
+            known: if self.weakness.remembers() { self.positions.known(origin) } else { sequence },
             hash_at_own_head: self.disk.hash_at(origin, own.sequence).filter(|_| within),
             heard: self.positions.of(key).map(|heard| (heard.announcement().incarnation, silence(heard.at))).collect(),
             slots_used: 0,

@@ -235,11 +235,30 @@ impl World {
         self.all_agree(&participants)
     }
 
-    fn forks_are_noticed(&self) -> Checked {
-        match self.truth.forked.difference(&self.truth.evidence).next() {
-            Some(origin) => fail("no fork goes unnoticed", format!("{origin} has told two stories, and nobody knows")),
-            None => Ok(()),
+    /// Where two of those who are left hold two stories, somebody has noticed. A story that only disks held which are lost, or nodes which
+    /// are removed or were refused when they joined, and which nobody asks, can be noticed by nobody: the origin is whole again.
+    fn forks_are_noticed(&mut self) -> Checked {
+        let mut left: BTreeMap<Place, ChainHash> = BTreeMap::new();
+        let mut forked = BTreeSet::new();
+        for node in self.nodes.iter().filter(|node| self.is_asked(node)) {
+            for entry in &node.disk.log[..node.disk.synced] {
+                let place = entry.recorded.place;
+                if left.insert(place, entry.hash).is_some_and(|other| other != entry.hash) {
+                    forked.insert(place.origin);
+                }
+            }
         }
+        if let Some(origin) = forked.difference(&self.truth.evidence).next() {
+            return fail("no fork goes unnoticed", format!("{origin} has told two stories, and nobody knows"));
+        }
+        let healed = self.truth.forked.difference(&forked).filter(|origin| !self.truth.evidence.contains(origin));
+        let healed: BTreeSet<Origin> = healed.copied().collect();
+        for (place, known) in self.truth.records.iter_mut().filter(|(place, _)| healed.contains(&place.origin)) {
+            known.retain(|(hash, _)| left.get(place) == Some(hash));
+        }
+        self.count_by("fork whose other story is lost", healed.len() as u64);
+        self.truth.forked = forked.union(&self.truth.evidence).copied().collect();
+        Ok(())
     }
 
     fn nothing_is_lost(&self, participants: &[usize]) -> Checked {

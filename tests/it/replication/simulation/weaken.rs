@@ -23,7 +23,8 @@ pub enum Weakness {
     SealsAreIgnored,
     /// A member is not waited for.
     AMemberIsNotWaitedFor,
-    /// Where a parcel's records begin is not compared with what is held.
+    /// Where a parcel's records begin is not compared with what is held. So that there are two histories to compare, nodes forget the runs
+    /// and words of others in a crash, too.
     BasesAreNotCompared,
     /// A directory is used whatever others hold.
     OriginsAreAlwaysContinued,
@@ -42,6 +43,11 @@ impl Weakness {
         Self::OriginsAreAlwaysContinued,
         Self::NodesAnswerAtOnce,
     ];
+
+    /// Whether what others have said of an origin, and which runs they have begun, outlasts a crash and counts.
+    pub fn remembers(self) -> bool {
+        !matches!(self, Self::BasesAreNotCompared | Self::OriginsAreAlwaysContinued)
+    }
 
     /// The members that a node waits for.
     pub fn members(self, members: Arc<Members>, own: NodeKey) -> Arc<Members> {

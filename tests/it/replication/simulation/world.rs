@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use authledger::cluster::{
-    Anchors, Holding, Identity, Incarnation, Parcel, SignedHead, beside, have_all_answered, is_heard,
+    Anchors, Begun, Holding, Identity, Incarnation, Parcel, Renewal, SignedHead, beside, have_all_answered, is_heard,
+    may_write,
 };
 use authledger::domain::{
     Caller, Command, Decision, JoinNode, LedgerId, NodeKey, NodeName, Origin, Reads, Region, Rejection, Sequence,
@@ -448,7 +449,8 @@ impl World {
                 continue;
             }
             for one in answering {
-                let holding = self.nodes[one].holding(key, own, head, self.clock(one));
+                let now = self.clock(one);
+                let holding = self.nodes[one].holding(key, own, head, now);
                 next.extend(&holding.members);
                 answers.push(holding);
             }
@@ -477,21 +479,14 @@ impl World {
         match identity {
             Identity::Ask => self.nodes[slot].phase = Phase::Starting(asked + 1),
             Identity::Continue(over) => {
-                self.count("origin continued");
                 self.run(slot, over);
+                if self.weakness.remembers() {
+                    self.nodes[slot].phase = Phase::Begun(0);
+                }
             }
             Identity::Renew(why, over) => {
-                self.count(match why {
-                    authledger::cluster::Renewal::NobodyAnswered => "origin renewed: nobody answered",
-                    authledger::cluster::Renewal::SomeWereSilent => "origin renewed: some were silent",
-                    authledger::cluster::Renewal::OlderCopy => "origin renewed: older copy",
-                    authledger::cluster::Renewal::UsedSince => "origin renewed: used since",
-                    authledger::cluster::Renewal::Running => "origin renewed: running",
-                });
                 let beside = beside(&answers, &over);
-                self.run(slot, over);
-                self.nodes[slot].positions.expect(beside);
-                self.reopen(slot);
+                self.leave(slot, why, over, beside);
             }
             Identity::Contradicted => {
                 self.count("directory contradicted");
@@ -499,6 +494,51 @@ impl World {
                 self.halt(slot);
             }
         }
+    }
+
+    /// A node that continues its origin tells the others, and writes nothing before they know.
+    fn begin(&mut self, slot: usize, asked: u32) {
+        self.tell_of_run(slot);
+        let (answers, all) = self.holdings(slot);
+        let (run, over) = (self.nodes[slot].incarnation, self.nodes[slot].supersedes.clone());
+        let leave = || [&[run], &over[..]].concat();
+        match may_write(run, &answers, all, &over, asked >= PATIENCE) {
+            Begun::Tell => self.nodes[slot].phase = Phase::Begun(asked + 1),
+            Begun::GoOn => {
+                self.count("origin continued");
+                self.nodes[slot].phase = Phase::Running;
+            }
+            Begun::Unheard => self.leave(slot, Renewal::NobodyAnswered, leave(), Vec::new()),
+            Begun::Beside(runs) => self.leave(slot, Renewal::Running, leave(), runs),
+        }
+    }
+
+    /// Who can be reached hears of it, even where it is starting itself.
+    fn tell_of_run(&mut self, slot: usize) {
+        let now = self.clock(slot);
+        let text = self.nodes[slot].speak(now).text;
+        for to in (0..self.nodes.len()).filter(|to| *to != slot).collect::<Vec<_>>() {
+            if self.connected(slot, to) && !(self.faults && self.random.percent(15)) {
+                let now = self.clock(to);
+                self.nodes[to].hear(&text, now);
+            }
+        }
+    }
+
+    /// Another origin takes the place of the one that this node may not continue.
+    fn leave(&mut self, slot: usize, why: Renewal, over: Vec<Incarnation>, beside: Vec<Incarnation>) {
+        self.tell(|| format!("node {slot} leaves its origin: {why:?}"));
+        self.count(match why {
+            Renewal::NobodyAnswered => "origin renewed: nobody answered",
+            Renewal::SomeWereSilent => "origin renewed: some were silent",
+            Renewal::OlderCopy => "origin renewed: older copy",
+            Renewal::UsedSince => "origin renewed: used since",
+            Renewal::Running => "origin renewed: running",
+            Renewal::ClockAccepted => "origin renewed: clock accepted",
+        });
+        self.run(slot, over);
+        self.nodes[slot].positions.expect(beside);
+        self.reopen(slot);
     }
 
     /// A new origin for a node that may not continue its own.
@@ -515,10 +555,17 @@ impl World {
         self.forget(slot, &none);
     }
 
+    /// Whether others take records from that node: it can be used, a record has made it a member, and none has removed it. One that was
+    /// refused when it joined is only a spectator.
+    pub fn is_asked(&self, node: &Node) -> bool {
+        let key = node.key();
+        let has_joined = || self.nodes.iter().any(|other| other.members().joined(key).is_some());
+        node.phase != Phase::Halted && !self.truth.removed.contains(&key) && (self.nodes.len() == 1 || has_joined())
+    }
+
     /// What this node's disk alone has held, and that one has not, is lost.
     pub fn forget(&mut self, slot: usize, after: &super::disk::Disk) {
-        let asked = |node: &Node| node.phase != Phase::Halted && !self.truth.removed.contains(&node.key());
-        let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && asked(node));
+        let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && self.is_asked(node));
         let others: Vec<&Node> = others.map(|(_, node)| node).collect();
         let lost = self.truth.lost.len();
         self.truth.lose(&self.nodes[slot].disk, after, &others);
@@ -540,6 +587,10 @@ impl World {
         match self.nodes[slot].phase {
             Phase::Starting(_) => {
                 self.identify(slot);
+                true
+            }
+            Phase::Begun(asked) => {
+                self.begin(slot, asked);
                 true
             }
             Phase::Running => {

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod checks;
 pub mod commands;
+pub mod compare;
 pub mod fanout;
 pub mod growth;
 pub mod storm;

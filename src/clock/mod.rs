@@ -1,0 +1,261 @@
+//! The only source of time and of fresh ids.
+//!
+//! [`Clock`] is ledger time: what lives are stamped with and judged by. It runs by the boot clock, follows the wall clock while
+//! the two agree, and never falls by itself. `docs/time.md` says what that means for operators.
+
+mod course;
+mod mark;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::RwLock;
+use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
+
+use crate::domain::{Origin, Timestamp};
+
+pub use course::{Before, Course, FOLLOWED_MILLIS, Jump, MAX_LAG_MILLIS, PATIENCE_MILLIS, Reading, Turn};
+pub use mark::{Accepted, Mark, mark_file};
+
+/// Ledger time, run by the system's clocks or by some that a test moves.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    hands: Hands,
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Clone, Debug)]
+enum Hands {
+    System,
+    Manual(Arc<ManualHands>),
+}
+
+#[derive(Debug)]
+struct ManualHands {
+    wall: AtomicU64,
+    boot: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    course: Course,
+    /// The latest instant that a record of this node's origin was stamped with.
+    stamped: Timestamp,
+    /// What the batch in hand is stamped with, whether it will record anything or not.
+    in_hand: Option<Timestamp>,
+    /// The instant up to which a mark on disk lets anything be forgotten. Nothing where no mark is kept.
+    marked: Option<Timestamp>,
+}
+
+/// How the clocks stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStanding {
+    /// Ledger time.
+    pub ledger: Timestamp,
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The jump that is unsettled, if there is one.
+    pub jump: Option<Jump>,
+    /// Whether nothing is issued until it is settled.
+    pub refuses_issues: bool,
+    /// Nothing is forgotten that was not over at this instant.
+    pub forgets_at: Timestamp,
+}
+
+/// What came of accepting the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It was taken over: ledger time is the wall clock's now.
+    Taken,
+    /// Records may have been stamped beyond it, or it lies before what was forgotten: that takes a new start.
+    NeedsStart(Timestamp),
+}
+
+impl Clock {
+    /// Ledger time by the system's clocks. Until [`Clock::start`] it knows of nothing before.
+    pub fn system() -> Self {
+        Self::by(Hands::System)
+    }
+
+    /// Ledger time by clocks that stand still until they are moved.
+    pub fn manual(start: Timestamp) -> Self {
+        let hands = ManualHands { wall: AtomicU64::new(start.as_millis()), boot: AtomicU64::new(0) };
+        Self::by(Hands::Manual(Arc::new(hands)))
+    }
+
+    fn by(hands: Hands) -> Self {
+        let course = Course::start(hands.reading(), Before::default());
+        let state = State { course, stamped: Timestamp::default(), in_hand: None, marked: None };
+        Self { hands, state: Arc::new(RwLock::new(state)) }
+    }
+
+    /// Ledger time now: never less than before, unless an earlier time was accepted in between.
+    pub fn now(&self) -> Timestamp {
+        if matches!(self.hands, Hands::Manual(_)) {
+            // Nobody else looks at clocks that stand still.
+            self.follow();
+        }
+        self.state.read().course.at(self.hands.boot())
+    }
+
+    /// Ledger time for the records of a batch. Until [`Clock::is_over`] no earlier time is taken over.
+    pub fn stamp(&self) -> Timestamp {
+        if matches!(self.hands, Hands::Manual(_)) {
+            self.follow();
+        }
+        let mut state = self.state.write();
+        let now = state.course.at(self.hands.boot());
+        state.in_hand = Some(now);
+        now
+    }
+
+    /// Records with that stamp are in the log.
+    pub fn has_recorded(&self) {
+        let mut state = self.state.write();
+        state.stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
+    }
+
+    /// No batch is in hand.
+    pub fn is_over(&self) {
+        // Asked often, and nearly always in vain.
+        if self.state.read().in_hand.is_some() {
+            self.state.write().in_hand = None;
+        }
+    }
+
+    /// The wall clock now: for people, and for nothing that is judged.
+    pub fn wall(&self) -> Timestamp {
+        self.hands.reading().wall
+    }
+
+    /// Begins a run: from what was reached before it, where the last record of this node's origin was stamped with that.
+    pub fn start(&self, before: Before, stamped: Timestamp) {
+        let mut state = self.state.write();
+        let course = Course::start(self.hands.reading(), before);
+        *state = State { course, stamped, in_hand: None, marked: state.marked };
+    }
+
+    /// Looks at both clocks. To be called about twice a second.
+    pub fn follow(&self) -> Option<Turn> {
+        self.state.write().course.follow(self.hands.reading())
+    }
+
+    /// How the clocks stand to each other.
+    pub fn standing(&self) -> ClockStanding {
+        if matches!(self.hands, Hands::Manual(_)) {
+            self.follow();
+        }
+        let reading = self.hands.reading();
+        let course = self.state.read().course;
+        ClockStanding {
+            ledger: course.at(reading.boot),
+            wall: reading.wall,
+            jump: course.jump(),
+            refuses_issues: course.refuses_issues(),
+            forgets_at: course.forgets_at(),
+        }
+    }
+
+    /// Whether nothing is to be issued, because a jump has been unsettled for too long.
+    pub fn refuses_issues(&self) -> bool {
+        self.state.read().course.refuses_issues()
+    }
+
+    /// The instant up to which what is over may be forgotten: never later than ledger time, nor than a mark on disk says.
+    pub fn forgets_at(&self) -> Timestamp {
+        let state = self.state.read();
+        let at = state.course.forgets_at();
+        state.marked.map_or(at, |marked| marked.min(at))
+    }
+
+    /// From now on nothing is forgotten beyond what a mark on disk says, and the last one says this.
+    /// By clocks that a test moves time goes by between two marks, and nothing waits for one.
+    pub fn is_marked(&self, forgotten_at: Timestamp) {
+        if matches!(self.hands, Hands::System) {
+            self.state.write().marked = Some(forgotten_at);
+        }
+    }
+
+    /// Takes the wall clock over, if that is possible without a new start.
+    pub fn accept(&self) -> Acceptance {
+        let mut state = self.state.write();
+        let reading = self.hands.reading();
+        let forgotten = state.marked.unwrap_or_else(|| state.course.forgets_at());
+        let stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
+        if reading.wall < stamped || reading.wall < forgotten {
+            return Acceptance::NeedsStart(reading.wall);
+        }
+        state.course.accept(reading);
+        Acceptance::Taken
+    }
+
+    /// Moves both clocks of a manual one ahead; the system's stay as they are.
+    pub fn advance(&self, by_millis: u64) {
+        if let Hands::Manual(hands) = &self.hands {
+            hands.wall.fetch_add(by_millis, Ordering::AcqRel);
+            hands.boot.fetch_add(by_millis, Ordering::AcqRel);
+        }
+    }
+
+    /// Sets the wall clock of a manual one ahead or back, while the boot clock stays; the system's stay as they are.
+    pub fn step_wall(&self, by_millis: i64) {
+        if let Hands::Manual(hands) = &self.hands {
+            let step = |wall: u64| Some(wall.saturating_add_signed(by_millis));
+            // It always has a next value.
+            let _ = hands.wall.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        }
+    }
+}
+
+impl Hands {
+    fn reading(&self) -> Reading {
+        match self {
+            Self::System => Reading { wall: wall_clock(), boot: self.boot() },
+            Self::Manual(hands) => {
+                let wall = Timestamp::from_millis(hands.wall.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX);
+                Reading { wall, boot: self.boot() }
+            }
+        }
+    }
+
+    fn boot(&self) -> u64 {
+        match self {
+            Self::System => {
+                let since = clock_gettime(ClockId::Boottime);
+                let (seconds, nanos) = (since.tv_sec.unsigned_abs(), since.tv_nsec.unsigned_abs());
+                seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
+            }
+            Self::Manual(hands) => hands.boot.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// The system's wall clock, for programs that judge nothing by it. One that stands before 1970 counts as 1970.
+pub fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    Timestamp::from_millis(since.try_into().unwrap_or(u64::MAX)).unwrap_or(Timestamp::MAX)
+}
+
+/// The operating system has no randomness to give: nothing secret can be made.
+#[derive(Debug, thiserror::Error)]
+#[error("get random bytes from the operating system: {0}")]
+pub struct NoRandomness(#[from] getrandom::Error);
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A fresh UUID, version 4.
+pub fn fresh_uuid() -> Result<Uuid, NoRandomness> {
+    Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
+}
+
+/// A fresh origin.
+pub fn fresh_origin() -> Result<Origin, NoRandomness> {
+    Ok(Origin::from_random(random()?))
+}

@@ -1,0 +1,87 @@
+//! Which files stand under the log's names. Looked at by name only: a descriptor of our own would cost SQLite its locks.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a name stands for, as long as the file is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    /// The file of that name.
+    pub(super) fn find(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::of(&metadata))
+    }
+}
+
+/// The log's three files as they were when it was opened.
+#[cfg(feature = "server")]
+#[derive(Debug)]
+pub(super) struct Files {
+    database: (PathBuf, FileId),
+    wal: (PathBuf, FileId),
+    shared_memory: (PathBuf, FileId),
+}
+
+/// How large the files are now.
+#[cfg(feature = "server")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) database_bytes: u64,
+    pub(super) wal_bytes: u64,
+}
+
+#[cfg(feature = "server")]
+impl Files {
+    /// Those of a connection that has them open.
+    pub(super) fn of(connection: &rusqlite::Connection) -> io::Result<Self> {
+        // As SQLite has resolved it: the WAL lies where a link leads.
+        let path = PathBuf::from(connection.path().unwrap_or_default());
+        let find = |path: PathBuf| FileId::find(&path).map(|id| (path, id));
+        Ok(Self {
+            wal: find(super::store::sibling(&path, "-wal"))?,
+            shared_memory: find(super::store::sibling(&path, "-shm"))?,
+            database: find(path)?,
+        })
+    }
+
+    /// The database.
+    pub(super) fn path(&self) -> &Path {
+        &self.database.0
+    }
+
+    /// The inode of the shared memory, in which connections hold their locks.
+    pub(super) fn shared_memory_inode(&self) -> u64 {
+        self.shared_memory.1.inode
+    }
+
+    /// The sizes, if all three names stand for what was opened; else what became of the first that does not.
+    pub(super) fn check(&self) -> Result<Sizes, String> {
+        let database_bytes = len(&self.database)?;
+        let wal_bytes = len(&self.wal)?;
+        len(&self.shared_memory)?;
+        Ok(Sizes { database_bytes, wal_bytes })
+    }
+}
+
+#[cfg(feature = "server")]
+fn len((path, id): &(PathBuf, FileId)) -> Result<u64, String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match fs::metadata(path) {
+        Ok(metadata) if FileId::of(&metadata) == *id => Ok(metadata.len()),
+        Ok(_) => Err(format!("{name} was replaced while the server had it open")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(format!("{name} was deleted while the server had it open"))
+        }
+        Err(error) => Err(format!("{name} can't be found any more ({error})")),
+    }
+}

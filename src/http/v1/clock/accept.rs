@@ -1,0 +1,50 @@
+//! `POST /v1/clock/accept`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{BeyondShown, StandingShown};
+use crate::domain::Scope;
+use crate::http::openapi::{CommandHeaders, Refusals};
+use crate::http::problem::Problem;
+use crate::http::{SharedApp, answer, caller};
+
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClockAccepted)]
+struct Body<'a> {
+    /// Whether there was anything to accept.
+    changed: bool,
+    /// Whether the server starts again now, revokes what is listed, and goes on under a new origin.
+    starts_again: bool,
+    /// The clocks before.
+    before: StandingShown,
+    /// What is revoked.
+    recorded_beyond: BeyondShown<'a>,
+}
+
+/// Takes the wall clock over as ledger time. Where this node has recorded anything beyond it, what those records have issued,
+/// extended or noted a use of is revoked, and the node goes on under a new origin: for that the server starts again by itself,
+/// within seconds. Holds and `not_before` that were set meanwhile stand. Without an unsettled clock it changes nothing. Needs the
+/// scope `admin` in every tenant.
+#[utoipa::path(
+    post,
+    path = "/v1/clock/accept",
+    tag = "clock",
+    params(CommandHeaders),
+    responses((status = 200, description = "The wall clock is, or will be, ledger time", body = Body), Refusals),
+)]
+pub async fn accept_clock(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (call, _) = caller::bare_command_everywhere(&app, request, Scope::Admin).await?;
+    let accepted = app.service.accept_clock(&call).await?;
+    let body = Body {
+        changed: accepted.changed,
+        starts_again: accepted.starts_again,
+        before: (&accepted.before).into(),
+        recorded_beyond: (&accepted.beyond).into(),
+    };
+    Ok(answer::json(StatusCode::OK, &body))
+}

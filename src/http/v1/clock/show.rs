@@ -1,0 +1,39 @@
+//! `GET /v1/clock`
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{BeyondShown, StandingShown};
+use crate::domain::Scope;
+use crate::http::openapi::Refusals;
+use crate::http::problem::Problem;
+use crate::http::{SharedApp, answer, caller};
+
+/// How the clocks stand.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Clock)]
+struct Body<'a> {
+    #[serde(flatten)]
+    standing: StandingShown,
+    /// What accepting the wall clock would revoke.
+    recorded_beyond: BeyondShown<'a>,
+}
+
+/// How ledger time and the wall clock stand to each other, and what was recorded beyond the wall clock. Needs the scope `admin`
+/// in every tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/clock",
+    tag = "clock",
+    responses((status = 200, description = "The two clocks", body = Body), Refusals),
+)]
+pub async fn show_clock(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
+    let shown = app.service.clock_shown(&identity).await?;
+    let body = Body { standing: (&shown.standing).into(), recorded_beyond: (&shown.beyond).into() };
+    Ok(answer::json(StatusCode::OK, &body))
+}

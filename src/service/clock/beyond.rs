@@ -1,0 +1,213 @@
+//! What was recorded beyond an instant, because ledger time was ahead: found, listed, and revoked.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{
+    Caller, Command, CredentialKey, Event, IssuedAs, Kind, Named, Origin, Place, Reason, Recorded, Request, Revoke,
+    Sequence, Subject, Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
+};
+use crate::domain::{Dead, lineage};
+use crate::event_log::{ReadError, Reader, SubmitError, Writer};
+use crate::projection::Projection;
+use crate::service::StartError;
+use crate::service::machine::{Job, Ledger};
+
+/// The most credentials that an answer lists.
+pub const MAX_LISTED: usize = 1_000;
+/// Records that are read at a time.
+const PAGE_RECORDS: usize = 1_024;
+/// Why what was recorded beyond an accepted instant is revoked.
+const REASON: &str = "clock-accepted";
+
+/// What was recorded beyond an instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// The credentials that records beyond it have issued, extended or noted a use of, and that are not revoked: the first
+    /// [`MAX_LISTED`].
+    pub credentials: Vec<BeyondCredential>,
+    /// How many there are in all.
+    pub total: u64,
+    /// How many records there are beyond it.
+    pub records: u64,
+    /// How many of them have ended all that a subject had. Their holds and `not_before` stand.
+    pub subjects_revoked: u64,
+}
+
+/// A credential that a record beyond an instant is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BeyondCredential {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its public id.
+    pub id: String,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// The first record beyond the instant that is about it.
+    pub place: Place,
+    /// When that was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// What these origins have recorded beyond that instant.
+pub fn list(reader: &Reader, projection: &Projection, origins: &[Origin], at: Timestamp) -> Result<Beyond, ReadError> {
+    let (mut beyond, mut seen) = (Beyond::default(), BTreeSet::new());
+    for origin in origins {
+        each(reader, projection, *origin, at, |recorded| {
+            beyond.records += 1;
+            beyond.subjects_revoked += u64::from(matches!(recorded.event, Event::SubjectRevoked(_)));
+            for key in touched(reader, recorded)? {
+                if !seen.insert(key) {
+                    continue;
+                }
+                let Some((tenant, subject, name)) = unrevoked(projection, key) else { continue };
+                beyond.total += 1;
+                if beyond.credentials.len() < MAX_LISTED {
+                    let id = name.public_id(key.kind).unwrap_or_else(|| key.id.to_string());
+                    let (place, recorded_at) = (recorded.place, recorded.recorded_at);
+                    let credential = BeyondCredential { kind: key.kind, id, tenant, subject, place, recorded_at };
+                    beyond.credentials.push(credential);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(beyond)
+}
+
+/// Revokes what the origins before this one have issued, extended or noted a use of beyond that instant; how many that were.
+pub async fn revoke_beyond(
+    writer: &Writer<Ledger>,
+    reader: &Reader,
+    projection: &Projection,
+    origin: Origin,
+    at: Timestamp,
+    at_a_time: usize,
+) -> Result<u64, StartError> {
+    let before = lineage(&projection.origins(), origin, None).into_iter().filter(|before| *before != origin);
+    let mut revoked = 0;
+    for before in before.collect::<Vec<_>>() {
+        let mut next = first_beyond(reader, projection, before, at)?;
+        while let Some(sequence) = next {
+            let page = reader.run_from(Place { origin: before, sequence }, PAGE_RECORDS)?;
+            next = page.last().map(|last| last.place.sequence.next());
+            let mut names: Vec<(Kind, Named)> = Vec::new();
+            for stored in page {
+                for key in touched(reader, &stored.decode()?)? {
+                    names.extend(unrevoked(projection, key).map(|(.., name)| (key.kind, name)));
+                }
+            }
+            names.dedup();
+            for some in names.chunks(at_a_time.max(1)) {
+                revoked += revoke(writer, some).await?;
+            }
+        }
+    }
+    Ok(revoked)
+}
+
+async fn revoke(writer: &Writer<Ledger>, names: &[(Kind, Named)]) -> Result<u64, StartError> {
+    let failed = |error: SubmitError| StartError::Writer(error.to_string());
+    let mut queued = Vec::with_capacity(names.len());
+    for (kind, credential) in names {
+        let command = Command::Revoke(Revoke {
+            kind: *kind,
+            credential: credential.clone(),
+            reason: Reason::new(REASON).ok(),
+            note: None,
+        });
+        let request = Request { caller: Caller::Node, request: None, idempotency: None, command };
+        queued.push(writer.handle().queue(Job::Request(Box::new(request))).map_err(failed)?);
+    }
+    for answer in queued {
+        // One that is refused has expired meanwhile, or was revoked by a record before.
+        drop(answer.answer().await.map_err(failed)?);
+    }
+    Ok(names.len() as u64)
+}
+
+/// Every record of that origin beyond that instant, in order.
+fn each(
+    reader: &Reader,
+    projection: &Projection,
+    origin: Origin,
+    at: Timestamp,
+    mut take: impl FnMut(&Recorded) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut next = first_beyond(reader, projection, origin, at)?;
+    while let Some(sequence) = next {
+        let page = reader.run_from(Place { origin, sequence }, PAGE_RECORDS)?;
+        next = page.last().map(|last| last.place.sequence.next());
+        for stored in page {
+            take(&stored.decode()?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first record of that origin beyond that instant. An origin's times never fall, so bisection finds it.
+fn first_beyond(
+    reader: &Reader,
+    projection: &Projection,
+    origin: Origin,
+    at: Timestamp,
+) -> Result<Option<Sequence>, ReadError> {
+    let (mut low, mut high) = (1, projection.head(origin).0 + 1);
+    let end = high;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let stored = reader.find_place(Place { origin, sequence: Sequence(middle) })?;
+        let is_beyond = stored.is_some_and(|stored| stored.decode().is_ok_and(|recorded| recorded.recorded_at > at));
+        if is_beyond { high = middle } else { low = middle + 1 }
+    }
+    Ok((low < end).then_some(Sequence(low)))
+}
+
+/// The credentials whose lives that record has stamped. An import brings its own times, which no clock of ours has touched.
+fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, ReadError> {
+    let key = |kind, id| vec![CredentialKey { kind, id }];
+    Ok(match &recorded.event {
+        Event::TicketIssued(issued) if issued.issued_at.is_none() => key(Kind::Ticket, issued.digest.id()),
+        Event::SessionIssued(issued) if issued.issued_at.is_none() => key(Kind::Session, issued.id),
+        Event::TokenIssued(issued) if issued.issued_at.is_none() => vec![issued.key()],
+        Event::SessionExtended(extended) => key(Kind::Session, extended.id),
+        Event::TicketsRenewed(renewals) => {
+            let uses = renewals.iter().flat_map(|renewal| {
+                renewal.uses.iter().map(|(sequence, _)| Place { origin: renewal.origin, sequence: *sequence })
+            });
+            let mut keys = Vec::new();
+            for place in uses {
+                let Some(stored) = reader.find_place(place)? else { continue };
+                if let Event::TicketIssued(issued) = stored.decode()?.event {
+                    keys.push(CredentialKey { kind: Kind::Ticket, id: issued.digest.id() });
+                }
+            }
+            keys
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// Whose it is and what it is called, if it is in memory and was not revoked.
+fn unrevoked(projection: &Projection, key: CredentialKey) -> Option<(Tenant, Subject, Named)> {
+    let now = projection.forgotten_at();
+    match key.kind {
+        Kind::Ticket => {
+            let ticket = projection.ticket(key.id);
+            let is_revoked = matches!(judge_ticket(projection, &ticket, now), Err(Dead::Revoked(..)));
+            let issue = ticket.issue.filter(|_| !is_revoked)?;
+            Some((issue.tenant, issue.subject, Named::Digest(issue.digest)))
+        }
+        Kind::Session | Kind::Token => {
+            let is_revoked = matches!(judge_lasting(projection, key, now), Err(Dead::Revoked(..)));
+            let issue = projection.lasting(key).issue.filter(|_| !is_revoked)?;
+            let name = match &issue.name {
+                IssuedAs::Jwt(name) => (**name).clone(),
+                IssuedAs::Secret(Some(digest)) if key.kind == Kind::Token => Named::Digest(*digest),
+                IssuedAs::Secret(_) => Named::Id(key.id),
+            };
+            Some((issue.tenant, issue.subject, name))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The mark on disk: read before the state is put together, written before anything is forgotten by it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::clock::{Acceptance, Accepted, Before, Clock, Mark};
+use crate::domain::{Origin, Timestamp};
+use crate::event_log::{ReadError, Reader};
+use crate::projection::Times;
+
+/// What a start knows of time before it has folded the log.
+pub struct ClockStart {
+    mark: Option<Mark>,
+    times: Times,
+}
+
+impl ClockStart {
+    /// Reads the mark. One that can't be read counts as none: the log and the snapshot still say what was reached.
+    pub fn read(data: &Path, reader: &Reader, clock: &Clock) -> Result<Self, ReadError> {
+        let mark = Mark::load(data).unwrap_or_else(|error| {
+            let path = crate::clock::mark_file(data);
+            tracing::warn!(path = %path.display(), %error, "the mark of ledger time can't be read; the log says how far it had got");
+            None
+        });
+        let wall = clock.wall();
+        let times = match mark {
+            // Where an earlier time was accepted, a snapshot may have forgotten what is not over by it.
+            Some(Mark { accepted: Some(_), ledger_time, forgotten_at, .. }) => {
+                Times { forget_at: forgotten_at, judged_at: ledger_time.max(wall) }
+            }
+            // Whatever a snapshot has forgotten, ledger time starts no earlier.
+            Some(mark) => Times { forget_at: mark.forgotten_at, judged_at: Timestamp::MAX },
+            None => Times { forget_at: wall.min(last_recorded_at(reader)?), judged_at: Timestamp::MAX },
+        };
+        Ok(Self { mark, times })
+    }
+
+    /// What time says about the state.
+    pub fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Starts the clock: at the latest of the wall clock, the mark, the own origin's last record, and what was forgotten. The
+    /// marks of this run, and whether a new origin has to be opened, because an earlier time was accepted.
+    pub fn begin(
+        self,
+        data: &Path,
+        clock: &Clock,
+        own: Option<(Origin, Timestamp)>,
+        forgotten_at: Timestamp,
+    ) -> (Marks, bool) {
+        let accepted = self.mark.and_then(|mark| mark.accepted);
+        let renews = accepted.zip(own).is_some_and(|(accepted, (origin, recorded_at))| {
+            origin == accepted.origin && recorded_at > accepted.at.max(clock.wall())
+        });
+        let recorded_at = own.map(|(_, recorded_at)| recorded_at).filter(|_| !renews);
+        let marked_at = self.mark.map(|mark| mark.ledger_time);
+        let forgotten = Some(forgotten_at).filter(|at| *at > Timestamp::default());
+        let before = Before {
+            reached: marked_at.max(recorded_at).max(forgotten),
+            forgotten: self.mark.map(|mark| mark.forgotten_at).or(recorded_at.map(|_| self.times.forget_at)),
+            unsettled_millis: self.mark.map_or(0, |mark| mark.unsettled_millis),
+        };
+        clock.start(before, recorded_at.unwrap_or_default());
+        let marks = Marks {
+            data: data.to_owned(),
+            clock: clock.clone(),
+            pending: Mutex::new(accepted.map_or(Pending::Nothing, Pending::Healing)),
+            confirmed_by: Mutex::default(),
+        };
+        // Until a first mark is on disk, nothing is forgotten beyond the old one.
+        clock.is_marked(self.times.forget_at);
+        if let Err(error) = marks.store() {
+            marks.complain(&error);
+        }
+        (marks, renews)
+    }
+}
+
+/// When the newest record of the log was made, whoever made it.
+fn last_recorded_at(reader: &Reader) -> Result<Timestamp, ReadError> {
+    let last = reader.find(reader.head()?)?;
+    last.map_or(Ok(Timestamp::default()), |stored| Ok(stored.decode()?.recorded_at))
+}
+
+/// Writes the marks of a run.
+pub struct Marks {
+    data: PathBuf,
+    clock: Clock,
+    pending: Mutex<Pending>,
+    /// Who says that the wall clock is right, where it can't be taken over without an operator.
+    confirmed_by: Mutex<Option<&'static str>>,
+}
+
+/// An earlier time that was accepted.
+#[derive(Clone, Copy)]
+enum Pending {
+    Nothing,
+    /// The server is to start again: ledger time of this run does not count any more.
+    Starting(Accepted),
+    /// What was recorded beyond it is being revoked.
+    Healing(Accepted),
+}
+
+impl Marks {
+    /// Writes a mark. What is over by it may be forgotten then.
+    pub fn store(&self) -> io::Result<()> {
+        self.store_as(&self.pending.lock())
+    }
+
+    fn store_as(&self, pending: &Pending) -> io::Result<()> {
+        let standing = self.clock.standing();
+        let mut mark = Mark {
+            ledger_time: standing.ledger,
+            forgotten_at: standing.forgets_at,
+            unsettled_millis: standing.jump.map_or(0, |jump| jump.unsettled_millis),
+            accepted: None,
+        };
+        match *pending {
+            Pending::Nothing => {}
+            Pending::Healing(accepted) => mark.accepted = Some(accepted),
+            Pending::Starting(accepted) => {
+                mark = Mark {
+                    ledger_time: accepted.at,
+                    forgotten_at: mark.forgotten_at.min(accepted.at),
+                    unsettled_millis: 0,
+                    accepted: Some(accepted),
+                }
+            }
+        }
+        mark.store(&self.data)?;
+        if !matches!(pending, Pending::Starting(_)) {
+            self.clock.is_marked(mark.forgotten_at);
+        }
+        Ok(())
+    }
+
+    /// Takes the wall clock over, where that needs no new start, and writes that down.
+    pub fn take_over(&self) -> io::Result<Acceptance> {
+        let pending = self.pending.lock();
+        if matches!(*pending, Pending::Nothing) {
+            let acceptance = self.clock.accept();
+            if acceptance == Acceptance::Taken {
+                self.store_as(&pending)?;
+            }
+            return Ok(acceptance);
+        }
+        Ok(Acceptance::NeedsStart(self.clock.wall()))
+    }
+
+    /// Writes down that an earlier time was accepted, for the next start.
+    pub fn accept(&self, accepted: Accepted) -> io::Result<()> {
+        let mut pending = self.pending.lock();
+        let starting = Pending::Starting(accepted);
+        self.store_as(&starting)?;
+        *pending = starting;
+        Ok(())
+    }
+
+    /// The earlier time that was accepted before this run, until [`Marks::is_healed`].
+    pub fn healing(&self) -> Option<Accepted> {
+        match *self.pending.lock() {
+            Pending::Healing(accepted) => Some(accepted),
+            Pending::Nothing | Pending::Starting(_) => None,
+        }
+    }
+
+    /// What was recorded beyond it is revoked.
+    pub fn is_healed(&self) -> io::Result<()> {
+        let mut pending = self.pending.lock();
+        self.store_as(&Pending::Nothing)?;
+        *pending = Pending::Nothing;
+        Ok(())
+    }
+
+    /// Who says that the wall clock is right, where that alone does not set ledger time.
+    pub fn confirmed_by(&self) -> Option<&'static str> {
+        *self.confirmed_by.lock()
+    }
+
+    pub(super) fn is_confirmed_by(&self, who: Option<&'static str>) {
+        *self.confirmed_by.lock() = who;
+    }
+
+    pub(super) fn complain(&self, error: &io::Error) {
+        let path = crate::clock::mark_file(&self.data);
+        tracing::warn!(path = %path.display(), %error, "ledger time can't be marked on disk: nothing is forgotten until it can");
+    }
+}

@@ -1,0 +1,134 @@
+//! Files that are deleted or replaced under a running server: the log halts, and what was acknowledged is saved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::super::node::{Launch, Node, text};
+use super::{Crowd, SOME, assert_held, verify};
+
+/// What somebody does to a file of a running server.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Delete,
+    /// Another file gets its name.
+    Replace,
+    /// It gets an empty file's name, as editors and log rotation do.
+    Empty,
+    /// It is moved elsewhere.
+    Move,
+}
+
+fn commit(deed: Deed, file: &Path) {
+    let other = file.with_extension("other");
+    match deed {
+        Deed::Delete => fs::remove_file(file).unwrap(),
+        Deed::Replace => {
+            fs::copy(file, &other).unwrap();
+            fs::rename(&other, file).unwrap();
+        }
+        Deed::Empty => {
+            fs::write(&other, "").unwrap();
+            fs::rename(&other, file).unwrap();
+        }
+        Deed::Move => fs::rename(file, &other).unwrap(),
+    }
+}
+
+/// Waits until readiness says what became of the files, and gives that.
+async fn told(node: &Node) -> String {
+    let until = std::time::Instant::now() + super::super::node::PATIENCE;
+    loop {
+        let ready = node.api.get("/health/ready").await;
+        let detail = ready.body["detail"].as_str().unwrap_or_default().to_owned();
+        if ready.status == 503 && detail.contains("rescued") {
+            return detail;
+        }
+        assert!(std::time::Instant::now() < until, "{}", ready.body);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Puts the saved log in the place of the one that was taken away, as the message says.
+fn put_back(data: &Path, saved: &Path) {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        // One of them was deleted.
+        let _ = fs::rename(data.join(name), data.join(format!("old-{name}")));
+    }
+    fs::rename(saved, data.join("ledger.db")).unwrap();
+}
+
+fn saved(data: &Path) -> PathBuf {
+    data.join("ledger.rescued.db")
+}
+
+async fn assert_refused(node: &Node) {
+    let refused = node.api.post("/v1/tickets", json!({"subject": "later"})).await.expect(503);
+    assert_eq!(refused["type"], "/problems/log-halted");
+}
+
+async fn assert_saved(name: &str, deed: Deed) {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let node = Node::start(&data);
+    let kept: Vec<Value> = [node.api.issue("first").await, node.api.issue("second").await].into();
+    let crowd = Crowd::start(&node.api);
+    crowd.work(SOME).await;
+    commit(deed, &data.join(name));
+    // They go on until they are refused.
+    let mut acknowledged = crowd.end().await;
+    acknowledged.extend(kept.iter().map(|one| (text(one, "id"), one["position"].as_u64().unwrap())));
+    assert_refused(&node).await;
+    let detail = told(&node).await;
+    assert!(detail.contains(name) && detail.contains("ledger.rescued.db"), "{detail}");
+    assert_held(&acknowledged, &saved(&data));
+    verify(&saved(&data));
+    assert!(node.api.is_active(&text(&kept[0], "ticket")).await, "reads go on");
+    let (code, log) = node.stop().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("the event log has halted") && log.contains("ledger.rescued.db"), "{log}");
+    let (code, said) = Launch::new(&data).refuse();
+    assert_eq!(code, Some(1));
+    assert!(said.contains("ledger.rescued.db holds what a running server saved"), "{said}");
+    put_back(&data, &saved(&data));
+    let node = Node::start(&data);
+    assert_held(&acknowledged, &data.join("ledger.db"));
+    node.api.issue("afterwards").await;
+    assert_eq!(node.stop().await.0, Some(0));
+    verify(&data);
+    println!("{name} {deed:?}: {} acknowledged, all in ledger.rescued.db", acknowledged.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_deleted_halts_the_log_and_what_was_acknowledged_is_saved() {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        assert_saved(name, Deed::Delete).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_or_moved_halts_the_log_and_what_was_acknowledged_is_saved() {
+    for (name, deed) in [
+        ("ledger.db", Deed::Replace),
+        ("ledger.db", Deed::Move),
+        ("ledger.db-wal", Deed::Empty),
+        ("ledger.db-shm", Deed::Replace),
+    ] {
+        assert_saved(name, deed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_reads_notices_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let node = Node::start(&data);
+    let kept = node.api.issue("kept").await;
+    commit(Deed::Delete, &data.join("ledger.db"));
+    // Nobody sends a command.
+    assert!(told(&node).await.contains("ledger.db was deleted"));
+    assert!(super::held(&saved(&data)).contains_key(&text(&kept, "id")));
+    assert_refused(&node).await;
+    assert_eq!(node.stop().await.0, Some(1));
+}
