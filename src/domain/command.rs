@@ -394,6 +394,9 @@ pub struct Context {
     /// The later of ledger time and wall clock. While the two are apart nobody knows which is right, and what ends others'
     /// credentials must reach whatever was issued until now by either.
     pub latest: Timestamp,
+    /// The earlier of the two, but no instant of which something has been forgotten: what is over by it is over by either. What
+    /// may still be good by one of them can be revoked.
+    pub earliest: Timestamp,
     /// Whether it is known what time it is: without that, nothing is issued.
     pub is_settled: bool,
     /// This node's origin, which is the records' own.

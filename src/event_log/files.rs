@@ -26,7 +26,7 @@ impl FileId {
 /// The log's three files as they were when it was opened.
 #[cfg(feature = "server")]
 #[derive(Debug)]
-pub(super) struct Files {
+pub struct Files {
     database: (PathBuf, FileId),
     wal: (PathBuf, FileId),
     shared_memory: (PathBuf, FileId),
@@ -35,7 +35,7 @@ pub(super) struct Files {
 /// How large the files are now.
 #[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sizes {
+pub struct Sizes {
     pub(super) database_bytes: u64,
     pub(super) wal_bytes: u64,
 }
@@ -43,7 +43,7 @@ pub(super) struct Sizes {
 #[cfg(feature = "server")]
 impl Files {
     /// Those of a connection that has them open.
-    pub(super) fn of(connection: &rusqlite::Connection) -> io::Result<Self> {
+    pub fn of(connection: &rusqlite::Connection) -> io::Result<Self> {
         // As SQLite has resolved it: the WAL lies where a link leads.
         let path = PathBuf::from(connection.path().unwrap_or_default());
         let find = |path: PathBuf| FileId::find(&path).map(|id| (path, id));
@@ -65,7 +65,7 @@ impl Files {
     }
 
     /// The sizes, if all three names stand for what was opened; else what became of the first that does not.
-    pub(super) fn check(&self) -> Result<Sizes, String> {
+    pub fn check(&self) -> Result<Sizes, String> {
         let database_bytes = len(&self.database)?;
         let wal_bytes = len(&self.wal)?;
         len(&self.shared_memory)?;

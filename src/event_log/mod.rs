@@ -26,6 +26,8 @@ pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
 pub use error::{Damage, Fault, OpenError, ReadError};
+#[cfg(feature = "server")]
+pub use files::Files as LogFiles;
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, RowRecord, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, encode};
 #[cfg(feature = "server")]

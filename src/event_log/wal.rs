@@ -138,9 +138,11 @@ struct Pass {
 impl Shared {
     /// Copies what no reader needs in the WAL any more, again and again until little comes in during a pass.
     fn pass(&self, connection: &Connection) {
-        let mut before = 0;
+        let (mut before, mut last) = (0, Pass::default());
         for _ in 0..MAX_PASSES {
-            let Some(Pass { held_bytes, copied_bytes }) = self.copy(connection) else { return };
+            let Some(pass) = self.copy(connection) else { return };
+            let Pass { held_bytes, copied_bytes } = pass;
+            last = pass;
             let newly = copied_bytes.saturating_sub(before);
             before = copied_bytes;
             if newly <= FINISH_AT_MOST_BYTES {
@@ -150,6 +152,9 @@ impl Shared {
                 return;
             }
         }
+        // It comes in as fast as it is copied: commits wait once, or the WAL would grow for as long.
+        let is_copied = last.held_bytes.saturating_sub(last.copied_bytes) <= FINISH_AT_MOST_BYTES;
+        self.finish.store(is_copied && last.held_bytes >= FINISH_FROM_BYTES, Ordering::Release);
     }
 
     /// Copies what no reader needs in the WAL any more; nothing is said where another process had to be waited for.

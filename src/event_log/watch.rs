@@ -105,7 +105,8 @@ impl fmt::Display for Taken {
 impl Observed {
     /// Whether the largest batch fits on the disk.
     pub fn has_room(&self) -> bool {
-        self.disk_free_bytes >= ROOM_FOR_A_BATCH_BYTES
+        // A disk that does not tell its size may have any.
+        self.disk_bytes == 0 || self.disk_free_bytes >= ROOM_FOR_A_BATCH_BYTES
     }
 
     /// What the operator should look at, the gravest first.

@@ -216,7 +216,12 @@ impl Follower {
         look: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, FollowError> {
         let admitted = self.hub.places.admit(&self.party)?;
-        let _turn = admitted.turn().await;
+        let turn = admitted.turn().await;
+        // It keeps its turn to its end, also where nobody waits for it any more.
+        let look = move || {
+            let _turn = (turn, admitted);
+            look()
+        };
         Ok(tokio::task::spawn_blocking(look).await.map_err(|_| FollowError::Stopping)??)
     }
 

@@ -246,6 +246,15 @@ impl Projection {
         self.tickets.seen_at(id)
     }
 
+    /// Puts uses back that could not be put on record.
+    pub fn put_back_uses(&self, uses: &[(CredentialId, Timestamp)]) {
+        for (id, used_at) in uses {
+            if self.tickets.queue(*id, *used_at) {
+                self.uses.lock().push(*id);
+            }
+        }
+    }
+
     /// Takes the uses that are to be put on record.
     pub fn take_uses(&self) -> Vec<(CredentialId, Timestamp)> {
         let ids = std::mem::take(&mut *self.uses.lock());

@@ -7,7 +7,8 @@ use super::machine::Outcome;
 use super::shares::{Bounds, FairShare, Party};
 use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, Event, HashMap, Import, Kind, PastIssue, Position, Recorded, Scope, View as _,
+    Command, CredentialId, CredentialKey, Event, HashMap, Import, Kind, PastIssue, Position, RETENTION_MARGIN_MILLIS,
+    Recorded, Scope, View as _,
 };
 use crate::index::Sought;
 
@@ -67,13 +68,16 @@ impl Service {
         Ok(())
     }
 
-    /// Whether memory has all that matters of the import: then the log need not be asked.
+    /// Whether memory has all that matters of the import, and will have it when the import is decided: then the log need not be asked.
     fn remembers(&self, import: &Import) -> bool {
         let key = import.life.key();
-        match (import.life.digest(), key.kind) {
-            (Some(digest), _) => self.projection.issued_with(digest) == Some(key),
-            (None, _) => self.projection.lasting(key).issue.is_some(),
-        }
+        let not_after = match key.kind {
+            Kind::Ticket => self.projection.ticket(key.id).issue.map(|issue| issue.not_after),
+            Kind::Session | Kind::Token => self.projection.lasting(key).issue.map(|issue| issue.not_after),
+        };
+        let stays_until = self.clock.now().plus_millis(RETENTION_MARGIN_MILLIS);
+        not_after.is_some_and(|not_after| stays_until < not_after)
+            && import.life.digest().is_none_or(|digest| self.projection.issued_with(digest) == Some(key))
     }
 
     /// Takes over a credential that was issued elsewhere. The same one twice is made once. Needs `admin` in its tenant.

@@ -89,6 +89,7 @@ impl Ledger {
         let context = Context {
             now: batch.now(),
             latest: batch.now().max(self.clock.wall()),
+            earliest: batch.now().min(self.clock.wall()).max(self.projection.forgotten_at()),
             is_settled: !self.clock.refuses_issues(),
             origin: batch.origin(),
             policy: self.policy,

@@ -23,8 +23,8 @@ use crate::domain::{
     Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, DataDirectory, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer, open_for_writing,
-    refuse_rescued,
+    Base, DataDirectory, LogFiles, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer,
+    open_for_writing, refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
@@ -154,6 +154,7 @@ pub enum StartError {
 pub struct Prepared {
     directory: DataDirectory,
     connection: Connection,
+    files: LogFiles,
     reader: Arc<Reader>,
     projection: Arc<Projection>,
     source: Source,
@@ -203,6 +204,7 @@ pub fn prepare(
 ) -> Result<Prepared, StartError> {
     refuse_rescued(&directory.ledger())?;
     let connection = open_for_writing(&directory.ledger())?;
+    let files = LogFiles::of(&connection).map_err(|error| StartError::Writer(error.to_string()))?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;
     let clock_start = ClockStart::read(directory.path(), &reader, clock)?;
@@ -236,6 +238,7 @@ pub fn prepare(
     Ok(Prepared {
         directory,
         connection,
+        files,
         reader,
         projection,
         source,
@@ -310,7 +313,7 @@ impl Prepared {
         let continued = self.own_origin().filter(|_| beginning == Beginning::Continued);
         let Self { directory, connection, reader, projection, source, records_read, pseudonyms, key, cluster, .. } =
             self;
-        let (marks, node_file) = (self.marks, self.node_file);
+        let (marks, node_file, files) = (self.marks, self.node_file, self.files);
         let base = projection.base();
         let (origin, opening) = match continued {
             Some(origin) => (origin, None),
@@ -361,10 +364,14 @@ impl Prepared {
         let sealer = Sealer::new(SealingKeys::open(&keys)?, BorrowedKeys::new(&keys), last_slot, lineage)?;
         erase_again(&sealer, &projection)?;
         let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
+        // Much time may have gone by since the log was opened. Another connection would make a file that is gone.
+        files.check().map_err(StartError::Writer)?;
         let wal_copier = WalCopier::spawn(&directory.ledger())?;
         let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
         let writer =
             Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
+        // What the writer watches from here on is what was opened.
+        files.check().map_err(StartError::Writer)?;
         if let Some(opened) = opening {
             open_origin(&writer, opened).await?;
             if let Some(file) = node_file.filter(|_| !cluster.has_others()) {
@@ -373,8 +380,15 @@ impl Prepared {
         }
         if let Some(accepted) = marks.healing() {
             let at_a_time = settings.queue.min(REVOKED_AT_A_TIME);
-            let revoked = revoke_beyond(&writer, &reader, &projection, origin, accepted.at, at_a_time).await?;
+            let revoked = revoke_beyond(&writer, &reader, &projection, accepted, at_a_time).await?;
             tracing::warn!(at = %accepted.at, revoked, "what was recorded beyond the accepted time is revoked");
+            // Before the acceptance is forgotten, the directory names the new origin, and its snapshot is one that has forgotten no more
+            // than the accepted time allows.
+            if let Some(file) = NodeFile::load(directory.path())? {
+                NodeFile { origin, ..file }.store(directory.path())?;
+            }
+            projection::save(&projection, &snapshots(directory.path()))
+                .map_err(|error| StartError::Writer(format!("write the snapshot: {error}")))?;
             marks.is_healed().map_err(|error| StartError::Writer(format!("write DATA/clock: {error}")))?;
         }
         let timekeeper = Timekeeper::spawn(clock.clone(), marks.clone(), cluster.clone())

@@ -85,15 +85,18 @@ impl Service {
     pub async fn flush_uses(&self) -> Result<(), Error> {
         const CHUNK: usize = 50_000;
         let uses = self.projection.take_uses();
-        for chunk in uses.chunks(CHUNK) {
+        for (number, chunk) in uses.chunks(CHUNK).enumerate() {
             let request = crate::domain::Request {
                 caller: crate::domain::Caller::Node,
                 request: None,
                 idempotency: None,
                 command: Command::RenewTickets(chunk.to_vec()),
             };
-            // What is not written now is queued again by the ticket's next use.
-            self.submit(request).await?;
+            if let Err(error) = self.submit(request).await {
+                // A log that is locked or busy takes them with the next flush.
+                self.projection.put_back_uses(&uses[number * CHUNK..]);
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -41,7 +41,8 @@ pub fn one(
         return Err(Rejection::Forbidden);
     }
     // What the caller has no say over does not exist for it.
-    let known = find(view, revoke, context.now).filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
+    let known = find(view, revoke, context.earliest);
+    let known = known.filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
     let Some(known) = known else { return unknown(view, grants, caller, revoke, context) };
     if let Some(place) = known.ended {
         return Ok(Decision::Already(place));
@@ -191,7 +192,7 @@ pub fn presented(
     grants: &Grants,
     caller: &Caller,
     revoke: &RevokeTokens,
-    Context { now, .. }: Context,
+    Context { earliest, .. }: Context,
 ) -> Result<Decision, Rejection> {
     for token in &revoke.tokens {
         if !holds(caller, revoke, token) {
@@ -205,7 +206,7 @@ pub fn presented(
         if revoke.tokens[..n].iter().any(same) {
             continue;
         }
-        match judge_presented(view, token, now) {
+        match judge_presented(view, token, earliest) {
             // The note is sealed for the first token, and opens nowhere else.
             Ok(()) => drafts.push(token_revoked(revoke, token, revoke.note.as_ref().filter(|_| n == 0))),
             Err(Dead::Revoked(place, _)) => before = before.or(Some(place)),

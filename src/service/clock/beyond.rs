@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::clock::Accepted;
 use crate::domain::{
     Caller, Command, CredentialKey, Event, IssuedAs, Kind, Named, Origin, Place, Reason, Recorded, Request, Revoke,
     Sequence, Subject, Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
@@ -76,19 +77,19 @@ pub fn list(reader: &Reader, projection: &Projection, origins: &[Origin], at: Ti
     Ok(beyond)
 }
 
-/// Revokes what the origins before this one have issued, extended or noted a use of beyond that instant; how many that were.
+/// Revokes what the origin that wrote while its clock was ahead, and those that it went on from, have issued, extended or noted a use
+/// of beyond the accepted instant; how many that were. That origin may be the one that goes on: by now its last record may lie
+/// in the past.
 pub async fn revoke_beyond(
     writer: &Writer<Ledger>,
     reader: &Reader,
     projection: &Projection,
-    origin: Origin,
-    at: Timestamp,
+    accepted: Accepted,
     at_a_time: usize,
 ) -> Result<u64, StartError> {
-    let before = lineage(&projection.origins(), origin, None).into_iter().filter(|before| *before != origin);
     let mut revoked = 0;
-    for before in before.collect::<Vec<_>>() {
-        let mut next = first_beyond(reader, projection, before, at)?;
+    for before in lineage(&projection.origins(), accepted.origin, None) {
+        let mut next = first_beyond(reader, projection, before, accepted.at)?;
         while let Some(sequence) = next {
             let page = reader.run_from(Place { origin: before, sequence }, PAGE_RECORDS)?;
             next = page.last().map(|last| last.place.sequence.next());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::marks::Marks;
 use super::warning;
@@ -33,7 +33,13 @@ impl Timekeeper {
     /// Starts it.
     pub fn spawn(clock: Clock, marks: Arc<Marks>, cluster: Arc<Cluster>) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(1);
-        let mut keeping = Keeping { clock, marks, cluster, complained: None };
+        let mut keeping = Keeping {
+            clock,
+            marks,
+            cluster,
+            complained: None,
+            synchronised_before: synchronised_at(Path::new(SYNCHRONISED)),
+        };
         keeping.tell_of_start();
         let thread = std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
             let mut marked = Instant::now();
@@ -67,6 +73,8 @@ struct Keeping {
     marks: Arc<Marks>,
     cluster: Arc<Cluster>,
     complained: Option<Instant>,
+    /// When the system's time servers had last set the clock before it jumped, by that clock.
+    synchronised_before: Option<SystemTime>,
 }
 
 impl Keeping {
@@ -79,6 +87,9 @@ impl Keeping {
     fn look(&mut self) {
         let turn = self.clock.follow();
         let standing = self.clock.standing();
+        if standing.jump.is_none() {
+            self.synchronised_before = synchronised_at(Path::new(SYNCHRONISED));
+        }
         match turn {
             Some(Turn::Jumped) => {
                 if let Some(warning) = warning(&standing, None) {
@@ -114,7 +125,10 @@ impl Keeping {
             return Some("two members");
         }
         let within = standing.jump?.unsettled_millis;
-        synchronised(Path::new(SYNCHRONISED), standing, within).then_some("the system's time servers")
+        let path = Path::new(SYNCHRONISED);
+        // By a clock that was set back, one from before the jump comes to look as if it came after it.
+        let is_new = synchronised_at(path) != self.synchronised_before;
+        (is_new && synchronised(path, standing, within)).then_some("the system's time servers")
     }
 
     fn mark(&mut self) {
@@ -126,11 +140,14 @@ impl Keeping {
     }
 }
 
+fn synchronised_at(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
 /// Whether the system's clock was set by a server within that time. It is told by the time of the file that this touches, which
 /// is the wall clock's: one that was set earlier is older than the jump.
 fn synchronised(path: &Path, standing: &ClockStanding, within_millis: u64) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let millis = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis());
+    let millis = synchronised_at(path).and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis());
     let Some(millis) = millis.and_then(|millis| u64::try_from(millis).ok()) else { return false };
     standing.wall.as_millis().checked_sub(millis).is_some_and(|age| age <= within_millis)
 }

@@ -58,9 +58,11 @@ impl ClockStart {
         let recorded_at = own.map(|(_, recorded_at)| recorded_at).filter(|_| !renews);
         let marked_at = self.mark.map(|mark| mark.ledger_time);
         let forgotten = Some(forgotten_at).filter(|at| *at > Timestamp::default());
+        let allowed = self.mark.map(|mark| mark.forgotten_at).or(recorded_at.map(|_| self.times.forget_at));
         let before = Before {
             reached: marked_at.max(recorded_at).max(forgotten),
-            forgotten: self.mark.map(|mark| mark.forgotten_at).or(recorded_at.map(|_| self.times.forget_at)),
+            // What the snapshot has forgotten is forgotten: no earlier time is taken over without folding the log anew.
+            forgotten: allowed.max(forgotten),
             unsettled_millis: self.mark.map_or(0, |mark| mark.unsettled_millis),
         };
         clock.start(before, recorded_at.unwrap_or_default());
@@ -70,8 +72,8 @@ impl ClockStart {
             pending: Mutex::new(accepted.map_or(Pending::Nothing, Pending::Healing)),
             confirmed_by: Mutex::default(),
         };
-        // Until a first mark is on disk, nothing is forgotten beyond the old one.
-        clock.is_marked(self.times.forget_at);
+        // Until a first mark is on disk, nothing is forgotten beyond the old one, or beyond what is forgotten already.
+        clock.is_marked(self.times.forget_at.max(forgotten_at));
         if let Err(error) = marks.store() {
             marks.complain(&error);
         }

@@ -1,6 +1,7 @@
 //! What arrives from other nodes: judged, appended and folded in one step, and only then held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Cluster;
 use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge};
@@ -8,6 +9,9 @@ use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::machine::{Job, Ledger, Reply};
 use crate::service::{Error, Service};
+
+/// How long a lock on the log is waited for before keys are destroyed.
+const FORGET_AGAIN: Duration = Duration::from_millis(500);
 
 /// What came of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +137,13 @@ impl Service {
 
     async fn forget_all(&self, erased: Vec<(Tenant, Subject)>) -> Result<(), Error> {
         for (tenant, subject) in erased {
-            self.forget_too(tenant, subject).await?;
+            loop {
+                match self.forget_too(tenant.clone(), subject.clone()).await {
+                    // The records are held by now, so nobody brings them again. A lock is another program's, and nobody tells when it goes.
+                    Err(Error::Locked | Error::Overloaded) => tokio::time::sleep(FORGET_AGAIN).await,
+                    done => break done?,
+                }
+            }
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ impl Cramped {
     fn ask(&mut self, command: Command) -> Result<Decision, Rejection> {
         let request = Request { caller: Caller::Root, request: None, idempotency: None, command: command.clone() };
         let (now, policy) = (self.node.now, Policy::default());
-        let context = Context { now, latest: now, is_settled: true, origin: origin('a'), policy };
+        let context = Context { now, latest: now, earliest: now, is_settled: true, origin: origin('a'), policy };
         let decided = decide(&self.projection, &request, context)?;
         if matches!(decided, Decision::Append(_)) {
             let before = self.node.log.len();

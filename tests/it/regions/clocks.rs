@@ -1,11 +1,13 @@
 //! Three nodes, of which one has a wall clock that jumps.
 
+use std::time::{Duration, Instant};
+
 use authledger::clock::{Mark, wall_clock};
 use authledger::domain::Timestamp;
 use serde_json::{Value, json};
 
 use super::cluster::{A, B, C, Cluster, until};
-use crate::process::node::{Api, text};
+use crate::process::node::{Api, PATIENCE, text};
 use crate::support::faketime::WallClock;
 
 const HOUR: i64 = 3_600;
@@ -89,9 +91,11 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     let launch = cluster.launch(C, &[]);
     let is_marked = move || {
         let hour_ahead = wall_clock().plus_millis(3_600_000);
+        let began = Instant::now();
         let marked = || Mark::load(&data).ok().flatten().map(|mark| mark.ledger_time);
         while marked().unwrap_or(Timestamp::default()) < hour_ahead {
-            std::thread::yield_now();
+            assert!(began.elapsed() < PATIENCE, "not in time: a mark an hour ahead");
+            std::thread::sleep(Duration::from_millis(5));
         }
     };
     tokio::task::block_in_place(|| launch.terminate_when(is_marked));

@@ -305,6 +305,7 @@ impl Node {
             Context {
                 now: self.now,
                 latest: self.wall.map_or(self.now, |wall| wall.max(self.now)),
+                earliest: self.wall.map_or(self.now, |wall| wall.min(self.now)),
                 is_settled: true,
                 origin: self.origin,
                 policy: self.policy,

@@ -205,7 +205,14 @@ impl Node {
     ) -> Result<(Decision, Vec<Place>), Rejection> {
         let request = Request { caller, request: None, idempotency: None, command };
         let now = self.recording_at(now);
-        let context = Context { now, latest: now, is_settled: true, origin: self.disk.own, policy: Policy::default() };
+        let context = Context {
+            now,
+            latest: now,
+            earliest: now,
+            is_settled: true,
+            origin: self.disk.own,
+            policy: Policy::default(),
+        };
         let decision = decide(&self.state, &request, context)?;
         let places = match &decision {
             Decision::Append(drafts) => self.append(&request.caller, drafts.clone(), now),
