@@ -44,6 +44,9 @@ pub struct Sizes {
 impl Files {
     /// Those of a connection that has them open.
     pub fn of(connection: &rusqlite::Connection) -> io::Result<Self> {
+        // A log that was copied has no WAL before it is first read.
+        let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        read.map_err(io::Error::other)?;
         // As SQLite has resolved it: the WAL lies where a link leads.
         let path = PathBuf::from(connection.path().unwrap_or_default());
         let find = |path: PathBuf| FileId::find(&path).map(|id| (path, id));

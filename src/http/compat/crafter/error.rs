@@ -299,7 +299,7 @@ mod tests {
                 Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknown => (many, many),
-                Rejection::MemoryFull => (later, later),
+                Rejection::ClockUnsettled | Rejection::MemoryFull => (later, later),
                 _ => (internal, internal),
             };
             assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);
