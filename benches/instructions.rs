@@ -154,7 +154,8 @@ fn undecided() -> (Projection, Vec<Request>) {
 #[bench::commit(setup = undecided)]
 fn decided((projection, requests): (Projection, Vec<Request>)) -> (Projection, State) {
     let mut pending = State::default();
-    let context = Context { now: now(), latest: now(), is_settled: true, origin: origin(), policy: Policy::default() };
+    let (now, policy) = (now(), Policy::default());
+    let context = Context { now, latest: now, earliest: now, is_settled: true, origin: origin(), policy };
     for (n, request) in requests.iter().enumerate() {
         let view = Overlay { durable: &projection, pending: &pending };
         let decision = decide(&view, request, context).expect("allowed");

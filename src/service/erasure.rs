@@ -100,12 +100,12 @@ impl Service {
         // What was sealed while the log was read went on record before the erasure; after it, nothing does.
         let (_, late) = self.slots_of(&order, read_to).await?;
         let slots: BTreeSet<u64> = slots.into_iter().chain(late).collect();
-        if !slots.is_subset(&self.erasure_of(&order)?.slots_of(self.sealer.origins())) {
-            if let Err(error) = self.submit(order.request(&slots, None)).await {
-                // What is on record is destroyed all the same.
-                self.destroy(&*self.erasure_of(&order)?, BTreeSet::new()).await?;
-                return Err(error);
-            }
+        if !slots.is_subset(&self.erasure_of(&order)?.slots_of(self.sealer.origins()))
+            && let Err(error) = self.submit(order.request(&slots, None)).await
+        {
+            // What is on record is destroyed all the same.
+            self.destroy(&*self.erasure_of(&order)?, BTreeSet::new()).await?;
+            return Err(error);
         }
         let erasure = self.erasure_of(&order)?;
         let keys_destroyed = self.destroy(&erasure, slots).await?;

@@ -63,7 +63,8 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     let follower = follower.await.map_err(refuse)?;
     match wanted.layout {
         Layout::Page => {
-            let answer = page::answer(&app, follower, wanted.limit, wanted.wait).await.map_err(refuse)?;
+            let pace = app.service.pace(Party::of(&identity));
+            let answer = page::answer(&app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
             // It may have waited for long: who lost his rights meanwhile learns nothing.
             still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
         }

@@ -1,5 +1,6 @@
 //! A page of the feed: what ended since the cursor, now or within a while.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,20 +10,13 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::SNAPSHOT_PATH;
-use crate::feed::{FollowError, Follower, Frame, Item};
+use crate::feed::{FollowError, Follower, Frame};
 use crate::http::SharedApp;
+use crate::service::{Pace, STEP_ROWS};
 
 /// Readings of the log that one page is worth, some hundred thousand records. If what they held was all hidden by the filter,
 /// the page is empty and its cursor has moved.
 const MAX_TAKES: usize = 100;
-
-#[derive(Serialize)]
-struct Page<'a> {
-    items: Vec<Item<'a>>,
-    cursor: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gap: Option<Gap>,
-}
 
 /// A page as OpenAPI describes it.
 #[derive(utoipa::ToSchema)]
@@ -51,6 +45,7 @@ pub(super) async fn answer(
     mut follower: Follower,
     limit: usize,
     wait: Duration,
+    pace: Pace,
 ) -> Result<Response, FollowError> {
     let mut news = app.hub.news();
     let mut stop = app.stop.clone();
@@ -78,20 +73,37 @@ pub(super) async fn answer(
             break;
         }
     }
-    Ok(page(&follower, &frames, gap))
+    page(&follower, &frames, gap, pace).await
 }
 
-fn page(follower: &Follower, frames: &[std::sync::Arc<Frame>], gap: bool) -> Response {
-    let cursors: Vec<String> = frames.iter().map(|frame| frame.cursor.at_least(follower.ahead()).to_string()).collect();
-    let items = frames.iter().zip(&cursors);
-    let items = items.map(|(frame, cursor)| frame.item(follower.filter().audits(frame.filed()), cursor)).collect();
-    let cursor = follower.cursor().to_string();
-    let page = Page { items, cursor: &cursor, gap: gap.then_some(Gap { snapshot: SNAPSHOT_PATH }) };
-    // Strings and numbers: there is nothing in it that can't be written.
-    let body = serde_json::to_string(&page).unwrap_or_default();
+/// The page, `{items, cursor, gap?}`, written a few items at a time: a thousand of them take long enough for others to wait.
+async fn page(follower: &Follower, frames: &[Arc<Frame>], gap: bool, mut pace: Pace) -> Result<Response, FollowError> {
+    let mut body = b"{\"items\":[".to_vec();
+    for (number, some) in frames.chunks(STEP_ROWS).enumerate() {
+        pace.step().await?;
+        for (at, frame) in some.iter().enumerate() {
+            if (number, at) != (0, 0) {
+                body.push(b',');
+            }
+            let cursor = frame.cursor.at_least(follower.ahead()).to_string();
+            write(&mut body, &frame.item(follower.filter().audits(frame.filed()), &cursor));
+        }
+    }
+    body.extend_from_slice(b"],\"cursor\":");
+    write(&mut body, &follower.cursor().to_string());
+    if gap {
+        body.extend_from_slice(b",\"gap\":");
+        write(&mut body, &Gap { snapshot: SNAPSHOT_PATH });
+    }
+    body.push(b'}');
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
+}
+
+fn write(body: &mut Vec<u8>, value: &impl Serialize) {
+    // Strings and numbers can't fail to serialise, and a Vec takes all that is written.
+    let _ = serde_json::to_writer(&mut *body, value);
 }
