@@ -3,7 +3,9 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "server")]
+use std::path::PathBuf;
 
 /// What a name stands for, as long as the file is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

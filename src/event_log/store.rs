@@ -103,6 +103,7 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Whether that says that another connection has a lock, and nothing about the disk.
+#[cfg(feature = "server")]
 pub(super) fn is_lock(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
 }
