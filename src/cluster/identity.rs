@@ -156,7 +156,7 @@ pub fn started_with(own: Incarnation, answers: &[Holding], over: &[Incarnation])
     speaking.filter(|run| *run != own && !over.contains(run)).collect()
 }
 
-/// What follows once a run has begun and the others are told of it.
+/// What a run does after it has begun and announced itself to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It may write.
