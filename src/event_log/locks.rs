@@ -12,13 +12,13 @@ const LOOKS: usize = 5;
 /// The most processes that are named.
 const MAX_NAMED: usize = 3;
 
-/// The programs that hold the write lock on the log whose shared memory has that inode.
-pub(super) fn writers(shared_memory_inode: u64) -> String {
+/// The programs that hold the write lock on the log whose shared memory has that inode, as far as any is found.
+pub(super) fn writers(shared_memory_inode: u64) -> Option<String> {
     named(&found(shared_memory_inode, &(WRITER..=WRITER)))
 }
 
 /// The programs that read it, this one left out.
-pub(super) fn readers(shared_memory_inode: u64) -> String {
+pub(super) fn readers(shared_memory_inode: u64) -> Option<String> {
     named(&found(shared_memory_inode, &READERS))
 }
 
@@ -51,16 +51,16 @@ fn holder(line: &str, inode: u64, bytes: &RangeInclusive<u64>) -> Option<u32> {
     if is_it { pid.parse().ok().filter(|pid| *pid > 0) } else { None }
 }
 
-fn named(pids: &[u32]) -> String {
+fn named(pids: &[u32]) -> Option<String> {
     let name = |pid: &u32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         format!("{} (process {pid})", name.trim_end())
     };
     let names: Vec<String> = pids.iter().take(MAX_NAMED).map(name).collect();
     match pids.len().saturating_sub(MAX_NAMED) {
-        _ if names.is_empty() => "another process".to_owned(),
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
+        _ if names.is_empty() => None,
+        0 => Some(names.join(", ")),
+        more => Some(format!("{} and {more} more", names.join(", "))),
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
                      5: POSIX  ADVISORY  READ 4711 fe:00:99 128 128\n";
         assert_eq!(holders(locks, 99, READERS), [4711]);
         assert_eq!(holders(locks, 99, WRITER..=WRITER), [4713]);
-        assert_eq!(named(&[]), "another process");
-        assert!(named(&[std::process::id()]).contains(&std::process::id().to_string()));
+        assert_eq!(named(&[]), None);
+        assert!(named(&[std::process::id()]).is_some_and(|who| who.contains(&std::process::id().to_string())));
     }
 }

@@ -32,7 +32,7 @@ const GROWTH_FOR: Duration = Duration::from_secs(3_600);
 /// Less time says too little about an hour.
 const GROWTH_FROM: Duration = Duration::from_secs(300);
 /// How long to wait before another attempt to save what was taken away.
-const RESCUE_EVERY: Duration = Duration::from_secs(60);
+const RESCUE_EVERY: Duration = Duration::from_secs(10);
 
 /// What was seen last.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +47,8 @@ pub struct Observed {
     pub growth_bytes: Option<u64>,
     /// Who has locked the log, so that a batch was refused.
     pub locked_by: Option<String>,
-    /// Who keeps a large WAL from being copied.
-    pub read_by: Option<String>,
+    /// Where the WAL is large: who reads it, and so keeps it from being copied.
+    pub large_wal: Option<Option<String>>,
     /// What is not as in a ledger's own schema.
     pub schema: SchemaChanges,
     /// What became of the files, if they were taken away.
@@ -122,9 +122,15 @@ impl Observed {
             format!("the {} of ledger.db {}: the next start refuses it{mend}", broken.name, broken.what)
         }));
         warnings.extend(self.disk());
-        warnings.extend(self.read_by.as_ref().map(|who| {
+        warnings.extend(self.large_wal.as_ref().map(|who| {
             let megabytes = self.wal_bytes >> 20;
-            format!("ledger.db-wal has {megabytes} MB and grows, because a reader does not end its transaction: {who}")
+            let why = match who {
+                Some(who) => format!("because a reader does not end its transaction: {who}"),
+                None => {
+                    "and no reader of it was found: its records are not copied into ledger.db fast enough".to_owned()
+                }
+            };
+            format!("ledger.db-wal has {megabytes} MB and grows, {why}")
         }));
         warnings.extend(self.schema.added.iter().map(|added| format!("in ledger.db {added}")));
         warnings
@@ -190,7 +196,7 @@ impl Watch {
         let growth_bytes = self.growth(sizes.database_bytes);
         let disk = rustix::fs::statvfs(self.files.path());
         let is_large = sizes.wal_bytes >= WAL_WARNS_FROM_BYTES;
-        let read_by = is_large.then(|| locks::readers(self.files.shared_memory_inode()));
+        let large_wal = is_large.then(|| locks::readers(self.files.shared_memory_inode()));
         let schema = self.changed_schema(connection);
         let mut seen = self.seen.lock();
         seen.wal_bytes = sizes.wal_bytes;
@@ -202,10 +208,15 @@ impl Watch {
             }
             Err(error) => tracing::debug!(%error, "the room on the log's disk is not known"),
         }
-        if let (Some(who), None) = (&read_by, &seen.read_by) {
-            tracing::warn!(wal_bytes = sizes.wal_bytes, reader = %who, "the write-ahead log grows, because a reader does not end its transaction");
+        if let (Some(who), None) = (&large_wal, &seen.large_wal) {
+            let reader = who.as_deref().unwrap_or("none was found");
+            tracing::warn!(
+                wal_bytes = sizes.wal_bytes,
+                reader,
+                "the write-ahead log grows: a reader that does not end its transaction keeps it"
+            );
         }
-        seen.read_by = read_by;
+        seen.large_wal = large_wal;
         if let Some(schema) = schema {
             seen.schema = schema;
         }
@@ -217,7 +228,8 @@ impl Watch {
         let mut seen = self.seen.lock();
         match (locked, &seen.locked_by) {
             (true, before) => {
-                let who = locks::writers(self.files.shared_memory_inode());
+                let who =
+                    locks::writers(self.files.shared_memory_inode()).unwrap_or_else(|| "another process".to_owned());
                 if before.is_none() {
                     tracing::warn!(lock_holder = %who, "another process has locked the event log for writing: commands are refused until it ends its transaction");
                 }
@@ -235,8 +247,9 @@ impl Watch {
         self.seen.lock().locked_by.is_some()
     }
 
-    /// Saves what the connection still sees, if that is due: at once, and again after a while if it failed.
-    pub(super) fn save(&mut self, connection: &Connection, what: &Arc<str>) {
+    /// Saves what the connection still sees, if that is due: at once, and again after a while if it failed. All up to `acknowledged`
+    /// should be there.
+    pub(super) fn save(&mut self, connection: &Connection, what: &Arc<str>, acknowledged: Position) {
         let is_settled = match &self.seen.lock().taken {
             Some(Taken { rescue: Rescue::Whole(..) | Rescue::Partial(..), .. }) => true,
             _ => self.rescued_at.is_some_and(|at| at.elapsed() < RESCUE_EVERY),
@@ -250,18 +263,20 @@ impl Watch {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let position = base.position;
                 match stopped_by {
-                    None => {
+                    None if position >= acknowledged => {
                         tracing::error!(file = %path.display(), %position, "what the files held that were taken away is saved: all that was acknowledged, and the last commit, which may be unknown to its caller; stop this server, move ledger.db, -wal and -shm away, and rename the saved file to ledger.db");
                         Rescue::Whole(name, position)
                     }
-                    Some(error) => {
-                        tracing::error!(file = %path.display(), %position, %error, "what could still be read of the files that were taken away is saved; the rest is lost to this server");
+                    error => {
+                        let error = error
+                            .map_or_else(|| "the records behind it are gone".to_owned(), |error| error.to_string());
+                        tracing::error!(file = %path.display(), %position, %acknowledged, error, "what could still be read of the files that were taken away is saved; the rest is lost to this server");
                         Rescue::Partial(name, position)
                     }
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "what this server still holds of the files that were taken away could not be saved: do not stop it; it tries again in a minute");
+                tracing::error!(%error, "what this server still holds of the files that were taken away could not be saved: do not stop it; it tries again in ten seconds");
                 Rescue::Failed(error.to_string())
             }
         };

@@ -593,7 +593,7 @@ impl Scribe {
         let Some(what) = &self.taken else { return };
         // A batch that failed half-way is none.
         if self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok() {
-            self.watch.save(&self.connection, what);
+            self.watch.save(&self.connection, what, self.base.position);
         }
     }
 

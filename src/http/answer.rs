@@ -35,9 +35,10 @@ pub fn secret(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// The body with a list of all that, between these two texts. A long one is written piece by piece, while its reader takes it.
+/// The body with a list of all that: what stands before it, between two items, and behind it. A long one is written piece by piece,
+/// while its reader takes it.
 pub fn list<T: Send + 'static>(
-    [head, tail]: [&'static str; 2],
+    [head, between, tail]: [&'static str; 3],
     items: Vec<T>,
     mut write: impl FnMut(&T, &mut Vec<u8>) + Send + 'static,
     mut pace: Pace,
@@ -52,7 +53,7 @@ pub fn list<T: Send + 'static>(
     let mut next = move |piece: &mut Vec<u8>| {
         let item = items.next()?;
         if !std::mem::replace(&mut is_first, false) {
-            piece.push(b',');
+            piece.extend_from_slice(between.as_bytes());
         }
         write(&item, piece);
         Some(())

@@ -11,6 +11,8 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What is read of a body, in bytes, before its caller has shown who they are.
 pub const STRANGERS_BYTES: usize = 4 << 10;
+/// How long the rest of a larger one may take: whoever sends it slowly keeps others out.
+const STRANGERS_TIME: Duration = Duration::from_secs(5);
 /// Larger bodies that are read at a time where the body itself is what its caller shows.
 static LARGE_OF_STRANGERS: Semaphore = Semaphore::const_new(64);
 
@@ -21,7 +23,7 @@ pub enum BodyError {
     #[error("the body is larger than this server takes")]
     TooLarge,
     /// It took too long to arrive.
-    #[error("the body did not arrive within 30 seconds")]
+    #[error("the body did not arrive in time")]
     Slow,
     /// Too many large bodies of callers without a secret are being read.
     #[error("too many large bodies of callers without a secret are being read")]
@@ -46,12 +48,35 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     }
 }
 
-/// The whole body of a caller who shows who they are in it, such as by a token. Of those that are larger than [`STRANGERS_BYTES`] few
-/// are read at a time.
-pub async fn read_of_stranger(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+/// The whole body of a caller who shows who they are in it, such as by a token. What is beyond [`STRANGERS_BYTES`] few may send at a
+/// time, and each of them soon.
+pub async fn read_of_stranger(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().upper().is_some_and(|bytes| bytes <= STRANGERS_BYTES as u64) {
         return read(body, limit).await;
     }
-    let _large = LARGE_OF_STRANGERS.try_acquire().map_err(|_| BodyError::Busy)?;
-    read(body, limit).await
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let mut read = Vec::new();
+    let first = take(&mut body, &mut read, STRANGERS_BYTES.min(limit));
+    if !tokio::time::timeout(BODY_TIME, first).await.map_err(|_| BodyError::Slow)?? {
+        let _large = LARGE_OF_STRANGERS.try_acquire().map_err(|_| BodyError::Busy)?;
+        let rest = take(&mut body, &mut read, limit);
+        if !tokio::time::timeout(STRANGERS_TIME, rest).await.map_err(|_| BodyError::Slow)?? {
+            return Err(BodyError::TooLarge);
+        }
+    }
+    Ok(read.into())
+}
+
+/// Reads on until the body ends or there is more than `limit`. True at the end.
+async fn take(body: &mut Body, read: &mut Vec<u8>, limit: usize) -> Result<bool, BodyError> {
+    while read.len() <= limit {
+        match body.frame().await {
+            Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+            Some(Err(_)) => return Err(BodyError::Broken),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }

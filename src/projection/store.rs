@@ -344,9 +344,11 @@ impl<F: Form> Store<F> {
         let Some((id, whose, mut value)) = before else {
             return Changed::nothing(Some(handle));
         };
-        let (lost, strangers_before) = (Issued::of(&value, whose), value.endings().strangers());
+        let (issue, strangers_before) = (value.issued(), value.endings().strangers());
+        let lost = Issued::of(&value, whose);
         change(&mut value);
-        let same = value.issued().map(|(place, ..)| place) == lost.map(|issued| issued.place);
+        // Asked of the value: what has no handle of its subject is issued all the same, and keeps none.
+        let same = value.issued().map(|(place, ..)| place) == issue.map(|(place, ..)| place);
         let whose = if same { whose } else { subject };
         let (gained, strangers) = (Issued::of(&value, whose), [strangers_before, value.endings().strangers()]);
         let slot = Slot::of(id, value, whose, shared);

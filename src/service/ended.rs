@@ -51,7 +51,8 @@ pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Turnstile>>);
 pub(super) struct Alone<'a> {
     all: &'a OneByOne,
     whom: (Tenant, Subject),
-    place: Turnstile,
+    /// There until it is dropped.
+    place: Option<Turnstile>,
     held: Option<OwnedMutexGuard<()>>,
 }
 
@@ -60,8 +61,8 @@ impl OneByOne {
         let whom = (tenant.clone(), subject.clone());
         let place = self.0.lock().entry(whom.clone()).or_default().clone();
         // Made before it waits: who gives up takes the place away all the same.
-        let mut alone = Alone { all: self, whom, place, held: None };
-        alone.held = Some(alone.place.clone().lock_owned().await);
+        let mut alone = Alone { all: self, whom, place: Some(place.clone()), held: None };
+        alone.held = Some(place.lock_owned().await);
         alone
     }
 }
@@ -70,8 +71,9 @@ impl Drop for Alone<'_> {
     fn drop(&mut self) {
         self.held = None;
         let mut all = self.all.0.lock();
-        // The map's own and this one: nobody else is here, and nobody comes in while the map is locked.
-        if Arc::strong_count(&self.place) == 2 {
+        // Given back while the map is locked: of two who leave at once, the later one finds the map's own alone.
+        self.place = None;
+        if all.get(&self.whom).is_some_and(|place| Arc::strong_count(place) == 1) {
             all.remove(&self.whom);
         }
     }

@@ -11,11 +11,12 @@ use super::asked::{Names, query};
 use super::events::NDJSON;
 use crate::audit::{Asked, AskedCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
+use crate::event_log::StoredRecord;
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Text, Whole, present};
-use crate::http::{SharedApp, caller, input};
-use crate::service::{HistoryPage, MAX_TOLD};
+use crate::http::{SharedApp, answer, caller, input};
+use crate::service::{HistoryPage, MAX_TOLD, Pace, Party};
 
 /// How many records a page has if nobody says.
 const DEFAULT_LIMIT: usize = 100;
@@ -105,7 +106,7 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
     let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
     let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let told = app.service.history(&identity, asked.clone(), after, limit).await?;
-    Ok(show(&told, &asked, limit))
+    show(told, &asked, limit, app.service.pace(Party::of(&identity)))
 }
 
 /// The history of a credential that is presented, which no address may hold. Needs the scope `audit` in every tenant.
@@ -133,23 +134,23 @@ pub async fn presented_history(State(app): State<SharedApp>, request: Request) -
         .map_err(|problem| Problem::with_detail(Code::InvalidBody, problem.detail().to_owned()))?;
     let after = Position(body.after.unwrap_or_default());
     let told = app.service.history(&identity, asked.clone(), after, limit).await?;
-    Ok(show(&told, &asked, limit))
+    show(told, &asked, limit, app.service.pace(Party::of(&identity)))
 }
 
-fn show(told: &HistoryPage, asked: &Asked, limit: usize) -> Response {
-    let mut body = String::new();
-    for stored in &told.records {
+fn show(told: HistoryPage, asked: &Asked, limit: usize, pace: Pace) -> Result<Response, Problem> {
+    let last = told.records.last().filter(|_| told.more).map(|last| last.position);
+    let write = |stored: &StoredRecord, body: &mut Vec<u8>| {
         let stored_at = stored.stored_at.as_millis();
         // The record is the JSON that it is, so that its bytes stay those that are hashed.
-        body.push_str(&format!("{{\"position\":{},\"stored_at\":{stored_at},\"record\":", stored.position));
-        body.push_str(&stored.record);
-        body.push_str("}\n");
-    }
+        body.extend(format!("{{\"position\":{},\"stored_at\":{stored_at},\"record\":", stored.position).as_bytes());
+        body.extend(stored.record.as_bytes());
+        body.extend(b"}\n");
+    };
+    let body = answer::list(["", "", ""], told.records, write, pace)?;
     let mut response = (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], body).into_response();
-    let last = told.records.last().filter(|_| told.more).map(|last| last.position);
     let next = last.map(|last| format!("</v1/history?{}&after={last}&limit={limit}>; rel=\"next\"", query(asked)));
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
         response.headers_mut().insert(LINK, next);
     }
-    response
+    Ok(response)
 }

@@ -39,6 +39,6 @@ pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap)
         // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
         let _ = serde_json::to_writer(bytes, &ApplicationShown::from(&**one));
     };
-    let body = answer::list(["{\"applications\":[", "]}"], found, write, pace)?;
+    let body = answer::list(["{\"applications\":[", ",", "]}"], found, write, pace)?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], body).into_response())
 }

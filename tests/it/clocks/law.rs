@@ -334,7 +334,6 @@ impl World {
     fn heal(&mut self, accepted: Timestamp) {
         self.marked = Mark { reached: accepted, forgotten: self.marked.forgotten.min(accepted) };
         let snapshot = Some((std::mem::take(&mut self.node.state), self.forgotten, self.node.log.len()));
-        self.snapshot = None;
         self.rebuild(snapshot, accepted);
         let beyond: Vec<Place> =
             self.node.log.iter().filter(|one| one.recorded_at > accepted).map(|one| one.place).collect();
@@ -361,6 +360,8 @@ impl World {
                 self.made.iter_mut().filter(|made| made.named == named).for_each(|made| made.revoked = true);
             }
         }
+        // It takes the place of the one on disk, which may have forgotten what is not over by the time that was accepted.
+        self.snapshot = Some((self.node.state.clone(), self.forgotten, self.node.log.len()));
     }
 
     fn is_good(&self, held: &Held, now: Timestamp) -> bool {

@@ -93,7 +93,7 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
         // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
         let _ = serde_json::to_writer(bytes, &shown(one, own.then(|| own_id.clone())));
     };
-    let body = answer::list(["[", "]"], all, write, pace).map_err(refused)?;
+    let body = answer::list(["[", ",", "]"], all, write, pace).map_err(refused)?;
     Ok(wire::answered(StatusCode::OK, body))
 }
 

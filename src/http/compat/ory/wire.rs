@@ -201,7 +201,7 @@ pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pa
         // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
         let _ = serde_json::to_writer(bytes, &SessionShown::of(session, expand, viewer));
     };
-    let body = answer::list(["[", "]"], sessions, write, pace)?;
+    let body = answer::list(["[", ",", "]"], sessions, write, pace)?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, JSON)], body).into_response())
 }
 

@@ -160,7 +160,7 @@ impl Refusal {
             Self::WrongVerb(method) => format!("this path does not take {method}").into(),
             Self::Malformed(message) => message.clone(),
             Self::BodyTooLarge => "the body is larger than this server takes".into(),
-            Self::BodySlow => "the body did not arrive within 30 seconds; nothing was done".into(),
+            Self::BodySlow => "the body did not arrive in time; nothing was done".into(),
             Self::BodyBroken => "the body ended early; nothing was done".into(),
             Self::Token(error) => format!("failed to {error}").into(),
             Self::AlreadyRevoked => "the token has been revoked already".into(),

@@ -36,13 +36,18 @@ fn commit(deed: Deed, file: &Path) {
     }
 }
 
-/// Waits until readiness says what became of the files, and gives that.
+/// Waits until readiness says that something was saved, and gives what it says.
 async fn told(node: &Node) -> String {
+    told_of(node, "ledger.rescued.db").await
+}
+
+/// Waits until readiness says that, and gives all of it.
+async fn told_of(node: &Node, what: &str) -> String {
     let until = std::time::Instant::now() + super::super::node::PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await;
         let detail = ready.body["detail"].as_str().unwrap_or_default().to_owned();
-        if ready.status == 503 && detail.contains("rescued") {
+        if ready.status == 503 && detail.contains(what) {
             return detail;
         }
         assert!(std::time::Instant::now() < until, "{}", ready.body);
@@ -130,5 +135,24 @@ async fn a_server_that_only_reads_notices_too() {
     assert!(told(&node).await.contains("ledger.db was deleted"));
     assert!(super::held(&saved(&data)).contains_key(&text(&kept, "id")));
     assert_refused(&node).await;
+    assert_eq!(node.stop().await.0, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_saved_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let node = Node::start(&data);
+    let kept = node.api.issue("kept").await;
+    // As many copies as may lie beside a log.
+    let copies: Vec<PathBuf> = (2..100).map(|number| data.join(format!("ledger.rescued.{number}.db"))).collect();
+    copies.iter().chain([&saved(&data)]).for_each(|copy| fs::write(copy, "").unwrap());
+    commit(Deed::Delete, &data.join("ledger.db"));
+    let detail = told_of(&node, "could not be saved yet").await;
+    assert!(detail.contains("do not stop the server (99 copies are there already)"), "{detail}");
+    assert_refused(&node).await;
+    fs::remove_file(saved(&data)).unwrap();
+    told_of(&node, "is in ledger.rescued.db, verified").await;
+    assert!(super::held(&saved(&data)).contains_key(&text(&kept, "id")));
     assert_eq!(node.stop().await.0, Some(1));
 }
