@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use authledger::cluster::{Anchors, Incarnation, SignedHead};
-use authledger::domain::{LedgerId, NodeKey, NodeName, Origin, Place, Recorded, Region, Sequence, State, Timestamp};
+use authledger::domain::{
+    CredentialId, Event, LedgerId, NodeKey, NodeName, Origin, Place, Recorded, Region, Sequence, State, Timestamp,
+};
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 
@@ -72,6 +74,13 @@ impl Disk {
         let places = self.places.get(&origin).map(Vec::as_slice).unwrap_or_default();
         let hash = places.last().map(|at| self.log[*at as usize].hash).unwrap_or_default();
         Head { sequence: Sequence(places.len() as u64), hash }
+    }
+
+    /// Whether the issue of that session is in the log.
+    pub fn has_issued(&self, session: CredentialId) -> bool {
+        let is_it =
+            |entry: &Entry| matches!(&entry.recorded.event, Event::SessionIssued(issued) if issued.id == session);
+        self.log.iter().any(is_it)
     }
 
     pub fn held(&self, origin: Origin) -> Sequence {

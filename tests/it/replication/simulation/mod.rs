@@ -3,6 +3,7 @@
 //! One seed is one run. `cargo test --test it -- simulation` runs two thousand of them;
 //! `tools/simulate --rounds 100000` more, and `tools/simulate --seed 42` one, with all that happened in it.
 
+mod clocks;
 mod disk;
 mod node;
 mod random;
@@ -27,7 +28,7 @@ const ROUNDS: u64 = 2_000;
 const ROUNDS_OF_THE_WEAKENED: u64 = 2_000;
 
 /// How often each kind of trouble must have come up in as many seeds as a test runs.
-const OFTEN: [(&str, u64); 22] = [
+const OFTEN: [(&str, u64); 27] = [
     ("command acknowledged", 50_000),
     ("message lost", 30_000),
     ("message altered", 6_000),
@@ -50,6 +51,11 @@ const OFTEN: [(&str, u64); 22] = [
     ("gap found", 20_000),
     ("origin renewed: older copy", 100),
     ("wait for all answered", 8_000),
+    ("clock that jumps ahead", 500),
+    ("clock that jumps back", 500),
+    ("clock that drifts", 500),
+    ("later time accepted", 50),
+    ("JWT judged without its issue in memory", 1_000),
 ];
 
 type Counts = BTreeMap<&'static str, u64>;

@@ -15,6 +15,7 @@ use authledger::domain::{
 };
 use authledger::event_log::{Chain, Head, encode};
 
+use super::clocks::Clocks;
 use super::disk::{Disk, Entry, Key};
 use super::weaken::Weakness;
 
@@ -76,8 +77,10 @@ pub struct Node {
     pub supersedes: Vec<Incarnation>,
     number: u64,
     pub reads: Reads,
-    /// How far its clock is ahead of the true time, in milliseconds, beside a margin that every clock has.
-    pub skew: u64,
+    /// Those of its machine, and its ledger time.
+    pub clocks: Clocks,
+    /// The latest instant at which this process has forgotten anything.
+    forgotten: Timestamp,
     pub waits: Vec<Wait>,
     pub pending: Vec<Pending>,
     /// Origins that have told two stories.
@@ -99,6 +102,7 @@ impl Node {
         anchors: Anchors,
         own: Origin,
         reads: Reads,
+        clocks: Clocks,
     ) -> Self {
         let disk = Disk {
             ledger,
@@ -118,11 +122,11 @@ impl Node {
             admitted: false,
             signed: None,
         };
-        Self::on(disk, reads)
+        Self::on(disk, reads, clocks)
     }
 
     /// A node that is off, on that directory.
-    pub fn on(disk: Disk, reads: Reads) -> Self {
+    pub fn on(disk: Disk, reads: Reads, clocks: Clocks) -> Self {
         let mut positions = Positions::default();
         for (_, at, text) in disk.heard.values() {
             Spoken::hear(text).into_iter().for_each(|spoken| positions.recall(spoken, *at));
@@ -136,7 +140,8 @@ impl Node {
             supersedes: Vec::new(),
             number: 0,
             reads,
-            skew: 0,
+            clocks,
+            forgotten: Timestamp::default(),
             waits: Vec::new(),
             pending: Vec::new(),
             forked: BTreeSet::new(),
@@ -204,12 +209,12 @@ impl Node {
         now: Timestamp,
     ) -> Result<(Decision, Vec<Place>), Rejection> {
         let request = Request { caller, request: None, idempotency: None, command };
-        let now = self.recording_at(now);
+        let (now, wall) = (self.recording_at(now), self.clocks.wall());
         let context = Context {
             now,
-            latest: now,
-            earliest: now,
-            is_settled: true,
+            latest: now.max(wall),
+            earliest: now.min(wall).max(self.forgotten),
+            is_settled: !self.clocks.refuses_issues(),
             origin: self.disk.own,
             policy: Policy::default(),
         };
@@ -223,8 +228,26 @@ impl Node {
 
     /// The clock that never goes back within an origin.
     fn recording_at(&self, now: Timestamp) -> Timestamp {
+        self.stamped().max(now)
+    }
+
+    /// When the last record of its own origin was made.
+    fn stamped(&self) -> Timestamp {
         let place = Place { origin: self.disk.own, sequence: self.disk.held(self.disk.own) };
-        self.disk.at(place).map_or(now, |last| last.recorded.recorded_at.max(now))
+        self.disk.at(place).map(|last| last.recorded.recorded_at).unwrap_or_default()
+    }
+
+    /// A process starts: it asks whether it may continue its origin.
+    pub fn start(&mut self) {
+        self.clocks.start(self.stamped());
+        self.phase = Phase::Starting(0);
+    }
+
+    /// Forgets what is over.
+    pub fn sweep(&mut self) {
+        let at = self.clocks.forgets_at();
+        self.state.prune(at);
+        self.forgotten = self.forgotten.max(at);
     }
 
     fn append(&mut self, caller: &Caller, drafts: Vec<Draft>, now: Timestamp) -> Vec<Place> {
@@ -438,8 +461,8 @@ impl Node {
     /// Everything that was not synced is gone, and everything that was in memory.
     pub fn crash(&mut self) {
         self.disk.crash();
-        let (reads, skew, weakness) = (self.reads.clone(), self.skew, self.weakness);
-        *self = Self { skew, weakness, ..Self::on(self.disk.clone(), reads) };
+        *self =
+            Self { weakness: self.weakness, ..Self::on(self.disk.clone(), self.reads.clone(), self.clocks.clone()) };
     }
 
     /// Says that it has caught up, or reads something else, once it may; and begins to answer, once it may. True if something

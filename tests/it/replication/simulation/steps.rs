@@ -38,6 +38,8 @@ pub struct Run {
     clones: bool,
     /// Whether what is over is forgotten on the way.
     sweeps: bool,
+    /// Whether wall clocks jump and drift, and much time goes by.
+    unruly: bool,
 }
 
 /// A release before two of the types.
@@ -59,6 +61,7 @@ impl Run {
             removals: 0,
             clones: seed.is_multiple_of(5),
             sweeps: seed.is_multiple_of(2),
+            unruly: seed % 3 == 2,
         }
     }
 
@@ -87,8 +90,12 @@ impl Run {
     fn step(&mut self) -> Checked {
         let world = &mut self.world;
         world.step += 1;
-        let long = world.random.percent(1);
-        let passing = if long { 1_200_000 } else { world.random.below(160) };
+        let long = world.random.percent(if self.unruly { 3 } else { 1 });
+        let passing = match (long, self.unruly) {
+            (false, _) => world.random.below(160),
+            (true, false) => 1_200_000,
+            (true, true) => world.random.below(12 * 3_600_000),
+        };
         world.pass(passing);
         world.deliver();
         world.heartbeats(long);
@@ -96,6 +103,9 @@ impl Run {
             world.tick(slot);
         }
         self.happen();
+        if self.unruly && self.world.random.percent(6) {
+            self.disturb_a_clock();
+        }
         let world = &mut self.world;
         world.ask_waits()?;
         let slot = world.random.below(world.nodes.len() as u64 * 3) as usize;
@@ -278,8 +288,16 @@ impl Run {
         if let Some(slot) = self.world.random.pick(&down) {
             self.world.tell(|| format!("node {slot} starts"));
             self.world.count("restart");
-            self.world.nodes[slot].phase = Phase::Starting(0);
+            self.world.nodes[slot].start();
         }
+    }
+
+    fn disturb_a_clock(&mut self) {
+        let World { nodes, random, .. } = &mut self.world;
+        let slot = random.below(nodes.len() as u64) as usize;
+        let what = nodes[slot].clocks.disturb(random);
+        self.world.count(what);
+        self.world.tell(|| format!("node {slot}: {what}"));
     }
 
     fn partition(&mut self) {
@@ -310,7 +328,8 @@ impl Run {
             copy
         };
         if self.clones && self.world.nodes.len() < MAX_NODES && self.world.random.percent(40) {
-            let node = Node::on(copy(), self.world.nodes[slot].reads.clone());
+            let World { nodes, .. } = &self.world;
+            let node = Node::on(copy(), nodes[slot].reads.clone(), nodes[slot].clocks.clone());
             self.start_beside(slot, node);
         } else if self.backups.contains_key(&slot) && self.world.random.percent(80) {
             self.restore(slot);
@@ -325,12 +344,12 @@ impl Run {
         let beside = world.nodes.len();
         world.add(clone, true);
         world.side[beside] = world.side[slot];
-        world.nodes[beside].phase = Phase::Starting(0);
+        world.nodes[beside].start();
         // Now and then both are started at once.
         let both = world.random.percent(50);
         if both {
             world.crash(slot);
-            world.nodes[slot].phase = Phase::Starting(0);
+            world.nodes[slot].start();
         }
         world.tell(|| format!("node {beside} starts on a copy of node {slot}, which starts too: {both}"));
         world.count("clone");
@@ -343,11 +362,10 @@ impl Run {
         world.count("restore");
         world.crash(slot);
         world.forget(slot, &backup);
-        let (reads, skew, weakness) = (world.nodes[slot].reads.clone(), world.nodes[slot].skew, world.weakness);
-        world.nodes[slot] = Node::on(backup, reads);
-        world.nodes[slot].skew = skew;
-        world.nodes[slot].weakness = weakness;
-        world.nodes[slot].phase = Phase::Starting(0);
+        let (reads, clocks) = (world.nodes[slot].reads.clone(), world.nodes[slot].clocks.clone());
+        world.nodes[slot] = Node::on(backup, reads, clocks);
+        world.nodes[slot].weakness = world.weakness;
+        world.nodes[slot].start();
         world.replaced[slot] = true;
     }
 
@@ -398,8 +416,7 @@ impl Run {
 
     fn prune(&mut self) {
         if let Some(slot) = self.running() {
-            let now = self.world.clock(slot);
-            self.world.nodes[slot].state.prune(now);
+            self.world.nodes[slot].sweep();
             self.world.count("sweep");
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    CredentialKey, Dead, Digest, Event, Fingerprint, Kind, NodeKey, Origin, Place, Recorded, Sequence, Subject, Tenant,
+    CredentialKey, Dead, Digest, Event, Fingerprint, Kind, Named, NodeKey, Origin, Place, PresentedToken, Recorded,
+    Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
 
 use super::disk::Entry;
 use super::node::{Node, Phase, Wait};
-use super::world::{LATEST_CLOCK, World};
+use super::world::World;
 
 /// How far somebody had applied each origin.
 pub type Knew = BTreeMap<Origin, Sequence>;
@@ -35,6 +36,8 @@ pub struct Truth {
     pub unseen: BTreeSet<Place>,
     /// By which records a credential was found dead, by any node.
     dead: BTreeMap<CredentialKey, BTreeSet<(Place, ChainHash)>>,
+    /// JWTs, as their bearers present them, to whatever node.
+    jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
 
 /// A check that failed: which, and what was wrong.
@@ -58,6 +61,19 @@ impl Truth {
         match &entry.recorded.event {
             Event::NodeRemoved(removed) => drop(self.removed.insert(removed.key)),
             Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
+            Event::TokenIssued(issued) if matches!(issued.name, Named::Jwt { .. }) => {
+                let presented = PresentedToken {
+                    credential: issued.name.clone(),
+                    tenant: entry.recorded.tenant.clone().unwrap_or_default(),
+                    subject: issued.subject.clone(),
+                    issued_at_seconds: Some(entry.recorded.recorded_at.as_seconds()),
+                    expires_at: Some(issued.expires_at),
+                    generation: Some(issued.generation.clone()),
+                    session: issued.session,
+                    leeway_seconds: 0,
+                };
+                self.jwts.insert(issued.key(), presented);
+            }
             _ => {}
         }
     }
@@ -128,9 +144,14 @@ impl World {
         let node = &self.nodes[slot];
         let now = self.clock(slot);
         let tickets = node.state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
-        let keys: Vec<CredentialKey> = tickets.chain(node.state.lasting.keys().copied()).collect();
+        let held = tickets.chain(node.state.lasting.keys().copied());
+        let keys: BTreeSet<CredentialKey> = held.chain(self.truth.jwts.keys().copied()).collect();
+        let mut forgotten_jwts = 0;
         for key in keys {
-            let judged = node.weakness.judge(&node.state, &self.truth.unseen, key, now);
+            let jwt = self.truth.jwts.get(&key);
+            let judged = node.weakness.judge(&node.state, &self.truth.unseen, key, jwt, now);
+            let lasting = node.state.lasting.get(&key);
+            forgotten_jwts += u64::from(jwt.is_some() && lasting.is_none_or(|lasting| lasting.issue.is_none()));
             // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
             let ends = |place: Place| {
                 node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
@@ -143,11 +164,10 @@ impl World {
                 self.truth.dead.entry(key).or_default().insert((place, hash));
             }
             // What ended a token's session ends the token where the session is known.
-            let session = node.state.lasting.get(&key).and_then(|lasting| lasting.issue.as_ref()?.session);
-            let session = session.map(|id| CredentialKey { kind: Kind::Session, id });
-            let known = session.is_none_or(|key| node.state.lasting.get(&key).is_some_and(|one| one.issue.is_some()));
+            let issue = lasting.and_then(|lasting| lasting.issue.as_ref());
+            let session = issue.map_or_else(|| jwt.and_then(|jwt| jwt.session), |issue| issue.session);
             if judged.is_ok()
-                && known
+                && session.is_none_or(|id| node.disk.has_issued(id))
                 && let Some(places) = self.truth.dead.get(&key)
                 && let Some((place, _)) = places.iter().find(|(place, hash)| {
                     node.disk.hash_at(place.origin, place.sequence) == Some(*hash)
@@ -164,6 +184,7 @@ impl World {
                 return fail("nothing revoked comes back", format!("{issued}, dead by {by}, is good at node {slot}"));
             }
         }
+        self.count_by("JWT judged without its issue in memory", forgotten_jwts);
         Ok(())
     }
 
@@ -279,7 +300,7 @@ impl World {
     fn all_agree(&mut self, participants: &[usize]) -> Checked {
         let Some((first, rest)) = participants.split_first() else { return Ok(()) };
         // Later than any clock: what one has swept all forget.
-        let at = self.now_at(LATEST_CLOCK);
+        let at = self.latest_clock();
         // A sweep forgets what is over, and what comes later of the same credential stands alone: then replays are compared.
         let swept = self.counts.contains_key("sweep");
         let pruned = |node: &Node| {
@@ -372,7 +393,8 @@ impl World {
         for slot in participants {
             let node = &self.nodes[*slot];
             let both = [issue.place, by].iter().all(|place| node.disk.held(place.origin) >= place.sequence);
-            let judged = node.weakness.judge(&node.state, &self.truth.unseen, issue.key, self.clock(*slot));
+            let jwt = self.truth.jwts.get(&issue.key);
+            let judged = node.weakness.judge(&node.state, &self.truth.unseen, issue.key, jwt, self.clock(*slot));
             if both && judged.is_ok() {
                 return fail(
                     check,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Endings, KeyId, Kind, Lasting,
-    LedgerOpened, Members, NodeKey, Origin, Place, Sequence, SigningKeyState, State, Stranger, Subject, SubjectState,
-    Tenant, Ticket, Timestamp, View, judge_lasting, judge_ticket,
+    LedgerOpened, Members, NodeKey, Origin, Place, PresentedToken, Sequence, SigningKeyState, State, Stranger, Subject,
+    SubjectState, Tenant, Ticket, Timestamp, View, judge_lasting, judge_presented, judge_ticket,
 };
 
 /// The rule that is left out.
@@ -60,22 +60,26 @@ impl Weakness {
         Arc::new(fewer)
     }
 
-    /// How a credential stands at that state.
+    /// How a credential stands at that state; a JWT as it is presented.
     pub fn judge(
         self,
         state: &State,
         unseen: &BTreeSet<Place>,
         key: CredentialKey,
+        jwt: Option<&PresentedToken>,
         now: Timestamp,
     ) -> Result<(), Dead> {
         if self == Self::None {
-            return judged(state, key, now);
+            return judged(state, key, jwt, now);
         }
-        judged(&Weakened { state, unseen, weakness: self }, key, now)
+        judged(&Weakened { state, unseen, weakness: self }, key, jwt, now)
     }
 }
 
-fn judged(view: &impl View, key: CredentialKey, now: Timestamp) -> Result<(), Dead> {
+fn judged(view: &impl View, key: CredentialKey, jwt: Option<&PresentedToken>, now: Timestamp) -> Result<(), Dead> {
+    if let Some(jwt) = jwt {
+        return judge_presented(view, jwt, now);
+    }
     match key.kind {
         Kind::Ticket => judge_ticket(view, &view.ticket(key.id), now).map(drop),
         Kind::Session | Kind::Token => judge_lasting(view, key, now).map(drop),

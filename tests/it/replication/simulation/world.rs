@@ -13,6 +13,7 @@ use authledger::domain::{
 };
 use uuid::Uuid;
 
+use super::clocks::Clocks;
 use super::disk::Key;
 use super::node::{Node, PATIENCE, Pending, Phase, Taken, Wait};
 use super::random::Random;
@@ -23,12 +24,6 @@ use crate::support::node::START_MILLIS;
 /// How many lines of what happened a failing run shows.
 pub const TRACED: usize = 40;
 const REGIONS: [&str; 3] = ["north", "south", "west"];
-/// Every clock is that far ahead of the true time, give or take minutes: milliseconds.
-const CLOCKS_AHEAD: u64 = 600_000;
-/// By how much clocks are off one another: milliseconds.
-const SKEW: u64 = 240_000;
-/// No clock is that far ahead of the true time.
-pub const LATEST_CLOCK: u64 = CLOCKS_AHEAD + SKEW;
 
 /// What travels.
 #[derive(Clone)]
@@ -122,16 +117,22 @@ impl World {
 
     pub fn pass(&mut self, millis: u64) {
         self.now += millis;
+        self.nodes.iter_mut().for_each(|node| node.clocks.pass(millis));
     }
 
-    /// What the clock that is that far off shows.
-    pub fn now_at(&self, skew: u64) -> Timestamp {
-        Timestamp::from_millis(self.now + skew).unwrap()
+    /// The true time, which nobody knows.
+    fn truly_now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now).unwrap()
     }
 
-    /// What a node's clock shows.
+    /// Ledger time at a node.
     pub fn clock(&self, slot: usize) -> Timestamp {
-        self.now_at(self.nodes[slot].skew)
+        self.nodes[slot].clocks.now()
+    }
+
+    /// The latest time at any node.
+    pub fn latest_clock(&self) -> Timestamp {
+        self.nodes.iter().map(|node| node.clocks.now()).max().unwrap_or_default()
     }
 
     pub fn fresh_origin(&mut self) -> Origin {
@@ -161,7 +162,8 @@ impl World {
         let name = NodeName::new(&format!("node-{slot}")).unwrap();
         let region = Region::new(REGIONS[slot % REGIONS.len()]).unwrap();
         let origin = self.fresh_origin();
-        let node = Node::create(key, name, region, self.ledger, anchors, origin, reads);
+        let clocks = Clocks::new(self.now, &mut self.random);
+        let node = Node::create(key, name, region, self.ledger, anchors, origin, reads, clocks);
         self.add(node, false);
         let now = self.clock(slot);
         self.nodes[slot].open(origin, None, now);
@@ -170,9 +172,8 @@ impl World {
         slot
     }
 
-    /// A node with a clock of its own.
+    /// One node more.
     pub fn add(&mut self, mut node: Node, replaced: bool) {
-        node.skew = CLOCKS_AHEAD + self.random.below(SKEW) - SKEW / 2;
         node.weakness = self.weakness;
         self.nodes.push(node);
         self.side.push(0);
@@ -328,7 +329,7 @@ impl World {
         self.count("directory found to be set back");
         self.crash(slot);
         self.nodes[slot].disk.signed = Some(head);
-        self.nodes[slot].phase = Phase::Starting(0);
+        self.nodes[slot].start();
     }
 
     /// A node that another one does not know as a member gives it the records that say so.
@@ -374,7 +375,7 @@ impl World {
     pub fn announce(&mut self, slot: usize) {
         if self.nodes[slot].phase == Phase::Running {
             let now = self.clock(slot);
-            self.spoke_at[slot] = self.now_at(0);
+            self.spoke_at[slot] = self.truly_now();
             let text = self.nodes[slot].speak(now).text.to_vec();
             self.send(slot, &Payload::Announcement(text.into()));
             for to in (0..self.nodes.len()).filter(|to| *to != slot).collect::<Vec<_>>() {
@@ -388,7 +389,7 @@ impl World {
     /// Every node speaks once a second. After a long time, what was said last arrives at once.
     pub fn heartbeats(&mut self, long: bool) {
         for slot in 0..self.nodes.len() {
-            if self.now_at(0).millis_since(self.spoke_at[slot]) >= 1_000 {
+            if self.truly_now().millis_since(self.spoke_at[slot]) >= 1_000 {
                 self.announce(slot);
             }
         }
@@ -662,7 +663,7 @@ impl World {
             self.pass(1_000);
             for slot in 0..self.nodes.len() {
                 if self.nodes[slot].phase == Phase::Down {
-                    self.nodes[slot].phase = Phase::Starting(0);
+                    self.nodes[slot].start();
                 }
                 self.tick(slot);
                 if self.nodes[slot].phase == Phase::Running {
