@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub use mark::{Accepted, Mark, mark_file};
 #[derive(Clone, Debug)]
 pub struct Clock {
     hands: Hands,
-    state: Arc<RwLock<State>>,
+    state: Arc<State>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,15 +38,22 @@ struct ManualHands {
     boot: AtomicU64,
 }
 
+/// Locked in this order. Each request reads the course, and each batch changes the stamps: under one lock they would wait for each
+/// other.
 #[derive(Debug)]
 struct State {
-    course: Course,
+    stamps: Mutex<Stamps>,
+    course: RwLock<Course>,
+    /// The instant up to which a mark on disk lets anything be forgotten. Nothing where no mark is kept.
+    marked: Mutex<Option<Timestamp>>,
+}
+
+#[derive(Debug, Default)]
+struct Stamps {
     /// The latest instant that a record of this node's origin was stamped with.
     stamped: Timestamp,
     /// What the batch in hand is stamped with, whether it will record anything or not.
     in_hand: Option<Timestamp>,
-    /// The instant up to which a mark on disk lets anything be forgotten. Nothing where no mark is kept.
-    marked: Option<Timestamp>,
 }
 
 /// How the clocks stand to each other.
@@ -87,8 +94,8 @@ impl Clock {
 
     fn by(hands: Hands) -> Self {
         let course = Course::start(hands.reading(), Before::default());
-        let state = State { course, stamped: Timestamp::default(), in_hand: None, marked: None };
-        Self { hands, state: Arc::new(RwLock::new(state)) }
+        let state = State { stamps: Mutex::default(), course: RwLock::new(course), marked: Mutex::default() };
+        Self { hands, state: Arc::new(state) }
     }
 
     /// Ledger time now: never less than before, unless an earlier time was accepted in between.
@@ -97,7 +104,7 @@ impl Clock {
             // Nobody else looks at clocks that stand still.
             self.follow();
         }
-        self.state.read().course.at(self.hands.boot())
+        self.state.course.read().at(self.hands.boot())
     }
 
     /// Ledger time for the records of a batch. Until [`Clock::is_over`] no earlier time is taken over.
@@ -105,41 +112,38 @@ impl Clock {
         if matches!(self.hands, Hands::Manual(_)) {
             self.follow();
         }
-        let mut state = self.state.write();
-        let now = state.course.at(self.hands.boot());
-        state.in_hand = Some(now);
+        let mut stamps = self.state.stamps.lock();
+        let now = self.state.course.read().at(self.hands.boot());
+        stamps.in_hand = Some(now);
         now
     }
 
     /// Records with that stamp are in the log.
     pub fn has_recorded(&self) {
-        let mut state = self.state.write();
-        state.stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
+        let mut stamps = self.state.stamps.lock();
+        stamps.stamped = stamps.latest();
     }
 
     /// No batch is in hand.
     pub fn is_over(&self) {
-        // Asked often, and nearly always in vain.
-        if self.state.read().in_hand.is_some() {
-            self.state.write().in_hand = None;
-        }
+        self.state.stamps.lock().in_hand = None;
     }
 
     /// The wall clock now: for people, and for nothing that is judged.
     pub fn wall(&self) -> Timestamp {
-        self.hands.reading().wall
+        self.hands.wall()
     }
 
     /// Begins a run: from what was reached before it, where the last record of this node's origin was stamped with that.
     pub fn start(&self, before: Before, stamped: Timestamp) {
-        let mut state = self.state.write();
-        let course = Course::start(self.hands.reading(), before);
-        *state = State { course, stamped, in_hand: None, marked: state.marked };
+        let mut stamps = self.state.stamps.lock();
+        *self.state.course.write() = Course::start(self.hands.reading(), before);
+        *stamps = Stamps { stamped, in_hand: None };
     }
 
     /// Looks at both clocks. To be called about twice a second.
     pub fn follow(&self) -> Option<Turn> {
-        self.state.write().course.follow(self.hands.reading())
+        self.state.course.write().follow(self.hands.reading())
     }
 
     /// How the clocks stand to each other.
@@ -148,7 +152,7 @@ impl Clock {
             self.follow();
         }
         let reading = self.hands.reading();
-        let course = self.state.read().course;
+        let course = *self.state.course.read();
         ClockStanding {
             ledger: course.at(reading.boot),
             wall: reading.wall,
@@ -160,34 +164,33 @@ impl Clock {
 
     /// Whether nothing is to be issued, because a jump has been unsettled for too long.
     pub fn refuses_issues(&self) -> bool {
-        self.state.read().course.refuses_issues()
+        self.state.course.read().refuses_issues()
     }
 
     /// The instant up to which what is over may be forgotten: never later than ledger time, nor than a mark on disk says.
     pub fn forgets_at(&self) -> Timestamp {
-        let state = self.state.read();
-        let at = state.course.forgets_at();
-        state.marked.map_or(at, |marked| marked.min(at))
+        let at = self.state.course.read().forgets_at();
+        self.state.marked.lock().map_or(at, |marked| marked.min(at))
     }
 
     /// From now on nothing is forgotten beyond what a mark on disk says, and the last one says this.
     /// By clocks that a test moves time goes by between two marks, and nothing waits for one.
     pub fn is_marked(&self, forgotten_at: Timestamp) {
         if matches!(self.hands, Hands::System) {
-            self.state.write().marked = Some(forgotten_at);
+            *self.state.marked.lock() = Some(forgotten_at);
         }
     }
 
     /// Takes the wall clock over, if that is possible without a new start.
     pub fn accept(&self) -> Acceptance {
-        let mut state = self.state.write();
+        let stamps = self.state.stamps.lock();
+        let mut course = self.state.course.write();
         let reading = self.hands.reading();
-        let forgotten = state.marked.unwrap_or_else(|| state.course.forgets_at());
-        let stamped = state.in_hand.map_or(state.stamped, |at| at.max(state.stamped));
-        if reading.wall < stamped || reading.wall < forgotten {
+        let forgotten = self.state.marked.lock().unwrap_or_else(|| course.forgets_at());
+        if reading.wall < stamps.latest() || reading.wall < forgotten {
             return Acceptance::NeedsStart(reading.wall);
         }
-        state.course.accept(reading);
+        course.accept(reading);
         Acceptance::Taken
     }
 
@@ -209,14 +212,22 @@ impl Clock {
     }
 }
 
+impl Stamps {
+    /// The latest instant that a record has, or may get.
+    fn latest(&self) -> Timestamp {
+        self.in_hand.map_or(self.stamped, |at| at.max(self.stamped))
+    }
+}
+
 impl Hands {
     fn reading(&self) -> Reading {
+        Reading { wall: self.wall(), boot: self.boot() }
+    }
+
+    fn wall(&self) -> Timestamp {
         match self {
-            Self::System => Reading { wall: wall_clock(), boot: self.boot() },
-            Self::Manual(hands) => {
-                let wall = Timestamp::from_millis(hands.wall.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX);
-                Reading { wall, boot: self.boot() }
-            }
+            Self::System => wall_clock(),
+            Self::Manual(hands) => Timestamp::from_millis(hands.wall.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX),
         }
     }
 

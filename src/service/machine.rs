@@ -86,10 +86,11 @@ impl Ledger {
 
     fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
+        let wall = self.clock.wall();
         let context = Context {
             now: batch.now(),
-            latest: batch.now().max(self.clock.wall()),
-            earliest: batch.now().min(self.clock.wall()).max(self.projection.forgotten_at()),
+            latest: batch.now().max(wall),
+            earliest: batch.now().min(wall).max(self.projection.forgotten_at()),
             is_settled: !self.clock.refuses_issues(),
             origin: batch.origin(),
             policy: self.policy,
