@@ -1,5 +1,7 @@
 //! Signatures of nodes: Ed25519, RFC 8032, over texts that each begin with what they are.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,9 +15,51 @@ use crate::domain::{Malformed, NodeKey};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
 
+/// Signatures that each of two halves of a thread's memory holds at most: 32 bytes each.
+const HALF_VERIFIED: usize = 1_024;
+const CONTEXT: &str = "authledger 2026 verified node signature v1";
+
+thread_local! {
+    static VERIFIED: RefCell<Verified> = RefCell::default();
+}
+
 /// Whether the node with that key signed these bytes.
+///
+/// The same head comes with each page that ends there, and the same announcement from several sides: what was verified a moment ago
+/// is known by a digest over key, signature and message.
 pub fn verify(key: NodeKey, message: &[u8], signature: &Signature) -> bool {
-    UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(message, &signature.0).is_ok()
+    let mut digest = blake3::Hasher::new_derive_key(CONTEXT);
+    // The first two have a fixed length, so that no two triples read alike.
+    digest.update(key.as_bytes()).update(&signature.0).update(message);
+    let digest = *digest.finalize().as_bytes();
+    if VERIFIED.with_borrow(|verified| verified.has(&digest)) {
+        return true;
+    }
+    let is_good = UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(message, &signature.0).is_ok();
+    if is_good {
+        VERIFIED.with_borrow_mut(|verified| verified.add(digest));
+    }
+    is_good
+}
+
+/// What was verified lately. What is older than a half is forgotten with the half before.
+#[derive(Default)]
+struct Verified {
+    young: HashSet<[u8; 32]>,
+    old: HashSet<[u8; 32]>,
+}
+
+impl Verified {
+    fn has(&self, digest: &[u8; 32]) -> bool {
+        self.young.contains(digest) || self.old.contains(digest)
+    }
+
+    fn add(&mut self, digest: [u8; 32]) {
+        self.young.insert(digest);
+        if self.young.len() >= HALF_VERIFIED {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
 }
 
 impl fmt::Display for Signature {
@@ -37,5 +81,29 @@ impl FromStr for Signature {
         const FORM: Malformed = Malformed("a signature of 64 bytes in base64url");
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| FORM)?;
         bytes.try_into().map(Self).map_err(|_| FORM)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+
+    use super::*;
+
+    #[test]
+    fn what_was_verified_verifies_nothing_else_and_memory_is_bounded() {
+        let pair = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
+        let key = |pair: &Ed25519KeyPair| NodeKey::from_bytes(pair.public_key().as_ref().try_into().expect("32 bytes"));
+        let (one, other) = (pair(1), pair(2));
+        for n in 0..3 * HALF_VERIFIED {
+            let message = n.to_be_bytes();
+            let signature = Signature(one.sign(&message).as_ref().try_into().expect("64 bytes"));
+            for _ in 0..2 {
+                assert!(verify(key(&one), &message, &signature));
+                assert!(!verify(key(&other), &message, &signature));
+                assert!(!verify(key(&one), b"another", &signature));
+            }
+        }
+        VERIFIED.with_borrow(|verified| assert!(verified.young.len() + verified.old.len() <= 2 * HALF_VERIFIED));
     }
 }
