@@ -38,7 +38,7 @@ pub struct BackupArgs {
     #[arg(long, env = "AUTHLEDGER_DATA", default_value = "./authledger-data", value_name = "DIR")]
     data: PathBuf,
 
-    /// Copy the keys too, into a directory of their own: whoever has them can sign as this node
+    /// Copy the keys that sign tokens and seal personal parts too, into a directory of their own: keep it apart from the backup
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 

@@ -70,6 +70,35 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// One that has just been made.
+    pub fn create(
+        key: Arc<Key>,
+        name: NodeName,
+        region: Region,
+        ledger: LedgerId,
+        anchors: Anchors,
+        own: Origin,
+    ) -> Self {
+        Self {
+            ledger,
+            key,
+            name,
+            region,
+            own,
+            anchors,
+            told: Vec::new(),
+            log: Vec::new(),
+            synced: 0,
+            places: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            incarnation: None,
+            past: Vec::new(),
+            heard: BTreeMap::new(),
+            admitted: false,
+            signed: None,
+        }
+    }
+
     pub fn head(&self, origin: Origin) -> Head {
         let places = self.places.get(&origin).map(Vec::as_slice).unwrap_or_default();
         let hash = places.last().map(|at| self.log[*at as usize].hash).unwrap_or_default();

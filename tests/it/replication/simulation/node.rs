@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::cluster::{
-    Anchors, Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal,
-    SignedHead, Spoken, Verdict, identify, judge,
+    Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal, SignedHead,
+    Spoken, Verdict, identify, judge,
 };
 use authledger::domain::{
-    Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerId, LedgerOpened, Members, NodeJoined, NodeKey,
-    NodeName, NodeUpgraded, Origin, Place, Policy, Previous, Reads, Recorded, Region, Rejection, Request, Sequence,
-    State, Timestamp, actor_of, decide,
+    Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerOpened, Members, NodeJoined, NodeKey,
+    NodeUpgraded, Origin, Place, Policy, Previous, Reads, Recorded, Region, Rejection, Request, Sequence, State,
+    Timestamp, actor_of, decide,
 };
 use authledger::event_log::{Chain, Head, encode};
 
 use super::clocks::Clocks;
-use super::disk::{Disk, Entry, Key};
+use super::disk::{Disk, Entry};
 use super::weaken::Weakness;
 
 /// How often a node that starts asks the others before it stops waiting for those who don't answer.
@@ -93,38 +93,6 @@ pub struct Node {
 }
 
 impl Node {
-    /// A directory that has just been made.
-    pub fn create(
-        key: Arc<Key>,
-        name: NodeName,
-        region: Region,
-        ledger: LedgerId,
-        anchors: Anchors,
-        own: Origin,
-        reads: Reads,
-        clocks: Clocks,
-    ) -> Self {
-        let disk = Disk {
-            ledger,
-            key,
-            name,
-            region,
-            own,
-            anchors,
-            told: Vec::new(),
-            log: Vec::new(),
-            synced: 0,
-            places: BTreeMap::new(),
-            heads: BTreeMap::new(),
-            incarnation: None,
-            past: Vec::new(),
-            heard: BTreeMap::new(),
-            admitted: false,
-            signed: None,
-        };
-        Self::on(disk, reads, clocks)
-    }
-
     /// A node that is off, on that directory.
     pub fn on(disk: Disk, reads: Reads, clocks: Clocks) -> Self {
         let mut positions = Positions::default();

@@ -14,7 +14,7 @@ use authledger::domain::{
 use uuid::Uuid;
 
 use super::clocks::Clocks;
-use super::disk::Key;
+use super::disk::{Disk, Key};
 use super::node::{Node, PATIENCE, Pending, Phase, Taken, Wait};
 use super::random::Random;
 use super::truth::{Checked, Truth};
@@ -163,7 +163,8 @@ impl World {
         let region = Region::new(REGIONS[slot % REGIONS.len()]).unwrap();
         let origin = self.fresh_origin();
         let clocks = Clocks::new(self.now, &mut self.random);
-        let node = Node::create(key, name, region, self.ledger, anchors, origin, reads, clocks);
+        let disk = Disk::create(key, name, region, self.ledger, anchors, origin);
+        let node = Node::on(disk, reads, clocks);
         self.add(node, false);
         let now = self.clock(slot);
         self.nodes[slot].open(origin, None, now);
@@ -551,8 +552,7 @@ impl World {
 
     fn halt(&mut self, slot: usize) {
         self.nodes[slot].phase = Phase::Halted;
-        let none =
-            super::disk::Disk { log: Vec::new(), places: BTreeMap::new(), synced: 0, ..self.nodes[slot].disk.clone() };
+        let none = Disk { log: Vec::new(), places: BTreeMap::new(), synced: 0, ..self.nodes[slot].disk.clone() };
         self.forget(slot, &none);
     }
 
