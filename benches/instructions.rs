@@ -9,9 +9,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Caller, Command, Context, CredentialId, Digest, Draft, Event, Hashing, IssueTicket, Kind, Named, Origin, Overlay,
-    Place, Policy, Position, Recorded, Request, Revoke, Revoked, Secret, Sequence, State, Subject, Tenant,
-    TicketIssued, Timestamp, Ttl, decide,
+    Caller, Command, Context, CredentialId, CredentialKey, Digest, Draft, Event, Hashing, IssueTicket, Kind, Named,
+    Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Revoked, Secret, Sequence, State, Subject,
+    Tenant, TicketIssued, Timestamp, Ttl, decide,
 };
 use authledger::event_log::{Base, Chain, ChainHash, Head, StoredRecord, decode, encode};
 use authledger::feed::{Cursor, Format, Frame};
@@ -187,7 +187,7 @@ fn asked() -> (Projection, Vec<String>) {
 fn check((projection, secrets): (Projection, Vec<String>)) -> Projection {
     for secret in &secrets {
         let id: CredentialId = Digest::of(secret.as_bytes()).id();
-        black_box(projection.judge(id, now()).expect("good"));
+        black_box(projection.check(CredentialKey { kind: Kind::Ticket, id }, now()).expect("good"));
     }
     projection
 }
@@ -199,7 +199,7 @@ fn filed() -> Vec<Arc<Filed>> {
 
 // An ending as followers get it, once for all of them.
 #[library_benchmark]
-#[bench::endings(setup = filed)]
+#[bench::revocations(setup = filed)]
 fn frame(filed: Vec<Arc<Filed>>) {
     let ledger = authledger::domain::LedgerId(Default::default());
     for (n, filed) in filed.into_iter().enumerate() {

@@ -180,8 +180,8 @@ pub struct ServeArgs {
     pub longest_life: Option<u64>,
 
     /// How many endings of credentials that this ledger never issued one application may have in force [default: 100000]
-    #[arg(long, env = "AUTHLEDGER_MAX_UNKNOWN_ENDINGS", value_name = "COUNT")]
-    pub max_unknown_endings: Option<u64>,
+    #[arg(long, env = "AUTHLEDGER_MAX_UNKNOWN_REVOCATIONS", value_name = "COUNT")]
+    pub max_unknown_revocations: Option<u64>,
 
     /// How many commands may wait for the writer; more are answered 503 [default: 8192]
     #[arg(long, env = "AUTHLEDGER_QUEUE", value_name = "COUNT")]
@@ -482,7 +482,7 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
     for life in [&ticket_max_life, &token_ttl, &session_max_life] {
         life.at_most(&longest_life)?;
     }
-    let unknown = layers.get("max_unknown_endings", |a| a.max_unknown_endings);
+    let unknown = layers.get("max_unknown_revocations", |a| a.max_unknown_revocations);
     Ok(Policy {
         ticket_ttl: ticket_ttl.ttl,
         ticket_max_life: ticket_max_life.ttl,
@@ -490,7 +490,7 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
         session_max_life: session_max_life.ttl,
         token_ttl: token_ttl.ttl,
         longest_life: longest_life.ttl,
-        max_unknown_endings: unknown.bounded(default.max_unknown_endings, 0..=100_000_000, "endings")?,
+        max_unknown_revocations: unknown.bounded(default.max_unknown_revocations, 0..=100_000_000, "endings")?,
     })
 }
 

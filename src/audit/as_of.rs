@@ -19,8 +19,8 @@ use super::point::Prefix;
 use super::replay::PRUNE_EVERY;
 use super::{Asked, AskedCredential, AuditError, QuestionError, Tally, pages};
 use crate::domain::{
-    Actor, CredentialId, CredentialKey, Dead, Event, Kind, Named, Origin, Place, Position, Reason, Recorded, State,
-    Subject, Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
+    Actor, Credential, CredentialId, CredentialKey, Event, Inactive, Kind, Lifetime, Named, Origin, Place, Position,
+    Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
@@ -35,21 +35,21 @@ const ERASED: &str = "subject.erased";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It was good.
-    Good {
+    Active {
         /// When it would expire, as the log had it.
         expires_at: Timestamp,
     },
     /// It had been ended.
-    Ended(EndedBy),
+    Revoked(RevokedBy),
     /// It had been ended by forgetting its subject.
-    Erased(EndedBy),
+    Erased(RevokedBy),
     /// Its time was up.
     Expired {
         /// Since when.
         at: Timestamp,
     },
     /// A ticket whose last use may not have been on record yet: good or expired, the log can't tell.
-    Open {
+    Indeterminate {
         /// The end that is on record.
         from: Timestamp,
         /// When it is over whatever happened.
@@ -58,7 +58,7 @@ pub enum Verdict {
     /// No record had issued it.
     NeverIssued {
         /// The earliest ending that was recorded under its name all the same.
-        ended: Option<EndedBy>,
+        revoked: Option<RevokedBy>,
     },
 }
 
@@ -66,11 +66,11 @@ impl Verdict {
     /// The verdict's name.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Good { .. } => "good",
-            Self::Ended(_) => "ended",
+            Self::Active { .. } => "active",
+            Self::Revoked(_) => "revoked",
             Self::Erased(_) => "erased",
             Self::Expired { .. } => "expired",
-            Self::Open { .. } => "open",
+            Self::Indeterminate { .. } => "indeterminate",
             Self::NeverIssued { .. } => "never_issued",
         }
     }
@@ -78,7 +78,7 @@ impl Verdict {
 
 /// The record that ended a credential first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedBy {
+pub struct RevokedBy {
     /// Its place in this log.
     pub position: Position,
     /// Which record of which origin.
@@ -93,7 +93,7 @@ pub struct EndedBy {
     pub reason: Option<Reason>,
 }
 
-impl EndedBy {
+impl RevokedBy {
     fn is_erasure(&self) -> bool {
         self.event == ERASED
     }
@@ -111,7 +111,7 @@ pub struct Standing {
     /// What became of it.
     pub verdict: Verdict,
     /// The record that its subject was forgotten by: whatever was personal can't be read any more.
-    pub erased: Option<EndedBy>,
+    pub erased: Option<RevokedBy>,
 }
 
 /// How a credential was issued.
@@ -174,37 +174,24 @@ fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
         }
         Asked::Credential(credential) => credential.names.iter().any(|name| match name {
             Named::Digest(digest) if key.kind == Kind::Session => state.session_with(digest) == Some(key.id),
-            Named::Digest(digest) if key.kind == Kind::Ticket => {
-                state.ticket(key.id).issue.is_some_and(|issue| issue.digest == *digest)
-            }
-            Named::Digest(digest) => state.lasting(key).issue.is_some_and(|issue| issue.digest() == Some(digest)),
+            Named::Digest(digest) => state.credential(key).issue.is_some_and(|issue| issue.digest() == Some(digest)),
             Named::Id(_) | Named::Payload { .. } | Named::Jwt { .. } => name.id() == key.id,
         }),
     }
 }
 
 fn place_of(state: &State, key: CredentialKey) -> Option<Place> {
-    match key.kind {
-        Kind::Ticket => state.ticket(key.id).issue.map(|issue| issue.place),
-        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| issue.place),
-    }
+    state.credential(key).issue.map(|issue| issue.place)
 }
 
 fn whose(state: &State, key: CredentialKey) -> Option<(Tenant, Subject)> {
-    match key.kind {
-        Kind::Ticket => state.ticket(key.id).issue.map(|issue| (issue.tenant, issue.subject)),
-        Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| (issue.tenant, issue.subject)),
-    }
+    state.credential(key).issue.map(|issue| (issue.tenant, issue.subject))
 }
 
 impl Issued {
     fn of(state: &State, position: Position, key: CredentialKey) -> Option<Self> {
-        let (tenant, subject) = whose(state, key)?;
-        let at = match key.kind {
-            Kind::Ticket => state.ticket(key.id).issue?.issued_at,
-            Kind::Session | Kind::Token => state.lasting(key).issue?.issued_at,
-        };
-        Some(Self { tenant, subject, at, place: place_of(state, key)?, position })
+        let issue = state.credential(key).issue?;
+        Some(Self { tenant: issue.tenant, subject: issue.subject, at: issue.issued_at, place: issue.place, position })
     }
 }
 
@@ -217,78 +204,54 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
         let Some(issued) = Issued::of(self.state, position, key) else { return Ok(None) };
-        let (name, verdict) = match key.kind {
-            Kind::Ticket => self.ticket(key.id)?,
-            Kind::Session | Kind::Token => self.lasting(key)?,
-        };
+        let credential = self.state.credential(key);
+        let name = credential.named(key);
+        let verdict = self.verdict(key, &credential)?;
         let erasure = self.state.subject(&issued.tenant, &issued.subject).erasure;
-        let erased = erasure.map(|erasure| self.ended_by(erasure.place)).transpose()?;
+        let erased = erasure.map(|erasure| self.revoked_by(erasure.place)).transpose()?;
         Ok(Some(Standing { kind: Some(key.kind), name, issued: Some(issued), verdict, erased }))
     }
 
-    fn ended(&self, place: Place) -> Result<Verdict, QuestionError> {
-        let by = self.ended_by(place)?;
-        Ok(if by.is_erasure() { Verdict::Erased(by) } else { Verdict::Ended(by) })
+    fn revoked(&self, place: Place) -> Result<Verdict, QuestionError> {
+        let by = self.revoked_by(place)?;
+        Ok(if by.is_erasure() { Verdict::Erased(by) } else { Verdict::Revoked(by) })
     }
 
-    fn ticket(&self, id: CredentialId) -> Result<(Named, Verdict), QuestionError> {
-        let ticket = self.state.ticket(id);
-        let expires_at = ticket.expires_at().unwrap_or_default();
-        let name = ticket.issue.as_ref().map_or(Named::Id(id), |issue| Named::Digest(issue.digest));
-        let verdict = match judge_ticket(self.state, &ticket, self.at) {
-            Ok(_) => Verdict::Good { expires_at },
-            Err(Dead::Revoked(place, _)) => self.ended(place)?,
-            Err(Dead::Expired) => {
-                let not_after = ticket.issue.map(|issue| issue.not_after).unwrap_or_default();
-                let until = expires_at.plus_millis(USES_FLUSHED_EVERY_MILLIS).min(not_after);
-                if self.at < until {
-                    Verdict::Open { from: expires_at, until }
-                } else {
-                    Verdict::Expired { at: expires_at }
-                }
-            }
-            Err(Dead::Unknown) => Verdict::NeverIssued { ended: None },
-        };
-        Ok((name, verdict))
-    }
-
-    fn lasting(&self, key: CredentialKey) -> Result<(Named, Verdict), QuestionError> {
-        let lasting = self.state.lasting(key);
-        let expires_at = lasting.expires_at().unwrap_or_default();
-        let verdict = match judge_lasting(self.state, key, self.at) {
-            Ok(_) => Verdict::Good { expires_at },
-            Err(Dead::Revoked(place, _)) => self.ended(place)?,
-            Err(Dead::Expired) => Verdict::Expired { at: expires_at },
-            Err(Dead::Unknown) => Verdict::NeverIssued { ended: None },
-        };
-        Ok((lasting.named(key), verdict))
+    fn verdict(&self, key: CredentialKey, credential: &Credential) -> Result<Verdict, QuestionError> {
+        let expires_at = credential.expires_at().unwrap_or_default();
+        Ok(match judge(self.state, key, self.at) {
+            Ok(_) => Verdict::Active { expires_at },
+            Err(Inactive::Revoked(place, _)) => self.revoked(place)?,
+            Err(Inactive::Expired) => match indeterminate_until(credential, expires_at) {
+                Some(until) if self.at < until => Verdict::Indeterminate { from: expires_at, until },
+                _ => Verdict::Expired { at: expires_at },
+            },
+            Err(Inactive::Unknown) => Verdict::NeverIssued { revoked: None },
+        })
     }
 
     /// Endings under the names that were asked for, whatever kind they were taken for.
     fn never_issued(&self, asked: &AskedCredential) -> Result<Option<Standing>, QuestionError> {
         let ids: Vec<CredentialId> = asked.ids().collect();
-        let mut endings = Vec::new();
+        let mut revocations = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| asked.of(*kind)) {
             for id in &ids {
-                let found = match kind {
-                    Kind::Ticket => self.state.ticket(*id).endings,
-                    Kind::Session | Kind::Token => self.state.lasting(CredentialKey { kind, id: *id }).endings,
-                };
-                endings.extend(found.iter().map(|ending| (ending.revoked_at, ending.place)));
+                let found = self.state.credential(CredentialKey { kind, id: *id }).revocations;
+                revocations.extend(found.iter().map(|revocation| (revocation.revoked_at, revocation.place)));
             }
         }
-        let ended = endings.into_iter().min().map(|(_, place)| self.ended_by(place)).transpose()?;
+        let revoked = revocations.into_iter().min().map(|(_, place)| self.revoked_by(place)).transpose()?;
         let name = asked.names.first().cloned();
         Ok(name.map(|name| Standing {
             kind: asked.kind,
             name,
             issued: None,
-            verdict: Verdict::NeverIssued { ended },
+            verdict: Verdict::NeverIssued { revoked },
             erased: None,
         }))
     }
 
-    fn ended_by(&self, place: Place) -> Result<EndedBy, QuestionError> {
+    fn revoked_by(&self, place: Place) -> Result<RevokedBy, QuestionError> {
         let absent = ReadError::Damaged { position: Position(0), damage: Damage::Absent };
         let stored = self.reader.find_place(place)?.ok_or(absent)?;
         let recorded = stored.decode()?;
@@ -298,7 +261,7 @@ impl Judge<'_> {
             Event::SubjectErased(erased) => erased.reason.clone(),
             _ => None,
         };
-        Ok(EndedBy {
+        Ok(RevokedBy {
             position: stored.position,
             place,
             at: recorded.recorded_at,
@@ -307,6 +270,12 @@ impl Judge<'_> {
             reason,
         })
     }
+}
+
+/// Until when a use that is not on record yet may have kept it alive: only a life that slides has such uses.
+fn indeterminate_until(credential: &Credential, expires_at: Timestamp) -> Option<Timestamp> {
+    let issue = credential.issue.as_ref().filter(|issue| matches!(issue.lifetime, Lifetime::Sliding(_)))?;
+    Some(expires_at.plus_millis(USES_FLUSHED_EVERY_MILLIS).min(issue.not_after))
 }
 
 /// What the whole state was at a prefix's end: a replay of it.

@@ -15,9 +15,9 @@ pub enum Change {
     /// A credential of that kind was issued.
     Issued(Kind),
     /// A credential of that kind was ended.
-    Ended(Kind),
+    Revoked(Kind),
     /// All that a subject had of some kinds was ended.
-    EndedSubject,
+    RevokedSubject,
     /// A subject was forgotten, and with that all that it had was ended.
     ErasedSubject,
 }
@@ -29,8 +29,8 @@ impl Change {
             Event::TicketIssued(_) => Some(Self::Issued(Kind::Ticket)),
             Event::SessionIssued(_) => Some(Self::Issued(Kind::Session)),
             Event::TokenIssued(_) => Some(Self::Issued(Kind::Token)),
-            Event::Revoked(revoked) => Some(Self::Ended(revoked.kind)),
-            Event::SubjectRevoked(_) => Some(Self::EndedSubject),
+            Event::Revoked(revoked) => Some(Self::Revoked(revoked.kind)),
+            Event::SubjectRevoked(_) => Some(Self::RevokedSubject),
             Event::SubjectErased(_) => Some(Self::ErasedSubject),
             Event::TicketsRenewed(_)
             | Event::SessionExtended(_)
@@ -94,9 +94,9 @@ pub struct Counts {
     /// Credentials issued, by kind in the order of [`Kind::ALL`].
     pub issued: [u64; 3],
     /// Credentials ended one by one, by kind in the order of [`Kind::ALL`].
-    pub ended: [u64; 3],
+    pub revoked: [u64; 3],
     /// Subjects all of whose credentials of some kinds were ended.
-    pub subjects_ended: u64,
+    pub subjects_revoked: u64,
     /// Subjects that were forgotten.
     pub subjects_erased: u64,
 }
@@ -108,8 +108,8 @@ impl Counts {
     }
 
     /// All endings, each of a subject as one.
-    pub fn all_ended(&self) -> u64 {
-        self.ended.iter().sum::<u64>() + self.subjects_ended + self.subjects_erased
+    pub fn all_revoked(&self) -> u64 {
+        self.revoked.iter().sum::<u64>() + self.subjects_revoked + self.subjects_erased
     }
 }
 
@@ -117,8 +117,8 @@ impl AddAssign<Change> for Counts {
     fn add_assign(&mut self, change: Change) {
         match change {
             Change::Issued(kind) => self.issued[kind.index()] += 1,
-            Change::Ended(kind) => self.ended[kind.index()] += 1,
-            Change::EndedSubject => self.subjects_ended += 1,
+            Change::Revoked(kind) => self.revoked[kind.index()] += 1,
+            Change::RevokedSubject => self.subjects_revoked += 1,
             Change::ErasedSubject => self.subjects_erased += 1,
         }
     }

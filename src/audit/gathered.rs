@@ -116,7 +116,7 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
         | Event::NodeRemoved(_) => {}
     }
     if let Some(subject) = subject {
-        add(About::SubjectEnding(recorded.tenant.clone().unwrap_or_default(), subject.clone()).into());
+        add(About::SubjectRevocation(recorded.tenant.clone().unwrap_or_default(), subject.clone()).into());
     }
 }
 

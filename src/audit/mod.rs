@@ -26,7 +26,7 @@ mod tiles;
 mod trust;
 mod verify;
 
-pub use as_of::{EndedBy, Issued, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
+pub use as_of::{Issued, RevokedBy, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
 pub use asked::{Asked, AskedCredential};
 pub use bundle::{BundleError, BundleReader, Contents, ExportError, Exported, Range, export};
 pub use changes::{Change, Counted, Counts, MAX_ACTORS, Who};

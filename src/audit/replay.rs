@@ -8,9 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{AuditError, pages};
-use crate::domain::{
-    Dead, Fingerprint, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge_lasting, judge_ticket,
-};
+use crate::domain::{Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
@@ -65,7 +63,7 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lives {
     /// Good.
-    pub good: u64,
+    pub active: u64,
     /// Their time is up, unless a use or extension that is on its way says otherwise.
     pub expired: u64,
     /// They were ended.
@@ -75,12 +73,12 @@ pub struct Lives {
 }
 
 impl Lives {
-    fn count<T>(&mut self, judged: Result<T, Dead>) {
+    fn count<T>(&mut self, judged: Result<T, Inactive>) {
         let counter = match judged {
-            Ok(_) => &mut self.good,
-            Err(Dead::Expired) => &mut self.expired,
-            Err(Dead::Revoked(..)) => &mut self.revoked,
-            Err(Dead::Unknown) => &mut self.unknown,
+            Ok(_) => &mut self.active,
+            Err(Inactive::Expired) => &mut self.expired,
+            Err(Inactive::Revoked(..)) => &mut self.revoked,
+            Err(Inactive::Unknown) => &mut self.unknown,
         };
         *counter += 1;
     }
@@ -162,12 +160,13 @@ impl Tally {
             };
             *counter += 1;
         }
-        for ticket in state.tickets.values() {
-            tally.tickets.count(judge_ticket(state, ticket, at));
-        }
-        for key in state.lasting.keys() {
-            let lives = if key.kind == Kind::Session { &mut tally.sessions } else { &mut tally.tokens };
-            lives.count(judge_lasting(state, *key, at));
+        for key in state.credentials.keys() {
+            let lives = match key.kind {
+                Kind::Ticket => &mut tally.tickets,
+                Kind::Session => &mut tally.sessions,
+                Kind::Token => &mut tally.tokens,
+            };
+            lives.count(judge(state, *key, at));
         }
         tally
     }

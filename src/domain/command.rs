@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::application::Registration;
-use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds};
-use super::event::{Idempotency, KeyPublished, Named, NodeJoined, NodeUpgraded, Sealed};
+use super::authentication::{Aal, Method};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Named};
+use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
-use super::lasting::{Aal, Method};
 use super::membership::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
@@ -365,7 +365,7 @@ pub struct Policy {
     /// The longest life that any node gives a credential: how long an ending is kept when its end is not known.
     pub longest_life: Ttl,
     /// How many endings of unknown credentials one application may have in force.
-    pub max_unknown_endings: u64,
+    pub max_unknown_revocations: u64,
 }
 
 impl Default for Policy {
@@ -381,7 +381,7 @@ impl Default for Policy {
             session_max_life: MONTH,
             token_ttl: HOUR,
             longest_life: Ttl::MAX,
-            max_unknown_endings: 100_000,
+            max_unknown_revocations: 100_000,
         }
     }
 }
@@ -444,7 +444,7 @@ pub enum Rejection {
     CredentialExpired,
     /// The session that the token was to die with is not good, or is somebody else's.
     #[error("issue: the session is not good, or is not this subject's")]
-    SessionNotGood,
+    SessionInactive,
     /// A session does not end itself this way.
     #[error("revoke: it is the current session")]
     CurrentSession,
@@ -471,7 +471,7 @@ pub enum Rejection {
     SubjectErased,
     /// The application has too many endings of unknown credentials in force.
     #[error("record the ending: this application has too many endings of unknown credentials in force")]
-    TooManyUnknown,
+    TooManyUnknownRevocations,
     /// A member has this name.
     #[error("join: a member has this name")]
     NodeExists,
@@ -486,7 +486,7 @@ pub enum Rejection {
     NodeTooOld,
     /// A node does not remove itself.
     #[error("remove: it is the node that was asked")]
-    OwnNode,
+    CannotRemoveSelf,
     /// Nobody knows what time it is, and has not for too long.
     #[error(
         "issue: wall clock and ledger time have been apart for more than an hour, so nothing is issued, extended or imported"
@@ -494,7 +494,7 @@ pub enum Rejection {
     ClockUnsettled,
     /// A member could not read the event.
     #[error("record: a member node is of a release that can't read this event")]
-    NotReadByAll,
+    MemberTooOld,
     /// The idempotency key came with another body before.
     #[error("repeat: this idempotency key was used with a different body")]
     IdempotencyMismatch,
@@ -516,7 +516,7 @@ impl Rejection {
         Self::UnknownApplication,
         Self::UnknownCredential,
         Self::CredentialExpired,
-        Self::SessionNotGood,
+        Self::SessionInactive,
         Self::CurrentSession,
         Self::IdUnavailable,
         Self::ImplausibleTimes,
@@ -525,14 +525,14 @@ impl Rejection {
         Self::IssuerDiffers,
         Self::SubjectOnHold,
         Self::SubjectErased,
-        Self::TooManyUnknown,
+        Self::TooManyUnknownRevocations,
         Self::NodeExists,
         Self::UnknownNode,
         Self::NodeRemoved,
         Self::NodeTooOld,
-        Self::OwnNode,
+        Self::CannotRemoveSelf,
         Self::ClockUnsettled,
-        Self::NotReadByAll,
+        Self::MemberTooOld,
         Self::IdempotencyMismatch,
         Self::RecordTooLarge,
         Self::MemoryFull,

@@ -57,7 +57,7 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
 fn readable(view: &impl View, decision: &Decision) -> Result<(), Rejection> {
     let Decision::Append(drafts) = decision else { return Ok(()) };
     let is_read = |draft: &Draft| view.is_read_by_all(draft.event.type_name(), draft.event.version());
-    if drafts.iter().all(is_read) { Ok(()) } else { Err(Rejection::NotReadByAll) }
+    if drafts.iter().all(is_read) { Ok(()) } else { Err(Rejection::MemberTooOld) }
 }
 
 /// How the caller is named in the log of that origin.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::application::Registration;
-use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds};
+use super::authentication::{Aal, Method};
+use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Named};
 use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Place, Reason, Region, RequestId, Sequence, Subject,
-    Tenant, TokenId,
+    Tenant,
 };
-use super::lasting::{Aal, Method};
 use super::membership::{NodeKey, PeerAddress, Reads};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
@@ -240,84 +240,6 @@ impl TokenIssued {
     /// What it is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: Kind::Token, id: self.name.id() }
-    }
-}
-
-/// What a single credential is named by. Of two names for one credential the greater says more.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Named {
-    /// Its public id alone: a session's UUID; else the digest's first half, because the secret was never seen here.
-    Id(CredentialId),
-    /// The digest of its secret.
-    Digest(Digest),
-    /// A JWT without `jti`: the digest of its decoded payload.
-    Payload {
-        /// Who made it.
-        issuer: Issuer,
-        /// Of the payload.
-        digest: Digest,
-    },
-    /// A JWT's issuer and `jti`.
-    Jwt {
-        /// Who made it.
-        issuer: Issuer,
-        /// What he calls it.
-        jti: TokenId,
-    },
-}
-
-impl Named {
-    /// What it is kept under. A session that is named by its digest is kept under its UUID once that is known.
-    pub fn id(&self) -> CredentialId {
-        match self {
-            Self::Digest(digest) | Self::Payload { digest, .. } => digest.id(),
-            Self::Id(id) => *id,
-            Self::Jwt { issuer, jti } => CredentialId::of_jwt(issuer, jti),
-        }
-    }
-
-    /// The digest of its secret, if that is known.
-    pub const fn digest(&self) -> Option<&Digest> {
-        match self {
-            Self::Digest(digest) => Some(digest),
-            Self::Id(_) | Self::Jwt { .. } | Self::Payload { .. } => None,
-        }
-    }
-
-    /// The issuer, of a JWT.
-    pub const fn issuer(&self) -> Option<&Issuer> {
-        match self {
-            Self::Jwt { issuer, .. } | Self::Payload { issuer, .. } => Some(issuer),
-            Self::Digest(_) | Self::Id(_) => None,
-        }
-    }
-
-    /// What the issuer calls it, of a JWT that has a `jti`.
-    pub const fn jti(&self) -> Option<&TokenId> {
-        match self {
-            Self::Jwt { jti, .. } => Some(jti),
-            Self::Digest(_) | Self::Id(_) | Self::Payload { .. } => None,
-        }
-    }
-
-    /// Whether it is the JWT of that bearer: its issuer and `jti`, or its payload's digest in hexadecimal digits.
-    pub fn is_held_by(&self, issuer: &Issuer, jti: &TokenId) -> bool {
-        match self {
-            Self::Jwt { issuer: own, jti: name } => own == issuer && name == jti,
-            Self::Payload { issuer: own, digest } => own == issuer && digest.to_string() == jti.as_str(),
-            Self::Digest(_) | Self::Id(_) => false,
-        }
-    }
-
-    /// The public id of a credential of that kind: a session's UUID, a JWT's `jti`, else 32 hexadecimal digits. A session
-    /// that only its secret names has none here.
-    pub fn public_id(&self, kind: Kind) -> Option<String> {
-        match (self, kind) {
-            (Self::Jwt { jti, .. }, _) => Some(jti.to_string()),
-            (Self::Id(id), Kind::Session) => Some(id.uuid().to_string()),
-            (Self::Digest(_), Kind::Session) => None,
-            (Self::Digest(_) | Self::Id(_) | Self::Payload { .. }, _) => Some(self.id().to_string()),
-        }
     }
 }
 

@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 
 use super::actor::Actor;
 use super::application::Application;
-use super::credential::{CredentialId, CredentialKey, Kind};
-use super::ending::{Ending, Endings, Stranger, Whose};
+use super::credential::{
+    Credential, CredentialKey, Issue, IssuedAs, Kind, Lifetime, Named, Revocation, RevocationTarget, Revocations,
+    UnknownRevoker,
+};
 use super::event::{
-    Event, Idempotency, KeyPublished, LedgerOpened, Named, NodeUpgraded, Recorded, Revoked, SessionIssued,
-    SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
+    Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, Revoked, SessionIssued, SubjectErased,
+    SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
-use super::lasting::{IssuedAs, Lasting, LastingIssue};
 use super::membership::{Member, NodeKey, Removal};
 use super::signing::SigningKeyState;
-use super::subject::{Erasure, SubjectEnding, SubjectState};
-use super::ticket::{Ticket, TicketIssue};
+use super::subject::{Erasure, SubjectRevocation, SubjectState};
 use super::time::Timestamp;
 
 /// A piece of state that a fact adds.
@@ -28,12 +28,10 @@ pub enum Patch {
     Origin(Place, LedgerOpened),
     /// Something about an application.
     Application(ApplicationId, Application),
-    /// Something about a ticket.
-    Ticket(CredentialId, Ticket),
+    /// Something about a credential.
+    Credential(CredentialKey, Credential),
     /// The ticket that was issued at that place was used.
     TicketUsed(Place, Timestamp),
-    /// Something about a session or token.
-    Lasting(CredentialKey, Lasting),
     /// Something about a key that signs our JWTs.
     Key(KeyId, SigningKeyState),
     /// Something about a node.
@@ -93,7 +91,8 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
         Event::ApplicationRemoved(id) => add(Patch::Application(*id, Application { registered: None, removed: true })),
         Event::TicketIssued(issued) => {
             imported(issued.issued_at, &mut add);
-            add(Patch::Ticket(issued.digest.id(), ticket_issued(recorded, issued)));
+            let key = CredentialKey { kind: Kind::Ticket, id: issued.digest.id() };
+            add(Patch::Credential(key, ticket_issued(recorded, issued)));
         }
         Event::TicketsRenewed(renewals) => {
             for Renewal { place, last_use_at } in renewals.iter().flat_map(each_renewal) {
@@ -104,11 +103,11 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             imported(issued.issued_at, &mut add);
             slot(recorded, issued.sealed.as_ref(), &mut add);
             let key = CredentialKey { kind: Kind::Session, id: issued.id };
-            add(Patch::Lasting(key, session_issued(recorded, issued)));
+            add(Patch::Credential(key, session_issued(recorded, issued)));
         }
         Event::SessionExtended(extended) => {
             let key = CredentialKey { kind: Kind::Session, id: extended.id };
-            add(Patch::Lasting(key, Lasting { extended_to: extended.expires_at, ..Lasting::default() }));
+            add(Patch::Credential(key, Credential { latest: extended.expires_at, ..Credential::default() }));
         }
         Event::TokenIssued(issued) => {
             imported(issued.issued_at, &mut add);
@@ -117,16 +116,16 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
                 let signed = SigningKeyState { last_expiry: issued.expires_at, ..SigningKeyState::default() };
                 add(Patch::Key(key.clone(), signed));
             }
-            add(Patch::Lasting(issued.key(), token_issued(recorded, issued)));
+            add(Patch::Credential(issued.key(), token_issued(recorded, issued)));
         }
         Event::Revoked(revoked) => {
             slot(recorded, revoked.note.as_ref(), &mut add);
-            add(ended(recorded, revoked));
+            add(revoked_alone(recorded, revoked));
         }
         Event::SubjectRevoked(revoked) => {
             slot(recorded, revoked.note.as_ref(), &mut add);
             let tenant = recorded.tenant.clone().unwrap_or_default();
-            add(Patch::Subject(tenant, revoked.subject.clone(), subject_ended(recorded, revoked)));
+            add(Patch::Subject(tenant, revoked.subject.clone(), subject_revoked(recorded, revoked)));
         }
         Event::SubjectErased(erased) => {
             let tenant = recorded.tenant.clone().unwrap_or_default();
@@ -176,99 +175,97 @@ fn each_renewal(renewals: &super::event::Renewals) -> impl Iterator<Item = Renew
     })
 }
 
-fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Ticket {
+fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
     let issued_at = issued.issued_at.unwrap_or(recorded.recorded_at);
-    let issue = TicketIssue {
+    let issue = Issue {
         place: recorded.place,
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
-        digest: issued.digest,
+        name: IssuedAs::Secret(Some(issued.digest)),
         issued_at,
-        ttl: issued.ttl,
+        lifetime: Lifetime::Sliding(issued.ttl),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
+        session: None,
+        slot: None,
     };
     // One that was imported may have been used since its issue: it expires that long after its last use.
-    let last_use_at = issued_at.max(issued.expires_at.minus(issued.ttl));
-    Ticket { issue: Some(issue), last_use_at, endings: Endings::default() }
+    Credential { latest: issued_at.max(issued.expires_at.minus(issued.ttl)), ..Credential::issued(issue) }
 }
 
-fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Lasting {
-    let issue = LastingIssue {
+fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
+    let issue = Issue {
         place: recorded.place,
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
         name: IssuedAs::Secret(issued.digest),
         issued_at: issued.issued_at.unwrap_or(recorded.recorded_at),
-        expires_at: issued.expires_at,
+        lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.not_after,
         generation: issued.generation.clone(),
         session: None,
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
-    Lasting { issue: Some(issue), ..Lasting::default() }
+    Credential::issued(issue)
 }
 
-fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Lasting {
+fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
     let name = match &issued.name {
         Named::Digest(digest) => IssuedAs::Secret(Some(*digest)),
         name => IssuedAs::Jwt(Box::new(name.clone())),
     };
-    let issue = LastingIssue {
+    let issue = Issue {
         place: recorded.place,
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
         name,
         issued_at: issued.issued_at.unwrap_or(recorded.recorded_at),
-        expires_at: issued.expires_at,
+        lifetime: Lifetime::Fixed(issued.expires_at),
         not_after: issued.expires_at,
         generation: issued.generation.clone(),
         session: issued.session,
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
-    Lasting { issue: Some(issue), ..Lasting::default() }
+    Credential::issued(issue)
 }
 
-fn ended(recorded: &Recorded, revoked: &Revoked) -> Patch {
+fn revoked_alone(recorded: &Recorded, revoked: &Revoked) -> Patch {
     let key = revoked.key();
-    let ending = Ending {
-        whose: Whose { tenant: recorded.tenant.clone(), subject: revoked.subject.clone().filter(|_| !revoked.known) },
+    let revocation = Revocation {
+        whose: RevocationTarget {
+            tenant: recorded.tenant.clone(),
+            subject: revoked.subject.clone().filter(|_| !revoked.known),
+        },
         place: recorded.place,
         revoked_at: recorded.recorded_at,
         retain_until: revoked.retain_until,
-        unknown_by: stranger(recorded).filter(|_| !revoked.known),
+        unknown_by: unknown_revoker(recorded).filter(|_| !revoked.known),
         named: (key.kind != Kind::Ticket).then(|| Box::new(revoked.credential.clone())),
     };
-    let endings = Endings::one(ending);
-    match key {
-        CredentialKey { kind: Kind::Ticket, id } => {
-            Patch::Ticket(id, Ticket { issue: None, last_use_at: Timestamp::default(), endings })
-        }
-        key => Patch::Lasting(key, Lasting { endings, ..Lasting::default() }),
-    }
+    Patch::Credential(key, Credential { revocations: Revocations::one(revocation), ..Credential::default() })
 }
 
 /// Whoever must be counted where the credential was not known. Root bounds himself.
-fn stranger(recorded: &Recorded) -> Option<Stranger> {
+fn unknown_revoker(recorded: &Recorded) -> Option<UnknownRevoker> {
     match recorded.actor.as_ref()? {
-        Actor::Application(id) => Some(Stranger::Application(*id)),
+        Actor::Application(id) => Some(UnknownRevoker::Application(*id)),
         Actor::Subject(subject) => {
-            Some(Stranger::Subject(recorded.tenant.clone().unwrap_or_default(), subject.clone()))
+            Some(UnknownRevoker::Subject(recorded.tenant.clone().unwrap_or_default(), subject.clone()))
         }
         Actor::Bearer { .. } | Actor::Root(_) => None,
     }
 }
 
-fn subject_ended(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
+fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
     let mut state = SubjectState::default();
-    let ending = SubjectEnding {
+    let revocation = SubjectRevocation {
         sequence: recorded.place.sequence,
         revoked_at: recorded.recorded_at,
         not_before: revoked.not_before,
         retain_until: revoked.retain_until,
     };
     for kind in revoked.kinds.iter() {
-        state.kinds[kind.index()].endings.insert(recorded.place.origin, ending);
+        state.kinds[kind.index()].revocations.insert(recorded.place.origin, revocation);
         state.kinds[kind.index()].hold_until = revoked.hold_until;
     }
     state
@@ -277,7 +274,7 @@ fn subject_ended(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState 
 /// As the ending of every kind, kept for ever, so that whoever judges by generations alone finds all of it dead too.
 fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
     let Place { origin, sequence } = recorded.place;
-    let ending = SubjectEnding {
+    let revocation = SubjectRevocation {
         sequence,
         revoked_at: recorded.recorded_at,
         not_before: erased.not_before,
@@ -290,7 +287,7 @@ fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
     };
     let mut state = SubjectState { erasure: Some(Box::new(erasure)), ..SubjectState::default() };
     for kind in &mut state.kinds {
-        kind.endings.insert(origin, ending);
+        kind.revocations.insert(origin, revocation);
     }
     state
 }

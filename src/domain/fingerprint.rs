@@ -5,17 +5,16 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::application::Application;
-use super::credential::{CredentialId, CredentialKey, Kind, hex};
-use super::ending::{Ending, Stranger};
-use super::event::{LedgerOpened, Named};
+use super::credential::{
+    Credential, CredentialKey, Issue, IssuedAs, Kind, Lifetime, Named, Revocation, UnknownRevoker, hex,
+};
+use super::event::LedgerOpened;
 use super::evolve::Answered;
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
-use super::lasting::{IssuedAs, Lasting, LastingIssue};
 use super::membership::{Member, NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
-use super::ticket::{Ticket, TicketIssue};
 use super::time::Timestamp;
 
 /// What most rows take, in bytes.
@@ -61,19 +60,18 @@ impl Row {
         Self::of(json!(["application", id.to_string(), registration, application.removed]))
     }
 
-    /// A ticket: `["ticket", id, issue or null, last_use_at, endings]`.
-    pub fn ticket(id: CredentialId, ticket: &Ticket) -> Self {
-        let endings: Vec<_> = ticket.endings.iter().map(ending).collect();
-        let issue = ticket.issue.as_ref().map(issue);
-        Self::of(("ticket", Shown(id), issue, ticket.last_use_at.as_millis(), endings))
-    }
-
-    /// A session or token: `["session" or "token", id, issue or null, extended_to, endings, ended_as or null]`.
-    pub fn lasting(key: CredentialKey, lasting: &Lasting) -> Self {
-        let endings: Vec<_> = lasting.endings.iter().map(ending).collect();
-        let issue = lasting.issue.as_ref().map(lasting_issue);
-        let ended_as = lasting.ended_as().map(name);
-        Self::of((key.kind.as_str(), Shown(key.id), issue, lasting.extended_to.as_millis(), endings, ended_as))
+    /// A ticket: `["ticket", id, issue or null, latest use, revocations]`; a session or token: `["session" or "token", id, issue or
+    /// null, extended to, revocations, revoked as or null]`.
+    pub fn credential(key: CredentialKey, credential: &Credential) -> Self {
+        let revocations: Vec<_> = credential.revocations.iter().map(revocation).collect();
+        let (kind, id, latest) = (key.kind.as_str(), Shown(key.id), credential.latest.as_millis());
+        match key.kind {
+            Kind::Ticket => Self::of((kind, id, credential.issue.as_ref().map(ticket_issue), latest, revocations)),
+            Kind::Session | Kind::Token => {
+                let revoked_as = credential.revoked_as().map(name);
+                Self::of((kind, id, credential.issue.as_ref().map(issue), latest, revocations, revoked_as))
+            }
+        }
     }
 
     /// A key that signs our JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired, last_expiry]`.
@@ -160,21 +158,29 @@ impl Row {
     }
 }
 
-fn issue(issue: &TicketIssue) -> impl Serialize {
+fn ticket_issue(issue: &Issue) -> impl Serialize {
     (
         issue.place.origin.as_str(),
         issue.place.sequence.0,
         issue.tenant.as_str(),
         issue.subject.as_str(),
-        Shown(issue.digest),
+        issue.digest().map(|digest| Shown(*digest)),
         issue.issued_at.as_millis(),
-        issue.ttl.as_seconds(),
+        lifetime(issue),
         issue.not_after.as_millis(),
         generation(&issue.generation),
     )
 }
 
-fn lasting_issue(issue: &LastingIssue) -> impl Serialize {
+/// A sliding life in seconds, a fixed one by the instant of its end.
+fn lifetime(issue: &Issue) -> u64 {
+    match issue.lifetime {
+        Lifetime::Sliding(ttl) => ttl.as_seconds(),
+        Lifetime::Fixed(expires_at) => expires_at.as_millis(),
+    }
+}
+
+fn issue(issue: &Issue) -> impl Serialize {
     let (secret, jwt) = match &issue.name {
         IssuedAs::Secret(digest) => (digest.map(Shown), None),
         IssuedAs::Jwt(jwt) => (None, Some(name(jwt))),
@@ -186,7 +192,7 @@ fn lasting_issue(issue: &LastingIssue) -> impl Serialize {
         issue.subject.as_str(),
         Either(secret, jwt),
         issue.issued_at.as_millis(),
-        issue.expires_at.as_millis(),
+        lifetime(issue),
         issue.not_after.as_millis(),
         generation(&issue.generation),
         issue.session.map(Shown),
@@ -224,18 +230,18 @@ fn generation(generation: &Generation) -> Vec<(Shown<Origin>, u64)> {
     generation.iter().map(|(origin, sequence)| (Shown(origin), sequence.0)).collect()
 }
 
-fn ending(ending: &Ending) -> impl Serialize {
-    let unknown_by = ending.unknown_by.as_ref().map(|stranger| match stranger {
-        Stranger::Application(id) => json!(id.to_string()),
-        Stranger::Subject(tenant, subject) => json!([tenant.as_str(), subject.as_str()]),
+fn revocation(revocation: &Revocation) -> impl Serialize {
+    let unknown_by = revocation.unknown_by.as_ref().map(|unknown_revoker| match unknown_revoker {
+        UnknownRevoker::Application(id) => json!(id.to_string()),
+        UnknownRevoker::Subject(tenant, subject) => json!([tenant.as_str(), subject.as_str()]),
     });
     (
-        ending.whose.tenant.as_ref().map(Tenant::as_str),
-        ending.whose.subject.as_ref().map(Subject::as_str),
-        ending.place.origin.as_str(),
-        ending.place.sequence.0,
-        ending.revoked_at.as_millis(),
-        ending.retain_until.as_millis(),
+        revocation.whose.tenant.as_ref().map(Tenant::as_str),
+        revocation.whose.subject.as_ref().map(Subject::as_str),
+        revocation.place.origin.as_str(),
+        revocation.place.sequence.0,
+        revocation.revoked_at.as_millis(),
+        revocation.retain_until.as_millis(),
         unknown_by,
     )
 }
@@ -247,13 +253,13 @@ fn erasure(erasure: &Erasure) -> Value {
 }
 
 fn subject_kind(kind: Kind, state: &SubjectKind) -> Option<Value> {
-    let endings = state.endings.iter().map(|(origin, ending)| {
-        let (revoked_at, retain_until) = (ending.revoked_at.as_millis(), ending.retain_until.as_millis());
-        json!([origin.as_str(), ending.sequence.0, revoked_at, ending.not_before, retain_until])
+    let revocations = state.revocations.iter().map(|(origin, revocation)| {
+        let (revoked_at, retain_until) = (revocation.revoked_at.as_millis(), revocation.retain_until.as_millis());
+        json!([origin.as_str(), revocation.sequence.0, revoked_at, revocation.not_before, retain_until])
     });
-    let endings: Vec<_> = endings.collect();
+    let revocations: Vec<_> = revocations.collect();
     let hold_until = state.hold_until.map(Timestamp::as_millis);
-    (!endings.is_empty() || hold_until.is_some()).then(|| json!([kind.as_str(), endings, hold_until]))
+    (!revocations.is_empty() || hold_until.is_some()).then(|| json!([kind.as_str(), revocations, hold_until]))
 }
 
 /// SHA-256 over the state's rows, sorted by bytes, each behind its length in four big-endian bytes.
@@ -292,10 +298,9 @@ impl State {
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.origins.iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
         rows.extend(self.applications.iter().map(|(id, application)| Row::application(*id, application)));
-        rows.extend(self.tickets.iter().map(|(id, ticket)| Row::ticket(*id, ticket)));
+        rows.extend(self.credentials.iter().map(|(key, credential)| Row::credential(*key, credential)));
         rows.extend(self.early_uses.iter().map(|(place, at)| Row::early_use(*place, *at)));
         rows.extend(self.subjects.iter().map(|((tenant, subject), state)| Row::subject(tenant, subject, state)));
-        rows.extend(self.lasting.iter().map(|(key, lasting)| Row::lasting(*key, lasting)));
         rows.extend(self.keys.iter().map(|(id, key)| Row::key(id, key)));
         rows.extend(self.slots.iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
         rows.extend(self.members.iter().map(|(key, member)| Row::node(key, member)));

@@ -7,17 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::application::Application;
-use super::credential::{CredentialId, CredentialKey, Digest, Kind};
-use super::ending::Stranger;
+use super::credential::{Credential, CredentialId, CredentialKey, Digest, Kind, UnknownRevoker};
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
 use super::hashing::HashMap;
 use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
-use super::lasting::Lasting;
 use super::membership::{Members, NodeKey};
 use super::signing::SigningKeyState;
 use super::subject::SubjectState;
-use super::ticket::Ticket;
 use super::time::{Timestamp, Ttl};
 
 /// What a decision may look at. Answers are copies: whoever gives them holds no lock for the asker.
@@ -28,14 +25,12 @@ pub trait View {
     fn application(&self, id: ApplicationId) -> Application;
     /// Every application that was ever registered with that secret.
     fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId>;
-    /// What is known of a ticket.
-    fn ticket(&self, id: CredentialId) -> Ticket;
+    /// What is known of a credential.
+    fn credential(&self, key: CredentialKey) -> Credential;
     /// What is known of a subject.
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
     /// The command that was carried out under that key.
     fn answered(&self, key: &[u8; 16]) -> Option<Answered>;
-    /// What is known of a session or token.
-    fn lasting(&self, key: CredentialKey) -> Lasting;
     /// The session whose token has that digest.
     fn session_with(&self, digest: &Digest) -> Option<CredentialId>;
     /// Every key that signs or signed our JWTs.
@@ -43,7 +38,7 @@ pub trait View {
     /// Whether anything was ever imported.
     fn imported(&self) -> bool;
     /// How many endings of unknown credentials are in force that he recorded.
-    fn unknown_endings(&self, stranger: &Stranger) -> u64;
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64;
     /// The nodes of this ledger.
     fn members(&self) -> Arc<Members>;
     /// The last record of that origin that was folded in.
@@ -90,14 +85,12 @@ pub struct State {
     pub origins: BTreeMap<Place, LedgerOpened>,
     /// Every application that was ever named, removed ones too.
     pub applications: HashMap<ApplicationId, Application>,
-    /// Tickets, issued or ended.
-    pub tickets: HashMap<CredentialId, Ticket>,
+    /// Credentials, issued or revoked.
+    pub credentials: HashMap<CredentialKey, Credential>,
     /// Uses of tickets whose issue has not arrived.
     pub early_uses: HashMap<Place, Timestamp>,
     /// Subjects of which something was ended.
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
-    /// Sessions and tokens, issued or ended.
-    pub lasting: HashMap<CredentialKey, Lasting>,
     /// Keys that sign or signed our JWTs.
     pub keys: BTreeMap<KeyId, SigningKeyState>,
     /// The last slot of its sealing keys that each origin has used.
@@ -110,10 +103,10 @@ pub struct State {
     pub answered: HashMap<[u8; 16], Answered>,
     /// How far each origin has been folded in.
     heads: BTreeMap<Origin, Sequence>,
-    issues: HashMap<Place, CredentialId>,
+    tickets_by_issue: HashMap<Place, CredentialKey>,
     sessions_by_digest: HashMap<Digest, CredentialId>,
     applications_by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
-    unknown_endings: HashMap<Stranger, u64>,
+    unknown_revocations: HashMap<UnknownRevoker, u64>,
 }
 
 impl State {
@@ -126,13 +119,12 @@ impl State {
 
     /// Forgets everything, and keeps the room for as much again.
     pub fn clear(&mut self) {
-        let Self { origins, applications, tickets, early_uses, subjects, lasting, keys, slots, answered, .. } = self;
+        let Self { origins, applications, credentials, early_uses, subjects, keys, slots, answered, .. } = self;
         origins.clear();
         applications.clear();
-        tickets.clear();
+        credentials.clear();
         early_uses.clear();
         subjects.clear();
-        lasting.clear();
         keys.clear();
         slots.clear();
         answered.clear();
@@ -142,9 +134,9 @@ impl State {
         }
         self.sessions_by_digest.clear();
         self.heads.clear();
-        self.issues.clear();
+        self.tickets_by_issue.clear();
         self.applications_by_digest.clear();
-        self.unknown_endings.clear();
+        self.unknown_revocations.clear();
     }
 
     /// Joins a piece of state.
@@ -160,10 +152,9 @@ impl State {
                 }
                 self.applications.entry(id).or_default().merge(application);
             }
-            Patch::Ticket(id, ticket) => self.join_ticket(id, ticket),
+            Patch::Credential(key, credential) => self.join_credential(key, credential),
             Patch::TicketUsed(place, at) => self.join_use(place, at),
             Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
-            Patch::Lasting(key, lasting) => self.join_lasting(key, lasting),
             Patch::Key(id, key) => self.keys.entry(id).or_default().merge(key),
             Patch::Node(key, member) => Arc::make_mut(&mut self.members).join(key, member),
             Patch::Slot(origin, slot) => {
@@ -185,72 +176,75 @@ impl State {
         let heads = &self.heads;
         let awaited = |place: &Place| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
         self.early_uses.retain(|place, at| awaited(place) && now < forget_use_at(*at));
-        let unknown = &mut self.unknown_endings;
-        self.tickets.retain(|_, ticket| {
-            let keep = now < ticket.retain_until();
+        let unknown = &mut self.unknown_revocations;
+        self.credentials.retain(|_, credential| {
+            let keep = now < credential.retain_until();
             if !keep {
-                count_unknown(unknown, ticket.endings.strangers(), Vec::new());
+                count_unknown(unknown, credential.revocations.unknown_revokers(), Vec::new());
             }
-            ticket.forget_issue(now);
+            credential.forget_issue(now);
             keep
         });
-        let issued = |id: &CredentialId| self.tickets.get(id).and_then(|ticket| Some(ticket.issue.as_ref()?.place));
-        self.issues.retain(|place, id| issued(id) == Some(*place));
-        self.lasting.retain(|_, lasting| {
-            let keep = now < lasting.retain_until();
-            if !keep {
-                count_unknown(unknown, lasting.endings.strangers(), Vec::new());
-            }
-            lasting.forget_issue(now);
-            keep
-        });
+        let issued = |key: &CredentialKey| Some(self.credentials.get(key)?.issue.as_ref()?.place);
+        self.tickets_by_issue.retain(|place, key| issued(key) == Some(*place));
         // Anew, because of two sessions with one secret the other may be left.
         self.sessions_by_digest.clear();
-        for (key, lasting) in self.lasting.iter().filter(|(key, _)| key.kind == Kind::Session) {
-            if let Some(digest) = lasting.issue.as_ref().and_then(|issue| issue.digest().copied()) {
+        for (key, session) in self.credentials.iter().filter(|(key, _)| key.kind == Kind::Session) {
+            if let Some(digest) = session.issue.as_ref().and_then(|issue| issue.digest().copied()) {
                 self.sessions_by_digest.entry(digest).and_modify(|id| *id = key.id.min(*id)).or_insert(key.id);
             }
         }
     }
 
-    fn join_lasting(&mut self, key: CredentialKey, patch: Lasting) {
-        let lasting = self.lasting.entry(key).or_default();
-        let before = lasting.endings.strangers();
-        let lost = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
-        lasting.merge(patch);
-        count_unknown(&mut self.unknown_endings, before, lasting.endings.strangers());
-        if key.kind != Kind::Session {
+    fn join_credential(&mut self, key: CredentialKey, patch: Credential) {
+        let credential = self.credentials.entry(key).or_default();
+        let before = credential.revocations.unknown_revokers();
+        let lost = credential.issue.as_ref().map(|issue| (issue.place, issue.digest().copied()));
+        credential.merge(patch);
+        count_unknown(&mut self.unknown_revocations, before, credential.revocations.unknown_revokers());
+        let gained = credential.issue.as_ref().map(|issue| (issue.place, issue.digest().copied()));
+        if lost == gained {
             return;
         }
-        let gained = lasting.issue.as_ref().and_then(|issue| issue.digest().copied());
-        if lost != gained {
-            if let Some(digest) = lost.filter(|digest| self.sessions_by_digest.get(digest) == Some(&key.id)) {
-                self.sessions_by_digest.remove(&digest);
-            }
-            if let Some(digest) = gained {
-                // Two nodes may import one secret under two ids: whichever comes first, all find the same session by it.
-                self.sessions_by_digest.entry(digest).and_modify(|id| *id = key.id.min(*id)).or_insert(key.id);
-            }
+        match key.kind {
+            Kind::Ticket => self.reissued_ticket(key, lost.map(|(place, _)| place), gained.map(|(place, _)| place)),
+            Kind::Session => self.reissued_session(
+                key.id,
+                lost.and_then(|(_, digest)| digest),
+                gained.and_then(|(_, digest)| digest),
+            ),
+            Kind::Token => {}
         }
     }
 
-    fn join_ticket(&mut self, id: CredentialId, patch: Ticket) {
-        let ticket = self.tickets.entry(id).or_default();
-        let (before, place_before) = (ticket.endings.strangers(), ticket.issue.as_ref().map(|issue| issue.place));
-        ticket.merge(patch);
-        count_unknown(&mut self.unknown_endings, before, ticket.endings.strangers());
-        let Some(place) = ticket.issue.as_ref().map(|issue| issue.place) else { return };
-        if place_before != Some(place) {
-            self.issues.insert(place, id);
-            place_before.map(|lost| self.issues.remove(&lost));
-            if let Some(at) = self.early_uses.remove(&place) {
-                ticket.used(place, at);
-            }
+    fn reissued_ticket(&mut self, key: CredentialKey, lost: Option<Place>, gained: Option<Place>) {
+        if let Some(lost) = lost {
+            self.tickets_by_issue.remove(&lost);
+        }
+        let Some(place) = gained else { return };
+        self.tickets_by_issue.insert(place, key);
+        if let Some(at) = self.early_uses.remove(&place)
+            && let Some(ticket) = self.credentials.get_mut(&key)
+        {
+            ticket.used(place, at);
+        }
+    }
+
+    fn reissued_session(&mut self, id: CredentialId, lost: Option<Digest>, gained: Option<Digest>) {
+        if lost == gained {
+            return;
+        }
+        if let Some(digest) = lost.filter(|digest| self.sessions_by_digest.get(digest) == Some(&id)) {
+            self.sessions_by_digest.remove(&digest);
+        }
+        if let Some(digest) = gained {
+            // Two nodes may import one secret under two ids: whichever comes first, all find the same session by it.
+            self.sessions_by_digest.entry(digest).and_modify(|own| *own = id.min(*own)).or_insert(id);
         }
     }
 
     fn join_use(&mut self, place: Place, used_at: Timestamp) {
-        let ticket = self.issues.get(&place).and_then(|id| self.tickets.get_mut(id));
+        let ticket = self.tickets_by_issue.get(&place).and_then(|key| self.credentials.get_mut(key));
         if !ticket.is_some_and(|ticket| ticket.used(place, used_at)) {
             let early = self.early_uses.entry(place).or_default();
             *early = used_at.max(*early);
@@ -258,16 +252,16 @@ impl State {
     }
 }
 
-fn count_unknown(counts: &mut HashMap<Stranger, u64>, before: Vec<Stranger>, after: Vec<Stranger>) {
+fn count_unknown(counts: &mut HashMap<UnknownRevoker, u64>, before: Vec<UnknownRevoker>, after: Vec<UnknownRevoker>) {
     // Nearly always both are empty.
     if before == after {
         return;
     }
-    for stranger in after {
-        *counts.entry(stranger).or_default() += 1;
+    for unknown_revoker in after {
+        *counts.entry(unknown_revoker).or_default() += 1;
     }
-    for stranger in before {
-        if let Some(count) = counts.get_mut(&stranger) {
+    for unknown_revoker in before {
+        if let Some(count) = counts.get_mut(&unknown_revoker) {
             *count -= 1;
         }
     }
@@ -287,8 +281,8 @@ impl View for State {
         self.applications_by_digest.get(digest).into_iter().flatten().copied().collect()
     }
 
-    fn ticket(&self, id: CredentialId) -> Ticket {
-        self.tickets.get(&id).cloned().unwrap_or_default()
+    fn credential(&self, key: CredentialKey) -> Credential {
+        self.credentials.get(&key).cloned().unwrap_or_default()
     }
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
@@ -297,10 +291,6 @@ impl View for State {
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
         self.answered.get(key).copied()
-    }
-
-    fn lasting(&self, key: CredentialKey) -> Lasting {
-        self.lasting.get(&key).cloned().unwrap_or_default()
     }
 
     fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
@@ -315,8 +305,8 @@ impl View for State {
         self.imported
     }
 
-    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
-        self.unknown_endings.get(stranger).copied().unwrap_or_default()
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
+        self.unknown_revocations.get(unknown_revoker).copied().unwrap_or_default()
     }
 
     fn members(&self) -> Arc<Members> {
@@ -355,15 +345,18 @@ impl<V: View> View for Overlay<'_, V> {
         ids
     }
 
-    fn ticket(&self, id: CredentialId) -> Ticket {
-        let mut ticket = self.durable.ticket(id);
-        if let Some(pending) = self.pending.tickets.get(&id) {
-            ticket.merge(pending.clone());
+    fn credential(&self, key: CredentialKey) -> Credential {
+        let mut credential = self.durable.credential(key);
+        if let Some(pending) = self.pending.credentials.get(&key) {
+            credential.merge(pending.clone());
         }
-        if let Some(at) = ticket.issue.as_ref().and_then(|issue| self.pending.early_uses.get(&issue.place)) {
-            ticket.last_use_at = ticket.last_use_at.max(*at);
+        if key.kind == Kind::Ticket
+            && let Some(issue) = &credential.issue
+            && let Some(at) = self.pending.early_uses.get(&issue.place)
+        {
+            credential.latest = credential.latest.max(*at);
         }
-        ticket
+        credential
     }
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
@@ -384,14 +377,6 @@ impl<V: View> View for Overlay<'_, V> {
         }
     }
 
-    fn lasting(&self, key: CredentialKey) -> Lasting {
-        let mut lasting = self.durable.lasting(key);
-        if let Some(pending) = self.pending.lasting.get(&key) {
-            lasting.merge(pending.clone());
-        }
-        lasting
-    }
-
     fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
         self.durable.session_with(digest).or_else(|| self.pending.session_with(digest))
     }
@@ -408,8 +393,8 @@ impl<V: View> View for Overlay<'_, V> {
         self.durable.imported() || self.pending.imported
     }
 
-    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
-        self.durable.unknown_endings(stranger) + self.pending.unknown_endings(stranger)
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
+        self.durable.unknown_revocations(unknown_revoker) + self.pending.unknown_revocations(unknown_revoker)
     }
 
     fn members(&self) -> Arc<Members> {

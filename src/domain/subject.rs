@@ -56,7 +56,7 @@ impl FromIterator<(Origin, Sequence)> for Generation {
 
 /// One origin's latest ending of all that a subject has of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubjectEnding {
+pub struct SubjectRevocation {
     /// The record's place in its origin.
     pub sequence: Sequence,
     /// When it was recorded.
@@ -67,7 +67,7 @@ pub struct SubjectEnding {
     pub retain_until: Timestamp,
 }
 
-impl SubjectEnding {
+impl SubjectRevocation {
     fn merge(&mut self, other: Self) {
         self.sequence = self.sequence.max(other.sequence);
         self.revoked_at = self.revoked_at.max(other.revoked_at);
@@ -80,7 +80,7 @@ impl SubjectEnding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectKind {
     /// Each origin's latest ending.
-    pub endings: BTreeMap<Origin, SubjectEnding>,
+    pub revocations: BTreeMap<Origin, SubjectRevocation>,
     /// Until when nothing new is issued.
     pub hold_until: Option<Timestamp>,
 }
@@ -88,51 +88,56 @@ pub struct SubjectKind {
 impl SubjectKind {
     /// The generation that a credential must reach to be good.
     pub fn generation(&self) -> Generation {
-        self.endings.iter().map(|(origin, ending)| (*origin, ending.sequence)).collect()
+        self.revocations.iter().map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
     }
 
     /// The earliest ending that a credential of that generation does not reach.
-    pub fn ends(&self, generation: &Generation) -> Option<(Place, &SubjectEnding)> {
-        let unreached = |(origin, ending): &(&Origin, &SubjectEnding)| {
-            generation.get(**origin).is_none_or(|own| own < ending.sequence)
+    pub fn revokes(&self, generation: &Generation) -> Option<(Place, &SubjectRevocation)> {
+        let unreached = |(origin, revocation): &(&Origin, &SubjectRevocation)| {
+            generation.get(**origin).is_none_or(|own| own < revocation.sequence)
         };
-        self.endings
+        self.revocations
             .iter()
             .filter(unreached)
-            .map(|(origin, ending)| (Place { origin: *origin, sequence: ending.sequence }, ending))
-            .min_by_key(|(place, ending)| (ending.revoked_at, *place))
+            .map(|(origin, revocation)| (Place { origin: *origin, sequence: revocation.sequence }, revocation))
+            .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
     /// The ending that a token of a foreign issuer, which carries no generation, is dead by: one that was made no earlier than
     /// `leeway_seconds` before the token's `iat`, or any if the token does not say when it was issued.
-    pub fn ends_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, &SubjectEnding)> {
-        let dead = |(_, ending): &(&Origin, &SubjectEnding)| {
-            issued_at_seconds.is_none_or(|issued_at| issued_at <= ending.not_before.saturating_add(leeway_seconds))
+    pub fn revokes_foreign(
+        &self,
+        issued_at_seconds: Option<u64>,
+        leeway_seconds: u64,
+    ) -> Option<(Place, &SubjectRevocation)> {
+        let inactive = |(_, revocation): &(&Origin, &SubjectRevocation)| {
+            issued_at_seconds.is_none_or(|issued_at| issued_at <= revocation.not_before.saturating_add(leeway_seconds))
         };
-        self.endings
+        self.revocations
             .iter()
-            .filter(dead)
-            .map(|(origin, ending)| (Place { origin: *origin, sequence: ending.sequence }, ending))
-            .min_by_key(|(place, ending)| (ending.revoked_at, *place))
+            .filter(inactive)
+            .map(|(origin, revocation)| (Place { origin: *origin, sequence: revocation.sequence }, revocation))
+            .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
     /// The generation of a credential that was issued elsewhere at that instant: the endings before it, for which it was too
     /// late.
     pub fn generation_at(&self, issued_at_seconds: u64, leeway_seconds: u64) -> Generation {
-        let before = |ending: &SubjectEnding| ending.not_before.saturating_add(leeway_seconds) < issued_at_seconds;
-        let entries = self.endings.iter().filter(|(_, ending)| before(ending));
-        entries.map(|(origin, ending)| (*origin, ending.sequence)).collect()
+        let before =
+            |revocation: &SubjectRevocation| revocation.not_before.saturating_add(leeway_seconds) < issued_at_seconds;
+        let entries = self.revocations.iter().filter(|(_, revocation)| before(revocation));
+        entries.map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
     }
 
     fn merge(&mut self, other: Self) {
-        for (origin, ending) in other.endings {
-            self.endings.entry(origin).and_modify(|mine| mine.merge(ending)).or_insert(ending);
+        for (origin, revocation) in other.revocations {
+            self.revocations.entry(origin).and_modify(|mine| mine.merge(revocation)).or_insert(revocation);
         }
         self.hold_until = self.hold_until.max(other.hold_until);
     }
 
     fn prune(&mut self, now: Timestamp) {
-        self.endings.retain(|_, ending| now < ending.retain_until);
+        self.revocations.retain(|_, revocation| now < revocation.retain_until);
         self.hold_until = self.hold_until.filter(|until| now < *until);
     }
 }
@@ -185,24 +190,24 @@ impl SubjectState {
     }
 
     /// The earliest record that a credential of that kind and generation is dead by. After an erasure none reaches far enough.
-    pub fn ends(&self, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
-        self.earliest(self.of(kind).ends(generation))
+    pub fn revokes(&self, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
+        self.earliest(self.of(kind).revokes(generation))
     }
 
-    /// The earliest record that a foreign token is dead by: see [`SubjectKind::ends_foreign`].
-    pub fn ends_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, Timestamp)> {
-        self.earliest(self.of(Kind::Token).ends_foreign(issued_at_seconds, leeway_seconds))
+    /// The earliest record that a foreign token is dead by: see [`SubjectKind::revokes_foreign`].
+    pub fn revokes_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, Timestamp)> {
+        self.earliest(self.of(Kind::Token).revokes_foreign(issued_at_seconds, leeway_seconds))
     }
 
-    fn earliest(&self, ending: Option<(Place, &SubjectEnding)>) -> Option<(Place, Timestamp)> {
+    fn earliest(&self, revocation: Option<(Place, &SubjectRevocation)>) -> Option<(Place, Timestamp)> {
         let erasure = self.erasure.as_ref().map(|erasure| (erasure.place, erasure.erased_at));
-        let ending = ending.map(|(place, ending)| (place, ending.revoked_at));
-        ending.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))
+        let revocation = revocation.map(|(place, revocation)| (place, revocation.revoked_at));
+        revocation.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))
     }
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.erasure.is_none() && self.kinds.iter().all(|kind| kind.endings.is_empty() && kind.hold_until.is_none())
+        self.erasure.is_none() && self.kinds.iter().all(|kind| kind.revocations.is_empty() && kind.hold_until.is_none())
     }
 
     /// Joins what another node, or a later record, knows.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cursor::{Cursor, Reached};
-use super::frame::{Filter, Frame, may_end};
+use super::frame::{Filter, Frame, may_revoke};
 use super::hub::{Found, Hub, Tip};
 use crate::domain::{Origin, Place, Position, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
@@ -241,7 +241,7 @@ impl Follower {
                 before.position = stored.position;
                 let head = crate::event_log::Head { sequence: stored.place.sequence, hash: stored.hash };
                 before.heads.insert(stored.place.origin, head);
-                if !may_end(&stored.record) {
+                if !may_revoke(&stored.record) {
                     continue;
                 }
                 let filed = Arc::new(Filed { position: stored.position, recorded: stored.decode()? });

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use crate::domain::{
-    Digest, Ending, Event, Grants, Kind, Kinds, Named, Position, Reason, Scope, Subject, SubjectKind, SubjectState,
+    Digest, Event, Grants, Kind, Kinds, Named, Position, Reason, Revocation, Scope, Subject, SubjectKind, SubjectState,
     Tenant, Timestamp,
 };
 use crate::projection::InForce;
@@ -35,7 +35,7 @@ pub struct Frame {
 }
 
 /// The kinds that a record ends; none if it ends nothing.
-pub fn ended_kinds(event: &Event) -> Kinds {
+pub fn revoked_kinds(event: &Event) -> Kinds {
     match event {
         Event::Revoked(revoked) => Kinds::from_iter([revoked.kind]),
         Event::SubjectRevoked(revoked) => revoked.kinds,
@@ -57,7 +57,7 @@ pub fn ended_kinds(event: &Event) -> Kinds {
 }
 
 /// Records of these types end nothing.
-const ENDLESS: [&str; 13] = [
+const PERMANENT: [&str; 13] = [
     "ledger.opened",
     "application.registered",
     "application.removed",
@@ -76,15 +76,15 @@ const ENDLESS: [&str; 13] = [
 /// Whether a record may end something, told from the name of its type alone: most end nothing, and need not be decoded.
 ///
 /// Within a text a quotation mark is escaped, so that no text is taken for the name.
-pub(super) fn may_end(record: &str) -> bool {
+pub(super) fn may_revoke(record: &str) -> bool {
     let name = record.split_once(r#""type":""#).and_then(|(_, rest)| rest.split_once('"'));
-    name.is_none_or(|(name, _)| !ENDLESS.contains(&name))
+    name.is_none_or(|(name, _)| !PERMANENT.contains(&name))
 }
 
 impl Frame {
     /// The frame of a record, if the record ends something.
     pub fn new(filed: Arc<Filed>, cursor: impl FnOnce() -> Arc<Cursor>) -> Option<Self> {
-        if ended_kinds(&filed.recorded.event).is_empty() {
+        if revoked_kinds(&filed.recorded.event).is_empty() {
             return None;
         }
         Some(Self { position: filed.position, cursor: cursor(), filed, shared: Default::default() })
@@ -267,7 +267,8 @@ pub struct Filter {
 impl Filter {
     /// Whether the follower gets that record.
     pub fn passes(&self, filed: &Filed) -> bool {
-        ended_kinds(&filed.recorded.event).intersects(self.kinds) && self.passes_tenant(filed.recorded.tenant.as_ref())
+        revoked_kinds(&filed.recorded.event).intersects(self.kinds)
+            && self.passes_tenant(filed.recorded.tenant.as_ref())
     }
 
     /// Whether the follower may know who ended it and why.
@@ -281,13 +282,10 @@ impl Filter {
     }
 
     /// Whether the follower gets an ending in force.
-    pub fn passes_in_force(&self, ending: &InForce) -> bool {
-        match ending {
-            InForce::Ticket(_, _, ending) => {
-                self.kinds.contains(Kind::Ticket) && self.passes_tenant(ending.whose.tenant.as_ref())
-            }
-            InForce::Lasting(key, _, ending) => {
-                self.kinds.contains(key.kind) && self.passes_tenant(ending.whose.tenant.as_ref())
+    pub fn passes_in_force(&self, revocation: &InForce) -> bool {
+        match revocation {
+            InForce::Credential(key, _, revocation) => {
+                self.kinds.contains(key.kind) && self.passes_tenant(revocation.whose.tenant.as_ref())
             }
             InForce::Subject(tenant, _, _) => self.passes_tenant(Some(tenant)),
         }
@@ -304,8 +302,8 @@ impl Filter {
     }
 
     /// Whether the follower may know what an ending meets: it may have been recorded unseen, by whoever has no say there.
-    fn may_see(&self, ending: &Ending, tenant: &Tenant, subject: &Subject) -> bool {
-        ending.whose.is(tenant, subject) && self.passes_tenant(Some(tenant))
+    fn may_see(&self, revocation: &Revocation, tenant: &Tenant, subject: &Subject) -> bool {
+        revocation.whose.is(tenant, subject) && self.passes_tenant(Some(tenant))
     }
 
     /// An ending that names no tenant holds in every one, so every follower needs it.
@@ -319,19 +317,15 @@ impl Filter {
 
 /// The lines of a snapshot for an ending in force: one, or for a subject one for each kind. They say of the credential what
 /// those said who ended it, and more only to whoever may follow what its tenant does.
-pub fn snapshot_items<'a>(ending: &'a InForce, filter: &Filter) -> Vec<Item<'a>> {
-    match ending {
-        InForce::Ticket(id, issue, ending) => {
-            let issue = issue.as_ref().filter(|issue| filter.may_see(ending, &issue.tenant, &issue.subject));
-            let named = issue.map_or(Named::Id(*id), |issue| Named::Digest(issue.digest));
-            vec![single_item(Kind::Ticket, &named, None, issue.map(|issue| &issue.subject), ending)]
-        }
-        InForce::Lasting(key, lasting, ending) => {
-            let issue = lasting.issue.as_ref().filter(|issue| filter.may_see(ending, &issue.tenant, &issue.subject));
+pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &Filter) -> Vec<Item<'a>> {
+    match revocation {
+        InForce::Credential(key, credential, revocation) => {
+            let issue =
+                credential.issue.as_ref().filter(|issue| filter.may_see(revocation, &issue.tenant, &issue.subject));
             let digest = issue.and_then(|issue| issue.digest()).filter(|_| key.kind == Kind::Session);
-            let subject = issue.map(|issue| &issue.subject).or(ending.whose.subject.as_ref());
-            let named = issue.map(|issue| issue.named(*key)).or_else(|| ending.named.as_deref().cloned());
-            vec![single_item(key.kind, &named.unwrap_or(Named::Id(key.id)), digest, subject, ending)]
+            let subject = issue.map(|issue| &issue.subject).or(revocation.whose.subject.as_ref());
+            let named = issue.map(|issue| issue.named(*key)).or_else(|| revocation.named.as_deref().cloned());
+            vec![single_item(key.kind, &named.unwrap_or(Named::Id(key.id)), digest, subject, revocation)]
         }
         InForce::Subject(tenant, subject, state) => {
             filter.kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
@@ -344,7 +338,7 @@ fn single_item<'a>(
     named: &Named,
     session_digest: Option<&Digest>,
     subject: Option<&'a Subject>,
-    ending: &'a Ending,
+    revocation: &'a Revocation,
 ) -> Item<'a> {
     let type_name = match kind {
         Kind::Ticket => "ticket.revoked",
@@ -353,30 +347,35 @@ fn single_item<'a>(
     };
     let item = Item {
         type_name,
-        tenant: ending.whose.tenant.as_ref().map(Tenant::as_str),
+        tenant: revocation.whose.tenant.as_ref().map(Tenant::as_str),
         subject: subject.map(Subject::as_str),
-        known: (ending.unknown_by.is_some() || ending.whose.tenant.is_none()).then_some(false),
-        retain_until: ending.retain_until.to_string(),
-        revoked_at: ending.revoked_at.to_string(),
-        origin: ending.place.origin.as_str(),
-        sequence: ending.place.sequence.0,
+        known: (revocation.unknown_by.is_some() || revocation.whose.tenant.is_none()).then_some(false),
+        retain_until: revocation.retain_until.to_string(),
+        revoked_at: revocation.revoked_at.to_string(),
+        origin: revocation.place.origin.as_str(),
+        sequence: revocation.place.sequence.0,
         ..Item::default()
     };
     item.named(kind, named, session_digest)
 }
 
 fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state: &'a SubjectState) -> Option<Item<'a>> {
-    let SubjectKind { endings, hold_until } = state.of(kind);
-    let (origin, latest) = endings.iter().max_by_key(|(origin, ending)| (ending.revoked_at, **origin))?;
+    let SubjectKind { revocations, hold_until } = state.of(kind);
+    let (origin, latest) = revocations.iter().max_by_key(|(origin, revocation)| (revocation.revoked_at, **origin))?;
     Some(Item {
         type_name: if state.erasure.is_some() { "subject.erased" } else { "subject.revoked" },
         tenant: Some(tenant.as_str()),
         subject: Some(subject.as_str()),
         kinds: vec![kind.as_str()],
-        generation: endings.iter().map(|(origin, ending)| (origin.as_str(), ending.sequence.0)).collect(),
-        not_before: endings.values().map(|ending| ending.not_before).max(),
+        generation: revocations.iter().map(|(origin, revocation)| (origin.as_str(), revocation.sequence.0)).collect(),
+        not_before: revocations.values().map(|revocation| revocation.not_before).max(),
         hold_until: hold_until.map(|until| until.to_string()),
-        retain_until: endings.values().map(|ending| ending.retain_until).max().unwrap_or_default().to_string(),
+        retain_until: revocations
+            .values()
+            .map(|revocation| revocation.retain_until)
+            .max()
+            .unwrap_or_default()
+            .to_string(),
         revoked_at: latest.revoked_at.to_string(),
         origin: origin.as_str(),
         sequence: latest.sequence.0,
@@ -399,11 +398,11 @@ mod tests {
             for record in schema["x-golden"].as_array().expect("records") {
                 let record = record.as_str().expect("a record");
                 let recorded = decode(record.as_bytes()).expect("a record");
-                assert_eq!(may_end(record), !ended_kinds(&recorded.event).is_empty(), "{record}");
+                assert_eq!(may_revoke(record), !revoked_kinds(&recorded.event).is_empty(), "{record}");
                 seen += 1;
             }
         }
-        assert!(seen > ENDLESS.len());
-        assert!(may_end("{}") && may_end(r#"{"type":"session.suspended"}"#), "what is not known is decoded");
+        assert!(seen > PERMANENT.len());
+        assert!(may_revoke("{}") && may_revoke(r#"{"type":"session.suspended"}"#), "what is not known is decoded");
     }
 }

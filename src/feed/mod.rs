@@ -7,5 +7,5 @@ mod hub;
 
 pub use cursor::{Cursor, NoCursor, Reached};
 pub use follower::{FollowError, Follower, Start, Taken};
-pub use frame::{Filter, Format, Frame, Item, ended_kinds, event_bytes, snapshot_items};
+pub use frame::{Filter, Format, Frame, Item, event_bytes, revoked_kinds, snapshot_items};
 pub use hub::{Found, Hub, Tip};

@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What is read of a body, in bytes, before its caller has shown who they are.
-pub const STRANGERS_BYTES: usize = 4 << 10;
+pub const UNAUTHENTICATED_BYTES: usize = 4 << 10;
 /// How long the rest of a larger one may take: whoever sends it slowly keeps others out.
-const STRANGERS_TIME: Duration = Duration::from_secs(5);
+const UNAUTHENTICATED_TIME: Duration = Duration::from_secs(5);
 /// Larger bodies that are read at a time where the body itself is what its caller shows.
-static LARGE_OF_STRANGERS: Semaphore = Semaphore::const_new(64);
+static LARGE_UNAUTHENTICATED: Semaphore = Semaphore::const_new(64);
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,21 +48,21 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     }
 }
 
-/// The whole body of a caller who shows who they are in it, such as by a token. What is beyond [`STRANGERS_BYTES`] few may send at a
+/// The whole body of a caller who shows who they are in it, such as by a token. What is beyond [`UNAUTHENTICATED_BYTES`] few may send at a
 /// time, and each of them soon.
-pub async fn read_of_stranger(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    if body.size_hint().upper().is_some_and(|bytes| bytes <= STRANGERS_BYTES as u64) {
+pub async fn read_unauthenticated(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().upper().is_some_and(|bytes| bytes <= UNAUTHENTICATED_BYTES as u64) {
         return read(body, limit).await;
     }
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
     let mut read = Vec::new();
-    let first = take(&mut body, &mut read, STRANGERS_BYTES.min(limit));
+    let first = take(&mut body, &mut read, UNAUTHENTICATED_BYTES.min(limit));
     if !tokio::time::timeout(BODY_TIME, first).await.map_err(|_| BodyError::Slow)?? {
-        let _large = LARGE_OF_STRANGERS.try_acquire().map_err(|_| BodyError::Busy)?;
+        let _large = LARGE_UNAUTHENTICATED.try_acquire().map_err(|_| BodyError::Busy)?;
         let rest = take(&mut body, &mut read, limit);
-        if !tokio::time::timeout(STRANGERS_TIME, rest).await.map_err(|_| BodyError::Slow)?? {
+        if !tokio::time::timeout(UNAUTHENTICATED_TIME, rest).await.map_err(|_| BodyError::Slow)?? {
             return Err(BodyError::TooLarge);
         }
     }

@@ -61,10 +61,10 @@ pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
         return Err(observed.taken.map_or_else(|| Code::LogHalted.into(), halted));
     }
     if !observed.has_room() {
-        return Err(Code::NoRoom.into());
+        return Err(Code::DiskFull.into());
     }
     if !app.service.cluster().is_admitted() {
-        return Err(Code::NotAdmitted.into());
+        return Err(Code::NodeNotReady.into());
     }
     let mut warnings = warnings(&app, &observed).await;
     let warning = warnings.first().cloned();

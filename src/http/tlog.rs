@@ -130,7 +130,7 @@ fn compressed(headers: &HeaderMap, entries: Vec<u8>) -> Response {
 /// Why there is no evidence, as callers are told.
 pub(super) fn problem(error: EvidenceError) -> Problem {
     match error {
-        EvidenceError::NotSigned => Code::NotSigned.into(),
+        EvidenceError::CheckpointPending => Code::CheckpointPending.into(),
         EvidenceError::Tree(error) => {
             tracing::error!(%error, "the Merkle tree could not be read");
             Code::TreeUnreadable.into()

@@ -52,7 +52,7 @@ pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Res
 
 /// The document that is asked for at that path. It leads to keys under the same base, so that both are served or neither is.
 pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
-    let issuer = app.service.token_issuer().ok_or(Error::NoIssuer)?;
+    let issuer = app.service.token_issuer().ok_or(Error::IssuerNotConfigured)?;
     let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
     let keys = app.service.published_keys();
     Ok(cached(&json!({

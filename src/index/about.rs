@@ -8,7 +8,7 @@ pub enum About {
     /// A subject: in that tenant, or without one in whichever, as of an ending that was recorded unseen.
     Subject(Option<Tenant>, Subject),
     /// The end of all that a subject had: few records, even of a subject with many.
-    SubjectEnding(Tenant, Subject),
+    SubjectRevocation(Tenant, Subject),
     /// A credential, by its id or by the id of its digest; what kind it is does not matter.
     Credential(CredentialId),
     /// A use of the ticket that was issued at that place.
@@ -50,11 +50,11 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
         }
         Event::SubjectRevoked(revoked) => {
             add(About::Subject(Some(tenant()), revoked.subject.clone()));
-            add(About::SubjectEnding(tenant(), revoked.subject.clone()));
+            add(About::SubjectRevocation(tenant(), revoked.subject.clone()));
         }
         Event::SubjectErased(erased) => {
             add(About::Subject(Some(tenant()), erased.subject.clone()));
-            add(About::SubjectEnding(tenant(), erased.subject.clone()));
+            add(About::SubjectRevocation(tenant(), erased.subject.clone()));
         }
         Event::LedgerOpened(_)
         | Event::ApplicationRegistered(_)
@@ -91,7 +91,7 @@ impl Sought {
     /// Texts of which a record that speaks of it holds at least one. Others may hold one too.
     pub(super) fn texts(&self, texts: &mut Vec<String>) {
         match &self.about {
-            About::Subject(_, subject) | About::SubjectEnding(_, subject) => {
+            About::Subject(_, subject) | About::SubjectRevocation(_, subject) => {
                 texts.push(format!("\"subject\":{}", quoted(subject.as_str())));
             }
             About::Credential(id) => {

@@ -31,7 +31,7 @@ impl Keys {
             About::Subject(None, subject) => {
                 hash.update(b"subject anywhere\n").update(subject.as_str().as_bytes());
             }
-            About::SubjectEnding(tenant, subject) => {
+            About::SubjectRevocation(tenant, subject) => {
                 hash.update(b"subject ending\n").update(tenant.as_str().as_bytes());
                 hash.update(b"\n").update(subject.as_str().as_bytes());
             }

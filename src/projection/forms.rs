@@ -6,76 +6,8 @@ use super::handle::SubjectHandle;
 use super::numbers::Number;
 use super::packed::{Packed, Shared, Span, Times, pack_slot, unpack_slot};
 use crate::domain::{
-    CredentialId, Digest, Endings, IssuedAs, Kind, Lasting, LastingIssue, Named, Place, Ticket, TicketIssue, Timestamp,
-    TokenId, Ttl,
+    Credential, CredentialId, Digest, Issue, IssuedAs, Kind, Lifetime, Named, Place, Timestamp, TokenId, Ttl,
 };
-
-/// What is known of a credential of some kind.
-pub(super) trait Known: Clone + Default {
-    /// Joins what a later record knows.
-    fn merge(&mut self, other: Self);
-    /// Where, when and under what secret it was issued.
-    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)>;
-    fn endings(&self) -> &Endings;
-    /// Until when it is worth remembering.
-    fn retain_until(&self) -> Timestamp;
-    /// Whether no use or extension reaches further than `now`.
-    fn is_past(&self, now: Timestamp) -> bool;
-    /// Forgets the issue of one that is past.
-    fn forget_issue(&mut self, now: Timestamp);
-}
-
-impl Known for Ticket {
-    fn merge(&mut self, other: Self) {
-        self.merge(other);
-    }
-
-    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)> {
-        self.issue.as_ref().map(|issue| (issue.place, issue.issued_at, Some(issue.digest)))
-    }
-
-    fn endings(&self) -> &Endings {
-        &self.endings
-    }
-
-    fn retain_until(&self) -> Timestamp {
-        self.retain_until()
-    }
-
-    fn is_past(&self, now: Timestamp) -> bool {
-        self.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
-    }
-
-    fn forget_issue(&mut self, now: Timestamp) {
-        self.forget_issue(now);
-    }
-}
-
-impl Known for Lasting {
-    fn merge(&mut self, other: Self) {
-        self.merge(other);
-    }
-
-    fn issued(&self) -> Option<(Place, Timestamp, Option<Digest>)> {
-        self.issue.as_ref().map(|issue| (issue.place, issue.issued_at, issue.digest().copied()))
-    }
-
-    fn endings(&self) -> &Endings {
-        &self.endings
-    }
-
-    fn retain_until(&self) -> Timestamp {
-        self.retain_until()
-    }
-
-    fn is_past(&self, now: Timestamp) -> bool {
-        self.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
-    }
-
-    fn forget_issue(&mut self, now: Timestamp) {
-        self.forget_issue(now);
-    }
-}
 
 /// What rows of every size answer alike.
 pub(super) trait Row {
@@ -114,7 +46,6 @@ impl<const N: usize> Row for Packed<N> {
 
 /// A kind's row, and what it is a row of.
 pub(super) trait Form: Sized + Send + Sync {
-    type Value: Known + Send + Sync;
     const KIND: Kind;
 
     fn row(&self) -> &impl Row;
@@ -122,9 +53,9 @@ pub(super) trait Form: Sized + Send + Sync {
     fn digest(&self) -> Option<Digest>;
 
     /// The value as a row, if it fits one. The row holds the numbers in it until it is released.
-    fn pack(id: CredentialId, value: &Self::Value, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
+    fn pack(id: CredentialId, credential: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
     /// The value. Nothing, if what it has numbers of is gone, which does not happen while its shard is locked.
-    fn unpack(&self, shared: &Shared) -> Option<Self::Value>;
+    fn unpack(&self, shared: &Shared) -> Option<Credential>;
 
     /// Lets go of all that it has the number of.
     fn release(&self, shared: &Shared) {
@@ -137,7 +68,6 @@ pub(super) struct SessionForm(pub(super) Packed<48>);
 pub(super) struct TokenForm(pub(super) Packed<32>);
 
 impl Form for TicketForm {
-    type Value = Ticket;
     const KIND: Kind = Kind::Ticket;
 
     fn row(&self) -> &impl Row {
@@ -148,42 +78,52 @@ impl Form for TicketForm {
         Some(Digest::from_bytes(self.0.name))
     }
 
-    fn pack(id: CredentialId, ticket: &Ticket, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
-        let issue = ticket.issue.as_ref().filter(|issue| ticket.endings.is_empty() && issue.digest.id() == id)?;
+    fn pack(id: CredentialId, ticket: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+        let issue = usual(ticket)?;
+        let (Some(digest), Lifetime::Sliding(ttl)) =
+            (issue.digest().filter(|digest| digest.id() == id), issue.lifetime)
+        else {
+            return None;
+        };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let times = Times { issued_at, not_after, latest: ticket.last_use_at };
-        let packed = Packed::new(*issue.digest.as_bytes(), shared.place(issue.place)?, subject, times)?;
-        let form = u32::try_from(issue.ttl.as_seconds()).ok()?;
+        let times = Times { issued_at, not_after, latest: ticket.latest };
+        let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place)?, subject, times)?;
+        let form = u32::try_from(ttl.as_seconds()).ok()?;
         Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Ticket> {
+    fn unpack(&self, shared: &Shared) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
-        let issue = TicketIssue {
+        let issue = Issue {
             place: shared.unpack_place(self.0.place)?,
             tenant,
             subject,
-            digest: Digest::from_bytes(self.0.name),
+            name: IssuedAs::Secret(Some(Digest::from_bytes(self.0.name))),
             issued_at: self.0.issued_at(),
-            ttl: Ttl::from_seconds(u64::from(self.0.form))?,
+            lifetime: Lifetime::Sliding(Ttl::from_seconds(u64::from(self.0.form))?),
             not_after: self.0.not_after(),
             generation: shared.generation(self.0.generation),
+            session: None,
+            slot: None,
         };
-        Some(Ticket { issue: Some(issue), last_use_at: self.0.latest(), endings: Endings::default() })
+        Some(Credential { latest: self.0.latest(), ..Credential::issued(issue) })
     }
 }
 
 /// The issue of one that was neither ended, nor named otherwise than by its issue.
-fn usual(lasting: &Lasting) -> Option<&LastingIssue> {
-    lasting.issue.as_ref().filter(|_| lasting.endings.is_empty())
+fn usual(credential: &Credential) -> Option<&Issue> {
+    credential.issue.as_ref().filter(|_| credential.revocations.is_empty())
 }
 
-fn lasting(issue: LastingIssue, extended_to: Timestamp) -> Lasting {
-    Lasting { issue: Some(issue), extended_to, endings: Endings::default() }
+/// When a fixed life ends.
+const fn end(issue: &Issue) -> Option<Timestamp> {
+    match issue.lifetime {
+        Lifetime::Fixed(expires_at) => Some(expires_at),
+        Lifetime::Sliding(_) => None,
+    }
 }
 
 impl Form for SessionForm {
-    type Value = Lasting;
     const KIND: Kind = Kind::Session;
 
     fn row(&self) -> &impl Row {
@@ -196,41 +136,41 @@ impl Form for SessionForm {
         Some(Digest::from_bytes(digest))
     }
 
-    fn pack(id: CredentialId, session: &Lasting, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+    fn pack(id: CredentialId, session: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
         let issue = usual(session).filter(|issue| issue.session.is_none())?;
-        let extended = session.extended_to != Timestamp::default();
+        let extended = session.latest != Timestamp::default();
         // A row has no room for an extension that is none.
-        if extended && session.extended_to <= issue.issued_at {
+        if extended && session.latest <= issue.issued_at {
             return None;
         }
         let mut name = [0; 48];
         name[..16].copy_from_slice(id.as_bytes());
         name[16..].copy_from_slice(issue.digest()?.as_bytes());
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let latest = if extended { session.extended_to } else { issued_at };
+        let latest = if extended { session.latest } else { issued_at };
         let packed = Packed::new(name, shared.place(issue.place)?, subject, Times { issued_at, not_after, latest })?;
-        let form = Span::between(issued_at, issue.expires_at)?.bits();
+        let form = Span::between(issued_at, end(issue)?)?.bits();
         let bound = pack_slot(issue.slot)?;
         Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Lasting> {
+    fn unpack(&self, shared: &Shared) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let issued_at = self.0.issued_at();
-        let issue = LastingIssue {
+        let issue = Issue {
             place: shared.unpack_place(self.0.place)?,
             tenant,
             subject,
             name: IssuedAs::Secret(self.digest()),
             issued_at,
-            expires_at: Span::from_bits(self.0.form).after(issued_at),
+            lifetime: Lifetime::Fixed(Span::from_bits(self.0.form).after(issued_at)),
             not_after: self.0.not_after(),
             generation: shared.generation(self.0.generation),
             session: None,
             slot: unpack_slot(self.0.bound),
         };
         let extended_to = Some(self.0.latest()).filter(|latest| *latest > issued_at);
-        Some(lasting(issue, extended_to.unwrap_or_default()))
+        Some(Credential { latest: extended_to.unwrap_or_default(), ..Credential::issued(issue) })
     }
 }
 
@@ -260,7 +200,6 @@ impl TokenForm {
 }
 
 impl Form for TokenForm {
-    type Value = Lasting;
     const KIND: Kind = Kind::Token;
 
     fn row(&self) -> &impl Row {
@@ -271,37 +210,37 @@ impl Form for TokenForm {
         (self.0.form == 0).then(|| Digest::from_bytes(self.0.name))
     }
 
-    fn pack(id: CredentialId, token: &Lasting, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
-        let issue = usual(token).filter(|_| token.extended_to == Timestamp::default())?;
+    fn pack(id: CredentialId, token: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+        let issue = usual(token).filter(|_| token.latest == Timestamp::default())?;
         let (name, form) = match &issue.name {
             IssuedAs::Secret(digest) => (*digest.filter(|digest| digest.id() == id)?.as_bytes(), 0),
             IssuedAs::Jwt(named) => Self::jwt_name(id, named, shared)?,
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let (place, times) = (shared.place(issue.place)?, Times { issued_at, not_after, latest: issued_at });
-        let packed = Packed::new(name, place, subject, times).filter(|_| issue.expires_at == not_after)?;
+        let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
         let late = pack_slot(issue.slot)?;
         let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
         let generation = shared.hold_generation(&issue.generation);
         Some(Self(Packed { late, form, bound, generation, ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Lasting> {
+    fn unpack(&self, shared: &Shared) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let not_after = self.0.not_after();
-        let issue = LastingIssue {
+        let issue = Issue {
             place: shared.unpack_place(self.0.place)?,
             tenant,
             subject,
             name: self.name(shared)?,
             issued_at: self.0.issued_at(),
-            expires_at: not_after,
+            lifetime: Lifetime::Fixed(not_after),
             not_after,
             generation: shared.generation(self.0.generation),
             session: self.session(shared),
             slot: unpack_slot(self.0.late),
         };
-        Some(lasting(issue, Timestamp::default()))
+        Some(Credential::issued(issue))
     }
 
     fn release(&self, shared: &Shared) {
@@ -326,9 +265,14 @@ pub(super) struct Issued {
 }
 
 impl Issued {
-    pub(super) fn of(value: &impl Known, subject: Option<SubjectHandle>) -> Option<Self> {
-        let (place, issued_at, digest) = value.issued()?;
-        Some(Self { place, subject: subject?, issued_at, digest })
+    pub(super) fn of(credential: &Credential, subject: Option<SubjectHandle>) -> Option<Self> {
+        let issue = credential.issue.as_ref()?;
+        Some(Self {
+            place: issue.place,
+            subject: subject?,
+            issued_at: issue.issued_at,
+            digest: issue.digest().copied(),
+        })
     }
 
     pub(super) fn of_row(row: &impl Form, shared: &Shared) -> Option<Self> {

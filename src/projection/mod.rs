@@ -27,10 +27,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Ending, Erasure, HashMap, Hashing,
-    KeyId, Kind, Kinds, Lasting, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded, Row, Sequence,
-    SigningKeyState, Stranger, Subject, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, View, evolve,
-    judge_ticket, worth_recording,
+    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Erasure, HashMap,
+    Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded,
+    Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve,
+    judge_known, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
@@ -43,7 +43,7 @@ use sweep::Sweep;
 use tickets::Tickets;
 
 pub use rebuild::{Rebuilt, Source, Times, catch_up, load_on, rebuild};
-pub use revoked::EndingMark;
+pub use revoked::RevocationMark;
 pub use snapshot::{SnapshotError, check, load, save};
 
 const SMALL_SHARDS: usize = 16;
@@ -70,7 +70,7 @@ pub struct Projection {
     /// Whether any member was removed: else every record of every origin counts, and no look at them is needed.
     any_removed: AtomicBool,
     answered: Keyed,
-    unknown_endings: Mutex<HashMap<Stranger, u64>>,
+    unknown_revocations: Mutex<HashMap<UnknownRevoker, u64>>,
     /// Tickets whose latest use is to be put on record.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
@@ -142,7 +142,7 @@ impl Projection {
             any_joined: AtomicBool::default(),
             any_removed: AtomicBool::default(),
             answered: Keyed::default(),
-            unknown_endings: Mutex::default(),
+            unknown_revocations: Mutex::default(),
             uses: Mutex::default(),
             sweep: Mutex::default(),
             forgotten_at: AtomicU64::default(),
@@ -191,38 +191,43 @@ impl Projection {
         rest.take(limit).map(|(id, application)| (*id, application.clone())).collect()
     }
 
-    /// The issue of a ticket that is good at `now`, or why it is not. A use that is yet to go on record counts.
-    pub fn judge(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, TicketIssue), Dead> {
-        let (ticket, _, issue) = self.judge_in_use(id, now)?;
-        Ok((ticket, issue))
+    /// A credential that is good at `now`, or why it is not. A use of a ticket that is yet to go on record counts.
+    pub fn check(&self, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
+        let credential = match key.kind {
+            Kind::Ticket => self.ticket_in_use(key.id).0,
+            Kind::Session | Kind::Token => self.credential(key),
+        };
+        judge_known(self, key.kind, credential, now)
     }
 
     /// Notes a request that a good ticket came with; the instant that is strictly later than that of the last one.
     ///
     /// Nothing is appended: a use goes on record with the next flush, if the last one on record is a tenth of a life old.
-    pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Timestamp), Dead> {
-        let (mut ticket, recorded_use_at, issue) = self.judge_in_use(id, now)?;
-        let seen_at = self.tickets.touch(id, now).ok_or(Dead::Unknown)?;
-        ticket.last_use_at = recorded_use_at;
-        if worth_recording(&ticket, now) {
+    pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(Active, Timestamp), Inactive> {
+        let (ticket, recorded_use_at) = self.ticket_in_use(id);
+        let active = judge_known(self, Kind::Ticket, ticket, now)?;
+        let seen_at = self.tickets.touch(id, now).ok_or(Inactive::Unknown)?;
+        let expires_at = active.issue.expires_with(recorded_use_at);
+        let recorded = Credential { latest: recorded_use_at, ..Credential::issued(active.issue) };
+        if worth_recording(&recorded, now) {
             // Past the end that is on record only the use before it goes on record, the one that keeps the ticket alive.
-            let counts = ticket.expires_at().is_some_and(|expires_at| now < expires_at);
+            let counts = now < expires_at;
             if self.tickets.queue(id, if counts { now } else { Timestamp::default() }) {
                 self.uses.lock().push(id);
             }
         }
-        Ok((issue, seen_at))
+        let issue = recorded.issue.ok_or(Inactive::Unknown)?;
+        Ok((Active { issue, expires_at: active.expires_at }, seen_at))
     }
 
-    /// The ticket as its uses have it, its last use on record, and its issue, if it is good.
-    fn judge_in_use(&self, id: CredentialId, now: Timestamp) -> Result<(Ticket, Timestamp, TicketIssue), Dead> {
+    /// The ticket as its uses have it, and its last use on record.
+    fn ticket_in_use(&self, id: CredentialId) -> (Credential, Timestamp) {
         let (mut ticket, due_at) = self.tickets.get_with_use(id, &self.shared);
-        let recorded_use_at = ticket.last_use_at;
+        let recorded_use_at = ticket.latest;
         if worth_recording(&ticket, due_at) {
-            ticket.last_use_at = due_at;
+            ticket.latest = due_at;
         }
-        let issue = judge_ticket(self, &ticket, now)?;
-        Ok((ticket, recorded_use_at, issue))
+        (ticket, recorded_use_at)
     }
 
     /// The ticket, session or opaque token that was issued with that secret, good or not. Copies nothing.
@@ -308,12 +313,13 @@ impl Projection {
 
     /// A session that was ended by its token alone is named by its id as well once that is known, to those who may know it.
     fn name_by_id(&self, in_force: &mut InForce) {
-        let InForce::Lasting(key, lasting, ending) = in_force else { return };
-        if let (Kind::Session, None, Some(Named::Digest(digest))) = (key.kind, &lasting.issue, ending.named.as_deref())
+        let InForce::Credential(key, credential, revocation) = in_force else { return };
+        if let (Kind::Session, None, Some(Named::Digest(digest))) =
+            (key.kind, &credential.issue, revocation.named.as_deref())
             && let Some(id) = self.session_with(digest)
         {
             let found = CredentialKey { kind: Kind::Session, id };
-            (*key, *lasting) = (found, self.lasting(found));
+            (*key, *credential) = (found, self.credential(found));
         }
     }
 
@@ -339,9 +345,9 @@ impl Projection {
         rows.extend(self.early_uses.lock().iter().map(|(place, at)| Row::early_use(*place, *at)));
         for shard in 0..SHARDS {
             let shared = &self.shared;
-            self.tickets.store.visit(shard, shared, |key, ticket| rows.push(Row::ticket(key.id, &ticket)));
-            self.sessions.store.visit(shard, shared, |key, session| rows.push(Row::lasting(key, &session)));
-            self.tokens.visit(shard, shared, |key, token| rows.push(Row::lasting(key, &token)));
+            self.tickets.store.visit(shard, shared, |key, ticket| rows.push(Row::credential(key, &ticket)));
+            self.sessions.store.visit(shard, shared, |key, session| rows.push(Row::credential(key, &session)));
+            self.tokens.visit(shard, shared, |key, token| rows.push(Row::credential(key, &token)));
             shared.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
         }
         rows.extend(self.keys.read().iter().map(|(id, key)| Row::key(id, key)));
@@ -377,9 +383,8 @@ impl Projection {
                 }
                 applications.by_id.entry(id).or_default().merge(application);
             }
-            Patch::Ticket(id, ticket) => return self.join_ticket(id, ticket),
+            Patch::Credential(key, credential) => return self.join_credential(key, credential),
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
-            Patch::Lasting(key, lasting) => return self.join_lasting(key, lasting),
             Patch::Key(id, key) => self.keys.write().entry(id).or_default().merge(key),
             Patch::Node(key, member) => self.change_members(|members| members.join(key, member)),
             Patch::Slot(origin, slot) => {
@@ -408,31 +413,22 @@ impl Projection {
         self.any_removed.store(members.any_removed(), Ordering::Release);
     }
 
-    fn join_ticket(&self, id: CredentialId, patch: Ticket) -> Option<SubjectHandle> {
+    fn join_credential(&self, key: CredentialKey, patch: Credential) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
         let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
-        let ended_in = tenants_of(&patch.endings);
-        let changed = self.tickets.join(id, patch, subject, &self.shared);
-        self.revoked.add(&ended_in, changed.handle);
-        self.changed(CredentialKey { kind: Kind::Ticket, id }, &changed, subject)
-    }
-
-    fn join_lasting(&self, key: CredentialKey, patch: Lasting) -> Option<SubjectHandle> {
-        let issue = patch.issue.as_ref();
-        let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
-        let ended_in = tenants_of(&patch.endings);
+        let revoked_in = tenants_of(&patch.revocations);
         let changed = match key.kind {
+            Kind::Ticket => self.tickets.join(key.id, patch, subject, &self.shared),
             Kind::Session => self.sessions.store.join(key.id, patch, subject, &self.shared),
-            // Tickets are joined as such.
-            Kind::Token | Kind::Ticket => self.tokens.join(key.id, patch, subject, &self.shared),
+            Kind::Token => self.tokens.join(key.id, patch, subject, &self.shared),
         };
-        self.revoked.add(&ended_in, changed.handle);
+        self.revoked.add(&revoked_in, changed.handle);
         self.changed(key, &changed, subject)
     }
 
     /// Keeps what leads to a credential in step with it; the subject that was looked at in vain.
     fn changed(&self, key: CredentialKey, changed: &Changed, subject: Option<SubjectHandle>) -> Option<SubjectHandle> {
-        let [before, after] = &changed.strangers;
+        let [before, after] = &changed.unknown_revokers;
         self.count_unknown(before, after);
         let Changed { handle, lost, gained, .. } = changed;
         let Some(handle) = handle else { return subject };
@@ -490,16 +486,16 @@ impl Projection {
         }
     }
 
-    fn count_unknown(&self, before: &[Stranger], after: &[Stranger]) {
+    fn count_unknown(&self, before: &[UnknownRevoker], after: &[UnknownRevoker]) {
         if before == after {
             return;
         }
-        let mut counts = self.unknown_endings.lock();
-        for stranger in after {
-            *counts.entry_ref(stranger).or_default() += 1;
+        let mut counts = self.unknown_revocations.lock();
+        for unknown_revoker in after {
+            *counts.entry_ref(unknown_revoker).or_default() += 1;
         }
-        for stranger in before {
-            if let Some(count) = counts.get_mut(stranger) {
+        for unknown_revoker in before {
+            if let Some(count) = counts.get_mut(unknown_revoker) {
                 *count -= 1;
             }
         }
@@ -510,10 +506,8 @@ impl Projection {
 /// An ending in force, with what is known of what it ended.
 #[derive(Clone, Debug)]
 pub enum InForce {
-    /// A ticket's own ending.
-    Ticket(CredentialId, Option<TicketIssue>, Ending),
-    /// A session's or token's own ending.
-    Lasting(CredentialKey, Lasting, Ending),
+    /// A credential's own revocation.
+    Credential(CredentialKey, Credential, Revocation),
     /// The end of all that a subject had, by kind.
     Subject(Tenant, Subject, SubjectState),
 }
@@ -531,8 +525,12 @@ impl View for Projection {
         self.applications.read().by_digest.get(digest).into_iter().flatten().copied().collect()
     }
 
-    fn ticket(&self, id: CredentialId) -> Ticket {
-        self.tickets.store.get(id, &self.shared)
+    fn credential(&self, key: CredentialKey) -> Credential {
+        match key.kind {
+            Kind::Ticket => self.tickets.store.get(key.id, &self.shared),
+            Kind::Session => self.sessions.store.get(key.id, &self.shared),
+            Kind::Token => self.tokens.get(key.id, &self.shared),
+        }
     }
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
@@ -541,13 +539,6 @@ impl View for Projection {
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
         self.answered.shard(key).read().get(key).copied()
-    }
-
-    fn lasting(&self, key: CredentialKey) -> Lasting {
-        match key.kind {
-            Kind::Session => self.sessions.store.get(key.id, &self.shared),
-            Kind::Token | Kind::Ticket => self.tokens.get(key.id, &self.shared),
-        }
     }
 
     fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
@@ -590,7 +581,7 @@ impl View for Projection {
         room && self.shared.subjects.has_room(tenant, subject)
     }
 
-    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
-        self.unknown_endings.lock().get(stranger).copied().unwrap_or_default()
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
+        self.unknown_revocations.lock().get(unknown_revoker).copied().unwrap_or_default()
     }
 }

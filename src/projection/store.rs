@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use super::forms::{Form, Issued, Known, Row as _};
+use super::forms::{Form, Issued, Row as _};
 use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::packed::Shared;
 use super::revoked::tenants_of;
 use super::slab::Slab;
-use crate::domain::{CredentialId, CredentialKey, HashMap, Hashing, Stranger, Tenant, Timestamp};
+use crate::domain::{Credential, CredentialId, CredentialKey, HashMap, Hashing, Tenant, Timestamp, UnknownRevoker};
 
 /// A credential: a row, or whatever does not fit one. Vacant without either.
 enum Slot<F: Form> {
     Packed(F),
-    Apart(Option<Box<Apart<F::Value>>>),
+    Apart(Option<Box<Apart>>),
 }
 
 /// What was ended, was never issued here, or is rare in another way.
-struct Apart<V> {
+struct Apart {
     id: CredentialId,
     /// Whose it is, if it was issued.
     subject: Option<SubjectHandle>,
-    value: V,
+    credential: Credential,
 }
 
 impl<F: Form> Default for Slot<F> {
@@ -34,16 +34,16 @@ impl<F: Form> Default for Slot<F> {
 }
 
 impl<F: Form> Slot<F> {
-    fn of(id: CredentialId, value: F::Value, subject: Option<SubjectHandle>, shared: &Shared) -> Self {
-        match subject.and_then(|subject| F::pack(id, &value, subject, shared)) {
+    fn of(id: CredentialId, credential: Credential, subject: Option<SubjectHandle>, shared: &Shared) -> Self {
+        match subject.and_then(|subject| F::pack(id, &credential, subject, shared)) {
             Some(packed) => Self::Packed(packed),
-            None => Self::Apart(Some(Box::new(Apart { id, subject, value }))),
+            None => Self::Apart(Some(Box::new(Apart { id, subject, credential }))),
         }
     }
 
     /// One whose subject has no entry that it could refer to.
-    fn whole(id: CredentialId, value: F::Value) -> Self {
-        Self::Apart(Some(Box::new(Apart { id, subject: None, value })))
+    fn whole(id: CredentialId, credential: Credential) -> Self {
+        Self::Apart(Some(Box::new(Apart { id, subject: None, credential })))
     }
 
     fn id(&self) -> Option<CredentialId> {
@@ -60,17 +60,17 @@ impl<F: Form> Slot<F> {
         }
     }
 
-    fn value(&self, shared: &Shared) -> Option<F::Value> {
+    fn credential(&self, shared: &Shared) -> Option<Credential> {
         match self {
             Self::Packed(packed) => packed.unpack(shared),
-            Self::Apart(apart) => apart.as_ref().map(|apart| apart.value.clone()),
+            Self::Apart(apart) => apart.as_ref().map(|apart| apart.credential.clone()),
         }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
         match self {
             Self::Packed(packed) => packed.row().not_after() <= now,
-            Self::Apart(apart) => apart.as_ref().is_some_and(|apart| apart.value.retain_until() <= now),
+            Self::Apart(apart) => apart.as_ref().is_some_and(|apart| apart.credential.retain_until() <= now),
         }
     }
 
@@ -86,7 +86,7 @@ pub(super) enum Held<'a, F: Form> {
     /// It fits a row.
     Packed(&'a F),
     /// It does not.
-    Apart(CredentialId, &'a F::Value),
+    Apart(CredentialId, &'a Credential),
 }
 
 struct Shard<F: Form> {
@@ -145,12 +145,12 @@ pub(super) struct Changed {
     /// The issue that is new.
     pub(super) gained: Option<Issued>,
     /// Who had recorded endings of it without knowing it, and who has now.
-    pub(super) strangers: [Vec<Stranger>; 2],
+    pub(super) unknown_revokers: [Vec<UnknownRevoker>; 2],
 }
 
 impl Changed {
     fn nothing(handle: Option<Handle>) -> Self {
-        Self { handle, lost: None, gained: None, strangers: Default::default() }
+        Self { handle, lost: None, gained: None, unknown_revokers: Default::default() }
     }
 }
 
@@ -160,9 +160,9 @@ pub(super) struct Gone {
     pub(super) handle: Option<Handle>,
     pub(super) id: CredentialId,
     pub(super) issued: Option<Issued>,
-    pub(super) strangers: Vec<Stranger>,
+    pub(super) unknown_revokers: Vec<UnknownRevoker>,
     /// The tenants in which it was ended.
-    pub(super) ended_in: Vec<Option<Tenant>>,
+    pub(super) revoked_in: Vec<Option<Tenant>>,
 }
 
 /// What a step of the sweep has forgotten.
@@ -202,8 +202,8 @@ impl<F: Form> Store<F> {
     }
 
     /// What is known of a credential.
-    pub(super) fn get(&self, id: CredentialId, shared: &Shared) -> F::Value {
-        self.find(id, |_, slot| slot.value(shared)).flatten().unwrap_or_default()
+    pub(super) fn get(&self, id: CredentialId, shared: &Shared) -> Credential {
+        self.find(id, |_, slot| slot.credential(shared)).flatten().unwrap_or_default()
     }
 
     /// Looks at what is held of a credential, and where, while its shard is shared.
@@ -216,6 +216,15 @@ impl<F: Form> Store<F> {
         // Also while the writer waits for the lock: whoever asks may hold that of a subject, which the writer needs next.
         let shard = self.shards[handle.shard()].read_recursive();
         shard.slots.get(handle.at()).and_then(held).map(read)
+    }
+
+    /// Shows what stands there, if it does not fit a row.
+    pub(super) fn apart_at(&self, handle: Handle, show: &mut impl FnMut(CredentialId, &Credential)) {
+        self.at(handle, |held| {
+            if let Held::Apart(id, credential) = held {
+                show(id, credential);
+            }
+        });
     }
 
     /// What the handle stands for.
@@ -231,7 +240,7 @@ impl<F: Form> Store<F> {
     pub(super) fn join(
         &self,
         id: CredentialId,
-        patch: F::Value,
+        patch: Credential,
         subject: Option<SubjectHandle>,
         shared: &Shared,
     ) -> Changed {
@@ -242,10 +251,10 @@ impl<F: Form> Store<F> {
             return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
         }
         if self.is_simple(&shard) {
-            let (gained, strangers) = (Issued::of(&patch, subject), patch.endings().strangers());
+            let (gained, unknown_revokers) = (Issued::of(&patch, subject), patch.revocations.unknown_revokers());
             let at = self.add(&mut shard, &id, Slot::of(id, patch, subject, shared));
             let handle = Some(Handle::new(F::KIND, number, at));
-            return Changed { handle, lost: None, gained, strangers: [Vec::new(), strangers] };
+            return Changed { handle, lost: None, gained, unknown_revokers: [Vec::new(), unknown_revokers] };
         }
         drop(shard);
         self.join_elsewhere(id, patch, subject, shared)
@@ -259,7 +268,7 @@ impl<F: Form> Store<F> {
     fn join_elsewhere(
         &self,
         id: CredentialId,
-        patch: F::Value,
+        patch: Credential,
         subject: Option<SubjectHandle>,
         shared: &Shared,
     ) -> Changed {
@@ -271,12 +280,12 @@ impl<F: Form> Store<F> {
                 return self.change(handle, subject, shared, |value| value.merge(patch));
             }
             Some(Elsewhere::Alone(slot)) => {
-                let Some(mut value) = slot.value(shared) else { return Changed::nothing(None) };
-                let before = value.endings().strangers();
+                let Some(mut value) = slot.credential(shared) else { return Changed::nothing(None) };
+                let before = value.revocations.unknown_revokers();
                 value.merge(patch);
-                let strangers = [before, value.endings().strangers()];
+                let unknown_revokers = [before, value.revocations.unknown_revokers()];
                 *slot = Slot::whole(id, value);
-                return Changed { strangers, ..Changed::nothing(None) };
+                return Changed { unknown_revokers, ..Changed::nothing(None) };
             }
             None => {}
         }
@@ -287,13 +296,14 @@ impl<F: Form> Store<F> {
             drop(elsewhere);
             return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
         }
-        let (gained, strangers) = (Issued::of(&patch, subject), [Vec::new(), patch.endings().strangers()]);
+        let (gained, unknown_revokers) =
+            (Issued::of(&patch, subject), [Vec::new(), patch.revocations.unknown_revokers()]);
         match self.add_anywhere(&mut elsewhere, id, patch, |patch| Slot::of(id, patch, subject, shared)) {
-            Ok(handle) => Changed { gained, strangers, ..Changed::nothing(Some(handle)) },
+            Ok(handle) => Changed { gained, unknown_revokers, ..Changed::nothing(Some(handle)) },
             Err(patch) => {
                 elsewhere.insert(id, Elsewhere::Alone(Slot::whole(id, patch)));
                 self.strays.fetch_add(1, Ordering::Release);
-                Changed { strangers, ..Changed::nothing(None) }
+                Changed { unknown_revokers, ..Changed::nothing(None) }
             }
         }
     }
@@ -333,32 +343,34 @@ impl<F: Form> Store<F> {
         handle: Handle,
         subject: Option<SubjectHandle>,
         shared: &Shared,
-        change: impl FnOnce(&mut F::Value),
+        change: impl FnOnce(&mut Credential),
     ) -> Changed {
         // What a row has numbers of is not to be looked up while the shard is locked for writing.
         let before = {
             let shard = self.shards[handle.shard()].read();
             let slot = shard.slots.get(handle.at());
-            slot.and_then(|slot| Some((slot.id()?, slot.subject(), slot.value(shared)?)))
+            slot.and_then(|slot| Some((slot.id()?, slot.subject(), slot.credential(shared)?)))
         };
         let Some((id, whose, mut value)) = before else {
             return Changed::nothing(Some(handle));
         };
-        let (issue, strangers_before) = (value.issued(), value.endings().strangers());
+        let issued_by = |credential: &Credential| credential.issue.as_ref().map(|issue| issue.place);
+        let (issue, unknown_revokers_before) = (issued_by(&value), value.revocations.unknown_revokers());
         let lost = Issued::of(&value, whose);
         change(&mut value);
         // Asked of the value: what has no handle of its subject is issued all the same, and keeps none.
-        let same = value.issued().map(|(place, ..)| place) == issue.map(|(place, ..)| place);
+        let same = issued_by(&value) == issue;
         let whose = if same { whose } else { subject };
-        let (gained, strangers) = (Issued::of(&value, whose), [strangers_before, value.endings().strangers()]);
+        let (gained, unknown_revokers) =
+            (Issued::of(&value, whose), [unknown_revokers_before, value.revocations.unknown_revokers()]);
         let slot = Slot::of(id, value, whose, shared);
         let old =
             self.shards[handle.shard()].write().slots.get_mut(handle.at()).map(|old| std::mem::replace(old, slot));
         old.iter().for_each(|old| old.release(shared));
         if same {
-            return Changed { strangers, ..Changed::nothing(Some(handle)) };
+            return Changed { unknown_revokers, ..Changed::nothing(Some(handle)) };
         }
-        Changed { handle: Some(handle), lost, gained, strangers }
+        Changed { handle: Some(handle), lost, gained, unknown_revokers }
     }
 
     /// Adds a row, unless something is known of the credential already, or there is no room: then the row is handed back.
@@ -403,7 +415,7 @@ impl<F: Form> Store<F> {
             if slot.is_over(now) {
                 over.push(at);
             } else if let Slot::Apart(Some(apart)) = slot
-                && apart.value.is_past(now)
+                && apart.credential.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
             {
                 past.push((at, apart.id));
             }
@@ -428,12 +440,12 @@ impl<F: Form> Store<F> {
         }
         self.elsewhere.write().retain(|id, one| {
             let Elsewhere::Alone(Slot::Apart(Some(apart))) = one else { return true };
-            let over = apart.value.retain_until() <= now;
-            apart.value.forget_issue(now);
+            let over = apart.credential.retain_until() <= now;
+            apart.credential.forget_issue(now);
             if over {
-                let strangers = apart.value.endings().strangers();
-                let ended_in = tenants_of(apart.value.endings());
-                gone.push(Gone { handle: None, id: *id, issued: None, strangers, ended_in });
+                let unknown_revokers = apart.credential.revocations.unknown_revokers();
+                let revoked_in = tenants_of(&apart.credential.revocations);
+                gone.push(Gone { handle: None, id: *id, issued: None, unknown_revokers, revoked_in });
             }
             !over
         });
@@ -452,12 +464,13 @@ impl<F: Form> Store<F> {
         let gone = match &slot {
             Slot::Packed(packed) => {
                 let issued = Issued::of_row(packed, shared);
-                Gone { handle, id, issued, strangers: Vec::new(), ended_in: Vec::new() }
+                Gone { handle, id, issued, unknown_revokers: Vec::new(), revoked_in: Vec::new() }
             }
             Slot::Apart(apart) => {
-                let Apart { subject, value, .. } = &**apart.as_ref()?;
-                let (strangers, ended_in) = (value.endings().strangers(), tenants_of(value.endings()));
-                Gone { handle, id, issued: Issued::of(value, *subject), strangers, ended_in }
+                let Apart { subject, credential: value, .. } = &**apart.as_ref()?;
+                let (unknown_revokers, revoked_in) =
+                    (value.revocations.unknown_revokers(), tenants_of(&value.revocations));
+                Gone { handle, id, issued: Issued::of(value, *subject), unknown_revokers, revoked_in }
             }
         };
         slot.release(shared);
@@ -476,7 +489,7 @@ impl<F: Form> Store<F> {
     }
 
     /// Visits what stands in no shard; it is visited with the first one.
-    fn visit_alone(&self, shard: usize, mut visit: impl FnMut(&Apart<F::Value>)) {
+    fn visit_alone(&self, shard: usize, mut visit: impl FnMut(&Apart)) {
         if shard > 0 || self.strays.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -488,13 +501,13 @@ impl<F: Form> Store<F> {
     }
 
     /// Visits what is known of every credential of a shard while its lock is shared.
-    pub(super) fn visit(&self, shard: usize, shared: &Shared, mut visit: impl FnMut(CredentialKey, F::Value)) {
+    pub(super) fn visit(&self, shard: usize, shared: &Shared, mut visit: impl FnMut(CredentialKey, Credential)) {
         for (_, slot) in self.shards[shard].read().slots.iter_from(0) {
-            if let (Some(id), Some(value)) = (slot.id(), slot.value(shared)) {
+            if let (Some(id), Some(value)) = (slot.id(), slot.credential(shared)) {
                 visit(CredentialKey { kind: F::KIND, id }, value);
             }
         }
-        self.visit_alone(shard, |apart| visit(CredentialKey { kind: F::KIND, id: apart.id }, apart.value.clone()));
+        self.visit_alone(shard, |apart| visit(CredentialKey { kind: F::KIND, id: apart.id }, apart.credential.clone()));
     }
 
     /// Visits so many slots of a shard from that one on while its lock is shared; where to go on.
@@ -506,7 +519,7 @@ impl<F: Form> Store<F> {
         mut visit: impl FnMut(Held<'_, F>),
     ) -> Option<u32> {
         if from == 0 {
-            self.visit_alone(shard, |apart| visit(Held::Apart(apart.id, &apart.value)));
+            self.visit_alone(shard, |apart| visit(Held::Apart(apart.id, &apart.credential)));
         }
         let shard = self.shards[shard].read();
         shard.slots.iter_from(from).take(slots).filter_map(|(_, slot)| held(slot)).for_each(&mut visit);
@@ -515,10 +528,10 @@ impl<F: Form> Store<F> {
     }
 
     /// Visits what stands in no shard and has an ending: nothing leads there.
-    pub(super) fn visit_ended_alone(&self, mut visit: impl FnMut(CredentialKey, &F::Value)) {
+    pub(super) fn visit_revoked_alone(&self, mut visit: impl FnMut(CredentialKey, &Credential)) {
         self.visit_alone(0, |apart| {
-            if !apart.value.endings().is_empty() {
-                visit(CredentialKey { kind: F::KIND, id: apart.id }, &apart.value);
+            if !apart.credential.revocations.is_empty() {
+                visit(CredentialKey { kind: F::KIND, id: apart.id }, &apart.credential);
             }
         });
     }
@@ -560,7 +573,7 @@ impl<F: Form> Store<F> {
 fn held<F: Form>(slot: &Slot<F>) -> Option<Held<'_, F>> {
     match slot {
         Slot::Packed(packed) => Some(Held::Packed(packed)),
-        Slot::Apart(apart) => apart.as_ref().map(|apart| Held::Apart(apart.id, &apart.value)),
+        Slot::Apart(apart) => apart.as_ref().map(|apart| Held::Apart(apart.id, &apart.credential)),
     }
 }
 

@@ -229,7 +229,7 @@ impl Subjects {
     }
 
     /// What was ended of an entry, if anything was.
-    pub(super) fn ended(&self, subject: SubjectHandle) -> Option<(Tenant, Subject, SubjectState)> {
+    pub(super) fn revoked(&self, subject: SubjectHandle) -> Option<(Tenant, Subject, SubjectState)> {
         let shard = self.shards[subject.shard()].read();
         let (entry, state) = (shard.entry(subject.at())?, shard.states.get(&subject.at())?);
         let name = shard.names.get(entry.name).with_text(Subject::new).ok()?;

@@ -86,10 +86,10 @@ impl Projection {
     }
 
     fn sweep_kind(&self, kind: Kind, Swept { gone, past, rest }: Swept) -> Option<u32> {
-        for Gone { handle, id, issued, strangers, ended_in } in gone {
-            self.count_unknown(&strangers, &[]);
+        for Gone { handle, id, issued, unknown_revokers, revoked_in } in gone {
+            self.count_unknown(&unknown_revokers, &[]);
             let Some(handle) = handle else { continue };
-            self.revoked.remove(&ended_in, handle);
+            self.revoked.remove(&revoked_in, handle);
             let (Some(issued), key) = (issued, CredentialKey { kind, id }) else { continue };
             self.forget(key, handle, &issued);
             self.shared.subjects.remove(issued.subject, handle, key);

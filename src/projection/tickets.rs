@@ -7,7 +7,7 @@ use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::Shared;
 use super::store::{Changed, Held, Store, Swept};
-use crate::domain::{CredentialId, Digest, HashMap, Place, Ticket, Timestamp};
+use crate::domain::{Credential, CredentialId, Digest, HashMap, Place, Timestamp};
 
 /// What memory knows of the use of a ticket. Most of the time a ticket has none: it goes once it is on record.
 #[derive(Clone, Copy, Default)]
@@ -47,7 +47,7 @@ impl Tickets {
     }
 
     /// The ticket, and its latest use that is to go on record.
-    pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Ticket, Timestamp) {
+    pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Credential, Timestamp) {
         let found = self.store.look(id, |handle, held| (value(held, shared), self.in_use(handle).due_at()));
         found.unwrap_or_default()
     }
@@ -56,7 +56,7 @@ impl Tickets {
     pub(super) fn is_issued(&self, digest: &Digest) -> bool {
         let is = |held: Held<'_, TicketForm>| match held {
             Held::Packed(row) => row.0.name == *digest.as_bytes(),
-            Held::Apart(_, ticket) => ticket.issue.as_ref().is_some_and(|issue| issue.digest == *digest),
+            Held::Apart(_, ticket) => ticket.issue.as_ref().is_some_and(|issue| issue.digest() == Some(digest)),
         };
         self.store.look(digest.id(), |_, held| is(held)).unwrap_or_default()
     }
@@ -64,7 +64,7 @@ impl Tickets {
     pub(super) fn join(
         &self,
         id: CredentialId,
-        patch: Ticket,
+        patch: Credential,
         subject: Option<SubjectHandle>,
         shared: &Shared,
     ) -> Changed {
@@ -162,7 +162,7 @@ impl Tickets {
     }
 }
 
-fn value(held: Held<'_, TicketForm>, shared: &Shared) -> Ticket {
+fn value(held: Held<'_, TicketForm>, shared: &Shared) -> Credential {
     match held {
         Held::Packed(row) => row.unpack(shared).unwrap_or_default(),
         Held::Apart(_, ticket) => ticket.clone(),
@@ -172,7 +172,7 @@ fn value(held: Held<'_, TicketForm>, shared: &Shared) -> Ticket {
 fn last_use_at(held: Held<'_, TicketForm>) -> Timestamp {
     match held {
         Held::Packed(row) => row.0.latest(),
-        Held::Apart(_, ticket) => ticket.last_use_at,
+        Held::Apart(_, ticket) => ticket.latest,
     }
 }
 

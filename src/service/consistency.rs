@@ -26,7 +26,7 @@ pub struct Consistency {
 
 /// The wait was given up; what was waited for goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotReached;
+pub struct ConsistencyTimeout;
 
 /// Waits until the nodes that are asked for have applied a record.
 pub trait Reach: Send + Sync {
@@ -38,7 +38,7 @@ pub trait Reach: Send + Sync {
         &self,
         place: Place,
         consistency: Consistency,
-    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>>;
+    ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>>;
 }
 
 /// A node without members: what is durable here is durable everywhere.
@@ -49,7 +49,11 @@ impl Reach for Alone {
         true
     }
 
-    fn reached(&self, _: Place, _: Consistency) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+    fn reached(
+        &self,
+        _: Place,
+        _: Consistency,
+    ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

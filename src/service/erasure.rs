@@ -126,7 +126,7 @@ impl Service {
 
     /// A subject's endings come one after the other.
     async fn put_on_record(&self, order: &Order, slots: &BTreeSet<u64>) -> Result<Outcome, Error> {
-        let _alone = self.ending_subjects.lock(&order.tenant, &order.subject).await;
+        let _alone = self.revoking_subjects.lock(&order.tenant, &order.subject).await;
         self.submit(order.request(slots, order.call.idempotency)).await
     }
 
@@ -236,7 +236,7 @@ fn slots_in_memory(sealer: &Sealer, projection: &Projection, tenant: &Tenant, su
     loop {
         let page = projection.credentials_of(tenant, subject, kinds, after, PAGE_CREDENTIALS);
         let slot = |key: &CredentialKey| {
-            let issue = projection.lasting(*key).issue?;
+            let issue = projection.credential(*key).issue?;
             issue.slot.filter(|_| sealer.origins().contains(&issue.place.origin))
         };
         slots.extend(page.iter().filter_map(slot));

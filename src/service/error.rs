@@ -31,7 +31,7 @@ pub enum Error {
     Stopping,
     /// That record is durable here, and has not reached all that were asked for in time. It stands and goes on.
     #[error("reach every node that was asked for in time; the command stands and goes on")]
-    NotReached(Place),
+    ConsistencyTimeout(Place),
     /// The machine failed.
     #[error(transparent)]
     Fault(Fault),
@@ -46,10 +46,10 @@ pub enum Error {
     ReservedClaim,
     /// The personal parts of a session, or the added claims of a token, are too large.
     #[error("issue: the personal parts or added claims are larger than {MAX_PERSONAL_BYTES} bytes")]
-    TooPersonal,
+    PersonalDataTooLarge,
     /// Nobody could find the keys of tokens that this server would sign.
     #[error("issue: others reach this server, and it was not told under which address (--public-url)")]
-    NoIssuer,
+    IssuerNotConfigured,
     /// A key can't be read, made or used.
     #[error("use a key: {0}")]
     Key(Arc<str>),

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum EvidenceError {
     /// No checkpoint that is held here covers the record: another origin has not signed one, or this node can sign none.
     #[error("prove the record: no checkpoint covers it yet")]
-    NotSigned,
+    CheckpointPending,
     /// The tree can't be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -34,10 +34,10 @@ impl Service {
         position: Position,
     ) -> Result<Option<InclusionProof>, EvidenceError> {
         let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
-        let signed = self.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::NotSigned)?;
+        let signed = self.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::CheckpointPending)?;
         let trees = self.trees.clone();
         let proof = blocking(move || trees.prove(stored.place, stored.record.as_bytes(), &signed)).await?;
-        proof.map(Some).ok_or(EvidenceError::NotSigned)
+        proof.map(Some).ok_or(EvidenceError::CheckpointPending)
     }
 
     /// The newest checkpoint of that origin, if one is held here. Anybody may see it.

@@ -71,10 +71,7 @@ impl Service {
     /// Whether memory has all that matters of the import, and will have it when the import is decided: then the log need not be asked.
     fn remembers(&self, import: &Import) -> bool {
         let key = import.life.key();
-        let not_after = match key.kind {
-            Kind::Ticket => self.projection.ticket(key.id).issue.map(|issue| issue.not_after),
-            Kind::Session | Kind::Token => self.projection.lasting(key).issue.map(|issue| issue.not_after),
-        };
+        let not_after = self.projection.credential(key).issue.map(|issue| issue.not_after);
         let stays_until = self.clock.now().plus_millis(RETENTION_MARGIN_MILLIS);
         not_after.is_some_and(|not_after| stays_until < not_after)
             && import.life.digest().is_none_or(|digest| self.projection.issued_with(digest) == Some(key))

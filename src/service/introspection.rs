@@ -5,8 +5,8 @@ use super::shares::Party;
 use super::tokens::{Judged, Standing, looks_like_jwt};
 use super::{Error, Identity, Service};
 use crate::domain::{
-    CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Rejection, Scope, Subject, SubjectState, Tenant,
-    Timestamp, View as _, judge_lasting,
+    Active, CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Rejection, Scope, Subject, SubjectState, Tenant,
+    Timestamp, View as _,
 };
 
 /// What is known of a credential that is good.
@@ -107,13 +107,8 @@ impl Service {
 
     /// The credential, if it is good at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
-        if key.kind == Kind::Ticket {
-            return self.good_ticket(key.id, now).ok().map(|(_, found)| found);
-        }
-        let lasting = judge_lasting(&*self.projection, key, now).ok()?;
-        let named = lasting.named(key);
-        let expires_at = lasting.expires_at();
-        let issue = lasting.issue?;
+        let Active { issue, expires_at } = self.projection.check(key, now).ok()?;
+        let named = issue.named(key);
         Some(Introspection {
             kind: key.kind,
             id: named.public_id(key.kind),
@@ -121,9 +116,9 @@ impl Service {
             tenant: issue.tenant,
             subject: issue.subject,
             issued_at: Some(issue.issued_at),
-            expires_at,
+            expires_at: Some(expires_at),
             not_after: Some(issue.not_after),
-            last_used_at: None,
+            last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
             session: issue.session,
         })
     }

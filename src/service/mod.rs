@@ -4,7 +4,6 @@ mod applications;
 mod clock;
 mod cluster;
 mod consistency;
-mod ended;
 mod erasure;
 mod error;
 mod evidence;
@@ -19,6 +18,7 @@ mod pseudonyms;
 mod questions;
 mod records;
 mod revocations;
+mod revoked;
 mod sealing;
 mod sessions;
 mod shares;
@@ -47,8 +47,7 @@ pub use cluster::{
     Cluster, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, ReachShown, RunShown,
     Trouble,
 };
-pub use consistency::{Alone, Consistency, Level, NotReached, Reach};
-pub use ended::{EndedTogether, SubjectEnded};
+pub use consistency::{Alone, Consistency, ConsistencyTimeout, Level, Reach};
 pub use erasure::SubjectForgotten;
 pub use error::Error;
 pub use evidence::EvidenceError;
@@ -62,19 +61,22 @@ pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{Revocations, SubjectEnd, Target, Why};
+pub use revocations::{Revocations, SubjectRevoke, Target, Why};
+pub use revoked::{RevokedSubject, RevokedTogether};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
-pub use sessions::{Holder, IssuedSession, NewSession, OwnEnding, Personal, PresentedSession, Session, SessionCursor};
+pub use sessions::{
+    Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor,
+};
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
-pub use tokens::{Ender, IssuedToken, Judged, NewToken, Standing, looks_like_jwt};
+pub use tokens::{IssuedToken, Judged, NewToken, Revoker, Standing, looks_like_jwt};
 
 use clock::{Marks, Timekeeper};
-use ended::OneByOne;
 use idempotency::RecentSecrets;
 use pseudonyms::Pseudonyms;
 use questions::Questions;
+use revoked::OneByOne;
 use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
@@ -142,7 +144,7 @@ pub struct Service {
     sealer: Arc<Sealer>,
     facts: FactsCache,
     pseudonyms: Pseudonyms,
-    ending_subjects: OneByOne,
+    revoking_subjects: OneByOne,
     questions: Questions,
     long_answers: Arc<FairShare>,
     importing: Arc<FairShare>,
@@ -278,7 +280,7 @@ impl Service {
             waited = true;
             let started = Instant::now();
             let reached = self.reach.reached(*place, Consistency { level, timeout }).await;
-            reached.map_err(|NotReached| Error::NotReached(*place))?;
+            reached.map_err(|ConsistencyTimeout| Error::ConsistencyTimeout(*place))?;
             timeout = timeout.saturating_sub(started.elapsed());
         }
         Ok(waited)

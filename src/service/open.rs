@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
-use super::ended::OneByOne;
 use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Job, Ledger, Reply};
+use super::revoked::OneByOne;
 use super::{
     Cluster, FactsCache, FilesError, Naming, NodeFile, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service,
     Signing, snapshots,
@@ -413,7 +413,7 @@ impl Prepared {
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
             pseudonyms,
-            ending_subjects: OneByOne::default(),
+            revoking_subjects: OneByOne::default(),
             questions: super::questions::Questions::default(),
             long_answers: super::pace::long_answers(),
             importing: super::imports::importing(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
-use super::tokens::{Ender, looks_like_jwt};
-use super::{Call, Error, Identity, Service, SubjectEnded};
+use super::tokens::{Revoker, looks_like_jwt};
+use super::{Call, Error, Identity, RevokedSubject, Service};
 use crate::domain::{
     Command, CredentialId, CredentialKey, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope,
     Sealed, Secret, Subject, Tenant, TokenId, Ttl, View as _,
@@ -33,7 +33,7 @@ pub struct Why {
 
 /// End all that a subject has of some kinds.
 #[derive(Clone, Debug)]
-pub struct SubjectEnd {
+pub struct SubjectRevoke {
     /// The name space of the subject.
     pub tenant: Tenant,
     /// Whose credentials end.
@@ -67,7 +67,7 @@ impl Service {
         let (kind, credential) = match target {
             Target::Credential(_, secret) if self.is_foreign_to_memory(&secret) => {
                 let judged = self.judge_jwt(secret.expose()).await.map_err(Error::Token)?;
-                return self.revoke_jwt(Ender::Application(Box::new(call.clone())), &judged, why).await;
+                return self.revoke_jwt(Revoker::Application(Box::new(call.clone())), &judged, why).await;
             }
             Target::Credential(kind, secret) => (kind, Named::Digest(secret.digest())),
             Target::Id(kind, id) => (kind, Named::Id(id)),
@@ -83,26 +83,26 @@ impl Service {
     }
 
     /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: SubjectEnd) -> Result<Revocations, Error> {
-        self.end_subject(call, end).await.map(|(revocations, _)| revocations)
+    pub async fn revoke_subject(&self, call: &Call, end: SubjectRevoke) -> Result<Revocations, Error> {
+        self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
     }
 
-    /// As [`Service::revoke_subject`], with what [`Service::ended_together`] needs to tell what that was. There is none where
+    /// As [`Service::revoke_subject`], with what [`Service::revoked_together`] needs to tell what that was. There is none where
     /// the call repeats another.
-    pub async fn end_subject(
+    pub async fn revoke_all_of(
         &self,
         call: &Call,
-        end: SubjectEnd,
-    ) -> Result<(Revocations, Option<SubjectEnded>), Error> {
-        let SubjectEnd { tenant, subject, kinds, keep, hold, why } = end;
+        end: SubjectRevoke,
+    ) -> Result<(Revocations, Option<RevokedSubject>), Error> {
+        let SubjectRevoke { tenant, subject, kinds, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
         }
-        let belongs = Belongs::SubjectEnding(&tenant, &subject);
+        let belongs = Belongs::SubjectRevocation(&tenant, &subject);
         let note = why.note.as_deref().map(|note| self.seal_note(Some((&tenant, &subject)), &belongs, note));
         let note = note.transpose()?;
         let (before, outcome) = {
-            let _alone = self.ending_subjects.lock(&tenant, &subject).await;
+            let _alone = self.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
             let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
             // Whoever waits for other nodes does so alone.
@@ -115,8 +115,8 @@ impl Service {
         let appended = matches!(outcome, Outcome::Appended(_));
         let revocations = self.revocations(outcome).await?;
         let first = revocations.filed.first().filter(|_| appended);
-        let ended = first.and_then(|filed| SubjectEnded::new(filed, before));
-        Ok((revocations, ended))
+        let revoked = first.and_then(|filed| RevokedSubject::new(filed, before));
+        Ok((revocations, revoked))
     }
 
     /// A JWT is known by what it says, not by its text.
@@ -140,22 +140,16 @@ impl Service {
             Named::Id(id) => Some(CredentialKey { kind, id: *id }),
             Named::Jwt { .. } | Named::Payload { .. } => Some(CredentialKey { kind, id: credential.id() }),
         };
-        let known = key.and_then(|key| match key.kind {
-            Kind::Ticket => {
-                let issue = self.projection.ticket(key.id).issue.filter(|issue| now < issue.not_after)?;
-                Some((key.kind, Named::Digest(issue.digest), issue.tenant, issue.subject))
-            }
-            kind => {
-                let issue = self.projection.lasting(key).issue.filter(|issue| now < issue.not_after)?;
-                Some((kind, issue.named(key), issue.tenant, issue.subject))
-            }
+        let known = key.and_then(|key| {
+            let issue = self.projection.credential(key).issue.filter(|issue| now < issue.not_after)?;
+            Some((key.kind, issue.named(key), issue.tenant, issue.subject))
         });
         let known = known.filter(|(_, _, tenant, _)| identity.may(Scope::Revoke, tenant));
         let sealed = match &known {
             Some((kind, named, tenant, subject)) => {
-                self.seal_note(Some((tenant, subject)), &Belongs::Ending(*kind, named), note)
+                self.seal_note(Some((tenant, subject)), &Belongs::Revocation(*kind, named), note)
             }
-            None => self.seal_note(None, &Belongs::Ending(kind, credential), note),
+            None => self.seal_note(None, &Belongs::Revocation(kind, credential), note),
         };
         sealed.map(Some)
     }
@@ -181,9 +175,9 @@ impl Service {
                 (issued.sealed.as_ref()?, Belongs::Session(key))
             }
             Event::TokenIssued(issued) => (issued.sealed.as_ref()?, Belongs::Token(&issued.name)),
-            Event::Revoked(revoked) => (revoked.note.as_ref()?, Belongs::Ending(revoked.kind, &revoked.credential)),
+            Event::Revoked(revoked) => (revoked.note.as_ref()?, Belongs::Revocation(revoked.kind, &revoked.credential)),
             Event::SubjectRevoked(revoked) => {
-                (revoked.note.as_ref()?, Belongs::SubjectEnding(&tenant, &revoked.subject))
+                (revoked.note.as_ref()?, Belongs::SubjectRevocation(&tenant, &revoked.subject))
             }
             _ => return None,
         };

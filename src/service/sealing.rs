@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
-use crate::domain::{CredentialKey, Kind, Kinds, Lasting, Named, Origin, Sealed, Subject, Tenant, View as _};
+use crate::domain::{CredentialKey, Kind, Kinds, Named, Origin, Sealed, Subject, Tenant, View as _};
 use crate::event_log::Base;
 use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 
@@ -40,9 +40,9 @@ pub(super) enum Belongs<'a> {
     /// A token's claims.
     Token(&'a Named),
     /// Why a credential was ended.
-    Ending(Kind, &'a Named),
+    Revocation(Kind, &'a Named),
     /// Why all that a subject had was ended.
-    SubjectEnding(&'a Tenant, &'a Subject),
+    SubjectRevocation(&'a Tenant, &'a Subject),
 }
 
 impl Belongs<'_> {
@@ -56,8 +56,8 @@ impl Belongs<'_> {
         let what = match self {
             Self::Session(key) => format!("session\n{}", key.id),
             Self::Token(named) => format!("token\n{}", name(named)),
-            Self::Ending(kind, named) => format!("{kind} ending\n{}", name(named)),
-            Self::SubjectEnding(tenant, subject) => format!("subject ending\n{tenant}\n{subject}"),
+            Self::Revocation(kind, named) => format!("{kind} ending\n{}", name(named)),
+            Self::SubjectRevocation(tenant, subject) => format!("subject ending\n{tenant}\n{subject}"),
         };
         format!("authledger sealed v1\n{origin}\n{what}").into_bytes()
     }
@@ -235,7 +235,7 @@ impl Service {
         let kinds = Kinds::from_iter([Kind::Session, Kind::Token]);
         let keys = self.projection.credentials_of(tenant, subject, kinds, None, MAX_LOOKED_AT);
         keys.into_iter().find_map(|key| {
-            let Lasting { issue, .. } = self.projection.lasting(key);
+            let issue = self.projection.credential(key).issue;
             issue.filter(|issue| self.sealer.origins.contains(&issue.place.origin)).and_then(|issue| issue.slot)
         })
     }

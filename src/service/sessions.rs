@@ -14,9 +14,9 @@ use super::shares::Party;
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Digest, Event, GivenSubject, IssueSession, Kind, Kinds,
-    Lasting, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope, Secret, Subject,
-    Tenant, Timestamp, Ttl, View as _, judge_lasting,
+    Aal, Active, Caller, Command, CredentialId, CredentialKey, Digest, Event, GivenSubject, Inactive, Issue,
+    IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope,
+    Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{Prefix, mint};
 
@@ -104,14 +104,14 @@ pub enum PresentedSession {
     /// Good.
     Good(Holder),
     /// Its session has expired or was ended.
-    Ended,
+    Revoked,
     /// No session's.
     Unknown,
 }
 
 /// Which of its subject's sessions a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnEnding {
+pub enum OwnRevocation {
     /// Another one.
     Other(CredentialId),
     /// All others.
@@ -144,9 +144,9 @@ impl Service {
         let sealed = match personal {
             Personal { identity: None, device: None } => None,
             personal => {
-                let plain = serde_json::to_vec(&personal).map_err(|_| Error::TooPersonal)?;
+                let plain = serde_json::to_vec(&personal).map_err(|_| Error::PersonalDataTooLarge)?;
                 if plain.len() > MAX_PERSONAL_BYTES {
-                    return Err(Error::TooPersonal);
+                    return Err(Error::PersonalDataTooLarge);
                 }
                 Some(self.seal(&tenant, &subject, &Belongs::Session(key(id)), &plain)?)
             }
@@ -181,12 +181,12 @@ impl Service {
     /// What that session token is worth.
     pub fn present_session(&self, secret: &[u8]) -> PresentedSession {
         let Some(id) = self.projection.session_with(&Digest::of(secret)) else { return PresentedSession::Unknown };
-        match judge_lasting(&*self.projection, key(id), self.clock.now()) {
-            Ok(Lasting { issue: Some(issue), .. }) => {
+        match self.projection.check(key(id), self.clock.now()) {
+            Ok(Active { issue, .. }) => {
                 PresentedSession::Good(Holder { id, tenant: issue.tenant, subject: issue.subject })
             }
-            Ok(_) | Err(Dead::Unknown) => PresentedSession::Unknown,
-            Err(Dead::Expired | Dead::Revoked(..)) => PresentedSession::Ended,
+            Err(Inactive::Unknown) => PresentedSession::Unknown,
+            Err(Inactive::Expired | Inactive::Revoked(..)) => PresentedSession::Revoked,
         }
     }
 
@@ -198,23 +198,27 @@ impl Service {
     /// These sessions, good or not, in that order; those that have left memory are left out. Whether the caller may see them
     /// has been asked before.
     pub async fn sessions(&self, ids: &[CredentialId]) -> Result<Vec<Session>, Error> {
-        let known = ids.iter().map(|id| (*id, self.projection.lasting(key(*id))));
-        let known: Vec<(CredentialId, Lasting)> = known.filter(|(_, lasting)| lasting.issue.is_some()).collect();
-        let places = known.iter().filter_map(|(_, lasting)| lasting.issue.as_ref().map(|issue| issue.place));
-        let tenant = known.iter().find_map(|(_, lasting)| lasting.issue.as_ref().map(|issue| &issue.tenant));
+        let known = ids.iter().filter_map(|id| {
+            let credential = self.projection.credential(key(*id));
+            let expires_at = credential.expires_at()?;
+            Some((*id, credential.issue?, expires_at))
+        });
+        let known: Vec<(CredentialId, Issue, Timestamp)> = known.collect();
+        let places = known.iter().map(|(_, issue, _)| issue.place);
+        let tenant = known.first().map(|(_, issue, _)| &issue.tenant);
         let Some(tenant) = tenant else { return Ok(Vec::new()) };
         let facts = self.session_facts(&Party::of_tenant(tenant), places.collect()).await?;
         let now = self.clock.now();
-        let sessions = known.into_iter().zip(facts).filter_map(|((id, lasting), facts)| {
-            let (issue, facts) = (lasting.issue.as_ref()?, facts?);
+        let sessions = known.into_iter().zip(facts).filter_map(|((id, issue, expires_at), facts)| {
+            let facts = facts?;
             Some(Session {
                 id,
-                tenant: issue.tenant.clone(),
-                subject: issue.subject.clone(),
-                active: judge_lasting(&*self.projection, key(id), now).is_ok(),
+                tenant: issue.tenant,
+                subject: issue.subject,
+                active: self.projection.check(key(id), now).is_ok(),
                 issued_at: issue.issued_at,
                 authenticated_at: facts.authenticated_at.unwrap_or(issue.issued_at),
-                expires_at: lasting.expires_at().unwrap_or_default(),
+                expires_at,
                 not_after: issue.not_after,
                 aal: facts.aal,
                 methods: facts.methods.clone(),
@@ -232,31 +236,31 @@ impl Service {
     }
 
     /// Ends sessions of the holder's own subject; how many. More than one append holds are ended by several.
-    pub async fn end_own(
+    pub async fn revoke_own(
         &self,
         holder: &Holder,
         request: Option<RequestId>,
-        ending: OwnEnding,
+        revocation: OwnRevocation,
     ) -> Result<usize, Error> {
-        let commands = match ending {
-            OwnEnding::Other(id) => vec![OwnSessions::Other(id)],
-            OwnEnding::Current => vec![OwnSessions::Current],
-            OwnEnding::Others => {
+        let commands = match revocation {
+            OwnRevocation::Other(id) => vec![OwnSessions::Other(id)],
+            OwnRevocation::Current => vec![OwnSessions::Current],
+            OwnRevocation::Others => {
                 let others = self.other_sessions(holder, &mut self.pace(Party::of_holder(holder))).await?;
                 others.chunks(MAX_OWN_SESSIONS).map(|some| OwnSessions::Others(some.to_vec())).collect()
             }
         };
-        let mut ended = 0;
+        let mut revoked = 0;
         for command in commands {
             let Holder { id, tenant, subject } = holder.clone();
             let caller = Caller::Session { id, tenant, subject };
             let command = Command::RevokeOwn(command);
             match self.submit(Request { caller, request: request.clone(), idempotency: None, command }).await? {
-                Outcome::Appended(filed) => ended += filed.len(),
+                Outcome::Appended(filed) => revoked += filed.len(),
                 Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => {}
             }
         }
-        Ok(ended)
+        Ok(revoked)
     }
 
     /// The session of that id, good or not. Needs `introspect` in its tenant; one of another tenant is unknown.
@@ -267,7 +271,7 @@ impl Service {
         id: CredentialId,
     ) -> Result<Option<Session>, Error> {
         self.may_introspect(identity, tenant)?;
-        let issue = self.projection.lasting(key(id)).issue;
+        let issue = self.projection.credential(key(id)).issue;
         if issue.is_none_or(|issue| issue.tenant != *tenant) {
             return Ok(None);
         }
@@ -276,7 +280,7 @@ impl Service {
 
     /// The session of that id, good or not, whatever its tenant. One where the caller may not introspect is unknown.
     pub async fn session(&self, identity: &Identity, id: CredentialId) -> Result<Option<Session>, Error> {
-        let issue = self.projection.lasting(key(id)).issue;
+        let issue = self.projection.credential(key(id)).issue;
         if !issue.is_some_and(|issue| identity.may(Scope::Introspect, &issue.tenant)) {
             return Ok(None);
         }
@@ -309,7 +313,7 @@ impl Service {
                 if ids.len() == limit {
                     break;
                 }
-                if active.is_none_or(|active| active == judge_lasting(&*self.projection, key(cursor.1), now).is_ok()) {
+                if active.is_none_or(|active| active == self.projection.check(key(cursor.1), now).is_ok()) {
                     ids.push(cursor.1);
                 }
                 last = Some(*cursor);
@@ -338,7 +342,7 @@ impl Service {
 
     /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
     pub fn tenant_of_session(&self, id: CredentialId) -> Option<Tenant> {
-        self.projection.lasting(key(id)).issue.map(|issue| issue.tenant)
+        self.projection.credential(key(id)).issue.map(|issue| issue.tenant)
     }
 
     /// Whether the subject has a session in memory, good or not: for callers that may end them and need not see them.
@@ -411,12 +415,10 @@ impl Service {
 
     /// When the session was issued, if it is wanted.
     fn placed(&self, key: CredentialKey, active: Option<bool>, now: Timestamp) -> Option<SessionCursor> {
-        let judge = || judge_lasting(&*self.projection, key, now).ok();
-        let lasting = match active {
-            Some(true) => judge()?,
-            Some(false) if judge().is_some() => return None,
-            Some(false) | None => self.projection.lasting(key),
-        };
-        Some((lasting.issue?.issued_at, key.id))
+        if active.is_some_and(|active| active != self.projection.check(key, now).is_ok()) {
+            return None;
+        }
+        let issued_at = self.projection.credential(key).issue?.issued_at;
+        Some((issued_at, key.id))
     }
 }

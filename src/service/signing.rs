@@ -172,7 +172,7 @@ impl Service {
     }
 
     async fn make_key(&self) -> Result<KeyPublished, Error> {
-        let issuer = self.token_issuer().ok_or(Error::NoIssuer)?;
+        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
         let (directory, algorithm) = (self.signing.directory.clone(), self.signing.algorithm);
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
         let key = made.map_err(|_| Error::Stopping)?.map_err(Error::key)?;

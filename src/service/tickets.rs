@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::introspection::Introspection;
 use super::machine::{Filed, Outcome};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Command, CredentialId, Dead, Digest, Event, IssueTicket, Kind, Rejection, Scope, Secret, Subject, Tenant,
-    TicketIssue, Timestamp, Ttl,
+    Active, Command, CredentialKey, Digest, Event, Issue, IssueTicket, Kind, Rejection, Scope, Secret, Subject, Tenant,
+    Timestamp, Ttl,
 };
 
 /// A ticket to issue.
@@ -33,7 +32,7 @@ pub struct IssuedTicket {
 /// A ticket that was used just now.
 pub struct UsedTicket {
     /// How it was issued.
-    pub issue: TicketIssue,
+    pub issue: Issue,
     /// When it was used: strictly later than the use before.
     pub last_used_at: Timestamp,
 }
@@ -66,19 +65,25 @@ impl Service {
         }
         let digest = Digest::of(ticket);
         let now = self.clock.now();
-        let Ok((_, issue)) = self.projection.judge(digest.id(), now) else { return Ok(None) };
-        if issue.digest != digest || !identity.may(Scope::Introspect, &issue.tenant) {
+        let Some(issue) = self.good_ticket(&digest, now) else { return Ok(None) };
+        if !identity.may(Scope::Introspect, &issue.tenant) {
             return Ok(None);
         }
         let used = self.projection.touch(digest.id(), now).ok();
-        Ok(used.map(|(issue, last_used_at)| UsedTicket { issue, last_used_at }))
+        Ok(used.map(|(Active { issue, .. }, last_used_at)| UsedTicket { issue, last_used_at }))
     }
 
     /// The tenant of a ticket that is good, whoever asks: for refusals to whoever presents it.
     pub fn tenant_of(&self, ticket: &[u8]) -> Option<Tenant> {
         let digest = Digest::of(ticket);
-        let (_, issue) = self.projection.judge(digest.id(), self.clock.now()).ok()?;
-        (issue.digest == digest).then_some(issue.tenant)
+        self.good_ticket(&digest, self.clock.now()).map(|issue| issue.tenant)
+    }
+
+    /// The issue of the ticket with that secret, if it is good.
+    fn good_ticket(&self, digest: &Digest, now: Timestamp) -> Option<Issue> {
+        let key = CredentialKey { kind: Kind::Ticket, id: digest.id() };
+        let active = self.projection.check(key, now).ok()?;
+        Some(active.issue).filter(|issue| issue.digest() == Some(digest))
     }
 
     /// Puts on record the uses of tickets that are due. To be called once a second.
@@ -99,24 +104,6 @@ impl Service {
             }
         }
         Ok(())
-    }
-
-    /// A ticket that is good, or why it is not.
-    pub(super) fn good_ticket(&self, id: CredentialId, now: Timestamp) -> Result<(TicketIssue, Introspection), Dead> {
-        let (ticket, issue) = self.projection.judge(id, now)?;
-        let found = Introspection {
-            kind: Kind::Ticket,
-            id: Some(id.to_string()),
-            issuer: None,
-            tenant: issue.tenant.clone(),
-            subject: issue.subject.clone(),
-            issued_at: Some(issue.issued_at),
-            expires_at: ticket.expires_at(),
-            not_after: Some(issue.not_after),
-            last_used_at: Some(self.projection.seen_at(id)),
-            session: None,
-        };
-        Ok((issue, found))
     }
 
     async fn issued_before(&self, first: crate::domain::Place) -> Result<IssuedTicket, Error> {

@@ -11,9 +11,9 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Command, CredentialId, Dead, Generation, IssueToken, Kind, Named, Origin, Place, PresentedToken, Rejection,
-    Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl,
-    judge_presented,
+    Caller, Command, CredentialId, Generation, Inactive, IssueToken, Kind, Named, Origin, Place, PresentedToken,
+    Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm,
+    TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Times, TokenError, Verified};
 use crate::keys::{Prefix, mint};
@@ -77,7 +77,7 @@ pub enum Standing {
 }
 
 /// Who ends a JWT.
-pub enum Ender {
+pub enum Revoker {
     /// An application that may revoke in the token's tenant.
     Application(Box<Call>),
     /// Whoever holds it, and has nothing else to show: the token that he presented beside it.
@@ -112,7 +112,7 @@ impl Service {
 
     async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
         let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Error::key)?;
-        let issuer = self.token_issuer().ok_or(Error::NoIssuer)?;
+        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
         let name = Named::Jwt { issuer, jti: jti.clone() };
         let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
         match filed {
@@ -142,9 +142,9 @@ impl Service {
         let sealed = if new.claims.is_empty() {
             None
         } else {
-            let plain = serde_json::to_vec(&new.claims).map_err(|_| Error::TooPersonal)?;
+            let plain = serde_json::to_vec(&new.claims).map_err(|_| Error::PersonalDataTooLarge)?;
             if plain.len() > MAX_PERSONAL_BYTES {
-                return Err(Error::TooPersonal);
+                return Err(Error::PersonalDataTooLarge);
             }
             Some(self.seal(&new.tenant, &new.subject, &Belongs::Token(name), &plain)?)
         };
@@ -208,8 +208,8 @@ impl Service {
 
     fn standing(&self, token: &Verified, presented: &PresentedToken, now: Timestamp) -> Standing {
         match judge_presented(&*self.projection, presented, now) {
-            Err(Dead::Revoked(place, revoked_at)) => Standing::Revoked(place, revoked_at),
-            Err(Dead::Expired | Dead::Unknown) => Standing::Expired,
+            Err(Inactive::Revoked(place, revoked_at)) => Standing::Revoked(place, revoked_at),
+            Err(Inactive::Expired | Inactive::Unknown) => Standing::Expired,
             Ok(()) => match token.check_times(now.as_millis()) {
                 Ok(()) => Standing::Good,
                 Err(Times::Expired) => Standing::Expired,
@@ -220,26 +220,26 @@ impl Service {
 
     /// Ends a JWT, and the one in it if it is a container. Of one that is ended already, tells how; of one that has expired
     /// there is nothing to end. A repetition waits for its consistency as the first call did, and tells whether it had to.
-    pub async fn revoke_jwt(&self, ender: Ender, token: &Judged, why: Why) -> Result<Revocations, Error> {
+    pub async fn revoke_jwt(&self, revoker: Revoker, token: &Judged, why: Why) -> Result<Revocations, Error> {
         let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
         let note = match &why.note {
             Some(note) => {
-                let belongs = Belongs::Ending(Kind::Token, &token.presented.credential);
+                let belongs = Belongs::Revocation(Kind::Token, &token.presented.credential);
                 let whose = Some((&token.presented.tenant, &token.presented.subject));
                 Some(self.seal_note(whose, &belongs, note)?)
             }
             None => None,
         };
         let command = Command::RevokeTokens(RevokeTokens { tokens, reason: why.reason, note });
-        let (caller, request, idempotency, consistency) = match ender {
-            Ender::Application(call) => (call.identity.caller, call.request, call.idempotency, call.consistency),
-            Ender::Bearer(own, request, consistency) => {
+        let (caller, request, idempotency, consistency) = match revoker {
+            Revoker::Application(call) => (call.identity.caller, call.request, call.idempotency, call.consistency),
+            Revoker::Bearer(own, request, consistency) => {
                 (bearer(&own.presented.credential)?, request, None, consistency)
             }
         };
         let outcome = self.submit(Request { caller, request, idempotency, command }).await?;
         let waited = match consistency {
-            Some(consistency) => self.wait_for(&self.endings_of(token, &outcome), consistency).await?,
+            Some(consistency) => self.wait_for(&self.revocations_of(token, &outcome), consistency).await?,
             None => false,
         };
         let revocations = self.revocations(outcome).await?;
@@ -247,7 +247,7 @@ impl Service {
     }
 
     /// The records that a call waits for: what it appended, or else whatever has ended the token and the one in it.
-    fn endings_of(&self, token: &Judged, outcome: &Outcome) -> Vec<Place> {
+    fn revocations_of(&self, token: &Judged, outcome: &Outcome) -> Vec<Place> {
         match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place).into_iter().collect(),
             Outcome::Repeated(first, records) => {
@@ -257,11 +257,11 @@ impl Service {
             Outcome::Already(_) | Outcome::Nothing => {
                 let now = self.clock.now();
                 let tokens = std::iter::once(&token.presented).chain(&token.inner);
-                let ended = tokens.filter_map(|one| match judge_presented(&*self.projection, one, now) {
-                    Err(Dead::Revoked(place, _)) => Some(place),
-                    Ok(()) | Err(Dead::Expired | Dead::Unknown) => None,
+                let revoked = tokens.filter_map(|one| match judge_presented(&*self.projection, one, now) {
+                    Err(Inactive::Revoked(place, _)) => Some(place),
+                    Ok(()) | Err(Inactive::Expired | Inactive::Unknown) => None,
                 });
-                ended.collect()
+                revoked.collect()
             }
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Command, CredentialId, CredentialKey, Dead, Decision, EraseSubject, Event, Grants, ImportedLife,
-    KeyId, Kind, Kinds, LastingIssue, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject,
-    RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge_lasting,
+    Aal, Caller, Command, CredentialKey, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, KeyId,
+    Kind, Kinds, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject, RevokeTokens, Row,
+    Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -201,7 +201,7 @@ impl World {
                 // Endings are over within a history. With two nodes they must outlast what the other may still issue.
                 node.policy.longest_life = seconds(86_400);
             }
-            node.policy.max_unknown_endings = 4;
+            node.policy.max_unknown_revocations = 4;
         }
         Self { nodes, received: [1, 1], issued: 0, sessions: Vec::new(), tokens: 0, keys: 0 }
     }
@@ -248,9 +248,9 @@ impl World {
     }
 
     /// How a JWT was issued, by whichever node: what its bearer presents says no other thing.
-    fn issue_of(&self, token: u64) -> Option<LastingIssue> {
+    fn issue_of(&self, token: u64) -> Option<Issue> {
         let key = CredentialKey { kind: Kind::Token, id: jwt(token).id() };
-        self.nodes.iter().find_map(|node| node.state.lasting(key).issue)
+        self.nodes.iter().find_map(|node| node.state.credential(key).issue)
     }
 
     fn command(&mut self, step: &Step) -> Command {
@@ -305,7 +305,7 @@ impl World {
                     Some(issue) => PresentedToken {
                         tenant: issue.tenant,
                         subject: issue.subject,
-                        expires_at: Some(issue.expires_at),
+                        expires_at: Some(issue.not_after),
                         generation: Some(issue.generation),
                         session: issue.session,
                         ..presented(token, whose)
@@ -395,13 +395,12 @@ fn named_by(step: &Step) -> Option<CredentialKey> {
     }
 }
 
-fn judge(node: &Node, key: CredentialKey) -> Result<(), Dead> {
-    if key.kind == Kind::Ticket { node.judge(key.id) } else { node.judge_key(key) }
+fn judge(node: &Node, key: CredentialKey) -> Result<(), Inactive> {
+    node.judge_key(key)
 }
 
 fn keys_of(node: &Node) -> Vec<CredentialKey> {
-    let tickets = node.state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
-    tickets.chain(node.state.lasting.keys().copied()).collect()
+    node.state.credentials.keys().copied().collect()
 }
 
 pub fn live(alone: bool, history: &[Happening]) -> World {
@@ -480,11 +479,8 @@ proptest! {
         let (first, second) = (first.min(second), first.max(second));
         let parts = [&log[..first], &log[first..second], &log[second..]].map(folded);
         let [a, b, c] = &parts;
-        for id in log.iter().filter_map(ticket_of) {
-            laws(&[a, b, c].map(|state| state.tickets.get(&id).cloned().unwrap_or_default()), |one, other| one.merge(other))?;
-        }
-        for key in log.iter().filter_map(lasting_of) {
-            laws(&[a, b, c].map(|state| state.lasting.get(&key).cloned().unwrap_or_default()), |one, other| one.merge(other))?;
+        for key in log.iter().filter_map(credential_of) {
+            laws(&[a, b, c].map(|state| state.credentials.get(&key).cloned().unwrap_or_default()), |one, other| one.merge(other))?;
         }
         for id in log.iter().filter_map(key_of) {
             laws(&[a, b, c].map(|state| state.keys.get(&id).cloned().unwrap_or_default()), |one, other| one.merge(other))?;
@@ -501,7 +497,7 @@ proptest! {
     fn nothing_revoked_comes_back(history in history(false)) {
         let mut world = World::new(false);
         // What the root was told is ended at that node, and whatever a node has once found revoked.
-        let mut ended: [BTreeSet<CredentialKey>; 2] = Default::default();
+        let mut revoked: [BTreeSet<CredentialKey>; 2] = Default::default();
         for happening in &history {
             let decision = world.happen(happening);
             let told = match (&decision, &happening.step) {
@@ -512,24 +508,24 @@ proptest! {
                 _ => false,
             };
             if let (Some(key), None, true) = (named_by(&happening.step), happening.caller, told) {
-                ended[usize::from(happening.second_node)].insert(key);
+                revoked[usize::from(happening.second_node)].insert(key);
             }
-            for (node, ended) in world.nodes.iter_mut().zip(&mut ended) {
+            for (node, revoked) in world.nodes.iter_mut().zip(&mut revoked) {
                 node.state.prune(node.now);
-                ended.extend(keys_of(node).into_iter().filter(|key| matches!(judge(node, *key), Err(Dead::Revoked(..)))));
-                for key in &*ended {
+                revoked.extend(keys_of(node).into_iter().filter(|key| matches!(judge(node, *key), Err(Inactive::Revoked(..)))));
+                for key in &*revoked {
                     prop_assert!(judge(node, *key).is_err(), "{:?} came back", key);
                 }
             }
         }
         world.exchange_all();
-        for key in ended.iter().flatten() {
+        for key in revoked.iter().flatten() {
             prop_assert!(world.nodes.iter().all(|node| judge(node, *key).is_err()), "{:?} is good somewhere", key);
         }
         for node in &world.nodes {
             let (live, replayed) = (crate::support::log::projection_of(&node.log), folded(&node.log));
-            for key in replayed.lasting.keys() {
-                prop_assert_eq!(judge_lasting(&live, *key, node.now), judge_lasting(&replayed, *key, node.now));
+            for key in replayed.credentials.keys().filter(|key| key.kind != Kind::Ticket) {
+                prop_assert_eq!(judge_at(&live, *key, node.now), judge_at(&replayed, *key, node.now));
             }
         }
     }
@@ -599,16 +595,9 @@ fn folded(records: &[Recorded]) -> State {
     state
 }
 
-fn ticket_of(recorded: &Recorded) -> Option<CredentialId> {
+fn credential_of(recorded: &Recorded) -> Option<CredentialKey> {
     match &recorded.event {
-        Event::TicketIssued(issued) => Some(issued.digest.id()),
-        Event::Revoked(revoked) => Some(revoked.credential.id()),
-        _ => None,
-    }
-}
-
-fn lasting_of(recorded: &Recorded) -> Option<CredentialKey> {
-    match &recorded.event {
+        Event::TicketIssued(issued) => Some(CredentialKey { kind: Kind::Ticket, id: issued.digest.id() }),
         Event::SessionIssued(issued) => Some(CredentialKey { kind: Kind::Session, id: issued.id }),
         Event::SessionExtended(extended) => Some(CredentialKey { kind: Kind::Session, id: extended.id }),
         Event::TokenIssued(issued) => Some(issued.key()),

@@ -151,8 +151,8 @@ fn print_replayed(replayed: &Replayed) {
     print_head(&replayed.base, replayed.base.position.0, rate(replayed.base.position.0, replayed.elapsed));
     let tally = &replayed.tally;
     println!("state at  {}", replayed.at);
-    for (name, Lives { good, expired, revoked, unknown }) in by_kind(tally) {
-        println!("  {name:<14}  {good} good, {expired} expired, {revoked} revoked, {unknown} ended unseen");
+    for (name, Lives { active, expired, revoked, unknown }) in by_kind(tally) {
+        println!("  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen");
     }
     println!("  subjects        {} with an ending or a hold", tally.subjects);
     println!("  applications    {} that may call, {} over", tally.applications, tally.applications_over);
@@ -179,7 +179,7 @@ fn replayed_json(replayed: &Replayed) -> Value {
         "idempotency_keys": tally.idempotency_keys,
     });
     for (name, lives) in by_kind(tally) {
-        answer["counts"][format!("{name}_good")] = json!(lives.good);
+        answer["counts"][format!("{name}_active")] = json!(lives.active);
         answer["counts"][format!("{name}_expired")] = json!(lives.expired);
         answer["counts"][format!("{name}_revoked")] = json!(lives.revoked);
         answer["counts"][format!("{name}_unknown")] = json!(lives.unknown);

@@ -22,10 +22,10 @@ impl Demo {
         claim(own.body["id"] == *id, || format!("it is another session: {}", own.body))?;
         let started = Instant::now();
         let request = root.plain(Method::DELETE, &format!("{ORY}/sessions/{id}")).header("X-Session-Token", &laptop);
-        let (ended, event) = tokio::join!(ask(root, request), feed.next_revoked(started));
-        let (ended, (item, heard)) = (ended?, event?);
-        self.tell("DELETE …/sessions/{id}, by the laptop", &ended);
-        expect(&ended, StatusCode::NO_CONTENT)?;
+        let (revoked, event) = tokio::join!(ask(root, request), feed.next_revoked(started));
+        let (revoked, (item, heard)) = (revoked?, event?);
+        self.tell("DELETE …/sessions/{id}, by the laptop", &revoked);
+        expect(&revoked, StatusCode::NO_CONTENT)?;
         self.narrator.call("event: revoked", text(&item, "type")?.as_str(), heard);
         claim(text(&item, "id")? == id, || format!("the event is of another session: {item}"))?;
         let over = whoami(root, &phone).await?;

@@ -237,7 +237,7 @@ impl Demo {
         })?;
         self.narrator.holds("folded again from the first event, it is what the server had in memory");
         let tally = &compared.replayed.tally;
-        claim(tally.tickets.good == 2, || format!("{} tickets are good, and 2 should be", tally.tickets.good))?;
+        claim(tally.tickets.active == 2, || format!("{} tickets are active, and 2 should be", tally.tickets.active))?;
         claim(!holds_any(&self.data, &self.secrets)?, || "a secret is in the ledger's directory".to_owned())?;
         self.narrator.holds("no secret that was used is in any of its files");
         self.narrator.fact(&format!("state's fingerprint {}", compared.replayed.fingerprint));

@@ -50,11 +50,11 @@ impl Demo {
         }
         let started = Instant::now();
         let request = root.request(Method::DELETE, "/api/v1/auth/users/carol/token").query(&[("ttl", "1h")]);
-        let (ended, event) = tokio::join!(ask(root, request), feed.next_revoked(started));
-        let (ended, (item, heard)) = (ended?, event?);
-        self.tell("DELETE /api/v1/auth/users/{id}/token", &ended);
-        expect(&ended, StatusCode::OK)?;
-        claim(ended.body["count"] == 3, || format!("the answer is {}", ended.body))?;
+        let (revoked, event) = tokio::join!(ask(root, request), feed.next_revoked(started));
+        let (revoked, (item, heard)) = (revoked?, event?);
+        self.tell("DELETE /api/v1/auth/users/{id}/token", &revoked);
+        expect(&revoked, StatusCode::OK)?;
+        claim(revoked.body["count"] == 3, || format!("the answer is {}", revoked.body))?;
         self.narrator.call("event: revoked", text(&item, "type")?.as_str(), heard);
         claim(text(&item, "subject")? == "carol", || format!("the event is of another subject: {item}"))?;
         for token in &tokens {

@@ -2,14 +2,12 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
-use super::super::credential::{CredentialKey, Digest, Kind};
-use super::super::event::{Draft, Event, Named, Revoked, SessionIssued, TicketIssued, TokenIssued};
+use super::super::credential::{CredentialKey, Digest, Kind, Named, revoked_unknown};
+use super::super::event::{Draft, Event, Revoked, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Place, Subject, Tenant};
-use super::super::judge::ended_unknown;
 use super::super::state::View;
 use super::super::subject::Generation;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
-use super::revocations::endings;
 use super::{allow, settled};
 
 /// How far the clock of whoever issued it may be ahead of ours: 300 s.
@@ -44,9 +42,9 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
         return Err(Rejection::MemoryFull);
     }
     let issued = issued(view, import, context);
-    let ending = ending(view, import, &issued);
+    let revocation = revocation(view, import, &issued);
     let draft = |event| Draft { tenant: Some(import.tenant.clone()), event };
-    Ok(Decision::Append(std::iter::once(issued).chain(ending).map(draft).collect()))
+    Ok(Decision::Append(std::iter::once(issued).chain(revocation).map(draft).collect()))
 }
 
 /// Whether what is imported can have its id and digest.
@@ -60,7 +58,7 @@ enum Name {
 }
 
 /// What was ended before it was imported may outlive the ending, so it is ended once more, for as long as it could live.
-fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
+fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
     let Import { tenant, subject, .. } = import;
     let (kind, credential, session_digest, not_after, generation) = match issued {
         Event::TicketIssued(ticket) => {
@@ -72,11 +70,12 @@ fn ending(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
         Event::TokenIssued(token) => (Kind::Token, token.name.clone(), None, token.expires_at, &token.generation),
         _ => return None,
     };
-    let under_its_name = endings(view, CredentialKey { kind, id: credential.id() }).of(tenant, subject).is_some();
+    let same = view.credential(CredentialKey { kind, id: credential.id() });
+    let under_its_name = same.revocations.of(tenant, subject).is_some();
     let digest = session_digest.or(credential.digest().copied());
-    let by_its_secret = digest.is_some_and(|digest| ended_unknown(view, kind, &digest, tenant, subject).is_some());
+    let by_its_secret = digest.is_some_and(|digest| revoked_unknown(view, kind, &digest, tenant, subject).is_some());
     let alone = under_its_name || by_its_secret;
-    let with_all = view.subject(tenant, subject).ends(kind, generation).is_some();
+    let with_all = view.subject(tenant, subject).revokes(kind, generation).is_some();
     (alone || with_all).then(|| {
         Event::Revoked(Revoked {
             kind,
@@ -106,15 +105,11 @@ fn in_memory(view: &impl View, import: &Import) -> Name {
         return Name::Taken;
     }
     let key = import.life.key();
-    if key.kind == Kind::Ticket {
-        let Some(issue) = view.ticket(key.id).issue else { return Name::Free };
-        return own_or_taken(import, Some(&issue.digest), &issue.tenant, &issue.subject, issue.place);
-    }
     let namesake = || digest.and_then(|digest| view.session_with(digest));
     if key.kind == Kind::Session && namesake().is_some_and(|other| other != key.id) {
         return Name::Taken;
     }
-    let Some(issue) = view.lasting(key).issue else { return Name::Free };
+    let Some(issue) = view.credential(key).issue else { return Name::Free };
     own_or_taken(import, issue.digest(), &issue.tenant, &issue.subject, issue.place)
 }
 
@@ -143,13 +138,14 @@ fn own_or_taken(import: &Import, digest: Option<&Digest>, tenant: &Tenant, subje
 
 /// A secret is one credential's: whoever ends what has that digest must have ended all that it opens.
 fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
-    let ticket = || view.ticket(digest.id()).issue.is_some_and(|issue| issue.digest == *digest);
-    let session = || view.session_with(digest).is_some();
-    let token = || {
-        let issue = view.lasting(CredentialKey { kind: Kind::Token, id: digest.id() }).issue;
-        issue.is_some_and(|issue| issue.digest() == Some(digest))
+    let is_issued = |kind| match kind {
+        Kind::Session => view.session_with(digest).is_some(),
+        Kind::Ticket | Kind::Token => {
+            let issue = view.credential(CredentialKey { kind, id: digest.id() }).issue;
+            issue.is_some_and(|issue| issue.digest() == Some(digest))
+        }
     };
-    (kind != Kind::Ticket && ticket()) || (kind != Kind::Session && session()) || (kind != Kind::Token && token())
+    Kind::ALL.into_iter().any(|other| other != kind && is_issued(other))
 }
 
 /// What all that its subject had was ended by before it was issued does not end it; what came later does.

@@ -2,11 +2,9 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
-use super::super::credential::{CredentialId, CredentialKey, Kind};
-use super::super::event::{Event, KeyPublished, Named, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
+use super::super::credential::{Active, CredentialId, CredentialKey, Kind, Named, judge};
+use super::super::event::{Event, KeyPublished, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Origin, Subject, Tenant};
-use super::super::judge::judge_lasting;
-use super::super::lasting::Lasting;
 use super::super::state::View;
 use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
@@ -94,13 +92,12 @@ pub fn extend_session(
         return Err(Rejection::Forbidden);
     }
     let key = CredentialKey { kind: Kind::Session, id };
-    let lasting = view.lasting(key);
-    let issue = lasting.issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
+    let issue = view.credential(key).issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
     let issue = issue.ok_or(Rejection::UnknownCredential)?;
     settled(context)?;
-    let Ok(session) = judge_lasting(view, key, now) else { return Ok(Decision::Nothing) };
+    let Ok(session) = judge(view, key, now) else { return Ok(Decision::Nothing) };
     let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
-    if session.expires_at().is_some_and(|current| expires_at <= current) {
+    if expires_at <= session.expires_at {
         return Ok(Decision::Nothing);
     }
     let extended = SessionExtended { id, subject: issue.subject, expires_at };
@@ -133,10 +130,10 @@ pub fn token(
     };
     // A JWT says when it expires in whole seconds, and both must say the same.
     let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
-    let session_end = session.and_then(|session| session.expires_at()).map(Timestamp::floor_to_seconds);
+    let session_end = session.map(|session| session.expires_at.floor_to_seconds());
     // What is left of the session is less than a JWT can say.
     if session_end.is_some_and(|end| end <= now) {
-        return Err(Rejection::SessionNotGood);
+        return Err(Rejection::SessionInactive);
     }
     let issued = TokenIssued {
         name,
@@ -153,12 +150,10 @@ pub fn token(
     Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
 }
 
-fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Timestamp) -> Result<Lasting, Rejection> {
-    let session = judge_lasting(view, CredentialKey { kind: Kind::Session, id }, now);
-    let own = |session: &Lasting| {
-        session.issue.as_ref().is_some_and(|one| one.tenant == issue.tenant && one.subject == issue.subject)
-    };
-    session.ok().filter(own).ok_or(Rejection::SessionNotGood)
+fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Timestamp) -> Result<Active, Rejection> {
+    let session = judge(view, CredentialKey { kind: Kind::Session, id }, now);
+    let own = |session: &Active| session.issue.tenant == issue.tenant && session.issue.subject == issue.subject;
+    session.ok().filter(own).ok_or(Rejection::SessionInactive)
 }
 
 /// The key that this node signs with: the latest that it has published and not retired.

@@ -63,7 +63,7 @@ pub fn remove(view: &impl View, grants: &Grants, name: &NodeName, own: NodeKey) 
     let members = view.members();
     let (key, _) = members.named(name).ok_or(Rejection::UnknownNode)?;
     if key == own {
-        return Err(Rejection::OwnNode);
+        return Err(Rejection::CannotRemoveSelf);
     }
     let seals = members.origins_of(key).map(|origin| (origin, view.head(origin))).collect();
     Ok(one(None, Event::NodeRemoved(NodeRemoved { key, seals })))

@@ -1,12 +1,10 @@
 //! Uses of tickets, put on record seldom.
 
 use super::super::command::Decision;
-use super::super::credential::CredentialId;
+use super::super::credential::{Credential, CredentialId, CredentialKey, Kind, Lifetime, judge_known};
 use super::super::event::{Draft, Event, Renewals};
 use super::super::ids::Place;
-use super::super::judge::judge_ticket;
 use super::super::state::View;
-use super::super::ticket::Ticket;
 use super::super::time::Timestamp;
 
 /// The most uses that one record holds: each takes at most 76 bytes, its origin included, so that it fits a record.
@@ -16,14 +14,14 @@ const MAX_USES: usize = 850;
 pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestamp) -> Decision {
     let mut counted: Vec<(Place, Timestamp)> = Vec::with_capacity(uses.len());
     for (id, used_at) in uses {
-        let ticket = view.ticket(*id);
+        let ticket = view.credential(CredentialKey { kind: Kind::Ticket, id: *id });
         let used_at = (*used_at).min(now);
         // What is over on this record's own clock may have left memory where the record is read.
-        if let Ok(issue) = judge_ticket(view, &ticket, used_at)
-            && now < issue.not_after
-            && worth_recording(&ticket, used_at)
+        if worth_recording(&ticket, used_at)
+            && let Ok(active) = judge_known(view, Kind::Ticket, ticket, used_at)
+            && now < active.issue.not_after
         {
-            counted.push((issue.place, used_at));
+            counted.push((active.issue.place, used_at));
         }
     }
     counted.sort_unstable();
@@ -38,10 +36,11 @@ pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestam
 }
 
 /// Whether the ticket's last record is a tenth of its life older than that use.
-pub fn worth_recording(ticket: &Ticket, used_at: Timestamp) -> bool {
+pub fn worth_recording(ticket: &Credential, used_at: Timestamp) -> bool {
     ticket.issue.as_ref().is_some_and(|issue| {
-        let moves = issue.expires_after(used_at) > issue.expires_after(ticket.last_use_at);
-        moves && used_at.millis_since(ticket.last_use_at) >= issue.ttl.as_millis() / 10
+        let Lifetime::Sliding(ttl) = issue.lifetime else { return false };
+        let moves = issue.expires_with(used_at) > issue.expires_with(ticket.latest);
+        moves && used_at.millis_since(ticket.latest) >= ttl.as_millis() / 10
     })
 }
 

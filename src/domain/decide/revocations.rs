@@ -4,13 +4,12 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{
     Caller, Context, Decision, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSubject, RevokeTokens,
 };
-use super::super::credential::{CredentialId, CredentialKey, Digest, Kind};
-use super::super::ending::{Endings, Stranger};
-use super::super::event::{Draft, Event, Named, Revoked, Sealed, SubjectRevoked};
+use super::super::credential::{
+    CredentialId, CredentialKey, Digest, Inactive, Kind, Named, UnknownRevoker, judge, judge_presented,
+};
+use super::super::event::{Draft, Event, Revoked, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
-use super::super::judge::{judge_lasting, judge_presented, judge_ticket};
 use super::super::state::View;
-use super::super::ticket::Dead;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
 use super::{allow, alone, one as append_one};
 
@@ -27,7 +26,7 @@ struct Known {
     tenant: Tenant,
     subject: Subject,
     retain_until: Timestamp,
-    ended: Option<Place>,
+    revoked_by: Option<Place>,
 }
 
 pub fn one(
@@ -44,7 +43,7 @@ pub fn one(
     let known = find(view, revoke, context.earliest);
     let known = known.filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
     let Some(known) = known else { return unknown(view, grants, caller, revoke, context) };
-    if let Some(place) = known.ended {
+    if let Some(place) = known.revoked_by {
         return Ok(Decision::Already(place));
     }
     let revoked = Revoked {
@@ -62,69 +61,38 @@ pub fn one(
 
 /// What could have left memory by now is not known any more, wherever the sweep stands.
 fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
-    match &revoke.credential {
-        Named::Digest(digest) => ticket(view, &revoke.credential, now)
-            .or_else(|| {
-                view.session_with(digest).and_then(|id| lasting(view, Kind::Session, id, &revoke.credential, now))
-            })
-            .or_else(|| lasting(view, Kind::Token, digest.id(), &revoke.credential, now)),
-        Named::Id(id) => match revoke.kind {
-            Kind::Ticket => ticket(view, &revoke.credential, now),
-            kind => lasting(view, kind, *id, &revoke.credential, now),
-        },
-        Named::Jwt { .. } | Named::Payload { .. } => {
-            lasting(view, Kind::Token, revoke.credential.id(), &revoke.credential, now)
-        }
+    let named = &revoke.credential;
+    let find = |kind, id: CredentialId| known(view, CredentialKey { kind, id }, named, now);
+    match named {
+        Named::Digest(digest) => find(Kind::Ticket, digest.id())
+            .or_else(|| view.session_with(digest).and_then(|id| find(Kind::Session, id)))
+            .or_else(|| find(Kind::Token, digest.id())),
+        Named::Id(id) => find(revoke.kind, *id),
+        Named::Jwt { .. } | Named::Payload { .. } => find(Kind::Token, named.id()),
     }
 }
 
-fn ticket(view: &impl View, named: &Named, now: Timestamp) -> Option<Known> {
-    let ticket = view.ticket(named.id());
-    let issue = ticket.issue.clone().filter(|issue| named.digest().is_none_or(|digest| *digest == issue.digest))?;
-    if issue.not_after <= now {
-        return None;
-    }
-    Some(Known {
-        kind: Kind::Ticket,
-        named: Named::Digest(issue.digest),
-        session_digest: None,
-        retain_until: issue.retain_ending_until(),
-        ended: ended(judge_ticket(view, &ticket, now)),
-        tenant: issue.tenant,
-        subject: issue.subject,
-    })
-}
-
-fn lasting(view: &impl View, kind: Kind, id: CredentialId, named: &Named, now: Timestamp) -> Option<Known> {
-    let key = CredentialKey { kind, id };
-    let issue = view.lasting(key).issue?;
+fn known(view: &impl View, key: CredentialKey, named: &Named, now: Timestamp) -> Option<Known> {
+    let issue = view.credential(key).issue?;
     let same = named.digest().is_none_or(|digest| issue.digest() == Some(digest));
     if !same || issue.not_after <= now {
         return None;
     }
     Some(Known {
-        kind,
+        kind: key.kind,
         named: issue.named(key),
-        session_digest: issue.digest().filter(|_| kind == Kind::Session).copied(),
-        retain_until: issue.retain_ending_until(),
-        ended: ended(judge_lasting(view, key, now)),
+        session_digest: issue.digest().filter(|_| key.kind == Kind::Session).copied(),
+        retain_until: issue.retain_revocation_until(),
+        revoked_by: revoked_by(judge(view, key, now)),
         tenant: issue.tenant,
         subject: issue.subject,
     })
 }
 
-fn ended<T>(judged: Result<T, Dead>) -> Option<Place> {
+fn revoked_by<T>(judged: Result<T, Inactive>) -> Option<Place> {
     match judged {
-        Err(Dead::Revoked(place, _)) => Some(place),
-        Ok(_) | Err(Dead::Expired | Dead::Unknown) => None,
-    }
-}
-
-/// The endings that are on record under that name.
-pub(super) fn endings(view: &impl View, key: CredentialKey) -> Endings {
-    match key.kind {
-        Kind::Ticket => view.ticket(key.id).endings,
-        Kind::Session | Kind::Token => view.lasting(key).endings,
+        Err(Inactive::Revoked(place, _)) => Some(place),
+        Ok(_) | Err(Inactive::Expired | Inactive::Unknown) => None,
     }
 }
 
@@ -139,26 +107,31 @@ fn unknown(
     if alone(view) {
         return Err(Rejection::UnknownCredential);
     }
-    let endings = endings(view, CredentialKey { kind: revoke.kind, id: revoke.credential.id() });
+    let key = CredentialKey { kind: revoke.kind, id: revoke.credential.id() };
+    let revocations = view.credential(key).revocations;
     let tenants = tenants_to_end_in(grants);
-    let ended_in = |tenant: &Option<Tenant>| {
-        endings.iter().find(|ending| ending.whose.tenant == *tenant && ending.whose.subject.is_none())
+    let revoked_in = |tenant: &Option<Tenant>| {
+        revocations.iter().find(|revocation| revocation.whose.tenant == *tenant && revocation.whose.subject.is_none())
     };
-    let missing: Vec<Option<Tenant>> = tenants.iter().filter(|tenant| ended_in(tenant).is_none()).cloned().collect();
+    let missing: Vec<Option<Tenant>> = tenants.iter().filter(|tenant| revoked_in(tenant).is_none()).cloned().collect();
     if missing.is_empty() {
         // Only what the caller could have recorded: whoever else ended it, and why, is not for him.
-        let first = tenants.iter().filter_map(ended_in).map(|ending| ending.place).min();
+        let first = tenants.iter().filter_map(revoked_in).map(|revocation| revocation.place).min();
         return first.map(Decision::Already).ok_or(Rejection::UnknownCredential);
     }
     if let Caller::Application(id) = caller {
-        bound_unknown(view, &Stranger::Application(*id), missing.len(), policy.max_unknown_endings)?;
+        bound_unknown(view, &UnknownRevoker::Application(*id), missing.len(), policy.max_unknown_revocations)?;
     }
     let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, latest, &policy)) };
     Ok(Decision::Append(missing.into_iter().map(draft).collect()))
 }
 
-fn bound_unknown(view: &impl View, stranger: &Stranger, more: usize, limit: u64) -> Result<(), Rejection> {
-    if view.unknown_endings(stranger) + more as u64 > limit { Err(Rejection::TooManyUnknown) } else { Ok(()) }
+fn bound_unknown(view: &impl View, unknown_revoker: &UnknownRevoker, more: usize, limit: u64) -> Result<(), Rejection> {
+    if view.unknown_revocations(unknown_revoker) + more as u64 > limit {
+        Err(Rejection::TooManyUnknownRevocations)
+    } else {
+        Ok(())
+    }
 }
 
 fn unseen(revoke: &Revoke, latest: Timestamp, policy: &Policy) -> Revoked {
@@ -209,8 +182,8 @@ pub fn presented(
         match judge_presented(view, token, earliest) {
             // The note is sealed for the first token, and opens nowhere else.
             Ok(()) => drafts.push(token_revoked(revoke, token, revoke.note.as_ref().filter(|_| n == 0))),
-            Err(Dead::Revoked(place, _)) => before = before.or(Some(place)),
-            Err(Dead::Expired | Dead::Unknown) => {}
+            Err(Inactive::Revoked(place, _)) => before = before.or(Some(place)),
+            Err(Inactive::Expired | Inactive::Unknown) => {}
         }
     }
     match (drafts.is_empty(), before) {
@@ -248,7 +221,7 @@ fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Se
 /// What a person may end by one of its sessions. Somebody else's is as good as unknown: nothing happens, and nothing is told.
 pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: Context) -> Result<Decision, Rejection> {
     let Caller::Session { id: current, tenant, subject } = caller else { return Err(Rejection::Forbidden) };
-    judge_lasting(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
+    judge(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
     let ids = match sessions {
         OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
         // What is somebody else's must not be told from what nobody has.
@@ -262,13 +235,12 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
     let ends_current = matches!(sessions, OwnSessions::Current);
     let mut drafts = Vec::new();
     for id in ids.iter().take(MAX_OWN_SESSIONS).filter(|id| ends_current || *id != current) {
-        let lasting = judge_lasting(view, session(*id), context.now).ok();
-        let issue = lasting.and_then(|lasting| lasting.issue);
+        let issue = judge(view, session(*id), context.now).ok().map(|active| active.issue);
         let Some(issue) = issue.filter(|issue| issue.tenant == *tenant && issue.subject == *subject) else { continue };
         let revoked = Revoked {
             session_digest: issue.digest().copied(),
             known: true,
-            retain_until: issue.retain_ending_until(),
+            retain_until: issue.retain_revocation_until(),
             ..own_unseen(*id, subject, context)
         };
         drafts.push(Draft { tenant: Some(tenant.clone()), event: Event::Revoked(revoked) });
@@ -281,7 +253,7 @@ fn session(id: CredentialId) -> CredentialKey {
 }
 
 fn belongs(view: &impl View, id: CredentialId, tenant: &Tenant, subject: &Subject) -> bool {
-    view.lasting(session(id)).issue.is_some_and(|issue| issue.tenant == *tenant && issue.subject == *subject)
+    view.credential(session(id)).issue.is_some_and(|issue| issue.tenant == *tenant && issue.subject == *subject)
 }
 
 /// Another node may have issued it: it is recorded as ended if it belongs to this subject.
@@ -292,10 +264,10 @@ fn own_unknown(
     subject: &Subject,
     context: Context,
 ) -> Result<Decision, Rejection> {
-    if alone(view) || endings(view, session(id)).of(tenant, subject).is_some() {
+    if alone(view) || view.credential(session(id)).revocations.of(tenant, subject).is_some() {
         return Ok(Decision::Nothing);
     }
-    bound_unknown(view, &Stranger::Subject(tenant.clone(), subject.clone()), 1, MAX_UNKNOWN_OF_SUBJECT)?;
+    bound_unknown(view, &UnknownRevoker::Subject(tenant.clone(), subject.clone()), 1, MAX_UNKNOWN_OF_SUBJECT)?;
     Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
 }
 

@@ -68,7 +68,9 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
             // It may have waited for long: who lost his rights meanwhile learns nothing.
             still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
         }
-        Layout::Stream(format) => Ok(endless(format, stream::Session::new(&app, follower, secret, format).into_body())),
+        Layout::Stream(format) => {
+            Ok(permanent(format, stream::Session::new(&app, follower, secret, format).into_body()))
+        }
     }
 }
 
@@ -91,7 +93,7 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
     let filter = filter(&identity, tenant, kinds)?;
     let mut pace = app.service.pace(Party::of(&identity));
     pace.admit()?;
-    Ok(endless(Format::Lines, snapshot::body(app, filter, pace)))
+    Ok(permanent(Format::Lines, snapshot::body(app, filter, pace)))
 }
 
 fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
@@ -123,7 +125,7 @@ fn refuse(error: FollowError) -> Problem {
     }
 }
 
-fn endless(format: Format, body: Body) -> Response {
+fn permanent(format: Format, body: Body) -> Response {
     let mut response = Response::new(body);
     let content_type = match format {
         Format::EventStream => "text/event-stream",

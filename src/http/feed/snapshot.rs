@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::domain::{Tenant, Timestamp};
 use crate::feed::{Filter, snapshot_items};
 use crate::http::SharedApp;
-use crate::projection::EndingMark;
+use crate::projection::RevocationMark;
 use crate::service::{Pace, STEP_ROWS};
 
 /// A chunk of the body takes no further endings beyond that.
@@ -46,7 +46,7 @@ enum Step {
 /// In which tenant the walk is, and where there.
 struct Place {
     tenant: Option<Option<Tenant>>,
-    mark: Option<EndingMark>,
+    mark: Option<RevocationMark>,
 }
 
 /// The snapshot as lines of JSON: `{ledger, cursor}`, the endings, `{end, count}`.
@@ -95,8 +95,9 @@ impl Walk {
         while let Some(tenant) = &place.tenant {
             self.pace.go_on().await;
             let projection = self.app.service.projection();
-            let (endings, next) = projection.endings(tenant, self.filter.kinds, place.mark, STEP_ROWS, self.now);
-            for item in endings.iter().flat_map(|ending| snapshot_items(ending, &self.filter)) {
+            let (revocations, next) =
+                projection.revocations(tenant, self.filter.kinds, place.mark, STEP_ROWS, self.now);
+            for item in revocations.iter().flat_map(|revocation| snapshot_items(revocation, &self.filter)) {
                 write(&mut lines, &item);
                 self.count += 1;
             }
@@ -119,7 +120,7 @@ impl Walk {
         place.tenant = match tenants {
             Some(tenants) => tenants.pop(),
             None => {
-                let after = |tenant: Option<&Option<Tenant>>| self.app.service.projection().ended_after(tenant);
+                let after = |tenant: Option<&Option<Tenant>>| self.app.service.projection().revoked_after(tenant);
                 let passes = |tenant: &Option<Tenant>| self.filter.passes_tenant(tenant.as_ref());
                 // Those that are granted less than all others are few: they stand in the grants.
                 std::iter::successors(after(place.tenant.as_ref()), |tenant| after(Some(tenant))).find(passes)

@@ -49,11 +49,11 @@ pub(super) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<&'a str>,
-    /// With `not-reached`: the origin of the record that goes on.
+    /// With `consistency-timeout`: the origin of the record that goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     origin: Option<String>,
-    /// With `not-reached`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach` tells how far it is.
+    /// With `consistency-timeout`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach` tells how far it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     sequence: Option<u64>,
@@ -133,7 +133,7 @@ impl From<Rejection> for Code {
             Rejection::UnknownApplication => Self::UnknownApplication,
             Rejection::UnknownCredential => Self::UnknownCredential,
             Rejection::CredentialExpired => Self::CredentialExpired,
-            Rejection::SessionNotGood => Self::SessionNotGood,
+            Rejection::SessionInactive => Self::SessionInactive,
             Rejection::CurrentSession => Self::CurrentSession,
             Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
@@ -144,12 +144,12 @@ impl From<Rejection> for Code {
             Rejection::UnknownNode => Self::UnknownNode,
             Rejection::NodeRemoved => Self::NodeRemoved,
             Rejection::NodeTooOld => Self::NodeTooOld,
-            Rejection::OwnNode => Self::OwnNode,
+            Rejection::CannotRemoveSelf => Self::CannotRemoveSelf,
             Rejection::ClockUnsettled => Self::ClockUnsettled,
-            Rejection::NotReadByAll => Self::NotReadByAll,
+            Rejection::MemberTooOld => Self::MemberTooOld,
             Rejection::SubjectOnHold => Self::SubjectOnHold,
             Rejection::SubjectErased => Self::SubjectErased,
-            Rejection::TooManyUnknown => Self::TooManyUnknown,
+            Rejection::TooManyUnknownRevocations => Self::TooManyUnknownRevocations,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::RecordTooLarge => Self::RecordTooLarge,
             Rejection::MemoryFull => Self::MemoryFull,
@@ -175,7 +175,9 @@ impl From<service::Error> for Problem {
             service::Error::Overloaded => Self::new(Code::Overloaded),
             service::Error::Locked => Self::new(Code::LogLocked),
             service::Error::Stopping => Self::new(Code::Stopping),
-            service::Error::NotReached(place) => Self { record: Some(place), ..Self::new(Code::NotReached) },
+            service::Error::ConsistencyTimeout(place) => {
+                Self { record: Some(place), ..Self::new(Code::ConsistencyTimeout) }
+            }
             // Whoever halted the log has said why; a caller only learns that it is so.
             service::Error::Fault(_) => Self::new(Code::LogHalted),
             service::Error::Unreadable(error) => {
@@ -186,8 +188,8 @@ impl From<service::Error> for Problem {
             service::Error::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
             service::Error::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),
             service::Error::ReservedClaim => Self::new(Code::ReservedClaim),
-            service::Error::TooPersonal => Self::new(Code::TooPersonal),
-            service::Error::NoIssuer => Self::new(Code::NoIssuer),
+            service::Error::PersonalDataTooLarge => Self::new(Code::PersonalDataTooLarge),
+            service::Error::IssuerNotConfigured => Self::new(Code::IssuerNotConfigured),
             service::Error::Key(error) => {
                 tracing::error!(%error, "a key could not be used");
                 Self::new(Code::KeyUnusable)
@@ -200,9 +202,9 @@ impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         Self::new(match error {
             BodyError::TooLarge => Code::BodyTooLarge,
-            BodyError::Slow => Code::SlowBody,
+            BodyError::Slow => Code::BodyTimeout,
             BodyError::Busy => Code::Overloaded,
-            BodyError::Broken => Code::BrokenBody,
+            BodyError::Broken => Code::BodyIncomplete,
         })
     }
 }
@@ -214,7 +216,7 @@ pub async fn not_found() -> Problem {
 
 /// Answers what a node does not do before it has caught up with the others.
 pub async fn not_admitted() -> Problem {
-    Problem::new(Code::NotAdmitted)
+    Problem::new(Code::NodeNotReady)
 }
 
 /// Answers a method that its path does not take. The router adds which it takes.

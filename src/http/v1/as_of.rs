@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Names, query};
-use crate::audit::{Asked, AskedCredential, EndedBy, Point, Prefix, Standing, Verdict};
+use crate::audit::{Asked, AskedCredential, Point, Prefix, RevokedBy, Standing, Verdict};
 use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
@@ -127,31 +127,31 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     position: Option<u64>,
-    /// `good`, `ended`, `erased` (ended by forgetting its subject), `expired`, `never_issued`; or `open`, of a ticket that was good or expired depending on a use that was
-    /// not on record yet.
+    /// `active`, `revoked`, `erased` (revoked by erasing its subject), `expired`, `never_issued`; or `indeterminate`: a ticket that was active or
+    /// expired, depending on a use that was not on record yet.
     verdict: &'static str,
     /// When it would expire, or has expired, as the log had it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Shown<Timestamp>>,
-    /// With `open`: when it is over whatever happened.
+    /// With `indeterminate`: when it had expired whatever happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    open_until: Option<Shown<Timestamp>>,
+    indeterminate_until: Option<Shown<Timestamp>>,
     /// What ended it first; also of one that was never issued, and was ended all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = EndedShown)]
-    ended: Option<EndedShown>,
+    #[schema(value_type = RevokedByShown)]
+    revoked: Option<RevokedByShown>,
     /// What its subject was forgotten by, whatever had ended it before: what was personal can't be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = EndedShown)]
-    erased: Option<EndedShown>,
+    #[schema(value_type = RevokedByShown)]
+    erased: Option<RevokedByShown>,
 }
 
 /// The record that ended it.
 #[derive(Serialize, ToSchema)]
-#[schema(as = EndedBy)]
-struct EndedShown {
+#[schema(as = RevokedBy)]
+struct RevokedByShown {
     /// Its place in this node's log.
     position: u64,
     /// When it was recorded.
@@ -240,12 +240,12 @@ fn show(prefix: &Prefix, standings: &[Standing]) -> Response {
 
 impl Stood {
     fn of(standing: &Standing) -> Self {
-        let (expires_at, open_until, ended) = match &standing.verdict {
-            Verdict::Good { expires_at } => (Some(*expires_at), None, None),
+        let (expires_at, indeterminate_until, revoked) = match &standing.verdict {
+            Verdict::Active { expires_at } => (Some(*expires_at), None, None),
             Verdict::Expired { at } => (Some(*at), None, None),
-            Verdict::Open { from, until } => (Some(*from), Some(*until), None),
-            Verdict::Ended(by) | Verdict::Erased(by) => (None, None, Some(by)),
-            Verdict::NeverIssued { ended } => (None, None, ended.as_ref()),
+            Verdict::Indeterminate { from, until } => (Some(*from), Some(*until), None),
+            Verdict::Revoked(by) | Verdict::Erased(by) => (None, None, Some(by)),
+            Verdict::NeverIssued { revoked } => (None, None, revoked.as_ref()),
         };
         let issued = standing.issued.as_ref();
         Self {
@@ -258,15 +258,15 @@ impl Stood {
             position: issued.map(|issued| issued.position.0),
             verdict: standing.verdict.as_str(),
             expires_at: expires_at.map(Shown),
-            open_until: open_until.map(Shown),
-            ended: ended.map(EndedShown::of),
-            erased: standing.erased.as_ref().map(EndedShown::of),
+            indeterminate_until: indeterminate_until.map(Shown),
+            revoked: revoked.map(RevokedByShown::of),
+            erased: standing.erased.as_ref().map(RevokedByShown::of),
         }
     }
 }
 
-impl EndedShown {
-    fn of(by: &EndedBy) -> Self {
+impl RevokedByShown {
+    fn of(by: &RevokedBy) -> Self {
         Self {
             position: by.position.0,
             at: Shown(by.at),

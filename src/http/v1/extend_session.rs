@@ -60,7 +60,7 @@ pub async fn extend_session(State(app): State<SharedApp>, request: Request) -> R
     let session = app.service.sessions(&[id]).await?.pop().ok_or(Code::UnknownCredential)?;
     // What is over was left as it is, and an answer that tells of a longer life would not be true.
     if !session.active {
-        return Err(Code::SessionNotGood.into());
+        return Err(Code::SessionInactive.into());
     }
     let body = Extended {
         id: session.id.uuid().to_string(),

@@ -16,7 +16,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, Service, SubjectEnd, Target, Why};
+use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, Service, SubjectRevoke, Target, Why};
 
 /// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -156,7 +156,7 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
 /// One command, whichever members it was asked for with.
 enum End {
     One(Target, Why),
-    All(SubjectEnd),
+    All(SubjectRevoke),
 }
 
 const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
@@ -167,7 +167,7 @@ impl Body {
         let target = match (credential, (&self.kind, id), subject) {
             (Some(secret), (None, None), None) => presented(secret),
             (None, (Some(Text(kind)), Some(id)), None) => named(*kind, id)?,
-            (None, (None, None), Some(_)) => return self.end_subject(service),
+            (None, (None, None), Some(_)) => return self.subject_revocation(service),
             _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
         };
         if let Some(member) = self.subjects_member() {
@@ -188,7 +188,7 @@ impl Body {
         members.into_iter().find_map(|(member, there)| there.then_some(member))
     }
 
-    fn end_subject(self, service: &Service) -> Result<End, Problem> {
+    fn subject_revocation(self, service: &Service) -> Result<End, Problem> {
         let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|Text(kind)| kind).collect::<Kinds>());
         let kinds = kinds.unwrap_or(Kinds::ALL);
         if kinds.is_empty() {
@@ -198,7 +198,7 @@ impl Body {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
         let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
-        Ok(End::All(SubjectEnd {
+        Ok(End::All(SubjectRevoke {
             subject: service.named(&tenant, &subject),
             tenant,
             kinds,

@@ -24,6 +24,6 @@ pub async fn sealed(State(app): State<SharedApp>, request: Request) -> Result<Re
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
     let position = position(&mut parts).await?;
     let found = app.service.opened_event(&identity, position).await?.ok_or(Code::UnknownPosition)?;
-    let opened = found.ok_or(Code::NothingSealed)?;
+    let opened = found.ok_or(Code::SealedDataUnavailable)?;
     Ok(answer::secret(StatusCode::OK, &opened))
 }

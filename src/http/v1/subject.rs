@@ -156,10 +156,10 @@ fn cursor(after: &str) -> Result<CredentialKey, Problem> {
 }
 
 fn generation(state: &SubjectState) -> BTreeMap<&'static str, BTreeMap<String, u64>> {
-    let ended = Kind::ALL.into_iter().filter(|kind| !state.of(*kind).endings.is_empty());
+    let revoked = Kind::ALL.into_iter().filter(|kind| !state.of(*kind).revocations.is_empty());
     let latest =
         |kind: Kind| state.of(kind).generation().iter().map(|(origin, last)| (origin.to_string(), last.0)).collect();
-    ended.map(|kind| (kind.as_str(), latest(kind))).collect()
+    revoked.map(|kind| (kind.as_str(), latest(kind))).collect()
 }
 
 fn hold_until(state: &SubjectState) -> BTreeMap<&'static str, Shown<Timestamp>> {

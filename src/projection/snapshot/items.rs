@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
 use crate::domain::{
-    Answered, ApplicationId, CredentialId, CredentialKey, Digest, Ending, Endings, Erasure, Event, Generation,
-    Idempotency, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lasting, LastingIssue, Malformed, Member, Named, NodeKey,
-    NodeRemoved, NodeUpgraded, Origin, Patch, Place, Recorded, Sequence, SigningKeyState, Stranger, Subject,
-    SubjectEnding, SubjectState, Tenant, Ticket, TicketIssue, Timestamp, TokenId, Ttl, Whose,
+    Answered, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Erasure, Event, Generation, Idempotency,
+    Issue, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lifetime, Malformed, Member, Named, NodeKey, NodeRemoved,
+    NodeUpgraded, Origin, Patch, Place, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState,
+    Subject, SubjectRevocation, SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
 };
 use crate::event_log::{decode, encode};
 
@@ -17,18 +17,20 @@ use crate::event_log::{decode, encode};
 pub(super) enum Item {
     /// An entity that is best said as the record that makes it.
     Record(String),
+    /// A credential whose life slides.
     Ticket {
         id: [u8; 16],
-        issue: Option<IssueItem>,
+        issue: Option<SlidingIssueItem>,
         last_use_at: u64,
-        endings: Vec<EndingItem>,
+        revocations: Vec<RevocationItem>,
     },
-    Lasting {
+    /// A credential that lasts until a stated instant.
+    Fixed {
         kind: u8,
         id: [u8; 16],
-        issue: Option<LastingItem>,
+        issue: Option<FixedIssueItem>,
         extended_to: u64,
-        endings: Vec<EndingItem>,
+        revocations: Vec<RevocationItem>,
     },
     Key {
         id: String,
@@ -63,7 +65,7 @@ pub(super) enum Item {
 pub(super) type PlaceItem = ([u8; Origin::LEN], u64);
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct IssueItem {
+pub(super) struct SlidingIssueItem {
     place: PlaceItem,
     tenant: String,
     subject: String,
@@ -75,7 +77,7 @@ pub(super) struct IssueItem {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct LastingItem {
+pub(super) struct FixedIssueItem {
     place: PlaceItem,
     tenant: String,
     subject: String,
@@ -98,18 +100,18 @@ pub(super) enum NameItem {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct EndingItem {
+pub(super) struct RevocationItem {
     tenant: Option<String>,
     subject: Option<String>,
     place: PlaceItem,
     revoked_at: u64,
     retain_until: u64,
-    unknown_by: Option<StrangerItem>,
+    unknown_by: Option<UnknownRevokerItem>,
     named: Option<NameItem>,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) enum StrangerItem {
+pub(super) enum UnknownRevokerItem {
     Application([u8; 16]),
     Subject(String, String),
 }
@@ -124,7 +126,7 @@ pub(super) struct ErasureItem {
 #[derive(Serialize, Deserialize)]
 pub(super) struct KindItem {
     kind: u8,
-    endings: Vec<(PlaceItem, u64, u64, u64)>,
+    revocations: Vec<(PlaceItem, u64, u64, u64)>,
     hold_until: Option<u64>,
 }
 
@@ -161,63 +163,75 @@ pub(super) fn place_item(place: Place) -> PlaceItem {
     (*place.origin.as_bytes(), place.sequence.0)
 }
 
-pub(super) fn ticket_item(id: CredentialId, ticket: &Ticket) -> Item {
-    let issue = ticket.issue.as_ref().map(|issue| IssueItem {
-        place: place_item(issue.place),
-        tenant: issue.tenant.as_str().to_owned(),
-        subject: issue.subject.as_str().to_owned(),
-        digest: *issue.digest.as_bytes(),
-        issued_at: issue.issued_at.as_millis(),
-        ttl: issue.ttl.as_seconds(),
-        not_after: issue.not_after.as_millis(),
-        generation: issue.generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect(),
-    });
-    let endings = ticket.endings.iter().map(ending_item).collect();
-    Item::Ticket { id: *id.as_bytes(), issue, last_use_at: ticket.last_use_at.as_millis(), endings }
-}
-
-fn ending_item(ending: &Ending) -> EndingItem {
-    let stranger = |stranger: &Stranger| match stranger {
-        Stranger::Application(id) => StrangerItem::Application(*id.0.as_bytes()),
-        Stranger::Subject(tenant, subject) => {
-            StrangerItem::Subject(tenant.as_str().to_owned(), subject.as_str().to_owned())
+pub(super) fn credential_item(key: CredentialKey, credential: &Credential) -> Item {
+    let (id, latest) = (*key.id.as_bytes(), credential.latest.as_millis());
+    let revocations = credential.revocations.iter().map(revocation_item).collect();
+    match key.kind {
+        Kind::Ticket => {
+            let issue = credential.issue.as_ref().and_then(sliding_issue_item);
+            Item::Ticket { id, issue, last_use_at: latest, revocations }
         }
-    };
-    EndingItem {
-        tenant: ending.whose.tenant.as_ref().map(|tenant| tenant.as_str().to_owned()),
-        subject: ending.whose.subject.as_ref().map(|subject| subject.as_str().to_owned()),
-        place: place_item(ending.place),
-        revoked_at: ending.revoked_at.as_millis(),
-        retain_until: ending.retain_until.as_millis(),
-        unknown_by: ending.unknown_by.as_ref().map(stranger),
-        named: ending.named.as_deref().map(name_item),
+        kind => {
+            let issue = credential.issue.as_ref().and_then(fixed_issue_item);
+            Item::Fixed { kind: kind.index() as u8, id, issue, extended_to: latest, revocations }
+        }
     }
 }
 
-pub(super) fn lasting_item(key: CredentialKey, lasting: &Lasting) -> Item {
-    let name = |name: &IssuedAs| match name {
+fn sliding_issue_item(issue: &Issue) -> Option<SlidingIssueItem> {
+    let Lifetime::Sliding(ttl) = issue.lifetime else { return None };
+    Some(SlidingIssueItem {
+        place: place_item(issue.place),
+        tenant: issue.tenant.as_str().to_owned(),
+        subject: issue.subject.as_str().to_owned(),
+        digest: *issue.digest()?.as_bytes(),
+        issued_at: issue.issued_at.as_millis(),
+        ttl: ttl.as_seconds(),
+        not_after: issue.not_after.as_millis(),
+        generation: generation_item(&issue.generation),
+    })
+}
+
+fn fixed_issue_item(issue: &Issue) -> Option<FixedIssueItem> {
+    let Lifetime::Fixed(expires_at) = issue.lifetime else { return None };
+    let name = match &issue.name {
         IssuedAs::Secret(None) => NameItem::Unpresentable,
         IssuedAs::Secret(Some(digest)) => NameItem::Digest(*digest.as_bytes()),
         IssuedAs::Jwt(name) => name_item(name),
     };
-    let issue = lasting.issue.as_ref().map(|issue| LastingItem {
+    Some(FixedIssueItem {
         place: place_item(issue.place),
         tenant: issue.tenant.as_str().to_owned(),
         subject: issue.subject.as_str().to_owned(),
-        name: name(&issue.name),
+        name,
         issued_at: issue.issued_at.as_millis(),
-        expires_at: issue.expires_at.as_millis(),
+        expires_at: expires_at.as_millis(),
         not_after: issue.not_after.as_millis(),
-        generation: issue.generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect(),
+        generation: generation_item(&issue.generation),
         session: issue.session.map(|id| *id.as_bytes()),
         slot: issue.slot,
-    });
-    Item::Lasting {
-        kind: key.kind.index() as u8,
-        id: *key.id.as_bytes(),
-        issue,
-        extended_to: lasting.extended_to.as_millis(),
-        endings: lasting.endings.iter().map(ending_item).collect(),
+    })
+}
+
+fn generation_item(generation: &Generation) -> Vec<PlaceItem> {
+    generation.iter().map(|(origin, sequence)| (*origin.as_bytes(), sequence.0)).collect()
+}
+
+fn revocation_item(revocation: &Revocation) -> RevocationItem {
+    let unknown_revoker = |unknown_revoker: &UnknownRevoker| match unknown_revoker {
+        UnknownRevoker::Application(id) => UnknownRevokerItem::Application(*id.0.as_bytes()),
+        UnknownRevoker::Subject(tenant, subject) => {
+            UnknownRevokerItem::Subject(tenant.as_str().to_owned(), subject.as_str().to_owned())
+        }
+    };
+    RevocationItem {
+        tenant: revocation.whose.tenant.as_ref().map(|tenant| tenant.as_str().to_owned()),
+        subject: revocation.whose.subject.as_ref().map(|subject| subject.as_str().to_owned()),
+        place: place_item(revocation.place),
+        revoked_at: revocation.revoked_at.as_millis(),
+        retain_until: revocation.retain_until.as_millis(),
+        unknown_by: revocation.unknown_by.as_ref().map(unknown_revoker),
+        named: revocation.named.as_deref().map(name_item),
     }
 }
 
@@ -254,12 +268,12 @@ pub(super) fn key_item(id: &KeyId, key: &SigningKeyState) -> Item {
 pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Item {
     let kinds = Kind::ALL.iter().map(|kind| {
         let state = state.of(*kind);
-        let endings = state.endings.iter().map(|(origin, ending)| {
-            let place = (*origin.as_bytes(), ending.sequence.0);
-            (place, ending.revoked_at.as_millis(), ending.not_before, ending.retain_until.as_millis())
+        let revocations = state.revocations.iter().map(|(origin, revocation)| {
+            let place = (*origin.as_bytes(), revocation.sequence.0);
+            (place, revocation.revoked_at.as_millis(), revocation.not_before, revocation.retain_until.as_millis())
         });
         let hold_until = state.hold_until.map(Timestamp::as_millis);
-        KindItem { kind: kind.index() as u8, endings: endings.collect(), hold_until }
+        KindItem { kind: kind.index() as u8, revocations: revocations.collect(), hold_until }
     });
     let (tenant, subject) = (tenant.as_str().to_owned(), subject.as_str().to_owned());
     let erasure = state.erasure.as_ref().map(|erasure| ErasureItem {
@@ -306,16 +320,16 @@ pub(super) fn take(projection: &Projection, item: Item) -> Result<(), Malformed>
 /// The piece of state that it is; a record is none.
 fn patch(item: Item) -> Result<Patch, Malformed> {
     Ok(match item {
-        Item::Ticket { id, issue, last_use_at, endings } => {
-            let (issue, endings) = (issue.map(self::issue).transpose()?, self::endings(endings)?);
-            let ticket = Ticket { issue, last_use_at: instant(last_use_at)?, endings };
-            Patch::Ticket(CredentialId::from_bytes(id), ticket)
+        Item::Ticket { id, issue, last_use_at, revocations } => {
+            let (issue, revocations) = (issue.map(sliding_issue).transpose()?, self::revocations(revocations)?);
+            let credential = Credential { issue, latest: instant(last_use_at)?, revocations };
+            Patch::Credential(CredentialKey { kind: Kind::Ticket, id: CredentialId::from_bytes(id) }, credential)
         }
-        Item::Lasting { kind, id, issue, extended_to, endings } => {
+        Item::Fixed { kind, id, issue, extended_to, revocations } => {
             let kind = *Kind::ALL.get(usize::from(kind)).ok_or(FORM)?;
-            let (issue, endings) = (issue.map(lasting_issue).transpose()?, self::endings(endings)?);
-            let lasting = Lasting { issue, extended_to: instant(extended_to)?, endings };
-            Patch::Lasting(CredentialKey { kind, id: CredentialId::from_bytes(id) }, lasting)
+            let (issue, revocations) = (issue.map(fixed_issue).transpose()?, self::revocations(revocations)?);
+            let credential = Credential { issue, latest: instant(extended_to)?, revocations };
+            Patch::Credential(CredentialKey { kind, id: CredentialId::from_bytes(id) }, credential)
         }
         Item::Key { id, published, retired, last_expiry } => {
             let id = KeyId::new(&id)?;
@@ -347,27 +361,42 @@ pub(super) fn generation(items: Vec<PlaceItem>) -> Result<Generation, Malformed>
     items.into_iter().map(|entry| place(entry).map(|place| (place.origin, place.sequence))).collect()
 }
 
-fn endings(items: Vec<EndingItem>) -> Result<Endings, Malformed> {
-    let mut all = Endings::default();
+fn revocations(items: Vec<RevocationItem>) -> Result<Revocations, Malformed> {
+    let mut all = Revocations::default();
     for item in items {
-        all.merge(Endings::one(ending(item)?));
+        all.merge(Revocations::one(revocation(item)?));
     }
     Ok(all)
 }
 
-fn lasting_issue(item: LastingItem) -> Result<LastingIssue, Malformed> {
+fn sliding_issue(item: SlidingIssueItem) -> Result<Issue, Malformed> {
+    Ok(Issue {
+        place: place(item.place)?,
+        tenant: Tenant::new(&item.tenant)?,
+        subject: Subject::new(&item.subject)?,
+        name: IssuedAs::Secret(Some(Digest::from_bytes(item.digest))),
+        issued_at: instant(item.issued_at)?,
+        lifetime: Lifetime::Sliding(Ttl::from_seconds(item.ttl).ok_or(FORM)?),
+        not_after: instant(item.not_after)?,
+        generation: generation(item.generation)?,
+        session: None,
+        slot: None,
+    })
+}
+
+fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
     let name = match item.name {
         NameItem::Unpresentable => IssuedAs::Secret(None),
         NameItem::Digest(digest) => IssuedAs::Secret(Some(Digest::from_bytes(digest))),
         jwt => IssuedAs::Jwt(Box::new(named(jwt)?)),
     };
-    Ok(LastingIssue {
+    Ok(Issue {
         place: place(item.place)?,
         tenant: Tenant::new(&item.tenant)?,
         subject: Subject::new(&item.subject)?,
         name,
         issued_at: instant(item.issued_at)?,
-        expires_at: instant(item.expires_at)?,
+        lifetime: Lifetime::Fixed(instant(item.expires_at)?),
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
         session: item.session.map(CredentialId::from_bytes),
@@ -375,30 +404,21 @@ fn lasting_issue(item: LastingItem) -> Result<LastingIssue, Malformed> {
     })
 }
 
-fn issue(item: IssueItem) -> Result<TicketIssue, Malformed> {
-    Ok(TicketIssue {
-        place: place(item.place)?,
-        tenant: Tenant::new(&item.tenant)?,
-        subject: Subject::new(&item.subject)?,
-        digest: Digest::from_bytes(item.digest),
-        issued_at: instant(item.issued_at)?,
-        ttl: Ttl::from_seconds(item.ttl).ok_or(FORM)?,
-        not_after: instant(item.not_after)?,
-        generation: generation(item.generation)?,
-    })
-}
-
-fn ending(item: EndingItem) -> Result<Ending, Malformed> {
-    let unknown_by = item.unknown_by.map(|stranger| {
-        Ok(match stranger {
-            StrangerItem::Application(id) => Stranger::Application(ApplicationId(uuid::Uuid::from_bytes(id))),
-            StrangerItem::Subject(tenant, subject) => Stranger::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?),
+fn revocation(item: RevocationItem) -> Result<Revocation, Malformed> {
+    let unknown_by = item.unknown_by.map(|unknown_revoker| {
+        Ok(match unknown_revoker {
+            UnknownRevokerItem::Application(id) => {
+                UnknownRevoker::Application(ApplicationId(uuid::Uuid::from_bytes(id)))
+            }
+            UnknownRevokerItem::Subject(tenant, subject) => {
+                UnknownRevoker::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?)
+            }
         })
     });
     let tenant = item.tenant.as_deref().map(Tenant::new).transpose()?;
     let subject = item.subject.as_deref().map(Subject::new).transpose()?;
-    Ok(Ending {
-        whose: Whose { tenant, subject },
+    Ok(Revocation {
+        whose: RevocationTarget { tenant, subject },
         place: place(item.place)?,
         revoked_at: instant(item.revoked_at)?,
         retain_until: instant(item.retain_until)?,
@@ -412,10 +432,10 @@ fn subject_state(kinds: Vec<KindItem>) -> Result<SubjectState, Malformed> {
     for item in kinds {
         let kind = state.kinds.get_mut(usize::from(item.kind)).ok_or(FORM)?;
         kind.hold_until = item.hold_until.map(instant).transpose()?;
-        for (place, revoked_at, not_before, retain_until) in item.endings {
+        for (place, revoked_at, not_before, retain_until) in item.revocations {
             let Place { origin, sequence } = self::place(place)?;
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);
-            kind.endings.insert(origin, SubjectEnding { sequence, revoked_at, not_before, retain_until });
+            kind.revocations.insert(origin, SubjectRevocation { sequence, revoked_at, not_before, retain_until });
         }
     }
     Ok(state)

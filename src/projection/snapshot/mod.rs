@@ -27,14 +27,10 @@ use super::Projection;
 use super::handle::{Layout, SHARDS};
 use super::packed::Shared;
 use super::store::{Held, Store};
-use crate::domain::{
-    CredentialId, CredentialKey, Event, Kind, LedgerId, Malformed, Position, Sequence, Timestamp, View as _,
-};
+use crate::domain::{CredentialKey, Event, LedgerId, Malformed, Position, Sequence, Timestamp, View as _};
 use crate::event_log::{Base, ChainHash, Head};
 use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, End, FORMAT, Header};
-use items::{
-    Item, answered_item, key_item, lasting_item, member_items, nowhere, place_item, record, subject_item, ticket_item,
-};
+use items::{Item, answered_item, credential_item, key_item, member_items, nowhere, place_item, record, subject_item};
 use rows::{Issues, RowForm, RowWriter};
 
 /// Blocks that have been read and wait for whoever decodes them.
@@ -288,13 +284,9 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
     }
     items.extend(projection.imported().then_some(Item::Imported));
     blocks.items(&items)?;
-    write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks, |id, session| {
-        lasting_item(CredentialKey { kind: Kind::Session, id }, session)
-    })?;
-    write_rows(&projection.shared, &projection.tokens, Content::Tokens, blocks, |id, token| {
-        lasting_item(CredentialKey { kind: Kind::Token, id }, token)
-    })?;
-    write_rows(&projection.shared, &projection.tickets.store, Content::Tickets, blocks, ticket_item)?;
+    write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks)?;
+    write_rows(&projection.shared, &projection.tokens, Content::Tokens, blocks)?;
+    write_rows(&projection.shared, &projection.tickets.store, Content::Tickets, blocks)?;
     for shard in 0..SHARDS {
         let mut items = Vec::new();
         let subjects = &projection.shared.subjects;
@@ -315,7 +307,6 @@ fn write_rows<F: RowForm, W: Write>(
     store: &Store<F>,
     content: Content,
     blocks: &mut BlockWriter<W>,
-    item: impl Fn(CredentialId, &F::Value) -> Item,
 ) -> Result<(), SnapshotError> {
     let mut open: Vec<(usize, u32)> = (0..SHARDS).map(|shard| (shard, 0)).collect();
     let mut apart = Vec::new();
@@ -325,7 +316,9 @@ fn write_rows<F: RowForm, W: Write>(
             let mut rows = RowWriter::new(shared, shard);
             let next = store.visit_slots(shard, from, BLOCK_ITEMS, |held| match held {
                 Held::Packed(row) => row.write(&mut rows),
-                Held::Apart(id, value) => apart.push(item(id, value)),
+                Held::Apart(id, credential) => {
+                    apart.push(credential_item(CredentialKey { kind: F::KIND, id }, credential));
+                }
             });
             rest.extend(next.map(|from| (shard, from)));
             if rows.refers_to.rows > 0 {

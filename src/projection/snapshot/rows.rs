@@ -14,8 +14,8 @@ use super::SnapshotError;
 use super::blocks::BLOCK_ITEMS;
 use super::items::{FORM, PlaceItem, generation, origin};
 use crate::domain::{
-    CredentialId, CredentialKey, Generation, HashMap, Issuer, Lasting, Malformed, Origin, Patch, Place, Sequence,
-    Tenant, Ticket, Timestamp,
+    CredentialId, CredentialKey, Generation, HashMap, Issuer, Malformed, Origin, Patch, Place, Sequence, Tenant,
+    Timestamp,
 };
 
 /// What a block's rows share.
@@ -110,8 +110,6 @@ fn entries(generation: &Generation) -> Vec<PlaceItem> {
 pub(super) trait RowForm: Form {
     fn write(&self, out: &mut RowWriter);
     fn read(input: &mut RowReader) -> Result<Self, Malformed>;
-    /// What the row is of, for the case that something is known of it already.
-    fn patch(id: CredentialId, value: Self::Value) -> Patch;
 }
 
 impl RowForm for TicketForm {
@@ -122,10 +120,6 @@ impl RowForm for TicketForm {
     fn read(input: &mut RowReader) -> Result<Self, Malformed> {
         input.packed().map(Self)
     }
-
-    fn patch(id: CredentialId, ticket: Ticket) -> Patch {
-        Patch::Ticket(id, ticket)
-    }
 }
 
 impl RowForm for SessionForm {
@@ -135,10 +129,6 @@ impl RowForm for SessionForm {
 
     fn read(input: &mut RowReader) -> Result<Self, Malformed> {
         input.packed().map(Self)
-    }
-
-    fn patch(id: CredentialId, session: Lasting) -> Patch {
-        Patch::Lasting(CredentialKey { kind: Self::KIND, id }, session)
     }
 }
 
@@ -159,10 +149,6 @@ impl RowForm for TokenForm {
         row.form = if issuer == 0 { 0 } else { input.issuers.get(issuer - 1).ok_or(FORM)?.get() };
         row.bound = if bound { input.shared.sessions.hold(&session).get() } else { 0 };
         Ok(Self(row))
-    }
-
-    fn patch(id: CredentialId, token: Lasting) -> Patch {
-        Patch::Lasting(CredentialKey { kind: Self::KIND, id }, token)
     }
 }
 
@@ -253,7 +239,7 @@ pub(super) fn take<F: RowForm>(
             Err(row) => {
                 let value = row.unpack(&projection.shared).ok_or(FORM)?;
                 row.release(&projection.shared);
-                projection.restore(F::patch(id, value));
+                projection.restore(Patch::Credential(CredentialKey { kind: F::KIND, id }, value));
             }
         }
     }

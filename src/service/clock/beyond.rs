@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::clock::Accepted;
 use crate::domain::{
-    Caller, Command, CredentialKey, Event, IssuedAs, Kind, Named, Origin, Place, Reason, Recorded, Request, Revoke,
-    Sequence, Subject, Tenant, Timestamp, View as _, judge_lasting, judge_ticket,
+    Caller, Command, CredentialKey, Event, Kind, Named, Origin, Place, Reason, Recorded, Request, Revoke, Sequence,
+    Subject, Tenant, Timestamp, View as _, judge,
 };
-use crate::domain::{Dead, lineage};
+use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};
 use crate::projection::Projection;
 use crate::service::StartError;
@@ -193,22 +193,8 @@ fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, R
 /// Whose it is and what it is called, if it is in memory and was not revoked.
 fn unrevoked(projection: &Projection, key: CredentialKey) -> Option<(Tenant, Subject, Named)> {
     let now = projection.forgotten_at();
-    match key.kind {
-        Kind::Ticket => {
-            let ticket = projection.ticket(key.id);
-            let is_revoked = matches!(judge_ticket(projection, &ticket, now), Err(Dead::Revoked(..)));
-            let issue = ticket.issue.filter(|_| !is_revoked)?;
-            Some((issue.tenant, issue.subject, Named::Digest(issue.digest)))
-        }
-        Kind::Session | Kind::Token => {
-            let is_revoked = matches!(judge_lasting(projection, key, now), Err(Dead::Revoked(..)));
-            let issue = projection.lasting(key).issue.filter(|_| !is_revoked)?;
-            let name = match &issue.name {
-                IssuedAs::Jwt(name) => (**name).clone(),
-                IssuedAs::Secret(Some(digest)) if key.kind == Kind::Token => Named::Digest(*digest),
-                IssuedAs::Secret(_) => Named::Id(key.id),
-            };
-            Some((issue.tenant, issue.subject, name))
-        }
-    }
+    let is_revoked = matches!(judge(projection, key, now), Err(Inactive::Revoked(..)));
+    let issue = projection.credential(key).issue.filter(|_| !is_revoked)?;
+    let name = issue.named(key);
+    Some((issue.tenant, issue.subject, name))
 }

@@ -8,7 +8,7 @@ use super::Cluster;
 use crate::cluster::Reached;
 use crate::domain::{NodeName, Place, Region, Timestamp};
 use crate::service::records::audit_everywhere;
-use crate::service::{Consistency, Error, Identity, Level, NotReached, Reach, Service};
+use crate::service::{Consistency, ConsistencyTimeout, Error, Identity, Level, Reach, Service};
 
 /// The most calls that wait for other nodes at a time. Beyond, nobody is waited for: what they did stands.
 const MAX_WAITING: usize = 10_000;
@@ -27,15 +27,15 @@ impl Reach for Cluster {
         &self,
         place: Place,
         Consistency { level, timeout }: Consistency,
-    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+    ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         Box::pin(async move {
             let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
             let mut changed = self.changed.subscribe();
             let outcome = if waiting < MAX_WAITING {
                 let reached = changed.wait_for(|_| self.has_reached(place, level));
-                tokio::time::timeout(timeout, reached).await.map(drop).map_err(|_| NotReached)
+                tokio::time::timeout(timeout, reached).await.map(drop).map_err(|_| ConsistencyTimeout)
             } else {
-                Err(NotReached)
+                Err(ConsistencyTimeout)
             };
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             outcome

@@ -37,8 +37,9 @@ fn a_history_is_a_line_for_each_record_or_the_records_byte_for_byte() {
     let log = LogFile::of(&node.log);
     let lines = said(tool("history", log.directory.path(), &["--subject", "alice"]));
     assert_eq!(lines.lines().count(), 6, "{lines}");
-    let ending = format!("subject.revoked   all tickets, sessions, tokens of default/alice  by root@{}", node.origin);
-    assert!(lines.lines().last().unwrap().contains(&ending) && lines.ends_with("  position 7\n"), "{lines}");
+    let revocation =
+        format!("subject.revoked   all tickets, sessions, tokens of default/alice  by root@{}", node.origin);
+    assert!(lines.lines().last().unwrap().contains(&revocation) && lines.ends_with("  position 7\n"), "{lines}");
     let digest = digest(2).to_string();
     let id = digest[..32].to_owned();
     let uuid = session_id(1).uuid().to_string();
@@ -79,7 +80,7 @@ fn a_credential_comes_from_the_standard_input_or_a_file_too() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"secret 2\n").unwrap();
     let answer: Value = serde_json::from_str(&said(child.wait_with_output().unwrap())).unwrap();
-    assert_eq!(answer["credentials"][0]["verdict"], "good", "{answer}");
+    assert_eq!(answer["credentials"][0]["verdict"], "active", "{answer}");
 }
 
 #[test]
@@ -92,18 +93,18 @@ fn as_of_and_diff_and_stats_answer_for_people_and_machines() {
     let state = said(tool("as-of", &log.path(), &["2027-01-15T08:05:00Z"]));
     assert!(state.contains("2 good, 0 expired, 1 revoked"), "{state}");
     let state: Value = serde_json::from_str(&said(tool("as-of", &log.path(), &["3", "--json"]))).unwrap();
-    assert_eq!((&state["position"], &state["tickets"]["good"]), (&3.into(), &2.into()));
+    assert_eq!((&state["position"], &state["tickets"]["active"]), (&3.into(), &2.into()));
     let diff = said(tool("diff", &log.path(), &["2", "7", "--list"]));
     assert!(diff.contains("  tickets     2 issued, 1 ended\n") && diff.contains("subjects    1 had all"), "{diff}");
     assert_eq!(diff.lines().filter(|line| line.contains("position")).count(), 5 + 1, "{diff}");
     let diff = said(tool("diff", &log.path(), &["2027-01-15T08:02:00Z", "2027-01-16T00:00:00Z", "--json"]));
     let diff: Value = serde_json::from_str(&diff).unwrap();
-    assert_eq!((&diff["issued"]["ticket"], &diff["ended"]["ticket"]), (&1.into(), &1.into()));
+    assert_eq!((&diff["issued"]["ticket"], &diff["revoked"]["ticket"]), (&1.into(), &1.into()));
     let stats = said(tool("stats", &log.path(), &[]));
     assert!(stats.contains("2027-01-15") && stats.contains('█'), "{stats}");
     assert!(stats.lines().all(|line| line.chars().count() <= 80), "{stats}");
     let stats: Value = serde_json::from_str(&said(tool("stats", &log.path(), &["--json"]))).unwrap();
-    assert_eq!(stats["days"]["2027-01-16"]["subjects_ended"], 1);
+    assert_eq!(stats["days"]["2027-01-16"]["subjects_revoked"], 1);
 }
 
 #[test]

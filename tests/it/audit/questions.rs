@@ -7,8 +7,7 @@ use authledger::audit::{
     Asked, AskedCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
 };
 use authledger::domain::{
-    CredentialKey, Dead, Event, Kind, Named, Place, Position, Recorded, Secret, State, Tenant, Timestamp, View as _,
-    judge_lasting, judge_ticket,
+    CredentialKey, Event, Inactive, Kind, Named, Place, Position, Recorded, Secret, State, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::Reader;
 use authledger::index::Finder;
@@ -27,24 +26,21 @@ const EVERYTHING: usize = usize::MAX;
 
 fn asked(state: &State, key: CredentialKey) -> Asked {
     // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
-    let name = if key.kind == Kind::Token { state.lasting(key).named(key) } else { Named::Id(key.id) };
+    let name = if key.kind == Kind::Token { state.credential(key).named(key) } else { Named::Id(key.id) };
     Asked::Credential(AskedCredential { kind: Some(key.kind), names: vec![name] })
 }
 
-fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Dead> {
-    match key.kind {
-        Kind::Ticket => judge_ticket(state, &state.ticket(key.id), at).map(drop),
-        Kind::Session | Kind::Token => judge_lasting(state, key, at).map(drop),
-    }
+fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactive> {
+    authledger::domain::judge(state, key, at).map(drop)
 }
 
 /// What a verdict says, as the domain says it.
 fn plain(standings: &[Standing], key: CredentialKey) -> Result<(), Option<Place>> {
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
-        Verdict::Good { .. } => Ok(()),
-        Verdict::Ended(by) | Verdict::Erased(by) => Err(Some(by.place)),
-        Verdict::Expired { .. } | Verdict::Open { .. } => Err(None),
+        Verdict::Active { .. } => Ok(()),
+        Verdict::Revoked(by) | Verdict::Erased(by) => Err(Some(by.place)),
+        Verdict::Expired { .. } | Verdict::Indeterminate { .. } => Err(None),
         Verdict::NeverIssued { .. } => panic!("it was issued: {standing:?}"),
     }
 }
@@ -74,15 +70,14 @@ proptest! {
         let mut finder = Finder::new(reader, &file.directory(), None).unwrap();
         let prefix = Prefix::of(point, reader, finder.head()).unwrap();
         prop_assert_eq!(prefix.at, time);
-        let tickets = all.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
-        for key in tickets.chain(all.lasting.keys().copied()) {
+        for key in all.credentials.keys().copied() {
             let question = asked(&all, key);
             let standings = as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap();
             match judge(&state, key, time) {
                 Ok(()) => prop_assert_eq!(plain(&standings, key), Ok(()), "{:?}", key),
-                Err(Dead::Expired) => prop_assert_eq!(plain(&standings, key), Err(None), "{:?}", key),
-                Err(Dead::Revoked(place, _)) => prop_assert_eq!(plain(&standings, key), Err(Some(place)), "{:?}", key),
-                Err(Dead::Unknown) => {
+                Err(Inactive::Expired) => prop_assert_eq!(plain(&standings, key), Err(None), "{:?}", key),
+                Err(Inactive::Revoked(place, _)) => prop_assert_eq!(plain(&standings, key), Err(Some(place)), "{:?}", key),
+                Err(Inactive::Unknown) => {
                     let verdict = &standings[0].verdict;
                     prop_assert!(matches!(verdict, Verdict::NeverIssued { .. }), "{:?}: {:?}", key, verdict);
                 }
@@ -95,7 +90,7 @@ proptest! {
                 let key = CredentialKey { kind: standing.kind.unwrap(), id: id_of(&standing) };
                 let alone = plain(std::slice::from_ref(&standing), key);
                 let due = match judge(&state, key, time) {
-                    Err(Dead::Revoked(place, _)) => Err(Some(place)),
+                    Err(Inactive::Revoked(place, _)) => Err(Some(place)),
                     other => other.map_err(|_| None),
                 };
                 prop_assert_eq!(alone, due, "{:?}", standing);
@@ -103,7 +98,7 @@ proptest! {
         }
         let tally = tally_as_of(reader, &prefix, &mut |_, _| ()).unwrap();
         state.prune(time);
-        let good = state.tickets.values().filter(|ticket| judge_ticket(&state, ticket, time).is_ok()).count();
+        let good = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
         prop_assert_eq!(tally.tickets.good, good as u64);
     }
 
@@ -117,15 +112,11 @@ proptest! {
         let mut finder = Finder::new(&reader, Path::new("/nonexistent"), None).unwrap();
         let mut state = State::default();
         node.log.iter().for_each(|recorded| state.fold(recorded));
-        let tickets = state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
-        for key in tickets.chain(state.lasting.keys().copied()) {
+        for key in state.credentials.keys().copied() {
             let told = places(&mut finder, &asked(&state, key));
-            let issue = match key.kind {
-                Kind::Ticket => state.ticket(key.id).issue.map(|issue| issue.place),
-                Kind::Session | Kind::Token => state.lasting(key).issue.map(|issue| issue.place),
-            };
+            let issue = state.credential(key).issue.map(|issue| issue.place);
             prop_assert!(issue.iter().all(|place| told.contains(place)), "{:?}: {:?}", key, told);
-            if let Err(Dead::Revoked(place, _)) = judge(&state, key, node.now) {
+            if let Err(Inactive::Revoked(place, _)) = judge(&state, key, node.now) {
                 prop_assert!(told.contains(&place), "{:?} was ended by {:?}: {:?}", key, place, told);
             }
         }
@@ -241,11 +232,11 @@ fn what_a_tickets_uses_leave_open_is_said() {
     let asking = Asking::of(&node);
     let verdict = |millis| asking.verdict(AskedCredential::digest(digest(1)), at(millis));
     let end = at(1_000_000);
-    assert_eq!(verdict(999_999), Verdict::Good { expires_at: end });
-    let open = Verdict::Open { from: end, until: end.plus_millis(1_000) };
+    assert_eq!(verdict(999_999), Verdict::Active { expires_at: end });
+    let open = Verdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
     assert_eq!((verdict(1_000_000), verdict(1_000_999)), (open.clone(), open));
     assert_eq!(verdict(1_001_000), Verdict::Expired { at: end });
-    assert_eq!(verdict(50_000), Verdict::Good { expires_at: at(900_000) }, "the use was not yet");
+    assert_eq!(verdict(50_000), Verdict::Active { expires_at: at(900_000) }, "the use was not yet");
 }
 
 #[test]
@@ -256,15 +247,16 @@ fn an_ending_is_named_with_who_and_when_even_of_what_was_never_issued() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke(7)).unwrap();
     let asking = Asking::of(&node);
-    let Verdict::Ended(by) = asking.verdict(AskedCredential::digest(digest(1)), node.now) else { panic!() };
+    let Verdict::Revoked(by) = asking.verdict(AskedCredential::digest(digest(1)), node.now) else { panic!() };
     assert_eq!((by.event, by.at, by.position), ("ticket.revoked", node.now, Position(4)));
     assert_eq!(by.actor.unwrap().to_string(), format!("root@{}", node.origin));
-    let Verdict::NeverIssued { ended: Some(by) } = asking.verdict(AskedCredential::digest(digest(7)), node.now) else {
+    let Verdict::NeverIssued { revoked: Some(by) } = asking.verdict(AskedCredential::digest(digest(7)), node.now)
+    else {
         panic!()
     };
     assert_eq!(by.position, Position(5));
     let never = asking.verdict(AskedCredential::digest(digest(9)), node.now);
-    assert_eq!(never, Verdict::NeverIssued { ended: None });
+    assert_eq!(never, Verdict::NeverIssued { revoked: None });
 }
 
 #[test]
@@ -287,16 +279,16 @@ fn what_changed_between_two_points_is_counted_once() {
         let mut listed = 0;
         let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| listed += 1).unwrap();
         assert_eq!((changed.records, changed.counted.total.issued[0]), (second - first, issued));
-        assert_eq!(listed, changed.counted.total.all_issued() + changed.counted.total.all_ended());
+        assert_eq!(listed, changed.counted.total.all_issued() + changed.counted.total.all_revoked());
     }
     // By time: what was recorded after the one instant, and not after the other.
     let points = [at(3_600_000), at(5 * 3_600_000)].map(|at| prefix(Point::Recorded(at)));
     let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| ()).unwrap();
-    assert_eq!((changed.counted.total.issued[0], changed.counted.total.ended[0]), (4, 1));
+    assert_eq!((changed.counted.total.issued[0], changed.counted.total.revoked[0]), (4, 1));
     let backwards = diff(&asking.reader, &points[1], &points[0], |_, _| (), |_, _, _| ());
     assert!(matches!(backwards, Err(QuestionError::Order)));
     let stats = stats(&asking.reader, |_, _| ()).unwrap();
-    assert_eq!((stats.counted.total.issued[0], stats.counted.total.ended[0], stats.days.len()), (20, 5, 2));
+    assert_eq!((stats.counted.total.issued[0], stats.counted.total.revoked[0], stats.days.len()), (20, 5, 2));
     assert!(matches!(
         Prefix::of(Point::Position(Position(1_000)), &asking.reader, head),
         Err(QuestionError::Beyond { .. })

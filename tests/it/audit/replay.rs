@@ -1,5 +1,5 @@
 use authledger::audit::{AgainstError, Compared, Lives, against, replay};
-use authledger::domain::{Command, Grants, Kind, Named, Patch, Position, Ticket, Timestamp};
+use authledger::domain::{Command, Digest, Grants, Kind, Named, Patch, Place, Position, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 
@@ -40,7 +40,7 @@ fn a_replay_counts_what_the_log_adds_up_to() {
     let node = some_node();
     let replayed = replay(&LogFile::of(&node.log).path(), at(900_000), |_, _| {}).unwrap();
     let tally = replayed.tally;
-    assert_eq!(tally.tickets, Lives { good: 1, expired: 4, revoked: 1, unknown: 1 });
+    assert_eq!(tally.tickets, Lives { active: 1, expired: 4, revoked: 1, unknown: 1 });
     assert_eq!((tally.applications, tally.applications_over), (1, 1));
     assert_eq!((tally.origins, tally.subjects, tally.idempotency_keys, tally.early_uses), (2, 1, 1, 0));
     assert_eq!(replayed.base.position.0, node.log.len() as u64);
@@ -53,7 +53,7 @@ fn the_instant_decides_what_is_forgotten() {
     let at = |now| replay(&log.path(), now, |_, _| {}).unwrap();
     let (early, later) = (at(at_days(0)), at(at_days(2)));
     assert_ne!(early.fingerprint, later.fingerprint);
-    assert_eq!((later.tally.tickets.good, later.tally.tickets.expired, later.tally.idempotency_keys), (0, 0, 0));
+    assert_eq!((later.tally.tickets.active, later.tally.tickets.expired, later.tally.idempotency_keys), (0, 0, 0));
     assert_eq!(later.fingerprint, at(at_days(2)).fingerprint);
 }
 
@@ -86,10 +86,8 @@ fn what_a_snapshot_says_otherwise_is_listed_and_counted() {
         resurrected.fold(recorded);
     }
     for n in 50..55 {
-        let issue = node.ticket(1).issue.map(|issue| authledger::domain::TicketIssue { digest: digest(n), ..issue });
         let place = authledger::domain::Place { origin: node.origin, sequence: authledger::domain::Sequence(1000 + n) };
-        let issue = issue.map(|issue| authledger::domain::TicketIssue { place, ..issue });
-        fold_ticket(&resurrected, &node, Ticket { issue, ..Ticket::default() });
+        fold_ticket(&resurrected, &node, place, digest(n));
     }
     resurrected.reached(lying.base());
     save(&resurrected, &directory).unwrap();
@@ -102,13 +100,12 @@ fn what_a_snapshot_says_otherwise_is_listed_and_counted() {
 }
 
 /// Folds a ticket in as a record of its own would.
-fn fold_ticket(projection: &Projection, node: &Node, ticket: Ticket) {
-    let Some(issue) = ticket.issue else { return };
+fn fold_ticket(projection: &Projection, node: &Node, place: Place, digest: Digest) {
     let mut recorded = node.log.iter().find(|one| one.event.type_name() == "ticket.issued").unwrap().clone();
     let authledger::domain::Event::TicketIssued(issued) = &mut recorded.event else { unreachable!() };
-    issued.digest = issue.digest;
-    recorded.place = issue.place;
-    authledger::domain::evolve(&recorded, |patch| assert!(matches!(patch, Patch::Ticket(..))));
+    issued.digest = digest;
+    recorded.place = place;
+    authledger::domain::evolve(&recorded, |patch| assert!(matches!(patch, Patch::Credential(..))));
     projection.fold(&recorded);
 }
 
@@ -165,8 +162,8 @@ fn node_with_sessions() -> Node {
 fn a_replay_counts_sessions_tokens_and_keys() {
     let node = node_with_sessions();
     let tally = replay(&LogFile::of(&node.log).path(), at(60_000), |_, _| {}).unwrap().tally;
-    assert_eq!(tally.sessions, Lives { good: 3, expired: 1, revoked: 1, unknown: 1 });
-    assert_eq!(tally.tokens, Lives { good: 2, expired: 0, revoked: 1, unknown: 1 }, "one died with its session");
+    assert_eq!(tally.sessions, Lives { active: 3, expired: 1, revoked: 1, unknown: 1 });
+    assert_eq!(tally.tokens, Lives { active: 2, expired: 0, revoked: 1, unknown: 1 }, "one died with its session");
     assert_eq!(tally.keys, 2);
 }
 

@@ -75,7 +75,7 @@ fn a_replay_prints_counts_and_the_fingerprint_at_an_instant() {
     let other = tool(&["replay", "--json", "--at", "2027-01-15T08:00:00Z"], &[log.directory.path()]);
     assert_eq!(one.status.code(), Some(0));
     assert_eq!(json(&one)["fingerprint"], json(&other)["fingerprint"]);
-    assert_eq!(json(&one)["counts"]["tickets_good"], 3);
+    assert_eq!(json(&one)["counts"]["tickets_active"], 3);
     assert_eq!(json(&one)["counts"]["tickets_revoked"], 1);
 }
 

@@ -38,7 +38,7 @@ impl Following {
     }
 }
 
-async fn end_some(served: &Served, count: usize) -> Vec<String> {
+async fn revoke_some(served: &Served, count: usize) -> Vec<String> {
     let client = served.client();
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -56,26 +56,26 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
     let mut seen = Vec::new();
     let served = Served::start(&data);
     let address = served.address.clone();
-    let first = end_some(&served, 5).await;
+    let first = revoke_some(&served, 5).await;
     let following = Following::start(&served, &arguments);
     assert_eq!(following.ids(5, &mut seen), first, "from the beginning, in order");
-    let live = end_some(&served, 5).await;
+    let live = revoke_some(&served, 5).await;
     assert_eq!(following.ids(5, &mut seen), live);
 
     served.stop();
     following.notices.until("the server ends the stream: stopping");
     let served = Served::start_at(&data, &address);
-    let restarted = end_some(&served, 5).await;
+    let restarted = revoke_some(&served, 5).await;
     assert_eq!(following.ids(5, &mut seen), restarted, "the server was away");
 
     following.process.signal(Signal::KILL);
     drop(following);
-    let missed = end_some(&served, 5).await;
+    let missed = revoke_some(&served, 5).await;
     let following = Following::start(&served, &arguments);
     assert_eq!(following.ids(5, &mut seen), missed, "the follower was away");
     following.process.signal(Signal::TERM);
-    let ended = following.process.wait();
-    assert!(ended.status.success());
+    let revoked = following.process.wait();
+    assert!(revoked.status.success());
     let kept: Cursor = fs::read_to_string(&state).unwrap().trim().parse().unwrap();
     assert_eq!(kept.origins.len(), 1);
 }
@@ -84,10 +84,10 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
 async fn several_kinds_are_followed_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(&directory.path().join("data"));
-    let ended = end_some(&served, 1).await;
+    let revoked = revoke_some(&served, 1).await;
     for kinds in [&["--kind", "session,ticket"][..], &["--kind", "session", "--kind", "ticket"]] {
         let following = Following::start(&served, &[&["--json", "--after", "0"], kinds].concat());
-        assert_eq!(following.ids(1, &mut Vec::new()), ended);
+        assert_eq!(following.ids(1, &mut Vec::new()), revoked);
     }
 }
 
@@ -96,7 +96,7 @@ async fn a_cursor_of_a_place_where_the_log_has_never_been_leads_to_the_snapshot(
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(&directory.path().join("data"));
     let state = directory.path().join("state");
-    let ended = end_some(&served, 3).await;
+    let revoked = revoke_some(&served, 3).await;
     let following = Following::start(&served, &["--json", "--after", "0"]);
     let mut items: Vec<Value> = (0..3).map(|_| following.items.next_json()).collect();
     let mut ahead: Cursor = items.remove(2)["cursor"].as_str().unwrap().parse().unwrap();
@@ -116,11 +116,11 @@ async fn a_cursor_of_a_place_where_the_log_has_never_been_leads_to_the_snapshot(
         }
     };
     snapshot.sort();
-    let mut due = ended.clone();
+    let mut due = revoked.clone();
     due.sort();
     assert_eq!((snapshot, end["count"].as_u64()), (due, Some(3)));
-    let later = end_some(&served, 2).await;
-    assert_eq!(following.ids(2, &mut ended.clone()), later, "it goes on from the snapshot");
+    let later = revoke_some(&served, 2).await;
+    assert_eq!(following.ids(2, &mut revoked.clone()), later, "it goes on from the snapshot");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,14 +128,14 @@ async fn a_follower_that_hears_nothing_says_so_and_catches_up() {
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(&directory.path().join("data"));
     let following = Following::start(&served, &["--after", "0"]);
-    end_some(&served, 1).await;
+    revoke_some(&served, 1).await;
     let line = following.items.next();
     assert!(line.contains("ticket") && line.contains("default/alice"), "{line}");
     served.process.signal(Signal::STOP);
     following.notices.until("STALE: nothing heard for 3 s, 3 heartbeats");
     served.process.signal(Signal::CONT);
     following.notices.until("fresh again");
-    let id = end_some(&served, 1).await.remove(0);
+    let id = revoke_some(&served, 1).await.remove(0);
     following.items.until(&id);
 }
 
@@ -148,7 +148,7 @@ async fn a_follower_whose_application_is_removed_ends_and_one_in_another_tenant_
     let secret = gateway["secret"].as_str().unwrap();
     let following = Following::start(&served, &["--json", "--after", "0", "--token", secret]);
     let elsewhere = Following::start(&served, &["--json", "--after", "0", "--token", secret, "--tenant", "other"]);
-    let id = end_some(&served, 1).await.remove(0);
+    let id = revoke_some(&served, 1).await.remove(0);
     let item = following.items.next_json();
     assert_eq!((item["id"].as_str(), item.get("reason")), (Some(&*id), None), "reasons are for those who audit");
     // One who has not connected by then is refused instead.
@@ -159,8 +159,8 @@ async fn a_follower_whose_application_is_removed_ends_and_one_in_another_tenant_
     served.call(&["application", "remove", gateway["id"].as_str().unwrap()]).succeeded();
     for following in [following, elsewhere] {
         following.notices.until("the application was removed");
-        let ended = following.process.wait();
-        assert_eq!(ended.status.code(), Some(1));
+        let revoked = following.process.wait();
+        assert_eq!(revoked.status.code(), Some(1));
         assert!(following.items.0.recv_timeout(LIMIT).is_err(), "nothing more was shown");
     }
 }

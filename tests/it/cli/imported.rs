@@ -6,7 +6,7 @@ const TICKET: &str = "7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2";
 const SESSION: &str = "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10";
 const SESSION_TOKEN: &str = "MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj";
 
-fn import(served: &Served, dump: &str, arguments: &[&str]) -> Ended {
+fn import(served: &Served, dump: &str, arguments: &[&str]) -> Revoked {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
     std::fs::write(&file, dump).unwrap();
@@ -63,8 +63,8 @@ async fn what_was_ended_before_its_import_stays_ended() {
     let client = served.client();
     let (tickets, sessions) = dumps();
     import(&served, &tickets, &["--from", "crafter"]).succeeded();
-    let ended = post(&client, "/v1/revocations", json!({"kind": "session", "id": SESSION})).await;
-    assert_eq!(ended["revocations"][0]["known"], false, "it may have been issued where the tickets come from");
+    let revoked = post(&client, "/v1/revocations", json!({"kind": "session", "id": SESSION})).await;
+    assert_eq!(revoked["revocations"][0]["known"], false, "it may have been issued where the tickets come from");
     import(&served, &sessions, &["--from", "kratos"]).succeeded();
     assert_eq!(ask(&client, SESSION_TOKEN).await, json!({"active": false}));
 }

@@ -36,13 +36,13 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// What a program that has ended has said.
-struct Ended {
+struct Revoked {
     status: ExitStatus,
     stdout: String,
     stderr: String,
 }
 
-impl Ended {
+impl Revoked {
     fn succeeded(self) -> String {
         assert!(self.status.success(), "{}\n{}\n{}", self.status, self.stdout, self.stderr);
         self.stdout
@@ -55,11 +55,11 @@ impl Ended {
     }
 }
 
-fn run(arguments: &[&str]) -> Ended {
+fn run(arguments: &[&str]) -> Revoked {
     finish(&mut program(arguments))
 }
 
-fn finish(command: &mut Command) -> Ended {
+fn finish(command: &mut Command) -> Revoked {
     let child = command.spawn().unwrap();
     let running = Process(child);
     running.wait()
@@ -74,14 +74,14 @@ impl Process {
     }
 
     /// What it says until it ends by itself.
-    fn wait(mut self) -> Ended {
+    fn wait(mut self) -> Revoked {
         let stdout = collect(self.0.stdout.take());
         let stderr = collect(self.0.stderr.take());
         let told = |said: &Receiver<String>| said.recv_timeout(LIMIT).unwrap_or_default();
         // Both ends of file come when it ends; a process that hangs is killed when this is dropped.
         let (stdout, stderr) = (told(&stdout), told(&stderr));
         let status = self.0.try_wait().unwrap().or_else(|| self.0.wait().ok()).unwrap();
-        Ended { status, stdout, stderr }
+        Revoked { status, stdout, stderr }
     }
 }
 
@@ -177,12 +177,12 @@ impl Served {
     /// Stops it as an operator does.
     fn stop(self) {
         self.process.signal(Signal::TERM);
-        let ended = self.process.wait();
-        assert!(ended.status.success(), "{}", ended.status);
+        let revoked = self.process.wait();
+        assert!(revoked.status.success(), "{}", revoked.status);
     }
 
     /// Runs a subcommand that calls this server, as root.
-    fn call(&self, arguments: &[&str]) -> Ended {
+    fn call(&self, arguments: &[&str]) -> Revoked {
         finish(&mut self.command(arguments))
     }
 

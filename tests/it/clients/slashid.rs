@@ -62,7 +62,7 @@ async fn the_javascript_sdk_logs_people_out() {
         assert_eq!(made, [&before[..], &then[..], &contained[..]].concat());
     }
     let page = node.api.get("/v1/revocations?after=0").await.expect(200);
-    let endings = page["items"].as_array().unwrap();
-    assert_eq!(endings.len(), 4, "two tokens, and two that were in containers: {endings:?}");
-    assert!(endings.iter().any(|one| one["iss"] == ISSUER && one["jti"] == "inner-b"));
+    let revocations = page["items"].as_array().unwrap();
+    assert_eq!(revocations.len(), 4, "two tokens, and two that were in containers: {revocations:?}");
+    assert!(revocations.iter().any(|one| one["iss"] == ISSUER && one["jti"] == "inner-b"));
 }

@@ -2,7 +2,7 @@
 
 use authledger::audit::against;
 use authledger::domain::{
-    Command, Dead, Event, Place, PresentedToken, Recorded, RevokeTokens, Sequence, Tenant, Timestamp, TokenForm,
+    Command, Event, Inactive, Place, PresentedToken, Recorded, RevokeTokens, Sequence, Tenant, Timestamp, TokenForm,
     judge_presented,
 };
 use authledger::event_log::Reader;
@@ -55,13 +55,13 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let rebuilt = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
     assert_eq!(rebuilt.source, Source::Log);
     let judged = |now| judge_presented(&rebuilt.projection, &presented, now);
-    assert!(matches!(judged(now), Err(Dead::Revoked(..))), "{:?}", judged(now));
+    assert!(matches!(judged(now), Err(Inactive::Revoked(..))), "{:?}", judged(now));
     assert!(rebuilt.projection.forgotten_at() <= now);
     // The other reader of the log agrees.
     save(&rebuilt.projection, &snapshots).unwrap();
     let compared = against(&log.path(), log.directory.path(), now, 10, |_, _| {}).unwrap();
     assert_eq!(compared.differences.total, 0);
-    assert!(matches!(judge_presented(&compared.replayed.state, &presented, now), Err(Dead::Revoked(..))));
+    assert!(matches!(judge_presented(&compared.replayed.state, &presented, now), Err(Inactive::Revoked(..))));
     // A snapshot that has forgotten more than an accepted time allows is not used.
     rebuilt.projection.prune(at(2 * HOUR));
     assert_eq!(judge_presented(&rebuilt.projection, &presented, now), Ok(()), "it was forgotten");
@@ -69,7 +69,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let times = Times { forget_at: now, judged_at: now };
     let again = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
     assert_eq!(again.source, Source::Log);
-    assert!(matches!(judge_presented(&again.projection, &presented, now), Err(Dead::Revoked(..))));
+    assert!(matches!(judge_presented(&again.projection, &presented, now), Err(Inactive::Revoked(..))));
     let times = Times { forget_at: now, judged_at: at(2 * HOUR) };
     let loaded = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
     assert!(matches!(loaded.source, Source::Snapshot(_)));

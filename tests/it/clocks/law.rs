@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use authledger::clock::{Before, Course, Reading};
 use authledger::domain::{
     Command, CredentialKey, Decision, Event, Generation, Issuer, Kind, Named, Place, Policy, PresentedToken, Revoke,
-    RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge_lasting, judge_presented, judge_ticket,
+    RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
 };
 use proptest::prelude::*;
 
 use crate::support::node::{
     Node, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds, session_id,
-    subject, tenant, token_digest, token_key,
+    subject, tenant, ticket_key, token_digest, token_key,
 };
 
 const MINUTE: u64 = 60_000;
@@ -367,8 +367,8 @@ impl World {
     fn is_good(&self, held: &Held, now: Timestamp) -> bool {
         let state = &self.node.state;
         match held {
-            Held::Ticket(n) => judge_ticket(state, &self.node.ticket(*n), now).is_ok(),
-            Held::Lasting(key) => judge_lasting(state, *key, now).is_ok(),
+            Held::Ticket(n) => judge(state, ticket_key(digest(*n).id()), now).is_ok(),
+            Held::Lasting(key) => judge(state, *key, now).is_ok(),
             Held::Presented(token) => judge_presented(state, token, now).is_ok(),
         }
     }

@@ -101,11 +101,11 @@ async fn all_tokens_of_a_user_end_in_one_record_and_what_is_issued_next_is_good(
     let (session, ticket) = (user.session().await.1, user.ticket().await);
     let other = Issuer::new(&node, "default", "somebody else").token(None, true).await.1;
     let before = node.head();
-    let ended = items(&node.root().delete(RAW).await);
+    let revoked = items(&node.root().delete(RAW).await);
     assert_eq!(node.head(), before.next(), "one record, however many tokens");
-    let ids: HashSet<&str> = ended.iter().map(|item| item["id"].as_str().unwrap()).collect();
+    let ids: HashSet<&str> = revoked.iter().map(|item| item["id"].as_str().unwrap()).collect();
     assert_eq!(ids, HashSet::from([&*jwt.0, &*opaque.0]));
-    for item in &ended {
+    for item in &revoked {
         assert_eq!(item.as_object().map(Map::len), Some(5), "{item}");
         assert_eq!(
             (&item["kind"], &item["issuedAt"], &item["invalidatedAt"]),
@@ -144,26 +144,26 @@ async fn other_kinds_end_if_they_are_named_and_a_token_with_its_session() {
     let (session, secret) = user.session().await;
     let (bound, free) = (user.token(Some(session), false).await, user.token(None, true).await);
     let ticket = user.ticket().await;
-    let ended = items(&node.root().delete("/auth/users/u/token?kinds=session").await);
-    assert_eq!(kinds(&ended), ["session", "token"]);
+    let revoked = items(&node.root().delete("/auth/users/u/token?kinds=session").await);
+    assert_eq!(kinds(&revoked), ["session", "token"]);
     assert!(
-        ended.iter().any(|item| item["id"] == bound.0)
-            && ended.iter().any(|item| item["id"] == session.uuid().to_string())
+        revoked.iter().any(|item| item["id"] == bound.0)
+            && revoked.iter().any(|item| item["id"] == session.uuid().to_string())
     );
     assert!(!user.is_good(&secret).await && !user.is_good(&bound.1).await);
     assert!(user.is_good(&free.1).await && user.is_good(&ticket).await);
     user.session().await;
-    let ended = items(&node.root().delete("/auth/users/u/token?kinds=token,session,ticket").await);
-    assert_eq!(kinds(&ended), ["session", "ticket", "token"]);
+    let revoked = items(&node.root().delete("/auth/users/u/token?kinds=token,session,ticket").await);
+    assert_eq!(kinds(&revoked), ["session", "ticket", "token"]);
 }
 
 #[tokio::test]
 async fn only_what_was_good_until_then_is_listed() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", "u");
-    let (ended, expired) = (user.token(None, true).await, user.ticket().await);
-    let ending = json!({"credential": ended.1.expose()});
-    assert_eq!(node.root().post("/v1/revocations", ending).await.status, 201);
+    let (revoked, expired) = (user.token(None, true).await, user.ticket().await);
+    let revocation = json!({"credential": revoked.1.expose()});
+    assert_eq!(node.root().post("/v1/revocations", revocation).await.status, 201);
     node.clock.advance(60_000);
     let good = user.token(None, true).await.0;
     let listed = items(&node.root().delete("/auth/users/u/token?kinds=token,ticket").await);

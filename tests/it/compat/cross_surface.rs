@@ -10,7 +10,7 @@ use authledger::audit::{Replayed, replay};
 use authledger::clock::Clock;
 use authledger::domain::{
     CredentialId, CredentialKey, Digest, Issuer, Kind, Named, PresentedToken, Subject, Tenant, Timestamp, TokenId,
-    View, judge_lasting, judge_presented, judge_ticket,
+    judge, judge_presented,
 };
 use authledger::jose;
 use authledger::keys::{Algorithm, SigningKey};
@@ -46,7 +46,7 @@ const ALL: [Sort; 7] = [Ticket, Current, Lost, Jwt, BoundJwt, Opaque, Foreign];
 /// A way to end something: what it is called, what it ends, and how.
 struct Way {
     name: &'static str,
-    ends: &'static [Sort],
+    revokes: &'static [Sort],
     request: fn(&World, &Person) -> RequestBuilder,
     status: u16,
 }
@@ -55,81 +55,86 @@ struct Way {
 const WAYS: [Way; 24] = [
     Way {
         name: "native, a ticket by secret",
-        ends: &[Ticket],
+        revokes: &[Ticket],
         request: |w, p| w.native(json!({"credential": p.secret(Ticket)})),
         status: 201,
     },
     Way {
         name: "native, a ticket by id",
-        ends: &[Ticket],
+        revokes: &[Ticket],
         request: |w, p| w.native(json!({"kind": "ticket", "id": p.id(Ticket)})),
         status: 201,
     },
     Way {
         name: "native, a session by secret",
-        ends: &[Lost, BoundJwt],
+        revokes: &[Lost, BoundJwt],
         request: |w, p| w.native(json!({"credential": p.secret(Lost)})),
         status: 201,
     },
     Way {
         name: "native, a session by id",
-        ends: &[Lost, BoundJwt],
+        revokes: &[Lost, BoundJwt],
         request: |w, p| w.native(json!({"kind": "session", "id": p.id(Lost)})),
         status: 201,
     },
     Way {
         name: "native, a JWT",
-        ends: &[Jwt],
+        revokes: &[Jwt],
         request: |w, p| w.native(json!({"credential": p.secret(Jwt)})),
         status: 201,
     },
     Way {
         name: "native, a JWT by id",
-        ends: &[Jwt],
+        revokes: &[Jwt],
         request: |w, p| w.native(json!({"kind": "token", "id": p.id(Jwt)})),
         status: 201,
     },
     Way {
         name: "native, an opaque token by secret",
-        ends: &[Opaque],
+        revokes: &[Opaque],
         request: |w, p| w.native(json!({"credential": p.secret(Opaque)})),
         status: 201,
     },
     Way {
         name: "native, an opaque token by id",
-        ends: &[Opaque],
+        revokes: &[Opaque],
         request: |w, p| w.native(json!({"kind": "token", "id": p.id(Opaque)})),
         status: 201,
     },
     Way {
         name: "native, a foreign JWT",
-        ends: &[Foreign],
+        revokes: &[Foreign],
         request: |w, p| w.native(json!({"credential": p.secret(Foreign)})),
         status: 201,
     },
-    Way { name: "native, a subject", ends: &ALL, request: |w, p| w.native(json!({"subject": p.subject})), status: 201 },
+    Way {
+        name: "native, a subject",
+        revokes: &ALL,
+        request: |w, p| w.native(json!({"subject": p.subject})),
+        status: 201,
+    },
     Way {
         name: "native, a subject erased",
-        ends: &ALL,
+        revokes: &ALL,
         request: |w, p| w.root(Method::DELETE, &format!("/v1/subjects/{}/personal-data", p.subject)),
         status: 200,
     },
-    Way { name: "Crafter, a ticket", ends: &[Ticket], request: |w, p| w.crafter(p.secret(Ticket)), status: 200 },
+    Way { name: "Crafter, a ticket", revokes: &[Ticket], request: |w, p| w.crafter(p.secret(Ticket)), status: 200 },
     Way {
         name: "Ory, another of my sessions",
-        ends: &[Lost, BoundJwt],
+        revokes: &[Lost, BoundJwt],
         request: |w, p| w.own(p, Method::DELETE, &format!("/auth/sessions/{}", p.id(Lost))),
         status: 204,
     },
     Way {
         name: "Ory, all my other sessions",
-        ends: &[Lost, BoundJwt],
+        revokes: &[Lost, BoundJwt],
         request: |w, p| w.own(p, Method::DELETE, "/auth/sessions"),
         status: 200,
     },
     Way {
         name: "Ory, logout",
-        ends: &[Current],
+        revokes: &[Current],
         request: |w, p| {
             w.anybody(Method::DELETE, "/auth/self-service/logout/api")
                 .json(&json!({"session_token": p.secret(Current)}))
@@ -138,20 +143,25 @@ const WAYS: [Way; 24] = [
     },
     Way {
         name: "Ory, a session by an admin",
-        ends: &[Lost, BoundJwt],
+        revokes: &[Lost, BoundJwt],
         request: |w, p| w.root(Method::DELETE, &format!("/auth/admin/sessions/{}", p.id(Lost))),
         status: 204,
     },
     Way {
         name: "Ory, an identity's sessions by an admin",
-        ends: &[Current, Lost, BoundJwt],
+        revokes: &[Current, Lost, BoundJwt],
         request: |w, p| w.root(Method::DELETE, &format!("/auth/admin/identities/{}/sessions", p.subject)),
         status: 204,
     },
-    Way { name: "SlashID, a JWT by its bearer", ends: &[Jwt], request: |w, p| w.slashid(p.secret(Jwt)), status: 204 },
+    Way {
+        name: "SlashID, a JWT by its bearer",
+        revokes: &[Jwt],
+        request: |w, p| w.slashid(p.secret(Jwt)),
+        status: 204,
+    },
     Way {
         name: "SlashID, a JWT by an application",
-        ends: &[Jwt],
+        revokes: &[Jwt],
         request: |w, p| {
             let request = w.anybody(Method::POST, "/slashid/token/revoke").header("slashid-api-key", ROOT);
             request.json(&json!({"token": p.secret(Jwt)}))
@@ -160,13 +170,13 @@ const WAYS: [Way; 24] = [
     },
     Way {
         name: "SlashID, a container of a foreign JWT",
-        ends: &[Foreign],
+        revokes: &[Foreign],
         request: |w, p| w.slashid(&w.container(p)),
         status: 204,
     },
     Way {
         name: "Crafter, a ticket by the older path",
-        ends: &[Ticket],
+        revokes: &[Ticket],
         request: |w, p| {
             let path =
                 format!("/profile/api/1/authentication/token/{}/invalidate?accessTokenId={ROOT}", p.secret(Ticket));
@@ -176,19 +186,19 @@ const WAYS: [Way; 24] = [
     },
     Way {
         name: "SlashID, a foreign JWT by its bearer",
-        ends: &[Foreign],
+        revokes: &[Foreign],
         request: |w, p| w.slashid(p.secret(Foreign)),
         status: 204,
     },
     Way {
         name: "Cribl, a user's tokens",
-        ends: &[Jwt, BoundJwt, Opaque, Foreign],
+        revokes: &[Jwt, BoundJwt, Opaque, Foreign],
         request: |w, p| w.root(Method::DELETE, &format!("/api/v1/auth/users/{}/token", p.subject)),
         status: 200,
     },
     Way {
         name: "Cribl, all that a user has",
-        ends: &ALL,
+        revokes: &ALL,
         request: |w, p| {
             w.root(Method::DELETE, &format!("/api/v1/auth/users/{}/token?kinds=token,session,ticket", p.subject))
         },
@@ -417,10 +427,10 @@ async fn follower(world: &World, person: &Person) -> Seen {
         items.extend(page_items);
         after = text(&page, "cursor");
     }
-    ALL.into_iter().map(|sort| (sort, !items.iter().any(|item| ends(item, person, sort)))).collect()
+    ALL.into_iter().map(|sort| (sort, !items.iter().any(|item| revokes(item, person, sort)))).collect()
 }
 
-fn ends(item: &Value, person: &Person, sort: Sort) -> bool {
+fn revokes(item: &Value, person: &Person, sort: Sort) -> bool {
     let secret = person.secret(sort);
     let digest = Digest::of(secret.as_bytes()).to_string();
     let claims = claims_of(secret);
@@ -452,23 +462,23 @@ fn replayed(replayed: &Replayed, person: &Person) -> Seen {
     let (state, at) = (&replayed.state, replayed.at);
     let good = |sort| match sort {
         Ticket => {
-            let ticket = state.ticket(Digest::of(person.secret(sort).as_bytes()).id());
-            judge_ticket(state, &ticket, at).is_ok()
+            let id = Digest::of(person.secret(sort).as_bytes()).id();
+            judge(state, CredentialKey { kind: Kind::Ticket, id }, at).is_ok()
         }
         Current | Lost => {
             let id = CredentialId::parse(Kind::Session, person.id(sort)).expect("a UUID");
-            judge_lasting(state, CredentialKey { kind: Kind::Session, id }, at).is_ok()
+            judge(state, CredentialKey { kind: Kind::Session, id }, at).is_ok()
         }
         Opaque => {
             let id = Digest::of(person.secret(sort).as_bytes()).id();
-            judge_lasting(state, CredentialKey { kind: Kind::Token, id }, at).is_ok()
+            judge(state, CredentialKey { kind: Kind::Token, id }, at).is_ok()
         }
         Jwt | BoundJwt => {
             let claims = claims_of(person.secret(sort));
             let issuer = Issuer::new(claims["iss"].as_str().expect("iss")).unwrap();
             let jti = TokenId::new(person.id(sort)).unwrap();
             let key = CredentialKey { kind: Kind::Token, id: CredentialId::of_jwt(&issuer, &jti) };
-            judge_lasting(state, key, at).is_ok()
+            judge(state, key, at).is_ok()
         }
         Foreign => judge_presented(state, &person.foreign, at).is_ok(),
     };
@@ -485,7 +495,7 @@ impl Table {
     fn assert(&mut self, way: &Way, observer: &'static str, seen: &Seen) {
         assert!(!seen.is_empty(), "{observer} sees nothing");
         for (sort, good) in seen {
-            assert_eq!(*good, !way.ends.contains(sort), "{}: {observer} on the {sort:?}", way.name);
+            assert_eq!(*good, !way.revokes.contains(sort), "{}: {observer} on the {sort:?}", way.name);
         }
         let before = self.cells.insert((way.name, observer), seen.len());
         assert_eq!(before, None, "a cell is asserted once");

@@ -430,8 +430,8 @@ async fn an_application_lists_its_tenant_s_sessions_and_no_other_s() {
     }
     assert_eq!(ids(&node.root().get("/admin/sessions").await), [] as [String; 0], "nobody is in `default`");
 
-    for ended in &sessions[..4] {
-        assert_eq!(acme.delete(&format!("/admin/sessions/{}", ended.id)).await.status, 204);
+    for revoked in &sessions[..4] {
+        assert_eq!(acme.delete(&format!("/admin/sessions/{}", revoked.id)).await.status, 204);
     }
     for (active, wanted) in [("true", &sessions[4..]), ("F", &sessions[..4])] {
         let found = walk(&acme, &format!("/admin/sessions?page_size=2&active={active}"), "next").await.concat();
@@ -494,7 +494,7 @@ async fn admin_calls_take_an_application_with_their_scope() {
     let narrow = node.application(&[("default", &["follow"])]).await;
     let refused = narrow.with("x-request-id", "r-9").get("/admin/sessions").await;
     insta::assert_snapshot!("admin without the scope", refused.shown());
-    let strangers = [
+    let unknown_revokers = [
         node.nobody(),
         node.holder("al_a_nobody"),
         node.holder(&session.token),
@@ -505,8 +505,8 @@ async fn admin_calls_take_an_application_with_their_scope() {
     // Authority comes before what is asked for, be it there, unknown or malformed.
     for id in [&*session.id, unknown, "BADUUID"] {
         for (verb, path, _) in admin_calls(id) {
-            for stranger in &strangers {
-                assert_eq!(stranger.send(verb.clone(), &path, "").await.status, 401, "{verb} {path}");
+            for unknown_revoker in &unknown_revokers {
+                assert_eq!(unknown_revoker.send(verb.clone(), &path, "").await.status, 401, "{verb} {path}");
             }
             assert_eq!(narrow.send(verb.clone(), &path, "").await.status, 403, "{verb} {path}");
         }
@@ -552,15 +552,23 @@ async fn an_application_looks_at_ends_and_extends_a_session() {
     assert_eq!(extended.json()["expires_at"], "2027-01-16T20:00:00.000Z", "a day from now");
     node.clock.advance(DAY_MILLIS * 3 / 4);
     assert!(is_alive(&node, &session).await && !is_alive(&node, &short).await);
-    let dead = root.send(Method::PATCH, &format!("{}/extend", of(&short)), "").await;
-    assert_eq!((dead.status.as_u16(), &dead.json()["active"]), (200, &json!(false)), "an expired one stays dead");
+    let inactive = root.send(Method::PATCH, &format!("{}/extend", of(&short)), "").await;
+    assert_eq!(
+        (inactive.status.as_u16(), &inactive.json()["active"]),
+        (200, &json!(false)),
+        "an expired one stays dead"
+    );
     assert_eq!(root.delete(&of(&short)).await.status, 204, "it is inactive, as was asked for");
 
     assert_eq!(root.delete(&of(&session)).await.status, 204);
     assert_eq!(root.delete(&of(&session)).await.status, 204, "again");
     assert!(!is_alive(&node, &session).await);
-    let ended = root.send(Method::PATCH, &format!("{}/extend", of(&session)), "").await;
-    assert_eq!((ended.status.as_u16(), &ended.json()["active"]), (200, &json!(false)), "a revoked one stays revoked");
+    let revoked = root.send(Method::PATCH, &format!("{}/extend", of(&session)), "").await;
+    assert_eq!(
+        (revoked.status.as_u16(), &revoked.json()["active"]),
+        (200, &json!(false)),
+        "a revoked one stays revoked"
+    );
     // Beyond what any extension may reach it is over, and told so until it is forgotten.
     node.clock.advance(40 * DAY_MILLIS);
     assert_eq!(root.delete(&of(&short)).await.status, 204);
@@ -602,16 +610,16 @@ async fn nobody_is_somebody_after_it_was_ended() {
     let node = Node::start().await;
     for round in 0..60 {
         let (current, other) = (issue(&node, "ada").await, issue(&node, "ada").await);
-        let ended = Arc::new(AtomicBool::new(false));
+        let revoked = Arc::new(AtomicBool::new(false));
         let asking: Vec<_> = (0..3)
             .map(|_| {
-                let (actor, ended) = (bearer(&node, &other), ended.clone());
+                let (actor, revoked) = (bearer(&node, &other), revoked.clone());
                 tokio::spawn(async move {
                     loop {
-                        let was_ended = ended.load(Ordering::SeqCst);
+                        let was_revoked = revoked.load(Ordering::SeqCst);
                         let status = actor.get("/sessions/whoami").await.status;
-                        assert!(!was_ended || status == 401, "a {status} after it was ended");
-                        if was_ended {
+                        assert!(!was_revoked || status == 401, "a {status} after it was ended");
+                        if was_revoked {
                             return;
                         }
                         assert!([200, 401].contains(&status.as_u16()));
@@ -626,7 +634,7 @@ async fn nobody_is_somebody_after_it_was_ended() {
             _ => node.root().delete("/admin/identities/ada/sessions").await.status,
         };
         assert!(answer.is_success());
-        ended.store(true, Ordering::SeqCst);
+        revoked.store(true, Ordering::SeqCst);
         for one in asking {
             one.await.expect("it is told the truth");
         }
@@ -638,13 +646,13 @@ async fn a_restart_changes_nothing() {
     let mut node = Node::start().await;
     let personal = Personal { identity: object(json!({"traits": {"name": "Ada"}})), device: None };
     let current = issue_new(node.service(), NewSession { personal, ..new_session(&Tenant::default(), "ada") }).await;
-    let (kept, ended) = (issue(&node, "ada").await, issue(&node, "ada").await);
+    let (kept, revoked) = (issue(&node, "ada").await, issue(&node, "ada").await);
     node.root().send(Method::PATCH, &format!("/admin/sessions/{}/extend", kept.id), "").await;
-    bearer(&node, &current).delete(&format!("/sessions/{}", ended.id)).await;
+    bearer(&node, &current).delete(&format!("/sessions/{}", revoked.id)).await;
     let look = async |node: &Node| {
         let me = bearer(node, &current);
         let mut seen = vec![me.get("/sessions/whoami").await, me.get("/sessions").await];
-        let gone = bearer(node, &ended).get("/sessions/whoami").await;
+        let gone = bearer(node, &revoked).get("/sessions/whoami").await;
         seen.push(node.root().get("/admin/sessions?expand=identity&expand=devices").await);
         seen.push(gone);
         seen.into_iter().map(|answer| (answer.status, answer.body)).collect::<Vec<_>>()

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Caller, Command, Dead, Decision, EraseSubject, Event, Generation, ImportedLife, MAX_ERASED_SLOTS, PresentedToken,
-    Reason, Rejection, RevokeSubject, Scope, Sealed, Tenant, View as _, judge_presented,
+    Caller, Command, Decision, EraseSubject, Event, Generation, ImportedLife, Inactive, MAX_ERASED_SLOTS,
+    PresentedToken, Reason, Rejection, RevokeSubject, Scope, Sealed, Tenant, View as _, judge_presented,
 };
 use authledger::event_log::{MAX_RECORD_BYTES, encode};
 
@@ -66,22 +66,22 @@ fn whatever_is_issued_elsewhere_or_later_is_dead_whatever_its_generation() {
     for recorded in other.own().skip(1).cloned().collect::<Vec<_>>() {
         one.receive(&recorded);
     }
-    let dead = Err(Dead::Revoked(erased.place, erased.recorded_at));
-    assert_eq!(one.judge(digest(1).id()), dead);
+    let inactive = Err(Inactive::Revoked(erased.place, erased.recorded_at));
+    assert_eq!(one.judge(digest(1).id()), inactive);
     let tokens = [1, 2].map(|n| token_key(&authledger::domain::Named::Digest(token_digest(n))));
     for key in [session_key(1)].into_iter().chain(tokens) {
-        assert!(matches!(one.judge_key(key), Err(Dead::Revoked(..))), "{key:?}");
+        assert!(matches!(one.judge_key(key), Err(Inactive::Revoked(..))), "{key:?}");
     }
     let of_ours = PresentedToken {
         generation: Some(Generation::from_iter([(erased.place.origin, erased.place.sequence.next())])),
         ..foreign(None)
     };
     for token in [foreign(None), foreign(Some(u64::MAX / 2)), of_ours] {
-        assert_eq!(judge_presented(&one.state, &token, one.now), dead, "{token:?}");
+        assert_eq!(judge_presented(&one.state, &token, one.now), inactive, "{token:?}");
     }
     let now = one.now.plus_millis(400 * 366 * 86_400_000);
     one.state.prune(now);
-    assert_eq!(judge_presented(&one.state, &foreign(Some(now.as_seconds())), now), dead, "no time forgets it");
+    assert_eq!(judge_presented(&one.state, &foreign(Some(now.as_seconds())), now), inactive, "no time forgets it");
     assert!(one.state.subject(&Tenant::default(), &subject("bob")).erasure.is_none());
 }
 

@@ -1,5 +1,6 @@
 use authledger::domain::{
-    Aal, Caller, Command, Dead, Decision, Event, ImportedLife, Kind, Named, Rejection, Scope, Timestamp, View, alone,
+    Aal, Caller, Command, Decision, Event, ImportedLife, Inactive, Kind, Lifetime, Named, Rejection, Scope, Timestamp,
+    View, alone,
 };
 
 use crate::support::node::{
@@ -52,12 +53,12 @@ fn each_kind_is_taken_over_with_the_life_that_it_had() {
     assert!(node.is_good(1));
     assert_eq!(node.judge_session(1), Ok(()));
     assert_eq!(node.judge_token(&Named::Digest(token_digest(1))), Ok(()));
-    let issue = node.state.lasting(crate::support::node::session_key(1)).issue.unwrap();
-    assert_eq!((issue.issued_at, issue.expires_at), (ago(HOUR), at(HOUR)));
+    let issue = node.state.credential(crate::support::node::session_key(1)).issue.unwrap();
+    assert_eq!((issue.issued_at, issue.lifetime), (ago(HOUR), Lifetime::Fixed(at(HOUR))));
     assert_eq!(issue.not_after, Timestamp::from_millis(ago(HOUR).as_millis() + 30 * DAY).unwrap());
     node.now = at(HOUR);
-    assert_eq!(node.judge_session(1), Err(Dead::Expired));
-    assert_eq!(node.judge_token(&Named::Digest(token_digest(1))), Err(Dead::Expired));
+    assert_eq!(node.judge_session(1), Err(Inactive::Expired));
+    assert_eq!(node.judge_token(&Named::Digest(token_digest(1))), Err(Inactive::Expired));
 }
 
 #[test]
@@ -122,39 +123,39 @@ fn importing_needs_admin_in_the_tenant() {
 
 #[test]
 fn what_was_ended_before_it_is_imported_stays_ended() {
-    let endings = [
+    let revocations = [
         (ticket(1), revoke(1)),
         (session(1, Some(1)), revoke_named(Kind::Session, Named::Id(session_id(1)))),
         (session(1, Some(1)), revoke_named(Kind::Session, Named::Digest(session_digest(1)))),
         (token(1), revoke_named(Kind::Token, Named::Digest(token_digest(1)))),
     ];
-    for (life, ending) in endings {
+    for (life, revocation) in revocations {
         let mut node = Node::lone();
         node.ask(take_over(token(99), "nobody")).unwrap();
-        assert_eq!(records(node.ask(ending)), 1, "something was imported, so it may be good elsewhere");
+        assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be good elsewhere");
         assert_eq!(records(node.ask(take_over(life, "alice"))), 2, "the issue, and its end");
         assert!(!node.is_good(1));
-        for dead in [node.judge_session(1), node.judge_token(&Named::Digest(token_digest(1)))] {
-            assert!(dead.is_err());
+        for inactive in [node.judge_session(1), node.judge_token(&Named::Digest(token_digest(1)))] {
+            assert!(inactive.is_err());
         }
     }
 }
 
 #[test]
 fn an_ending_that_is_forgotten_does_not_give_back_what_was_imported_after_it() {
-    let end_unseen = || revoke_named(Kind::Session, Named::Digest(session_digest(1)));
-    for ending in [end_unseen(), revoke_kinds("alice", &[Kind::Session])] {
+    let revoke_unseen = || revoke_named(Kind::Session, Named::Digest(session_digest(1)));
+    for revocation in [revoke_unseen(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
         node.policy.longest_life = seconds(30 * 86_400);
         node.ask(take_over(token(99), "nobody")).unwrap();
-        node.ask(ending).unwrap();
+        node.ask(revocation).unwrap();
         // Ten days later a dump comes in which has it, issued before it was ended and good for thirty days more.
         node.now = at(10 * DAY);
         node.ask(import_session(1, "alice", ago(HOUR), at(40 * DAY))).unwrap();
         for day in 10..40 {
             node.now = at(day * DAY + HOUR);
             node.state.prune(node.now);
-            assert!(matches!(node.judge_session(1), Err(Dead::Revoked(..))), "day {day}");
+            assert!(matches!(node.judge_session(1), Err(Inactive::Revoked(..))), "day {day}");
         }
     }
 }
@@ -235,21 +236,7 @@ fn what_was_ended_by_its_secret_alone_stays_ended_whatever_it_turns_out_to_be() 
             let digest = *life.digest().unwrap();
             node.ask(crate::support::node::revoke_named(taken_for, Named::Digest(digest))).unwrap();
             node.ask(take_over(life.clone(), "alice")).unwrap();
-            let good = match life.kind() {
-                Kind::Ticket => {
-                    let ticket = node.state.ticket(digest.id());
-                    authledger::domain::judge_ticket(&node.state, &ticket, node.now).is_ok()
-                }
-                Kind::Session => {
-                    authledger::domain::judge_lasting(&node.state, crate::support::node::session_key(1), node.now)
-                        .is_ok()
-                }
-                kind @ Kind::Token => {
-                    let key = authledger::domain::CredentialKey { kind, id: digest.id() };
-                    authledger::domain::judge_lasting(&node.state, key, node.now).is_ok()
-                }
-            };
-            assert!(!good, "a {} that was taken for a {taken_for}", life.kind());
+            assert!(node.judge_key(life.key()).is_err(), "a {} that was taken for a {taken_for}", life.kind());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Members: who joins, who is removed, and what of a removed node still counts.
 
 use authledger::domain::{
-    Application, Caller, Command, Dead, Decision, Event, Grants, JoinNode, Member, Members, NodeJoined, NodeKey,
+    Application, Caller, Command, Decision, Event, Grants, Inactive, JoinNode, Member, Members, NodeJoined, NodeKey,
     NodeName, NodeUpgraded, Place, Reads, Recorded, Region, Rejection, Scope, Sequence, State, View as _,
 };
 use authledger::projection::{load, save};
@@ -98,7 +98,7 @@ fn a_name_has_one_member_and_a_removed_key_none_ever_more() {
     let of_the_asked = NodeJoined { node: joined('a').node, ..joined('c') };
     assert_eq!(one.ask(join(of_the_asked.clone(), 'a')), Err(Rejection::NodeExists));
     assert_eq!(node('a').ask(join(of_the_asked, 'a')), Err(Rejection::NodeExists), "before anybody has joined");
-    assert_eq!(one.ask(remove('a', 'a')), Err(Rejection::OwnNode));
+    assert_eq!(one.ask(remove('a', 'a')), Err(Rejection::CannotRemoveSelf));
     assert_eq!(one.ask(remove('c', 'a')), Err(Rejection::UnknownNode));
     one.ask(remove('b', 'a')).unwrap();
     assert_eq!(one.ask(remove('b', 'a')), Err(Rejection::UnknownNode));
@@ -123,7 +123,7 @@ fn nothing_is_written_that_a_member_could_not_read() {
     assert_eq!(one.ask(join(too_old, 'a')), Err(Rejection::NodeTooOld));
     one.ask(join(joined('b'), 'a')).unwrap();
     one.ask_as(Caller::Node, upgrade('b', earlier)).unwrap();
-    assert_eq!(one.ask(issue_session(1, "alice")), Err(Rejection::NotReadByAll));
+    assert_eq!(one.ask(issue_session(1, "alice")), Err(Rejection::MemberTooOld));
     assert!(one.ask(issue(1, "alice")).is_ok());
     one.ask_as(Caller::Node, upgrade('b', Reads::of_this_release())).unwrap();
     assert!(one.ask(issue_session(1, "alice")).is_ok());
@@ -150,17 +150,17 @@ fn what_a_removed_node_issued_beyond_its_seal_is_dead_and_what_it_ended_stays_en
     for held in [&other, &third] {
         one.catch_up(held);
     }
-    let dead = Dead::Revoked(removal, at(0));
+    let inactive = Inactive::Revoked(removal, at(0));
     assert!(one.is_good(1), "it is within the seal");
-    assert_eq!(one.judge(digest(2).id()), Err(dead));
-    assert_eq!(one.judge_session(3), Err(dead));
+    assert_eq!(one.judge(digest(2).id()), Err(inactive));
+    assert_eq!(one.judge_session(3), Err(inactive));
     for token in [4, 6] {
         let named = authledger::domain::Named::Digest(token_digest(token));
-        assert_eq!(one.judge_key(token_key(&named)), Err(dead), "token {token}");
+        assert_eq!(one.judge_key(token_key(&named)), Err(inactive), "token {token}");
     }
     let called = one.ask_as(Caller::Application(application_id(5)), issue(7, "alice"));
     assert_eq!(called, Err(Rejection::Unauthenticated));
-    assert!(matches!(one.judge(digest(9).id()), Err(Dead::Revoked(place, _)) if place.origin == origin('b')));
+    assert!(matches!(one.judge(digest(9).id()), Err(Inactive::Revoked(place, _)) if place.origin == origin('b')));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_removed_node_neither_brings_others_in_nor_takes_them_out() {
     assert_eq!(joined.region.as_str(), "here", "as the record has it that counts");
     assert!(!members.is_present(key('d')) && !members.trusts(key('d')));
     assert!(members.takes_from(key('d')), "others may hold its records already");
-    assert_eq!(one.judge(digest(1).id()), Err(Dead::Revoked(removal, at(0))));
+    assert_eq!(one.judge(digest(1).id()), Err(Inactive::Revoked(removal, at(0))));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn on_a_lone_node_an_unknown_session_is_nobodys() {
 
 #[test]
 fn with_a_second_node_an_unknown_session_ends_if_it_is_this_subjects() {
-    for (owner, ended) in [("alice", true), ("bob", false)] {
+    for (owner, is_revoked) in [("alice", true), ("bob", false)] {
         let (mut one, mut far) = Node::pair();
         one.ask(issue_session(1, "alice")).unwrap();
         far.ask(issue_session(2, owner)).unwrap();
@@ -94,7 +94,7 @@ fn with_a_second_node_an_unknown_session_ends_if_it_is_this_subjects() {
         far.catch_up(&one);
         one.catch_up(&far);
         for node in [&one, &far] {
-            assert_eq!(node.judge_session(2).is_err(), ended, "{owner}'s");
+            assert_eq!(node.judge_session(2).is_err(), is_revoked, "{owner}'s");
         }
     }
 }
@@ -119,7 +119,7 @@ fn a_subject_may_have_so_many_unknown_endings_in_force() {
     one.ask(issue_session(2, "bob")).unwrap();
     let alice = || holder(1, "alice");
     (0..100).for_each(|n| drop(one.ask_as(alice(), other(1_000 + n)).unwrap()));
-    assert_eq!(one.ask_as(alice(), other(2_000)), Err(Rejection::TooManyUnknown));
+    assert_eq!(one.ask_as(alice(), other(2_000)), Err(Rejection::TooManyUnknownRevocations));
     assert!(matches!(one.ask_as(holder(2, "bob"), other(2_000)), Ok(Decision::Append(_))), "each has his own bound");
     one.now = at(3_900_000);
     one.state.prune(one.now);

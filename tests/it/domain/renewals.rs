@@ -55,7 +55,7 @@ fn a_use_from_the_future_counts_as_one_of_now() {
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(300_000);
     node.ask(renew(1, at(800_000))).unwrap();
-    assert_eq!(node.ticket(1).last_use_at, at(300_000));
+    assert_eq!(node.ticket(1).latest, at(300_000));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn many_uses_are_split_so_that_each_record_fits() {
     for record in records {
         assert!(authledger::event_log::encode(record).len() <= authledger::event_log::MAX_RECORD_BYTES);
     }
-    assert!((0..2000).all(|n| node.ticket(n).last_use_at == at(300_000)));
+    assert!((0..2000).all(|n| node.ticket(n).latest == at(300_000)));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_use_that_arrives_before_its_ticket_waits_for_it() {
     other.receive(&one.last().clone());
     assert_eq!(other.state.early_uses.len(), 1);
     other.receive(&issued);
-    assert_eq!(other.ticket(1).last_use_at, at(300_000));
+    assert_eq!(other.ticket(1).latest, at(300_000));
     assert!(other.state.early_uses.is_empty());
 }
 
@@ -129,5 +129,5 @@ fn uses_belong_to_the_issue_that_they_name() {
     one.state.prune(at(400_000));
     other.state.prune(at(400_000));
     assert_eq!(one.state.rows(), other.state.rows());
-    assert_eq!(one.ticket(1).last_use_at, at(200_000), "the earlier origin's issue stands, with its own uses");
+    assert_eq!(one.ticket(1).latest, at(200_000), "the earlier origin's issue stands, with its own uses");
 }

@@ -1,6 +1,6 @@
 use authledger::domain::{
-    Caller, Command, Dead, Decision, Digest, Event, Kind, Named, Rejection, Scope, SessionExtended, SessionIssued, Ttl,
-    View,
+    Caller, Command, Decision, Digest, Event, Inactive, Kind, Named, Rejection, Scope, SessionExtended, SessionIssued,
+    Ttl, View,
 };
 
 use crate::support::node::{
@@ -30,7 +30,7 @@ fn revoke_digest(n: u64) -> Command {
 }
 
 fn expires_at(node: &Node, n: u64) -> authledger::domain::Timestamp {
-    node.state.lasting(session_key(n)).expires_at().unwrap()
+    node.state.credential(session_key(n)).expires_at().unwrap()
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn an_issued_session_is_good_until_it_expires() {
     node.now = at(DAY - 1);
     assert_eq!(node.judge_session(1), Ok(()));
     node.now = at(DAY);
-    assert_eq!(node.judge_session(1), Err(Dead::Expired));
-    assert_eq!(node.judge_session(2), Err(Dead::Unknown));
+    assert_eq!(node.judge_session(1), Err(Inactive::Expired));
+    assert_eq!(node.judge_session(2), Err(Inactive::Unknown));
     assert_eq!(node.state.session_with(&session_digest(1)), Some(session_id(1)));
 }
 
@@ -114,7 +114,7 @@ fn an_extension_moves_the_end_and_never_beyond_the_latest() {
     assert_eq!(last.expires_at, at(2 * DAY), "the record says no more than holds");
     assert_eq!(node.ask(extend(1, None)), Ok(Decision::Nothing), "it lasts as long as it can");
     node.now = at(2 * DAY);
-    assert_eq!(node.judge_session(1), Err(Dead::Expired));
+    assert_eq!(node.judge_session(1), Err(Inactive::Expired));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_extension_that_arrives_before_its_session_waits_for_it() {
     one.now = at(DAY / 2);
     one.ask(extend(1, None)).unwrap();
     other.receive(&one.last().clone());
-    assert_eq!(other.judge_session(1), Err(Dead::Unknown));
+    assert_eq!(other.judge_session(1), Err(Inactive::Unknown));
     other.receive(&issued);
     assert_eq!(expires_at(&other, 1), at(DAY + DAY / 2));
 }
@@ -165,7 +165,7 @@ fn a_session_is_revoked_by_its_id_or_its_tokens_digest_and_the_record_names_both
         assert_eq!((revoked.kind, revoked.known), (Kind::Session, true));
         assert_eq!(revoked.retain_until, at(30 * DAY + 300_000), "as long as an extension could have made it last");
         let first = node.last_place();
-        assert_eq!(node.judge_session(1), Err(Dead::Revoked(first, at(1000))));
+        assert_eq!(node.judge_session(1), Err(Inactive::Revoked(first, at(1000))));
         for again in [revoke_id(1), revoke_digest(1)] {
             assert_eq!(node.after_seconds(1).ask(again), Ok(Decision::Already(first)));
         }
@@ -212,11 +212,11 @@ fn ending_the_sessions_of_a_subject_leaves_what_is_issued_after() {
     node.ask(revoke_kinds("alice", &[Kind::Ticket, Kind::Token])).unwrap();
     assert_eq!(node.judge_session(1), Ok(()), "other kinds");
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
-    let ending = node.last_place();
+    let revocation = node.last_place();
     node.ask(issue_session(3, "alice")).unwrap();
-    assert_eq!(node.judge_session(1), Err(Dead::Revoked(ending, at(0))));
+    assert_eq!(node.judge_session(1), Err(Inactive::Revoked(revocation, at(0))));
     assert_eq!((node.judge_session(2), node.judge_session(3)), (Ok(()), Ok(())));
-    assert_eq!(node.ask(revoke_id(1)), Ok(Decision::Already(ending)));
+    assert_eq!(node.ask(revoke_id(1)), Ok(Decision::Already(revocation)));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn of_several_endings_the_earliest_is_told() {
     node.after_seconds(1).ask(revoke_id(1)).unwrap();
     let alone = node.last_place();
     node.after_seconds(1).ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
-    assert_eq!(node.judge_session(1), Err(Dead::Revoked(alone, at(1000))));
+    assert_eq!(node.judge_session(1), Err(Inactive::Revoked(alone, at(1000))));
 }
 
 #[test]
@@ -242,10 +242,10 @@ fn a_session_and_what_leads_to_it_leave_memory_when_nothing_can_extend_it() {
     node.ask(issue_session(2, "alice")).unwrap();
     node.ask(revoke_id(2)).unwrap();
     node.state.prune(at(30 * DAY - 1));
-    assert_eq!(node.state.lasting.len(), 2);
+    assert_eq!(node.state.credentials.len(), 2);
     node.state.prune(at(30 * DAY));
     assert_eq!(node.state.session_with(&session_digest(1)), None);
-    assert_eq!(node.state.lasting.keys().collect::<Vec<_>>(), [&session_key(2)], "an ending is kept 300 s longer");
+    assert_eq!(node.state.credentials.keys().collect::<Vec<_>>(), [&session_key(2)], "an ending is kept 300 s longer");
     node.state.prune(at(30 * DAY + 300_000));
-    assert!(node.state.lasting.is_empty());
+    assert!(node.state.credentials.is_empty());
 }

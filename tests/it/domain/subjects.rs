@@ -1,5 +1,5 @@
 use authledger::domain::{
-    Caller, Command, Dead, Decision, Event, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant,
+    Caller, Command, Decision, Event, Inactive, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant,
 };
 
 use crate::support::node::{
@@ -13,10 +13,10 @@ fn ending_all_of_a_subject_kills_what_was_issued_before_and_not_what_comes_after
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "bob")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
-    let ending = node.last_place();
+    let revocation = node.last_place();
     // In the very millisecond of the ending: the generation tells, not the clock.
     node.ask(issue(3, "alice")).unwrap();
-    assert_eq!(node.judge(digest(1).id()), Err(Dead::Revoked(ending, at(0))));
+    assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(revocation, at(0))));
     assert!(node.is_good(2), "another subject's");
     assert!(node.is_good(3), "issued after");
 }
@@ -63,8 +63,8 @@ fn a_ticket_of_a_dead_generation_is_already_revoked() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
-    let ending = node.last_place();
-    assert_eq!(node.ask(revoke(1)), Ok(Decision::Already(ending)));
+    let revocation = node.last_place();
+    assert_eq!(node.ask(revoke(1)), Ok(Decision::Already(revocation)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use authledger::domain::{Caller, Dead, Decision, Event, Grants, Named, Rejection, Scope, TicketIssued, Ttl};
+use authledger::domain::{Caller, Decision, Event, Grants, Inactive, Named, Rejection, Scope, TicketIssued, Ttl};
 
 use crate::support::node::{
     Node, application_id, at, digest, grants, issue, issue_in, register, revoke, revoke_id, seconds,
@@ -21,7 +21,7 @@ fn an_issued_ticket_is_good_until_it_expires() {
     node.now = at(899_999);
     assert!(node.is_good(1));
     node.now = at(900_000);
-    assert_eq!(node.judge(digest(1).id()), Err(Dead::Expired));
+    assert_eq!(node.judge(digest(1).id()), Err(Inactive::Expired));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_ttl_is_cut_at_the_longest_life() {
 
 #[test]
 fn a_ticket_that_was_never_issued_is_unknown() {
-    assert_eq!(Node::lone().judge(digest(1).id()), Err(Dead::Unknown));
+    assert_eq!(Node::lone().judge(digest(1).id()), Err(Inactive::Unknown));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_revoked_ticket_is_dead_from_then_on() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10).ask(revoke(1)).unwrap();
-    assert_eq!(node.judge(digest(1).id()), Err(Dead::Revoked(node.last_place(), at(10_000))));
+    assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(node.last_place(), at(10_000))));
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn an_ending_is_kept_beyond_the_latest_end_of_what_it_ends() {
     let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
     assert_eq!(revoked.retain_until, at(86_400_000 + 300_000));
     node.state.prune(at(86_400_000 + 299_999));
-    assert_eq!(node.state.tickets.len(), 1);
+    assert_eq!(node.state.credentials.len(), 1);
     node.state.prune(at(86_400_000 + 300_000));
-    assert_eq!(node.state.tickets.len(), 0);
+    assert_eq!(node.state.credentials.len(), 0);
 }
 
 #[test]

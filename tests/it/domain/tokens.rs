@@ -1,5 +1,5 @@
 use authledger::domain::{
-    Caller, Command, Dead, Decision, Digest, Event, Generation, Issuer, Kind, MAX_JWT_GENERATION, Named, Origin,
+    Caller, Command, Decision, Digest, Event, Generation, Inactive, Issuer, Kind, MAX_JWT_GENERATION, Named, Origin,
     PresentedToken, Rejection, RevokeTokens, Scope, Sealed, Sequence, Tenant, TokenForm, TokenId, TokenIssued,
     judge_presented,
 };
@@ -58,7 +58,7 @@ fn revoke_presented(tokens: &[PresentedToken]) -> Command {
     Command::RevokeTokens(RevokeTokens { tokens: tokens.to_vec(), reason: None, note: None })
 }
 
-fn judged(node: &Node, token: &PresentedToken) -> Result<(), Dead> {
+fn judged(node: &Node, token: &PresentedToken) -> Result<(), Inactive> {
     judge_presented(&node.state, token, node.now)
 }
 
@@ -81,8 +81,8 @@ fn an_opaque_token_is_good_until_it_expires_in_whole_seconds() {
     node.now = at(HOUR - 1);
     assert_eq!(node.judge_token(&opaque(1)), Ok(()));
     node.now = at(HOUR);
-    assert_eq!(node.judge_token(&opaque(1)), Err(Dead::Expired));
-    assert_eq!(node.judge_token(&opaque(2)), Err(Dead::Unknown));
+    assert_eq!(node.judge_token(&opaque(1)), Err(Inactive::Expired));
+    assert_eq!(node.judge_token(&opaque(2)), Err(Inactive::Unknown));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn no_token_is_issued_that_has_expired_by_then() {
     assert_eq!(node.judge_token(&opaque(1)), Ok(()));
     node.now = at(1_000);
     assert_eq!(node.judge_session(1), Ok(()), "half a second is left of it");
-    assert_eq!(node.ask(issue_opaque(2, "alice", Some(1))), Err(Rejection::SessionNotGood));
+    assert_eq!(node.ask(issue_opaque(2, "alice", Some(1))), Err(Rejection::SessionInactive));
 }
 
 #[test]
@@ -136,10 +136,10 @@ fn a_token_is_issued_for_a_good_session_of_its_own_subject_only() {
     node.ask(Command::IssueSession(new_session("acme", 3, "alice", None).into())).unwrap();
     node.ask(revoke_session(2)).unwrap();
     let mut ask = |session, name| node.ask(issue_opaque(1, name, Some(session)));
-    assert_eq!(ask(1, "bob"), Err(Rejection::SessionNotGood), "somebody else's");
-    assert_eq!(ask(2, "alice"), Err(Rejection::SessionNotGood), "revoked");
-    assert_eq!(ask(3, "alice"), Err(Rejection::SessionNotGood), "of the same name in another tenant");
-    assert_eq!(ask(4, "alice"), Err(Rejection::SessionNotGood), "unknown");
+    assert_eq!(ask(1, "bob"), Err(Rejection::SessionInactive), "somebody else's");
+    assert_eq!(ask(2, "alice"), Err(Rejection::SessionInactive), "revoked");
+    assert_eq!(ask(3, "alice"), Err(Rejection::SessionInactive), "of the same name in another tenant");
+    assert_eq!(ask(4, "alice"), Err(Rejection::SessionInactive), "unknown");
     assert!(ask(1, "alice").is_ok());
 }
 
@@ -156,14 +156,14 @@ fn issuing_a_token_needs_issue_and_a_subject_that_is_not_on_hold() {
 #[test]
 fn a_token_dies_with_its_session_however_that_ends() {
     let by_digest = || revoke_named(Kind::Session, Named::Digest(session_digest(1)));
-    for ending in [revoke_session(1), by_digest(), revoke_kinds("alice", &[Kind::Session])] {
+    for revocation in [revoke_session(1), by_digest(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
         node.ask(issue_session(1, "alice")).unwrap();
         node.ask(issue_opaque(1, "alice", Some(1))).unwrap();
         node.ask(issue_opaque(2, "alice", None)).unwrap();
-        node.ask(ending).unwrap();
+        node.ask(revocation).unwrap();
         let place = node.last_place();
-        assert_eq!(node.judge_token(&opaque(1)), Err(Dead::Revoked(place, at(0))));
+        assert_eq!(node.judge_token(&opaque(1)), Err(Inactive::Revoked(place, at(0))));
         assert_eq!(node.judge_token(&opaque(2)), Ok(()), "it belongs to no session");
         assert_eq!(node.ask(revoke_named(Kind::Token, opaque(1))), Ok(Decision::Already(place)));
     }
@@ -180,8 +180,8 @@ fn a_token_dies_with_a_session_that_another_node_ended_unseen() {
         one.catch_up(&other);
         other.catch_up(&one);
         for node in [&one, &other] {
-            assert_eq!(node.judge_session(1), Err(Dead::Revoked(place, at(0))));
-            assert_eq!(node.judge_token(&opaque(1)), Err(Dead::Revoked(place, at(0))));
+            assert_eq!(node.judge_session(1), Err(Inactive::Revoked(place, at(0))));
+            assert_eq!(node.judge_token(&opaque(1)), Err(Inactive::Revoked(place, at(0))));
         }
     }
 }
@@ -229,19 +229,19 @@ fn a_jwt_carries_at_most_so_many_entries_and_an_opaque_token_any_number() {
     let mut node = Node::lone();
     node.ask(publish("k", false)).unwrap();
     let letters = || ('b'..='z').take(MAX_JWT_GENERATION);
-    let mut ending = {
+    let mut revocation = {
         let mut elsewhere = Node::named('z');
         elsewhere.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
         elsewhere.last().clone()
     };
     for letter in letters() {
-        ending.place.origin = origin(letter);
-        node.receive(&ending);
+        revocation.place.origin = origin(letter);
+        node.receive(&revocation);
     }
     node.ask(issue_jwt(1, "alice", None)).unwrap();
     assert_eq!(last_issued(&node).generation.len(), MAX_JWT_GENERATION);
-    ending.place.origin = origin('z');
-    node.receive(&ending);
+    revocation.place.origin = origin('z');
+    node.receive(&revocation);
     assert_eq!(node.ask(issue_jwt(2, "alice", None)), Err(Rejection::GenerationTooLarge));
     node.ask(issue_opaque(2, "alice", None)).unwrap();
     assert_eq!(node.judge_token(&opaque(2)), Ok(()));
@@ -266,7 +266,7 @@ fn a_token_is_revoked_by_each_of_its_names() {
         assert_eq!((&revoked.credential, revoked.known, revoked.session_digest), (&token, true, None));
         assert_eq!(revoked.retain_until, at(HOUR + 300_000));
         let first = node.last_place();
-        assert_eq!(node.judge_token(&token), Err(Dead::Revoked(first, node.now)));
+        assert_eq!(node.judge_token(&token), Err(Inactive::Revoked(first, node.now)));
         assert_eq!(node.ask(revoke_named(Kind::Token, name)), Ok(Decision::Already(first)));
     }
     assert_eq!(node.ask(revoke_named(Kind::Token, jwt(9))), Err(Rejection::UnknownCredential));
@@ -290,16 +290,19 @@ fn a_jwt_of_ours_that_has_not_arrived_is_judged_by_its_own_generation() {
     let (mut one, mut other) = Node::pair();
     assert_eq!(judged(&one, &ours(1, &[])), Ok(()));
     other.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
-    let ending = other.last_place();
+    let revocation = other.last_place();
     one.catch_up(&other);
-    assert_eq!(judged(&one, &ours(1, &[])), Err(Dead::Revoked(ending, at(0))));
-    assert_eq!(judged(&one, &ours(1, &[(other.origin, ending.sequence.0 - 1)])), Err(Dead::Revoked(ending, at(0))));
-    assert_eq!(judged(&one, &ours(1, &[(other.origin, ending.sequence.0)])), Ok(()));
+    assert_eq!(judged(&one, &ours(1, &[])), Err(Inactive::Revoked(revocation, at(0))));
+    assert_eq!(
+        judged(&one, &ours(1, &[(other.origin, revocation.sequence.0 - 1)])),
+        Err(Inactive::Revoked(revocation, at(0)))
+    );
+    assert_eq!(judged(&one, &ours(1, &[(other.origin, revocation.sequence.0)])), Ok(()));
     let theirs = PresentedToken { subject: subject("bob"), ..ours(1, &[]) };
     assert_eq!(judged(&one, &theirs), Ok(()));
     one.now = at(HOUR);
-    let reaching = ours(1, &[(other.origin, ending.sequence.0)]);
-    assert_eq!(judged(&one, &reaching), Err(Dead::Expired));
+    let reaching = ours(1, &[(other.origin, revocation.sequence.0)]);
+    assert_eq!(judged(&one, &reaching), Err(Inactive::Expired));
 }
 
 #[test]
@@ -330,13 +333,13 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
     let mut node = Node::lone();
     node.now = at(10_900);
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
-    let dead = Err(Dead::Revoked(node.last_place(), at(10_900)));
-    assert_eq!(judged(&node, &foreign("f", Some(9_000), 0)), dead);
-    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), dead, "in the very second of the ending");
+    let inactive = Err(Inactive::Revoked(node.last_place(), at(10_900)));
+    assert_eq!(judged(&node, &foreign("f", Some(9_000), 0)), inactive);
+    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), inactive, "in the very second of the ending");
     assert_eq!(judged(&node, &foreign("f", Some(11_000), 0)), Ok(()));
-    assert_eq!(judged(&node, &foreign("f", Some(15_000), 5)), dead, "within the leeway");
+    assert_eq!(judged(&node, &foreign("f", Some(15_000), 5)), inactive, "within the leeway");
     assert_eq!(judged(&node, &foreign("f", Some(16_000), 5)), Ok(()));
-    assert_eq!(judged(&node, &foreign("f", None, 0)), dead, "it does not say when");
+    assert_eq!(judged(&node, &foreign("f", None, 0)), inactive, "it does not say when");
     let other_tenant = PresentedToken { tenant: tenant("acme"), ..foreign("f", None, 0) };
     assert_eq!(judged(&node, &other_tenant), Ok(()));
     node.ask(revoke_kinds("bob", &[Kind::Session])).unwrap();
@@ -353,7 +356,7 @@ fn a_foreign_jwt_is_ended_by_its_issuer_and_jti_until_it_expires() {
     let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
     assert_eq!((&revoked.credential, revoked.kind, revoked.known), (&token.credential, Kind::Token, true));
     assert_eq!(revoked.retain_until, at(HOUR + 300_000));
-    assert_eq!(judged(&node, &token), Err(Dead::Revoked(first, at(0))));
+    assert_eq!(judged(&node, &token), Err(Inactive::Revoked(first, at(0))));
     assert_eq!(node.ask(revoke_presented(std::slice::from_ref(&token))), Ok(Decision::Already(first)));
     assert_eq!(judged(&node, &foreign("g", Some(0), 0)), Ok(()), "another jti");
     let same_jti =
@@ -368,7 +371,7 @@ fn a_jwt_that_never_expires_stays_ended_for_ever() {
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
     node.now = at(1_000_000_000_000);
     node.state.prune(node.now);
-    assert!(matches!(judged(&node, &token), Err(Dead::Revoked(..))));
+    assert!(matches!(judged(&node, &token), Err(Inactive::Revoked(..))));
 }
 
 #[test]
@@ -465,9 +468,9 @@ fn a_token_and_its_ending_leave_memory_when_both_are_over() {
     node.ask(issue_opaque(2, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Token, opaque(2))).unwrap();
     node.state.prune(at(HOUR));
-    assert_eq!(node.state.lasting.len(), 1);
+    assert_eq!(node.state.credentials.len(), 1);
     node.state.prune(at(HOUR + 300_000));
-    assert!(node.state.lasting.is_empty());
+    assert!(node.state.credentials.is_empty());
 }
 
 #[test]

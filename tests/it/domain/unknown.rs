@@ -65,13 +65,13 @@ fn whoever_may_revoke_in_some_tenants_ends_the_unknown_in_those_alone() {
 #[test]
 fn an_application_may_have_so_many_unknown_endings_in_force() {
     let (mut one, _) = Node::pair();
-    one.policy.max_unknown_endings = 2;
+    one.policy.max_unknown_revocations = 2;
     one.policy.longest_life = seconds(1000);
     one.ask(register(1, Grants::everything())).unwrap();
     let caller = || Caller::Application(application_id(1));
     one.ask_as(caller(), revoke(1)).unwrap();
     one.ask_as(caller(), revoke(2)).unwrap();
-    assert_eq!(one.ask_as(caller(), revoke(3)), Err(Rejection::TooManyUnknown));
+    assert_eq!(one.ask_as(caller(), revoke(3)), Err(Rejection::TooManyUnknownRevocations));
     assert!(one.ask(revoke(4)).is_ok(), "the root is not bounded");
     one.now = at(1_300_000);
     one.state.prune(one.now);
@@ -113,12 +113,12 @@ fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
         let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
         assert_eq!((&revoked.credential, revoked.known, &revoked.subject), (&named, false, &None));
         one.catch_up(&other);
-        let dead = match kind {
+        let inactive = match kind {
             Kind::Session => one.judge_session(1),
             _ if named == jwt(1) => one.judge_token(&named),
             _ => one.judge_token(&Named::Digest(token_digest(1))),
         };
-        assert_eq!(dead, Err(authledger::domain::Dead::Revoked(first, at(0))), "{named:?}");
+        assert_eq!(inactive, Err(authledger::domain::Inactive::Revoked(first, at(0))), "{named:?}");
         assert_eq!(one.ask(revoke_named(kind, named)), Ok(Decision::Already(first)));
     }
 }

@@ -143,7 +143,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
 }
 
 /// An ending: of a subject that is known, or whose it must be, or anybody's; kept until so long after the start.
-fn ending(kind: Kind, credential: Named, subject: Option<&str>, until: u64) -> Revoked {
+fn revocation(kind: Kind, credential: Named, subject: Option<&str>, until: u64) -> Revoked {
     Revoked {
         kind,
         credential,
@@ -162,12 +162,12 @@ pub(super) fn sessions_revoked() -> Vec<Recorded> {
         session_digest: Some(secret("al_s_example")),
         reason: Some(Reason::new("logout").unwrap()),
         note: Some(sealed()),
-        ..ending(kind, Named::Id(one()), Some("profile-17"), 400_000 + 30 * DAY + 300_000)
+        ..revocation(kind, Named::Id(one()), Some("profile-17"), 400_000 + 30 * DAY + 300_000)
     };
-    let own = Revoked { known: false, ..ending(kind, Named::Id(two()), Some("zoë@example.com"), 366 * DAY) };
-    let by_secret = ending(kind, Named::Digest(secret("zoë")), None, 366 * DAY);
-    let by_id = ending(kind, Named::Id(two()), None, 366 * DAY);
-    let unpresentable = ending(kind, Named::Id(one()), Some("profile-17"), DAY);
+    let own = Revoked { known: false, ..revocation(kind, Named::Id(two()), Some("zoë@example.com"), 366 * DAY) };
+    let by_secret = revocation(kind, Named::Digest(secret("zoë")), None, 366 * DAY);
+    let by_id = revocation(kind, Named::Id(two()), None, 366 * DAY);
+    let unpresentable = revocation(kind, Named::Id(one()), Some("profile-17"), DAY);
     vec![
         by_default(record(21, 500_000, Event::Revoked(known))),
         Recorded {
@@ -182,19 +182,22 @@ pub(super) fn sessions_revoked() -> Vec<Recorded> {
 
 pub(super) fn tokens_revoked() -> Vec<Recorded> {
     let kind = Kind::Token;
-    let opaque = ending(kind, Named::Digest(secret("al_o_example")), Some("profile-17"), 4_300_000);
+    let opaque = revocation(kind, Named::Digest(secret("al_o_example")), Some("profile-17"), 4_300_000);
     let ours = Revoked {
         reason: Some(Reason::new("a").unwrap()),
-        ..ending(kind, jwt("100%/ü"), Some("profile-17"), 4_300_000)
+        ..revocation(kind, jwt("100%/ü"), Some("profile-17"), 4_300_000)
     };
     let payload = Named::Payload {
         issuer: Issuer::new("https://idp.example").unwrap(),
         digest: Digest::of_payload(b"{\"sub\":\"profile-17\"}"),
     };
-    let foreign =
-        Revoked { note: Some(sealed()), retain_until: at(MAX_INTEGER), ..ending(kind, payload, Some("profile-17"), 0) };
-    let unseen = ending(kind, Named::Id(secret("zoë").id()), None, 366 * DAY);
-    let unseen_jwt = ending(kind, jwt("j"), None, 366 * DAY);
+    let foreign = Revoked {
+        note: Some(sealed()),
+        retain_until: at(MAX_INTEGER),
+        ..revocation(kind, payload, Some("profile-17"), 0)
+    };
+    let unseen = revocation(kind, Named::Id(secret("zoë").id()), None, 366 * DAY);
+    let unseen_jwt = revocation(kind, jwt("j"), None, 366 * DAY);
     let bearer = Actor::Bearer { issuer: ISSUER.into(), jti: "100%/ü".into() };
     vec![
         by_default(record(26, 500_005, Event::Revoked(opaque))),

@@ -41,18 +41,20 @@ fn ledger(node: &Node) -> authledger::domain::LedgerId {
 
 fn snapshot(node: &Node, filter: &Filter) -> Vec<Value> {
     let projection = projection_of(&node.log);
-    let passing: Vec<_> = in_force(&projection, node.now).filter(|ending| filter.passes_in_force(ending)).collect();
-    let items = passing.iter().flat_map(|ending| snapshot_items(ending, filter));
+    let passing: Vec<_> =
+        in_force(&projection, node.now).filter(|revocation| filter.passes_in_force(revocation)).collect();
+    let items = passing.iter().flat_map(|revocation| snapshot_items(revocation, filter));
     items.map(|item| serde_json::to_value(item).unwrap()).collect()
 }
 
 /// Every ending in force, a few at a time.
 fn in_force(projection: &Projection, now: Timestamp) -> impl Iterator<Item = InForce> {
-    let tenants = std::iter::successors(projection.ended_after(None), |tenant| projection.ended_after(Some(tenant)));
+    let tenants =
+        std::iter::successors(projection.revoked_after(None), |tenant| projection.revoked_after(Some(tenant)));
     tenants.flat_map(move |tenant| {
-        let page = |mark| projection.endings(&tenant, Kinds::ALL, mark, 2, now);
+        let page = |mark| projection.revocations(&tenant, Kinds::ALL, mark, 2, now);
         let pages = std::iter::successors(Some(page(None)), |(_, next)| next.map(|next| page(Some(next))));
-        pages.flat_map(|(endings, _)| endings).collect::<Vec<_>>()
+        pages.flat_map(|(revocations, _)| revocations).collect::<Vec<_>>()
     })
 }
 
@@ -237,11 +239,11 @@ fn what_an_ending_everywhere_meets_is_told_to_its_own_tenant() {
     other.ask(issue_opaque(1, "alice", None)).unwrap();
     one.catch_up(&other);
     let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
-    let stranger = [
+    let unknown_revoker = [
         json!({"kind": "session", "digest": session_digest(1).to_string(), "known": false}),
         json!({"kind": "token", "id": id, "known": false}),
     ];
-    assert_eq!(sorted(&snapshot(&one, &follower_of("acme"))), sorted(&stranger));
+    assert_eq!(sorted(&snapshot(&one, &follower_of("acme"))), sorted(&unknown_revoker));
     let session = session_id(1).uuid().to_string();
     let own = [
         json!({"subject": "alice", "kind": "session", "id": session, "digest": session_digest(1).to_string(), "known": false}),

@@ -54,15 +54,15 @@ impl Node {
     }
 
     /// Issues a ticket and ends it; the place of its end.
-    pub async fn end_one(&self, subject: &str) -> Place {
+    pub async fn revoke_one(&self, subject: &str) -> Place {
         let identity = Identity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
         let subject = Subject::new(subject).unwrap();
         let new = NewTicket { tenant: Tenant::default(), subject, ttl: None };
         let issued = self.running.service.issue_ticket(&call, new).await.unwrap();
         let target = Target::Credential(authledger::domain::Kind::Ticket, issued.secret);
-        let ended = self.running.service.revoke(&call, target, authledger::service::Why::default()).await.unwrap();
-        ended.filed[0].recorded.place
+        let revoked = self.running.service.revoke(&call, target, authledger::service::Why::default()).await.unwrap();
+        revoked.filed[0].recorded.place
     }
 
     /// Takes in what is in that log of its origin, from the place that it has on.
@@ -108,7 +108,7 @@ pub struct Foreign {
 
 impl Foreign {
     /// Another node of that ledger, of which only the log is there: it ended what has the numbers 1 to `endings`.
-    pub fn made_up(ledger: LedgerId, origin: Origin, endings: u64) -> Self {
+    pub fn made_up(ledger: LedgerId, origin: Origin, revocations: u64) -> Self {
         let mut made = Self { origin, records: Vec::new() };
         let opened = LedgerOpened {
             ledger,
@@ -120,8 +120,8 @@ impl Foreign {
             pseudonyms: None,
         };
         made.append(authledger::domain::Event::LedgerOpened(opened));
-        for number in 1..=endings {
-            made.append(ending(number));
+        for number in 1..=revocations {
+            made.append(revocation(number));
         }
         made
     }
@@ -151,7 +151,7 @@ impl Foreign {
 }
 
 /// The end of all tickets of a subject.
-pub fn ending(number: u64) -> authledger::domain::Event {
+pub fn revocation(number: u64) -> authledger::domain::Event {
     let now = Clock::system().now();
     authledger::domain::Event::SubjectRevoked(authledger::domain::SubjectRevoked {
         subject: Subject::new(&format!("far-{number}")).unwrap(),

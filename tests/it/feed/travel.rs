@@ -3,7 +3,7 @@
 use authledger::domain::{Origin, Place, Sequence};
 use authledger::feed::{FollowError, Start};
 
-use super::pair::{Foreign, Node, cursor_at, drain, ending};
+use super::pair::{Foreign, Node, cursor_at, drain, revocation};
 
 fn far() -> Origin {
     "b".repeat(Origin::LEN).parse().unwrap()
@@ -18,9 +18,9 @@ async fn a_follower_hears_both_origins_each_in_its_order() {
     let node = Node::first().await;
     let mut follower = node.follow(Start::Now).await.unwrap();
     let foreign = Foreign::made_up(node.ledger(), far(), 5);
-    let one = node.end_one("one").await;
+    let one = node.revoke_one("one").await;
     node.receive(&foreign.first(3)).await;
-    let two = node.end_one("two").await;
+    let two = node.revoke_one("two").await;
     node.receive(&foreign).await;
     let heard = drain(&mut follower).await;
     assert_eq!(sequences(&heard, far()), [2, 3, 4, 5, 6]);
@@ -39,7 +39,7 @@ async fn at_a_node_that_lags_a_follower_does_not_get_again_what_it_has() {
     let node = Node::first().await;
     let foreign = Foreign::made_up(node.ledger(), far(), 9);
     node.receive(&foreign.first(3)).await;
-    let own = node.end_one("before").await;
+    let own = node.revoke_one("before").await;
     // Elsewhere he has heard the far origin up to its record 6, and nothing of this node's.
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     assert_eq!(drain(&mut follower).await, [own]);
@@ -73,7 +73,7 @@ async fn a_cursor_of_a_lagging_node_survives_a_restart_of_the_follower() {
     let foreign = Foreign::made_up(node.ledger(), far(), 9);
     node.receive(&foreign.first(2)).await;
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
-    let own = node.end_one("meanwhile").await;
+    let own = node.revoke_one("meanwhile").await;
     assert_eq!(drain(&mut follower).await, [own]);
     let cursor = follower.cursor().to_string();
     node.receive(&foreign).await;
@@ -87,11 +87,11 @@ async fn a_hash_that_differs_is_a_gap() {
     let foreign = Foreign::made_up(node.ledger(), far(), 4);
     node.receive(&foreign).await;
     let mut other = foreign.first(3);
-    other.append(ending(99));
+    other.append(revocation(99));
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
     assert!(follower.take_gap(), "the far origin's record 4 is another one here");
     assert!(!follower.take_gap(), "it is told once");
-    let next = node.end_one("after the gap").await;
+    let next = node.revoke_one("after the gap").await;
     assert_eq!(drain(&mut follower).await, [next]);
 }
 
@@ -100,7 +100,7 @@ async fn a_hash_that_turns_out_to_differ_is_a_gap_then() {
     let node = Node::first().await;
     let foreign = Foreign::made_up(node.ledger(), far(), 4);
     let mut other = foreign.first(3);
-    other.append(ending(99));
+    other.append(revocation(99));
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
     node.receive(&foreign.first(3)).await;
     drain(&mut follower).await;
@@ -113,11 +113,11 @@ async fn a_hash_that_turns_out_to_differ_is_a_gap_then() {
 #[tokio::test]
 async fn a_place_that_this_origin_has_not_reached_is_a_gap() {
     let node = Node::first().await;
-    node.end_one("one").await;
+    node.revoke_one("one").await;
     let short = node.own_records(2);
     let mut ahead = short.first(2);
     for number in 0..20 {
-        ahead.append(ending(number));
+        ahead.append(revocation(number));
     }
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &ahead, 20))).await.unwrap();
     assert!(follower.take_gap());

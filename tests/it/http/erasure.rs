@@ -33,7 +33,7 @@ async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
     let shown = node.root().get(&format!("/v1/sessions/{}", session["session"]["id"].as_str().unwrap())).await.json();
     assert_eq!((&shown["active"], &shown["identity"]), (&json!(false), &Value::Null));
     let opened = node.root().get(&format!("/v1/events/{}/sealed", session["session"]["position"])).await;
-    assert_eq!(opened.outcome(), (404, "nothing-sealed".to_owned()));
+    assert_eq!(opened.outcome(), (404, "sealed-data-unavailable".to_owned()));
     for (path, body) in [
         ("/v1/tickets", json!({"subject": "ada"})),
         ("/v1/sessions", json!({"subject": "ada"})),
@@ -43,9 +43,12 @@ async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
     ] {
         assert_eq!(node.root().post(path, body).await.outcome(), (409, "subject-erased".to_owned()), "{path}");
     }
-    let ended = node.root().post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
-    let ended = (ended.status.as_u16(), ended.json()["revocations"][0].clone());
-    assert_eq!((ended.0, &ended.1["type"], &ended.1["reason"]), (200, &json!("subject.erased"), &json!("gdpr-17")));
+    let revoked = node.root().post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
+    let revoked = (revoked.status.as_u16(), revoked.json()["revocations"][0].clone());
+    assert_eq!(
+        (revoked.0, &revoked.1["type"], &revoked.1["reason"]),
+        (200, &json!("subject.erased"), &json!("gdpr-17"))
+    );
     let line = json!({
         "kind": "ticket", "subject": "ada", "digest": "0".repeat(64),
         "issued_at": "2027-01-15T08:00:00Z", "expires_at": "2027-01-16T08:00:00Z",
@@ -122,7 +125,7 @@ async fn it_stands_where_others_are_not_reached_in_time() {
     let node = Node::made(Made { reach: std::sync::Arc::new(super::v1::Never), ..Made::default() }).await;
     lived(&node, "default").await;
     let asked = node.root().with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");
-    assert_eq!(asked.delete(PATH).await.outcome(), (408, "not-reached".to_owned()));
+    assert_eq!(asked.delete(PATH).await.outcome(), (408, "consistency-timeout".to_owned()));
     let again = node.root().delete(PATH).await.json();
     assert_eq!((&again["already"], &again["keys_destroyed"]), (&json!(true), &json!(1)));
 }

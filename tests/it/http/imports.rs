@@ -170,8 +170,8 @@ async fn after_an_import_endings_of_unknown_credentials_are_kept_and_hold_for_wh
     let end = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
     assert_eq!(end("later").await.outcome(), (404, "unknown-credential".to_owned()));
     import(&node.root(), &[ticket("first")]).await;
-    let ended = end("later").await;
-    assert_eq!((ended.status.as_u16(), &ended.json()["revocations"][0]["known"]), (201, &json!(false)));
+    let revoked = end("later").await;
+    assert_eq!((revoked.status.as_u16(), &revoked.json()["revocations"][0]["known"]), (201, &json!(false)));
     assert_eq!(end("later").await.status, 200);
     assert_eq!(import(&node.root(), &[ticket("later")]).await[0]["outcome"], "made");
     assert_eq!(asked(&node, "later").await, json!({"active": false}));

@@ -43,7 +43,7 @@ async fn every_error_has_its_code() {
         Error::Overloaded,
         Error::Locked,
         Error::Stopping,
-        Error::NotReached(Place { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
+        Error::ConsistencyTimeout(Place { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
         Error::Fault(Fault("disk I/O error in /a/path".into())),
         unreadable,
         Error::NoRandomness,

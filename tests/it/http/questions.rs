@@ -68,24 +68,27 @@ async fn as_of_says_what_was_good_and_what_ended_it() {
     node.clock.advance(60_000);
     let by_id = json!({"kind": "ticket", "id": ticket.text("id"), "reason": "stolen"});
     node.root().post("/v1/revocations", by_id).await;
-    let ended_at = node.head();
+    let revoked_at = node.head();
     let auditor = auditor(&node).await;
     let asked = |at: &str| format!("/v1/as-of?at={at}&kind=ticket&id={}", ticket.text("id"));
     let stood = |answer: &Answer| answer.json()["credentials"][0].clone();
     let before = auditor.get(&asked("2027-01-15T08:00:30Z")).await;
-    assert_eq!((before.status.as_u16(), &stood(&before)["verdict"]), (200, &json!("good")), "{}", before.shown());
+    assert_eq!((before.status.as_u16(), &stood(&before)["verdict"]), (200, &json!("active")), "{}", before.shown());
     assert_eq!(before.json()["at"], "2027-01-15T08:00:30.000Z");
     let after = stood(&auditor.get(&asked("2027-01-15T08:01:00Z")).await);
-    assert_eq!((&after["verdict"], &after["ended"]["reason"]), (&json!("ended"), &json!("stolen")));
-    assert_eq!((&after["ended"]["position"], &after["ended"]["type"]), (&json!(ended_at.0), &json!("ticket.revoked")));
-    assert_eq!(stood(&auditor.get(&asked(&issued_at.to_string())).await)["verdict"], "good");
+    assert_eq!((&after["verdict"], &after["revoked"]["reason"]), (&json!("revoked"), &json!("stolen")));
+    assert_eq!(
+        (&after["revoked"]["position"], &after["revoked"]["type"]),
+        (&json!(revoked_at.0), &json!("ticket.revoked"))
+    );
+    assert_eq!(stood(&auditor.get(&asked(&issued_at.to_string())).await)["verdict"], "active");
     assert_eq!(stood(&auditor.get(&asked("2020-01-01T00:00:00Z")).await)["verdict"], "never_issued");
-    assert_eq!(stood(&auditor.get(&(asked("2027-01-15T08:00:30Z") + "&known_here=true")).await)["verdict"], "good");
+    assert_eq!(stood(&auditor.get(&(asked("2027-01-15T08:00:30Z") + "&known_here=true")).await)["verdict"], "active");
     let presented = json!({"at": "2027-01-15T08:00:30Z", "credential": ticket.text("ticket")});
-    assert_eq!(stood(&auditor.post("/v1/as-of", presented).await)["verdict"], "good");
+    assert_eq!(stood(&auditor.post("/v1/as-of", presented).await)["verdict"], "active");
     issue(&node, "alice").await;
     let all = auditor.get("/v1/as-of?at=2027-01-15T09:00:00Z&subject=alice&limit=1").await;
-    assert_eq!(stood(&all)["verdict"], "ended");
+    assert_eq!(stood(&all)["verdict"], "revoked");
     let link = all.header("link");
     let rest = auditor.get(&link[1..link.find('>').unwrap()]).await;
     assert_eq!((rest.json()["credentials"].as_array().unwrap().len(), rest.header("link")), (1, ""));

@@ -24,7 +24,7 @@ async fn what_a_record_seals_is_opened_for_who_audits_everywhere() {
     let note = |revoked: &Value| revoked["revocations"][0]["position"].clone();
     assert_eq!(sealed(&note(&one)).await.json(), json!({"note": "the laptop was stolen"}));
     assert_eq!(sealed(&note(&all)).await.json(), json!({"note": "so was the phone"}));
-    assert_eq!(sealed(&json!(1)).await.outcome(), (404, "nothing-sealed".to_owned()));
+    assert_eq!(sealed(&json!(1)).await.outcome(), (404, "sealed-data-unavailable".to_owned()));
     assert_eq!(sealed(&json!(99)).await.outcome(), (404, "unknown-position".to_owned()));
     assert_eq!(node.root().get("/v1/events/x/sealed").await.outcome(), (400, "invalid-path".to_owned()));
     let somewhere = node.application(&[("default", &["audit"])]).await;

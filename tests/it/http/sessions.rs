@@ -46,7 +46,7 @@ async fn a_session_is_issued_shown_extended_and_over() {
     assert_eq!(&asked.body[..], br#"{"active":false}"#);
     assert_eq!(node.root().get(&path(&issued)).await.json()["active"], false);
     let over = node.root().post(&extend, json!({})).await;
-    assert_eq!(over.outcome(), (409, "session-not-good".to_owned()));
+    assert_eq!(over.outcome(), (409, "session-inactive".to_owned()));
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_is_personal_is_bounded() {
     let head = node.head();
     let body = json!({"subject": "a", "identity": {"traits": "x".repeat(32 * 1_024)}});
     let answer = node.root().post("/v1/sessions", body).await;
-    assert_eq!(answer.outcome(), (413, "too-personal".to_owned()));
+    assert_eq!(answer.outcome(), (413, "personal-data-too-large".to_owned()));
     assert_eq!(node.head(), head);
     let body = json!({"subject": "a", "identity": {"traits": "x".repeat(32 * 1_024 - 40)}});
     issue(&node.root(), body).await;

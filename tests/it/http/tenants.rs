@@ -338,9 +338,9 @@ async fn an_ending_of_what_is_forgotten_is_the_same_in_memory_and_by_a_replay() 
     node.service().projection().prune(node.clock.now());
     for (actor, way) in [(node.root(), "by root"), (beta, "by a stranger")] {
         for one in &issued {
-            let ended = actor.post("/v1/revocations", json!({"kind": one.kind, "id": one.id})).await;
-            assert_eq!(ended.status, 201, "{way}: {}", ended.shown());
-            assert_eq!(ended.json()["revocations"][0]["known"], false);
+            let revoked = actor.post("/v1/revocations", json!({"kind": one.kind, "id": one.id})).await;
+            assert_eq!(revoked.status, 201, "{way}: {}", revoked.shown());
+            assert_eq!(revoked.json()["revocations"][0]["known"], false);
         }
     }
     same_by_replay(node).await;

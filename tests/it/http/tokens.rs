@@ -89,13 +89,13 @@ async fn a_token_lasts_as_long_as_its_session_and_dies_with_it() {
     }
     assert_eq!(claims(&tokens[0])["sid"], id);
     let other = node.root().post("/v1/tokens", json!({"subject": "b", "session_id": id})).await;
-    assert_eq!(other.outcome(), (409, "session-not-good".to_owned()));
+    assert_eq!(other.outcome(), (409, "session-inactive".to_owned()));
     assert_eq!(node.root().post("/v1/revocations", json!({"kind": "session", "id": id})).await.status, 201);
     for token in tokens {
         assert!(!is_active(&node, token.text("token")).await, "{}", token.text("format"));
     }
     let late = node.root().post("/v1/tokens", json!({"subject": "a", "session_id": id})).await;
-    assert_eq!(late.outcome(), (409, "session-not-good".to_owned()));
+    assert_eq!(late.outcome(), (409, "session-inactive".to_owned()));
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn claims_that_the_ledger_says_itself_and_claims_without_bound_are_refused
     }
     assert_eq!(node.head(), head);
     let body = json!({"subject": "a", "claims": {"many": "x".repeat(32 * 1_024)}});
-    assert_eq!(node.root().post("/v1/tokens", body).await.outcome(), (413, "too-personal".to_owned()));
+    assert_eq!(node.root().post("/v1/tokens", body).await.outcome(), (413, "personal-data-too-large".to_owned()));
 }
 
 #[tokio::test]
@@ -150,11 +150,11 @@ async fn a_jwt_carries_the_generation_that_it_must_reach() {
     let mut node = Node::start().await;
     let before = issue(&node.root(), json!({"subject": "a"})).await;
     assert!(claims(&before).get("gen").is_none(), "nothing was ended yet");
-    let ended = node.root().post("/v1/revocations", json!({"subject": "a", "kinds": ["token"]})).await;
-    assert_eq!(ended.status, 201);
+    let revoked = node.root().post("/v1/revocations", json!({"subject": "a", "kinds": ["token"]})).await;
+    assert_eq!(revoked.status, 201);
     let after = issue(&node.root(), json!({"subject": "a"})).await;
     let origin = node.service().origin().to_string();
-    assert_eq!(claims(&after)["gen"], json!({ &*origin: ended.json()["revocations"][0]["sequence"] }));
+    assert_eq!(claims(&after)["gen"], json!({ &*origin: revoked.json()["revocations"][0]["sequence"] }));
     for _ in 0..2 {
         assert!(!is_active(&node, before.text("token")).await && is_active(&node, after.text("token")).await);
         node.restart().await;
@@ -180,7 +180,7 @@ async fn ending_a_subjects_sessions_ends_their_tokens_and_not_those_without_a_se
 }
 
 /// Another node's log: it opens, and ends all that the subject has.
-async fn end_elsewhere(node: &Node, number: u8, subject: &str) {
+async fn revoke_elsewhere(node: &Node, number: u8, subject: &str) {
     let origin = Origin::from_random([number; Origin::LEN]);
     let opened = LedgerOpened {
         ledger: node.service().ledger(),
@@ -223,12 +223,12 @@ async fn end_elsewhere(node: &Node, number: u8, subject: &str) {
 async fn a_generation_that_no_jwt_carries_makes_the_token_opaque() {
     let node = Node::start().await;
     for number in 0..16 {
-        end_elsewhere(&node, number, "a").await;
+        revoke_elsewhere(&node, number, "a").await;
     }
     let sixteen = issue(&node.root(), json!({"subject": "a"})).await;
     assert_eq!(claims(&sixteen)["gen"].as_object().map(serde_json::Map::len), Some(16));
     assert!(is_active(&node, sixteen.text("token")).await);
-    end_elsewhere(&node, 16, "a").await;
+    revoke_elsewhere(&node, 16, "a").await;
     assert!(!is_active(&node, sixteen.text("token")).await, "what is ended elsewhere is ended here");
     let keyed = node.root().keyed(KEY);
     let opaque = issue(&keyed, json!({"subject": "a"})).await;

@@ -49,7 +49,7 @@ async fn whoever_has_too_many_long_answers_is_told_to_come_again_on_every_surfac
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.shown());
     }
     assert_eq!(refused[0].outcome().1, "overloaded");
-    assert_eq!(node.service().projection().ended_after(None), None, "nothing was ended by a call that was refused");
+    assert_eq!(node.service().projection().revoked_after(None), None, "nothing was ended by a call that was refused");
     // What is short needs no turn, and others have their own.
     assert_eq!(acme.get("/v1/subjects/quiet?tenant=acme").await.status, 200);
     assert_eq!(ory.get("/admin/identities/quiet/sessions").await.status, 200);
@@ -93,8 +93,8 @@ async fn a_snapshot_of_one_tenant_has_what_was_ended_there_and_nothing_of_anothe
     for number in 0..200 {
         let ticket = json!({"tenant": "acme", "subject": format!("subject-{number}")});
         let issued = acme.post("/v1/tickets", ticket).await;
-        let ended = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
-        assert_eq!(ended.status, 201);
+        let revoked = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
+        assert_eq!(revoked.status, 201);
     }
     acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "all"})).await;
     let lines = |answer: crate::support::served::Answer| answer.body.split(|byte| *byte == b'\n').count() - 3;

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use authledger::domain::Place;
-use authledger::service::{Consistency, Level, NotReached, Reach};
+use authledger::service::{Consistency, ConsistencyTimeout, Level, Reach};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -414,9 +414,9 @@ impl Reach for Never {
         &self,
         _: Place,
         asked: Consistency,
-    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+    ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         assert_eq!(asked, Consistency { level: Level::AllRegions, timeout: Duration::from_secs(7) });
-        Box::pin(std::future::ready(Err(NotReached)))
+        Box::pin(std::future::ready(Err(ConsistencyTimeout)))
     }
 }
 
@@ -426,7 +426,7 @@ async fn a_wait_for_other_nodes_that_is_given_up_rolls_nothing_back() {
     let ticket = issue(&node.root(), json!({"subject": "a"})).await;
     let waiting = node.root().with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");
     let answer = waiting.post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
-    assert_eq!(answer.outcome(), (408, "not-reached".to_owned()));
+    assert_eq!(answer.outcome(), (408, "consistency-timeout".to_owned()));
     assert!(!is_active(&node, ticket.text("ticket")).await);
     let lone = Node::start().await;
     let alone = lone.root().with("ledger-consistency", "local_region");

@@ -174,7 +174,7 @@ async fn a_rewritten_log_is_not_signed_over() {
     let node = Launch::new(&watched.data).args(&["--log", "warn"]).start();
     let issued = node.api.issue("more").await;
     let proof = node.api.get(&format!("/v1/events/{}/proof", issued["position"])).await;
-    assert_eq!(text(&proof.expect(503), "type"), "/problems/not-signed");
+    assert_eq!(text(&proof.expect(503), "type"), "/problems/checkpoint-pending");
     let warning = text(&node.api.get("/health/ready").await.expect(200), "warning");
     assert!(warning.contains("contradicts a checkpoint"), "{warning}");
     let Value::String(note) = node.api.get("/checkpoint").await.expect(200) else { panic!("no text") };

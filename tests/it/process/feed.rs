@@ -52,7 +52,7 @@ async fn every_format_tells_the_same() {
     let first = lines.next().await.unwrap();
     assert_eq!((&*first.name, first.id.is_some()), ("heartbeat", true), "{first:?}");
 
-    let ended = api.issue_and_revoke("default", "somebody").await;
+    let revoked = api.issue_and_revoke("default", "somebody").await;
     let (event, line) = (sse.expect("revoked").await, lines.expect("revoked").await);
     let whole = page(api, "?after=0").await;
     let item = &whole["items"][0];
@@ -61,11 +61,11 @@ async fn every_format_tells_the_same() {
     let mut line = line.data;
     line.as_object_mut().unwrap().remove("event");
     assert_eq!(line, *item);
-    for (member, value) in [("type", "ticket.revoked"), ("kind", "ticket"), ("tenant", "default"), ("id", &*ended)] {
+    for (member, value) in [("type", "ticket.revoked"), ("kind", "ticket"), ("tenant", "default"), ("id", &*revoked)] {
         assert_eq!(item[member], value);
     }
     assert_eq!(text(item, "subject"), "somebody");
-    assert_eq!(text(item, "digest").get(..32), Some(&*ended), "the id is the first half of the digest");
+    assert_eq!(text(item, "digest").get(..32), Some(&*revoked), "the id is the first half of the digest");
     assert_eq!(text(item, "actor").split('@').next(), Some("root"), "root has audit");
 }
 
@@ -95,9 +95,9 @@ async fn a_page_waits_for_the_first_ending_when_asked_to() {
     let path = format!("/v1/revocations?after={start}");
     let waiting = place.api().apart().request(Method::GET, &path).header("prefer", "wait=30").send();
     let waiting = tokio::spawn(waiting);
-    let ended = place.api().issue_and_revoke("default", "somebody").await;
+    let revoked = place.api().issue_and_revoke("default", "somebody").await;
     let waited: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(ids(&waited), [ended]);
+    assert_eq!(ids(&waited), [revoked]);
 
     let idle = place.api().request(Method::GET, &format!("/v1/revocations?after={}", text(&waited, "cursor")));
     let started = Instant::now();
@@ -108,9 +108,9 @@ async fn a_page_waits_for_the_first_ending_when_asked_to() {
 #[tokio::test]
 async fn pages_go_on_where_the_last_one_stopped() {
     let place = Place::new();
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for number in 0..7 {
-        ended.push(place.api().issue_and_revoke("default", &format!("subject-{number}")).await);
+        revoked.push(place.api().issue_and_revoke("default", &format!("subject-{number}")).await);
     }
     let (mut cursor, mut paged) = ("0".to_owned(), Vec::new());
     for size in [3, 3, 1, 0] {
@@ -119,11 +119,11 @@ async fn pages_go_on_where_the_last_one_stopped() {
         paged.extend(ids(&page));
         cursor = text(&page, "cursor");
     }
-    assert_eq!(paged, ended);
+    assert_eq!(paged, revoked);
     // Each item's own cursor is as good as the page's.
     let whole = page(place.api(), "?after=0").await;
     let third = text(&whole["items"][2], "cursor");
-    assert_eq!(ids(&page(place.api(), &format!("?after={third}")).await), ended[3..]);
+    assert_eq!(ids(&page(place.api(), &format!("?after={third}")).await), revoked[3..]);
 }
 
 #[tokio::test]
@@ -218,11 +218,11 @@ async fn who_is_never_idle_hears_heartbeats_too() {
 
 /// Issues and ends so many tickets; their ids.
 async fn write(api: Api, writer: usize, count: u64) -> Vec<String> {
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for number in 0..count {
-        ended.push(api.issue_and_revoke("default", &format!("writer-{writer}-{number}")).await);
+        revoked.push(api.issue_and_revoke("default", &format!("writer-{writer}-{number}")).await);
     }
-    ended
+    revoked
 }
 
 #[tokio::test]
@@ -235,12 +235,12 @@ async fn a_follower_that_comes_back_goes_on_exactly_where_it_stopped() {
         heard.extend(stream.ids(7.min(400 - heard.len())).await);
         cursor = stream.cursor.clone().unwrap();
     }
-    let mut ended = BTreeSet::new();
+    let mut revoked = BTreeSet::new();
     for writer in writers {
-        ended.extend(writer.await.unwrap());
+        revoked.extend(writer.await.unwrap());
     }
-    assert_eq!(heard.iter().cloned().collect::<BTreeSet<_>>(), ended, "nothing is missing");
-    assert_eq!(heard.len(), ended.len(), "nothing comes twice");
+    assert_eq!(heard.iter().cloned().collect::<BTreeSet<_>>(), revoked, "nothing is missing");
+    assert_eq!(heard.len(), revoked.len(), "nothing comes twice");
     let mut whole = Vec::new();
     let mut after = "0".to_owned();
     while whole.len() < 400 {
@@ -373,7 +373,7 @@ async fn a_follower_that_stops_reading_costs_no_memory_and_loses_nothing() {
     slow.next().await.unwrap();
     storm(place.api(), STORM / 10).await;
     let before = place.node.resident_bytes();
-    let mut ended: BTreeMap<String, usize> = BTreeMap::new();
+    let mut revoked: BTreeMap<String, usize> = BTreeMap::new();
     let mut heard = Vec::new();
     let slower: Vec<Events> = {
         let mut all = Vec::new();
@@ -390,18 +390,18 @@ async fn a_follower_that_stops_reading_costs_no_memory_and_loses_nothing() {
         heard.extend(slow.ids(1).await);
     }
     for id in heard {
-        *ended.entry(id).or_default() += 1;
+        *revoked.entry(id).or_default() += 1;
     }
-    assert_eq!(ended.len(), STORM + STORM / 10, "nothing is lost");
-    assert!(ended.values().all(|times| *times == 1), "nothing comes twice");
+    assert_eq!(revoked.len(), STORM + STORM / 10, "nothing is lost");
+    assert!(revoked.values().all(|times| *times == 1), "nothing comes twice");
     drop(slower);
 }
 
 /// So many endings, as fast as the server takes them.
-async fn storm(api: &Api, endings: usize) {
+async fn storm(api: &Api, revocations: usize) {
     let writers: Vec<_> = (0..STORM_WRITERS)
         .map(|writer| {
-            let count = endings / STORM_WRITERS + usize::from(writer < endings % STORM_WRITERS);
+            let count = revocations / STORM_WRITERS + usize::from(writer < revocations % STORM_WRITERS);
             tokio::spawn(write(api.clone(), writer, count as u64))
         })
         .collect();

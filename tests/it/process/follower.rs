@@ -122,10 +122,11 @@ async fn the_follower_refuses_what_a_real_server_ends() {
     follower.comes_to(&facts(&before), &json!("revoked"));
     node.api.revoke(&text(&one, "ticket")).await;
     follower.comes_to(&facts(&one), &json!("revoked"));
-    let ended = node.api.post("/v1/revocations", json!({"subject": "all"})).await.expect(201)["revocations"][0].clone();
+    let revoked =
+        node.api.post("/v1/revocations", json!({"subject": "all"})).await.expect(201)["revocations"][0].clone();
     follower.comes_to(&facts(&all), &json!("generation"));
     let mut later = facts(&node.api.issue("all").await);
-    later["gen"] = json!({text(&ended, "origin"): ended["sequence"]});
+    later["gen"] = json!({text(&revoked, "origin"): revoked["sequence"]});
     follower.comes_to(&later, &Value::Null);
     follower.comes_to(&facts(&good), &Value::Null);
     let forgotten = facts(&node.api.issue("forgotten").await);

@@ -27,9 +27,9 @@ struct Acknowledged {
     id: String,
     position: u64,
     /// The position of its end, if that was acknowledged too.
-    ended: Option<u64>,
+    revoked_at_position: Option<u64>,
     /// Its end was asked for: without an answer, it may have ended or not.
-    end_asked: bool,
+    revoke_asked: bool,
 }
 
 /// What the log holds, as read back.
@@ -38,8 +38,8 @@ struct Held {
     base: Base,
     lineage: Lineage,
     issued: BTreeMap<String, u64>,
-    ended: BTreeMap<String, u64>,
-    endings_in_order: Vec<String>,
+    revoked_at_position: BTreeMap<String, u64>,
+    revocations_in_order: Vec<String>,
 }
 
 impl Held {
@@ -66,9 +66,9 @@ impl Held {
             }
             Event::Revoked(revoked) => {
                 let id: CredentialId = revoked.credential.id();
-                let before = self.ended.insert(id.to_string(), position.0);
+                let before = self.revoked_at_position.insert(id.to_string(), position.0);
                 assert_eq!(before, None, "a ticket was ended twice");
-                self.endings_in_order.push(id.to_string());
+                self.revocations_in_order.push(id.to_string());
             }
             _ => {}
         }
@@ -103,23 +103,23 @@ async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>, show
             return;
         }
         let issued = issued.expect(201);
-        let ends = number % 2 == 0;
+        let revokes = number % 2 == 0;
         let made = Acknowledged {
             ticket: text(&issued, "ticket"),
             id: text(&issued, "id"),
             position: issued["position"].as_u64().expect("a position"),
-            ended: None,
-            end_asked: ends,
+            revoked_at_position: None,
+            revoke_asked: revokes,
         };
         let ticket = made.ticket.clone();
         done.lock().expect("no client panicked").push(made);
-        if !ends {
+        if !revokes {
             continue;
         }
         let body = json!({"credential": ticket});
         let Ok(revoked) = api.send(Method::POST, "/v1/revocations", Some(&body)).await else { return };
         let position = revoked.expect(201)["revocations"][0]["position"].as_u64();
-        done.lock().expect("no client panicked").last_mut().expect("it was pushed").ended = position;
+        done.lock().expect("no client panicked").last_mut().expect("it was pushed").revoked_at_position = position;
     }
 }
 
@@ -180,7 +180,7 @@ async fn live(data: &Path, heard: &Arc<Mutex<Heard>>, shown: &Shown) -> Vec<Ackn
 
 /// A client's own commands are in the log in the order in which it sent them.
 fn in_order(done: Vec<Acknowledged>) -> Vec<Acknowledged> {
-    let positions = done.iter().flat_map(|made| [Some(made.position), made.ended]).flatten();
+    let positions = done.iter().flat_map(|made| [Some(made.position), made.revoked_at_position]).flatten();
     assert!(positions.collect::<Vec<_>>().is_sorted_by(|before, after| before < after), "out of order");
     done
 }
@@ -195,13 +195,17 @@ fn random_time() -> Duration {
 async fn check(api: &Api, held: &Held, done: &[Acknowledged]) {
     for made in done {
         assert_eq!(held.issued.get(&made.id), Some(&made.position), "an acknowledged issue");
-        if made.ended.is_some() {
-            assert_eq!(held.ended.get(&made.id).copied(), made.ended, "an acknowledged end");
+        if made.revoked_at_position.is_some() {
+            assert_eq!(
+                held.revoked_at_position.get(&made.id).copied(),
+                made.revoked_at_position,
+                "an acknowledged end"
+            );
         }
-        assert!(made.end_asked || !held.ended.contains_key(&made.id), "nobody asked for that end");
+        assert!(made.revoke_asked || !held.revoked_at_position.contains_key(&made.id), "nobody asked for that end");
     }
     for made in done.iter().rev().take(CLIENTS) {
-        assert_eq!(api.is_active(&made.ticket).await, !held.ended.contains_key(&made.id));
+        assert_eq!(api.is_active(&made.ticket).await, !held.revoked_at_position.contains_key(&made.id));
     }
 }
 
@@ -221,8 +225,8 @@ async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
         held.catch_up(&Reader::open(&data.join("ledger.db")).expect("a log"));
         check(&node.api, &held, &done).await;
         catch_up(&node.api, &heard).await;
-        assert_eq!(heard.lock().expect("whole").ids, held.endings_in_order, "the follower's endings are the log's");
-        acknowledged += done.iter().map(|made| 1 + u64::from(made.ended.is_some())).sum::<u64>();
+        assert_eq!(heard.lock().expect("whole").ids, held.revocations_in_order, "the follower's endings are the log's");
+        acknowledged += done.iter().map(|made| 1 + u64::from(made.revoked_at_position.is_some())).sum::<u64>();
         node.kill();
         println!("round {round}: {acknowledged} acknowledged, {} in the log", held.base.position);
     }

@@ -167,8 +167,8 @@ impl World {
         self.answer(own, 204).await;
         assert!(!self.is_valid(&one).await && self.is_valid(&other).await);
         let path = format!("/api/v1/auth/users/{}/token", path_of(who));
-        let ended = self.answer(self.root(Method::DELETE, &path), 200).await;
-        assert!(ended["count"].as_u64().expect("a count") >= 1, "{ended}");
+        let revoked = self.answer(self.root(Method::DELETE, &path), 200).await;
+        assert!(revoked["count"].as_u64().expect("a count") >= 1, "{revoked}");
         for token in [&minted, &other] {
             assert!(!self.is_valid(token).await, "{pseudonym}");
         }

@@ -86,9 +86,9 @@ async fn assert_halts(failure: Failure) {
     let (disk, data) = (Disk::new(directory.path()), directory.path().join("data"));
     let node = disk.under(Launch::new(&data)).args(&["--heartbeat", "1"]).start();
     let kept = node.api.issue("kept").await;
-    let ended = node.api.issue_and_revoke("default", "ended").await;
+    let revoked = node.api.issue_and_revoke("default", "ended").await;
     let mut stream = node.api.follow("text/event-stream", "?after=0").await;
-    assert_eq!(stream.ids(1).await, [&*ended]);
+    assert_eq!(stream.ids(1).await, [&*revoked]);
 
     disk.fail(failure);
     let lost = node.api.post("/v1/tickets", json!({"subject": "in flight"})).await;
@@ -101,15 +101,15 @@ async fn assert_halts(failure: Failure) {
     assert!(node.api.is_active(&text(&kept, "ticket")).await, "reads go on");
     stream.expect("heartbeat").await;
     let page = node.api.get("/v1/revocations?after=0").await.expect(200);
-    assert_eq!(page["items"][0]["id"], *ended, "the log can be read");
+    assert_eq!(page["items"][0]["id"], *revoked, "the log can be read");
 
     let cursor = stream.cursor.clone().unwrap();
-    let (ending, stopped) = tokio::join!(stream.expect("end"), node.stop());
-    assert_eq!(ending.data["cursor"], *ending.id.unwrap());
+    let (revocation, stopped) = tokio::join!(stream.expect("end"), node.stop());
+    assert_eq!(revocation.data["cursor"], *revocation.id.unwrap());
     assert_eq!(stopped.0, Some(1), "{}", stopped.1);
     assert!(stopped.1.contains("the event log has halted"), "{}", stopped.1);
     assert!(files(&data) == halted, "nothing more is written");
-    assert_goes_on(&data, &kept, &ended, &cursor).await;
+    assert_goes_on(&data, &kept, &revoked, &cursor).await;
 }
 
 /// The ledger's bytes.
@@ -134,13 +134,13 @@ async fn assert_refuses_commands(node: &Node, ticket: &str) {
 }
 
 /// After the cause is mended: what was acknowledged is there; what was in flight is there whole or not at all.
-async fn assert_goes_on(data: &Path, kept: &Value, ended: &str, cursor: &str) {
+async fn assert_goes_on(data: &Path, kept: &Value, revoked: &str, cursor: &str) {
     let node = Node::start(data);
     assert!(node.api.is_active(&text(kept, "ticket")).await);
     let page = node.api.get(&format!("/v1/revocations?after={cursor}")).await.expect(200);
     assert_eq!(page["gap"], Value::Null, "the stream's cursor is good");
     let (base, records) = whole(data);
-    assert!(records.iter().any(|record| record.contains(ended) && record.contains("ticket.revoked")));
+    assert!(records.iter().any(|record| record.contains(revoked) && record.contains("ticket.revoked")));
     assert!(!records.iter().any(|record| record.contains("later")), "what was refused is not there");
     let next = node.api.issue("after the repair").await;
     assert_eq!(next["position"].as_u64(), Some(base.position.0 + 1));

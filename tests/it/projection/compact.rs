@@ -197,16 +197,10 @@ fn revoked(step: &Step, now: u64) -> Event {
 
 /// What each subject has, by the plain state.
 fn listed(state: &State, whose: (&Tenant, &Subject)) -> BTreeSet<CredentialKey> {
-    let tickets = state.tickets.iter().filter_map(|(id, ticket)| {
-        let issue = ticket.issue.as_ref()?;
-        let key = CredentialKey { kind: Kind::Ticket, id: *id };
-        ((&issue.tenant, &issue.subject) == whose).then_some(key)
+    let of_subject = state.credentials.iter().filter(|(_, credential)| {
+        credential.issue.as_ref().is_some_and(|issue| (&issue.tenant, &issue.subject) == whose)
     });
-    let lasting = state.lasting.iter().filter_map(|(key, lasting)| {
-        let issue = lasting.issue.as_ref()?;
-        ((&issue.tenant, &issue.subject) == whose).then_some(*key)
-    });
-    tickets.chain(lasting).collect()
+    of_subject.map(|(key, _)| *key).collect()
 }
 
 fn assert_same(projection: &Projection, state: &State) -> Result<(), TestCaseError> {
@@ -218,9 +212,10 @@ fn assert_same(projection: &Projection, state: &State) -> Result<(), TestCaseErr
         prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
         let sessions = projection.sessions_before(&tenant, None, usize::MAX).len();
         let of_tenant = |key: &CredentialKey| {
-            key.kind == Kind::Session && state.lasting[key].issue.as_ref().is_some_and(|issue| issue.tenant == tenant)
+            key.kind == Kind::Session
+                && state.credentials[key].issue.as_ref().is_some_and(|issue| issue.tenant == tenant)
         };
-        prop_assert_eq!(sessions, state.lasting.keys().filter(|key| of_tenant(key)).count());
+        prop_assert_eq!(sessions, state.credentials.keys().filter(|key| of_tenant(key)).count());
     }
     Ok(())
 }
@@ -332,8 +327,8 @@ proptest! {
             let (tenant, subject) = (tenant(number), subject(number % 5));
             prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
         }
-        for key in state.lasting.keys() {
-            prop_assert_eq!(projection.lasting(*key), state.lasting(*key));
+        for key in state.credentials.keys() {
+            prop_assert_eq!(projection.credential(*key), state.credential(*key));
         }
         let directory = tempfile::tempdir().unwrap();
         save(&projection, directory.path()).unwrap();

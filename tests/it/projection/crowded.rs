@@ -2,8 +2,7 @@
 
 use authledger::domain::{
     Caller, Command, Context, CredentialId, CredentialKey, Decision, Digest, Event, Generation, Kind, Kinds, Named,
-    Place, Policy, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide,
-    judge_lasting,
+    Place, Policy, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide, judge,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -11,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::support::node::{
     Node, at, digest, import_session, issue, issue_opaque, issue_session, origin, revoke_id, revoke_named,
-    revoke_subject, session_digest, session_id, session_key, subject, tenant, token_digest,
+    revoke_subject, session_digest, session_id, session_key, subject, tenant, ticket_key, token_digest,
 };
 
 /// An opaque token as another node may have taken it over: the fold has no say in what it is called.
@@ -111,8 +110,8 @@ fn a_full_memory_issues_nothing_more_and_revokes_all_the_same() {
     ledger.ask(issue(1, "alice")).expect("there is room for other kinds");
     let revoked = ledger.ask(revoke_named(Kind::Session, Named::Id(session_id(FULL - 1)))).unwrap();
     assert!(matches!(revoked, Decision::Append(_)));
-    assert!(judge_lasting(&ledger.projection, session_key(FULL - 1), at(0)).is_err());
-    assert!(judge_lasting(&ledger.projection, session_key(0), at(0)).is_ok());
+    assert!(judge(&ledger.projection, session_key(FULL - 1), at(0)).is_err());
+    assert!(judge(&ledger.projection, session_key(0), at(0)).is_ok());
 }
 
 #[test]
@@ -137,8 +136,7 @@ fn without_room_for_more_subjects_none_is_added_and_those_that_are_there_go_on()
     ledger.ask(issue_session(1, &name(7))).expect("the subject is there");
     ledger.ask(revoke_subject(&name(first), None)).expect("revoking goes on");
     ledger.ask(revoke_subject(&name(7), None)).unwrap();
-    let dead = ledger.projection.ticket(digest(7).id());
-    assert!(dead.good(&ledger.projection.subject(&tenant("default"), &subject(&name(7))), at(0)).is_err());
+    assert!(judge(&ledger.projection, ticket_key(digest(7).id()), at(0)).is_err());
 }
 
 /// What other nodes issue, and what anybody revokes, is taken however much there is.
@@ -163,7 +161,7 @@ fn facts_are_folded_into_a_memory_that_is_full() {
     for n in 1..=1_500 {
         let key = CredentialKey { kind: Kind::Token, id: token_digest(n).id() };
         let revoked = (1_400..1_410).contains(&n);
-        assert_eq!(judge_lasting(&projection, key, at(0)).is_err(), revoked, "{n}");
+        assert_eq!(judge(&projection, key, at(0)).is_err(), revoked, "{n}");
         assert!(projection.issued_with(&token_digest(n)).is_some(), "{n}");
     }
     // In a memory that has room, all of it is on its subject's list again.

@@ -17,7 +17,7 @@ use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
     Node, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque, issue_session,
     jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject, seconds,
-    session_digest, session_id, session_key, subject, token_digest,
+    session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
 /// Two origins, and something of everything that a state holds.
@@ -282,21 +282,21 @@ fn a_use_counts_before_it_is_on_record() {
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
-    let (ticket, _) = projection.judge(id, at(0)).unwrap();
-    let end = ticket.expires_at().unwrap();
+    let ticket = projection.check(ticket_key(id), at(0)).unwrap();
+    let end = ticket.expires_at;
     let used_at = at(end.as_millis() - at(0).as_millis() - 1);
     projection.touch(id, used_at).unwrap();
-    assert!(projection.judge(id, end).is_ok(), "it was used, though no record says so yet");
+    assert!(projection.check(ticket_key(id), end).is_ok(), "it was used, though no record says so yet");
     projection.touch(id, end.plus_millis(500)).unwrap();
     let uses = projection.take_uses();
     assert_eq!(uses, [(id, used_at)], "a use after the end on record would be refused there");
-    assert!(projection.judge(id, end.plus_millis(500)).is_ok(), "taken, and not on record yet");
+    assert!(projection.check(ticket_key(id), end.plus_millis(500)).is_ok(), "taken, and not on record yet");
     node.now = end.plus_millis(900);
     node.ask(Command::RenewTickets(uses)).unwrap();
     let renewed = projection_of(&node.log);
     assert_eq!(
-        renewed.judge(id, node.now).unwrap().0.expires_at(),
-        projection.judge(id, node.now).unwrap().0.expires_at()
+        renewed.check(ticket_key(id), node.now).unwrap().expires_at,
+        projection.check(ticket_key(id), node.now).unwrap().expires_at
     );
 }
 
@@ -339,17 +339,17 @@ fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke_subject("bob", None)).unwrap();
     let projection = projection_of(&node.log);
-    let tenant = projection.ended_after(None).expect("one in which something was ended");
-    let in_force = |now| projection.endings(&tenant, Kinds::ALL, None, 100, now).0.len();
+    let tenant = projection.revoked_after(None).expect("one in which something was ended");
+    let in_force = |now| projection.revocations(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
     let directory = tempfile::tempdir().unwrap();
     save(&projection, directory.path()).unwrap();
     let loaded = load(directory.path()).unwrap();
-    assert_eq!(loaded.endings(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
-    assert_eq!(projection.ended_after(Some(&tenant)), None, "nothing was ended elsewhere");
+    assert_eq!(loaded.revocations(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
+    assert_eq!(projection.revoked_after(Some(&tenant)), None, "nothing was ended elsewhere");
     projection.prune(at(86_700_000));
-    assert_eq!(projection.ended_after(None), None, "what is forgotten leaves nothing behind");
+    assert_eq!(projection.revoked_after(None), None, "what is forgotten leaves nothing behind");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
         listed.extend(page);
     }
     let mut due: Vec<_> =
-        (0..25).map(|n| (node.state.lasting(session_key(n)).issue.unwrap().issued_at, session_id(n))).collect();
+        (0..25).map(|n| (node.state.credential(session_key(n)).issue.unwrap().issued_at, session_id(n))).collect();
     due.sort_unstable_by(|one, other| other.cmp(one));
     assert_eq!(listed, due);
     assert_eq!(projection.counts().sessions, 26);

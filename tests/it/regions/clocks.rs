@@ -42,7 +42,7 @@ async fn token(api: &Api, subject: &str) -> String {
     text(&api.post("/v1/tokens", json!({"subject": subject, "format": "jwt"})).await.expect(201), "token")
 }
 
-async fn until_dead(cluster: &Cluster, credential: &str) {
+async fn until_inactive(cluster: &Cluster, credential: &str) {
     for which in [A, B, C] {
         let api = cluster.api(which);
         until("it is dead everywhere", || async { !api.is_active(credential).await }).await;
@@ -56,7 +56,7 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
     let good = token(&cluster.api(B), "bob").await;
     cluster.converged(&[A, B, C]).await;
     cluster.api(B).revoke(&revoked).await;
-    until_dead(&cluster, &revoked).await;
+    until_inactive(&cluster, &revoked).await;
     for jump in [70 * 60, 40 * 24 * HOUR, -2 * HOUR] {
         set_by(&cluster, jump);
         until_settled(&cluster, false).await;
@@ -64,14 +64,14 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
         let meanwhile = token(&cluster.api(C), "carol").await;
         cluster.converged(&[A, B, C]).await;
         cluster.api(A).post("/v1/revocations", json!({"subject": "carol"})).await.expect(201);
-        until_dead(&cluster, &meanwhile).await;
+        until_inactive(&cluster, &meanwhile).await;
         cluster.api(C).revoke(&text(&cluster.api(C).issue("dave").await, "ticket")).await;
         cluster.converged(&[A, B, C]).await;
         assert!(cluster.api(C).is_active(&good).await, "nothing expires by a jump");
         set_by(&cluster, 0);
         until_settled(&cluster, true).await;
-        until_dead(&cluster, &meanwhile).await;
-        until_dead(&cluster, &revoked).await;
+        until_inactive(&cluster, &meanwhile).await;
+        until_inactive(&cluster, &revoked).await;
     }
     cluster.agree(&[A, B, C]).await;
 }
@@ -82,7 +82,7 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     let revoked = token(&cluster.api(A), "alice").await;
     cluster.converged(&[A, B, C]).await;
     cluster.api(B).revoke(&revoked).await;
-    until_dead(&cluster, &revoked).await;
+    until_inactive(&cluster, &revoked).await;
     let origin = cluster.origin(C).await;
     cluster.stop(C).await;
     // It is started with its clock ahead, and ended before it has written anything but how far its time has got.
@@ -105,7 +105,7 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     let said = || async { cluster.log(C).contains("because two members say that it is right") };
     until("it says why", said).await;
     assert_eq!(cluster.origin(C).await, origin, "nothing was recorded too late, so it goes on as it was");
-    until_dead(&cluster, &revoked).await;
+    until_inactive(&cluster, &revoked).await;
     // Now it writes while its clock is ahead: it can't ask the others, so it opens a new origin, and issues.
     cluster.kill(C);
     set_by(&cluster, 2 * HOUR);
@@ -129,8 +129,8 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
         clock.is_ok_and(|clock| clock.body["settled"] == json!(true))
     })
     .await;
-    until_dead(&cluster, &late).await;
-    until_dead(&cluster, &revoked).await;
+    until_inactive(&cluster, &late).await;
+    until_inactive(&cluster, &revoked).await;
     let fresh = token(&cluster.api(C), "erin").await;
     cluster.converged(&[A, B, C]).await;
     assert!(cluster.api(A).is_active(&fresh).await && cluster.api(C).is_active(&fresh).await);

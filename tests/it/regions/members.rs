@@ -40,8 +40,8 @@ async fn a_node_that_joins_answers_when_it_holds_what_the_others_hold_and_is_wai
     cluster.cut(B);
     cluster.launch_now(B, &[]);
     let refused = cluster.api(B).post("/v1/tickets", json!({"subject": "early"})).await;
-    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/not-admitted")));
-    assert_eq!(cluster.api(B).get("/health/ready").await.expect(503)["type"], json!("/problems/not-admitted"));
+    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/node-not-ready")));
+    assert_eq!(cluster.api(B).get("/health/ready").await.expect(503)["type"], json!("/problems/node-not-ready"));
     // As long as it has not caught up, nobody waits for it.
     let everywhere = cluster.api(A).request(Method::POST, "/v1/tickets").header("ledger-consistency", "all_regions");
     assert_eq!(everywhere.json(&json!({"subject": "alone"})).send().await.unwrap().status(), 201);

@@ -144,16 +144,16 @@ async fn a_call_for_all_regions_times_out_while_one_is_cut_off_and_what_it_did_a
 
 /// Issues and ends tickets until the server is gone: the ids of those whose end was acknowledged.
 async fn until_killed(api: Api) -> Vec<String> {
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for number in 0.. {
         let body = json!({"subject": format!("s-{number}")});
         let Ok(issued) = api.send(Method::POST, "/v1/tickets", Some(&body)).await else { break };
         let ticket = text(&issued.expect(201), "ticket");
         let body = json!({"credential": ticket});
-        let Ok(revoked) = api.send(Method::POST, "/v1/revocations", Some(&body)).await else { break };
-        ended.push(text(&revoked.expect(201)["revocations"][0], "id"));
+        let Ok(answer) = api.send(Method::POST, "/v1/revocations", Some(&body)).await else { break };
+        revoked.push(text(&answer.expect(201)["revocations"][0], "id"));
     }
-    ended
+    revoked
 }
 
 async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_acknowledged(program: &Path) {
@@ -164,11 +164,11 @@ async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_a
         // The moment is what is tested; nothing waits for it.
         tokio::time::sleep(Duration::from_millis(400 + 300 * round)).await;
         cluster.kill(A);
-        let mut ended = Vec::new();
+        let mut revoked = Vec::new();
         for worker in workers {
-            ended.extend(worker.await.unwrap());
+            revoked.extend(worker.await.unwrap());
         }
-        assert!(!ended.is_empty());
+        assert!(!revoked.is_empty());
         cluster.converged(&[B, C]).await;
         let data = |which: usize| cluster.sites[which].data.clone();
         let (own, theirs) = (super::cluster::records(&data(A)), super::cluster::records(&data(B)));
@@ -178,12 +178,12 @@ async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_a
         cluster.start(A, &[]).await;
         let took = cluster.agree(&[A, B, C]).await;
         assert_eq!(cluster.origin(A).await, origin, "{}", cluster.log(A));
-        for id in &ended {
+        for id in &revoked {
             let path = format!("/v1/history?kind=ticket&id={id}");
             let history = cluster.api(B).get(&path).await.expect(200);
             assert_eq!(history.as_str().expect("lines").matches("\"ticket.revoked\"").count(), 1, "{history}");
         }
-        println!("{} acknowledged endings; the same everywhere {took:?} after the restart", ended.len());
+        println!("{} acknowledged endings; the same everywhere {took:?} after the restart", revoked.len());
     }
 }
 

@@ -30,13 +30,13 @@ async fn name_own_key(cluster: &Cluster, which: usize, name: &str, region: &str)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join_it() {
     let mut cluster = Cluster::over_http(3).await;
-    let (mut good, mut ended) = (Vec::new(), Vec::new());
+    let (mut good, mut revoked) = (Vec::new(), Vec::new());
     for which in [A, B, C] {
         let api = cluster.api(which);
         good.push(text(&api.issue("good").await, "ticket"));
         let ticket = text(&api.issue("ended").await, "ticket");
         api.revoke(&ticket).await;
-        ended.push(ticket);
+        revoked.push(ticket);
     }
     cluster.agree(&[A, B, C]).await;
     let mut origins = Vec::new();
@@ -75,7 +75,7 @@ async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join
         for ticket in &good {
             assert!(api.is_active(ticket).await, "what was issued at a node that is lost is good");
         }
-        for ticket in &ended {
+        for ticket in &revoked {
             assert!(!api.is_active(ticket).await, "what was ended at a node that is lost stays so");
         }
     }
@@ -97,8 +97,8 @@ async fn a_ledger_of_one_node_that_was_restored_can_be_joined() {
     let mut cluster = Cluster::of(2).await;
     cluster.start(A, &[]).await;
     let good = text(&cluster.api(A).issue("good").await, "ticket");
-    let ended = text(&cluster.api(A).issue("ended").await, "ticket");
-    cluster.api(A).revoke(&ended).await;
+    let revoked = text(&cluster.api(A).issue("ended").await, "ticket");
+    cluster.api(A).revoke(&revoked).await;
     let origin = cluster.origin(A).await;
     cluster.stop(A).await;
     let at = tempfile::tempdir().unwrap();
@@ -108,5 +108,5 @@ async fn a_ledger_of_one_node_that_was_restored_can_be_joined() {
     cluster.start(B, &[]).await;
     cluster.agree(&[A, B]).await;
     assert!(cluster.heads(B).await.contains_key(&origin));
-    assert!(cluster.api(B).is_active(&good).await && !cluster.api(B).is_active(&ended).await);
+    assert!(cluster.api(B).is_active(&good).await && !cluster.api(B).is_active(&revoked).await);
 }

@@ -14,9 +14,9 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
     cluster.join(B);
     cluster.launch_now(B, &["--standby"]);
     let a = cluster.api(A);
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for number in 0..20 {
-        ended.push(a.issue_and_revoke("default", &format!("s-{number}")).await);
+        revoked.push(a.issue_and_revoke("default", &format!("s-{number}")).await);
     }
     let good = text(&a.issue("good").await, "ticket");
     let first = a.get("/v1/revocations?limit=10&after=0").await.expect(200);
@@ -30,7 +30,7 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
     };
     until("the standby holds what the first node holds", follows).await;
     let refused = cluster.api(B).post("/v1/tickets", json!({"subject": "early"})).await;
-    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/not-admitted")));
+    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/node-not-ready")));
 
     cluster.kill(A);
     authledger(&["node", "promote", "--remove", "a", "--url", cluster.api(B).url()]);
@@ -39,9 +39,9 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
     let b = cluster.api(B);
     assert!(b.is_active(&good).await);
     let late = b.issue_and_revoke("default", "late").await;
-    ended.push(late);
+    revoked.push(late);
     let rest = b.get(&format!("/v1/revocations?limit=1000&after={cursor}")).await.expect(200);
     heard.extend(list(&rest, "items").iter().map(|item| text(item, "id")));
-    assert_eq!(heard.len(), ended.len(), "nothing is told twice");
-    assert_eq!(heard.into_iter().collect::<BTreeSet<_>>(), ended.into_iter().collect());
+    assert_eq!(heard.len(), revoked.len(), "nothing is told twice");
+    assert_eq!(heard.into_iter().collect::<BTreeSet<_>>(), revoked.into_iter().collect());
 }

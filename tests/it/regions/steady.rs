@@ -16,12 +16,12 @@ const AT_ONCE: usize = 16;
 
 /// Follows the feed until so many endings have come: each one's id, and when it came. Nothing is looked at meanwhile, so that
 /// the time is the node's.
-async fn follow(api: Api, endings: usize) -> HashMap<String, Instant> {
+async fn follow(api: Api, revocations: usize) -> HashMap<String, Instant> {
     let cursor = text(&api.get("/v1/revocations?limit=1000&after=0").await.expect(200), "cursor");
     let request = api.request(Method::GET, &format!("/v1/revocations?after={cursor}"));
     let mut response = request.header("accept", "application/x-ndjson").send().await.unwrap();
     let (mut came, mut rest) = (HashMap::new(), String::new());
-    while came.len() < endings {
+    while came.len() < revocations {
         let chunk = response.chunk().await.unwrap().expect("the stream goes on");
         let now = Instant::now();
         rest.push_str(std::str::from_utf8(&chunk).unwrap());
@@ -103,9 +103,9 @@ async fn an_ending_in_one_region_is_refused_in_the_others_at_once() {
     let mut answered = HashMap::new();
     let alone = end(api.clone(), alone).await;
     let began = Instant::now();
-    let enders: Vec<_> = lanes.into_iter().map(|lane| tokio::spawn(end(api.clone(), lane))).collect();
-    for ender in enders {
-        answered.extend(ender.await.unwrap());
+    let revokers: Vec<_> = lanes.into_iter().map(|lane| tokio::spawn(end(api.clone(), lane))).collect();
+    for revoker in revokers {
+        answered.extend(revoker.await.unwrap());
     }
     println!("{} endings, {AT_ONCE} at a time, in {:?}", answered.len(), began.elapsed());
     for (which, follower) in [B, C].into_iter().zip(followers) {

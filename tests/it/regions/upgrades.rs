@@ -30,7 +30,7 @@ async fn what_an_older_release_does_not_read_is_not_written_before_it_is_upgrade
     .await;
     let ticket = text(&cluster.api(A).issue("alice").await, "ticket");
     let refused = erase(&cluster.api(A), "alice").await;
-    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/not-read-by-all")));
+    assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/member-too-old")));
     hears_of(&cluster.api(B), &ticket).await;
     let theirs = text(&cluster.api(B).issue("bob").await, "ticket");
     hears_of(&cluster.api(A), &theirs).await;

@@ -90,8 +90,8 @@ impl Fake {
     /// Waits until its stream is the one of that number.
     pub async fn publishes_in(&self, number: u32) {
         let mut names = self.published_in.subscribe();
-        let ending = format!("_{number}");
-        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&ending)));
+        let revocation = format!("_{number}");
+        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&revocation)));
         let waited = tokio::time::timeout(PATIENCE, named).await.map(drop);
         assert!(waited.is_ok(), "no stream {number} among {:?}", self.published_in.borrow());
     }

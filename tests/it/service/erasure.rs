@@ -6,7 +6,7 @@ use authledger::domain::{
 };
 use authledger::event_log::{Chain, ChainHash, encode};
 use authledger::keys::SealingKeys;
-use authledger::service::{Error, NewSession, NewToken, Personal, SubjectEnd, SubjectForgotten, Target, Why};
+use authledger::service::{Error, NewSession, NewToken, Personal, SubjectForgotten, SubjectRevoke, Target, Why};
 use serde_json::json;
 
 use super::*;
@@ -45,19 +45,19 @@ fn why() -> Why {
 /// Something of every sort, each sealed: two notes on what ended alone, and one on the end of all.
 async fn live_through(service: &Service, name: &str) {
     let call = call(service);
-    let ended = service.issue_session(&call, session(name)).await.unwrap();
+    let revoked = service.issue_session(&call, session(name)).await.unwrap();
     service.issue_session(&call, session(name)).await.unwrap();
     for opaque in [true, false] {
         service.issue_token(&call, token(name, opaque)).await.unwrap();
     }
     let jwt = service.issue_token(&call, token(name, false)).await.unwrap();
     let ticket = service.issue_ticket(&call, super::ticket(name, 900)).await.unwrap();
-    for (kind, secret) in [(Kind::Token, jwt.secret), (Kind::Ticket, ticket.secret), (Kind::Session, ended.secret)] {
+    for (kind, secret) in [(Kind::Token, jwt.secret), (Kind::Ticket, ticket.secret), (Kind::Session, revoked.secret)] {
         service.revoke(&call, Target::Credential(kind, secret), why()).await.unwrap();
     }
     let tickets = Kinds::from_iter([Kind::Ticket]);
     let (tenant, subject) = (Tenant::default(), Subject::new(name).unwrap());
-    let end = SubjectEnd { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
+    let end = SubjectRevoke { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
     service.revoke_subject(&call, end).await.unwrap();
 }
 

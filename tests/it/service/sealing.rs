@@ -75,7 +75,7 @@ async fn after_its_key_was_erased_a_session_works_without_what_was_personal() {
     let (fresh, ..) = sealed(service, &issue(service, "ada").await);
     assert_ne!(fresh, slot, "what comes after has another key");
     let key = CredentialKey { kind: Kind::Session, id: ada.session.id };
-    assert_eq!(service.projection().lasting(key).issue.unwrap().slot, Some(slot), "the record stands as it was");
+    assert_eq!(service.projection().credential(key).issue.unwrap().slot, Some(slot), "the record stands as it was");
     running.stop().unwrap();
 }
 

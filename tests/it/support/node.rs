@@ -1,11 +1,11 @@
 //! A node without threads or files: commands are decided, recorded and folded at once, on a clock that the test moves.
 
 use authledger::domain::{
-    Aal, ApplicationId, Caller, Command, Context, CredentialId, CredentialKey, Dead, Decision, Digest, Draft, Event,
-    Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, IssueSession, IssueTicket, IssueToken, Issuer,
-    KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin, Place, Policy,
-    Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject, Scope, Sequence,
-    State, Subject, Tenant, Ticket, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge_lasting,
+    Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, Decision, Digest, Draft,
+    Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession, IssueTicket,
+    IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin,
+    Place, Policy, Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject,
+    Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge,
 };
 use uuid::Uuid;
 
@@ -73,6 +73,10 @@ pub fn session_id(n: u64) -> CredentialId {
 
 pub fn session_digest(n: u64) -> Digest {
     digest(2_000_000 + n)
+}
+
+pub fn ticket_key(id: CredentialId) -> CredentialKey {
+    CredentialKey { kind: Kind::Ticket, id }
 }
 
 pub fn session_key(n: u64) -> CredentialKey {
@@ -333,8 +337,8 @@ impl Node {
         self.last().place
     }
 
-    pub fn ticket(&self, n: u64) -> Ticket {
-        self.state.tickets.get(&digest(n).id()).cloned().unwrap_or_default()
+    pub fn ticket(&self, n: u64) -> Credential {
+        self.state.credentials.get(&ticket_key(digest(n).id())).cloned().unwrap_or_default()
     }
 
     /// Whether the ticket with that secret is good now.
@@ -343,15 +347,15 @@ impl Node {
     }
 
     /// Whether the session or token is good now, or why not.
-    pub fn judge_key(&self, key: CredentialKey) -> Result<(), Dead> {
-        judge_lasting(&self.state, key, self.now).map(drop)
+    pub fn judge_key(&self, key: CredentialKey) -> Result<(), Inactive> {
+        judge(&self.state, key, self.now).map(drop)
     }
 
-    pub fn judge_session(&self, n: u64) -> Result<(), Dead> {
+    pub fn judge_session(&self, n: u64) -> Result<(), Inactive> {
         self.judge_key(session_key(n))
     }
 
-    pub fn judge_token(&self, named: &Named) -> Result<(), Dead> {
+    pub fn judge_token(&self, named: &Named) -> Result<(), Inactive> {
         self.judge_key(token_key(named))
     }
 
@@ -362,9 +366,8 @@ impl Node {
         missing.iter().for_each(|recorded| self.receive(recorded));
     }
 
-    pub fn judge(&self, id: CredentialId) -> Result<(), authledger::domain::Dead> {
-        let ticket = self.state.tickets.get(&id).cloned().unwrap_or_default();
-        authledger::domain::judge_ticket(&self.state, &ticket, self.now).map(drop)
+    pub fn judge(&self, id: CredentialId) -> Result<(), authledger::domain::Inactive> {
+        self.judge_key(ticket_key(id))
     }
 
     /// This origin's own records.

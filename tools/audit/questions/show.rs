@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use authledger::audit::{Changed, Counted, Counts, EndedBy, Prefix, Standing, Stats, Tally, Told, Verdict};
+use authledger::audit::{Changed, Counted, Counts, Prefix, RevokedBy, Standing, Stats, Tally, Told, Verdict};
 use authledger::domain::{Event, Kind, Named, Recorded, Subject, Tenant};
 use serde_json::{Value, json};
 use terminal_size::{Width, terminal_size};
@@ -115,26 +115,26 @@ fn stood(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
     });
     let erased = match (&standing.verdict, &standing.erased) {
         (Verdict::Erased(_), _) | (_, None) => String::new(),
-        (_, Some(by)) => format!("; its subject was erased {}", ended(by)),
+        (_, Some(by)) => format!("; its subject was erased {}", revoked(by)),
     };
     writeln!(out, "{name}{}: {}{erased}", issued.unwrap_or_default(), verdict(&standing.verdict))
 }
 
 fn verdict(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Good { expires_at } => format!("good; it would expire {expires_at}"),
-        Verdict::Ended(by) => format!("ended {}", ended(by)),
-        Verdict::Erased(by) => format!("erased {}", ended(by)),
+        Verdict::Active { expires_at } => format!("active; it would expire {expires_at}"),
+        Verdict::Revoked(by) => format!("revoked {}", revoked(by)),
+        Verdict::Erased(by) => format!("erased {}", revoked(by)),
         Verdict::Expired { at } => format!("expired since {at}"),
-        Verdict::Open { from, until } => {
-            format!("good or expired: between {from} and {until} a use may not have been on record yet")
+        Verdict::Indeterminate { from, until } => {
+            format!("indeterminate: between {from} and {until} a use may have been made that is not on record")
         }
-        Verdict::NeverIssued { ended: None } => "never issued".to_owned(),
-        Verdict::NeverIssued { ended: Some(by) } => format!("never issued, and ended all the same {}", ended(by)),
+        Verdict::NeverIssued { revoked: None } => "never issued".to_owned(),
+        Verdict::NeverIssued { revoked: Some(by) } => format!("never issued, and revoked all the same {}", revoked(by)),
     }
 }
 
-fn ended(by: &EndedBy) -> String {
+fn revoked(by: &RevokedBy) -> String {
     let actor = by.actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
     let reason = by.reason.as_ref().map(|reason| format!(", because {}", reason.as_str())).unwrap_or_default();
     format!("{} by {} at position {}{actor}{reason}", by.at, by.event, by.position)
@@ -157,24 +157,24 @@ fn standing_json(standing: &Standing) -> Value {
         add("position", Some(json!(issued.position.0)));
     }
     let by = match &standing.verdict {
-        Verdict::Good { expires_at } | Verdict::Expired { at: expires_at } => {
+        Verdict::Active { expires_at } | Verdict::Expired { at: expires_at } => {
             add("expires_at", Some(json!(expires_at.to_string())));
             None
         }
-        Verdict::Open { from, until } => {
+        Verdict::Indeterminate { from, until } => {
             add("expires_at", Some(json!(from.to_string())));
-            add("open_until", Some(json!(until.to_string())));
+            add("indeterminate_until", Some(json!(until.to_string())));
             None
         }
-        Verdict::Ended(by) | Verdict::Erased(by) => Some(by),
-        Verdict::NeverIssued { ended } => ended.as_ref(),
+        Verdict::Revoked(by) | Verdict::Erased(by) => Some(by),
+        Verdict::NeverIssued { revoked } => revoked.as_ref(),
     };
-    add("ended", by.map(ended_json));
-    add("erased", standing.erased.as_ref().map(ended_json));
+    add("revoked", by.map(revoked_json));
+    add("erased", standing.erased.as_ref().map(revoked_json));
     answer
 }
 
-fn ended_json(by: &EndedBy) -> Value {
+fn revoked_json(by: &RevokedBy) -> Value {
     let mut answer = json!({"position": by.position.0, "at": by.at.to_string(), "type": by.event});
     if let Some(actor) = &by.actor {
         answer["actor"] = json!(actor.to_string());
@@ -192,14 +192,14 @@ pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json
         let mut answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "subjects": tally.subjects,
             "applications": tally.applications, "applications_over": tally.applications_over});
         for (name, lives) in kinds {
-            answer[name] = json!({"good": lives.good, "expired": lives.expired, "revoked": lives.revoked, "unknown": lives.unknown});
+            answer[name] = json!({"active": lives.active, "expired": lives.expired, "revoked": lives.revoked, "unknown": lives.unknown});
         }
         return writeln!(out, "{answer}");
     }
     writeln!(out, "as of {}, from the first {} records", prefix.at, prefix.until)?;
     for (name, lives) in kinds {
-        let (good, expired, revoked, unknown) = (lives.good, lives.expired, lives.revoked, lives.unknown);
-        writeln!(out, "  {name:<14}  {good} good, {expired} expired, {revoked} revoked, {unknown} ended unseen")?;
+        let (active, expired, revoked, unknown) = (lives.active, lives.expired, lives.revoked, lives.unknown);
+        writeln!(out, "  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen")?;
     }
     writeln!(out, "  subjects        {} with an ending or a hold", tally.subjects)?;
     writeln!(out, "  applications    {} that may call, {} over", tally.applications, tally.applications_over)
@@ -221,13 +221,13 @@ pub(super) fn changed(out: &mut dyn Write, from: &str, to: &str, changed: &Chang
 fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
     let total = &counted.total;
     for kind in Kind::ALL {
-        let (issued, ended) = (total.issued[kind.index()], total.ended[kind.index()]);
-        writeln!(out, "  {:<10}  {issued} issued, {ended} ended", format!("{kind}s"))?;
+        let (issued, revoked) = (total.issued[kind.index()], total.revoked[kind.index()]);
+        writeln!(out, "  {:<10}  {issued} issued, {revoked} revoked", format!("{kind}s"))?;
     }
-    let (ended, erased) = (total.subjects_ended, total.subjects_erased);
-    writeln!(out, "  {:<10}  {ended} had all of some kinds ended, {erased} were erased", "subjects")?;
+    let (revoked, erased) = (total.subjects_revoked, total.subjects_erased);
+    writeln!(out, "  {:<10}  {revoked} had all of some kinds revoked, {erased} were erased", "subjects")?;
     for (who, counts) in &counted.by_actor {
-        writeln!(out, "  by {who}: {} issued, {} ended", counts.all_issued(), counts.all_ended())?;
+        writeln!(out, "  by {who}: {} issued, {} revoked", counts.all_issued(), counts.all_revoked())?;
     }
     Ok(())
 }
@@ -243,7 +243,7 @@ fn counts_json(counts: &Counts) -> Value {
     let by_kind = |of: &[u64; 3]| -> Value {
         Value::Object(Kind::ALL.iter().map(|kind| (kind.to_string(), json!(of[kind.index()]))).collect())
     };
-    json!({"issued": by_kind(&counts.issued), "ended": by_kind(&counts.ended), "subjects_ended": counts.subjects_ended,
+    json!({"issued": by_kind(&counts.issued), "revoked": by_kind(&counts.revoked), "subjects_revoked": counts.subjects_revoked,
         "subjects_erased": counts.subjects_erased})
 }
 
@@ -264,17 +264,17 @@ pub(super) fn stats(out: &mut dyn Write, stats: &Stats, as_json: bool) -> io::Re
 
 fn chart(out: &mut dyn Write, stats: &Stats, width: usize) -> io::Result<()> {
     let most = |of: fn(&Counts) -> u64| stats.days.values().map(|day| of(&day.total)).max().unwrap_or_default();
-    let (issued, ended) = (most(Counts::all_issued), most(Counts::all_ended));
+    let (issued, revoked) = (most(Counts::all_issued), most(Counts::all_revoked));
     let digits = |number: u64| number.to_string().len().max(6);
-    let (left, right) = (digits(issued), digits(ended));
+    let (left, right) = (digits(issued), digits(revoked));
     // The day, two numbers, and a space before each of the four other columns.
     let bars = width.saturating_sub(10 + left + right + 4);
     let bar_width = (bars / 2).max(NARROWEST_BAR);
-    writeln!(out, "{:<10} {:>left$} {:<bar_width$} {:>right$}", "day", "issued", "", "ended")?;
+    writeln!(out, "{:<10} {:>left$} {:<bar_width$} {:>right$}", "day", "issued", "", "revoked")?;
     for (day, counted) in &stats.days {
-        let (of_issued, of_ended) = (counted.total.all_issued(), counted.total.all_ended());
-        let (one, other) = (bar(of_issued, issued, bar_width), bar(of_ended, ended, bar_width));
-        writeln!(out, "{day} {of_issued:>left$} {one:<bar_width$} {of_ended:>right$} {other}")?;
+        let (of_issued, of_revoked) = (counted.total.all_issued(), counted.total.all_revoked());
+        let (one, other) = (bar(of_issued, issued, bar_width), bar(of_revoked, revoked, bar_width));
+        writeln!(out, "{day} {of_issued:>left$} {one:<bar_width$} {of_revoked:>right$} {other}")?;
     }
     Ok(())
 }

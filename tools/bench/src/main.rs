@@ -34,12 +34,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(bare::SUBCOMMAND) {
-        return ended(bare::serve().map(|()| true));
+        return revoked(bare::serve().map(|()| true));
     }
-    ended(run(&Arguments::parse()))
+    revoked(run(&Arguments::parse()))
 }
 
-fn ended(ran: anyhow::Result<bool>) -> ExitCode {
+fn revoked(ran: anyhow::Result<bool>) -> ExitCode {
     match ran {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -164,7 +164,7 @@ fn finished(
         std::fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;
     }
     outcome.seconds = seconds;
-    outcome.ended_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    outcome.revoked_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     digest.clone_into(&mut outcome.program);
     outcome.quick = arguments.quick;
     Ok(outcome)

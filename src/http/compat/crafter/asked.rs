@@ -11,7 +11,7 @@ use super::parameters::{self, Parameters};
 use super::published::is_published;
 use crate::domain::{Malformed, RequestId};
 use crate::http::App;
-use crate::http::body::{self, STRANGERS_BYTES};
+use crate::http::body::{self, UNAUTHENTICATED_BYTES};
 use crate::service::{Authentication, Call, Identity};
 
 const ACCESS_TOKEN_ID: &str = "accessTokenId";
@@ -48,7 +48,8 @@ impl Asked {
         let shown = access_token_id(&head, Form::None, &Ok(Bytes::new())).ok();
         // One in the query is looked at before the body is read; of a body in which it would have to be, little is.
         let known = shown.map(|id| authenticate(app, &id).map(|identity| (id, identity))).transpose()?;
-        let limit = if known.is_some() { app.options.body_bytes } else { app.options.body_bytes.min(STRANGERS_BYTES) };
+        let limit =
+            if known.is_some() { app.options.body_bytes } else { app.options.body_bytes.min(UNAUTHENTICATED_BYTES) };
         let body = match (takes, &known, form) {
             (Takes::Nothing, ..) => Ok(Bytes::new()),
             (_, None, Form::None) => return Err(Refusal::MissingAccessToken),

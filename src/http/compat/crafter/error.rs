@@ -56,7 +56,7 @@ pub enum Refusal {
     /// The body is of a type that is not read there.
     ContentType,
     /// The application has too many endings of unknown tickets in force.
-    TooManyUnknown,
+    TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
     /// The machine failed.
@@ -137,7 +137,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         Error::Rejected(Rejection::RecordTooLarge) => {
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
-        Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
+        Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
         Error::Overloaded
         | Error::Locked
         | Error::Stopping
@@ -149,7 +149,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             | Rejection::UnknownCredential
             | Rejection::IdempotencyMismatch
             | Rejection::CredentialExpired
-            | Rejection::SessionNotGood
+            | Rejection::SessionInactive
             | Rejection::CurrentSession
             | Rejection::IdUnavailable
             | Rejection::ImplausibleTimes
@@ -160,16 +160,16 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             | Rejection::UnknownNode
             | Rejection::NodeRemoved
             | Rejection::NodeTooOld
-            | Rejection::OwnNode
-            | Rejection::NotReadByAll,
+            | Rejection::CannotRemoveSelf
+            | Rejection::MemberTooOld,
         )
         | Error::SecretAlreadyShown { .. }
         | Error::Token(_)
         | Error::ReservedClaim
-        | Error::TooPersonal
-        | Error::NoIssuer
+        | Error::PersonalDataTooLarge
+        | Error::IssuerNotConfigured
         | Error::Key(_)
-        | Error::NotReached(_)
+        | Error::ConsistencyTimeout(_)
         | Error::Unreadable(_)
         | Error::NoRandomness => {
             tracing::error!(%error, "a request to Crafter's contract failed");
@@ -206,7 +206,7 @@ impl Refusal {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "OTHER"),
             Self::BodySlow => (StatusCode::REQUEST_TIMEOUT, "OTHER"),
             Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "OTHER"),
-            Self::TooManyUnknown => (StatusCode::TOO_MANY_REQUESTS, "OTHER"),
+            Self::TooManyUnknownRevocations => (StatusCode::TOO_MANY_REQUESTS, "OTHER"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "OTHER"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "OTHER"),
         }
@@ -239,7 +239,9 @@ impl Refusal {
             Self::BodyTooLarge => "Request body is larger than this server takes".to_owned(),
             Self::BodySlow => "Request body did not arrive within 30 seconds".to_owned(),
             Self::ContentType => "Request body must be of type application/json, in UTF-8".to_owned(),
-            Self::TooManyUnknown => "Too many unknown tickets were invalidated by this application".to_owned(),
+            Self::TooManyUnknownRevocations => {
+                "Too many unknown tickets were invalidated by this application".to_owned()
+            }
             Self::Unavailable => "Service unavailable, try again in a moment".to_owned(),
             Self::Internal => "Internal server error".to_owned(),
         }
@@ -298,7 +300,7 @@ mod tests {
                 Rejection::ApplicationExists => (internal, exists),
                 Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
-                Rejection::TooManyUnknown => (many, many),
+                Rejection::TooManyUnknownRevocations => (many, many),
                 Rejection::ClockUnsettled | Rejection::MemoryFull => (later, later),
                 _ => (internal, internal),
             };
@@ -308,7 +310,7 @@ mod tests {
         for (error, answer) in [
             (Error::Overloaded, later),
             (Error::Stopping, later),
-            (Error::NotReached(a_place()), internal),
+            (Error::ConsistencyTimeout(a_place()), internal),
             (Error::NoRandomness, internal),
             (Error::SecretAlreadyShown { id: String::new() }, internal),
         ] {

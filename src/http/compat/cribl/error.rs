@@ -23,7 +23,7 @@ pub enum Refusal {
     /// Something that was sent can't be used, for that reason.
     Malformed(Cow<'static, str>),
     /// The application has too many endings of unknown credentials in force.
-    TooManyUnknown,
+    TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
     /// The machine failed.
@@ -38,7 +38,7 @@ impl From<Error> for Refusal {
             Error::Rejected(Rejection::RecordTooLarge) => {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
             }
-            Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
+            Error::Rejected(Rejection::TooManyUnknownRevocations) => Self::TooManyUnknownRevocations,
             Error::Overloaded
             | Error::Locked
             | Error::Stopping
@@ -50,7 +50,7 @@ impl From<Error> for Refusal {
                 | Rejection::UnknownApplication
                 | Rejection::UnknownCredential
                 | Rejection::CredentialExpired
-                | Rejection::SessionNotGood
+                | Rejection::SessionInactive
                 | Rejection::CurrentSession
                 | Rejection::IdUnavailable
                 | Rejection::ImplausibleTimes
@@ -61,19 +61,19 @@ impl From<Error> for Refusal {
                 | Rejection::UnknownNode
                 | Rejection::NodeRemoved
                 | Rejection::NodeTooOld
-                | Rejection::OwnNode
+                | Rejection::CannotRemoveSelf
                 | Rejection::ClockUnsettled
-                | Rejection::NotReadByAll
+                | Rejection::MemberTooOld
                 | Rejection::SubjectOnHold
                 | Rejection::SubjectErased
                 | Rejection::IdempotencyMismatch,
             )
             | Error::SecretAlreadyShown { .. }
-            | Error::NotReached(_)
+            | Error::ConsistencyTimeout(_)
             | Error::Token(_)
             | Error::ReservedClaim
-            | Error::TooPersonal
-            | Error::NoIssuer
+            | Error::PersonalDataTooLarge
+            | Error::IssuerNotConfigured
             | Error::Key(_)
             | Error::Unreadable(_)
             | Error::NoRandomness => {
@@ -91,7 +91,7 @@ impl Refusal {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -103,7 +103,7 @@ impl Refusal {
             Self::Unauthorized => "Unauthorized".into(),
             Self::Forbidden => "Forbidden".into(),
             Self::Malformed(message) => message.clone(),
-            Self::TooManyUnknown => "Too many unknown credentials were ended by this application".into(),
+            Self::TooManyUnknownRevocations => "Too many unknown credentials were ended by this application".into(),
             Self::Unavailable => "Service unavailable, try again in a moment".into(),
             Self::Internal => "Internal server error".into(),
         }
@@ -117,7 +117,11 @@ impl IntoResponse for Refusal {
         match self {
             Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Unavailable => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::WrongVerb(_) | Self::Forbidden | Self::Malformed(_) | Self::TooManyUnknown | Self::Internal => {}
+            Self::WrongVerb(_)
+            | Self::Forbidden
+            | Self::Malformed(_)
+            | Self::TooManyUnknownRevocations
+            | Self::Internal => {}
         }
         response
     }
@@ -140,7 +144,7 @@ mod tests {
         for (name, error) in [
             ("Overloaded", Error::Overloaded),
             ("Stopping", Error::Stopping),
-            ("NotReached", Error::NotReached(a_place())),
+            ("ConsistencyTimeout", Error::ConsistencyTimeout(a_place())),
             ("Key", Error::Key("a path".into())),
             ("NoRandomness", Error::NoRandomness),
         ] {

@@ -17,7 +17,7 @@ use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
-use crate::service::{Call, EndedTogether, Pace, Party, Service, SubjectEnd, SubjectEnded, Why};
+use crate::service::{Call, Pace, Party, RevokedSubject, RevokedTogether, Service, SubjectRevoke, Why};
 
 /// A part of the body takes no further items beyond that.
 const PAGE_BYTES: usize = 16 << 10;
@@ -58,7 +58,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     let subject = app.service.named(&tenant, &given);
     let parameters = Parameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
-    let end = SubjectEnd {
+    let end = SubjectRevoke {
         tenant,
         subject,
         kinds: parameters.kinds(),
@@ -69,16 +69,16 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     // Before anything is ended: whoever has too many of these answers under way is told to come again.
     let mut pace = app.service.pace(Party::of(&call.identity));
     pace.admit()?;
-    let (_, ended) = app.service.end_subject(&call, end).await?;
+    let (_, revoked) = app.service.revoke_all_of(&call, end).await?;
     // Without an idempotency key it repeats nothing, so there is a record of its own.
-    let ended = ended.ok_or(Refusal::Internal)?;
-    Ok(streamed(Listing { service: app.service.clone(), ended, pace, count: 0, next: Next::First }))
+    let revoked = revoked.ok_or(Refusal::Internal)?;
+    Ok(streamed(Listing { service: app.service.clone(), revoked, pace, count: 0, next: Next::First }))
 }
 
 /// What one record has ended, read page by page: a hundred thousand items are never in memory together.
 struct Listing {
     service: Arc<Service>,
-    ended: SubjectEnded,
+    revoked: RevokedSubject,
     pace: Pace,
     count: u64,
     next: Next,
@@ -113,8 +113,8 @@ impl Listing {
         let mut after = after;
         loop {
             self.pace.go_on().await;
-            let (ended, next) = self.service.ended_together(&self.ended, after);
-            ended.iter().for_each(|one| self.write(one, &mut text));
+            let (revoked, next) = self.service.revoked_together(&self.revoked, after);
+            revoked.iter().for_each(|one| self.write(one, &mut text));
             (after, self.next) = (next, next.map_or(Next::Nothing, Next::After));
             if next.is_none() || text.len() >= PAGE_BYTES || self.pace.is_over() {
                 break;
@@ -126,7 +126,7 @@ impl Listing {
         Some(text.into())
     }
 
-    fn write(&mut self, one: &EndedTogether, text: &mut Vec<u8>) {
+    fn write(&mut self, one: &RevokedTogether, text: &mut Vec<u8>) {
         if self.count > 0 {
             text.push(b',');
         }
@@ -136,7 +136,7 @@ impl Listing {
             kind: Shown(one.kind),
             issued_at: Shown(one.issued_at),
             expires_at: Shown(one.expires_at),
-            invalidated_at: Shown(self.ended.revoked_at()),
+            invalidated_at: Shown(self.revoked.revoked_at()),
         };
         // Texts can't fail to serialise, and a Vec takes all that is written.
         let _ = serde_json::to_writer(text, &item);

@@ -17,7 +17,7 @@ use super::query::{Expand, Query};
 use super::wire::{self, ErrorBody, SessionShown};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::{App, SharedApp};
-use crate::service::{Error, Pace, Party, Session, SessionCursor, SubjectEnd, Target, Why};
+use crate::service::{Error, Pace, Party, Session, SessionCursor, SubjectRevoke, Target, Why};
 
 /// How many times a page looks for sessions until it is full: where nearly none is wanted, a page may be short.
 const MAX_LOOKS: usize = 10;
@@ -217,14 +217,14 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
         (status = "default", description = "Anything else that is wrong", body = ErrorBody),
     ),
 )]
-pub async fn end_all_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
     let subject = subject(&app, &admin, &parts)?.ok_or(Refusal::NotFound)?;
     if !app.service.has_sessions(&admin.tenant, &subject) {
         return Err(Refusal::NotFound);
     }
-    let end = SubjectEnd {
+    let end = SubjectRevoke {
         tenant: admin.tenant,
         subject,
         kinds: Kinds::from_iter([Kind::Session]),

@@ -20,7 +20,7 @@ use super::{admin, public};
         admin::disable,
         admin::extend,
         admin::list_of_identity,
-        admin::end_all_of_identity,
+        admin::revoke_all_of_identity,
     ),
     tags((name = "ory", description = "Sessions by Ory's contract, as its SDKs call it; under the prefix `/auth` too")),
     modifiers(&Schemes),

@@ -43,7 +43,7 @@ pub enum Refusal {
     /// The body took too long to arrive.
     BodySlow,
     /// The caller has too many endings of unknown sessions in force.
-    TooManyUnknown,
+    TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
     /// The machine failed.
@@ -70,7 +70,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
         Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Refusal::Forbidden,
         Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
         Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
-        Error::Rejected(Rejection::TooManyUnknown) => Refusal::TooManyUnknown,
+        Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
         Error::Overloaded
         | Error::Locked
         | Error::Stopping
@@ -82,7 +82,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::ApplicationExists
             | Rejection::IdempotencyMismatch
             | Rejection::CredentialExpired
-            | Rejection::SessionNotGood
+            | Rejection::SessionInactive
             | Rejection::SubjectOnHold
             | Rejection::SubjectErased
             | Rejection::IdUnavailable
@@ -94,17 +94,17 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
             | Rejection::UnknownNode
             | Rejection::NodeRemoved
             | Rejection::NodeTooOld
-            | Rejection::OwnNode
-            | Rejection::NotReadByAll
+            | Rejection::CannotRemoveSelf
+            | Rejection::MemberTooOld
             | Rejection::RecordTooLarge,
         )
         | Error::SecretAlreadyShown { .. }
-        | Error::NotReached(_)
+        | Error::ConsistencyTimeout(_)
         | Error::Unreadable(_)
         | Error::Token(_)
         | Error::ReservedClaim
-        | Error::TooPersonal
-        | Error::NoIssuer
+        | Error::PersonalDataTooLarge
+        | Error::IssuerNotConfigured
         | Error::Key(_)
         | Error::NoRandomness => Refusal::Internal,
     }
@@ -154,7 +154,7 @@ impl Refusal {
             Self::WrongVerb => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -171,7 +171,7 @@ impl Refusal {
             Self::UnknownToken => {
                 "The provided Ory Session Token could not be found, is invalid, or otherwise malformed."
             }
-            Self::TooManyUnknown => "Too many endings of sessions that are not known yet are in force.",
+            Self::TooManyUnknownRevocations => "Too many endings of sessions that are not known yet are in force.",
             Self::MalformedId(_)
             | Self::CurrentSession
             | Self::Parameter(_)
@@ -197,7 +197,7 @@ impl Refusal {
             Self::WrongVerb => "The method is not supported here".into(),
             Self::BodyTooLarge => "The body is larger than this server takes".into(),
             Self::BodySlow => "The body did not arrive within 30 seconds".into(),
-            Self::TooManyUnknown => "Too many requests of this kind have been made".into(),
+            Self::TooManyUnknownRevocations => "Too many requests of this kind have been made".into(),
             Self::Unavailable => "The service is unavailable, try again in a moment".into(),
             Self::Internal => "An internal server error occurred".into(),
         }
@@ -217,8 +217,13 @@ mod tests {
     #[test]
     fn every_refusal_of_the_ledger_has_its_answer() {
         let rejected = Rejection::ALL.map(Error::Rejected);
-        let others =
-            [Error::Overloaded, Error::Stopping, Error::NotReached(a_place()), Error::NoRandomness, Error::TooPersonal];
+        let others = [
+            Error::Overloaded,
+            Error::Stopping,
+            Error::ConsistencyTimeout(a_place()),
+            Error::NoRandomness,
+            Error::PersonalDataTooLarge,
+        ];
         let line = |error: &Error| {
             let answer = |asked| told(&refusal(error, asked));
             format!("{error:?}\n  public {}\n  admin  {}\n", answer(Asked::Public), answer(Asked::Admin))
@@ -244,7 +249,7 @@ mod tests {
             Refusal::WrongVerb,
             Refusal::BodyTooLarge,
             Refusal::BodySlow,
-            Refusal::TooManyUnknown,
+            Refusal::TooManyUnknownRevocations,
             Refusal::Unavailable,
             Refusal::Internal,
         ];

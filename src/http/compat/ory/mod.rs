@@ -63,7 +63,7 @@ fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
         (
             "/admin/identities/{id}/sessions",
             endpoint(MethodFilter::GET, admin::list_of_identity)
-                .merge(endpoint(MethodFilter::DELETE, admin::end_all_of_identity)),
+                .merge(endpoint(MethodFilter::DELETE, admin::revoke_all_of_identity)),
         ),
     ]
 }

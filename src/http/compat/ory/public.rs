@@ -10,11 +10,11 @@ use super::error::{Asked, Refusal, refusal};
 use super::identity::{self, Viewer};
 use super::paging::Page;
 use super::query::{Expand, Query};
-use super::wire::{self, Ended, ErrorBody, LogOut, SessionShown};
+use super::wire::{self, ErrorBody, LogOut, Revoked, SessionShown};
 use super::{credentials, id};
 use crate::http::wire::Object;
 use crate::http::{App, SharedApp, body, caller};
-use crate::service::{Error, Holder, OwnEnding, Party, PresentedSession};
+use crate::service::{Error, Holder, OwnRevocation, Party, PresentedSession};
 
 const X_KRATOS_AUTHENTICATED_IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-identity-id");
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -98,7 +98,7 @@ pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Respon
     operation_id = "disableMyOtherSessions",
     tag = "ory",
     responses(
-        (status = 200, description = "They have ended", body = Ended),
+        (status = 200, description = "They have ended", body = Revoked),
         (status = 401, description = "No good session token is presented", body = ErrorBody),
         (status = "default", description = "Anything else that is wrong", body = ErrorBody),
     ),
@@ -107,8 +107,8 @@ pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Respon
 pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
-    let count = end(&app, &parts, &current, OwnEnding::Others).await.map_err(refused)?;
-    Ok(wire::json(StatusCode::OK, &Ended { count }))
+    let count = end(&app, &parts, &current, OwnRevocation::Others).await.map_err(refused)?;
+    Ok(wire::json(StatusCode::OK, &Revoked { count }))
 }
 
 /// Ends another session of the holder's subject. One that is somebody else's, unknown or ended already gets the same answer,
@@ -139,7 +139,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     if other == current.id {
         return Err(Refusal::CurrentSession);
     }
-    end(&app, &parts, &current, OwnEnding::Other(other)).await.map_err(refused)?;
+    end(&app, &parts, &current, OwnRevocation::Other(other)).await.map_err(refused)?;
     Ok(wire::no_content())
 }
 
@@ -160,17 +160,17 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
 )]
 pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let body = body::read(body, app.options.body_bytes.min(body::STRANGERS_BYTES)).await?;
+    let body = body::read(body, app.options.body_bytes.min(body::UNAUTHENTICATED_BYTES)).await?;
     let asked: Result<Object<LogOut>, _> = serde_json::from_slice(&body);
     let Object(LogOut { session_token }) =
         asked.map_err(|_| Refusal::Malformed("The body must be a JSON object whose session_token is a string."))?;
     let token = session_token.ok_or(Refusal::UnknownToken)?;
     let leaving = match app.service.present_session(token.as_bytes()) {
         PresentedSession::Good(holder) => holder,
-        PresentedSession::Ended => return Ok(wire::no_content()),
+        PresentedSession::Revoked => return Ok(wire::no_content()),
         PresentedSession::Unknown => return Err(Refusal::UnknownToken),
     };
-    match end(&app, &parts, &leaving, OwnEnding::Current).await {
+    match end(&app, &parts, &leaving, OwnRevocation::Current).await {
         Ok(_) => Ok(wire::no_content()),
         // Somebody else was faster.
         Err(error) => match refused(error) {
@@ -184,8 +184,8 @@ fn holder(app: &App, parts: &Parts) -> Result<Holder, Refusal> {
     credentials::holder(app, &parts.headers).ok_or(Refusal::NoCookie)
 }
 
-async fn end(app: &App, parts: &Parts, holder: &Holder, ending: OwnEnding) -> Result<usize, Error> {
-    app.service.end_own(holder, caller::request_id(&parts.headers), ending).await
+async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, Error> {
+    app.service.revoke_own(holder, caller::request_id(&parts.headers), revocation).await
 }
 
 fn refused(error: Error) -> Refusal {

@@ -101,7 +101,7 @@ struct DeviceShown<'a> {
 /// How many sessions were ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrySessionsEnded)]
-pub struct Ended {
+pub struct Revoked {
     /// How many of them this call ended.
     pub count: usize,
 }

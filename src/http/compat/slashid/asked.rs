@@ -69,12 +69,12 @@ pub async fn json<T: for<'de> Deserialize<'de>>(app: &App, body: Body, form: &'s
 }
 
 /// The same of a caller who shows nothing but what is in the body.
-pub async fn json_of_stranger<T: for<'de> Deserialize<'de>>(
+pub async fn json_unauthenticated<T: for<'de> Deserialize<'de>>(
     app: &App,
     body: Body,
     form: &'static str,
 ) -> Result<T, Refusal> {
-    parsed(body::read_of_stranger(body, app.options.body_bytes).await?, form)
+    parsed(body::read_unauthenticated(body, app.options.body_bytes).await?, form)
 }
 
 fn parsed<T: for<'de> Deserialize<'de>>(bytes: Bytes, form: &'static str) -> Result<T, Refusal> {

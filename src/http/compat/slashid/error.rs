@@ -46,15 +46,15 @@ pub enum Refusal {
     /// The person was forgotten.
     PersonErased,
     /// It stands, and has not reached all that were asked for.
-    NotReached,
+    ConsistencyTimeout,
     /// The application has too many endings of unknown credentials in force.
-    TooManyUnknown,
+    TooManyUnknownRevocations,
     /// The issuer's keys can't be had for now.
     KeysUnreachable,
     /// The ledger takes no commands for now.
     Unavailable,
     /// This server has no address to sign tokens under.
-    NoIssuer,
+    IssuerNotConfigured,
     /// The machine failed.
     Internal,
 }
@@ -87,15 +87,15 @@ impl From<Error> for Refusal {
             Error::Rejected(Rejection::CredentialExpired) => Self::AlreadyExpired,
             Error::Rejected(Rejection::SubjectOnHold) => Self::PersonOnHold,
             Error::Rejected(Rejection::SubjectErased) => Self::PersonErased,
-            Error::Rejected(Rejection::TooManyUnknown) => Self::TooManyUnknown,
+            Error::Rejected(Rejection::TooManyUnknownRevocations) => Self::TooManyUnknownRevocations,
             Error::Rejected(Rejection::RecordTooLarge) => {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
             }
-            Error::TooPersonal => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
+            Error::PersonalDataTooLarge => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
             Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger says itself".into()),
             Error::Token(error) => error.into(),
-            Error::NotReached(_) => Self::NotReached,
-            Error::NoIssuer => Self::NoIssuer,
+            Error::ConsistencyTimeout(_) => Self::ConsistencyTimeout,
+            Error::IssuerNotConfigured => Self::IssuerNotConfigured,
             Error::Overloaded
             | Error::Locked
             | Error::Stopping
@@ -107,7 +107,7 @@ impl From<Error> for Refusal {
                 Rejection::ApplicationExists
                 | Rejection::UnknownApplication
                 | Rejection::UnknownCredential
-                | Rejection::SessionNotGood
+                | Rejection::SessionInactive
                 | Rejection::CurrentSession
                 | Rejection::IdUnavailable
                 | Rejection::ImplausibleTimes
@@ -117,8 +117,8 @@ impl From<Error> for Refusal {
                 | Rejection::UnknownNode
                 | Rejection::NodeRemoved
                 | Rejection::NodeTooOld
-                | Rejection::OwnNode
-                | Rejection::NotReadByAll
+                | Rejection::CannotRemoveSelf
+                | Rejection::MemberTooOld
                 | Rejection::IdempotencyMismatch,
             )
             | Error::SecretAlreadyShown { .. }
@@ -147,10 +147,10 @@ impl Refusal {
             Self::UnknownOrganisation => StatusCode::NOT_FOUND,
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
             // Only where the command stands: the contract says so of this status.
-            Self::NotReached => StatusCode::REQUEST_TIMEOUT,
+            Self::ConsistencyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PersonOnHold | Self::PersonErased => StatusCode::CONFLICT,
-            Self::TooManyUnknown => StatusCode::TOO_MANY_REQUESTS,
-            Self::KeysUnreachable | Self::Unavailable | Self::NoIssuer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
+            Self::KeysUnreachable | Self::Unavailable | Self::IssuerNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -170,15 +170,15 @@ impl Refusal {
             Self::UnknownOrganisation => "this application knows no such organization".into(),
             Self::PersonOnHold => "the person gets no new tokens for now".into(),
             Self::PersonErased => "the person was erased, and gets no tokens any more".into(),
-            Self::NotReached => {
+            Self::ConsistencyTimeout => {
                 "the request stands, and has not reached every region that was asked for in time; it will".into()
             }
-            Self::TooManyUnknown => "this application has ended too many unknown tokens".into(),
+            Self::TooManyUnknownRevocations => "this application has ended too many unknown tokens".into(),
             Self::KeysUnreachable => {
                 "the keys of the token's issuer are out of reach; try again in a minute; nothing was done".into()
             }
             Self::Unavailable => "the ledger takes no commands now; try again in a moment".into(),
-            Self::NoIssuer => "this server signs no tokens yet: its operator has set no public URL".into(),
+            Self::IssuerNotConfigured => "this server signs no tokens yet: its operator has set no public URL".into(),
             Self::Internal => "internal server error".into(),
         }
     }
@@ -223,12 +223,12 @@ mod tests {
         for (name, error) in [
             ("Overloaded", Error::Overloaded),
             ("Stopping", Error::Stopping),
-            ("NotReached", Error::NotReached(a_place())),
+            ("ConsistencyTimeout", Error::ConsistencyTimeout(a_place())),
             ("KeysUnreachable", Error::Token(TokenError::KeysUnreachable)),
             ("BadSignature", Error::Token(TokenError::BadSignature)),
             ("ReservedClaim", Error::ReservedClaim),
-            ("TooPersonal", Error::TooPersonal),
-            ("NoIssuer", Error::NoIssuer),
+            ("PersonalDataTooLarge", Error::PersonalDataTooLarge),
+            ("IssuerNotConfigured", Error::IssuerNotConfigured),
             ("Key", Error::Key("a path".into())),
             ("NoRandomness", Error::NoRandomness),
             ("SecretAlreadyShown", Error::SecretAlreadyShown { id: "an id".to_owned() }),

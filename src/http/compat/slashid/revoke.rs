@@ -11,7 +11,7 @@ use crate::domain::{Scope, Secret};
 use crate::http::caller::{bearer_secret, request_id};
 use crate::http::{App, SharedApp};
 use crate::jose::TokenError;
-use crate::service::{Authentication, Call, Consistency, Ender, Identity, Judged, Service, Why};
+use crate::service::{Authentication, Call, Consistency, Identity, Judged, Revoker, Service, Why};
 
 const NOBODY: Refusal = Refusal::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
 const NOT_HIS: Refusal = Refusal::Unauthenticated("the bearer is neither this token nor an application's key");
@@ -61,11 +61,11 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<St
     let consistency = asked::consistency(&parts.headers)?;
     let body: TokenBody = match claimant {
         Claimant::Application(_) => asked::json(&app, body, TokenBody::FORM).await?,
-        Claimant::Bearer(_) => asked::json_of_stranger(&app, body, TokenBody::FORM).await?,
+        Claimant::Bearer(_) => asked::json_unauthenticated(&app, body, TokenBody::FORM).await?,
     };
     let token = presented(body)?;
-    let (ender, judged) = ender(&app.service, claimant, &token, consistency, &parts.headers).await?;
-    let revocations = app.service.revoke_jwt(ender, &judged, Why::default()).await?;
+    let (revoker, judged) = revoker(&app.service, claimant, &token, consistency, &parts.headers).await?;
+    let revocations = app.service.revoke_jwt(revoker, &judged, Why::default()).await?;
     // Who repeats a call to learn how a 408 ended has to be told that it is done.
     if revocations.made || revocations.waited { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::AlreadyRevoked) }
 }
@@ -101,13 +101,13 @@ fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, Refusal> {
 }
 
 /// Who ends it, and what it is. Every signature is verified, the bearer's too.
-async fn ender(
+async fn revoker(
     service: &Service,
     claimant: Claimant,
     token: &Secret,
     consistency: Consistency,
     headers: &HeaderMap,
-) -> Result<(Ender, Judged), Refusal> {
+) -> Result<(Revoker, Judged), Refusal> {
     let request = request_id(headers);
     match claimant {
         Claimant::Application(identity) => {
@@ -116,12 +116,12 @@ async fn ender(
                 return Err(NOT_THERE);
             }
             let call = Call { identity, request, idempotency: None, consistency: Some(consistency) };
-            Ok((Ender::Application(Box::new(call)), judged))
+            Ok((Revoker::Application(Box::new(call)), judged))
         }
         Claimant::Bearer(own) if own == *token => {
             let judged = service.judge_jwt(token.expose()).await?;
             let own = service.judge_jwt(own.expose()).await?;
-            Ok((Ender::Bearer(Box::new(own), request, Some(consistency)), judged))
+            Ok((Revoker::Bearer(Box::new(own), request, Some(consistency)), judged))
         }
         Claimant::Bearer(own) => {
             let own = service.judge_jwt(own.expose()).await.map_err(|error| match error {
@@ -133,7 +133,7 @@ async fn ender(
             if !Service::is_same_token(&own, &judged) {
                 return Err(NOT_HIS);
             }
-            Ok((Ender::Bearer(Box::new(own), request, Some(consistency)), judged))
+            Ok((Revoker::Bearer(Box::new(own), request, Some(consistency)), judged))
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::service::{Judged, Service, Standing};
     security(()),
 )]
 pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let token = presented(asked::json_of_stranger(&app, request.into_body(), TokenBody::FORM).await?)?;
+    let token = presented(asked::json_unauthenticated(&app, request.into_body(), TokenBody::FORM).await?)?;
     let validity = match app.service.judge_jwt(token.expose()).await {
         Ok(judged) => validity(&app.service, &judged),
         Err(error) => invalid(reason(error).ok_or(Refusal::KeysUnreachable)?),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::domain::Place as Record;
-use authledger::service::{Consistency, Level, NotReached, Reach};
+use authledger::service::{Consistency, ConsistencyTimeout, Level, Reach};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -47,13 +47,13 @@ impl Reach for Delayed {
         &self,
         record: Record,
         consistency: Consistency,
-    ) -> Pin<Box<dyn Future<Output = Result<(), NotReached>> + Send + '_>> {
+    ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         self.asked.lock().push(consistency);
         self.waits.send(()).expect("the test looks on");
         let mut others = self.others.subscribe();
         Box::pin(async move {
             let settled = *others.wait_for(|others| *others != Others::Lag).await.expect("they are there");
-            if settled.has(record) { Ok(()) } else { Err(NotReached) }
+            if settled.has(record) { Ok(()) } else { Err(ConsistencyTimeout) }
         })
     }
 }
@@ -79,12 +79,12 @@ async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how
     let container =
         |name: &str| place.container(&place.token(json!({"jti": format!("in {name}")})), json!({"jti": name}));
     let (plain, held) = (place.token(json!({"jti": "plain"})), container("held"));
-    for (token, actor, endings) in [(&plain, place.root(), 1), (&held, place.node.holder(&held), 2)] {
+    for (token, actor, revocations) in [(&plain, place.root(), 1), (&held, place.node.holder(&held), 2)] {
         reach.others.send_replace(AWAY);
         let before = place.head();
         assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()));
         assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"), "it is durable here");
-        assert_eq!(place.records_after(before).await.len(), endings);
+        assert_eq!(place.records_after(before).await.len(), revocations);
         assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()), "it waits again");
         let asked = Consistency { level: Level::AllRegions, timeout: Duration::from_secs(7) };
         assert!(reach.asked.lock().drain(..).all(|one| one == asked));
@@ -99,7 +99,7 @@ async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how
         is_done(&answer);
         let settled = (400, "the token has been revoked already".to_owned());
         assert_eq!(refusal(&end(&actor, token).await), settled, "nothing is left to wait for");
-        assert_eq!(place.records_after(before).await.len(), endings, "nothing is appended twice");
+        assert_eq!(place.records_after(before).await.len(), revocations, "nothing is appended twice");
         reach.asked.lock().clear();
     }
 }

@@ -12,8 +12,9 @@ async fn a_container_and_the_token_in_it_end_together() {
     assert_eq!((place.invalidity(&container).await, place.invalidity(&inner).await), (None, None));
     let before = place.head();
     is_done(&place.log_out(&container).await);
-    let ended: Vec<_> = place.records_after(before).await.iter().map(|record| record["data"]["jti"].clone()).collect();
-    assert_eq!(ended, ["container", "inner"]);
+    let revoked: Vec<_> =
+        place.records_after(before).await.iter().map(|record| record["data"]["jti"].clone()).collect();
+    assert_eq!(revoked, ["container", "inner"]);
     for token in [&container, &inner] {
         assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"));
         assert_eq!(refusal(&place.log_out(token).await), (400, "the token has been revoked already".to_owned()));

@@ -40,8 +40,8 @@ async fn whoever_holds_a_token_ends_it_once_and_the_log_says_who() {
 async fn both_bases_serve_it_and_every_surface_sees_it() {
     let place = Place::start().await;
     let token = place.mint("p").await;
-    let ended = place.node.holder(&token).post("/slashid/token/revoke", json!({"token": token, "more": 1})).await;
-    is_done(&ended);
+    let revoked = place.node.holder(&token).post("/slashid/token/revoke", json!({"token": token, "more": 1})).await;
+    is_done(&revoked);
     let active = place.node.root().post("/v1/introspect", json!({"credential": token})).await;
     assert_eq!(active.json(), json!({"active": false}));
     let again = place.node.root().post("/v1/revocations", json!({"credential": token})).await;
@@ -75,10 +75,10 @@ async fn a_bearer_that_is_another_token_or_none_is_no_authority() {
     let place = Place::start().await;
     let token = place.mint("p").await;
     let other = place.mint("p").await;
-    let stranger = Signer::new(Algorithm::Es256).token(&claims(json!({})));
+    let unknown_revoker = Signer::new(Algorithm::Es256).token(&claims(json!({})));
     let twin = format!("{}x", &token[..token.len() - 1]);
     let before = place.head();
-    for bearer in [&*other, &place.token(json!({})), &stranger, &twin, "al_a_nobody", "a.b.c"] {
+    for bearer in [&*other, &place.token(json!({})), &unknown_revoker, &twin, "al_a_nobody", "a.b.c"] {
         assert_eq!(refusal(&revoke(&place.node.holder(bearer), &token).await), (401, NOT_HIS.to_owned()));
     }
     let nobody = (401, "send `SlashID-API-Key`, or the token itself as bearer".to_owned());
@@ -119,7 +119,7 @@ async fn a_token_that_was_never_seen_is_ended_if_its_issuer_is_trusted_and_forgo
     let is_kept = || {
         let projection = place.node.service().projection();
         projection.prune(place.node.clock.now());
-        !projection.lasting(CredentialKey { kind: Kind::Token, id }).endings.is_empty()
+        !projection.credential(CredentialKey { kind: Kind::Token, id }).revocations.is_empty()
     };
     place.node.clock.advance(899_999);
     assert!(is_kept());
@@ -136,12 +136,12 @@ async fn what_has_expired_is_refused_and_what_never_does_is_ended_for_ever() {
     let before = place.head();
     assert_eq!(refusal(&place.log_out(&expired).await), (400, "the token has expired already".to_owned()));
     assert_eq!(place.head(), before);
-    let endless = place.token(json!({"exp": null, "jti": "endless"}));
-    assert_eq!(place.invalidity(&endless).await, None);
-    is_done(&place.log_out(&endless).await);
+    let permanent = place.token(json!({"exp": null, "jti": "endless"}));
+    assert_eq!(place.invalidity(&permanent).await, None);
+    is_done(&place.log_out(&permanent).await);
     place.node.clock.advance(100 * 366 * 86_400_000);
     place.node.service().projection().prune(place.node.clock.now());
-    assert_eq!(place.invalidity(&endless).await.as_deref(), Some("revoked"));
+    assert_eq!(place.invalidity(&permanent).await.as_deref(), Some("revoked"));
     let early = place.token(json!({"nbf": NOW + 500_000_000_000, "jti": "early", "exp": null}));
     is_done(&place.log_out(&early).await);
 }

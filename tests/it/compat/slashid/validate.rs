@@ -14,8 +14,8 @@ async fn a_good_token_is_told_with_its_end_and_without_errors() {
         json!({"result": {"valid": true, "expires_in_seconds": 599, "expires_at": "2027-01-15T08:10:00.000Z"}});
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
     assert_eq!(answer.header("cache-control"), "no-store");
-    let endless = place.token(json!({"exp": null}));
-    let answer = place.node.nobody().post("/token/validate", json!({"token": endless})).await;
+    let permanent = place.token(json!({"exp": null}));
+    let answer = place.node.nobody().post("/token/validate", json!({"token": permanent})).await;
     assert_eq!(answer.json(), json!({"result": {"valid": true}}));
 }
 

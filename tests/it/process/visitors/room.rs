@@ -30,7 +30,7 @@ async fn a_disk_without_room_for_a_batch_is_not_ready_from_the_start_on() {
     let Some(small) = on_a_disk("4m", &data) else { return };
     let node = Launch::behind(small, &data).start();
     let refused = node.api.get("/health/ready").await.expect(503);
-    assert_eq!(refused["type"], "/problems/no-room");
+    assert_eq!(refused["type"], "/problems/disk-full");
     let metrics = node.api.get("/metrics").await.body.as_str().unwrap().to_owned();
     let free = metrics.lines().find_map(|line| line.strip_prefix("authledger_disk_free_bytes ")).expect("a gauge");
     assert!(free.parse::<u64>().unwrap() < 4 << 20, "{free}");

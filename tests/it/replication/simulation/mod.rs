@@ -136,7 +136,7 @@ fn noticed_by(weakness: Weakness) -> &'static [&'static str] {
     match weakness {
         Weakness::None => &[],
         Weakness::GenerationsAreNotCompared => &["what was issued before its subject was ended is dead"],
-        Weakness::UnknownEndingsAreForgotten => &["what was ended is dead"],
+        Weakness::UnknownRevocationsAreForgotten => &["what was ended is dead"],
         Weakness::SealsAreIgnored => &["what a removed node issued beyond its seal is dead"],
         Weakness::AMemberIsNotWaitedFor | Weakness::NodesAnswerAtOnce => &[EARLY],
         Weakness::BasesAreNotCompared => &[FORK, "nothing acknowledged is lost", "all agree"],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    CredentialKey, Dead, Digest, Event, Fingerprint, Kind, Named, NodeKey, Origin, Place, PresentedToken, Recorded,
+    CredentialKey, Digest, Event, Fingerprint, Inactive, Kind, Named, NodeKey, Origin, Place, PresentedToken, Recorded,
     Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
@@ -35,7 +35,7 @@ pub struct Truth {
     /// Endings of credentials that were not known where they were ended.
     pub unseen: BTreeSet<Place>,
     /// By which records a credential was found dead, by any node.
-    dead: BTreeMap<CredentialKey, BTreeSet<(Place, ChainHash)>>,
+    inactive: BTreeMap<CredentialKey, BTreeSet<(Place, ChainHash)>>,
     /// JWTs, as their bearers present them, to whatever node.
     jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
@@ -99,7 +99,7 @@ impl Truth {
 }
 
 /// Who is ended, and of which kinds.
-struct SubjectEnd {
+struct SubjectRevoke {
     place: Place,
     tenant: Tenant,
     subject: Subject,
@@ -129,13 +129,13 @@ fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
     Some(Issue { key, digest, place: recorded.place, hash, whose })
 }
 
-fn subject_end_of(recorded: &Recorded) -> Option<SubjectEnd> {
+fn subject_end_of(recorded: &Recorded) -> Option<SubjectRevoke> {
     let (subject, kinds) = match &recorded.event {
         Event::SubjectRevoked(revoked) => (revoked.subject.clone(), revoked.kinds.iter().collect()),
         Event::SubjectErased(erased) => (erased.subject.clone(), Kind::ALL.to_vec()),
         _ => return None,
     };
-    Some(SubjectEnd { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
+    Some(SubjectRevoke { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
 }
 
 impl World {
@@ -143,32 +143,32 @@ impl World {
     pub fn nothing_comes_back(&mut self, slot: usize) -> Checked {
         let node = &self.nodes[slot];
         let now = self.clock(slot);
-        let tickets = node.state.tickets.keys().map(|id| CredentialKey { kind: Kind::Ticket, id: *id });
-        let held = tickets.chain(node.state.lasting.keys().copied());
+        let held = node.state.credentials.keys().copied();
         let keys: BTreeSet<CredentialKey> = held.chain(self.truth.jwts.keys().copied()).collect();
         let mut forgotten_jwts = 0;
         for key in keys {
             let jwt = self.truth.jwts.get(&key);
             let judged = node.weakness.judge(&node.state, &self.truth.unseen, key, jwt, now);
-            let lasting = node.state.lasting.get(&key);
-            forgotten_jwts += u64::from(jwt.is_some() && lasting.is_none_or(|lasting| lasting.issue.is_none()));
+            let credential = node.state.credentials.get(&key);
+            forgotten_jwts +=
+                u64::from(jwt.is_some() && credential.is_none_or(|credential| credential.issue.is_none()));
             // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
-            let ends = |place: Place| {
+            let revokes = |place: Place| {
                 node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
             };
-            if let Err(Dead::Revoked(place, _)) = judged
-                && ends(place)
+            if let Err(Inactive::Revoked(place, _)) = judged
+                && revokes(place)
             {
                 // A record that was not synced may be gone after a crash, and another one stand in its place.
                 let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
-                self.truth.dead.entry(key).or_default().insert((place, hash));
+                self.truth.inactive.entry(key).or_default().insert((place, hash));
             }
             // What ended a token's session ends the token where the session is known.
-            let issue = lasting.and_then(|lasting| lasting.issue.as_ref());
+            let issue = credential.and_then(|credential| credential.issue.as_ref());
             let session = issue.map_or_else(|| jwt.and_then(|jwt| jwt.session), |issue| issue.session);
             if judged.is_ok()
                 && session.is_none_or(|id| node.disk.has_issued(id))
-                && let Some(places) = self.truth.dead.get(&key)
+                && let Some(places) = self.truth.inactive.get(&key)
                 && let Some((place, _)) = places.iter().find(|(place, hash)| {
                     node.disk.hash_at(place.origin, place.sequence) == Some(*hash)
                         && !self.truth.forked.contains(&place.origin)
@@ -245,8 +245,8 @@ impl World {
         for slot in 0..self.nodes.len() {
             self.nothing_comes_back(slot)?;
         }
-        self.endings_hold(&participants)?;
-        self.endings_of_subjects_hold(&participants)?;
+        self.revocations_hold(&participants)?;
+        self.revocations_of_subjects_hold(&participants)?;
         self.seals_hold(&participants)?;
         if !self.truth.forked.is_empty() {
             self.count("run with a fork");
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// What was ended, by its id or its secret, known there or not: dead wherever issue and ending are applied.
-    fn endings_hold(&self, participants: &[usize]) -> Checked {
+    fn revocations_hold(&self, participants: &[usize]) -> Checked {
         let issues: Vec<Issue> = self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).collect();
         for (_, recorded) in self.truth.sound() {
             let Event::Revoked(revoked) = &recorded.event else { continue };
@@ -334,25 +334,26 @@ impl World {
             let is_it =
                 |issue: &&Issue| issue.key == revoked.key() || digest.is_some() && issue.digest.as_ref() == digest;
             for issue in issues.iter().filter(is_it) {
-                self.dead_where_both_are("what was ended is dead", participants, issue, recorded.place)?;
+                self.inactive_where_both_are("what was ended is dead", participants, issue, recorded.place)?;
             }
         }
         Ok(())
     }
 
     /// Issued by who had not applied the ending of its subject: dead wherever both are applied.
-    fn endings_of_subjects_hold(&self, participants: &[usize]) -> Checked {
-        let ends: Vec<SubjectEnd> = self.truth.sound().filter_map(|(_, recorded)| subject_end_of(recorded)).collect();
+    fn revocations_of_subjects_hold(&self, participants: &[usize]) -> Checked {
+        let revokes: Vec<SubjectRevoke> =
+            self.truth.sound().filter_map(|(_, recorded)| subject_end_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
             let knew = |place: Place| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
-            let of_it = ends.iter().filter(|end| {
+            let of_it = revokes.iter().filter(|end| {
                 issue.whose.as_ref() == Some(&(end.tenant.clone(), end.subject.clone()))
                     && end.kinds.contains(&issue.key.kind)
                     && !knew(end.place)
             });
             for end in of_it {
-                self.dead_where_both_are(
+                self.inactive_where_both_are(
                     "what was issued before its subject was ended is dead",
                     participants,
                     &issue,
@@ -377,7 +378,7 @@ impl World {
             };
             for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).filter(of_it) {
                 if knew.get(&issue.place.origin).is_none_or(|far| *far < issue.place.sequence) {
-                    self.dead_where_both_are(
+                    self.inactive_where_both_are(
                         "what a removed node issued beyond its seal is dead",
                         participants,
                         &issue,
@@ -389,7 +390,7 @@ impl World {
         Ok(())
     }
 
-    fn dead_where_both_are(&self, check: &str, participants: &[usize], issue: &Issue, by: Place) -> Checked {
+    fn inactive_where_both_are(&self, check: &str, participants: &[usize], issue: &Issue, by: Place) -> Checked {
         for slot in participants {
             let node = &self.nodes[*slot];
             let both = [issue.place, by].iter().all(|place| node.disk.held(place.origin) >= place.sequence);

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Endings, KeyId, Kind, Lasting,
-    LedgerOpened, Members, NodeKey, Origin, Place, PresentedToken, Sequence, SigningKeyState, State, Stranger, Subject,
-    SubjectState, Tenant, Ticket, Timestamp, View, judge_lasting, judge_presented, judge_ticket,
+    Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Inactive, KeyId,
+    LedgerOpened, Members, NodeKey, Origin, Place, PresentedToken, Revocations, Sequence, SigningKeyState, State,
+    Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, judge, judge_presented,
 };
 
 /// The rule that is left out.
@@ -18,7 +18,7 @@ pub enum Weakness {
     /// Generations are compared with nothing, so that no ending of a subject ends anything.
     GenerationsAreNotCompared,
     /// Endings of credentials that were not known end nothing.
-    UnknownEndingsAreForgotten,
+    UnknownRevocationsAreForgotten,
     /// What a removed node issued beyond its seal is good.
     SealsAreIgnored,
     /// A member is not waited for.
@@ -36,7 +36,7 @@ impl Weakness {
     /// Every rule that can be left out.
     pub const ALL: [Self; 7] = [
         Self::GenerationsAreNotCompared,
-        Self::UnknownEndingsAreForgotten,
+        Self::UnknownRevocationsAreForgotten,
         Self::SealsAreIgnored,
         Self::AMemberIsNotWaitedFor,
         Self::BasesAreNotCompared,
@@ -68,7 +68,7 @@ impl Weakness {
         key: CredentialKey,
         jwt: Option<&PresentedToken>,
         now: Timestamp,
-    ) -> Result<(), Dead> {
+    ) -> Result<(), Inactive> {
         if self == Self::None {
             return judged(state, key, jwt, now);
         }
@@ -76,14 +76,11 @@ impl Weakness {
     }
 }
 
-fn judged(view: &impl View, key: CredentialKey, jwt: Option<&PresentedToken>, now: Timestamp) -> Result<(), Dead> {
+fn judged(view: &impl View, key: CredentialKey, jwt: Option<&PresentedToken>, now: Timestamp) -> Result<(), Inactive> {
     if let Some(jwt) = jwt {
         return judge_presented(view, jwt, now);
     }
-    match key.kind {
-        Kind::Ticket => judge_ticket(view, &view.ticket(key.id), now).map(drop),
-        Kind::Session | Kind::Token => judge_lasting(view, key, now).map(drop),
-    }
+    judge(view, key, now).map(drop)
 }
 
 /// A state, and what is not to be seen of it.
@@ -95,26 +92,21 @@ struct Weakened<'a> {
 }
 
 impl Weakened<'_> {
-    fn endings(&self, endings: Endings) -> Endings {
-        if self.weakness != Weakness::UnknownEndingsAreForgotten {
-            return endings;
+    fn revocations(&self, revocations: Revocations) -> Revocations {
+        if self.weakness != Weakness::UnknownRevocationsAreForgotten {
+            return revocations;
         }
-        let mut seen = Endings::default();
-        let known = endings.iter().filter(|ending| !self.unseen.contains(&ending.place));
-        known.for_each(|ending| seen.merge(Endings::one(ending.clone())));
+        let mut seen = Revocations::default();
+        let known = revocations.iter().filter(|revocation| !self.unseen.contains(&revocation.place));
+        known.for_each(|revocation| seen.merge(Revocations::one(revocation.clone())));
         seen
     }
 }
 
 impl View for Weakened<'_> {
-    fn ticket(&self, id: CredentialId) -> Ticket {
-        let ticket = self.state.ticket(id);
-        Ticket { endings: self.endings(ticket.endings), ..ticket }
-    }
-
-    fn lasting(&self, key: CredentialKey) -> Lasting {
-        let lasting = self.state.lasting(key);
-        Lasting { endings: self.endings(lasting.endings), ..lasting }
+    fn credential(&self, key: CredentialKey) -> Credential {
+        let credential = self.state.credential(key);
+        Credential { revocations: self.revocations(credential.revocations), ..credential }
     }
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
@@ -156,8 +148,8 @@ impl View for Weakened<'_> {
         self.state.imported()
     }
 
-    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
-        self.state.unknown_endings(stranger)
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
+        self.state.unknown_revocations(unknown_revoker)
     }
 
     fn members(&self) -> Arc<Members> {

@@ -1,14 +1,14 @@
 //! Endings: what stays of a credential that was ended before its time, known here or not.
 
-use super::event::Named;
-use super::ids::{ApplicationId, Place, Subject, Tenant};
-use super::time::Timestamp;
+use super::Named;
+use crate::domain::ids::{ApplicationId, Place, Subject, Tenant};
+use crate::domain::time::Timestamp;
 
 /// One ending, in force until `retain_until`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct Revocation {
     /// Whose credential it ends: anybody's, or only one of that tenant, or of that subject.
-    pub whose: Whose,
+    pub whose: RevocationTarget,
     /// The record that ended it first.
     pub place: Place,
     /// When that was.
@@ -16,7 +16,7 @@ pub struct Ending {
     /// Until when it is kept.
     pub retain_until: Timestamp,
     /// Who recorded it without knowing the credential: such endings are bounded.
-    pub unknown_by: Option<Stranger>,
+    pub unknown_by: Option<UnknownRevoker>,
     /// Of a session or token: what it was ended under, by those who ended it for the same; the greatest name, if there are
     /// several. Whoever may hear of this ending may hear that name, and none that others have for the credential.
     pub named: Option<Box<Named>>,
@@ -24,14 +24,14 @@ pub struct Ending {
 
 /// Whose credential an ending ends. One that was recorded unseen must not end what its author has no say over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Whose {
+pub struct RevocationTarget {
     /// One of this tenant only.
     pub tenant: Option<Tenant>,
     /// One of this subject only.
     pub subject: Option<Subject>,
 }
 
-impl Whose {
+impl RevocationTarget {
     /// Whether a credential of that subject is one.
     pub fn is(&self, tenant: &Tenant, subject: &Subject) -> bool {
         self.tenant.as_ref().is_none_or(|mine| mine == tenant)
@@ -41,14 +41,14 @@ impl Whose {
 
 /// Who recorded the ending of a credential that its node did not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Stranger {
+pub enum UnknownRevoker {
     /// An application.
     Application(ApplicationId),
     /// A subject, by one of its sessions.
     Subject(Tenant, Subject),
 }
 
-impl Ending {
+impl Revocation {
     fn merge(&mut self, mut other: Self) {
         let retain_until = self.retain_until.max(other.retain_until);
         let named = self.named.take().max(other.named.take());
@@ -61,12 +61,12 @@ impl Ending {
 
 /// The endings of one credential: at most one for whomever it was ended for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Endings(Vec<Ending>);
+pub struct Revocations(Vec<Revocation>);
 
-impl Endings {
+impl Revocations {
     /// Those of one record.
-    pub fn one(ending: Ending) -> Self {
-        Self(vec![ending])
+    pub fn one(revocation: Revocation) -> Self {
+        Self(vec![revocation])
     }
 
     /// Whether there is none.
@@ -75,32 +75,32 @@ impl Endings {
     }
 
     /// The endings, in the order of whom they are for.
-    pub fn iter(&self) -> impl Iterator<Item = &Ending> {
+    pub fn iter(&self) -> impl Iterator<Item = &Revocation> {
         self.0.iter()
     }
 
     /// The ending that holds for a credential of that subject, the earliest if several do.
-    pub fn of(&self, tenant: &Tenant, subject: &Subject) -> Option<&Ending> {
-        let holds = |ending: &&Ending| ending.whose.is(tenant, subject);
-        self.0.iter().filter(holds).min_by_key(|ending| (ending.revoked_at, ending.place))
+    pub fn of(&self, tenant: &Tenant, subject: &Subject) -> Option<&Revocation> {
+        let holds = |revocation: &&Revocation| revocation.whose.is(tenant, subject);
+        self.0.iter().filter(holds).min_by_key(|revocation| (revocation.revoked_at, revocation.place))
     }
 
     /// Those who recorded one without knowing the credential.
-    pub fn strangers(&self) -> Vec<Stranger> {
-        self.0.iter().filter_map(|ending| ending.unknown_by.clone()).collect()
+    pub fn unknown_revokers(&self) -> Vec<UnknownRevoker> {
+        self.0.iter().filter_map(|revocation| revocation.unknown_by.clone()).collect()
     }
 
     /// The last instant until which any of them is kept.
     pub fn retain_until(&self) -> Option<Timestamp> {
-        self.0.iter().map(|ending| ending.retain_until).max()
+        self.0.iter().map(|revocation| revocation.retain_until).max()
     }
 
     /// Joins others.
     pub fn merge(&mut self, other: Self) {
-        for ending in other.0 {
-            match self.0.binary_search_by(|mine| mine.whose.cmp(&ending.whose)) {
-                Ok(at) => self.0[at].merge(ending),
-                Err(at) => self.0.insert(at, ending),
+        for revocation in other.0 {
+            match self.0.binary_search_by(|mine| mine.whose.cmp(&revocation.whose)) {
+                Ok(at) => self.0[at].merge(revocation),
+                Err(at) => self.0.insert(at, revocation),
             }
         }
     }

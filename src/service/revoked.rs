@@ -10,14 +10,14 @@ use super::Service;
 use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
-    Answered, Application, ApplicationId, CredentialId, CredentialKey, Dead, Digest, Event, Generation, KeyId, Kind,
-    Kinds, Lasting, LedgerOpened, Members, Origin, Place, Sequence, SigningKeyState, Stranger, Subject, SubjectState,
-    Tenant, Ticket, Timestamp, View, judge_lasting, judge_ticket,
+    Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Event, Generation, Inactive,
+    KeyId, Kind, Kinds, LedgerOpened, Members, Origin, Place, Sequence, SigningKeyState, Subject, SubjectState, Tenant,
+    Timestamp, UnknownRevoker, View, judge,
 };
 
 /// A credential that one record ended together with others.
 #[derive(Clone, Debug)]
-pub struct EndedTogether {
+pub struct RevokedTogether {
     /// What it was.
     pub kind: Kind,
     /// Its public id.
@@ -29,7 +29,7 @@ pub struct EndedTogether {
 }
 
 /// A record that ended all that a subject had of some kinds, and what had been ended before it.
-pub struct SubjectEnded {
+pub struct RevokedSubject {
     tenant: Tenant,
     subject: Subject,
     place: Place,
@@ -79,7 +79,7 @@ impl Drop for Alone<'_> {
     }
 }
 
-impl SubjectEnded {
+impl RevokedSubject {
     /// Nothing, if the record ended no subject.
     pub(super) fn new(filed: &Filed, before: SubjectState) -> Option<Self> {
         let recorded = &filed.recorded;
@@ -100,35 +100,35 @@ impl SubjectEnded {
     }
 
     /// Whether a credential of that generation was issued too early for the record.
-    fn ends(&self, kind: Kind, session: Option<CredentialId>, generation: &Generation) -> bool {
+    fn revokes(&self, kind: Kind, session: Option<CredentialId>, generation: &Generation) -> bool {
         let named = self.kinds.contains(kind) || session.is_some() && self.kinds.contains(Kind::Session);
         let required = Generation::from_iter([(self.place.origin, self.place.sequence)]);
         named && !generation.reaches(&required)
     }
 
     /// Whether nothing had ended a credential before: it is dead by nothing else, or by something that came later.
-    fn is_first<T>(&self, judged: Result<T, Dead>) -> bool {
+    fn is_first<T>(&self, judged: Result<T, Inactive>) -> bool {
         match judged {
             Ok(_) => true,
-            Err(Dead::Revoked(place, at)) => {
+            Err(Inactive::Revoked(place, at)) => {
                 let same = place.origin == self.place.origin;
                 if same { place.sequence > self.place.sequence } else { at > self.revoked_at }
             }
-            Err(Dead::Expired | Dead::Unknown) => false,
+            Err(Inactive::Expired | Inactive::Unknown) => false,
         }
     }
 }
 
 impl Service {
     /// The credentials of a subject that were good until that record ended all of them: a page, and where the next one starts.
-    pub fn ended_together(
+    pub fn revoked_together(
         &self,
-        ended: &SubjectEnded,
+        revoked: &RevokedSubject,
         after: Option<CredentialKey>,
-    ) -> (Vec<EndedTogether>, Option<CredentialKey>) {
-        let scanned = self.projection.credentials_of(&ended.tenant, &ended.subject, Kinds::ALL, after, STEP_ROWS);
-        let view = Before { view: &*self.projection, ended };
-        let found = scanned.iter().filter_map(|key| view.ended_by(*key)).collect();
+    ) -> (Vec<RevokedTogether>, Option<CredentialKey>) {
+        let scanned = self.projection.credentials_of(&revoked.tenant, &revoked.subject, Kinds::ALL, after, STEP_ROWS);
+        let view = Before { view: &*self.projection, revoked };
+        let found = scanned.iter().filter_map(|key| view.revoked_by(*key)).collect();
         (found, scanned.last().copied().filter(|_| scanned.len() == STEP_ROWS))
     }
 }
@@ -136,40 +136,29 @@ impl Service {
 /// The state, with what had been ended of the subject before the record.
 struct Before<'a, V> {
     view: &'a V,
-    ended: &'a SubjectEnded,
+    revoked: &'a RevokedSubject,
 }
 
 impl<V: View> Before<'_, V> {
-    fn ended_by(&self, key: CredentialKey) -> Option<EndedTogether> {
-        let revoked_at = self.ended.revoked_at;
-        let (id, issued_at, expires_at) = match key.kind {
-            Kind::Ticket => {
-                let ticket = self.view.ticket(key.id);
-                let issue = ticket.issue.as_ref().filter(|issue| self.ended.ends(key.kind, None, &issue.generation))?;
-                if !self.ended.is_first(judge_ticket(self, &ticket, revoked_at)) {
-                    return None;
-                }
-                (key.id.to_string(), issue.issued_at, ticket.expires_at()?)
-            }
-            kind => {
-                let lasting = self.view.lasting(key);
-                let issue = lasting.issue.as_ref();
-                let issue = issue.filter(|issue| self.ended.ends(kind, issue.session, &issue.generation))?;
-                if !self.ended.is_first(judge_lasting(self, key, revoked_at)) {
-                    return None;
-                }
-                (lasting.named(key).public_id(kind)?, issue.issued_at, lasting.expires_at()?)
-            }
-        };
+    fn revoked_by(&self, key: CredentialKey) -> Option<RevokedTogether> {
+        let revoked_at = self.revoked.revoked_at;
+        let credential = self.view.credential(key);
+        let issue = credential.issue.as_ref();
+        let issue = issue.filter(|issue| self.revoked.revokes(key.kind, issue.session, &issue.generation))?;
+        if !self.revoked.is_first(judge(self, key, revoked_at)) {
+            return None;
+        }
+        let id = issue.named(key).public_id(key.kind)?;
+        let (issued_at, expires_at) = (issue.issued_at, credential.expires_at()?);
         // What something else ended later could have expired by then.
-        (revoked_at < expires_at).then_some(EndedTogether { kind: key.kind, id, issued_at, expires_at })
+        (revoked_at < expires_at).then_some(RevokedTogether { kind: key.kind, id, issued_at, expires_at })
     }
 }
 
 impl<V: View> View for Before<'_, V> {
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        if *tenant == self.ended.tenant && *subject == self.ended.subject {
-            return self.ended.before.clone();
+        if *tenant == self.revoked.tenant && *subject == self.revoked.subject {
+            return self.revoked.before.clone();
         }
         self.view.subject(tenant, subject)
     }
@@ -186,16 +175,12 @@ impl<V: View> View for Before<'_, V> {
         self.view.applications_by_digest(digest)
     }
 
-    fn ticket(&self, id: CredentialId) -> Ticket {
-        self.view.ticket(id)
+    fn credential(&self, key: CredentialKey) -> Credential {
+        self.view.credential(key)
     }
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
         self.view.answered(key)
-    }
-
-    fn lasting(&self, key: CredentialKey) -> Lasting {
-        self.view.lasting(key)
     }
 
     fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
@@ -210,8 +195,8 @@ impl<V: View> View for Before<'_, V> {
         self.view.imported()
     }
 
-    fn unknown_endings(&self, stranger: &Stranger) -> u64 {
-        self.view.unknown_endings(stranger)
+    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
+        self.view.unknown_revocations(unknown_revoker)
     }
 
     fn members(&self) -> Arc<Members> {

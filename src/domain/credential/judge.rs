@@ -1,0 +1,113 @@
+//! Judgements: whether a credential is good at an instant, or why not. One rule for all callers.
+//!
+//! A credential is revoked by the earliest of five: a removal of the node that issued it beyond the seal, a revocation of its own, one
+//! that was recorded by its secret alone when nobody knew what it was the secret of, one of all that its subject had, and
+//! one of its session. Only then its time counts.
+
+use super::{Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, Kind};
+use crate::domain::command::PresentedToken;
+use crate::domain::ids::{Place, Subject, Tenant};
+use crate::domain::state::View;
+use crate::domain::subject::Generation;
+use crate::domain::time::Timestamp;
+
+/// Whether a credential that this ledger has the issue of is good at `now`.
+pub fn judge(view: &impl View, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
+    judge_known(view, key.kind, view.credential(key), now)
+}
+
+/// The same of one that the caller has looked up, perhaps with uses that are not on record yet.
+pub fn judge_known(view: &impl View, kind: Kind, credential: Credential, now: Timestamp) -> Result<Active, Inactive> {
+    let issue = credential.issue.as_ref().ok_or(Inactive::Unknown)?;
+    if let Some((place, revoked_at)) = revoked_by(view, kind, &credential, issue) {
+        return Err(Inactive::Revoked(place, revoked_at));
+    }
+    let expires_at = issue.expires_with(credential.latest);
+    match credential.issue {
+        Some(issue) if now < expires_at => Ok(Active { issue, expires_at }),
+        _ => Err(Inactive::Expired),
+    }
+}
+
+/// The earliest revocation that was recorded by the secret alone, when nobody knew what it was the secret of: it may have been
+/// taken for another kind, and a session for none that has its id.
+pub fn revoked_unknown(
+    view: &impl View,
+    kind: Kind,
+    digest: &Digest,
+    tenant: &Tenant,
+    subject: &Subject,
+) -> Option<(Place, Timestamp)> {
+    // Its own key has been looked at already, except a session's, which is not made of its digest.
+    let others = Kind::ALL.into_iter().filter(|other| *other != kind || kind == Kind::Session);
+    let unknown = others.map(|kind| view.credential(CredentialKey { kind, id: digest.id() }));
+    let revoked = unknown.filter(|credential| credential.issue.is_none()).filter_map(|credential| {
+        credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at))
+    });
+    revoked.min_by_key(|(place, at)| (*at, *place))
+}
+
+/// The earliest record that revoked it, if one did.
+fn revoked_by(view: &impl View, kind: Kind, credential: &Credential, issue: &Issue) -> Option<(Place, Timestamp)> {
+    let subject = view.subject(&issue.tenant, &issue.subject);
+    let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
+    let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
+    let with_all = subject.revokes(kind, &issue.generation);
+    let with_session =
+        issue.session.and_then(|id| session_revoked(view, &issue.tenant, &issue.subject, id, &issue.generation));
+    [view.beyond_seal(issue.place), alone, unseen, with_all, with_session]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(place, at)| (*at, *place))
+}
+
+/// A token is revoked with its session: the token's generation reaches all that had revoked other sessions when it was issued.
+fn session_revoked(
+    view: &impl View,
+    tenant: &Tenant,
+    subject: &Subject,
+    session: CredentialId,
+    generation: &Generation,
+) -> Option<(Place, Timestamp)> {
+    let kind = Kind::Session;
+    let session = view.credential(CredentialKey { kind, id: session });
+    let alone = session.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
+    let digest = session.issue.as_ref().and_then(|issue| issue.digest().copied());
+    let unseen = digest.and_then(|digest| revoked_unknown(view, kind, &digest, tenant, subject));
+    let with_all = view.subject(tenant, subject).revokes(kind, generation);
+    let too_late = session.issue.as_ref().and_then(|issue| view.beyond_seal(issue.place));
+    [too_late, alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+}
+
+/// Whether a JWT whose signature has been verified is good, seen before or not.
+pub fn judge_presented(view: &impl View, token: &PresentedToken, now: Timestamp) -> Result<(), Inactive> {
+    let key = CredentialKey { kind: Kind::Token, id: token.credential.id() };
+    let credential = view.credential(key);
+    let known =
+        credential.issue.as_ref().filter(|issue| issue.tenant == token.tenant && issue.subject == token.subject);
+    let revoked = match known {
+        Some(issue) => revoked_by(view, Kind::Token, &credential, issue),
+        None => revoked_unseen(view, token, &credential),
+    };
+    if let Some((place, revoked_at)) = revoked {
+        return Err(Inactive::Revoked(place, revoked_at));
+    }
+    if token.expires_at.is_none_or(|expires_at| now < expires_at) { Ok(()) } else { Err(Inactive::Expired) }
+}
+
+/// Of a token without an issue here: one of ours carries its generation, a foreign one only when it was issued.
+fn revoked_unseen(view: &impl View, token: &PresentedToken, credential: &Credential) -> Option<(Place, Timestamp)> {
+    let PresentedToken { tenant, subject, .. } = token;
+    let alone = credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
+    let state = view.subject(tenant, subject);
+    let with_all = match &token.generation {
+        Some(generation) => state.revokes(Kind::Token, generation),
+        None => state.revokes_foreign(token.issued_at_seconds, token.leeway_seconds),
+    };
+    let generation = token.generation.as_ref();
+    let with_session = token
+        .session
+        .zip(generation)
+        .and_then(|(session, generation)| session_revoked(view, tenant, subject, session, generation));
+    [alone, with_all, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+}

@@ -1,0 +1,187 @@
+//! What the fold knows of a credential: how it was issued, how far its life was moved, and what has revoked it.
+
+use super::{CredentialId, CredentialKey, Digest, Kind, Named, Revocation, Revocations};
+use crate::domain::ids::{Place, Subject, Tenant};
+use crate::domain::subject::Generation;
+use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
+
+/// How a credential was issued. What is personal, and what only its bearer is shown, stays in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// The record that issued it.
+    pub place: Place,
+    /// The name space of its subject.
+    pub tenant: Tenant,
+    /// Who it is for.
+    pub subject: Subject,
+    /// What its bearer presents it by.
+    pub name: IssuedAs,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// The latest instant that any use or extension may move its expiry to.
+    pub not_after: Timestamp,
+    /// The subject's generation that the issuer knew.
+    pub generation: Generation,
+    /// The session that a token is revoked with.
+    pub session: Option<CredentialId>,
+    /// The slot of the key that seals its personal parts, in the store of the record's origin.
+    pub slot: Option<u64>,
+}
+
+/// What the bearer presents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuedAs {
+    /// A secret with that digest; none is known of some imported sessions.
+    Secret(Option<Digest>),
+    /// A JWT.
+    Jwt(Box<Named>),
+}
+
+/// How long a credential lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// That long after its latest use: a ticket.
+    Sliding(Ttl),
+    /// Until that instant, unless it is extended: a session or token.
+    Fixed(Timestamp),
+}
+
+/// What the fold knows of a credential. A revocation or an extension may be known before the issue, or without one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credential {
+    /// How it was issued, by the earliest record if there are several.
+    pub issue: Option<Issue>,
+    /// The latest instant on record that moves its expiry: of a sliding life the latest use, of a fixed one what it was
+    /// extended to.
+    pub latest: Timestamp,
+    /// What has revoked it, and it alone.
+    pub revocations: Revocations,
+}
+
+/// A credential that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// How it was issued.
+    pub issue: Issue,
+    /// When it expires, as far as is known now.
+    pub expires_at: Timestamp,
+}
+
+/// Why a credential is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inactive {
+    /// It was never issued, as far as this node knows, or has left memory.
+    Unknown,
+    /// Its time is up.
+    Expired,
+    /// It was revoked, by that record.
+    Revoked(Place, Timestamp),
+}
+
+impl Issue {
+    /// The digest of its secret, unless it is a JWT.
+    pub const fn digest(&self) -> Option<&Digest> {
+        match &self.name {
+            IssuedAs::Secret(digest) => digest.as_ref(),
+            IssuedAs::Jwt(_) => None,
+        }
+    }
+
+    /// How a revocation names it.
+    pub fn named(&self, key: CredentialKey) -> Named {
+        match (&self.name, key.kind) {
+            (IssuedAs::Jwt(name), _) => (**name).clone(),
+            (IssuedAs::Secret(Some(digest)), Kind::Ticket | Kind::Token) => Named::Digest(*digest),
+            (IssuedAs::Secret(_), _) => Named::Id(key.id),
+        }
+    }
+
+    /// When it expires after that use, or with that extension.
+    pub fn expires_with(&self, latest: Timestamp) -> Timestamp {
+        match self.lifetime {
+            Lifetime::Sliding(ttl) => latest.max(self.issued_at).plus(ttl).min(self.not_after),
+            Lifetime::Fixed(expires_at) => expires_at.max(latest).min(self.not_after),
+        }
+    }
+
+    /// Until when a revocation of it is kept.
+    pub fn retain_revocation_until(&self) -> Timestamp {
+        self.not_after.plus_millis(RETENTION_MARGIN_MILLIS)
+    }
+}
+
+impl Credential {
+    /// One that is known by its issue alone.
+    pub fn issued(issue: Issue) -> Self {
+        Self { issue: Some(issue), ..Self::default() }
+    }
+
+    /// When it expires, as the log has it.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.issue.as_ref().map(|issue| issue.expires_with(self.latest))
+    }
+
+    /// What it was revoked under: the greatest of all names that anybody had for it.
+    pub fn revoked_as(&self) -> Option<&Named> {
+        self.revocations.iter().filter_map(|revocation| revocation.named.as_deref()).max()
+    }
+
+    /// What it is named by, as far as that is known to anybody.
+    pub fn named(&self, key: CredentialKey) -> Named {
+        let issued = self.issue.as_ref().map(|issue| issue.named(key));
+        issued.or_else(|| self.revoked_as().cloned()).unwrap_or(Named::Id(key.id))
+    }
+
+    /// The revocation of this very credential, if there is one.
+    pub fn revocation(&self) -> Option<&Revocation> {
+        let issue = self.issue.as_ref()?;
+        self.revocations.of(&issue.tenant, &issue.subject)
+    }
+
+    /// Until when this is worth remembering.
+    pub fn retain_until(&self) -> Timestamp {
+        let life = self.issue.as_ref().map_or(self.latest, |issue| issue.not_after);
+        life.max(self.revocations.retain_until().unwrap_or_default())
+    }
+
+    /// Forgets how it was issued once no use or extension can reach further: a revocation that outlives it says all that is
+    /// needed, and one that comes after it left memory finds the same.
+    pub fn forget_issue(&mut self, now: Timestamp) {
+        if self.issue.as_ref().is_some_and(|issue| issue.not_after <= now) {
+            (self.issue, self.latest) = (None, Timestamp::default());
+        }
+    }
+
+    /// Joins what another node, or a later record, knows.
+    ///
+    /// Uses belong to the issue that they name: where a ticket's secret was issued twice, those of the later issue go with it. An
+    /// extension names the session alone, so the furthest one stands.
+    pub fn merge(&mut self, other: Self) {
+        let place = |issue: &Option<Issue>| issue.as_ref().map(|issue| issue.place);
+        let (mine, theirs) = (place(&self.issue), place(&other.issue));
+        let takes_theirs = theirs.is_some_and(|theirs| mine.is_none_or(|mine| theirs < mine));
+        let slides =
+            |issue: &Option<Issue>| issue.as_ref().is_some_and(|issue| matches!(issue.lifetime, Lifetime::Sliding(_)));
+        let is_of_another = theirs.is_some() && theirs != mine && slides(&other.issue);
+        self.latest = match (is_of_another, takes_theirs) {
+            (false, _) => self.latest.max(other.latest),
+            (true, true) => other.latest,
+            (true, false) => self.latest,
+        };
+        if takes_theirs {
+            self.issue = other.issue;
+        }
+        self.revocations.merge(other.revocations);
+    }
+
+    /// Joins a use of the ticket that was issued at that place. True if this is that ticket.
+    pub fn used(&mut self, issued: Place, used_at: Timestamp) -> bool {
+        let is_this = self.issue.as_ref().is_some_and(|issue| issue.place == issued);
+        if is_this {
+            self.latest = self.latest.max(used_at);
+        }
+        is_this
+    }
+}
