@@ -17,6 +17,7 @@ mod dependencies;
 mod domain;
 mod event_log;
 mod feed;
+mod fuzz;
 mod http;
 mod index;
 mod jose;
