@@ -1,4 +1,4 @@
-//! A follower in Rust: what a gateway embeds to refuse revoked credentials without asking anybody per request.
+//! A follower in Rust: a gateway embeds it to refuse revoked credentials without a call per request.
 //!
 //! ```text
 //! AUTHLEDGER_TOKEN_FILE=DATA/root-token cargo run --example follower -- --url http://127.0.0.1:7878
@@ -24,6 +24,8 @@ use serde_json::json;
 
 /// Heartbeats that may be missed before what is held counts as stale.
 const MISSED_HEARTBEATS: u32 = 3;
+/// How long it may take to be connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two connections.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest line that is read, in bytes.
@@ -52,7 +54,7 @@ pub struct Item {
     not_before: u64,
 }
 
-/// What is known of a credential that somebody presents.
+/// What is known of a presented credential.
 #[derive(Deserialize)]
 pub struct Credential {
     kind: String,
@@ -130,7 +132,7 @@ impl Revocations {
     }
 
     fn revoke_credential(&mut self, item: Item) {
-        // Whoever revoked a credential that nobody knew had a say over that tenant and subject, and over no other.
+        // The caller that revoked a credential which the ledger did not know had a say over that tenant and subject alone.
         let whose = if item.known.unwrap_or(true) { (None, None) } else { (item.tenant, item.subject) };
         let Some(kind) = item.kind else { return };
         for name in names(&kind, item.digest, item.id, item.iss, item.jti, item.payload) {
@@ -170,10 +172,8 @@ impl Revocations {
     fn is_revoked(&self, name: &Name, credential: &Credential) -> bool {
         // Where it is not known whose the credential is, take it for one of theirs.
         let fits = |due: &Option<String>, own: &Option<String>| due.is_none() || own.is_none() || due == own;
-        let whose = self.credentials.get(name).into_iter().flatten();
-        whose
-            .into_iter()
-            .any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
+        let mut whose = self.credentials.get(name).into_iter().flatten();
+        whose.any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
     }
 
     fn refuses_subject(&self, kind: &str, credential: &Credential) -> Option<&'static str> {
@@ -254,7 +254,12 @@ struct Start {
 impl Follower {
     /// Of that server, which beats that often.
     pub fn new(url: &str, secret: &str, heartbeat: Duration) -> anyhow::Result<Self> {
-        let client = Client::builder().connect_timeout(Duration::from_secs(5)).build().context("set up the client")?;
+        let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        if url.starts_with("http://") {
+            // Without TLS it does not matter which certificates this machine has.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().context("set up the client")?;
         let url = format!("{}/v1/revocations", url.trim_end_matches('/'));
         let patience = heartbeat * MISSED_HEARTBEATS;
         Ok(Self { client, url, secret: secret.to_owned(), patience, held: RwLock::default() })
@@ -308,7 +313,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Loads the snapshot, and keeps what is held besides. The cursor to follow from.
+    /// Loads the snapshot, and keeps all that was held before. Returns the cursor to follow from.
     async fn load(&self) -> Result<String, Cut> {
         let mut lines = self.get("/snapshot", &[]).await?;
         let first = lines.next().await?.context("the snapshot is empty")?;
@@ -348,7 +353,7 @@ impl Follower {
     }
 }
 
-/// Why a connection is over.
+/// Why a connection was cut.
 enum Cut {
     /// Another one may do better.
     Again(anyhow::Error),
@@ -408,7 +413,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let secret = std::fs::read_to_string(&arguments.token_file).context("read the secret")?;
-    // One provider of cryptography for the process; nobody else has installed one.
+    // The process has one provider of cryptography, and no other code has installed one before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let heartbeat = Duration::from_secs(arguments.heartbeat);
     let follower = Arc::new(Follower::new(&arguments.url, secret.trim(), heartbeat)?);

@@ -1,7 +1,7 @@
-//! What is fuzzed: for each target a function that takes any bytes and panics where a promise is broken.
+//! The fuzzing targets: each is a function that takes any bytes, and panics where a promise is broken.
 //!
-//! cargo-fuzz calls them with what it invents; `tests/it/fuzz.rs` calls the same ones with the corpus and with bytes changed at random.
-//! Where a checksum or a signature would stop nearly everything at the door, an entry also makes a good one over the bytes.
+//! cargo-fuzz calls them with bytes that it invents; `tests/it/fuzz.rs` calls them with the corpus, and with changed copies of it.
+//! A checksum or a signature would stop nearly all inputs early, so the entry also makes a good one over the bytes.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub const TARGETS: [(&str, Entry); 7] = [
     ("decide", decided),
 ];
 
-/// The key of whoever signs here: the same as in `schema/vectors/replication.json` and `tree.json`.
+/// The key that signs here: the same as in `schema/vectors/replication.json` and `tree.json`.
 fn pair() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("a seed")
 }
@@ -87,8 +87,8 @@ pub fn note(bytes: &[u8]) {
     if let Ok(note) = SignedNote::parse(text) {
         assert_eq!(note.as_str(), text);
         assert!(text.starts_with(note.text()));
-        // Whoever has not signed it is not taken for somebody who has.
-        let key = VerifierKey::new(authledger::tlog::KeyName::new("nobody.example").expect("a name"), public());
+        // A key that has not signed the note does not open it.
+        let key = VerifierKey::new(authledger::tlog::KeyName::new("other.example").expect("a name"), public());
         assert!(note.open(&key).is_err());
     }
     let signed = SignedNote::sign(&format!("{text}\n"), &checkpoint_key(), sign);
@@ -121,7 +121,7 @@ fn origin() -> Origin {
     "k7m2qx4dnzr5a".parse().expect("an origin")
 }
 
-/// A token is its parts. Whatever somebody with the key signs is verified or refused.
+/// A token is its parts. Any bytes that the key has signed are verified or refused.
 pub fn jwt(bytes: &[u8]) {
     let text = text(bytes);
     if let Ok(parsed) = Parsed::new(text) {
@@ -132,7 +132,7 @@ pub fn jwt(bytes: &[u8]) {
     // The payload of a token, or bytes that are signed as one.
     let payload = text.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
     let token = signed_token(payload.as_deref().unwrap_or(bytes));
-    let trusted = TrustedIssuers::new(Vec::new(), Clock::manual(at(0))).expect("nobody is trusted");
+    let trusted = TrustedIssuers::new(Vec::new(), Clock::manual(at(0))).expect("an empty list of issuers");
     let verified = trusted.verify(&token, &Own).now_or_never().expect("our own keys need not be fetched");
     if let Ok(verified) = verified {
         assert!(verified.ours && *verified.issuer == *ISSUER);
@@ -156,13 +156,13 @@ impl OwnKeys for Own {
 }
 
 fn signed_token(payload: &[u8]) -> String {
-    let parts = [br#"{"alg":"EdDSA","kid":"k"}"#, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let parts = [&br#"{"alg":"EdDSA","kid":"k"}"#[..], payload].map(|part| URL_SAFE_NO_PAD.encode(part));
     let signed = parts.join(".");
     let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
-/// What peers send is read back as it was read, and judged whoever has signed it.
+/// Messages of peers are read back as they were read, and judged, also those that a member has signed.
 pub fn parcel(bytes: &[u8]) {
     if let Ok(parcel) = Parcel::parse(bytes) {
         assert_eq!(Parcel::parse(&parcel.to_text()).as_ref(), Ok(&parcel));
@@ -177,7 +177,7 @@ pub fn parcel(bytes: &[u8]) {
     if let Ok(request) = text(bytes).parse::<RequestSignature>() {
         assert_eq!(request.to_string().parse(), Ok(request));
     }
-    // The same lines under a head that fits them and is signed: what a member that means ill can send.
+    // The same lines under a signed head that fits them: a hostile member can send that.
     let lines = text(bytes).lines().filter(|line| line.starts_with('{') && !line.starts_with("{\"head\""));
     let records: Vec<Box<str>> = lines.take(64).map(Into::into).collect();
     if !records.is_empty() {
@@ -224,7 +224,7 @@ const MAX_COMMANDS: usize = 256;
 /// The bytes of a command.
 const COMMAND_BYTES: usize = 7;
 
-/// Whatever is decided under ids that the caller chose can be written, read back and folded, and memory says then what plain maps say.
+/// Decisions about ids that the caller chose can be written, read back and folded; the projection agrees with plain maps.
 pub fn decided(bytes: &[u8]) {
     let (room, commands) = bytes.split_first().map_or((0, bytes), |(room, rest)| (*room, rest));
     let mut node = Node::pair().0;

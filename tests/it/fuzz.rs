@@ -1,4 +1,4 @@
-//! The fuzzer's entry points without the fuzzer: the corpus in `fuzz/corpus/`, and its files changed at random.
+//! The fuzzing targets without the fuzzer: the corpus in `fuzz/corpus/`, and its files changed at random.
 //!
 //! The seed is fixed, so a run that fails fails again. `AUTHLEDGER_FUZZ_ROUNDS` says how often each file is changed; `fuzz/README.md`
 //! says how to let LLVM look for more.
@@ -53,8 +53,16 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..=below(random, 4) {
         let at = below(random, bytes.len() + 1);
         match below(random, 7) {
-            0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
-            1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = TELLING[below(random, TELLING.len())]),
+            0 => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+            1 => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = TELLING[below(random, TELLING.len())];
+                }
+            }
             2 => bytes.insert(at, random.next() as u8),
             3 => drop(bytes.drain(part(random, bytes.len()))),
             4 => {
