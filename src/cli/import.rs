@@ -213,6 +213,18 @@ fn rehearse(arguments: &ImportArgs, input: Input, tally: &mut Tally) -> Result<(
     all_taken(tally)
 }
 
+/// The bodies that would be sent of a dump, with settings as they are if none are given. For the fuzzer.
+#[doc(hidden)]
+pub fn read_dump(dump: Vec<u8>, format: Format, now: Timestamp) -> Result<Vec<String>, SourceError> {
+    let settings = Settings { tenant: None, ttl: Ttl::from_seconds(900).unwrap_or(Ttl::MAX), now };
+    let mut batches = Batches::open(Box::new(io::Cursor::new(dump)), format, settings)?;
+    let mut bodies = Vec::new();
+    while let Some(batch) = batches.next()? {
+        bodies.push(batch.body);
+    }
+    Ok(bodies)
+}
+
 /// Sends batch after batch. A few are on their way at once; they are settled in the dump's order.
 async fn send(arguments: &ImportArgs, input: Input, client: Client, tally: &mut Tally) -> Result<(), ImportError> {
     let mut batches = read_ahead(input, arguments.from, arguments.settings()).map_err(ImportError::Thread)?;

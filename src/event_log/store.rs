@@ -61,6 +61,7 @@ impl DataDirectory {
 }
 
 /// Opens the log for its writer, and makes it if there is none.
+#[expect(clippy::disallowed_methods, reason = "the one place that opens the log for writing")]
 pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < SAFE_SQLITE {
         return Err(OpenError::UnsafeSqlite(rusqlite::version()));
@@ -75,6 +76,7 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens the log for reading only, beside a server or without one.
+#[expect(clippy::disallowed_methods, reason = "the one place that opens the log for reading")]
 pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     match fs::metadata(path).map(|metadata| metadata.is_file()) {
         Ok(true) => {}

@@ -1,8 +1,10 @@
 //! The integration tests: one binary, one folder for each layer.
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
     missing_docs,
-    reason = "a test that can't go on says so by panicking; tests are their own docs"
+    reason = "a test that can't go on says so by panicking, and looks at the program from outside; tests are their own docs"
 )]
 
 mod audit;
@@ -15,6 +17,7 @@ mod dependencies;
 mod domain;
 mod event_log;
 mod feed;
+mod fuzz;
 mod http;
 mod index;
 mod jose;

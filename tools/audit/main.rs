@@ -151,6 +151,7 @@ fn ledger_file(named: &Path) -> PathBuf {
     if named.is_dir() { named.join("ledger.db") } else { named.to_owned() }
 }
 
+#[expect(clippy::disallowed_methods, reason = "authledger::clock is of the server, which this program does without")]
 fn now() -> anyhow::Result<Timestamp> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let millis =

@@ -106,6 +106,7 @@ pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
             return Ok(true);
         }
         // What was asked for: a look every so often. A server tells nobody that it has signed again.
+        #[expect(clippy::disallowed_methods, reason = "a signal ends the program, and there is nothing to tidy up")]
         thread::sleep(Duration::from_secs(arguments.every));
     }
 }

@@ -155,7 +155,7 @@ fn synchronised(path: &Path, standing: &ClockStanding, within_millis: u64) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Jump;
+    use crate::clock::{Jump, wall_clock};
 
     #[test]
     fn a_synchronisation_counts_if_it_came_after_the_jump() {
@@ -167,7 +167,7 @@ mod tests {
         assert!(!synchronised(&file, &standing, u64::MAX), "there is no file");
         fs::write(&file, "").expect("written");
         let set = |ago: u64| {
-            let at = std::time::SystemTime::now() - Duration::from_secs(ago);
+            let at = UNIX_EPOCH + Duration::from_millis(wall_clock().as_millis()) - Duration::from_secs(ago);
             fs::File::options()
                 .write(true)
                 .open(&file)

@@ -1,14 +1,20 @@
-//! The follower of `schema/follower.py`: against the vectors, and against a real server.
+//! The followers that others start from, `schema/follower.py` and those in `examples/`: against the vectors, and against a real server.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::node::{Launch, PATIENCE, ROOT, text};
 use crate::support::python;
+
+#[allow(dead_code, reason = "its main function is for those who run it")]
+#[path = "../../../examples/follower.rs"]
+mod example;
 
 /// Each case with a follower of its own.
 const VECTORS: &str = r#"
@@ -25,24 +31,8 @@ for case in cases:
 print(len(cases))
 "#;
 
-/// Follows for ever, and answers each line of facts with what it holds of them.
-const SERVE: &str = r#"
-import json, sys, threading, time, follower
-one = follower.Follower(sys.argv[1], sys.argv[2], heartbeat=1)
-def run():
-    while True:
-        one.follow()
-        time.sleep(0.05)
-threading.Thread(target=run, daemon=True).start()
-for line in sys.stdin:
-    print(json.dumps({"refused": one.is_refused(**json.loads(line)), "cursor": one.cursor}), flush=True)
-"#;
-
-fn script(python: &Path, script: &str) -> Command {
-    let mut command = Command::new(python);
-    command.args(["-B", "-c", script]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema"));
-    command.env("PYTHONPATH", ".");
-    command
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 #[test]
@@ -50,54 +40,112 @@ fn a_follower_in_60_lines_answers_every_vector() {
     let Some(python) = python::plain() else { return };
     let source = include_str!("../../../schema/follower.py");
     assert!(source.lines().count() <= 60, "it has {} lines", source.lines().count());
-    let output = script(&python, VECTORS).output().unwrap();
+    let mut command = Command::new(python);
+    command.args(["-B", "-c", VECTORS]).current_dir(project("schema")).env("PYTHONPATH", ".");
+    let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     println!("{} cases", String::from_utf8_lossy(&output.stdout).trim());
 }
 
-/// The follower in a process of its own, killed when it is dropped.
-struct Follower {
-    child: Child,
-    ask: ChildStdin,
-    answers: BufReader<ChildStdout>,
+#[test]
+fn the_follower_in_rust_answers_every_vector() {
+    let vectors: Value = serde_json::from_str(include_str!("../../../schema/vectors/follower.json")).unwrap();
+    for case in vectors["cases"].as_array().unwrap() {
+        let mut revocations = example::Revocations::default();
+        for item in case["items"].as_array().unwrap() {
+            revocations.apply(serde_json::from_value(item.clone()).unwrap());
+        }
+        let credential = serde_json::from_value(case["credential"].clone()).unwrap();
+        let refused = revocations.refuses(&credential);
+        // One that has heard nothing lately refuses as stale what it would let pass otherwise.
+        let refused = refused.or_else(|| (!case["fresh"].as_bool().unwrap()).then_some("stale"));
+        assert_eq!(json!(refused), case["refused"], "{}", case["name"]);
+    }
 }
 
-impl Follower {
-    fn start(python: &Path, url: &str) -> Self {
-        let mut command = script(python, SERVE);
-        let mut child = command.args([url, ROOT]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, ask, answers }
-    }
-
-    fn ask(&mut self, facts: &Value) -> Value {
-        writeln!(self.ask, "{facts}").unwrap();
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap()
-    }
+/// A follower of a server.
+trait Follower {
+    /// Why it refuses a credential of which that is known.
+    fn refuses(&mut self, facts: &Value) -> Value;
 
     /// Asks until the answer is that one.
     fn comes_to(&mut self, facts: &Value, reason: &Value) {
         let until = Instant::now() + PATIENCE;
         loop {
-            let answer = self.ask(facts);
-            if answer["refused"] == *reason {
+            let refused = self.refuses(facts);
+            if refused == *reason {
                 return;
             }
-            assert!(Instant::now() < until, "{answer} where {reason} is due");
+            assert!(Instant::now() < until, "{refused} where {reason} is due");
             // The follower tells nobody when it has heard something, so it is asked again.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-impl Drop for Follower {
+/// `examples/follower.py` in a process of its own, killed when it is dropped.
+struct InPython {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _secret: tempfile::NamedTempFile,
+}
+
+impl InPython {
+    fn start(python: &Path, url: &str) -> Self {
+        let mut secret = tempfile::NamedTempFile::new().unwrap();
+        writeln!(secret, "{ROOT}").unwrap();
+        let mut command = Command::new(python);
+        command.arg("-B").arg(project("examples/follower.py")).args(["--heartbeat", "1", "--url", url, "--token-file"]);
+        let mut child = command.arg(secret.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, ask, answers, _secret: secret }
+    }
+}
+
+impl Follower for InPython {
+    fn refuses(&mut self, facts: &Value) -> Value {
+        writeln!(self.ask, "{facts}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()["refused"].clone()
+    }
+}
+
+impl Drop for InPython {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// `examples/follower.rs` in this process.
+struct InRust {
+    follower: Arc<example::Follower>,
+    following: JoinHandle<anyhow::Result<()>>,
+}
+
+impl InRust {
+    fn start(url: &str) -> Self {
+        // Other tests of this process may have installed it.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let follower = Arc::new(example::Follower::new(url, ROOT, Duration::from_secs(1)).unwrap());
+        let running = Arc::clone(&follower);
+        Self { follower, following: tokio::spawn(async move { running.run().await }) }
+    }
+}
+
+impl Follower for InRust {
+    fn refuses(&mut self, facts: &Value) -> Value {
+        json!(self.follower.refuses(&serde_json::from_value(facts.clone()).unwrap()))
+    }
+}
+
+impl Drop for InRust {
+    fn drop(&mut self) {
+        self.following.abort();
     }
 }
 
@@ -108,8 +156,17 @@ fn facts(issued: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_follower_refuses_what_a_real_server_ends() {
+async fn the_follower_in_python_refuses_what_a_real_server_revokes() {
     let Some(python) = python::plain() else { return };
+    refuses_what_is_revoked(|url| InPython::start(&python, url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_follower_in_rust_refuses_what_a_real_server_revokes() {
+    refuses_what_is_revoked(InRust::start).await;
+}
+
+async fn refuses_what_is_revoked<F: Follower>(start: impl Fn(&str) -> F) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let node = Launch::new(&data).args(&["--heartbeat", "1"]).start();
@@ -117,7 +174,7 @@ async fn the_follower_refuses_what_a_real_server_ends() {
     node.api.revoke(&text(&before, "ticket")).await;
     let (good, one, all) = (node.api.issue("good").await, node.api.issue("one").await, node.api.issue("all").await);
 
-    let mut follower = Follower::start(&python, node.api.url());
+    let mut follower = start(node.api.url());
     follower.comes_to(&facts(&good), &Value::Null);
     follower.comes_to(&facts(&before), &json!("revoked"));
     node.api.revoke(&text(&one, "ticket")).await;
@@ -142,7 +199,7 @@ async fn the_follower_refuses_what_a_real_server_ends() {
     follower.comes_to(&facts(&good), &json!("stale"));
     follower.comes_to(&facts(&one), &json!("revoked"));
     let node = Launch::new(&data).args(&["--heartbeat", "1"]).listen(&address).start();
-    let mut late = Follower::start(&python, node.api.url());
+    let mut late = start(node.api.url());
     late.comes_to(&forgotten, &json!("erased"));
     follower.comes_to(&facts(&good), &Value::Null);
     node.api.revoke(&text(&good, "ticket")).await;

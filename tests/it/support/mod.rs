@@ -8,6 +8,7 @@ pub mod nginx;
 pub mod node;
 pub mod proxy;
 pub mod python;
+pub mod random;
 pub mod secrets;
 pub mod served;
 pub mod settings;

@@ -4,7 +4,7 @@
 use authledger::clock::{Before, Course, Reading};
 use authledger::domain::Timestamp;
 
-use super::random::Random;
+use crate::support::random::Random;
 
 /// Every wall clock is that far ahead of the true time, give or take minutes: milliseconds.
 const AHEAD: i64 = 600_000;

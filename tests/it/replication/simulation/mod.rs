@@ -6,7 +6,6 @@
 mod clocks;
 mod disk;
 mod node;
-mod random;
 mod steps;
 mod truth;
 mod weaken;

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::clocks::Clocks;
 use super::disk::{Disk, Key};
 use super::node::{Node, PATIENCE, Pending, Phase, Taken, Wait};
-use super::random::Random;
 use super::truth::{Checked, Truth};
 use super::weaken::Weakness;
 use crate::support::node::START_MILLIS;
+use crate::support::random::Random;
 
 /// How many lines of what happened a failing run shows.
 pub const TRACED: usize = 40;

@@ -1,0 +1,434 @@
+//! A follower in Rust: a gateway embeds it to refuse revoked credentials without a call per request.
+//!
+//! ```text
+//! AUTHLEDGER_TOKEN_FILE=DATA/root-token cargo run --example follower -- --url http://127.0.0.1:7878
+//! ```
+//!
+//! It loads the snapshot, follows the stream, and connects again when it is cut off. Each line of the standard input is what is
+//! known of a credential, such as `{"kind":"ticket","digest":"…","tenant":"default","subject":"alice"}`; it answers each with a line
+//! that says why to refuse the credential, or null. `schema/follower.md` has the rules; comments here name their numbers.
+//! The tests hold it to `schema/vectors/follower.json`, and follow a real server with it (`tests/it/process/follower.rs`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::BufRead as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use parking_lot::RwLock;
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+/// Heartbeats that may be missed before what is held counts as stale.
+const MISSED_HEARTBEATS: u32 = 3;
+/// How long it may take to be connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two connections.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest line that is read, in bytes.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// A revocation, as the stream and the snapshot have it. Members that are not listed mean nothing here.
+#[derive(Deserialize)]
+pub struct Item {
+    #[serde(rename = "type")]
+    type_name: String,
+    tenant: Option<String>,
+    subject: Option<String>,
+    kind: Option<String>,
+    id: Option<String>,
+    digest: Option<String>,
+    iss: Option<String>,
+    jti: Option<String>,
+    payload: Option<String>,
+    /// Absent: it is known whose the credential was.
+    known: Option<bool>,
+    #[serde(default)]
+    kinds: Vec<String>,
+    #[serde(default)]
+    generation: BTreeMap<String, u64>,
+    #[serde(default)]
+    not_before: u64,
+}
+
+/// What is known of a presented credential.
+#[derive(Deserialize)]
+pub struct Credential {
+    kind: String,
+    tenant: Option<String>,
+    subject: Option<String>,
+    /// Of the secret, in hex.
+    digest: Option<String>,
+    id: Option<String>,
+    iss: Option<String>,
+    jti: Option<String>,
+    /// The digest of a JWT's payload, in hex.
+    payload: Option<String>,
+    sid: Option<String>,
+    #[serde(default)]
+    r#gen: BTreeMap<String, u64>,
+    /// Another issuer made it.
+    #[serde(default)]
+    foreign: bool,
+    iat: Option<u64>,
+    /// The issuer's, in seconds.
+    #[serde(default = "usual_leeway")]
+    leeway: u64,
+}
+
+fn usual_leeway() -> u64 {
+    5
+}
+
+/// What names a credential.
+#[derive(PartialEq, Eq, Hash)]
+enum Name {
+    Digest(String),
+    Id {
+        kind: String,
+        id: String,
+    },
+    /// An issuer calls its tokens what it likes, so its ids name nothing of anybody else's.
+    Jwt {
+        iss: String,
+        jti: String,
+    },
+    Payload {
+        iss: String,
+        payload: String,
+    },
+}
+
+/// Whose a revoked credential must be: a tenant and a subject, or anybody's.
+type Whose = (Option<String>, Option<String>);
+
+/// What is revoked of a subject, for one kind of credential.
+#[derive(Default)]
+struct SubjectRevocation {
+    generation: BTreeMap<String, u64>,
+    not_before: u64,
+    erased: bool,
+}
+
+/// All that is revoked.
+#[derive(Default)]
+pub struct Revocations {
+    credentials: HashMap<Name, HashSet<Whose>>,
+    /// By tenant, subject and kind.
+    subjects: HashMap<(String, String, String), SubjectRevocation>,
+}
+
+impl Revocations {
+    /// Takes an item. One that comes again, or late, changes nothing: a revocation is never taken back.
+    pub fn apply(&mut self, item: Item) {
+        match item.type_name.as_str() {
+            "subject.revoked" | "subject.erased" => self.revoke_subject(item),
+            // Every other type revokes the one credential that it names, also types that this program does not know.
+            _ => self.revoke_credential(item),
+        }
+    }
+
+    fn revoke_credential(&mut self, item: Item) {
+        // The caller that revoked a credential which the ledger did not know had a say over that tenant and subject alone.
+        let whose = if item.known.unwrap_or(true) { (None, None) } else { (item.tenant, item.subject) };
+        let Some(kind) = item.kind else { return };
+        for name in names(&kind, item.digest, item.id, item.iss, item.jti, item.payload) {
+            self.credentials.entry(name).or_default().insert(whose.clone());
+        }
+    }
+
+    fn revoke_subject(&mut self, item: Item) {
+        let (Some(tenant), Some(subject)) = (item.tenant, item.subject) else { return };
+        for kind in item.kinds {
+            let held = self.subjects.entry((tenant.clone(), subject.clone(), kind)).or_default();
+            for (origin, sequence) in &item.generation {
+                let entry = held.generation.entry(origin.clone()).or_default();
+                *entry = (*entry).max(*sequence);
+            }
+            held.not_before = held.not_before.max(item.not_before);
+            held.erased |= item.type_name == "subject.erased";
+        }
+    }
+
+    /// Why to refuse the credential: rules 1 to 5.
+    pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
+        let Credential { kind, digest, id, iss, jti, payload, sid, .. } = credential;
+        let own = names(kind, digest.clone(), id.clone(), iss.clone(), jti.clone(), payload.clone());
+        if own.iter().any(|name| self.is_revoked(name, credential)) {
+            return Some("revoked");
+        }
+        let session = sid.as_ref().filter(|_| !credential.foreign);
+        let session_name = session.map(|id| Name::Id { kind: "session".to_owned(), id: id.clone() });
+        if session_name.is_some_and(|name| self.is_revoked(&name, credential)) {
+            return Some("session-revoked");
+        }
+        let kinds = [Some(kind.as_str()), session.map(|_| "session")];
+        kinds.into_iter().flatten().find_map(|kind| self.refuses_subject(kind, credential))
+    }
+
+    fn is_revoked(&self, name: &Name, credential: &Credential) -> bool {
+        // Where it is not known whose the credential is, take it for one of theirs.
+        let fits = |due: &Option<String>, own: &Option<String>| due.is_none() || own.is_none() || due == own;
+        let mut whose = self.credentials.get(name).into_iter().flatten();
+        whose.any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
+    }
+
+    fn refuses_subject(&self, kind: &str, credential: &Credential) -> Option<&'static str> {
+        let (tenant, subject) = (credential.tenant.clone()?, credential.subject.clone()?);
+        let held = self.subjects.get(&(tenant, subject, kind.to_owned()))?;
+        if held.erased {
+            return Some("erased");
+        }
+        if credential.foreign {
+            // The one place where clocks are compared: another issuer's tokens carry no generation.
+            let is_later = credential.iat.is_some_and(|iat| iat > held.not_before + credential.leeway);
+            return (!is_later).then_some("not-before");
+        }
+        let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
+        let is_older = held.generation.iter().any(|(origin, sequence)| *sequence > reached(origin));
+        is_older.then_some("generation")
+    }
+}
+
+fn names(
+    kind: &str,
+    digest: Option<String>,
+    id: Option<String>,
+    iss: Option<String>,
+    jti: Option<String>,
+    payload: Option<String>,
+) -> Vec<Name> {
+    if let Some(iss) = iss {
+        return match (jti, payload) {
+            (Some(jti), _) => vec![Name::Jwt { iss, jti }],
+            (None, Some(payload)) => vec![Name::Payload { iss, payload }],
+            (None, None) => Vec::new(),
+        };
+    }
+    let with_kind = |id: &str| Name::Id { kind: kind.to_owned(), id: id.to_owned() };
+    // The id of a ticket or an opaque token is the first half of its digest.
+    let derived = digest.as_ref().and_then(|digest| digest.get(..32)).map(with_kind);
+    let given = id.as_deref().map(with_kind);
+    [digest.map(Name::Digest), derived, given].into_iter().flatten().collect()
+}
+
+/// What is held, and how fresh it is.
+#[derive(Default)]
+struct Held {
+    revocations: Revocations,
+    cursor: Option<String>,
+    heard_at: Option<Instant>,
+}
+
+/// Follows one server. Checks never wait for it.
+pub struct Follower {
+    client: Client,
+    url: String,
+    secret: String,
+    patience: Duration,
+    held: RwLock<Held>,
+}
+
+/// What a line of the stream says beyond an item.
+#[derive(Deserialize)]
+struct Line {
+    event: String,
+    cursor: Option<String>,
+}
+
+/// The last line of a snapshot.
+#[derive(Deserialize)]
+struct End {
+    end: bool,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+struct Start {
+    cursor: String,
+}
+
+impl Follower {
+    /// Of that server, which beats that often.
+    pub fn new(url: &str, secret: &str, heartbeat: Duration) -> anyhow::Result<Self> {
+        let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        if url.starts_with("http://") {
+            // Without TLS it does not matter which certificates this machine has.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().context("set up the client")?;
+        let url = format!("{}/v1/revocations", url.trim_end_matches('/'));
+        let patience = heartbeat * MISSED_HEARTBEATS;
+        Ok(Self { client, url, secret: secret.to_owned(), patience, held: RwLock::default() })
+    }
+
+    /// Why to refuse the credential, if there is a reason: all six rules.
+    pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
+        let held = self.held.read();
+        let is_fresh = held.heard_at.is_some_and(|heard_at| heard_at.elapsed() <= self.patience);
+        held.revocations.refuses(credential).or_else(|| (!is_fresh).then_some("stale"))
+    }
+
+    /// Follows until the server says that this will not get better.
+    pub async fn run(&self) -> anyhow::Result<()> {
+        loop {
+            match self.follow_once().await {
+                Ok(()) => {}
+                Err(Cut::Again(error)) => eprintln!("follower: {error:#}; connecting again"),
+                Err(Cut::Forever(status)) => bail!("the server refuses: {status}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// One connection's worth.
+    async fn follow_once(&self) -> Result<(), Cut> {
+        let cursor = self.held.read().cursor.clone();
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => self.load().await?,
+        };
+        let mut lines = self.get("", &[("after", &cursor)]).await?;
+        while let Some(text) = lines.next().await? {
+            let line: Line = serde_json::from_str(&text).context("read a line of the stream")?;
+            if line.event == "gap" {
+                self.load().await?;
+                return Ok(());
+            }
+            let item = match line.event.as_str() {
+                "revoked" => Some(serde_json::from_str(&text).context("read a revocation")?),
+                _ => None,
+            };
+            let mut held = self.held.write();
+            // The cursor is kept no earlier than its event has taken effect.
+            if let Some(item) = item {
+                held.revocations.apply(item);
+            }
+            held.cursor = line.cursor.or(held.cursor.take());
+            held.heard_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Loads the snapshot, and keeps all that was held before. Returns the cursor to follow from.
+    async fn load(&self) -> Result<String, Cut> {
+        let mut lines = self.get("/snapshot", &[]).await?;
+        let first = lines.next().await?.context("the snapshot is empty")?;
+        let start: Start = serde_json::from_str(&first).context("read the snapshot's first line")?;
+        let mut items: Vec<Item> = Vec::new();
+        loop {
+            let text = lines.next().await?.context("the snapshot is cut short")?;
+            match serde_json::from_str::<End>(&text) {
+                Ok(End { end: true, count }) if count == items.len() => break,
+                Ok(_) => return Err(Cut::Again(anyhow::anyhow!("the snapshot has another count"))),
+                Err(_) => items.push(serde_json::from_str(&text).context("read a line of the snapshot")?),
+            }
+        }
+        let mut held = self.held.write();
+        items.into_iter().for_each(|item| held.revocations.apply(item));
+        held.cursor = Some(start.cursor.clone());
+        held.heard_at = Some(Instant::now());
+        Ok(start.cursor)
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Lines, Cut> {
+        let request = self.client.get(format!("{}{path}", self.url)).query(query).bearer_auth(&self.secret);
+        let request = request.header("accept", "application/x-ndjson").send();
+        let sent = tokio::time::timeout(self.patience, request).await.context("wait for an answer")?;
+        let response = sent.context("reach the server")?;
+        match response.status() {
+            StatusCode::OK => Ok(Lines { response, buffer: Vec::new(), patience: self.patience }),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(Cut::Forever(status)),
+            status => {
+                // The cursor is of another ledger, or none: the snapshot gives another one.
+                if status == StatusCode::BAD_REQUEST {
+                    self.held.write().cursor = None;
+                }
+                Err(Cut::Again(anyhow::anyhow!("the server answers {status}")))
+            }
+        }
+    }
+}
+
+/// Why a connection was cut.
+enum Cut {
+    /// Another one may do better.
+    Again(anyhow::Error),
+    /// The secret is not good, or may not follow.
+    Forever(StatusCode),
+}
+
+impl From<anyhow::Error> for Cut {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Again(error)
+    }
+}
+
+/// The lines of an answer. Silence for three heartbeats is an error.
+struct Lines {
+    response: Response,
+    buffer: Vec<u8>,
+    patience: Duration,
+}
+
+impl Lines {
+    async fn next(&mut self) -> anyhow::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.drain(..=end).collect();
+                return String::from_utf8(line).context("read a line").map(Some);
+            }
+            if self.buffer.len() > MAX_LINE_BYTES {
+                bail!("a line is longer than {MAX_LINE_BYTES} bytes");
+            }
+            let chunk = tokio::time::timeout(self.patience, self.response.chunk()).await;
+            match chunk.context("nothing was heard for three heartbeats")?.context("read the stream")? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => bail!("the stream is cut short"),
+            }
+        }
+    }
+}
+
+/// Follow a ledger's revocations, and say of each credential on the standard input why to refuse it
+#[derive(clap::Parser)]
+struct Arguments {
+    /// The server
+    #[arg(long, env = "AUTHLEDGER_URL", default_value = "http://127.0.0.1:7878")]
+    url: String,
+
+    /// A file that holds the secret of an application with the scope `follow`
+    #[arg(long, env = "AUTHLEDGER_TOKEN_FILE", value_name = "FILE")]
+    token_file: PathBuf,
+
+    /// Seconds between two heartbeats, as the server is set
+    #[arg(long, env = "AUTHLEDGER_HEARTBEAT", default_value_t = 15, value_name = "SECONDS")]
+    heartbeat: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let secret = std::fs::read_to_string(&arguments.token_file).context("read the secret")?;
+    // The process has one provider of cryptography, and no other code has installed one before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let heartbeat = Duration::from_secs(arguments.heartbeat);
+    let follower = Arc::new(Follower::new(&arguments.url, secret.trim(), heartbeat)?);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let following = Arc::clone(&follower);
+    runtime.spawn(async move {
+        if let Err(error) = following.run().await {
+            eprintln!("follower: {error:#}; what is held gets stale");
+        }
+    });
+
+    for line in std::io::stdin().lock().lines() {
+        let credential: Credential = serde_json::from_str(&line?).context("read a credential")?;
+        println!("{}", json!({"refused": follower.refuses(&credential)}));
+    }
+    Ok(())
+}
