@@ -1,6 +1,7 @@
-//! Tables that repeat what the code declares: settings and problems. Metrics are named in theirs.
+//! Tables that repeat what the code declares: settings and problems. Metrics and warnings are named in theirs.
 
 use std::fs;
+use std::path::Path;
 
 use authledger::config::ServeArgs;
 use authledger::http::problem::Code;
@@ -98,4 +99,36 @@ fn every_metric_is_explained() {
     }
     assert!(missing.is_empty(), "docs/reference/metrics.md lacks {missing:#?}");
     assert!(text.contains("# TYPE authledger_commit_seconds histogram"), "{text}");
+}
+
+/// All of the program's code, with texts that are broken over lines in one piece.
+fn program() -> String {
+    fn walk(folder: &Path, code: &mut String) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                walk(&path, code);
+            } else {
+                *code += &fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let mut code = String::new();
+    walk(&pages::root().join("src"), &mut code);
+    let mut pieces = code.split("\\\n");
+    let first = pieces.next().unwrap().to_owned();
+    pieces.fold(first, |code, piece| code + piece.trim_start())
+}
+
+/// A piece of a warning that is shorter says nothing.
+const SHORTEST_PIECE: usize = 8;
+
+#[test]
+fn every_warning_that_is_explained_is_given() {
+    let (page, code) = (pages::read("docs/operate/warnings.md"), program());
+    let rows = page.lines().filter(|line| line.starts_with("| *"));
+    let warnings: Vec<_> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('*').skip(1).step_by(2)).collect();
+    assert!(warnings.len() > 12, "{warnings:?}");
+    let pieces = warnings.iter().flat_map(|warning| warning.split('…')).filter(|piece| piece.len() >= SHORTEST_PIECE);
+    let unknown: Vec<_> = pieces.filter(|piece| !code.contains(piece.trim())).collect();
+    assert!(unknown.is_empty(), "docs/operate/warnings.md has texts that the server never gives: {unknown:#?}");
 }
