@@ -7,7 +7,7 @@ use super::pages;
 /// The targets of a line's links, outside code spans.
 fn targets(line: &str) -> Vec<&str> {
     let starts = line.match_indices("](").map(|(at, _)| at);
-    let outside_code = starts.filter(|at| line[..*at].matches('`').count() % 2 == 0);
+    let outside_code = starts.filter(|at| line[..*at].matches('`').count().is_multiple_of(2));
     outside_code.filter_map(|at| line[at + 2..].split([')', ' ']).next()).collect()
 }
 
