@@ -1,7 +1,7 @@
 //! The only source of time and of fresh ids.
 //!
 //! [`Clock`] is ledger time: what lives are stamped with and judged by. It runs by the boot clock, follows the wall clock while
-//! the two agree, and never falls by itself. `docs/time.md` says what that means for operators.
+//! the two agree, and never falls by itself. `docs/operate/time.md` says what that means for operators.
 
 mod course;
 mod mark;

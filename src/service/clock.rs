@@ -1,6 +1,6 @@
 //! Ledger time as a server keeps it: followed, marked on disk, shown, and set right by an operator.
 //!
-//! `docs/time.md` says what that is for. The course itself is in `clock`.
+//! `docs/operate/time.md` says what that is for. The course itself is in `clock`.
 
 mod beyond;
 mod keeper;

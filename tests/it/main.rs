@@ -14,6 +14,7 @@ mod clocks;
 mod cluster;
 mod compat;
 mod dependencies;
+mod documents;
 mod domain;
 mod event_log;
 mod feed;

@@ -309,7 +309,7 @@ fn sessions_come_from_csv_and_from_json() {
 
 #[test]
 fn the_guides_shell_expression_makes_the_digests_of_the_vectors() {
-    let guide = include_str!("../../../docs/migration.md");
+    let guide = include_str!("../../../docs/guide/importing.md");
     let expression = guide.lines().find(|line| line.starts_with("printf ") && line.ends_with("| sha256sum")).unwrap();
     let vectors: Value = serde_json::from_str(include_str!("../../../schema/vectors/digest.json")).unwrap();
     for vector in vectors["digests"].as_array().unwrap() {
