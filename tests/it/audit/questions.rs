@@ -99,7 +99,7 @@ proptest! {
         let tally = tally_as_of(reader, &prefix, &mut |_, _| ()).unwrap();
         state.prune(time);
         let good = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
-        prop_assert_eq!(tally.tickets.good, good as u64);
+        prop_assert_eq!(tally.tickets.active, good as u64);
     }
 
     #[test]
