@@ -90,14 +90,14 @@ impl Prefix {
 /// The last position that was stored by then. A node's ledger time goes back only where an earlier time was accepted, and then it
 /// goes on under a new origin: between two openings of origins the times are in order.
 fn stored_by(reader: &Reader, at: Timestamp, head: Position) -> Result<Position, ReadError> {
-    let mut revokes = vec![head.0];
+    let mut ends = vec![head.0];
     for origin in reader.origins()? {
         let opening = reader.find_place(Place { origin, sequence: Sequence(1) })?.map(|stored| stored.position.0);
-        revokes.extend(opening.map(|opening| opening.saturating_sub(1)).filter(|end| *end < head.0));
+        ends.extend(opening.map(|opening| opening.saturating_sub(1)).filter(|end| *end < head.0));
     }
-    revokes.sort_unstable();
-    while let Some(end) = revokes.pop() {
-        let before = revokes.last().copied().unwrap_or_default();
+    ends.sort_unstable();
+    while let Some(end) = ends.pop() {
+        let before = ends.last().copied().unwrap_or_default();
         let (mut low, mut high) = (before, end);
         while low < high {
             let middle = low + (high - low).div_ceil(2);

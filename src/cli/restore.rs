@@ -280,7 +280,7 @@ fn previous(
     let open_ended: Vec<Origin> = openings.keys().filter(|origin| !continued.contains(origin)).copied().collect();
     let names = || open_ended.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ");
     let origin = match (arguments.origin, &*open_ended) {
-        (Some(origin), revokes) if revokes.contains(&origin) => origin,
+        (Some(origin), ends) if ends.contains(&origin) => origin,
         (Some(origin), _) => return Err(RestoreError::NoOrigin { origin, others: names() }),
         (None, []) => return Err(RestoreError::Empty(arguments.source.clone())),
         (None, [origin]) => *origin,

@@ -168,6 +168,8 @@ pub struct PresentedToken {
     pub issued_at_seconds: Option<u64>,
     /// When it expires, if it does.
     pub expires_at: Option<Timestamp>,
+    /// Until when it is good at most, whatever it says itself.
+    pub good_until: Option<Timestamp>,
     /// The generation that one of ours carries.
     pub generation: Option<Generation>,
     /// The session that one of ours dies with.

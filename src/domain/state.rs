@@ -44,6 +44,9 @@ pub trait View {
     /// The last record of that origin that was folded in.
     fn head(&self, origin: Origin) -> Sequence;
 
+    /// The latest instant at which anything that was ever issued can still be good, as far as is known here.
+    fn latest_end(&self) -> Timestamp;
+
     /// Whether there is room for one more credential of that kind that is issued here to that subject.
     fn has_room(&self, _kind: Kind, _tenant: &Tenant, _subject: &Subject) -> bool {
         true
@@ -101,6 +104,8 @@ pub struct State {
     pub members: Arc<Members>,
     /// Commands that came with an idempotency key.
     pub answered: HashMap<[u8; 16], Answered>,
+    /// The latest instant at which anything that was issued can still be good.
+    latest_end: Timestamp,
     /// How far each origin has been folded in.
     heads: BTreeMap<Origin, Sequence>,
     tickets_by_issue: HashMap<Place, CredentialKey>,
@@ -129,6 +134,7 @@ impl State {
         slots.clear();
         answered.clear();
         self.imported = false;
+        self.latest_end = Timestamp::default();
         if !self.members.is_empty() {
             self.members = Arc::default();
         }
@@ -197,6 +203,9 @@ impl State {
     }
 
     fn join_credential(&mut self, key: CredentialKey, patch: Credential) {
+        if let Some(issue) = &patch.issue {
+            self.latest_end = self.latest_end.max(issue.not_after);
+        }
         let credential = self.credentials.entry(key).or_default();
         let before = credential.revocations.unknown_revokers();
         let lost = credential.issue.as_ref().map(|issue| (issue.place, issue.digest().copied()));
@@ -316,6 +325,10 @@ impl View for State {
     fn head(&self, origin: Origin) -> Sequence {
         self.heads.get(&origin).copied().unwrap_or_default()
     }
+
+    fn latest_end(&self) -> Timestamp {
+        self.latest_end
+    }
 }
 
 /// Durable state with what the batch in hand has decided on top: what the next command of the batch sees.
@@ -412,6 +425,10 @@ impl<V: View> View for Overlay<'_, V> {
 
     fn head(&self, origin: Origin) -> Sequence {
         self.durable.head(origin).max(self.pending.head(origin))
+    }
+
+    fn latest_end(&self) -> Timestamp {
+        self.durable.latest_end().max(self.pending.latest_end())
     }
 
     fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {

@@ -222,11 +222,11 @@ fn join<T>(
         // The last piece has been taken, or a worker has panicked, which its scope passes on.
         let Ok(mut piece) = worker.recv() else { return Ok(()) };
         piece.cross(base, &chain);
-        let revokes = !piece.is_whole();
+        let ends = !piece.is_whole();
         take(base, piece.made)?;
         match piece.wrong {
             Some(error) => return Err(error),
-            None if revokes => return Ok(()),
+            None if ends => return Ok(()),
             None => {}
         }
     }

@@ -471,6 +471,9 @@ impl Scribe {
     fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), Unwritten> {
         let stored_at = now.as_millis().cast_signed();
         self.take_lock()?;
+        if let Some(foreign) = self.foreign_end()? {
+            return Err(Unwritten::Failed(foreign));
+        }
         {
             let mut insert = self.connection.prepare_cached(
                 "INSERT INTO event (position, origin, sequence, stored_at, record, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -514,6 +517,28 @@ impl Scribe {
             Err(error) if is_lock(&error) && self.connection.is_autocommit() => Err(Unwritten::Locked),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What is not as this writer has left it at the end of the log, if anything: another program may have written to it, or put
+    /// another log in its place.
+    fn foreign_end(&self) -> rusqlite::Result<Option<Arc<str>>> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT position, origin, hash FROM event ORDER BY position DESC LIMIT 1")?;
+        let mut rows = select.query([])?;
+        let due = self.base.position;
+        let (found, is_ours) = match rows.next()? {
+            None => (0, true),
+            Some(row) => {
+                let head = row.get_ref(1)?.as_str().ok().and_then(|origin| self.base.heads.get(&origin.parse().ok()?));
+                let hash = row.get_ref(2)?.as_blob().ok();
+                (row.get::<_, i64>(0)?.cast_unsigned(), head.is_some_and(|head| hash == Some(&head.hash.0[..])))
+            }
+        };
+        if found != due.0 {
+            return Ok(Some(format!("another program has written to ledger.db: it ends at position {found}, and this server has written up to position {due}").into()));
+        }
+        Ok((!is_ours).then(|| format!("another program has written to ledger.db: the record at position {due} is not the one that this server wrote").into()))
     }
 
     /// Reads back what is about to be committed and follows the chain over it: the last chance to find a flipped bit.
@@ -608,6 +633,11 @@ impl Scribe {
                 self.fail_for(what.into());
                 return;
             }
+        }
+        // Where another program locks even readers out, the next look tells.
+        if let Ok(Some(foreign)) = self.foreign_end() {
+            self.fail_for(foreign);
+            return;
         }
         if self.watch.is_locked() && self.can_lock() {
             self.watch.set_locked(false);

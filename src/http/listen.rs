@@ -167,7 +167,7 @@ impl Accepting {
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return,
-                Some(revoked) = self.connections.join_next() => self.revoked(revoked),
+                Some(ended) = self.connections.join_next() => self.ended(ended),
                 Some(_) = self.refusals.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => self.take(stream, peer),
@@ -200,9 +200,9 @@ impl Accepting {
         }
     }
 
-    fn revoked(&mut self, revoked: Result<(), JoinError>) {
+    fn ended(&mut self, ended: Result<(), JoinError>) {
         self.metrics.connections.set(self.connections.len() as u64);
-        if let Err(error) = revoked
+        if let Err(error) = ended
             && error.is_panic()
         {
             tracing::error!(%error, "a handler panicked; its connection is closed");
@@ -217,7 +217,7 @@ impl Accepting {
         }
         tokio::select! {
             () = stopped(stop) => {}
-            Some(revoked) = self.connections.join_next() => self.revoked(revoked),
+            Some(ended) = self.connections.join_next() => self.ended(ended),
             () = sleep(ACCEPT_REST) => {}
         }
     }
@@ -225,8 +225,8 @@ impl Accepting {
     async fn drain(&mut self, grace: Duration) -> usize {
         self.refusals.abort_all();
         let deadline = Instant::now() + grace;
-        while let Ok(Some(revoked)) = timeout_at(deadline, self.connections.join_next()).await {
-            self.revoked(revoked);
+        while let Ok(Some(ended)) = timeout_at(deadline, self.connections.join_next()).await {
+            self.ended(ended);
         }
         let cut = self.connections.len();
         self.connections.shutdown().await;
@@ -269,14 +269,14 @@ impl Connector {
         let service = service_fn(move |request| Box::pin(answer(router.clone(), request, activity.clone(), peer)));
         let mut connection = protocol().serve_connection(TokioIo::new(stream), service);
         async move {
-            let revoked = tokio::select! {
-                revoked = &mut connection => revoked,
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
                 () = stopped(&mut stop) => {
                     Pin::new(&mut connection).graceful_shutdown();
                     (&mut connection).await
                 }
             };
-            if let Err(error) = revoked {
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection failed");
             }
         }

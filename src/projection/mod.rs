@@ -76,6 +76,8 @@ pub struct Projection {
     sweep: Mutex<Sweep>,
     /// In milliseconds since 1970: see [`Projection::forgotten_at`].
     forgotten_at: AtomicU64,
+    /// In milliseconds since 1970: see [`View::latest_end`].
+    latest_end: AtomicU64,
     /// Held by whoever changes what there is: what a join reads it must find so when it writes.
     writing: Mutex<()>,
 }
@@ -146,6 +148,7 @@ impl Projection {
             uses: Mutex::default(),
             sweep: Mutex::default(),
             forgotten_at: AtomicU64::default(),
+            latest_end: AtomicU64::default(),
             writing: Mutex::default(),
         }
     }
@@ -415,6 +418,9 @@ impl Projection {
 
     fn join_credential(&self, key: CredentialKey, patch: Credential) -> Option<SubjectHandle> {
         let issue = patch.issue.as_ref();
+        if let Some(issue) = issue {
+            self.note_end(issue.not_after);
+        }
         let subject = issue.and_then(|issue| self.shared.subjects.enter(&issue.tenant, &issue.subject));
         let revoked_in = tenants_of(&patch.revocations);
         let changed = match key.kind {
@@ -424,6 +430,11 @@ impl Projection {
         };
         self.revoked.add(&revoked_in, changed.handle);
         self.changed(key, &changed, subject)
+    }
+
+    /// Something can be good until then.
+    fn note_end(&self, not_after: Timestamp) {
+        self.latest_end.fetch_max(not_after.as_millis(), Ordering::AcqRel);
     }
 
     /// Keeps what leads to a credential in step with it; the subject that was looked at in vain.
@@ -555,6 +566,10 @@ impl View for Projection {
 
     fn head(&self, origin: Origin) -> Sequence {
         self.base.read().heads.get(&origin).map(|head| head.sequence).unwrap_or_default()
+    }
+
+    fn latest_end(&self) -> Timestamp {
+        Timestamp::from_millis(self.latest_end.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX)
     }
 
     fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {

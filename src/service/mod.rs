@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::domain::{
     Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
-    Tenant, View as _,
+    Tenant, Ttl, View as _,
 };
 use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -62,7 +62,7 @@ pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
 pub use revocations::{Revocations, SubjectRevoke, Target, Why};
-pub use revoked::{RevokedSubject, RevokedTogether};
+pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{
     Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor,
@@ -139,6 +139,8 @@ pub struct Service {
     reach: Arc<dyn Reach>,
     cluster: Arc<Cluster>,
     recent_secrets: RecentSecrets,
+    /// The longest life that anything may have: what others sign is good no longer, either.
+    longest_life: Ttl,
     trusted: TrustedIssuers,
     signing: Signing,
     sealer: Arc<Sealer>,

@@ -30,7 +30,7 @@ use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
 use crate::projection::{self, Projection, Rebuilt, Source, rebuild};
 use crate::tlog::{KeyName, TreeHash};
-use crate::tree::{self, Keeper, Leaf, Trees};
+use crate::tree::{self, Checkpoints, Keeper, Leaf, Trees};
 
 /// Revocations that are queued at a time, where an earlier time was accepted.
 const REVOKED_AT_A_TIME: usize = 1_024;
@@ -83,6 +83,14 @@ pub enum StartError {
         "the event log can't be read to its end: {0}; find out with authledger-audit verify, and restore a backup if it is damaged"
     )]
     Read(#[from] ReadError),
+    /// There are checkpoints of a log, and the log is gone.
+    #[error("{} has no events, and the checkpoints next to it are of a log of {origin}: the log was lost; restore a backup of it, or move the directory away to start a new ledger", path.display())]
+    LostSignedLog {
+        /// The log's file.
+        path: PathBuf,
+        /// An origin whose checkpoint is there.
+        origin: Origin,
+    },
     /// There is a snapshot of a log, and the log is gone.
     #[error("{} has no events, and the snapshot beside it is of a log with {position} of them: the log was lost; restore a backup of it, or move the directory away to start a new ledger", path.display())]
     LostLog {
@@ -408,6 +416,7 @@ impl Prepared {
             reach,
             cluster,
             recent_secrets: RecentSecrets::default(),
+            longest_life: settings.policy.longest_life,
             trusted: settings.trusted,
             signing,
             sealer: Arc::new(sealer),
@@ -453,17 +462,19 @@ fn grow(feed: tree::Feed) -> Hook {
     })
 }
 
-/// An empty log beside a snapshot is not a new ledger but a lost one: whoever deleted or emptied the file must hear of it.
+/// An empty log next to a snapshot or checkpoints is not a new ledger but a lost one: whoever deleted or emptied the file must hear of it.
 fn refuse_lost_log(reader: &Reader, directory: &DataDirectory) -> Result<(), StartError> {
     if reader.head()? > Position(0) {
         return Ok(());
     }
     match projection::load(&snapshots(directory.path())) {
         Ok(state) if state.base().position > Position(0) => {
-            Err(StartError::LostLog { path: directory.ledger(), position: state.base().position })
+            return Err(StartError::LostLog { path: directory.ledger(), position: state.base().position });
         }
-        _ => Ok(()),
+        _ => {}
     }
+    let signed = Checkpoints::of(directory.path()).list().map_err(tree::StartError::from)?;
+    signed.first().map_or(Ok(()), |origin| Err(StartError::LostSignedLog { path: directory.ledger(), origin: *origin }))
 }
 
 fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(), StartError> {

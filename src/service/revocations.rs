@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
-use super::{Call, Error, Identity, RevokedSubject, Service};
+use super::{Call, Error, Identity, Service, WholeRevocation};
 use crate::domain::{
     Command, CredentialId, CredentialKey, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope,
     Sealed, Secret, Subject, Tenant, TokenId, Ttl, View as _,
@@ -93,7 +93,7 @@ impl Service {
         &self,
         call: &Call,
         end: SubjectRevoke,
-    ) -> Result<(Revocations, Option<RevokedSubject>), Error> {
+    ) -> Result<(Revocations, Option<WholeRevocation>), Error> {
         let SubjectRevoke { tenant, subject, kinds, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
@@ -115,7 +115,7 @@ impl Service {
         let appended = matches!(outcome, Outcome::Appended(_));
         let revocations = self.revocations(outcome).await?;
         let first = revocations.filed.first().filter(|_| appended);
-        let revoked = first.and_then(|filed| RevokedSubject::new(filed, before));
+        let revoked = first.and_then(|filed| WholeRevocation::new(filed, before));
         Ok((revocations, revoked))
     }
 

@@ -29,7 +29,7 @@ pub struct RevokedTogether {
 }
 
 /// A record that ended all that a subject had of some kinds, and what had been ended before it.
-pub struct RevokedSubject {
+pub struct WholeRevocation {
     tenant: Tenant,
     subject: Subject,
     place: Place,
@@ -79,7 +79,7 @@ impl Drop for Alone<'_> {
     }
 }
 
-impl RevokedSubject {
+impl WholeRevocation {
     /// Nothing, if the record ended no subject.
     pub(super) fn new(filed: &Filed, before: SubjectState) -> Option<Self> {
         let recorded = &filed.recorded;
@@ -123,7 +123,7 @@ impl Service {
     /// The credentials of a subject that were good until that record ended all of them: a page, and where the next one starts.
     pub fn revoked_together(
         &self,
-        revoked: &RevokedSubject,
+        revoked: &WholeRevocation,
         after: Option<CredentialKey>,
     ) -> (Vec<RevokedTogether>, Option<CredentialKey>) {
         let scanned = self.projection.credentials_of(&revoked.tenant, &revoked.subject, Kinds::ALL, after, STEP_ROWS);
@@ -136,7 +136,7 @@ impl Service {
 /// The state, with what had been ended of the subject before the record.
 struct Before<'a, V> {
     view: &'a V,
-    revoked: &'a RevokedSubject,
+    revoked: &'a WholeRevocation,
 }
 
 impl<V: View> Before<'_, V> {
@@ -205,6 +205,10 @@ impl<V: View> View for Before<'_, V> {
 
     fn head(&self, origin: Origin) -> Sequence {
         self.view.head(origin)
+    }
+
+    fn latest_end(&self) -> Timestamp {
+        self.view.latest_end()
     }
 
     fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {

@@ -273,12 +273,16 @@ impl Service {
             Ok((origin, Sequence(*sequence)))
         };
         let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
+        let at = |seconds: u64| Timestamp::default().plus_millis(seconds.saturating_mul(1_000));
+        // Revocations of a subject are kept for the longest life: what lives longer would be good again afterwards.
+        let good_until = token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.longest_life));
         Ok(PresentedToken {
             credential: token.identity.clone(),
             tenant: token.tenant.clone(),
             subject: self.named(&token.tenant, &token.subject),
             issued_at_seconds: token.issued_at,
-            expires_at: token.expires_at.map(|seconds| Timestamp::default().plus_millis(seconds * 1000)),
+            expires_at: token.expires_at.map(at),
+            good_until,
             generation: token.ours.then_some(generation),
             session: token.session.map(CredentialId::of_session),
             leeway_seconds: token.clock_leeway_seconds,

@@ -380,6 +380,7 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
         generation: Some(Default::default()),
         session: None,
         leeway_seconds: 0,
+        good_until: None,
     }
 }
 

@@ -67,7 +67,7 @@ pub struct BundleReader {
     pub(super) openings: Openings,
     pub(super) watched: BTreeSet<u64>,
     pub(super) unreadable: u64,
-    revoked: bool,
+    ended: bool,
 }
 
 impl BundleReader {
@@ -90,7 +90,7 @@ impl BundleReader {
             openings: Openings::new(),
             watched: BTreeSet::new(),
             unreadable: 0,
-            revoked: false,
+            ended: false,
         };
         reader.first()?;
         Ok(reader)
@@ -113,9 +113,9 @@ impl BundleReader {
         while page.len() < MAX_PAGE_ROWS && self.position < self.contents.to {
             page.push(self.record()?);
         }
-        if page.is_empty() && !self.revoked {
+        if page.is_empty() && !self.ended {
             self.last()?;
-            self.revoked = true;
+            self.ended = true;
         }
         Ok(page)
     }

@@ -25,7 +25,7 @@ impl Demo {
         let session = &issued.body["session"];
         let (id, position) = (text(session, "id")?, session["position"].as_u64().unwrap_or_default());
         self.erase(root, feed).await?;
-        self.as_of(root, position, "good").await?;
+        self.as_of(root, position, "active").await?;
         self.as_of(root, position + 1, "erased").await?;
         let proof = self.proof(root, position).await?;
         self.narrator.holds(&proof);

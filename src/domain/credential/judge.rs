@@ -92,7 +92,8 @@ pub fn judge_presented(view: &impl View, token: &PresentedToken, now: Timestamp)
     if let Some((place, revoked_at)) = revoked {
         return Err(Inactive::Revoked(place, revoked_at));
     }
-    if token.expires_at.is_none_or(|expires_at| now < expires_at) { Ok(()) } else { Err(Inactive::Expired) }
+    let is_over = [token.expires_at, token.good_until].into_iter().flatten().any(|end| end <= now);
+    if is_over { Err(Inactive::Expired) } else { Ok(()) }
 }
 
 /// Of a token without an issue here: one of ours carries its generation, a foreign one only when it was issued.

@@ -10,7 +10,7 @@ use super::super::credential::{
 use super::super::event::{Draft, Event, Revoked, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::state::View;
-use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
+use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::{allow, alone, one as append_one};
 
 /// The most sessions that one append ends one by one.
@@ -122,7 +122,7 @@ fn unknown(
     if let Caller::Application(id) = caller {
         bound_unknown(view, &UnknownRevoker::Application(*id), missing.len(), policy.max_unknown_revocations)?;
     }
-    let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, latest, &policy)) };
+    let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, latest)) };
     Ok(Decision::Append(missing.into_iter().map(draft).collect()))
 }
 
@@ -134,21 +134,27 @@ fn bound_unknown(view: &impl View, unknown_revoker: &UnknownRevoker, more: usize
     }
 }
 
-fn unseen(revoke: &Revoke, latest: Timestamp, policy: &Policy) -> Revoked {
+fn unseen(revoke: &Revoke, latest: Timestamp) -> Revoked {
     Revoked {
         kind: revoke.kind,
         credential: revoke.credential.clone(),
         session_digest: None,
         subject: None,
         known: false,
-        retain_until: keep_unseen_until(latest, policy),
+        retain_until: keep_unseen_until(latest),
         reason: revoke.reason.clone(),
         note: revoke.note.clone(),
     }
 }
 
-fn keep_unseen_until(latest: Timestamp, policy: &Policy) -> Timestamp {
-    latest.plus(policy.longest_life).plus_millis(RETENTION_MARGIN_MILLIS)
+/// Nothing lives longer than that from now on. Another node may allow longer lives, and so may the one that an import comes from.
+fn longest_life(view: &impl View, policy: &Policy) -> Ttl {
+    if alone(view) { policy.longest_life } else { Ttl::MAX }
+}
+
+/// How long a credential that is not known here can be good, wherever it was issued.
+fn keep_unseen_until(latest: Timestamp) -> Timestamp {
+    latest.plus(Ttl::MAX).plus_millis(RETENTION_MARGIN_MILLIS)
 }
 
 /// Where an unknown credential is ended: everywhere for whoever may revoke everywhere, else in each tenant of his.
@@ -271,14 +277,14 @@ fn own_unknown(
     Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
 }
 
-fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, policy, .. }: Context) -> Revoked {
+fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, .. }: Context) -> Revoked {
     Revoked {
         kind: Kind::Session,
         credential: Named::Id(id),
         session_digest: None,
         subject: Some(subject.clone()),
         known: false,
-        retain_until: keep_unseen_until(latest, &policy),
+        retain_until: keep_unseen_until(latest),
         reason: None,
         note: None,
     }
@@ -298,9 +304,12 @@ pub fn subject(
     if revoke.kinds.is_empty() {
         return Ok(Decision::Nothing);
     }
-    let keep = revoke.keep.map_or(policy.longest_life, |keep| keep.max(policy.longest_life));
+    let longest = longest_life(view, &policy);
+    let keep = revoke.keep.map_or(longest, |keep| keep.max(longest));
     let hold_until = revoke.hold.map(|hold| now.plus(hold));
-    let retain_until = latest.plus(keep).max(hold_until.unwrap_or_default()).plus_millis(RETENTION_MARGIN_MILLIS);
+    // What was issued while a longer life was allowed outlasts what is allowed now.
+    let last = latest.plus(keep).max(view.latest_end()).max(hold_until.unwrap_or_default());
+    let retain_until = last.plus_millis(RETENTION_MARGIN_MILLIS);
     let revoked = SubjectRevoked {
         subject: revoke.subject.clone(),
         kinds: revoke.kinds,

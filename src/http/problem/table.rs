@@ -166,7 +166,7 @@ table! {
     DiskFull SERVICE_UNAVAILABLE "disk-full" Some(30); "The disk of the event log is full"
         "Less is free than what one batch of commands may need. Make room: a write that fails halts the log."
     LogHalted SERVICE_UNAVAILABLE "log-halted" Some(30); "The event log has halted"
-        "A write to the disk failed, or a file of the log was deleted or replaced, so nothing more is written until the operator has mended the cause and started the server again. Reads and streams go on."
+        "A write to the disk failed, a file of the log was deleted or replaced, or another program wrote to it, so nothing more is written until the operator has mended the cause and started the server again. Reads and streams go on."
 }
 
 impl Code {

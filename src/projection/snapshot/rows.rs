@@ -233,6 +233,7 @@ pub(super) fn take<F: RowForm>(
     for _ in 0..refers_to.rows {
         let row = F::read(&mut input)?;
         let id = row.row().id();
+        projection.note_end(row.row().not_after());
         let issued = Issued::of_row(&row, &projection.shared).ok_or(FORM)?;
         match store.insert(row) {
             Ok(handle) => note(CredentialKey { kind: F::KIND, id }, handle, &issued),

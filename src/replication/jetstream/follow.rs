@@ -72,7 +72,7 @@ pub(super) async fn all(session: Session) {
         }
         tokio::select! {
             changed = streams.changed() => if changed.is_err() { return },
-            Some(revoked) = tasks.join_next() => if revoked.is_err_and(|error| error.is_panic()) { return },
+            Some(ended) = tasks.join_next() => if ended.is_err_and(|error| error.is_panic()) { return },
         }
     }
 }

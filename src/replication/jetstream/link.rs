@@ -144,7 +144,7 @@ async fn session(client: Client, lost: watch::Receiver<bool>, region: Region, is
     tokio::select! {
         () = until_lost(&client, lost) => {}
         // None ends by itself unless it can't go on.
-        revoked = tasks.join_next() => if let Some(Err(error)) = revoked {
+        ended = tasks.join_next() => if let Some(Err(error)) = ended {
             tracing::error!(%error, "a task of the NATS courier has failed; all are started anew");
         },
     }

@@ -81,8 +81,8 @@ pub(super) async fn keep(
         {
             tracing::warn!(path = %path.display(), %error, "what NATS acknowledged can't be remembered; it is tried again");
         }
-        let revoked = stopped || tokio::time::timeout(WRITE_EVERY, stop.wait_for(|stop| *stop)).await.is_ok();
-        if revoked && !acknowledged.has_changed().unwrap_or(false) {
+        let ended = stopped || tokio::time::timeout(WRITE_EVERY, stop.wait_for(|stop| *stop)).await.is_ok();
+        if ended && !acknowledged.has_changed().unwrap_or(false) {
             return;
         }
     }

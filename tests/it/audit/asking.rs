@@ -87,15 +87,15 @@ fn a_credential_comes_from_the_standard_input_or_a_file_too() {
 fn as_of_and_diff_and_stats_answer_for_people_and_machines() {
     let log = LogFile::of(&told().log);
     let alone = said(tool("as-of", &log.path(), &["2027-01-15T08:05:00Z", "--credential", "secret 2"]));
-    assert!(alone.contains("ended 2027-01-15T08:04:00.000Z by ticket.revoked at position 6 by root@"), "{alone}");
+    assert!(alone.contains("revoked 2027-01-15T08:04:00.000Z by ticket.revoked at position 6 by root@"), "{alone}");
     let all = said(tool("as-of", &log.path(), &["2027-01-15T08:05:00Z", "--subject", "alice"]));
-    assert_eq!(all.matches(": good").count(), 3, "{all}");
+    assert_eq!(all.matches(": active").count(), 3, "{all}");
     let state = said(tool("as-of", &log.path(), &["2027-01-15T08:05:00Z"]));
-    assert!(state.contains("2 good, 0 expired, 1 revoked"), "{state}");
+    assert!(state.contains("2 active, 0 expired, 1 revoked"), "{state}");
     let state: Value = serde_json::from_str(&said(tool("as-of", &log.path(), &["3", "--json"]))).unwrap();
     assert_eq!((&state["position"], &state["tickets"]["active"]), (&3.into(), &2.into()));
     let diff = said(tool("diff", &log.path(), &["2", "7", "--list"]));
-    assert!(diff.contains("  tickets     2 issued, 1 ended\n") && diff.contains("subjects    1 had all"), "{diff}");
+    assert!(diff.contains("  tickets     2 issued, 1 revoked\n") && diff.contains("subjects    1 had all"), "{diff}");
     assert_eq!(diff.lines().filter(|line| line.contains("position")).count(), 5 + 1, "{diff}");
     let diff = said(tool("diff", &log.path(), &["2027-01-15T08:02:00Z", "2027-01-16T00:00:00Z", "--json"]));
     let diff: Value = serde_json::from_str(&diff).unwrap();

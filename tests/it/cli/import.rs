@@ -59,7 +59,7 @@ impl Importer {
         command
     }
 
-    fn import(&self, arguments: &[&str]) -> Revoked {
+    fn import(&self, arguments: &[&str]) -> Exited {
         finish(&mut self.command(arguments))
     }
 
@@ -177,10 +177,10 @@ async fn what_passes_is_waited_for_and_nothing_is_lost() {
     ];
     let importer = Importer::start(Taken { failures: failures.into(), ..Taken::default() }).await;
     let (_directory, file) = dump(&lines(50));
-    let revoked = importer.import(&[&file]);
-    assert_eq!(revoked.stderr.matches("trying again").count(), 4, "{}", revoked.stderr);
-    assert!(revoked.stderr.contains("told of 1 lines where 50 were sent"), "{}", revoked.stderr);
-    let shown = revoked.succeeded();
+    let ended = importer.import(&[&file]);
+    assert_eq!(ended.stderr.matches("trying again").count(), 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("told of 1 lines where 50 were sent"), "{}", ended.stderr);
+    let shown = ended.succeeded();
     assert!(shown.contains("made     0\nknown    50\n"), "those of the answer that broke off are known: {shown}");
     assert_eq!(importer.bodies().len(), 5);
 }
@@ -192,9 +192,9 @@ async fn refused_lines_keep_their_numbers_and_reasons() {
     let text = [line("s-1", "alice"), "s-2\n".to_owned(), line("s-3", "refused"), unknown, line("s-5", "bob")].concat();
     let (directory, file) = dump(&text);
     let kept = directory.path().join("refused");
-    let revoked = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
-    assert_eq!(revoked.status.code(), Some(1));
-    insta::assert_snapshot!(revoked.stderr, @r"
+    let ended = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(1));
+    insta::assert_snapshot!(ended.stderr, @r"
     authledger import: line 2: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 1
     authledger import: line 3: subject-refused: Not this one.
     authledger import: line 4: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 24
@@ -204,7 +204,7 @@ async fn refused_lines_keep_their_numbers_and_reasons() {
     let numbers: Vec<Value> =
         kept.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].take()).collect();
     assert_eq!(numbers, [2, 3, 4]);
-    assert!(!format!("{kept}{}{}", revoked.stdout, revoked.stderr).contains("s-"), "no secret is shown");
+    assert!(!format!("{kept}{}{}", ended.stdout, ended.stderr).contains("s-"), "no secret is shown");
     assert!(!importer.bodies().concat().contains("s-"), "no secret is sent");
 }
 
@@ -213,9 +213,9 @@ async fn people_are_shown_twenty_refusals_and_a_file_gets_all() {
     let importer = Importer::start(Taken::default()).await;
     let (directory, file) = dump(&"nothing\n".repeat(1_500));
     let kept = directory.path().join("refused");
-    let revoked = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
-    assert_eq!(revoked.stderr.matches(": malformed-line: ").count(), 20);
-    assert!(revoked.stderr.contains("and 1480 more refused lines; the file has all of them"), "{}", revoked.stderr);
+    let ended = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
+    assert_eq!(ended.stderr.matches(": malformed-line: ").count(), 20);
+    assert!(ended.stderr.contains("and 1480 more refused lines; the file has all of them"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(kept).unwrap().lines().count(), 1_500);
     assert!(importer.bodies().is_empty(), "there was nothing to ask");
 }
@@ -257,7 +257,7 @@ async fn an_interrupted_import_says_so_and_goes_on_when_it_is_begun_again() {
 }
 
 /// Runs it without a server, a secret, or anything else of this machine's.
-fn rehearse(arguments: &[&str], dump: &str) -> Revoked {
+fn rehearse(arguments: &[&str], dump: &str) -> Exited {
     let (_directory, file) = self::dump(dump);
     let input = fs::File::open(file).unwrap();
     finish(program(&[&["import", "-", "--dry-run"], arguments].concat()).stdin(input))

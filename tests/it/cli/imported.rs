@@ -6,7 +6,7 @@ const TICKET: &str = "7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2";
 const SESSION: &str = "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10";
 const SESSION_TOKEN: &str = "MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj";
 
-fn import(served: &Served, dump: &str, arguments: &[&str]) -> Revoked {
+fn import(served: &Served, dump: &str, arguments: &[&str]) -> Exited {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump");
     std::fs::write(&file, dump).unwrap();

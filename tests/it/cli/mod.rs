@@ -36,13 +36,13 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// What a program that has ended has said.
-struct Revoked {
+struct Exited {
     status: ExitStatus,
     stdout: String,
     stderr: String,
 }
 
-impl Revoked {
+impl Exited {
     fn succeeded(self) -> String {
         assert!(self.status.success(), "{}\n{}\n{}", self.status, self.stdout, self.stderr);
         self.stdout
@@ -55,11 +55,11 @@ impl Revoked {
     }
 }
 
-fn run(arguments: &[&str]) -> Revoked {
+fn run(arguments: &[&str]) -> Exited {
     finish(&mut program(arguments))
 }
 
-fn finish(command: &mut Command) -> Revoked {
+fn finish(command: &mut Command) -> Exited {
     let child = command.spawn().unwrap();
     let running = Process(child);
     running.wait()
@@ -74,14 +74,14 @@ impl Process {
     }
 
     /// What it says until it ends by itself.
-    fn wait(mut self) -> Revoked {
+    fn wait(mut self) -> Exited {
         let stdout = collect(self.0.stdout.take());
         let stderr = collect(self.0.stderr.take());
         let told = |said: &Receiver<String>| said.recv_timeout(LIMIT).unwrap_or_default();
         // Both ends of file come when it ends; a process that hangs is killed when this is dropped.
         let (stdout, stderr) = (told(&stdout), told(&stderr));
         let status = self.0.try_wait().unwrap().or_else(|| self.0.wait().ok()).unwrap();
-        Revoked { status, stdout, stderr }
+        Exited { status, stdout, stderr }
     }
 }
 
@@ -177,12 +177,12 @@ impl Served {
     /// Stops it as an operator does.
     fn stop(self) {
         self.process.signal(Signal::TERM);
-        let revoked = self.process.wait();
-        assert!(revoked.status.success(), "{}", revoked.status);
+        let ended = self.process.wait();
+        assert!(ended.status.success(), "{}", ended.status);
     }
 
     /// Runs a subcommand that calls this server, as root.
-    fn call(&self, arguments: &[&str]) -> Revoked {
+    fn call(&self, arguments: &[&str]) -> Exited {
         finish(&mut self.command(arguments))
     }
 
@@ -201,6 +201,6 @@ async fn post(client: &Client, path: &str, body: Value) -> Value {
 /// Issues a ticket and ends it. Returns its public id.
 async fn issue_and_revoke(client: &Client, subject: &str) -> String {
     let ticket = post(client, "/v1/tickets", json!({ "subject": subject })).await;
-    let revoked = post(client, "/v1/revocations", json!({"credential": ticket["ticket"], "reason": "test"})).await;
-    revoked["revocations"][0]["id"].as_str().unwrap().to_owned()
+    let ended = post(client, "/v1/revocations", json!({"credential": ticket["ticket"], "reason": "test"})).await;
+    ended["revocations"][0]["id"].as_str().unwrap().to_owned()
 }

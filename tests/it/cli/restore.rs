@@ -25,11 +25,11 @@ fn backup(real: &Real) -> (String, String) {
 async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
     let real = Real::copy();
     let node = Node::start(real.data());
-    let (good, revoked) = (node.api.issue("alice").await, node.api.issue("bob").await);
-    let (good, revoked) = (text(&good, "ticket"), text(&revoked, "ticket"));
+    let (good, ended) = (node.api.issue("alice").await, node.api.issue("bob").await);
+    let (good, ended) = (text(&good, "ticket"), text(&ended, "ticket"));
     let session = node.api.post("/v1/sessions", serde_json::json!({"subject": "carol"})).await.expect(201);
     let session = text(&session, "session_token");
-    node.api.revoke(&revoked).await;
+    node.api.revoke(&ended).await;
     let page = node.api.get("/v1/revocations").await.expect(200);
     node.stop().await;
     let (copy, keys) = backup(&real);
@@ -42,7 +42,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
     for data in [real.data(), &restored] {
         let node = Node::start(data);
         assert!(node.api.is_active(&good).await && node.api.is_active(&session).await);
-        assert!(!node.api.is_active(&revoked).await, "what was revoked stays revoked");
+        assert!(!node.api.is_active(&ended).await, "what was revoked stays revoked");
         let cursor = text(&page, "cursor");
         node.api.get(&format!("/v1/revocations?after={cursor}")).await.expect(200);
         node.api.issue_and_revoke("default", "dave").await;

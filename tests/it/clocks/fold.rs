@@ -31,6 +31,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
         generation: Some(Default::default()),
         session: None,
         leeway_seconds: 0,
+        good_until: None,
     };
     let tokens = vec![presented.clone()];
     node.ask(Command::RevokeTokens(RevokeTokens { tokens, reason: None, note: None })).unwrap();

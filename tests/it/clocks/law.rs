@@ -206,6 +206,7 @@ impl World {
                 generation: Some(issued.generation.clone()),
                 session: issued.session,
                 leeway_seconds: 0,
+                good_until: None,
             })),
             (held, _) => held,
         };
@@ -225,6 +226,7 @@ impl World {
             generation: None,
             session: None,
             leeway_seconds: 5,
+            good_until: None,
         }));
         self.made.push(Made { held, subject: whose, named, revoked: false, expired_at: None });
     }

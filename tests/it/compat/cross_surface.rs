@@ -343,6 +343,7 @@ impl World {
             generation: None,
             session: None,
             leeway_seconds: 5,
+            good_until: None,
         };
         (jose::sign(&self.signer, &claims).expect("a token"), presented)
     }

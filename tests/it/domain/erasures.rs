@@ -28,6 +28,7 @@ fn foreign(issued_at_seconds: Option<u64>) -> PresentedToken {
         generation: None,
         session: None,
         leeway_seconds: 0,
+        good_until: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a person may end by one of its sessions.
 
 use authledger::domain::{
-    Actor, Caller, Command, Decision, Event, Kind, MAX_OWN_SESSIONS, Named, OwnSessions, Rejection, Tenant,
+    Actor, Caller, Command, Decision, Event, Kind, MAX_OWN_SESSIONS, Named, OwnSessions, Rejection, Tenant, Ttl,
 };
 
 use crate::support::node::{
@@ -114,14 +114,13 @@ fn an_ending_for_one_subject_does_not_stand_in_the_way_of_one_for_all() {
 #[test]
 fn a_subject_may_have_so_many_unknown_endings_in_force() {
     let (mut one, _) = Node::pair();
-    one.policy.longest_life = crate::support::node::seconds(3_600);
     one.ask(issue_session(1, "alice")).unwrap();
     one.ask(issue_session(2, "bob")).unwrap();
     let alice = || holder(1, "alice");
     (0..100).for_each(|n| drop(one.ask_as(alice(), other(1_000 + n)).unwrap()));
     assert_eq!(one.ask_as(alice(), other(2_000)), Err(Rejection::TooManyUnknownRevocations));
     assert!(matches!(one.ask_as(holder(2, "bob"), other(2_000)), Ok(Decision::Append(_))), "each has his own bound");
-    one.now = at(3_900_000);
+    one.now = at(300_000).plus(Ttl::MAX);
     one.state.prune(one.now);
     one.ask(issue_session(3, "alice")).unwrap();
     assert!(

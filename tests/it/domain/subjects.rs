@@ -1,10 +1,11 @@
 use authledger::domain::{
-    Caller, Command, Decision, Event, Inactive, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant,
+    Caller, Command, Decision, Event, Inactive, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant, View as _,
 };
 
+use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_in, register, renew, revoke, revoke_subject, seconds,
-    subject,
+    Node, application_id, at, digest, grants, issue, issue_in, issue_session, register, renew, revoke, revoke_subject,
+    seconds, session_key, subject,
 };
 
 #[test]
@@ -148,4 +149,30 @@ fn an_ending_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
     assert_eq!(node.state.subjects.len(), 1);
     node.state.prune(at(310_000));
     assert_eq!(node.state.subjects.len(), 0);
+}
+
+/// The settings of a node, or of another one, may have allowed longer lives than they do now.
+#[test]
+fn what_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
+    let mut node = Node::lone();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.policy.longest_life = seconds(900);
+    node.ask(revoke_subject("alice", None)).unwrap();
+    let not_after = node.state.credential(session_key(1)).issue.unwrap().not_after;
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("a revocation") };
+    assert!(revoked.retain_until > not_after, "a follower may forget it then");
+    // One that this node did not know.
+    let (mut one, mut far) = Node::pair();
+    far.ask(issue_session(2, "alice")).unwrap();
+    one.policy.longest_life = seconds(900);
+    one.ask(revoke_subject("alice", None)).unwrap();
+    one.catch_up(&far);
+    for (node, n) in [(&mut node, 1), (&mut one, 2)] {
+        node.after_seconds(86_000);
+        let projection = projection_of(&node.log);
+        projection.prune(node.now);
+        node.state.prune(node.now);
+        assert!(node.judge_session(n).is_err(), "session {n}");
+        assert_eq!(projection.rows(), node.state.rows());
+    }
 }

@@ -39,6 +39,7 @@ fn ours(n: u64, generation: &[(Origin, u64)]) -> PresentedToken {
         generation: Some(generation),
         session: None,
         leeway_seconds: 0,
+        good_until: None,
     }
 }
 

@@ -36,9 +36,9 @@ fn lines() -> Vec<(Origin, String)> {
 }
 
 /// Where the reading ends, and why it does so early.
-type Revoked = (Position, Option<String>);
+type Ended = (Position, Option<String>);
 
-fn row_by_row(reader: &Reader, until: Position) -> Revoked {
+fn row_by_row(reader: &Reader, until: Position) -> Ended {
     let mut base = Base::default();
     loop {
         let rest = (until.0 - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
@@ -53,7 +53,7 @@ fn row_by_row(reader: &Reader, until: Position) -> Revoked {
     }
 }
 
-fn with_every_core(reader: &Reader, until: Position) -> Revoked {
+fn with_every_core(reader: &Reader, until: Position) -> Ended {
     let (mut base, mut taken) = (Base::default(), Vec::new());
     let made = |row: &authledger::event_log::RowRecord<'_>| Ok::<_, ReadError>((row.position, row.decode()?.place));
     let read = reader.read_ordered(&mut base, until, made, |base, made| {

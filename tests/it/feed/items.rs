@@ -95,6 +95,7 @@ fn varied() -> Node {
         generation: None,
         session: None,
         leeway_seconds: 5,
+        good_until: None,
     };
     node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![foreign], reason: None, note: None })).unwrap();
     node

@@ -254,6 +254,21 @@ async fn trusting() -> (Node, SigningKey, tempfile::TempDir) {
     (Node::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
 }
 
+/// What its subject had is revoked for as long as anything may live: what lives longer would be good again afterwards.
+#[tokio::test]
+async fn a_trusted_issuers_jwt_is_good_no_longer_than_anything_may_live() {
+    let (node, key, _directory) = trusting().await;
+    let issued_days_ago = |days: u64| {
+        let iat = 1_800_000_000 - days * 86_400;
+        let claims = json!({"iss": "https://login.example", "sub": "a", "oid": "acme", "jti": "x", "iat": iat});
+        sign(&key, &claims).expect("signed")
+    };
+    assert!(is_active(&node, &issued_days_ago(365)).await, "it says no end");
+    assert!(!is_active(&node, &issued_days_ago(367)).await);
+    node.clock.advance(2 * 86_400_000);
+    assert!(!is_active(&node, &issued_days_ago(365)).await);
+}
+
 #[tokio::test]
 async fn a_trusted_issuers_jwt_is_good_until_it_or_its_subject_is_ended() {
     let (node, key, _directory) = trusting().await;

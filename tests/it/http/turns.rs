@@ -93,8 +93,8 @@ async fn a_snapshot_of_one_tenant_has_what_was_ended_there_and_nothing_of_anothe
     for number in 0..200 {
         let ticket = json!({"tenant": "acme", "subject": format!("subject-{number}")});
         let issued = acme.post("/v1/tickets", ticket).await;
-        let revoked = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
-        assert_eq!(revoked.status, 201);
+        let ended = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
+        assert_eq!(ended.status, 201);
     }
     acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "all"})).await;
     let lines = |answer: crate::support::served::Answer| answer.body.split(|byte| *byte == b'\n').count() - 3;

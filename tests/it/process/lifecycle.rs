@@ -107,8 +107,8 @@ async fn a_termination_ends_streams_with_their_cursor_and_exits_0() {
     let node = Node::start(&data);
     let mut sse = node.api.follow("text/event-stream", "").await;
     let mut lines = node.api.follow("application/x-ndjson", "").await;
-    let revoked = node.api.issue_and_revoke("default", "before the end").await;
-    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![revoked.clone()], vec![revoked]));
+    let ended = node.api.issue_and_revoke("default", "before the end").await;
+    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![ended.clone()], vec![ended]));
     let idle = node.api.apart();
     assert_eq!(idle.get("/health/live").await.status, 200);
     let (one, other, stopped) = tokio::join!(sse.expect("end"), lines.expect("end"), node.stop());
@@ -134,8 +134,8 @@ fn a_termination_ends_a_start_that_takes_long() {
     let launch = Launch::new(&directory.path().join("data"));
     let launch = launch.arg("--tls-certificate").arg(&certificate).arg("--tls-key").arg(&certificate);
     // The pipe opens once the start reads it, and as long as it is open the start waits for what comes.
-    let revoked = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
-    assert_eq!(revoked.signal(), Some(15), "{revoked}");
+    let ended = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
+    assert_eq!(ended.signal(), Some(15), "{ended}");
 }
 
 #[tokio::test]
@@ -205,8 +205,8 @@ async fn with_a_certificate_everything_is_served_over_tls() {
     let trusting = client().tls_certs_only([root]).build().unwrap();
     let api = Api::with_client(trusting, node.api.url(), ROOT);
     let mut stream = api.follow("text/event-stream", "").await;
-    let revoked = api.issue_and_revoke("default", "somebody").await;
-    assert_eq!(stream.ids(1).await, [&*revoked]);
+    let ended = api.issue_and_revoke("default", "somebody").await;
+    assert_eq!(stream.ids(1).await, [&*ended]);
     let (end, stopped) = tokio::join!(stream.expect("end"), node.stop());
     assert!(end.id.is_some());
     assert_eq!(stopped.0, Some(0));

@@ -162,8 +162,8 @@ async fn an_ending_is_heard_through_it_at_once() {
     until(&mut stream, &mut heard, "id: ").await;
     for subject in ["first", "second"] {
         let issued = node.api.issue(subject).await;
-        let revoked = node.api.revoke(&text(&issued, "ticket")).await;
-        until(&mut stream, &mut heard, &text(&revoked["revocations"][0], "id")).await;
+        let ended = node.api.revoke(&text(&issued, "ticket")).await;
+        until(&mut stream, &mut heard, &text(&ended["revocations"][0], "id")).await;
     }
     assert!(!heard.contains("heartbeat"), "nothing waited for the next thing to be said: {heard}");
 }

@@ -127,6 +127,17 @@ async fn a_log_that_is_gone_from_beside_its_snapshot() {
     assert_eq!(place.usual(), place.usual(), "it is refused as long as it is so");
 }
 
+#[tokio::test]
+async fn a_log_that_is_gone_from_beside_its_checkpoints() {
+    let place = Place::with_ledger().await;
+    fs::remove_dir_all(place.data().join("snapshot")).unwrap();
+    fs::remove_file(place.ledger()).unwrap();
+    assert!(fs::read_dir(place.data().join("checkpoints")).unwrap().next().is_some());
+    let said = place.usual();
+    assert!(said.contains("the checkpoints next to it are of a log of"), "{said}");
+    assert_eq!(place.usual(), said, "it is refused as long as it is so");
+}
+
 #[test]
 fn a_data_directory_that_is_a_file() {
     let place = Place::new();

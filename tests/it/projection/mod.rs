@@ -71,6 +71,7 @@ fn with_sessions(node: &mut Node) {
         generation: None,
         session: None,
         leeway_seconds: 5,
+        good_until: None,
     };
     node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![payload], reason: None, note: None })).unwrap();
     node.ask(import_session(26, "dora", at(0), at(86_400_000))).unwrap();

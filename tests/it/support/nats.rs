@@ -106,8 +106,8 @@ impl Server {
             if let Some(address) = fs::read(&ports).ok().and_then(|text| listening(&text)) {
                 return address;
             }
-            let revoked = self.running.as_mut().expect("started").try_wait().expect("our child");
-            assert!(revoked.is_none() && Instant::now() < until, "nats-server does not listen: {}", self.log());
+            let ended = self.running.as_mut().expect("started").try_wait().expect("our child");
+            assert!(ended.is_none() && Instant::now() < until, "nats-server does not listen: {}", self.log());
             // It tells nobody when it has come so far, so the file is looked for again.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -71,7 +71,7 @@ fn has_ended(pid: Pid, patience: Duration) -> bool {
         let timeout = Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: i64::from(rest.subsec_nanos()) };
         match poll(&mut [PollFd::new(&program, PollFlags::IN)], Some(&timeout)) {
             Err(Errno::INTR) => {}
-            revoked => return revoked.is_ok_and(|revoked| revoked > 0),
+            ended => return ended.is_ok_and(|ended| ended > 0),
         }
     }
 }

@@ -34,12 +34,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(bare::SUBCOMMAND) {
-        return revoked(bare::serve().map(|()| true));
+        return ended(bare::serve().map(|()| true));
     }
-    revoked(run(&Arguments::parse()))
+    ended(run(&Arguments::parse()))
 }
 
-fn revoked(ran: anyhow::Result<bool>) -> ExitCode {
+fn ended(ran: anyhow::Result<bool>) -> ExitCode {
     match ran {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

@@ -17,7 +17,7 @@ use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
-use crate::service::{Call, Pace, Party, RevokedSubject, RevokedTogether, Service, SubjectRevoke, Why};
+use crate::service::{Call, Pace, Party, RevokedTogether, Service, SubjectRevoke, WholeRevocation, Why};
 
 /// A part of the body takes no further items beyond that.
 const PAGE_BYTES: usize = 16 << 10;
@@ -78,7 +78,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
 /// What one record has ended, read page by page: a hundred thousand items are never in memory together.
 struct Listing {
     service: Arc<Service>,
-    revoked: RevokedSubject,
+    revoked: WholeRevocation,
     pace: Pace,
     count: u64,
     next: Next,

@@ -156,3 +156,25 @@ async fn what_could_not_be_saved_is_tried_again() {
     assert!(super::held(&saved(&data)).contains_key(&text(&kept, "id")));
     assert_eq!(node.stop().await.0, Some(1));
 }
+
+/// An older log put in the place of the newer one through SQLite, so that no file changes its name: the server says so before it
+/// acknowledges anything on top of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let node = Node::start(&data);
+    node.api.issue("first").await;
+    let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
+    let second = node.api.issue("second").await;
+    // As a restore into the open file does: the newest record is gone, and the file is the same.
+    log.execute_batch(
+        "DROP TRIGGER event_is_never_deleted; DELETE FROM event WHERE position = (SELECT max(position) FROM event);",
+    )
+    .unwrap();
+    let refused = node.api.post("/v1/tickets", json!({"subject": "third"})).await.expect(503);
+    assert_eq!(refused["type"], "/problems/log-halted");
+    let told = told_of(&node, "another program has written to ledger.db").await;
+    assert!(told.contains(&format!("this server has written up to position {}", second["position"])), "{told}");
+    assert_eq!(node.stop().await.0, Some(1));
+}

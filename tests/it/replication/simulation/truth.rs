@@ -71,6 +71,7 @@ impl Truth {
                     generation: Some(issued.generation.clone()),
                     session: issued.session,
                     leeway_seconds: 0,
+                    good_until: None,
                 };
                 self.jwts.insert(issued.key(), presented);
             }

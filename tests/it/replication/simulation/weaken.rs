@@ -159,4 +159,8 @@ impl View for Weakened<'_> {
     fn head(&self, origin: Origin) -> Sequence {
         self.state.head(origin)
     }
+
+    fn latest_end(&self) -> Timestamp {
+        self.state.latest_end()
+    }
 }

@@ -63,7 +63,7 @@ struct Mark {
     at: u64,
     reached_at: Option<Instant>,
     /// Why nothing more is read, if that is so.
-    revoked: Option<String>,
+    ended: Option<String>,
 }
 
 impl Shared {
@@ -95,7 +95,7 @@ impl Followers {
         let (marker, theirs) = (crowd.marker, shared.clone());
         let reading = thread::spawn(move || {
             let read = read(&epoll, lines, marker, &theirs);
-            theirs.mark().revoked = read.as_ref().err().map(|error| format!("{error:#}"));
+            theirs.mark().ended = read.as_ref().err().map(|error| format!("{error:#}"));
             theirs.reached.notify_all();
             read
         });
@@ -116,7 +116,7 @@ impl Followers {
     pub fn expect(&self, deliveries: u64) {
         let mut mark = self.shared.mark();
         let reached_at = (self.delivered() >= deliveries).then(Instant::now);
-        *mark = Mark { at: deliveries, reached_at, revoked: mark.revoked.take() };
+        *mark = Mark { at: deliveries, reached_at, ended: mark.ended.take() };
     }
 
     /// When the number that was last expected was reached; fails if that takes longer than the patience.
@@ -128,7 +128,7 @@ impl Followers {
                 return Ok(at);
             }
             let left = until.saturating_duration_since(Instant::now());
-            if let Some(why) = &mark.revoked {
+            if let Some(why) = &mark.ended {
                 bail!("{} deliveries of {} came: {why}", self.delivered(), mark.at);
             }
             if left.is_zero() {

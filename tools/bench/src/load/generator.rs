@@ -36,13 +36,13 @@ where
     let parts = parts.into_iter().map(|part| Part::connect(load.target, protocol.clone(), part));
     let parts = parts.collect::<anyhow::Result<Vec<_>>>()?;
     let start = Instant::now();
-    let revoked: Vec<_> = thread::scope(|scope| {
+    let ended: Vec<_> = thread::scope(|scope| {
         let begin = |(number, part): (usize, Part<P, S>)| scope.spawn(move || part.run(load, start, number, threads));
         let running: Vec<_> = parts.into_iter().enumerate().map(begin).collect();
         running.into_iter().map(|one| one.join()).collect()
     });
     let (mut ran, mut scripts) = (Ran::default(), Vec::new());
-    for part in revoked {
+    for part in ended {
         let Ok(part) = part else { bail!("a thread of the load generator ended early") };
         let part = part?;
         scripts.extend(part.lines.into_iter().map(|line| line.script));
