@@ -175,7 +175,7 @@ pub struct ServeArgs {
     #[arg(skip)]
     pub trusted_issuer: Option<Vec<IssuerTable>>,
 
-    /// Seconds of the longest life that any node gives a credential: how long an ending without a known end is kept [default: 31622400]
+    /// Seconds of the longest life that this node gives a credential, or lets a trusted issuer's JWT have after its iat. A higher value later may make credentials good again that were revoked unseen [default: 31622400]
     #[arg(long, env = "AUTHLEDGER_LONGEST_LIFE", value_name = "SECONDS")]
     pub longest_life: Option<u64>,
 

@@ -5,7 +5,7 @@ use super::super::command::{
     Caller, Context, Decision, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSubject, RevokeTokens,
 };
 use super::super::credential::{
-    CredentialId, CredentialKey, Digest, Inactive, Kind, Named, UnknownRevoker, judge, judge_presented,
+    CredentialId, CredentialKey, Digest, Inactive, Kind, Named, UnknownRevoker, judge, judge_known, judge_presented,
 };
 use super::super::event::{Draft, Event, Revoked, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
@@ -73,17 +73,19 @@ fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
 }
 
 fn known(view: &impl View, key: CredentialKey, named: &Named, now: Timestamp) -> Option<Known> {
-    let issue = view.credential(key).issue?;
+    let credential = view.credential(key);
+    let issue = credential.issue.as_ref()?;
     let same = named.digest().is_none_or(|digest| issue.digest() == Some(digest));
     if !same || issue.not_after <= now {
         return None;
     }
+    let issue = issue.clone();
     Some(Known {
         kind: key.kind,
         named: issue.named(key),
         session_digest: issue.digest().filter(|_| key.kind == Kind::Session).copied(),
         retain_until: issue.retain_revocation_until(),
-        revoked_by: revoked_by(judge(view, key, now)),
+        revoked_by: revoked_by(judge_known(view, key.kind, credential, now)),
         tenant: issue.tenant,
         subject: issue.subject,
     })

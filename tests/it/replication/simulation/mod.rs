@@ -24,7 +24,7 @@ use world::TRACED;
 /// How many seeds a test runs.
 const ROUNDS: u64 = 2_000;
 /// The first of how many seeds must show that a rule was left out.
-const ROUNDS_OF_THE_WEAKENED: u64 = 2_000;
+const ROUNDS_OF_THE_WEAKENED: u64 = 4_000;
 
 /// How often each kind of trouble must have come up in as many seeds as a test runs.
 const OFTEN: [(&str, u64); 27] = [
