@@ -218,7 +218,12 @@ impl Positions {
         let alone = members.present().all(|(key, ..)| key == own);
         // One that counts knows of all that count. Without its word this node may not have heard of those whom it must wait for.
         let told = members.counting(None).any(|(key, _)| key != own && self.of(key).next().is_some());
-        alone || (told && self.have_reached(place, members, own, None) && self.are_held(held, members, own))
+        // The node that joined this one answers. The first of all did so before anybody could wait for it.
+        let joined_by = members.joined(own).and_then(|(place, _)| members.key_of(place.origin));
+        let is_counted = |key| members.counting(None).any(|(counts, _)| counts == key);
+        let all_count = joined_by.is_none_or(|key| key == own || !members.is_present(key) || is_counted(key));
+        alone
+            || (told && all_count && self.have_reached(place, members, own, None) && self.are_held(held, members, own))
     }
 
     /// Where the record has got to, member by member; `own` since `here_at`.
