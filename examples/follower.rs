@@ -184,7 +184,7 @@ impl Revocations {
         }
         if credential.foreign {
             // The one place where clocks are compared: another issuer's tokens carry no generation.
-            let is_later = credential.iat.is_some_and(|iat| iat > held.not_before + credential.leeway);
+            let is_later = credential.iat.is_some_and(|iat| iat > held.not_before.saturating_add(credential.leeway));
             return (!is_later).then_some("not-before");
         }
         let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
@@ -280,6 +280,7 @@ impl Follower {
                 Err(Cut::Again(error)) => eprintln!("follower: {error:#}; connecting again"),
                 Err(Cut::Forever(status)) => bail!("the server refuses: {status}"),
             }
+            // A server that is starting again is not helped by all its followers asking without pause.
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -318,17 +319,21 @@ impl Follower {
         let mut lines = self.get("/snapshot", &[]).await?;
         let first = lines.next().await?.context("the snapshot is empty")?;
         let start: Start = serde_json::from_str(&first).context("read the snapshot's first line")?;
-        let mut items: Vec<Item> = Vec::new();
+        let mut applied = 0;
         loop {
             let text = lines.next().await?.context("the snapshot is cut short")?;
             match serde_json::from_str::<End>(&text) {
-                Ok(End { end: true, count }) if count == items.len() => break,
+                Ok(End { end: true, count }) if count == applied => break,
                 Ok(_) => return Err(Cut::Again(anyhow::anyhow!("the snapshot has another count"))),
-                Err(_) => items.push(serde_json::from_str(&text).context("read a line of the snapshot")?),
+                // Revocations are never taken back: those of a snapshot that is cut short hold as well.
+                Err(_) => {
+                    let item = serde_json::from_str(&text).context("read a line of the snapshot")?;
+                    self.held.write().revocations.apply(item);
+                    applied += 1;
+                }
             }
         }
         let mut held = self.held.write();
-        items.into_iter().for_each(|item| held.revocations.apply(item));
         held.cursor = Some(start.cursor.clone());
         held.heard_at = Some(Instant::now());
         Ok(start.cursor)

@@ -83,6 +83,9 @@ pub trait Post: Send + Sync + 'static {
     /// How far this node holds an origin's records.
     fn held(&self, origin: Origin) -> Sequence;
 
+    /// Returns once this node holds more of the origin's records than that, whichever way they came.
+    fn held_beyond(&self, origin: Origin, after: Sequence) -> Doing<'_, ()>;
+
     /// A parcel has arrived.
     fn receive(&self, text: Bytes) -> Doing<'_, Receipt>;
 

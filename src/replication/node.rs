@@ -111,6 +111,18 @@ impl Post for Node {
         self.service.cluster().held(origin)
     }
 
+    fn held_beyond(&self, origin: Origin, after: Sequence) -> Doing<'_, ()> {
+        Box::pin(async move {
+            let mut applied = self.service.cluster().applied();
+            while self.held(origin) <= after {
+                if applied.changed().await.is_err() {
+                    // The node is gone, and nothing arrives any more.
+                    std::future::pending::<()>().await;
+                }
+            }
+        })
+    }
+
     fn receive(&self, text: Bytes) -> Doing<'_, Receipt> {
         Box::pin(async move {
             match self.service.receive(text).await {

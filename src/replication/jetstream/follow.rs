@@ -37,10 +37,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(30);
 const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// The first and the longest pause before a message is handed over again that the node could not take.
 const NOT_NOW_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
-/// How often it is looked whether records that no stream has have come another way. That way is a question to a peer, which takes
-/// longer than this, and nothing tells of its end.
-const GAP_POLL: Duration = Duration::from_millis(250);
-/// How long that is waited for before the stream is looked at again.
+/// How long to wait for records that no stream has to come another way, before the stream is looked at again.
 const GAP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads the stream of every origin that publishes in the region, and takes up and drops them as the node names them.
@@ -111,7 +108,9 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
                 let held = session.shared.post.held(origin);
                 // The first time something may have been lost on the way; then it is the stream that lacks it.
                 if last_gap.replace(held) == Some(held) {
-                    until_held_moves(&session, origin, held).await;
+                    tracing::debug!(%origin, held = held.0, "a stream begins after what is held; the records between must come another way");
+                    // Either way the stream is looked at again.
+                    let _ = tokio::time::timeout(GAP_PATIENCE, session.shared.post.held_beyond(origin, held)).await;
                 }
                 continue;
             }
@@ -120,17 +119,6 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }
-}
-
-async fn until_held_moves(session: &Session, origin: Origin, held: Sequence) {
-    tracing::debug!(%origin, held = held.0, "a stream begins after what is held; the records between must come another way");
-    let moved = async {
-        while session.shared.post.held(origin) == held {
-            // Other ways bring the records, and none of them tells this one.
-            tokio::time::sleep(GAP_POLL).await;
-        }
-    };
-    let _ = tokio::time::timeout(GAP_PATIENCE, moved).await;
 }
 
 /// Reads a stream from the first message that holds something new.

@@ -23,8 +23,11 @@ const LIVE_BYTES: usize = 16 * 1024 * 1024;
 const IN_HAND: usize = 64;
 /// The most announcements that are read from a bucket.
 const MAX_NODES: usize = 1024;
-/// The pause before a bucket that could not be read is read again.
-const READ_AGAIN: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a bucket that could not be read is read again. The first is short: servers that have just
+/// started have no bucket until the first node has made it, and whoever announced itself in that time is not heard otherwise.
+const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+/// How long the bucket may take to name its keys.
+const KEYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Hands over plain messages of records as they come.
 pub(super) async fn live(session: Session) {
@@ -128,17 +131,19 @@ fn hear(session: &Session, node: &str, announcement: Bytes) {
 
 /// Reads the bucket once, and does not end: what changes there is told by plain messages too.
 async fn hear_those_kept(session: &Session) {
+    let [mut delay, longest] = RETRY_DELAY;
     while let Err(error) = read_bucket(session).await {
         tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
         // It may be being made, by this node or another; and servers in trouble are not asked without pause.
-        tokio::time::sleep(READ_AGAIN).await;
+        tokio::time::sleep(delay).await;
+        delay = longest.min(delay * 2);
     }
     std::future::pending().await
 }
 
 async fn read_bucket(session: &Session) -> Result<(), async_nats::Error> {
     let store = session.context.get_key_value(session.shared.names.bucket()).await?;
-    let keys = tokio::time::timeout(READ_AGAIN, async {
+    let keys = tokio::time::timeout(KEYS_WITHIN, async {
         store
             .keys()
             .await?

@@ -90,8 +90,8 @@ impl Fake {
     /// Waits until its stream is the one of that number.
     pub async fn publishes_in(&self, number: u32) {
         let mut names = self.published_in.subscribe();
-        let revocation = format!("_{number}");
-        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&revocation)));
+        let ending = format!("_{number}");
+        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&ending)));
         let waited = tokio::time::timeout(PATIENCE, named).await.map(drop);
         assert!(waited.is_ok(), "no stream {number} among {:?}", self.published_in.borrow());
     }
@@ -174,6 +174,15 @@ impl Post for Fake {
 
     fn held(&self, origin: Origin) -> Sequence {
         Sequence(self.held.borrow().get(&origin).map_or(0, Vec::len) as u64)
+    }
+
+    fn held_beyond(&self, origin: Origin, after: Sequence) -> Doing<'_, ()> {
+        Box::pin(async move {
+            let mut held = self.held.subscribe();
+            let is_beyond =
+                |held: &BTreeMap<Origin, Vec<String>>| held.get(&origin).map_or(0, Vec::len) as u64 > after.0;
+            let _ = held.wait_for(is_beyond).await; // It goes with the node.
+        })
     }
 
     fn receive(&self, text: Bytes) -> Doing<'_, Receipt> {
