@@ -358,7 +358,7 @@ async fn flush_uses(app: SharedApp) {
         if let Err(error) = app.service.flush_uses().await
             && app.service.fault().is_none()
         {
-            tracing::warn!(%error, "uses of tickets did not go on record; they do with the tickets' next use");
+            tracing::warn!(%error, "uses of tickets did not go on record; they do with the next flush, or with the tickets' next use");
         }
         if stopping {
             return;

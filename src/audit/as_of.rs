@@ -19,8 +19,8 @@ use super::point::Prefix;
 use super::replay::PRUNE_EVERY;
 use super::{Asked, AskedCredential, AuditError, QuestionError, Tally, pages};
 use crate::domain::{
-    Actor, Credential, CredentialId, CredentialKey, Event, Inactive, Kind, Lifetime, Named, Origin, Place, Position,
-    Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
+    Actor, Credential, CredentialId, CredentialKey, CredentialView as _, Event, Inactive, Kind, Lifetime, Named,
+    Origin, Place, Position, Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;

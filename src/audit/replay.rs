@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{AuditError, pages};
-use crate::domain::{Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge};
+use crate::domain::{Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge_known};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
@@ -160,13 +160,13 @@ impl Tally {
             };
             *counter += 1;
         }
-        for key in state.credentials.keys() {
+        for (key, credential) in &state.credentials {
             let lives = match key.kind {
                 Kind::Ticket => &mut tally.tickets,
                 Kind::Session => &mut tally.sessions,
                 Kind::Token => &mut tally.tokens,
             };
-            lives.count(judge(state, *key, at));
+            lives.count(judge_known(state, key.kind, credential.clone(), at));
         }
         tally
     }

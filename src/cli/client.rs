@@ -107,7 +107,7 @@ pub enum CallError {
     },
     /// What answered speaks no problems.
     #[error("{url} answered {status}, and not as an authledger does; check --url")]
-    UnknownRevoker {
+    NotALedger {
         /// The server.
         url: String,
         /// The answer's status.
@@ -121,7 +121,7 @@ impl CallError {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
             // What stands in front of a server that restarts answers in its own words.
-            Self::Refused { status, .. } | Self::UnknownRevoker { status, .. } => {
+            Self::Refused { status, .. } | Self::NotALedger { status, .. } => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
@@ -231,12 +231,12 @@ impl Client {
     async fn refusal(&self, response: Response) -> CallError {
         let status = response.status();
         let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/problem+json");
-        let unknown_revoker = CallError::UnknownRevoker { url: self.url.clone(), status };
+        let not_a_ledger = CallError::NotALedger { url: self.url.clone(), status };
         if !is_problem {
-            return unknown_revoker;
+            return not_a_ledger;
         }
-        let Ok(body) = response.bytes().await else { return unknown_revoker };
-        let Ok(Problem { reference, title, detail }) = serde_json::from_slice(&body) else { return unknown_revoker };
+        let Ok(body) = response.bytes().await else { return not_a_ledger };
+        let Ok(Problem { reference, title, detail }) = serde_json::from_slice(&body) else { return not_a_ledger };
         let code = reference.rsplit('/').next().unwrap_or_default().to_owned();
         CallError::Refused { status, code, title, detail }
     }

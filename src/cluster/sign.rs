@@ -28,10 +28,7 @@ thread_local! {
 /// The same head comes with each page that ends there, and the same announcement from several sides: what was verified a moment ago
 /// is known by a digest over key, signature and message.
 pub fn verify(key: NodeKey, message: &[u8], signature: &Signature) -> bool {
-    let mut digest = blake3::Hasher::new_derive_key(CONTEXT);
-    // The first two have a fixed length, so that no two triples read alike.
-    digest.update(key.as_bytes()).update(&signature.0).update(message);
-    let digest = *digest.finalize().as_bytes();
+    let digest = digest_of(key, message, signature);
     if VERIFIED.with_borrow(|verified| verified.has(&digest)) {
         return true;
     }
@@ -40,6 +37,13 @@ pub fn verify(key: NodeKey, message: &[u8], signature: &Signature) -> bool {
         VERIFIED.with_borrow_mut(|verified| verified.add(digest));
     }
     is_good
+}
+
+fn digest_of(key: NodeKey, message: &[u8], signature: &Signature) -> [u8; 32] {
+    let mut digest = blake3::Hasher::new_derive_key(CONTEXT);
+    // The first two have a fixed length, so that no two triples read alike.
+    digest.update(key.as_bytes()).update(&signature.0).update(message);
+    *digest.finalize().as_bytes()
 }
 
 /// What was verified lately. What is older than a half is forgotten with the half before.
@@ -103,6 +107,8 @@ mod tests {
                 assert!(!verify(key(&other), &message, &signature));
                 assert!(!verify(key(&one), b"another", &signature));
             }
+            let digest = digest_of(key(&one), &message, &signature);
+            assert!(VERIFIED.with_borrow(|verified| verified.has(&digest)), "it is verified once");
         }
         VERIFIED.with_borrow(|verified| assert!(verified.young.len() + verified.old.len() <= 2 * HALF_VERIFIED));
     }

@@ -178,6 +178,13 @@ pub struct PresentedToken {
     pub leeway_seconds: u64,
 }
 
+impl PresentedToken {
+    /// When it is over: by what it says, and by the longest life that anything may have.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.expires_at.into_iter().chain(self.good_until).min()
+    }
+}
+
 /// End JWTs that were presented together.
 #[derive(Clone, Debug)]
 pub struct RevokeTokens {

@@ -48,6 +48,6 @@ pub use ids::{
 };
 pub use membership::{Member, Members, NodeKey, PeerAddress, Reads, Removal};
 pub use signing::SigningKeyState;
-pub use state::{Overlay, State, View, forget_use_at};
+pub use state::{CredentialView, Overlay, State, View, forget_use_at};
 pub use subject::{Erasure, Generation, SubjectKind, SubjectRevocation, SubjectState};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

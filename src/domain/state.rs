@@ -17,18 +17,24 @@ use super::signing::SigningKeyState;
 use super::subject::SubjectState;
 use super::time::{Timestamp, Ttl};
 
-/// What a decision may look at. Answers are copies: whoever gives them holds no lock for the asker.
-pub trait View {
+/// What a judgement looks at. Answers are copies: no lock is held for the caller.
+pub trait CredentialView {
+    /// What is known of a credential.
+    fn credential(&self, key: CredentialKey) -> Credential;
+    /// What is known of a subject.
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
+    /// The removal of its node that the record at that place comes too late for: what it issued is inactive.
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)>;
+}
+
+/// What a decision looks at besides.
+pub trait View: CredentialView {
     /// The origins of this ledger, each with the record that opened it.
     fn origins(&self) -> BTreeMap<Place, LedgerOpened>;
     /// What is known of an application.
     fn application(&self, id: ApplicationId) -> Application;
     /// Every application that was ever registered with that secret.
     fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId>;
-    /// What is known of a credential.
-    fn credential(&self, key: CredentialKey) -> Credential;
-    /// What is known of a subject.
-    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
     /// The command that was carried out under that key.
     fn answered(&self, key: &[u8; 16]) -> Option<Answered>;
     /// The session whose token has that digest.
@@ -50,11 +56,6 @@ pub trait View {
     /// Whether there is room for one more credential of that kind that is issued here to that subject.
     fn has_room(&self, _kind: Kind, _tenant: &Tenant, _subject: &Subject) -> bool {
         true
-    }
-
-    /// The removal of its node that the record at that place comes too late for: what was issued by it is dead.
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
-        self.members().beyond_seal(place)
     }
 
     /// Whether every member reads data of that version of that type.
@@ -277,6 +278,20 @@ fn count_unknown(counts: &mut HashMap<UnknownRevoker, u64>, before: Vec<UnknownR
     counts.retain(|_, count| *count > 0);
 }
 
+impl CredentialView for State {
+    fn credential(&self, key: CredentialKey) -> Credential {
+        self.credentials.get(&key).cloned().unwrap_or_default()
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        self.members.beyond_seal(place)
+    }
+}
+
 impl View for State {
     fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
         self.origins.clone()
@@ -288,14 +303,6 @@ impl View for State {
 
     fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
         self.applications_by_digest.get(digest).into_iter().flatten().copied().collect()
-    }
-
-    fn credential(&self, key: CredentialKey) -> Credential {
-        self.credentials.get(&key).cloned().unwrap_or_default()
-    }
-
-    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
     }
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
@@ -339,25 +346,7 @@ pub struct Overlay<'a, V> {
     pub pending: &'a State,
 }
 
-impl<V: View> View for Overlay<'_, V> {
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
-        let mut origins = self.durable.origins();
-        origins.extend(self.pending.origins());
-        origins
-    }
-
-    fn application(&self, id: ApplicationId) -> Application {
-        let mut application = self.durable.application(id);
-        application.merge(self.pending.application(id));
-        application
-    }
-
-    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
-        let mut ids = self.durable.applications_by_digest(digest);
-        ids.extend(self.pending.applications_by_digest(digest));
-        ids
-    }
-
+impl<V: View> CredentialView for Overlay<'_, V> {
     fn credential(&self, key: CredentialKey) -> Credential {
         let mut credential = self.durable.credential(key);
         if let Some(pending) = self.pending.credentials.get(&key) {
@@ -378,6 +367,33 @@ impl<V: View> View for Overlay<'_, V> {
             state.merge(self.pending.subject(tenant, subject));
         }
         state
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        if self.pending.members.is_empty() {
+            return self.durable.beyond_seal(place);
+        }
+        self.members().beyond_seal(place)
+    }
+}
+
+impl<V: View> View for Overlay<'_, V> {
+    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+        let mut origins = self.durable.origins();
+        origins.extend(self.pending.origins());
+        origins
+    }
+
+    fn application(&self, id: ApplicationId) -> Application {
+        let mut application = self.durable.application(id);
+        application.merge(self.pending.application(id));
+        application
+    }
+
+    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
+        let mut ids = self.durable.applications_by_digest(digest);
+        ids.extend(self.pending.applications_by_digest(digest));
+        ids
     }
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
@@ -436,12 +452,5 @@ impl<V: View> View for Overlay<'_, V> {
             return self.durable.is_read_by_all(type_name, version);
         }
         self.members().all_read(type_name, version)
-    }
-
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
-        if self.pending.members.is_empty() {
-            return self.durable.beyond_seal(place);
-        }
-        self.members().beyond_seal(place)
     }
 }

@@ -141,19 +141,16 @@ impl Shared {
         let (mut before, mut last) = (0, Pass::default());
         for _ in 0..MAX_PASSES {
             let Some(pass) = self.copy(connection) else { return };
-            let Pass { held_bytes, copied_bytes } = pass;
             last = pass;
-            let newly = copied_bytes.saturating_sub(before);
-            before = copied_bytes;
+            let newly = pass.copied_bytes.saturating_sub(before);
+            before = pass.copied_bytes;
             if newly <= FINISH_AT_MOST_BYTES {
-                let is_copied = held_bytes.saturating_sub(copied_bytes) <= FINISH_AT_MOST_BYTES;
-                self.copied.store(is_copied, Ordering::Release);
-                self.finish.store(is_copied && held_bytes >= FINISH_FROM_BYTES, Ordering::Release);
-                return;
+                break;
             }
         }
-        // It comes in as fast as it is copied: commits wait once, or the WAL would grow for as long.
+        // Where it comes in as fast as it is copied, commits wait once, or the WAL would grow for as long.
         let is_copied = last.held_bytes.saturating_sub(last.copied_bytes) <= FINISH_AT_MOST_BYTES;
+        self.copied.store(is_copied, Ordering::Release);
         self.finish.store(is_copied && last.held_bytes >= FINISH_FROM_BYTES, Ordering::Release);
     }
 

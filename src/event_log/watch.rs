@@ -213,7 +213,7 @@ impl Watch {
             tracing::warn!(
                 wal_bytes = sizes.wal_bytes,
                 reader,
-                "the write-ahead log grows: a reader that does not end its transaction keeps it"
+                "the write-ahead log is large; a reader that does not end its transaction keeps it from being copied"
             );
         }
         seen.large_wal = large_wal;

@@ -57,7 +57,7 @@ pub fn revoked_kinds(event: &Event) -> Kinds {
 }
 
 /// Records of these types end nothing.
-const PERMANENT: [&str; 13] = [
+const REVOKES_NOTHING: [&str; 13] = [
     "ledger.opened",
     "application.registered",
     "application.removed",
@@ -78,7 +78,7 @@ const PERMANENT: [&str; 13] = [
 /// Within a text a quotation mark is escaped, so that no text is taken for the name.
 pub(super) fn may_revoke(record: &str) -> bool {
     let name = record.split_once(r#""type":""#).and_then(|(_, rest)| rest.split_once('"'));
-    name.is_none_or(|(name, _)| !PERMANENT.contains(&name))
+    name.is_none_or(|(name, _)| !REVOKES_NOTHING.contains(&name))
 }
 
 impl Frame {
@@ -402,7 +402,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen > PERMANENT.len());
+        assert!(seen > REVOKES_NOTHING.len());
         assert!(may_revoke("{}") && may_revoke(r#"{"type":"session.suspended"}"#), "what is not known is decoded");
     }
 }

@@ -73,7 +73,7 @@ pub async fn read_unauthenticated(mut body: Body, limit: usize) -> Result<Bytes,
 async fn take(body: &mut Body, read: &mut Vec<u8>, limit: usize) -> Result<bool, BodyError> {
     while read.len() <= limit {
         match body.frame().await {
-            Some(Ok(frame)) => read.extend(frame.into_data().unwrap_or_default()),
+            Some(Ok(frame)) => read.extend_from_slice(&frame.into_data().unwrap_or_default()),
             Some(Err(_)) => return Err(BodyError::Broken),
             None => return Ok(true),
         }

@@ -27,10 +27,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Erasure, HashMap,
-    Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, Named, NodeKey, Origin, Patch, Place, Recorded,
-    Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve,
-    judge_known, worth_recording,
+    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialView, Digest,
+    Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, Named, NodeKey, Origin, Patch,
+    Place, Recorded, Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant, Timestamp,
+    UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{Form as _, Issued, TokenForm};
@@ -210,24 +210,21 @@ impl Projection {
         let (ticket, recorded_use_at) = self.ticket_in_use(id);
         let active = judge_known(self, Kind::Ticket, ticket, now)?;
         let seen_at = self.tickets.touch(id, now).ok_or(Inactive::Unknown)?;
-        let expires_at = active.issue.expires_with(recorded_use_at);
-        let recorded = Credential { latest: recorded_use_at, ..Credential::issued(active.issue) };
-        if worth_recording(&recorded, now) {
+        if worth_recording(&active.issue, recorded_use_at, now) {
             // Past the end that is on record only the use before it goes on record, the one that keeps the ticket alive.
-            let counts = now < expires_at;
+            let counts = now < active.issue.expires_with(recorded_use_at);
             if self.tickets.queue(id, if counts { now } else { Timestamp::default() }) {
                 self.uses.lock().push(id);
             }
         }
-        let issue = recorded.issue.ok_or(Inactive::Unknown)?;
-        Ok((Active { issue, expires_at: active.expires_at }, seen_at))
+        Ok((active, seen_at))
     }
 
     /// The ticket as its uses have it, and its last use on record.
     fn ticket_in_use(&self, id: CredentialId) -> (Credential, Timestamp) {
         let (mut ticket, due_at) = self.tickets.get_with_use(id, &self.shared);
         let recorded_use_at = ticket.latest;
-        if worth_recording(&ticket, due_at) {
+        if ticket.issue.as_ref().is_some_and(|issue| worth_recording(issue, recorded_use_at, due_at)) {
             ticket.latest = due_at;
         }
         (ticket, recorded_use_at)
@@ -523,6 +520,27 @@ pub enum InForce {
     Subject(Tenant, Subject, SubjectState),
 }
 
+impl CredentialView for Projection {
+    fn credential(&self, key: CredentialKey) -> Credential {
+        match key.kind {
+            Kind::Ticket => self.tickets.store.get(key.id, &self.shared),
+            Kind::Session => self.sessions.store.get(key.id, &self.shared),
+            Kind::Token => self.tokens.get(key.id, &self.shared),
+        }
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        self.shared.subjects.state(tenant, subject)
+    }
+
+    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+        if !self.any_removed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.members.read().beyond_seal(place)
+    }
+}
+
 impl View for Projection {
     fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
         self.origins.read().clone()
@@ -534,18 +552,6 @@ impl View for Projection {
 
     fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
         self.applications.read().by_digest.get(digest).into_iter().flatten().copied().collect()
-    }
-
-    fn credential(&self, key: CredentialKey) -> Credential {
-        match key.kind {
-            Kind::Ticket => self.tickets.store.get(key.id, &self.shared),
-            Kind::Session => self.sessions.store.get(key.id, &self.shared),
-            Kind::Token => self.tokens.get(key.id, &self.shared),
-        }
-    }
-
-    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
-        self.shared.subjects.state(tenant, subject)
     }
 
     fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
@@ -574,13 +580,6 @@ impl View for Projection {
 
     fn is_read_by_all(&self, type_name: &str, version: u64) -> bool {
         !self.any_joined.load(Ordering::Acquire) || self.members.read().all_read(type_name, version)
-    }
-
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
-        if !self.any_removed.load(Ordering::Acquire) {
-            return None;
-        }
-        self.members.read().beyond_seal(place)
     }
 
     fn imported(&self) -> bool {

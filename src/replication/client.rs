@@ -52,7 +52,7 @@ pub enum AskError {
     },
     /// What answered is no node of this ledger.
     #[error("{address} answers as no node does")]
-    UnknownRevoker {
+    NotANode {
         /// The node.
         address: String,
     },
@@ -166,7 +166,7 @@ impl PeerClient {
 /// A JSON answer, bounded.
 pub async fn json<T: DeserializeOwned>(address: &str, response: Response) -> Result<T, AskError> {
     let body = whole(address, response, MAX_ANNOUNCEMENT_BYTES).await?;
-    serde_json::from_slice(&body).map_err(|_| AskError::UnknownRevoker { address: address.to_owned() })
+    serde_json::from_slice(&body).map_err(|_| AskError::NotANode { address: address.to_owned() })
 }
 
 async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, AskError> {
@@ -177,7 +177,7 @@ async fn whole(address: &str, mut response: Response, limit: usize) -> Result<By
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(address, &error))? {
         if body.len() + chunk.len() > limit {
-            return Err(AskError::UnknownRevoker { address: address.to_owned() });
+            return Err(AskError::NotANode { address: address.to_owned() });
         }
         body.extend_from_slice(&chunk);
     }

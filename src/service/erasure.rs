@@ -9,8 +9,8 @@ use super::sealing::{NOBODY, Sealer};
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
 use super::{AskError, Call, Error, Identity, Service};
 use crate::domain::{
-    Caller, Command, CredentialKey, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place, Position, Reason,
-    Rejection, Request, Scope, Subject, Tenant, Timestamp, View as _,
+    Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place,
+    Position, Reason, Rejection, Request, Scope, Subject, Tenant, Timestamp,
 };
 use crate::index::{About, Sought};
 use crate::keys::KeyError;

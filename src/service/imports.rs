@@ -7,8 +7,8 @@ use super::machine::Outcome;
 use super::shares::{Bounds, FairShare, Party};
 use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, Event, HashMap, Import, Kind, PastIssue, Position, RETENTION_MARGIN_MILLIS,
-    Recorded, Scope, View as _,
+    Command, CredentialId, CredentialKey, CredentialView as _, Event, HashMap, Import, Kind, PastIssue, Position,
+    RETENTION_MARGIN_MILLIS, Recorded, Scope,
 };
 use crate::index::Sought;
 

@@ -5,8 +5,8 @@ use super::shares::Party;
 use super::tokens::{Judged, Standing, looks_like_jwt};
 use super::{Error, Identity, Service};
 use crate::domain::{
-    Active, CredentialId, CredentialKey, Digest, Kind, Kinds, Named, Rejection, Scope, Subject, SubjectState, Tenant,
-    Timestamp, View as _,
+    Active, CredentialId, CredentialKey, CredentialView as _, Digest, Kind, Kinds, Named, Rejection, Scope, Subject,
+    SubjectState, Tenant, Timestamp,
 };
 
 /// What is known of a credential that is good.
@@ -142,8 +142,8 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         issued_at: presented
             .issued_at_seconds
             .map(|seconds| Timestamp::default().plus_millis(seconds.saturating_mul(1000))),
-        expires_at: presented.expires_at,
-        not_after: presented.expires_at,
+        expires_at: presented.ends_at(),
+        not_after: presented.ends_at(),
         last_used_at: None,
         session: presented.session,
     })

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::cluster::Foreign;
 use crate::domain::{
     Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Overlay, Place, Policy, Position, Recorded,
-    Rejection, Request, Sequence, State, actor_of, decide,
+    Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
 };
 use crate::event_log::{Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, encode};
 use crate::projection::Projection;
@@ -77,6 +77,12 @@ pub struct Ledger {
     staged: Vec<Arc<Filed>>,
 }
 
+/// The earliest instant that it may be now, as far as what is in memory allows. By it is decided what can still be revoked: what looks
+/// over by a clock that is ahead is good again once that is set right.
+pub(super) fn earliest(now: Timestamp, wall: Timestamp, projection: &Projection) -> Timestamp {
+    now.min(wall).max(projection.forgotten_at())
+}
+
 impl Ledger {
     /// A machine that goes on where the projection stands.
     pub fn new(projection: Arc<Projection>, policy: Policy, clock: Clock, hooks: Vec<Hook>) -> Self {
@@ -90,7 +96,7 @@ impl Ledger {
         let context = Context {
             now: batch.now(),
             latest: batch.now().max(wall),
-            earliest: batch.now().min(wall).max(self.projection.forgotten_at()),
+            earliest: earliest(batch.now(), wall, &self.projection),
             is_settled: !self.clock.refuses_issues(),
             origin: batch.origin(),
             policy: self.policy,

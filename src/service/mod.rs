@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::domain::{
     Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
-    Tenant, Ttl, View as _,
+    Tenant, Timestamp, Ttl, View as _,
 };
 use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -61,7 +61,7 @@ pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{Revocations, SubjectRevoke, Target, Why};
+pub use revocations::{NewSubjectRevocation, Revocations, Target, Why};
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{
@@ -168,6 +168,11 @@ pub struct Running {
 }
 
 impl Service {
+    /// By which a revocation is decided now.
+    fn earliest(&self) -> Timestamp {
+        machine::earliest(self.clock.now(), self.clock.wall(), &self.projection)
+    }
+
     /// What that secret is worth as an application's.
     pub fn authenticate(&self, secret: &[u8]) -> Authentication {
         let digest = Digest::of(secret);

@@ -7,8 +7,8 @@ use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
 use super::{Call, Error, Identity, Service, WholeRevocation};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, Event, Kind, Kinds, Named, Reason, Rejection, Revoke, RevokeSubject, Scope,
-    Sealed, Secret, Subject, Tenant, TokenId, Ttl, View as _,
+    Command, CredentialId, CredentialKey, CredentialView as _, Event, Kind, Kinds, Named, Reason, Rejection, Revoke,
+    RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
 /// One credential, named by whoever wants it ended.
@@ -33,7 +33,7 @@ pub struct Why {
 
 /// End all that a subject has of some kinds.
 #[derive(Clone, Debug)]
-pub struct SubjectRevoke {
+pub struct NewSubjectRevocation {
     /// The name space of the subject.
     pub tenant: Tenant,
     /// Whose credentials end.
@@ -83,7 +83,7 @@ impl Service {
     }
 
     /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: SubjectRevoke) -> Result<Revocations, Error> {
+    pub async fn revoke_subject(&self, call: &Call, end: NewSubjectRevocation) -> Result<Revocations, Error> {
         self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
     }
 
@@ -92,9 +92,9 @@ impl Service {
     pub async fn revoke_all_of(
         &self,
         call: &Call,
-        end: SubjectRevoke,
+        end: NewSubjectRevocation,
     ) -> Result<(Revocations, Option<WholeRevocation>), Error> {
-        let SubjectRevoke { tenant, subject, kinds, keep, hold, why } = end;
+        let NewSubjectRevocation { tenant, subject, kinds, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
         }
@@ -134,7 +134,7 @@ impl Service {
         why: &Why,
     ) -> Result<Option<Sealed>, Error> {
         let Some(note) = &why.note else { return Ok(None) };
-        let now = self.clock.now();
+        let now = self.earliest();
         let key = match credential {
             Named::Digest(digest) => self.find(digest),
             Named::Id(id) => Some(CredentialKey { kind, id: *id }),

@@ -1,6 +1,6 @@
 //! What one record ended of a subject: all that was good until then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,9 +10,8 @@ use super::Service;
 use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
-    Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Event, Generation, Inactive,
-    KeyId, Kind, Kinds, LedgerOpened, Members, Origin, Place, Sequence, SigningKeyState, Subject, SubjectState, Tenant,
-    Timestamp, UnknownRevoker, View, judge,
+    Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, Place, Subject,
+    SubjectState, Tenant, Timestamp, judge_known,
 };
 
 /// A credential that one record ended together with others.
@@ -139,13 +138,13 @@ struct Before<'a, V> {
     revoked: &'a WholeRevocation,
 }
 
-impl<V: View> Before<'_, V> {
+impl<V: CredentialView> Before<'_, V> {
     fn revoked_by(&self, key: CredentialKey) -> Option<RevokedTogether> {
         let revoked_at = self.revoked.revoked_at;
         let credential = self.view.credential(key);
         let issue = credential.issue.as_ref();
         let issue = issue.filter(|issue| self.revoked.revokes(key.kind, issue.session, &issue.generation))?;
-        if !self.revoked.is_first(judge(self, key, revoked_at)) {
+        if !self.revoked.is_first(judge_known(self, key.kind, credential.clone(), revoked_at)) {
             return None;
         }
         let id = issue.named(key).public_id(key.kind)?;
@@ -155,60 +154,16 @@ impl<V: View> Before<'_, V> {
     }
 }
 
-impl<V: View> View for Before<'_, V> {
+impl<V: CredentialView> CredentialView for Before<'_, V> {
+    fn credential(&self, key: CredentialKey) -> Credential {
+        self.view.credential(key)
+    }
+
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
         if *tenant == self.revoked.tenant && *subject == self.revoked.subject {
             return self.revoked.before.clone();
         }
         self.view.subject(tenant, subject)
-    }
-
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
-        self.view.origins()
-    }
-
-    fn application(&self, id: ApplicationId) -> Application {
-        self.view.application(id)
-    }
-
-    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
-        self.view.applications_by_digest(digest)
-    }
-
-    fn credential(&self, key: CredentialKey) -> Credential {
-        self.view.credential(key)
-    }
-
-    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
-        self.view.answered(key)
-    }
-
-    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
-        self.view.session_with(digest)
-    }
-
-    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
-        self.view.keys()
-    }
-
-    fn imported(&self) -> bool {
-        self.view.imported()
-    }
-
-    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
-        self.view.unknown_revocations(unknown_revoker)
-    }
-
-    fn members(&self) -> Arc<Members> {
-        self.view.members()
-    }
-
-    fn head(&self, origin: Origin) -> Sequence {
-        self.view.head(origin)
-    }
-
-    fn latest_end(&self) -> Timestamp {
-        self.view.latest_end()
     }
 
     fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
-use crate::domain::{CredentialKey, Kind, Kinds, Named, Origin, Sealed, Subject, Tenant, View as _};
+use crate::domain::{CredentialKey, CredentialView as _, Kind, Kinds, Named, Origin, Sealed, Subject, Tenant};
 use crate::event_log::Base;
 use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 

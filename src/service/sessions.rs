@@ -14,9 +14,9 @@ use super::shares::Party;
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Active, Caller, Command, CredentialId, CredentialKey, Digest, Event, GivenSubject, Inactive, Issue,
-    IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request, RequestId, Scope,
-    Secret, Subject, Tenant, Timestamp, Ttl, View as _,
+    Aal, Active, Caller, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, GivenSubject,
+    Inactive, Issue, IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request,
+    RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{Prefix, mint};
 
@@ -104,7 +104,7 @@ pub enum PresentedSession {
     /// Good.
     Good(Holder),
     /// Its session has expired or was ended.
-    Revoked,
+    Inactive,
     /// No session's.
     Unknown,
 }
@@ -186,7 +186,7 @@ impl Service {
                 PresentedSession::Good(Holder { id, tenant: issue.tenant, subject: issue.subject })
             }
             Err(Inactive::Unknown) => PresentedSession::Unknown,
-            Err(Inactive::Expired | Inactive::Revoked(..)) => PresentedSession::Revoked,
+            Err(Inactive::Expired | Inactive::Revoked(..)) => PresentedSession::Inactive,
         }
     }
 
@@ -230,7 +230,11 @@ impl Service {
 
     /// The other sessions of the holder's subject that are good, the newest first.
     pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
-        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true), pace).await?;
+        self.others_at(holder, self.clock.now(), pace).await
+    }
+
+    async fn others_at(&self, holder: &Holder, at: Timestamp, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
+        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true), at, pace).await?;
         sessions.retain(|id| *id != holder.id);
         Ok(sessions)
     }
@@ -246,7 +250,8 @@ impl Service {
             OwnRevocation::Other(id) => vec![OwnSessions::Other(id)],
             OwnRevocation::Current => vec![OwnSessions::Current],
             OwnRevocation::Others => {
-                let others = self.other_sessions(holder, &mut self.pace(Party::of_holder(holder))).await?;
+                let mut pace = self.pace(Party::of_holder(holder));
+                let others = self.others_at(holder, self.earliest(), &mut pace).await?;
                 others.chunks(MAX_OWN_SESSIONS).map(|some| OwnSessions::Others(some.to_vec())).collect()
             }
         };
@@ -337,7 +342,7 @@ impl Service {
         pace: &mut Pace,
     ) -> Result<Vec<CredentialId>, Error> {
         self.may_introspect(identity, tenant)?;
-        self.sessions_in_order(tenant, subject, active, pace).await
+        self.sessions_in_order(tenant, subject, active, self.clock.now(), pace).await
     }
 
     /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
@@ -395,10 +400,10 @@ impl Service {
         tenant: &Tenant,
         subject: &Subject,
         active: Option<bool>,
+        now: Timestamp,
         pace: &mut Pace,
     ) -> Result<Vec<CredentialId>, Error> {
         let sessions = Kinds::from_iter([Kind::Session]);
-        let now = self.clock.now();
         // Put in order one by one: to sort very many at once would take longer than a step may.
         let (mut in_order, mut last) = (BTreeSet::new(), None);
         loop {
@@ -415,10 +420,12 @@ impl Service {
 
     /// When the session was issued, if it is wanted.
     fn placed(&self, key: CredentialKey, active: Option<bool>, now: Timestamp) -> Option<SessionCursor> {
-        if active.is_some_and(|active| active != self.projection.check(key, now).is_ok()) {
-            return None;
-        }
-        let issued_at = self.projection.credential(key).issue?.issued_at;
-        Some((issued_at, key.id))
+        let checked = || self.projection.check(key, now).ok().map(|active| active.issue);
+        let issue = match active {
+            Some(true) => checked(),
+            Some(false) if checked().is_some() => None,
+            Some(false) | None => self.projection.credential(key).issue,
+        };
+        issue.map(|issue| (issue.issued_at, key.id))
     }
 }

@@ -90,6 +90,7 @@ impl Service {
     pub async fn flush_uses(&self) -> Result<(), Error> {
         const CHUNK: usize = 50_000;
         let uses = self.projection.take_uses();
+        let mut refused = Ok(());
         for (number, chunk) in uses.chunks(CHUNK).enumerate() {
             let request = crate::domain::Request {
                 caller: crate::domain::Caller::Node,
@@ -97,13 +98,17 @@ impl Service {
                 idempotency: None,
                 command: Command::RenewTickets(chunk.to_vec()),
             };
-            if let Err(error) = self.submit(request).await {
-                // A log that is locked or busy takes them with the next flush.
-                self.projection.put_back_uses(&uses[number * CHUNK..]);
-                return Err(error);
+            match self.submit(request).await {
+                Ok(_) => {}
+                Err(error @ (Error::Locked | Error::Overloaded)) => {
+                    self.projection.put_back_uses(&uses[number * CHUNK..]);
+                    return Err(error);
+                }
+                // It would be refused again: the tickets' next uses are decided anew.
+                Err(error) => refused = Err(error),
             }
         }
-        Ok(())
+        refused
     }
 
     async fn issued_before(&self, first: crate::domain::Place) -> Result<IssuedTicket, Error> {

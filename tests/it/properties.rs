@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Command, CredentialKey, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, KeyId,
-    Kind, Kinds, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject, RevokeTokens, Row,
-    Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
+    Aal, Caller, Command, CredentialKey, CredentialView as _, Decision, EraseSubject, Event, Grants, ImportedLife,
+    Inactive, Issue, KeyId, Kind, Kinds, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject,
+    RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};

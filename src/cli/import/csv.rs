@@ -139,7 +139,7 @@ mod tests {
         for text in ["a\n\"b", "a\nb\"c\"\n", "a\n\"b\"c\n", "a\n\"b\" ,c\n", "a\n\"b\"\"\n"] {
             assert!(all(text).is_err(), "{text}");
         }
-        let permanent = format!("\"{}", "x,\n".repeat(MAX_LINE_BYTES));
-        assert!(all(&permanent).unwrap_err().ends_with("longer than any session"));
+        let unclosed = format!("\"{}", "x,\n".repeat(MAX_LINE_BYTES));
+        assert!(all(&unclosed).unwrap_err().ends_with("longer than any session"));
     }
 }

@@ -7,17 +7,22 @@
 use super::{Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, Kind};
 use crate::domain::command::PresentedToken;
 use crate::domain::ids::{Place, Subject, Tenant};
-use crate::domain::state::View;
+use crate::domain::state::CredentialView;
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
 
 /// Whether a credential that this ledger has the issue of is good at `now`.
-pub fn judge(view: &impl View, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
+pub fn judge(view: &impl CredentialView, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
     judge_known(view, key.kind, view.credential(key), now)
 }
 
 /// The same of one that the caller has looked up, perhaps with uses that are not on record yet.
-pub fn judge_known(view: &impl View, kind: Kind, credential: Credential, now: Timestamp) -> Result<Active, Inactive> {
+pub fn judge_known(
+    view: &impl CredentialView,
+    kind: Kind,
+    credential: Credential,
+    now: Timestamp,
+) -> Result<Active, Inactive> {
     let issue = credential.issue.as_ref().ok_or(Inactive::Unknown)?;
     if let Some((place, revoked_at)) = revoked_by(view, kind, &credential, issue) {
         return Err(Inactive::Revoked(place, revoked_at));
@@ -32,7 +37,7 @@ pub fn judge_known(view: &impl View, kind: Kind, credential: Credential, now: Ti
 /// The earliest revocation that was recorded by the secret alone, when nobody knew what it was the secret of: it may have been
 /// taken for another kind, and a session for none that has its id.
 pub fn revoked_unknown(
-    view: &impl View,
+    view: &impl CredentialView,
     kind: Kind,
     digest: &Digest,
     tenant: &Tenant,
@@ -48,7 +53,12 @@ pub fn revoked_unknown(
 }
 
 /// The earliest record that revoked it, if one did.
-fn revoked_by(view: &impl View, kind: Kind, credential: &Credential, issue: &Issue) -> Option<(Place, Timestamp)> {
+fn revoked_by(
+    view: &impl CredentialView,
+    kind: Kind,
+    credential: &Credential,
+    issue: &Issue,
+) -> Option<(Place, Timestamp)> {
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
@@ -63,7 +73,7 @@ fn revoked_by(view: &impl View, kind: Kind, credential: &Credential, issue: &Iss
 
 /// A token is revoked with its session: the token's generation reaches all that had revoked other sessions when it was issued.
 fn session_revoked(
-    view: &impl View,
+    view: &impl CredentialView,
     tenant: &Tenant,
     subject: &Subject,
     session: CredentialId,
@@ -80,7 +90,7 @@ fn session_revoked(
 }
 
 /// Whether a JWT whose signature has been verified is good, seen before or not.
-pub fn judge_presented(view: &impl View, token: &PresentedToken, now: Timestamp) -> Result<(), Inactive> {
+pub fn judge_presented(view: &impl CredentialView, token: &PresentedToken, now: Timestamp) -> Result<(), Inactive> {
     let key = CredentialKey { kind: Kind::Token, id: token.credential.id() };
     let credential = view.credential(key);
     let known =
@@ -92,12 +102,15 @@ pub fn judge_presented(view: &impl View, token: &PresentedToken, now: Timestamp)
     if let Some((place, revoked_at)) = revoked {
         return Err(Inactive::Revoked(place, revoked_at));
     }
-    let is_over = [token.expires_at, token.good_until].into_iter().flatten().any(|end| end <= now);
-    if is_over { Err(Inactive::Expired) } else { Ok(()) }
+    if token.ends_at().is_none_or(|end| now < end) { Ok(()) } else { Err(Inactive::Expired) }
 }
 
 /// Of a token without an issue here: one of ours carries its generation, a foreign one only when it was issued.
-fn revoked_unseen(view: &impl View, token: &PresentedToken, credential: &Credential) -> Option<(Place, Timestamp)> {
+fn revoked_unseen(
+    view: &impl CredentialView,
+    token: &PresentedToken,
+    credential: &Credential,
+) -> Option<(Place, Timestamp)> {
     let PresentedToken { tenant, subject, .. } = token;
     let alone = credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let state = view.subject(tenant, subject);

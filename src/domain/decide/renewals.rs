@@ -1,7 +1,7 @@
 //! Uses of tickets, put on record seldom.
 
 use super::super::command::Decision;
-use super::super::credential::{Credential, CredentialId, CredentialKey, Kind, Lifetime, judge_known};
+use super::super::credential::{CredentialId, CredentialKey, Issue, Kind, Lifetime, judge_known};
 use super::super::event::{Draft, Event, Renewals};
 use super::super::ids::Place;
 use super::super::state::View;
@@ -17,7 +17,7 @@ pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestam
         let ticket = view.credential(CredentialKey { kind: Kind::Ticket, id: *id });
         let used_at = (*used_at).min(now);
         // What is over on this record's own clock may have left memory where the record is read.
-        if worth_recording(&ticket, used_at)
+        if ticket.issue.as_ref().is_some_and(|issue| worth_recording(issue, ticket.latest, used_at))
             && let Ok(active) = judge_known(view, Kind::Ticket, ticket, used_at)
             && now < active.issue.not_after
         {
@@ -36,12 +36,10 @@ pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestam
 }
 
 /// Whether the ticket's last record is a tenth of its life older than that use.
-pub fn worth_recording(ticket: &Credential, used_at: Timestamp) -> bool {
-    ticket.issue.as_ref().is_some_and(|issue| {
-        let Lifetime::Sliding(ttl) = issue.lifetime else { return false };
-        let moves = issue.expires_with(used_at) > issue.expires_with(ticket.latest);
-        moves && used_at.millis_since(ticket.latest) >= ttl.as_millis() / 10
-    })
+pub fn worth_recording(issue: &Issue, recorded_use_at: Timestamp, used_at: Timestamp) -> bool {
+    let Lifetime::Sliding(ttl) = issue.lifetime else { return false };
+    let moves = issue.expires_with(used_at) > issue.expires_with(recorded_use_at);
+    moves && used_at.millis_since(recorded_use_at) >= ttl.as_millis() / 10
 }
 
 fn renewed(uses: &[(Place, Timestamp)]) -> Event {

@@ -149,7 +149,8 @@ fn unseen(revoke: &Revoke, latest: Timestamp) -> Revoked {
     }
 }
 
-/// Nothing lives longer than that from now on. Another node may allow longer lives, and so may the one that an import comes from.
+/// The longest life of what this node does not know yet. Another node may allow longer lives than this one, and so may the product that
+/// an import came from. A ledger that is alone knows everything that it has issued.
 fn longest_life(view: &impl View, policy: &Policy) -> Ttl {
     if alone(view) { policy.longest_life } else { Ttl::MAX }
 }
@@ -243,7 +244,7 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
     let ends_current = matches!(sessions, OwnSessions::Current);
     let mut drafts = Vec::new();
     for id in ids.iter().take(MAX_OWN_SESSIONS).filter(|id| ends_current || *id != current) {
-        let issue = judge(view, session(*id), context.now).ok().map(|active| active.issue);
+        let issue = judge(view, session(*id), context.earliest).ok().map(|active| active.issue);
         let Some(issue) = issue.filter(|issue| issue.tenant == *tenant && issue.subject == *subject) else { continue };
         let revoked = Revoked {
             session_digest: issue.digest().copied(),

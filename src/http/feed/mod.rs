@@ -69,7 +69,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
             still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
         }
         Layout::Stream(format) => {
-            Ok(permanent(format, stream::Session::new(&app, follower, secret, format).into_body()))
+            Ok(streamed(format, stream::Session::new(&app, follower, secret, format).into_body()))
         }
     }
 }
@@ -93,7 +93,7 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
     let filter = filter(&identity, tenant, kinds)?;
     let mut pace = app.service.pace(Party::of(&identity));
     pace.admit()?;
-    Ok(permanent(Format::Lines, snapshot::body(app, filter, pace)))
+    Ok(streamed(Format::Lines, snapshot::body(app, filter, pace)))
 }
 
 fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
@@ -125,7 +125,7 @@ fn refuse(error: FollowError) -> Problem {
     }
 }
 
-fn permanent(format: Format, body: Body) -> Response {
+fn streamed(format: Format, body: Body) -> Response {
     let mut response = Response::new(body);
     let content_type = match format {
         Format::EventStream => "text/event-stream",

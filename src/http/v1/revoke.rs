@@ -16,7 +16,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{Filed, MAX_NOTE_BYTES, Revocations, Service, SubjectRevoke, Target, Why};
+use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Revocations, Service, Target, Why};
 
 /// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -156,7 +156,7 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
 /// One command, whichever members it was asked for with.
 enum End {
     One(Target, Why),
-    All(SubjectRevoke),
+    All(NewSubjectRevocation),
 }
 
 const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
@@ -198,7 +198,7 @@ impl Body {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
         let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
-        Ok(End::All(SubjectRevoke {
+        Ok(End::All(NewSubjectRevocation {
             subject: service.named(&tenant, &subject),
             tenant,
             kinds,

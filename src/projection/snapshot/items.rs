@@ -326,7 +326,7 @@ fn patch(item: Item) -> Result<Patch, Malformed> {
             Patch::Credential(CredentialKey { kind: Kind::Ticket, id: CredentialId::from_bytes(id) }, credential)
         }
         Item::Fixed { kind, id, issue, extended_to, revocations } => {
-            let kind = *Kind::ALL.get(usize::from(kind)).ok_or(FORM)?;
+            let kind = Kind::ALL.get(usize::from(kind)).copied().filter(|kind| *kind != Kind::Ticket).ok_or(FORM)?;
             let (issue, revocations) = (issue.map(fixed_issue).transpose()?, self::revocations(revocations)?);
             let credential = Credential { issue, latest: instant(extended_to)?, revocations };
             Patch::Credential(CredentialKey { kind, id: CredentialId::from_bytes(id) }, credential)

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::clock::Accepted;
 use crate::domain::{
-    Caller, Command, CredentialKey, Event, Kind, Named, Origin, Place, Reason, Recorded, Request, Revoke, Sequence,
-    Subject, Tenant, Timestamp, View as _, judge,
+    Caller, Command, CredentialKey, CredentialView as _, Event, Kind, Named, Origin, Place, Reason, Recorded, Request,
+    Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};

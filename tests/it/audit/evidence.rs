@@ -38,7 +38,7 @@ fn every_kind_of_evidence_is_recognised_and_said_to_be_what_it_is() {
 fn an_event_is_proven_with_nothing_but_the_key() {
     let real = Real::copy();
     let (data, key) = (real.data().to_str().unwrap().to_owned(), real.key.to_string());
-    let unknown_revoker = VerifierKey::new(real.key.name().clone(), [3; 32]).to_string();
+    let stranger = VerifierKey::new(real.key.name().clone(), [3; 32]).to_string();
     let elsewhere = VerifierKey::new(KeyName::new("log.example/other").unwrap(), *real.key.public()).to_string();
     for position in ["1", "2", "256", "257", "400", "701"] {
         let proof = real.proof(&format!("{position}.proof"), position);
@@ -47,7 +47,7 @@ fn an_event_is_proven_with_nothing_but_the_key() {
         assert_eq!(held.status.code(), Some(0), "{held:?}");
         assert!(text(&held.stdout).contains(&format!("sequence {position} of {}", real.origin)), "{held:?}");
         assert_eq!(verify(&[]).status.code(), Some(2), "without a key there is no answer");
-        assert_eq!(verify(&["--key", &unknown_revoker]).status.code(), Some(1));
+        assert_eq!(verify(&["--key", &stranger]).status.code(), Some(1));
         assert_eq!(verify(&["--key", &elsewhere]).status.code(), Some(1));
     }
     let named = ["prove", &data, "--origin", real.origin.as_str(), "--sequence", "400"];

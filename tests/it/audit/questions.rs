@@ -7,7 +7,8 @@ use authledger::audit::{
     Asked, AskedCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
 };
 use authledger::domain::{
-    CredentialKey, Event, Inactive, Kind, Named, Place, Position, Recorded, Secret, State, Tenant, Timestamp, View as _,
+    CredentialKey, CredentialView as _, Event, Inactive, Kind, Named, Place, Position, Recorded, Secret, State, Tenant,
+    Timestamp,
 };
 use authledger::event_log::Reader;
 use authledger::index::Finder;

@@ -83,8 +83,8 @@ async fn a_key_is_needed_and_may_be_the_first_that_is_shown() {
     assert_eq!(trusting.status.code(), Some(0), "{trusting:?}");
     assert_eq!(fs::read_to_string(real.fresh("state.vkey")).unwrap(), format!("{}\n", real.key));
     assert_eq!(watched(&node, &real, &[]).await.status.code(), Some(0));
-    let unknown_revoker = authledger::tlog::VerifierKey::new(real.key.name().clone(), [3; 32]).to_string();
-    let other = watched(&node, &real, &["--key", &unknown_revoker]).await;
+    let stranger = authledger::tlog::VerifierKey::new(real.key.name().clone(), [3; 32]).to_string();
+    let other = watched(&node, &real, &["--key", &stranger]).await;
     assert!(other.status.code() == Some(2) && text(&other.stderr).contains("is not the key in"), "{other:?}");
     let origin = real.origin.to_string();
     assert_eq!(watched(&node, &real, &["--origin", &origin]).await.status.code(), Some(0));
@@ -109,8 +109,8 @@ async fn a_server_that_shows_other_tiles_than_it_signed_is_found_and_an_endless_
     assert!(text(&found.stderr).contains("its tiles are not those of the root"), "{found:?}");
     assert!(real.fresh("state.conflict").exists());
 
-    let permanent = Router::new().route("/checkpoint", get(|| async { "x".repeat(100_000) }));
-    let url = format!("http://{}", stub::serve(permanent).await);
+    let endless = Router::new().route("/checkpoint", get(|| async { "x".repeat(100_000) }));
+    let url = format!("http://{}", stub::serve(endless).await);
     let cut = tokio::task::block_in_place(|| watch(&url, &real, &[]));
     assert!(cut.status.code() == Some(2) && text(&cut.stderr).contains("more than 65536 bytes"), "{cut:?}");
 }

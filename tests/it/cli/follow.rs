@@ -74,8 +74,8 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
     let following = Following::start(&served, &arguments);
     assert_eq!(following.ids(5, &mut seen), missed, "the follower was away");
     following.process.signal(Signal::TERM);
-    let revoked = following.process.wait();
-    assert!(revoked.status.success());
+    let ended = following.process.wait();
+    assert!(ended.status.success());
     let kept: Cursor = fs::read_to_string(&state).unwrap().trim().parse().unwrap();
     assert_eq!(kept.origins.len(), 1);
 }
@@ -159,8 +159,8 @@ async fn a_follower_whose_application_is_removed_ends_and_one_in_another_tenant_
     served.call(&["application", "remove", gateway["id"].as_str().unwrap()]).succeeded();
     for following in [following, elsewhere] {
         following.notices.until("the application was removed");
-        let revoked = following.process.wait();
-        assert_eq!(revoked.status.code(), Some(1));
+        let ended = following.process.wait();
+        assert_eq!(ended.status.code(), Some(1));
         assert!(following.items.0.recv_timeout(LIMIT).is_err(), "nothing more was shown");
     }
 }

@@ -74,8 +74,8 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
         assert_eq!(refusals[5..], [(0, "clock-unsettled".to_owned()), (503, String::new())]);
         assert!(warning(&root).await.contains("Until then nothing is issued"));
         // Authority is looked at first.
-        let unknown_revoker = node.application(&[("acme", &["revoke"])]).await;
-        assert_eq!(unknown_revoker.post("/v1/tickets", json!({"subject": "alice"})).await.outcome().0, 403);
+        let stranger = node.application(&[("acme", &["revoke"])]).await;
+        assert_eq!(stranger.post("/v1/tickets", json!({"subject": "alice"})).await.outcome().0, 403);
         // Answering, revoking and erasing go on.
         assert!(is_active(&root, token.text("token")).await && is_active(&root, ticket.text("ticket")).await);
         for credential in [token.text("token"), ticket.text("ticket")] {
@@ -99,9 +99,9 @@ async fn a_jump_that_is_accepted_is_over_at_once() {
     assert_eq!((&before["settled"], &before["ledger_time"]), (&json!(false), &json!("2027-01-15T08:00:00.000Z")));
     node.clock.advance(HOUR);
     assert_eq!(root.post("/v1/tickets", json!({"subject": "alice"})).await.outcome().1, "clock-unsettled");
-    let unknown_revoker = node.application(&[("acme", &["admin"])]).await;
-    assert_eq!(unknown_revoker.post("/v1/clock/accept", Value::Null).await.outcome(), (403, "forbidden".to_owned()));
-    assert_eq!(unknown_revoker.get("/v1/clock").await.outcome(), (403, "forbidden".to_owned()));
+    let stranger = node.application(&[("acme", &["admin"])]).await;
+    assert_eq!(stranger.post("/v1/clock/accept", Value::Null).await.outcome(), (403, "forbidden".to_owned()));
+    assert_eq!(stranger.get("/v1/clock").await.outcome(), (403, "forbidden".to_owned()));
     let accepted = root.post("/v1/clock/accept", Value::Null).await.json();
     assert_eq!((&accepted["changed"], &accepted["starts_again"]), (&json!(true), &json!(false)));
     let after = root.get("/v1/clock").await.json();

@@ -14,7 +14,9 @@ use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
 use authledger::http::{App, Options};
-use authledger::service::{Alone, Call, Identity, NewApplication, Party, Running, Service, SubjectRevoke, Why, open};
+use authledger::service::{
+    Alone, Call, Identity, NewApplication, NewSubjectRevocation, Party, Running, Service, Why, open,
+};
 use authledger::telemetry::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -559,7 +561,7 @@ async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
 #[tokio::test]
 async fn a_subject_on_hold_gets_no_tickets() {
     let node = Node::start().await;
-    let end = SubjectRevoke {
+    let end = NewSubjectRevocation {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,

@@ -494,7 +494,7 @@ async fn admin_calls_take_an_application_with_their_scope() {
     let narrow = node.application(&[("default", &["follow"])]).await;
     let refused = narrow.with("x-request-id", "r-9").get("/admin/sessions").await;
     insta::assert_snapshot!("admin without the scope", refused.shown());
-    let unknown_revokers = [
+    let strangers = [
         node.nobody(),
         node.holder("al_a_nobody"),
         node.holder(&session.token),
@@ -505,8 +505,8 @@ async fn admin_calls_take_an_application_with_their_scope() {
     // Authority comes before what is asked for, be it there, unknown or malformed.
     for id in [&*session.id, unknown, "BADUUID"] {
         for (verb, path, _) in admin_calls(id) {
-            for unknown_revoker in &unknown_revokers {
-                assert_eq!(unknown_revoker.send(verb.clone(), &path, "").await.status, 401, "{verb} {path}");
+            for stranger in &strangers {
+                assert_eq!(stranger.send(verb.clone(), &path, "").await.status, 401, "{verb} {path}");
             }
             assert_eq!(narrow.send(verb.clone(), &path, "").await.status, 403, "{verb} {path}");
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Caller, Command, Decision, EraseSubject, Event, Generation, ImportedLife, Inactive, MAX_ERASED_SLOTS,
-    PresentedToken, Reason, Rejection, RevokeSubject, Scope, Sealed, Tenant, View as _, judge_presented,
+    Caller, Command, CredentialView as _, Decision, EraseSubject, Event, Generation, ImportedLife, Inactive,
+    MAX_ERASED_SLOTS, PresentedToken, Reason, Rejection, RevokeSubject, Scope, Sealed, Tenant, judge_presented,
 };
 use authledger::event_log::{MAX_RECORD_BYTES, encode};
 

@@ -1,6 +1,6 @@
 use authledger::domain::{
-    Aal, Caller, Command, Decision, Event, ImportedLife, Inactive, Kind, Lifetime, Named, Rejection, Scope, Timestamp,
-    View, alone,
+    Aal, Caller, Command, CredentialView as _, Decision, Event, ImportedLife, Inactive, Kind, Lifetime, Named,
+    Rejection, Scope, Timestamp, View, alone,
 };
 
 use crate::support::node::{

@@ -1,8 +1,9 @@
 //! Members: who joins, who is removed, and what of a removed node still counts.
 
 use authledger::domain::{
-    Application, Caller, Command, Decision, Event, Grants, Inactive, JoinNode, Member, Members, NodeJoined, NodeKey,
-    NodeName, NodeUpgraded, Place, Reads, Recorded, Region, Rejection, Scope, Sequence, State, View as _,
+    Application, Caller, Command, CredentialView as _, Decision, Event, Grants, Inactive, JoinNode, Member, Members,
+    NodeJoined, NodeKey, NodeName, NodeUpgraded, Place, Reads, Recorded, Region, Rejection, Scope, Sequence, State,
+    View as _,
 };
 use authledger::projection::{load, save};
 use proptest::prelude::*;

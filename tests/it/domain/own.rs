@@ -163,3 +163,16 @@ fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
         assert_eq!(node.judge_session(n), Ok(()), "it ends for nobody else");
     }
 }
+
+/// What looks over by a clock that is ahead is good again once that is set right.
+#[test]
+fn a_session_that_is_over_by_a_clock_that_is_ahead_alone_is_revoked_all_the_same() {
+    let mut node = Node::lone();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(Command::IssueSession(new_session("default", 2, "alice", Some(60)).into())).unwrap();
+    (node.now, node.wall) = (at(120_000), Some(at(0)));
+    let others = Command::RevokeOwn(OwnSessions::Others(vec![session_id(2)]));
+    assert!(matches!(node.ask_as(holder(1, "alice"), others), Ok(Decision::Append(_))));
+    node.now = at(0);
+    assert!(node.judge_session(2).is_err());
+}

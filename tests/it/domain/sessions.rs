@@ -1,6 +1,6 @@
 use authledger::domain::{
-    Caller, Command, Decision, Digest, Event, Inactive, Kind, Named, Rejection, Scope, SessionExtended, SessionIssued,
-    Ttl, View,
+    Caller, Command, CredentialView as _, Decision, Digest, Event, Inactive, Kind, Named, Rejection, Scope,
+    SessionExtended, SessionIssued, Ttl, View,
 };
 
 use crate::support::node::{

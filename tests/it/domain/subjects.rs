@@ -1,5 +1,6 @@
 use authledger::domain::{
-    Caller, Command, Decision, Event, Inactive, Kind, Kinds, Rejection, RevokeSubject, Scope, Tenant, View as _,
+    Caller, Command, CredentialView as _, Decision, Event, Inactive, Kind, Kinds, Rejection, RevokeSubject, Scope,
+    Tenant,
 };
 
 use crate::support::log::projection_of;

@@ -240,11 +240,11 @@ fn what_an_ending_everywhere_meets_is_told_to_its_own_tenant() {
     other.ask(issue_opaque(1, "alice", None)).unwrap();
     one.catch_up(&other);
     let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
-    let unknown_revoker = [
+    let stranger = [
         json!({"kind": "session", "digest": session_digest(1).to_string(), "known": false}),
         json!({"kind": "token", "id": id, "known": false}),
     ];
-    assert_eq!(sorted(&snapshot(&one, &follower_of("acme"))), sorted(&unknown_revoker));
+    assert_eq!(sorted(&snapshot(&one, &follower_of("acme"))), sorted(&stranger));
     let session = session_id(1).uuid().to_string();
     let own = [
         json!({"subject": "alice", "kind": "session", "id": session, "digest": session_digest(1).to_string(), "known": false}),

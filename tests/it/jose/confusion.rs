@@ -97,7 +97,7 @@ async fn a_public_key_is_never_the_secret_of_an_hmac() {
 async fn a_key_is_the_one_that_the_header_names_for_the_algorithm_that_it_is_for() {
     let judge = Judge::new(Algorithm::Es256);
     let payload = claims(json!({})).to_string();
-    let unknown_revoker = Signer::new(Algorithm::Es256);
+    let stranger = Signer::new(Algorithm::Es256);
     for (header, refused) in [
         (json!({"alg": "ES256", "kid": "other"}).to_string(), NO_SUCH_KEY),
         (json!({"alg": "ES256", "kid": ""}).to_string(), NO_SUCH_KEY),
@@ -124,9 +124,9 @@ async fn a_key_is_the_one_that_the_header_names_for_the_algorithm_that_it_is_for
         assert_eq!(judge.refusal(&judge.theirs.raw(&header, &payload)).await, refused, "{header}");
     }
     // A key that the token brings along proves nothing.
-    let jwk: Value = serde_json::from_str(&unknown_revoker.key.public_jwk()).unwrap();
+    let jwk: Value = serde_json::from_str(&stranger.key.public_jwk()).unwrap();
     let header = json!({"alg": "ES256", "kid": judge.theirs.key.kid(), "jwk": jwk, "jku": "http://127.0.0.1:1/"});
-    assert_eq!(judge.refusal(&unknown_revoker.raw(&header.to_string(), &payload)).await, WRONG_SIGNATURE);
+    assert_eq!(judge.refusal(&stranger.raw(&header.to_string(), &payload)).await, WRONG_SIGNATURE);
     assert!(judge.verify(&judge.theirs.raw(r#"{"alg":"ES256"}"#, &payload)).await.is_ok(), "there is one key only");
 }
 

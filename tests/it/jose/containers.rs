@@ -48,15 +48,15 @@ async fn a_container_takes_tenant_and_subject_from_within_where_it_names_none() 
 #[tokio::test]
 async fn a_token_within_is_verified_as_strictly() {
     let judge = Judge::new(Algorithm::EdDsa);
-    let unknown_revoker = Signer::new(Algorithm::EdDsa);
+    let stranger = Signer::new(Algorithm::EdDsa);
     let header = json!({"alg": "EdDSA", "kid": judge.theirs.key.kid()}).to_string();
-    let forged = unknown_revoker.raw(&header, &claims(json!({})).to_string());
+    let forged = stranger.raw(&header, &claims(json!({})).to_string());
     let refused = judge.refusal(&container(&judge.theirs, &forged, json!({}))).await;
     assert_eq!(refused, "verify the token: its signature is wrong");
     let refused = judge.refusal(&container(&judge.theirs, "a.b.c", json!({}))).await;
     assert!(refused.starts_with("read the token: "), "{refused}");
     let good = judge.theirs.token(&claims(json!({})));
-    let forged = unknown_revoker.raw(&header, &claims(json!({"user_token": good})).to_string());
+    let forged = stranger.raw(&header, &claims(json!({"user_token": good})).to_string());
     assert_eq!(judge.refusal(&forged).await, "verify the token: its signature is wrong");
 }
 

@@ -104,14 +104,10 @@ async fn keys_are_fetched_at_their_first_use_and_again_for_an_unknown_name_once_
     assert_eq!(publisher.asked(), 2);
 
     publisher.publish("HTTP/1.1 500 Oh\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned());
-    let unknown_revoker = Signer::new(Algorithm::EdDsa).token(&claims(json!({})));
+    let stranger = Signer::new(Algorithm::EdDsa).token(&claims(json!({})));
     clock.advance(RELOAD_MILLIS);
     for _ in 0..3 {
-        assert_eq!(
-            outcome(&issuers, &unknown_revoker).await,
-            Err(TokenError::UnknownKey),
-            "the old keys are still there"
-        );
+        assert_eq!(outcome(&issuers, &stranger).await, Err(TokenError::UnknownKey), "the old keys are still there");
         assert_eq!(outcome(&issuers, &new_token).await, Ok(()));
     }
     assert_eq!(publisher.asked(), 3, "a load that failed counts too");

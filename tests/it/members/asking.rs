@@ -49,7 +49,7 @@ async fn a_member_is_answered_and_nobody_else() {
     let asking =
         |key| Asking { client: Client::new(), url: pair.a.api.url().to_owned(), ledger: ledger_of(&status), key };
     let member = asking(OriginKey::load_or_create(&pair.data("b").join("keys")).expect("the other node's"));
-    let unknown_revoker = asking(OriginKey::load_or_create(&pair.data("c").join("keys")).expect("a new one"));
+    let stranger = asking(OriginKey::load_or_create(&pair.data("c").join("keys")).expect("a new one"));
     let paths = [
         format!("/v1/nodes/holdings?origin={origin}&sequence=1"),
         format!("/v1/origins/{origin}/records?after=0"),
@@ -58,7 +58,7 @@ async fn a_member_is_answered_and_nobody_else() {
     let other_ledger = LedgerId(authledger::clock::fresh_uuid().expect("randomness"));
     for path in &paths {
         assert_eq!(member.honestly(path).await, 200, "{path}");
-        assert_eq!(unknown_revoker.honestly(path).await, 401, "{path}: of a key that never joined");
+        assert_eq!(stranger.honestly(path).await, 401, "{path}: of a key that never joined");
         assert_eq!(member.get(path, "/v1/nodes", now(), member.ledger).await, 401, "{path}: signed for another path");
         assert_eq!(member.get(path, path, now() - 61_000, member.ledger).await, 401, "{path}: a minute old");
         assert_eq!(member.get(path, path, now(), other_ledger).await, 401, "{path}: of another ledger");
@@ -66,7 +66,7 @@ async fn a_member_is_answered_and_nobody_else() {
         assert_eq!(pair.a.api.get(path).await.status, 401, "{path}");
     }
     let unknown = format!("/v1/origins/{}/records", "a".repeat(13));
-    assert_eq!(unknown_revoker.honestly(&unknown).await, 401, "authority comes before existence");
+    assert_eq!(stranger.honestly(&unknown).await, 401, "authority comes before existence");
     assert_eq!(member.honestly(&unknown).await, 204);
     assert_eq!(member.honestly("/v1/origins/short/records").await, 400);
     let own = text(&pair.a.api.get("/v1/status").await.expect(200)["head"], "origin");

@@ -78,7 +78,7 @@ impl Hostile {
             runtime.block_on(async {
                 let loops = (0..LOOPS).map(|_| one(call.clone(), stopping.clone(), counting.clone()));
                 let loops = futures_util::future::join_all(loops);
-                let revoked = async {
+                let ended = async {
                     // What is under way when the window closes is hung up on.
                     while !stopping.load(Ordering::Relaxed) {
                         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -86,7 +86,7 @@ impl Hostile {
                 };
                 tokio::select! {
                     _ = loops => {}
-                    () = revoked => {}
+                    () = ended => {}
                 }
             });
         });

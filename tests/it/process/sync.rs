@@ -104,8 +104,8 @@ async fn assert_halts(failure: Failure) {
     assert_eq!(page["items"][0]["id"], *revoked, "the log can be read");
 
     let cursor = stream.cursor.clone().unwrap();
-    let (revocation, stopped) = tokio::join!(stream.expect("end"), node.stop());
-    assert_eq!(revocation.data["cursor"], *revocation.id.unwrap());
+    let (ending, stopped) = tokio::join!(stream.expect("end"), node.stop());
+    assert_eq!(ending.data["cursor"], *ending.id.unwrap());
     assert_eq!(stopped.0, Some(1), "{}", stopped.1);
     assert!(stopped.1.contains("the event log has halted"), "{}", stopped.1);
     assert!(files(&data) == halted, "nothing more is written");

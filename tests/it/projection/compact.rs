@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Aal, CredentialId, CredentialKey, Digest, Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER, Named, Origin,
-    Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, State, Subject,
-    SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
+    Aal, CredentialId, CredentialKey, CredentialView as _, Digest, Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER,
+    Named, Origin, Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, State,
+    Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
 };
 use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use authledger::domain::{
-    Command, CredentialKey, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken, RevokeTokens, Row, Sealed,
-    Subject, Tenant, Timestamp, View as _,
+    Command, CredentialKey, CredentialView as _, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken,
+    RevokeTokens, Row, Sealed, Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
 use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};

@@ -50,13 +50,13 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
         lines.reverse();
         lines.join("\n") + "\n"
     };
-    let (other_ledger, unknown_revoker) = unknown_revokers(&cluster);
+    let (other_ledger, stranger) = strangers(&cluster);
     let cases = [
         ("bad-signature", further.clone()),
         ("malformed", reordered),
         ("malformed", "nonsense".to_owned()),
         ("other-ledger", other_ledger),
-        ("not-a-member", unknown_revoker),
+        ("not-a-member", stranger),
     ];
     for (name, message) in cases {
         let (metric, known) = (reason(name), cluster.metric(B, &reason(name)).await);
@@ -93,7 +93,7 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
 }
 
 /// How another ledger begins; and the same as if it were this one, by a key that nobody has heard of.
-fn unknown_revokers(cluster: &Cluster) -> (String, String) {
+fn strangers(cluster: &Cluster) -> (String, String) {
     let data = cluster.directory.path().join("stranger");
     let other = tokio::task::block_in_place(|| Node::start(&data));
     drop(other);

@@ -6,7 +6,7 @@ use authledger::domain::{
 };
 use authledger::event_log::{Chain, ChainHash, encode};
 use authledger::keys::SealingKeys;
-use authledger::service::{Error, NewSession, NewToken, Personal, SubjectForgotten, SubjectRevoke, Target, Why};
+use authledger::service::{Error, NewSession, NewSubjectRevocation, NewToken, Personal, SubjectForgotten, Target, Why};
 use serde_json::json;
 
 use super::*;
@@ -57,7 +57,7 @@ async fn live_through(service: &Service, name: &str) {
     }
     let tickets = Kinds::from_iter([Kind::Ticket]);
     let (tenant, subject) = (Tenant::default(), Subject::new(name).unwrap());
-    let end = SubjectRevoke { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
+    let end = NewSubjectRevocation { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
     service.revoke_subject(&call, end).await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! What is personal is sealed under its subject's key, and gone with it.
 
-use authledger::domain::{CredentialKey, Event, Kind, View as _};
+use authledger::domain::{CredentialKey, CredentialView as _, Event, Kind};
 use authledger::keys::SealingKeys;
 use authledger::service::{IssuedSession, NewSession, Personal};
 use base64::Engine as _;

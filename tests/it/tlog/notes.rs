@@ -61,9 +61,9 @@ fn a_note_may_have_signatures_of_others_and_needs_the_one_that_is_asked_for() {
     let theirs = theirs.as_str().lines().last().unwrap();
     let both = SignedNote::parse(&format!("{mine}{theirs}\n")).unwrap();
     assert_eq!((both.open(&own.1), both.open(&other.1)), (Ok(text), Ok(text)));
-    let unknown_revoker = Signer::new("log", 3);
-    let (name, id) = (KeyName::new("log").unwrap(), unknown_revoker.1.id());
-    assert_eq!(both.open(&unknown_revoker.1), Err(NoteError::Unsigned { name: name.clone(), id }));
+    let stranger = Signer::new("log", 3);
+    let (name, id) = (KeyName::new("log").unwrap(), stranger.1.id());
+    assert_eq!(both.open(&stranger.1), Err(NoteError::Unsigned { name: name.clone(), id }));
     // A bad signature beside a good one of the same key spoils the note.
     let bad = own.note("else\n");
     let spoilt = SignedNote::parse(&format!("{mine}{}\n", bad.as_str().lines().last().unwrap())).unwrap();
@@ -79,8 +79,8 @@ fn a_note_may_have_signatures_of_others_and_needs_the_one_that_is_asked_for() {
     ] {
         assert_eq!(SignedNote::parse(note), Err(NoteError::Form), "{note:?}");
     }
-    let permanent = format!("{}\n{}\n", "x".repeat(70_000), mine.as_str().lines().last().unwrap());
-    assert_eq!(SignedNote::parse(&permanent), Err(NoteError::Form));
+    let endless = format!("{}\n{}\n", "x".repeat(70_000), mine.as_str().lines().last().unwrap());
+    assert_eq!(SignedNote::parse(&endless), Err(NoteError::Form));
     assert!(["", "a b", "a+b", "a\u{2003}b", "a\nb"].iter().all(|name| KeyName::new(name).is_none()));
     let origin = "k7m2qx4dnzr5a".parse().unwrap();
     assert_eq!(KeyName::of_origin(origin).origin(), Some(origin));
@@ -116,7 +116,7 @@ fn a_checkpoint_is_believed_of_the_log_that_signs_it_alone() {
 
 #[test]
 fn a_proof_in_a_file_is_checked_with_nothing_but_the_key() {
-    let (own, unknown_revoker) = (Signer::new("log", 1), Signer::new("log", 2));
+    let (own, stranger) = (Signer::new("log", 1), Signer::new("log", 2));
     let tree = Plain::of((0..11).map(leaf));
     let proof = InclusionProof {
         record: leaf(4).into(),
@@ -128,7 +128,7 @@ fn a_proof_in_a_file_is_checked_with_nothing_but_the_key() {
     assert!(InclusionProof::is_one(&file) && !ConsistencyProof::is_one(&file));
     assert_eq!(InclusionProof::parse(&file).as_ref(), Ok(&proof));
     assert_eq!(proof.verify(&own.1).unwrap().size, 11);
-    assert!(matches!(proof.verify(&unknown_revoker.1), Err(ProofError::Checkpoint(_))));
+    assert!(matches!(proof.verify(&stranger.1), Err(ProofError::Checkpoint(_))));
     assert!(matches!(
         InclusionProof { record: leaf(5).into(), ..proof.clone() }.verify(&own.1),
         Err(ProofError::Unproven(_))
@@ -146,7 +146,7 @@ fn a_proof_in_a_file_is_checked_with_nothing_but_the_key() {
     assert_eq!(ConsistencyProof::parse(&file).as_ref(), Ok(&consistency));
     let (old, new) = consistency.verify(&own.1).unwrap();
     assert_eq!((old.size, new.size), (6, 11));
-    assert!(matches!(consistency.verify(&unknown_revoker.1), Err(ProofError::OldCheckpoint(_))));
+    assert!(matches!(consistency.verify(&stranger.1), Err(ProofError::OldCheckpoint(_))));
     every_change_is_noticed(&file, |text| ConsistencyProof::parse(text).ok()?.verify(&own.1).ok().map(drop));
     let wrong = file.replace("old 6\n", "old 7\n");
     assert!(matches!(ConsistencyProof::parse(&wrong), Err(FileError::Line { line: 7, .. })), "{wrong}");

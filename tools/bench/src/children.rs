@@ -40,14 +40,14 @@ pub fn end_with_signals() -> anyhow::Result<()> {
             };
             tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
             eprintln!("authledger-bench: ending what runs");
-            revoke_all();
+            end_all();
             std::process::exit(130);
         });
     });
     Ok(())
 }
 
-fn revoke_all() {
+fn end_all() {
     let all: Vec<_> = running().drain(..).collect();
     for (pid, signal) in &all {
         // One that is gone already needs none.
@@ -160,14 +160,14 @@ impl Program {
 
     /// Asks it to end and waits for that; how it ended.
     pub fn end(mut self) -> anyhow::Result<ExitStatus> {
-        self.ask_to_revoke();
+        self.ask_to_end();
         if has_ended(self.pid, PATIENCE) {
             return Ok(self.child.wait()?);
         }
         bail!("{} did not end within {PATIENCE:?} and was killed", self.name)
     }
 
-    fn ask_to_revoke(&self) {
+    fn ask_to_end(&self) {
         let with = running().iter().find(|(pid, _)| *pid == self.pid).map_or(Signal::TERM, |(_, signal)| *signal);
         let _ = kill_process(self.pid, with);
     }
@@ -176,7 +176,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.ask_to_revoke();
+            self.ask_to_end();
             if !has_ended(self.pid, LAST_PATIENCE) {
                 // Gone in between is as good.
                 let _ = self.child.kill();

@@ -170,7 +170,7 @@ fn finished(
         std::fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;
     }
     outcome.seconds = seconds;
-    outcome.revoked_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    outcome.ended_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     digest.clone_into(&mut outcome.program);
     outcome.quick = arguments.quick;
     Ok(outcome)

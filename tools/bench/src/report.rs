@@ -80,7 +80,7 @@ pub struct Outcome {
     /// How long it took.
     pub seconds: f64,
     /// When it ended, RFC 3339.
-    pub revoked_at: String,
+    pub ended_at: String,
     /// The digest of the program that was measured.
     pub program: String,
     /// Whether it was the short form.
@@ -205,7 +205,7 @@ impl Results {
             let _ = writeln!(
                 text,
                 "## {name}\n\nEnded {} after {:.0} s{quick}. Program {}.\n",
-                outcome.revoked_at, outcome.seconds, outcome.program
+                outcome.ended_at, outcome.seconds, outcome.program
             );
             let settings: Vec<_> = outcome.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
             let _ = writeln!(text, "Settings: {}.\n", settings.join(", "));

@@ -17,7 +17,7 @@ use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
-use crate::service::{Call, Pace, Party, RevokedTogether, Service, SubjectRevoke, WholeRevocation, Why};
+use crate::service::{Call, NewSubjectRevocation, Pace, Party, RevokedTogether, Service, WholeRevocation, Why};
 
 /// A part of the body takes no further items beyond that.
 const PAGE_BYTES: usize = 16 << 10;
@@ -58,7 +58,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     let subject = app.service.named(&tenant, &given);
     let parameters = Parameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
-    let end = SubjectRevoke {
+    let end = NewSubjectRevocation {
         tenant,
         subject,
         kinds: parameters.kinds(),

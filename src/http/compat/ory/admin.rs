@@ -17,7 +17,7 @@ use super::query::{Expand, Query};
 use super::wire::{self, ErrorBody, SessionShown};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::{App, SharedApp};
-use crate::service::{Error, Pace, Party, Session, SessionCursor, SubjectRevoke, Target, Why};
+use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Target, Why};
 
 /// How many times a page looks for sessions until it is full: where nearly none is wanted, a page may be short.
 const MAX_LOOKS: usize = 10;
@@ -224,7 +224,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     if !app.service.has_sessions(&admin.tenant, &subject) {
         return Err(Refusal::NotFound);
     }
-    let end = SubjectRevoke {
+    let end = NewSubjectRevocation {
         tenant: admin.tenant,
         subject,
         kinds: Kinds::from_iter([Kind::Session]),

@@ -15,7 +15,7 @@ pub fn holder(app: &App, headers: &HeaderMap) -> Option<Holder> {
         .or_else(|| in_authorization(headers))?;
     match app.service.present_session(token) {
         PresentedSession::Good(holder) => Some(holder),
-        PresentedSession::Revoked | PresentedSession::Unknown => None,
+        PresentedSession::Inactive | PresentedSession::Unknown => None,
     }
 }
 

@@ -167,7 +167,7 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refus
     let token = session_token.ok_or(Refusal::UnknownToken)?;
     let leaving = match app.service.present_session(token.as_bytes()) {
         PresentedSession::Good(holder) => holder,
-        PresentedSession::Revoked => return Ok(wire::no_content()),
+        PresentedSession::Inactive => return Ok(wire::no_content()),
         PresentedSession::Unknown => return Err(Refusal::UnknownToken),
     };
     match end(&app, &parts, &leaving, OwnRevocation::Current).await {

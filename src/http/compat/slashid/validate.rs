@@ -8,7 +8,7 @@ use super::asked;
 use super::error::Refusal;
 use super::revoke::presented;
 use super::wire::{Errors, Invalidity, Success, TokenBody, Validity, success};
-use crate::domain::{Kind, Timestamp, View as _};
+use crate::domain::{CredentialView as _, Kind, Timestamp};
 use crate::http::SharedApp;
 use crate::http::wire::Shown;
 use crate::jose::TokenError;

@@ -20,7 +20,7 @@ fn forgeries(place: &Place) -> Vec<(&'static str, String)> {
     let issuer = &place.issuer;
     let (kid, payload) = (issuer.key.kid(), claims(json!({})).to_string());
     let headed = |header: Value| issuer.raw(&header.to_string(), &payload);
-    let unknown_revoker = Signer::new(Algorithm::Es256);
+    let stranger = Signer::new(Algorithm::Es256);
     let public = &public_forms(issuer)[1];
     let mut deep = place.token(json!({}));
     for _ in 0..2 {
@@ -45,7 +45,7 @@ fn forgeries(place: &Place) -> Vec<(&'static str, String)> {
         ("an unknown kid", headed(json!({"alg": "ES256", "kid": "other"}))),
         ("two kids", issuer.raw(&format!(r#"{{"alg":"ES256","kid":"a","kid":"{kid}"}}"#), &payload)),
         ("crit", headed(json!({"alg": "ES256", "kid": kid, "crit": ["exp"], "exp": 1}))),
-        ("somebody else's key", unknown_revoker.raw(&issuer.header(), &payload)),
+        ("somebody else's key", stranger.raw(&issuer.header(), &payload)),
         ("no signature", flipped(place.token(json!({})))),
         ("another tenant in aud", place.token(json!({"oid": null, "aud": "three"}))),
         ("another tenant in oid", place.token(json!({"oid": "three"}))),
@@ -61,7 +61,7 @@ fn forgeries(place: &Place) -> Vec<(&'static str, String)> {
         ("an exp that is none", place.token(json!({"exp": "soon"}))),
         ("a container in a container", deep),
         ("ten containers", deepest),
-        ("a container with a forgery", place.container(&unknown_revoker.raw(&issuer.header(), &payload), json!({}))),
+        ("a container with a forgery", place.container(&stranger.raw(&issuer.header(), &payload), json!({}))),
         ("a container for somebody else", place.container(&place.token(json!({"sub": "another"})), json!({}))),
         ("two parts", "a.b".to_owned()),
         ("words", "no token at all".to_owned()),

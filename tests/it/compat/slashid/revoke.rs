@@ -1,6 +1,6 @@
 //! `POST /token/revoke`: who may, what is refused, and what stays.
 
-use authledger::domain::{CredentialId, CredentialKey, Issuer, Kind, TokenId, View as _};
+use authledger::domain::{CredentialId, CredentialKey, CredentialView as _, Issuer, Kind, TokenId};
 use authledger::keys::Algorithm;
 use axum::http::Method;
 use serde_json::json;
@@ -75,10 +75,10 @@ async fn a_bearer_that_is_another_token_or_none_is_no_authority() {
     let place = Place::start().await;
     let token = place.mint("p").await;
     let other = place.mint("p").await;
-    let unknown_revoker = Signer::new(Algorithm::Es256).token(&claims(json!({})));
+    let stranger = Signer::new(Algorithm::Es256).token(&claims(json!({})));
     let twin = format!("{}x", &token[..token.len() - 1]);
     let before = place.head();
-    for bearer in [&*other, &place.token(json!({})), &unknown_revoker, &twin, "al_a_nobody", "a.b.c"] {
+    for bearer in [&*other, &place.token(json!({})), &stranger, &twin, "al_a_nobody", "a.b.c"] {
         assert_eq!(refusal(&revoke(&place.node.holder(bearer), &token).await), (401, NOT_HIS.to_owned()));
     }
     let nobody = (401, "send `SlashID-API-Key`, or the token itself as bearer".to_owned());
@@ -136,12 +136,12 @@ async fn what_has_expired_is_refused_and_what_never_does_is_ended_for_ever() {
     let before = place.head();
     assert_eq!(refusal(&place.log_out(&expired).await), (400, "the token has expired already".to_owned()));
     assert_eq!(place.head(), before);
-    let permanent = place.token(json!({"exp": null, "jti": "endless"}));
-    assert_eq!(place.invalidity(&permanent).await, None);
-    is_done(&place.log_out(&permanent).await);
+    let endless = place.token(json!({"exp": null, "jti": "endless"}));
+    assert_eq!(place.invalidity(&endless).await, None);
+    is_done(&place.log_out(&endless).await);
     place.node.clock.advance(100 * 366 * 86_400_000);
     place.node.service().projection().prune(place.node.clock.now());
-    assert_eq!(place.invalidity(&permanent).await.as_deref(), Some("revoked"));
+    assert_eq!(place.invalidity(&endless).await.as_deref(), Some("revoked"));
     let iat = NOW + 100 * 366 * 86_400;
     let early = place.token(json!({"iat": iat, "nbf": NOW + 500_000_000_000, "jti": "early", "exp": null}));
     is_done(&place.log_out(&early).await);

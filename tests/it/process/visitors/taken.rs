@@ -179,3 +179,40 @@ async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is
     assert!(told.contains(&format!("this server has written up to position {}", second["position"])), "{told}");
     assert_eq!(node.stop().await.0, Some(1));
 }
+
+/// The triggers let a tool insert at the next position. The server halts, and the pages for operators tell the way out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_tool_has_inserted_halts_the_server_and_can_be_taken_out_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let node = Node::start(&data);
+    let kept = node.api.issue("kept").await;
+    let position = kept["position"].as_u64().unwrap();
+    let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
+    let insert =
+        "INSERT INTO event SELECT max(position) + 1, origin, max(sequence) + 1, stored_at, record, hash FROM event";
+    log.execute(insert, []).unwrap();
+    // Nobody sends a command.
+    let until = std::time::Instant::now() + super::super::node::PATIENCE;
+    while node.api.get("/health/ready").await.status == 200 {
+        assert!(std::time::Instant::now() < until, "it is not noticed");
+        tokio::task::yield_now().await;
+    }
+    let fault = node.api.get("/v1/status").await.expect(200)["fault"].to_string();
+    assert!(fault.contains(&format!("it ends at position {}", position + 1)), "{fault}");
+    assert_eq!(node.stop().await.0, Some(1));
+    let schema = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/schema/ledger.sql")).unwrap();
+    let trigger = schema.find("CREATE TRIGGER event_is_never_deleted").map(|at| &schema[at..]).unwrap();
+    let trigger = &trigger[..trigger.find("END;").unwrap() + 4];
+    log.execute_batch(&format!(
+        "DROP TRIGGER event_is_never_deleted; DELETE FROM event WHERE position = {}; {trigger}",
+        position + 1
+    ))
+    .unwrap();
+    drop(log);
+    verify(&data);
+    let node = Node::start(&data);
+    assert!(node.api.is_active(&text(&kept, "ticket")).await);
+    node.api.issue("afterwards").await;
+    assert_eq!(node.stop().await.0, Some(0));
+}

@@ -100,7 +100,7 @@ impl Truth {
 }
 
 /// Who is ended, and of which kinds.
-struct SubjectRevoke {
+struct SubjectRevocation {
     place: Place,
     tenant: Tenant,
     subject: Subject,
@@ -130,13 +130,13 @@ fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
     Some(Issue { key, digest, place: recorded.place, hash, whose })
 }
 
-fn subject_end_of(recorded: &Recorded) -> Option<SubjectRevoke> {
+fn subject_end_of(recorded: &Recorded) -> Option<SubjectRevocation> {
     let (subject, kinds) = match &recorded.event {
         Event::SubjectRevoked(revoked) => (revoked.subject.clone(), revoked.kinds.iter().collect()),
         Event::SubjectErased(erased) => (erased.subject.clone(), Kind::ALL.to_vec()),
         _ => return None,
     };
-    Some(SubjectRevoke { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
+    Some(SubjectRevocation { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
 }
 
 impl World {
@@ -154,11 +154,11 @@ impl World {
             forgotten_jwts +=
                 u64::from(jwt.is_some() && credential.is_none_or(|credential| credential.issue.is_none()));
             // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
-            let revokes = |place: Place| {
+            let revocations = |place: Place| {
                 node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
             };
             if let Err(Inactive::Revoked(place, _)) = judged
-                && revokes(place)
+                && revocations(place)
             {
                 // A record that was not synced may be gone after a crash, and another one stand in its place.
                 let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
@@ -343,12 +343,12 @@ impl World {
 
     /// Issued by who had not applied the ending of its subject: dead wherever both are applied.
     fn revocations_of_subjects_hold(&self, participants: &[usize]) -> Checked {
-        let revokes: Vec<SubjectRevoke> =
+        let revocations: Vec<SubjectRevocation> =
             self.truth.sound().filter_map(|(_, recorded)| subject_end_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
             let knew = |place: Place| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
-            let of_it = revokes.iter().filter(|end| {
+            let of_it = revocations.iter().filter(|end| {
                 issue.whose.as_ref() == Some(&(end.tenant.clone(), end.subject.clone()))
                     && end.kinds.contains(&issue.key.kind)
                     && !knew(end.place)

@@ -1,12 +1,11 @@
 //! Rules left out, one at a time: what the checks must notice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Inactive, KeyId,
-    LedgerOpened, Members, NodeKey, Origin, Place, PresentedToken, Revocations, Sequence, SigningKeyState, State,
-    Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, judge, judge_presented,
+    Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, Place, PresentedToken, Revocations, State,
+    Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
 };
 
 /// The rule that is left out.
@@ -76,7 +75,12 @@ impl Weakness {
     }
 }
 
-fn judged(view: &impl View, key: CredentialKey, jwt: Option<&PresentedToken>, now: Timestamp) -> Result<(), Inactive> {
+fn judged(
+    view: &impl CredentialView,
+    key: CredentialKey,
+    jwt: Option<&PresentedToken>,
+    now: Timestamp,
+) -> Result<(), Inactive> {
     if let Some(jwt) = jwt {
         return judge_presented(view, jwt, now);
     }
@@ -103,7 +107,7 @@ impl Weakened<'_> {
     }
 }
 
-impl View for Weakened<'_> {
+impl CredentialView for Weakened<'_> {
     fn credential(&self, key: CredentialKey) -> Credential {
         let credential = self.state.credential(key);
         Credential { revocations: self.revocations(credential.revocations), ..credential }
@@ -118,49 +122,5 @@ impl View for Weakened<'_> {
 
     fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
         if self.weakness == Weakness::SealsAreIgnored { None } else { self.state.beyond_seal(place) }
-    }
-
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
-        self.state.origins()
-    }
-
-    fn application(&self, id: ApplicationId) -> Application {
-        self.state.application(id)
-    }
-
-    fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId> {
-        self.state.applications_by_digest(digest)
-    }
-
-    fn answered(&self, key: &[u8; 16]) -> Option<Answered> {
-        self.state.answered(key)
-    }
-
-    fn session_with(&self, digest: &Digest) -> Option<CredentialId> {
-        self.state.session_with(digest)
-    }
-
-    fn keys(&self) -> BTreeMap<KeyId, SigningKeyState> {
-        self.state.keys()
-    }
-
-    fn imported(&self) -> bool {
-        self.state.imported()
-    }
-
-    fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64 {
-        self.state.unknown_revocations(unknown_revoker)
-    }
-
-    fn members(&self) -> Arc<Members> {
-        self.state.members()
-    }
-
-    fn head(&self, origin: Origin) -> Sequence {
-        self.state.head(origin)
-    }
-
-    fn latest_end(&self) -> Timestamp {
-        self.state.latest_end()
     }
 }

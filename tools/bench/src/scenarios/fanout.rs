@@ -227,8 +227,8 @@ where
     let lasting = bench.arguments.lasting() + Duration::from_millis(500);
     let (ran, _) = bench.load(target, pace, lasting, &teller.publish, Drain::shared(items, PUBLISHERS))?;
     ensure!(ran.good == told, "{}: {} of {told} were told: {:?}", teller.name, ran.good, ran.first_wrong);
-    let revoked = crowd.reached(PATIENCE)?;
-    let rate = (told * at) as f64 / revoked.saturating_duration_since(started).as_secs_f64();
+    let ended = crowd.reached(PATIENCE)?;
+    let rate = (told * at) as f64 / ended.saturating_duration_since(started).as_secs_f64();
     bench.outcome.add(teller.name, "deliveries a second", at, rate);
     let p50 = latency.millis_at(0.5);
     bench.say(format_args!("{} to {followers}: last after {p50:.2} ms, {rate:.0} deliveries a second", teller.name));
