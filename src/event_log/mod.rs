@@ -25,14 +25,15 @@ mod writer;
 pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
-pub use error::{Damage, Fault, OpenError, ReadError};
+pub use error::{Damage, Fault, OpenError, ReadError, is_corruption};
 #[cfg(feature = "server")]
-pub use files::Files as LogFiles;
+pub use files::OpenLog;
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, RowRecord, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, encode};
 #[cfg(feature = "server")]
 pub use rescue::refuse_rescued;
-pub use schema::{Added, Broken, SchemaChanges, changes as schema_changes};
+pub use rusqlite::Error as SqliteError;
+pub use schema::{Added, Broken, SchemaChanges};
 pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, Fault, ReadError};
+use super::files::OpenLog;
 use super::reader::{Base, Head};
 use super::store::{LOCK_WAIT, is_lock};
 use super::wal::{WalCopier, only_when_told};
@@ -244,8 +245,8 @@ pub struct Writer<M: Machine> {
 
 /// What a writer starts with.
 pub struct Start {
-    /// The connection that it alone writes with.
-    pub connection: Connection,
+    /// The log, which it alone writes.
+    pub log: OpenLog,
     /// The log that it continues, or starts where that has no records yet.
     pub origin: Origin,
     /// Where the log stands.
@@ -263,17 +264,15 @@ impl<M: Machine> Writer<M> {
     pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
         // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page that the
         // row goes to, which is half of an insert's time; what they would refuse here, the check before COMMIT finds.
-        start
-            .connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
-            .map_err(std::io::Error::other)?;
-        only_when_told(&start.connection).map_err(std::io::Error::other)?;
-        let watch = Watch::start(&start.connection)?;
+        let OpenLog { connection, files } = start.log;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(std::io::Error::other)?;
+        only_when_told(&connection).map_err(std::io::Error::other)?;
+        let watch = Watch::start(files, &connection)?;
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
         let handle = WriterHandle { queue, fault: fault.clone(), seen: watch.seen().clone() };
         let scribe = Scribe {
-            connection: start.connection,
+            connection,
             origin: start.origin,
             base: start.base,
             recorded_at: start.last_recorded_at,

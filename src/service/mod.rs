@@ -33,12 +33,12 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::domain::{
-    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
-    Tenant, Timestamp, Ttl, View as _,
+    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Position, Registration, Request, RequestId,
+    Scope, Tenant, Timestamp, Ttl, View as _,
 };
-use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
+use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
-use crate::projection::{Projection, Source};
+use crate::projection::{self, Counts, Projection, SnapshotError, Source};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
@@ -192,9 +192,24 @@ impl Service {
         Authentication::Caller(Identity { caller: Caller::Application(id), grants, registration })
     }
 
-    /// The state, for those who only read.
+    /// The state. The layers above ask the functions beside this one instead: it is here for tests.
     pub fn projection(&self) -> &Arc<Projection> {
         &self.projection
+    }
+
+    /// How far the log goes that the state is of, and how far each origin.
+    pub fn base(&self) -> Base {
+        self.projection.base()
+    }
+
+    /// How many of each there are in memory.
+    pub fn counts(&self) -> Counts {
+        self.projection.counts()
+    }
+
+    /// Writes a snapshot while the writer goes on. It takes long, and blocks.
+    pub fn save_snapshot(&self, data: &std::path::Path) -> Result<Position, SnapshotError> {
+        projection::save(&self.projection, &snapshots(data))
     }
 
     /// The log, for those who only read.
@@ -296,7 +311,7 @@ impl Service {
 
 impl Running {
     /// Commits what is queued, stops the writer and writes a snapshot.
-    pub fn stop(self) -> Result<(), crate::projection::SnapshotError> {
+    pub fn stop(self) -> Result<(), SnapshotError> {
         let faulty = self.service.fault().is_some();
         let projection = self.service.projection.clone();
         if self.writer.stop().is_err() {
@@ -310,15 +325,7 @@ impl Running {
         if faulty {
             return Ok(());
         }
-        crate::projection::save(&projection, &snapshots(self.directory.path())).map(|_| ())
-    }
-
-    /// Writes a snapshot while the writer goes on.
-    pub fn snapshot(
-        projection: &Projection,
-        data: &std::path::Path,
-    ) -> Result<crate::domain::Position, crate::projection::SnapshotError> {
-        crate::projection::save(projection, &snapshots(data))
+        projection::save(&projection, &snapshots(self.directory.path())).map(|_| ())
     }
 
     /// The data directory.

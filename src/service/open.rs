@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
@@ -23,8 +22,7 @@ use crate::domain::{
     Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, DataDirectory, LogFiles, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer,
-    open_for_writing, refuse_rescued,
+    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, Start, SubmitError, WalCopier, Writer, refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
@@ -161,8 +159,7 @@ pub enum StartError {
 /// A ledger that has been read, and that nothing has been written to yet.
 pub struct Prepared {
     directory: DataDirectory,
-    connection: Connection,
-    files: LogFiles,
+    log: OpenLog,
     reader: Arc<Reader>,
     projection: Arc<Projection>,
     source: Source,
@@ -211,8 +208,7 @@ pub fn prepare(
     progress: impl FnMut(Position, Position),
 ) -> Result<Prepared, StartError> {
     refuse_rescued(&directory.ledger())?;
-    let connection = open_for_writing(&directory.ledger())?;
-    let files = LogFiles::of(&connection).map_err(|error| StartError::Writer(error.to_string()))?;
+    let log = OpenLog::open(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;
     let clock_start = ClockStart::read(directory.path(), &reader, clock)?;
@@ -245,8 +241,7 @@ pub fn prepare(
     cluster.recall();
     Ok(Prepared {
         directory,
-        connection,
-        files,
+        log,
         reader,
         projection,
         source,
@@ -319,9 +314,8 @@ impl Prepared {
             beginning => beginning,
         };
         let continued = self.own_origin().filter(|_| beginning == Beginning::Continued);
-        let Self { directory, connection, reader, projection, source, records_read, pseudonyms, key, cluster, .. } =
-            self;
-        let (marks, node_file, files) = (self.marks, self.node_file, self.files);
+        let Self { directory, log, reader, projection, source, records_read, pseudonyms, key, cluster, .. } = self;
+        let (marks, node_file, files) = (self.marks, self.node_file, log.files().clone());
         let base = projection.base();
         let (origin, opening) = match continued {
             Some(origin) => (origin, None),
@@ -346,7 +340,7 @@ impl Prepared {
         hooks.push(tell_cluster(cluster.clone(), origin));
         cluster.committed(base.position, Some(cluster.held(origin)));
         let start = Start {
-            connection,
+            log,
             origin,
             last_recorded_at: last_recorded_at(&reader, &base, origin)?,
             base,
@@ -378,8 +372,6 @@ impl Prepared {
         let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
         let writer =
             Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
-        // What the writer watches from here on is what was opened.
-        files.check().map_err(StartError::Writer)?;
         if let Some(opened) = opening {
             open_origin(&writer, opened).await?;
             if let Some(file) = node_file.filter(|_| !cluster.has_others()) {

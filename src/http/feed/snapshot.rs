@@ -10,7 +10,7 @@ use crate::domain::{Tenant, Timestamp};
 use crate::feed::{Filter, snapshot_items};
 use crate::http::SharedApp;
 use crate::projection::RevocationMark;
-use crate::service::{Pace, STEP_ROWS};
+use crate::service::Pace;
 
 /// A chunk of the body takes no further endings beyond that.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -94,9 +94,8 @@ impl Walk {
         let mut lines = Vec::new();
         while let Some(tenant) = &place.tenant {
             self.pace.go_on().await;
-            let projection = self.app.service.projection();
             let (revocations, next) =
-                projection.revocations(tenant, self.filter.kinds, place.mark, STEP_ROWS, self.now);
+                self.app.service.revocations_in_force(tenant, self.filter.kinds, place.mark, self.now);
             for item in revocations.iter().flat_map(|revocation| snapshot_items(revocation, &self.filter)) {
                 write(&mut lines, &item);
                 self.count += 1;
@@ -120,7 +119,7 @@ impl Walk {
         place.tenant = match tenants {
             Some(tenants) => tenants.pop(),
             None => {
-                let after = |tenant: Option<&Option<Tenant>>| self.app.service.projection().revoked_after(tenant);
+                let after = |tenant: Option<&Option<Tenant>>| self.app.service.revoked_after(tenant);
                 let passes = |tenant: &Option<Tenant>| self.filter.passes_tenant(tenant.as_ref());
                 // Those that are granted less than all others are few: they stand in the grants.
                 std::iter::successors(after(place.tenant.as_ref()), |tenant| after(Some(tenant))).find(passes)

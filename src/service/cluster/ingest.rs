@@ -31,7 +31,7 @@ impl Service {
     ///
     /// Parcels of one origin are judged one after the other, in the order in which they are polled first; while one is on its way to
     /// the disk the next one is judged, so that many share a commit. Whoever gives up waiting leaves nothing half done.
-    pub async fn receive(self: &Arc<Self>, text: axum::body::Bytes) -> Result<Ingested, Error> {
+    pub async fn receive(self: &Arc<Self>, text: bytes::Bytes) -> Result<Ingested, Error> {
         let parcel = match Parcel::parse(&text) {
             Ok(parcel) => parcel,
             Err(_) => return Ok(self.refuse(Refusal::Malformed)),
@@ -167,7 +167,7 @@ impl Service {
         Ok(self.refuse(Refusal::Fork))
     }
 
-    async fn note_unreadable(&self, unreadable: Unreadable, text: axum::body::Bytes) -> Result<Ingested, Error> {
+    async fn note_unreadable(&self, unreadable: Unreadable, text: bytes::Bytes) -> Result<Ingested, Error> {
         let Place { origin, sequence } = unreadable.place;
         let Unreadable { type_name, version, .. } = unreadable.clone();
         if self.cluster.trouble.lock().unreadable.insert(origin, unreadable).is_some() {

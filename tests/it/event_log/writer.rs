@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use authledger::domain::{Origin, Place, Position, Sequence, Timestamp};
 use authledger::event_log::{
-    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, Reader, Start, SubmitError, WalCopier, Writer,
-    WriterHandle, open_for_writing,
+    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, OpenLog, Reader, Start, SubmitError, WalCopier,
+    Writer, WriterHandle, open_for_writing,
 };
 use tempfile::TempDir;
 
@@ -80,7 +80,7 @@ fn start(queue: usize) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
     let start = Start {
-        connection: open_for_writing(&path).unwrap(),
+        log: OpenLog::open(&path).unwrap(),
         origin: own(),
         base: Base::default(),
         last_recorded_at: Timestamp::default(),
