@@ -4,6 +4,8 @@
 //! The modules stand in the order of their dependencies: each uses only those above it. `tests/it/tidy.rs` reads the order here.
 //! A blank line between two keeps the formatter from sorting them.
 
+pub mod json;
+
 pub mod domain;
 
 pub mod tlog;

@@ -16,6 +16,7 @@ use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
 use super::time::Timestamp;
+use crate::json;
 
 /// What most rows take, in bytes.
 const USUAL_BYTES: usize = 256;
@@ -152,9 +153,8 @@ impl Row {
 
     fn of(row: impl Serialize) -> Self {
         let mut text = Vec::with_capacity(USUAL_BYTES);
-        // Texts, numbers and lists of them: there is nothing in it that could fail.
-        let _ = serde_json::to_writer(&mut text, &row);
-        Self(String::from_utf8(text).unwrap_or_default())
+        json::append(&mut text, &row);
+        Self(String::from_utf8(text).expect("JSON is UTF-8"))
     }
 }
 

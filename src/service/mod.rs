@@ -55,7 +55,7 @@ pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use log_readers::LogReaders;
-pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Reply};
+pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
 pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
@@ -275,11 +275,8 @@ impl Service {
         if self.cluster.is_set_back() {
             return Err(Error::Stopping);
         }
-        match self.writer.submit(Job::Request(Box::new(request))).await? {
-            Reply::Decided(outcome) => Ok(outcome?),
-            // The writer answers each kind of job in kind.
-            Reply::Foreign(_) => Err(Error::Stopping),
-        }
+        let decided = self.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
+        Ok(decided?)
     }
 
     async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {

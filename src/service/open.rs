@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
 use super::erasure::erase_again;
-use super::machine::{Committed, Hook, Job, Ledger, Reply};
+use super::machine::{Committed, Hook, Ledger};
 use super::revoked::OneByOne;
 use super::{
     Cluster, FactsCache, FilesError, Naming, NodeFile, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service,
@@ -22,7 +22,7 @@ use crate::domain::{
     Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, Start, SubmitError, WalCopier, Writer, refuse_rescued,
+    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, Start, WalCopier, Writer, refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
@@ -557,12 +557,11 @@ fn previous_origin(
 }
 
 async fn open_origin(writer: &Writer<Ledger>, opened: LedgerOpened) -> Result<(), StartError> {
-    let failed = |error: SubmitError| StartError::Writer(error.to_string());
-    match writer.handle().submit(Job::Open(Box::new(opened))).await.map_err(failed)? {
-        Reply::Decided(Ok(_)) => Ok(()),
-        Reply::Decided(Err(rejection)) => Err(StartError::Writer(rejection.to_string())),
-        Reply::Foreign(_) => Err(StartError::Writer("the first record was not decided".to_owned())),
-    }
+    let handle = writer.handle();
+    handle
+        .submit(|ledger, batch| ledger.open(opened, batch))
+        .await
+        .map_err(|error| StartError::Writer(error.to_string()))
 }
 
 fn last_recorded_at(reader: &Reader, base: &Base, origin: Origin) -> Result<Timestamp, ReadError> {

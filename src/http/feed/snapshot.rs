@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::domain::{Tenant, Timestamp};
 use crate::feed::{Filter, snapshot_items};
 use crate::http::SharedApp;
+use crate::json;
 use crate::projection::RevocationMark;
 use crate::service::Pace;
 
@@ -129,7 +130,6 @@ impl Walk {
 }
 
 fn write(lines: &mut Vec<u8>, value: &impl Serialize) {
-    // Strings and numbers can't fail to serialise, and a Vec takes all that is written.
-    let _ = serde_json::to_writer(&mut *lines, value);
+    json::append(lines, value);
     lines.push(b'\n');
 }

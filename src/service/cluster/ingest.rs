@@ -7,7 +7,6 @@ use super::Cluster;
 use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge};
 use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
-use crate::service::machine::{Job, Ledger, Reply};
 use crate::service::{Error, Service};
 
 /// How long a lock on the log is waited for before keys are destroyed.
@@ -44,7 +43,7 @@ impl Service {
         match self.judge(parcel).await? {
             Verdict::Append(records) => {
                 let erased = records.iter().filter_map(erased_by).collect();
-                let queued = self.writer.queue(Job::Foreign(records))?;
+                let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.is_queued(origin, head.head());
                 drop(one_at_a_time);
                 let service = self.clone();
@@ -104,14 +103,13 @@ impl Service {
     /// Waits until they are durable. Where they forget subjects, this node's keys of them are destroyed before this returns.
     async fn take(
         &self,
-        queued: Queued<Ledger>,
+        queued: Queued<Result<Sequence, ForeignError>>,
         erased: Vec<(Tenant, Subject)>,
         head: SignedHead,
     ) -> Result<Ingested, Error> {
         let answer = queued.answer().await;
-        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Reply::Foreign(Ok(_)))));
-        let Reply::Foreign(result) = answer? else { return Err(Error::Stopping) };
-        match result {
+        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Ok(_))));
+        match answer? {
             Ok(held) => {
                 self.forget_all(erased).await?;
                 self.cluster.is_taken(head);
@@ -126,9 +124,7 @@ impl Service {
 
     async fn append_foreign(&self, records: Vec<Foreign>) -> Result<Result<Sequence, ForeignError>, Error> {
         let erased: Vec<(Tenant, Subject)> = records.iter().filter_map(erased_by).collect();
-        let Reply::Foreign(result) = self.writer.submit(Job::Foreign(records)).await? else {
-            return Err(Error::Stopping);
-        };
+        let result = self.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
         if result.is_ok() {
             self.forget_all(erased).await?;
         }
