@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::domain::{Actor, ApplicationId, Event, Kind, Origin, Recorded};
+use crate::domain::{Actor, ApplicationId, Kind, Origin, Recorded, Revokes};
 
 /// Actors that are counted by name; what further ones did is counted together.
 pub const MAX_ACTORS: usize = 1_000;
@@ -24,24 +24,14 @@ pub enum Change {
 
 impl Change {
     /// What the record changed, if it is one of a change.
-    pub const fn of(recorded: &Recorded) -> Option<Self> {
-        match &recorded.event {
-            Event::TicketIssued(_) => Some(Self::Issued(Kind::Ticket)),
-            Event::SessionIssued(_) => Some(Self::Issued(Kind::Session)),
-            Event::TokenIssued(_) => Some(Self::Issued(Kind::Token)),
-            Event::Revoked(revoked) => Some(Self::Revoked(revoked.kind)),
-            Event::SubjectRevoked(_) => Some(Self::RevokedSubject),
-            Event::SubjectErased(_) => Some(Self::ErasedSubject),
-            Event::TicketsRenewed(_)
-            | Event::SessionExtended(_)
-            | Event::LedgerOpened(_)
-            | Event::ApplicationRegistered(_)
-            | Event::ApplicationRemoved(_)
-            | Event::KeyPublished(_)
-            | Event::KeyRetired(_)
-            | Event::NodeJoined(_)
-            | Event::NodeUpgraded(_)
-            | Event::NodeRemoved(_) => None,
+    pub fn of(recorded: &Recorded) -> Option<Self> {
+        let facets = recorded.event.facets();
+        match (facets.issues, facets.revokes) {
+            (Some(issues), _) => Some(Self::Issued(issues.kind)),
+            (None, Some(Revokes::Credential(revoked))) => Some(Self::Revoked(revoked.kind)),
+            (None, Some(Revokes::Subject(all))) if all.erased.is_some() => Some(Self::ErasedSubject),
+            (None, Some(Revokes::Subject(_))) => Some(Self::RevokedSubject),
+            (None, None) => None,
         }
     }
 }

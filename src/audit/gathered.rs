@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use super::point::Prefix;
 use super::{Asked, QuestionError};
 use crate::domain::{
-    CredentialId, Event, Generation, Kind, Place, Position, Recorded, Revoked, Sequence, State, Subject,
-    SubjectRevoked, Tenant, Timestamp, TokenId,
+    CredentialId, Digest, Extends, Generation, Kind, Place, Position, Recorded, Revoked, Revokes, RevokesSubject,
+    Sequence, State, Subject, Tenant, Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
 
@@ -80,70 +80,47 @@ pub(super) fn gather(
 
 /// What is to be looked for because the record names it.
 fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
-    let mut subject = None;
+    let facets = recorded.event.facets();
     let mut credential = |id: CredentialId, jti: Option<&TokenId>| add(Sought::credential(id, jti.cloned()));
-    match &recorded.event {
-        Event::TicketIssued(issued) => {
-            credential(issued.digest.id(), None);
-            add(About::Use(recorded.place).into());
-            subject = Some(&issued.subject);
+    if let Some(issues) = &facets.issues {
+        credential(issues.name.id(), issues.name.jti());
+        if let Some(digest) = issues.digest {
+            credential(digest.id(), None);
         }
-        Event::SessionIssued(issued) => {
-            credential(issued.id, None);
-            issued.digest.iter().for_each(|digest| credential(digest.id(), None));
-            subject = Some(&issued.subject);
+        if let Some(session) = issues.session {
+            credential(session, None);
         }
-        Event::TokenIssued(issued) => {
-            credential(issued.name.id(), issued.name.jti());
-            issued.session.iter().for_each(|session| credential(*session, None));
-            subject = Some(&issued.subject);
-        }
-        Event::SessionExtended(extended) => credential(extended.id, None),
-        Event::Revoked(revoked) => {
-            credential(revoked.credential.id(), revoked.credential.jti());
-            revoked.session_digest.iter().for_each(|digest| credential(digest.id(), None));
-        }
-        Event::TicketsRenewed(_)
-        | Event::SubjectRevoked(_)
-        | Event::SubjectErased(_)
-        | Event::LedgerOpened(_)
-        | Event::ApplicationRegistered(_)
-        | Event::ApplicationRemoved(_)
-        | Event::KeyPublished(_)
-        | Event::KeyRetired(_)
-        | Event::NodeJoined(_)
-        | Event::NodeUpgraded(_)
-        | Event::NodeRemoved(_) => {}
     }
-    if let Some(subject) = subject {
-        add(About::SubjectRevocation(recorded.tenant.clone().unwrap_or_default(), subject.clone()).into());
+    if let Some(extends) = &facets.extends {
+        credential(extends.id, None);
+    }
+    if let Some(Revokes::Credential(revoked)) = facets.revokes {
+        credential(revoked.credential.id(), revoked.credential.jti());
+        if let Some(digest) = &revoked.session_digest {
+            credential(digest.id(), None);
+        }
+    }
+    if let Some(issues) = facets.issues {
+        if issues.kind == Kind::Ticket {
+            add(About::Use(recorded.place).into());
+        }
+        let tenant = recorded.tenant.clone().unwrap_or_default();
+        add(About::SubjectRevocation(tenant, issues.subject.clone()).into());
     }
 }
 
 fn issue(position: Position, recorded: &Recorded) -> Option<Issue> {
-    let (kind, id, digest_id, subject, generation, session) = match &recorded.event {
-        Event::TicketIssued(issued) => {
-            (Kind::Ticket, issued.digest.id(), None, &issued.subject, &issued.generation, None)
-        }
-        Event::SessionIssued(issued) => {
-            let digest_id = issued.digest.as_ref().map(|digest| digest.id());
-            (Kind::Session, issued.id, digest_id, &issued.subject, &issued.generation, None)
-        }
-        Event::TokenIssued(issued) => {
-            (Kind::Token, issued.name.id(), None, &issued.subject, &issued.generation, issued.session)
-        }
-        _ => return None,
-    };
+    let issues = recorded.event.facets().issues?;
     Some(Issue {
         position,
         place: recorded.place,
-        kind,
-        id,
-        digest_id,
+        kind: issues.kind,
+        id: issues.name.id(),
+        digest_id: issues.digest.map(Digest::id),
         tenant: recorded.tenant.clone().unwrap_or_default(),
-        subject: subject.clone(),
-        generation: generation.clone(),
-        session,
+        subject: issues.subject.clone(),
+        generation: issues.generation.clone(),
+        session: issues.session,
     })
 }
 
@@ -182,32 +159,21 @@ impl Gathered {
         {
             return true;
         }
-        match &recorded.event {
-            Event::TicketIssued(_) | Event::SessionIssued(_) | Event::TokenIssued(_) => {
-                self.places.contains(&recorded.place)
+        let facets = recorded.event.facets();
+        let is_extended = |extends: &Extends<'_>| self.own.contains(&extends.id) && self.has(extends.kind);
+        facets.issues.is_some() && self.places.contains(&recorded.place)
+            || facets.extends.as_ref().is_some_and(is_extended)
+            || !self.uses(recorded).is_empty()
+            || match facets.revokes {
+                Some(Revokes::Credential(revoked)) => self.hit_by(recorded, revoked),
+                Some(Revokes::Subject(all)) => self.hit_with_all(recorded, &all),
+                None => false,
             }
-            Event::TicketsRenewed(_) => !self.uses(recorded).is_empty(),
-            Event::SessionExtended(extended) => self.own.contains(&extended.id) && self.has(Kind::Session),
-            Event::Revoked(revoked) => self.hit_by(recorded, revoked),
-            Event::SubjectRevoked(revoked) => self.hit_with_all(recorded, revoked),
-            Event::SubjectErased(erased) => {
-                let tenant = recorded.tenant.clone().unwrap_or_default();
-                self.issues.iter().any(|issue| issue.tenant == tenant && issue.subject == erased.subject)
-            }
-            Event::LedgerOpened(_)
-            | Event::ApplicationRegistered(_)
-            | Event::ApplicationRemoved(_)
-            | Event::KeyPublished(_)
-            | Event::KeyRetired(_)
-            | Event::NodeJoined(_)
-            | Event::NodeUpgraded(_)
-            | Event::NodeRemoved(_) => false,
-        }
     }
 
     /// When tickets that were asked for were used, as that record has it.
     pub(super) fn uses(&self, recorded: &Recorded) -> Vec<Timestamp> {
-        let Event::TicketsRenewed(renewals) = &recorded.event else { return Vec::new() };
+        let renewals = recorded.event.facets().uses;
         let own = |origin, sequence: &Sequence| self.places.contains(&Place { origin, sequence: *sequence });
         let uses = renewals.iter().flat_map(|one| one.uses.iter().map(move |used| (one.origin, used)));
         uses.filter(|(origin, (sequence, _))| own(*origin, sequence)).map(|(_, (_, at))| *at).collect()
@@ -231,14 +197,15 @@ impl Gathered {
         (itself || session) && of_kind && (self.issues.is_empty() || self.issues.iter().any(theirs))
     }
 
-    fn hit_with_all(&self, recorded: &Recorded, revoked: &SubjectRevoked) -> bool {
+    fn hit_with_all(&self, recorded: &Recorded, revoked: &RevokesSubject<'_>) -> bool {
         let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
         let tenant = recorded.tenant.clone().unwrap_or_default();
         self.issues.iter().any(|issue| {
             let kinds = revoked.kinds;
             let of_kind = kinds.contains(issue.kind) || issue.session.is_some() && kinds.contains(Kind::Session);
-            let whose = issue.tenant == tenant && issue.subject == revoked.subject;
-            whose && of_kind && !issue.generation.reaches(&required)
+            let is_theirs = issue.tenant == tenant && issue.subject == *revoked.subject;
+            // What is issued to a subject that was erased is inactive whenever it was issued.
+            is_theirs && of_kind && (revoked.erased.is_some() || !issue.generation.reaches(&required))
         })
     }
 }

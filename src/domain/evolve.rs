@@ -127,6 +127,11 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             let tenant = recorded.tenant.clone().unwrap_or_default();
             add(Patch::Subject(tenant, revoked.subject.clone(), subject_revoked(recorded, revoked)));
         }
+        #[cfg(test)]
+        Event::Example(revoked) => {
+            let tenant = recorded.tenant.clone().unwrap_or_default();
+            add(Patch::Subject(tenant, revoked.subject.clone(), subject_revoked(recorded, revoked)));
+        }
         Event::SubjectErased(erased) => {
             let tenant = recorded.tenant.clone().unwrap_or_default();
             add(Patch::Subject(tenant, erased.subject.clone(), subject_erased(recorded, erased)));

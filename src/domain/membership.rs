@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::credential::hex;
+use super::event::EventType;
 use super::event::{NodeJoined, NodeRemoved};
 use super::ids::{MAX_NAME_BYTES, Malformed, NodeName, Origin, Place, Region, Sequence};
 use super::time::Timestamp;
@@ -71,35 +72,13 @@ impl PeerAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads(BTreeMap<Box<str>, u64>);
 
-/// What this release reads, in order.
-const EVENTS: [(&str, u64); 18] = [
-    ("application.registered", 1),
-    ("application.removed", 1),
-    ("key.published", 1),
-    ("key.retired", 1),
-    ("ledger.opened", 1),
-    ("node.joined", 1),
-    ("node.removed", 1),
-    ("node.upgraded", 1),
-    ("session.extended", 1),
-    ("session.issued", 1),
-    ("session.revoked", 1),
-    ("subject.erased", 1),
-    ("subject.revoked", 1),
-    ("ticket.issued", 1),
-    ("ticket.revoked", 1),
-    ("tickets.renewed", 1),
-    ("token.issued", 1),
-    ("token.revoked", 1),
-];
-
 impl Reads {
     /// The most types that a node announces.
     pub const MAX_TYPES: usize = 256;
 
     /// What this release reads.
     pub fn of_this_release() -> Self {
-        Self(EVENTS.iter().map(|(name, version)| ((*name).into(), *version)).collect())
+        Self(EventType::ALL.iter().map(|one| (one.name.into(), one.version)).collect())
     }
 
     /// The same without these types: what a release before them reads.

@@ -35,9 +35,9 @@ pub use decide::{
     may_see, signing_key, worth_recording,
 };
 pub use event::{
-    Draft, Event, Idempotency, IdempotencyMark, KeyPublished, LOG_FORMAT, LedgerOpened, NodeJoined, NodeRemoved,
-    NodeUpgraded, Previous, Recorded, Renewals, Revoked, Sealed, SessionExtended, SessionIssued, SubjectErased,
-    SubjectRevoked, TicketIssued, TokenIssued,
+    Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues, KeyPublished, LOG_FORMAT,
+    LedgerOpened, NodeJoined, NodeRemoved, NodeUpgraded, Previous, Recorded, Renewals, Revoked, Revokes,
+    RevokesSubject, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, Row};

@@ -73,6 +73,8 @@ pub fn encode(recorded: &Recorded) -> String {
         Event::NodeJoined(joined) => enveloped(recorded, &NodeJoinedData::from(&**joined)),
         Event::NodeUpgraded(upgraded) => enveloped(recorded, &NodeUpgradedData::from(upgraded)),
         Event::NodeRemoved(removed) => enveloped(recorded, &NodeRemovedData::from(removed)),
+        #[cfg(test)]
+        Event::Example(revoked) => enveloped(recorded, &SubjectRevokedData::from(revoked)),
     }
 }
 
@@ -242,6 +244,8 @@ fn event<'a>(type_name: &str, version: u64, data: impl Source<'a>) -> Result<Eve
         ("node.removed", 1) => Event::NodeRemoved(data.read::<NodeRemovedData>()?.into_domain()?),
         ("subject.revoked", 1) => Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
         ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
+        #[cfg(test)]
+        ("example.revoked", 1) => Event::Example(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })
 }

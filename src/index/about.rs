@@ -1,6 +1,6 @@
 //! What a record can be found by. Keys and the exact filter both follow from it, so that they can't disagree.
 
-use crate::domain::{CredentialId, Event, Place, Recorded, Subject, Tenant, TokenId, hex};
+use crate::domain::{CredentialId, Place, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
 
 /// Something that a record speaks of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,53 +17,24 @@ pub enum About {
 
 /// Everything that the record can be found by. What speaks of nobody, such as a key, can be found by nothing.
 pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
+    let facets = recorded.event.facets();
     let tenant = || recorded.tenant.clone().unwrap_or_default();
-    match &recorded.event {
-        Event::TicketIssued(issued) => {
-            add(About::Subject(Some(tenant()), issued.subject.clone()));
-            add(About::Credential(issued.digest.id()));
+    if let Some(subject) = facets.subject() {
+        // A credential that was revoked unseen may be of any tenant.
+        let is_of_any = matches!(facets.revokes, Some(Revokes::Credential(_)));
+        let space = if is_of_any { recorded.tenant.clone() } else { Some(tenant()) };
+        add(About::Subject(space, subject.clone()));
+    }
+    if let Some(Revokes::Subject(all)) = facets.revokes {
+        add(About::SubjectRevocation(tenant(), all.subject.clone()));
+    }
+    for id in facets.credentials() {
+        add(About::Credential(id));
+    }
+    for Renewals { origin, uses } in facets.uses {
+        for (sequence, _) in uses {
+            add(About::Use(Place { origin: *origin, sequence: *sequence }));
         }
-        Event::TicketsRenewed(renewals) => {
-            for renewals in renewals {
-                let origin = renewals.origin;
-                renewals.uses.iter().for_each(|(sequence, _)| add(About::Use(Place { origin, sequence: *sequence })));
-            }
-        }
-        Event::SessionIssued(issued) => {
-            add(About::Subject(Some(tenant()), issued.subject.clone()));
-            add(About::Credential(issued.id));
-            issued.digest.iter().for_each(|digest| add(About::Credential(digest.id())));
-        }
-        Event::SessionExtended(extended) => {
-            add(About::Subject(Some(tenant()), extended.subject.clone()));
-            add(About::Credential(extended.id));
-        }
-        Event::TokenIssued(issued) => {
-            add(About::Subject(Some(tenant()), issued.subject.clone()));
-            add(About::Credential(issued.name.id()));
-        }
-        Event::Revoked(revoked) => {
-            let subject = revoked.subject.iter();
-            subject.for_each(|subject| add(About::Subject(recorded.tenant.clone(), subject.clone())));
-            add(About::Credential(revoked.credential.id()));
-            revoked.session_digest.iter().for_each(|digest| add(About::Credential(digest.id())));
-        }
-        Event::SubjectRevoked(revoked) => {
-            add(About::Subject(Some(tenant()), revoked.subject.clone()));
-            add(About::SubjectRevocation(tenant(), revoked.subject.clone()));
-        }
-        Event::SubjectErased(erased) => {
-            add(About::Subject(Some(tenant()), erased.subject.clone()));
-            add(About::SubjectRevocation(tenant(), erased.subject.clone()));
-        }
-        Event::LedgerOpened(_)
-        | Event::ApplicationRegistered(_)
-        | Event::ApplicationRemoved(_)
-        | Event::KeyPublished(_)
-        | Event::KeyRetired(_)
-        | Event::NodeJoined(_)
-        | Event::NodeUpgraded(_)
-        | Event::NodeRemoved(_) => {}
     }
 }
 

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, Event, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revoked, Scope, Secret, Subject,
-    SubjectErased, SubjectRevoked, Tenant, Timestamp, TokenId,
+    CredentialId, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revoked, Revokes, RevokesSubject, Scope, Secret,
+    Subject, Tenant, Timestamp, TokenId,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
@@ -250,23 +250,9 @@ fn show(revocations: &Revocations) -> Response {
 impl<'a> Revocation<'a> {
     /// The record, if it is one of a revocation.
     fn of(filed: &'a Filed) -> Option<Self> {
-        match &filed.recorded.event {
-            Event::Revoked(revoked) => Some(Self::of_credential(filed, revoked)),
-            Event::SubjectRevoked(revoked) => Some(Self::of_subject(filed, revoked)),
-            Event::SubjectErased(erased) => Some(Self::of_erased(filed, erased)),
-            Event::LedgerOpened(_)
-            | Event::ApplicationRegistered(_)
-            | Event::ApplicationRemoved(_)
-            | Event::TicketIssued(_)
-            | Event::TicketsRenewed(_)
-            | Event::SessionIssued(_)
-            | Event::SessionExtended(_)
-            | Event::TokenIssued(_)
-            | Event::KeyPublished(_)
-            | Event::KeyRetired(_)
-            | Event::NodeJoined(_)
-            | Event::NodeUpgraded(_)
-            | Event::NodeRemoved(_) => None,
+        match filed.recorded.event.facets().revokes? {
+            Revokes::Credential(revoked) => Some(Self::of_credential(filed, revoked)),
+            Revokes::Subject(all) => Some(Self::of_subject(filed, &all)),
         }
     }
 
@@ -282,22 +268,13 @@ impl<'a> Revocation<'a> {
         }
     }
 
-    fn of_subject(filed: &'a Filed, revoked: &'a SubjectRevoked) -> Self {
+    fn of_subject(filed: &'a Filed, all: &RevokesSubject<'a>) -> Self {
         Self {
-            kinds: Some(revoked.kinds.iter().map(Kind::as_str).collect()),
-            subject: Some(revoked.subject.as_str()),
-            hold_until: revoked.hold_until.map(Shown),
-            reason: revoked.reason.as_ref().map(Reason::as_str),
-            ..Self::envelope(filed, revoked.retain_until)
-        }
-    }
-
-    fn of_erased(filed: &'a Filed, erased: &'a SubjectErased) -> Self {
-        Self {
-            kinds: Some(Kinds::ALL.iter().map(Kind::as_str).collect()),
-            subject: Some(erased.subject.as_str()),
-            reason: erased.reason.as_ref().map(Reason::as_str),
-            ..Self::envelope(filed, Timestamp::MAX)
+            kinds: Some(all.kinds.iter().map(Kind::as_str).collect()),
+            subject: Some(all.subject.as_str()),
+            hold_until: all.hold_until.map(Shown),
+            reason: all.reason.map(Reason::as_str),
+            ..Self::envelope(filed, all.retain_until)
         }
     }
 

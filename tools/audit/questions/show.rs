@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use authledger::audit::{Changed, Counted, Counts, Prefix, RevokedBy, Standing, Stats, Tally, Told, Verdict};
-use authledger::domain::{Event, Kind, Named, Recorded, Subject, Tenant};
+use authledger::domain::{Kind, Named, Recorded, Revokes, RevokesSubject, Subject, Tenant};
 use serde_json::{Value, json};
 use terminal_size::{Width, terminal_size};
 
@@ -31,57 +31,38 @@ pub(super) fn told_json(out: &mut dyn Write, told: &Told) -> io::Result<()> {
 fn what(told: &Told) -> String {
     let recorded = &told.recorded;
     let whose = |subject: &Subject| format!("{}/{subject}", recorded.tenant.clone().unwrap_or_default());
-    match &recorded.event {
-        Event::TicketIssued(issued) => {
-            let name = named(Kind::Ticket, &Named::Digest(issued.digest));
-            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
-        }
-        Event::TicketsRenewed(_) => {
-            let times: Vec<String> = told.used_at.iter().map(ToString::to_string).collect();
-            format!("used {}", times.join(", "))
-        }
-        Event::SessionIssued(issued) => {
-            let name = named(Kind::Session, &Named::Id(issued.id));
-            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
-        }
-        Event::SessionExtended(extended) => {
-            format!("{} until {}", named(Kind::Session, &Named::Id(extended.id)), extended.expires_at)
-        }
-        Event::TokenIssued(issued) => {
-            let name = named(Kind::Token, &issued.name);
-            format!("{name} of {} until {}", whose(&issued.subject), issued.expires_at)
-        }
-        Event::Revoked(revoked) => {
+    let facets = recorded.event.facets();
+    if let Some(issues) = &facets.issues {
+        let name = named(issues.kind, &issues.name);
+        return format!("{name} of {} until {}", whose(issues.subject), issues.expires_at);
+    }
+    if let Some(extends) = &facets.extends {
+        return format!("{} until {}", named(extends.kind, &Named::Id(extends.id)), extends.expires_at);
+    }
+    if !facets.uses.is_empty() {
+        let times: Vec<String> = told.used_at.iter().map(ToString::to_string).collect();
+        return format!("used {}", times.join(", "));
+    }
+    match facets.revokes {
+        Some(Revokes::Credential(revoked)) => {
             let unseen = if revoked.known { "" } else { ", which was not known here" };
             let of = revoked.subject.as_ref().map(|subject| format!(" of {}", whose(subject))).unwrap_or_default();
             format!("{}{of}{unseen}", named(revoked.kind, &revoked.credential))
         }
-        Event::SubjectRevoked(revoked) => {
-            let kinds: Vec<String> = revoked.kinds.iter().map(|kind| format!("{kind}s")).collect();
-            let hold = revoked.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
-            format!("all {} of {}{hold}", kinds.join(", "), whose(&revoked.subject))
+        Some(Revokes::Subject(RevokesSubject { subject, erased: Some(slots), .. })) => {
+            format!("{} was erased, and {} of its keys destroyed", whose(subject), slots.len())
         }
-        Event::SubjectErased(erased) => {
-            format!("{} was forgotten, and {} of its keys destroyed", whose(&erased.subject), erased.slots.len())
+        Some(Revokes::Subject(all)) => {
+            let kinds: Vec<String> = all.kinds.iter().map(|kind| format!("{kind}s")).collect();
+            let hold = all.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
+            format!("all {} of {}{hold}", kinds.join(", "), whose(all.subject))
         }
-        Event::NodeJoined(joined) => format!("{} in {}", joined.node, joined.region),
-        Event::LedgerOpened(_)
-        | Event::ApplicationRegistered(_)
-        | Event::ApplicationRemoved(_)
-        | Event::KeyPublished(_)
-        | Event::KeyRetired(_)
-        | Event::NodeUpgraded(_)
-        | Event::NodeRemoved(_) => String::new(),
+        None => facets.joins.map(|joined| format!("{} in {}", joined.node, joined.region)).unwrap_or_default(),
     }
 }
 
 fn reason(recorded: &Recorded) -> Option<&str> {
-    match &recorded.event {
-        Event::Revoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
-        Event::SubjectRevoked(revoked) => revoked.reason.as_ref().map(|reason| reason.as_str()),
-        Event::SubjectErased(erased) => erased.reason.as_ref().map(|reason| reason.as_str()),
-        _ => None,
-    }
+    recorded.event.facets().revokes?.reason().map(|reason| reason.as_str())
 }
 
 fn named(kind: Kind, name: &Named) -> String {

@@ -1,0 +1,319 @@
+//! What an event is about, whichever event it is.
+//!
+//! Feed, index, audit and tools ask here, and so does what members tell one another of the types that they read. A new type of event
+//! gets its row and its arms here, in `evolve` and in the record's encoding; none of those need to know of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::{Event, NodeJoined, Renewals, Revoked, Sealed, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued};
+use crate::domain::credential::{CredentialId, Digest, Kind, Kinds, Named};
+use crate::domain::ids::{Reason, Subject};
+use crate::domain::subject::Generation;
+use crate::domain::time::Timestamp;
+
+/// A type of event, as records name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its data that this release writes. It reads that one and those before.
+    pub version: u64,
+    /// Whether it may revoke something. Then the feed decodes its records.
+    pub revokes: bool,
+}
+
+macro_rules! event_types {
+    ($($(#[$when:meta])? $constant:ident = $name:literal, $version:literal, $revokes:literal;)*) => {
+        impl EventType {
+            $($(#[$when])? const $constant: Self = Self { name: $name, version: $version, revokes: $revokes };)*
+
+            /// Every type that this release reads, by name.
+            pub const ALL: &[Self] = &[$($(#[$when])? Self::$constant),*];
+        }
+    };
+}
+
+event_types! {
+    APPLICATION_REGISTERED = "application.registered", 1, false;
+    APPLICATION_REMOVED = "application.removed", 1, false;
+    #[cfg(test)]
+    EXAMPLE = "example.revoked", 1, true;
+    KEY_PUBLISHED = "key.published", 1, false;
+    KEY_RETIRED = "key.retired", 1, false;
+    LEDGER_OPENED = "ledger.opened", 1, false;
+    NODE_JOINED = "node.joined", 1, false;
+    NODE_REMOVED = "node.removed", 1, false;
+    NODE_UPGRADED = "node.upgraded", 1, false;
+    SESSION_EXTENDED = "session.extended", 1, false;
+    SESSION_ISSUED = "session.issued", 1, false;
+    SESSION_REVOKED = "session.revoked", 1, true;
+    SUBJECT_ERASED = "subject.erased", 1, true;
+    SUBJECT_REVOKED = "subject.revoked", 1, true;
+    TICKET_ISSUED = "ticket.issued", 1, false;
+    TICKET_REVOKED = "ticket.revoked", 1, true;
+    TICKETS_RENEWED = "tickets.renewed", 1, false;
+    TOKEN_ISSUED = "token.issued", 1, false;
+    TOKEN_REVOKED = "token.revoked", 1, true;
+}
+
+impl EventType {
+    /// The type of that name, if this release knows it.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|one| one.name == name)
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Debug, Default)]
+pub struct Facets<'a> {
+    /// The credential that it issues.
+    pub issues: Option<Issues<'a>>,
+    /// The credential that it lets live longer.
+    pub extends: Option<Extends<'a>>,
+    /// The tickets whose uses it puts on record.
+    pub uses: &'a [Renewals],
+    /// What it revokes.
+    pub revokes: Option<Revokes<'a>>,
+    /// The node that it makes a member.
+    pub joins: Option<&'a NodeJoined>,
+    /// Its personal part.
+    pub sealed: Option<&'a Sealed>,
+}
+
+/// A credential that an event issues.
+#[derive(Clone, Debug)]
+pub struct Issues<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// What it is kept under.
+    pub name: Cow<'a, Named>,
+    /// Of a session: the digest of its token.
+    pub digest: Option<&'a Digest>,
+    /// Whose it is.
+    pub subject: &'a Subject,
+    /// The subject's generation that the issuer knew.
+    pub generation: &'a Generation,
+    /// Of a token: the session that it depends on.
+    pub session: Option<CredentialId>,
+    /// When it expires, unless something extends it.
+    pub expires_at: Timestamp,
+}
+
+/// A credential that an event lets live longer.
+#[derive(Clone, Debug)]
+pub struct Extends<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its public id.
+    pub id: CredentialId,
+    /// Whose it is.
+    pub subject: &'a Subject,
+    /// When it expires from now on.
+    pub expires_at: Timestamp,
+}
+
+/// What an event revokes.
+#[derive(Clone, Copy, Debug)]
+pub enum Revokes<'a> {
+    /// One credential.
+    Credential(&'a Revoked),
+    /// All that a subject has of some kinds.
+    Subject(RevokesSubject<'a>),
+}
+
+/// An event that revokes all that a subject has of some kinds.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokesSubject<'a> {
+    /// Whose.
+    pub subject: &'a Subject,
+    /// Which kinds.
+    pub kinds: Kinds,
+    /// Whole seconds since 1970: tokens of others issued then or earlier are revoked.
+    pub not_before: u64,
+    /// Until when nothing new of these kinds is issued.
+    pub hold_until: Option<Timestamp>,
+    /// Until when the revocation is kept.
+    pub retain_until: Timestamp,
+    /// Why: a code.
+    pub reason: Option<&'a Reason>,
+    /// Where the subject was erased: the slots of its keys, which were destroyed.
+    pub erased: Option<&'a BTreeSet<u64>>,
+}
+
+impl<'a> Issues<'a> {
+    fn ticket(issued: &'a TicketIssued) -> Self {
+        Self {
+            kind: Kind::Ticket,
+            name: Cow::Owned(Named::Digest(issued.digest)),
+            digest: None,
+            subject: &issued.subject,
+            generation: &issued.generation,
+            session: None,
+            expires_at: issued.expires_at,
+        }
+    }
+
+    fn session(issued: &'a SessionIssued) -> Self {
+        Self {
+            kind: Kind::Session,
+            name: Cow::Owned(Named::Id(issued.id)),
+            digest: issued.digest.as_ref(),
+            subject: &issued.subject,
+            generation: &issued.generation,
+            session: None,
+            expires_at: issued.expires_at,
+        }
+    }
+
+    fn token(issued: &'a TokenIssued) -> Self {
+        Self {
+            kind: Kind::Token,
+            name: Cow::Borrowed(&issued.name),
+            digest: None,
+            subject: &issued.subject,
+            generation: &issued.generation,
+            session: issued.session,
+            expires_at: issued.expires_at,
+        }
+    }
+}
+
+impl<'a> RevokesSubject<'a> {
+    fn of(revoked: &'a SubjectRevoked) -> Self {
+        Self {
+            subject: &revoked.subject,
+            kinds: revoked.kinds,
+            not_before: revoked.not_before,
+            hold_until: revoked.hold_until,
+            retain_until: revoked.retain_until,
+            reason: revoked.reason.as_ref(),
+            erased: None,
+        }
+    }
+}
+
+impl<'a> Revokes<'a> {
+    /// The kinds of credentials that are revoked.
+    pub fn kinds(&self) -> Kinds {
+        match self {
+            Self::Credential(revoked) => Kinds::from_iter([revoked.kind]),
+            Self::Subject(all) => all.kinds,
+        }
+    }
+
+    /// Why: a code.
+    pub fn reason(&self) -> Option<&'a Reason> {
+        match self {
+            Self::Credential(revoked) => revoked.reason.as_ref(),
+            Self::Subject(all) => all.reason,
+        }
+    }
+}
+
+impl<'a> Facets<'a> {
+    /// Whose it is, where that is known.
+    pub fn subject(&self) -> Option<&'a Subject> {
+        let revoked = match self.revokes {
+            Some(Revokes::Credential(revoked)) => revoked.subject.as_ref(),
+            Some(Revokes::Subject(all)) => Some(all.subject),
+            None => None,
+        };
+        let issued = self.issues.as_ref().map(|issues| issues.subject);
+        issued.or(self.extends.as_ref().map(|extends| extends.subject)).or(revoked)
+    }
+
+    /// The credentials that it names, by id and by the id of their digest.
+    pub fn credentials(&self) -> impl Iterator<Item = CredentialId> {
+        let issued = self.issues.iter().flat_map(|issues| [Some(issues.name.id()), issues.digest.map(Digest::id)]);
+        let extended = self.extends.iter().map(|extends| Some(extends.id));
+        let revoked = match self.revokes {
+            Some(Revokes::Credential(revoked)) => {
+                [Some(revoked.credential.id()), revoked.session_digest.as_ref().map(Digest::id)]
+            }
+            Some(Revokes::Subject(_)) | None => [None, None],
+        };
+        issued.chain(extended).chain(revoked).flatten()
+    }
+}
+
+impl Event {
+    /// The event's type.
+    pub const fn event_type(&self) -> &'static EventType {
+        match self {
+            Self::LedgerOpened(_) => &EventType::LEDGER_OPENED,
+            Self::ApplicationRegistered(_) => &EventType::APPLICATION_REGISTERED,
+            Self::ApplicationRemoved(_) => &EventType::APPLICATION_REMOVED,
+            Self::TicketIssued(_) => &EventType::TICKET_ISSUED,
+            Self::TicketsRenewed(_) => &EventType::TICKETS_RENEWED,
+            Self::SessionIssued(_) => &EventType::SESSION_ISSUED,
+            Self::SessionExtended(_) => &EventType::SESSION_EXTENDED,
+            Self::TokenIssued(_) => &EventType::TOKEN_ISSUED,
+            Self::Revoked(Revoked { kind: Kind::Ticket, .. }) => &EventType::TICKET_REVOKED,
+            Self::Revoked(Revoked { kind: Kind::Session, .. }) => &EventType::SESSION_REVOKED,
+            Self::Revoked(Revoked { kind: Kind::Token, .. }) => &EventType::TOKEN_REVOKED,
+            Self::SubjectRevoked(_) => &EventType::SUBJECT_REVOKED,
+            Self::SubjectErased(_) => &EventType::SUBJECT_ERASED,
+            Self::KeyPublished(_) => &EventType::KEY_PUBLISHED,
+            Self::KeyRetired(_) => &EventType::KEY_RETIRED,
+            Self::NodeJoined(_) => &EventType::NODE_JOINED,
+            Self::NodeUpgraded(_) => &EventType::NODE_UPGRADED,
+            Self::NodeRemoved(_) => &EventType::NODE_REMOVED,
+            #[cfg(test)]
+            Self::Example(_) => &EventType::EXAMPLE,
+        }
+    }
+
+    /// What the event is about.
+    pub fn facets(&self) -> Facets<'_> {
+        let none = Facets::default();
+        match self {
+            Self::TicketIssued(issued) => Facets { issues: Some(Issues::ticket(issued)), ..none },
+            Self::TicketsRenewed(uses) => Facets { uses, ..none },
+            Self::SessionIssued(issued) => {
+                Facets { issues: Some(Issues::session(issued)), sealed: issued.sealed.as_ref(), ..none }
+            }
+            Self::SessionExtended(extended) => {
+                let (kind, expires_at) = (Kind::Session, extended.expires_at);
+                Facets {
+                    extends: Some(Extends { kind, id: extended.id, subject: &extended.subject, expires_at }),
+                    ..none
+                }
+            }
+            Self::TokenIssued(issued) => {
+                Facets { issues: Some(Issues::token(issued)), sealed: issued.sealed.as_ref(), ..none }
+            }
+            Self::Revoked(revoked) => {
+                Facets { revokes: Some(Revokes::Credential(revoked)), sealed: revoked.note.as_ref(), ..none }
+            }
+            Self::SubjectRevoked(revoked) => Facets {
+                revokes: Some(Revokes::Subject(RevokesSubject::of(revoked))),
+                sealed: revoked.note.as_ref(),
+                ..none
+            },
+            #[cfg(test)]
+            Self::Example(revoked) => Facets { revokes: Some(Revokes::Subject(RevokesSubject::of(revoked))), ..none },
+            Self::SubjectErased(erased) => {
+                let all = RevokesSubject {
+                    subject: &erased.subject,
+                    kinds: Kinds::ALL,
+                    not_before: erased.not_before,
+                    hold_until: None,
+                    // An erased subject stays so.
+                    retain_until: Timestamp::MAX,
+                    reason: erased.reason.as_ref(),
+                    erased: Some(&erased.slots),
+                };
+                Facets { revokes: Some(Revokes::Subject(all)), ..none }
+            }
+            Self::NodeJoined(joined) => Facets { joins: Some(joined), ..none },
+            Self::LedgerOpened(_)
+            | Self::ApplicationRegistered(_)
+            | Self::ApplicationRemoved(_)
+            | Self::KeyPublished(_)
+            | Self::KeyRetired(_)
+            | Self::NodeUpgraded(_)
+            | Self::NodeRemoved(_) => none,
+        }
+    }
+}
