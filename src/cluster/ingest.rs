@@ -3,7 +3,7 @@
 use super::anchors::Anchors;
 use super::head::SignedHead;
 use super::parcel::Parcel;
-use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Reads, Recorded, Sequence};
+use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Previous, Reads, Recorded, Sequence};
 use crate::event_log::{Chain, ChainHash, Head, RecordError, decode};
 
 /// What this node knows when a parcel arrives.
@@ -90,13 +90,19 @@ impl Refusal {
     ];
 }
 
-/// The same origin, signed twice: what shows that somebody has used its key for another history.
+/// Two histories of one origin, both by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fork {
-    /// What it has signed now.
-    pub theirs: SignedHead,
-    /// The chain that is held here at that record.
+    /// A record at which they differ.
+    pub place: Place,
+    /// The chain there in the other history.
+    pub theirs: ChainHash,
+    /// The chain there in the history that is held here.
     pub held: ChainHash,
+    /// What shows that the other one is the origin's, too: its own head, or that of the origin that continues it.
+    pub shown_by: SignedHead,
+    /// Of an origin that continues it: the first record, which names the end of the one before.
+    pub opening: Option<Box<str>>,
 }
 
 /// A record of a later release.
@@ -146,7 +152,7 @@ pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Op
     }
     if let Some(fork) = fork(&parcel, known.head, hash_at) {
         // A member's word against what is held says nothing of what the origin has signed.
-        return if signed(&fork.theirs) { Verdict::Fork(fork) } else { Verdict::Refused(Refusal::Altered) };
+        return if signed(&fork.shown_by) { Verdict::Fork(fork) } else { Verdict::Refused(Refusal::Altered) };
     }
     if parcel.head.place.sequence <= known.head.sequence {
         return Verdict::Held(known.head.sequence);
@@ -201,7 +207,27 @@ fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainH
     within.find_map(|theirs| {
         let at_head = theirs.place.sequence == have.sequence;
         let held = if at_head { Some(have.hash) } else { hash_at(theirs.place.sequence) }?;
-        (held != theirs.hash).then_some(Fork { theirs, held })
+        let Head { hash, .. } = theirs.head();
+        (held != hash).then(|| Fork { place: theirs.place, theirs: hash, held, shown_by: theirs, opening: None })
+    })
+}
+
+/// Whether records that are to be appended open an origin that continues another one, and name an end of that which is not the one held
+/// here.
+///
+/// A node that was set back and has written since leaves its origin when it learns of it. Whoever holds what it had written before the
+/// set-back, and was not to be reached then, learns here that there are two histories.
+pub fn ends_otherwise(
+    records: &[Foreign],
+    head: SignedHead,
+    hash_at: impl Fn(Place) -> Option<ChainHash>,
+) -> Option<Fork> {
+    records.iter().find_map(|foreign| {
+        let Event::LedgerOpened(opened) = &foreign.recorded.event else { return None };
+        let Previous { place, hash } = opened.previous.as_ref()?;
+        let (theirs, held) = (ChainHash(*hash), hash_at(*place)?);
+        let opening = Some(foreign.record.clone());
+        (held != theirs).then(|| Fork { place: *place, theirs, held, shown_by: head, opening })
     })
 }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Cluster;
-use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, Spoken};
-use crate::domain::{NodeKey, Origin, hex};
+use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, SignedHead, Spoken};
+use crate::domain::{NodeKey, Origin, Place, hex};
 use crate::json;
 
 /// The most words of others that are kept.
@@ -91,18 +91,26 @@ impl Cluster {
     /// Keeps what shows that an origin has told two stories: its head as it has signed it now, and the chain that is held here,
     /// under the newest head that it signed before.
     pub(super) fn keep_evidence(&self, fork: &Fork) -> Result<(), FilesError> {
-        let theirs = &fork.theirs;
-        let signed_before = self.kept.newest(theirs.place.origin).map(|head| {
-            json!({"sequence": head.place.sequence.0, "hash": hex::encode(&head.hash.0), "signature": head.signature.to_string()})
-        });
+        let Place { origin, sequence } = fork.place;
+        let signed = |head: &SignedHead| {
+            let Place { origin, sequence } = head.place;
+            json!({
+                "origin": origin.as_str(),
+                "sequence": sequence.0,
+                "hash": hex::encode(&head.hash.0),
+                "signature": head.signature.to_string(),
+            })
+        };
         let evidence = json!({
-            "origin": theirs.place.origin.as_str(),
-            "sequence": theirs.place.sequence.0,
-            "signed_now": {"hash": hex::encode(&theirs.hash.0), "signature": theirs.signature.to_string()},
+            "origin": origin.as_str(),
+            "sequence": sequence.0,
+            "theirs": hex::encode(&fork.theirs.0),
             "held_here": hex::encode(&fork.held.0),
-            "signed_before": signed_before,
+            "shown_by": signed(&fork.shown_by),
+            "opening": fork.opening,
+            "signed_before": self.kept.newest(origin).as_ref().map(signed),
         });
-        let name = format!("{}-{}.json", theirs.place.origin, theirs.place.sequence);
+        let name = format!("{origin}-{sequence}.json");
         replace(&self.data.join("members").join("evidence").join(name), evidence.to_string().as_bytes())
     }
 

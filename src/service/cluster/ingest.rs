@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge};
+use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, ends_otherwise, judge};
 use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::{Error, Service};
@@ -42,6 +42,7 @@ impl Service {
         let one_at_a_time = self.cluster.ingesting(origin).await;
         match self.judge(parcel).await? {
             Verdict::Append(records) => {
+                self.note_other_end(&records, head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
                 let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.is_queued(origin, head.head());
@@ -149,8 +150,27 @@ impl Service {
         Ingested::Refused(refusal)
     }
 
+    /// Notes it where an origin continues another one that did not end so here.
+    async fn note_other_end(&self, records: &[Foreign], head: SignedHead) -> Result<(), Error> {
+        let opens = |foreign: &Foreign| matches!(foreign.recorded.event, Event::LedgerOpened(_));
+        let openings: Vec<Foreign> = records.iter().filter(|foreign| opens(foreign)).cloned().collect();
+        if openings.is_empty() {
+            return Ok(());
+        }
+        let fork = self.read(move |reader| {
+            // What can't be read is found by whoever reads the whole log.
+            Ok(ends_otherwise(&openings, head, |place| {
+                reader.find_place(place).ok().flatten().map(|stored| stored.hash)
+            }))
+        });
+        if let Some(fork) = fork.await? {
+            self.note_fork(fork).await?;
+        }
+        Ok(())
+    }
+
     async fn note_fork(&self, fork: Fork) -> Result<Ingested, Error> {
-        let (origin, sequence) = (fork.theirs.place.origin, fork.theirs.place.sequence);
+        let Place { origin, sequence } = fork.place;
         let known = self.cluster.trouble.lock().forked.insert(origin, fork.clone());
         if known.is_none() {
             tracing::error!(%origin, %sequence, "an origin has signed two histories: only the one that is held here is taken");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authledger::cluster::{
     Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal, SignedHead,
-    Spoken, Verdict, identify, judge,
+    Spoken, Verdict, ends_otherwise, identify, judge,
 };
 use authledger::domain::{
     Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerOpened, Members, NodeJoined, NodeKey,
@@ -85,6 +85,8 @@ pub struct Node {
     pub pending: Vec<Pending>,
     /// Origins that have told two stories.
     pub forked: BTreeSet<Origin>,
+    /// Those among them that an origin which continues them has shown.
+    pub other_ends: BTreeSet<Origin>,
     unkept: Vec<SignedHead>,
     pub publishing: Publishing,
     /// How far it has read each origin's stream: its name, and how many messages.
@@ -113,6 +115,7 @@ impl Node {
             waits: Vec::new(),
             pending: Vec::new(),
             forked: BTreeSet::new(),
+            other_ends: BTreeSet::new(),
             unkept: Vec::new(),
             publishing: Publishing::default(),
             consumed: BTreeMap::new(),
@@ -299,6 +302,8 @@ impl Node {
         match judge(parcel, &known, |sequence| self.disk.hash_at(origin, sequence)) {
             Verdict::Append(records) => {
                 let taken = records.len();
+                let other_end = ends_otherwise(&records, head, |place| self.disk.hash_at(place.origin, place.sequence));
+                self.other_ends.extend(other_end.map(|fork| fork.place.origin));
                 for Foreign { recorded, record, hash } in records {
                     self.fold(Entry { recorded: recorded.into(), text: record.into(), hash });
                 }

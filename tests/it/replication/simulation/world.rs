@@ -292,6 +292,11 @@ impl World {
         match self.nodes[to].receive(bytes) {
             Taken::Records(records) => {
                 self.tell(|| format!("node {to} takes {records} records from node {from}"));
+                for origin in std::mem::take(&mut self.nodes[to].other_ends) {
+                    self.tell(|| format!("node {to} learns from its successor that {origin} has told two stories"));
+                    self.count("fork found by a successor");
+                    self.truth.evidence.insert(origin);
+                }
                 let taken = self.nodes[to].disk.log[before..].iter();
                 taken.for_each(|entry| self.truth.exists(entry));
                 if !self.faults || self.random.percent(60) {
