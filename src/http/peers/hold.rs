@@ -24,7 +24,7 @@ struct Asked {
     sequence: u64,
 }
 
-/// What a node holds of an origin of the one that asks.
+/// A node's holding of an origin of the asking node.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Holding)]
 pub struct HeldOf {
@@ -36,15 +36,15 @@ pub struct HeldOf {
     pub sequence: u64,
     /// The chain there, in hexadecimal digits.
     pub hash: String,
-    /// The last record that the origin is known to have, in anybody's words; it need not be held.
+    /// The last record that the origin is known to have, on any member's word; the node need not hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<u64>,
-    /// The chain at the record that was asked about, if that is held.
+    /// The chain at the record that the question names, if the node holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_at_sequence: Option<String>,
-    /// The runs of the asking node that were heard of, are not known to be over, and are on this node's disk.
+    /// The runs of the asking node that this node heard of, that are not known to be over, and that are on its disk.
     pub heard: Vec<HeldRun>,
-    /// The last slot of its sealing keys that is on record.
+    /// The last slot of the origin's sealing keys that is on record.
     pub slots_used: u64,
 }
 
@@ -54,29 +54,30 @@ pub struct HeldOf {
 pub struct HeldMember {
     /// Its key.
     pub key: String,
-    /// Where it is reached.
+    /// The address at which it is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
-/// A run of a node, as another one has heard it.
+/// A run of a node, as another node heard of it.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = HeardRun)]
 pub struct HeldRun {
     /// The run.
     #[schema(value_type = String)]
     pub incarnation: Uuid,
-    /// Milliseconds since it was heard last; none, if it has said farewell.
+    /// Milliseconds since it was last heard; absent if it has said farewell.
     pub silent_millis: Option<u64>,
 }
 
-/// What this node holds of an origin of the node that asks: a starting node learns from it whether its own copy is the newest one.
+/// This node's holding of an origin of the asking node. A starting node learns from it whether its own copy is the
+/// newest one.
 #[utoipa::path(
     get,
     path = "/v1/nodes/holdings",
     tag = "peers",
     params(Asked),
-    responses((status = 200, description = "What is held", body = HeldOf), PeerRefusals),
+    responses((status = 200, description = "The holding", body = HeldOf), PeerRefusals),
     security(()),
 )]
 pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {

@@ -1,6 +1,6 @@
-//! What nodes ask one another. A member's key counts here, not an application's secret: `schema/replication.md`.
+//! The calls between nodes. A member's key counts here, not an application's secret: `schema/replication.md`.
 //!
-//! A node answers the first two of these before it is ready, because others that start ask it what it holds of them.
+//! A node answers the first two of these before it is ready, because other starting nodes ask it what it holds of them.
 
 mod announce;
 mod hold;
@@ -27,26 +27,24 @@ pub use hold::{HeldMember, HeldOf, HeldRun};
 pub use records::{HEAD_HEADER, HeldRecords};
 pub use sealing_keys::{LentKeys, MAX_KEYS};
 
-/// Where announcements are sent to.
+/// The path of announcements.
 pub const ANNOUNCEMENTS_PATH: &str = "/v1/nodes/announcements";
-/// Where a node asks what others hold of it.
+/// The path of holdings.
 pub const HOLDINGS_PATH: &str = "/v1/nodes/holdings";
 
-/// What is needed to answer a node before this one is ready.
+/// The state for answering other nodes before this one is ready.
 #[derive(Clone)]
 pub struct Hearing {
     /// This node among others.
     pub cluster: Arc<Cluster>,
-    /// The log, for those who only read.
+    /// The log, for readers.
     pub reader: Arc<Reader>,
-    /// The ledger.
     pub ledger: LedgerId,
-    /// The clock.
     pub clock: Clock,
 }
 
 impl Hearing {
-    /// That of a node that runs.
+    /// The state of a running node.
     pub fn of(service: &Service) -> Self {
         Self {
             cluster: service.cluster().clone(),
@@ -57,7 +55,7 @@ impl Hearing {
     }
 }
 
-/// What is answered before the writer has been started.
+/// The routes that are open before the writer has been started.
 pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> {
     Router::new()
         .route(ANNOUNCEMENTS_PATH, post(announce::announce))
@@ -65,17 +63,17 @@ pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> 
         .with_state(Arc::new(hearing))
 }
 
-/// What is answered from then on.
+/// The routes that are open from then on.
 pub fn routes() -> Router<SharedApp> {
     Router::new()
         .route("/v1/origins/{origin}/records", get(records::records).post(records::offer))
         .route("/v1/origins/{origin}/sealing-keys", get(sealing_keys::sealing_keys))
 }
 
-/// The member that asks. Whoever is none learns nothing else.
+/// The member that asks. A caller that is not a member learns nothing else.
 fn member(cluster: &Cluster, ledger: LedgerId, clock: &Clock, parts: &Parts, body: &[u8]) -> Result<NodeKey, Problem> {
     let signature = signer(cluster, ledger, parts, body)?;
-    // A node that does not know what time it is hears the others all the same.
+    // A node with an unsettled clock still listens to the others.
     let is_fresh = signature.is_fresh(clock.now()) || signature.is_fresh(clock.wall());
     if is_fresh && cluster.admits(signature.node) { Ok(signature.node) } else { Err(refused()) }
 }
@@ -84,7 +82,7 @@ fn refused() -> Problem {
     Problem::with_detail(Code::Unauthenticated, "A member node's signature is needed, made just now.")
 }
 
-/// The member that has signed the request, whenever that was. It may be another process with this node's own key.
+/// The member that signed the request, whenever that was. It may be another process with this node's own key.
 fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Result<RequestSignature, Problem> {
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let signature: RequestSignature = header.parse().map_err(|_| refused())?;
@@ -98,6 +96,6 @@ fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Re
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(announce::announce, hold::hold, records::records, records::offer, sealing_keys::sealing_keys),
-    tags((name = "peers", description = "What nodes ask one another: signed by a member's key, not by an application's secret")),
+    tags((name = "peers", description = "Calls between nodes: signed by a member's key, not by an application's secret")),
 )]
 pub struct Api;

@@ -10,7 +10,7 @@ use super::{PeerRefusals, member};
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, input};
 
-/// The most keys that are asked for at a time.
+/// The most keys of one request.
 pub const MAX_KEYS: usize = 1_024;
 
 #[derive(Deserialize, IntoParams)]
@@ -25,14 +25,14 @@ struct Asked {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = SealingKeys)]
 pub struct LentKeys {
-    /// Whether the origin is the answering node's own: a key that is not here was destroyed, then.
+    /// Whether the origin is the answering node's own: then a missing key was destroyed.
     pub own: bool,
     /// Slots, each with its key in base64url.
     pub keys: Vec<(u64, String)>,
 }
 
-/// The keys that sealed personal parts in records of an origin, so that another member can open them too. Needs a member's
-/// signature. Keys of who was forgotten are destroyed on every node.
+/// The keys that sealed personal data in records of an origin, so that another member can open them too. Needs a
+/// member's signature. Keys of an erased subject are destroyed on every node.
 #[utoipa::path(
     get,
     path = "/v1/origins/{origin}/sealing-keys",

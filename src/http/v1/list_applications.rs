@@ -24,7 +24,7 @@ struct List<'a> {
     applications: Vec<ApplicationShown<'a>>,
 }
 
-/// The applications whose grants are within the caller's. Needs the scope `admin`.
+/// The applications whose grants the caller holds. Needs the scope `admin`.
 #[utoipa::path(
     get,
     path = "/v1/applications",
@@ -36,7 +36,7 @@ pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap)
     let mut pace = app.service.pace(Party::of(&identity));
     let found = app.service.applications(&identity, &mut pace).await?;
     let write = |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
-        // Texts, numbers and lists can't fail to serialise, and a Vec takes all that is written.
+        // Texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
         let _ = serde_json::to_writer(bytes, &ApplicationShown::from(&**one));
     };
     let body = answer::list(["{\"applications\":[", ",", "]}"], found, write, pace)?;
