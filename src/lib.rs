@@ -1,7 +1,7 @@
-//! authledger: every issue and every end of a ticket, session or token as an event in one append-only log, and a stream
-//! that tells whoever enforces.
+//! authledger: every issue and every revocation of a ticket, session or token as an event in one append-only log, and a
+//! stream for the applications that enforce them.
 //!
-//! The modules below stand in the order of their dependencies: each uses only those above it.
+//! The modules below are in the order of their dependencies: each uses only those above it.
 
 pub mod domain;
 pub mod tlog;
