@@ -27,7 +27,6 @@ use crate::http::{App, Options, SharedApp};
 use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
-use crate::projection;
 use crate::replication::admission::Wait;
 use crate::replication::client::AskError;
 use crate::replication::identity::{SettleError, Settled};
@@ -276,7 +275,7 @@ async fn open(
     };
     let running = prepared.begin(opening, clock, root, None, hooks, beginning).await?;
     keep_index(&running.service, fed)?;
-    let base = running.service.projection().base();
+    let base = running.service.base();
     let hub = started.get().cloned().unwrap_or_else(|| Hub::new(running.service.ledger(), base));
     Ok((running, hub))
 }
@@ -369,17 +368,17 @@ async fn snapshots(app: SharedApp, data: PathBuf, every_events: u64) {
     let mut stop = app.stop.clone();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = app.service.projection().base().position;
+    let mut last = app.service.base().position;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        if app.service.projection().base().position.0 < last.0 + every_events {
+        if app.service.base().position.0 < last.0 + every_events {
             continue;
         }
-        let (projection, directory) = (app.service.projection().clone(), service::snapshots(&data));
-        let saved = tokio::task::spawn_blocking(move || projection::save(&projection, &directory)).await;
+        let (service, directory) = (app.service.clone(), data.clone());
+        let saved = tokio::task::spawn_blocking(move || service.save_snapshot(&directory)).await;
         match saved {
             Ok(Ok(position)) => {
                 tracing::info!(position = position.0, "a snapshot was written");
@@ -387,7 +386,7 @@ async fn snapshots(app: SharedApp, data: PathBuf, every_events: u64) {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no snapshot was written; the next one is tried when the log has grown as much again");
-                last = app.service.projection().base().position;
+                last = app.service.base().position;
             }
             Err(error) => tracing::error!(%error, "the snapshot's thread panicked"),
         }

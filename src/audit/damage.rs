@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
-
 use crate::domain::Position;
-use crate::event_log::{Base, Broken, Damage, OpenError, ReadError, RecordError};
+use crate::event_log::{Base, Broken, Damage, OpenError, ReadError, RecordError, SqliteError, is_corruption};
 
 /// Why a log failed its verification. [`AuditError::is_damage`] tells findings from failures to look.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +13,7 @@ pub enum AuditError {
     Open(OpenError),
     /// The log could not be read.
     #[error("read the event log: {0}; check the disk and the file's mode, and try again")]
-    Sqlite(rusqlite::Error),
+    Sqlite(SqliteError),
     /// The file was taken away while it was read.
     #[error("read the event log: {} was deleted or replaced while it was read; try again", .0.display())]
     Replaced(PathBuf),
@@ -32,7 +30,8 @@ pub enum AuditError {
     Corrupt {
         /// The first position that can't be read.
         position: Position,
-        source: rusqlite::Error,
+        /// What SQLite said.
+        source: SqliteError,
     },
     /// A row lies where no reader looks: positions count from 1.
     #[error("position {0}: positions count from 1, so no reader sees this row")]
@@ -84,10 +83,6 @@ fn meaning(broken: &Broken) -> String {
 
 fn found(events: &Option<Box<AuditError>>) -> String {
     events.as_ref().map_or_else(|| "they themselves are complete".to_owned(), ToString::to_string)
-}
-
-fn is_corruption(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 impl AuditError {

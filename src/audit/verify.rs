@@ -3,16 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::OptionalExtension as _;
-
 use super::forest::Forest;
 use super::trust::Openings;
 use super::{AuditError, pages};
 use crate::domain::{Event, LedgerId, LedgerOpened, Place, Position, Recorded, Timestamp};
-use crate::event_log::{
-    Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord, SchemaChanges, open_for_reading,
-    schema_changes,
-};
+use crate::event_log::{Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord};
 use crate::tlog::TreeHash;
 
 /// A log that is complete.
@@ -53,10 +48,16 @@ pub(super) fn verify_grown(
 ) -> Result<Read, AuditError> {
     let started = Instant::now();
     let reader = Reader::open(path)?;
-    let guarded = guarded(path)?;
-    let read = verify_events(&reader, guarded.head, forest, started, progress);
-    match (guarded.schema.broken, read) {
-        (None, Ok(read)) => Ok(Read { verified: Verified { added: guarded.schema.added, ..read.verified }, ..read }),
+    // What no single event shows: that the triggers are in place, and that no row lies before the first position.
+    let failed = |error| AuditError::from_read(error, &Base::default());
+    let schema = reader.schema_changes().map_err(failed)?;
+    if let Some(position) = reader.before_the_first().map_err(failed)? {
+        return Err(AuditError::Outside(position));
+    }
+    let head = reader.head().map_err(failed)?;
+    let read = verify_events(&reader, head, forest, started, progress);
+    match (schema.broken, read) {
+        (None, Ok(read)) => Ok(Read { verified: Verified { added: schema.added, ..read.verified }, ..read }),
         (None, Err(error)) => Err(error),
         (Some(broken), Ok(_)) => Err(AuditError::Schema { broken, events: None }),
         (Some(broken), Err(error)) => Err(AuditError::Schema { broken, events: Some(Box::new(error)) }),
@@ -95,26 +96,6 @@ fn verify_events(
     }
     let verified = Verified { events: base.position.0, base, ledger, added: Vec::new(), elapsed: started.elapsed() };
     Ok(Read { verified, openings, forest })
-}
-
-/// The surroundings of the events.
-struct Guarded {
-    head: Position,
-    schema: SchemaChanges,
-}
-
-/// Checks what no single event shows: that the triggers are in place, and that no row lies before the first position.
-fn guarded(path: &Path) -> Result<Guarded, AuditError> {
-    let connection = open_for_reading(path)?;
-    let failed = |error| AuditError::from_read(ReadError::Sqlite(error), &Base::default());
-    let schema = schema_changes(&connection).map_err(failed)?;
-    let outside = "SELECT position FROM event WHERE position < 1 ORDER BY position LIMIT 1";
-    if let Some(position) = connection.query_row(outside, [], |row| row.get(0)).optional().map_err(failed)? {
-        return Err(AuditError::Outside(position));
-    }
-    let head: i64 =
-        connection.query_row("SELECT coalesce(max(position), 0) FROM event", [], |row| row.get(0)).map_err(failed)?;
-    Ok(Guarded { head: Position(head.cast_unsigned()), schema })
 }
 
 /// The parts of a record that are checked against other records.

@@ -20,6 +20,7 @@ use crate::audit::{
 use crate::clock::wall_clock;
 use crate::domain::Position;
 use crate::event_log::{Base, CopyError, CopyWriter, MAX_PAGE_ROWS, OpenError, ReadError, Reader};
+use crate::json;
 use crate::keys::{self, KeyError};
 use crate::tlog::Checkpoint;
 use crate::tree::{Checkpoints, TreeError};
@@ -199,7 +200,7 @@ fn manifest(
 }
 
 fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
-    let text = serde_json::to_string_pretty(manifest).unwrap_or_default() + "\n";
+    let text = json::pretty(manifest);
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -226,7 +227,7 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupErro
 
 fn print(destination: &Path, manifest: &Manifest, keys: Option<(&Path, usize)>, json: bool) {
     if json {
-        println!("{}", serde_json::to_string(manifest).unwrap_or_default());
+        println!("{}", json::text(manifest));
         return;
     }
     println!("{}: {} events, whole", destination.display(), manifest.position);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::head::SignedHead;
 use crate::domain::{LedgerId, NodeKey, Origin, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
+use crate::json;
 
 /// The most origins that are vouched for.
 pub const MAX_VOUCHED: usize = 4_096;
@@ -162,8 +163,8 @@ impl Anchors {
             peers: self.peers.clone(),
             vouched: self.vouched.iter().map(Vouch::to_text).collect(),
         };
-        let text = serde_json::to_vec_pretty(&form).unwrap_or_default();
-        super::kept::replace(&path, &text).map_err(|source| AnchorsError::Io { path, source })
+        let text = json::pretty(&form);
+        super::kept::replace(&path, text.as_bytes()).map_err(|source| AnchorsError::Io { path, source })
     }
 }
 

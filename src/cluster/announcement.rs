@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::sign::{Signature, verify};
 use crate::domain::{LedgerId, NodeKey, Origin, Region, Sequence, Timestamp, hex};
 use crate::event_log::{ChainHash, Head};
+use crate::json;
 
 /// The largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT_BYTES: usize = 256 << 10;
@@ -88,10 +89,9 @@ struct Form {
 impl Announcement {
     /// The text that is carried, signed.
     pub fn speak(self, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Spoken {
-        // Texts and numbers can't fail to serialise.
-        let said = serde_json::value::to_raw_value(&Form::from(&self)).unwrap_or_default();
+        let said = json::raw(&Form::from(&self));
         let signature = Signature(sign(&message(said.get()))).to_string();
-        let text = serde_json::to_vec(&Signed { announcement: &said, signature }).unwrap_or_default();
+        let text = json::bytes(&Signed { announcement: &said, signature });
         Spoken { text: text.into(), announcement: self }
     }
 }

@@ -44,7 +44,7 @@ pub struct Holding {
     /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent.
     /// They are on its disk: a node that is told of a run can rely on that after a crash, too.
     pub heard: Vec<(Incarnation, Duration)>,
-    /// The last slot of its sealing keys that is on record.
+    /// The last slot of the origin's sealing keys that is on record.
     pub slots_used: u64,
 }
 

@@ -14,6 +14,7 @@ mod parcel;
 mod positions;
 mod request;
 mod sign;
+pub mod wire;
 
 pub use anchors::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};

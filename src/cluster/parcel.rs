@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::head::{HeadText, SignedHead};
 use crate::domain::{Origin, Sequence};
 use crate::event_log::MAX_RECORD_BYTES;
+use crate::json;
 
 /// The largest parcel that is read, in bytes. A commit's records are at most half of it, plus those of one command.
 pub const MAX_PARCEL_BYTES: usize = 32 << 20;
@@ -62,12 +63,11 @@ impl Parcel {
             text.extend_from_slice(line);
             text.push(b'\n');
         };
-        // Texts and numbers can't fail to serialise.
         if let Some(base) = self.base {
-            line(&serde_json::to_vec(&BaseLine { base: base.to_text() }).unwrap_or_default());
+            line(&json::bytes(&BaseLine { base: base.to_text() }));
         }
         self.records.iter().for_each(|record| line(record.as_bytes()));
-        line(&serde_json::to_vec(&HeadLine { head: self.head.to_text() }).unwrap_or_default());
+        line(&json::bytes(&HeadLine { head: self.head.to_text() }));
         text
     }
 

@@ -210,7 +210,7 @@ impl Application {
         self.registered.as_ref().filter(|_| !self.removed).map(|(_, registration)| registration)
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
         self.removed |= other.removed;
         self.registered = match (self.registered.take(), other.registered) {

@@ -109,7 +109,7 @@ pub struct IssueToken {
     pub subject: Subject,
     /// Its form, and its fresh name.
     pub form: TokenForm,
-    /// How long it lasts, at most as long as its session; the policy's life where absent.
+    /// How long it lasts, at most until its session expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
     /// The session that it belongs to: it is active only while the session is.
     pub session: Option<CredentialId>,

@@ -16,6 +16,7 @@ use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
 use super::time::Timestamp;
+use crate::json;
 
 /// The usual size of a row, in bytes.
 const USUAL_BYTES: usize = 256;
@@ -153,9 +154,8 @@ impl Row {
 
     fn of(row: impl Serialize) -> Self {
         let mut text = Vec::with_capacity(USUAL_BYTES);
-        // Texts, numbers and lists of them can't fail to serialise.
-        let _ = serde_json::to_writer(&mut text, &row);
-        Self(String::from_utf8(text).unwrap_or_default())
+        json::append(&mut text, &row);
+        Self(String::from_utf8(text).expect("JSON is UTF-8"))
     }
 }
 

@@ -163,3 +163,9 @@ pub enum Damage {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("write the event log: {0}; nothing more is written until the cause is fixed and authledger is restarted")]
 pub struct Fault(pub Arc<str>);
+
+/// Whether SQLite says that the file itself is damaged, and not that something kept it from reading.
+pub fn is_corruption(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}

@@ -8,6 +8,11 @@ use std::path::Path;
 #[cfg(feature = "server")]
 use std::path::PathBuf;
 
+#[cfg(feature = "server")]
+use super::error::OpenError;
+#[cfg(feature = "server")]
+use super::store::open_for_writing;
+
 /// The identity of a file, as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
@@ -28,7 +33,7 @@ impl FileId {
 
 /// The log's three files as they were when it was opened.
 #[cfg(feature = "server")]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Files {
     database: (PathBuf, FileId),
     wal: (PathBuf, FileId),
@@ -41,6 +46,29 @@ pub struct Files {
 pub struct Sizes {
     pub(super) database_bytes: u64,
     pub(super) wal_bytes: u64,
+}
+
+/// A log that is open for its writer, and the files that it was opened as.
+#[cfg(feature = "server")]
+pub struct OpenLog {
+    pub(super) connection: rusqlite::Connection,
+    pub(super) files: Files,
+}
+
+#[cfg(feature = "server")]
+impl OpenLog {
+    /// Opens the log for its writer, and makes it if there is none.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let connection = open_for_writing(path)?;
+        let closed = |source| OpenError::Closed { path: path.to_owned(), access: "writing", source };
+        let files = Files::of(&connection).map_err(closed)?;
+        Ok(Self { connection, files })
+    }
+
+    /// The files that it was opened as.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
 }
 
 #[cfg(feature = "server")]

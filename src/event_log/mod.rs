@@ -9,6 +9,8 @@ mod links;
 #[cfg(feature = "server")]
 mod locks;
 mod ordered;
+#[cfg(feature = "server")]
+mod queue;
 mod reader;
 mod record;
 #[cfg(feature = "server")]
@@ -25,18 +27,21 @@ mod writer;
 pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
-pub use error::{Damage, Fault, OpenError, ReadError};
+pub use error::{Damage, Fault, OpenError, ReadError, is_corruption};
 #[cfg(feature = "server")]
-pub use files::Files as LogFiles;
+pub use files::OpenLog;
+#[cfg(feature = "server")]
+pub use queue::{Queued, SubmitError, WriterHandle};
 pub use reader::{Base, Head, Lineage, MAX_PAGE_ROWS, Reader, RowRecord, StoredRecord};
 pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, encode};
 #[cfg(feature = "server")]
 pub use rescue::refuse_rescued;
-pub use schema::{Added, Broken, SchemaChanges, changes as schema_changes};
+pub use rusqlite::Error as SqliteError;
+pub use schema::{Added, Broken, SchemaChanges};
 pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;
 #[cfg(feature = "server")]
 pub use watch::{Observed, ROOM_FOR_A_BATCH_BYTES, Rescue, Taken};
 #[cfg(feature = "server")]
-pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Queued, Start, SubmitError, Writer, WriterHandle};
+pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Start, Writer};

@@ -11,6 +11,7 @@ use super::chain::{Chain, ChainHash};
 use super::error::{Damage, OpenError, ReadError};
 use super::files::FileId;
 use super::record;
+use super::schema::{self, SchemaChanges};
 use super::store;
 use crate::domain::{Event, LedgerId, Origin, Place, Position, Recorded, Sequence, Timestamp};
 
@@ -135,6 +136,17 @@ impl Reader {
                 connection.query_row("SELECT coalesce(max(position), 0) FROM event", [], |row| row.get(0))?;
             Ok(Position(head.cast_unsigned()))
         })
+    }
+
+    /// A row that lies where no reader looks, for positions count from 1.
+    pub fn before_the_first(&self) -> Result<Option<i64>, ReadError> {
+        let outside = "SELECT position FROM event WHERE position < 1 ORDER BY position LIMIT 1";
+        self.with(|connection| Ok(connection.query_row(outside, [], |row| row.get(0)).optional()?))
+    }
+
+    /// What of the file's schema is not the one of a ledger.
+    pub fn schema_changes(&self) -> Result<SchemaChanges, ReadError> {
+        self.with(|connection| Ok(schema::changes(connection)?))
     }
 
     /// The records that follow the base, at most `limit` and [`MAX_PAGE_ROWS`]; moves the base past them.

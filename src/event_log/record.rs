@@ -21,6 +21,7 @@ use crate::domain::{
     Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, Tenant, TicketIssued,
     Timestamp, Ttl,
 };
+use crate::json;
 use canonical::{Reader, Refused};
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
@@ -187,9 +188,8 @@ fn enveloped<D: Serialize>(recorded: &Recorded, data: &D) -> String {
         data,
     };
     let mut record = Vec::with_capacity(USUAL_RECORD_BYTES);
-    // Strings and integers alone can't fail to serialise.
-    let _ = serde_json::to_writer(&mut record, &envelope);
-    String::from_utf8(record).unwrap_or_default()
+    json::append(&mut record, &envelope);
+    String::from_utf8(record).expect("JSON is UTF-8")
 }
 
 fn recorded<D>(

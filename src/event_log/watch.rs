@@ -140,10 +140,12 @@ impl Observed {
         let free = self.disk_free_bytes >> 20;
         if self.disk_free_bytes < self.disk_bytes / LOW_DISK_DIVISOR {
             let percent = self.disk_free_bytes * 100 / self.disk_bytes.max(1);
-            return Some(format!("the disk of ledger.db has {free} MB left, {percent} %: make room before it is full"));
+            return Some(format!(
+                "the disk of ledger.db has {free} MiB left, {percent} %: make room before it is full"
+            ));
         }
         let growth = self.growth_bytes.filter(|growth| self.disk_free_bytes < *growth)?;
-        Some(format!("the disk of ledger.db has {free} MB left, and the log grows by {} MB in an hour", growth >> 20))
+        Some(format!("the disk of ledger.db has {free} MiB left, and the log grows by {} MiB in an hour", growth >> 20))
     }
 }
 
@@ -161,10 +163,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// An observer of the files that the connection has open. It has looked once when this returns.
-    pub(super) fn start(connection: &Connection) -> io::Result<Self> {
+    /// Of the files that the connection was opened with. It has looked once when this returns, so they are the ones that are there.
+    pub(super) fn start(files: Files, connection: &Connection) -> io::Result<Self> {
         let mut watch = Self {
-            files: Files::of(connection)?,
+            files,
             seen: Seen::default(),
             looked_at: Instant::now(),
             schema_version: None,

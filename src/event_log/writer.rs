@@ -5,7 +5,7 @@
 //! failed to write once is not trusted to write again.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, Fault, ReadError};
+use super::files::OpenLog;
+use super::queue::{SubmitError, Waiting, Work, WriterHandle, refuse, refuse_all};
 use super::reader::{Base, Head};
 use super::store::{LOCK_WAIT, is_lock};
 use super::wal::{WalCopier, only_when_told};
-use super::watch::{Observed, Rescue, Seen, Watch};
+use super::watch::{Rescue, Watch};
 use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
 
 /// The most commands that share a commit.
@@ -28,15 +29,9 @@ const MAX_BATCH_COMMANDS: usize = 4_096;
 /// The most record bytes that a batch collects before it commits.
 pub(super) const MAX_BATCH_BYTES: usize = 8 << 20;
 
-/// Decides commands, applies records, and does the work after a commit.
+/// What commands decide with, and what hooks in after a commit. What a command appends to its batch becomes durable with the batch, or
+/// not at all.
 pub trait Machine: Send + 'static {
-    type Command: Send + 'static;
-    /// The answer, once the appended records are durable.
-    type Reply: Send + 'static;
-
-    /// Decides a command. The records that it appends to the batch become durable with the batch, or not at all.
-    fn decide(&mut self, command: Self::Command, batch: &mut Batch) -> Self::Reply;
-
     /// The batch is durable: fold it, publish it. Its answers have not been sent yet.
     fn committed(&mut self, entries: Vec<Entry>, took: Duration);
 
@@ -154,87 +149,6 @@ impl Batch {
     }
 }
 
-/// Why a command did not get to the writer, or came back without a decision.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The queue is full: try again in a moment.
-    #[error("queue the command: too many are waiting")]
-    Overloaded,
-    /// Another process has locked the log: nothing was written. Try again in a moment.
-    #[error("write the command down: another process has locked the event log; nothing was written, try again")]
-    Locked,
-    /// The log has halted.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The writer has been stopped.
-    #[error("queue the command: the server is stopping")]
-    Stopping,
-}
-
-/// The receiver of an answer.
-type Answer<M> = oneshot::Sender<Result<<M as Machine>::Reply, SubmitError>>;
-
-enum Work<M: Machine> {
-    Decide(M::Command, Answer<M>),
-    Stop,
-}
-
-/// A command that is in the queue.
-pub struct Queued<M: Machine>(oneshot::Receiver<Result<M::Reply, SubmitError>>);
-
-impl<M: Machine> Queued<M> {
-    /// Its answer, which means durable.
-    pub async fn answer(self) -> Result<M::Reply, SubmitError> {
-        match self.0.await {
-            Ok(decided) => decided,
-            Err(_) => Err(SubmitError::Stopping),
-        }
-    }
-}
-
-/// Access to the writer thread.
-pub struct WriterHandle<M: Machine> {
-    queue: SyncSender<Work<M>>,
-    fault: Arc<OnceLock<Fault>>,
-    seen: Seen,
-}
-
-impl<M: Machine> Clone for WriterHandle<M> {
-    fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), fault: self.fault.clone(), seen: self.seen.clone() }
-    }
-}
-
-impl<M: Machine> WriterHandle<M> {
-    /// Queues a command. The answer means durable; a dropped answer means unknown.
-    pub async fn submit(&self, command: M::Command) -> Result<M::Reply, SubmitError> {
-        self.queue(command)?.answer().await
-    }
-
-    /// Queues a command now, behind all that were queued before; the answer comes later.
-    pub fn queue(&self, command: M::Command) -> Result<Queued<M>, SubmitError> {
-        if let Some(fault) = self.fault.get() {
-            return Err(fault.clone().into());
-        }
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Work::Decide(command, reply)).map_err(|error| match error {
-            TrySendError::Full(_) => SubmitError::Overloaded,
-            TrySendError::Disconnected(_) => SubmitError::Stopping,
-        })?;
-        Ok(Queued(answer))
-    }
-
-    /// The fault that halted the log, if there is one.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.get()
-    }
-
-    /// The writer's observations around the log's files.
-    pub fn observed(&self) -> Observed {
-        self.seen.lock().clone()
-    }
-}
-
 /// The writer thread.
 pub struct Writer<M: Machine> {
     handle: WriterHandle<M>,
@@ -243,8 +157,8 @@ pub struct Writer<M: Machine> {
 
 /// The start of a writer.
 pub struct Start {
-    /// The connection that it alone writes with.
-    pub connection: Connection,
+    /// The log, which it alone writes.
+    pub log: OpenLog,
     /// The origin that it continues, or starts if that has no records yet.
     pub origin: Origin,
     /// The end of the log.
@@ -260,21 +174,17 @@ pub struct Start {
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
-        // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page
-        // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse
-        // here.
-        // finds.
-        start
-            .connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
-            .map_err(std::io::Error::other)?;
-        only_when_told(&start.connection).map_err(std::io::Error::other)?;
-        let watch = Watch::start(&start.connection)?;
+        // The triggers are meant for all other programs. For each insert that a trigger watches, SQLite copies the page
+        // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse.
+        let OpenLog { connection, files } = start.log;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(std::io::Error::other)?;
+        only_when_told(&connection).map_err(std::io::Error::other)?;
+        let watch = Watch::start(files, &connection)?;
         let (queue, work) = sync_channel(start.queue);
         let fault = Arc::new(OnceLock::new());
         let handle = WriterHandle { queue, fault: fault.clone(), seen: watch.seen().clone() };
         let scribe = Scribe {
-            connection: start.connection,
+            connection,
             origin: start.origin,
             base: start.base,
             recorded_at: start.last_recorded_at,
@@ -337,8 +247,6 @@ struct Scribe {
     fault: Arc<OnceLock<Fault>>,
     runtime: Option<Handle>,
 }
-
-type Pending<M> = Vec<(Answer<M>, <M as Machine>::Reply)>;
 
 /// Why a batch is not acknowledged.
 enum Unwritten {
@@ -409,18 +317,21 @@ impl Scribe {
     /// Decides and commits the waiting commands. True if the writer is to stop then.
     fn batch<M: Machine>(&mut self, first: Work<M>, work: &Receiver<Work<M>>, machine: &mut M) -> bool {
         let mut batch = self.begin();
-        let mut pending: Pending<M> = Vec::new();
+        let mut waiting: Waiting<M> = Vec::new();
         let mut next = Some(first);
         let mut stopping = false;
         while let Some(item) = next {
             match item {
-                Work::Decide(command, reply) => pending.push((reply, machine.decide(command, &mut batch))),
+                Work::Decide(mut command) => {
+                    command.decide(machine, &mut batch);
+                    waiting.push(command);
+                }
                 Work::Stop => stopping = true,
             }
-            let full = stopping || pending.len() >= MAX_BATCH_COMMANDS || batch.is_full();
+            let full = stopping || waiting.len() >= MAX_BATCH_COMMANDS || batch.is_full();
             next = if full { None } else { work.try_recv().ok() };
         }
-        self.finish(batch, pending, machine);
+        self.finish(batch, waiting, machine);
         stopping
     }
 
@@ -436,7 +347,7 @@ impl Scribe {
         }
     }
 
-    fn finish<M: Machine>(&mut self, batch: Batch, pending: Pending<M>, machine: &mut M) {
+    fn finish<M: Machine>(&mut self, batch: Batch, waiting: Waiting<M>, machine: &mut M) {
         let Batch { now, base, entries, bytes, .. } = batch;
         if !entries.is_empty() {
             let started = Instant::now();
@@ -445,11 +356,11 @@ impl Scribe {
                 Err(Unwritten::Locked) => {
                     machine.refused();
                     self.watch.set_locked(true);
-                    return refuse_all::<M>(pending, &SubmitError::Locked);
+                    return refuse_all(waiting, &SubmitError::Locked);
                 }
                 Err(Unwritten::Failed(cause)) => {
                     let fault = self.fail_for(cause);
-                    return refuse_all::<M>(pending, &SubmitError::Fault(fault));
+                    return refuse_all(waiting, &SubmitError::Fault(fault));
                 }
             }
             self.base = base;
@@ -459,8 +370,8 @@ impl Scribe {
         }
         // Reply after COMMIT, not before: "revoked" must survive the power going out.
         let answer = move || {
-            for (reply, outcome) in pending {
-                let _ = reply.send(Ok(outcome)); // The caller may have hung up; the fact stands.
+            for command in waiting {
+                command.answer(Ok(()));
             }
         };
         match &self.runtime {
@@ -658,22 +569,5 @@ impl Scribe {
             .and_then(|()| self.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
         let restored = self.connection.busy_timeout(LOCK_WAIT);
         tried.and(restored).is_ok()
-    }
-}
-
-/// Answers with the fault. True if the writer is to stop instead.
-fn refuse<M: Machine>(fault: &Fault, work: Work<M>) -> bool {
-    match work {
-        Work::Decide(_, reply) => {
-            let _ = reply.send(Err(fault.clone().into())); // The caller may have hung up; the fault stands.
-            false
-        }
-        Work::Stop => true,
-    }
-}
-
-fn refuse_all<M: Machine>(pending: Pending<M>, why: &SubmitError) {
-    for (reply, _) in pending {
-        let _ = reply.send(Err(why.clone())); // The caller may have hung up.
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::cursor::Cursor;
@@ -11,6 +11,7 @@ use crate::domain::{
     Digest, Event, Grants, Kind, Kinds, Named, Position, Reason, Revocation, Scope, Subject, SubjectKind, SubjectState,
     Tenant, Timestamp,
 };
+use crate::json;
 use crate::projection::InForce;
 use crate::service::Filed;
 
@@ -242,14 +243,13 @@ pub fn event_bytes(format: Format, name: &'static str, id: Option<&str>, data: &
         #[serde(flatten)]
         data: &'a D,
     }
-    // Strings and numbers can't fail to serialise.
     let text = match format {
         Format::EventStream => {
-            let data = serde_json::to_string(data).unwrap_or_default();
+            let data = json::text(data);
             let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
             format!("event: {name}\n{id}data: {data}\n\n")
         }
-        Format::Lines => serde_json::to_string(&Line { event: name, data }).unwrap_or_default() + "\n",
+        Format::Lines => json::text(&Line { event: name, data }) + "\n",
     };
     text.into()
 }

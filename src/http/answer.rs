@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 
+use crate::json;
 use crate::service::{Error, Pace};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -23,8 +24,7 @@ const PIECE_BYTES: usize = 16 << 10;
 /// An answer with that body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    // A body of texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
-    let _ = serde_json::to_writer(&mut bytes, body);
+    json::append(&mut bytes, body);
     (status, [(CONTENT_TYPE, JSON)], bytes).into_response()
 }
 

@@ -20,7 +20,7 @@ use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Lev
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How a command is recognised when it comes again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Which nodes must have applied a command before it is answered.
+/// The nodes that must have applied a command before it is answered.
 pub const LEDGER_CONSISTENCY: HeaderName = HeaderName::from_static("ledger-consistency");
 /// How many seconds to wait for them.
 pub const LEDGER_CONSISTENCY_TIMEOUT: HeaderName = HeaderName::from_static("ledger-consistency-timeout");

@@ -15,9 +15,8 @@ pub async fn show(State(app): State<SharedApp>) -> Response {
 
 /// The numbers that are only known when somebody looks.
 fn measure(app: &App) {
-    let projection = app.service.projection();
-    let counts = projection.counts();
-    app.metrics.head_position.set(projection.base().position.0);
+    let counts = app.service.counts();
+    app.metrics.head_position.set(app.service.base().position.0);
     let clock = app.service.clock().standing();
     let offset = clock.wall.as_millis().cast_signed() - clock.ledger.as_millis().cast_signed();
     app.metrics.clock_offset_millis.set(offset);

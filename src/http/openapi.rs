@@ -62,9 +62,7 @@ pub fn document() -> OpenApi {
 
 /// The document as it is served.
 pub fn json() -> &'static str {
-    // Texts and lists can't fail to serialise.
-    static JSON: LazyLock<String> =
-        LazyLock::new(|| serde_json::to_string_pretty(&document()).map(|text| text + "\n").unwrap_or_default());
+    static JSON: LazyLock<String> = LazyLock::new(|| crate::json::pretty(&document()));
     &JSON
 }
 

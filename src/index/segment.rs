@@ -16,6 +16,7 @@ use super::damage::{IndexError, Problem, Unusable};
 use super::key::Key;
 use crate::domain::{Origin, Position, Sequence, hex};
 use crate::event_log::{Base, ChainHash, Head};
+use crate::json;
 
 const MAGIC: &[u8; 16] = b"authledger index";
 const FORMAT: u64 = 1;
@@ -89,8 +90,7 @@ impl HeadData {
 
 /// The head's bytes, and the checksum at their end.
 fn head_bytes(about: &Contents) -> (Vec<u8>, [u8; 32]) {
-    // Strings and integers can't fail to serialise.
-    let text = serde_json::to_vec(&HeadData::from(about)).unwrap_or_default();
+    let text = json::bytes(&HeadData::from(about));
     let length = (MAGIC.len() + 4 + text.len() + 32).next_multiple_of(BLOCK_BYTES);
     let mut bytes = Vec::with_capacity(length);
     bytes.extend_from_slice(MAGIC);

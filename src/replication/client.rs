@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 
+use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES, SignedHead};
 use crate::domain::{LedgerId, Origin, Sequence, Timestamp};
-use crate::http::peers::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords};
 use crate::service::Cluster;
 
 /// How long a connection may take.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::domain::{LedgerId, Origin, Place, Region, Sequence};

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 
 use super::client::PeerClient;
 use super::peers::addresses_of;
 use crate::clock::fresh_uuid;
+use crate::cluster::wire::HeldOf;
 use crate::cluster::{
     Begun, Holding, Identity, Incarnation, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, may_write,
 };
 use crate::domain::{LedgerId, NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
-use crate::http::peers::HeldOf;
 use crate::service::{Beginning, Cluster, NodeFile, Prepared, StartError};
 
 /// How often the other nodes are asked.

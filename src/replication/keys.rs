@@ -12,9 +12,9 @@ use tokio::sync::watch;
 
 use super::client::{AskError, PeerClient, json};
 use super::peers::addresses_of;
+use crate::cluster::wire::{LentKeys, MAX_LENT_KEYS};
 use crate::domain::{Origin, PeerAddress, Position};
 use crate::event_log::Base;
-use crate::http::peers::{LentKeys, MAX_KEYS};
 use crate::service::{Error, Service};
 
 /// How long to wait before unavailable keys are requested again.
@@ -106,7 +106,7 @@ impl Fetcher {
     async fn fetch(&self, origin: Origin, mut slots: BTreeSet<u64>) -> Result<BTreeSet<u64>, Error> {
         for address in addresses_of(self.service.cluster(), &self.told) {
             let pages: Vec<u64> = slots.iter().copied().collect();
-            for page in pages.chunks(MAX_KEYS) {
+            for page in pages.chunks(MAX_LENT_KEYS) {
                 let Ok(LentKeys { own, keys }) = self.ask(&address, origin, page).await else { break };
                 // A key that was not requested is ignored.
                 let lent: Vec<(u64, String)> = keys.into_iter().filter(|(slot, _)| page.contains(slot)).collect();

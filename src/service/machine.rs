@@ -21,17 +21,7 @@ pub struct Filed {
     pub recorded: Recorded,
 }
 
-/// The jobs of the writer thread.
-pub enum Job {
-    /// Decide a command.
-    Request(Box<Request>),
-    /// Open this node's origin.
-    Open(Box<LedgerOpened>),
-    /// Append records of another origin, exactly as they came, each if the chain with it is its hash.
-    Foreign(Vec<Foreign>),
-}
-
-/// The outcome of a job.
+/// What came of a command.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// These records were appended.
@@ -42,14 +32,6 @@ pub enum Outcome {
     Repeated(Place, u64),
     /// There was nothing to do.
     Nothing,
-}
-
-/// The replies of the writer thread.
-pub enum Reply {
-    /// To a request, or to opening an origin.
-    Decided(Result<Outcome, Rejection>),
-    /// To another origin's records: the last that is in the log.
-    Foreign(Result<Sequence, ForeignError>),
 }
 
 /// Called with every batch of durable records, in order, before any caller gets an answer; and with the time that the
@@ -91,7 +73,8 @@ impl Ledger {
         Self { projection, base, policy, clock, hooks, pending: State::default(), staged: Vec::new() }
     }
 
-    fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
+    /// Decides a command.
+    pub(super) fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
         let wall = self.clock.wall();
         let context = Context {
@@ -140,7 +123,8 @@ impl Ledger {
         Ok(Outcome::Appended(filed.collect()))
     }
 
-    fn open(&mut self, opened: LedgerOpened, batch: &mut Batch) -> Outcome {
+    /// Opens this node's origin.
+    pub(super) fn open(&mut self, opened: LedgerOpened, batch: &mut Batch) {
         let recorded = Recorded {
             place: batch.next_place(),
             recorded_at: batch.now(),
@@ -151,11 +135,12 @@ impl Ledger {
             event: Event::LedgerOpened(opened),
         };
         let position = batch.append(encode(&recorded));
-        Outcome::Appended(vec![self.stage(position, recorded)])
+        self.stage(position, recorded);
     }
 
-    /// Up to the first that does not follow: records that are there already are passed over.
-    fn foreign(&mut self, records: Vec<Foreign>, batch: &mut Batch) -> Result<Sequence, ForeignError> {
+    /// Appends records of another origin, exactly as they came, each if the chain with it is its hash. Up to the first that does not
+    /// follow: what is there already is passed over. The last that is in the log then.
+    pub(super) fn foreign(&mut self, records: Vec<Foreign>, batch: &mut Batch) -> Result<Sequence, ForeignError> {
         let mut held = Sequence::default();
         for Foreign { recorded, record, hash } in records {
             held = recorded.place.sequence;
@@ -178,17 +163,6 @@ impl Ledger {
 }
 
 impl Machine for Ledger {
-    type Command = Job;
-    type Reply = Reply;
-
-    fn decide(&mut self, job: Job, batch: &mut Batch) -> Reply {
-        match job {
-            Job::Request(request) => Reply::Decided(self.request(&request, batch)),
-            Job::Open(opened) => Reply::Decided(Ok(self.open(*opened, batch))),
-            Job::Foreign(records) => Reply::Foreign(self.foreign(records, batch)),
-        }
-    }
-
     fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
         self.clock.has_recorded();
         self.pending.clear();

@@ -33,12 +33,12 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::domain::{
-    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Registration, Request, RequestId, Scope,
-    Tenant, Timestamp, Ttl, View as _,
+    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Position, Registration, Request, RequestId,
+    Scope, Tenant, Timestamp, Ttl, View as _,
 };
-use crate::event_log::{Fault, Observed, Reader, Writer, WriterHandle};
+use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
-use crate::projection::{Projection, Source};
+use crate::projection::{self, Counts, Projection, SnapshotError, Source};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
@@ -55,7 +55,7 @@ pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use log_readers::LogReaders;
-pub use machine::{Committed, Filed, Hook, Job, Ledger, Outcome, Reply};
+pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
 pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
@@ -192,12 +192,27 @@ impl Service {
         Authentication::Caller(Identity { caller: Caller::Application(id), grants, registration })
     }
 
-    /// The state, for readers.
+    /// The state. The layers above ask the functions beside this one instead: it is here for tests.
     pub fn projection(&self) -> &Arc<Projection> {
         &self.projection
     }
 
-    /// The log, for readers.
+    /// How far the log goes that the state is of, and how far each origin.
+    pub fn base(&self) -> Base {
+        self.projection.base()
+    }
+
+    /// How many of each there are in memory.
+    pub fn counts(&self) -> Counts {
+        self.projection.counts()
+    }
+
+    /// Writes a snapshot while the writer goes on. It takes long, and blocks.
+    pub fn save_snapshot(&self, data: &std::path::Path) -> Result<Position, SnapshotError> {
+        projection::save(&self.projection, &snapshots(data))
+    }
+
+    /// The log, for those who only read.
     pub fn reader(&self) -> &Arc<Reader> {
         &self.reader
     }
@@ -259,11 +274,8 @@ impl Service {
         if self.cluster.is_set_back() {
             return Err(Error::Stopping);
         }
-        match self.writer.submit(Job::Request(Box::new(request))).await? {
-            Reply::Decided(outcome) => Ok(outcome?),
-            // The writer answers each kind of job in kind.
-            Reply::Foreign(_) => Err(Error::Stopping),
-        }
+        let decided = self.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
+        Ok(decided?)
     }
 
     async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {
@@ -295,7 +307,7 @@ impl Service {
 
 impl Running {
     /// Commits what is queued, stops the writer and writes a snapshot.
-    pub fn stop(self) -> Result<(), crate::projection::SnapshotError> {
+    pub fn stop(self) -> Result<(), SnapshotError> {
         let faulty = self.service.fault().is_some();
         let projection = self.service.projection.clone();
         if self.writer.stop().is_err() {
@@ -309,15 +321,7 @@ impl Running {
         if faulty {
             return Ok(());
         }
-        crate::projection::save(&projection, &snapshots(self.directory.path())).map(|_| ())
-    }
-
-    /// Writes a snapshot while the writer continues.
-    pub fn snapshot(
-        projection: &Projection,
-        data: &std::path::Path,
-    ) -> Result<crate::domain::Position, crate::projection::SnapshotError> {
-        crate::projection::save(projection, &snapshots(data))
+        projection::save(&projection, &snapshots(self.directory.path())).map(|_| ())
     }
 
     /// The data directory.

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
 use super::erasure::erase_again;
-use super::machine::{Committed, Hook, Job, Ledger, Reply};
+use super::machine::{Committed, Hook, Ledger};
 use super::revoked::OneByOne;
 use super::{
     Cluster, FactsCache, FilesError, Naming, NodeFile, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service,
@@ -24,8 +23,7 @@ use crate::domain::{
     Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, DataDirectory, LogFiles, OpenError, ReadError, Reader, Start, SubmitError, WalCopier, Writer,
-    open_for_writing, refuse_rescued,
+    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, Start, WalCopier, Writer, refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
@@ -161,8 +159,7 @@ pub enum StartError {
 /// A ledger that has been read, and not written to yet.
 pub struct Prepared {
     directory: DataDirectory,
-    connection: Connection,
-    files: LogFiles,
+    log: OpenLog,
     reader: Arc<Reader>,
     projection: Arc<Projection>,
     source: Source,
@@ -212,8 +209,7 @@ pub fn prepare(
     progress: impl FnMut(Position, Position),
 ) -> Result<Prepared, StartError> {
     refuse_rescued(&directory.ledger())?;
-    let connection = open_for_writing(&directory.ledger())?;
-    let files = LogFiles::of(&connection).map_err(|error| StartError::Writer(error.to_string()))?;
+    let log = OpenLog::open(&directory.ledger())?;
     let reader = Arc::new(Reader::open(&directory.ledger())?);
     refuse_lost_log(&reader, &directory)?;
     let clock_start = ClockStart::read(directory.path(), &reader, clock)?;
@@ -246,8 +242,7 @@ pub fn prepare(
     cluster.recall();
     Ok(Prepared {
         directory,
-        connection,
-        files,
+        log,
         reader,
         projection,
         source,
@@ -320,9 +315,8 @@ impl Prepared {
             beginning => beginning,
         };
         let continued = self.own_origin().filter(|_| beginning == Beginning::Continued);
-        let Self { directory, connection, reader, projection, source, records_read, pseudonyms, key, cluster, .. } =
-            self;
-        let (marks, node_file, files) = (self.marks, self.node_file, self.files);
+        let Self { directory, log, reader, projection, source, records_read, pseudonyms, key, cluster, .. } = self;
+        let (marks, node_file, files) = (self.marks, self.node_file, log.files().clone());
         let base = projection.base();
         let (origin, opening) = match continued {
             Some(origin) => (origin, None),
@@ -347,7 +341,7 @@ impl Prepared {
         hooks.push(tell_cluster(cluster.clone(), origin));
         cluster.committed(base.position, Some(cluster.held(origin)));
         let start = Start {
-            connection,
+            log,
             origin,
             last_recorded_at: last_recorded_at(&reader, &base, origin)?,
             base,
@@ -379,8 +373,6 @@ impl Prepared {
         let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
         let writer =
             Writer::spawn(start, wal_copier, machine).map_err(|error| StartError::Writer(error.to_string()))?;
-        // From here on, the writer watches the files that were opened.
-        files.check().map_err(StartError::Writer)?;
         if let Some(opened) = opening {
             open_origin(&writer, opened).await?;
             if let Some(file) = node_file.filter(|_| !cluster.has_others()) {
@@ -567,12 +559,11 @@ fn previous_origin(
 }
 
 async fn open_origin(writer: &Writer<Ledger>, opened: LedgerOpened) -> Result<(), StartError> {
-    let failed = |error: SubmitError| StartError::Writer(error.to_string());
-    match writer.handle().submit(Job::Open(Box::new(opened))).await.map_err(failed)? {
-        Reply::Decided(Ok(_)) => Ok(()),
-        Reply::Decided(Err(rejection)) => Err(StartError::Writer(rejection.to_string())),
-        Reply::Foreign(_) => Err(StartError::Writer("the first record was not decided".to_owned())),
-    }
+    let handle = writer.handle();
+    handle
+        .submit(|ledger, batch| ledger.open(opened, batch))
+        .await
+        .map_err(|error| StartError::Writer(error.to_string()))
 }
 
 fn last_recorded_at(reader: &Reader, base: &Base, origin: Origin) -> Result<Timestamp, ReadError> {

@@ -13,6 +13,7 @@ use crate::domain::{
     Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, Place, Subject,
     SubjectState, Tenant, Timestamp, judge_known,
 };
+use crate::projection::{InForce, RevocationMark};
 
 /// A credential that one record revoked together with others.
 #[derive(Clone, Debug)]
@@ -118,6 +119,23 @@ impl WholeRevocation {
 }
 
 impl Service {
+    /// The tenant after that one in which something was revoked. The first is none, whose revocations hold in every tenant.
+    pub fn revoked_after(&self, tenant: Option<&Option<Tenant>>) -> Option<Option<Tenant>> {
+        self.projection.revoked_after(tenant)
+    }
+
+    /// The revocations in that tenant that are in force at `now`: those of the next [`STEP_ROWS`] credentials and subjects after the
+    /// mark, and the mark to go on from.
+    pub fn revocations_in_force(
+        &self,
+        tenant: &Option<Tenant>,
+        kinds: Kinds,
+        after: Option<RevocationMark>,
+        now: Timestamp,
+    ) -> (Vec<InForce>, Option<RevocationMark>) {
+        self.projection.revocations(tenant, kinds, after, STEP_ROWS, now)
+    }
+
     /// The credentials of a subject that were active until that record revoked all of them: a page, and the start of
     /// the next one.
     pub fn revoked_together(

@@ -11,9 +11,9 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Command, CredentialId, Generation, Inactive, IssueToken, Kind, Named, Origin, Place, PresentedToken,
-    Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm,
-    TokenId, Ttl, judge_presented,
+    Caller, Command, CredentialId, CredentialView as _, Generation, Inactive, IssueToken, Kind, Named, Origin, Place,
+    PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp,
+    TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Times, TokenError, Verified};
 use crate::keys::{Prefix, mint};
@@ -86,6 +86,11 @@ pub fn looks_like_jwt(text: &str) -> bool {
 }
 
 impl Service {
+    /// Whether new tokens are refused to the subject for now.
+    pub fn is_on_hold(&self, token: &PresentedToken) -> bool {
+        self.projection.subject(&token.tenant, &token.subject).on_hold(Kind::Token, self.clock.now())
+    }
+
     /// Issues a token. Needs `issue` in its tenant.
     pub async fn issue_token(&self, call: &Call, new: NewToken) -> Result<IssuedToken, Error> {
         if !call.identity.may(Scope::Issue, &new.tenant) {

@@ -4,28 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// In the order of their dependencies: each uses only those before it.
-const LAYERS: [&str; 19] = [
-    "domain",
-    "tlog",
-    "event_log",
-    "keys",
-    "projection",
-    "tree",
-    "index",
-    "audit",
-    "clock",
-    "telemetry",
-    "config",
-    "jose",
-    "cluster",
-    "service",
-    "feed",
-    "http",
-    "replication",
-    "server",
-    "cli",
-];
 const MAX_LINES: usize = 700;
 
 /// A source file: its path under the project, and its text without comments.
@@ -103,8 +81,14 @@ fn members(group: &str) -> Vec<String> {
     members
 }
 
-fn may_use(user: &str, used: &str) -> bool {
-    let rank = |module: &str| LAYERS.iter().position(|layer| *layer == module);
+/// The modules in the order of their dependencies, as `src/lib.rs` has them: each uses only those before it.
+fn layers() -> Vec<String> {
+    let text = text_of("src/lib.rs");
+    text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect()
+}
+
+fn may_use(layers: &[String], user: &str, used: &str) -> bool {
+    let rank = |module: &str| layers.iter().position(|layer| layer == module);
     match (rank(user), rank(used)) {
         _ if user == used || user == "lib" || user == "main" => true,
         (Some(user), Some(used)) => used < user,
@@ -115,11 +99,11 @@ fn may_use(user: &str, used: &str) -> bool {
 
 #[test]
 fn each_layer_uses_only_those_before_it() {
-    let mut complaints = Vec::new();
+    let (layers, mut complaints) = (layers(), Vec::new());
     for source in sources("src") {
         let user = source.module().unwrap().to_owned();
         let known: Vec<_> = modules_named(&source.code).into_iter().filter(|used| is_module(used)).collect();
-        let wrong = known.iter().filter(|used| !may_use(&user, used));
+        let wrong = known.iter().filter(|used| !may_use(&layers, &user, used));
         complaints.extend(wrong.map(|used| format!("{} uses {used}", source.path)));
     }
     assert!(complaints.is_empty(), "{complaints:#?}");
@@ -132,10 +116,53 @@ fn is_module(name: &str) -> bool {
 
 #[test]
 fn the_check_of_layers_sees_what_it_must() {
+    let layers = layers();
+    let may_use = |user: &str, used: &str| may_use(&layers, user, used);
     assert!(may_use("projection", "event_log") && !may_use("event_log", "projection"));
     assert!(may_use("service", "clock") && !may_use("audit", "clock") && !may_use("helpers", "domain"));
     let code = "use crate::{config::Config, feed::{self, Hub}};\nfn f() { crate::http::g() }";
     assert_eq!(modules_named(code).into_iter().collect::<Vec<_>>(), ["config", "feed", "http"]);
+}
+
+#[test]
+fn the_page_on_the_architecture_has_the_order_of_the_layers() {
+    let order = layers().join(" → ");
+    assert!(text_of("docs/architecture.md").contains(&format!("`{order}`")), "docs/architecture.md lacks {order}");
+}
+
+/// What is kept in one folder, or two: a word of code that nothing else may have, where it may stand, and why.
+const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
+    (
+        &["axum::", "hyper::", "hyper_util::", "http_body"],
+        &["src/http/"],
+        "nothing behind the surfaces knows that it is called over HTTP",
+    ),
+    (
+        &["utoipa"],
+        // The bodies that nodes exchange are read by `replication/` and written by `http/`.
+        &["src/http/", "src/cluster/wire.rs"],
+        "the OpenAPI document describes surfaces",
+    ),
+    (&["rusqlite"], &["src/event_log/"], "the log's file has one owner, who knows how its locks are kept"),
+    (
+        &[".projection()"],
+        &["src/service/"],
+        "a rule that a surface decides from the state is decided differently by the next one",
+    ),
+];
+
+#[test]
+fn what_belongs_to_one_folder_stays_there() {
+    let mut complaints = Vec::new();
+    for source in ["src", "tools/audit"].into_iter().flat_map(sources) {
+        for (words, folders, why) in KEPT_IN {
+            let is_kept = folders.iter().any(|folder| source.path.starts_with(folder));
+            if !is_kept {
+                complaints.extend(source.complaints(words).map(|found| format!("{found}: {why}")));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 #[test]

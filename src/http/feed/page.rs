@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::SNAPSHOT_PATH;
 use crate::feed::{FollowError, Follower, Frame};
 use crate::http::SharedApp;
+use crate::json;
 use crate::service::{Pace, STEP_ROWS};
 
 /// The log readings that one page is worth, some hundred thousand records. If the filter hid all of them, the page is
@@ -104,6 +105,5 @@ async fn page(follower: &Follower, frames: &[Arc<Frame>], gap: bool, mut pace: P
 }
 
 fn write(body: &mut Vec<u8>, value: &impl Serialize) {
-    // Strings and numbers can't fail to serialise, and a Vec takes whatever is written.
-    let _ = serde_json::to_writer(&mut *body, value);
+    json::append(body, value);
 }

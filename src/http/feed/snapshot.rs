@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::domain::{Tenant, Timestamp};
 use crate::feed::{Filter, snapshot_items};
 use crate::http::SharedApp;
+use crate::json;
 use crate::projection::RevocationMark;
-use crate::service::{Pace, STEP_ROWS};
+use crate::service::Pace;
 
 /// A chunk of the body takes no further revocations beyond that.
 const CHUNK_BYTES: usize = 16 << 10;
@@ -94,9 +95,8 @@ impl Walk {
         let mut lines = Vec::new();
         while let Some(tenant) = &place.tenant {
             self.pace.go_on().await;
-            let projection = self.app.service.projection();
             let (revocations, next) =
-                projection.revocations(tenant, self.filter.kinds, place.mark, STEP_ROWS, self.now);
+                self.app.service.revocations_in_force(tenant, self.filter.kinds, place.mark, self.now);
             for item in revocations.iter().flat_map(|revocation| snapshot_items(revocation, &self.filter)) {
                 write(&mut lines, &item);
                 self.count += 1;
@@ -120,7 +120,7 @@ impl Walk {
         place.tenant = match tenants {
             Some(tenants) => tenants.pop(),
             None => {
-                let after = |tenant: Option<&Option<Tenant>>| self.app.service.projection().revoked_after(tenant);
+                let after = |tenant: Option<&Option<Tenant>>| self.app.service.revoked_after(tenant);
                 let passes = |tenant: &Option<Tenant>| self.filter.passes_tenant(tenant.as_ref());
                 // Tenants with fewer grants than the others are few: they stand in the grants.
                 std::iter::successors(after(place.tenant.as_ref()), |tenant| after(Some(tenant))).find(passes)
@@ -130,7 +130,6 @@ impl Walk {
 }
 
 fn write(lines: &mut Vec<u8>, value: &impl Serialize) {
-    // Strings and numbers can't fail to serialise, and a Vec takes whatever is written.
-    let _ = serde_json::to_writer(&mut *lines, value);
+    json::append(lines, value);
     lines.push(b'\n');
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{Hearing, PeerRefusals, member};
+use crate::cluster::wire::{HeldMember, HeldOf, HeldRun};
 use crate::domain::{Member, NodeJoined, NodeKey, Origin, Sequence};
 use crate::http::problem::{Code, Problem};
 use crate::http::{answer, input};
@@ -24,53 +24,7 @@ struct Asked {
     sequence: u64,
 }
 
-/// A node's holding of an origin of the asking node.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[schema(as = Holding)]
-pub struct HeldOf {
-    /// The key of the node that answers.
-    pub node: String,
-    /// The members that it knows.
-    pub members: Vec<HeldMember>,
-    /// Its last record that is held.
-    pub sequence: u64,
-    /// The chain there, in hexadecimal digits.
-    pub hash: String,
-    /// The last record that the origin is known to have, on any member's word; the node need not hold it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known: Option<u64>,
-    /// The chain at the record that the question names, if the node holds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hash_at_sequence: Option<String>,
-    /// The runs of the asking node that this node heard of, that are not known to be over, and that are on its disk.
-    pub heard: Vec<HeldRun>,
-    /// The last slot of the origin's sealing keys that is on record.
-    pub slots_used: u64,
-}
-
-/// A member, as another node knows it.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[schema(as = KnownMember)]
-pub struct HeldMember {
-    /// Its key.
-    pub key: String,
-    /// The address at which it is reached.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-}
-
-/// A run of a node, as another node heard of it.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[schema(as = HeardRun)]
-pub struct HeldRun {
-    /// The run.
-    #[schema(value_type = String)]
-    pub incarnation: Uuid,
-    /// Milliseconds since it was last heard; absent if it has said farewell.
-    pub silent_millis: Option<u64>,
-}
-
-/// This node's holding of an origin of the asking node. A starting node learns from it whether its own copy is the
+/// What this node holds of an origin of the asking node. A starting node learns from it whether its own copy is the
 /// newest one.
 #[utoipa::path(
     get,

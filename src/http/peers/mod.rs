@@ -19,18 +19,10 @@ use super::openapi::Refusals as PeerRefusals;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::cluster::RequestSignature;
+use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH};
 use crate::domain::{LedgerId, NodeKey};
 use crate::event_log::Reader;
 use crate::service::{Cluster, Service};
-
-pub use hold::{HeldMember, HeldOf, HeldRun};
-pub use records::{HEAD_HEADER, HeldRecords};
-pub use sealing_keys::{LentKeys, MAX_KEYS};
-
-/// The path of announcements.
-pub const ANNOUNCEMENTS_PATH: &str = "/v1/nodes/announcements";
-/// The path of holdings.
-pub const HOLDINGS_PATH: &str = "/v1/nodes/holdings";
 
 /// The state for answering other nodes before this one is ready.
 #[derive(Clone)]

@@ -6,10 +6,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{PeerRefusals, member};
+use crate::cluster::wire::{HEAD_HEADER, HeldRecords};
 use crate::cluster::{Parcel, Refusal, SignedHead};
 use crate::domain::{Origin, Sequence};
 use crate::http::problem::{Code, Problem};
@@ -20,8 +21,6 @@ use crate::service::Ingested;
 const MAX_WAIT_SECONDS: u64 = 30;
 /// About how many bytes of records a page has.
 const PAGE_BYTES: usize = 4 << 20;
-/// The header that shows, before the body is read, that its sender has something signed by the origin.
-pub const HEAD_HEADER: &str = "authledger-head";
 /// The most bytes of offered records that are taken.
 pub const OFFERED_BYTES: usize = 1 << 20;
 
@@ -70,13 +69,6 @@ pub async fn records(
         Some(parcel) => Ok(([(CONTENT_TYPE, "application/x-ndjson")], parcel.to_text()).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
-}
-
-/// How far a node holds an origin's records.
-#[derive(Serialize, Deserialize, ToSchema)]
-pub struct HeldRecords {
-    /// The last one.
-    pub sequence: u64,
 }
 
 /// Takes records that another node offers, in the form in which this node shows them. Also a member that this node does

@@ -3,15 +3,13 @@
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{PeerRefusals, member};
+use crate::cluster::wire::{LentKeys, MAX_LENT_KEYS};
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, input};
-
-/// The most keys of one request.
-pub const MAX_KEYS: usize = 1_024;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -19,16 +17,6 @@ pub const MAX_KEYS: usize = 1_024;
 struct Asked {
     /// The slots, separated by commas; at most 1,024.
     slots: String,
-}
-
-/// Keys of personal parts.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[schema(as = SealingKeys)]
-pub struct LentKeys {
-    /// Whether the origin is the answering node's own: then a missing key was destroyed.
-    pub own: bool,
-    /// Slots, each with its key in base64url.
-    pub keys: Vec<(u64, String)>,
 }
 
 /// The keys that sealed personal data in records of an origin, so that another member can open them too. Needs a
@@ -52,7 +40,7 @@ pub async fn sealing_keys(
     let asked: Asked = input::query(&parts.uri)?;
     let origin = input::origin(&name)?;
     let slots: Option<Vec<u64>> = asked.slots.split(',').map(|slot| slot.parse().ok()).collect();
-    let slots = slots.filter(|slots| slots.len() <= MAX_KEYS);
+    let slots = slots.filter(|slots| slots.len() <= MAX_LENT_KEYS);
     let slots =
         slots.ok_or_else(|| Problem::with_detail(Code::InvalidQuery, "`slots`: must be at most 1,024 numbers"))?;
     let lent = service.lend_keys(origin, slots).await?;

@@ -18,6 +18,7 @@ pub use table::Code;
 use super::body::BodyError;
 use crate::domain::{Place, Rejection};
 use crate::jose::TokenError;
+use crate::json;
 use crate::service;
 
 /// The longest detail, in bytes: it quotes requests, which may be long.
@@ -91,8 +92,7 @@ impl Problem {
             origin: self.record.map(|place| place.origin.to_string()),
             sequence: self.record.map(|place| place.sequence.0),
         };
-        // Texts and numbers can't fail to serialise.
-        serde_json::to_vec(&body).unwrap_or_default()
+        json::bytes(&body)
     }
 }
 

@@ -37,7 +37,7 @@ struct Erased<'a> {
     /// When it was first erased.
     #[schema(value_type = String, format = DateTime)]
     erased_at: Shown<Timestamp>,
-    /// How many keys were destroyed, by this call and by those before.
+    /// How many keys were destroyed, by this call and by earlier ones.
     keys_destroyed: usize,
     /// The first record of the erasure: its place in this node's log.
     position: u64,

@@ -59,7 +59,7 @@ pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Re
     let page: Page = input::query(&parts.uri)?;
     let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
     let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
-    let head = app.service.projection().base().position;
+    let head = app.service.base().position;
     let page = app.service.events(&identity, after, limit).await?;
     let more = page.last.filter(|last| *last < head);
     Ok(show(page.lines, more, limit))

@@ -39,7 +39,7 @@ struct Extended<'a> {
     /// When it expires unless it is extended again.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The latest instant that any extension may reach.
+    /// The latest instant to which any extension can prolong it.
     #[schema(value_type = String, format = DateTime)]
     not_after: Shown<Timestamp>,
 }

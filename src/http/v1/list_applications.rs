@@ -13,6 +13,7 @@ use crate::domain::{Registration, Scope};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
+use crate::json;
 use crate::service::Party;
 
 /// Applications without their secrets.
@@ -36,8 +37,7 @@ pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap)
     let mut pace = app.service.pace(Party::of(&identity));
     let found = app.service.applications(&identity, &mut pace).await?;
     let write = |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
-        // Texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
-        let _ = serde_json::to_writer(bytes, &ApplicationShown::from(&**one));
+        json::append(bytes, &ApplicationShown::from(&**one));
     };
     let body = answer::list(["{\"applications\":[", ",", "]}"], found, write, pace)?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], body).into_response())

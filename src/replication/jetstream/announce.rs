@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
-use axum::body::Bytes;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::link::Session;

@@ -12,7 +12,7 @@ use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};
 use crate::projection::Projection;
 use crate::service::StartError;
-use crate::service::machine::{Job, Ledger};
+use crate::service::machine::Ledger;
 
 /// The most credentials that an answer lists.
 pub const MAX_LISTED: usize = 1_000;
@@ -118,7 +118,7 @@ async fn revoke(writer: &Writer<Ledger>, names: &[(Kind, Named)]) -> Result<u64,
             note: None,
         });
         let request = Request { caller: Caller::Node, request: None, idempotency: None, command };
-        queued.push(writer.handle().queue(Job::Request(Box::new(request))).map_err(failed)?);
+        queued.push(writer.handle().queue(move |ledger, batch| ledger.request(&request, batch)).map_err(failed)?);
     }
     for answer in queued {
         // A refused one has expired meanwhile, or was revoked by an earlier record.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::Cluster;
 use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, Spoken};
 use crate::domain::{NodeKey, Origin, hex};
+use crate::json;
 
 /// The most announcements of other nodes that are kept.
 const MAX_HEARD: usize = 4_096;
@@ -65,7 +66,7 @@ impl NodeFile {
     pub fn store(&self, data: &Path) -> Result<(), FilesError> {
         let past = self.past.iter().take(MAX_SUPERSEDED).copied().collect();
         let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation, past };
-        replace(&data.join("members").join("node.json"), &serde_json::to_vec(&form).unwrap_or_default())
+        replace(&data.join("members").join("node.json"), &json::bytes(&form))
     }
 }
 

@@ -7,7 +7,6 @@ use super::Cluster;
 use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge};
 use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
-use crate::service::machine::{Job, Ledger, Reply};
 use crate::service::{Error, Service};
 
 /// How long to wait for a lock on the log before keys are destroyed.
@@ -33,7 +32,7 @@ impl Service {
     /// Parcels of one origin are judged one after the other, in the order in which they are polled first; while one is
     /// on its way to the disk the next one is judged, so that many share a commit. A caller that gives up waiting
     /// leaves nothing half done.
-    pub async fn receive(self: &Arc<Self>, text: axum::body::Bytes) -> Result<Ingested, Error> {
+    pub async fn receive(self: &Arc<Self>, text: bytes::Bytes) -> Result<Ingested, Error> {
         let parcel = match Parcel::parse(&text) {
             Ok(parcel) => parcel,
             Err(_) => return Ok(self.refuse(Refusal::Malformed)),
@@ -46,7 +45,7 @@ impl Service {
         match self.judge(parcel).await? {
             Verdict::Append(records) => {
                 let erased = records.iter().filter_map(erased_by).collect();
-                let queued = self.writer.queue(Job::Foreign(records))?;
+                let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.is_queued(origin, head.head());
                 drop(one_at_a_time);
                 let service = self.clone();
@@ -109,14 +108,13 @@ impl Service {
     /// returns.
     async fn take(
         &self,
-        queued: Queued<Ledger>,
+        queued: Queued<Result<Sequence, ForeignError>>,
         erased: Vec<(Tenant, Subject)>,
         head: SignedHead,
     ) -> Result<Ingested, Error> {
         let answer = queued.answer().await;
-        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Reply::Foreign(Ok(_)))));
-        let Reply::Foreign(result) = answer? else { return Err(Error::Stopping) };
-        match result {
+        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Ok(_))));
+        match answer? {
             Ok(held) => {
                 self.forget_all(erased).await?;
                 self.cluster.is_taken(head);
@@ -131,9 +129,7 @@ impl Service {
 
     async fn append_foreign(&self, records: Vec<Foreign>) -> Result<Result<Sequence, ForeignError>, Error> {
         let erased: Vec<(Tenant, Subject)> = records.iter().filter_map(erased_by).collect();
-        let Reply::Foreign(result) = self.writer.submit(Job::Foreign(records)).await? else {
-            return Err(Error::Stopping);
-        };
+        let result = self.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
         if result.is_ok() {
             self.forget_all(erased).await?;
         }
@@ -173,7 +169,7 @@ impl Service {
         Ok(self.refuse(Refusal::Fork))
     }
 
-    async fn note_unreadable(&self, unreadable: Unreadable, text: axum::body::Bytes) -> Result<Ingested, Error> {
+    async fn note_unreadable(&self, unreadable: Unreadable, text: bytes::Bytes) -> Result<Ingested, Error> {
         let Place { origin, sequence } = unreadable.place;
         let Unreadable { type_name, version, .. } = unreadable.clone();
         if self.cluster.trouble.lock().unreadable.insert(origin, unreadable).is_some() {

@@ -10,9 +10,9 @@ fn disk(free_bytes: u64, bytes: u64, growth_bytes: Option<u64>) -> Observed {
 fn a_disk_is_warned_of_before_it_is_full() {
     const GB: u64 = 1 << 30;
     assert_eq!(disk(6 * GB, 100 * GB, None).warnings(), Vec::<String>::new());
-    let low = "the disk of ledger.db has 4096 MB left, 4 %: make room before it is full";
+    let low = "the disk of ledger.db has 4096 MiB left, 4 %: make room before it is full";
     assert_eq!(disk(4 * GB, 100 * GB, None).warnings(), [low]);
-    let growing = "the disk of ledger.db has 6144 MB left, and the log grows by 7168 MB in an hour";
+    let growing = "the disk of ledger.db has 6144 MiB left, and the log grows by 7168 MiB in an hour";
     assert_eq!(disk(6 * GB, 100 * GB, Some(7 * GB)).warnings(), [growing]);
     assert_eq!(disk(6 * GB, 100 * GB, Some(5 * GB)).warnings(), Vec::<String>::new());
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use authledger::domain::{Origin, Place, Position, Sequence, Timestamp};
 use authledger::event_log::{
-    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, Reader, Start, SubmitError, WalCopier, Writer,
-    WriterHandle, open_for_writing,
+    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, OpenLog, Reader, Start, SubmitError, WalCopier,
+    Writer, WriterHandle, open_for_writing,
 };
 use tempfile::TempDir;
 
@@ -39,10 +39,7 @@ type Commits = Arc<Mutex<Vec<usize>>>;
 
 struct Scripted(Commits);
 
-impl Machine for Scripted {
-    type Command = Ask;
-    type Reply = Told;
-
+impl Scripted {
     fn decide(&mut self, ask: Ask, batch: &mut Batch) -> Told {
         match ask {
             Ask::Append(record) => Told::Appended(batch.append(record.to_owned())),
@@ -56,7 +53,9 @@ impl Machine for Scripted {
             }
         }
     }
+}
 
+impl Machine for Scripted {
     fn committed(&mut self, entries: Vec<Entry>, _took: Duration) {
         self.0.lock().unwrap().push(entries.len());
     }
@@ -80,7 +79,7 @@ fn start(queue: usize) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
     let start = Start {
-        connection: open_for_writing(&path).unwrap(),
+        log: OpenLog::open(&path).unwrap(),
         origin: own(),
         base: Base::default(),
         last_recorded_at: Timestamp::default(),
@@ -121,8 +120,12 @@ fn ask_together(running: &Running, asks: Vec<Ask>) -> Vec<Told> {
 
 type Answer<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Told, SubmitError>> + 'a>>;
 
+async fn submit(handle: &WriterHandle<Scripted>, ask: Ask) -> Result<Told, SubmitError> {
+    handle.submit(move |scripted, batch| scripted.decide(ask, batch)).await
+}
+
 fn tokio_submit(handle: &WriterHandle<Scripted>, ask: Ask) -> Answer<'_> {
-    Box::pin(handle.submit(ask))
+    Box::pin(submit(handle, ask))
 }
 
 async fn poll_once(answer: &mut Answer<'_>) {
@@ -170,11 +173,11 @@ fn nothing_is_committed_for_a_batch_without_records() {
 fn a_writer_that_panics_has_halted() {
     let running = start(16);
     let handle = running.writer.handle();
-    let unknown = block_on(handle.submit(Ask::Panic)).unwrap_err();
+    let unknown = block_on(submit(&handle, Ask::Panic)).unwrap_err();
     assert!(matches!(unknown, SubmitError::Stopping), "{unknown}");
     assert!(running.writer.stop().is_err(), "it panicked");
     assert!(handle.fault().is_some());
-    assert!(matches!(block_on(handle.submit(Ask::Refuse)).unwrap_err(), SubmitError::Fault(_)));
+    assert!(matches!(block_on(submit(&handle, Ask::Refuse)).unwrap_err(), SubmitError::Fault(_)));
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn another_origins_records_are_taken_in_order_and_once() {
     let second = chain.link(&first, b"b2");
     let place = |letter, sequence| Place { origin: origin(letter), sequence: Sequence(sequence) };
     let handle = running.writer.handle();
-    let take = |place, record, hash| match block_on(handle.submit(Ask::Foreign(place, record, hash))).unwrap() {
+    let take = |place, record, hash| match block_on(submit(&handle, Ask::Foreign(place, record, hash))).unwrap() {
         Told::Foreign(taken) => taken,
         other => panic!("{other:?}"),
     };
@@ -196,7 +199,7 @@ fn another_origins_records_are_taken_in_order_and_once() {
     assert_eq!(take(place('b', 2), "B2", second), Err(ForeignError::Fork), "not the bytes that were hashed");
     assert_eq!(take(place('b', 2), "b2", second), Ok(Position(2)));
     assert_eq!(take(place('a', 1), "a1", first), Err(ForeignError::Own));
-    assert_eq!(block_on(handle.submit(Ask::Append("a1"))).unwrap(), Told::Appended(Position(3)));
+    assert_eq!(block_on(submit(&handle, Ask::Append("a1"))).unwrap(), Told::Appended(Position(3)));
     assert_eq!(records(&running), ["b1", "b2", "a1"]);
 }
 
@@ -221,7 +224,7 @@ fn stopping_commits_what_waits_and_refuses_what_comes_after() {
     });
     assert_eq!(told, Told::Appended(Position(1)));
     assert_eq!(*commits.lock().unwrap(), [1]);
-    let after = block_on(handle.submit(Ask::Append("too late")));
+    let after = block_on(submit(&handle, Ask::Append("too late")));
     assert!(matches!(after, Err(SubmitError::Stopping)));
     assert_eq!(Reader::open(&directory.path().join("ledger.db")).unwrap().head().unwrap(), Position(1));
 }
@@ -238,7 +241,7 @@ fn a_full_queue_refuses_at_once() {
         arrived.recv().unwrap();
         let mut queued = tokio_submit(&handle, Ask::Append("one"));
         poll_once(&mut queued).await;
-        assert!(matches!(handle.submit(Ask::Append("two")).await, Err(SubmitError::Overloaded)));
+        assert!(matches!(submit(&handle, Ask::Append("two")).await, Err(SubmitError::Overloaded)));
         release.send(()).unwrap();
         assert_eq!(queued.await.unwrap(), Told::Appended(Position(1)));
         held.await.unwrap();
@@ -249,12 +252,12 @@ fn a_full_queue_refuses_at_once() {
 fn a_log_that_failed_to_write_once_writes_no_more() {
     let running = start(16);
     let handle = running.writer.handle();
-    block_on(handle.submit(Ask::Append("one"))).unwrap();
+    block_on(submit(&handle, Ask::Append("one"))).unwrap();
     // Somebody else takes the place that is next, so that the triggers refuse the writer's row.
     let other = open_for_writing(&running.directory.path().join("ledger.db")).unwrap();
     other.execute_batch("INSERT INTO event VALUES (2, 'aaaaaaaaaaaaa', 2, 0, '{}', zeroblob(32))").unwrap();
-    assert!(matches!(block_on(handle.submit(Ask::Append("two"))), Err(SubmitError::Fault(_))));
-    assert!(matches!(block_on(handle.submit(Ask::Refuse)), Err(SubmitError::Fault(_))));
+    assert!(matches!(block_on(submit(&handle, Ask::Append("two"))), Err(SubmitError::Fault(_))));
+    assert!(matches!(block_on(submit(&handle, Ask::Refuse)), Err(SubmitError::Fault(_))));
     assert!(handle.fault().is_some());
     assert_eq!(*running.commits.lock().unwrap(), [1]);
 }

@@ -17,6 +17,7 @@ use crate::domain::{
     Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
 };
 use crate::http::{App, SharedApp, answer};
+use crate::json;
 use crate::service::{Authentication, Error, Identity, NewApplication, Party, Service};
 
 /// The action that stands for the ledger's scopes on tickets.
@@ -90,8 +91,7 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let write = move |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
         // Of every other application only the digest is known.
         let own = caller == Caller::Application(one.id);
-        // Texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
-        let _ = serde_json::to_writer(bytes, &shown(one, own.then(|| own_id.clone())));
+        json::append(bytes, &shown(one, own.then(|| own_id.clone())));
     };
     let body = answer::list(["[", ",", "]"], all, write, pace).map_err(refused)?;
     Ok(wire::answered(StatusCode::OK, body))

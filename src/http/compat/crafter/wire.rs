@@ -110,8 +110,7 @@ pub struct InvalidateForm {
 
 /// An answer with a body. It may hold a secret, so nothing on the way may keep it.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // Plain structures with text keys always serialise.
-    answered(status, serde_json::to_vec(body).unwrap_or_default().into())
+    answered(status, crate::json::bytes(body).into())
 }
 
 /// An answer with that text.

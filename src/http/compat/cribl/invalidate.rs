@@ -17,6 +17,7 @@ use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
 use crate::http::wire::Shown;
+use crate::json;
 use crate::service::{Call, NewSubjectRevocation, Pace, Party, RevokedTogether, Service, WholeRevocation, Why};
 
 /// A part of the body takes no further items beyond that.
@@ -139,7 +140,6 @@ impl Listing {
             expires_at: Shown(one.expires_at),
             invalidated_at: Shown(self.revoked.revoked_at()),
         };
-        // Texts can't fail to serialise, and a Vec takes whatever is written.
-        let _ = serde_json::to_writer(text, &item);
+        json::append(text, &item);
     }
 }

@@ -15,6 +15,7 @@ use super::query::Expand;
 use crate::domain::{Method, Timestamp};
 use crate::http::answer;
 use crate::http::wire::Shown;
+use crate::json;
 use crate::service::{Error, Pace, Session};
 
 /// The methods that the SDKs know; they cannot read any other.
@@ -191,16 +192,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 /// An answer with that body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(SESSION_BYTES);
-    // A body of texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
-    let _ = serde_json::to_writer(&mut bytes, body);
+    json::append(&mut bytes, body);
     (status, [(CONTENT_TYPE, JSON)], bytes).into_response()
 }
 
 /// An answer with these sessions.
 pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pace) -> Result<Response, Error> {
     let write = move |session: &Session, bytes: &mut Vec<u8>| {
-        // Texts, numbers and lists can't fail to serialise, and a Vec takes whatever is written.
-        let _ = serde_json::to_writer(bytes, &SessionShown::of(session, expand, viewer));
+        json::append(bytes, &SessionShown::of(session, expand, viewer));
     };
     let body = answer::list(["[", ",", "]"], sessions, write, pace)?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, JSON)], body).into_response())

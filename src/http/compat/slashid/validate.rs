@@ -8,7 +8,7 @@ use super::asked;
 use super::error::Refusal;
 use super::revoke::presented;
 use super::wire::{Errors, Invalidity, Success, TokenBody, Validity, success};
-use crate::domain::{CredentialView as _, Kind, Timestamp};
+use crate::domain::Timestamp;
 use crate::http::SharedApp;
 use crate::http::wire::Shown;
 use crate::jose::TokenError;
@@ -42,7 +42,8 @@ fn validity(service: &Service, judged: &Judged) -> Validity {
         Standing::Good => good(judged, service.clock().now()),
         Standing::NotYetValid => invalid(Invalidity::InvalidTokenContent),
         Standing::Expired => invalid(Invalidity::Expired),
-        Standing::Revoked(..) if is_on_hold(service, judged) => invalid(Invalidity::PersonNotActive),
+        // A hold refuses new tokens and revokes none: it says more of one that is revoked, and nothing of one that is not.
+        Standing::Revoked(..) if service.is_on_hold(&judged.presented) => invalid(Invalidity::PersonNotActive),
         Standing::Revoked(..) => invalid(Invalidity::Revoked),
     }
 }
@@ -61,13 +62,6 @@ fn good(judged: &Judged, now: Timestamp) -> Validity {
 
 fn invalid(reason: Invalidity) -> Validity {
     Validity { invalidity_reason: Some(reason), ..Validity::default() }
-}
-
-/// A hold refuses new tokens and revokes none, so it adds a reason to a revoked token, and says nothing about another
-/// one.
-fn is_on_hold(service: &Service, judged: &Judged) -> bool {
-    let subject = service.projection().subject(&judged.presented.tenant, &judged.presented.subject);
-    subject.on_hold(Kind::Token, service.clock().now())
 }
 
 /// The reason in SlashID's words; nothing if it can't be known yet.
