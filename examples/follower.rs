@@ -4,11 +4,10 @@
 //! AUTHLEDGER_TOKEN_FILE=DATA/root-token cargo run --example follower -- --url http://127.0.0.1:7878
 //! ```
 //!
-//! It loads the snapshot, follows the stream, and connects again when it is cut off. Each line of the standard input is
-//! what is known of a credential, such as `{"kind":"ticket","digest":"…","tenant":"default","subject":"alice"}`; it
-//! answers each with a line that has the reason to refuse the credential, or null. `schema/follower.md` has the rules;
-//! comments here name their numbers. The tests hold it to `schema/vectors/follower.json`, and follow a real server with
-//! it (`tests/it/process/follower.rs`).
+//! It loads the snapshot, follows the stream, and connects again when it is cut off. Each line of the standard input
+//! describes a credential, such as `{"kind":"ticket","digest":"…","tenant":"default","subject":"alice"}`; it answers each
+//! with a line that has the reason to refuse the credential, or null. `schema/follower.md` has the rules; comments here
+//! name their numbers. The tests hold it to `schema/vectors/follower.json`, and follow a real server with it
 //! (`tests/it/process/follower.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};

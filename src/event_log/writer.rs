@@ -260,10 +260,8 @@ pub struct Start {
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
-        // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page
-        // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse
-        // here.
-        // finds.
+        // The triggers are meant for all other programs. For each insert that a trigger watches, SQLite copies the page
+        // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse.
         start
             .connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
