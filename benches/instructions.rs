@@ -1,7 +1,7 @@
 //! How many instructions the hot paths take, counted by Valgrind's callgrind: the same on every run, whatever else the machine
 //! does. `tools/instructions` runs this and compares with `benches/instructions.json`.
 //!
-//! Each benchmark does what one commit of 64 commands makes the server do, on top of some thousand credentials.
+//! Each benchmark does the work of the server for one commit of 64 commands, on top of some thousand credentials.
 
 #![allow(clippy::disallowed_methods, reason = "the macro that makes the program's start ends it by an exit code")]
 #![allow(missing_docs, reason = "the macros make modules without any")]
@@ -23,7 +23,7 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 
 /// Commands of one commit.
 const COMMANDS: u64 = 64;
-/// Credentials that are there already: as many as leave the tables well below the size at which they grow.
+/// Credentials that exist already: enough, and the tables still well below the size at which they grow.
 const CREDENTIALS: u64 = 5_000;
 const NOW: u64 = 1_770_000_000_000;
 
@@ -95,7 +95,7 @@ fn full() -> Projection {
     projection
 }
 
-/// Issues, and revocations of what is there.
+/// Issues, and revocations of existing credentials.
 fn requests() -> Vec<Request> {
     let command = |n: u64| match n % 2 {
         0 => Command::IssueTicket(IssueTicket {
@@ -115,7 +115,7 @@ fn requests() -> Vec<Request> {
     (1..=COMMANDS).map(request).collect()
 }
 
-/// Those 64 events behind what is there.
+/// Those 64 events after the existing ones.
 fn events() -> Vec<Recorded> {
     let event = |n: u64| if n.is_multiple_of(2) { issued(CREDENTIALS + n) } else { revoked(CREDENTIALS + n, n) };
     (1..=COMMANDS).map(event).collect()
@@ -133,7 +133,7 @@ fn rows() -> Vec<StoredRecord> {
     events().into_iter().enumerate().map(row).collect()
 }
 
-// What the writer does with each record besides SQLite's part: its bytes, its link, its leaf.
+// The writer's work on each record apart from SQLite's: its bytes, its link, its leaf.
 #[library_benchmark]
 #[bench::commit(setup = events)]
 fn append(events: Vec<Recorded>) -> ChainHash {
@@ -198,7 +198,7 @@ fn filed() -> Vec<Arc<Filed>> {
     (1..=COMMANDS).map(filed).collect()
 }
 
-// An ending as followers get it, once for all of them.
+// A revocation in the form for followers, once for all of them.
 #[library_benchmark]
 #[bench::revocations(setup = filed)]
 fn frame(filed: Vec<Arc<Filed>>) {
@@ -211,7 +211,7 @@ fn frame(filed: Vec<Arc<Filed>>) {
     }
 }
 
-// What an auditor does with each row: its one spelling, its link, its leaf.
+// The auditor's work on each row: its one spelling, its link, its leaf.
 #[library_benchmark]
 #[bench::rows(setup = rows)]
 fn verify(rows: Vec<StoredRecord>) {

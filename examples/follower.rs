@@ -4,10 +4,11 @@
 //! AUTHLEDGER_TOKEN_FILE=DATA/root-token cargo run --example follower -- --url http://127.0.0.1:7878
 //! ```
 //!
-//! It loads the snapshot, follows the stream, and connects again when it is cut off. Each line of the standard input is what is
-//! known of a credential, such as `{"kind":"ticket","digest":"…","tenant":"default","subject":"alice"}`; it answers each with a line
-//! that says why to refuse the credential, or null. `schema/follower.md` has the rules; comments here name their numbers.
-//! The tests hold it to `schema/vectors/follower.json`, and follow a real server with it (`tests/it/process/follower.rs`).
+//! It loads the snapshot, follows the stream, and connects again when it is cut off. Each line of the standard input
+//! describes a credential, such as `{"kind":"ticket","digest":"…","tenant":"default","subject":"alice"}`; it answers each
+//! with a line that has the reason to refuse the credential, or null. `schema/follower.md` has the rules; comments here
+//! name their numbers. The tests hold it to `schema/vectors/follower.json`, and follow a real server with it
+//! (`tests/it/process/follower.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead as _;
@@ -22,7 +23,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-/// Heartbeats that may be missed before what is held counts as stale.
+/// Heartbeats that may be missed before the follower's state counts as stale.
 const MISSED_HEARTBEATS: u32 = 3;
 /// How long it may take to be connected.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// A revocation, as the stream and the snapshot have it. Members that are not listed mean nothing here.
+/// A revocation, as the stream and the snapshot have it. Members that are not listed do not matter here.
 #[derive(Deserialize)]
 pub struct Item {
     #[serde(rename = "type")]
@@ -44,7 +45,7 @@ pub struct Item {
     iss: Option<String>,
     jti: Option<String>,
     payload: Option<String>,
-    /// Absent: it is known whose the credential was.
+    /// Absent: the ledger knew the credential, and its subject.
     known: Option<bool>,
     #[serde(default)]
     kinds: Vec<String>,
@@ -54,13 +55,13 @@ pub struct Item {
     not_before: u64,
 }
 
-/// What is known of a presented credential.
+/// The description of a presented credential.
 #[derive(Deserialize)]
 pub struct Credential {
     kind: String,
     tenant: Option<String>,
     subject: Option<String>,
-    /// Of the secret, in hex.
+    /// The digest of the secret, in hex.
     digest: Option<String>,
     id: Option<String>,
     iss: Option<String>,
@@ -74,7 +75,7 @@ pub struct Credential {
     #[serde(default)]
     foreign: bool,
     iat: Option<u64>,
-    /// The issuer's, in seconds.
+    /// The issuer's leeway, in seconds.
     #[serde(default = "usual_leeway")]
     leeway: u64,
 }
@@ -83,7 +84,7 @@ fn usual_leeway() -> u64 {
     5
 }
 
-/// What names a credential.
+/// The name of a credential.
 #[derive(PartialEq, Eq, Hash)]
 enum Name {
     Digest(String),
@@ -91,7 +92,7 @@ enum Name {
         kind: String,
         id: String,
     },
-    /// An issuer calls its tokens what it likes, so its ids name nothing of anybody else's.
+    /// An issuer chooses the ids of its tokens, so they say nothing about other issuers' tokens.
     Jwt {
         iss: String,
         jti: String,
@@ -102,10 +103,10 @@ enum Name {
     },
 }
 
-/// Whose a revoked credential must be: a tenant and a subject, or anybody's.
+/// The tenant and the subject that a revoked credential must have, or anybody's.
 type Whose = (Option<String>, Option<String>);
 
-/// What is revoked of a subject, for one kind of credential.
+/// The revocations of a subject, for one kind of credential.
 #[derive(Default)]
 struct SubjectRevocation {
     generation: BTreeMap<String, u64>,
@@ -113,7 +114,7 @@ struct SubjectRevocation {
     erased: bool,
 }
 
-/// All that is revoked.
+/// All revocations.
 #[derive(Default)]
 pub struct Revocations {
     credentials: HashMap<Name, HashSet<Whose>>,
@@ -122,17 +123,17 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// Takes an item. One that comes again, or late, changes nothing: a revocation is never taken back.
+    /// Takes an item. An item that comes again, or late, changes nothing: a revocation is never taken back.
     pub fn apply(&mut self, item: Item) {
         match item.type_name.as_str() {
             "subject.revoked" | "subject.erased" => self.revoke_subject(item),
-            // Every other type revokes the one credential that it names, also types that this program does not know.
+            // Every other type revokes the one credential that it names, even a type that this program does not know.
             _ => self.revoke_credential(item),
         }
     }
 
     fn revoke_credential(&mut self, item: Item) {
-        // The caller that revoked a credential which the ledger did not know had a say over that tenant and subject alone.
+        // The caller that revoked a credential unknown to the ledger had authority over that tenant and subject alone.
         let whose = if item.known.unwrap_or(true) { (None, None) } else { (item.tenant, item.subject) };
         let Some(kind) = item.kind else { return };
         for name in names(&kind, item.digest, item.id, item.iss, item.jti, item.payload) {
@@ -153,7 +154,7 @@ impl Revocations {
         }
     }
 
-    /// Why to refuse the credential: rules 1 to 5.
+    /// The reason to refuse the credential: rules 1 to 5.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let Credential { kind, digest, id, iss, jti, payload, sid, .. } = credential;
         let own = names(kind, digest.clone(), id.clone(), iss.clone(), jti.clone(), payload.clone());
@@ -170,7 +171,7 @@ impl Revocations {
     }
 
     fn is_revoked(&self, name: &Name, credential: &Credential) -> bool {
-        // Where it is not known whose the credential is, take it for one of theirs.
+        // If the credential's subject is not known, take it for one of theirs.
         let fits = |due: &Option<String>, own: &Option<String>| due.is_none() || own.is_none() || due == own;
         let mut whose = self.credentials.get(name).into_iter().flatten();
         whose.any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
@@ -215,7 +216,7 @@ fn names(
     [digest.map(Name::Digest), derived, given].into_iter().flatten().collect()
 }
 
-/// What is held, and how fresh it is.
+/// The state, and how fresh it is.
 #[derive(Default)]
 struct Held {
     revocations: Revocations,
@@ -232,7 +233,7 @@ pub struct Follower {
     held: RwLock<Held>,
 }
 
-/// What a line of the stream says beyond an item.
+/// The members of a stream's line other than an item's.
 #[derive(Deserialize)]
 struct Line {
     event: String,
@@ -252,7 +253,7 @@ struct Start {
 }
 
 impl Follower {
-    /// Of that server, which beats that often.
+    /// A follower of that server, which beats that often.
     pub fn new(url: &str, secret: &str, heartbeat: Duration) -> anyhow::Result<Self> {
         let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
         if url.starts_with("http://") {
@@ -265,7 +266,7 @@ impl Follower {
         Ok(Self { client, url, secret: secret.to_owned(), patience, held: RwLock::default() })
     }
 
-    /// Why to refuse the credential, if there is a reason: all six rules.
+    /// The reason to refuse the credential, if there is one: all six rules.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let held = self.held.read();
         let is_fresh = held.heard_at.is_some_and(|heard_at| heard_at.elapsed() <= self.patience);
@@ -280,12 +281,12 @@ impl Follower {
                 Err(Cut::Again(error)) => eprintln!("follower: {error:#}; connecting again"),
                 Err(Cut::Forever(status)) => bail!("the server refuses: {status}"),
             }
-            // A server that is starting again is not helped by all its followers asking without pause.
+            // A restarting server is not helped by all its followers asking without a pause.
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// One connection's worth.
+    /// Follows over one connection.
     async fn follow_once(&self) -> Result<(), Cut> {
         let cursor = self.held.read().cursor.clone();
         let cursor = match cursor {
@@ -314,7 +315,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Loads the snapshot, and keeps all that was held before. Returns the cursor to follow from.
+    /// Loads the snapshot, and keeps everything that was held before. Returns the cursor to follow from.
     async fn load(&self) -> Result<String, Cut> {
         let mut lines = self.get("/snapshot", &[]).await?;
         let first = lines.next().await?.context("the snapshot is empty")?;
@@ -348,7 +349,7 @@ impl Follower {
             StatusCode::OK => Ok(Lines { response, buffer: Vec::new(), patience: self.patience }),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(Cut::Forever(status)),
             status => {
-                // The cursor is of another ledger, or none: the snapshot gives another one.
+                // The cursor is of another ledger, or is not one: the snapshot gives another cursor.
                 if status == StatusCode::BAD_REQUEST {
                     self.held.write().cursor = None;
                 }
@@ -360,9 +361,9 @@ impl Follower {
 
 /// Why a connection was cut.
 enum Cut {
-    /// Another one may do better.
+    /// Another connection may work.
     Again(anyhow::Error),
-    /// The secret is not good, or may not follow.
+    /// The secret is inactive, or may not follow.
     Forever(StatusCode),
 }
 
@@ -399,7 +400,7 @@ impl Lines {
     }
 }
 
-/// Follow a ledger's revocations, and say of each credential on the standard input why to refuse it
+/// Follow a ledger's revocations, and give for each credential on the standard input the reason to refuse it
 #[derive(clap::Parser)]
 struct Arguments {
     /// The server
@@ -427,7 +428,7 @@ fn main() -> anyhow::Result<()> {
     let following = Arc::clone(&follower);
     runtime.spawn(async move {
         if let Err(error) = following.run().await {
-            eprintln!("follower: {error:#}; what is held gets stale");
+            eprintln!("follower: {error:#}; its state becomes stale");
         }
     });
 

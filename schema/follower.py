@@ -3,12 +3,12 @@ import http.client, json, time, urllib.error, urllib.request
 class Follower:
     def __init__(self, url, secret, heartbeat=15):
         self.url, self.secret, self.heartbeat = url + "/v1/revocations", secret, heartbeat
-        self.cursor, self.heard_at, self.ended, self.subjects = None, float("-inf"), {}, {}
+        self.cursor, self.heard_at, self.revoked, self.subjects = None, float("-inf"), {}, {}
     def lines(self, path):
         headers = {"Authorization": "Bearer " + self.secret, "Accept": "application/x-ndjson"}
         with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=3 * self.heartbeat) as answer:
             yield from map(json.loads, answer)
-    def load(self):  # What was heard before stays: an ending is never taken back.
+    def load(self):  # Earlier items stay: a revocation is never taken back.
         first, *items, last = self.lines("/snapshot")
         if last != {"end": True, "count": len(items)}:
             raise ValueError("the snapshot is cut short")
@@ -19,23 +19,23 @@ class Follower:
         if item["type"] not in ("subject.revoked", "subject.erased"):
             whose = (None, None) if item.get("known", True) else (item.get("tenant"), item.get("subject"))
             for name in self.names(item["kind"], item.get("digest"), item.get("id"), *map(item.get, ("iss", "jti", "payload"))):
-                self.ended.setdefault(name, set()).add(whose)
+                self.revoked.setdefault(name, set()).add(whose)
             return
         for kind in item["kinds"]:
             subject = self.subjects.setdefault((item["tenant"], item["subject"], kind), {"not_before": 0})
             for name, value in {**item["generation"], "not_before": item["not_before"], "erased": item["type"] == "subject.erased"}.items():
                 subject[name] = max(value, subject.get(name, 0))
-    def names(self, kind, digest, id, iss, jti, payload):  # An issuer's own ids name nothing of anybody else's.
+    def names(self, kind, digest, id, iss, jti, payload):  # Ids of one issuer say nothing about another's.
         if iss is None:
             return {digest, (kind, digest and digest[:32]), (kind, id)} - {None, (kind, None)}
         return {(iss, jti, payload)} if jti or payload else set()
     def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, payload=None, sid=None,
-                   gen={}, foreign=False, iat=None, leeway=5):  # A reason, or None. The arguments are what is known of the credential.
-        def ended(names):  # What was recorded unseen holds for its tenant and subject; for whoever these are if that is not known.
-            return any(mine in (None, tenant or mine) and own in (None, subject or own) for name in names for mine, own in self.ended.get(name, ()))
-        if ended(self.names(kind, digest, id, iss, jti, payload)):
+                   gen={}, foreign=False, iat=None, leeway=5):  # A reason, or None. The arguments describe the credential.
+        def revoked(names):  # Recorded for an unseen credential, it holds for its tenant and subject only.
+            return any(mine in (None, tenant or mine) and own in (None, subject or own) for name in names for mine, own in self.revoked.get(name, ()))
+        if revoked(self.names(kind, digest, id, iss, jti, payload)):
             return "revoked"
-        if not foreign and ended({("session", sid)}):
+        if not foreign and revoked({("session", sid)}):
             return "session-revoked"
         for one in [kind, "session"] if sid and not foreign else [kind]:
             latest = dict(self.subjects.get((tenant, subject, one), {}))
@@ -46,7 +46,7 @@ class Follower:
             if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):
                 return "generation"
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None
-    def follow(self):  # One connection's worth: call it again, after a second, whenever it returns.
+    def follow(self):  # Over one connection: call it again, after a second, whenever it returns.
         try:
             self.cursor or self.load()
             for event in self.lines("?after=" + self.cursor):

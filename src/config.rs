@@ -1,7 +1,8 @@
-//! Every setting of `authledger serve`: its unit, its default, and what is refused.
+//! Every setting of `authledger serve`: its unit, its default, and its bounds.
 //!
-//! A flag beats its environment variable, that beats the TOML file, and that beats the default. The file's keys are the
-//! flags' names with `_` for `-`; a key that is none of them is refused, because a misspelt limit is no limit.
+//! A flag takes precedence over its environment variable, that over the TOML file, and that over the default. The
+//! file's keys are the flags' names with `_` for `-`; an unknown key is refused, because a misspelt limit would not
+//! limit anything.
 
 mod error;
 mod issuers;
@@ -31,7 +32,8 @@ pub use issuers::{
     is_loopback,
 };
 
-/// The environment variable that holds root's secret. It is no flag, because flags are seen in the list of processes.
+/// The environment variable that holds root's secret. There is no flag for it, because flags are seen in the list of
+/// processes.
 pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
 
 /// A family of routes that can be switched off.
@@ -57,11 +59,11 @@ pub enum Surface {
     Metrics,
 }
 
-/// The settings as somebody wrote them, on the command line or in a file: nothing checked, nothing filled in.
+/// The settings as they were written, on the command line or in a file: nothing checked, nothing filled in.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServeArgs {
-    /// A TOML file with settings: the flags' names as keys, with _ for -. Flags and variables beat it.
+    /// A TOML file with settings: the flags' names as keys, with _ for -. Flags and variables take precedence over it.
     #[arg(long, env = "AUTHLEDGER_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -91,15 +93,16 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_BEHIND_PROXY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub behind_proxy: Option<bool>,
 
-    /// What is served, separated by commas; health checks always are [default: native,feed,evidence,crafter,ory,slashid,cribl,metrics]
+    /// The surfaces to serve, separated by commas; health checks always are [default:
+    /// native,feed,evidence,crafter,ory,slashid,cribl,metrics]
     #[arg(long, env = "AUTHLEDGER_SURFACES", value_delimiter = ',', value_name = "LIST")]
     pub surfaces: Option<Vec<Surface>>,
 
-    /// Serve /metrics, which asks for no secret, on a public address or behind a proxy too
+    /// Serve /metrics, which does not need a secret, on a public address or behind a proxy too
     #[arg(long, env = "AUTHLEDGER_PUBLIC_METRICS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub public_metrics: Option<bool>,
 
-    /// This node's name, 1 to 255 bytes; it is in the log for ever [default: local]
+    /// This node's name, 1 to 255 bytes; it stays in the log permanently [default: local]
     #[arg(long, env = "AUTHLEDGER_NODE", value_name = "NAME")]
     pub node: Option<String>,
 
@@ -107,79 +110,89 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_REGION", value_name = "NAME")]
     pub region: Option<String>,
 
-    /// Where other nodes of this ledger are reached over HTTP, separated by commas, besides what members say themselves [default: none]
+    /// Addresses of other nodes of this ledger over HTTP, separated by commas, in addition to those that members
+    /// announce [default: none]
     #[arg(long, env = "AUTHLEDGER_PEERS", value_delimiter = ',', value_name = "LIST")]
     pub peers: Option<Vec<String>>,
 
-    /// Where other nodes reach this one over HTTP, such as https://b.example:7878; on record when it joins [default: none]
+    /// The address at which other nodes reach this one over HTTP, such as https://b.example:7878; on record when it
+    /// joins [default: none]
     #[arg(long, env = "AUTHLEDGER_ADDRESS", value_name = "URL")]
     pub address: Option<String>,
 
-    /// Trust the certificates in this file, PEM, and no others, when other nodes are asked
+    /// Trust only the certificates in this file, PEM, when other nodes are asked
     #[arg(long, env = "AUTHLEDGER_PEER_CA", value_name = "FILE")]
     pub peer_ca: Option<PathBuf>,
 
-    /// Seconds that a starting node waits for its members to say what they hold of it, before it opens a new origin [default: 30]
+    /// Seconds that a starting node waits for its members to say what they hold of it, before it opens a new origin
+    /// [default: 30]
     #[arg(long, env = "AUTHLEDGER_MEMBER_WAIT", value_name = "SECONDS")]
     pub member_wait: Option<u64>,
 
-    /// Follow the other nodes and carry out nothing, until `authledger node promote`
+    /// Follow the other nodes and carry out no commands, until `authledger node promote`
     #[arg(long, env = "AUTHLEDGER_STANDBY", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub standby: Option<bool>,
 
-    /// Servers of NATS JetStream, region by region; in the file alone.
+    /// Servers of NATS JetStream, region by region; only in the file.
     #[arg(skip)]
     pub nats: Option<Vec<NatsTable>>,
 
-    /// Read and write no events of these types, as a release before them would
+    /// Read and write no events of these types, as an earlier release would
     #[arg(long, env = "AUTHLEDGER_WITHOUT_EVENTS", hide = true, value_delimiter = ',', value_name = "LIST")]
     pub without_events: Option<Vec<String>>,
 
-    /// Put pseudonyms of subjects on record instead of their names, made with a key of this ledger's own. Settled with the first start, for good
+    /// Put pseudonyms of subjects on record instead of their names, made with a key of this ledger. Settled permanently
+    /// with the first start
     #[arg(long, env = "AUTHLEDGER_SUBJECT_PSEUDONYMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub subject_pseudonyms: Option<bool>,
 
-    /// Seconds that a ticket lives without use, where its issuer does not say [default: 900]
+    /// Seconds without use after which a ticket expires, if its issuer does not say [default: 900]
     #[arg(long, env = "AUTHLEDGER_TICKET_TTL", value_name = "SECONDS")]
     pub ticket_ttl: Option<u64>,
 
-    /// Seconds that a ticket lives at most, used or not [default: 86400]
+    /// Seconds that a ticket can be active at most, used or not [default: 86400]
     #[arg(long, env = "AUTHLEDGER_TICKET_MAX_LIFE", value_name = "SECONDS")]
     pub ticket_max_life: Option<u64>,
 
-    /// The address under which others know this server, and the issuer of the tokens that it signs: http or https, no / at the end
+    /// The address under which clients know this server, and the issuer of the tokens that it signs: http or https, no
+    /// / at the end
     #[arg(long, env = "AUTHLEDGER_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
-    /// What this node's log is called in its checkpoints, such as log.example.com/main; fixed with the first of them [default: authledger/ORIGIN]
+    /// The name of this node's log in its checkpoints, such as log.example.com/main; fixed with the first of them
+    /// [default: authledger/ORIGIN]
     #[arg(long, env = "AUTHLEDGER_CHECKPOINT_ORIGIN", value_name = "NAME")]
     pub checkpoint_origin: Option<String>,
 
-    /// What new keys sign tokens with [default: ES256]
+    /// The algorithm of new keys that sign tokens [default: ES256]
     #[arg(long, env = "AUTHLEDGER_TOKEN_ALGORITHM", value_name = "ALGORITHM")]
     pub token_algorithm: Option<Algorithm>,
 
-    /// Seconds that a token lives, where its issuer does not say [default: 3600]
+    /// Seconds that a token lives, if its issuer does not say [default: 3600]
     #[arg(long, env = "AUTHLEDGER_TOKEN_TTL", value_name = "SECONDS")]
     pub token_ttl: Option<u64>,
 
-    /// Seconds that a session lives, where its issuer does not say [default: 86400]
+    /// Seconds that a session lives, if its issuer does not say [default: 86400]
     #[arg(long, env = "AUTHLEDGER_SESSION_TTL", value_name = "SECONDS")]
     pub session_ttl: Option<u64>,
 
-    /// Seconds after its issue that extending a session reaches at most [default: 2592000]
+    /// Seconds after its issue to which extensions can prolong a session at most [default: 2592000]
     #[arg(long, env = "AUTHLEDGER_SESSION_MAX_LIFE", value_name = "SECONDS")]
     pub session_max_life: Option<u64>,
 
-    /// Whose tokens are taken besides our own; in the file alone.
+    /// The other issuers whose tokens are accepted; only in the file.
     #[arg(skip)]
     pub trusted_issuer: Option<Vec<IssuerTable>>,
 
-    /// Seconds of the longest life that this node gives a credential, or lets a trusted issuer's JWT have after its iat. A higher value later may make credentials good again that were revoked unseen [default: 31622400]
+    /// Seconds of the longest life that this node gives a credential. A trusted issuer's JWT is active at most that
+    /// long after its iat. The revocation of a subject is kept at least that long, and for 366 days if the ledger has
+    /// several nodes or imports. A higher value later may make credentials active again that were revoked unseen
+    /// [default: 31622400]
     #[arg(long, env = "AUTHLEDGER_LONGEST_LIFE", value_name = "SECONDS")]
     pub longest_life: Option<u64>,
 
-    /// How many endings of credentials that this ledger never issued one application may have in force [default: 100000]
+    /// How many revocations in force one application may have of credentials that this ledger never issued [default:
+    /// 100000]
     #[arg(long, env = "AUTHLEDGER_MAX_UNKNOWN_REVOCATIONS", value_name = "COUNT")]
     pub max_unknown_revocations: Option<u64>,
 
@@ -199,15 +212,16 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_HEARTBEAT", value_name = "SECONDS")]
     pub heartbeat: Option<u64>,
 
-    /// How many events lie between two snapshots, which make restarts fast [default: 1000000]
+    /// How many events there are between two snapshots, which make restarts fast [default: 1000000]
     #[arg(long, env = "AUTHLEDGER_SNAPSHOT_EVERY", value_name = "EVENTS")]
     pub snapshot_every: Option<u64>,
 
-    /// Accept Crafter's published default access tokens, which everybody knows; for trying things out only
+    /// Accept Crafter's published default access tokens, which everybody knows; only for trying things out
     #[arg(long, env = "AUTHLEDGER_ALLOW_PUBLISHED_ACCESS_TOKENS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_published_access_tokens: Option<bool>,
 
-    /// The path before Ory's public and admin calls, beside none; empty for none alone [default: /auth]
+    /// The path prefix under which Ory's public and admin calls are served in addition; empty for no prefix [default:
+    /// /auth]
     #[arg(long, env = "AUTHLEDGER_ORY_PREFIX", value_name = "PATH")]
     pub ory_prefix: Option<String>,
 
@@ -215,7 +229,7 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_ORY_COOKIE", value_name = "NAME")]
     pub ory_cookie: Option<String>,
 
-    /// The path before SlashID's calls, beside none; empty for none alone [default: /slashid]
+    /// The path prefix under which SlashID's calls are served in addition; empty for no prefix [default: /slashid]
     #[arg(long, env = "AUTHLEDGER_SLASHID_PREFIX", value_name = "PATH")]
     pub slashid_prefix: Option<String>,
 
@@ -223,15 +237,15 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_CORS_ORIGINS", value_delimiter = ',', value_name = "LIST")]
     pub cors_origins: Option<Vec<String>>,
 
-    /// What is logged: a level, or directives such as info,authledger=debug [default: info]
+    /// The log level, or directives such as info,authledger=debug [default: info]
     #[arg(long, env = "AUTHLEDGER_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 
-    /// How log lines are written to standard error [default: text]
+    /// The format of log lines on standard error [default: text]
     #[arg(long, env = "AUTHLEDGER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Serve what the load generator compares with
+    /// Serve the handler that the load generator compares with
     #[arg(long, env = "AUTHLEDGER_BENCH", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub bench: Option<bool>,
 }
@@ -247,25 +261,25 @@ pub struct Settings {
     pub tls: Option<TlsFiles>,
     /// Whether a proxy in front ends TLS.
     pub behind_proxy: bool,
-    /// What is served. [`Surface::Metrics`] is among them only if this address may show it.
+    /// The surfaces to serve. [`Surface::Metrics`] is among them only if this address may show it.
     pub surfaces: Vec<Surface>,
     /// This node's name.
     pub node: NodeName,
     /// The site that this node is in.
     pub region: Region,
-    /// How it is one among others.
+    /// The settings about other nodes.
     pub members: Members,
     /// Whether subjects are pseudonyms on record.
     pub subject_pseudonyms: bool,
-    /// The lives that the ledger gives, and how many unknown endings it takes.
+    /// The lives of credentials, and the limit of unknown revocations.
     pub policy: Policy,
-    /// The issuer of our tokens, if one is set.
+    /// The issuer of the ledger's tokens, if one is set.
     pub public_url: Option<Arc<str>>,
-    /// What new token keys sign with.
+    /// The algorithm of new token keys.
     pub token_algorithm: Algorithm,
-    /// What this node's log is called in its checkpoints: a name that is fixed with the first of them.
+    /// The name of this node's log in its checkpoints, which is fixed with the first of them.
     pub checkpoint_origin: Option<KeyName>,
-    /// Whose tokens are taken besides our own. None of them is [`Settings::public_url`].
+    /// The other issuers whose tokens are accepted. None of them is [`Settings::public_url`].
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Commands that may wait for the writer.
     pub queue_commands: usize,
@@ -279,17 +293,17 @@ pub struct Settings {
     pub snapshot_every_events: u64,
     /// Whether Crafter's published default access tokens may be used.
     pub allow_published_access_tokens: bool,
-    /// The path before Ory's calls, beside none: empty, or `/` and more.
+    /// The path prefix of Ory's calls, which are also served without it: empty, or `/` and more.
     pub ory_prefix: String,
     /// The cookie that carries a session token on Ory's public calls.
     pub ory_cookie: String,
-    /// The path before SlashID's calls, beside none: empty, or `/` and more.
+    /// The path prefix of SlashID's calls, which are also served without it: empty, or `/` and more.
     pub slashid_prefix: String,
     /// The origins whose pages may call SlashID's contract from a browser.
     pub cors_origins: Vec<String>,
     /// Root's secret, if the environment gives it.
     pub root_token: Option<Secret>,
-    /// What is logged, in the form of tracing's `EnvFilter`.
+    /// The log filter, in the form of tracing's `EnvFilter`.
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,
@@ -297,7 +311,7 @@ pub struct Settings {
     pub bench: bool,
 }
 
-/// Where the certificate and its key are.
+/// The files of the certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, PEM.
@@ -317,7 +331,7 @@ impl Settings {
         Self::check(arguments, root_token.as_deref())
     }
 
-    /// As [`Settings::load`], with root's secret given instead of read from the environment.
+    /// Like [`Settings::load`], with root's secret given instead of read from the environment.
     pub fn check(arguments: ServeArgs, root_token: Option<&str>) -> Result<Self, SettingsError> {
         let layers = Layers::read(arguments)?;
         let behind_proxy = layers.get("behind_proxy", |a| a.behind_proxy).or(false);
@@ -372,7 +386,7 @@ impl Settings {
     }
 }
 
-/// What was written, and where: command line and environment above the file.
+/// The settings as they were written, with their places: command line and environment above the file.
 struct Layers {
     arguments: ServeArgs,
     file: Option<(PathBuf, ServeArgs)>,
@@ -408,7 +422,7 @@ fn read_file(path: PathBuf) -> Result<ServeArgs, SettingsError> {
     }
 }
 
-/// A setting, if it was made, and where.
+/// A setting, if it was made, and its place.
 struct Chosen<T> {
     value: Option<T>,
     place: Place,
@@ -468,7 +482,7 @@ impl Life {
     }
 }
 
-/// Every life that the ledger gives, none longer than the one that bounds it.
+/// Every life that the ledger gives, each within its bound.
 fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
     let default = Policy::default();
     let ticket_ttl = layers.get("ticket_ttl", |a| a.ticket_ttl).life(default.ticket_ttl)?;
@@ -490,7 +504,7 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
         session_max_life: session_max_life.ttl,
         token_ttl: token_ttl.ttl,
         longest_life: longest_life.ttl,
-        max_unknown_revocations: unknown.bounded(default.max_unknown_revocations, 0..=100_000_000, "endings")?,
+        max_unknown_revocations: unknown.bounded(default.max_unknown_revocations, 0..=100_000_000, "revocations")?,
     })
 }
 

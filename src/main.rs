@@ -1,4 +1,4 @@
-//! The `authledger` program: which subcommand, and how its failure reads.
+//! The `authledger` program: the choice of subcommand, and the text of its failure.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,8 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Every issue and every end of a ticket, session or token in one append-only ledger, and a stream that tells whoever enforces.
+/// Records every issue and every revocation of a ticket, session or token in one append-only ledger, and streams them
+/// to the applications that enforce them.
 #[derive(Parser)]
 #[command(name = "authledger", version, about, propagate_version = true)]
 struct Cli {
@@ -36,21 +37,21 @@ enum Command {
     Application(ApplicationArgs),
     /// List and rotate the keys that sign tokens, over HTTP.
     Key(KeyArgs),
-    /// Show ledger time beside the wall clock, and set it right, over HTTP.
+    /// Show ledger time beside the wall clock, and correct it, over HTTP.
     Clock(ClockArgs),
-    /// List, join, remove and promote the nodes that belong together.
+    /// List, join, remove and promote the nodes of a ledger.
     Node(NodeArgs),
-    /// Forget somebody, over HTTP.
+    /// Erase a subject, over HTTP.
     Subject(SubjectArgs),
-    /// Show what is revoked, as it is.
+    /// Show revocations as they happen.
     Follow(FollowArgs),
-    /// Bring what somebody else has issued into the ledger, from a dump.
+    /// Import credentials that were issued elsewhere, from a dump.
     Import(ImportArgs),
     /// Copy a ledger, with or without a running server, and verify the copy.
     Backup(BackupArgs),
-    /// Make a data directory of a backup or a bundle, under an origin of its own.
+    /// Make a data directory from a backup or a bundle, under an origin of its own.
     Restore(RestoreArgs),
-    /// Show all of it on a temporary ledger, in seconds.
+    /// Show everything on a temporary ledger, in seconds.
     Demo(DemoArgs),
 }
 
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The sentence alone: what the system said is in it already.
+            // Only the sentence: it includes the system's error already.
             eprintln!("authledger: {error}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! The server: what is started in which order, and stopped in which.
+//! The server: the order in which its parts start, and the order in which they stop.
 
 mod among;
 
@@ -33,7 +33,7 @@ use crate::replication::identity::{SettleError, Settled};
 use crate::service::{self, Beginning, Error, Heard, Hook, Prepared, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
-/// How often uses of tickets go on record, and the log's growth is looked at.
+/// How often uses of tickets are recorded, and the growth of the log is checked.
 const TICK: Duration = Duration::from_millis(USES_FLUSHED_EVERY_MILLIS);
 
 /// Why a server does not start.
@@ -42,7 +42,7 @@ pub enum ServeError {
     /// The data directory or the log in it can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The ledger does not come up.
+    /// The ledger does not start.
     #[error(transparent)]
     Start(#[from] service::StartError),
     /// A key can't be read or made.
@@ -56,19 +56,14 @@ pub enum ServeError {
     Trust(#[from] TrustError),
     /// The address can't be listened on.
     #[error("listen on {address}: {source}; is another server there? choose another address with --listen")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Servers of NATS are named and can't be used.
+    Listen { address: SocketAddr, source: io::Error },
+    /// The configured servers of NATS can't be used.
     #[error("use the servers of NATS in the settings: {0}")]
     Nats(String),
     /// Other nodes can't be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// Other nodes hold another history of this one, or its run can't begin.
+    /// Other nodes hold another history of this node, or its run can't begin.
     #[error(transparent)]
     Settle(#[from] SettleError),
     /// The access tokens that Crafter publishes can't be registered or removed.
@@ -89,8 +84,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; it answers when this returns. One among others answers other nodes before, and callers once it holds what
-    /// the others hold.
+    /// Starts a server; it answers when this returns. A node with members answers other nodes before that, and callers
+    /// once it holds what the others hold.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, ServeError> {
         keep_pages_small();
         let tls = settings.tls.as_ref().map(|TlsFiles { certificate, key }| tls::load(certificate, key)).transpose()?;
@@ -161,7 +156,7 @@ impl Server {
         Ok(Self { address, root_token: root.path(), root_secret, service, running, stop, listening, tasks })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -171,7 +166,7 @@ impl Server {
         self.root_token.as_deref()
     }
 
-    /// Root's secret, where it was given.
+    /// Root's secret, if it was given.
     pub fn root_secret(&self) -> Option<&Secret> {
         self.root_secret.as_ref()
     }
@@ -181,20 +176,20 @@ impl Server {
         &self.service
     }
 
-    /// Returns when this server must stop, because its log has lost records that others hold: started again, it goes on under a new
-    /// origin.
+    /// Returns when this server must stop, because its log has lost records that others hold: restarted, it continues
+    /// under a new origin.
     pub async fn set_back(&self) {
         self.service.cluster().set_back().await;
     }
 
-    /// Returns when this server must stop and start again, because an earlier time was accepted.
+    /// Returns when this server must restart, because an earlier time was accepted.
     pub async fn starts_again(&self) {
         self.service.starts_again().await;
     }
 
-    /// Stops: accepts nothing more, ends streams with their cursor, commits what is queued, writes a snapshot.
+    /// Stops: accepts nothing more, ends streams with their cursor, commits the queue, writes a snapshot.
     ///
-    /// False if the log has halted: what was acknowledged stands, and the cause is to be mended.
+    /// False if the log has halted: everything that was acknowledged stands, and the cause has to be fixed.
     pub async fn stop(self) -> bool {
         self.stop.send_replace(true);
         match self.listening.await {
@@ -212,19 +207,20 @@ impl Server {
         match stopped {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "no snapshot was written; the next start reads more of the log"),
-            Err(error) => tracing::error!(%error, "the ledger did not stop as it should"),
+            Err(error) => tracing::error!(%error, "the ledger did not stop properly"),
         }
         healthy
     }
 }
 
-/// A node without members listens when it is ready; one with members before, for them.
+/// A node without members listens when it is ready; one with members earlier, for the other nodes.
 enum Listening<L> {
     Later(L),
     Already(JoinHandle<usize>),
 }
 
-/// Checks what a start would need, and changes nothing but what a start would make anyway: the directory and its lock.
+/// Checks everything that a start needs, and changes nothing but what a start would make anyway: the directory and its
+/// lock.
 pub fn check(settings: &Settings) -> Result<(), ServeError> {
     if let Some(TlsFiles { certificate, key }) = &settings.tls {
         tls::load(certificate, key)?;
@@ -284,7 +280,8 @@ async fn open(
     Ok((running, hub))
 }
 
-/// Starts the thread that keeps the index. Without it the server is as good, and questions about the past take longer.
+/// Starts the thread that keeps the index. Without it the server works as well, but questions about the past take
+/// longer.
 fn keep_index(service: &Service, fed: Fed<Heard>) -> Result<(), OpenError> {
     let ledger = service.reader().path();
     match Indexing::spawn(Reader::open(ledger)?, index::beside(ledger), fed) {
@@ -294,7 +291,8 @@ fn keep_index(service: &Service, fed: Fed<Heard>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The issuer of tokens that are signed here: what the operator has set, or on loopback where this server listens.
+/// The issuer of tokens that are signed here: the operator's setting, or on loopback the address that this server
+/// listens on.
 fn token_issuer(settings: &Settings, address: SocketAddr) -> Option<Issuer> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let own = || (address.ip().is_loopback() && !settings.behind_proxy).then(|| format!("{scheme}://{address}").into());
@@ -325,8 +323,8 @@ fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
     }
 }
 
-/// The allocator asks for pages of 2 MiB. What is allocated and hardly touched, as a follower's two buffers of 8 KiB, would
-/// then be in memory whole, and a commit would now and then wait while 2 MiB are zeroed.
+/// The allocator asks for pages of 2 MiB. Memory that is allocated and hardly touched, such as a follower's two buffers
+/// of 8 KiB, would then be resident as a whole, and a commit would now and then wait while 2 MiB are zeroed.
 fn keep_pages_small() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "the system does not let pages be kept small; each follower takes some 8 KB more");
@@ -344,7 +342,7 @@ fn warn_of_descriptors(connections: usize) {
     }
 }
 
-/// Puts uses of tickets on record once a second, and what is left at the end.
+/// Records uses of tickets once a second, and the rest at the end.
 async fn flush_uses(app: SharedApp) {
     let mut stop = app.stop.clone();
     let mut ticks = tokio::time::interval(TICK);
@@ -357,7 +355,7 @@ async fn flush_uses(app: SharedApp) {
         if let Err(error) = app.service.flush_uses().await
             && app.service.fault().is_none()
         {
-            tracing::warn!(%error, "uses of tickets did not go on record; they do with the next flush, or with the tickets' next use");
+            tracing::warn!(%error, "uses of tickets could not be recorded; they are with the next flush, or with the tickets' next use");
         }
         if stopping {
             return;

@@ -1,7 +1,7 @@
 //! Logs and metrics: how they start, and the names of everything that is counted.
 //!
 //! Every label's values are few and known beforehand: a route is its template, never a URI, and no label holds a name
-//! that a caller chose. What is counted on the hot path is resolved once, or found by `&'static str`.
+//! that a caller chose. A counter on the hot path is resolved once, or found by `&'static str`.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::AtomicU64;
@@ -26,22 +26,21 @@ pub enum TelemetryError {
     Filter {
         /// The filter as given.
         filter: String,
-        /// What is wrong with it.
         problem: String,
     },
-    /// This process logs already.
+    /// This process has a logger already.
     #[error("start logging: this process has a logger already")]
     Started,
 }
 
-/// How log lines are written.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
@@ -95,7 +94,7 @@ struct EntityLabels {
 
 type Requests = Family<RequestLabels, Counter>;
 
-/// Everything that is counted. The fields are handles: counting through them takes no lock, or a short one.
+/// All metrics. The fields are handles: counting through them takes no lock, or a short one.
 pub struct Metrics {
     /// The newest durable position.
     pub head_position: Level,
@@ -145,7 +144,7 @@ impl Metrics {
             disk_free_bytes: add(
                 &mut registry,
                 "disk_free_bytes",
-                "What is free on the event log's disk",
+                "The free space on the event log's disk",
                 Level::default(),
             ),
             followers: add(&mut registry, "followers", "Followers of the feed that are connected", Level::default()),
@@ -165,14 +164,14 @@ impl Metrics {
                 Family::new_with_constructor(buckets),
             ),
             entities: add(&mut registry, "state_entities", "Entities in the state", Family::default()),
-            nodes: add(&mut registry, "nodes", "Other nodes, and what is wrong with any", Family::default()),
+            nodes: add(&mut registry, "nodes", "Other nodes, and problems with them", Family::default()),
             parcels_refused: add(
                 &mut registry,
                 "parcels_refused",
-                "Parcels of other nodes' records that were not believed",
+                "Parcels of other nodes' records that were not trusted",
                 Family::default(),
             ),
-            nats: add(&mut registry, "nats", "What the courier over NATS has carried", Family::default()),
+            nats: add(&mut registry, "nats", "Messages that the courier over NATS has carried", Family::default()),
             clock_offset_millis: add(
                 &mut registry,
                 "clock_offset_milliseconds",
@@ -189,7 +188,7 @@ impl Metrics {
         }
     }
 
-    /// The handle of one route. Make it once, where the route is made; the template is one of the route table's.
+    /// The handle of one route. Make it once, where the route is made; the template is one of the route table.
     pub fn route(&self, template: &'static str) -> RouteMetrics {
         let seconds = self.request_seconds.get_or_create_owned(&RouteLabels { route: template });
         RouteMetrics { template, seconds, requests: self.requests.clone(), usual: OnceLock::new() }
@@ -205,12 +204,12 @@ impl Metrics {
         self.nodes.get_or_create_owned(&EntityLabels { kind })
     }
 
-    /// How many parcels were not believed for that reason.
+    /// How many parcels were not trusted for that reason.
     pub fn parcels_refused(&self, reason: &'static str) -> Level {
         self.parcels_refused.get_or_create_owned(&ReasonLabels { reason })
     }
 
-    /// What the courier over NATS has carried: `published`, `acknowledged`, …
+    /// The counts of the courier over NATS: `published`, `acknowledged`, …
     pub fn nats(&self, kind: &'static str) -> Level {
         self.nats.get_or_create_owned(&EntityLabels { kind })
     }
@@ -241,7 +240,7 @@ impl RouteMetrics {
 
     /// Counts a request that was answered with that status after that time.
     ///
-    /// A method of the caller's own invention counts as `other`.
+    /// An unknown method counts as `other`.
     pub fn answered(&self, method: &str, status: u16, took: Duration) {
         let labels = RequestLabels { route: self.template, method: known_method(method), status };
         let (usual, counter) = self.usual.get_or_init(|| {
@@ -257,7 +256,7 @@ impl RouteMetrics {
     }
 }
 
-/// What the accept loop and everybody else shares.
+/// The metrics as the accept loop and the rest of the server share them.
 pub type SharedMetrics = Arc<Metrics>;
 
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {

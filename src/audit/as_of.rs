@@ -1,16 +1,16 @@
-//! Was it good then? The records up to a point are folded and judged by the rules that the server judges by.
+//! The verdict on a credential at a point: the records up to the point are folded and judged by the server's own rules.
 //!
-//! Of one credential only the records that bear on it are read; the answer is that of folding all of them, because nothing else
-//! is looked at when it is judged.
+//! For one credential only the records that bear on it are read; the answer equals that of folding all records, because
+//! a judgement looks at nothing else.
 //!
-//! # What a ticket's uses leave open
+//! # The uncertainty of a ticket's uses
 //!
-//! A use moves a ticket's end when the last one on record is at least a tenth of its life old, and only then does it go on
-//! record, in a flush at most [`USES_FLUSHED_EVERY_MILLIS`] later. So until the end that is on record a ticket is good for sure.
-//! From that end on it may have been used in the flush's last interval: a use before the end that is not on record by the point in question.
-//! An interval later every such use would be, and the ticket is over for sure. At `not_after` it is over whatever happened.
-//! Between the two the log can't say, and neither does the answer. On several nodes, uses at another one are on record here when
-//! they arrive.
+//! A use moves a ticket's expiry if the last use on record is at least a tenth of its life old, and only then is it
+//! recorded, in a flush at most [`USES_FLUSHED_EVERY_MILLIS`] later. So until the expiry on record a ticket is
+//! certainly active. From that expiry on it may have been used in the flush's last interval: a use before the expiry
+//! that is not on record at the point in question. An interval later every such use would be on record, and the ticket
+//! has certainly expired. At `not_after` it has expired in any case. Between the two the log can't tell, and the
+//! verdict says so. With several nodes, uses at another one are on record here when they arrive.
 
 use std::collections::BTreeMap;
 
@@ -25,39 +25,39 @@ use crate::domain::{
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
 
-/// How long a use of a ticket that counts waits at most to be put on record, in milliseconds.
+/// How long a use that counts waits at most to be recorded, in milliseconds.
 pub const USES_FLUSHED_EVERY_MILLIS: u64 = 1_000;
 
-/// The type of the event that a subject is forgotten by.
+/// The type of the event that erases a subject.
 const ERASED: &str = "subject.erased";
 
-/// What became of a credential by a point.
+/// The verdict on a credential at a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was good.
+    /// It was active.
     Active {
-        /// When it would expire, as the log had it.
+        /// When it would expire, according to the log.
         expires_at: Timestamp,
     },
-    /// It had been ended.
+    /// It had been revoked.
     Revoked(RevokedBy),
-    /// It had been ended by forgetting its subject.
+    /// It had been revoked by erasing its subject.
     Erased(RevokedBy),
-    /// Its time was up.
+    /// It had expired.
     Expired {
-        /// Since when.
+        /// When.
         at: Timestamp,
     },
-    /// A ticket whose last use may not have been on record yet: good or expired, the log can't tell.
+    /// A ticket whose last use may not have been on record yet: active or expired, the log can't tell.
     Indeterminate {
-        /// The end that is on record.
+        /// The expiry on record.
         from: Timestamp,
-        /// When it is over whatever happened.
+        /// When it has expired in any case.
         until: Timestamp,
     },
     /// No record had issued it.
     NeverIssued {
-        /// The earliest ending that was recorded under its name all the same.
+        /// The earliest revocation that was recorded under its name nevertheless.
         revoked: Option<RevokedBy>,
     },
 }
@@ -76,7 +76,7 @@ impl Verdict {
     }
 }
 
-/// The record that ended a credential first.
+/// The record that revoked a credential first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedBy {
     /// Its place in this log.
@@ -87,9 +87,9 @@ pub struct RevokedBy {
     pub at: Timestamp,
     /// The event's type.
     pub event: &'static str,
-    /// Who caused it.
+    /// The actor that caused it.
     pub actor: Option<Actor>,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
 }
 
@@ -99,27 +99,24 @@ impl RevokedBy {
     }
 }
 
-/// A credential as it stood.
+/// A credential at a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// What it is, where that is known.
+    /// Its kind, if it is known.
     pub kind: Option<Kind>,
-    /// What it is named by.
     pub name: Named,
-    /// How it was issued, if it was.
+    /// Its issue, if it was issued.
     pub issued: Option<Issued>,
-    /// What became of it.
     pub verdict: Verdict,
-    /// The record that its subject was forgotten by: whatever was personal can't be read any more.
+    /// The record that erased its subject: the personal data can't be read any more.
     pub erased: Option<RevokedBy>,
 }
 
-/// How a credential was issued.
+/// A credential's issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// When.
     pub at: Timestamp,
@@ -129,8 +126,8 @@ pub struct Issued {
     pub position: Position,
 }
 
-/// How what was asked for stood at the prefix's end: a subject's credentials in the order in which they were issued, or one
-/// for each kind that a name fits, and at least one.
+/// The credentials at the prefix's end: a subject's credentials in the order of issue, or one for each kind that a name
+/// fits, and at least one.
 ///
 /// More than `limit` credentials are refused.
 pub fn as_of(
@@ -153,7 +150,7 @@ pub fn as_of(
     Ok(standings)
 }
 
-/// What was issued, each credential once, with the position of the record that counts, and in the order of these.
+/// The issued credentials, each once, with the position of the record that counts, and in the order of these.
 fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
     let mut keys = Vec::new();
     for issue in &gathered.issues {
@@ -165,8 +162,8 @@ fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
     keys
 }
 
-/// Whether the credential as it was issued first is the one that was asked for. A secret that was issued again under other
-/// names is the first one's.
+/// Whether the credential as it was issued first is the one that the question names. A secret that was issued again
+/// under other names belongs to the first one.
 fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
     match asked {
         Asked::Subject(tenant, subject) => {
@@ -230,7 +227,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Endings under the names that were asked for, whatever kind they were taken for.
+    /// Revocations under the names in the question, whatever kind they were taken for.
     fn never_issued(&self, asked: &AskedCredential) -> Result<Option<Standing>, QuestionError> {
         let ids: Vec<CredentialId> = asked.ids().collect();
         let mut revocations = Vec::new();
@@ -272,13 +269,13 @@ impl Judge<'_> {
     }
 }
 
-/// Until when a use that is not on record yet may have kept it alive: only a life that slides has such uses.
+/// Until when a use that is not on record yet may have kept it active: only a sliding life has such uses.
 fn indeterminate_until(credential: &Credential, expires_at: Timestamp) -> Option<Timestamp> {
     let issue = credential.issue.as_ref().filter(|issue| matches!(issue.lifetime, Lifetime::Sliding(_)))?;
     Some(expires_at.plus_millis(USES_FLUSHED_EVERY_MILLIS).min(issue.not_after))
 }
 
-/// What the whole state was at a prefix's end: a replay of it.
+/// The tally of the whole state at a prefix's end, by a replay.
 pub fn tally_as_of(
     reader: &Reader,
     prefix: &Prefix,
@@ -294,7 +291,7 @@ pub fn tally_as_of(
     Ok(Tally::of(&folded.state, prefix.at))
 }
 
-/// What a prefix holds, folded.
+/// The state of a prefix, folded.
 #[derive(Default)]
 struct Folded {
     state: State,
@@ -304,7 +301,7 @@ struct Folded {
 }
 
 impl Folded {
-    /// Takes the next records; those that the prefix does not hold are none.
+    /// Takes the next records; records outside the prefix are none.
     fn take(&mut self, records: &[Option<Recorded>]) {
         for recorded in records.iter().flatten() {
             self.state.fold(recorded);
@@ -312,7 +309,8 @@ impl Folded {
         }
         self.unpruned += records.len() as u64;
         if self.unpruned >= PRUNE_EVERY {
-            // By the clock that is furthest behind: a record further on may be about what is over by another one.
+            // By the clock that is furthest behind: a later record may be about a credential that has expired by
+            // another clock.
             self.state.prune(self.clocks.values().min().copied().unwrap_or_default().min(self.at));
             self.unpruned = 0;
         }

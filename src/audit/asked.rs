@@ -1,4 +1,4 @@
-//! Whom a question is about, and the ways in which a credential can be named.
+//! The subject or credential of a question, and the ways in which a credential can be named.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,33 +7,32 @@ use serde::Deserialize;
 use crate::domain::{CredentialId, Digest, Issuer, Kind, Malformed, Named, Secret, Subject, Tenant, TokenId};
 use crate::index::{About, Sought};
 
-/// Whom a question is about.
+/// The subject or credential of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// A subject of that tenant.
     Subject(Tenant, Subject),
-    /// A credential.
     Credential(AskedCredential),
 }
 
-/// A credential that somebody asks about.
+/// A credential that a question names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedCredential {
-    /// What it is, if that is known: ids of two kinds may be the same 16 bytes.
+    /// Its kind, if it is known: ids of two kinds may be the same 16 bytes.
     pub kind: Option<Kind>,
-    /// What it may be named by; several where a text can be read in several ways.
+    /// Its possible names; several if a text can be read in several ways.
     pub names: Vec<Named>,
 }
 
-/// The longest JWT that is taken apart, in bytes.
+/// The longest JWT that is parsed, in bytes.
 const MAX_JWT_BYTES: usize = 16 * 1024;
 
 impl AskedCredential {
-    /// The credential that is presented: a JWT by its issuer and `jti`, or by its payload where it has none, and everything
-    /// else by its digest.
+    /// The credential that is presented: a JWT by its issuer and `jti`, or by its payload if it has no `jti`, and every
+    /// other credential by its digest.
     ///
-    /// Nobody's signature is checked: the question is what the log says of that name, whoever made the text. What is no JWT
-    /// that can be named is some other secret.
+    /// No signature is checked: the question is what the log has under that name, regardless of its origin. A text that
+    /// is not a JWT with a name is some other secret.
     pub fn presented(secret: &Secret) -> Self {
         match jwt(secret.expose()) {
             Some(name) => Self { kind: Some(Kind::Token), names: vec![name] },
@@ -63,8 +62,8 @@ impl AskedCredential {
         Ok(Self { kind: Some(kind), names: vec![name] })
     }
 
-    /// A text that is the credential itself, its digest or its public id: it is taken for each that it has the form of,
-    /// because a secret may have the form of an id, as a ticket's has that of a session's.
+    /// A text that is the credential itself, its digest or its public id. It is taken for each whose form it has,
+    /// because a secret may have the form of an id: a ticket has the form of a session's.
     pub fn any(text: &str) -> Self {
         let Self { kind, mut names } = Self::presented(&Secret::new(text));
         names.extend(text.parse().ok().map(Named::Digest));
@@ -73,7 +72,7 @@ impl AskedCredential {
         Self { kind, names }
     }
 
-    /// Whether a credential of that kind is asked for.
+    /// Whether the question may be about a credential of that kind.
     pub(super) fn of(&self, kind: Kind) -> bool {
         self.kind.is_none_or(|asked| asked == kind)
     }
@@ -84,10 +83,11 @@ impl AskedCredential {
 }
 
 impl Asked {
-    /// What speaks of it by name.
+    /// The index keys of records that name it.
     pub(super) fn sought(&self) -> Vec<Sought> {
         match self {
-            // An ending that was recorded unseen may name a subject and no tenant: it holds in every one.
+            // A revocation that was recorded for an unseen credential may name a subject and no tenant: it holds in
+            // every tenant.
             Self::Subject(tenant, subject) => {
                 [Some(tenant.clone()), None].map(|tenant| About::Subject(tenant, subject.clone()).into()).into()
             }
@@ -98,7 +98,7 @@ impl Asked {
     }
 }
 
-/// What a JWT is named by, of which only the payload is read.
+/// The name of a JWT, of which only the payload is read.
 fn jwt(text: &str) -> Option<Named> {
     #[derive(Deserialize)]
     struct Claims {

@@ -1,4 +1,4 @@
-//! What changed and by whom, in numbers whose memory is bounded.
+//! Changes and their actors, in numbers whose memory is bounded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,24 +6,24 @@ use std::ops::AddAssign;
 
 use crate::domain::{Actor, ApplicationId, Kind, Origin, Recorded, Revokes};
 
-/// Actors that are counted by name; what further ones did is counted together.
+/// Actors that are counted by name; the changes of further ones are counted together.
 pub const MAX_ACTORS: usize = 1_000;
 
-/// What a record changed of what people hold. Uses and extensions change nothing but an end.
+/// The change that a record makes. Uses and extensions only change an expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A credential of that kind was issued.
     Issued(Kind),
-    /// A credential of that kind was ended.
+    /// A credential of that kind was revoked.
     Revoked(Kind),
-    /// All that a subject had of some kinds was ended.
+    /// Everything that a subject had of some kinds was revoked.
     RevokedSubject,
-    /// A subject was forgotten, and with that all that it had was ended.
+    /// A subject was erased, and with that everything that it had was revoked.
     ErasedSubject,
 }
 
 impl Change {
-    /// What the record changed, if it is one of a change.
+    /// The change that the record makes, if it makes one.
     pub fn of(recorded: &Recorded) -> Option<Self> {
         let facets = recorded.event.facets();
         match (facets.issues, facets.revokes) {
@@ -36,20 +36,19 @@ impl Change {
     }
 }
 
-/// Who changed something. There may be as many subjects and bearers as people, so they are counted together.
+/// The actor of a change. There may be as many subjects and bearers as people, so they are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
-    /// An application.
     Application(ApplicationId),
     /// The holder of a node's root secret.
     Root(Origin),
     /// People, by sessions of their own.
     Subjects,
-    /// Whoever held a JWT.
+    /// Bearers of JWTs.
     Bearers,
     /// The node by itself.
     Nobody,
-    /// Those beyond [`MAX_ACTORS`].
+    /// Actors beyond [`MAX_ACTORS`].
     Others,
 }
 
@@ -83,21 +82,21 @@ impl fmt::Display for Who {
 pub struct Counts {
     /// Credentials issued, by kind in the order of [`Kind::ALL`].
     pub issued: [u64; 3],
-    /// Credentials ended one by one, by kind in the order of [`Kind::ALL`].
+    /// Credentials revoked one by one, by kind in the order of [`Kind::ALL`].
     pub revoked: [u64; 3],
-    /// Subjects all of whose credentials of some kinds were ended.
+    /// Subjects all of whose credentials of some kinds were revoked.
     pub subjects_revoked: u64,
-    /// Subjects that were forgotten.
+    /// Subjects that were erased.
     pub subjects_erased: u64,
 }
 
 impl Counts {
-    /// All that was issued.
+    /// The number of all issues.
     pub fn all_issued(&self) -> u64 {
         self.issued.iter().sum()
     }
 
-    /// All endings, each of a subject as one.
+    /// The number of all revocations, each of a subject as one.
     pub fn all_revoked(&self) -> u64 {
         self.revoked.iter().sum::<u64>() + self.subjects_revoked + self.subjects_erased
     }
@@ -114,12 +113,12 @@ impl AddAssign<Change> for Counts {
     }
 }
 
-/// Changes, counted in all and by whom.
+/// Changes, counted in total and by actor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// All of them.
     pub total: Counts,
-    /// By whom, [`MAX_ACTORS`] and the rest.
+    /// By actor, [`MAX_ACTORS`] and the rest.
     pub by_actor: BTreeMap<Who, Counts>,
 }
 

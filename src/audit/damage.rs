@@ -1,11 +1,11 @@
-//! What an audit can find, apart from what can keep it from looking.
+//! The findings of an audit, apart from the reasons why it could not look.
 
 use std::path::PathBuf;
 
 use crate::domain::Position;
 use crate::event_log::{Base, Broken, Damage, OpenError, ReadError, RecordError, SqliteError, is_corruption};
 
-/// Why a log did not pass. [`AuditError::is_damage`] tells findings from failures to look.
+/// Why a log failed its verification. [`AuditError::is_damage`] tells findings from failures to look.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The log could not be opened.
@@ -22,7 +22,7 @@ pub enum AuditError {
     Damaged {
         /// The first bad position.
         position: Position,
-        /// Which rule.
+        /// The rule.
         damage: Damage,
     },
     /// SQLite itself finds the file damaged.
@@ -39,12 +39,12 @@ pub enum AuditError {
     /// The file's tables and triggers are not those that keep events from being changed.
     #[error("the database's {} {}, {}; {}", broken.name, broken.what, meaning(broken), found(events))]
     Schema {
-        /// The table, index or trigger, and what is wrong with it.
+        /// The table, index or trigger, and the problem with it.
         broken: Broken,
-        /// What is wrong with the events, if anything is.
+        /// The damage of the events, if there is any.
         events: Option<Box<AuditError>>,
     },
-    /// The chain holds, and some of its records are a later version's.
+    /// The chain holds, but some of its records are of a later version.
     #[error(
         "position {position}: {error}; the chain holds over all {} records, and {unreadable} can't be read: run the version \
          of authledger that wrote them", base.position
@@ -56,13 +56,13 @@ pub enum AuditError {
         error: RecordError,
         /// How many there are.
         unreadable: u64,
-        /// Where the chain was followed to.
+        /// The place up to which the chain was followed.
         base: Base,
     },
 }
 
 impl From<OpenError> for AuditError {
-    /// A file that can't be opened because it is broken is a finding.
+    /// A file that can't be opened because it is damaged is a finding.
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Unusable { source, .. } if is_corruption(&source) => {
@@ -82,11 +82,11 @@ fn meaning(broken: &Broken) -> String {
 }
 
 fn found(events: &Option<Box<AuditError>>) -> String {
-    events.as_ref().map_or_else(|| "they themselves are whole".to_owned(), ToString::to_string)
+    events.as_ref().map_or_else(|| "they themselves are complete".to_owned(), ToString::to_string)
 }
 
 impl AuditError {
-    /// Whether something is wrong with the log, and not with the attempt to read it.
+    /// Whether the log is damaged, rather than the attempt to read it failed.
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::Open(_) | Self::Sqlite(_) | Self::Replaced(_))
     }
@@ -103,7 +103,7 @@ impl AuditError {
         }
     }
 
-    /// What a failed reading means that had come as far as `base`.
+    /// The meaning of a reading that failed at `base`.
     pub(super) fn from_read(error: ReadError, base: &Base) -> Self {
         match error {
             ReadError::Damaged { position, damage } => Self::Damaged { position, damage },

@@ -1,23 +1,23 @@
-//! What changed between two points.
+//! The changes between two points.
 
 use super::changes::{Change, Counted};
 use super::{Prefix, QuestionError};
 use crate::domain::{Origin, Place, Position, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
 
-/// What changed between two points.
+/// The changes between two points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     /// Records between them.
     pub records: u64,
-    /// What was issued and ended, and by whom.
+    /// The issues and revocations, with their actors.
     pub counted: Counted,
 }
 
-/// Counts what the records of `to` changed that are not of `from`, and gives each change to `each`.
+/// Counts the changes in the records of `to` that are not in `from`, and gives each change to `each`.
 ///
-/// Where the points are times, only the part of the log is read that can hold such records. `progress` is called once a page
-/// with the position reached and the last one.
+/// If the points are times, only the part of the log is read that can hold such records. `progress` is called once for
+/// each page with the position reached and the last one.
 pub fn diff(
     reader: &Reader,
     from: &Prefix,

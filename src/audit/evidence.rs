@@ -1,4 +1,4 @@
-//! Verifying whatever is given: it is recognised, and everything in it is checked.
+//! Verifies any kind of evidence: it is recognised, and everything in it is checked.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,12 +22,12 @@ const LEDGER: &str = "ledger.db";
 const CHECKPOINTS: &str = "checkpoints";
 const TILES: &str = "tiles";
 const SNAPSHOT: &str = "snapshot";
-/// What a compressed file begins with (RFC 8878, section 3.1.1).
+/// The first bytes of a compressed file (RFC 8878, section 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// What a SQLite file begins with.
+/// The first bytes of an SQLite file.
 const SQLITE: &[u8; 15] = b"SQLite format 3";
 
-/// What a path names.
+/// The kind of file at a path.
 enum Given {
     Directory { kind: Kind, directory: PathBuf },
     Ledger(PathBuf),
@@ -35,9 +35,10 @@ enum Given {
     Paper(PathBuf),
 }
 
-/// Recognises what is at that path, and checks it, everything in it, and whether it continues what `trust` has kept of it.
+/// Recognises the file at that path, and checks it, everything in it, and whether it continues the checkpoints in
+/// `trust`.
 ///
-/// `progress` is called once a page with the position reached and the last one.
+/// `progress` is called once for each page with the position reached and the last one.
 pub fn verify_evidence(
     path: &Path,
     trust: &Trust,
@@ -70,7 +71,7 @@ fn recognise(path: &Path) -> Result<Given, EvidenceError> {
     match read {
         Ok(_) if head.starts_with(&ZSTD) => Ok(Given::Bundle(path.to_owned())),
         Ok(_) if head == *SQLITE => Ok(Given::Ledger(path.to_owned())),
-        // What is called a ledger and is none, or can't be opened: the sentence for that is the log's.
+        // A file that is named like a ledger and is not one, or can't be opened: the log's error describes it.
         _ if path.extension().is_none_or(|extension| extension == "db") && !is_text(path) => {
             Ok(Given::Ledger(path.to_owned()))
         }
@@ -91,7 +92,7 @@ fn verify_directory(
     report: &mut Report,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<(), EvidenceError> {
-    // Before the log is read: the server writes records, then what is made of them, so these must be covered by those.
+    // Before the log is read: the server writes records first and derived files later, so the records must cover these.
     let beside = checkpoints_in(&directory.join(CHECKPOINTS))?;
     let mut checkpoints = beside.clone();
     checkpoints.extend(trust.checkpoints.iter().cloned());
@@ -110,7 +111,7 @@ fn verify_directory(
         take_tiles(tree, of_origin.filter_map(Kept::size).max().unwrap_or(0), report);
     }
     if beside.is_empty() {
-        report.hold(CHECKPOINTS, "none: nothing that this node has signed was compared".to_owned());
+        report.hold(CHECKPOINTS, "none: no checkpoint of this node was compared".to_owned());
     }
     verify_derived(directory, &ledger, report);
     if let (Kind::Backup, Some(verified)) = (report.kind, &report.verified) {
@@ -123,13 +124,15 @@ fn verify_directory(
     Ok(())
 }
 
-/// What is derived from the log and checked beside it, each by a function of its own: the snapshot and the index.
+/// The files that are derived from the log and checked beside it, each by a function of its own: the snapshot and the
+/// index.
 fn verify_derived(directory: &Path, ledger: &Path, report: &mut Report) {
     verify_index(ledger, report);
     match snapshot(&directory.join(SNAPSHOT), ledger) {
         None => {}
         Some(Ok(position)) => {
-            let what = format!("whole, of this log, at position {position}; `replay --against` compares its contents");
+            let what =
+                format!("complete, of this log, at position {position}; `replay --against` compares its contents");
             report.hold("snapshot/state", what);
         }
         // The next start folds the log instead, as after every upgrade.
@@ -138,7 +141,7 @@ fn verify_derived(directory: &Path, ledger: &Path, report: &mut Report) {
     }
 }
 
-/// A log that can't be opened or read has been found to be that before.
+/// A log that can't be opened or read has been reported before.
 fn verify_index(ledger: &Path, report: &mut Report) {
     if report.verified.is_none() {
         return;
@@ -153,7 +156,7 @@ fn verify_index(ledger: &Path, report: &mut Report) {
     }
 }
 
-/// Where the snapshot stands, if there is one.
+/// The position of the snapshot, if there is one.
 fn snapshot(directory: &Path, ledger: &Path) -> Option<Result<Position, SnapshotError>> {
     let check = || {
         let base = projection::check(directory)?;
@@ -182,7 +185,7 @@ fn take_tiles(tree: Grown, signed: u64, report: &mut Report) {
     }
 }
 
-/// The log, and what was signed of it. Returns the trees that grew from it.
+/// The log, and its checkpoints. Returns the trees that grew from it.
 fn verify_log(
     ledger: &Path,
     forest: Forest,
@@ -211,7 +214,7 @@ fn verify_log(
     Ok(trees)
 }
 
-/// Whether the records are those that were signed.
+/// Whether the records are those under the checkpoint.
 fn checkpoint(
     kept: &Kept,
     trust: &Trust,
@@ -230,11 +233,11 @@ fn checkpoint(
     }
 }
 
-/// The checkpoints in a directory, each in a file that has its origin's name; none where there is no directory.
+/// The checkpoints in a directory, each in a file with its origin's name; none if the directory does not exist.
 pub fn checkpoints_in(directory: &Path) -> Result<Vec<Kept>, EvidenceError> {
     let mut kept = Vec::new();
     for (name, path) in origins_in(directory)? {
-        // What a crash left unfinished has a name that no origin has.
+        // The unfinished file of a crash has a name that no origin has.
         let Ok(origin) = name.parse() else { continue };
         let text = super::trust::text(&path, MAX_NOTE_BYTES as u64)?;
         kept.push(Kept { place: format!("{CHECKPOINTS}/{name}"), text, origin: Some(origin) });

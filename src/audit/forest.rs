@@ -1,4 +1,4 @@
-//! Each origin's Merkle tree, grown while its records pass by: its roots at the sizes that are asked for, the hashes that a
+//! Each origin's Merkle tree, grown while its records pass by: its roots at the requested sizes, the hashes that a
 //! proof needs, and whether the tiles agree.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,14 +18,14 @@ pub(super) struct Forest {
 #[derive(Default)]
 pub(super) struct Grown {
     frontier: Frontier,
-    /// At the sizes that were asked for.
+    /// The roots at the requested sizes.
     roots: BTreeMap<u64, TreeHash>,
     pub(super) gathered: Gathered,
     pub(super) tiles: Tiles,
 }
 
 impl Forest {
-    /// One that tells roots at these sizes.
+    /// A tree that gives its roots at these sizes.
     pub(super) fn with_roots_at(sizes: impl IntoIterator<Item = u64>) -> Self {
         Self { sizes: sizes.into_iter().collect(), trees: BTreeMap::new() }
     }
@@ -35,12 +35,11 @@ impl Forest {
         self.trees.entry(origin).or_default()
     }
 
-    /// The trees.
     pub(super) fn into_trees(self) -> BTreeMap<Origin, Grown> {
         self.trees
     }
 
-    /// Whether nothing is asked of it, so that nothing need be hashed.
+    /// Whether nothing is requested of it, so that nothing need be hashed.
     pub(super) fn is_idle(&self) -> bool {
         self.sizes.is_empty() && self.trees.is_empty()
     }
@@ -69,7 +68,7 @@ impl Grown {
         self.frontier.size()
     }
 
-    /// The root at a size that was asked for, if the tree got there.
+    /// The root at a requested size, if the tree got there.
     pub(super) fn root_at(&self, size: u64) -> Option<TreeHash> {
         if size == 0 { Some(TreeHash::of_nothing()) } else { self.roots.get(&size).copied() }
     }

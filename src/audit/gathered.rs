@@ -1,8 +1,8 @@
-//! What bears on a question: the records that speak of it, and those that follow from them.
+//! The records that bear on a question: those that name its subject or credential, and those that follow from them.
 //!
-//! A ticket's issue names its subject, whose endings may have hit it; a token's names its session. What a record names is looked
-//! for in the next round, until nothing new is named. The records themselves are not kept: the state that they fold to is, and
-//! where to find them again.
+//! A ticket's issue names its subject, whose revocations may reach it; a token's names its session. The names in a
+//! record are looked up in the next round, until there are no new ones. The records themselves are not kept: only the
+//! state that they fold to, and the index keys to find them again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -15,15 +15,15 @@ use crate::domain::{
 };
 use crate::index::{About, Finder, Sought};
 
-/// How a credential came to be, as far as endings have to do with it.
+/// A credential's issue, as far as it matters for revocations.
 #[derive(Clone, Debug)]
 pub(super) struct Issue {
     pub(super) position: Position,
     pub(super) place: Place,
     pub(super) kind: Kind,
-    /// What it is kept under.
+    /// The id that it is kept under.
     pub(super) id: CredentialId,
-    /// The id of its secret's digest, where that is another one.
+    /// The id of its secret's digest, if that is different.
     digest_id: Option<CredentialId>,
     tenant: Tenant,
     subject: Subject,
@@ -33,20 +33,20 @@ pub(super) struct Issue {
 
 /// Everything that bears on a question up to a point.
 pub(super) struct Gathered {
-    /// What to look for to find all of it again.
+    /// The index keys to find all of it again.
     sought: BTreeSet<Sought>,
-    /// What it folds to.
+    /// The folded state.
     pub(super) state: State,
-    /// The issues of what was asked for, in the order of their positions.
+    /// The issues of the credentials in the question, in the order of their positions.
     pub(super) issues: Vec<Issue>,
-    /// The sessions that tokens among them die with, and their digests.
+    /// The sessions that tokens among them belong to, and their digests.
     sessions: BTreeSet<CredentialId>,
-    /// What was asked for, by all its names.
+    /// The credentials in the question, by all their names.
     own: BTreeSet<CredentialId>,
     places: BTreeSet<Place>,
 }
 
-/// Gathers it. More than `limit` credentials are refused, because each is followed.
+/// Gathers the records. More than `limit` credentials are refused, because each is followed.
 pub(super) fn gather(
     finder: &mut Finder<'_>,
     asked: &Asked,
@@ -78,7 +78,7 @@ pub(super) fn gather(
     Ok(Gathered::of(asked, sought, state, issues))
 }
 
-/// What is to be looked for because the record names it.
+/// The index keys to look up because the record names them.
 fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
     let facets = recorded.event.facets();
     let mut credential = |id: CredentialId, jti: Option<&TokenId>| add(Sought::credential(id, jti.cloned()));
@@ -146,13 +146,13 @@ impl Gathered {
         Self { sought, state, issues, sessions, own, places }
     }
 
-    /// What to look for to find all of it again.
+    /// The index keys to find all of it again.
     pub(super) fn sought(&self) -> Vec<Sought> {
         self.sought.iter().cloned().collect()
     }
 
-    /// Whether the record tells something of what was asked for: that it was issued, used, extended or ended, by itself, with
-    /// its session or with all that its subject had.
+    /// Whether the record is part of the history of a credential in the question: that it was issued, used, extended or
+    /// revoked, by itself, with its session or with everything that its subject had.
     pub(super) fn tells(&self, asked: &Asked, recorded: &Recorded) -> bool {
         if let Asked::Subject(tenant, subject) = asked
             && names(recorded, tenant, subject)
@@ -171,7 +171,7 @@ impl Gathered {
             }
     }
 
-    /// When tickets that were asked for were used, as that record has it.
+    /// When tickets in the question were used, according to that record.
     pub(super) fn uses(&self, recorded: &Recorded) -> Vec<Timestamp> {
         let renewals = recorded.event.facets().uses;
         let own = |origin, sequence: &Sequence| self.places.contains(&Place { origin, sequence: *sequence });
@@ -179,7 +179,7 @@ impl Gathered {
         uses.filter(|(origin, (sequence, _))| own(*origin, sequence)).map(|(_, (_, at))| *at).collect()
     }
 
-    /// Whether one of that kind may be meant: one was issued, or nothing was.
+    /// Whether a credential of that kind may be meant: one was issued, or nothing was.
     fn has(&self, kind: Kind) -> bool {
         self.issues.is_empty() || self.issues.iter().any(|issue| issue.kind == kind)
     }
@@ -188,7 +188,7 @@ impl Gathered {
         let ids = [Some(revoked.credential.id()), revoked.session_digest.map(|digest| digest.id())];
         let named = |set: &BTreeSet<CredentialId>| ids.iter().flatten().any(|id| set.contains(id));
         let (itself, session) = (named(&self.own), named(&self.sessions));
-        // What was ended unseen may have been taken for another kind.
+        // An unseen credential may have been revoked as another kind.
         let of_kind = !revoked.known || self.has(revoked.kind) || session && revoked.kind == Kind::Session;
         let theirs = |issue: &Issue| {
             recorded.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant)

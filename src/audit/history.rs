@@ -1,4 +1,4 @@
-//! What happened to a subject or a credential, in the order of the log.
+//! The history of a subject or a credential, in the order of the log.
 
 use std::ops::ControlFlow;
 
@@ -14,18 +14,19 @@ use crate::index::Finder;
 pub struct Told {
     /// The record, byte for byte.
     pub stored: StoredRecord,
-    /// What it says.
+    /// The decoded record.
     pub recorded: Recorded,
-    /// Of a record of uses: when the tickets that were asked for were used, among all that it is about.
+    /// For a record of uses: when the tickets in the question were used, among all that it is about.
     pub used_at: Vec<Timestamp>,
 }
 
-/// Gives `take` the records of a history beyond `after`, in the order of their positions, until it breaks off.
+/// Gives `take` the records of a history after `after`, in the order of their positions, until it breaks off.
 ///
-/// A credential's are its issue, uses, extensions and endings, the endings of its session, and those of all that its subject
-/// had where they hit it: one that it was issued after did not. Endings that were recorded by digest alone, before or without
-/// an issue, are among them where they hold for its tenant and subject. A subject's are all that name it, the uses of its
-/// tickets, and the endings of its credentials that name nobody. Sealed parts stay sealed.
+/// The history of a credential has its issue, uses, extensions and revocations, the revocations of its session, and
+/// those of everything that its subject had if they reached it: one before its issue did not. Revocations that were
+/// recorded by digest alone, before or without an issue, are included if they hold for its tenant and subject. The
+/// history of a subject has all records that name it, the uses of its tickets, and the revocations of its credentials
+/// that do not name a subject. Sealed parts stay sealed.
 ///
 /// More than `limit` credentials are refused. `progress` is called while the log has to be read, with the position reached and
 /// the head.
@@ -41,7 +42,7 @@ pub fn history(
     let everything = Prefix { at: Timestamp::default(), until, recorded_by: None };
     let gathered = gather(finder, asked, &everything, limit, progress)?;
     let sought = gathered.sought();
-    // Broken off or not: what was wanted has been given.
+    // Broken off or not: the requested records have been given.
     let _ = finder.find(&sought, after, until, progress, &mut |stored, recorded| {
         if !gathered.tells(asked, &recorded) {
             return ControlFlow::Continue(());

@@ -1,4 +1,4 @@
-//! What a backup says of itself.
+//! The manifest of a backup.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,8 @@ pub const MANIFEST: &str = "manifest.json";
 /// No manifest is longer: one of a thousand origins has a quarter of that.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
-/// What a backup holds. It is signed by nobody: the chain and the checkpoints say what is true, this says what was meant.
+/// The contents of a backup. It is not signed: the chain and the checkpoints prove the truth, the manifest names the
+/// intention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The ledger; none has been opened in an empty log.
@@ -30,7 +31,7 @@ pub struct Manifest {
     pub checkpoints: BTreeMap<String, ManifestCheckpoint>,
     /// RFC 3339.
     pub created_at: String,
-    /// Which authledger made it.
+    /// The version of authledger that made it.
     pub version: String,
     /// The length of `ledger.db`.
     pub bytes: u64,
@@ -50,7 +51,7 @@ pub struct ManifestHead {
 /// A signed head of an origin's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestCheckpoint {
-    /// How many records it is of.
+    /// How many records it covers.
     pub size: u64,
     /// The root, in base64.
     pub root: String,
@@ -61,10 +62,10 @@ impl Manifest {
     pub fn read(directory: &Path) -> Result<Result<Self, Flaw>, EvidenceError> {
         let text = text(&directory.join(MANIFEST), MAX_MANIFEST_BYTES)?;
         Ok(serde_json::from_str(&text)
-            .map_err(|error| Flaw::Malformed(format!("it is no manifest of a backup: {error}"))))
+            .map_err(|error| Flaw::Malformed(format!("it is not a manifest of a backup: {error}"))))
     }
 
-    /// The heads of a log, as a manifest has them.
+    /// The heads of a log, in the form of a manifest.
     pub fn heads(verified: &Verified) -> BTreeMap<String, ManifestHead> {
         let heads = verified.base.heads.iter().map(|(origin, head)| {
             (origin.to_string(), ManifestHead { sequence: head.sequence.0, hash: head.hash.to_string() })
@@ -79,7 +80,7 @@ impl Manifest {
         Ok((bytes, hasher.finalize().to_string()))
     }
 
-    /// Whether it names the checkpoints that lie beside it.
+    /// Whether it names the checkpoints that are beside it.
     pub(super) fn compare_checkpoints(&self, kept: &[Kept]) -> Result<(), Flaw> {
         let found: BTreeMap<String, ManifestCheckpoint> = kept
             .iter()
@@ -98,7 +99,7 @@ impl Manifest {
         Err(Flaw::Manifest { member, said: shown(&self.checkpoints), found: shown(&found) })
     }
 
-    /// Whether it is of that log, in that file.
+    /// Whether it describes that log, in that file.
     pub(super) fn compare(&self, verified: &Verified, ledger: &Path) -> Result<Result<(), Flaw>, EvidenceError> {
         let (bytes, blake3) = Self::digest(ledger).map_err(EvidenceError::io("read", ledger))?;
         let found_ledger = verified.ledger.map(|ledger| ledger.to_string());

@@ -1,5 +1,5 @@
-//! Questions about a log file, answered without a server: is it whole, what does it add up to, what was when, and what can be
-//! proven of it?
+//! Questions about a log file, answered without a server: is it complete, what state does it lead to, what was active
+//! when, and what can be proven of it?
 //!
 //! Everything here opens the file for reading only, in short transactions, so that it can be run beside the server that writes it.
 

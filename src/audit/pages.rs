@@ -1,13 +1,13 @@
-//! Reading a log from its beginning, with every core.
+//! Reads a log from its beginning, with every core.
 
 use super::AuditError;
 use crate::domain::Position;
 use crate::event_log::{Base, ReadError, Reader, RowRecord};
 
-/// Reads the log up to that position: `make` makes something of each record on one of several threads, and `take` is given what
-/// was made, in the order of positions, on this one.
+/// Reads the log up to that position: `make` makes a value of each record on one of several threads, and `take` is
+/// given the values, in the order of positions, on this one.
 ///
-/// Returns where the reading ended. The first thing that is wrong, in the order of positions, wins. `progress` is called every few
+/// Returns where the reading ended. The first error in the order of positions wins. `progress` is called every few
 /// thousand records with the position reached and the last one.
 pub(super) fn read<T: Send>(
     reader: &Reader,

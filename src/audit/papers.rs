@@ -1,4 +1,4 @@
-//! Evidence that is a page of text: proofs and checkpoints, checked with nothing but a key.
+//! Evidence on a page of text: proofs and checkpoints, checked with only a key.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(super) const MAX_PAPER_BYTES: u64 = 512 * 1_024;
 /// Recognises a page, and checks it.
 pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceError> {
     let text = match text(path, MAX_PAPER_BYTES) {
-        // Longer than any paper, it is none.
+        // A text that is longer than any page is not one.
         Err(EvidenceError::TooLong { .. }) => String::new(),
         read => read?,
     };
@@ -51,12 +51,12 @@ fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
     Ok(report)
 }
 
-/// A proof, or the finding that it has not the form of one.
+/// A proof, or the finding that it does not have the form of one.
 fn parsed<P>(read: Result<P, FileError>, report: &mut Report) -> Option<P> {
     read.map_err(|error| report.find("", error)).ok()
 }
 
-/// What a record says of itself, if it is of the place that the proof is for.
+/// The record's description, if the record is at the place that the proof is for.
 fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
@@ -110,7 +110,7 @@ fn checkpoint(note: &SignedNote, trust: &Trust) -> Result<Report, EvidenceError>
     Ok(report)
 }
 
-/// The key of whoever the note says that it is of. A text that is no checkpoint is a finding, and has none.
+/// The key of the signer that the note names. A text that is not a checkpoint is a finding, and has no signer.
 fn signer<'a>(
     note: &SignedNote,
     trust: &'a Trust,
@@ -126,7 +126,7 @@ fn signer<'a>(
     match (trust.key(&said.origin), trust.keys.is_empty()) {
         (Some(key), _) => Ok(Some(key)),
         (None, true) => Err(EvidenceError::NoKey(said.origin)),
-        // Whoever gives keys says whose word counts.
+        // If keys are given, only they are trusted.
         (None, false) => {
             let [first, ..] = &*trust.keys else { return Ok(None) };
             let error =
@@ -137,7 +137,7 @@ fn signer<'a>(
     }
 }
 
-/// Compares signed heads with those that were kept: of the same size they must be the same.
+/// Compares signed heads with those that were kept: heads of the same size must be equal.
 fn compare(given: &[Checkpoint], trust: &Trust, report: &mut Report) -> Result<(), EvidenceError> {
     for kept in &trust.checkpoints {
         let opened = SignedNote::parse(&kept.text).map_err(|error| Flaw::Malformed(error.to_string()));

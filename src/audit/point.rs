@@ -7,10 +7,10 @@ use super::QuestionError;
 use crate::domain::{Malformed, Place, Position, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, ReadError, Reader};
 
-/// A point in the past, as somebody names it.
+/// A point in the past, as a question names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// An instant: of each origin the records that it had recorded by then, on its own clock.
+    /// An instant: for each origin the records that it had recorded by then, on its own clock.
     Recorded(Timestamp),
     /// An instant: the records that this node had stored by then, on its own clock.
     KnownHere(Timestamp),
@@ -19,7 +19,7 @@ pub enum Point {
 }
 
 impl Point {
-    /// The same instant by what this node had stored then. A position is what it is.
+    /// The same instant by what this node had stored then. A position stays as it is.
     #[must_use]
     pub const fn known_here(self) -> Self {
         match self {
@@ -61,7 +61,7 @@ pub struct Prefix {
     pub at: Timestamp,
     /// The last position that can be among them.
     pub until: Position,
-    /// The instant after which nothing recorded is.
+    /// The instant after which no record counts.
     pub recorded_by: Option<Timestamp>,
 }
 
@@ -69,7 +69,7 @@ impl Prefix {
     /// Finds the prefix of that point in a log that goes to `head`.
     pub fn of(point: Point, reader: &Reader, head: Position) -> Result<Self, QuestionError> {
         match point {
-            // An origin's clock never goes back, so what it had recorded by then is a prefix.
+            // An origin's clock never goes back, so the records that it had made by then are a prefix.
             Point::Recorded(at) => Ok(Self { at, until: head, recorded_by: Some(at) }),
             Point::KnownHere(at) => Ok(Self { at, until: stored_by(reader, at, head)?, recorded_by: None }),
             Point::Position(position) if position > head => Err(QuestionError::Beyond { position, head }),
@@ -87,8 +87,8 @@ impl Prefix {
     }
 }
 
-/// The last position that was stored by then. A node's ledger time goes back only where an earlier time was accepted, and then it
-/// goes on under a new origin: between two openings of origins the times are in order.
+/// The last position that was stored by then. A node's ledger time goes back only if an earlier time was accepted, and
+/// then the node continues under a new origin: between two openings of origins the times are in order.
 fn stored_by(reader: &Reader, at: Timestamp, head: Position) -> Result<Position, ReadError> {
     let mut ends = vec![head.0];
     for origin in reader.origins()? {

@@ -1,8 +1,7 @@
-//! Proofs made from a log: that an event is in what was signed, and that what was signed later continues what was signed
-//! before.
+//! Proofs made from a log: that an event is under a checkpoint, and that a later checkpoint continues an earlier one.
 //!
-//! The log is read from its beginning, and its chain followed, up to the last record that the checkpoint covers: whoever hands
-//! out a proof has then seen that his own log leads to the signed root.
+//! The log is read from its beginning, and its chain followed, up to the last record that the checkpoint covers: so the
+//! command has seen that its log leads to the signed root.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use crate::tlog::{
     inclusion_proof,
 };
 
-/// Which event a proof is for.
+/// The event that a proof is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Which {
     /// The one at that position of this file.
@@ -38,12 +37,12 @@ pub enum ProveError {
     /// There is no such event.
     #[error("prove an event that is not in the log: {0}")]
     NoEvent(String),
-    /// Nothing was signed.
+    /// There is no checkpoint.
     #[error(
         "there is no checkpoint of origin {0} beside the log; name one with --checkpoint, or let the server sign one"
     )]
     NoCheckpoint(Origin),
-    /// The event came after what was signed.
+    /// The event came after the checkpoint.
     #[error(
         "origin {origin} has signed its first {size} records, and the event is its {sequence}th: wait for the next checkpoint, \
          which a running server signs within seconds, or name a newer one with --checkpoint"
@@ -53,15 +52,14 @@ pub enum ProveError {
         origin: Origin,
         /// The event's sequence.
         sequence: Sequence,
-        /// How many records were signed.
+        /// The size of the checkpoint.
         size: u64,
     },
     /// A checkpoint is of another origin than the event, or than the other checkpoint.
     #[error("{place} is a checkpoint of origin {found}, and one of origin {due} is needed")]
     OtherOrigin {
-        /// Which checkpoint.
+        /// The checkpoint.
         place: String,
-        /// Its origin.
         found: Origin,
         /// The one that is needed.
         due: Origin,
@@ -81,18 +79,17 @@ pub enum ProveError {
     /// A checkpoint does not hold against this log.
     #[error("{place}: {flaw}")]
     Found {
-        /// Which checkpoint.
+        /// The checkpoint.
         place: String,
-        /// What is wrong.
         flaw: Box<Flaw>,
     },
-    /// The tree has no hash that the proof needs.
+    /// The tree does not have a hash that the proof needs.
     #[error(transparent)]
     Missing(#[from] Missing),
 }
 
 impl ProveError {
-    /// Whether something is wrong with log or checkpoint, and not with the question.
+    /// Whether the log or a checkpoint is damaged, rather than the question wrong.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Log(error) => error.is_damage(),
@@ -163,7 +160,7 @@ fn find(reader: &Reader, which: Which) -> Result<StoredRecord, ProveError> {
     })
 }
 
-/// The newest checkpoint of that origin that lies beside the log.
+/// The newest checkpoint of that origin beside the log.
 fn newest(ledger: &Path, origin: Origin) -> Result<Kept, ProveError> {
     let beside = ledger.parent().unwrap_or(Path::new("")).join("checkpoints");
     let kept = checkpoints_in(&beside)?.into_iter().find(|kept| kept.origin == Some(origin));
@@ -224,7 +221,7 @@ fn grow(
     Ok(tree)
 }
 
-/// Where that record lies, if it is there.
+/// The position of that record, if it exists.
 fn position_of(reader: &Reader, place: Place) -> Result<Option<Position>, AuditError> {
     let found = reader.find_place(place).map_err(|error| AuditError::from_read(error, &Base::default()))?;
     Ok(found.map(|stored| stored.position))

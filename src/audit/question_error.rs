@@ -15,15 +15,15 @@ pub enum QuestionError {
     Beyond {
         /// The position that was named.
         position: Position,
-        /// The last one that there is.
+        /// The last position of the log.
         head: Position,
     },
-    /// What was asked for has more credentials than are followed at once.
+    /// The question has more credentials than can be followed at once.
     #[error(
         "it has more than {limit} credentials; ask for one of them, or ask authledger-audit, which has no such limit"
     )]
     TooMany {
-        /// How many are followed at most.
+        /// The most that are followed.
         limit: usize,
     },
     /// The first point is not before the second.
@@ -32,7 +32,7 @@ pub enum QuestionError {
 }
 
 impl QuestionError {
-    /// What it means for an audit, if it is the log that can't be read.
+    /// The audit's error, if the log can't be read.
     pub fn into_audit(self) -> Result<AuditError, Self> {
         match self {
             // Damage carries its own position.

@@ -1,4 +1,4 @@
-//! What does a log add up to, and is that what the server made of it?
+//! The state that a log leads to, compared with the state that the server made of it.
 //!
 //! The replay folds into plain maps. It shares nothing with the server's state but `evolve` and the joins, so that comparing
 //! the two means something.
@@ -12,21 +12,20 @@ use crate::domain::{Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, R
 use crate::event_log::{Base, ReadError, Reader};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
-/// Records between two prunings: memory follows what is alive, not what ever was.
+/// Records between two prunings: memory follows what is live, not what ever was.
 pub(super) const PRUNE_EVERY: u64 = 1_000_000;
 
 /// A log folded from its beginning, and pruned.
 #[derive(Clone, Debug)]
 pub struct Replayed {
-    /// The state.
     pub state: State,
-    /// Where the log was read to, and each origin's head there.
+    /// The end of the reading, and each origin's head there.
     pub base: Base,
     /// The ledger that it belongs to; none has been opened in an empty log.
     pub ledger: Option<LedgerId>,
-    /// The instant at which what is over was forgotten.
+    /// The instant by which expired entries were left out.
     pub at: Timestamp,
-    /// What is in the state.
+    /// The counts of the state.
     pub tally: Tally,
     /// Over the state's rows.
     pub fingerprint: Fingerprint,
@@ -34,41 +33,35 @@ pub struct Replayed {
     pub elapsed: Duration,
 }
 
-/// What is in a state at an instant.
+/// The counts of a state at an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Origins.
     pub origins: u64,
     /// Applications that may call.
     pub applications: u64,
     /// Applications that were removed or have expired.
-    pub applications_over: u64,
-    /// Tickets.
+    pub applications_inactive: u64,
     pub tickets: Lives,
-    /// Sessions.
     pub sessions: Lives,
-    /// Tokens.
     pub tokens: Lives,
-    /// Keys that sign our JWTs, and those that did.
+    /// Keys that sign the ledger's JWTs, and those that did.
     pub keys: u64,
-    /// Subjects with an ending or a hold in force.
+    /// Subjects with a revocation or a hold in force.
     pub subjects: u64,
     /// Uses of tickets whose issue has not arrived.
     pub early_uses: u64,
-    /// Commands that are recognised when they come again.
+    /// Commands that are recognised if they are repeated.
     pub idempotency_keys: u64,
 }
 
-/// Credentials of one kind, by what became of them.
+/// Credentials of one kind, by verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lives {
-    /// Good.
     pub active: u64,
-    /// Their time is up, unless a use or extension that is on its way says otherwise.
+    /// Expired, unless a use or extension that has not arrived yet says otherwise.
     pub expired: u64,
-    /// They were ended.
     pub revoked: u64,
-    /// Endings of some that were never issued here.
+    /// Revocations of credentials that were never issued here.
     pub unknown: u64,
 }
 
@@ -84,9 +77,9 @@ impl Lives {
     }
 }
 
-/// Folds a log file from its beginning to where it ends when the replay starts, and forgets what is over at `at`.
+/// Folds a log file from its beginning to its end when the replay starts, and leaves out what has expired at `at`.
 ///
-/// `progress` is called once a page with the position reached and the last one.
+/// `progress` is called once for each page with the position reached and the last one.
 pub fn replay(
     path: &Path,
     at: Timestamp,
@@ -124,7 +117,7 @@ fn replay_to(
     Ok(Replayed { state, base, ledger, at, tally, fingerprint, elapsed })
 }
 
-/// What has been folded.
+/// The folded state.
 struct Folded {
     state: State,
     unpruned: u64,
@@ -136,7 +129,8 @@ impl Folded {
         records.iter().for_each(|recorded| self.state.fold(recorded));
         self.unpruned += records.len() as u64;
         if self.unpruned >= PRUNE_EVERY {
-            // By the log's clock: a record further on may still be about what is over only by ours. And by none that was ahead.
+            // By the log's clock: a later record may still be about a credential that has expired only by ours. And not
+            // by a clock that was ahead.
             self.state.prune(records.last().map_or(Timestamp::default(), |last| last.recorded_at).min(self.at));
             self.unpruned = 0;
         }
@@ -156,7 +150,7 @@ impl Tally {
         for application in state.applications.values() {
             let counter = match application.callable(at) {
                 Some(_) => &mut tally.applications,
-                None => &mut tally.applications_over,
+                None => &mut tally.applications_inactive,
             };
             *counter += 1;
         }
@@ -177,7 +171,7 @@ impl Tally {
 pub struct Compared {
     /// The replay.
     pub replayed: Replayed,
-    /// Where the server's snapshot stands.
+    /// The position of the server's snapshot.
     pub snapshot_position: Position,
     /// The rows in which they differ.
     pub differences: Differences,
@@ -208,13 +202,13 @@ pub enum AgainstError {
     Snapshot {
         /// Its directory.
         path: std::path::PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         error: SnapshotError,
     },
 }
 
 impl AgainstError {
-    /// Whether something is wrong with the log or the snapshot, and not with the attempt to read them.
+    /// Whether the log or the snapshot is damaged, rather than the attempt to read them failed.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Log(error) => error.is_damage(),
@@ -226,9 +220,9 @@ impl AgainstError {
 
 /// Replays a log and compares the result with the snapshot in `data`, the data directory of a server, which may be running.
 ///
-/// Both sides are taken to the same head and pruned at the same instant: what the log has beyond the snapshot is added to it by
-/// the server's own fold. That instant is `at`, or the one at which the snapshot has forgotten what was over, if that is later.
-/// At most `limit` rows of each side are listed.
+/// Both sides are brought to the same head and pruned at the same instant: the server's own fold adds the records after
+/// the snapshot to it. That instant is `at`, or the snapshot's last sweep, if that is later. At most `limit` rows of
+/// each side are listed.
 pub fn against(
     path: &Path,
     data: &Path,
@@ -244,7 +238,7 @@ pub fn against(
         error => AgainstError::Snapshot { path: directory.clone(), error },
     })?;
     let (snapshot_position, at) = (projection.base().position, at.max(projection.forgotten_at()));
-    // Parts of a snapshot may be ahead of where it stands, but not of a head that is asked for after it was read.
+    // Parts of a snapshot may be ahead of its position, but not of a head that is read later.
     let head = reader.head().map_err(failed)?;
     catch_up(&projection, &reader, Some(head), at, &mut |_, _| {}).map_err(failed)?;
     projection.prune(at);

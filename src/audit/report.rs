@@ -1,4 +1,4 @@
-//! What a verification says: what held, what was found, and what kept it from an answer.
+//! The report of a verification: what held, the findings, and the reasons for no answer.
 
 use std::fmt;
 use std::io;
@@ -12,20 +12,20 @@ use crate::index::IndexVerifyError;
 use crate::projection::SnapshotError;
 use crate::tlog::{CheckpointError, FileError, KeyName, ProofError, TreeHash};
 
-/// What was given to be verified.
+/// The kind of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A server's directory.
     Data,
     /// A log alone.
     Ledger,
-    /// What `authledger backup` makes.
+    /// A backup by `authledger backup`.
     Backup,
     /// A range of a log with its proofs.
     Bundle,
-    /// That a record is in a log.
+    /// A proof that a record is in a log.
     Inclusion,
-    /// That a log continues an earlier one.
+    /// A proof that a log continues an earlier one.
     Consistency,
     /// A signed head.
     Checkpoint,
@@ -48,16 +48,16 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Report {
-    /// What was verified.
+    /// The kind of evidence.
     pub kind: Kind,
-    /// The log, where there is one and it is whole.
+    /// The log, if there is one and it is complete.
     pub verified: Option<Verified>,
-    /// What was checked besides, and held.
+    /// Further checks that held.
     pub held: Vec<Held>,
-    /// What did not hold, in the order in which it was found.
+    /// The findings, in the order in which they were made.
     pub findings: Vec<Finding>,
 }
 
@@ -74,7 +74,7 @@ impl Report {
         self.findings.push(Finding { place: place.into(), flaw: flaw.into() });
     }
 
-    /// Keeps what an attempt said: the sentence of what held, or the flaw.
+    /// Adds the result of a check: the sentence of what held, or the flaw.
     pub(super) fn take(&mut self, place: impl Into<String>, checked: Result<String, Flaw>) {
         match checked {
             Ok(what) => self.hold(place, what),
@@ -83,26 +83,25 @@ impl Report {
     }
 }
 
-/// Something that held.
+/// A check that held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// A file, or what in it.
+    /// A file, or a part of it.
     pub place: String,
     /// What is now known of it.
     pub what: String,
 }
 
-/// Something that did not hold.
+/// A check that failed.
 #[derive(Debug)]
 pub struct Finding {
-    /// A file, or what in it; empty where the flaw names its place itself.
+    /// A file, or a part of it; empty if the flaw names its place itself.
     pub place: String,
-    /// What is wrong.
     pub flaw: Flaw,
 }
 
 impl Finding {
-    /// The position in the log, if it is one that is known.
+    /// The position in the log, if it is known.
     pub fn position(&self) -> Option<i64> {
         match &self.flaw {
             Flaw::Log(error) => error.position(),
@@ -118,13 +117,13 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What can be wrong with evidence.
+/// The possible flaws of evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum Flaw {
     /// The log is damaged.
     #[error(transparent)]
     Log(#[from] AuditError),
-    /// A checkpoint is not to be believed.
+    /// A checkpoint is not trusted.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The log was opened with another key than the one that is known from elsewhere.
@@ -132,116 +131,113 @@ pub enum Flaw {
         "origin {origin} was opened with another key than the one given for {name}: this is not the log that was meant"
     )]
     OtherKey {
-        /// The origin.
         origin: Origin,
         /// The given key's name.
         name: KeyName,
     },
-    /// Nothing here belongs to that name.
+    /// No origin here has that name.
     #[error("no origin here is {0}: this is another ledger, or that origin was taken out of it")]
     NoOrigin(KeyName),
-    /// There are fewer records than were signed.
+    /// There are fewer records than the checkpoint covers.
     #[error(
-        "it covers {size} records of origin {origin}, and there are {records}: what followed was cut off, or an older copy \
+        "it covers {size} records of origin {origin}, and there are {records}: later records were cut off, or an older copy \
          was put back"
     )]
     CutOff {
-        /// The origin.
         origin: Origin,
-        /// How many records were signed.
+        /// How many records the checkpoint covers.
         size: u64,
         /// How many there are.
         records: u64,
     },
-    /// The records are not those that were signed.
+    /// The records are not those under the checkpoint.
     #[error(
         "the first {size} records of origin {origin} lead to {computed}, and the signed root is {root}: the records were \
-         rewritten after they had been signed"
+         rewritten after they were signed"
     )]
     Rewritten {
-        /// The origin.
         origin: Origin,
-        /// How many records were signed.
+        /// How many records the checkpoint covers.
         size: u64,
-        /// What the records lead to.
+        /// The root of the records.
         computed: TreeHash,
-        /// What was signed.
+        /// The signed root.
         root: TreeHash,
     },
     /// Two signed heads of one tree exclude each other.
     #[error(
-        "it says {old} of {size} records, and what was given says {new}: the log was rewritten, or shown differently to others"
+        "it has the root {old} for {size} records, and the given checkpoint has {new}: the log was rewritten, or shown differently to others"
     )]
     Contradiction {
-        /// How many records both are of.
+        /// How many records both cover.
         size: u64,
         /// The root that was kept.
         old: TreeHash,
         /// The root that was given.
         new: TreeHash,
     },
-    /// A later head is of fewer records.
-    #[error("it is of {old} records, and what was given as later is of {new}: an older state was put back")]
+    /// A later head covers fewer records.
+    #[error(
+        "it covers {old} records, and the checkpoint that was given as later covers {new}: an older state was put back"
+    )]
     Shrunk {
-        /// How many records the kept one is of.
+        /// How many records the kept one covers.
         old: u64,
-        /// How many the given one is of.
+        /// How many the given one covers.
         new: u64,
     },
-    /// The tiles are not those of the records.
+    /// The tiles do not match the records.
     #[error(transparent)]
     Tile(#[from] TileFlaw),
-    /// The snapshot is not what it should be.
+    /// The snapshot is damaged.
     #[error("the snapshot: {0}; it is derived: delete it, and the next start folds the log again")]
     Snapshot(SnapshotError),
-    /// The index does not say what the log says.
+    /// The index does not match the log.
     #[error("{0}; it is derived: delete it, and the server makes it again")]
     Index(#[from] IndexVerifyError),
-    /// The manifest names other things than there are.
+    /// The manifest does not match the files.
     #[error("it says {said} for {member}, and that is {found}")]
     Manifest {
-        /// Which member.
         member: String,
-        /// What it says.
+        /// The value in the manifest.
         said: String,
-        /// What is there.
+        /// The actual value.
         found: String,
     },
-    /// It can't be read as what it seems to be.
+    /// It can't be read as the kind that it seems to be.
     #[error("{0}")]
     Malformed(String),
     /// A file is not in the form of a proof.
     #[error(transparent)]
     Form(#[from] FileError),
-    /// A proof proves nothing.
+    /// The proof does not hold.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// A proof's record is of another place than the proof is for.
-    #[error("the record says origin {origin}, sequence {sequence}, and the proof is for leaf {index} of {name}")]
+    /// A proof's record is at another place than the proof is for.
+    #[error("the record says origin {origin}, sequence {sequence}, but the proof is for leaf {index} of {name}")]
     OtherPlace {
-        /// What the record says.
+        /// The origin in the record.
         origin: Origin,
-        /// What the record says.
+        /// The sequence in the record.
         sequence: Sequence,
-        /// What the proof says.
+        /// The index in the proof.
         index: u64,
-        /// Whose log it is for.
+        /// The name of the log that it is for.
         name: KeyName,
     },
     /// A record in a bundle breaks a rule of the log.
     #[error("position {position}: {damage}")]
     Record {
-        /// Where.
         position: Position,
-        /// Which rule.
+        /// The rule.
         damage: Damage,
     },
-    /// It is nothing that can be verified.
-    #[error("line 1: it is no data directory, ledger, backup, bundle, proof or checkpoint of authledger")]
+    /// It is not evidence of any kind.
+    #[error("line 1: it is not a data directory, ledger, backup, bundle, proof or checkpoint of authledger")]
     Unknown,
 }
 
-/// Why evidence could not be looked at.
+/// Why evidence could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     /// The log can't be opened or read.
@@ -250,27 +246,24 @@ pub enum EvidenceError {
     /// The file system refuses.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action: a verb.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// A file is longer than any of its kind.
-    #[error("read {}: it has more than {most} bytes, and nothing that can be verified as text has", path.display())]
+    #[error("read {}: it has more than {most} bytes, which no evidence in the form of text has", path.display())]
     TooLong {
-        /// The file.
         path: PathBuf,
         /// The most bytes that are read.
         most: u64,
     },
-    /// Without a key nothing can be said.
+    /// Without a key nothing can be verified.
     #[error("verify the signature of {0}: no key is known for it; give its verifier key with --key")]
     NoKey(KeyName),
-    /// Two heads alone say nothing about each other.
+    /// Two heads alone prove nothing about each other.
     #[error(
-        "compare {place} with what was given: two checkpoints of different sizes do not show whether one continues the \
+        "compare {place} with the given checkpoint: two checkpoints of different sizes do not show whether one continues the \
          other; ask for `authledger-audit prove --from OLD --to NEW` on the ledger, or give the ledger itself"
     )]
     Incomparable {

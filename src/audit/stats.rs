@@ -1,4 +1,4 @@
-//! How much was issued and ended, day by day.
+//! Issues and revocations, day by day.
 
 use std::collections::BTreeMap;
 
@@ -33,20 +33,19 @@ impl std::fmt::Display for Day {
     }
 }
 
-/// What was issued and ended in a log.
+/// The issues and revocations in a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Its records.
     pub records: u64,
     /// In all.
     pub counted: Counted,
-    /// On each day on which anything was, by the clocks of the origins.
+    /// Each day with any, by the clocks of the origins.
     pub days: BTreeMap<Day, Counted>,
 }
 
-/// Counts what a log issued and ended, from its beginning to where it ends when the count starts.
+/// Counts the issues and revocations of a log, from its beginning to its end when the count starts.
 ///
-/// `progress` is called once a page with the position reached and the last one.
+/// `progress` is called once for each page with the position reached and the last one.
 pub fn stats(reader: &Reader, mut progress: impl FnMut(Position, Position)) -> Result<Stats, AuditError> {
     let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
     let mut stats = Stats::default();

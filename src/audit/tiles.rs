@@ -1,4 +1,4 @@
-//! The tiles that a server keeps, compared with the records that they were made of.
+//! The tiles of a server, compared with the records that they were made of.
 //!
 //! A level's file holds the hashes of its full tiles, one after another; they come up in that order while the tree grows, so
 //! each file is read once, from its beginning to its end.
@@ -12,23 +12,23 @@ use crate::tlog::{Node, Tile, TreeHash};
 
 const TILE_BYTES: u64 = Tile::WIDTH as u64 * TreeHash::BYTES as u64;
 
-/// How tiles can differ from the records.
+/// The ways in which tiles can differ from the records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TileFlaw {
-    /// A hash is another one.
+    /// A hash differs.
     #[error(
         "tile {tile}, hash {hash}: it says {found}, and the records lead to {computed} (leaves from {leaf}); tiles are derived: delete the directory, and the next start makes them again"
     )]
     Hash {
-        /// Which tile of the level, from 0.
+        /// The tile of the level, from 0.
         tile: u64,
-        /// Which hash in it, from 0.
+        /// The hash in it, from 0.
         hash: u64,
         /// The first leaf below it, from 0: its sequence − 1.
         leaf: u64,
-        /// What the file has.
+        /// The hash in the file.
         found: TreeHash,
-        /// What the records lead to.
+        /// The hash of the records.
         computed: TreeHash,
     },
     /// The file ends within a tile.
@@ -36,31 +36,31 @@ pub enum TileFlaw {
         "tile {tile}: the file ends after {bytes} of its {TILE_BYTES} bytes; tiles are derived: delete the directory, and the next start makes them again"
     )]
     Short {
-        /// Which tile of the level, from 0.
+        /// The tile of the level, from 0.
         tile: u64,
         /// How many bytes are there.
         bytes: u64,
     },
-    /// There are hashes of records that are not there.
+    /// There are hashes of records that do not exist.
     #[error("tile {tile}: the log has no records for it: the log was cut off, or the tiles are another log's")]
     Beyond {
         /// The first such tile.
         tile: u64,
     },
-    /// What was signed needs more tiles.
+    /// A checkpoint needs more tiles.
     #[error(
-        "tile {tile}: it is not there, and the newest checkpoint covers it; tiles are derived: the next start makes it again"
+        "tile {tile}: it is missing, but the newest checkpoint covers it; tiles are derived: the next start makes it again"
     )]
     Missing {
         /// The first such tile.
         tile: u64,
     },
-    /// It can't be read to where it ended a moment ago.
+    /// It can't be read up to its end of a moment ago.
     #[error("tile {tile}: {why}")]
     Unread {
-        /// Which tile of the level.
+        /// The tile of the level.
         tile: u64,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
 }
@@ -73,14 +73,14 @@ struct Level {
     path: PathBuf,
     height: u8,
     file: BufReader<File>,
-    /// How many hashes of whole tiles there are, and how many have been compared.
+    /// How many hashes of full tiles there are, and how many have been compared.
     hashes: u64,
     compared: u64,
     flaw: Option<TileFlaw>,
 }
 
 impl Tiles {
-    /// Opens the levels in that directory; none where it is not there.
+    /// Opens the levels in that directory; none if it does not exist.
     pub(super) fn open(directory: &Path) -> Result<Self, EvidenceError> {
         let mut levels = Vec::new();
         for level in 0..=Tile::MAX_LEVEL / Tile::HEIGHT {
@@ -117,7 +117,7 @@ impl Tiles {
         }
     }
 
-    /// Each file with the number of hashes that agreed, or with what is wrong, where `signed` records have been signed.
+    /// Each file with the number of hashes that agreed, or with the flaw, if the checkpoint covers `signed` records.
     pub(super) fn into_findings(self, signed: u64) -> impl Iterator<Item = (PathBuf, Result<u64, TileFlaw>)> {
         self.0.into_iter().map(move |level| {
             let width = u64::from(Tile::WIDTH);

@@ -1,4 +1,4 @@
-//! Whose signature counts: keys that are known from elsewhere, and those that the origins were opened with.
+//! The trusted keys: those that are known from elsewhere, and those that the origins were opened with.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,19 +9,19 @@ use super::{EvidenceError, Flaw};
 use crate::domain::Origin;
 use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
 
-/// What whoever asks knows from elsewhere.
+/// The knowledge from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Keys, which count before what the log itself says.
+    /// Keys, which take precedence over those in the log.
     pub keys: Vec<VerifierKey>,
     /// Checkpoints of earlier days.
     pub checkpoints: Vec<Kept>,
 }
 
-/// A checkpoint as it was kept somewhere.
+/// A checkpoint as it was kept.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Where: a file.
+    /// Its place: a file.
     pub place: String,
     /// The note.
     pub text: String,
@@ -32,7 +32,7 @@ pub struct Kept {
 /// The public key that each origin was opened with.
 pub(super) type Openings = BTreeMap<Origin, [u8; 32]>;
 
-/// A checkpoint that is believed, and the origin that it is of.
+/// A checkpoint that is trusted, and its origin.
 pub(super) struct Believed {
     pub(super) origin: Origin,
     pub(super) checkpoint: Checkpoint,
@@ -45,7 +45,7 @@ impl Kept {
         Ok(Self { place: path.display().to_string(), text, origin: None })
     }
 
-    /// How many records it is of, as it says itself.
+    /// The size that it claims.
     pub(super) fn size(&self) -> Option<u64> {
         let note = SignedNote::parse(&self.text).ok()?;
         Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
@@ -57,7 +57,7 @@ impl Trust {
         self.keys.iter().find(|key| key.name() == name)
     }
 
-    /// The checkpoint, if one signed it whose key is known, and the origin whose key that is.
+    /// The checkpoint, if it is signed with a known key, and the origin of that key.
     pub(super) fn believe(&self, kept: &Kept, openings: &Openings) -> Result<Believed, Flaw> {
         let malformed = |error| Flaw::Malformed(format!("{error}"));
         let note = SignedNote::parse(&kept.text).map_err(malformed)?;
@@ -85,7 +85,7 @@ impl Trust {
         }
     }
 
-    /// The keys that fit no origin of the log, each with what that means.
+    /// The keys that fit no origin of the log, each with the flaw.
     pub(super) fn unmet(&self, openings: &Openings) -> Vec<(KeyName, Flaw)> {
         let unmet = |key: &VerifierKey| {
             if openings.values().any(|public| public == key.public()) {
@@ -102,7 +102,7 @@ impl Trust {
     }
 }
 
-/// A file's text, as far as it is one: bytes that are no UTF-8 are replaced, and break whatever signature covers them.
+/// A file's text: bytes that are not UTF-8 are replaced, and break any signature that covers them.
 pub(super) fn text(path: &Path, most: u64) -> Result<String, EvidenceError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(EvidenceError::io("open", path))?;

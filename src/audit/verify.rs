@@ -1,4 +1,4 @@
-//! Is a log whole? Every hash, sequence, position and record, and what guards them.
+//! Verifies that a log is complete: every hash, sequence, position and record, and the triggers that guard them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,36 +10,37 @@ use crate::domain::{Event, LedgerId, LedgerOpened, Place, Position, Recorded, Ti
 use crate::event_log::{Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord};
 use crate::tlog::TreeHash;
 
-/// A log that is whole.
+/// A log that is complete.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// How many events it holds.
     pub events: u64,
-    /// Where it ends, and each origin in it with its last sequence and hash.
+    /// Its end, and each origin in it with its last sequence and hash.
     pub base: Base,
     /// The ledger that it belongs to; none has been opened in an empty log.
     pub ledger: Option<LedgerId>,
-    /// What other programs have added to the file, which does no harm.
+    /// Objects that other programs have added to the file, which do no harm.
     pub added: Vec<Added>,
     /// How long it took to read.
     pub elapsed: Duration,
 }
 
-/// Checks a log file from its beginning to where it ends when the check starts; a server may go on writing to it.
+/// Checks a log file from its beginning to its end when the check starts; a server may continue to write to it.
 ///
-/// `progress` is called once a page with the position reached and the last one. The error names the first bad position.
+/// `progress` is called once for each page with the position reached and the last one. The error names the first bad
+/// position.
 pub fn verify(path: &Path, mut progress: impl FnMut(Position, Position)) -> Result<Verified, AuditError> {
     verify_grown(path, Forest::default(), &mut progress).map(|read| read.verified)
 }
 
-/// A log that is whole, and what was gathered on the way.
+/// A log that is complete, and the data that was gathered on the way.
 pub(super) struct Read {
     pub(super) verified: Verified,
     pub(super) openings: Openings,
     pub(super) forest: Forest,
 }
 
-/// The same, while the trees grow by what is read.
+/// The same, while the trees grow by the records.
 pub(super) fn verify_grown(
     path: &Path,
     forest: Forest,
@@ -85,7 +86,7 @@ fn verify_events(
         },
     )?;
     if base.position < head {
-        // A row was there when the head was asked for.
+        // A row was there when the head was read.
         let damage = Damage::MissingPosition { next: head };
         return Err(AuditError::Damaged { position: base.position.next(), damage });
     }
@@ -97,19 +98,19 @@ fn verify_events(
     Ok(Read { verified, openings, forest })
 }
 
-/// What of a record is looked at beside those of others.
+/// The parts of a record that are checked against other records.
 struct Seen {
     position: Position,
     place: Place,
     said: Said,
-    /// Its leaf in its origin's tree, where that is asked for.
+    /// Its leaf in its origin's tree, if that is requested.
     leaf: Option<TreeHash>,
 }
 
 enum Said {
     At(Timestamp),
     Opened(Timestamp, Box<LedgerOpened>),
-    /// A later version said it.
+    /// It is of a later version.
     Unreadable(Box<RecordError>),
 }
 
@@ -130,7 +131,7 @@ impl Seen {
     }
 }
 
-/// What the records say, one after another.
+/// The checks across records.
 #[derive(Default)]
 struct Told {
     lineage: Lineage,

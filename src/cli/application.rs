@@ -29,9 +29,9 @@ pub struct ApplicationArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Register a calling program, and show its secret this once.
+    /// Register a calling program, and show its secret only this once.
     Create(Create),
-    /// List the applications whose grants are within one's own.
+    /// List the applications whose grants you hold.
     List(List),
     /// Remove an application: its secret is refused at once.
     Remove(Remove),
@@ -39,12 +39,12 @@ enum Action {
 
 #[derive(Args)]
 struct Create {
-    /// What people call it.
+    /// Its display name
     name: String,
     /// What it may do; more than once, or separated by commas
     #[arg(long, required = true, value_delimiter = ',', value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)))]
     scope: Vec<String>,
-    /// Where it may do so; more than once, or separated by commas; '*' is everywhere
+    /// The tenants in which it may do so; more than once, or separated by commas; '*' means all
     #[arg(long, default_value = Tenant::DEFAULT, value_delimiter = ',')]
     tenant: Vec<String>,
     /// When its secret stops working, RFC 3339; never, if absent
@@ -59,7 +59,7 @@ struct Create {
 
 #[derive(Args)]
 struct List {
-    /// One JSON object a line on the standard output instead of a table for people
+    /// One JSON object on each line of the standard output instead of a table for people
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct Remove {
     server: ServerArgs,
 }
 
-/// Why there is nothing to show.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplicationError {
     /// The call did not succeed.
@@ -109,7 +109,6 @@ struct Listed<T> {
     applications: Vec<T>,
 }
 
-/// Does it.
 pub async fn run(arguments: ApplicationArgs) -> Result<(), ApplicationError> {
     match arguments.action {
         Action::Create(arguments) => create(&arguments).await,
@@ -135,7 +134,7 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
     writeln!(out, "grants   {}", shown.grants())?;
     writeln!(out, "expires  {}", shown.expires())?;
     writeln!(out, "secret   {}", shown.secret.as_deref().unwrap_or("(shown before)"))?;
-    eprintln!("The secret is shown this once; the ledger keeps only its digest.");
+    eprintln!("The secret is shown only once; the ledger keeps only its digest.");
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! `authledger backup`: a copy of the log that is whole, and has been shown to be before this says done.
+//! `authledger backup`: a complete copy of the log, verified before this reports success.
 //!
-//! It reads the file itself, in short transactions, so it works beside a running server, without its help and without one. What
-//! arrives after it has started is not in it: a backup is a prefix of the log. The checkpoints are copied before the records are
-//! read, so that they are of what is in it, and the copy is held against them.
+//! It reads the file itself, in short transactions, so it works beside a running server and without one. Records that
+//! arrive after it has started are not in it: a backup is a prefix of the log. The checkpoints are copied before the
+//! records are read, so that they cover only records that are in it, and the copy is compared with them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -26,20 +26,21 @@ use crate::tlog::Checkpoint;
 use crate::tree::{Checkpoints, TreeError};
 
 const LEDGER: &str = "ledger.db";
-/// What a copy is called until it has been verified.
+/// The name of a copy until it has been verified.
 const UNVERIFIED: &str = "ledger.db.unverified";
 
 /// What to back up, and to where.
 #[derive(Args)]
 pub struct BackupArgs {
-    /// The directory to make; one that holds anything is refused.
+    /// The directory to make; a directory that is not empty is refused.
     destination: PathBuf,
 
     /// The ledger's directory, on this host; a server may be running on it
     #[arg(long, env = "AUTHLEDGER_DATA", default_value = "./authledger-data", value_name = "DIR")]
     data: PathBuf,
 
-    /// Copy the keys that sign tokens and seal personal parts too, into a directory of their own: keep it apart from the backup
+    /// Also copy the keys that sign tokens and seal personal data, into a directory of their own: keep it apart from
+    /// the backup
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 
@@ -48,54 +49,52 @@ pub struct BackupArgs {
     json: bool,
 }
 
-/// Why there is no backup. What had been written of it is gone again.
+/// Why the backup failed. Everything that had been written of it is removed again.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The destination holds something, or can't be used.
+    /// The destination is not empty, or can't be used.
     #[error(transparent)]
     Destination(#[from] DirectoryError),
-    /// The keys would lie with the log.
+    /// The keys would be with the log.
     #[error("back up the keys into {}: that is in the backup itself; keys are kept apart from the log, name another directory", .0.display())]
     KeysInside(PathBuf),
     /// The file system refuses.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action: a verb.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// The log can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The log can't be read.
-    #[error("{0}; the log itself is damaged or can't be read: find out with authledger-audit verify")]
+    #[error("{0}; the log itself is damaged or can't be read: check it with authledger-audit verify")]
     Read(#[from] ReadError),
     /// The copy can't be written.
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// A checkpoint can't be read or copied.
-    #[error("{0}; find out with authledger-audit verify")]
+    #[error("{0}; check it with authledger-audit verify")]
     Checkpoint(#[from] TreeError),
     /// The copy can't be read back.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// The copy is whole, and not what was signed.
-    #[error("{0}; the log contradicts what was signed of it: keep both, and look with authledger-audit verify")]
+    /// The copy is complete, but contradicts a checkpoint.
+    #[error("{0}; the log contradicts its signed checkpoints: keep both, and check them with authledger-audit verify")]
     Contradicted(String),
-    /// The copy did not pass.
-    #[error("the copy is not whole: {0}; check the disk that it was written to, and start again")]
+    /// The copy failed its verification.
+    #[error("the copy is not complete: {0}; check the disk that it was written to, and start again")]
     Audit(#[from] AuditError),
-    /// The copy is whole, and another one.
+    /// The copy is complete, but of another length.
     #[error(
         "the copy ends at position {found}, and {expected} records were written to it; check the disk, and start again"
     )]
     Differs {
-        /// Where the copy ends.
+        /// The end of the copy.
         found: Position,
-        /// Where it should.
+        /// The expected end.
         expected: Position,
     },
     /// A key can't be copied.
@@ -119,7 +118,7 @@ pub fn run(arguments: &BackupArgs) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// The checkpoints and the log. The root token is none of them: it lies beside the keys' directory, and is in no backup.
+/// The checkpoints and the log. The root token is not copied: it lies beside the keys' directory, and is in no backup.
 fn copy(reader: &Reader, data: &Path, destination: &Path) -> Result<Manifest, BackupError> {
     let checkpoints = copy_checkpoints(&Checkpoints::of(data), &Checkpoints::of(destination))?;
     let unverified = destination.join(UNVERIFIED);
@@ -140,7 +139,7 @@ fn copy_checkpoints(from: &Checkpoints, to: &Checkpoints) -> Result<BTreeMap<Str
     for origin in from.list()? {
         let Some(note) = from.find(origin)? else { continue };
         to.store(origin, &note)?;
-        // One that says nothing is found when the copy is held against it.
+        // An unreadable one is found when the copy is compared with it.
         let said = Checkpoint::parse(note.text()).ok();
         let said = said.map(|said| ManifestCheckpoint { size: said.size, root: said.root.to_string() });
         copied.extend(said.map(|said| (origin.to_string(), said)));
@@ -148,7 +147,7 @@ fn copy_checkpoints(from: &Checkpoints, to: &Checkpoints) -> Result<BTreeMap<Str
     Ok(copied)
 }
 
-/// The copy as it reads back, held against the checkpoints beside it.
+/// The copy as it reads back, compared with the checkpoints beside it.
 fn verify(unverified: &Path, destination: &Path) -> Result<Verified, BackupError> {
     let checkpoints = audit::checkpoints_in(&destination.join("checkpoints"))?;
     let trust = Trust { keys: Vec::new(), checkpoints };
@@ -163,7 +162,7 @@ fn verify(unverified: &Path, destination: &Path) -> Result<Verified, BackupError
     }
 }
 
-/// Copies what is in the log now.
+/// Copies the current records of the log.
 fn copy_rows(reader: &Reader, to: &Path) -> Result<Base, BackupError> {
     let head = reader.head()?;
     let mut progress = Progress::new("copied");
@@ -209,11 +208,11 @@ fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
     written.map_err(io("write", path))
 }
 
-/// Keys don't go where the log goes.
+/// Keys are not put where the log is.
 fn refuse_inside(keys: &Path, destination: &Path) -> Result<(), BackupError> {
     let destination = destination.canonicalize().map_err(io("look into", destination))?;
     let absolute = std::path::absolute(keys).map_err(io("look for", keys))?;
-    // It need not exist yet, but what it will lie in may be reached by several names.
+    // It need not exist yet, but its parent may be reached by several names.
     let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok()).unwrap_or_default();
     if existing.starts_with(&destination) || absolute.starts_with(&destination) {
         return Err(BackupError::KeysInside(keys.to_owned()));
@@ -242,6 +241,6 @@ fn print(destination: &Path, manifest: &Manifest, keys: Option<(&Path, usize)>, 
     println!("file    {} bytes, blake3 {}", manifest.bytes, manifest.blake3);
     match keys {
         Some((path, count)) => println!("keys    {count} in {}: keep them apart from the log", path.display()),
-        None => println!("keys    not among them; --keys DIR copies them"),
+        None => println!("keys    not copied; --keys DIR copies them"),
     }
 }

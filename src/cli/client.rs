@@ -14,23 +14,24 @@ use crate::domain::Secret;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer that ends may take.
+/// The longest wait for an answer that is not a stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest line of a stream: a cursor over many origins, and a record.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Which server, and as whom.
+/// Which server, and as which application.
 #[derive(Args, Clone)]
 pub struct ServerArgs {
     /// The server.
     #[arg(long, env = "AUTHLEDGER_URL", default_value = "http://127.0.0.1:7878", value_name = "URL")]
     pub url: String,
 
-    /// The application's secret. Others on this machine see it in the list of processes: better the variable, or --token-file
+    /// The application's secret. Others on this machine see it in the list of processes: prefer the variable, or
+    /// --token-file
     #[arg(long, env = "AUTHLEDGER_TOKEN", hide_env_values = true, value_name = "SECRET")]
     pub token: Option<String>,
 
-    /// A file that holds the application's secret, such as DATA/root-token. It beats --token
+    /// A file that holds the application's secret, such as DATA/root-token. It takes precedence over --token
     #[arg(long, env = "AUTHLEDGER_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
@@ -49,51 +50,36 @@ pub(super) struct Asked {
     pub server: ServerArgs,
 }
 
-/// Why a call did not succeed.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The address is none.
+    /// The address is malformed.
     #[error("use {url:?} as the server's address: {why}; give --url something like http://127.0.0.1:7878")]
     Url {
-        /// What was given.
+        /// The given address.
         url: String,
-        /// What is wrong with it.
+        /// The problem with it.
         why: String,
     },
     /// No secret was given.
     #[error("call the server without a secret: set AUTHLEDGER_TOKEN, or give --token-file DATA/root-token")]
     NoToken,
-    /// The secret can't stand in a header.
-    #[error("use the secret that was given: it is empty, or holds characters that no secret has")]
+    /// The secret can't be put into a header.
+    #[error("use the secret that was given: it is empty, or has characters that a secret can't have")]
     MalformedToken,
     /// A file that was named can't be read.
     #[error("read {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The client can't be set up.
     #[error("set up the HTTP client: {0}")]
     Setup(String),
-    /// Nobody answers.
+    /// The server can't be reached.
     #[error("reach {url}: {why}; is the server running there? name another one with --url")]
-    Unreachable {
-        /// The server.
-        url: String,
-        /// What went wrong.
-        why: String,
-    },
+    Unreachable { url: String, why: String },
     /// The connection broke.
     #[error("read the answer of {url}: {why}")]
-    Broken {
-        /// The server.
-        url: String,
-        /// What went wrong.
-        why: String,
-    },
-    /// The server says no.
+    Broken { url: String, why: String },
+    /// The server refuses the call.
     #[error("the server refuses: {title} ({} {code}). {detail}", status.as_u16())]
     Refused {
         /// The answer's status.
@@ -105,10 +91,9 @@ pub enum CallError {
         /// What is wrong with this request.
         detail: String,
     },
-    /// What answered speaks no problems.
-    #[error("{url} answered {status}, and not as an authledger does; check --url")]
+    /// The answer is not a problem of an authledger.
+    #[error("{url} answered {status}, but not as an authledger does; check --url")]
     NotALedger {
-        /// The server.
         url: String,
         /// The answer's status.
         status: StatusCode,
@@ -120,7 +105,7 @@ impl CallError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
-            // What stands in front of a server that restarts answers in its own words.
+            // A proxy in front of a restarting server answers in its own words.
             Self::Refused { status, .. } | Self::NotALedger { status, .. } => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
@@ -130,7 +115,7 @@ impl CallError {
     }
 }
 
-/// RFC 9457, as far as it is shown.
+/// The shown members of an RFC 9457 problem.
 #[derive(Deserialize)]
 struct Problem {
     #[serde(rename = "type", default)]
@@ -156,13 +141,13 @@ impl Client {
         Self::connect(&arguments.url, &secret, certificates)
     }
 
-    /// A client of that server, with that secret. With certificates, those are trusted and no others.
+    /// A client of that server, with that secret. If certificates are given, only those are trusted.
     pub fn connect(url: &str, secret: &Secret, certificates: Option<Vec<Certificate>>) -> Result<Self, CallError> {
         let parsed = checked(url)?;
         let bearer = format!("Bearer {}", secret.expose());
         let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| CallError::MalformedToken)?;
         authorization.set_sensitive(true);
-        // Whoever installed one before in this process is welcome.
+        // A default that was installed before in this process is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("authledger/", env!("CARGO_PKG_VERSION")))
@@ -214,7 +199,7 @@ impl Client {
 
     /// Opens a stream of lines that does not end by itself.
     pub async fn lines(&self, request: RequestBuilder) -> Result<Lines, CallError> {
-        // The answer goes on for ever, so only its beginning has a deadline. Who reads it watches the time.
+        // The answer goes on for ever, so only its beginning has a deadline. The reader watches the time.
         let opened = async {
             let response = request.send().await.map_err(|error| self.unreachable(&error))?;
             self.succeeded(response).await
@@ -259,7 +244,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The next line without its end, or nothing where the answer is over. Giving up on it loses nothing.
+    /// The next line without its end, or nothing if the answer has ended. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Result<Option<String>, CallError> {
         loop {
             if let Some(line) = self.take() {
@@ -271,7 +256,7 @@ impl Lines {
             }
             let chunk = self.response.chunk().await;
             let chunk = chunk.map_err(|error| CallError::Broken { url: self.url.clone(), why: cause(&error) })?;
-            // A line that breaks off was never whole.
+            // A line that breaks off was incomplete.
             let Some(chunk) = chunk else { return Ok(None) };
             self.buffer.extend_from_slice(&chunk);
         }
@@ -325,7 +310,7 @@ fn checked(url: &str) -> Result<Url, CallError> {
     Ok(parsed)
 }
 
-/// What is at the bottom of it: the layers above only say that something is.
+/// The innermost cause: the layers above only say that there is one.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took too long".to_owned();

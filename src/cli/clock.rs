@@ -1,4 +1,4 @@
-//! `authledger clock`: ledger time beside the wall clock, shown and set right over HTTP.
+//! `authledger clock`: ledger time beside the wall clock, shown and corrected over HTTP.
 
 use std::io::{self, Write as _};
 
@@ -13,15 +13,15 @@ Examples:
   authledger clock --token-file authledger-data/root-token
   authledger clock accept --token-file authledger-data/root-token
 
-Ledger time is what lives are stamped with and judged by. It follows the wall clock while the two are within a minute of each
-other. When the wall clock jumps, ledger time runs on as before, readiness says so, and after an hour nothing is issued any more;
-revoking and checking go on. There are two ways out:
+Records are stamped with ledger time, and expiry is judged by it. It follows the wall clock while the two are within a minute of
+each other. When the wall clock jumps, ledger time continues as before, readiness warns, and after an hour nothing is issued any
+more; revoking and checking go on. There are two ways out:
   the wall clock is wrong   set it (NTP, timedatectl): ledger time follows it again by itself
   the wall clock is right   authledger clock accept: ledger time becomes the wall clock's
 
-Look before you accept. Where ledger time is ahead, `authledger clock` lists what was recorded beyond the wall clock; accepting
-revokes those credentials, and the server starts again by itself to go on under a new origin. Holds, and endings of all that a
-subject had, stand.";
+Check before you accept. If ledger time is ahead, `authledger clock` lists the credentials that were recorded beyond the wall
+clock; accepting revokes them, and the server restarts by itself to continue under a new origin. Holds, and revocations of
+everything that a subject had, stand.";
 
 /// What to do with the clock, and where.
 #[derive(Args)]
@@ -35,11 +35,11 @@ pub struct ClockArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Take the wall clock over as ledger time, and revoke what was recorded beyond it.
+    /// Accept the wall clock as ledger time, and revoke the credentials that were recorded beyond it.
     Accept(Asked),
 }
 
-/// Why there is nothing to show.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
     /// The call did not succeed.
@@ -94,7 +94,6 @@ struct Accepted {
     recorded_beyond: Beyond,
 }
 
-/// Does it.
 pub async fn run(arguments: ClockArgs) -> Result<(), ClockError> {
     match arguments.action {
         None => look(&arguments.asked).await,
@@ -137,7 +136,7 @@ async fn accept(asked: &Asked) -> Result<(), ClockError> {
     writeln!(out, "accepted     {}, instead of {}", before.wall_clock, before.ledger_time)?;
     list(&mut out, &recorded_beyond)?;
     if starts_again {
-        writeln!(out, "next         the server starts again by itself, revokes these, and goes on under a new origin")?;
+        writeln!(out, "next         the server restarts by itself, revokes these, and continues under a new origin")?;
     }
     Ok(())
 }
@@ -149,7 +148,10 @@ fn list(out: &mut impl io::Write, beyond: &Beyond) -> io::Result<()> {
     }
     writeln!(out, "beyond       {records} records, about {credentials_total} credentials that are not revoked")?;
     if *subjects_revoked > 0 {
-        writeln!(out, "stand        {subjects_revoked} endings of all that a subject had, with their holds")?;
+        writeln!(
+            out,
+            "stand        {subjects_revoked} revocations of everything that a subject had, with their holds"
+        )?;
     }
     for Credential { kind, id, tenant, subject, recorded_at } in credentials {
         writeln!(out, "  {recorded_at}  {kind:7}  {id}  {tenant}  {subject}")?;

@@ -1,6 +1,6 @@
 //! `authledger demo`: a real server, real HTTP, a temporary ledger, and every claim checked on the way.
 //!
-//! Nothing here reaches into the server: what is shown is what any client sees, and what anybody can verify from the file.
+//! Nothing here reaches into the server: every client sees what is shown, and anybody can verify it from the file.
 
 mod evidence;
 mod narrator;
@@ -25,12 +25,12 @@ use crate::server::{ServeError, Server};
 /// How the demonstration is shown. It needs nothing, and leaves nothing behind.
 #[derive(Args)]
 pub struct DemoArgs {
-    /// How many tickets are ended one after another to measure how fast followers hear of it
+    /// How many tickets are revoked one after another to measure how fast followers hear of it
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "COUNT")]
     rounds: u32,
 }
 
-/// What did not hold, and in which step.
+/// The claim that did not hold, and its step.
 #[derive(Debug, thiserror::Error)]
 #[error("the demonstration failed at step {step}, {title}: {why}")]
 pub struct DemoError {
@@ -61,7 +61,7 @@ enum Why {
     Io(#[from] std::io::Error),
 }
 
-/// What the steps share.
+/// The state that the steps share.
 struct Demo {
     narrator: Narrator,
     data: PathBuf,
@@ -76,9 +76,8 @@ struct Demo {
 pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     let started = Instant::now();
     let narrator = Narrator::new();
-    narrator.title(
-        "authledger demo: the life of tickets, sessions and tokens, and what their end looks like to everybody else",
-    );
+    narrator
+        .title("authledger demo: the life of tickets, sessions and tokens, and what others see of their revocation");
     let (directory, mut demo) = match start(narrator, arguments.rounds).await {
         Ok(started) => started,
         Err(why) => return Err(DemoError { step: 1, title: "A server", why }),
@@ -89,7 +88,7 @@ pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     let events = outcome.and_then(|events| left.map(|()| events)).map_err(failed)?;
     let took = started.elapsed().as_secs_f64();
     demo.narrator
-        .title(&format!("All of it held: {events} events, {took:.1} s. Nothing is left of it on this machine."));
+        .title(&format!("Every claim held: {events} events, {took:.1} s. Nothing of it is left on this machine."));
     Ok(())
 }
 

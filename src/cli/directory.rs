@@ -1,4 +1,4 @@
-//! Directories that a command fills: empty before, and gone again where it fails.
+//! Directories that a command fills: empty before, and removed again if it fails.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -8,22 +8,20 @@ use std::path::{Path, PathBuf};
 /// Why a directory can't be filled.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// It holds something.
-    #[error("write into {}: it holds files already; name a directory that is empty, or none yet", .0.display())]
+    /// It is not empty.
+    #[error("write into {}: it holds files already; name an empty directory, or one that does not exist yet", .0.display())]
     NotEmpty(PathBuf),
     /// The file system refuses.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action: a verb.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
 }
 
-/// A directory that is being filled. What was written goes again with it, unless it is kept.
+/// A directory that is being filled. The files in it are removed again, unless they are kept.
 pub(super) struct Filling {
     path: PathBuf,
     /// Whether it was made for this.
@@ -32,7 +30,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// Makes the directory, mode 0700, where there is none; one that holds anything is refused.
+    /// Makes the directory, mode 0700, if it does not exist; a directory that is not empty is refused.
     pub(super) fn start(path: &Path) -> Result<Self, DirectoryError> {
         let made = match fs::read_dir(path).map(Iterator::count) {
             Ok(1..) => return Err(DirectoryError::NotEmpty(path.to_owned())),
@@ -59,7 +57,7 @@ impl Drop for Filling {
         if self.kept {
             return;
         }
-        // It was empty before, so all that is in it is ours. What can't be removed is not called done.
+        // It was empty before, so everything in it is ours. A file that can't be removed does not have a finished name.
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

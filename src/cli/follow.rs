@@ -1,7 +1,8 @@
 //! `authledger follow`: the revocation stream in a terminal, or as lines for a pipe.
 //!
-//! It goes on where it stopped: after a broken connection from the last cursor that it has shown, and with a state file also after
-//! its own end. A cursor is kept only when what lies before it has been written, so an item may come twice and none is left out.
+//! It continues where it stopped: after a broken connection from the last cursor that it has shown, and with a state
+//! file also after its own end. A cursor is kept only when everything before it has been written, so an item may come
+//! twice and none is left out.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -20,7 +21,7 @@ use super::client::{CallError, Client, Lines, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp};
 
-/// Heartbeats that may be missed before what is shown counts as stale.
+/// Heartbeats that may be missed before the output counts as stale.
 const MISSED_HEARTBEATS: u32 = 3;
 /// Between two attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,8 +31,8 @@ const MAX_STATE_BYTES: u64 = 65_536;
 
 const NOTES: &str = "\
 With --json every line of the standard output is one JSON object with a member `event`: `revoked` as the server sends it, and after
-a gap `gap`, any number of `snapshot`, and `snapshot_end` with the count, without which the snapshot is to be thrown away.
-What concerns the connection goes to the standard error.";
+a gap `gap`, any number of `snapshot`, and `snapshot_end` with the count, without which the snapshot must be discarded.
+Messages about the connection go to the standard error.";
 
 /// What to follow, from where, and how to show it.
 #[derive(Args)]
@@ -41,19 +42,19 @@ pub struct FollowArgs {
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
 
-    /// Keep the cursor in this file, and go on from it next time; --after counts only while there is none
+    /// Keep the cursor in this file, and continue from it next time; --after counts only while there is no such file
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// Endings in this tenant only
+    /// Revocations in this tenant only
     #[arg(long)]
     tenant: Option<String>,
 
-    /// Endings of these kinds only; more than once, or separated by commas
+    /// Revocations of these kinds only; more than once, or separated by commas
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
     kind: Vec<String>,
 
-    /// One JSON object a line on the standard output
+    /// One JSON object on each line of the standard output
     #[arg(long)]
     json: bool,
 
@@ -71,21 +72,16 @@ pub enum FollowError {
     /// A call did not succeed, and trying again would not help.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The server ended the stream for good.
-    #[error("follow on: the server ended the stream ({0}); the application was removed, or lost its scope")]
+    /// The server ended the stream, and will not start it again.
+    #[error("continue to follow: the server ended the stream ({0}); the application was removed, or lost its scope")]
     Ended(String),
     /// The state file can't be used.
     #[error("keep the cursor in {}: {source}", path.display())]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    State { path: PathBuf, source: io::Error },
     /// The state file holds something else.
-    #[error("go on from {}: it holds no cursor; remove it to begin anew", .0.display())]
+    #[error("continue from {}: it does not hold a cursor; remove it to begin anew", .0.display())]
     NoCursor(PathBuf),
-    /// Nobody reads on.
+    /// The output's reader is gone.
     #[error("write to the standard output: {0}")]
     Output(io::Error),
     /// Signals can't be waited for.
@@ -93,7 +89,7 @@ pub enum FollowError {
     Signal(io::Error),
 }
 
-/// A line of the stream or the snapshot, as far as it is shown.
+/// A line of the stream or the snapshot, with the members that are shown.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Line {
@@ -111,11 +107,11 @@ struct Line {
     count: u64,
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 enum Over {
     /// The server closed it, or it broke, or went silent.
     Again,
-    /// The cursor is of no use: what is in force comes from the snapshot.
+    /// The cursor is useless: the snapshot has the revocations in force.
     Gap,
 }
 
@@ -126,18 +122,18 @@ struct Follow {
     state: Option<PathBuf>,
     json: bool,
     freshness: Freshness,
-    /// When the connection was made: only what ended since then shows how fast the way is.
+    /// When the connection was made: only later revocations show the latency.
     connected_at: Timestamp,
     heard: bool,
 }
 
-/// Follows until a signal comes, or there is no point in going on.
+/// Follows until a signal comes, or continuing is pointless.
 pub async fn run(arguments: FollowArgs) -> Result<(), FollowError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(FollowError::Signal)?;
     let mut follow = Follow::new(arguments)?;
     tokio::select! {
         followed = follow.run() => match followed {
-            // `head` has had enough.
+            // `head` has read enough.
             Err(FollowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             followed => followed,
         },
@@ -178,7 +174,7 @@ impl Follow {
                 pause = FIRST_PAUSE;
             }
             self.freshness.check();
-            // A server that is starting again is not helped by everybody asking at once.
+            // A restarting server is not helped by everybody asking at once.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -191,7 +187,7 @@ impl Follow {
         }
     }
 
-    /// Follows over one connection, until that is over.
+    /// Follows over one connection, until it ends.
     async fn connection(&mut self) -> Result<Over, FollowError> {
         let mut request = self.client.request(Method::GET, "/v1/revocations").query(&self.query);
         request = request.header(ACCEPT, "application/x-ndjson");
@@ -208,7 +204,7 @@ impl Follow {
         }
     }
 
-    /// The next line; nothing where the answer is over, or has been silent for too long.
+    /// The next line; nothing if the answer has ended, or has been silent for too long.
     async fn next(&mut self, lines: &mut Lines) -> Result<Option<String>, FollowError> {
         let Ok(next) = tokio::time::timeout_at(self.freshness.stale_at(), lines.next()).await else {
             self.freshness.check();
@@ -223,7 +219,7 @@ impl Follow {
     }
 
     fn take(&mut self, text: &str, lines: &Lines) -> Result<Option<Over>, FollowError> {
-        // What a later server has to say beside this does no harm.
+        // Members that a later server adds do no harm.
         let Ok(line) = serde_json::from_str::<Line>(text) else { return Ok(None) };
         match &*line.event {
             "revoked" => self.show(text, &line)?,
@@ -239,7 +235,7 @@ impl Follow {
         }
         if line.cursor.is_some() {
             self.cursor = line.cursor;
-            // One write for all that came together.
+            // One write for all lines that came together.
             if !lines.has_more() {
                 self.keep()?;
             }
@@ -247,7 +243,7 @@ impl Follow {
         Ok(None)
     }
 
-    /// Every ending in force, for who has missed some and can't be told which.
+    /// Every revocation in force, for a follower that has missed some and can't be told which.
     async fn snapshot(&mut self) -> Result<(), FollowError> {
         let request = self.client.request(Method::GET, "/v1/revocations/snapshot").query(&self.query);
         let mut lines = self.client.lines(request).await?;
@@ -265,7 +261,7 @@ impl Follow {
             }
             count += 1;
             if self.json {
-                // The object goes on with the members that it has.
+                // The object continues with the members that it has.
                 let rest = text.strip_prefix('{').unwrap_or_default();
                 self.write(&format!("{{\"event\":\"snapshot\",{rest}"))?;
             }
@@ -279,7 +275,7 @@ impl Follow {
             let cursor = self.cursor.as_deref().unwrap_or_default();
             self.write(&serde_json::json!({"event": "snapshot_end", "count": count, "cursor": cursor}).to_string())?;
         } else {
-            self.write(&format!("the snapshot holds {count} endings in force; following on from there"))?;
+            self.write(&format!("the snapshot holds {count} revocations in force; following from there"))?;
         }
         self.keep()
     }
@@ -310,7 +306,7 @@ impl Follow {
         format!("{revoked_at}  {kind:10}  {id:36}  {tenant}/{subject}{latency}{hold}")
     }
 
-    /// From the ledger's clock to this one; nothing for what ended before this connection.
+    /// From the ledger's clock to this one; nothing for a revocation before this connection.
     fn latency(&self, revoked_at: &str) -> Option<u64> {
         let millis = revoked_at.parse::<jiff::Timestamp>().ok()?.as_millisecond();
         let revoked_at = Timestamp::from_millis(u64::try_from(millis).ok()?)?;
@@ -328,7 +324,7 @@ impl Follow {
     }
 }
 
-/// Whether what has been shown is all there is to show, as far as one can know.
+/// Whether everything has been shown, as far as that can be known.
 struct Freshness {
     limit: Duration,
     heard_at: Instant,
@@ -347,7 +343,7 @@ impl Freshness {
         }
     }
 
-    /// When silence becomes too long. Who is stale already waits as long again for the next connection.
+    /// When silence becomes too long. While stale, it waits as long again for the next connection.
     fn stale_at(&self) -> Instant {
         if self.stale { Instant::now() + self.limit } else { self.heard_at + self.limit }
     }
@@ -357,7 +353,7 @@ impl Freshness {
             self.stale = true;
             let seconds = self.limit.as_secs();
             notice(&format!(
-                "STALE: nothing heard for {seconds} s, {MISSED_HEARTBEATS} heartbeats; endings may be missing"
+                "STALE: nothing heard for {seconds} s, {MISSED_HEARTBEATS} heartbeats; revocations may be missing"
             ));
         }
     }
@@ -379,7 +375,7 @@ fn read_state(path: &Path) -> Result<Option<String>, FollowError> {
         return Err(no_cursor());
     }
     let text = fs::read_to_string(path).map_err(failed)?;
-    // The server is the judge of cursors; this only keeps another file's contents out of the query.
+    // The server judges cursors; this only keeps the contents of another file out of the query.
     let cursor = text.trim();
     let is_cursor = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if cursor.is_empty() || !cursor.bytes().all(is_cursor) {
@@ -388,7 +384,7 @@ fn read_state(path: &Path) -> Result<Option<String>, FollowError> {
     Ok(Some(cursor.to_owned()))
 }
 
-/// Replaces the file whole: after a loss of power the old cursor or the new one is there.
+/// Replaces the whole file: after a loss of power it has the old cursor or the new one.
 fn write_state(path: &Path, cursor: &str) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut fresh = tempfile::NamedTempFile::new_in(directory)?;

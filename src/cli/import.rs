@@ -1,7 +1,7 @@
-//! `authledger import`: credentials that somebody else has issued, from a dump into the ledger.
+//! `authledger import`: credentials that were issued elsewhere, from a dump into the ledger.
 //!
-//! The dump is read once, a batch at a time, and never whole in memory. Secrets in it become digests in this process. A line that is
-//! imported again is known, so whatever broke off is begun again from the start.
+//! The dump is read once, a batch at a time, and is never in memory as a whole. Secrets in it become digests in this
+//! process. A line that is imported again is known, so an import that broke off is started again from the beginning.
 
 mod courier;
 mod crafter;
@@ -31,7 +31,7 @@ use courier::{Answer, Courier};
 use source::{Batch, Batches, Input, SourceError};
 use tally::Tally;
 
-/// The longest line of a dump, its personal parts included, which are not read.
+/// The longest line of a dump, including its personal data, which is not read.
 const MAX_LINE_BYTES: usize = 1 << 20;
 /// Batches that are sent and not answered yet: while one syncs, the next is on its way.
 const MAX_IN_FLIGHT: usize = 4;
@@ -39,10 +39,10 @@ const MAX_IN_FLIGHT: usize = 4;
 const MAX_READ_AHEAD: usize = 2;
 
 const NOTES: &str = "\
-What a dump is:
-  ndjson   One object a line: kind (ticket, session, token), subject, issued_at,
+Formats of a dump:
+  ndjson   One object on each line: kind (ticket, session, token), subject, issued_at,
            expires_at; and tenant, id, digest or secret, ttl, not_after, aal.
-           A secret is digested here. Any other member is refused, for it may
+           A secret is digested here. Any other member is refused, because it may
            be a secret.
   crafter  The collection `ticket` of Crafter Profile, as mongoexport writes it,
            with or without --jsonArray.
@@ -57,7 +57,7 @@ Examples:
   authledger import sessions.csv --from kratos --dry-run --json
 
 The exit code is 0 only if no line was refused. Importing again is harmless:
-what the ledger has is known. With --json every line of the standard output is
+a credential that the ledger has is known. With --json every line of the standard output is
 an object with `line` and `outcome`, the last one with `end` and the counts.";
 
 /// What to import, and how to read it.
@@ -71,7 +71,7 @@ pub struct ImportArgs {
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     from: Format,
 
-    /// The tenant of lines that name none; absent: default
+    /// The tenant of lines that do not name one; absent: default
     #[arg(long)]
     tenant: Option<String>,
 
@@ -83,11 +83,12 @@ pub struct ImportArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Write every refused line's number, code and reason to this file, one JSON object a line; it begins empty
+    /// Write every refused line's number, code and reason to this file, one JSON object on each line; an existing file
+    /// is emptied
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
 
-    /// One JSON object a line on the standard output
+    /// One JSON object on each line of the standard output
     #[arg(long)]
     json: bool,
 
@@ -95,7 +96,7 @@ pub struct ImportArgs {
     server: ServerArgs,
 }
 
-/// What a dump may be.
+/// The format of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// The server's own lines
@@ -106,19 +107,19 @@ pub enum Format {
     Kratos,
 }
 
-/// What every line is read with.
+/// The settings for reading every line.
 #[derive(Clone, Debug)]
 struct Settings {
     tenant: Option<String>,
     ttl: Ttl,
-    /// What ends then or earlier is over.
+    /// A credential that expires at this instant or earlier has expired.
     now: Timestamp,
 }
 
-/// Why an import is not, or not wholly, done.
+/// Why an import failed, or is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A call did not succeed, and trying again would not help, or has not.
+    /// A call failed, and trying again would not help, or has not.
     #[error(transparent)]
     Call(#[from] CallError),
     /// The answer can't be read.
@@ -126,29 +127,18 @@ pub enum ImportError {
     Answer(String),
     /// The dump can't be opened.
     #[error("open {}: {source}", path.display())]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Input { path: PathBuf, source: io::Error },
     /// The dump can't be read to its end.
     #[error("read {}: {source}; nothing after that place was read", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: SourceError,
     },
     /// The file of refusals can't be written.
     #[error("write the refused lines to {}: {source}", path.display())]
-    Refusals {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What happened can't be shown.
+    Refusals { path: PathBuf, source: io::Error },
+    /// The result can't be shown.
     #[error("write to the standard output: {0}")]
     Output(io::Error),
     /// Signals can't be waited for.
@@ -158,7 +148,7 @@ pub enum ImportError {
     #[error("read in a thread of its own: {0}")]
     Thread(io::Error),
     /// Some lines were refused.
-    #[error("import every line: {0} were refused; put them right and import again, which is harmless")]
+    #[error("import every line: {0} were refused; correct them and import again, which is harmless")]
     Refused(u64),
     /// A signal came.
     #[error("import to the end: interrupted")]
@@ -168,7 +158,7 @@ pub enum ImportError {
 /// Imports the dump, or says what it would import.
 pub async fn run(arguments: ImportArgs) -> Result<(), ImportError> {
     let input = source::open(&arguments.file)?;
-    // Whatever can't work is found out before anything is sent.
+    // Everything that can't work is found out before anything is sent.
     let client = if arguments.dry_run { None } else { Some(Client::new(&arguments.server)?) };
     let mut tally = Tally::new(arguments.json, arguments.refused.clone())?;
     let Some(client) = client else { return rehearse(&arguments, input, &mut tally) };
@@ -178,7 +168,10 @@ pub async fn run(arguments: ImportArgs) -> Result<(), ImportError> {
     };
     if let Err(error) = sent {
         tally.end()?;
-        notice(&format!("stopped after {} lines; begin again: what was made is known then", tally.counts.lines()));
+        notice(&format!(
+            "stopped after {} lines; begin again: lines that were made are known then",
+            tally.counts.lines()
+        ));
         return Err(error);
     }
     tally.finish()?;
@@ -200,7 +193,7 @@ async fn interruption() -> Result<(), ImportError> {
     }
 }
 
-/// Reads all, and sends nothing.
+/// Reads everything, and sends nothing.
 fn rehearse(arguments: &ImportArgs, input: Input, tally: &mut Tally) -> Result<(), ImportError> {
     let failed = |source| ImportError::Read { path: arguments.file.clone(), source };
     let mut kinds = [0; Kind::ALL.len()];
@@ -213,7 +206,7 @@ fn rehearse(arguments: &ImportArgs, input: Input, tally: &mut Tally) -> Result<(
     all_taken(tally)
 }
 
-/// The bodies that would be sent of a dump, with settings as they are if none are given. For the fuzzer.
+/// The bodies that would be sent for a dump, with default settings. For the fuzzer.
 #[doc(hidden)]
 pub fn read_dump(dump: Vec<u8>, format: Format, now: Timestamp) -> Result<Vec<String>, SourceError> {
     let settings = Settings { tenant: None, ttl: Ttl::from_seconds(900).unwrap_or(Ttl::MAX), now };
@@ -251,7 +244,7 @@ type Brought = JoinHandle<Result<(Batch, Vec<Answer>), ImportError>>;
 fn bring(courier: &Arc<Courier>, batch: Batch) -> Brought {
     let courier = Arc::clone(courier);
     tokio::spawn(async move {
-        // Where all were refused or over there is nothing to ask.
+        // If every line was refused or has expired, there is nothing to ask.
         let answers =
             if batch.sent.is_empty() { Vec::new() } else { courier.bring(&batch.body, batch.sent.len()).await? };
         Ok((batch, answers))
@@ -280,7 +273,7 @@ fn read_ahead(
             };
             let Some(next) = next else { break };
             let over = next.is_err();
-            // Who took them may have stopped.
+            // The receiver may have stopped.
             if give.blocking_send(next).is_err() || over {
                 break;
             }
@@ -311,7 +304,7 @@ mod tests {
     use super::entry::{Refusal, Row};
     use super::*;
 
-    /// 2026-11-21T09:10:00Z, and what the arguments are if they are not given.
+    /// 2026-11-21T09:10:00Z, with the defaults of the arguments.
     pub fn settings() -> Settings {
         let now = Timestamp::from_millis(1_795_252_200_000).expect("as it was written");
         Settings { tenant: None, ttl: Ttl::from_seconds(900).expect("as it was written"), now }

@@ -1,4 +1,4 @@
-//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP, and those that checkpoints are checked with.
+//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP, and the keys that verify checkpoints.
 
 use std::io::{self, Write as _};
 
@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   authledger key list --token-file authledger-data/root-token
   authledger key rotate --json
-  authledger key verifier > log.vkey      # what authledger-audit takes as --key @log.vkey";
+  authledger key verifier > log.vkey      # for authledger-audit as --key @log.vkey";
 
 /// What to do with keys, and where.
 #[derive(Args)]
@@ -25,15 +25,16 @@ pub struct KeyArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the keys whose tokens may be good still.
+    /// List the keys whose tokens may still be active.
     List(Asked),
-    /// Make a new key sign from now on. The one before verifies until its last token has expired.
+    /// Make a new key sign from now on. The previous key verifies until its last token has expired.
     Rotate(Asked),
-    /// Show what this ledger's checkpoints and proofs are checked with. Give it to whoever is to check them.
+    /// Show the keys that this ledger's checkpoints and proofs are checked with. Give them to the people who are to
+    /// check them.
     Verifier(Asked),
 }
 
-/// Why there is nothing to show.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The call did not succeed.
@@ -62,7 +63,7 @@ struct Listed<T> {
     keys: Vec<T>,
 }
 
-/// What of the status is wanted.
+/// The used members of the status.
 #[derive(Deserialize)]
 struct Status {
     head: Head,
@@ -86,7 +87,6 @@ struct CheckpointStatus {
     verifier_key: String,
 }
 
-/// Does it.
 pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
     match arguments.action {
         Action::List(asked) => list(&asked).await,
@@ -95,7 +95,7 @@ pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
     }
 }
 
-/// The node's own key first, then those of other origins that it holds checkpoints of.
+/// The node's own key first, then the keys of other origins of which it holds checkpoints.
 async fn verifier(asked: &Asked) -> Result<(), KeyError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/status")).await?;

@@ -1,7 +1,7 @@
-//! The command line: what people and scripts do with a ledger from a terminal.
+//! The command line: for people and scripts in a terminal.
 //!
-//! `serve` runs a server, `application`, `key`, `clock`, `node`, `subject`, `follow` and `import` call one, `backup` and `restore` work on the files and
-//! need none, and `demo` starts one of its own.
+//! `serve` runs a server, `application`, `key`, `clock`, `node`, `subject`, `follow` and `import` call one, `backup`
+//! and `restore` work on the files and need no server, and `demo` starts one of its own.
 
 pub mod application;
 pub mod backup;
@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use crate::domain::Position;
 
-/// Between two lines of progress: often for somebody who watches, seldom for a file of messages.
+/// Between two lines of progress: often on a terminal, seldom in a file of messages.
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
-/// Says on the standard error how far a long piece of work has come. A short one says nothing.
+/// Shows on the standard error how far a long piece of work has come. A short one shows nothing.
 struct Progress {
     verb: &'static str,
     watched: bool,
@@ -44,7 +44,7 @@ impl Progress {
         self.tell(|| format!("{verb} {reached} of {head} events ({} %)", reached.0 * 100 / head.0.max(1)));
     }
 
-    /// Says it in other words, where it is time to say something.
+    /// Shows it in other words, if it is time for another line.
     fn tell(&mut self, line: impl FnOnce() -> String) {
         let every = if self.watched { WATCHED_EVERY } else { LOGGED_EVERY };
         if self.shown_at.elapsed() < every {
@@ -54,7 +54,7 @@ impl Progress {
         let line = line();
         if self.watched {
             eprint!("\r{line}\x1b[K");
-            // Progress that can't be shown is no reason to stop.
+            // Progress that can't be shown is not a reason to stop.
             let _ = std::io::stderr().flush();
             self.line_is_open = true;
         } else {
@@ -78,7 +78,7 @@ impl Drop for Progress {
     }
 }
 
-/// Whether output there may be coloured: a terminal, and <https://no-color.org> not asked for.
+/// Whether output there may be coloured: it is a terminal, and <https://no-color.org> is not requested.
 fn may_colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -24,7 +24,7 @@ Examples:
   authledger serve --data /var/lib/authledger --node b --region europe --address https://b.example:7878 …
 
   authledger node list
-  authledger node remove a                 # seals what a member has recorded, for good
+  authledger node remove a                 # seals the records of a member, permanently
   authledger node promote --remove a       # at a standby, because a is lost";
 
 /// What to do with nodes, and where.
@@ -37,11 +37,12 @@ pub struct NodeArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the nodes, how far each has got, and when it was heard last.
+    /// List the nodes, how far each has applied the ledger, and when it was last heard.
     List(Asked),
-    /// Make a directory on this machine a node of a ledger that others have. Nothing may run on it.
+    /// Make a directory on this machine a node of an existing ledger. No server may be running on it.
     Join(Box<Join>),
-    /// Remove a member for good. What it issued beyond what the asked node holds of it is dead; what it ended stays ended.
+    /// Remove a member permanently. The credentials that it issued beyond what the asked node holds of it become
+    /// inactive; its revocations still count.
     Remove(Remove),
     /// Let a standby take commands. It answers as soon as every other member waits for it.
     Promote(Promote),
@@ -52,7 +53,7 @@ struct Join {
     /// The new node's directory; made if it is missing
     #[arg(long, env = "AUTHLEDGER_DATA", value_name = "DIR", default_value = "./authledger-data")]
     data: PathBuf,
-    /// The new node's name, none that a member has
+    /// The new node's name, different from every member's
     #[arg(long, env = "AUTHLEDGER_NODE", value_name = "NAME")]
     node: String,
     /// The name of the site that it is in
@@ -75,14 +76,14 @@ struct Remove {
 
 #[derive(Args)]
 struct Promote {
-    /// Remove this member first, because it is lost: nobody waits for it any more
+    /// Remove this member first, because it is lost: the others no longer wait for it
     #[arg(long, value_name = "NAME")]
     remove: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Why nothing was done, or there is nothing to show.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The call did not succeed.
@@ -103,26 +104,20 @@ pub enum NodeError {
     /// The node's key can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// What was answered can't be kept.
+    /// The answer can't be kept.
     #[error(transparent)]
     Anchors(#[from] AnchorsError),
     /// A name has the wrong form.
     #[error("use --{flag} {text:?}: it must be {must_be}")]
-    Malformed {
-        /// The flag.
-        flag: &'static str,
-        /// What was given.
-        text: String,
-        /// The form that it should have.
-        must_be: Malformed,
-    },
-    /// The answer names things that no server names.
-    #[error("read the server's answer: it names no ledger and keys; is it of a later version than this program?")]
+    Malformed { flag: &'static str, text: String, must_be: Malformed },
+    /// The answer lacks members that every server sends.
+    #[error(
+        "read the server's answer: it does not name a ledger and keys; is it of a later version than this program?"
+    )]
     Strange,
     /// The directory is of another ledger.
     #[error("join {} to ledger {theirs}: it holds ledger {own}; name an empty directory with --data", path.display())]
     OtherLedger {
-        /// The directory.
         path: PathBuf,
         /// The ledger in it.
         own: LedgerId,
@@ -172,7 +167,6 @@ struct Run {
     applied: BTreeMap<String, u64>,
 }
 
-/// Does it.
 pub async fn run(arguments: NodeArgs) -> Result<(), NodeError> {
     match arguments.action {
         Action::List(asked) => list(&asked).await,
@@ -200,7 +194,7 @@ async fn list(asked: &Asked) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// A node in a line: how far it has got is told by how many records of what this one holds it lacks.
+/// A node on a line: its progress is the number of records that it lacks of those that this node holds.
 fn line(node: &Shown, heads: &BTreeMap<&String, &u64>) -> String {
     let name = node.node.as_deref().unwrap_or("(alone)");
     let region = node.region.as_deref().unwrap_or("-");
@@ -240,7 +234,8 @@ impl Join {
         });
         let body = without_nulls(body);
         let own = own_ledger(&directory)?;
-        // Before the node is named there, so that a refusal leaves nothing behind; who may not see the status learns it afterwards.
+        // Before the node is named there, so that a refusal leaves nothing behind; a caller that may not see the status
+        // learns it afterwards.
         if let Some(own) = own
             && let Ok(status) = client.text(client.request(Method::GET, "/v1/status")).await
         {
@@ -294,7 +289,11 @@ impl Remove {
         if self.asked.json {
             writeln!(out, "{answer}")?;
         } else {
-            writeln!(out, "{} is removed: what it issued that is not held here is dead", self.node)?;
+            writeln!(
+                out,
+                "{} is removed: credentials that it issued and that are not held here are inactive",
+                self.node
+            )?;
         }
         Ok(())
     }

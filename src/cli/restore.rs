@@ -1,7 +1,7 @@
-//! `authledger restore`: a data directory made of a backup or a bundle, which goes on without a fork.
+//! `authledger restore`: a data directory made of a backup or a bundle, which continues without a fork.
 //!
-//! Whoever restores can't know whether the original goes on somewhere. So the copy never continues an origin that is in it: it
-//! has a key of its own, and opens an origin of its own that names the one it goes on from.
+//! The operator can't know whether the original still runs somewhere. So the copy never continues an origin that is in
+//! it: it has a key of its own, and opens an origin of its own that names the one it continues.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,20 +26,20 @@ use crate::tlog::SignedNote;
 use crate::tree::{Checkpoints, TreeError};
 
 const LEDGER: &str = "ledger.db";
-/// What the log is called until it is whole.
+/// The name of the log until it is complete.
 const UNFINISHED: &str = "ledger.db.restoring";
 
 const RULE: &str = "\
-What is restored goes on under an origin of its own: it gets a new origin key, and its first record names the origin, sequence
-and hash that it goes on from. The original may have gone on, or may go on later; the two are then told apart by their origins,
-and neither contradicts what the other has signed. Sessions, tickets and tokens are as they were at the backup, and a cursor of
-the original either goes on or gets a `gap` event.
+The restored ledger continues under an origin of its own: it gets a new origin key, and its first record names the origin,
+sequence and hash that it continues. The original may have continued, or may do so later; the two then differ in their origins,
+and neither contradicts the checkpoints of the other. Sessions, tickets and tokens are as they were at the backup, and a cursor
+of the original either continues or gets a `gap` event.
 
-What was ended or forgotten after the backup was made is not in it: end it again, and repeat erasures (authledger subject erase)
-before the restored ledger is used, because the keys that came with an older backup open what was erased since.
+Revocations and erasures after the backup are not in it: revoke again, and repeat erasures (authledger subject erase) before the
+restored ledger is used, because the keys of an older backup open data that was erased since.
 
-The backup or bundle is verified first, and must be what its checkpoints say; authledger-audit verify --key checks a bundle
-against a key that is known from elsewhere.
+The backup or bundle is verified first, and must match its checkpoints; authledger-audit verify --key checks a bundle against a
+key that is known from elsewhere.
 
 Examples:
   authledger restore backup --keys backup-keys --data ./restored
@@ -53,7 +53,7 @@ pub struct RestoreArgs {
     /// A directory that `authledger backup` made, or a bundle from position 1 that `authledger-audit export` made
     source: PathBuf,
 
-    /// The data directory to make; one that holds anything is refused
+    /// The data directory to make; a directory that is not empty is refused
     #[arg(long, env = "AUTHLEDGER_DATA", value_name = "DIR")]
     data: PathBuf,
 
@@ -61,15 +61,15 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
 
-    /// The origin to go on from, where the log has several that nothing goes on from
+    /// The origin to continue, if the log has several that no other origin continues
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<Origin>,
 }
 
-/// Why nothing was restored. What had been written of it is gone again.
+/// Why the restore failed. Everything that had been written of it is removed again.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The directory holds something, or can't be used.
+    /// The directory is not empty, or can't be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The source can't be read.
@@ -84,52 +84,54 @@ pub enum RestoreError {
     /// The bundle can't be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The source did not pass.
-    #[error("restore {}: {finding}; nothing was restored: take an older backup, or look with authledger-audit verify", path.display())]
+    /// The source failed its verification.
+    #[error("restore {}: {finding}; nothing was restored: take an older backup, or check this one with authledger-audit verify", path.display())]
     Found {
         /// The source.
         path: PathBuf,
-        /// What was found first.
+        /// The first finding.
         finding: String,
     },
-    /// A bundle of some records is no ledger.
+    /// A bundle of only some records is not a ledger.
     #[error("restore {}: it begins at position {from}, and a ledger begins at 1; restore a bundle that was exported from there", path.display())]
     Part {
         /// The bundle.
         path: PathBuf,
-        /// Where it begins.
+        /// Its first position.
         from: Position,
     },
-    /// There is nothing to go on from.
+    /// There is no origin to continue.
     #[error("restore {}: it holds no records; start a new ledger with authledger serve", .0.display())]
     Empty(PathBuf),
-    /// More than one origin could be the one to go on from.
+    /// More than one origin could be the one to continue.
     #[error(
-        "more than one origin could be the one to go on from ({0}); name it with --origin, or give the backup of its keys with --keys"
+        "more than one origin could be the one to continue ({0}); name it with --origin, or give the backup of its keys with --keys"
     )]
     Several(String),
-    /// The origin that was named is none to go on from.
-    #[error("go on from origin {origin}: the log has none of that name that nothing goes on from; it has {others}")]
+    /// The named origin can't be continued.
+    #[error(
+        "continue origin {origin}: the log does not have an origin of that name that no other origin continues; it has {others}"
+    )]
     NoOrigin {
-        /// What was named.
+        /// The named origin.
         origin: Origin,
-        /// What there is.
+        /// The origins that could be continued.
         others: String,
     },
     /// The copy can't be written.
     #[error(transparent)]
     Copy(#[from] CopyError),
-    /// The copy did not pass.
-    #[error("the restored log is not whole: {0}; check the disk that it was written to, and start again")]
+    /// The copy failed its verification.
+    #[error("the restored log is not complete: {0}; check the disk that it was written to, and start again")]
     Audit(#[from] AuditError),
-    /// The copy is whole, and another one.
+    /// The copy is complete, but of another length.
     #[error(
         "the restored log ends at position {found}, and {expected} records were written to it; check the disk, and start again"
     )]
     Differs {
-        /// Where the copy ends.
+        /// The end of the copy.
         found: Position,
-        /// Where it should.
+        /// The expected end.
         expected: Position,
     },
     /// A checkpoint can't be kept.
@@ -143,19 +145,14 @@ pub enum RestoreError {
     NoRandomness(#[from] NoRandomness),
     /// The file can't get its name.
     #[error("name {}: {source}", path.display())]
-    Name {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Name { path: PathBuf, source: io::Error },
 }
 
-/// Restores, and verifies what was restored.
+/// Restores, and verifies the restored log.
 pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     let RestoreArgs { source, data, keys, .. } = arguments;
     let filling = Filling::start(data)?;
-    // Held until the directory is whole, so that no server starts on half of it.
+    // Held until the directory is complete, so that no server starts on half of it.
     let lock = DataDirectory::lock(data)?;
     let verified = verify_source(source)?;
     let mut input = Input::open(source)?;
@@ -187,7 +184,7 @@ pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// A backup or bundle that is not what it says, or not what was signed of it, is not restored.
+/// A backup or bundle that fails its verification, or contradicts its checkpoints, is not restored.
 fn verify_source(source: &Path) -> Result<Base, RestoreError> {
     let mut progress = Progress::new("verified");
     let report = audit::verify_evidence(source, &Trust::default(), |reached, head| progress.show(reached, head))?;
@@ -198,7 +195,7 @@ fn verify_source(source: &Path) -> Result<Base, RestoreError> {
     }
 }
 
-/// Where the records come from.
+/// The source of the records.
 enum Rows {
     Ledger(Box<Reader>, Base, Position),
     Bundle(Box<BundleReader>),
@@ -242,14 +239,14 @@ fn notes(kept: &[Kept]) -> Vec<(Origin, SignedNote)> {
     kept.iter().filter_map(|kept| Some((kept.origin?, SignedNote::parse(&kept.text).ok()?))).collect()
 }
 
-/// What was copied: where it ends, and of each origin how it was opened and its last record.
+/// The result of a copy: its end, and the opening and the last record of each origin.
 struct Copied {
     base: Base,
     openings: BTreeMap<Origin, LedgerOpened>,
     lasts: BTreeMap<Origin, StoredRecord>,
 }
 
-/// Copies what there is.
+/// Copies all records.
 fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<Copied, RestoreError> {
     let (mut base, mut openings, mut lasts) = (Base::default(), BTreeMap::new(), BTreeMap::new());
     loop {
@@ -269,7 +266,7 @@ fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<Copied, Restore
     }
 }
 
-/// The end that the restored log goes on from.
+/// The end that the restored log continues.
 fn previous(
     arguments: &RestoreArgs,
     base: &Base,
@@ -293,7 +290,7 @@ fn previous(
     Ok(Previous { place: Place { origin, sequence: head.sequence }, hash: head.hash.0 })
 }
 
-/// The origin whose key lies among those of the backup.
+/// The origin whose key is among those of the backup.
 fn own(
     keys: Option<&Path>,
     several: &[Origin],
@@ -305,7 +302,7 @@ fn own(
     Ok(own.copied())
 }
 
-/// How an origin is opened that goes on from another one.
+/// The opening of an origin that continues another one.
 fn successor(opened: &LedgerOpened, previous: Previous, key: &OriginKey) -> LedgerOpened {
     LedgerOpened {
         ledger: opened.ledger,
@@ -318,8 +315,8 @@ fn successor(opened: &LedgerOpened, previous: Previous, key: &OriginKey) -> Ledg
     }
 }
 
-/// The record that opens it, behind all others. It is not earlier than what it goes on from: where this machine's clock is behind
-/// that, what has expired must not come back, and the server says so when it starts.
+/// The record that opens it, after all others. It is not earlier than the origin that it continues: if this machine's
+/// clock is behind that, expired credentials must not become active again, and the server says so when it starts.
 fn opening(origin: Origin, opened: LedgerOpened, not_before: Timestamp, base: &mut Base) -> StoredRecord {
     let now = wall_clock().max(not_before);
     let place = Place { origin, sequence: Sequence(1) };
@@ -352,11 +349,11 @@ fn verify_copy(copy: &Path, base: &Base) -> Result<(), RestoreError> {
 fn print(data: &Path, origin: Origin, continued: Option<&Previous>, base: &Base, keys: Option<usize>) {
     println!("{}: {} events, whole", data.display(), base.position);
     if let Some(Previous { place, .. }) = continued {
-        println!("origin  {origin} goes on from {} at sequence {}", place.origin, place.sequence);
+        println!("origin  {origin} continues {} at sequence {}", place.origin, place.sequence);
     }
     match keys {
-        Some(count) => println!("keys    {count} taken over, and a new one for the origin"),
-        None => println!("keys    a new one for the origin; what was sealed stays closed without --keys"),
+        Some(count) => println!("keys    {count} copied, and a new one for the origin"),
+        None => println!("keys    a new one for the origin; sealed data stays closed without --keys"),
     }
     println!("next    authledger serve --data {}", data.display());
 }

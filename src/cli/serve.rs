@@ -9,13 +9,13 @@ use crate::config::{ServeArgs, Settings, SettingsError};
 use crate::server::{self, ServeError, Server};
 use crate::telemetry::{self, TelemetryError};
 
-/// Why a server did not start, or did not stop as it should.
+/// Why a server did not start, or did not stop properly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeCommandError {
     /// A setting can't be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Nothing can be logged.
+    /// Logging can't be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     /// The server does not start.
@@ -26,12 +26,12 @@ pub enum ServeCommandError {
     Signal(io::Error),
     /// The disk failed while it ran.
     #[error(
-        "the event log has halted; what was acknowledged stands: mend the cause that the log names, and start again"
+        "the event log has halted; everything that was acknowledged stands: fix the cause that the log names, and restart"
     )]
     Halted,
     /// The directory is an older copy.
     #[error(
-        "other nodes hold records that this node has signed and its log lacks: the data directory is an older copy; start again, and this node goes on under a new origin and takes from the others what is missing"
+        "other nodes hold records that this node has signed and its log lacks: the data directory is an older copy; restart, and this node continues under a new origin and takes the missing records from the others"
     )]
     SetBack,
 }
@@ -43,7 +43,7 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     telemetry::start_logging(&settings.log, settings.log_format)?;
     if check {
         server::check(&settings)?;
-        println!("authledger: these settings are good; nothing was started");
+        println!("authledger: these settings are valid; nothing was started");
         return Ok(());
     }
     let mut settings = settings;
@@ -52,7 +52,7 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     // Not before: a start that folds a long log has nothing to finish, and ends at the signal.
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
     while let End::StartsAgain = serve(server, settings.tls.is_some(), &mut terminate).await? {
-        tracing::info!("starting again, because an earlier time was accepted");
+        tracing::info!("restarting, because an earlier time was accepted");
         server = tokio::select! {
             started = Server::start(settings.clone(), Clock::system()) => started?,
             _ = terminate.recv() => return Ok(()),
@@ -61,13 +61,13 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     Ok(())
 }
 
-/// How a run of the server ended.
+/// The reason why a run of the server ended.
 enum End {
     Asked,
     StartsAgain,
 }
 
-/// Serves until a signal comes, or until the server must start again.
+/// Serves until a signal comes, or until the server must restart.
 async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<End, ServeCommandError> {
     let scheme = if with_tls { "https" } else { "http" };
     println!("authledger: listening on {scheme}://{}", server.address());

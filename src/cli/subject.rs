@@ -1,4 +1,4 @@
-//! `authledger subject`: what can be done to somebody, over HTTP.
+//! `authledger subject`: operations on a subject, over HTTP.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -14,7 +14,7 @@ Examples:
   authledger subject erase u-4711 --reason gdpr-17 --token-file authledger-data/root-token
   authledger subject erase ada@example.com --tenant customers --yes --json";
 
-/// What to do to whom.
+/// What to do to which subject.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SubjectArgs {
@@ -24,21 +24,22 @@ pub struct SubjectArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Forget a subject: end all that it has for good, and destroy the keys of its personal data. It can't be undone.
+    /// Erase a subject: revoke everything that it has permanently, and destroy the keys of its personal data. It can't
+    /// be undone.
     Erase(Erase),
 }
 
 #[derive(Args)]
 struct Erase {
-    /// Who is forgotten.
+    /// The subject to erase.
     subject: String,
     /// The name space of the subject
     #[arg(long, default_value = Tenant::DEFAULT)]
     tenant: String,
-    /// Why: a code of a-z, 0-9, '_', '.' and '-'; it goes on record
+    /// The reason: a code of a-z, 0-9, '_', '.' and '-'; it goes on record
     #[arg(long, value_name = "CODE")]
     reason: Option<String>,
-    /// Do it without asking back
+    /// Do it without asking for confirmation
     #[arg(long)]
     yes: bool,
     /// The server's answer as one JSON object on the standard output instead of lines for people
@@ -48,21 +49,21 @@ struct Erase {
     server: ServerArgs,
 }
 
-/// Why there is nothing to show.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
     /// The call did not succeed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Nobody said yes.
+    /// The erasure was not confirmed.
     #[error(
-        "erase {subject:?}: it can't be undone, and nobody confirmed it; nothing was done. Without a terminal, give --yes"
+        "erase {subject:?}: it can't be undone, and it was not confirmed; nothing was done. Without a terminal, give --yes"
     )]
     NotConfirmed {
-        /// Who was to be forgotten.
+        /// The subject to erase.
         subject: String,
     },
-    /// The path has no spelling.
+    /// The path can't be written.
     #[error(
         "name the subject {0:?} in a path: dots alone mean a directory there; send DELETE /v1/subjects/%2E/personal-data or %2E%2E yourself, with a client that leaves paths as they are"
     )]
@@ -86,7 +87,6 @@ struct Shown {
     already: bool,
 }
 
-/// Does it.
 pub async fn run(arguments: SubjectArgs) -> Result<(), SubjectError> {
     match arguments.action {
         Action::Erase(arguments) => erase(&arguments).await,
@@ -115,20 +115,20 @@ async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
     writeln!(out, "erased at       {}{}", shown.erased_at, if shown.already { " (before)" } else { "" })?;
     writeln!(out, "keys destroyed  {}", shown.keys_destroyed)?;
     writeln!(out, "position        {}", shown.position)?;
-    eprintln!("Older backups of the keys open it still: destroy them.");
+    eprintln!("Older backups of the keys still open the data: destroy them.");
     Ok(())
 }
 
-/// Asks whoever sits at the terminal to type the subject once more. Where nobody does, nobody has confirmed it.
+/// Asks at the terminal to type the subject once more. Without a terminal, the erasure is not confirmed.
 fn confirmed(arguments: &Erase) -> Result<bool, SubjectError> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
     let Erase { subject, tenant, .. } = arguments;
     eprintln!(
-        "This ends all that {subject:?} of tenant {tenant:?} has, and destroys the keys of its personal data, for good."
+        "This revokes everything that {subject:?} of tenant {tenant:?} has, and destroys the keys of its personal data, permanently."
     );
-    eprint!("Type the subject once more to go on: ");
+    eprint!("Type the subject once more to continue: ");
     io::stderr().flush()?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

@@ -6,24 +6,24 @@ use crate::domain::Timestamp;
 pub const FOLLOWED_MILLIS: u64 = 60_000;
 /// How long a jump may stay unsettled before nothing is issued any more: an hour.
 pub const PATIENCE_MILLIS: u64 = 3_600_000;
-/// The uptime after which all downtime counts towards forgetting: 24 hours.
+/// The uptime after which all downtime counts towards the sweep: 24 hours.
 pub const MAX_LAG_MILLIS: u64 = 86_400_000;
 
-/// What the two clocks of the machine say at one moment.
+/// A reading of the machine's two clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The wall clock. People, NTP and virtual machines set it.
     pub wall: Timestamp,
-    /// Milliseconds since the machine was started, those of a suspend included. Nobody sets it.
+    /// Milliseconds since the machine was started, including those of a suspend. It is never set.
     pub boot: u64,
 }
 
-/// What is known at a start about the time before it.
+/// The knowledge about earlier time at a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// The latest instant that ledger time is known to have reached. Nothing for a new ledger.
     pub reached: Option<Timestamp>,
-    /// The latest instant that forgetting is known to have been allowed to reach.
+    /// The latest instant up to which the sweep is known to have been allowed.
     pub forgotten: Option<Timestamp>,
     /// For how long a jump has been unsettled already, in milliseconds.
     pub unsettled_millis: u64,
@@ -32,22 +32,22 @@ pub struct Before {
 /// A wall clock that is too far away to be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jump {
-    /// For how long it has been so, in milliseconds.
+    /// For how long it has been too far away, in milliseconds.
     pub unsettled_millis: u64,
-    /// Whether it was found at a start: then the wall clock is behind what was reached before.
+    /// Whether it was found at a start: then the wall clock is behind the time that was reached before.
     pub at_start: bool,
 }
 
-/// What a look at the clocks has changed.
+/// The change that a look at the clocks has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// The wall clock has jumped away. Ledger time runs on by the boot clock.
     Jumped,
-    /// It is back within reach, and followed again.
+    /// It is within reach again, and followed.
     Returned,
 }
 
-/// Ledger time as a function of the boot clock, and how far forgetting may go.
+/// Ledger time as a function of the boot clock, and the bound of the sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
     /// Ledger time was `at` when the boot clock showed `boot`; since then it has run at full or half speed.
@@ -61,7 +61,7 @@ pub struct Course {
 }
 
 impl Course {
-    /// Starts at the later of the wall clock and what was reached before.
+    /// Starts at the later of the wall clock and the time that was reached before.
     pub fn start(reading: Reading, before: Before) -> Self {
         let Reading { wall, boot } = reading;
         let at = before.reached.map_or(wall, |reached| reached.max(wall));
@@ -79,8 +79,8 @@ impl Course {
         self.at.plus_millis(if self.is_slow { elapsed / 2 } else { elapsed })
     }
 
-    /// Follows the wall clock while it is within reach. Ledger time never falls by this: while the wall clock is a little
-    /// behind, it runs at half speed at most.
+    /// Follows the wall clock while it is within reach. Ledger time never falls by this: while the wall clock is a
+    /// little behind, ledger time runs at half speed at most.
     pub fn follow(&mut self, reading: Reading) -> Option<Turn> {
         let Reading { wall, boot } = reading;
         let (now, elapsed) = (self.at(boot), boot.saturating_sub(self.boot));
@@ -91,7 +91,7 @@ impl Course {
             let at_start = self.jump.is_some_and(|jump| jump.at_start);
             self.jump = Some(Jump { unsettled_millis: unsettled, at_start });
             self.set(now, boot, false);
-            // While nobody knows what time it is, nothing is forgotten.
+            // While the clock is unsettled, nothing leaves memory.
             return (!was_away).then_some(Turn::Jumped);
         }
         self.jump = None;
@@ -103,7 +103,7 @@ impl Course {
         None
     }
 
-    /// Takes the wall clock over, wherever it is. Says whether ledger time has fallen.
+    /// Accepts the wall clock, wherever it is. Returns whether ledger time has fallen.
     pub fn accept(&mut self, reading: Reading) -> bool {
         let now = self.at(reading.boot);
         self.set(reading.wall, reading.boot, false);
@@ -118,12 +118,12 @@ impl Course {
         self.jump
     }
 
-    /// Whether nothing is to be issued any more.
+    /// Whether issuing is refused.
     pub fn refuses_issues(&self) -> bool {
         self.jump.is_some_and(|jump| jump.unsettled_millis >= PATIENCE_MILLIS)
     }
 
-    /// The instant up to which what is over may be forgotten: never later than ledger time.
+    /// The instant up to which expired entries may leave memory: never later than ledger time.
     pub const fn forgets_at(&self) -> Timestamp {
         self.forgetting
     }

@@ -1,4 +1,4 @@
-//! `DATA/clock`: how far ledger time has got, on disk, so that a start does not depend on the wall clock alone.
+//! `DATA/clock`: the progress of ledger time on disk, so that a start does not depend on the wall clock alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,23 +13,23 @@ const FORMAT: u32 = 1;
 /// No mark is larger: a wrong file can't fill the memory.
 const MAX_BYTES: u64 = 4_096;
 
-/// What is on disk of ledger time.
+/// The mark of ledger time on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Ledger time when it was written.
     pub ledger_time: Timestamp,
-    /// Nothing is forgotten that was not over at this instant.
+    /// Everything that had not expired at this instant is still kept.
     pub forgotten_at: Timestamp,
     /// For how long a jump had been unsettled, in milliseconds; 0 without one.
     pub unsettled_millis: u64,
-    /// An earlier time that was accepted, until what was recorded beyond it is revoked.
+    /// An earlier time that was accepted, until the credentials recorded beyond it are revoked.
     pub accepted: Option<Accepted>,
 }
 
-/// A time that was accepted and lies before the end of the log.
+/// An accepted time that lies before the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The accepted instant. What the origin has recorded beyond it was recorded too late.
+    /// The accepted instant. Records of the origin beyond it have too late a time.
     pub at: Timestamp,
     /// The origin that was written then.
     pub origin: Origin,
@@ -54,13 +54,13 @@ struct AcceptedForm {
     origin: String,
 }
 
-/// Where the mark of a data directory is.
+/// The path of the mark in a data directory.
 pub fn mark_file(data: &Path) -> PathBuf {
     data.join("clock")
 }
 
 impl Mark {
-    /// The mark of a data directory; none of one that has never had a server with marks.
+    /// The mark of a data directory; none if it has never had a server with marks.
     pub fn load(data: &Path) -> io::Result<Option<Self>> {
         let path = mark_file(data);
         let length = match fs::metadata(&path) {

@@ -1,7 +1,8 @@
 //! The only source of time and of fresh ids.
 //!
-//! [`Clock`] is ledger time: what lives are stamped with and judged by. It runs by the boot clock, follows the wall clock while
-//! the two agree, and never falls by itself. `docs/operate/time.md` says what that means for operators.
+//! [`Clock`] is ledger time: records are stamped with it, and expiry is judged by it. It runs by the boot clock,
+//! follows the wall clock while the two agree, and never falls by itself. `docs/operate/time.md` explains it for
+//! operators.
 
 mod course;
 mod mark;
@@ -19,7 +20,7 @@ use crate::domain::{Origin, Timestamp};
 pub use course::{Before, Course, FOLLOWED_MILLIS, Jump, MAX_LAG_MILLIS, PATIENCE_MILLIS, Reading, Turn};
 pub use mark::{Accepted, Mark, mark_file};
 
-/// Ledger time, run by the system's clocks or by some that a test moves.
+/// Ledger time, run by the system's clocks or by clocks that a test moves.
 #[derive(Clone, Debug)]
 pub struct Clock {
     hands: Hands,
@@ -44,19 +45,19 @@ struct ManualHands {
 struct State {
     stamps: Mutex<Stamps>,
     course: RwLock<Course>,
-    /// The instant up to which a mark on disk lets anything be forgotten. Nothing where no mark is kept.
+    /// The instant up to which a mark on disk allows entries to leave memory. Nothing if no mark is kept.
     marked: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Debug, Default)]
 struct Stamps {
-    /// The latest instant that a record of this node's origin was stamped with.
+    /// The latest stamp of a record of this node's origin.
     stamped: Timestamp,
-    /// What the batch in hand is stamped with, whether it will record anything or not.
+    /// The stamp of the current batch, whether it will record anything or not.
     in_hand: Option<Timestamp>,
 }
 
-/// How the clocks stand to each other.
+/// The two clocks, and how they relate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStanding {
     /// Ledger time.
@@ -67,21 +68,21 @@ pub struct ClockStanding {
     pub jump: Option<Jump>,
     /// Whether nothing is issued until it is settled.
     pub refuses_issues: bool,
-    /// Nothing is forgotten that was not over at this instant.
+    /// Everything that had not expired at this instant is still kept.
     pub forgets_at: Timestamp,
 }
 
-/// What came of accepting the wall clock.
+/// The result of accepting the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// It was taken over: ledger time is the wall clock's now.
+    /// It was accepted: ledger time is the wall clock's now.
     Taken,
-    /// Records may have been stamped beyond it, or it lies before what was forgotten: that takes a new start.
+    /// Records may have been stamped beyond it, or it lies before the last sweep: that takes a restart.
     NeedsStart(Timestamp),
 }
 
 impl Clock {
-    /// Ledger time by the system's clocks. Until [`Clock::start`] it knows of nothing before.
+    /// Ledger time by the system's clocks. Until [`Clock::start`] it has no knowledge of earlier time.
     pub fn system() -> Self {
         Self::by(Hands::System)
     }
@@ -101,13 +102,13 @@ impl Clock {
     /// Ledger time now: never less than before, unless an earlier time was accepted in between.
     pub fn now(&self) -> Timestamp {
         if matches!(self.hands, Hands::Manual(_)) {
-            // Nobody else looks at clocks that stand still.
+            // Only this call moves ledger time by clocks that stand still.
             self.follow();
         }
         self.state.course.read().at(self.hands.boot())
     }
 
-    /// Ledger time for the records of a batch. Until [`Clock::is_over`] no earlier time is taken over.
+    /// Ledger time for the records of a batch. Until [`Clock::is_over`] no earlier time is accepted.
     pub fn stamp(&self) -> Timestamp {
         if matches!(self.hands, Hands::Manual(_)) {
             self.follow();
@@ -124,29 +125,30 @@ impl Clock {
         stamps.stamped = stamps.latest();
     }
 
-    /// No batch is in hand.
+    /// There is no current batch.
     pub fn is_over(&self) {
         self.state.stamps.lock().in_hand = None;
     }
 
-    /// The wall clock now: for people, and for nothing that is judged.
+    /// The wall clock now: for people, never for a judgement.
     pub fn wall(&self) -> Timestamp {
         self.hands.wall()
     }
 
-    /// Begins a run: from what was reached before it, where the last record of this node's origin was stamped with that.
+    /// Begins a run: from the time that was reached before it, if the last record of this node's origin was stamped
+    /// with that.
     pub fn start(&self, before: Before, stamped: Timestamp) {
         let mut stamps = self.state.stamps.lock();
         *self.state.course.write() = Course::start(self.hands.reading(), before);
         *stamps = Stamps { stamped, in_hand: None };
     }
 
-    /// Looks at both clocks. To be called about twice a second.
+    /// Looks at both clocks. Call it about twice a second.
     pub fn follow(&self) -> Option<Turn> {
         self.state.course.write().follow(self.hands.reading())
     }
 
-    /// How the clocks stand to each other.
+    /// The two clocks, and how they relate.
     pub fn standing(&self) -> ClockStanding {
         if matches!(self.hands, Hands::Manual(_)) {
             self.follow();
@@ -162,26 +164,27 @@ impl Clock {
         }
     }
 
-    /// Whether nothing is to be issued, because a jump has been unsettled for too long.
+    /// Whether issuing is refused, because a jump has been unsettled for too long.
     pub fn refuses_issues(&self) -> bool {
         self.state.course.read().refuses_issues()
     }
 
-    /// The instant up to which what is over may be forgotten: never later than ledger time, nor than a mark on disk says.
+    /// The instant up to which expired entries may leave memory: never later than ledger time, nor than the mark on
+    /// disk says.
     pub fn forgets_at(&self) -> Timestamp {
         let at = self.state.course.read().forgets_at();
         self.state.marked.lock().map_or(at, |marked| marked.min(at))
     }
 
-    /// From now on nothing is forgotten beyond what a mark on disk says, and the last one says this.
-    /// By clocks that a test moves time goes by between two marks, and nothing waits for one.
+    /// From now on nothing leaves memory beyond the mark on disk, and this is the last mark. By clocks that a test
+    /// moves, time passes between two marks, and nothing waits for one.
     pub fn is_marked(&self, forgotten_at: Timestamp) {
         if matches!(self.hands, Hands::System) {
             *self.state.marked.lock() = Some(forgotten_at);
         }
     }
 
-    /// Takes the wall clock over, if that is possible without a new start.
+    /// Accepts the wall clock, if that is possible without a restart.
     pub fn accept(&self) -> Acceptance {
         let stamps = self.state.stamps.lock();
         let mut course = self.state.course.write();
@@ -194,7 +197,7 @@ impl Clock {
         Acceptance::Taken
     }
 
-    /// Moves both clocks of a manual one ahead; the system's stay as they are.
+    /// Moves both clocks of a manual one forward; the system's stay as they are.
     pub fn advance(&self, by_millis: u64) {
         if let Hands::Manual(hands) = &self.hands {
             hands.wall.fetch_add(by_millis, Ordering::AcqRel);
@@ -202,7 +205,7 @@ impl Clock {
         }
     }
 
-    /// Sets the wall clock of a manual one ahead or back, while the boot clock stays; the system's stay as they are.
+    /// Sets the wall clock of a manual one forward or back, while the boot clock stays; the system's stay as they are.
     pub fn step_wall(&self, by_millis: i64) {
         if let Hands::Manual(hands) = &self.hands {
             let step = |wall: u64| Some(wall.saturating_add_signed(by_millis));
@@ -243,14 +246,14 @@ impl Hands {
     }
 }
 
-/// The system's wall clock, for programs that judge nothing by it. One that stands before 1970 counts as 1970.
+/// The system's wall clock, for programs that judge nothing by it. A time before 1970 counts as 1970.
 #[expect(clippy::disallowed_methods, reason = "the one place that asks for it")]
 pub fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     Timestamp::from_millis(since.try_into().unwrap_or(u64::MAX)).unwrap_or(Timestamp::MAX)
 }
 
-/// The operating system has no randomness to give: nothing secret can be made.
+/// The operating system has no random bytes: no secret can be made.
 #[derive(Debug, thiserror::Error)]
 #[error("get random bytes from the operating system: {0}")]
 pub struct NoRandomness(#[from] getrandom::Error);
@@ -267,7 +270,6 @@ pub fn fresh_uuid() -> Result<Uuid, NoRandomness> {
     Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
 }
 
-/// A fresh origin.
 pub fn fresh_origin() -> Result<Origin, NoRandomness> {
     Ok(Origin::from_random(random()?))
 }

@@ -1,5 +1,5 @@
-//! Anchors: the keys that a node was told to trust when it joined, before it holds the records that say so, and how far it was told
-//! that origins go whose own nodes can't show it any more.
+//! Anchors: the keys that a node was told to trust when it joined, before it holds the records that say so, and how far
+//! origins go whose own nodes can't sign it any more.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,21 +17,21 @@ use crate::json;
 /// The most origins that are vouched for.
 pub const MAX_VOUCHED: usize = 4_096;
 
-/// Up to where a member vouches for an origin whose own node is gone: heads up to there count that it has signed in that node's place.
+/// How far a member vouches for an origin whose own node is gone: heads up to there count if the member has signed them
+/// in that node's place.
 ///
-/// Somebody restored a backup, or lost the heads that the origin had signed. The member is the one through which a node joins, and
-/// that node's operator has chosen it.
+/// An operator restored a backup, or the heads that the origin had signed were lost. The member is the one through
+/// which a node joins, and that node's operator has chosen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vouch {
-    /// The origin.
     pub origin: Origin,
-    /// Its last record that the member holds, and the chain there.
+    /// The last record of it that the member holds, and the chain there.
     pub head: Head,
     /// The member.
     pub by: NodeKey,
 }
 
-/// The ledger that a directory belongs to, and whom it trusts from the start. In `DATA/members/anchors.json`.
+/// The ledger that a directory belongs to, and the keys that it trusts from the start. In `DATA/members/anchors.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
     ledger: Option<LedgerId>,
@@ -45,18 +45,10 @@ pub struct Anchors {
 pub enum AnchorsError {
     /// The file can't be read or written.
     #[error("use {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// The file holds something else.
     #[error("{} does not say which ledger to join; join this directory again with authledger node join", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
+    Malformed { path: PathBuf },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,12 +61,11 @@ struct Form {
     vouched: Vec<VouchText>,
 }
 
-/// A vouch as it is kept, and as the answer to a join has it.
+/// A vouch as it is kept, and as the answer to a join contains it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VouchText {
-    /// The origin.
     pub origin: String,
-    /// Its last record that is vouched for.
+    /// The last record that the member vouches for.
     pub sequence: u64,
     /// The chain there, in hexadecimal digits.
     pub hash: String,
@@ -83,7 +74,6 @@ pub struct VouchText {
 }
 
 impl Vouch {
-    /// As text.
     pub fn to_text(&self) -> VouchText {
         VouchText {
             origin: self.origin.to_string(),
@@ -93,7 +83,7 @@ impl Vouch {
         }
     }
 
-    /// Of a text, if it is one.
+    /// Reads a text, if it is a vouch.
     pub fn from_text(text: &VouchText) -> Option<Self> {
         let head = Head { sequence: Sequence(text.sequence), hash: ChainHash(hex::parse(&text.hash).ok()?) };
         Some(Self { origin: text.origin.parse().ok()?, head, by: text.by.parse().ok()? })
@@ -101,22 +91,22 @@ impl Vouch {
 }
 
 impl Anchors {
-    /// A ledger, the keys of its nodes, and where some of them are reached.
+    /// A ledger, the keys of its nodes, and the addresses of some of them.
     pub fn new(ledger: LedgerId, keys: impl IntoIterator<Item = NodeKey>, peers: Vec<String>) -> Self {
         Self { ledger: Some(ledger), keys: keys.into_iter().collect(), peers, vouched: Vec::new() }
     }
 
-    /// The same, with what is vouched for; no more than [`MAX_VOUCHED`].
+    /// The same, with vouches; no more than [`MAX_VOUCHED`].
     pub fn with_vouched(self, vouched: Vec<Vouch>) -> Self {
         Self { vouched, ..self }
     }
 
-    /// What is vouched for.
+    /// The vouches.
     pub fn vouched(&self) -> &[Vouch] {
         &self.vouched
     }
 
-    /// Whether somebody vouches for that origin.
+    /// Whether a member vouches for that origin.
     pub fn has_vouch(&self, origin: Origin) -> bool {
         self.vouched.iter().any(|vouch| vouch.origin == origin)
     }
@@ -130,12 +120,12 @@ impl Anchors {
         self.vouched.iter().filter(covers).any(|vouch| head.is_signed_by(vouch.by, ledger))
     }
 
-    /// The ledger, where this directory was joined to one.
+    /// The ledger, if this directory was joined to one.
     pub fn ledger(&self) -> Option<LedgerId> {
         self.ledger
     }
 
-    /// Where the nodes were reached when this directory was joined.
+    /// The addresses of the nodes when this directory was joined.
     pub fn peers(&self) -> &[String] {
         &self.peers
     }
@@ -145,7 +135,7 @@ impl Anchors {
         self.keys.contains(&key)
     }
 
-    /// Those of a data directory: none where it was never joined to another node.
+    /// The anchors of a data directory: none if it was never joined to another node.
     pub fn load(data: &Path) -> Result<Self, AnchorsError> {
         let path = file(data);
         let text = match fs::read(&path) {

@@ -1,4 +1,4 @@
-//! Announcements: what a node says of itself, at least once a second. Each makes those before it needless.
+//! Announcements: a node's statements about itself, at least once a second. Each replaces the earlier ones.
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,33 @@ use crate::json;
 
 /// The largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT_BYTES: usize = 256 << 10;
-/// The most origins that one speaks of.
+/// The most origins in an announcement.
 const MAX_ORIGINS: usize = 4_096;
-/// The most incarnations that one takes the place of.
+/// The most incarnations that an announcement supersedes.
 pub const MAX_SUPERSEDED: usize = 64;
 
-/// One run of a node's process: two of one node at the same time are not both that node.
+/// One run of a node's process: of two runs at the same time at most one is really that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub Uuid);
 
-/// What a node says of itself.
+/// A node's statements about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// The ledger.
     pub ledger: LedgerId,
-    /// Who speaks.
+    /// The speaking node.
     pub node: NodeKey,
-    /// Which run of it.
+    /// Its run.
     pub incarnation: Incarnation,
-    /// The runs before this one, whose words count no more.
+    /// The runs before this one, whose announcements no longer count.
     pub supersedes: Vec<Incarnation>,
     /// Counts this run's announcements: of two the greater is the later.
     pub number: u64,
     /// Its clock.
     pub now: Timestamp,
-    /// Where it is.
     pub region: Region,
     /// Its own origin.
     pub origin: Origin,
-    /// How far that goes.
+    /// The head of that origin.
     pub head: Head,
     /// How far it has applied every origin, its own included.
     pub applied: BTreeMap<Origin, Sequence>,
@@ -51,12 +49,11 @@ pub struct Announcement {
     pub farewell: bool,
 }
 
-/// An announcement as it is carried, and what it says.
+/// An announcement as it is carried, with its content.
 #[derive(Clone, Debug)]
 pub struct Spoken {
-    /// The text.
     pub text: Box<[u8]>,
-    /// What it says.
+    /// The content.
     pub announcement: Announcement,
 }
 
@@ -99,7 +96,7 @@ impl Announcement {
     }
 }
 
-/// An announcement whose signature nobody has looked at: it costs more than to see whether its node is a member.
+/// An announcement whose signature has not been verified: that costs more than to see whether its node is a member.
 pub struct Unverified<'a> {
     text: &'a [u8],
     signed: &'a str,
@@ -108,7 +105,7 @@ pub struct Unverified<'a> {
 }
 
 impl Spoken {
-    /// Takes a text apart. Nothing, if it is no announcement.
+    /// Parses a text. Nothing, if it is not an announcement.
     pub fn read(text: &[u8]) -> Option<Unverified<'_>> {
         if text.len() > MAX_ANNOUNCEMENT_BYTES {
             return None;
@@ -119,19 +116,19 @@ impl Spoken {
         Some(Unverified { text, signed: signed.get(), signature: signature.parse().ok()?, announcement })
     }
 
-    /// The same, if the node whose key it names has signed it. Whether that is a member is another question.
+    /// The same, if the node whose key it names has signed it. Whether that node is a member is another question.
     pub fn hear(text: &[u8]) -> Option<Self> {
         Self::read(text)?.verified()
     }
 }
 
 impl Unverified<'_> {
-    /// The ledger and the node that it names.
+    /// The ledger and the node in it.
     pub const fn of(&self) -> (LedgerId, NodeKey) {
         (self.announcement.ledger, self.announcement.node)
     }
 
-    /// What it says, to whoever has it from one that has verified it.
+    /// The content, for a caller that has it from one that has verified it.
     pub fn said(self) -> Announcement {
         self.announcement
     }
@@ -143,7 +140,7 @@ impl Unverified<'_> {
     }
 }
 
-/// What is signed: `schema/replication.md`.
+/// The signed message: `schema/replication.md`.
 fn message(said: &str) -> Vec<u8> {
     format!("authledger announcement v1\n{said}").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Heads: how far an origin goes, and what its chain is there, in its own words.
+//! Heads: how far an origin goes, and its chain there, signed by the origin.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use super::sign::{Signature, verify};
 use crate::domain::{LedgerId, NodeKey, Origin, Place, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
 
-/// A head that its origin has signed. Whoever holds it can show that the origin's records up to there are the true ones.
+/// A head that its origin has signed. It proves that the origin's records up to there are the true ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedHead {
     /// The record.
     pub place: Place,
     /// The chain up to and with it.
     pub hash: ChainHash,
-    /// Of the origin's node.
+    /// The signature of the origin's node.
     pub signature: Signature,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct HeadText {
 }
 
 impl SignedHead {
-    /// The origin's head, signed by whoever holds its key.
+    /// The origin's head, signed with its key.
     pub fn sign(ledger: LedgerId, origin: Origin, head: Head, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
         let place = Place { origin, sequence: head.sequence };
         let signature = Signature(sign(&message(ledger, place, &head.hash)));
@@ -61,7 +61,7 @@ impl SignedHead {
     }
 }
 
-/// What is signed: `schema/replication.md`.
+/// The signed message: `schema/replication.md`.
 fn message(ledger: LedgerId, place: Place, hash: &ChainHash) -> Vec<u8> {
     let Place { origin, sequence } = place;
     format!("authledger signed head v1\n{ledger}\n{origin}\n{sequence}\n{}\n", hex::encode(&hash.0)).into_bytes()

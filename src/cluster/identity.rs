@@ -1,4 +1,4 @@
-//! Identity: whether a node that starts may continue its own origin.
+//! Identity: whether a starting node may continue its own origin.
 //!
 //! A directory that was restored from a copy, or copied and started twice, would sign a second history of its origin. So a node
 //! with members asks them first what they hold of it.
@@ -9,17 +9,17 @@ use super::announcement::Incarnation;
 use crate::domain::{NodeKey, Sequence};
 use crate::event_log::Head;
 
-/// How long nothing must have been heard of a run until it is taken for over: heartbeats come once a second.
+/// How long a run must have been silent to count as over: heartbeats come once a second.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How long a node that starts waits at least: by then its last run is silent for long enough, or goes on.
+/// How long a starting node waits at least: by then its last run is silent for long enough, or is still running.
 pub const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the directory says of itself.
+/// The directory's own knowledge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
     /// How far its origin goes in its log.
     pub head: Head,
-    /// The newest record of it that this node is known to have signed: its log may lack that one.
+    /// The newest record of it that this node is known to have signed: its log may lack that record.
     pub signed: Sequence,
     /// The run that used it last.
     pub incarnation: Option<Incarnation>,
@@ -27,35 +27,35 @@ pub struct Own {
     pub past: Vec<Incarnation>,
 }
 
-/// What another node holds of it.
+/// Another node's holding of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
-    /// Who answers.
+    /// The answering node.
     pub node: NodeKey,
-    /// The members that it knows: of some the asking node may not have heard, or not any more.
+    /// The members that it knows: the asking node may not know some of them, or not any more.
     pub members: Vec<NodeKey>,
     /// How far it holds the origin.
     pub head: Head,
-    /// How far the origin is known to go, in anybody's words: its own node's, or those of who holds more of it. The records need
-    /// not be here.
+    /// How far the origin is known to go, by its own node or by any node that holds more of it. The records need not be
+    /// here.
     pub known: Sequence,
-    /// What its chain is where the asking node's log ends, if it goes as far.
+    /// Its chain at the end of the asking node's log, if it goes that far.
     pub hash_at_own_head: Option<crate::event_log::ChainHash>,
-    /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent. It has them on
-    /// disk: whoever is told that a run is known can rely on that after a crash, too.
+    /// The runs of that node that it has heard of and that are not known to be over, and how long each has been silent.
+    /// They are on its disk: a node that is told of a run can rely on that after a crash, too.
     pub heard: Vec<(Incarnation, Duration)>,
-    /// The last slot of its sealing keys that is on record.
+    /// The last slot of the origin's sealing keys that is on record.
     pub slots_used: u64,
 }
 
 /// Why an origin is not continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// Nobody answered in time: whether this copy is the newest is not known.
+    /// No member answered in time: it is not known whether this copy is the newest.
     NobodyAnswered,
-    /// Some did not answer in time: they may hold records of it that this copy lacks.
+    /// Some members did not answer in time: they may hold records of it that this copy lacks.
     SomeWereSilent,
-    /// Others hold records of it that this copy lacks: it is an older one.
+    /// Other nodes hold records of it that this copy lacks: this copy is an older one.
     OlderCopy,
     /// Another copy of the directory was started since this one.
     UsedSince,
@@ -65,7 +65,7 @@ pub enum Renewal {
     ClockAccepted,
 }
 
-/// What follows from the answers.
+/// The conclusion from the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// It may continue its origin; these runs are over.
@@ -74,20 +74,21 @@ pub enum Identity {
     Renew(Renewal, Vec<Incarnation>),
     /// It is too early to tell: ask again.
     Ask,
-    /// What it has is not what others hold under the same signature: this directory can't be used with them.
+    /// Its records differ from those that other nodes hold under the same signature: this directory can't be used with
+    /// them.
     Contradicted,
 }
 
-/// Whether every other member has answered: those that this node knows, and those that these know. One that has heard of none knows
-/// that there is one at least.
+/// Whether every other member has answered: those that this node knows, and those that they know. A node that knows of
+/// no other knows that there is at least one.
 pub fn have_all_answered(own: NodeKey, known: &[NodeKey], answers: &[Holding]) -> bool {
     let mut members = known.iter().chain(answers.iter().flat_map(|holding| &holding.members));
     let has_answered = |key: &NodeKey| *key == own || answers.iter().any(|holding| holding.node == *key);
     !answers.is_empty() && members.all(has_answered)
 }
 
-/// Whether the directory continues its origin. `all` says that every member answered, `patience_is_over` that no more answers are
-/// waited for.
+/// Whether the directory continues its origin. `all` means that every member answered, `patience_is_over` that no more
+/// answers are waited for.
 pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
     let contradicts = |holding: &Holding| holding.hash_at_own_head.is_some_and(|hash| hash != own.head.hash);
     if answers.iter().any(contradicts) {
@@ -112,10 +113,10 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     others.sort_unstable();
     others.dedup();
     if past.iter().any(|run| speaks(*run)) && !patience_is_over {
-        // Its last run was heard a moment ago: it was killed just now, or goes on beside a copy.
+        // Its last run was heard a moment ago: it was killed just now, or still runs beside a copy.
         return Identity::Ask;
     }
-    // Those that others know of first: of the rest only so many are told.
+    // Those that other nodes know of first: only a limited number of the rest is told.
     let known_first =
         own.incarnation.into_iter().chain(heard.iter().map(|(run, _)| *run)).chain(own.past.iter().copied());
     let mut over: Vec<Incarnation> = Vec::new();
@@ -142,29 +143,30 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     Identity::Continue(over)
 }
 
-/// Whether every member has heard of this run. A node whose directory may have been copied, or be a copy, answers nobody before:
-/// else a member could take the word of another run of it for its own.
+/// Whether every member has heard of this run. A node whose directory may have been copied, or be a copy, answers
+/// nobody before that: otherwise a member could take an announcement of another run for its own.
 pub fn is_heard(own: Incarnation, answers: &[Holding], all: bool) -> bool {
     all && answers.iter().all(|holding| holding.heard.iter().any(|(run, _)| *run == own))
 }
 
-/// The runs beside this one that others hear now and that are not over: copies of the directory that were started with it. Of two
-/// that begin at once at least the one that is heard later learns of the other, once [`is_heard`] says so.
+/// The runs beside this one that other nodes hear now and that are not over: copies of the directory that were started
+/// with it. Of two that begin at once at least the one that is heard later learns of the other, once [`is_heard`] is
+/// true.
 pub fn started_with(own: Incarnation, answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
     let heard = answers.iter().flat_map(|holding| &holding.heard);
     let speaking = heard.filter(|(_, silence)| *silence < SILENCE).map(|(run, _)| *run);
     speaking.filter(|run| *run != own && !over.contains(run)).collect()
 }
 
-/// What a run does after it has begun and announced itself to the others.
+/// The next step of a run after it has begun and announced itself to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It may write.
     GoOn,
     /// These runs began with it, on copies of the directory: it leaves the origin.
     Beside(Vec<Incarnation>),
-    /// Nobody has heard of it in time. A copy of the directory that is put back later could be told by nobody that this run has used
-    /// the origin: it leaves it.
+    /// It was not heard of in time. No node could tell an older copy of the directory that this run has used the
+    /// origin, so this run leaves it.
     Unheard,
     /// It is too early to tell: tell them, and ask again.
     Tell,
@@ -188,33 +190,33 @@ pub fn may_write(
     let is_known = |holding: &Holding| holding.heard.iter().any(|(run, _)| *run == own);
     match (patience_is_over, answers.iter().any(is_known)) {
         (false, _) => Begun::Tell,
-        // Whoever puts an older copy back must hear all of them, and this one is among them.
+        // A node that puts an older copy back must hear all of them, and this one is among them.
         (true, true) => Begun::GoOn,
         (true, false) => Begun::Unheard,
     }
 }
 
-/// The runs beside this one that others have heard and that are not over.
+/// The runs beside this one that other nodes have heard and that are not over.
 pub fn beside(answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
     let heard = answers.iter().flat_map(|holding| holding.heard.iter().map(|(run, _)| *run));
     heard.filter(|run| !over.contains(run)).collect()
 }
 
 impl Renewal {
-    /// What the operator is told.
+    /// The explanation for the operator.
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::NobodyAnswered => {
-                "no member answered in time, so nobody can say whether this copy of the origin is the newest one"
+                "no member answered in time, so it is not known whether this copy of the origin is the newest one"
             }
             Self::SomeWereSilent => {
                 "not every member answered in time, and one that is silent may hold records of this origin that are not in this \
-                 directory; node remove takes away a member that is gone for good"
+                 directory; node remove takes away a member that is gone permanently"
             }
             Self::OlderCopy => {
                 "other nodes hold records of this origin that are not in this directory: it is an older copy"
             }
-            Self::UsedSince => "another copy of this directory was started since this one was",
+            Self::UsedSince => "another copy of this directory was started after this one",
             Self::Running => "another copy of this directory is running",
             Self::ClockAccepted => "the clock was ahead when it was written, and an earlier time has been accepted",
         }

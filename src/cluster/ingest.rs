@@ -1,4 +1,4 @@
-//! What is taken of other origins' records: signed by a node that joined, in order, without gaps, on one chain.
+//! Accepting records of other origins: signed by a node that joined, in order, without gaps, on one chain.
 
 use super::anchors::Anchors;
 use super::head::SignedHead;
@@ -6,23 +6,22 @@ use super::parcel::Parcel;
 use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Previous, Reads, Recorded, Sequence};
 use crate::event_log::{Chain, ChainHash, Head, RecordError, decode};
 
-/// What this node knows when a parcel arrives.
+/// The state of this node when a parcel arrives.
 pub struct Known<'a> {
-    /// The ledger.
     pub ledger: LedgerId,
-    /// This node's own origin, which nobody else continues.
+    /// This node's own origin, which only this node continues.
     pub own: Origin,
     /// The nodes of the ledger, as far as this one has heard.
     pub members: &'a Members,
-    /// Whom this node was told to trust when it joined.
+    /// The keys that this node was told to trust when it joined.
     pub anchors: &'a Anchors,
-    /// What this node reads.
+    /// The events that this node reads.
     pub reads: &'a Reads,
-    /// How far the parcel's origin is held here.
+    /// The head of the parcel's origin here.
     pub head: Head,
 }
 
-/// A record of another origin that is to be appended.
+/// A record of another origin to be appended.
 #[derive(Clone, Debug)]
 pub struct Foreign {
     /// The fact.
@@ -33,14 +32,14 @@ pub struct Foreign {
     pub hash: ChainHash,
 }
 
-/// Why a parcel is not to be believed.
+/// Why a parcel is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is no parcel.
-    #[error("it is no parcel of records")]
+    /// It is not a parcel.
+    #[error("it is not a parcel of records")]
     Malformed,
-    /// No member has the key, or nobody has said so here yet.
-    #[error("its origin is of no member")]
+    /// No member has the key, as far as this node knows.
+    #[error("its origin does not belong to a member")]
     NotAMember,
     /// The head was not signed by the origin.
     #[error("its head was not signed by its origin")]
@@ -51,19 +50,19 @@ pub enum Refusal {
     /// It claims to be this node's own.
     #[error("it is of this node's own origin")]
     Own,
-    /// It goes on from this node's own origin, signed with its key.
+    /// It continues this node's own origin, signed with its key.
     #[error("it continues this node's own origin, signed with this node's key")]
     Twin,
     /// The origin belongs to another ledger.
     #[error("it is of another ledger")]
     OtherLedger,
-    /// The origin has told two stories.
+    /// The origin has signed two histories.
     #[error("its origin has signed another history than the one that is held here")]
     Fork,
 }
 
 impl Refusal {
-    /// The code that metrics and couriers know it by.
+    /// Its code in metrics and for couriers.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -90,7 +89,7 @@ impl Refusal {
     ];
 }
 
-/// Two histories of one origin, both by its key.
+/// Proof that the key of an origin was used for two histories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fork {
     /// A record at which they differ.
@@ -99,7 +98,7 @@ pub struct Fork {
     pub theirs: ChainHash,
     /// The chain there in the history that is held here.
     pub held: ChainHash,
-    /// What shows that the other one is the origin's, too: its own head, or that of the origin that continues it.
+    /// The signed head that proves the other one: the origin's own, or that of the origin that continues it.
     pub shown_by: SignedHead,
     /// Of an origin that continues it: the first record, which names the end of the one before.
     pub opening: Option<Box<str>>,
@@ -108,7 +107,6 @@ pub struct Fork {
 /// A record of a later release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Where it stands.
     pub place: Place,
     /// The event's type.
     pub type_name: String,
@@ -116,7 +114,7 @@ pub struct Unreadable {
     pub version: u64,
 }
 
-/// What is to be done with a parcel.
+/// The decision about a parcel.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// Append these.
@@ -127,13 +125,13 @@ pub enum Verdict {
     Gap(Sequence),
     /// Nothing, ever.
     Refused(Refusal),
-    /// Nothing of this origin any more: it has told two stories.
+    /// Nothing of this origin any more: it has signed two histories.
     Fork(Fork),
-    /// Nothing of this origin, before this node is of a later release.
+    /// Nothing of this origin, until this node is upgraded.
     Unreadable(Unreadable),
 }
 
-/// What is to be done with it. `hash_at` gives the chain at a record of the origin that is held here.
+/// The decision about the parcel. `hash_at` gives the chain at a record of the origin that is held here.
 pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
     let origin = parcel.origin();
     if origin == known.own {
@@ -145,13 +143,13 @@ pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Op
         Err(refusal) => return Verdict::Refused(refusal),
     };
     let signed = |head: &SignedHead| head.is_signed_by(key, known.ledger);
-    // Where the origin's node is gone, a member may have signed in its place.
+    // If the origin's node is gone, a member may have signed in its place.
     let shown = |head: &SignedHead| signed(head) || known.anchors.vouches_for(head, known.ledger);
     if !shown(&parcel.head) || parcel.base.as_ref().is_some_and(|base| !shown(base)) {
         return Verdict::Refused(Refusal::BadSignature);
     }
     if let Some(fork) = fork(&parcel, known.head, hash_at) {
-        // A member's word against what is held says nothing of what the origin has signed.
+        // A member's signature that contradicts the held records says nothing about what the origin has signed.
         return if signed(&fork.shown_by) { Verdict::Fork(fork) } else { Verdict::Refused(Refusal::Altered) };
     }
     if parcel.head.place.sequence <= known.head.sequence {
@@ -163,8 +161,7 @@ pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Op
     new_records(parcel, known)
 }
 
-/// Nobody but this node continues its origin. If somebody does, with the right key, there is another process that takes itself for
-/// this one.
+/// Only this node continues its origin. If another process does, with the right key, it acts as this node.
 fn of_own(parcel: &Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
     let key = known.members.key_of(known.own);
     if !key.is_some_and(|key| parcel.head.is_signed_by(key, known.ledger)) {
@@ -177,15 +174,16 @@ fn of_own(parcel: &Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Opti
     }
 }
 
-/// The key that the origin's records must be signed with. Nothing, where its first record is missing, which says so.
+/// The key that the origin's records must be signed with. Nothing, if its first record is missing, which names it.
 fn key_of(parcel: &Parcel, known: &Known<'_>) -> Result<Option<NodeKey>, Refusal> {
     let key = match known.members.key_of(parcel.origin()) {
         Some(key) => key,
-        // Who has nothing of an origin learns its key from its first record, and must have heard of that node.
+        // A node that holds nothing of an origin learns its key from its first record, and must have heard of that
+        // node.
         None if parcel.first() == Sequence(1) => opened(&parcel.records[0], known.ledger)?,
         None => return Ok(None),
     };
-    // Earlier origins of this node are its own also where nobody had made it a member.
+    // Earlier origins of this node are its own even if no record made it a member.
     let is_own = || known.members.key_of(known.own) == Some(key);
     let is_vouched = || known.anchors.has_vouch(parcel.origin());
     let is_taken = known.members.takes_from(key) || known.anchors.trusts(key) || is_own() || is_vouched();
@@ -200,7 +198,7 @@ fn opened(record: &str, ledger: LedgerId) -> Result<NodeKey, Refusal> {
     }
 }
 
-/// Whether the origin has signed something else than what is held here.
+/// Whether the origin has signed something else than the records that are held here.
 fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Option<Fork> {
     let signed = [Some(parcel.head), parcel.base].into_iter().flatten();
     let mut within = signed.filter(|head| head.place.sequence <= have.sequence && head.place.sequence.0 > 0);
@@ -231,7 +229,7 @@ pub fn ends_otherwise(
     })
 }
 
-/// The records beyond those that are held, decoded, if they lead from what is held to the head.
+/// The records beyond those that are held, decoded, if they lead from the held head to the parcel's.
 fn new_records(parcel: Parcel, known: &Known<'_>) -> Verdict {
     let (origin, mut place) = (parcel.origin(), known.head.sequence);
     let held = (known.head.sequence.0 + 1 - parcel.first().0) as usize;

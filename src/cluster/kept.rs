@@ -1,8 +1,10 @@
-//! Kept heads: what other origins have signed, so that this node can show their records to a third one when they are gone.
+//! Kept heads of other origins, signed by them, so that this node can prove their records to a third node when they are
+//! gone.
 //!
-//! The newest head of each origin is kept, and one for some hundreds of records before it, because each page that is shown must
-//! end at one. `DATA/members/heads/ORIGIN` holds them, 104 bytes each: sequence (big-endian), hash, signature. The last entry is
-//! overwritten until it is far enough beyond the one before it. What a crash left of it is found by its signature.
+//! The newest head of each origin is kept, and one for some hundreds of records before it, because each page that is
+//! shown must end at one. `DATA/members/heads/ORIGIN` holds them, 104 bytes each: sequence (big-endian), hash,
+//! signature. The last entry is overwritten until it is far enough beyond the one before it. A half-written entry of a
+//! crash is recognised by its signature.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -17,9 +19,10 @@ use super::sign::Signature;
 use crate::domain::{Origin, Place, Sequence};
 use crate::event_log::ChainHash;
 
-/// Two kept heads are at least that many records apart, but for the newest.
+/// The least distance of two kept heads in records, except for the newest.
 ///
-/// So few that those between two of them, each as large as can be, fit a parcel together with what came in one.
+/// Few enough that the records between two heads, each as large as can be, fit a parcel together with those of the
+/// last.
 const SPARSE_RECORDS: u64 = 256;
 const ENTRY_BYTES: usize = 8 + 32 + 64;
 
@@ -31,8 +34,8 @@ pub struct KeptError {
     source: io::Error,
 }
 
-/// The kept heads of every origin but this node's own, which signs what is asked for. Of that one a head is kept only if the log
-/// ends before it: it shows that the directory was set back.
+/// The kept heads of every origin except this node's own, which it signs on request. Of its own origin a head is kept
+/// only if the log ends before it: it proves that the directory was rolled back.
 pub struct KeptHeads {
     directory: PathBuf,
     origins: Mutex<BTreeMap<Origin, Kept>>,
@@ -44,7 +47,8 @@ struct Kept {
 }
 
 impl KeptHeads {
-    /// Those of a data directory. `is_good` says whether a head that was read is one: the last may be half-written.
+    /// The heads of a data directory. `is_good` says whether a head that was read is valid: the last may be
+    /// half-written.
     pub fn open(data: &Path, is_good: impl Fn(&SignedHead) -> bool) -> Result<Self, KeptError> {
         let directory = data.join("members").join("heads");
         let failed = |path: &Path| {
@@ -53,7 +57,7 @@ impl KeptHeads {
         };
         let mut origins = BTreeMap::new();
         let entries = match fs::read_dir(&directory) {
-            // Of a node that never had members.
+            // A node that never had members has none.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self { directory, origins: Mutex::new(origins) });
             }
@@ -67,7 +71,7 @@ impl KeptHeads {
         Ok(Self { directory, origins: Mutex::new(origins) })
     }
 
-    /// Keeps a head that has been verified, and that this node holds the records up to.
+    /// Keeps a head that has been verified, and up to which this node holds the records.
     pub fn keep(&self, head: SignedHead) -> Result<(), KeptError> {
         let origin = head.place.origin;
         let path = self.directory.join(origin.as_str());
@@ -88,7 +92,8 @@ impl KeptHeads {
         self.origins.lock().get(&origin)?.heads.last().copied()
     }
 
-    /// A head beyond that record to end a page at: the farthest that is not more than `records` beyond it, else the next.
+    /// A head beyond that record to end a page at: the farthest that is not more than `records` beyond it, else the
+    /// next.
     pub fn beyond(&self, origin: Origin, after: Sequence, records: u64) -> Option<SignedHead> {
         let origins = self.origins.lock();
         let heads = &origins.get(&origin)?.heads;
@@ -131,7 +136,7 @@ fn parsed(origin: Origin, bytes: &[u8]) -> Option<SignedHead> {
     Some(SignedHead { place, hash: ChainHash(*hash), signature: Signature(signature.try_into().ok()?) })
 }
 
-/// Up to the first that is not good: what follows it can be had again.
+/// Reads up to the first invalid head: the ones after it can be had again.
 fn load(origin: Origin, path: &Path, is_good: &impl Fn(&SignedHead) -> bool) -> io::Result<Kept> {
     let bytes = fs::read(path)?;
     let heads = bytes.chunks_exact(ENTRY_BYTES).map_while(|bytes| parsed(origin, bytes).filter(is_good)).collect();

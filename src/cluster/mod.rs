@@ -1,8 +1,8 @@
-//! What the nodes of a ledger tell one another, and what follows from it. No network, no thread and no clock: couriers carry,
-//! and tests drive the same code over a network of their own.
+//! The messages between the nodes of a ledger, and the decisions that follow from them. No network, no thread and no
+//! clock: couriers carry, and tests drive the same code over a network of their own.
 //!
-//! Nothing that arrives is believed for who brought it: records lead to a head that their origin signed, and what a node says
-//! of itself is signed by that node. A key counts once a `node.joined` names it.
+//! Trust never depends on the courier: records lead to a head that their origin signed, and a node signs its own
+//! announcements. A key counts once a `node.joined` names it.
 
 mod anchors;
 mod announcement;

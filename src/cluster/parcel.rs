@@ -7,16 +7,16 @@ use crate::domain::{Origin, Sequence};
 use crate::event_log::MAX_RECORD_BYTES;
 use crate::json;
 
-/// The largest parcel that is looked at, in bytes. A commit's records are at most half of it, and one command's behind them.
+/// The largest parcel that is read, in bytes. A commit's records are at most half of it, plus those of one command.
 pub const MAX_PARCEL_BYTES: usize = 32 << 20;
 
-/// Why a text is no parcel.
+/// Why a text is not a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParcelError {
     /// It is larger than any.
     #[error("larger than {MAX_PARCEL_BYTES} bytes")]
     TooLarge,
-    /// Its lines are not records with a head behind them.
+    /// Its lines are not records followed by a head.
     #[error("not records, one in a line, with a signed head in the last")]
     Malformed,
 }
@@ -24,7 +24,7 @@ pub enum ParcelError {
 /// Records as they are stored, and the head that they lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
-    /// Where the origin stood before the first record, as the origin itself says it: what shows that it has told two stories.
+    /// The head before the first record, signed by the origin: it can prove that the origin has signed two histories.
     pub base: Option<SignedHead>,
     /// The records, without gaps.
     pub records: Vec<Box<str>>,
@@ -45,7 +45,7 @@ struct HeadLine {
 }
 
 impl Parcel {
-    /// Whose records these are.
+    /// The origin of the records.
     pub fn origin(&self) -> Origin {
         self.head.place.origin
     }
@@ -55,7 +55,7 @@ impl Parcel {
         Sequence((self.head.place.sequence.0 + 1).saturating_sub(self.records.len() as u64))
     }
 
-    /// The text that is carried: the base in a line if there is one, each record in one, and the head in the last.
+    /// The text that is carried: the base on a line if there is one, each record on one, and the head on the last.
     pub fn to_text(&self) -> Vec<u8> {
         let bytes = self.records.iter().map(|record| record.len() + 1).sum::<usize>();
         let mut text = Vec::with_capacity(bytes + 512);
@@ -71,7 +71,7 @@ impl Parcel {
         text
     }
 
-    /// Takes a text apart. Nothing in it has been verified.
+    /// Parses a text. Nothing in it has been verified.
     pub fn parse(text: &[u8]) -> Result<Self, ParcelError> {
         if text.len() > MAX_PARCEL_BYTES {
             return Err(ParcelError::TooLarge);
@@ -98,7 +98,7 @@ impl SignedHead {
         std::str::from_utf8(parcel).ok()?.strip_suffix('\n')?.rsplit('\n').next()
     }
 
-    /// The head that such a line says. Nothing in it has been verified.
+    /// The head in such a line. Nothing in it has been verified.
     pub fn from_line(line: &str) -> Option<Self> {
         head_line(line)
     }

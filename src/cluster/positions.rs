@@ -1,37 +1,37 @@
-//! Positions: how far each node has applied each origin, in its own words; and so, what has been reached.
+//! Positions: how far each node has applied each origin, by its own announcements; and so, how far records have spread.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::announcement::{Announcement, Incarnation, Spoken};
 use crate::domain::{Members, NodeKey, NodeName, Origin, Place, Region, Sequence, Timestamp};
 
-/// The most runs of one node that are remembered: more at a time are none that anybody started on purpose.
+/// The most runs of one node that are remembered: nobody starts more at a time on purpose.
 const MAX_INCARNATIONS: usize = 16;
-/// How many steps of a node's way through an origin are remembered with their times.
+/// How many steps of a node's progress through an origin are remembered with their times.
 const MAX_STEPS: usize = 1_024;
 
-/// What came of an announcement.
+/// The result of hearing an announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It says something new.
     News,
-    /// It is older than what was heard, or of a run that is over.
+    /// It is older than the last one, or of a run that is over.
     Old,
 }
 
-/// What the nodes have said.
+/// The announcements of the nodes.
 #[derive(Debug, Default)]
 pub struct Positions {
     heard: BTreeMap<Incarnation, Heard>,
     over: BTreeSet<Incarnation>,
-    /// Runs of this very node that others have heard, beside this one: on a copy of its directory.
+    /// Runs of this very node that other nodes have heard, beside this one: on a copy of its directory.
     expected: BTreeSet<Incarnation>,
 }
 
-/// The latest word of one run of a node.
+/// The latest announcement of one run of a node.
 #[derive(Debug)]
 pub struct Heard {
-    /// What it said.
+    /// The announcement.
     pub spoken: Spoken,
     /// When this node heard it, by its own clock.
     pub at: Timestamp,
@@ -41,7 +41,6 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// What it said.
     pub fn announcement(&self) -> &Announcement {
         &self.spoken.announcement
     }
@@ -56,7 +55,8 @@ impl Heard {
         self.announcement().applied.get(&origin).copied().unwrap_or_default()
     }
 
-    /// When this node heard that it had applied that record, if it has. Of what was long ago, the earliest time that is known.
+    /// When this node heard that it had applied that record, if it has. For a record of long ago, the earliest known
+    /// time.
     fn reached_at(&self, place: Place) -> Option<Timestamp> {
         if self.applied(place.origin) < place.sequence {
             return None;
@@ -78,12 +78,10 @@ impl Heard {
     }
 }
 
-/// Where a record has got to.
+/// How far a record has spread, for one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// The node.
     pub node: NodeName,
-    /// Where it is.
     pub region: Region,
     /// When it was heard to have applied the record; nothing as long as it was not.
     pub at: Option<Timestamp>,
@@ -100,7 +98,7 @@ impl Positions {
         }
         for over in &said.supersedes {
             self.expected.remove(over);
-            // Nobody but the node itself ends its runs.
+            // Only the node itself ends its runs.
             if self.heard.get(over).is_some_and(|heard| heard.announcement().node == key) {
                 self.heard.remove(over);
                 self.over.insert(*over);
@@ -125,22 +123,22 @@ impl Positions {
         }
     }
 
-    /// The runs of that node that are not known to be over: one, unless somebody has copied its directory.
+    /// The runs of that node that are not known to be over: one, unless its directory was copied.
     pub fn of(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
         self.heard.values().filter(move |heard| heard.announcement().node == key)
     }
 
-    /// The latest word of every run.
+    /// The latest announcement of every run.
     pub fn iter(&self) -> impl Iterator<Item = &Heard> {
         self.heard.values()
     }
 
-    /// How far that node has applied that origin: every run of it that may be going on.
+    /// How far that node has applied that origin: every run of it that may still exist.
     pub fn applied(&self, key: NodeKey, origin: Origin) -> Sequence {
         self.going_on(key).map(|heard| heard.applied(origin)).min().unwrap_or_default()
     }
 
-    /// How far that origin goes in anybody's words, its own node's among them.
+    /// How far that origin goes by any node's announcement, including its own.
     pub fn known(&self, origin: Origin) -> Sequence {
         let said = self.iter().map(|heard| {
             let said = heard.announcement();
@@ -150,8 +148,8 @@ impl Positions {
         said.max().unwrap_or_default()
     }
 
-    /// The runs of that node without those that have said farewell, unless all have. Who stops a copy beside which another one goes on
-    /// need not be waited for: started again, it answers nobody before it holds what the others hold.
+    /// The runs of that node without those that have said farewell, unless all have. A stopped copy beside a running
+    /// one need not be waited for: started again, it does not answer until it holds what the others hold.
     fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
         let all_left = self.of(key).all(|heard| heard.announcement().farewell);
         self.of(key).filter(move |heard| all_left || !heard.announcement().farewell)
@@ -164,14 +162,15 @@ impl Positions {
         self.going_on(key).filter(speaks).count() > 1
     }
 
-    /// These runs of this very node go on beside this one, as others have heard: nothing has reached it before they say so.
+    /// These runs of this very node exist beside this one, as other nodes have heard: nothing counts as having reached
+    /// this node before they say so.
     pub fn expect(&mut self, runs: impl IntoIterator<Item = Incarnation>) {
         let unheard = runs.into_iter().filter(|run| !self.heard.contains_key(run) && !self.over.contains(run));
         let unheard: Vec<Incarnation> = unheard.collect();
         self.expected.extend(unheard);
     }
 
-    /// These runs are over: those that this node's own run takes the place of.
+    /// These runs are over: this node's own run supersedes them.
     pub fn end(&mut self, runs: &[Incarnation]) {
         for run in runs {
             self.heard.remove(run);
@@ -195,9 +194,10 @@ impl Positions {
         members.counting(region).all(|(key, _)| has(key))
     }
 
-    /// Whether this node holds all that the members have said they hold, and one at least who counts has spoken since this process
-    /// began: it has caught up, and may say so by a `node.upgraded`. What was heard before shows nothing, for it may be as old as a
-    /// directory that was set back; and another one that has just joined knows no more than this one.
+    /// Whether this node holds everything that the members have announced to hold, and at least one member that counts
+    /// has spoken since this process began: then it has caught up, and may say so by a `node.upgraded`. Announcements
+    /// from before prove nothing, because they may be as old as a directory that was rolled back; and another node that
+    /// has just joined knows no more than this one.
     pub fn are_held(&self, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
         let of_members = self.iter().filter(|heard| {
             let key = heard.announcement().node;
@@ -211,14 +211,15 @@ impl Positions {
         told && of_members.iter().any(|heard| !heard.is_recalled) && of_members.into_iter().all(holds)
     }
 
-    /// Whether this node, whose `node.upgraded` stands at that place, is waited for by every member, and holds all that they had
-    /// recorded before they knew: only then its answers are as good as theirs. Where it continues a directory under a new origin, the
-    /// place is that of the origin's first record.
+    /// Whether every member waits for this node, whose `node.upgraded` is at that place, and it holds everything that
+    /// they had recorded before they knew: only then its answers are as good as theirs. If it continues a directory
+    /// under a new origin, the place is that of the origin's first record.
     pub fn admit(&self, place: Place, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
         let alone = members.present().all(|(key, ..)| key == own);
-        // One that counts knows of all that count. Without its word this node may not have heard of those whom it must wait for.
+        // A member that counts knows of all that count. Without its announcement this node may not have heard of nodes
+        // that it must wait for.
         let told = members.counting(None).any(|(key, _)| key != own && self.of(key).next().is_some());
-        // The node that joined this one answers. The first of all did so before anybody could wait for it.
+        // The node that joined this one answers. The first node of all did so before any other could wait for it.
         let joined_by = members.joined(own).and_then(|(place, _)| members.key_of(place.origin));
         let is_counted = |key| members.counting(None).any(|(counts, _)| counts == key);
         let all_count = joined_by.is_none_or(|key| key == own || !members.is_present(key) || is_counted(key));
@@ -226,7 +227,7 @@ impl Positions {
             || (told && all_count && self.have_reached(place, members, own, None) && self.are_held(held, members, own))
     }
 
-    /// Where the record has got to, member by member; `own` since `here_at`.
+    /// How far the record has spread, member by member; `own` since `here_at`.
     pub fn reach(&self, place: Place, members: &Members, own: NodeKey, here_at: Option<Timestamp>) -> Vec<Reached> {
         let at = |key| match key == own {
             true => here_at,

@@ -1,4 +1,4 @@
-//! Requests between nodes: signed by who asks, because no application's secret counts here.
+//! Requests between nodes: signed by the asking node, because application secrets do not count here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,16 @@ use std::str::FromStr;
 use super::sign::{Signature, verify};
 use crate::domain::{LedgerId, Malformed, NodeKey, Timestamp};
 
-/// How old a request may be, or how far ahead: milliseconds. Coming twice within that time changes nothing.
+/// How old a request may be, or how far ahead: milliseconds. A repetition within that time changes nothing.
 pub const MAX_REQUEST_AGE_MILLIS: u64 = 60_000;
 
-/// Who asks, when, and the signature over it: `Authorization: Authledger-Node KEY.MILLISECONDS.SIGNATURE`.
+/// The asking node, the time, and the signature over the request: `Authorization: Authledger-Node
+/// KEY.MILLISECONDS.SIGNATURE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestSignature {
-    /// Who asks.
+    /// The asking node.
     pub node: NodeKey,
-    /// When, by its clock.
+    /// The time, by its clock.
     pub at: Timestamp,
     signature: Signature,
 }

@@ -1,4 +1,4 @@
-//! Signatures of nodes: Ed25519, RFC 8032, over texts that each begin with what they are.
+//! Signatures of nodes: Ed25519, RFC 8032, over texts that each begin with their purpose.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -25,8 +25,8 @@ thread_local! {
 
 /// Whether the node with that key signed these bytes.
 ///
-/// The same head comes with each page that ends there, and the same announcement from several sides: what was verified a moment ago
-/// is known by a digest over key, signature and message.
+/// The same head comes with each page that ends there, and the same announcement from several sides: a recently
+/// verified signature is recognised by a digest over key, signature and message.
 pub fn verify(key: NodeKey, message: &[u8], signature: &Signature) -> bool {
     let digest = digest_of(key, message, signature);
     if VERIFIED.with_borrow(|verified| verified.has(&digest)) {
@@ -46,7 +46,7 @@ fn digest_of(key: NodeKey, message: &[u8], signature: &Signature) -> [u8; 32] {
     *digest.finalize().as_bytes()
 }
 
-/// What was verified lately. What is older than a half is forgotten with the half before.
+/// Recently verified signatures. Those older than a half are dropped with the half before.
 #[derive(Default)]
 struct Verified {
     young: HashSet<[u8; 32]>,

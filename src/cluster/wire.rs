@@ -11,10 +11,10 @@ pub const ANNOUNCEMENTS_PATH: &str = "/v1/nodes/announcements";
 pub const HOLDINGS_PATH: &str = "/v1/nodes/holdings";
 /// Shows, before the body, that the sender has something that the origin has signed.
 pub const HEAD_HEADER: &str = "authledger-head";
-/// The most keys that are asked for at a time.
+/// The most keys of one request.
 pub const MAX_LENT_KEYS: usize = 1_024;
 
-/// What a node holds of an origin of the one that asks.
+/// What a node holds of an origin of the asking node.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Holding)]
 pub struct HeldOf {
@@ -26,15 +26,15 @@ pub struct HeldOf {
     pub sequence: u64,
     /// The chain there, in hexadecimal digits.
     pub hash: String,
-    /// The last record that the origin is known to have, in anybody's words; it need not be held.
+    /// The last record that the origin is known to have, on any member's word; the node need not hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<u64>,
-    /// The chain at the record that was asked about, if that is held.
+    /// The chain at the record that the question names, if the node holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_at_sequence: Option<String>,
-    /// The runs of the asking node that were heard of, are not known to be over, and are on this node's disk.
+    /// The runs of the asking node that this node heard of, that are not known to be over, and that are on its disk.
     pub heard: Vec<HeldRun>,
-    /// The last slot of its sealing keys that is on record.
+    /// The last slot of the origin's sealing keys that is on record.
     pub slots_used: u64,
 }
 
@@ -49,14 +49,14 @@ pub struct HeldMember {
     pub address: Option<String>,
 }
 
-/// A run of a node, as another one has heard it.
+/// A run of a node, as another node heard of it.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = HeardRun)]
 pub struct HeldRun {
     /// The run.
     #[schema(value_type = String)]
     pub incarnation: Uuid,
-    /// Milliseconds since it was heard last; none, if it has said farewell.
+    /// Milliseconds since it was last heard; absent if it has said farewell.
     pub silent_millis: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ pub struct HeldRecords {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = SealingKeys)]
 pub struct LentKeys {
-    /// Whether the origin is the answering node's own: a key that is not here was destroyed, then.
+    /// Whether the origin is the answering node's own: then a missing key was destroyed.
     pub own: bool,
     /// Slots, each with its key in base64url.
     pub keys: Vec<(u64, String)>,

@@ -1,4 +1,4 @@
-//! Why settings are refused, and where each was made.
+//! Why settings are refused, with the place where each was made.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
 
-/// Where a setting was made.
+/// The place where a setting was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// On the command line or in the environment: the setting's key.
@@ -31,21 +31,15 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why the settings are refused: what is wrong, where it was set, and what to do.
+/// Why the settings are refused: the problem, its place, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file is not there, or closed to us.
+    /// The file does not exist, or can't be read.
     #[error("read the settings in {}: {source}; give --config another file, or make this one readable", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file is no TOML, or holds a key or a value that no setting has.
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file is not TOML, or has an unknown key or value.
     #[error("read the settings in {}: {problem}; `authledger serve --help` lists every setting", path.display())]
     MalformedFile {
-        /// The file.
         path: PathBuf,
         /// Line, column and what was found there.
         problem: String,
@@ -53,47 +47,41 @@ pub enum SettingsError {
     /// A number is too small or too large.
     #[error("use {value} for {place}: it must be {low} to {high} {unit}")]
     OutOfBounds {
-        /// Where it was set.
+        /// The place where it was set.
         place: Place,
-        /// The number.
         value: u64,
         /// The least allowed.
         low: u64,
         /// The most allowed.
         high: u64,
-        /// What is counted.
+        /// The unit of the number.
         unit: &'static str,
     },
     /// A text has the wrong form.
     #[error("use the text of {place}: it must be {must_be}")]
     Malformed {
-        /// Where it was set.
+        /// The place where it was set.
         place: Place,
-        /// The form that it should have.
         must_be: Malformed,
     },
     /// A table of a trusted issuer can't be used.
     #[error("use the [[trusted_issuer]] of {issuer:?} in {}: its `{key}` must be {must_be}", path.display())]
     TrustedIssuer {
-        /// The file.
         path: PathBuf,
         /// The issuer as written.
         issuer: String,
         /// The key in the table.
         key: &'static str,
-        /// The form that it should have.
         must_be: Malformed,
     },
     /// A table of NATS servers can't be used.
     #[error("use the [[nats]] of {region:?} in {}: its `{key}` must be {must_be}", path.display())]
     Nats {
-        /// The file.
         path: PathBuf,
         /// The region as written.
         region: String,
         /// The key in the table.
         key: &'static str,
-        /// The form that it should have.
         must_be: Malformed,
     },
     /// A life is longer than the one that bounds it.
@@ -110,13 +98,13 @@ pub enum SettingsError {
         /// Its value in seconds.
         longer_seconds: u64,
     },
-    /// An address that others reach, without TLS.
+    /// The address is reachable from other hosts, but without TLS.
     #[error(
         "listen on {listen}, set by {place}: the address is not loopback, so secrets would cross the network in clear; \
          give --tls-certificate and --tls-key, or --behind-proxy if a proxy in front ends TLS, or listen on 127.0.0.1"
     )]
     InClear {
-        /// Where it was set.
+        /// The place where it was set.
         place: Place,
         /// The address.
         listen: SocketAddr,
@@ -124,26 +112,26 @@ pub enum SettingsError {
     /// A certificate without a key, or a key without a certificate.
     #[error("use {given} alone: TLS needs the certificate and its key; give --{} too, or neither", missing.replace('_', "-"))]
     HalfTls {
-        /// Where the one was set.
+        /// The place where the one was set.
         given: Place,
         /// The key of the other.
         missing: &'static str,
     },
     /// Nothing would be served.
     #[error(
-        "use {place}: the list is empty, so nothing would be served; name one of native, feed, crafter, ory, slashid, cribl, metrics"
+        "use {place}: the list is empty, so nothing would be served; name at least one of native, feed, crafter, ory, slashid, cribl, metrics"
     )]
     NoSurface {
-        /// Where it was set.
+        /// The place where it was set.
         place: Place,
     },
     /// The log filter can't be read.
-    #[error("use {place}: it is no log filter; write a level, or directives such as `info,authledger=debug`")]
+    #[error("use {place}: it is not a log filter; write a level, or directives such as `info,authledger=debug`")]
     LogFilter {
-        /// Where it was set.
+        /// The place where it was set.
         place: Place,
     },
-    /// Root's secret is too weak, or no header can carry it.
+    /// Root's secret is too weak, or can't be put into a header.
     #[error(
         "use {ROOT_TOKEN_VARIABLE}: root's secret must be 32 or more visible ASCII characters; make one with \
          `openssl rand -hex 32`, or unset the variable to have one made in DATA/root-token"

@@ -1,4 +1,4 @@
-//! Whose tokens are taken: our own name, and the tables of trusted issuers.
+//! The issuers of accepted tokens: this server itself, and the tables of trusted issuers.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ use crate::domain::{MAX_NAME_BYTES, Malformed, Tenant};
 
 /// The most that an issuer's clock may be ahead of ours, in seconds.
 pub const MAX_CLOCK_LEEWAY_SECONDS: u64 = 60;
-/// How far an issuer's clock may be ahead where nobody says, in seconds; ours too, which has several nodes.
+/// The default for how far an issuer's clock may be ahead, in seconds; also for this ledger, which has several nodes.
 pub const CLOCK_LEEWAY_SECONDS: u64 = 5;
 /// The most issuers that can be trusted, and the most tenants of one.
 const MAX_TABLE: usize = 1000;
 
-/// A `[[trusted_issuer]]` table as somebody wrote it.
+/// A `[[trusted_issuer]]` table as it was written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerTable {
@@ -26,17 +26,17 @@ pub struct IssuerTable {
     pub issuer: String,
     /// A file with its keys; relative to the settings' file.
     pub jwks_file: Option<PathBuf>,
-    /// Where its keys are published.
+    /// The address at which its keys are published.
     pub jwks_url: Option<String>,
     /// The tenants that its tokens may be for.
     pub tenants: Vec<String>,
-    /// Whose habits its tokens have.
+    /// The deviations of its tokens from the standard.
     pub profile: Option<Profile>,
     /// Seconds that its clock may be ahead.
     pub clock_leeway: Option<u64>,
 }
 
-/// Whose habits an issuer's tokens have, where they differ from the standard's.
+/// The deviations of an issuer's tokens from the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -44,31 +44,31 @@ pub enum Profile {
     SlashId,
 }
 
-/// An issuer whose tokens are taken besides our own.
+/// An issuer whose tokens are accepted besides this ledger's own.
 #[derive(Clone, Debug)]
 pub struct TrustedIssuer {
     /// The tokens' `iss`, to the letter.
     pub issuer: Arc<str>,
-    /// Where its keys are.
+    /// The source of its keys.
     pub source: KeySource,
     /// The tenants that its tokens may be for.
     pub tenants: Vec<Tenant>,
-    /// Whose habits its tokens have.
+    /// The deviations of its tokens from the standard.
     pub profile: Option<Profile>,
     /// Seconds that its clock may be ahead: 0 to [`MAX_CLOCK_LEEWAY_SECONDS`].
     pub clock_leeway_seconds: u64,
 }
 
-/// Where an issuer's keys are: a JWK set (RFC 7517, section 5).
+/// The source of an issuer's keys: a JWK set (RFC 7517, section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// In a file.
     File(PathBuf),
-    /// Behind an address.
+    /// At an address.
     Url(JwksUrl),
 }
 
-/// Where keys are published: https, or http on this machine, because who can change keys on the way can sign anything.
+/// An address of published keys: https, or http on this machine, because an attacker who can change keys on the way can
+/// sign anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksUrl(Url);
 
@@ -93,13 +93,13 @@ impl JwksUrl {
     }
 }
 
-/// Whether what is asked there stays on this machine.
+/// Whether a request to that address stays on this machine.
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// The issuer of our tokens, if it can be one: others compare it to the letter, and add paths to it.
+/// The issuer of the ledger's tokens, if it is valid: verifiers compare it to the letter, and add paths to it.
 pub(super) fn checked_public_url(text: &str) -> Result<Arc<str>, Malformed> {
     const FORM: Malformed = Malformed(
         "a URL with http or https and a host, of at most 255 bytes, without name, query, fragment or / at the end",
@@ -111,7 +111,7 @@ pub(super) fn checked_public_url(text: &str) -> Result<Arc<str>, Malformed> {
     if has_scheme && is_bare && is_plain && !text.ends_with('/') { Ok(text.into()) } else { Err(FORM) }
 }
 
-/// The issuers of the tables in that file, none of them twice and none of them us.
+/// The issuers of the tables in that file, each different from the others and from this server.
 pub(super) fn checked(
     tables: &[IssuerTable],
     file: &Path,
@@ -138,7 +138,7 @@ pub(super) fn checked(
 }
 
 fn issuer(table: &IssuerTable, file: &Path) -> Result<TrustedIssuer, (&'static str, Malformed)> {
-    // A name's form is what the log can hold.
+    // The form of a name is the one that the log can hold.
     Tenant::new(&table.issuer).map_err(|must_be| ("issuer", must_be))?;
     if table.tenants.is_empty() || table.tenants.len() > MAX_TABLE {
         return Err(("tenants", Malformed("1 to 1000 tenants")));

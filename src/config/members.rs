@@ -1,4 +1,4 @@
-//! How this node is one among others: who they are, and by what it hears of them.
+//! The settings about other nodes: their addresses, and the ways to hear of them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::domain::{Malformed, PeerAddress, Reads, Region};
 /// The most servers of one region, and the most regions.
 const MAX_SERVERS: usize = 64;
 
-/// A `[[nats]]` table as somebody wrote it.
+/// A `[[nats]]` table as it was written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatsTable {
     /// The region whose servers these are.
     pub region: String,
-    /// Their addresses: `nats://` or `tls://`, each with a name and password if they ask for such.
+    /// Their addresses: `nats://` or `tls://`, each with a name and password if they need one.
     pub urls: Vec<String>,
     /// A file of credentials, as `nsc` makes them; relative to the settings' file.
     pub credentials: Option<PathBuf>,
     /// The certificates that are trusted, PEM; relative to the settings' file.
     pub ca: Option<PathBuf>,
-    /// How many of the servers keep each stream: 1 to 5, 1 if left out. What counts is the table of this node's own region.
+    /// How many of the servers keep each stream: 1 to 5, 1 if left out. The table of this node's own region counts.
     pub replicas: Option<usize>,
     /// How many bytes a stream may hold: 1 GiB if left out; the oldest messages go first.
     pub stream_bytes: Option<u64>,
@@ -36,7 +36,6 @@ pub struct NatsTable {
 /// One region's servers of NATS JetStream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsServers {
-    /// The region.
     pub region: Region,
     /// Their addresses, which may hold passwords.
     pub urls: Vec<String>,
@@ -52,22 +51,22 @@ pub struct NatsServers {
     pub stream_age: Option<Duration>,
 }
 
-/// How a node is one among others.
+/// The settings about other nodes.
 #[derive(Clone)]
 pub struct Members {
-    /// Where others are reached, besides what they say themselves.
+    /// Addresses of other nodes, in addition to those that they announce.
     pub peers: Vec<PeerAddress>,
-    /// Where others reach this node.
+    /// The address at which other nodes reach this one.
     pub address: Option<PeerAddress>,
     /// The certificates that are trusted when others are asked.
     pub ca: Option<PathBuf>,
-    /// How long a start waits for what the others hold of this node.
+    /// How long a start waits for the other nodes to say what they hold of this one.
     pub wait: Duration,
     /// Whether it only follows until it is promoted.
     pub standby: bool,
     /// The events that it reads.
     pub reads: Reads,
-    /// Servers of NATS JetStream, at most one entry a region.
+    /// Servers of NATS JetStream, at most one entry for each region.
     pub nats: Vec<NatsServers>,
 }
 
@@ -91,7 +90,7 @@ pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
     })
 }
 
-/// What passes between nodes holds keys of personal parts: it goes over TLS, or stays on this machine.
+/// The traffic between nodes holds keys of personal data: it goes over TLS, or stays on this machine.
 fn peer_address(text: &str, place: &Place) -> Result<PeerAddress, SettingsError> {
     const FORM: Malformed =
         Malformed("https and a host, or http and a loopback host, without name, query, fragment or / at the end");

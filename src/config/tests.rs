@@ -1,4 +1,4 @@
-//! What settings are taken, and how the others are refused.
+//! Accepted settings, and the refusals of others.
 
 use std::io::Write;
 

@@ -1,9 +1,9 @@
-//! Where other products' contracts are served, and for whom.
+//! The paths and origins of other products' contracts.
 
 use super::{Chosen, SettingsError};
 use crate::domain::Malformed;
 
-/// What paths of this server start with: a prefix that starts so could give one path two answers.
+/// The first segments of this server's own paths: a prefix that starts with one could give one path two answers.
 const OWN_SEGMENTS: [&str; 13] = [
     ".well-known",
     "admin",
@@ -20,10 +20,10 @@ const OWN_SEGMENTS: [&str; 13] = [
     "v1",
 ];
 
-/// The path before a vendor's calls.
+/// The path prefix of a vendor's calls.
 pub(super) fn prefix(chosen: Chosen<String>, default: &str) -> Result<String, SettingsError> {
     const FORM: Malformed = Malformed(
-        "empty, or segments of letters, digits, '-', '_' and '.', each behind a '/'; the first none of this server's own",
+        "empty, or segments of letters, digits, '-', '_' and '.', each after a '/'; the first one not used by this server itself",
     );
     let place = chosen.place.clone();
     let prefix = chosen.or(default.to_owned());

@@ -1,5 +1,3 @@
-//! Who caused an event.
-
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -8,14 +6,14 @@ use uuid::fmt::Hyphenated;
 
 use super::ids::{ApplicationId, Malformed, Origin, Subject};
 
-/// Who caused an event. An event that nobody asked for (a ledger opened, tickets renewed) has none.
+/// The cause of an event. An event without a request behind it (a ledger opened, tickets renewed) has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A calling program: `application:ID`.
     Application(ApplicationId),
     /// The person concerned: `subject:ID`.
     Subject(Subject),
-    /// Whoever holds that JWT: `bearer:ISS/JTI`.
+    /// The bearer of that JWT: `bearer:ISS/JTI`.
     Bearer {
         /// The token's issuer.
         issuer: Box<str>,

@@ -1,4 +1,4 @@
-//! Applications: calling programs, and what they may do where.
+//! Applications: calling programs, and their scopes in tenants.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use super::credential::Digest;
 use super::ids::{ApplicationId, Malformed, Place, Tenant};
 use super::time::Timestamp;
 
-/// What a caller may do.
+/// A permission of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Issue credentials.
     Issue,
-    /// End credentials.
+    /// Revoke credentials.
     Revoke,
-    /// Ask whether a credential is good.
+    /// Ask whether a credential is active.
     Introspect,
     /// Follow the feed.
     Follow,
@@ -98,7 +98,7 @@ impl FromIterator<Scope> for Scopes {
 pub struct Grant {
     /// The tenant, or `None` for `*`.
     pub tenant: Option<Tenant>,
-    /// What is allowed there.
+    /// The allowed scopes.
     pub scopes: Scopes,
 }
 
@@ -125,17 +125,17 @@ impl Grants {
         &self.0
     }
 
-    /// What is allowed in that tenant.
+    /// The scopes in that tenant.
     pub fn in_tenant(&self, tenant: &Tenant) -> Scopes {
         self.deciding(Some(tenant))
     }
 
-    /// What is allowed in a tenant that no grant names.
+    /// The scopes in a tenant that no grant names.
     pub fn elsewhere(&self) -> Scopes {
         self.deciding(None)
     }
 
-    /// The scopes that are allowed in every tenant there is.
+    /// The scopes that are allowed in every tenant.
     pub fn everywhere(&self) -> Scopes {
         let mut scopes = self.elsewhere();
         for tenant in self.named() {
@@ -154,7 +154,7 @@ impl Grants {
         self.named().into_iter().filter(move |tenant| self.in_tenant(tenant).contains(scope))
     }
 
-    /// Whether nothing is granted here, in any tenant, that those lack.
+    /// Whether these grants allow nothing, in any tenant, that those do not.
     pub fn within(&self, those: &Self) -> bool {
         self.elsewhere().is_subset(those.elsewhere())
             && self
@@ -178,19 +178,19 @@ impl Grants {
 pub struct Registration {
     /// Its public name.
     pub id: ApplicationId,
-    /// What people call it: 1 to 255 bytes.
+    /// Its display name: 1 to 255 bytes.
     pub name: Box<str>,
     /// The digest of its secret.
     pub digest: Digest,
-    /// What it may do where.
+    /// Its scopes, tenant by tenant.
     pub grants: Arc<Grants>,
     /// When its secret stops working, if ever.
     pub expires_at: Option<Timestamp>,
-    /// What a vendor's contract shows of it and the ledger has no word for: text, kept as it came.
+    /// The parts that a vendor's contract shows and the ledger has no word for: text, kept as it came.
     pub attributes: Option<Box<str>>,
 }
 
-/// What the fold knows of an application. A removal wins over a registration, whichever comes first.
+/// The folded state of an application. A removal wins over a registration, whichever comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// How it was registered, by the earliest record if there are several.
@@ -205,12 +205,12 @@ impl Application {
         self.present().filter(|registration| registration.expires_at.is_none_or(|expires_at| now < expires_at))
     }
 
-    /// The registration, if the application has not been removed; it may have expired.
+    /// The registration, if the application has not been removed. It may have expired.
     pub fn present(&self) -> Option<&Arc<Registration>> {
         self.registered.as_ref().filter(|_| !self.removed).map(|(_, registration)| registration)
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
         self.removed |= other.removed;
         self.registered = match (self.registered.take(), other.registered) {

@@ -1,4 +1,4 @@
-//! How somebody was authenticated when a session was issued.
+//! How the subject was authenticated when a session was issued.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::ids::{Malformed, MethodName};
 use super::time::Timestamp;
 
-/// How surely somebody was authenticated, from `aal0` to `aal3`: NIST SP 800-63B, section 4.
+/// The authenticator assurance level, from `aal0` to `aal3`: NIST SP 800-63B, section 4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Aal {
     /// Not at all.
@@ -49,10 +49,9 @@ impl fmt::Display for Aal {
     }
 }
 
-/// One way in which somebody was authenticated.
+/// One way in which the subject was authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
-    /// Its name.
     pub method: MethodName,
     /// The level that it gives.
     pub aal: Option<Aal>,

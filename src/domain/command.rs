@@ -1,4 +1,4 @@
-//! What can be asked of the ledger, and what it refuses.
+//! The commands of the ledger, and their rejections.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::membership::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 
-/// Who asks. Grants are looked up when the command is decided, so that a removal holds from its commit on.
+/// The caller. Grants are looked up when the command is decided, so that a removal holds from its commit on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Whoever holds the node's root secret.
+    /// The holder of the node's root secret.
     Root,
     /// A registered application.
     Application(ApplicationId),
@@ -25,56 +25,48 @@ pub enum Caller {
         id: CredentialId,
         /// The name space of its subject.
         tenant: Tenant,
-        /// Whose it is.
         subject: Subject,
     },
-    /// Whoever holds that JWT: that is enough to end it.
+    /// The bearer of that JWT: that is enough to revoke it.
     Bearer {
-        /// Who made it.
         issuer: Issuer,
-        /// What he calls it, or the digest of its payload in hexadecimal digits.
+        /// The issuer's id of it, or the digest of its payload in hexadecimal digits.
         jti: TokenId,
     },
-    /// The node itself, for what nobody asks for.
+    /// The node itself, for commands without a caller.
     Node,
 }
 
 /// One use case of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Register an application.
     RegisterApplication(Arc<Registration>),
-    /// Remove an application.
     RemoveApplication(ApplicationId),
-    /// Issue a ticket.
     IssueTicket(IssueTicket),
     /// Put uses of tickets on record.
     RenewTickets(Vec<(CredentialId, Timestamp)>),
-    /// Issue a session.
     IssueSession(Box<IssueSession>),
-    /// Make a session last for that long from now on; the policy's life where absent. It never lasts shorter by it.
+    /// Extend a session by that long from now on; by the policy's life where absent. It never lasts shorter by it.
     ExtendSession(CredentialId, Option<Ttl>),
-    /// Issue a token.
     IssueToken(Box<IssueToken>),
-    /// End one credential.
+    /// Revoke one credential.
     Revoke(Revoke),
-    /// End JWTs that were presented, and whose signatures have been verified: a token, or a token in its container.
+    /// Revoke JWTs that were presented, and whose signatures have been verified: a token, or a token in its container.
     RevokeTokens(RevokeTokens),
-    /// End sessions of the caller's own subject.
+    /// Revoke sessions of the caller's own subject.
     RevokeOwn(OwnSessions),
-    /// End all that a subject has.
+    /// Revoke everything that a subject has.
     RevokeSubject(RevokeSubject),
-    /// Forget a subject.
     EraseSubject(EraseSubject),
-    /// Publish a key that signs our JWTs.
+    /// Publish a key that signs the ledger's JWTs.
     PublishKey(PublishKey),
     /// Make a node a member.
     JoinNode(Box<JoinNode>),
-    /// Say that this node has caught up, and what it reads.
+    /// Announce that this node has caught up, and which events it reads.
     UpgradeNode(NodeUpgraded),
     /// Remove a member.
     RemoveNode(NodeName, NodeKey),
-    /// Take over a credential that was issued elsewhere.
+    /// Import a credential that was issued elsewhere.
     Import(Box<Import>),
 }
 
@@ -83,11 +75,10 @@ pub enum Command {
 pub struct IssueTicket {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// The digest of the fresh secret.
     pub digest: Digest,
-    /// How long it lives without use; the policy's life where absent.
+    /// After how long without use it expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
 }
 
@@ -96,7 +87,6 @@ pub struct IssueTicket {
 pub struct IssueSession {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// A fresh id.
     pub id: CredentialId,
@@ -104,36 +94,31 @@ pub struct IssueSession {
     pub digest: Digest,
     /// How long it lasts unless it is extended; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// How surely its subject was authenticated.
+    /// The assurance level of its subject.
     pub aal: Aal,
-    /// By what.
+    /// The methods of authentication.
     pub methods: Vec<Method>,
     /// The identity and device that it is issued for.
     pub sealed: Option<Sealed>,
 }
 
-/// Issue a token.
 #[derive(Clone, Debug)]
 pub struct IssueToken {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// Its form, and its fresh name.
     pub form: TokenForm,
-    /// How long it lasts, at most as long as its session; the policy's life where absent.
+    /// How long it lasts, at most until its session expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// The session that it dies with.
+    /// The session that it belongs to: it is active only while the session is.
     pub session: Option<CredentialId>,
-    /// Whom it is meant for.
     pub audience: Vec<Box<str>>,
-    /// What it allows.
     pub scope: Option<Box<str>>,
-    /// The claims that its issuer adds.
+    /// The added claims.
     pub sealed: Option<Sealed>,
 }
 
-/// The form of a token.
 #[derive(Clone, Debug)]
 pub enum TokenForm {
     /// A JWT with that `jti`.
@@ -142,66 +127,64 @@ pub enum TokenForm {
     Opaque(Digest),
 }
 
-/// End one credential.
+/// Revoke one credential.
 #[derive(Clone, Debug)]
 pub struct Revoke {
-    /// What the credential is taken for where this node does not know it.
+    /// The kind that the credential is taken for where this node does not know it.
     pub kind: Kind,
-    /// Which one.
     pub credential: Named,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words.
+    /// A note in free text.
     pub note: Option<Sealed>,
 }
 
 /// A JWT whose signature has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentedToken {
-    /// What it is known by.
+    /// The name of the credential.
     pub credential: Named,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// When it was issued, in whole seconds since 1970, if it says so.
     pub issued_at_seconds: Option<u64>,
     /// When it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// Until when it is good at most, whatever it says itself.
+    /// Until when it can be active at most, whatever it says itself.
     pub good_until: Option<Timestamp>,
-    /// The generation that one of ours carries.
+    /// The generation, of a JWT of this ledger.
     pub generation: Option<Generation>,
-    /// The session that one of ours dies with.
+    /// The session that it belongs to, of a JWT of this ledger.
     pub session: Option<CredentialId>,
-    /// How far its issuer's clock may be off, in seconds.
+    /// How far its issuer's clock may be wrong, in seconds.
     pub leeway_seconds: u64,
 }
 
 impl PresentedToken {
-    /// When it is over: by what it says, and by the longest life that anything may have.
+    /// When it expires at the latest: by what it says, and by the longest life of any credential.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.expires_at.into_iter().chain(self.good_until).min()
     }
 }
 
-/// End JWTs that were presented together.
+/// Revoke JWTs that were presented together.
 #[derive(Clone, Debug)]
 pub struct RevokeTokens {
     /// A token; or a container, and the token in it.
     pub tokens: Vec<PresentedToken>,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words: sealed for the first of the tokens.
+    /// A note in free text, sealed for the first of the tokens.
     pub note: Option<Sealed>,
 }
 
-/// Which of its own subject's sessions a session ends.
+/// The sessions of its own subject that a session revokes.
 #[derive(Clone, Debug)]
 pub enum OwnSessions {
     /// Another one.
     Other(CredentialId),
-    /// Those of these others that are good: all in one append.
+    /// Those of these others that are active: all in one append.
     Others(Vec<CredentialId>),
     /// Itself.
     Current,
@@ -212,70 +195,65 @@ pub enum OwnSessions {
 pub struct JoinNode {
     /// The node that joins.
     pub node: NodeJoined,
-    /// The node that is asked: it becomes a member itself with the first other one.
+    /// The node that is asked: it becomes a member together with the first other one.
     pub asked: NodeJoined,
 }
 
-/// Publish a key that signs our JWTs.
+/// Publish a key that signs the ledger's JWTs.
 #[derive(Clone, Debug)]
 pub struct PublishKey {
-    /// The key.
     pub key: KeyPublished,
-    /// Whether it takes the place of this node's key; otherwise it is needed only where this node has none.
+    /// Whether it replaces this node's key; otherwise it is published only if this node has none.
     pub rotate: bool,
 }
 
-/// Take over a credential that was issued elsewhere.
+/// Import a credential that was issued elsewhere.
 #[derive(Clone, Debug)]
 pub struct Import {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
-    /// What it is, and how it is named.
+    /// Its kind, with its name.
     pub life: ImportedLife,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it expires unless it is used or extended.
     pub expires_at: Timestamp,
-    /// The latest instant that any renewal may reach, where that is earlier than the policy says.
+    /// The latest instant to which any renewal can prolong it, if that is earlier than by the policy.
     pub not_after: Option<Timestamp>,
-    /// What the log says was issued under its id or digest, also what memory has forgotten.
+    /// Everything that the log has as issued under its id or digest, also if memory no longer has it.
     pub past: Vec<PastIssue>,
 }
 
 /// An issue on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastIssue {
-    /// What was issued, under which id.
+    /// The credential that was issued.
     pub key: CredentialKey,
     /// The digest of its secret, if it has one.
     pub digest: Option<Digest>,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it was for.
     pub subject: Subject,
     /// The record.
     pub place: Place,
 }
 
-/// What an imported credential is.
+/// The kind of an imported credential, with its parts.
 #[derive(Clone, Debug)]
 pub enum ImportedLife {
-    /// A ticket.
     Ticket {
         /// The digest of its secret.
         digest: Digest,
-        /// How long it lives without use: it was last used that long before it expires.
+        /// After how long without use it expires: its last use was that long before it expires.
         ttl: Ttl,
     },
-    /// A session.
     Session {
         /// Its public id.
         id: CredentialId,
         /// The digest of its session token, if it is to be presented.
         digest: Option<Digest>,
-        /// How surely its subject was authenticated.
+        /// The assurance level of its subject.
         aal: Aal,
     },
     /// An opaque token.
@@ -286,7 +264,6 @@ pub enum ImportedLife {
 }
 
 impl ImportedLife {
-    /// What it is.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Ticket { .. } => Kind::Ticket,
@@ -303,7 +280,7 @@ impl ImportedLife {
         }
     }
 
-    /// What it is kept under.
+    /// The key that it is kept under.
     pub fn key(&self) -> CredentialKey {
         let id = match self {
             Self::Ticket { digest, .. } | Self::Token { digest } => digest.id(),
@@ -313,67 +290,63 @@ impl ImportedLife {
     }
 }
 
-/// End all that a subject has of some kinds.
+/// Revoke everything that a subject has of some kinds.
 #[derive(Clone, Debug)]
 pub struct RevokeSubject {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Whose credentials end.
     pub subject: Subject,
-    /// Which kinds of them.
     pub kinds: Kinds,
-    /// Keep the ending at least that long.
+    /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
     /// Refuse new issues for that long.
     pub hold: Option<Ttl>,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words.
+    /// A note in free text.
     pub note: Option<Sealed>,
 }
 
-/// Forget a subject: end all that it has for good, and put on record which keys of its personal parts are destroyed.
+/// Erase a subject: revoke everything that it has permanently, and put on record which keys of its personal data are
+/// destroyed.
 #[derive(Clone, Debug)]
 pub struct EraseSubject {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who is forgotten.
     pub subject: Subject,
     /// The slots of its keys in this node's store.
     pub slots: BTreeSet<u64>,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
 }
 
-/// A command with who sent it.
+/// A command with its caller.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who asks.
     pub caller: Caller,
     /// The caller's own request id.
     pub request: Option<RequestId>,
-    /// How the command is recognised when it comes again.
+    /// How a repetition of the command is recognised.
     pub idempotency: Option<Idempotency>,
-    /// What is asked.
     pub command: Command,
 }
 
-/// What the operator has settled.
+/// The operator's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a ticket lives without use where its issuer does not say.
+    /// After how long without use a ticket expires, if its issuer does not say.
     pub ticket_ttl: Ttl,
-    /// How long a ticket lives at most, used or not.
+    /// How long a ticket can be active at most, used or not.
     pub ticket_max_life: Ttl,
-    /// How long a session lasts where its issuer does not say, and from each extension on.
+    /// How long a session lasts if its issuer does not say, and from each extension on.
     pub session_ttl: Ttl,
-    /// How long extensions can make a session last in all.
+    /// How long a session can last at most with all extensions.
     pub session_max_life: Ttl,
-    /// How long a token lasts where its issuer does not say.
+    /// How long a token lasts if its issuer does not say.
     pub token_ttl: Ttl,
-    /// The longest life that any node gives a credential: how long an ending is kept when its end is not known.
+    /// The longest life that any node gives a credential: a revocation is kept that long if the expiry is not known.
     pub longest_life: Ttl,
-    /// How many endings of unknown credentials one application may have in force.
+    /// The most revocations of unknown credentials that one application may have in force.
     pub max_unknown_revocations: u64,
 }
 
@@ -395,33 +368,33 @@ impl Default for Policy {
     }
 }
 
-/// What a decision depends on beside state and command.
+/// The inputs of a decision beside state and command.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// What will be the records' `recorded_at`: ledger time.
+    /// The `recorded_at` of the records to come: ledger time.
     pub now: Timestamp,
-    /// The later of ledger time and wall clock. While the two are apart nobody knows which is right, and what ends others'
-    /// credentials must reach whatever was issued until now by either.
+    /// The later of ledger time and wall clock. While the two are apart it is not known which is right, and a
+    /// revocation of other callers' credentials must reach everything that was issued until now by either.
     pub latest: Timestamp,
-    /// The earlier of the two, but no instant of which something has been forgotten: what is over by it is over by either. What
-    /// may still be good by one of them can be revoked.
+    /// The earlier of the two, but not before an instant of which something has left memory: what has expired by it has
+    /// expired by either. What may still be active by one of them can be revoked.
     pub earliest: Timestamp,
-    /// Whether it is known what time it is: without that, nothing is issued.
+    /// Whether the clock is settled: if not, nothing is issued.
     pub is_settled: bool,
     /// This node's origin, which is the records' own.
     pub origin: Origin,
-    /// What the operator has settled.
+    /// The operator's settings.
     pub policy: Policy,
 }
 
-/// What came of a command that was not refused.
+/// The outcome of a command that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// These facts are to be appended, all or none.
     Append(Vec<super::event::Draft>),
     /// It holds already, since that record.
     Already(Place),
-    /// It was carried out before, under the same idempotency key, by that many records from there on.
+    /// It was carried out before with the same idempotency key: the first of its records, and their number.
     Repeated(Place, u64),
     /// There is nothing to do.
     Nothing,
@@ -430,14 +403,16 @@ pub enum Decision {
 /// Why a command is refused. Stable codes: callers branch on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
-    /// The secret belongs to nobody who may call.
-    #[error("authenticate: the secret belongs to no registered application, or to one that has expired or was removed")]
+    /// The secret does not belong to an application that may call.
+    #[error(
+        "authenticate: the secret does not belong to a registered application, or belongs to one that has expired or was removed"
+    )]
     Unauthenticated,
     /// The caller lacks the scope in that tenant.
-    #[error("authorise: the application's grants do not allow this there")]
+    #[error("authorise: the application's grants do not allow this")]
     Forbidden,
-    /// The caller would grant what it lacks.
-    #[error("grant: nobody grants a scope or tenant that he lacks")]
+    /// The caller would grant a scope that it does not hold.
+    #[error("grant: cannot grant a scope or tenant that the caller does not hold")]
     GrantExceedsOwn,
     /// An application with that secret exists.
     #[error("register: an application with this secret exists")]
@@ -445,41 +420,42 @@ pub enum Rejection {
     /// No application has that id.
     #[error("find the application: none has this id")]
     UnknownApplication,
-    /// This node knows no such credential, and no other can.
-    #[error("find the credential: this ledger never issued it, or its time is long up")]
+    /// This node does not know the credential, and no other node can.
+    #[error("find the credential: this ledger never issued it, or it expired long ago")]
     UnknownCredential,
-    /// The credential's own time is up: there is nothing left to end.
-    #[error("end the credential: it has expired")]
+    /// The credential has expired: there is nothing left to revoke.
+    #[error("revoke the credential: it has expired")]
     CredentialExpired,
-    /// The session that the token was to die with is not good, or is somebody else's.
-    #[error("issue: the session is not good, or is not this subject's")]
+    /// The token's session is not active, or belongs to another subject.
+    #[error("issue: the session is not active, or is not this subject's")]
     SessionInactive,
-    /// A session does not end itself this way.
+    /// A session cannot revoke itself with this command.
     #[error("revoke: it is the current session")]
     CurrentSession,
-    /// What is imported has an id or digest that is taken, by whomever.
+    /// The id or digest of the imported credential is taken, by any subject.
     #[error("import: this id or digest is not available")]
     IdUnavailable,
-    /// What is imported was issued in the future, expired before it was issued, or outlives all that this ledger keeps.
+    /// The imported credential was issued in the future, expired before it was issued, or lasts longer than this ledger
+    /// allows.
     #[error("import: it was issued in the future, expired before it was issued, or expires beyond the longest life")]
     ImplausibleTimes,
     /// This node has published no key to sign with.
     #[error("issue: this node has no signing key yet")]
     NoSigningKey,
-    /// The subject was ended on more nodes than a JWT can say.
+    /// The subject was revoked on more nodes than a JWT can list.
     #[error("issue: the subject's generation has more entries than a JWT carries; an opaque token has no such bound")]
     GenerationTooLarge,
     /// The ledger's tokens have another issuer.
     #[error("publish the key: this ledger's tokens have another issuer")]
     IssuerDiffers,
-    /// The subject gets no new credentials for now.
+    /// The subject does not get new credentials while the hold lasts.
     #[error("issue: the subject is on hold")]
     SubjectOnHold,
-    /// The subject was forgotten.
+    /// The subject was erased.
     #[error("issue: the subject was erased, so nothing is issued or noted for it any more")]
     SubjectErased,
-    /// The application has too many endings of unknown credentials in force.
-    #[error("record the ending: this application has too many endings of unknown credentials in force")]
+    /// The application has too many revocations of unknown credentials in force.
+    #[error("record the revocation: this application has too many revocations of unknown credentials in force")]
     TooManyUnknownRevocations,
     /// A member has this name.
     #[error("join: a member has this name")]
@@ -487,30 +463,30 @@ pub enum Rejection {
     /// The node was removed, or no member has this name.
     #[error("find the node: no member has this name")]
     UnknownNode,
-    /// A node that was removed stays so: its key counts no more.
+    /// A removed node stays removed: its key no longer counts.
     #[error("join: a node with this key was removed, and stays removed")]
     NodeRemoved,
-    /// A node that joins could not read what is written.
+    /// The joining node could not read the events that the members write.
     #[error("join: the node is of a release that can't read what the members write")]
     NodeTooOld,
-    /// A node does not remove itself.
-    #[error("remove: it is the node that was asked")]
+    /// A node cannot remove itself.
+    #[error("remove: it is the node that received the request")]
     CannotRemoveSelf,
-    /// Nobody knows what time it is, and has not for too long.
+    /// The clock has been unsettled for too long.
     #[error(
         "issue: wall clock and ledger time have been apart for more than an hour, so nothing is issued, extended or imported"
     )]
     ClockUnsettled,
-    /// A member could not read the event.
+    /// A member cannot read the event.
     #[error("record: a member node is of a release that can't read this event")]
     MemberTooOld,
-    /// The idempotency key came with another body before.
+    /// The idempotency key was used with another body.
     #[error("repeat: this idempotency key was used with a different body")]
     IdempotencyMismatch,
-    /// What would be recorded is larger than a record may be.
+    /// The record would be larger than a record may be.
     #[error("record: it is larger than 65,535 bytes")]
     RecordTooLarge,
-    /// There are as many credentials or subjects as this node keeps.
+    /// This node has no room for another credential or subject.
     #[error("issue: this node has no room for more credentials of this kind, or for more subjects")]
     MemoryFull,
 }

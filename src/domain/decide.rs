@@ -1,4 +1,4 @@
-//! Decisions: what a command would add to the log, or why it is refused. Pure: state and instant are given.
+//! Decisions: what a command adds to the log, or why it is refused. Pure: state and instant are arguments.
 
 mod erasures;
 mod imports;
@@ -24,7 +24,7 @@ pub use keys::{issuer, lineage};
 pub use renewals::worth_recording;
 pub use revocations::MAX_OWN_SESSIONS;
 
-/// What the request would add to the log, seen from that state.
+/// The effect of the request on the log in that state.
 pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<Decision, Rejection> {
     let grants = grants_of(view, &request.caller, context.now)?;
     if let Some(decision) = repetition(view, request, context.now)? {
@@ -53,14 +53,14 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
     Ok(decision)
 }
 
-/// Nothing is written that a member could not read: that would stop its ingest of this origin until it is upgraded.
+/// No event is written that a member cannot read: it would stop its ingest of this origin until it is upgraded.
 fn readable(view: &impl View, decision: &Decision) -> Result<(), Rejection> {
     let Decision::Append(drafts) = decision else { return Ok(()) };
     let is_read = |draft: &Draft| view.is_read_by_all(draft.event.type_name(), draft.event.version());
     if drafts.iter().all(is_read) { Ok(()) } else { Err(Rejection::MemberTooOld) }
 }
 
-/// How the caller is named in the log of that origin.
+/// The caller's name in the log of that origin.
 pub fn actor_of(caller: &Caller, origin: Origin) -> Option<Actor> {
     match caller {
         Caller::Root => Some(Actor::Root(origin)),
@@ -73,7 +73,7 @@ pub fn actor_of(caller: &Caller, origin: Origin) -> Option<Actor> {
     }
 }
 
-/// What the caller may do at `now`. A session and a JWT's bearer hold no grants: what they may do follows from what they are.
+/// The grants of the caller at `now`. A session and a JWT's bearer hold none: their rights follow from what they are.
 pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Arc<Grants>, Rejection> {
     match caller {
         Caller::Root | Caller::Node => Ok(Grants::everything().into()),
@@ -88,9 +88,9 @@ pub fn grants_of(view: &impl View, caller: &Caller, now: Timestamp) -> Result<Ar
     }
 }
 
-/// Whether no other node, and no import, can have issued what this node does not know.
+/// Whether no other node, and no import, can have issued a credential that this node does not know.
 ///
-/// Origins that continue one another are one node's.
+/// Origins that continue one another belong to one node.
 pub fn alone(view: &impl View) -> bool {
     let origins = view.origins();
     let continued = origins.values().filter(|opened| opened.previous.is_some()).count();
@@ -112,7 +112,8 @@ fn allow(grants: &Grants, tenant: &Tenant, scope: Scope) -> Result<(), Rejection
     if grants.in_tenant(tenant).contains(scope) { Ok(()) } else { Err(Rejection::Forbidden) }
 }
 
-/// Nothing gets a life while nobody knows what time it is. Asked behind the caller's authority: a stranger learns nothing by it.
+/// Nothing is issued, extended or imported while the clock is unsettled. Checked after the caller's authority, so that
+/// a stranger does not learn of it.
 fn settled(context: Context) -> Result<(), Rejection> {
     if context.is_settled { Ok(()) } else { Err(Rejection::ClockUnsettled) }
 }
@@ -121,7 +122,7 @@ fn one(tenant: Option<Tenant>, event: Event) -> Decision {
     Decision::Append(vec![Draft { tenant, event }])
 }
 
-/// An application that registers others must hold `admin` somewhere, and everything that it grants.
+/// An application that registers others must hold `admin` somewhere, and every scope that it grants.
 fn register(view: &impl View, grants: &Grants, registration: &Arc<Registration>) -> Result<Decision, Rejection> {
     if !grants.somewhere(Scope::Admin) {
         return Err(Rejection::Forbidden);
@@ -135,7 +136,7 @@ fn register(view: &impl View, grants: &Grants, registration: &Arc<Registration>)
     Ok(one(None, Event::ApplicationRegistered(registration.clone())))
 }
 
-/// Whoever could have registered it may remove it; to anybody else it does not exist.
+/// A caller that could have registered the application may remove it; for any other caller it does not exist.
 fn remove(view: &impl View, grants: &Grants, id: ApplicationId) -> Result<Decision, Rejection> {
     if !grants.somewhere(Scope::Admin) {
         return Err(Rejection::Forbidden);

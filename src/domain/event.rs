@@ -41,21 +41,22 @@ pub enum Event {
     SessionExtended(SessionExtended),
     /// A token was issued.
     TokenIssued(Box<TokenIssued>),
-    /// A ticket, session or token was ended before its time.
+    /// A ticket, session or token was revoked.
     Revoked(Revoked),
-    /// All that a subject had of some kinds was ended.
+    /// Everything that a subject had of some kinds was revoked.
     SubjectRevoked(SubjectRevoked),
-    /// A subject was forgotten: all that it had was ended for good, and the keys of its personal parts were destroyed.
+    /// A subject was erased: everything that it had was revoked permanently, and the keys of its personal data were
+    /// destroyed.
     SubjectErased(SubjectErased),
-    /// A key of ours signs tokens from now on.
+    /// A key signs the ledger's tokens from now on.
     KeyPublished(KeyPublished),
-    /// A key of ours signs nothing any more.
+    /// A key no longer signs.
     KeyRetired(KeyId),
     /// A node belongs to this ledger: an administrator said so.
     NodeJoined(Box<NodeJoined>),
     /// A node has caught up, or reads other events than before: it says so itself.
     NodeUpgraded(NodeUpgraded),
-    /// A node belongs to this ledger no more.
+    /// A node no longer belongs to this ledger.
     NodeRemoved(NodeRemoved),
     /// A type that only tests have: it shows all that a new one has to touch.
     #[cfg(test)]
@@ -73,14 +74,14 @@ impl Event {
         self.event_type().version
     }
 
-    /// What is sealed in it, and whose that is, if that is known.
+    /// The sealed part, and its subject, if that is known.
     pub fn sealed(&self) -> Option<(Option<&Subject>, &Sealed)> {
         let facets = self.facets();
         Some((facets.subject(), facets.sealed?))
     }
 }
 
-/// What an origin says of itself.
+/// The opening of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerOpened {
     /// The ledger that the origin belongs to.
@@ -89,17 +90,17 @@ pub struct LedgerOpened {
     pub node: NodeName,
     /// The region of that node.
     pub region: Region,
-    /// [`LOG_FORMAT`] of whoever wrote it.
+    /// [`LOG_FORMAT`] of the release that wrote it.
     pub format: u64,
-    /// Ed25519, what the origin signs with.
+    /// The Ed25519 key that the origin signs with.
     pub public_key: [u8; 32],
     /// The origin that this one continues.
     pub previous: Option<Previous>,
-    /// Where subjects are pseudonyms in this ledger: the check of the key that makes them.
+    /// If subjects are pseudonyms in this ledger: the check of the key that makes them.
     pub pseudonyms: Option<[u8; 32]>,
 }
 
-/// Where the origin ended that a new one continues.
+/// The end of the origin that a new one continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     /// Its last record.
@@ -113,17 +114,16 @@ pub struct Previous {
 pub struct TicketIssued {
     /// The digest of the secret.
     pub digest: Digest,
-    /// Who it is for.
     pub subject: Subject,
-    /// When it was issued, where that is not when it was recorded: an imported ticket.
+    /// When it was issued, if that is not when it was recorded: an imported ticket.
     pub issued_at: Option<Timestamp>,
-    /// How long it lives without use.
+    /// After how long without use it expires.
     pub ttl: Ttl,
-    /// When it expires if nobody uses it.
+    /// When it expires unless it is used.
     pub expires_at: Timestamp,
-    /// The latest instant that any renewal may reach.
+    /// The latest instant to which any renewal can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation that the issuer knew.
+    /// The subject's generation, as its issuer knew it.
     pub generation: Generation,
 }
 
@@ -136,7 +136,7 @@ pub struct Renewals {
     pub uses: Vec<(Sequence, Timestamp)>,
 }
 
-/// What is personal, encrypted under a key of its subject that is kept outside the log. The hash covers the sealed bytes.
+/// Personal data, encrypted under a key of its subject that is kept outside the log. The hash covers the sealed bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// The key's slot in the store of the record's origin.
@@ -152,32 +152,30 @@ pub struct SessionIssued {
     pub id: CredentialId,
     /// The digest of its session token; absent for an imported session that can be named but not presented.
     pub digest: Option<Digest>,
-    /// Who it is for.
     pub subject: Subject,
-    /// When it was issued, where that is not when it was recorded: an imported session.
+    /// When it was issued, if that is not when it was recorded: an imported session.
     pub issued_at: Option<Timestamp>,
-    /// When its subject was authenticated, where that is not when it was issued.
+    /// When its subject was authenticated, if that is not when it was issued.
     pub authenticated_at: Option<Timestamp>,
-    /// How surely.
+    /// The assurance level.
     pub aal: Aal,
-    /// By what.
+    /// The methods of authentication.
     pub methods: Vec<Method>,
     /// When it expires unless it is extended.
     pub expires_at: Timestamp,
-    /// The latest instant that any extension may reach.
+    /// The latest instant to which any extension can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation that the issuer knew.
+    /// The subject's generation, as its issuer knew it.
     pub generation: Generation,
     /// The identity and device that it was issued for.
     pub sealed: Option<Sealed>,
 }
 
-/// A session's longer life.
+/// A session's extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionExtended {
-    /// Which session.
+    /// The session.
     pub id: CredentialId,
-    /// Whose it is.
     pub subject: Subject,
     /// When it expires now.
     pub expires_at: Timestamp,
@@ -190,60 +188,57 @@ pub struct TokenIssued {
     pub name: Named,
     /// The key that signs the JWT.
     pub key: Option<KeyId>,
-    /// Who it is for.
     pub subject: Subject,
-    /// When it was issued, where that is not when it was recorded: an imported token.
+    /// When it was issued, if that is not when it was recorded: an imported token.
     pub issued_at: Option<Timestamp>,
-    /// The session that it dies with.
+    /// The session that it belongs to.
     pub session: Option<CredentialId>,
-    /// Whom it is meant for: RFC 7519, section 4.1.3.
+    /// The audience: RFC 7519, section 4.1.3.
     pub audience: Vec<Box<str>>,
-    /// What it allows, separated by spaces: RFC 8693, section 4.2.
+    /// The scope, separated by spaces: RFC 8693, section 4.2.
     pub scope: Option<Box<str>>,
-    /// When it expires. Nothing extends it.
+    /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
-    /// The subject's generation that the issuer knew.
+    /// The subject's generation, as its issuer knew it.
     pub generation: Generation,
     /// The claims that its issuer added.
     pub sealed: Option<Sealed>,
 }
 
 impl TokenIssued {
-    /// What it is kept under.
+    /// The key that it is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: Kind::Token, id: self.name.id() }
     }
 }
 
-/// A credential's end before its time.
+/// A credential's revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// What it is.
     pub kind: Kind,
-    /// Which one.
     pub credential: Named,
-    /// Of a session that is named by its id: the digest of its token, for those who are presented nothing else.
+    /// Of a session that is named by its id: the digest of its token, for readers that are presented only that.
     pub session_digest: Option<Digest>,
-    /// Whose it was; of one that was not known, whose it must be to be ended.
+    /// Its subject; of an unknown credential, the subject that it must have to be revoked.
     pub subject: Option<Subject>,
     /// Whether this node knew it.
     pub known: bool,
-    /// Until when the ending is kept.
+    /// Until when the revocation is kept.
     pub retain_until: Timestamp,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words.
+    /// A note in free text.
     pub note: Option<Sealed>,
 }
 
 impl Revoked {
-    /// What the ending is kept under.
+    /// The key that the revocation is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: self.kind, id: self.credential.id() }
     }
 }
 
-/// A key that signs our JWTs.
+/// A key that signs the ledger's JWTs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPublished {
     /// Its name.
@@ -254,84 +249,77 @@ pub struct KeyPublished {
     pub jwk: Box<str>,
 }
 
-/// The end of all that a subject had.
+/// The revocation of everything that a subject had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectRevoked {
-    /// Whose credentials ended.
     pub subject: Subject,
-    /// Which kinds of them.
     pub kinds: Kinds,
-    /// Whole seconds since 1970: foreign tokens issued then or earlier are dead.
+    /// Whole seconds since 1970: foreign tokens that were issued then or earlier are revoked.
     pub not_before: u64,
-    /// Until when nothing new of these kinds is issued.
+    /// Until when nothing new of these kinds is issued: a hold.
     pub hold_until: Option<Timestamp>,
-    /// Until when the ending is kept.
+    /// Until when the revocation is kept.
     pub retain_until: Timestamp,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
-    /// Why, in somebody's words.
+    /// A note in free text.
     pub note: Option<Sealed>,
 }
 
-/// A subject forgotten.
+/// A subject's erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectErased {
-    /// Who was forgotten.
     pub subject: Subject,
-    /// Whole seconds since 1970, as of a [`SubjectRevoked`].
+    /// Whole seconds since 1970, as in [`SubjectRevoked`].
     pub not_before: u64,
     /// The slots of its keys in the store of the record's origin: what they sealed can't be opened any more.
     pub slots: BTreeSet<u64>,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<Reason>,
 }
 
 /// A node that belongs to the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeJoined {
-    /// What it signs with.
+    /// The key that it signs with.
     pub key: NodeKey,
-    /// Its name.
     pub node: NodeName,
-    /// Where it is.
     pub region: Region,
-    /// Where other nodes reach it over HTTP, if they can.
+    /// The address at which other nodes reach it over HTTP, if they can.
     pub address: Option<PeerAddress>,
     /// The events that it reads.
     pub reads: Reads,
 }
 
-/// What a node reads from now on. Its first such word says that it has caught up.
+/// The events that a node reads from now on. The first such record says that it has caught up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeUpgraded {
-    /// Which node.
     pub key: NodeKey,
     /// The events that it reads.
     pub reads: Reads,
 }
 
-/// A node removed: its endings count whenever they arrive; what it issued after its seal is dead.
+/// A node's removal: its revocations count whenever they arrive; the credentials that it issued after its seal are
+/// inactive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRemoved {
-    /// Which node.
     pub key: NodeKey,
-    /// The last record of each of its origins that counts in full. Of an origin that is not named, none does.
+    /// The last record of each of its origins that counts in full. Of an origin that is not named, no record does.
     pub seals: BTreeMap<Origin, Sequence>,
 }
 
-/// Digests by which a command is recognised when it comes again.
+/// Digests by which the repetition of a command is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Idempotency {
-    /// Of the caller's key, in its scope of application, method and path.
+    /// The digest of the caller's idempotency key, in its scope of application, method and path.
     pub key: [u8; 16],
-    /// Of the body that came with it.
+    /// The digest of the body that came with it.
     pub body: [u8; 16],
 }
 
 /// On the first record of a command that came with an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyMark {
-    /// The digests.
     pub digests: Idempotency,
     /// How many records the command appended, this one included.
     pub records: u64,
@@ -340,17 +328,17 @@ pub struct IdempotencyMark {
 /// A fact with its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Which record of which origin.
+    /// The place of the record.
     pub place: Place,
     /// The origin's clock; it never goes back within an origin.
     pub recorded_at: Timestamp,
     /// The name space that the fact belongs to, if it belongs to one.
     pub tenant: Option<Tenant>,
-    /// Who caused it, if anybody asked for it.
+    /// The cause, if there was a request.
     pub actor: Option<Actor>,
     /// The caller's own request id.
     pub request: Option<RequestId>,
-    /// How the command is recognised when it comes again.
+    /// How a repetition of the command is recognised.
     pub idempotency: Option<IdempotencyMark>,
     /// The fact.
     pub event: Event,

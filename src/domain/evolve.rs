@@ -1,7 +1,8 @@
-//! The fold: what each recorded fact adds to the state.
+//! The fold: the state that each recorded fact adds.
 //!
-//! A fact becomes [`Patch`]es, small pieces of state, and state is what all patches join to. Every join is commutative,
-//! associative and idempotent, so that nodes which hold the same records agree, whatever order they came in.
+//! A fact becomes [`Patch`]es, small pieces of state, and the state is the join of all patches. Every join is
+//! commutative, associative and idempotent, so that nodes which hold the same records agree, whatever order they came
+//! in.
 
 use std::collections::BTreeMap;
 
@@ -32,13 +33,13 @@ pub enum Patch {
     Credential(CredentialKey, Credential),
     /// The ticket that was issued at that place was used.
     TicketUsed(Place, Timestamp),
-    /// Something about a key that signs our JWTs.
+    /// Something about a key that signs the ledger's JWTs.
     Key(KeyId, SigningKeyState),
     /// Something about a node.
     Node(NodeKey, Member),
     /// An origin uses the key in that slot of its store.
     Slot(Origin, u64),
-    /// Something was imported: what this ledger does not know may have been issued elsewhere.
+    /// Something was imported: a credential that this ledger does not know may have been issued elsewhere.
     Imported,
     /// Something about a subject.
     Subject(Tenant, Subject, SubjectState),
@@ -46,7 +47,7 @@ pub enum Patch {
     Answered(Answered),
 }
 
-/// A command that was carried out, and what recognises it.
+/// A command that was carried out, and the digests by which a repetition is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The digests that the command came with.
@@ -68,7 +69,8 @@ impl Answered {
         self.recorded_at.plus_millis(IDEMPOTENCY_MILLIS)
     }
 
-    /// Joins another answer under the same key: the latest stands, so that one that is over hides none that is in force.
+    /// Joins another answer under the same key: the latest stands, so that an expired answer does not hide one that is
+    /// in force.
     pub fn merge(&mut self, other: Self) {
         if (other.recorded_at, other.first) > (self.recorded_at, self.first) {
             *self = other;
@@ -76,7 +78,7 @@ impl Answered {
     }
 }
 
-/// What a recorded fact adds to the state.
+/// The patches of a recorded fact.
 pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
     if let Some(mark) = recorded.idempotency {
         let (first, recorded_at) = (recorded.place, recorded.recorded_at);
@@ -194,7 +196,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
         session: None,
         slot: None,
     };
-    // One that was imported may have been used since its issue: it expires that long after its last use.
+    // An imported ticket may have been used since its issue: it expires that long after its last use.
     Credential { latest: issued_at.max(issued.expires_at.minus(issued.ttl)), ..Credential::issued(issue) }
 }
 
@@ -250,7 +252,7 @@ fn revoked_alone(recorded: &Recorded, revoked: &Revoked) -> Patch {
     Patch::Credential(key, Credential { revocations: Revocations::one(revocation), ..Credential::default() })
 }
 
-/// Whoever must be counted where the credential was not known. Root bounds himself.
+/// The caller that is counted if the credential was not known. Root is not bounded.
 fn unknown_revoker(recorded: &Recorded) -> Option<UnknownRevoker> {
     match recorded.actor.as_ref()? {
         Actor::Application(id) => Some(UnknownRevoker::Application(*id)),
@@ -276,7 +278,8 @@ fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectStat
     state
 }
 
-/// As the ending of every kind, kept for ever, so that whoever judges by generations alone finds all of it dead too.
+/// Like a revocation of every kind that is kept permanently, so that a reader that judges by generations alone finds
+/// all of it inactive too.
 fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
     let Place { origin, sequence } = recorded.place;
     let revocation = SubjectRevocation {

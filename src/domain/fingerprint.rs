@@ -18,7 +18,7 @@ use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
 use super::time::Timestamp;
 use crate::json;
 
-/// What most rows take, in bytes.
+/// The usual size of a row, in bytes.
 const USUAL_BYTES: usize = 256;
 
 /// Written as its `Display`, straight into the row: there are as many rows as credentials.
@@ -30,7 +30,7 @@ impl<T: std::fmt::Display> Serialize for Shown<T> {
     }
 }
 
-/// One entity of the state as a compact JSON array, its kind first. What only memory knows is not in it.
+/// One entity of the state as a compact JSON array, its kind first. State that exists only in memory is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row(String);
 
@@ -75,7 +75,8 @@ impl Row {
         }
     }
 
-    /// A key that signs our JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired, last_expiry]`.
+    /// A key that signs the ledger's JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired,
+    /// last_expiry]`.
     pub fn key(id: &KeyId, key: &SigningKeyState) -> Self {
         let published = key
             .published
@@ -121,8 +122,8 @@ impl Row {
         Self::of(json!(["early_use", place.origin.as_str(), place.sequence.0, used_at.as_millis()]))
     }
 
-    /// A subject: `["subject", tenant, subject, [[kind, endings, hold_until or null], …]]`, kinds with something only; with the
-    /// erasure behind them if there was one.
+    /// A subject: `["subject", tenant, subject, [[kind, revocations, hold_until or null], …]]`, only kinds with an
+    /// entry; followed by the erasure if there was one.
     pub fn subject(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Self {
         let kinds = Kind::ALL.iter().filter_map(|kind| subject_kind(*kind, state.of(*kind)));
         let kinds: Vec<_> = kinds.collect();
@@ -172,7 +173,7 @@ fn ticket_issue(issue: &Issue) -> impl Serialize {
     )
 }
 
-/// A sliding life in seconds, a fixed one by the instant of its end.
+/// A sliding life in seconds, a fixed one by its expiry.
 fn lifetime(issue: &Issue) -> u64 {
     match issue.lifetime {
         Lifetime::Sliding(ttl) => ttl.as_seconds(),
@@ -262,7 +263,7 @@ fn subject_kind(kind: Kind, state: &SubjectKind) -> Option<Value> {
     (!revocations.is_empty() || hold_until.is_some()).then(|| json!([kind.as_str(), revocations, hold_until]))
 }
 
-/// SHA-256 over the state's rows, sorted by bytes, each behind its length in four big-endian bytes.
+/// SHA-256 over the state's rows, sorted by bytes, each after its length in four big-endian bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -294,7 +295,7 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 impl State {
-    /// Every entity as a row, sorted. Prune first: what is over differs between nodes by when they looked.
+    /// Every entity as a row, sorted. Prune first: nodes differ in expired entities that they have not swept yet.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.origins.iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
         rows.extend(self.applications.iter().map(|(id, application)| Row::application(*id, application)));

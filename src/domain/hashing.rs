@@ -11,17 +11,18 @@ use foldhash::fast::{FoldHasher, SeedableRandomState};
 pub type HashMap<K, V> = hashbrown::HashMap<K, V, Hashing>;
 
 static SEED: OnceLock<SharedSeed> = OnceLock::new();
-/// Each table's own part: what leaves one in its order and enters another would meet in few places there.
+/// Each table's own part: keys that leave one table in its order and enter another would otherwise collide there.
 static TABLES: AtomicU64 = AtomicU64::new(0);
 
-/// Hashes with a seed of its own, drawn from one that the process draws from the operating system's randomness: nobody outside
-/// can choose keys that meet.
+/// Hashes with a seed of its own, drawn from one that the process draws from the operating system's randomness: nobody
+/// outside can choose keys that collide.
 #[derive(Clone, Debug)]
 pub struct Hashing(SeedableRandomState);
 
 impl Hashing {
-    /// Makes all tables of this process alike to those of another one with the same number, where that is asked for before there
-    /// is a table. For a benchmark that counts instructions: whether two keys meet, or a table grows, is otherwise chance.
+    /// Makes all tables of this process equal to those of another one with the same number, if it is called before
+    /// there is a table. For a benchmark that counts instructions: whether two keys collide, or a table grows, is
+    /// otherwise random.
     #[doc(hidden)]
     pub fn seed_all(seed: u64) {
         assert!(SEED.set(SharedSeed::from_u64(seed)).is_ok(), "a table has been made");

@@ -1,4 +1,4 @@
-//! Names: a newtype for every one that means something, each with the form that it accepts.
+//! Names: a newtype for each, with the form that it accepts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// What was wrong with a name: a fragment for "must be …".
+/// What is wrong with a name: a fragment for "must be …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
@@ -18,7 +18,7 @@ fn checked_name(text: &str) -> Result<Arc<str>, Malformed> {
     if text.is_empty() || text.len() > MAX_NAME_BYTES {
         return Err(Malformed("1 to 255 bytes of UTF-8"));
     }
-    // Of what is ASCII, which is nearly all, the bytes tell.
+    // For ASCII, which is nearly every name, the bytes are enough.
     let has_control = if text.is_ascii() {
         text.bytes().any(|byte| byte.is_ascii_control())
     } else {
@@ -61,7 +61,8 @@ name!(
     Tenant
 );
 name!(
-    /// The opaque id of who a credential is for, unique in a tenant. It stays in the log for ever, so a pseudonym is best.
+    /// The opaque id of a credential's subject, unique in a tenant. It stays in the log permanently, so a pseudonym is
+    /// best.
     Subject
 );
 name!(
@@ -74,20 +75,20 @@ name!(
 );
 
 name!(
-    /// Who made a JWT: the claim `iss` of RFC 7519, section 4.1.1.
+    /// The issuer of a JWT: the claim `iss` of RFC 7519, section 4.1.1.
     Issuer
 );
 name!(
-    /// What a JWT's issuer calls it: the claim `jti` of RFC 7519, section 4.1.7.
+    /// The issuer's id of a JWT: the claim `jti` of RFC 7519, section 4.1.7.
     TokenId
 );
 name!(
-    /// What an issuer calls a key of his: the parameter `kid` of RFC 7515, section 4.1.4.
+    /// The issuer's id of a key: the parameter `kid` of RFC 7515, section 4.1.4.
     KeyId
 );
 
-/// A subject as somebody outside names it. What the ledger keeps of it, itself or a pseudonym, is for the service to say: only
-/// that makes a [`Subject`] of it.
+/// A subject as a caller names it. The ledger keeps it either as it is or as a pseudonym: only the service decides
+/// that, and makes a [`Subject`] of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenSubject(Subject);
 
@@ -114,8 +115,8 @@ impl Subject {
         (uuid.hyphenated().encode_lower(&mut text) == self.as_str()).then_some(uuid)
     }
 
-    /// The UUID that stands for the subject where only one will do: itself if it is one, else version 5 of
-    /// tenant ‖ 0x00 ‖ subject.
+    /// The UUID that stands for the subject where only a UUID will do: itself if it is one, else version 5 of tenant ‖
+    /// 0x00 ‖ subject.
     pub fn uuid(&self, tenant: &Tenant) -> Uuid {
         self.uuid_itself().unwrap_or_else(|| {
             let name = [tenant.as_str().as_bytes(), &[0], self.as_str().as_bytes()].concat();
@@ -125,7 +126,7 @@ impl Subject {
 }
 
 impl Tenant {
-    /// The tenant of whoever names none.
+    /// The tenant of a request that does not name one.
     pub const DEFAULT: &str = "default";
 }
 
@@ -189,7 +190,7 @@ macro_rules! ordinal {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this.
+            /// The next one.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
@@ -213,7 +214,7 @@ ordinal!(
     Position
 );
 
-/// Where a record stands, the same on every node that holds it.
+/// The place of a record, the same on every node that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The log that the record belongs to.
@@ -222,7 +223,7 @@ pub struct Place {
     pub sequence: Sequence,
 }
 
-/// The ledger's name, the same on all nodes that belong together.
+/// The ledger's id, the same on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId(pub Uuid);
 
@@ -288,10 +289,10 @@ macro_rules! code {
 }
 
 code!(
-    /// Why something was ended: a code, `[a-z0-9_.-]{1,64}`.
+    /// Why something was revoked: a code, `[a-z0-9_.-]{1,64}`.
     Reason
 );
 code!(
-    /// How somebody authenticated, such as `password`: a code, `[a-z0-9_.-]{1,64}`.
+    /// How a subject was authenticated, such as `password`: a code, `[a-z0-9_.-]{1,64}`.
     MethodName
 );

@@ -1,4 +1,5 @@
-//! Members: the nodes that belong together, what each can read, and what of a removed one still counts.
+//! Members: the nodes that belong together, the events that each can read, and the records of a removed one that still
+//! count.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,7 @@ use super::event::{NodeJoined, NodeRemoved};
 use super::ids::{MAX_NAME_BYTES, Malformed, NodeName, Origin, Place, Region, Sequence};
 use super::time::Timestamp;
 
-/// The key that a node signs with, which is what other nodes know it by: Ed25519, RFC 8032, 32 bytes.
+/// The key that a node signs with, by which other nodes know it: Ed25519, RFC 8032, 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeKey([u8; 32]);
 
@@ -46,7 +47,7 @@ impl FromStr for NodeKey {
     }
 }
 
-/// Where other nodes reach one over HTTP: `http` or `https`, and a host; at most 255 bytes, no `/` at the end.
+/// The address of a node for other nodes: `http` or `https`, and a host; at most 255 bytes, no `/` at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerAddress(Box<str>);
 
@@ -76,12 +77,12 @@ impl Reads {
     /// The most types that a node announces.
     pub const MAX_TYPES: usize = 256;
 
-    /// What this release reads.
+    /// The types that this release reads.
     pub fn of_this_release() -> Self {
         Self(EventType::ALL.iter().map(|one| (one.name.into(), one.version)).collect())
     }
 
-    /// The same without these types: what a release before them reads.
+    /// The same without these types: the types that an earlier release reads.
     #[must_use]
     pub fn without(mut self, types: &[String]) -> Self {
         self.0.retain(|name, _| !types.iter().any(|left_out| **left_out == **name));
@@ -105,30 +106,30 @@ impl FromIterator<(Box<str>, u64)> for Reads {
     }
 }
 
-/// What the fold knows of a node.
+/// The folded state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// How it joined: each record that says so, because one may turn out not to count.
+    /// Its joins: every record of one is kept, because one may turn out not to count.
     pub joins: BTreeMap<Place, (Timestamp, NodeJoined)>,
-    /// What it reads as it says itself, by its latest word. Until there is one it is catching up, and does not count.
+    /// The events that it reads, by its own latest record. Until there is one it is catching up, and does not count.
     pub upgraded: Option<(Timestamp, Place, Reads)>,
-    /// How it was removed: for good.
+    /// Its removal, which is permanent.
     pub removed: Option<Removal>,
 }
 
 /// The end of a membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// The record that did it first.
+    /// The record that removed it first.
     pub place: Place,
-    /// When that was.
+    /// When that was recorded.
     pub removed_at: Timestamp,
-    /// The last record of each of its origins that counts in full. Of an origin that is not named, none does.
+    /// The last record of each of its origins that counts in full. Of an origin that is not named, no record does.
     pub seals: BTreeMap<Origin, Sequence>,
 }
 
 impl Removal {
-    /// What the record at that place, of that time, says.
+    /// The removal that the record at that place, of that time, contains.
     pub fn of(place: Place, removed_at: Timestamp, removed: &NodeRemoved) -> Self {
         Self { place, removed_at, seals: removed.seals.clone() }
     }
@@ -137,7 +138,7 @@ impl Removal {
         self.seals.get(&origin).copied().unwrap_or_default()
     }
 
-    /// Removed twice, it is sealed where both sealed it: nothing comes back.
+    /// If it was removed twice, it is sealed where both sealed it: nothing comes back.
     fn merge(&mut self, other: Self) {
         if (other.removed_at, other.place) < (self.removed_at, self.place) {
             (self.removed_at, self.place) = (other.removed_at, other.place);
@@ -150,18 +151,18 @@ impl Removal {
 }
 
 impl Member {
-    /// What the record at that place, of that time, says.
+    /// The join that the record at that place, of that time, contains.
     pub fn of_join(place: Place, joined_at: Timestamp, joined: NodeJoined) -> Self {
         Self { joins: BTreeMap::from([(place, (joined_at, joined))]), ..Self::default() }
     }
 
-    /// The latest of the joins at such places.
+    /// The time of the latest join at such a place.
     fn joined_at(&self, counts: impl Fn(Place) -> bool) -> Option<(Timestamp, Place, &NodeJoined)> {
         let joins = self.joins.iter().filter(|(place, _)| counts(**place));
         joins.max_by_key(|(place, (at, _))| (*at, **place)).map(|(place, (at, joined))| (*at, *place, joined))
     }
 
-    /// How it joined, by the latest record; whether any of them counts, [`Members::joined`] says.
+    /// Its join, by the latest record; [`Members::joined`] tells whether any of them counts.
     pub fn joined(&self) -> Option<(Timestamp, Place, &NodeJoined)> {
         self.joined_at(|_| true)
     }
@@ -176,13 +177,13 @@ impl Member {
         self.present().is_some() && self.upgraded.is_some()
     }
 
-    /// What it reads, as far as that is known.
+    /// The events that it reads, as far as that is known.
     pub fn reads(&self) -> Option<&Reads> {
         let upgraded = self.upgraded.as_ref().map(|(_, _, reads)| reads);
         upgraded.or_else(|| self.joined().map(|(_, _, joined)| &joined.reads))
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
         for (place, join) in other.joins {
             self.joins.entry(place).or_insert(join);
@@ -199,7 +200,7 @@ impl Member {
     }
 }
 
-/// The nodes of a ledger, and whose each origin is. Empty for a node that was never joined by another.
+/// The nodes of a ledger, and their origins. Empty for a node that was never joined by another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     by_key: BTreeMap<NodeKey, Member>,
@@ -207,12 +208,12 @@ pub struct Members {
 }
 
 impl Members {
-    /// Whether there is nothing to forget.
+    /// Whether no node is known.
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty() && self.origins.is_empty()
     }
 
-    /// Joins what is known of a node.
+    /// Joins the state of a node.
     pub fn join(&mut self, key: NodeKey, member: Member) {
         self.by_key.entry(key).or_default().merge(member);
     }
@@ -222,7 +223,7 @@ impl Members {
         self.origins.entry(origin).or_insert(key);
     }
 
-    /// Joins all that another view knows.
+    /// Joins everything that another view knows.
     pub fn merge(&mut self, other: &Self) {
         for (key, member) in &other.by_key {
             self.join(*key, member.clone());
@@ -237,12 +238,12 @@ impl Members {
         self.by_key.iter().map(|(key, member)| (*key, member))
     }
 
-    /// What is known of the node with that key.
+    /// The state of the node with that key.
     pub fn get(&self, key: NodeKey) -> Option<&Member> {
         self.by_key.get(&key)
     }
 
-    /// The members: nodes that joined, by a record that counts, and were not removed. Each as its latest such record has it.
+    /// The members: nodes that joined, by a record that counts, and were not removed. Each with its latest such record.
     pub fn present(&self) -> impl Iterator<Item = (NodeKey, &NodeJoined, &Member)> {
         self.iter().filter_map(|(key, member)| {
             let (_, joined) = self.joined(key).filter(|_| member.removed.is_none())?;
@@ -250,7 +251,7 @@ impl Members {
         })
     }
 
-    /// How a node joined, by the latest record that counts.
+    /// A node's join, by the latest record that counts.
     pub fn joined(&self, key: NodeKey) -> Option<(Place, &NodeJoined)> {
         let joined = self.by_key.get(&key)?.joined_at(|place| self.is_vouched(key, place, &mut Vec::new()));
         joined.map(|(_, place, joined)| (place, joined))
@@ -275,14 +276,14 @@ impl Members {
         self.present().find(|(_, joined, _)| joined.node == *name).map(|(key, joined, _)| (key, joined))
     }
 
-    /// Whether that node joined, by a record that counts; removed later or not.
+    /// Whether that node joined, by a record that counts; it may have been removed later.
     pub fn trusts(&self, key: NodeKey) -> bool {
         self.joined(key).is_some()
     }
 
-    /// Whether records that are signed with that key are taken: anybody who was a member has said that its node belongs here.
-    /// Also one who may not say so any more, because others may have taken them before they knew; what a node issued that never
-    /// joined by a record that counts is dead.
+    /// Whether records that are signed with that key are taken: any node that was a member may have vouched for it.
+    /// That includes a member that has been removed since, because other nodes may have taken the records before they
+    /// knew; the credentials of a node that never joined by a record that counts are inactive.
     pub fn takes_from(&self, key: NodeKey) -> bool {
         self.get(key).is_some_and(|member| !member.joins.is_empty())
     }
@@ -310,15 +311,16 @@ impl Members {
         self.by_key.values().any(|member| member.removed.is_some())
     }
 
-    /// Whether that node is the one that was there before all others: nobody but itself has had it join.
+    /// Whether that node was there before all others: only it has recorded its own join.
     pub fn is_first(&self, key: NodeKey) -> bool {
         let by_itself = |join: &Place| self.key_of(join.origin) == Some(key);
         let member = self.get(key).filter(|member| !member.joins.is_empty());
         member.is_some_and(|member| member.joins.keys().all(by_itself))
     }
 
-    /// Whether a join of that node counts: the one who says so belongs here himself, by what others say, and said it before he was
-    /// sealed. Only who was the first needs nobody: his own word counts as long as it is the only one.
+    /// Whether a join of that node counts: the node that recorded it is itself a member on the word of others, and
+    /// recorded it before it was sealed. Only the first node needs no other: its own word counts as long as it is the
+    /// only one.
     fn is_vouched(&self, key: NodeKey, join: Place, asked: &mut Vec<NodeKey>) -> bool {
         if self.sealed_off(join).is_some() {
             return false;
@@ -327,13 +329,13 @@ impl Members {
         match by {
             Some(by) if by == key => self.is_first(key),
             Some(by) => self.is_trusted(by, asked),
-            // Nobody takes records of a node that was never named, so this is the one whose records these are.
+            // Records of a node that was never named are not taken, so this is the node whose records these are.
             None => true,
         }
     }
 
     fn is_trusted(&self, key: NodeKey, asked: &mut Vec<NodeKey>) -> bool {
-        // Two that name one another are named by nobody.
+        // Two nodes that name only one another are not vouched for.
         if asked.contains(&key) {
             return false;
         }
@@ -344,8 +346,9 @@ impl Members {
         trusted
     }
 
-    /// The removal that the record at that place comes too late for: what its node issued after it was sealed is dead. So is all
-    /// that a node issued whom nobody had join but removed ones after they were sealed, and whom these had join.
+    /// The removal that the record at that place comes too late for: a credential that its node issued after it was
+    /// sealed is inactive. So are the credentials of a node that was joined only by removed nodes after they were
+    /// sealed, or by nodes of which that is true.
     pub fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
         self.sealed_off(place).or_else(|| {
             let key = self.key_of(place.origin)?;

@@ -1,22 +1,22 @@
-//! The keys that sign our JWTs, as the log publishes them. Private keys are in no record.
+//! The keys that sign the ledger's JWTs, as the log publishes them. Private keys are not in any record.
 
 use super::event::KeyPublished;
 use super::ids::Place;
 use super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
 
-/// What the fold knows of a key.
+/// The folded state of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SigningKeyState {
-    /// How it was published, by the earliest record if there are several.
+    /// Its publication, by the earliest record if there are several.
     pub published: Option<(Place, KeyPublished)>,
-    /// Whether it signs nothing any more.
+    /// Whether it no longer signs.
     pub retired: bool,
-    /// When the last token expires that it signed.
+    /// When the last token that it signed expires.
     pub last_expiry: Timestamp,
 }
 
 impl SigningKeyState {
-    /// The key, if it may verify at `now`: it signs still, or a token that it signed may be good still.
+    /// The key, if it may verify at `now`: it still signs, or a token that it signed may still be active.
     pub fn verifies(&self, now: Timestamp) -> Option<&KeyPublished> {
         let in_use = !self.retired || now < self.last_expiry.plus_millis(RETENTION_MARGIN_MILLIS);
         self.published.as_ref().filter(|_| in_use).map(|(_, key)| key)
@@ -27,7 +27,7 @@ impl SigningKeyState {
         self.published.as_ref().filter(|_| !self.retired).map(|(place, key)| (*place, key))
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
         self.published = match (self.published.take(), other.published) {
             (Some(mine), Some(other)) => Some(if mine.0 <= other.0 { mine } else { other }),

@@ -1,4 +1,4 @@
-//! State as plain maps: the overlay of a batch that is being decided, the model in tests, and what a replay folds into.
+//! State as plain maps: the overlay of a batch that is being decided, the model in tests, and the target of a replay.
 //!
 //! The server keeps the same state in `projection`, in shards. The two share nothing but [`evolve`] and the joins, so that
 //! comparing them means something.
@@ -17,21 +17,22 @@ use super::signing::SigningKeyState;
 use super::subject::SubjectState;
 use super::time::{Timestamp, Ttl};
 
-/// What a judgement looks at. Answers are copies: no lock is held for the caller.
+/// The inputs of a judgement. Answers are copies: no lock is held for the caller.
 pub trait CredentialView {
-    /// What is known of a credential.
+    /// The state of a credential.
     fn credential(&self, key: CredentialKey) -> Credential;
-    /// What is known of a subject.
+    /// The state of a subject.
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
-    /// The removal of its node that the record at that place comes too late for: what it issued is inactive.
+    /// The removal of its node that the record at that place comes too late for: a credential that it issued is
+    /// inactive.
     fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)>;
 }
 
-/// What a decision looks at besides.
+/// The further inputs of a decision.
 pub trait View: CredentialView {
     /// The origins of this ledger, each with the record that opened it.
     fn origins(&self) -> BTreeMap<Place, LedgerOpened>;
-    /// What is known of an application.
+    /// The state of an application.
     fn application(&self, id: ApplicationId) -> Application;
     /// Every application that was ever registered with that secret.
     fn applications_by_digest(&self, digest: &Digest) -> Vec<ApplicationId>;
@@ -39,18 +40,18 @@ pub trait View: CredentialView {
     fn answered(&self, key: &[u8; 16]) -> Option<Answered>;
     /// The session whose token has that digest.
     fn session_with(&self, digest: &Digest) -> Option<CredentialId>;
-    /// Every key that signs or signed our JWTs.
+    /// Every key that signs or signed the ledger's JWTs.
     fn keys(&self) -> BTreeMap<KeyId, SigningKeyState>;
     /// Whether anything was ever imported.
     fn imported(&self) -> bool;
-    /// How many endings of unknown credentials are in force that he recorded.
+    /// How many revocations of unknown credentials are in force that this caller recorded.
     fn unknown_revocations(&self, unknown_revoker: &UnknownRevoker) -> u64;
     /// The nodes of this ledger.
     fn members(&self) -> Arc<Members>;
     /// The last record of that origin that was folded in.
     fn head(&self, origin: Origin) -> Sequence;
 
-    /// The latest instant at which anything that was ever issued can still be good, as far as is known here.
+    /// The latest instant at which any credential that was ever issued can still be active, as far as is known here.
     fn latest_end(&self) -> Timestamp;
 
     /// Whether there is room for one more credential of that kind that is issued here to that subject.
@@ -75,9 +76,11 @@ pub trait View: CredentialView {
     }
 }
 
-/// How long a use of a ticket waits at most for the ticket's issue to arrive from another node: the longest life of any.
+/// How long a use of a ticket waits at most for the ticket's issue to arrive from another node: the longest life of any
+/// credential.
 ///
-/// It waits no longer than until the issue's origin is past that place: what is not known by then is over.
+/// It waits no longer than until the issue's origin is past that place: an issue that is not known by then is of an
+/// expired ticket.
 pub fn forget_use_at(last_use_at: Timestamp) -> Timestamp {
     last_use_at.plus(Ttl::MAX)
 }
@@ -93,9 +96,9 @@ pub struct State {
     pub credentials: HashMap<CredentialKey, Credential>,
     /// Uses of tickets whose issue has not arrived.
     pub early_uses: HashMap<Place, Timestamp>,
-    /// Subjects of which something was ended.
+    /// Subjects with a revocation.
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
-    /// Keys that sign or signed our JWTs.
+    /// Keys that sign or signed the ledger's JWTs.
     pub keys: BTreeMap<KeyId, SigningKeyState>,
     /// The last slot of its sealing keys that each origin has used.
     pub slots: BTreeMap<Origin, u64>,
@@ -105,7 +108,7 @@ pub struct State {
     pub members: Arc<Members>,
     /// Commands that came with an idempotency key.
     pub answered: HashMap<[u8; 16], Answered>,
-    /// The latest instant at which anything that was issued can still be good.
+    /// The latest instant at which any issued credential can still be active.
     latest_end: Timestamp,
     /// How far each origin has been folded in.
     heads: BTreeMap<Origin, Sequence>,
@@ -123,7 +126,7 @@ impl State {
         *head = recorded.place.sequence.max(*head);
     }
 
-    /// Forgets everything, and keeps the room for as much again.
+    /// Removes everything, and keeps the room for as much again.
     pub fn clear(&mut self) {
         let Self { origins, applications, credentials, early_uses, subjects, keys, slots, answered, .. } = self;
         origins.clear();
@@ -175,7 +178,7 @@ impl State {
         }
     }
 
-    /// Forgets what is over at `now`.
+    /// Removes what has expired at `now`.
     pub fn prune(&mut self, now: Timestamp) {
         self.subjects.values_mut().for_each(|subject| subject.prune(now));
         self.subjects.retain(|_, subject| !subject.is_empty());
@@ -194,7 +197,7 @@ impl State {
         });
         let issued = |key: &CredentialKey| Some(self.credentials.get(key)?.issue.as_ref()?.place);
         self.tickets_by_issue.retain(|place, key| issued(key) == Some(*place));
-        // Anew, because of two sessions with one secret the other may be left.
+        // Computed anew, because of two sessions with one secret the other may be left.
         self.sessions_by_digest.clear();
         for (key, session) in self.credentials.iter().filter(|(key, _)| key.kind == Kind::Session) {
             if let Some(digest) = session.issue.as_ref().and_then(|issue| issue.digest().copied()) {
@@ -338,11 +341,11 @@ impl View for State {
     }
 }
 
-/// Durable state with what the batch in hand has decided on top: what the next command of the batch sees.
+/// Durable state with the decisions of the current batch on top: the next command of the batch sees it.
 pub struct Overlay<'a, V> {
-    /// What is durable.
+    /// The durable state.
     pub durable: &'a V,
-    /// What this batch has decided so far.
+    /// The decisions of this batch so far.
     pub pending: &'a State,
 }
 
@@ -434,7 +437,7 @@ impl<V: View> View for Overlay<'_, V> {
         members
     }
 
-    /// What a batch decides fits what is kept free.
+    /// The decisions of a batch fit into the room that is kept free.
     fn has_room(&self, kind: Kind, tenant: &Tenant, subject: &Subject) -> bool {
         self.durable.has_room(kind, tenant, subject)
     }

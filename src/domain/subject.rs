@@ -1,4 +1,4 @@
-//! Subjects: whose credentials were ended all at once, and who may get no new ones for a while.
+//! Subjects: revocations of everything that one had, holds, and erasures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,14 +54,14 @@ impl FromIterator<(Origin, Sequence)> for Generation {
     }
 }
 
-/// One origin's latest ending of all that a subject has of one kind.
+/// One origin's latest revocation of everything that a subject has of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubjectRevocation {
     /// The record's place in its origin.
     pub sequence: Sequence,
     /// When it was recorded.
     pub revoked_at: Timestamp,
-    /// Whole seconds since 1970: a foreign token issued then or earlier is dead.
+    /// Whole seconds since 1970: a foreign token that was issued then or earlier is revoked.
     pub not_before: u64,
     /// Until when the entry is kept.
     pub retain_until: Timestamp,
@@ -76,22 +76,22 @@ impl SubjectRevocation {
     }
 }
 
-/// What the fold knows of a subject and one kind.
+/// The folded state of a subject for one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectKind {
-    /// Each origin's latest ending.
+    /// Each origin's latest revocation.
     pub revocations: BTreeMap<Origin, SubjectRevocation>,
-    /// Until when nothing new is issued.
+    /// Until when nothing new is issued: a hold.
     pub hold_until: Option<Timestamp>,
 }
 
 impl SubjectKind {
-    /// The generation that a credential must reach to be good.
+    /// The generation that a credential must reach to be active.
     pub fn generation(&self) -> Generation {
         self.revocations.iter().map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
     }
 
-    /// The earliest ending that a credential of that generation does not reach.
+    /// The earliest revocation that a credential of that generation does not reach.
     pub fn revokes(&self, generation: &Generation) -> Option<(Place, &SubjectRevocation)> {
         let unreached = |(origin, revocation): &(&Origin, &SubjectRevocation)| {
             generation.get(**origin).is_none_or(|own| own < revocation.sequence)
@@ -103,8 +103,8 @@ impl SubjectKind {
             .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
-    /// The ending that a token of a foreign issuer, which carries no generation, is dead by: one that was made no earlier than
-    /// `leeway_seconds` before the token's `iat`, or any if the token does not say when it was issued.
+    /// The revocation that reaches a token of a foreign issuer, which carries no generation: one that was made no
+    /// earlier than `leeway_seconds` before the token's `iat`, or any if the token does not say when it was issued.
     pub fn revokes_foreign(
         &self,
         issued_at_seconds: Option<u64>,
@@ -120,8 +120,8 @@ impl SubjectKind {
             .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
-    /// The generation of a credential that was issued elsewhere at that instant: the endings before it, for which it was too
-    /// late.
+    /// The generation of a credential that was issued elsewhere at that instant: the revocations before it, which do
+    /// not reach it.
     pub fn generation_at(&self, issued_at_seconds: u64, leeway_seconds: u64) -> Generation {
         let before =
             |revocation: &SubjectRevocation| revocation.not_before.saturating_add(leeway_seconds) < issued_at_seconds;
@@ -142,12 +142,12 @@ impl SubjectKind {
     }
 }
 
-/// That a subject was forgotten: never taken back, and never forgotten itself.
+/// A subject's erasure: permanent, and kept permanently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
-    /// The record that did it first.
+    /// The record that erased it first.
     pub place: Place,
-    /// When that was.
+    /// When that was recorded.
     pub erased_at: Timestamp,
     /// The keys that were destroyed: for each origin, slots of its store.
     pub slots: BTreeMap<Origin, BTreeSet<u64>>,
@@ -169,17 +169,17 @@ impl Erasure {
     }
 }
 
-/// What the fold knows of a subject, by kind.
+/// The folded state of a subject, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectState {
     /// In the order of [`Kind::ALL`].
     pub kinds: [SubjectKind; 3],
-    /// Whether it was forgotten.
+    /// Its erasure, if it was erased.
     pub erasure: Option<Box<Erasure>>,
 }
 
 impl SubjectState {
-    /// What is known for that kind.
+    /// The state for that kind.
     pub fn of(&self, kind: Kind) -> &SubjectKind {
         &self.kinds[kind.index()]
     }
@@ -189,12 +189,13 @@ impl SubjectState {
         self.of(kind).hold_until.is_some_and(|until| now < until)
     }
 
-    /// The earliest record that a credential of that kind and generation is dead by. After an erasure none reaches far enough.
+    /// The earliest record that revokes a credential of that kind and generation. After an erasure no generation
+    /// reaches far enough.
     pub fn revokes(&self, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
         self.earliest(self.of(kind).revokes(generation))
     }
 
-    /// The earliest record that a foreign token is dead by: see [`SubjectKind::revokes_foreign`].
+    /// The earliest record that revokes a foreign token: see [`SubjectKind::revokes_foreign`].
     pub fn revokes_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, Timestamp)> {
         self.earliest(self.of(Kind::Token).revokes_foreign(issued_at_seconds, leeway_seconds))
     }
@@ -210,7 +211,7 @@ impl SubjectState {
         self.erasure.is_none() && self.kinds.iter().all(|kind| kind.revocations.is_empty() && kind.hold_until.is_none())
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     pub fn merge(&mut self, other: Self) {
         for (mine, other) in self.kinds.iter_mut().zip(other.kinds) {
             mine.merge(other);
@@ -221,7 +222,7 @@ impl SubjectState {
         }
     }
 
-    /// Forgets what has passed its `retain_until`.
+    /// Removes entries that have passed their `retain_until`.
     pub fn prune(&mut self, now: Timestamp) {
         for kind in &mut self.kinds {
             kind.prune(now);

@@ -10,7 +10,7 @@ pub struct Timestamp(u64);
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 impl Timestamp {
-    /// The last instant that a record can hold: what is kept until then is kept for ever.
+    /// The last instant that a record can hold: an entry that is kept until then is kept permanently.
     pub const MAX: Self = Self(MAX_INTEGER);
 
     /// The instant that many milliseconds after 1970, or nothing beyond 2^53 − 1.
@@ -60,7 +60,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339, UTC, milliseconds. Its years have four digits: what is later is shown as the last instant that there is.
+    /// RFC 3339, UTC, milliseconds. Its years have four digits: a later instant is shown as the last one that has four.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = jiff::Timestamp::from_millisecond(self.0.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
         write!(f, "{time:.3}")
@@ -72,7 +72,7 @@ impl fmt::Display for Timestamp {
 pub struct Ttl(u32);
 
 impl Ttl {
-    /// The longest life that anything is given: 366 days.
+    /// The longest life of any credential: 366 days.
     pub const MAX: Self = Self(366 * 86_400);
 
     /// The span of that many seconds, or nothing outside 1 second to 366 days.
@@ -91,7 +91,7 @@ impl Ttl {
     }
 }
 
-/// How long an ending is kept at least beyond the end of what it ended, for clocks that are off: 300 s.
+/// How long a revocation is kept at least beyond the expiry of its credential, for clocks that are wrong: 300 s.
 pub const RETENTION_MARGIN_MILLIS: u64 = 300_000;
 
 #[cfg(test)]

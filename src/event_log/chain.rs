@@ -45,7 +45,7 @@ impl Chain {
         ChainHash(*self.0.clone().update(&previous.0).update(record).finalize().as_bytes())
     }
 
-    /// The link of what is in one piece already: the previous hash and the record.
+    /// The link of a previous hash and record that are already in one piece.
     pub(super) fn of(&self, previous_and_record: &[u8]) -> ChainHash {
         ChainHash(*self.0.clone().update(previous_and_record).finalize().as_bytes())
     }

@@ -1,4 +1,5 @@
-//! A log copied into a file of its own: the same schema, the same rows, and the same triggers that refuse what does not come next.
+//! A log copied into a file of its own: the same schema, the same rows, and the same triggers that refuse any row out
+//! of order.
 //!
 //! The copy is written without a sync until it is complete, so a crash in between leaves nothing that could be taken for one.
 
@@ -21,20 +22,10 @@ pub enum CopyError {
     Open(#[from] OpenError),
     /// SQLite could not write a row.
     #[error("write {}: {source}; check the space on that disk, and start the copy again", path.display())]
-    Write {
-        /// The copy.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
+    Write { path: PathBuf, source: rusqlite::Error },
     /// The system could not make the copy durable.
     #[error("make {} durable: {source}; check that disk, and start the copy again", path.display())]
-    Sync {
-        /// The copy.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Sync { path: PathBuf, source: io::Error },
 }
 
 /// A copy that is being written.
@@ -44,12 +35,12 @@ pub struct CopyWriter {
 }
 
 impl CopyWriter {
-    /// Makes the file, mode 0600. There must be none of that name.
+    /// Makes the file, mode 0600. No file of that name may exist.
     pub fn create(path: &Path) -> Result<Self, CopyError> {
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         made.map_err(|source| CopyError::Sync { path: path.to_owned(), source })?;
         let connection = store::open_for_writing(path)?;
-        // One plain file: a copy has no write-ahead log beside it, and can be read from a disk that is read-only.
+        // One plain file: a copy does not have a write-ahead log beside it, and can be read from a read-only disk.
         let settings = "PRAGMA journal_mode = delete; PRAGMA journal_mode = memory; PRAGMA synchronous = off; \
                         PRAGMA locking_mode = exclusive;";
         let copy = Self { connection, path: path.to_owned() };

@@ -1,4 +1,4 @@
-//! What can go wrong with the log. Each sentence says what, where and what to do next.
+//! Errors of the log. Each sentence says what went wrong, where, and what to do next.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,8 @@ use crate::domain::{Origin, Position, Sequence};
 pub enum OpenError {
     /// The data directory can't be made or used.
     #[error("the data directory {} can't be used: {source}; make it a directory that this user may write to, or name another with --data", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process has the directory.
+    Directory { path: PathBuf, source: io::Error },
+    /// Another process has locked the directory.
     #[error("the data directory {} is in use by another authledger; stop that one, or name another directory with --data", .0.display())]
     Locked(PathBuf),
     /// There is no ledger at that path.
@@ -29,25 +24,18 @@ pub enum OpenError {
     /// The file is something else.
     #[error("{} is not an authledger event log ({what}); it was left as it is: move it away, or name another data directory", path.display())]
     Foreign {
-        /// The file.
         path: PathBuf,
-        /// What it looks like.
+        /// The kind of file that it seems to be.
         what: String,
     },
-    /// The file is nothing that SQLite can read.
-    #[error("{} is not an authledger event log (it is no SQLite database); it was left as it is: move it away, or name another data directory", path.display())]
-    NoDatabase {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// What keeps events from being changed is not as it was made.
-    #[error("{}: its {} {}, so somebody may have changed what is in it; it was left as it is: look with authledger-audit verify, and {}", path.display(), broken.name, broken.what, advice(broken))]
+    /// SQLite cannot read the file.
+    #[error("{} is not an authledger event log (it is not an SQLite database); it was left as it is: move it away, or name another data directory", path.display())]
+    NoDatabase { path: PathBuf, source: rusqlite::Error },
+    /// A table, index or trigger that keeps events from being changed is not as it was made.
+    #[error("{}: its {} {}, so somebody may have changed what is in it; it was left as it is: check it with authledger-audit verify, and {}", path.display(), broken.name, broken.what, advice(broken))]
     Altered {
-        /// The file.
         path: PathBuf,
-        /// What guards the events no more, or may change or refuse them.
+        /// The object that no longer guards the events, or may change or refuse them.
         broken: Broken,
     },
     /// A server saved its log under another name, because the files under the usual ones were taken away from it.
@@ -56,7 +44,6 @@ pub enum OpenError {
     /// The file's format is a later one.
     #[error("{} has event log format {found}, and this version of authledger reads up to {}; run the version that wrote it", path.display(), super::store::FORMAT)]
     Newer {
-        /// The file.
         path: PathBuf,
         /// The format that it has.
         found: i64,
@@ -64,21 +51,17 @@ pub enum OpenError {
     /// The file is closed to this user, or the system can't open it.
     #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]
     Closed {
-        /// The file.
         path: PathBuf,
         /// `reading` or `writing`.
         access: &'static str,
-        /// What the system said.
         source: io::Error,
     },
-    /// The file can be opened, and not read or written.
+    /// The file can be opened, but not read or written.
     #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]
     Unusable {
-        /// The file.
         path: PathBuf,
         /// `reading` or `writing`.
         access: &'static str,
-        /// What SQLite said.
         source: rusqlite::Error,
     },
     /// The SQLite library has a known corruption bug.
@@ -88,11 +71,11 @@ pub enum OpenError {
     UnsafeSqlite(&'static str),
 }
 
-/// What mends a schema.
+/// The advice that mends a schema.
 fn advice(broken: &Broken) -> String {
     match &broken.mend {
         Some(statement) => format!("if only that is found, remove it with sqlite3: {statement}"),
-        None => "go on from a backup (authledger restore)".to_owned(),
+        None => "continue from a backup (authledger restore)".to_owned(),
     }
 }
 
@@ -114,9 +97,8 @@ pub enum ReadError {
     /// A row breaks a rule of the log.
     #[error("position {position}: {damage}")]
     Damaged {
-        /// Where.
         position: Position,
-        /// Which rule.
+        /// The rule.
         damage: Damage,
     },
 }
@@ -130,28 +112,25 @@ pub enum Damage {
         /// The position that follows the hole.
         next: Position,
     },
-    /// A row that was written is not there.
-    #[error("the record that was written there is not there")]
+    /// A row that was written is missing.
+    #[error("the record that was written there is missing")]
     Absent,
     /// A column has a value of another type or length.
     #[error("a column has a value of the wrong type or length")]
     Column,
-    /// The origin's sequence does not go on by one.
-    #[error("origin {origin} goes on with sequence {found} where {expected} is due")]
+    /// The origin's sequence does not increase by one.
+    #[error("origin {origin} continues with sequence {found} where {expected} is due")]
     Sequence {
-        /// The origin.
         origin: Origin,
-        /// What is due.
         expected: Sequence,
-        /// What is there.
+        /// The stored sequence.
         found: Sequence,
     },
     /// The hash does not follow from the one before and the record.
     #[error("the stored hash {stored} is not that of the chain and the record, {computed}")]
     Hash {
-        /// What the row says.
         stored: ChainHash,
-        /// What follows from the bytes.
+        /// The hash that follows from the bytes.
         computed: ChainHash,
     },
     /// The record breaks the definition of a record.
@@ -180,9 +159,9 @@ pub enum Damage {
     OtherLedger(Origin),
 }
 
-/// The machine failed: nothing more is written. Shared, because everybody who waits gets it.
+/// The machine failed: nothing more is written. Shared, because every waiting caller gets it.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("write the event log: {0}; nothing more is written until the cause is mended and authledger is started again")]
+#[error("write the event log: {0}; nothing more is written until the cause is fixed and authledger is restarted")]
 pub struct Fault(pub Arc<str>);
 
 /// Whether SQLite says that the file itself is damaged, and not that something kept it from reading.

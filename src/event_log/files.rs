@@ -1,4 +1,5 @@
-//! Which files stand under the log's names. Looked at by name only: a descriptor of our own would cost SQLite its locks.
+//! The files under the log's names. Only their names are looked at: a descriptor of our own would cost SQLite its
+//! locks.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,7 +13,7 @@ use super::error::OpenError;
 #[cfg(feature = "server")]
 use super::store::open_for_writing;
 
-/// What a name stands for, as long as the file is there.
+/// The identity of a file, as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -39,7 +40,7 @@ pub struct Files {
     shared_memory: (PathBuf, FileId),
 }
 
-/// How large the files are now.
+/// The sizes of the files now.
 #[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
@@ -72,12 +73,12 @@ impl OpenLog {
 
 #[cfg(feature = "server")]
 impl Files {
-    /// Those of a connection that has them open.
+    /// The files that a connection has open.
     pub fn of(connection: &rusqlite::Connection) -> io::Result<Self> {
-        // A log that was copied has no WAL before it is first read.
+        // A log that was copied does not have a WAL before it is first read.
         let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
         read.map_err(io::Error::other)?;
-        // As SQLite has resolved it: the WAL lies where a link leads.
+        // As SQLite has resolved it: the WAL lies at the target of a link.
         let path = PathBuf::from(connection.path().unwrap_or_default());
         let find = |path: PathBuf| FileId::find(&path).map(|id| (path, id));
         Ok(Self {
@@ -97,7 +98,7 @@ impl Files {
         self.shared_memory.1.inode
     }
 
-    /// The sizes, if all three names stand for what was opened; else what became of the first that does not.
+    /// The sizes, if all three names stand for the opened files; else what happened to the first that does not.
     pub fn check(&self) -> Result<Sizes, String> {
         let database_bytes = len(&self.database)?;
         let wal_bytes = len(&self.wal)?;

@@ -1,8 +1,8 @@
 //! Many links of chains at once.
 //!
-//! A link needs the hash before it, and that one is stored: so the records of a piece need not wait for one another, and are
-//! hashed side by side, as many as the processor's vectors hold. One after the other this takes four times as long, and more
-//! than anything else that is done with a record.
+//! A link needs the hash before it, and that one is stored: so the records of a piece need not wait for one another,
+//! and are hashed side by side, as many as the processor's vectors hold. Hashed one after the other, they take four
+//! times as long, which is more than all other work on a record.
 
 use blake3::IncrementCounter;
 use blake3::platform::{Platform, le_bytes_from_words_32, words_from_le_bytes_32};
@@ -11,12 +11,13 @@ use super::chain::{CONTEXT, Chain, ChainHash};
 use super::error::{Damage, ReadError};
 use crate::domain::Position;
 
-/// Links that are computed together: enough that many are of one length, few enough that they stay in the processor's cache.
+/// Links that are computed together: enough that many have the same length, few enough that they stay in the
+/// processor's cache.
 const TOGETHER: usize = 256;
 /// The most that the vectors of any processor hold.
 const LANES: usize = 16;
 const BLOCK: usize = 64;
-/// What is longer is a tree of chunks (BLAKE3, section 2.1), and is hashed on its own.
+/// A longer input is a tree of chunks (BLAKE3, section 2.1), and is hashed on its own.
 const MAX_BLOCKS: usize = 16;
 
 // The flags of BLAKE3, section 2.2.
@@ -25,21 +26,21 @@ const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
 const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
 
-/// Links that are to be computed, and compared with what is stored.
+/// Links to be computed, and compared with the stored ones.
 pub(super) struct Links {
     platform: Platform,
     key: [u32; 8],
     chain: Chain,
-    /// What is hashed: each previous hash and record, filled up to whole blocks.
+    /// The input: each previous hash and record, filled up to whole blocks.
     bytes: Vec<u8>,
     due: Vec<Due>,
 }
 
-/// A link that is to be computed.
+/// A link to be computed.
 struct Due {
     position: Position,
     stored: ChainHash,
-    /// Where its bytes begin, and how many there are.
+    /// The start and the number of its bytes.
     at: usize,
     len: usize,
 }
@@ -64,7 +65,7 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Adds one; the first that does not hold, by position, is told now and then.
+    /// Adds a link. From time to time this reports the first by position that does not hold.
     pub(super) fn add(
         &mut self,
         position: Position,
@@ -81,7 +82,7 @@ impl Links {
         if self.due.len() < TOGETHER { Ok(()) } else { self.check() }
     }
 
-    /// Computes those that were added, and tells the first that does not hold.
+    /// Computes the added links, and reports the first that does not hold.
     pub(super) fn check(&mut self) -> Result<(), ReadError> {
         let mut due = std::mem::take(&mut self.due);
         due.sort_unstable_by_key(|due| (due.blocks(), due.position));
@@ -94,7 +95,7 @@ impl Links {
         first.map_or(Ok(()), |(position, damage)| Err(ReadError::Damaged { position, damage }))
     }
 
-    /// The first that does not hold of some that have as many blocks, in order of positions.
+    /// The first that does not hold of links with the same number of blocks, in the order of positions.
     fn first_wrong(&self, few: &[Due]) -> Option<(Position, Damage)> {
         let computed = self.hashes(few);
         few.iter()

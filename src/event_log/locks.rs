@@ -1,13 +1,13 @@
-//! Who holds SQLite's locks, as far as the system tells: Linux lists them with their processes.
+//! The holders of SQLite's locks, as far as the system tells: Linux lists them with their processes.
 
 use std::fs;
 use std::ops::RangeInclusive;
 
-/// The byte of the shared memory's file that whoever writes has locked. `os_unix.c` calls it `UNIX_SHM_BASE`.
+/// The byte of the shared memory's file that a writer has locked. `os_unix.c` calls it `UNIX_SHM_BASE`.
 const WRITER: u64 = 120;
-/// Those that readers have locked: the last five of eight.
+/// The bytes that readers have locked: the last five of eight.
 const READERS: RangeInclusive<u64> = 123..=127;
-/// How often a holder is looked for.
+/// How often the list is searched for a holder.
 const LOOKS: usize = 5;
 /// The most processes that are named.
 const MAX_NAMED: usize = 3;
@@ -17,23 +17,24 @@ pub(super) fn writers(shared_memory_inode: u64) -> Option<String> {
     named(&found(shared_memory_inode, &(WRITER..=WRITER)))
 }
 
-/// The programs that read it, this one left out.
+/// The programs that read it, other than this one.
 pub(super) fn readers(shared_memory_inode: u64) -> Option<String> {
     named(&found(shared_memory_inode, &READERS))
 }
 
-/// The list is read in pages, and skips a line now and then where it changes: whoever is not found is looked for again.
+/// The list is read in pages, and skips a line now and then where it changes: a holder that is not found is looked for
+/// again.
 fn found(inode: u64, bytes: &RangeInclusive<u64>) -> Vec<u32> {
     let looks = (0..LOOKS).map(|_| holders(&listed(), inode, bytes.clone()));
     looks.into_iter().find(|holders| !holders.is_empty()).unwrap_or_default()
 }
 
-/// Empty where the system does not tell.
+/// Empty if the system does not tell.
 fn listed() -> String {
     fs::read_to_string("/proc/locks").unwrap_or_default()
 }
 
-/// The processes with a lock on one of those bytes, this one left out.
+/// The processes with a lock on one of those bytes, other than this one.
 fn holders(locks: &str, inode: u64, bytes: RangeInclusive<u64>) -> Vec<u32> {
     let mut holders: Vec<u32> = locks.lines().filter_map(|line| holder(line, inode, &bytes)).collect();
     holders.retain(|pid| *pid != std::process::id());
@@ -42,7 +43,7 @@ fn holders(locks: &str, inode: u64, bytes: RangeInclusive<u64>) -> Vec<u32> {
     holders
 }
 
-/// `1: POSIX  ADVISORY  READ  4711 fe:00:1234567 123 123`; one that waits has an arrow behind its number.
+/// `1: POSIX  ADVISORY  READ  4711 fe:00:1234567 123 123`; a waiting process has an arrow after its number.
 fn holder(line: &str, inode: u64, bytes: &RangeInclusive<u64>) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [_, "POSIX", _, _, pid, file, first, last] = words[..] else { return None };

@@ -1,11 +1,13 @@
-//! Reading a long stretch of the log with every core, and taking what was read in the order of positions.
+//! Reads a long stretch of the log with every core, and takes the results in the order of positions.
 //!
-//! Pieces of the stretch go to the workers in turn, each of which has a connection of its own. A worker checks each row, links
-//! it to the hash that is *stored* with the record before it of its origin, and makes something of it. Where each origin stood
-//! before the piece it can't know: the thread that joins the pieces follows every origin from one to the next, so that each
-//! link of each chain is computed once, and what is wrong is told by the first position at which it is.
+//! Pieces of the stretch go to the workers in turn, each of which has a connection of its own. A worker checks each
+//! row, links it to the hash that is *stored* with the record before it of its origin, and makes a result of it. A
+//! worker cannot know how far each origin was before the piece: the thread that joins the pieces follows every origin
+//! from one to the next, so each link of each chain is computed once, and an error is reported by the first position at
+//! which it is.
 //!
-//! Rows never change and positions go on without gaps, so it does not matter that the workers' transactions see different heads.
+//! Rows never change and positions have no gaps, so it does not matter that the workers' transactions see different
+//! heads.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -20,19 +22,19 @@ use crate::domain::{Origin, Place, Position};
 
 /// Positions in one piece: enough that starting it costs nothing beside reading it, few enough to be read within a page's time.
 const PIECE: u64 = 2_048;
-/// Pieces that each worker has ready beyond the one in hand: with [`PIECE`] what bounds memory.
+/// Pieces that each worker has ready beyond the current one: together with [`PIECE`] this bounds memory.
 const READ_AHEAD: usize = 2;
 /// The most workers, however many cores there are: the joining thread keeps up with no more, and each holds pieces in memory.
 const MAX_WORKERS: usize = 8;
 
 impl Reader {
-    /// Reads the records that follow the base up to that position, or to the end of the log if that comes first, and moves the
-    /// base behind them.
+    /// Reads the records that follow the base up to that position, or to the end of the log if that comes first, and
+    /// moves the base past them.
     ///
-    /// `make` is called on the workers' threads with each record, checked as by [`Reader::next_page`] but for what crosses
-    /// pieces; `take` on this one with what was made of a piece, in order, when everything up to the base that it is given has
-    /// been checked. The first error by position ends it, after `take` was given what comes before; the base's position is that
-    /// of the last good record then, and its heads are those of no use.
+    /// `make` is called on the workers' threads with each record, checked as by [`Reader::next_page`] except across
+    /// pieces. `take` is called on this thread with the results of a piece, in order, when everything up to the given
+    /// base has been checked. The first error by position ends the reading, after `take` was given everything before
+    /// it. Then the base's position is that of the last valid record, but its heads are useless.
     pub fn read_ordered<T: Send>(
         &self,
         base: &mut Base,
@@ -56,7 +58,7 @@ impl Reader {
         })
     }
 
-    /// One worker's pieces: those that begin behind that position, and every stride further on.
+    /// One worker's pieces: those that begin after that position, and after every further stride.
     fn read_pieces<T>(
         &self,
         mut before: Position,
@@ -68,7 +70,7 @@ impl Reader {
         let mut links = Links::default();
         while before < until {
             let last = Position(until.0.min(before.0 + PIECE));
-            // Whoever takes them has gone where something was wrong.
+            // The joining thread has left after an error.
             if give.send(self.read_piece(before, last, &mut links, make)).is_err() {
                 return;
             }
@@ -86,7 +88,7 @@ impl Reader {
         let mut piece = Piece::new(before, last);
         let read = self.rows(before, last, |row| piece.add(row, links, make));
         let read = read.and_then(|()| if piece.is_whole() { Ok(()) } else { self.hole_after(piece.reached, last) });
-        // A link that does not hold lies before whatever else was found, or at the same position, where it comes first.
+        // A link that does not hold lies before every other error, or at the same position, where it comes first.
         match links.check().and(read) {
             Ok(()) => {}
             Err(error) => piece.end_before(error),
@@ -105,17 +107,18 @@ impl Reader {
     }
 }
 
-/// What a worker made of some positions.
+/// A worker's results for some positions.
 struct Piece<T> {
-    /// Where the rows that were found good end, and where they should.
+    /// The end of the valid rows, and the expected one.
     reached: Position,
     last: Position,
     made: Vec<T>,
-    /// Each origin's first record in it, in order of positions: how it follows from what was before is for others to see.
+    /// Each origin's first record in the piece, in the order of positions: the joining thread checks how it follows
+    /// from the piece before.
     firsts: Vec<First>,
-    /// Where each origin stands at its end.
+    /// Each origin's head at the end of the piece.
     heads: BTreeMap<Origin, Head>,
-    /// Why it ends early.
+    /// Why the piece ends early.
     wrong: Option<ReadError>,
 }
 
@@ -162,25 +165,26 @@ impl<T> Piece<T> {
         Ok(())
     }
 
-    /// Ends it before what is wrong.
+    /// Ends the piece before the error.
     fn end_before(&mut self, error: ReadError) {
         if let ReadError::Damaged { position, .. } = &error {
             let before = self.reached.0 - self.made.len() as u64;
-            // A link is looked at some records later.
+            // A link is checked some records later.
             self.reached = self.reached.min(Position(position.0 - 1));
             self.made.truncate((self.reached.0 - before) as usize);
         }
         self.wrong = Some(error);
     }
 
-    /// Looks at what crosses from the pieces before, where every origin stands at `base`, and moves that behind what is good.
+    /// Checks the links that cross from the pieces before, where `base` has every origin's head, and moves the base
+    /// past the valid records.
     fn cross(&mut self, base: &mut Base, chain: &Chain) {
         let (wrong, due) = (&self.wrong, self.reached.next());
         for first in self.firsts.iter().filter(|first| wrong.is_none() || first.position <= due) {
             let head = base.heads.get(&first.place.origin).copied().unwrap_or_default();
             if let Err(error) = first.follows(&head, chain) {
-                // What the worker found lies behind this, or at the same position: there a link comes before what is in the
-                // record.
+                // The worker's error lies after this one, or at the same position: there a link comes before the
+                // content of the record.
                 self.end_before(error);
                 break;
             }
@@ -191,7 +195,7 @@ impl<T> Piece<T> {
 }
 
 impl First {
-    /// Whether it is the next of its origin.
+    /// Whether it is the next record of its origin.
     fn follows(&self, head: &Head, chain: &Chain) -> Result<(), ReadError> {
         goes_on(head, self.position, self.place)?;
         let computed = chain.link(&head.hash, self.record.as_bytes());

@@ -127,7 +127,7 @@ impl<M: Machine> WriterHandle<M> {
         self.fault.get()
     }
 
-    /// What the writer has seen around the log's files.
+    /// The writer's observations around the log's files.
     pub fn observed(&self) -> Observed {
         self.seen.lock().clone()
     }

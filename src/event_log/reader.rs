@@ -21,7 +21,7 @@ pub const MAX_PAGE_ROWS: usize = 10_000;
 const MAX_PAGE_TIME: Duration = Duration::from_millis(50);
 /// Rows between two looks at the clock.
 const ROWS_BETWEEN_LOOKS: u64 = 64;
-/// Connections that wait for their next use.
+/// Connections kept for their next use.
 const IDLE_CONNECTIONS: usize = 8;
 
 /// A record as it is stored, verified against the chain.
@@ -29,7 +29,7 @@ const IDLE_CONNECTIONS: usize = 8;
 pub struct StoredRecord {
     /// Its place in this file.
     pub position: Position,
-    /// Its origin and place there.
+    /// Its origin and sequence.
     pub place: Place,
     /// When this node stored it.
     pub stored_at: Timestamp,
@@ -51,12 +51,12 @@ impl StoredRecord {
     }
 }
 
-/// A [`StoredRecord`] where SQLite has it, before it is copied.
+/// A [`StoredRecord`] in SQLite's memory, before it is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct RowRecord<'a> {
     /// Its place in this file.
     pub position: Position,
-    /// Its origin and place there.
+    /// Its origin and sequence.
     pub place: Place,
     /// When this node stored it.
     pub stored_at: Timestamp,
@@ -97,7 +97,7 @@ pub struct Head {
     pub hash: ChainHash,
 }
 
-/// Where a reading of the log starts or stands: a position and how far each origin goes there. All zero at the beginning.
+/// A place in the log: a position and how far each origin is there. All zero at the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base {
     /// The last position that was read.
@@ -106,10 +106,10 @@ pub struct Base {
     pub heads: BTreeMap<Origin, Head>,
 }
 
-/// Reads a log file, from as many threads as like to.
+/// Reads a log file, from any number of threads.
 pub struct Reader {
     path: PathBuf,
-    /// The file that was opened: connections are added only to that one.
+    /// The file that was opened: connections are only added to that one.
     file: FileId,
     idle: Mutex<Vec<Connection>>,
     chain: Chain,
@@ -149,15 +149,15 @@ impl Reader {
         self.with(|connection| Ok(schema::changes(connection)?))
     }
 
-    /// The records that follow the base, at most `limit` and [`MAX_PAGE_ROWS`], and moves the base behind them.
+    /// The records that follow the base, at most `limit` and [`MAX_PAGE_ROWS`]; moves the base past them.
     ///
     /// Every position, sequence and hash is checked. At the end of the log the page is empty.
     pub fn next_page(&self, base: &mut Base, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
         self.with(|connection| page(connection, &self.chain, base, limit))
     }
 
-    /// The rows between the two positions, the first excluded, in order and as they are. A transaction of a page's time is
-    /// followed by another.
+    /// The rows between the two positions, the first excluded, in order and unchecked. A transaction of a page's time
+    /// is followed by another.
     pub(super) fn rows(
         &self,
         before: Position,
@@ -260,7 +260,7 @@ impl Reader {
         })
     }
 
-    /// Where every origin stands at that position: what a reading that goes on from there starts with.
+    /// Every origin's head at that position: the start of a reading that continues from there.
     pub fn base_at(&self, position: Position) -> Result<Base, ReadError> {
         let mut heads = BTreeMap::new();
         for origin in self.origins()? {
@@ -289,7 +289,7 @@ impl Reader {
         })
     }
 
-    /// The ledger that the log belongs to, as its first record says; nothing of an empty log.
+    /// The ledger that the log belongs to, by its first record; nothing for an empty log.
     pub fn ledger(&self) -> Result<Option<LedgerId>, ReadError> {
         let Some(first) = self.find(Position(1))? else { return Ok(None) };
         match first.decode()?.event {
@@ -298,7 +298,7 @@ impl Reader {
         }
     }
 
-    /// Where the whole log stands now.
+    /// Every origin's head now.
     pub fn current_base(&self) -> Result<Base, ReadError> {
         self.base_at(self.head()?)
     }
@@ -371,7 +371,7 @@ pub(super) fn page(
         match checked(chain, row, base) {
             Ok(stored) => page.push(stored),
             Err(error) if page.is_empty() => return Err(error),
-            // What came before the damage is good; the next call finds the damage first.
+            // The rows before the damage are valid; the next call reports the damage first.
             Err(_) => break,
         }
         if started.elapsed() > MAX_PAGE_TIME {
@@ -446,7 +446,8 @@ fn head_at(connection: &Connection, origin: Origin, position: Position) -> Resul
     Ok(Some(Head { sequence: Sequence(low.cast_unsigned()), hash }))
 }
 
-/// The rules that no single row shows: how an origin begins, that its clock never goes back, that all belong to one ledger.
+/// The rules that no single row shows: an origin begins with its opening, its clock never goes back, and all origins
+/// belong to one ledger.
 #[derive(Default)]
 pub struct Lineage {
     ledger: Option<LedgerId>,
@@ -463,7 +464,7 @@ impl Lineage {
         self.check_place(position, recorded.place, recorded.recorded_at, opened)
     }
 
-    /// The same, of a record that is not at hand any more: where and when it was recorded, and the ledger if it opened one.
+    /// The same for a record that is no longer at hand: its place and time, and the ledger if it opened one.
     pub fn check_place(
         &mut self,
         position: Position,

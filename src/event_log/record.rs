@@ -1,6 +1,7 @@
 //! Records: the bytes of a fact and its envelope, exactly as they are hashed.
 //!
-//! `schema/event-log.md` is the definition. A record has one spelling: what does not encode back to the same bytes is none.
+//! `schema/event-log.md` is the definition. A record has one spelling: bytes that do not encode back to themselves are
+//! not a record.
 
 mod canonical;
 mod forms;
@@ -29,7 +30,7 @@ use subjects::{SubjectErasedData, SubjectRevokedData};
 
 /// The largest record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 65_535;
-/// What most records take, in bytes.
+/// The usual size of a record, in bytes.
 const USUAL_RECORD_BYTES: usize = 448;
 
 /// Why bytes are not a record that this version can fold.
@@ -83,13 +84,13 @@ pub fn decode(bytes: &[u8]) -> Result<Recorded, RecordError> {
     std::str::from_utf8(bytes).map_or_else(|_| decode_by_definition(bytes), decode_text)
 }
 
-/// The same, of what is known to be UTF-8.
+/// The same for text that is known to be UTF-8.
 pub(super) fn decode_text(text: &str) -> Result<Recorded, RecordError> {
-    // What is refused is read again by the definition, which tells what is wrong with it.
+    // A refused record is read again by the definition, which says what is wrong with it.
     canonical(text).map_err(|refused| decode_by_definition(text.as_bytes()).err().unwrap_or(refused))
 }
 
-/// Reads a record as the definition has it: as JSON, of which what was read is written again and compared.
+/// Reads a record as the definition has it: as JSON that is written again and compared.
 ///
 /// [`decode`] accepts the very same bytes, and reads the same from them, several times as fast.
 pub fn decode_by_definition(bytes: &[u8]) -> Result<Recorded, RecordError> {
@@ -127,7 +128,7 @@ fn canonical(text: &str) -> Result<Recorded, RecordError> {
     Ok(recorded)
 }
 
-/// What the data of a record are read from.
+/// The source of a record's data.
 trait Source<'a> {
     fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError>;
 }
@@ -150,7 +151,7 @@ impl From<Refused> for RecordError {
     }
 }
 
-/// What stands before the data of every record.
+/// The members before the data of every record.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope<'a, D> {
@@ -258,7 +259,7 @@ fn instant(millis: u64) -> Result<Timestamp, RecordError> {
     Timestamp::from_millis(millis).ok_or_else(|| RecordError::malformed("an instant beyond 2^53 - 1"))
 }
 
-/// Refuses a set that is not listed in its order, each member once.
+/// Refuses a set that is not listed in its order, with each member once.
 fn in_order<T: Ord>(members: impl Iterator<Item = T>) -> Result<(), RecordError> {
     if members.is_sorted_by(|one, next| one < next) {
         Ok(())
@@ -267,7 +268,7 @@ fn in_order<T: Ord>(members: impl Iterator<Item = T>) -> Result<(), RecordError>
     }
 }
 
-/// A list that is left out where nothing is in it.
+/// A list that is left out if it is empty.
 fn filled<T>(list: Option<Vec<T>>) -> Result<Vec<T>, RecordError> {
     match list {
         Some(list) if list.is_empty() => Err(RecordError::malformed("an empty list, which is never written")),

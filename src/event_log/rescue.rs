@@ -1,4 +1,4 @@
-//! What is still readable when a log's files were taken away from a running server, written under another name.
+//! Writes the readable part of a log under another name after its files were taken away from a running server.
 
 use std::fs::{self, File};
 use std::io;
@@ -36,11 +36,11 @@ pub(super) enum RescueError {
 pub(super) struct Saved {
     pub(super) path: PathBuf,
     pub(super) base: Base,
-    /// What kept it from holding more, if anything did.
+    /// The error that kept it from holding more, if there was one.
     pub(super) stopped_by: Option<ReadError>,
 }
 
-/// The copies beside a log, the first of them first.
+/// The names of copies beside a log, in order.
 fn names(database: &Path) -> impl Iterator<Item = PathBuf> {
     let first = database.with_extension("rescued.db");
     let numbered = first.clone();
@@ -48,18 +48,18 @@ fn names(database: &Path) -> impl Iterator<Item = PathBuf> {
     std::iter::once(first).chain(more)
 }
 
-/// Refuses a log beside which a server has saved another one: which of them is wanted, only the operator knows.
+/// Refuses a log beside which a server has saved another one: only the operator knows which of them is wanted.
 pub fn refuse_rescued(database: &Path) -> Result<(), OpenError> {
     let resolved = database.canonicalize().unwrap_or_else(|_| database.to_owned());
     let found = names(database).chain(names(&resolved)).find(|name| name.exists());
     found.map_or(Ok(()), |found| Err(OpenError::Rescued(found)))
 }
 
-/// Copies all that the connection sees into a new file beside the log, and reads that back.
+/// Copies everything that the connection sees into a new file beside the log, and reads that back.
 pub(super) fn save(connection: &Connection, database: &Path) -> Result<Saved, RescueError> {
     let path = names(database).find(|name| !name.exists()).ok_or(RescueError::TooMany)?;
     let unverified = path.with_extension("db.unverified");
-    // What an attempt before this one has left: it has another name once it is whole.
+    // The remains of an earlier attempt: a complete copy has another name.
     remove(&unverified);
     let saved = copy(connection, &unverified).and_then(|(base, stopped_by)| {
         if read_back(&unverified)? != base {

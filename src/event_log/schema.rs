@@ -1,4 +1,5 @@
-//! What a ledger's file holds besides rows: its table and triggers, and what other programs have added to them.
+//! The contents of a ledger's file besides rows: its table and triggers, and the objects that other programs have
+//! added.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +9,32 @@ use rusqlite::{Connection, OptionalExtension as _};
 pub(super) const SQL: &str = include_str!("../../schema/ledger.sql");
 const TABLE: &str = "event";
 
-/// What of a file's schema is not the one of a ledger.
+/// The differences between a file's schema and a ledger's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaChanges {
     /// The first change that may let events be changed, or keep them from being recorded.
     pub broken: Option<Broken>,
-    /// What was added and does neither.
+    /// The objects that were added and do no harm.
     pub added: Vec<Added>,
 }
 
-/// A table, index or trigger that guards the events no more, or that may change or refuse them.
+/// A table, index or trigger that no longer guards the events, or that may change or refuse them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     /// Its kind and name.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem with it.
     pub what: &'static str,
-    /// The statement that takes it away, where it was added.
+    /// The statement that removes it, if it was added.
     pub mend: Option<String>,
 }
 
-/// What another program has added, and what does no harm.
+/// An object that another program has added, and that does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
     /// Its kind and name.
     pub name: String,
-    /// The statement that takes it away.
+    /// The statement that removes it.
     pub mend: String,
 }
 
@@ -95,13 +96,13 @@ pub fn changes(connection: &Connection) -> rusqlite::Result<SchemaChanges> {
     Ok(changes)
 }
 
-/// What something that was added can do.
+/// The effect of an added object.
 enum Effect {
     /// This, to events.
     Events(&'static str),
     /// Nothing.
     None,
-    /// Nothing, and it goes when the table goes that it belongs to.
+    /// None, and it is dropped with the table that it belongs to.
     OfAnother,
 }
 
@@ -115,19 +116,20 @@ fn effect(connection: &Connection, object: &Object) -> rusqlite::Result<Effect> 
         }
         "index" if object.is_on_events() => Effect::None,
         "trigger" | "index" => Effect::OfAnother,
-        // SQLite makes it for AUTOINCREMENT, and lets nobody drop it.
+        // SQLite creates it for AUTOINCREMENT, and does not allow anybody to drop it.
         "table" if object.name == "sqlite_sequence" => Effect::OfAnother,
         "table" if is_shadow(connection, &object.name)? => Effect::OfAnother,
         _ => Effect::None,
     })
 }
 
-/// Whether the text has the events' table as a word: without it nothing can refer to that table, however it is quoted.
+/// Whether the text has the name of the events' table as a word: without it nothing can refer to that table, however it
+/// is quoted.
 fn names_events(text: &str) -> bool {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).any(|word| word.eq_ignore_ascii_case(TABLE))
 }
 
-/// A unique index refuses what is there already; an expression may fail over a record.
+/// A unique index refuses rows that are there already; an expression may fail on a record.
 fn may_refuse(connection: &Connection, index: &str) -> rusqlite::Result<bool> {
     let list = "SELECT \"unique\" OR partial FROM pragma_index_list(?1) WHERE name = ?2";
     let refuses: Option<bool> = connection.query_row(list, (TABLE, index), |row| row.get(0)).optional()?;
@@ -135,7 +137,7 @@ fn may_refuse(connection: &Connection, index: &str) -> rusqlite::Result<bool> {
     Ok(refuses.unwrap_or(true) || connection.query_row(expressions, [index], |row| row.get(0))?)
 }
 
-/// Whether a virtual table keeps its rows in that one, which goes with it.
+/// Whether a virtual table keeps its rows in that one, which is dropped with it.
 fn is_shadow(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let list =
         "SELECT EXISTS (SELECT 1 FROM pragma_table_list WHERE name = ?1 AND schema = 'main' AND type = 'shadow')";

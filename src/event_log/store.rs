@@ -1,8 +1,9 @@
 //! The SQLite file: how it is made, recognised and opened.
 //!
-//! Nothing in this process opens the file, its WAL or its shared memory but SQLite. POSIX drops *all* locks of a process on a
-//! file as soon as *any* of its descriptors of that file is closed; another process would then take itself for the last one,
-//! and delete the WAL under a server that goes on writing to it. What has to be known of a file is asked of SQLite, or by name.
+//! Nothing in this process opens the file, its WAL or its shared memory but SQLite. POSIX drops *all* locks of a
+//! process on a file as soon as *any* of its descriptors of that file is closed; another process would then believe
+//! itself to be the last one, and delete the WAL under a server that still writes to it. Everything about a file is
+//! learned from SQLite, or by name.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -24,14 +25,14 @@ const APPLICATION_ID: i64 = 0x616c_6564;
 const SAFE_SQLITE: i32 = 3_051_003;
 /// How long to wait for the lock of another connection, or of another program.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// What is left of the WAL's file when it starts anew; a smaller one is not cut.
+/// The size to which the WAL's file is cut when it starts anew; a smaller one is not cut.
 pub(super) const WAL_KEPT_BYTES: u64 = 128 << 20;
 
 /// A data directory that this process has for itself.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    /// The lock goes with the descriptor, so also when the process is killed.
+    /// The lock is released with the descriptor, so also when the process is killed.
     _lock: File,
 }
 
@@ -92,7 +93,7 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     if recognise(&connection, path).is_ok() {
         return Ok(connection);
     }
-    // A directory that can't be written to has no room for SQLite's shared memory. Without a WAL none is needed.
+    // A directory that can't be written to cannot hold SQLite's shared memory. Without a WAL it is not needed.
     let wal_is_empty = fs::metadata(sibling(path, "-wal")).map_or(true, |wal| wal.len() == 0);
     if !wal_is_empty {
         recognise(&connection, path)?;
@@ -104,7 +105,7 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Whether that says that another connection has a lock, and nothing about the disk.
+/// Whether that error says that another connection has a lock, and nothing about the disk.
 #[cfg(feature = "server")]
 pub(super) fn is_lock(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
@@ -124,7 +125,7 @@ fn uri_path(path: &Path) -> String {
 
 /// Makes the file where there is none, before SQLite would, so that nobody else may read it; SQLite gives the WAL the same mode.
 ///
-/// A file that is there is not opened. Nobody can have locked one that was not.
+/// An existing file is not opened. Nobody can have locked a file that did not exist.
 fn create(path: &Path) -> Result<(), OpenError> {
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
@@ -133,7 +134,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Says what keeps this user from the file, by name: of a file that can't be opened SQLite only says so.
+/// The reason why this user cannot open the file, found by name: SQLite only says that it can't.
 fn refuse_closed(path: &Path, rights: Access, access: &'static str) -> Result<(), OpenError> {
     accessat(CWD, path, rights, AtFlags::EACCESS).map_err(|error| OpenError::Closed {
         path: path.to_owned(),
@@ -142,7 +143,7 @@ fn refuse_closed(path: &Path, rights: Access, access: &'static str) -> Result<()
     })
 }
 
-/// What an error of SQLite means for whoever wanted to open the file.
+/// The meaning of an SQLite error for a caller that wanted to open the file.
 fn unusable(path: &Path, access: &'static str, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NoDatabase { path: path.to_owned(), source },

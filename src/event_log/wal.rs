@@ -1,9 +1,9 @@
 //! Copying the WAL into the database, off the commit path. SQLite calls it a checkpoint; here that word is for signed tree heads.
 //!
-//! A thread of its own copies pages into the database while commits go on (SQLite's PASSIVE mode waits for nobody). Commits
-//! keep adding frames, so that copy alone never catches up and the WAL would grow for ever: after a pass over a large WAL
-//! the writer copies what came in meanwhile, between two batches, and its next commit starts the WAL anew. That is little:
-//! a page that many commits touched is copied once.
+//! A thread of its own copies pages into the database while commits go on (SQLite's PASSIVE mode never waits). Commits
+//! keep adding frames, so the thread alone never catches up and the WAL would grow without end: after a pass over a
+//! large WAL the writer copies the remaining frames between two batches, and its next commit starts the WAL anew. These
+//! are few: a page that many commits touched is copied once.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,15 @@ use super::store::{LOCK_WAIT, WAL_KEPT_BYTES, is_lock};
 
 /// Bytes that are added to the WAL between two passes of the thread.
 const PASS_EVERY_BYTES: u64 = 16 << 20;
-/// The size from which on the writer finishes what the thread left over.
+/// The size from which on the writer finishes the work of the thread.
 const FINISH_FROM_BYTES: u64 = 48 << 20;
 /// The most that the writer copies itself, because commits wait meanwhile.
 const FINISH_AT_MOST_BYTES: u64 = 32 << 20;
-/// Passes of the thread over what came in during the one before.
+/// The most passes of the thread over frames that came in during the one before.
 const MAX_PASSES: usize = 8;
 /// A page with its header in the WAL.
 const FRAME_BYTES: u64 = 16_384 + 24;
-/// Pages that a commit changes beside those that its records fill: the edges of table and index, and the levels above.
+/// Pages that a commit changes beside those of its records: the edges of table and index, and the levels above.
 const COMMIT_OVERHEAD_FRAMES: u64 = 4;
 
 /// The writer's end of the copying thread.
@@ -46,7 +46,7 @@ struct Shared {
     finish: AtomicBool,
     /// The thread has copied all but little.
     copied: AtomicBool,
-    /// What the disk said as it failed. As final as a failed commit: what was not synced may be lost, whatever a later sync says.
+    /// The disk's error. As final as a failed commit: data that was not synced may be lost, whatever a later sync says.
     failure: OnceLock<String>,
 }
 
@@ -75,20 +75,20 @@ impl WalCopier {
         self.since_pass += bytes as u64 + COMMIT_OVERHEAD_FRAMES * FRAME_BYTES;
         if self.since_pass >= PASS_EVERY_BYTES {
             self.since_pass = 0;
-            // A pass that is under way or waiting covers this one.
+            // A pass that is running or waiting covers this one.
             let _ = self.pass.as_ref().map(|pass| pass.try_send(()));
         }
     }
 
-    /// Copies what is left, if the thread asked for it. Called between batches.
+    /// Copies the rest, if the thread asked for it. Called between batches.
     pub(super) fn finish(&self, connection: &Connection) {
         if self.shared.finish.swap(false, Ordering::AcqRel) && !self.shared.halted.load(Ordering::Acquire) {
             self.shared.copy(connection);
         }
     }
 
-    /// Shortens the WAL's file if it is larger than it need be and nobody reads what is in it: a reader that stayed in its
-    /// transaction has let it grow. Waits for nobody. Called now and then.
+    /// Shortens the WAL's file if it is larger than needed and nobody reads from it: a reader that stayed in its
+    /// transaction has let it grow. Never waits. Called now and then.
     pub(super) fn shorten(&self, connection: &Connection, wal_bytes: u64) {
         if wal_bytes <= WAL_KEPT_BYTES || self.shared.halted.load(Ordering::Acquire) {
             return;
@@ -100,7 +100,7 @@ impl WalCopier {
         }
     }
 
-    /// What the disk said, if copying has failed.
+    /// The disk's error, if copying has failed.
     pub(super) fn failure(&self) -> Option<&str> {
         self.shared.failure.get().map(String::as_str)
     }
@@ -121,7 +121,7 @@ impl Drop for WalCopier {
     }
 }
 
-/// Keeps SQLite from copying the WAL as the connection closes: on a disk that has failed, that would be a second try.
+/// Keeps SQLite from copying the WAL as the connection closes: on a failed disk, that would be a second try.
 pub(super) fn only_when_told(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
 }
@@ -129,14 +129,14 @@ pub(super) fn only_when_told(connection: &Connection) -> rusqlite::Result<()> {
 /// How far a pass came.
 #[derive(Clone, Copy, Default)]
 struct Pass {
-    /// What the WAL holds.
+    /// The bytes in the WAL.
     held_bytes: u64,
-    /// What of it is in the database.
+    /// The bytes that are in the database.
     copied_bytes: u64,
 }
 
 impl Shared {
-    /// Copies what no reader needs in the WAL any more, again and again until little comes in during a pass.
+    /// Copies the frames that no reader needs in the WAL any more, repeatedly until few come in during a pass.
     fn pass(&self, connection: &Connection) {
         let (mut before, mut last) = (0, Pass::default());
         for _ in 0..MAX_PASSES {
@@ -148,18 +148,18 @@ impl Shared {
                 break;
             }
         }
-        // Where it comes in as fast as it is copied, commits wait once, or the WAL would grow for as long.
+        // If they come in as fast as they are copied, commits wait once, or the WAL would grow for as long.
         let is_copied = last.held_bytes.saturating_sub(last.copied_bytes) <= FINISH_AT_MOST_BYTES;
         self.copied.store(is_copied, Ordering::Release);
         self.finish.store(is_copied && last.held_bytes >= FINISH_FROM_BYTES, Ordering::Release);
     }
 
-    /// Copies what no reader needs in the WAL any more; nothing is said where another process had to be waited for.
+    /// Copies the frames that no reader needs in the WAL any more; silent if it had to wait for another process.
     fn copy(&self, connection: &Connection) -> Option<Pass> {
         self.told(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pass))
     }
 
-    /// Copies what is left, and cuts the WAL's file off.
+    /// Copies the rest, and cuts off the WAL's file.
     fn truncate(&self, connection: &Connection) {
         let cut = connection
             .busy_timeout(Duration::ZERO)
@@ -168,11 +168,11 @@ impl Shared {
         self.told(connection.busy_timeout(LOCK_WAIT).map(|()| Pass::default()));
     }
 
-    /// Takes down what SQLite said.
+    /// Notes SQLite's result.
     fn told(&self, copied: rusqlite::Result<Pass>) -> Option<Pass> {
         match copied {
             Ok(pass) => Some(pass),
-            // Mostly SQLite says so in the row's first column; of a recovery by another process it makes an error.
+            // Mostly SQLite says so in the row's first column; for a recovery by another process it returns an error.
             Err(error) if is_lock(&error) => None,
             Err(error) => {
                 self.halted.store(true, Ordering::Release);
@@ -183,7 +183,7 @@ impl Shared {
     }
 }
 
-/// SQLite gives frames, and -1 where it came to nothing.
+/// SQLite gives frames, and -1 if it failed.
 fn pass(row: &rusqlite::Row<'_>) -> rusqlite::Result<Pass> {
     let bytes = |frames: i64| frames.max(0).cast_unsigned() * FRAME_BYTES;
     Ok(Pass { held_bytes: bytes(row.get(1)?), copied_bytes: bytes(row.get(2)?) })

@@ -1,5 +1,5 @@
-//! What the writer sees of the world around its file: who took it away, who locks it, who keeps the WAL, what was added, how
-//! much room is left. Readiness and metrics show it.
+//! The writer's view of the world around its file: whether the file was taken away, who has locked it or keeps the WAL,
+//! added objects, and the free space. Readiness and metrics show it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,63 +17,63 @@ use super::writer::MAX_BATCH_BYTES;
 use super::{locks, store};
 use crate::domain::Position;
 
-/// How often it looks around.
+/// How often the writer looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The size of the WAL from which on readiness warns.
 const WAL_WARNS_FROM_BYTES: u64 = 256 << 20;
-/// What the largest batch needs: its records with half as much for their other columns, index and edges, once in the WAL and once
-/// in the database.
+/// The space that the largest batch needs: its records with half as much for their other columns, index and edges, once
+/// in the WAL and once in the database.
 pub const ROOM_FOR_A_BATCH_BYTES: u64 = 2 * (MAX_BATCH_BYTES + MAX_BATCH_BYTES / 2) as u64;
 /// Readiness warns when less than this share of the disk is free: one twentieth.
 const LOW_DISK_DIVISOR: u64 = 20;
 /// How often the size of the log is noted, and for how long.
 const GROWTH_EVERY: Duration = Duration::from_secs(60);
 const GROWTH_FOR: Duration = Duration::from_secs(3_600);
-/// Less time says too little about an hour.
+/// A shorter time says too little about an hour.
 const GROWTH_FROM: Duration = Duration::from_secs(300);
-/// How long to wait before another attempt to save what was taken away.
+/// How long to wait before another attempt to save the log.
 const RESCUE_EVERY: Duration = Duration::from_secs(10);
 
-/// What was seen last.
+/// The latest observation.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The size of the write-ahead log's file.
     pub wal_bytes: u64,
-    /// What is free on the log's disk for whoever runs the server.
+    /// The free space on the log's disk for the server's user.
     pub disk_free_bytes: u64,
     /// The size of that disk.
     pub disk_bytes: u64,
-    /// What the log grows in an hour, where that is known.
+    /// How much the log grows in an hour, if that is known.
     pub growth_bytes: Option<u64>,
-    /// Who has locked the log, so that a batch was refused.
+    /// The program that has locked the log, so that a batch was refused.
     pub locked_by: Option<String>,
-    /// Where the WAL is large: who reads it, and so keeps it from being copied.
+    /// If the WAL is large: the reader that keeps it from being copied.
     pub large_wal: Option<Option<String>>,
-    /// What is not as in a ledger's own schema.
+    /// The differences from a ledger's own schema.
     pub schema: SchemaChanges,
-    /// What became of the files, if they were taken away.
+    /// The loss of the files, if they were taken away.
     pub taken: Option<Taken>,
 }
 
 /// A log whose files were taken away.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// Which, and how.
+    /// The file, and what happened to it.
     pub what: Arc<str>,
-    /// What was saved.
+    /// The state of the rescue.
     pub rescue: Rescue,
 }
 
-/// What came of saving a log.
+/// The state of a rescue.
 #[derive(Clone, Debug)]
 pub enum Rescue {
     /// It is being written.
     Running,
-    /// A file of that name beside the log holds all up to that position, verified.
+    /// A file of that name beside the log holds everything up to that position, verified.
     Whole(String, Position),
-    /// A file of that name holds what could be read, up to that position.
+    /// A file of that name holds the readable part, up to that position.
     Partial(String, Position),
-    /// Nothing could be saved; it is tried again.
+    /// Nothing could be saved; the attempt is repeated.
     Failed(String),
 }
 
@@ -83,12 +83,12 @@ impl fmt::Display for Rescue {
             Self::Running => f.write_str("What it still holds is being saved: do not stop it"),
             Self::Whole(name, position) => write!(
                 f,
-                "All that was acknowledged, up to position {position}, is in {name}, verified: stop the server and put that file in the place of ledger.db, without -wal and -shm"
+                "Everything that was acknowledged, up to position {position}, is in {name}, verified: stop the server and put that file in the place of ledger.db, without -wal and -shm"
             ),
             Self::Partial(name, position) => {
                 write!(
                     f,
-                    "What could still be read, up to position {position}, is in {name}; go on from that or from a backup"
+                    "What could still be read, up to position {position}, is in {name}; continue from that or from a backup"
                 )
             }
             Self::Failed(why) => write!(f, "It could not be saved yet: do not stop the server ({why})"),
@@ -105,11 +105,11 @@ impl fmt::Display for Taken {
 impl Observed {
     /// Whether the largest batch fits on the disk.
     pub fn has_room(&self) -> bool {
-        // A disk that does not tell its size may have any.
+        // A disk that does not tell its size may have any size.
         self.disk_bytes == 0 || self.disk_free_bytes >= ROOM_FOR_A_BATCH_BYTES
     }
 
-    /// What the operator should look at, the gravest first.
+    /// The warnings for the operator, the gravest first.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         warnings.extend(self.locked_by.as_ref().map(|who| {
@@ -127,7 +127,7 @@ impl Observed {
             let why = match who {
                 Some(who) => format!("because a reader does not end its transaction: {who}"),
                 None => {
-                    "and no reader of it was found: its records are not copied into ledger.db fast enough".to_owned()
+                    "and its reader was not found: its records are not copied into ledger.db fast enough".to_owned()
                 }
             };
             format!("ledger.db-wal has {megabytes} MB and grows, {why}")
@@ -149,10 +149,10 @@ impl Observed {
     }
 }
 
-/// What was seen, shared with whoever answers for it.
+/// The observations, shared with readiness and metrics.
 pub(super) type Seen = Arc<Mutex<Observed>>;
 
-/// The writer's look around.
+/// The writer's observer.
 pub(super) struct Watch {
     files: Files,
     seen: Seen,
@@ -181,7 +181,7 @@ impl Watch {
         &self.seen
     }
 
-    /// Whether the names still stand for what was opened.
+    /// Whether the names still stand for the opened files.
     pub(super) fn check(&self) -> Result<Sizes, String> {
         self.files.check()
     }
@@ -191,7 +191,7 @@ impl Watch {
         self.looked_at.elapsed() >= LOOK_EVERY
     }
 
-    /// Looks at everything; an error where the files were taken away.
+    /// Looks at everything; returns an error if the files were taken away.
     pub(super) fn look(&mut self, connection: &Connection) -> Result<Sizes, String> {
         self.looked_at = Instant::now();
         let sizes = self.files.check()?;
@@ -249,8 +249,8 @@ impl Watch {
         self.seen.lock().locked_by.is_some()
     }
 
-    /// Saves what the connection still sees, if that is due: at once, and again after a while if it failed. All up to `acknowledged`
-    /// should be there.
+    /// Saves everything that the connection still sees, if that is due: at once, and again after a while if it failed.
+    /// Everything up to `acknowledged` should be there.
     pub(super) fn save(&mut self, connection: &Connection, what: &Arc<str>, acknowledged: Position) {
         let is_settled = match &self.seen.lock().taken {
             Some(Taken { rescue: Rescue::Whole(..) | Rescue::Partial(..), .. }) => true,
@@ -266,19 +266,19 @@ impl Watch {
                 let position = base.position;
                 match stopped_by {
                     None if position >= acknowledged => {
-                        tracing::error!(file = %path.display(), %position, "what the files held that were taken away is saved: all that was acknowledged, and the last commit, which may be unknown to its caller; stop this server, move ledger.db, -wal and -shm away, and rename the saved file to ledger.db");
+                        tracing::error!(file = %path.display(), %position, "the log is saved after its files were taken away: everything that was acknowledged, and the last commit, which may be unknown to its caller; stop this server, move ledger.db, -wal and -shm away, and rename the saved file to ledger.db");
                         Rescue::Whole(name, position)
                     }
                     error => {
                         let error = error
                             .map_or_else(|| "the records behind it are gone".to_owned(), |error| error.to_string());
-                        tracing::error!(file = %path.display(), %position, %acknowledged, error, "what could still be read of the files that were taken away is saved; the rest is lost to this server");
+                        tracing::error!(file = %path.display(), %position, %acknowledged, error, "the readable part of the log is saved after its files were taken away; the rest is lost to this server");
                         Rescue::Partial(name, position)
                     }
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "what this server still holds of the files that were taken away could not be saved: do not stop it; it tries again in ten seconds");
+                tracing::error!(%error, "the log could not be saved after its files were taken away: do not stop the server; it tries again in ten seconds");
                 Rescue::Failed(error.to_string())
             }
         };
@@ -291,7 +291,7 @@ impl Watch {
         self.seen.lock().taken = Some(Taken { what: what.clone(), rescue });
     }
 
-    /// The schema's differences, where it has changed since the last look.
+    /// The differences of the schema, if it has changed since the last look.
     fn changed_schema(&mut self, connection: &Connection) -> Option<SchemaChanges> {
         let version = store::pragma(connection, "schema_version").ok()?;
         if self.schema_version == Some(version) {
@@ -309,7 +309,7 @@ impl Watch {
         Some(changes)
     }
 
-    /// What the database grows by in an hour, as far as the last hour tells.
+    /// The growth of the database in an hour, as far as the last hour tells.
     fn growth(&mut self, bytes: u64) -> Option<u64> {
         let now = Instant::now();
         if self.sizes.back().is_none_or(|(at, _)| now - *at >= GROWTH_EVERY) {

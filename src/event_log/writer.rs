@@ -1,8 +1,8 @@
 //! The writer thread: the only code that adds to the log.
 //!
-//! Appends that arrive while a commit is syncing share the next one, so one fsync pays for many. What is decided and what
-//! becomes of it is the [`Machine`]'s business; the writer knows bytes, places and hashes.
-//! A fault halts the thread for good: a log that failed to write once is not trusted to write again.
+//! Appends that arrive while a commit is syncing share the next one, so one fsync pays for many. The [`Machine`]
+//! decides and applies; the writer knows bytes, places and hashes. A fault halts the thread permanently: a log that
+//! failed to write once is not trusted to write again.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -32,10 +32,10 @@ pub(super) const MAX_BATCH_BYTES: usize = 8 << 20;
 /// What commands decide with, and what hooks in after a commit. What a command appends to its batch becomes durable with the batch, or
 /// not at all.
 pub trait Machine: Send + 'static {
-    /// The batch is durable: fold it, publish it. Nobody has seen its answers yet.
+    /// The batch is durable: fold it, publish it. Its answers have not been sent yet.
     fn committed(&mut self, entries: Vec<Entry>, took: Duration);
 
-    /// Nothing of the batch was written, and nothing will be: forget what was decided. Nobody is told of it.
+    /// Nothing of the batch was written, or will be: drop its decisions. No caller has been told of them.
     fn refused(&mut self);
 
     /// Time for housekeeping, between batches and in quiet moments.
@@ -50,7 +50,7 @@ pub type NowFn = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Entry {
     /// Its place in this file.
     pub position: Position,
-    /// Its origin and place there.
+    /// Its origin and sequence.
     pub place: Place,
     /// Its bytes.
     pub record: Box<str>,
@@ -75,7 +75,7 @@ pub enum ForeignError {
     Own,
 }
 
-/// What the commands of one commit append.
+/// The records that the commands of one commit append.
 pub struct Batch {
     origin: Origin,
     now: Timestamp,
@@ -86,7 +86,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// What will be the `recorded_at` of this node's records.
+    /// The `recorded_at` of this node's records in this batch.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -155,13 +155,13 @@ pub struct Writer<M: Machine> {
     thread: JoinHandle<M>,
 }
 
-/// What a writer starts with.
+/// The start of a writer.
 pub struct Start {
     /// The log, which it alone writes.
     pub log: OpenLog,
-    /// The log that it continues, or starts where that has no records yet.
+    /// The origin that it continues, or starts if that has no records yet.
     pub origin: Origin,
-    /// Where the log stands.
+    /// The end of the log.
     pub base: Base,
     /// The `recorded_at` of the origin's last record.
     pub last_recorded_at: Timestamp,
@@ -174,8 +174,8 @@ pub struct Start {
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
     pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
-        // The triggers are there for everybody else. For each insert that a trigger watches, SQLite copies the page that the
-        // row goes to, which is half of an insert's time; what they would refuse here, the check before COMMIT finds.
+        // The triggers are meant for all other programs. For each insert that a trigger watches, SQLite copies the page
+        // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse.
         let OpenLog { connection, files } = start.log;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(std::io::Error::other)?;
         only_when_told(&connection).map_err(std::io::Error::other)?;
@@ -203,7 +203,7 @@ impl<M: Machine> Writer<M> {
         Ok(Self { handle, thread })
     }
 
-    /// How others reach it.
+    /// Access to the thread.
     pub fn handle(&self) -> WriterHandle<M> {
         self.handle.clone()
     }
@@ -230,7 +230,7 @@ impl Drop for PanicIsAFault {
 
 /// How long the writer waits for work before it does its housekeeping.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a batch waits for the write lock after another one was refused: whoever waits in the queue does not wait for each.
+/// How long a batch waits for the write lock after another one was refused: commands in the queue do not wait for each.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_millis(500);
 
 struct Scribe {
@@ -242,7 +242,7 @@ struct Scribe {
     chain: Chain,
     wal_copier: WalCopier,
     watch: Watch,
-    /// What became of the files, if they were taken away.
+    /// The loss of the files, if they were taken away.
     taken: Option<Arc<str>>,
     fault: Arc<OnceLock<Fault>>,
     runtime: Option<Handle>,
@@ -252,7 +252,7 @@ struct Scribe {
 enum Unwritten {
     /// Another process has the lock, and nothing was written.
     Locked,
-    /// It may have been written, or not, or into files that nobody finds any more.
+    /// It may have been written, or not, or into files that are no longer reachable.
     Failed(Arc<str>),
 }
 
@@ -290,7 +290,7 @@ impl Scribe {
             };
             if let Some(fault) = self.fault.get() {
                 stopping = refuse(fault, first);
-                // What saves the log takes a while: nobody waits for it who is here already.
+                // Saving the log takes a while: the callers that are already here do not wait for it.
                 while !stopping && let Ok(next) = work.try_recv() {
                     stopping = refuse(fault, next);
                 }
@@ -305,7 +305,8 @@ impl Scribe {
         machine
     }
 
-    /// Leaves an empty WAL behind, so that the log is one file while nobody runs. Readers may prevent it, and that is fine.
+    /// Leaves an empty WAL behind, so that the log is one file while no server runs. Readers may prevent that, which
+    /// does no harm.
     fn close(self) {
         if self.fault.get().is_none() && self.wal_copier.failure().is_none() {
             let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -313,7 +314,7 @@ impl Scribe {
         }
     }
 
-    /// Decides and commits what is waiting. True if the writer is to stop then.
+    /// Decides and commits the waiting commands. True if the writer is to stop then.
     fn batch<M: Machine>(&mut self, first: Work<M>, work: &Receiver<Work<M>>, machine: &mut M) -> bool {
         let mut batch = self.begin();
         let mut waiting: Waiting<M> = Vec::new();
@@ -402,17 +403,20 @@ impl Scribe {
             }
         }
         self.check_written(entries.len())?;
-        // Without a lock to wait for: in WAL mode the transaction has all that a COMMIT needs, so one that fails is a fault.
+        // Without a lock to wait for: in WAL mode the transaction has everything that a COMMIT needs, so one that fails
+        // is a fault.
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        // After the sync and before the answer: what was synced into a file without a name is gone with this process.
+        // After the sync and before the answer: data that was synced into a file without a name is gone with this
+        // process.
         self.watch.check().map(drop).map_err(|what| Unwritten::Failed(what.into()))
     }
 
-    /// Begins the transaction. Where another process has the write lock, SQLite waits for it a while, and has written nothing.
+    /// Begins the transaction. If another process has the write lock, SQLite waits for it a while, and has written
+    /// nothing.
     fn take_lock(&self) -> Result<(), Unwritten> {
         let is_locked = self.watch.is_locked();
         if is_locked {
-            // Others have waited for it already.
+            // Other callers have waited for it already.
             self.connection.busy_timeout(LOCK_WAIT_AGAIN)?;
         }
         let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
@@ -431,8 +435,8 @@ impl Scribe {
         }
     }
 
-    /// What is not as this writer has left it at the end of the log, if anything: another program may have written to it, or put
-    /// another log in its place.
+    /// The difference between the end of the log and the state in which this writer left it, if there is one: another
+    /// program may have written to it, or replaced it.
     fn foreign_end(&self) -> rusqlite::Result<Option<Arc<str>>> {
         let mut select = self
             .connection
@@ -453,7 +457,8 @@ impl Scribe {
         Ok((!is_ours).then(|| format!("another program has written to ledger.db: the record at position {due} is not the one that this server wrote").into()))
     }
 
-    /// Reads back what is about to be committed and follows the chain over it: the last chance to find a flipped bit.
+    /// Reads back the records that are about to be committed and follows the chain over them: the last chance to find a
+    /// flipped bit.
     fn check_written(&self, records: usize) -> Result<(), ReadError> {
         let mut heads: BTreeMap<Origin, Head> = self.base.heads.clone();
         let mut select = self.connection.prepare_cached(
@@ -505,10 +510,10 @@ impl Scribe {
         fault
     }
 
-    /// Halts for that cause, or for the one behind it: files that were taken away. What they hold is saved once everybody who
-    /// waits has been answered.
+    /// Halts for that cause, or for the one behind it: files that were taken away. The log is saved once every waiting
+    /// caller has been answered.
     fn fail_for(&mut self, cause: Arc<str>) -> Fault {
-        // Before the first answer: whoever gets one finds readiness in accord with it.
+        // Before the first answer: a caller that gets one finds readiness consistent with it.
         match self.watch.check() {
             Ok(_) => self.fail(cause),
             Err(what) => {
@@ -525,10 +530,10 @@ impl Scribe {
         self.taken.get_or_insert(what).clone()
     }
 
-    /// Saves what was taken away, as long as that has not succeeded.
+    /// Saves the log, until that has succeeded.
     fn save(&mut self) {
         let Some(what) = &self.taken else { return };
-        // A batch that failed half-way is none.
+        // A batch that failed half-way was not written.
         if self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok() {
             self.watch.save(&self.connection, what, self.base.position);
         }
@@ -546,7 +551,7 @@ impl Scribe {
                 return;
             }
         }
-        // Where another program locks even readers out, the next look tells.
+        // If another program locks even readers out, the next look tells.
         if let Ok(Some(foreign)) = self.foreign_end() {
             self.fail_for(foreign);
             return;

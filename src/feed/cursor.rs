@@ -1,4 +1,4 @@
-//! Cursors: where a follower is, over all origins. Opaque to him, good after a restart and on another node.
+//! Cursors: a follower's place over all origins. Opaque to the follower, and valid after a restart and on another node.
 //!
 //! The bytes, in base64url without padding: version 1; the ledger's 16 bytes; the number of origins, two big-endian bytes; for
 //! each origin in order its 13 characters, its sequence as eight big-endian bytes and the first eight bytes of its chain
@@ -22,10 +22,10 @@ const HASH_BYTES: usize = 8;
 /// The longest cursor that is read, in characters: some 1,600 origins.
 const MAX_CHARS: usize = 65_536;
 
-/// How far a follower has got in one origin.
+/// How far a follower has read one origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// The last record that it needs no more.
+    /// The last record that it has.
     pub sequence: Sequence,
     /// The first bytes of the chain there.
     pub hash: [u8; HASH_BYTES],
@@ -49,19 +49,19 @@ impl From<&Head> for Reached {
 /// A place in the ledger over all origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The ledger that it is good for.
+    /// The ledger that it is valid for.
     pub ledger: LedgerId,
     /// How far each origin has been followed.
     pub origins: BTreeMap<Origin, Reached>,
 }
 
-/// The text is no cursor of ours.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cursor is not one that this server gave; follow from now on, from 0, or from a snapshot")]
+#[error("the cursor is not from this server; follow from now on, from 0, or from a snapshot")]
 pub struct NoCursor;
 
 impl Cursor {
-    /// The place where a reading of the log stands.
+    /// The place of a reading of the log.
     pub fn at(ledger: LedgerId, base: &Base) -> Self {
         Self { ledger, origins: base.heads.iter().map(|(origin, head)| (*origin, head.into())).collect() }
     }
@@ -79,7 +79,7 @@ impl Cursor {
         Self { ledger: self.ledger, origins }
     }
 
-    /// Whether that record lies behind this place.
+    /// Whether that record is before this place.
     pub fn covers(&self, origin: &Origin, sequence: Sequence) -> bool {
         self.origins.get(origin).is_some_and(|reached| sequence <= reached.sequence)
     }
@@ -90,7 +90,7 @@ impl fmt::Display for Cursor {
         let mut bytes = Vec::with_capacity(19 + self.origins.len() * ENTRY_BYTES + CHECK_BYTES);
         bytes.push(VERSION);
         bytes.extend_from_slice(self.ledger.0.as_bytes());
-        // A ledger with more origins than two bytes count is not one that this program can make.
+        // A ledger with more origins than two bytes can count cannot be made with this program.
         bytes.extend_from_slice(&(self.origins.len() as u16).to_be_bytes());
         for (origin, reached) in &self.origins {
             bytes.extend_from_slice(origin.as_bytes());

@@ -1,4 +1,4 @@
-//! A follower: one reader of the feed, and exactly where he is.
+//! A follower: one reader of the feed, and its exact place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use crate::domain::{Origin, Place, Position, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::service::{Error, Filed, Party};
 
-/// Rows of the log that a follower who is behind reads at a time.
+/// Rows of the log that a follower that is behind reads at a time.
 const PAGE_ROWS: usize = 2_000;
 
-/// Where a follower starts.
+/// A follower's start.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// With what ends from now on.
+    /// The revocations from now on.
     Now,
-    /// With the first ending there ever was.
+    /// All revocations from the first one.
     Beginning,
-    /// Where he stopped.
+    /// The place where it stopped.
     Cursor(Cursor),
 }
 
-/// Why a follower can't start or go on.
+/// Why a follower can't start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The cursor belongs to another ledger.
@@ -43,16 +43,16 @@ pub enum FollowError {
 
 impl From<Error> for FollowError {
     fn from(error: Error) -> Self {
-        // Sharing says nothing else.
+        // Sharing has no other errors.
         if matches!(error, Error::Overloaded) { Self::Overloaded } else { Self::Stopping }
     }
 }
 
-/// What a follower gets when he asks.
+/// The result of taking from the feed.
 pub struct Taken {
-    /// Endings that pass his filter, in order.
+    /// Revocations that pass the filter, in order.
     pub frames: Vec<Arc<Frame>>,
-    /// Whether his cursor moved, if only past what the filter hid.
+    /// Whether the cursor moved, if only past records that the filter hides.
     pub moved: bool,
     /// Whether there may be more right now.
     pub more: bool,
@@ -62,14 +62,14 @@ pub struct Taken {
 pub struct Follower {
     hub: Arc<Hub>,
     reader: Arc<Reader>,
-    /// Whose turn it is when he reads the log.
+    /// The party whose turn it is when it reads the log.
     party: Party,
     at: Tip,
-    /// Where his paging through the log stands, while he is behind.
+    /// The place of its paging through the log, while it is behind.
     base: Option<Base>,
-    /// How far he has got in origins where this node lags behind him: what comes in up to there, he has.
+    /// How far it has read origins in which this node lags behind it: records that come in up to there it has already.
     ahead: BTreeMap<Origin, Reached>,
-    /// He was somewhere that this log has never been.
+    /// Its cursor names a place where this log has never been.
     gap: bool,
     filter: Filter,
 }
@@ -96,12 +96,12 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Whether the follower must load a snapshot: his cursor names a place where this log has never been. True once.
+    /// Whether the follower must load a snapshot: its cursor names a place where this log has never been. True once.
     pub fn take_gap(&mut self) -> bool {
         std::mem::take(&mut self.gap)
     }
 
-    /// What to come back with.
+    /// The cursor to come back with.
     pub fn cursor(&self) -> Arc<Cursor> {
         if self.ahead.is_empty() { self.at.cursor.clone() } else { Arc::new(self.at.cursor.at_least(&self.ahead)) }
     }
@@ -111,17 +111,17 @@ impl Follower {
         self.ahead.is_empty()
     }
 
-    /// How far the follower has got in origins where this node lags behind him.
+    /// How far the follower has read origins in which this node lags behind it.
     pub fn ahead(&self) -> &BTreeMap<Origin, Reached> {
         &self.ahead
     }
 
-    /// What the follower wants to hear of, and may.
+    /// The revocations that the follower wants and may see.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// What the follower may hear of from now on.
+    /// Sets what the follower may see from now on.
     pub fn set_filter(&mut self, filter: Filter) {
         self.filter = filter;
     }
@@ -135,7 +135,7 @@ impl Follower {
         all
     }
 
-    /// What is there beyond the cursor right now, at most `limit` endings; moves the cursor behind them. Does not wait.
+    /// The next revocations after the cursor, at most `limit`; moves the cursor past them. Does not wait.
     pub async fn take(&mut self, limit: usize) -> Result<Taken, FollowError> {
         self.settle();
         let before = self.at.position;
@@ -169,14 +169,14 @@ impl Follower {
         self.at = Tip { position, cursor: Arc::new(cursor) };
     }
 
-    /// Finds the place in this node's log from which on the follower lacks something.
+    /// Finds the place in this node's log from which on the follower lacks records.
     async fn resume(&mut self, own: Origin, cursor: Cursor) -> Result<(), FollowError> {
         let (head, ledger) = (self.hub.tip(), self.hub.ledger());
         let reader = self.reader.clone();
         let found = self.look_up(move || locate(&reader, own, &cursor, &head).map(|found| (found, cursor))).await?;
         match found {
             (Some((start, position)), cursor) => {
-                // Whatever he has beyond the place where he starts, he does not get again.
+                // Records that it has beyond its starting place are not sent again.
                 self.ahead = cursor.origins;
                 self.go_to(position, Cursor::at(ledger, &start));
                 self.base = Some(start);
@@ -186,13 +186,15 @@ impl Follower {
         Ok(())
     }
 
-    /// Drops what this node does not lag behind in any more. Not before the frames that caught up are sent: he has those.
+    /// Drops origins in which this node no longer lags behind. Not before the frames that caught up are sent: the
+    /// follower has those.
     fn settle(&mut self) {
         let at = &self.at.cursor;
         self.ahead.retain(|origin, reached| !at.covers(origin, reached.sequence));
     }
 
-    /// Where this node has caught up with the follower, their chains must agree; else he was on another history.
+    /// Where this node has caught up with the follower, their chains must agree; otherwise the follower was on another
+    /// history.
     async fn meet(&mut self) -> Result<(), FollowError> {
         if self.ahead.is_empty() {
             return Ok(());
@@ -210,14 +212,14 @@ impl Follower {
         Ok(())
     }
 
-    /// Looks up a few rows of the log.
+    /// Reads a few rows of the log.
     async fn look_up<T: Send + 'static>(
         &self,
         look: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, FollowError> {
         let admitted = self.hub.places.admit(&self.party)?;
         let turn = admitted.turn().await;
-        // It keeps its turn to its end, also where nobody waits for it any more.
+        // It keeps its turn to its end, even if its caller no longer waits.
         let look = move || {
             let _turn = (turn, admitted);
             look()
@@ -225,7 +227,7 @@ impl Follower {
         Ok(tokio::task::spawn_blocking(look).await.map_err(|_| FollowError::Stopping)??)
     }
 
-    /// A page of the log, up to what has been published; the follower's place in it goes on where it stopped.
+    /// A page of the log, up to the published records; the follower's place in it continues where it stopped.
     async fn page(&mut self, limit: usize) -> Result<(Vec<Arc<Frame>>, Tip), FollowError> {
         let (reader, ledger, position) = (self.reader.clone(), self.hub.ledger(), self.at.position);
         let published = self.hub.tip().position;
@@ -268,7 +270,8 @@ fn agrees(reader: &Reader, origin: Origin, reached: &Reached) -> Result<bool, Re
     Ok(stored.is_some_and(|stored| reached.agrees(&stored.hash)))
 }
 
-/// Where in this node's log the follower goes on; nothing if he was where this log has never been.
+/// The place in this node's log where the follower continues; nothing if its cursor names a place where this log has
+/// never been.
 fn locate(reader: &Reader, own: Origin, cursor: &Cursor, head: &Tip) -> Result<Option<(Base, Position)>, ReadError> {
     let mut start = head.position;
     for origin in reader.origins()? {

@@ -1,4 +1,4 @@
-//! Frames: an ending as followers get it, serialised once for all of them.
+//! Frames: a revocation in the form for followers, serialised once for all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use crate::json;
 use crate::projection::InForce;
 use crate::service::Filed;
 
-/// How frames are laid out on the wire.
+/// The layout of frames on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `text/event-stream`.
@@ -24,14 +24,14 @@ pub enum Format {
     Lines,
 }
 
-/// An ending on its way to followers.
+/// A revocation on its way to followers.
 pub struct Frame {
     /// The record's place in this node's log.
     pub position: Position,
-    /// Where a follower is who has it.
+    /// The cursor of a follower that has it.
     pub cursor: Arc<Cursor>,
     filed: Arc<Filed>,
-    /// By format, and whether the follower may know who ended it and why.
+    /// By format, and whether the follower may see the actor and the reason.
     shared: [[OnceLock<Bytes>; 2]; 2],
 }
 
@@ -40,7 +40,7 @@ pub fn revoked_kinds(event: &Event) -> Kinds {
     event.facets().revokes.map_or(Kinds::NONE, |revokes| revokes.kinds())
 }
 
-/// Whether a record may end something, told from the name of its type alone: most end nothing, and need not be decoded.
+/// Whether a record may revoke something, by the name of its type alone: most revoke nothing, and need not be decoded.
 ///
 /// Within a text a quotation mark is escaped, so that no text is taken for the name.
 pub(super) fn may_revoke(record: &str) -> bool {
@@ -49,7 +49,7 @@ pub(super) fn may_revoke(record: &str) -> bool {
 }
 
 impl Frame {
-    /// The frame of a record, if the record ends something.
+    /// The frame of a record, if the record revokes something.
     pub fn new(filed: Arc<Filed>, cursor: impl FnOnce() -> Arc<Cursor>) -> Option<Self> {
         if revoked_kinds(&filed.recorded.event).is_empty() {
             return None;
@@ -68,19 +68,19 @@ impl Frame {
         place.get_or_init(|| self.bytes_at(format, audit, &self.cursor)).clone()
     }
 
-    /// The bytes for a follower with a cursor of his own.
+    /// The bytes for a follower with its own cursor.
     pub fn bytes_at(&self, format: Format, audit: bool, cursor: &Cursor) -> Bytes {
         let cursor = cursor.to_string();
         event_bytes(format, "revoked", Some(&cursor), &self.item(audit, &cursor))
     }
 
-    /// The item: what was ended, when, by which record.
+    /// The item: the revoked credentials, the time and the record.
     pub fn item<'a>(&'a self, audit: bool, cursor: &'a str) -> Item<'a> {
         Item::of(&self.filed, Some(cursor), audit)
     }
 }
 
-/// An ending as followers read it.
+/// A revocation in the form for followers.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Item<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,8 @@ pub struct Item<'a> {
     /// Of a JWT without `jti`: the digest of its decoded payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
-    /// `false` where it was recorded unseen: then it ends nothing but what is of that tenant and that subject.
+    /// `false` if it was recorded for an unseen credential: then it only revokes credentials of that tenant and that
+    /// subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<bool>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -161,7 +162,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The item with all that names a single credential.
+    /// The item with all names of a single credential.
     fn named(self, kind: Kind, credential: &Named, session_digest: Option<&Digest>) -> Self {
         let payload = match credential {
             Named::Payload { digest, .. } => Some(digest.to_string()),
@@ -198,10 +199,10 @@ pub fn event_bytes(format: Format, name: &'static str, id: Option<&str>, data: &
     text.into()
 }
 
-/// What a follower wants to hear of, and may.
+/// The revocations that a follower wants and may see.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// What the follower may do where.
+    /// The follower's scopes, tenant by tenant.
     pub grants: Arc<Grants>,
     /// One tenant only.
     pub tenant: Option<Tenant>,
@@ -216,7 +217,7 @@ impl Filter {
             && self.passes_tenant(filed.recorded.tenant.as_ref())
     }
 
-    /// Whether the follower may know who ended it and why.
+    /// Whether the follower may see the actor and the reason.
     pub fn audits(&self, filed: &Filed) -> bool {
         let scopes = filed
             .recorded
@@ -226,7 +227,7 @@ impl Filter {
         scopes.contains(Scope::Audit)
     }
 
-    /// Whether the follower gets an ending in force.
+    /// Whether the follower gets a revocation in force.
     pub fn passes_in_force(&self, revocation: &InForce) -> bool {
         match revocation {
             InForce::Credential(key, _, revocation) => {
@@ -236,7 +237,7 @@ impl Filter {
         }
     }
 
-    /// The tenants that may pass, if they are some: none stands for what holds in every tenant.
+    /// The tenants that may pass, if they are a list: none stands for revocations that hold in every tenant.
     pub fn tenants(&self) -> Option<Vec<Option<Tenant>>> {
         let named = match &self.tenant {
             Some(tenant) => vec![tenant],
@@ -246,12 +247,13 @@ impl Filter {
         Some([None].into_iter().chain(named.into_iter().cloned().map(Some)).collect())
     }
 
-    /// Whether the follower may know what an ending meets: it may have been recorded unseen, by whoever has no say there.
+    /// Whether the follower may see what a revocation reaches: it may have been recorded for an unseen credential, by a
+    /// caller without authority there.
     fn may_see(&self, revocation: &Revocation, tenant: &Tenant, subject: &Subject) -> bool {
         revocation.whose.is(tenant, subject) && self.passes_tenant(Some(tenant))
     }
 
-    /// An ending that names no tenant holds in every one, so every follower needs it.
+    /// A revocation without a tenant holds in every one, so every follower needs it.
     pub fn passes_tenant(&self, tenant: Option<&Tenant>) -> bool {
         tenant.is_none_or(|tenant| {
             self.tenant.as_ref().is_none_or(|wanted| wanted == tenant)
@@ -260,8 +262,8 @@ impl Filter {
     }
 }
 
-/// The lines of a snapshot for an ending in force: one, or for a subject one for each kind. They say of the credential what
-/// those said who ended it, and more only to whoever may follow what its tenant does.
+/// The lines of a snapshot for a revocation in force: one, or for a subject one for each kind. They give the names of
+/// the credential that its revokers gave, and more only to callers that may follow the credential's tenant.
 pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &Filter) -> Vec<Item<'a>> {
     match revocation {
         InForce::Credential(key, credential, revocation) => {

@@ -1,7 +1,7 @@
-//! The hub: the newest endings, shared by all followers, none of whom has a buffer of his own.
+//! The hub: the newest revocations, shared by all followers without a buffer for each.
 //!
-//! A follower takes frames at his own pace. Whoever is too slow for what is kept here reads the log in pages until he has
-//! caught up, so a slow follower costs no memory and loses nothing.
+//! Each follower takes frames at its own pace. A follower that falls behind the frames in the hub reads the log in
+//! pages until it has caught up, so a slow follower costs no memory and loses nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,57 +17,56 @@ use crate::service::{Bounds, Committed, FairShare, Hook, LogReaders};
 
 /// Frames that are kept for followers: some seconds of a revocation storm.
 const KEPT_FRAMES: usize = 16_384;
-/// Followers that read pages of the log at a time, and those of one tenant. Everybody who waits holds a connection, so that there are no
-/// more than these.
+/// Followers that read pages of the log at the same time, and those of one tenant. Each waiting follower holds a
+/// connection, so there are no more than these.
 const PAGING: Bounds =
     Bounds { turns: 4, turns_of_tenant: 2, caller: CONNECTIONS, tenant: CONNECTIONS, all: CONNECTIONS };
-/// A follower who is far behind catches up with what others leave.
+/// A follower that is far behind catches up with the time that others leave.
 const NICENESS: i32 = 5;
-/// The same of those that look up where they go on, which takes well below a millisecond.
+/// The same for followers that look up where they continue, which takes well below a millisecond.
 const PLACING: Bounds = PAGING;
-/// More than the operator lets connect.
+/// More than the operator allows to connect.
 const CONNECTIONS: usize = 1 << 20;
 
 /// The newest durable record, over all origins.
 #[derive(Clone, Debug)]
 pub struct Tip {
-    /// Its position.
     pub position: Position,
-    /// Where a follower is who has everything.
+    /// The cursor of a follower that has everything.
     pub cursor: Arc<Cursor>,
 }
 
-/// What a follower finds in the hub.
+/// The result of a look into the hub.
 pub enum Found {
-    /// The frames beyond his position, and where he is when he has them.
+    /// The frames after its position, and its tip after them.
     Frames(Vec<Arc<Frame>>, Tip),
-    /// He is too far behind: what he misses is in the log only.
+    /// It is too far behind: the missing frames are only in the log.
     Behind,
 }
 
-/// The newest endings.
+/// The newest revocations.
 pub struct Hub {
     ledger: LedgerId,
     recent: RwLock<Recent>,
     news: watch::Sender<Position>,
     /// Followers that read pages of the log.
     pub(super) pages: LogReaders,
-    /// Followers that look up where they go on.
+    /// Followers that look up where they continue.
     pub(super) places: Arc<FairShare>,
 }
 
 struct Recent {
-    /// Every ending beyond this position is in `frames`.
+    /// Every revocation after this position is in `frames`.
     floor: Position,
     frames: VecDeque<Arc<Frame>>,
     tip: Tip,
     base: Base,
-    /// The newest record of each origin was made then, by its own clock.
+    /// The time of the newest record of each origin, by its own clock.
     clocks: std::collections::BTreeMap<crate::domain::Origin, Timestamp>,
 }
 
 impl Hub {
-    /// A hub that starts where the log stands.
+    /// A hub that starts at the end of the log.
     pub fn new(ledger: LedgerId, base: Base) -> Arc<Self> {
         let cursor = Arc::new(Cursor::at(ledger, &base));
         let position = base.position;
@@ -87,12 +86,11 @@ impl Hub {
         })
     }
 
-    /// The ledger.
     pub fn ledger(&self) -> LedgerId {
         self.ledger
     }
 
-    /// What the writer calls with every durable batch.
+    /// The hook for the writer, called with every durable batch.
     pub fn hook(self: &Arc<Self>) -> Hook {
         let hub = self.clone();
         Box::new(move |committed, _took| hub.publish(committed))
@@ -103,17 +101,17 @@ impl Hub {
         self.recent.read().tip.clone()
     }
 
-    /// When each origin's newest record was made, by its own clock, of those that have had one since the start.
+    /// The time of each origin's newest record, by its own clock, for those that have had one since the start.
     pub fn clocks(&self) -> std::collections::BTreeMap<crate::domain::Origin, Timestamp> {
         self.recent.read().clocks.clone()
     }
 
-    /// Wakes whenever there are new endings.
+    /// Wakes whenever there are new revocations.
     pub fn news(&self) -> watch::Receiver<Position> {
         self.news.subscribe()
     }
 
-    /// The endings beyond that position, at most `limit`.
+    /// The revocations after that position, at most `limit`.
     pub fn after(&self, position: Position, limit: usize) -> Found {
         let recent = self.recent.read();
         if position < recent.floor {

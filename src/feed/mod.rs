@@ -1,4 +1,4 @@
-//! The feed: every ending, in order, to whoever follows. Frames, cursors and followers; no HTTP.
+//! The feed: every revocation, in order, for every follower. Frames, cursors and followers; no HTTP.
 
 mod cursor;
 mod follower;

@@ -14,7 +14,7 @@ use crate::service::{Error, Pace};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What most answers take, in bytes.
+/// The usual size of an answer, in bytes.
 const USUAL_BYTES: usize = 320;
 /// A list of that many is written at once.
 const FEW: usize = 16;
@@ -28,15 +28,15 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, [(CONTENT_TYPE, JSON)], bytes).into_response()
 }
 
-/// An answer that shows a secret this once: nobody on the way may keep it.
+/// An answer that shows a secret only once: nobody on the way may keep it.
 pub fn secret(status: StatusCode, body: &impl Serialize) -> Response {
     let mut response = json(status, body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The body with a list of all that: what stands before it, between two items, and behind it. A long one is written piece by piece,
-/// while its reader takes it.
+/// The body with a list of everything, with the text before it, between two items and after it. A long list is written
+/// piece by piece, while its reader takes it.
 pub fn list<T: Send + 'static>(
     [head, between, tail]: [&'static str; 3],
     items: Vec<T>,

@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// What is read of a body, in bytes, before its caller has shown who they are.
+/// How much of a body is read before the caller is authenticated, in bytes.
 pub const UNAUTHENTICATED_BYTES: usize = 4 << 10;
-/// How long the rest of a larger one may take: whoever sends it slowly keeps others out.
+/// How long the rest of a larger body may take: a slow sender keeps others out.
 const UNAUTHENTICATED_TIME: Duration = Duration::from_secs(5);
-/// Larger bodies that are read at a time where the body itself is what its caller shows.
+/// Larger bodies that are read at the same time where the body itself authenticates the caller.
 static LARGE_UNAUTHENTICATED: Semaphore = Semaphore::const_new(64);
 
 /// Why a body was not read.
@@ -35,7 +35,7 @@ pub enum BodyError {
 
 /// The whole body, if it has at most `limit` bytes and arrives in time.
 ///
-/// One that announces more is not waited for: who asks with `Expect: 100-continue` is spared sending it.
+/// A body that announces more is not waited for: a client that asks with `Expect: 100-continue` is spared sending it.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
@@ -48,8 +48,8 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     }
 }
 
-/// The whole body of a caller who shows who they are in it, such as by a token. What is beyond [`UNAUTHENTICATED_BYTES`] few may send at a
-/// time, and each of them soon.
+/// The whole body of a caller who is authenticated by it, such as by a token. Only a few callers may send more than
+/// [`UNAUTHENTICATED_BYTES`] at the same time, and each of them soon.
 pub async fn read_unauthenticated(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().upper().is_some_and(|bytes| bytes <= UNAUTHENTICATED_BYTES as u64) {
         return read(body, limit).await;

@@ -1,4 +1,4 @@
-//! Who calls, and what comes with every call: `Authorization`, `X-Request-ID`, `Idempotency-Key`, `Ledger-Consistency`.
+//! The caller, and the headers of every call: `Authorization`, `X-Request-ID`, `Idempotency-Key`, `Ledger-Consistency`.
 //!
 //! Authority is checked first, before the body is read and before anything is looked up.
 
@@ -20,7 +20,7 @@ use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Lev
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How a command is recognised when it comes again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Which nodes must have applied a command before it is answered.
+/// The nodes that must have applied a command before it is answered.
 pub const LEDGER_CONSISTENCY: HeaderName = HeaderName::from_static("ledger-consistency");
 /// How many seconds to wait for them.
 pub const LEDGER_CONSISTENCY_TIMEOUT: HeaderName = HeaderName::from_static("ledger-consistency-timeout");
@@ -28,7 +28,7 @@ pub const LEDGER_CONSISTENCY_TIMEOUT: HeaderName = HeaderName::from_static("ledg
 const DEFAULT_WAIT_SECONDS: u64 = 30;
 const MAX_WAIT_SECONDS: u64 = 120;
 
-/// The caller, if it holds that scope in any tenant at all. In which ones, the service decides.
+/// The caller, if it holds that scope in any tenant at all. The service decides in which ones.
 pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
     let identity = authenticate(app, headers)?;
     if identity.grants.somewhere(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
@@ -40,7 +40,8 @@ pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Res
     if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
-/// The caller who may follow somewhere, and the secret that he presented: a stream asks again whether it is still good.
+/// The caller that may follow somewhere, and the secret that it presented: a stream checks again whether it is still
+/// active.
 pub fn follower(app: &App, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
     let identity = authorise(app, headers, Scope::Follow)?;
     let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
@@ -55,13 +56,13 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
     }
 }
 
-/// RFC 6750, section 2.1. The scheme's case does not matter; a second header makes it nobody's.
+/// RFC 6750, section 2.1. The scheme's case does not matter; a second header means that nobody is authenticated.
 pub fn bearer_secret(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, secret) = once(headers, &AUTHORIZATION).ok()??.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
 }
 
-/// A question with a JSON body, and who asks it.
+/// A question with a JSON body, and its caller.
 pub async fn question<T: DeserializeOwned>(
     app: &App,
     request: Request,
@@ -73,7 +74,7 @@ pub async fn question<T: DeserializeOwned>(
     Ok((identity, input::json(&parts.headers, &body)?))
 }
 
-/// The same of somebody who holds that scope in every tenant.
+/// The same for a caller that holds that scope in every tenant.
 pub async fn question_everywhere<T: DeserializeOwned>(
     app: &App,
     request: Request,
@@ -90,7 +91,7 @@ pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Sc
     command_at(app, request, scope).await.map(|(call, _, body)| (call, body))
 }
 
-/// The same of somebody who holds that scope in every tenant.
+/// The same for a caller that holds that scope in every tenant.
 pub async fn command_everywhere<T: DeserializeOwned>(
     app: &App,
     request: Request,
@@ -100,7 +101,7 @@ pub async fn command_everywhere<T: DeserializeOwned>(
     command(app, request, scope).await
 }
 
-/// A command with a JSON body on what its path names, and what comes with it.
+/// A command with a JSON body about the resource that its path names, and the headers of a command.
 pub async fn command_at<T: DeserializeOwned>(
     app: &App,
     request: Request,
@@ -123,14 +124,14 @@ pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call
     Ok((Call { idempotency: None, ..call(app, identity, &parts, &body)? }, body))
 }
 
-/// A command that is all in its path, and what comes with it. A body is only told apart, for the idempotency key.
+/// A command that is entirely in its path, and the headers of a command. A body only matters for the idempotency key.
 pub async fn bare_command(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     bare(app, identity, parts, body).await
 }
 
-/// The same of somebody who holds that scope in every tenant.
+/// The same for a caller that holds that scope in every tenant.
 pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise_everywhere(app, &parts.headers, scope)?;
@@ -151,7 +152,7 @@ fn call(app: &App, identity: Identity, parts: &Parts, body: &Bytes) -> Result<Ca
     })
 }
 
-/// The caller's own id of this request. One that the log could not hold is ignored: it is a courtesy.
+/// The caller's own id of this request. An id that the log could not hold is ignored: it is a courtesy.
 pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::new(headers.get(X_REQUEST_ID)?.to_str().ok()?).ok()
 }
@@ -162,7 +163,7 @@ fn idempotency(app: &App, identity: &Identity, parts: &Parts, body: &Bytes) -> R
         return Err(Problem::with_detail(Code::InvalidHeader, "`Idempotency-Key` must be 16 to 255 bytes"));
     }
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    // What is asked for in the query is part of what is asked for.
+    // The query is part of the request that an idempotency key belongs to.
     let query = parts.uri.query().map(|query| format!("\n?{query}")).unwrap_or_default();
     let asked = [body, query.as_bytes()].concat();
     Ok(Some(app.service.idempotency(&identity.caller, method, path, key.as_bytes(), &asked)))
@@ -192,7 +193,7 @@ fn wait(headers: &HeaderMap) -> Result<Duration, Problem> {
     })
 }
 
-/// A header that stands there more than once, so that nobody can say which one is meant.
+/// A header that is given more than once, so that it is unclear which one is meant.
 #[derive(Debug)]
 pub struct Doubled(HeaderName);
 

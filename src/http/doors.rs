@@ -1,4 +1,4 @@
-//! What is answered before a node is ready, and then everything.
+//! The routes that are open before a node is ready, and then all routes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl Doors {
         *self.0.write() = router;
     }
 
-    /// What connections are given: each request goes to whatever is open when it comes.
+    /// The router for connections: each request goes to the routes that are open when it comes.
     pub fn router(self: &Arc<Self>) -> Router {
         let doors = self.clone();
         Router::new().fallback_service(tower::service_fn(move |request: Request| {

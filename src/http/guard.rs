@@ -1,12 +1,12 @@
-//! A stream that does not wait for its peer for ever, and costs nothing while nobody waits.
+//! A stream that never waits for its peer without a limit, and costs nothing while nothing is waited for.
 //!
 //! A connection is in one of four phases. Between requests the peer has the idle time; from the first byte of a head it
 //! has the head time for the rest; a body must make progress within the stall time; and while it is served, reading has
-//! no limit, because a follower has nothing to say. In every phase a write that makes no progress for the stall time ends
+//! no limit, because a follower sends nothing. In every phase a write that makes no progress for the stall time ends
 //! the connection.
 //!
-//! A timer is made when something is first waited for. It is not moved when its deadline moves: when it fires early it is
-//! set again, so that a busy connection never touches the timers, and a follower soon has none.
+//! A timer is made when something is first waited for. It is not moved when its deadline moves: when it fires early it
+//! is set again, so a busy connection never touches the timers, and a follower soon has none.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -48,7 +48,7 @@ impl Activity {
         self.set(Phase::Receiving);
     }
 
-    /// The body has come, or nobody wants it; the answer is being made, or is complete already.
+    /// The body has come, or is not wanted; the answer is being made, or is complete already.
     pub fn received(&self) {
         let (from, to) = (Phase::Receiving as u8, Phase::Serving as u8);
         // Where it is something else, the answer came before the body.
@@ -113,7 +113,7 @@ impl<S> Guarded<S> {
         }
         self.writing.since = None;
         if self.activity.phase() != Phase::Head {
-            // What is written in between ends any waiting for the next request.
+            // The bytes written in between end any wait for the next request.
             self.reading.since = None;
         }
         result

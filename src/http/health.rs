@@ -1,4 +1,5 @@
-//! `GET /health/live` and `GET /health/ready`: for whoever restarts the process, and whoever sends requests to it.
+//! `GET /health/live` and `GET /health/ready`: for a supervisor that restarts the process, and a load balancer that
+//! sends requests to it.
 
 use std::borrow::Cow;
 
@@ -19,16 +20,16 @@ pub(super) struct Live {
     live: bool,
 }
 
-/// Requests are welcome.
+/// The node takes requests.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
-    /// Always true; what is not ready answers 503.
+    /// Always true; a node that is not ready answers 503.
     ready: bool,
-    /// What the operator should do, if there is something.
+    /// What the operator should do, if there is a warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     warning: Option<Cow<'static, str>>,
-    /// Where there is more than one: all of them, the gravest first.
+    /// If there are several warnings: all of them, the gravest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, required = false)]
     warnings: Vec<Cow<'static, str>>,
@@ -37,20 +38,20 @@ pub(super) struct Ready {
 const ROOT_TOKEN_EXISTS: &str = "DATA/root-token holds a secret that may do everything: register an application with \
      what you need, then start with AUTHLEDGER_ROOT_TOKEN and remove the file";
 
-/// Whether the process answers at all. One that does not should be restarted.
+/// Whether the process answers at all. A process that does not should be restarted.
 #[utoipa::path(get, path = "/health/live", tag = "about", responses((status = 200, body = Live)), security(()))]
 pub async fn live() -> Response {
     answer::json(StatusCode::OK, &Live { live: true })
 }
 
-/// Whether commands are carried out. While the log has halted they are not; reads and streams go on.
+/// Whether commands are carried out. They are not while the log is halted; reads and streams go on.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "about",
     responses(
         (status = 200, body = Ready),
-        (status = 503, description = "The event log has halted, its disk has no room for a batch, or this node has joined others and not caught up", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The event log has halted, its disk has no room for a batch, or this node has not caught up with the others", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(()),
 )]
@@ -74,18 +75,18 @@ pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
     Ok(answer::json(StatusCode::OK, &Ready { ready: true, warning, warnings }))
 }
 
-const CONTRADICTED: &str = "the event log contradicts a checkpoint that this node has signed, so it signs no more: \
+const CONTRADICTED: &str = "the event log contradicts a checkpoint that this node has signed, so it does not sign any more: \
      compare the log with a backup, authledger-audit verify names the place";
 
 const NOT_SIGNED: &str = "no checkpoint can be signed, because the log or the tree beside it can't be read or written: \
-     the log lines say why, and authledger-audit verify names what is damaged";
+     the log lines say why, and authledger-audit verify names the damage";
 
-/// All that the operator should look at, the gravest first.
+/// All warnings for the operator, the gravest first.
 async fn warnings(app: &App, observed: &Observed) -> Vec<Cow<'static, str>> {
     let trees = app.service.trees();
     let evidence = [trees.contradiction().map(|_| CONTRADICTED), trees.trouble().map(|_| NOT_SIGNED)];
     let mut warnings: Vec<Cow<'static, str>> = evidence.into_iter().flatten().map(Cow::Borrowed).collect();
-    // A clock that jumped shows in what nodes say of each other, too: the cause comes first.
+    // A clock that jumped also shows in what nodes say of each other: the cause comes first.
     warnings.extend(app.service.clock_warning().map(Cow::Owned));
     warnings.extend(app.service.cluster().warning().map(Cow::Borrowed));
     warnings.extend(observed.warnings().into_iter().map(Cow::Owned));
@@ -97,6 +98,6 @@ async fn warnings(app: &App, observed: &Observed) -> Vec<Cow<'static, str>> {
 
 async fn root_token_exists(app: &App) -> bool {
     let Some(path) = app.options.root_token_file.as_ref() else { return false };
-    // What can't be looked at counts as there.
+    // A file that can't be looked at counts as present.
     tokio::fs::try_exists(path).await.unwrap_or(true)
 }

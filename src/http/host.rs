@@ -1,14 +1,15 @@
 //! The host that a request names: RFC 9112, section 3.2.
 //!
-//! Nothing here is served by host. But a proxy before us may route by it, and where two hosts are named, it and we could take
-//! the request for different ones.
+//! Nothing here is served by host. But a proxy in front of us may route by it, and if a request names two hosts, the
+//! proxy and we could take it for different ones.
 
 use axum::http::header::{HOST, HeaderMap};
 use axum::http::{Uri, Version};
 
 use super::problem::{Code, Problem};
 
-/// Refuses a request that names no host, several, or one that can't be one. Before HTTP/1.1 a request need not name any.
+/// Refuses a request that names no host, several hosts, or an impossible one. Before HTTP/1.1 a request need not name
+/// any.
 pub(super) fn check(version: Version, target: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     let one = hosts.next();
@@ -23,7 +24,7 @@ pub(super) fn check(version: Version, target: &Uri, headers: &HeaderMap) -> Resu
         Some(_) | None => {}
     }
     match target.authority() {
-        Some(named) if !is_authority(named.as_str().as_bytes()) => Err(refusal("the target's host is none")),
+        Some(named) if !is_authority(named.as_str().as_bytes()) => Err(refusal("the target's host is malformed")),
         Some(_) | None => Ok(()),
     }
 }
@@ -61,7 +62,7 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// `IP-literal` without its brackets: an IPv6 address, or one of a version to come.
+/// `IP-literal` without its brackets: an IPv6 address, or an address of a later version.
 fn is_address(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let future = |rest: &str| {
@@ -72,7 +73,7 @@ fn is_address(text: &[u8]) -> bool {
     text.parse::<std::net::Ipv6Addr>().is_ok() || text.strip_prefix(['v', 'V']).is_some_and(future)
 }
 
-/// `reg-name`: what is plain, and percent escapes. An IPv4 address has the form of a name.
+/// `reg-name`: plain characters and percent escapes. An IPv4 address has the form of a name.
 fn is_name(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some((byte, behind)) = rest.split_first() {

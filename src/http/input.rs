@@ -1,4 +1,4 @@
-//! What requests bring, in the form that a call takes, or a problem that names what is wrong.
+//! The inputs of requests, in the form that a call takes, or a problem that names what is wrong.
 
 use axum::extract::{FromRequestParts as _, Path, Query};
 use axum::http::header::CONTENT_TYPE;
@@ -32,8 +32,8 @@ pub fn ndjson(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::with_detail(Code::UnsupportedMediaType, "Send `Content-Type: application/x-ndjson`."))
 }
 
-/// Whether the body has that type, and is in UTF-8 if it names a charset. One without a type is refused: nobody sends that on
-/// purpose.
+/// Whether the body has that type, and is in UTF-8 if it names a charset. A body without a type is refused: nobody
+/// sends that on purpose.
 fn is(headers: &HeaderMap, wanted: &str) -> bool {
     let Some(Ok(media_type)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
     let (essence, parameter) = media_type.split_once(';').unwrap_or((media_type, ""));
@@ -57,7 +57,7 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     if !error.inner().is_data() {
         return Problem::with_detail(Code::MalformedJson, text);
     }
-    // Where in the text it stands says less than which member it is.
+    // The place in the text says less than the name of the member.
     let problem = text.rsplit_once(" at line ").map_or(&*text, |(problem, _)| problem);
     Problem::with_detail(Code::InvalidBody, at_member(&error.path().to_string(), problem))
 }
@@ -75,14 +75,14 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     }
     Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|rejection| {
         let text = rejection.body_text();
-        // What went wrong, then the parameter if it was one's value, then the problem.
+        // The problem, with the parameter in front if one's value was wrong.
         let problem = text.split_once(": ").map_or(&*text, |(_, problem)| problem);
         let (parameter, problem) = problem.split_once(": ").unwrap_or((".", problem));
         Problem::with_detail(Code::InvalidQuery, at_member(parameter, problem))
     })
 }
 
-/// How many items a page may have, if that is within the call's bounds.
+/// The limit of a page, if it is within the call's bounds.
 pub fn limit(asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
     let limit = asked.unwrap_or(default);
     if (1..=max).contains(&limit) {

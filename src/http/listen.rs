@@ -1,7 +1,7 @@
 //! The accept loop: HTTP/1.1 on TCP, in clear or with TLS, with a bound on everything that a peer can make us keep.
 //!
 //! One task a connection. Connections, headers, heads, waiting for heads, idling and stalled writes are bounded here;
-//! bodies are bounded where they are read. Without TLS a connection costs two buffers of 8 KiB that are touched as far as
+//! bodies are bounded by their readers. Without TLS a connection costs two buffers of 8 KiB that are touched as far as
 //! they are used, and no timer while it follows a stream.
 
 use std::convert::Infallible;
@@ -43,9 +43,9 @@ pub const MAX_HEADERS: usize = 64;
 /// The largest head of a request, in bytes; a larger one is answered 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// How many refusals are being said at a time; whoever comes on top is cut without a word.
+/// How many refusals are sent at the same time; a connection beyond that is closed without a word.
 const MAX_REFUSALS: usize = 256;
-/// How long a refused peer has to take its refusal.
+/// How long a refused peer has to read its refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long accepting rests after the machine ran out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -62,7 +62,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \r\n\
     {\"type\":\"/problems/overloaded\",\"title\":\"Too many connections\",\"status\":503}\n";
 
-/// What connections may cost.
+/// The bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections that may be open at a time; more are answered 503.
@@ -87,15 +87,15 @@ impl Default for Limits {
     }
 }
 
-/// What is served to connections, and how.
+/// The server of connections.
 pub struct Server {
     /// The routes. A handler finds the peer as [`ConnectInfo`]`<SocketAddr>`.
     pub router: Router,
     /// TLS, or nothing to serve in clear.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What connections may cost.
+    /// The bounds of connections.
     pub limits: Limits,
-    /// Where connections and refusals are counted.
+    /// The counters of connections and refusals.
     pub metrics: SharedMetrics,
 }
 
@@ -120,14 +120,14 @@ impl Server {
     }
 }
 
-/// The soft limit of open descriptors, before and after it was raised.
+/// The soft limit of open descriptors, before and after raising it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorLimit {
     /// As the process found it; nothing if there was no limit.
     pub before: Option<u64>,
     /// As it is now; nothing if there is no limit.
     pub after: Option<u64>,
-    /// What that many connections need.
+    /// The descriptors that so many connections need.
     pub needed: u64,
 }
 
@@ -194,7 +194,7 @@ impl Accepting {
 
     fn refuse(&mut self, stream: TcpStream) {
         self.metrics.connections_refused.inc();
-        // With TLS, saying why would take the handshake that there is no room for.
+        // With TLS, saying why would take the very handshake that there is no room for.
         if self.tls.is_none() && self.refusals.len() < MAX_REFUSALS {
             self.refusals.spawn(say_refusal(stream));
         }
@@ -235,7 +235,7 @@ impl Accepting {
     }
 }
 
-/// What every connection's task needs.
+/// The state of every connection's task.
 #[derive(Clone)]
 struct Connector {
     router: Router,
@@ -303,7 +303,7 @@ async fn answer(
     }
     if let Err(problem) = host::check(request.version(), request.uri(), request.headers()) {
         let mut response = problem.into_response();
-        // Whoever sent it may take the next request's start for something else than we do.
+        // The sender may take the start of the next request for something else than we do.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return Ok(response.map(|body| Answer { body, activity }));
     }
@@ -313,7 +313,7 @@ async fn answer(
     Ok(response.map(|body| Answer { body, activity }))
 }
 
-/// A request's body that tells when it is done with.
+/// A request's body that tells when it has been read.
 struct Question {
     body: Incoming,
     activity: Activity,
@@ -348,7 +348,7 @@ impl Drop for Question {
     }
 }
 
-/// An answer's body that tells when it is done with.
+/// An answer's body that tells when it has been sent.
 struct Answer {
     body: Body,
     activity: Activity,
@@ -378,7 +378,7 @@ impl Drop for Answer {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and so is whoever wanted us to run.
+    // An error means that the sender is gone, and so is whatever wanted us to run.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -403,7 +403,7 @@ async fn say_refusal(mut stream: TcpStream) {
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whether the peer took it is the peer's business.
+    // Whether the peer reads it is the peer's business.
     let _ = timeout(REFUSAL_PATIENCE, said).await;
 }
 

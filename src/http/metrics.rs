@@ -13,7 +13,7 @@ pub async fn show(State(app): State<SharedApp>) -> Response {
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], app.metrics.encode()).into_response()
 }
 
-/// What is only known when somebody looks.
+/// The numbers that are only known when somebody looks.
 fn measure(app: &App) {
     let counts = app.service.counts();
     app.metrics.head_position.set(app.service.base().position.0);
@@ -37,7 +37,7 @@ fn measure(app: &App) {
     }
 }
 
-/// Of a node without members none of it is there.
+/// A node without members has none of these.
 fn measure_nodes(app: &App) {
     let cluster = app.service.cluster();
     let (trouble, members) = (cluster.trouble(), cluster.members());

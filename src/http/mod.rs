@@ -39,7 +39,7 @@ use observe::Observe;
 
 /// Every route of every surface that is switched on.
 ///
-/// A surface answers in its own shape what it refuses under its paths; what no surface has is a problem.
+/// A surface answers refusals under its paths in its own shape; an unknown path gets a problem.
 pub fn router(app: SharedApp) -> Router {
     let on = |surface| app.options.surfaces.contains(&surface);
     let mut routes = about().merge(among_nodes(&app));
@@ -74,9 +74,9 @@ pub fn router(app: SharedApp) -> Router {
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
-/// What a node answers that has joined and does not hold yet what the others hold.
+/// The routes of a node that has joined and does not hold yet what the others hold.
 pub fn waiting_router(app: SharedApp) -> Router {
-    // The clock among them: one that is wrong may be why the others do not answer it.
+    // The clock is among them: a wrong clock may be why the others do not answer.
     let mut routes = about().merge(among_nodes(&app)).merge(clock()).route("/v1/status", get(v1::status));
     if app.options.surfaces.contains(&Surface::Metrics) {
         routes = routes.route("/metrics", get(metrics::show));
@@ -85,12 +85,12 @@ pub fn waiting_router(app: SharedApp) -> Router {
     routes.fallback(problem::not_admitted).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
-/// What a node answers that asks its members still whether it may continue its origin.
+/// The routes of a node that still asks its members whether it may continue its origin.
 pub fn starting_router(hearing: peers::Hearing) -> Router {
     peers::hearing(hearing).route("/health/live", get(health::live)).fallback(problem::not_admitted)
 }
 
-/// What every node answers, whatever its surfaces.
+/// The routes of every node, whatever its surfaces.
 fn about() -> Router<SharedApp> {
     Router::new()
         .route("/health/live", get(health::live))
@@ -100,7 +100,7 @@ fn about() -> Router<SharedApp> {
         .route(well_known::CONFIGURATION_PATH, get(well_known::configuration))
 }
 
-/// What time it is for the ledger.
+/// The time of the ledger.
 fn clock() -> Router<SharedApp> {
     Router::new().route("/v1/clock", get(v1::show_clock)).route("/v1/clock/accept", post(v1::accept_clock))
 }
@@ -154,24 +154,23 @@ fn followed() -> Router<SharedApp> {
     Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
 }
 
-/// What the handlers work with.
+/// The handlers' shared state.
 pub struct App {
     /// The ledger.
     pub service: Arc<Service>,
-    /// The newest endings.
+    /// The newest revocations.
     pub hub: Arc<Hub>,
     /// Turns true when the server is to stop.
     pub stop: watch::Receiver<bool>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: SharedMetrics,
-    /// What the operator has settled for HTTP.
+    /// The HTTP settings.
     pub options: Options,
 }
 
-/// The handlers' shared state.
 pub type SharedApp = Arc<App>;
 
-/// What the operator has settled for HTTP.
+/// The HTTP settings.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The surfaces that are served.
@@ -180,24 +179,24 @@ pub struct Options {
     pub body_bytes: usize,
     /// Whether Crafter's published default access tokens may be registered and used.
     pub allow_published_access_tokens: bool,
-    /// The path before Ory's calls, beside none.
+    /// The path prefix under which Ory's calls are served in addition.
     pub ory_prefix: String,
     /// The cookie that carries a session token on Ory's public calls.
     pub ory_cookie: String,
-    /// The path before SlashID's calls, beside none.
+    /// The path prefix under which SlashID's calls are served in addition.
     pub slashid_prefix: String,
     /// The origins whose pages may call SlashID's contract from a browser.
     pub cors_origins: Vec<String>,
-    /// How often a follower is told that it is fresh.
+    /// How often a follower is told that it is up to date.
     pub heartbeat: Duration,
-    /// Where root's secret is, if it is in a file: readiness warns while that exists.
+    /// The file with root's secret, if there is one: readiness warns while it exists.
     pub root_token_file: Option<PathBuf>,
     /// Whether the handler that does nothing is served, for measuring.
     pub bench: bool,
 }
 
 impl Default for Options {
-    /// Every surface, and what the settings say where nobody has chosen.
+    /// Every surface, and the defaults of the settings.
     fn default() -> Self {
         Self {
             surfaces: Surface::value_variants().to_vec(),

@@ -1,4 +1,4 @@
-//! Every request is counted and timed under its route's template, and logged with it. Never with its URI.
+//! Every request is counted, timed and logged under its route's template, never with its URI.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,10 +15,10 @@ use tracing::Level;
 use super::caller::request_id;
 use crate::telemetry::{RouteMetrics, SharedMetrics};
 
-/// What requests that no route has are counted under.
+/// Requests without a route are counted under this.
 const UNMATCHED: &str = "unmatched";
 
-/// Observes every route that it is laid over.
+/// Observes every route that it is applied to.
 #[derive(Clone)]
 pub struct Observe(pub SharedMetrics);
 
@@ -31,7 +31,7 @@ impl<S> Layer<S> for Observe {
     }
 }
 
-/// A route that is observed. Its handle is looked up with its first request, which knows the template.
+/// A route that is observed. Its handle is looked up with its first request, because that knows the template.
 #[derive(Clone)]
 pub struct Observed<S> {
     inner: S,

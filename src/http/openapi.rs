@@ -13,25 +13,25 @@ use super::compat::{crafter, cribl, ory, slashid};
 use super::problem::{Code, ProblemBody};
 use super::{feed, health, peers, problem, tlog, v1, well_known};
 
-/// What every surface shares.
+/// The part that every surface shares.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "authledger", description = "Every issue and every end of a ticket, session or token, durable and streamed to those who enforce it."),
+    info(title = "authledger", description = "The issue and revocation of every ticket, session and token, durable and streamed to the applications that enforce it."),
     paths(health::live, health::ready, problem::page, well_known::jwks, well_known::configuration),
     components(schemas(ProblemBody)),
     tags(
-        (name = "applications", description = "Who may call, and what for"),
-        (name = "tickets", description = "Bearer secrets whose life slides with their use"),
-        (name = "sessions", description = "Logged-in devices, with whom and what they were authenticated by"),
+        (name = "applications", description = "The applications that may call, and what they may do"),
+        (name = "tickets", description = "Bearer secrets that each use prolongs"),
+        (name = "sessions", description = "Logged-in devices, with their subject and how it was authenticated"),
         (name = "tokens", description = "Bearer tokens: JWTs that this ledger signs, or opaque ones"),
-        (name = "keys", description = "What signs this ledger's tokens, and verifies them"),
-        (name = "credentials", description = "Whether one is good, and making it not so"),
-        (name = "feed", description = "Every ending, as it happens"),
-        (name = "subjects", description = "What somebody has"),
+        (name = "keys", description = "The keys that sign and verify this ledger's tokens"),
+        (name = "credentials", description = "Checking and revoking a credential"),
+        (name = "feed", description = "Every revocation, as it happens"),
+        (name = "subjects", description = "The credentials of a subject"),
         (name = "audit", description = "The log itself"),
-        (name = "evidence", description = "What shows that the log is what it was: checkpoints, tiles and proofs"),
-        (name = "clock", description = "What time it is for the ledger"),
-        (name = "nodes", description = "The nodes that belong together, and how far each has got"),
+        (name = "evidence", description = "Evidence that the log was not changed: checkpoints, tiles and proofs"),
+        (name = "clock", description = "Ledger time"),
+        (name = "nodes", description = "The nodes of the ledger, and how far each has applied it"),
         (name = "about", description = "This process"),
     ),
 )]
@@ -71,7 +71,7 @@ pub async fn show() -> Response {
     ([(CONTENT_TYPE, "application/json")], json()).into_response()
 }
 
-/// Every refusal of the native surface has one form. Which of the statuses a call has follows from what it takes.
+/// Every refusal of the native surface has the same form. The statuses that a call can have follow from its inputs.
 pub(super) struct Refusals;
 
 impl IntoResponses for Refusals {
@@ -91,22 +91,22 @@ impl IntoResponses for Refusals {
     }
 }
 
-/// What may come with every command.
+/// The headers that every command can have.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its description is used; the headers are read where callers are")]
 pub(super) struct CommandHeaders {
-    /// Makes it safe to send the command again: the same body gets the first answer, another one is refused. 24 hours,
-    /// for this caller, method and path.
+    /// Makes it safe to send the command again: the same body gets the first answer, and a different body is refused.
+    /// Valid for 24 hours, for this caller, method and path.
     #[param(rename = "Idempotency-Key", value_type = String, required = false, min_length = 16, max_length = 255)]
     idempotency_key: (),
-    /// Which nodes must have applied the command before it is answered; durable on this one if left out.
+    /// Which nodes must have applied the command before it is answered; if left out, it is durable on this one only.
     #[param(rename = "Ledger-Consistency", value_type = String, required = false, pattern = "^(local_region|all_regions)$")]
     ledger_consistency: (),
     /// How many seconds to wait for them; 30 if left out.
     #[param(rename = "Ledger-Consistency-Timeout", value_type = u64, required = false, minimum = 1, maximum = 120)]
     ledger_consistency_timeout: (),
-    /// The caller's own name of the request, 1 to 64 visible ASCII characters; it goes on record.
+    /// The caller's own id of the request, 1 to 64 visible ASCII characters; it goes on record.
     #[param(rename = "X-Request-ID", value_type = String, required = false, max_length = 64)]
     x_request_id: (),
 }

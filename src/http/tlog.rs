@@ -1,5 +1,5 @@
-//! The log as C2SP's tools read it (`tlog-tiles`): checkpoints, tiles and entry bundles, of this node's origin at the root and
-//! of any other below `/origins/{origin}`.
+//! The log as C2SP's tools read it (`tlog-tiles`): checkpoints, tiles and entry bundles, of this node's origin at the
+//! root and of every other below `/origins/{origin}`.
 
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -20,11 +20,11 @@ pub struct Api;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
-/// A new one comes within a second.
+/// A new checkpoint comes within a second.
 const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 /// A year: a tile never changes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// What only an auditor may see is kept by his own cache alone.
+/// A response that only an auditor may see may be kept by the auditor's own cache alone.
 const FOR_EVER_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 /// Records shrink to a quarter at this level, at some hundred megabytes a second.
 const ZSTD_LEVEL: i32 = 3;
@@ -54,8 +54,9 @@ pub async fn checkpoint_of(State(app): State<SharedApp>, Path(name): Path<String
     show_checkpoint(&app, input::origin(&name)?)
 }
 
-/// Hashes of this node's log, within the newest checkpoint (c2sp.org/tlog-tiles): `{level}/{index}` and `.p/{width}` behind
-/// it where the tile is partial. As `entries/{index}` the records themselves, which needs the scope `audit` in every tenant.
+/// Hashes of this node's log, within the newest checkpoint (c2sp.org/tlog-tiles): `{level}/{index}`, with `.p/{width}`
+/// after it if the tile is partial. Under `entries/{index}` the records themselves, which needs the scope `audit` in
+/// every tenant.
 #[utoipa::path(
     get,
     path = "/tile/{path}",
@@ -71,7 +72,7 @@ pub async fn tile(
     show_tile(&app, &headers, app.service.origin(), &path).await
 }
 
-/// The same of an origin that this node holds.
+/// The same for an origin that this node holds.
 #[utoipa::path(
     get,
     path = "/origins/{origin}/tile/{path}",
@@ -87,7 +88,7 @@ pub async fn tile_of(
     Path((name, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // Entries need authority before anything is looked at, and also before a name is found wrong.
+    // Entries need authority before anything is looked at, and before a malformed name is reported.
     if path.starts_with(ENTRIES) {
         caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
     }
@@ -115,19 +116,19 @@ async fn show_tile(app: &SharedApp, headers: &HeaderMap, origin: Origin, path: &
     Ok(([(CONTENT_TYPE, BYTES), (CACHE_CONTROL, FOR_EVER)], hashes).into_response())
 }
 
-/// Entries, compressed for who can read that.
+/// Entries, compressed for a client that can read it.
 fn compressed(headers: &HeaderMap, entries: Vec<u8>) -> Response {
     let head = [(CONTENT_TYPE, BYTES), (CACHE_CONTROL, FOR_EVER_PRIVATE), (VARY, HeaderValue::from(ACCEPT_ENCODING))];
     let accepts = headers.get(ACCEPT_ENCODING).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
     let zstd = accepts.split(',').any(|coding| coding.trim() == "zstd");
     match zstd.then(|| zstd::encode_all(&*entries, ZSTD_LEVEL)) {
         Some(Ok(smaller)) => (head, [(CONTENT_ENCODING, "zstd")], smaller).into_response(),
-        // Whoever can't have it smaller gets it as it is.
+        // A client that can't read the compressed form gets the plain one.
         Some(Err(_)) | None => (StatusCode::OK, head, entries).into_response(),
     }
 }
 
-/// Why there is no evidence, as callers are told.
+/// The problem that tells callers why there is no evidence.
 pub(super) fn problem(error: EvidenceError) -> Problem {
     match error {
         EvidenceError::CheckpointPending => Code::CheckpointPending.into(),

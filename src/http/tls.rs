@@ -9,17 +9,16 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why TLS can't start. None holds a byte of the key.
+/// Why TLS can't start. No error holds a byte of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file holds no PEM of the kind that it should, or can't be read.
     #[error("read the {wanted} in {}: {problem}; check the path and that this user may read it", path.display())]
     File {
-        /// What it should hold.
+        /// The expected content.
         wanted: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What was found there instead.
+        /// The actual content.
         problem: String,
     },
     /// The certificate and the key do not belong together, or neither can be used.
@@ -28,11 +27,9 @@ pub enum TlsError {
          certificate first in its file", certificate.display(), key.display()
     )]
     Pair {
-        /// The certificate's file.
         certificate: PathBuf,
-        /// The key's file.
         key: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         source: rustls::Error,
     },
 }
@@ -62,7 +59,7 @@ fn refused(wanted: &'static str, path: &Path, error: &PemError) -> TlsError {
         PemError::Io(error) => error.to_string(),
         PemError::NoItemsFound => format!("the file holds no PEM section with a {wanted}"),
         // The rest quotes the file, which may be a key.
-        _ => "the file is damaged, or no PEM".to_owned(),
+        _ => "the file is damaged, or is not PEM".to_owned(),
     };
     TlsError::File { wanted, path: path.into(), problem }
 }

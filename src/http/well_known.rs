@@ -1,4 +1,5 @@
-//! The keys that verify our tokens, and the document that leads to them: RFC 7517 and OpenID Connect Discovery 1.0.
+//! The keys that verify this ledger's tokens, and the document that leads to them: RFC 7517 and OpenID Connect
+//! Discovery 1.0.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +14,16 @@ use super::problem::Problem;
 use super::{App, SharedApp, answer};
 use crate::service::Error;
 
-/// Where the keys are, under any base.
+/// The path of the keys, under any base.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
-/// Where the document is, under any base.
+/// The path of the document, under any base.
 pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
 /// A minute: a verifier that keeps keys longer would refuse the first tokens of a new one.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
-/// The public keys that verify this ledger's tokens: those that sign, and those whose tokens may be good still.
+/// The public keys that verify this ledger's tokens: the keys that sign now, and the earlier keys whose tokens may
+/// still be active.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
@@ -34,7 +36,8 @@ pub async fn jwks(State(app): State<SharedApp>) -> Response {
     cached(&app.service.published_keys())
 }
 
-/// Who signs this ledger's tokens, and where the keys are: what is true of it in the words of OpenID Connect Discovery 1.0.
+/// The issuer of this ledger's tokens, and where its keys are, in the members of OpenID Connect Discovery 1.0 that
+/// apply to it.
 #[utoipa::path(
     get,
     path = "/.well-known/openid-configuration",
@@ -42,7 +45,7 @@ pub async fn jwks(State(app): State<SharedApp>) -> Response {
     tag = "keys",
     responses(
         (status = 200, description = "The document", body = Object),
-        (status = 503, description = "A problem, RFC 9457, one of: no-issuer", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "A problem, RFC 9457, one of: issuer-not-configured", body = super::problem::ProblemBody, content_type = "application/problem+json"),
     ),
     security(()),
 )]
@@ -50,7 +53,7 @@ pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Res
     Ok(configuration_at(&app, uri.path())?)
 }
 
-/// The document that is asked for at that path. It leads to keys under the same base, so that both are served or neither is.
+/// The document for that path. It leads to keys under the same base, so that both are served or neither is.
 pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
     let issuer = app.service.token_issuer().ok_or(Error::IssuerNotConfigured)?;
     let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
@@ -60,7 +63,7 @@ pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
         "jwks_uri": format!("{}{base}{JWKS_PATH}", issuer.as_str()),
         "id_token_signing_alg_values_supported": algorithms(&keys),
         "subject_types_supported": ["public"],
-        // It issues tokens to applications that ask for them, and redirects nobody.
+        // It issues tokens to applications that ask for them, and does not redirect anybody.
         "response_types_supported": ["none"],
     })))
 }

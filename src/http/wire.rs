@@ -1,6 +1,7 @@
-//! What members of native bodies and parameters look like, and how their forms are checked.
+//! The forms of members and parameters of native calls, and their checks.
 //!
-//! `null` is no value: who leaves a member out leaves it out, so that a caller's bug does not widen what he asks for.
+//! `null` is not a value: a caller leaves a member out by omitting it, so that a bug in the caller does not widen its
+//! request.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -42,7 +43,7 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
     T::deserialize(deserializer).map(Some)
 }
 
-/// What has one form as text.
+/// A value that has one form as text.
 pub trait Form: Sized {
     /// Reads the text, or says what it must be.
     fn parse(text: &str) -> Result<Self, Malformed>;
@@ -73,7 +74,7 @@ impl<T: Form> Visitor<'_> for TextVisitor<T> {
 }
 
 impl Form for Tenant {
-    /// Where one tenant is named, `*` is refused: a filter by it would let nothing through, in silence.
+    /// Where one tenant is named, `*` is refused: a filter by it would silently let nothing through.
     fn parse(text: &str) -> Result<Self, Malformed> {
         if text == "*" { Err(Malformed("the name of one tenant, which `*` is not")) } else { Self::new(text) }
     }
@@ -165,7 +166,7 @@ impl Form for Whole {
     }
 }
 
-/// What people call an application: it has a tenant's form.
+/// The display name of an application: it has a tenant's form.
 #[derive(Debug)]
 pub struct Name(pub Box<str>);
 
@@ -215,12 +216,12 @@ impl<const MAX: u64> Visitor<'_> for SecondsVisitor<MAX> {
     }
 
     fn visit_i64<E: Error>(self, seconds: i64) -> Result<Self::Value, E> {
-        // What is not negative comes as u64.
+        // Serde gives a non-negative number as u64.
         Err(E::invalid_value(Unexpected::Signed(seconds), &self))
     }
 }
 
-/// Anything that writes itself, as a JSON string.
+/// Anything with `Display`, as a JSON string.
 pub struct Shown<T>(pub T);
 
 impl<T: fmt::Display> Serialize for Shown<T> {

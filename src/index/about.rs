@@ -1,21 +1,24 @@
-//! What a record can be found by. Keys and the exact filter both follow from it, so that they can't disagree.
+//! The names by which a record can be found. Keys and the exact filter both follow from them, so that they can't
+//! disagree.
 
 use crate::domain::{CredentialId, Place, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
 
-/// Something that a record speaks of.
+/// A name in a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum About {
-    /// A subject: in that tenant, or without one in whichever, as of an ending that was recorded unseen.
+    /// A subject: in that tenant, or without one in any tenant, as in a revocation that was recorded for an unseen
+    /// credential.
     Subject(Option<Tenant>, Subject),
-    /// The end of all that a subject had: few records, even of a subject with many.
+    /// The revocation of everything that a subject had: few records, even for a subject with many.
     SubjectRevocation(Tenant, Subject),
-    /// A credential, by its id or by the id of its digest; what kind it is does not matter.
+    /// A credential, by its id or by the id of its digest; its kind does not matter.
     Credential(CredentialId),
     /// A use of the ticket that was issued at that place.
     Use(Place),
 }
 
-/// Everything that the record can be found by. What speaks of nobody, such as a key, can be found by nothing.
+/// All names by which the record can be found. A record without a subject or credential, such as a key's, can't be
+/// found.
 pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
     let facets = recorded.event.facets();
     let tenant = || recorded.tenant.clone().unwrap_or_default();
@@ -38,12 +41,12 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
     }
 }
 
-/// What is looked for.
+/// A name that is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sought {
-    /// What the records speak of.
+    /// The name in the records.
     pub about: About,
-    /// Of a JWT its `jti`, which a record has in clear, while its id follows from issuer and `jti`.
+    /// For a JWT its `jti`, which a record has in clear, while its id follows from issuer and `jti`.
     pub jti: Option<TokenId>,
 }
 
@@ -59,7 +62,7 @@ impl Sought {
         Self { about: About::Credential(id), jti }
     }
 
-    /// Texts of which a record that speaks of it holds at least one. Others may hold one too.
+    /// Texts of which a record with the name holds at least one. Others may hold one too.
     pub(super) fn texts(&self, texts: &mut Vec<String>) {
         match &self.about {
             About::Subject(_, subject) | About::SubjectRevocation(_, subject) => {
@@ -75,7 +78,7 @@ impl Sought {
     }
 }
 
-/// The one spelling that a record has of that text.
+/// The one spelling of that text in a record.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,7 +1,8 @@
-//! Making the index: entries gather in memory, become a segment, and segments of one size become a larger one.
+//! Builds the index: entries gather in memory, become a segment, and segments of one size become a larger one.
 //!
-//! A crash at any step leaves something that [`Builder::open`] mends: an unfinished file, segments beside the one that they
-//! were merged into, or a gap. None of them ever makes an answer wrong, because ranges are told by names and checked heads.
+//! A crash at any step leaves something that [`Builder::open`] repairs: an unfinished file, segments beside the one
+//! that they were merged into, or a gap. None of them ever makes an answer wrong, because ranges are known by names and
+//! checked heads.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,7 +21,8 @@ use super::tail::Tail;
 use crate::domain::{Position, Recorded};
 use crate::event_log::{Base, ChainHash, Damage, Head, MAX_PAGE_ROWS, ReadError, Reader};
 
-/// Entries at which a segment is written, however few records they are of: they take 16 bytes each in memory.
+/// The number of entries at which a segment is written, however few records they come from: they take 16 bytes each in
+/// memory.
 const MAX_ENTRIES: usize = 1 << 20;
 /// The longest range of one segment: places in it have four bytes.
 const MAX_RANGE: u64 = 1 << 32;
@@ -41,20 +43,20 @@ impl Default for Shape {
     }
 }
 
-/// Makes the index of one log. There must be no second one on the directory.
+/// Builds the index of one log. There must not be a second one on the directory.
 pub struct Builder {
     reader: Reader,
     directory: PathBuf,
     shape: Shape,
     keys: Keys,
-    /// Where the tail ends.
+    /// The end of the tail.
     base: Base,
     tail: Arc<Mutex<Tail>>,
 }
 
 impl Builder {
-    /// Mends what a crash has left, drops what can't be used, and stands where the last segment ends. What can't be used
-    /// is given to `dropped`.
+    /// Repairs the remains of a crash, drops unusable files, and continues after the last segment. Unusable files are
+    /// given to `dropped`.
     pub fn open(
         reader: Reader,
         directory: &Path,
@@ -72,7 +74,7 @@ impl Builder {
         Ok(builder)
     }
 
-    /// What is in memory, for those who look something up.
+    /// The entries in memory, for look-ups.
     pub fn tail(&self) -> Arc<Mutex<Tail>> {
         self.tail.clone()
     }
@@ -82,9 +84,9 @@ impl Builder {
         self.base.position
     }
 
-    /// Removes what a crash left and what can't be used, fills the gaps, and begins the tail where the last segment ends.
+    /// Removes the remains of a crash and unusable files, fills the gaps, and begins the tail after the last segment.
     ///
-    /// `blocks` are checked where something has turned out to be damaged; at a start the heads tell enough.
+    /// `blocks` are checked if something has turned out to be damaged; at a start the heads are enough.
     pub fn mend(&mut self, blocks: bool, mut dropped: impl FnMut(&Unusable)) -> Result<(), IndexError> {
         self.remove_unfinished()?;
         let mut found = cover::open(&self.directory, &self.reader)?;
@@ -98,7 +100,7 @@ impl Builder {
         if found.unusable.is_empty() {
             found.covered.iter().try_for_each(|path| remove(path))?;
         }
-        // A file that hid behind a damaged one covers something now.
+        // A file that was hidden by a damaged one is used now.
         let found = if found.unusable.is_empty() { found } else { cover::open(&self.directory, &self.reader)? };
         let mut next = 1;
         for segment in &found.segments {
@@ -125,7 +127,7 @@ impl Builder {
         Ok(true)
     }
 
-    /// Reads the log from where the tail ends to its head, a page at a time; `go_on` is asked before each.
+    /// Reads the log from the end of the tail to its head, a page at a time; `go_on` is called before each.
     pub fn catch_up(&mut self, mut go_on: impl FnMut(Position) -> bool) -> Result<(), IndexError> {
         let mut base = self.base.clone();
         loop {
@@ -142,9 +144,9 @@ impl Builder {
         }
     }
 
-    /// Puts what is in memory into a file, however little it is.
+    /// Writes the entries in memory to a file, however few they are.
     pub fn flush(&mut self) -> Result<(), IndexError> {
-        // Those who look something up see the tail until its segment is there.
+        // Look-ups see the tail until its segment is there.
         let whole = self.tail.lock().clone();
         self.write(whole)?;
         *self.tail.lock() = Tail::default();
@@ -174,7 +176,7 @@ impl Builder {
         segment::write(&self.directory, &contents, entries.into_iter().map(Ok)).map(drop)
     }
 
-    /// Reads a gap between two segments, and writes what is in it.
+    /// Reads a gap between two segments, and writes its entries.
     fn fill(&self, gap: Range) -> Result<(), IndexError> {
         if gap.first > gap.last {
             return Ok(());
@@ -231,7 +233,7 @@ impl Builder {
         for entry in fs::read_dir(&self.directory).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
             let suffix = path.extension().and_then(|suffix| suffix.to_str());
-            // A file that calls itself a segment and names no range is none.
+            // A file that is named like a segment without a range is not one.
             let misnamed = suffix == Some(SUFFIX)
                 && path.file_name().and_then(|name| name.to_str()).is_none_or(|name| segment::range_of(name).is_none());
             if suffix == Some(UNFINISHED) || misnamed {

@@ -1,4 +1,5 @@
-//! Which files of a directory are used: names tell ranges, and where two overlap the larger one was merged from the smaller.
+//! The files of a directory that are used: their names give ranges, and where two overlap the larger one was merged
+//! from the smaller.
 
 use std::fs;
 use std::io;
@@ -12,9 +13,7 @@ use crate::event_log::{ReadError, Reader};
 /// Positions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
-    /// The first.
     pub first: u64,
-    /// The last.
     pub last: u64,
 }
 
@@ -27,25 +26,25 @@ impl Range {
         self.last - self.first + 1
     }
 
-    /// What both have.
+    /// The common part.
     pub(super) fn and(self, other: Self) -> Option<Self> {
         let both = Self { first: self.first.max(other.first), last: self.last.min(other.last) };
         (both.first <= both.last).then_some(both)
     }
 }
 
-/// What is in a directory.
+/// The contents of a directory.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Segments that are whole as far as their heads tell, of this log, without overlaps, in order.
+    /// Segments that are complete according to their heads, of this log, without overlaps, in order.
     pub(super) segments: Vec<Segment>,
     /// Segments that others cover: left over from a merge that a crash cut short.
     pub(super) covered: Vec<PathBuf>,
-    /// What can't be used.
+    /// Unusable files.
     pub(super) unusable: Vec<Unusable>,
 }
 
-/// Opens what there is. A directory that is not there has nothing in it.
+/// Opens the files. A directory that does not exist is empty.
 pub(super) fn open(directory: &Path, reader: &Reader) -> Result<Found, ReadError> {
     let mut found = Found::default();
     let names = match list(directory) {
@@ -67,7 +66,7 @@ pub(super) fn open(directory: &Path, reader: &Reader) -> Result<Found, ReadError
                 next = range.last + 1;
                 found.segments.push(segment);
             }
-            // Whoever merges deletes what was merged afterwards: the larger segment has it.
+            // A merge deletes the merged segments afterwards: the larger segment has their entries.
             Err(Unusable { problem: Problem::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {}
             Err(unusable) => found.unusable.push(unusable),
         }

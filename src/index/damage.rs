@@ -1,17 +1,17 @@
-//! What can be wrong with an index. None of it makes an answer wrong: what can't be used is not used.
+//! Damage of an index. It never makes an answer wrong: unusable files are not used.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::event_log::ReadError;
 
-/// What is wrong with a file of the index.
+/// The damage of a file of the index.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The system could not read it.
     #[error("it can't be read: {0}")]
     Io(#[from] io::Error),
-    /// The head is not one of an index, or not whole.
+    /// The head is not one of an index, or not complete.
     #[error("its head is damaged")]
     Head,
     /// A later version wrote it.
@@ -23,7 +23,7 @@ pub enum Problem {
     /// It is longer or shorter than its head says.
     #[error("it is longer or shorter than its head says")]
     Length,
-    /// A block is not what was written.
+    /// A block is not as it was written.
     #[error("block {0} is damaged")]
     Block(u64),
     /// The log has another chain at its end: it is of another log, or of one that was restored from an older copy.
@@ -31,13 +31,11 @@ pub enum Problem {
     Foreign,
 }
 
-/// A file of the index that is not used, and why.
+/// A file of the index that is not used, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct Unusable {
-    /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
     pub problem: Problem,
 }
 
@@ -53,11 +51,9 @@ pub enum IndexError {
     /// The disk or the file system refused.
     #[error("{action} {}: {source}; check the space and the mode of the directory, or delete it: it is made again", path.display())]
     Io {
-        /// What was tried: a verb, such as `write`.
+        /// The action: a verb, such as `write`.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// The log could not be read.

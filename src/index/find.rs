@@ -1,4 +1,4 @@
-//! Finding the records that speak of something: by the index where it covers the log, by reading the log where it does not.
+//! Finds the records with a name: by the index where it covers the log, by reading the log elsewhere.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -16,12 +16,13 @@ use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
 /// Texts that a record is searched for before it is decoded; with more, decoding it is cheaper.
 const MAX_TEXTS: usize = 16;
 
-/// The longest range without an index that is read once and remembered for the next look-up: what a server has not written yet.
+/// The longest range without an index that is read once and remembered for the next look-up: records that a server has
+/// not written yet.
 const REMEMBERED_RECORDS: u64 = 262_144;
-/// Entries that are remembered of it at most: each takes 16 bytes.
+/// The most entries of it that are remembered: each takes 16 bytes.
 const REMEMBERED_ENTRIES: usize = 1 << 22;
 
-/// Why records were not found: the log can't be read. An index that can't be used is no reason.
+/// Why records were not found: the log can't be read. An unusable index is not a reason.
 pub type FindError = ReadError;
 
 /// How much of the log the index covers.
@@ -33,7 +34,7 @@ pub struct Coverage {
     pub head: Position,
 }
 
-/// Finds records of a log up to where it stood when the finder was made.
+/// Finds records of a log up to its end when the finder was made.
 pub struct Finder<'a> {
     reader: &'a Reader,
     keys: Keys,
@@ -55,9 +56,10 @@ enum Source {
 }
 
 impl<'a> Finder<'a> {
-    /// A finder with the index in that directory, if there is one, and what a server has in memory. Nothing is written.
+    /// A finder with the index in that directory, if there is one, and the entries in a server's memory. Nothing is
+    /// written.
     ///
-    /// `tail` is to be taken before: what goes from memory to a file in between is then in both, and not in neither.
+    /// Take `tail` before: entries that move from memory to a file in between are then in both, rather than in neither.
     pub fn new(reader: &'a Reader, directory: &Path, tail: Option<Tail>) -> Result<Self, FindError> {
         let found = cover::open(directory, reader)?;
         let head = reader.head()?;
@@ -86,7 +88,7 @@ impl<'a> Finder<'a> {
         Self { remembered: records, ..self }
     }
 
-    /// What no segment covers is in the tail, or to be read.
+    /// The part that no segment covers is in the tail, or must be read.
     fn bridge(&mut self, first: u64, last: u64, tail: Option<&Tail>) {
         let gap = Range { first, last };
         let remembered = tail.and_then(|tail| Some((tail, tail.range()?.and(gap)?)));
@@ -102,24 +104,24 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Where the log stood when the finder was made.
+    /// The end of the log when the finder was made.
     pub fn head(&self) -> Position {
         self.head
     }
 
-    /// How much of the log is looked up and not read.
+    /// How much of the log is looked up rather than read.
     pub fn coverage(&self) -> Coverage {
         let indexed = self.pieces.iter().filter(|piece| !matches!(piece.source, Source::Log));
         Coverage { indexed: indexed.map(|piece| piece.range.len()).sum(), head: self.head }
     }
 
-    /// Files of the index that could not be used so far. What they cover is read in the log.
+    /// Files of the index that could not be used so far. Their ranges are read in the log.
     pub fn unusable(&self) -> &[Unusable] {
         &self.unusable
     }
 
-    /// Gives `take` every record beyond `after` and up to `until` that speaks of something sought, in the order of their
-    /// positions, until it breaks off.
+    /// Gives `take` every record after `after` and up to `until` with a sought name, in the order of their positions,
+    /// until it breaks off.
     ///
     /// `progress` is called once for each page that has to be read, with the position reached and the head.
     pub fn find(
@@ -149,8 +151,8 @@ impl<'a> Finder<'a> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Reads a short piece that has to be read, so that it can be looked up from then on. One with a record of a later version
-    /// is left as it is: whoever looks for something else is not kept from it.
+    /// Reads a short piece that has to be read, so that it can be looked up from then on. A piece with a record of a
+    /// later version is left as it is: look-ups of other records still work.
     fn remember(&mut self, number: usize, progress: &mut dyn FnMut(Position, Position)) -> Result<(), FindError> {
         let Piece { range, source } = &self.pieces[number];
         if !matches!(source, Source::Log) || range.len() > self.remembered {
@@ -243,7 +245,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// What tells the records that are sought from those that merely share a key or a text with them.
+/// The filter that tells the sought records from those that merely share a key or a text with them.
 struct Filter<'a> {
     sought: BTreeSet<&'a super::about::About>,
     texts: Vec<String>,
@@ -262,7 +264,7 @@ impl<'a> Filter<'a> {
         Self { sought: sought.iter().map(|sought| &sought.about).collect(), texts }
     }
 
-    /// False if the record can't be one; true tells nothing.
+    /// False if the record can't be one; true means nothing.
     fn may_hold(&self, record: &str) -> bool {
         self.texts.is_empty() || self.texts.iter().any(|text| record.contains(text.as_str()))
     }

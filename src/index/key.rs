@@ -1,10 +1,10 @@
-//! Keys: 64 bits for whatever a record can be found by. Two things may share one; the records tell them apart.
+//! Keys: 64 bits for every name in a record. Two names may share one; the records tell them apart.
 
 use super::about::About;
 
 const CONTEXT: &str = "authledger 2026 index key v1";
 
-/// What the index is sorted by.
+/// The sort key of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub u64);
 
@@ -22,7 +22,7 @@ impl Keys {
     /// The first 8 bytes of `BLAKE3-derive-key("authledger 2026 index key v1", tag ‖ LF ‖ …)`, as a big-endian integer.
     pub fn of(&self, about: &About) -> Key {
         let mut hash = self.0.clone();
-        // Names hold no control characters, so that the parts can't run together.
+        // Names do not hold control characters, so the parts can't run together.
         match about {
             About::Subject(Some(tenant), subject) => {
                 hash.update(b"subject\n").update(tenant.as_str().as_bytes());
@@ -32,6 +32,7 @@ impl Keys {
                 hash.update(b"subject anywhere\n").update(subject.as_str().as_bytes());
             }
             About::SubjectRevocation(tenant, subject) => {
+                // The older word for a revocation: index files on disk have keys that were made with it.
                 hash.update(b"subject ending\n").update(tenant.as_str().as_bytes());
                 hash.update(b"\n").update(subject.as_str().as_bytes());
             }

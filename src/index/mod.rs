@@ -1,7 +1,8 @@
-//! Where the log speaks of whom: an index of positions by subject, credential and used ticket, beside the ledger.
+//! The positions at which the log names a subject, credential or used ticket: an index beside the ledger.
 //!
-//! `DATA/index/` is derived from the log, off the commit path, and can be deleted: what it does not cover is read in the log
-//! itself. So whatever is wrong with it, an answer takes longer and says no other thing. `schema/index.md` defines its bytes.
+//! `DATA/index/` is derived from the log, off the commit path, and can be deleted: ranges that it does not cover are
+//! read in the log itself. So damage to it makes an answer slower, but never different. `schema/index.md` defines its
+//! bytes.
 
 mod about;
 mod build;

@@ -29,28 +29,26 @@ pub(super) const BLOCK_ENTRIES: usize = 340;
 const CHECKED_BYTES: usize = BLOCK_ENTRIES * ENTRY_BYTES;
 /// The largest head: it names some 10,000 origins.
 const MAX_HEAD_BYTES: u64 = 1 << 20;
-/// What a file is called until it is whole and synced.
+/// The suffix of a file until it is complete and synced.
 pub(super) const UNFINISHED: &str = "unfinished";
-/// What files of the index are called by.
+/// The suffix of the index's files.
 pub(super) const SUFFIX: &str = "segment";
 
-/// A key, and a position at which the log speaks of it.
+/// A key, and a position at which the log has its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// The key.
     pub key: Key,
-    /// The position.
     pub position: Position,
 }
 
-/// What a segment says of itself.
+/// The contents of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
     /// The positions that it covers.
     pub(super) range: Range,
     /// How many entries it has.
     pub(super) entries: u64,
-    /// Where the log stood at the range's last position.
+    /// The head of the log at the range's last position.
     pub(super) base: Base,
 }
 
@@ -122,12 +120,12 @@ impl Seals {
     }
 }
 
-/// What a segment of that range is called.
+/// The name of a segment of that range.
 pub(super) fn file_name(range: Range) -> String {
     format!("{:016}-{:016}.{SUFFIX}", range.first, range.last)
 }
 
-/// The range that a name tells.
+/// The range in a name.
 pub(super) fn range_of(name: &str) -> Option<Range> {
     let (first, last) = name.strip_suffix(SUFFIX)?.strip_suffix('.')?.split_once('-')?;
     let range = Range { first: first.parse().ok()?, last: last.parse().ok()? };
@@ -273,7 +271,7 @@ impl Segment {
         self.about.entries.div_ceil(BLOCK_ENTRIES as u64)
     }
 
-    /// The first block that can hold the key. Keys are uniform, so it is nearly where the key stands among all; from there
+    /// The first block that can hold the key. Keys are uniform, so it is near the key's proportional place; from there
     /// the steps double, and then halve.
     fn first_block(&self, key: Key) -> Result<u64, Unusable> {
         let (mut low, mut high) = (0, self.blocks());

@@ -1,4 +1,4 @@
-//! The tail: what a server has indexed in memory and not yet written to a file.
+//! The tail: the entries that a server has in memory and has not yet written to a file.
 
 use super::about::about;
 use super::cover::Range;
@@ -30,12 +30,12 @@ impl Tail {
         about(recorded, |about| self.entries.push(Entry { key: keys.of(&about), position }));
     }
 
-    /// Takes all of it, sorted by key.
+    /// Takes all entries, sorted by key.
     pub(super) fn take_sorted(&mut self) -> Option<(Range, Vec<Entry>)> {
         let range = self.range.take()?;
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_unstable();
-        // A record may speak of one thing twice.
+        // A record may have one name twice.
         entries.dedup();
         Some((range, entries))
     }

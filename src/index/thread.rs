@@ -17,16 +17,16 @@ use super::tail::Tail;
 use crate::domain::{Position, Recorded};
 use crate::event_log::{ChainHash, Reader};
 
-/// Batches that wait at most.
+/// The most waiting batches.
 const QUEUED_BATCHES: usize = 1_024;
 /// Records that wait at most.
 const QUEUED_RECORDS: usize = 16_384;
 
-/// How long the thread lets batches gather once there is one. Waking it for each would cost the writer a system call a
-/// commit, and two cores that are busy with commands a switch each.
+/// How long the thread lets batches gather once there is one. Waking it for each would cost the writer a system call
+/// for each commit, and two cores that are busy with commands a switch each.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// A durable record, as whoever feeds the thread has it.
+/// A durable record, as the feeder of the thread has it.
 pub trait Spoken: Send + 'static {
     /// Its place in this node's log.
     fn position(&self) -> Position;
@@ -38,13 +38,13 @@ pub trait Spoken: Send + 'static {
 
 #[derive(Default)]
 struct Shared {
-    /// The newest position that the feeder has told of, or tried to.
+    /// The newest position that the feeder has sent, or tried to.
     head: AtomicU64,
     queued: AtomicUsize,
-    /// Files turned out to be damaged: mend the index.
+    /// Files turned out to be damaged: repair the index.
     damaged: AtomicBool,
     stop: AtomicBool,
-    /// Nothing until the builder has read what there is.
+    /// Nothing until the builder has read the files.
     tail: Mutex<Option<Arc<Mutex<Tail>>>>,
 }
 
@@ -69,7 +69,7 @@ pub fn channel<T>() -> (Feed<T>, Fed<T>) {
 }
 
 impl<T: Spoken> Feed<T> {
-    /// Tells of durable records, in order. It never waits: what does not fit the queue is read in the log.
+    /// Sends durable records, in order. It never waits: records that do not fit the queue are read in the log.
     pub fn tell(&self, records: Vec<T>) {
         let Some(last) = records.last() else { return };
         let count = records.len();
@@ -78,13 +78,13 @@ impl<T: Spoken> Feed<T> {
         let told = queued <= QUEUED_RECORDS && self.sender.try_send(records).is_ok();
         if !told {
             self.shared.queued.fetch_sub(count, Ordering::AcqRel);
-            // The thread looks at the head when it has taken what waits; an empty batch wakes it if nothing does.
+            // The thread looks at the head when it has emptied the queue; an empty batch wakes it if nothing else does.
             let _ = self.sender.try_send(Vec::new());
         }
     }
 }
 
-/// The thread, and what it has in memory.
+/// The thread, and its entries in memory.
 pub struct Indexing {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -92,8 +92,8 @@ pub struct Indexing {
 }
 
 impl Indexing {
-    /// Starts the thread on that log and directory. A failure to write the index is said once in the log lines, and ends it:
-    /// answers come from the log then.
+    /// Starts the thread on that log and directory. A failure to write the index is logged once, and ends it: then
+    /// answers come from the log.
     pub fn spawn<T: Spoken>(reader: Reader, directory: PathBuf, fed: Fed<T>) -> std::io::Result<Self> {
         let Fed { receiver, shared, wake } = fed;
         let thread = {
@@ -115,21 +115,21 @@ impl Indexing {
         Ok(Self { shared, thread: Mutex::new(Some(thread)), wake })
     }
 
-    /// What is in memory now.
+    /// The entries in memory now.
     pub fn tail(&self) -> Option<Tail> {
         let tail = self.shared.tail.lock().clone()?;
         let tail = tail.lock().clone();
         Some(tail)
     }
 
-    /// Has files that turned out to be damaged made again.
+    /// Makes the thread rebuild files that turned out to be damaged.
     pub fn mend(&self) {
         self.shared.damaged.store(true, Ordering::Release);
         (self.wake)();
     }
 
-    /// Has the thread put what it was told, and what is in memory, into a file, and waits for its end. One that is behind
-    /// with reading the log leaves that to the next start.
+    /// Makes the thread write its queue and its entries in memory to a file, and waits for its end. A thread that is
+    /// behind with reading the log leaves that to the next start.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         (self.wake)();
@@ -152,7 +152,7 @@ fn keep<T: Spoken>(
     mended(&mut builder, |builder| builder.catch_up(go_on))?;
     *shared.tail.lock() = Some(builder.tail());
     while let Some(batch) = next(receiver, shared, &mut builder)? {
-        // At a stop, mending is left to the next start.
+        // At a stop, repairs are left to the next start.
         if !shared.stop.load(Ordering::Acquire) && shared.damaged.swap(false, Ordering::AcqRel) {
             builder.mend(true, warn)?;
         }
@@ -169,7 +169,7 @@ fn keep<T: Spoken>(
     builder.flush()
 }
 
-/// The next batch, after what was dropped has been read in the log. Nothing once nobody feeds any more.
+/// The next batch, after dropped records have been read in the log. Nothing once the feeder is gone.
 fn next<T>(receiver: &Receiver<Vec<T>>, shared: &Shared, builder: &mut Builder) -> Result<Option<Vec<T>>, IndexError> {
     loop {
         match receiver.try_recv() {
@@ -190,8 +190,8 @@ fn next<T>(receiver: &Receiver<Vec<T>>, shared: &Shared, builder: &mut Builder) 
     }
 }
 
-/// Tries again once after a file that was to be merged has turned out to be damaged. What was to be added and is not yet is
-/// read in the log, because the head is beyond it.
+/// Tries again once after a file that was to be merged has turned out to be damaged. Records that were not added yet
+/// are read in the log, because the head is beyond them.
 fn mended(builder: &mut Builder, work: impl FnOnce(&mut Builder) -> Result<(), IndexError>) -> Result<(), IndexError> {
     match work(builder) {
         Err(IndexError::Damaged(_)) => builder.mend(true, warn),

@@ -1,4 +1,4 @@
-//! Does the index say what the log says? Every entry is derived again from the log, and compared.
+//! Verifies that the index matches the log: every entry is derived again from the log, and compared.
 
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,18 @@ use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 /// Positions whose entries are compared as one sum, so that memory does not grow with the log.
 const BUCKET: u64 = 1_024;
 
-/// An index that says what the log says, as far as it goes.
+/// An index that matches the log, as far as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexVerified {
     /// Files.
     pub segments: u64,
     /// Entries in them.
     pub entries: u64,
-    /// The last position that they cover. What follows is read in the log, and nothing is missed.
+    /// The last position that they cover. Later records are read in the log, and none is missed.
     pub covered: Position,
 }
 
-/// Why an index did not pass. It can be deleted then, and a server makes it again.
+/// Why an index failed its verification. It can be deleted then, and a server makes it again.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexVerifyError {
     /// The log can't be read.
@@ -33,13 +33,12 @@ pub enum IndexVerifyError {
     /// A file is damaged, or is of another log.
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    /// Positions lie between two files, and in none.
-    #[error("position {0}: no file of the index covers it, and one covers what follows")]
+    /// Positions between two files are in none.
+    #[error("position {0}: no file of the index covers it, but one covers later positions")]
     Gap(Position),
-    /// The entries are not in order, so that looking one up misses it.
+    /// The entries are not in order, so that a look-up misses them.
     #[error("{}: position {position}: its entry stands in the wrong place", path.display())]
     Order {
-        /// The file.
         path: PathBuf,
         /// The position of the first entry that is out of order.
         position: Position,
@@ -47,17 +46,17 @@ pub enum IndexVerifyError {
     /// The file's entries do not follow from the log.
     #[error("{}: position {position}: its entries are not those that follow from its record", path.display())]
     Differs {
-        /// The file.
         path: PathBuf,
         /// The first position where they differ.
         position: Position,
     },
 }
 
-/// Derives every entry of the index in that directory anew from the log, and compares. An index that is not there passes.
+/// Derives every entry of the index in that directory anew from the log, and compares. An index that does not exist
+/// passes.
 ///
-/// `progress` is called once a page with the position reached and the last one that is covered. The error names the file and
-/// the first position of the difference.
+/// `progress` is called once for each page with the position reached and the last one that is covered. The error names
+/// the file and the first position of the difference.
 pub fn verify(
     reader: &Reader,
     directory: &Path,
@@ -123,7 +122,7 @@ fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position
     }
 }
 
-/// What an entry adds to a sum: entries that differ cancel out by chance once in 2^128.
+/// The addend of an entry: entries that differ cancel out by chance once in 2^128.
 fn weight(entry: Entry) -> u128 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&entry.key.0.to_be_bytes());

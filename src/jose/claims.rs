@@ -1,4 +1,4 @@
-//! What a token says, once its signature is known to be good.
+//! The claims of a token whose signature is known to be valid.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,42 +10,41 @@ use super::TokenError;
 use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 use crate::domain::{Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Named, Tenant, TokenId};
 
-/// The claim in which a container holds the token that it is about.
+/// The claim in which a container holds its token.
 const INNER: &str = "user_token";
 /// The latest time that a claim may name, in seconds: later ones have no exact milliseconds.
 const MAX_SECONDS: u64 = MAX_INTEGER / 1000;
 
-/// A token whose signature is good. It can't be printed, because its claims may say much about a person.
+/// A token whose signature is valid. It can't be printed, because its claims may say much about a person.
 pub struct Verified {
-    /// Who signed it.
+    /// The issuer that signed it.
     pub issuer: Arc<str>,
-    /// Whether that was us.
+    /// Whether that is this ledger.
     pub ours: bool,
-    /// What it is known by.
+    /// Its name.
     pub identity: Named,
-    /// The name space that it is for.
+    /// The tenant that it is for.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: GivenSubject,
     /// `iat`: when it was issued, in whole seconds since 1970, rounded down.
     pub issued_at: Option<u64>,
-    /// `nbf`: from when it is good, in whole seconds since 1970, rounded down.
+    /// `nbf`: from when it is valid, in whole seconds since 1970, rounded down.
     pub not_before: Option<u64>,
-    /// `exp`: until when it is good, in whole seconds since 1970, rounded down.
+    /// `exp`: until when it is valid, in whole seconds since 1970, rounded down.
     pub expires_at: Option<u64>,
-    /// `sid` of a token of ours: the session that it dies with.
+    /// `sid` of a token of this ledger: the session that it belongs to.
     pub session: Option<Uuid>,
-    /// `gen` of a token of ours: origins and sequences, as they stand there; at most 16.
+    /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
     pub generation: BTreeMap<String, u64>,
-    /// The token that a container holds. It holds none itself.
+    /// The token that a container holds, which is not a container itself.
     pub inner: Option<Box<Verified>>,
     /// How many seconds its issuer's clock may be ahead of ours.
     pub clock_leeway_seconds: u64,
-    /// Everything that it says, without the token that a container holds.
+    /// All claims, without the token that a container holds.
     pub claims: Map<String, Value>,
 }
 
-/// Why a good token is not good now.
+/// Why a token with a valid signature is not valid now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Times {
     /// Its `exp` has passed.
@@ -57,8 +56,9 @@ pub enum Times {
 }
 
 impl Verified {
-    /// Whether it is good at that instant, in milliseconds since 1970: RFC 7519, sections 4.1.4 to 4.1.6. `exp` is exact;
-    /// `nbf` and `iat` may be ahead by the issuer's leeway. A token within it is not looked at; it has times of its own.
+    /// Whether it is valid at that instant, in milliseconds since 1970: RFC 7519, sections 4.1.4 to 4.1.6. `exp` is
+    /// exact; `nbf` and `iat` may be ahead by the issuer's leeway. The token in a container is not checked; it has
+    /// times of its own.
     pub fn check_times(&self, now_millis: u64) -> Result<(), Times> {
         if self.expires_at.is_some_and(|at| now_millis >= at * 1000) {
             return Err(Times::Expired);
@@ -69,17 +69,18 @@ impl Verified {
     }
 }
 
-/// A token whose signature is good, and whose claims nobody has read.
+/// A token whose signature is valid, and whose claims have not been read.
 pub(super) struct Proven {
     pub(super) issuer: Arc<str>,
-    /// What its issuer is trusted for; nothing if it is ours.
+    /// The issuer's terms of trust; nothing for a token of this ledger.
     pub(super) terms: Option<Arc<TrustedIssuer>>,
     pub(super) payload: Vec<u8>,
     pub(super) claims: Map<String, Value>,
 }
 
 impl Proven {
-    /// Takes the token that a container holds out of its claims. What has no three parts is no token, but some other claim.
+    /// Takes the token that a container holds out of its claims. A text without three parts is not a token, but some
+    /// other claim.
     pub(super) fn take_inner(&mut self) -> Option<String> {
         let is_token = self.claims.get(INNER)?.as_str()?.split('.').count() == 3;
         match is_token.then(|| self.claims.remove(INNER))? {
@@ -88,12 +89,13 @@ impl Proven {
         }
     }
 
-    /// The token as it is used, with the one that it holds. What a container does not name itself it has from that one.
+    /// The token in the form of its use, with the token that it holds. A container takes the claims that it lacks from
+    /// that one.
     pub(super) fn verified(self, inner: Option<Verified>) -> Result<Verified, TokenError> {
         self.verified_over(inner, |_, one, other| one == other)
     }
 
-    /// The same where two names may be one subject's.
+    /// The same if two names may stand for one subject.
     pub(super) fn verified_over(
         self,
         inner: Option<Verified>,
@@ -134,7 +136,7 @@ impl Proven {
         if let Some(oid) = self.claims.get("oid") {
             return Tenant::new(oid.as_str().ok_or(WRONG)?).map(Some).map_err(|_| WRONG);
         }
-        // In a token of ours `aud` is for whom the caller said, and no tenant.
+        // In a token of this ledger `aud` is the caller's audience, and not a tenant.
         let (Some(terms), Some(audience)) = (&self.terms, self.claims.get("aud")) else { return Ok(None) };
         let audience = match audience {
             Value::Array(list) => list.as_slice(),
@@ -146,7 +148,7 @@ impl Proven {
     }
 
     fn subject(&self) -> Result<Option<GivenSubject>, TokenError> {
-        // In a token of ours `sub` is what we wrote; `person_id` could be anything that a caller had put in.
+        // In a token of this ledger `sub` is what the ledger wrote; a caller could have put anything into `person_id`.
         let person = if self.terms.is_some() { self.claims.get("person_id") } else { None };
         let Some(subject) = person.or_else(|| self.claims.get("sub")) else { return Ok(None) };
         let text = subject.as_str().ok_or(TokenError::MalformedSubject)?;
@@ -188,7 +190,7 @@ impl Proven {
     }
 }
 
-/// A container's own name for something and that of the token within, if both say the same.
+/// A container's own name and that of the token within, if both are the same.
 fn joined<T: Clone>(
     own: Option<T>,
     inner: Option<&T>,

@@ -8,29 +8,29 @@ use super::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES};
 /// Why a token is refused. Each says what is wrong with it, and none holds a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is not looked at.
+    /// It is too long to be read.
     #[error("read the token: it is longer than {MAX_JWT_BYTES} bytes")]
     TooLong,
-    /// It is no compact JWS.
-    #[error("read the token: it is no JWT of three parts with dots between them")]
+    /// It is not a compact JWS.
+    #[error("read the token: it is not a JWT of three parts with dots between them")]
     NotThreeParts,
     /// A part is padded, has stray bits at its end, or other characters.
     #[error("read the token: a part of it is not base64url without padding and without stray bits")]
     NotBase64Url,
-    /// The header is no JSON object.
-    #[error("read the token: its header is no JSON object")]
+    /// The header is not a JSON object.
+    #[error("read the token: its header is not a JSON object")]
     MalformedHeader,
-    /// A member of the header stands twice.
-    #[error("read the token: a member of its header stands there twice")]
+    /// A member of the header is given twice.
+    #[error("read the token: a member of its header is given twice")]
     DuplicateHeader,
     /// The header names two keys.
     #[error("read the token: its header has more than one `kid`")]
     TwoKeyIds,
-    /// The header's name of a key is no text.
-    #[error("read the token: the `kid` in its header is no text")]
+    /// The header's name of a key is not a string.
+    #[error("read the token: the `kid` in its header is not a string")]
     MalformedKeyId,
     /// The header demands an extension.
-    #[error("read the token: its header has `crit`, and no extension is understood here")]
+    #[error("read the token: its header has `crit`, but no extension is supported here")]
     Critical,
     /// The header names no algorithm.
     #[error("read the token: its header has no `alg`")]
@@ -39,25 +39,25 @@ pub enum TokenError {
     #[error("read the token: its `alg` is none, so nobody has signed it")]
     Unsigned,
     /// The algorithm is an HMAC.
-    #[error("read the token: its `alg` is an HMAC, which whoever verifies it could have made")]
+    #[error("read the token: its `alg` is an HMAC, which any of its verifiers could have made")]
     Hmac,
     /// The algorithm is another one.
-    #[error("read the token: its `alg` is none of ES256, EdDSA and RS256")]
+    #[error("read the token: its `alg` is not one of ES256, EdDSA and RS256")]
     UnsupportedAlgorithm,
-    /// The payload is no JSON object.
-    #[error("read the token: its claims are no JSON object")]
+    /// The payload is not a JSON object.
+    #[error("read the token: its claims are not a JSON object")]
     MalformedClaims,
-    /// A claim stands twice.
-    #[error("read the token: a claim stands there twice")]
+    /// A claim is given twice.
+    #[error("read the token: a claim is given twice")]
     DuplicateClaim,
-    /// No `iss`, or one that is no text.
-    #[error("verify the token: it names no issuer (`iss`)")]
+    /// The `iss` is missing, or is not a string.
+    #[error("verify the token: it does not name an issuer (`iss`)")]
     MissingIssuer,
-    /// Nobody whom we trust.
+    /// The issuer is not trusted.
     #[error("verify the token: its issuer is not trusted here")]
     UnknownIssuer,
-    /// It names no key, and there is more than one that it could mean.
-    #[error("verify the token: it names no key (`kid`), and its issuer needs it to")]
+    /// It does not name a key, and several keys are possible.
+    #[error("verify the token: it does not name a key (`kid`), but its issuer has several")]
     KeyIdNeeded,
     /// No key of that name verifies that algorithm.
     #[error("verify the token: its issuer has no such key for this algorithm")]
@@ -65,37 +65,39 @@ pub enum TokenError {
     /// The issuer's keys were never loaded. Trying again later may help.
     #[error("verify the token: its issuer's keys are out of reach; try again in a minute")]
     KeysUnreachable,
-    /// Somebody else signed it, or it was changed.
+    /// Another key signed it, or it was changed.
     #[error("verify the token: its signature is wrong")]
     BadSignature,
-    /// Neither `person_id` nor `sub`.
-    #[error("accept the token: it names no subject (`person_id` or `sub`)")]
+    /// Neither `person_id` nor `sub` is present.
+    #[error("accept the token: it does not name a subject (`person_id` or `sub`)")]
     MissingSubject,
-    /// The subject is no text that a subject may be.
-    #[error("accept the token: its subject is no text of 1 to 255 bytes without control characters")]
+    /// The subject does not have a subject's form.
+    #[error("accept the token: its subject is not a string of 1 to 255 bytes without control characters")]
     MalformedSubject,
-    /// Neither `oid` nor `aud`; ours need `oid`.
-    #[error("accept the token: it names no tenant (`oid` or `aud`)")]
+    /// Neither `oid` nor `aud` is present; a token of this ledger needs `oid`.
+    #[error("accept the token: it does not name a tenant (`oid` or `aud`)")]
     MissingTenant,
-    /// The tenant is no text that a tenant may be.
-    #[error("accept the token: its tenant (`oid` or `aud`) is no text of 1 to 255 bytes without control characters")]
+    /// The tenant does not have a tenant's form.
+    #[error(
+        "accept the token: its tenant (`oid` or `aud`) is not a string of 1 to 255 bytes without control characters"
+    )]
     MalformedTenant,
-    /// The issuer does not speak for that tenant.
+    /// The issuer is not trusted for that tenant.
     #[error("accept the token: its issuer is not trusted for this tenant")]
     ForeignTenant,
-    /// `jti`, or what stands in for it, is no text, empty or too long.
-    #[error("accept the token: its id (`jti`) is no text of 1 to 255 bytes without control characters")]
+    /// The `jti`, or the claim in its place, is not a string, is empty or too long.
+    #[error("accept the token: its id (`jti`) is not a string of 1 to 255 bytes without control characters")]
     MalformedId,
-    /// `iat`, `nbf` or `exp` is no time.
-    #[error("accept the token: its `{0}` is no number of seconds since 1970")]
+    /// The `iat`, `nbf` or `exp` is not a time.
+    #[error("accept the token: its `{0}` is not a number of seconds since 1970")]
     MalformedTime(&'static str),
-    /// `sid` of a token of ours is no UUID.
-    #[error("accept the token: its session (`sid`) is no UUID")]
+    /// The `sid` of a token of this ledger is not a UUID.
+    #[error("accept the token: its session (`sid`) is not a UUID")]
     MalformedSession,
-    /// `gen` of a token of ours is no map from origins to sequences.
-    #[error("accept the token: its generation (`gen`) is no object of at most 16 sequences")]
+    /// The `gen` of a token of this ledger is not a map from origins to sequences.
+    #[error("accept the token: its generation (`gen`) is not an object of at most 16 sequences")]
     MalformedGeneration,
-    /// The token within a container holds one itself.
+    /// The token within a container is a container itself.
     #[error("accept the token: the token within it (`user_token`) is a container itself")]
     NestedContainer,
     /// The token within a container is for another tenant or subject.
@@ -103,49 +105,25 @@ pub enum TokenError {
     ContainerMismatch,
 }
 
-/// Why a trusted issuer can't be used, so that no server starts that would refuse all of its tokens.
+/// Why a trusted issuer can't be used: a server does not start if it would refuse all of the issuer's tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The file with its keys is not there, or closed to us.
-    #[error("read the keys of the trusted issuer {issuer:?} in {}: {source}; mend its jwks_file", path.display())]
-    Unreadable {
-        /// The issuer.
-        issuer: String,
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file is no key set.
+    /// The file with its keys does not exist, or can't be read.
+    #[error("read the keys of the trusted issuer {issuer:?} in {}: {source}; correct its jwks_file", path.display())]
+    Unreadable { issuer: String, path: PathBuf, source: io::Error },
+    /// The file is not a key set.
     #[error("use the keys of the trusted issuer {issuer:?} in {}: {problem} (RFC 7517, section 5)", path.display())]
-    Malformed {
-        /// The issuer.
-        issuer: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: KeySetError,
-    },
-    /// The file has no key that can verify anything.
+    Malformed { issuer: String, path: PathBuf, problem: KeySetError },
+    /// The file does not have a usable key.
     #[error(
         "use the keys of the trusted issuer {issuer:?} in {}: none is a public key for ES256 (P-256), EdDSA (Ed25519) or \
          RS256 (2048 bits or more)",
         path.display()
     )]
-    NoKey {
-        /// The issuer.
-        issuer: String,
-        /// The file.
-        path: PathBuf,
-    },
+    NoKey { issuer: String, path: PathBuf },
     /// The client that would fetch its keys can't be set up.
     #[error("set up the HTTP client for the keys of the trusted issuer {issuer:?}: {why}")]
-    Client {
-        /// The issuer.
-        issuer: String,
-        /// What is wrong.
-        why: String,
-    },
+    Client { issuer: String, why: String },
 }
 
 /// Why keys were not loaded; for the log.

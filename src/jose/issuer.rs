@@ -21,17 +21,17 @@ use crate::keys::Algorithm;
 
 /// Milliseconds from one load of an issuer's keys to the next, whether it succeeded or not.
 pub const RELOAD_MILLIS: u64 = 60_000;
-/// Milliseconds after which keys are loaded again although none is missing, so that one that was withdrawn goes.
+/// Milliseconds after which keys are loaded again although none is missing, so that a withdrawn key is dropped.
 pub const KEYS_FRESH_MILLIS: u64 = 3_600_000;
 /// How long fetching keys may take, from connecting to the last byte.
 pub const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An issuer, and what is known of its keys.
+/// An issuer, and its known keys.
 pub(super) struct Issuer {
     pub(super) settings: Arc<TrustedIssuer>,
     client: Option<Client>,
     keys: RwLock<Option<Loaded>>,
-    /// When the last load began. Held while one goes on, so that whoever needs it too waits for it.
+    /// When the last load began. Held during a load, so that other callers wait for it too.
     last_load: Arc<Mutex<Option<Timestamp>>>,
 }
 
@@ -64,7 +64,7 @@ impl Issuer {
         }
         let last = self.last_load.clone().lock_owned().await;
         if let Some(load) = self.start_load(last, clock) {
-            // A load that panicked has loaded nothing, which is what is looked at next.
+            // A load that panicked has loaded nothing, which is checked next.
             let _ = load.await;
         }
         match self.seek(kid, algorithm) {
@@ -79,7 +79,7 @@ impl Issuer {
         self.keys.read().as_ref().map(|loaded| loaded.set.seek(kid, algorithm).cloned())
     }
 
-    /// Loads old keys again, behind the back of whoever has one of them.
+    /// Loads old keys again in the background, while the caller uses one of them.
     fn refresh(self: &Arc<Self>, clock: &Clock) {
         let loaded_at = self.keys.read().as_ref().map_or(clock.now(), |loaded| loaded.at);
         if clock.now().millis_since(loaded_at) >= KEYS_FRESH_MILLIS
@@ -89,14 +89,14 @@ impl Issuer {
         }
     }
 
-    /// Starts a load if one is due. It is a task of its own: a caller who hangs up must not end it for the others.
+    /// Starts a load if one is due. It is a task of its own: a caller that hangs up must not end it for the others.
     fn start_load(
         self: &Arc<Self>,
         mut last: OwnedMutexGuard<Option<Timestamp>>,
         clock: &Clock,
     ) -> Option<JoinHandle<()>> {
         let now = clock.now();
-        // A clock that was set back must not put the next load off.
+        // A clock that was turned back must not delay the next load.
         if last.is_some_and(|last| last <= now && now.millis_since(last) < RELOAD_MILLIS) {
             return None;
         }
@@ -139,7 +139,7 @@ fn first_set(settings: &TrustedIssuer, path: &Path) -> Result<KeySet, TrustError
     }
 }
 
-/// One byte more than a set may have tells that it has more.
+/// One more byte than a set may have shows that it is too long.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut document = Vec::new();
     File::open(path)?.take(MAX_JWKS_BYTES as u64 + 1).read_to_end(&mut document)?;
@@ -147,7 +147,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn client(settings: &TrustedIssuer, url: &JwksUrl) -> Result<Client, TrustError> {
-    // Whoever installed one before in this process is welcome.
+    // A default that was installed before in this process is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("authledger/", env!("CARGO_PKG_VERSION")))

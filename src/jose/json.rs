@@ -1,4 +1,4 @@
-//! JSON objects in which no member stands twice: which of the two counts is a question that verifiers answer differently.
+//! JSON objects without repeated members: verifiers differ in which of two members counts.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Why some bytes are no object that can be read one way only.
+/// Why bytes are not an object with only one reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// They are no JSON object in UTF-8.
+    /// They are not a JSON object in UTF-8.
     NoObject,
-    /// The object, or one in it, has that member twice. The name is the token's, so it is for comparing alone.
+    /// The object, or one in it, has that member twice. The name comes from the token, so it is only for comparing.
     Twice(String),
 }
 
@@ -26,7 +26,7 @@ pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-/// Reads a value, and says which name was there twice.
+/// Reads a value, and returns a repeated name.
 #[derive(Clone, Copy)]
 struct Unique<'a>(&'a Cell<Option<String>>);
 
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Unique<'_> {
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
                 self.0.set(Some(name));
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom("a member is given twice"));
             }
             object.insert(name, members.next_value_seed(self)?);
         }

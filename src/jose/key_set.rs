@@ -1,4 +1,4 @@
-//! An issuer's public keys, and what a signature is verified with.
+//! An issuer's public keys, and the verification of signatures.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,18 +16,18 @@ const POINT_BYTES: usize = 32;
 /// Sizes of RSA moduli that verify, in bytes: 2048 to 8192 bits.
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
-/// Why some bytes are no key set.
+/// Why bytes are not a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// They are too many.
+    /// There are too many.
     #[error("it is longer than {MAX_JWKS_BYTES} bytes")]
     TooLong,
-    /// They are no JSON, or hold no list of keys.
-    #[error("it is no JSON object with a list `keys`")]
+    /// They are not JSON, or have no list of keys.
+    #[error("it is not a JSON object with a list `keys`")]
     Malformed,
 }
 
-/// A JWK set (RFC 7517, section 5), as far as its keys can verify one of our three algorithms.
+/// A JWK set (RFC 7517, section 5), with the keys that can verify one of the three algorithms.
 #[derive(Default)]
 pub struct KeySet {
     keys: Vec<Key>,
@@ -47,7 +47,7 @@ pub struct Key {
 pub(super) enum Miss {
     /// None fits.
     None,
-    /// The token names none, and several fit.
+    /// The token does not name a key, and several fit.
     Several,
 }
 
@@ -84,28 +84,28 @@ impl KeySet {
         let named = |key: &&Key| kid.is_none() || key.kid.as_deref() == kid;
         let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm).filter(named);
         let first = fitting.next().ok_or(Miss::None)?;
-        // A name that a set gives twice names no key.
+        // A name that a set gives twice is not a name of either key.
         if fitting.next().is_some() { Err(Miss::Several) } else { Ok(first) }
     }
 }
 
 impl Key {
-    /// The key of a JWK's text, if it can verify one of our three algorithms.
+    /// The key of a JWK's text, if it can verify one of the three algorithms.
     pub fn from_jwk(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().and_then(Self::from_value)
     }
 
-    /// What it verifies.
+    /// The algorithm that it verifies.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// What the set calls it.
+    /// Its name in the set.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// A digest of what it verifies with, whatever it is called.
+    /// A digest of the key itself, whatever its name.
     pub(super) const fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
@@ -121,7 +121,7 @@ impl Key {
     }
 }
 
-/// RFC 7517, section 4, and RFC 7518, section 6: the members that we look at.
+/// RFC 7517, section 4, and RFC 7518, section 6: the members that are read.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -148,7 +148,7 @@ impl Jwk {
         *hash.finalize().as_bytes()
     }
 
-    /// The type of the key alone decides what it verifies, so a public key is never the secret of an HMAC.
+    /// The type of the key alone decides its algorithm, so a public key is never the secret of an HMAC.
     fn decoding(&self) -> Option<(Algorithm, DecodingKey)> {
         match (self.kty.as_str(), self.crv.as_deref()) {
             ("EC", Some("P-256")) => {
@@ -175,7 +175,7 @@ fn point(text: &Option<String>) -> Option<&str> {
     URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == POINT_BYTES).then_some(text)
 }
 
-/// Whether that key made the token's signature (RFC 7515, section 5.2). Nothing else is judged: neither times nor claims.
+/// Whether that key made the token's signature (RFC 7515, section 5.2). Neither times nor claims are judged.
 pub fn verify_signature(token: &Parsed<'_>, key: &Key) -> Result<(), TokenError> {
     if key.algorithm != token.algorithm {
         return Err(TokenError::UnknownKey);

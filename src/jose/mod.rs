@@ -1,6 +1,6 @@
-//! JSON Web Tokens: ours are signed here, and ours and those of trusted issuers are read here.
+//! JSON Web Tokens: signs this ledger's, and reads those of this ledger and of trusted issuers.
 //!
-//! Reading is strict (RFC 7515, RFC 7519, and the advice of RFC 8725): what has two readings has none. A signature has
+//! Reading is strict (RFC 7515, RFC 7519, and the advice of RFC 8725): an ambiguous token is refused. A signature has
 //! many spellings, so a token is known by its issuer and its `jti`, or by the bytes of its payload, never by its text.
 
 mod claims;

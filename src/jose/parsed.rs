@@ -1,4 +1,4 @@
-//! A token's parts, read strictly and believed by nobody yet.
+//! A token's parts, read strictly and not yet trusted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,26 +11,26 @@ use crate::keys::Algorithm;
 /// The longest token that is read, in bytes.
 pub const MAX_JWT_BYTES: usize = 16 * 1024;
 
-/// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature nobody has verified.
+/// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature has not been verified.
 ///
-/// Keys, and addresses of keys, that its header brings along (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
+/// Keys, and addresses of keys, in its header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
 pub struct Parsed<'a> {
-    /// What is signed: header and payload as they stand in the text.
+    /// The signed text: header and payload as they are in the token.
     pub signed: &'a str,
-    /// The signature in base64url, with no bit set that it does not have.
+    /// The signature in base64url, without stray bits.
     pub signature: &'a str,
-    /// What it says it is signed with.
+    /// The algorithm that it claims.
     pub algorithm: Algorithm,
-    /// The name of the key, if it gives one.
+    /// The name of the key, if it has one.
     pub kid: Option<String>,
     /// The payload's bytes.
     pub payload: Vec<u8>,
-    /// The payload's members, each there once.
+    /// The payload's members, each once.
     pub claims: Map<String, Value>,
 }
 
 impl<'a> Parsed<'a> {
-    /// The parts of that text; every way in which they are wrong is a refusal of its own.
+    /// The parts of that text; each kind of malformation has its own refusal.
     pub fn new(text: &'a str) -> Result<Self, TokenError> {
         if text.len() > MAX_JWT_BYTES {
             return Err(TokenError::TooLong);
@@ -62,7 +62,8 @@ fn read_header(bytes: &[u8]) -> Result<Map<String, Value>, TokenError> {
         Refusal::Twice(name) if name == "kid" => TokenError::TwoKeyIds,
         Refusal::Twice(_) => TokenError::DuplicateHeader,
     })?;
-    // RFC 7515, section 4.1.11: who does not understand an extension must refuse it. We understand none.
+    // RFC 7515, section 4.1.11: a reader that does not understand an extension must refuse it. This one understands
+    // none.
     if header.contains_key("crit") { Err(TokenError::Critical) } else { Ok(header) }
 }
 

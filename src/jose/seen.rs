@@ -1,7 +1,7 @@
-//! Signatures that were verified lately: the same token comes again and again, and a signature stays good.
+//! Recently verified signatures: the same token comes again and again, and a signature stays valid.
 //!
-//! What is remembered is a digest over the key's own bytes and the token's text. So a key that is withdrawn, or replaced under
-//! the same name, verifies nothing by this; and whether a token is expired or revoked is judged each time.
+//! A mark is a digest over the key's own bytes and the token's text. So a key that is withdrawn, or replaced under the
+//! same name, does not verify anything by it; and whether a token is expired or revoked is judged each time.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::key_set::Key;
 const HALF_MARKS: usize = 32_768;
 const CONTEXT: &str = "authledger 2026 verified signature v1";
 
-/// That key and that text.
+/// The mark of that key and that text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Mark([u8; 32]);
 
@@ -26,7 +26,7 @@ impl Mark {
     }
 }
 
-/// The marks. What was not asked for while a half filled up is forgotten with the half before.
+/// The marks. Marks that were not used while a half filled up are dropped with the half before.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<Halves>);
 

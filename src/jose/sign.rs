@@ -1,4 +1,4 @@
-//! Our own tokens.
+//! This ledger's own tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,13 +10,13 @@ use crate::keys::{KeyError, SigningKey};
 /// Why a token was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// The claims are no JSON object.
-    #[error("write the token's claims: they are no JSON object")]
+    /// The claims are not a JSON object.
+    #[error("write the token's claims: they are not a JSON object")]
     Claims,
-    /// Nobody, we included, would read it.
+    /// No verifier, including this ledger, would read it.
     #[error("write the token: with these claims it is longer than {MAX_JWT_BYTES} bytes")]
     TooLong,
-    /// The key does not sign.
+    /// The key fails to sign.
     #[error(transparent)]
     Key(#[from] KeyError),
 }

@@ -1,4 +1,4 @@
-//! From a text to a token that somebody whom we trust has signed.
+//! From a text to a token that a trusted issuer has signed.
 
 use crate::domain::{GivenSubject, Tenant};
 use std::collections::HashMap;
@@ -16,27 +16,27 @@ use crate::config::TrustedIssuer;
 
 /// The ledger's own name and keys. Both may change while it runs.
 pub trait OwnKeys: Sync {
-    /// The issuer of our tokens, if there is one.
+    /// The issuer of this ledger's tokens, if there is one.
     fn issuer(&self) -> Option<Arc<str>>;
 
-    /// The public JWK of that name, as text, if it is one of those that verify our tokens.
+    /// The public JWK of that name, as text, if it verifies this ledger's tokens.
     fn jwk(&self, kid: &str) -> Option<Arc<str>>;
 
-    /// When the last token expires that the key of that name has signed, in whole seconds since 1970, if it signs no more:
-    /// what says that it lives longer was made by somebody who has the key and should not.
+    /// When the last token expires that the key of that name has signed, in whole seconds since 1970, if it no longer
+    /// signs: a token with a later expiry was made by somebody who has the key and should not.
     fn signed_until(&self, kid: &str) -> Option<u64> {
         let _ = kid;
         None
     }
 
-    /// Whether both names are one subject's in that tenant.
+    /// Whether both names stand for one subject in that tenant.
     fn same_subject(&self, tenant: &Tenant, one: &GivenSubject, other: &GivenSubject) -> bool {
         let _ = tenant;
         one == other
     }
 }
 
-/// Everybody besides us whose tokens are taken.
+/// The other issuers whose tokens are accepted.
 pub struct TrustedIssuers {
     issuers: HashMap<Arc<str>, Arc<Issuer>>,
     clock: Clock,
@@ -44,8 +44,8 @@ pub struct TrustedIssuers {
 }
 
 impl TrustedIssuers {
-    /// The issuers, no two of the same name. Keys in files are read now, so that a bad file is refused at the start; others
-    /// at their first use. The clock tells when keys may be loaded again.
+    /// The issuers, each with a different name. Keys in files are read now, so that a bad file is refused at the start;
+    /// others at their first use. The clock tells when keys may be loaded again.
     pub fn new(issuers: Vec<TrustedIssuer>, clock: Clock) -> Result<Self, TrustError> {
         let now = clock.now();
         let named = |settings: TrustedIssuer| Ok((settings.issuer.clone(), Arc::new(Issuer::new(settings, now)?)));
@@ -53,10 +53,10 @@ impl TrustedIssuers {
         Ok(Self { issuers, clock, seen: Seen::default() })
     }
 
-    /// The token of that text, and the one within it if it is a container, if both signatures are good and the issuers
+    /// The token of that text, and the one within it if it is a container, if both signatures are valid and the issuers
     /// trusted for their tenant. Times are not judged: see [`Verified::check_times`].
     ///
-    /// It waits for an issuer's keys at most, and not longer than [`super::KEYS_TIMEOUT`].
+    /// It waits at most for an issuer's keys, and not longer than [`super::KEYS_TIMEOUT`].
     pub async fn verify(&self, text: &str, own: &impl OwnKeys) -> Result<Verified, TokenError> {
         let mut outer = self.prove(text, own).await?;
         let Some(text) = outer.take_inner() else { return outer.verified(None) };

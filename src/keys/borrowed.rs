@@ -1,7 +1,7 @@
-//! Copies of the keys under which other nodes sealed personal parts, so that this one can open them too.
+//! Copies of the keys under which other nodes sealed personal data, so that this one can open it too.
 //!
-//! They travel apart from the records, and are destroyed here as well when their subject is forgotten. One that arrives after that
-//! finds its slot marked as erased.
+//! They travel apart from the records, and are destroyed here as well when their subject is erased. A key that arrives
+//! after that finds its slot marked as erased.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,19 +23,19 @@ pub struct BorrowedKeys {
 }
 
 impl BorrowedKeys {
-    /// Those in a directory of keys. Nothing is made before the first comes.
+    /// The copies in a directory of keys. Nothing is made before the first comes.
     pub fn new(keys: &Path) -> Self {
         Self { directory: keys.join("borrowed"), origins: Mutex::default() }
     }
 
-    /// Whether nothing more is to be had for that slot: its key is here, or was destroyed.
+    /// Whether that slot is settled: its key is here, or was destroyed.
     pub fn is_settled(&self, origin: Origin, slot: u64) -> Result<bool, KeyError> {
         let Some(slots) = self.find(origin)? else { return Ok(false) };
         Ok(!matches!(slots.load_sparse(slot)?, Slot::Unfilled))
     }
 
-    /// Keeps keys that another node lent: slots, each with a key in base64url. What is no key is left out, and so is what was
-    /// destroyed here before.
+    /// Keeps keys that another node lent: slots, each with a key in base64url. Texts that are not keys are left out,
+    /// and so are keys that were destroyed here before.
     pub fn keep(&self, origin: Origin, lent: &[(u64, String)]) -> Result<(), KeyError> {
         let keys = lent.iter().filter_map(|(slot, text)| {
             let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -62,7 +62,7 @@ impl BorrowedKeys {
         }
     }
 
-    /// Destroys keys, and keeps those from being kept that arrive later.
+    /// Destroys keys, and prevents those that arrive later from being kept.
     pub fn erase(&self, origin: Origin, slots: &[u64]) -> Result<(), KeyError> {
         if slots.is_empty() {
             return Ok(());
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!((again.lend(origin(), 7), again.lend(origin(), 9_000)), (Some(key(1)), Some(key(2))));
         assert_eq!((again.lend(origin(), 8), again.lend(origin(), 6)), (None, None));
         again.erase(origin(), &[7, 100]).expect("erased");
-        again.keep(origin(), &[(7, key(1)), (100, key(3))]).expect("refused in silence");
+        again.keep(origin(), &[(7, key(1)), (100, key(3))]).expect("refused silently");
         assert_eq!((again.lend(origin(), 7), again.lend(origin(), 100)), (None, None), "neither late nor early");
         assert!(again.is_settled(origin(), 100).expect("readable") && again.lend(origin(), 9_000).is_some());
         let file = std::fs::read(data.path().join("borrowed").join(format!("{}.keys", origin()))).expect("there");

@@ -1,22 +1,22 @@
-//! A copy of the keys, for whoever keeps them apart from the log.
+//! A copy of the keys, to be kept apart from the log.
 
 use std::fs;
 use std::path::Path;
 
 use super::{KeyError, file, origin, slots};
 
-/// Copies every key file of a directory but the origin's into another one, which is made (0700) where there is none. Returns how
-/// many.
+/// Copies every key file of a directory except the origin's into another one, which is made (0700) if it does not
+/// exist. Returns how many.
 ///
-/// The origin's key stays where it is: a copy of the log that had it would go on under the same origin as the original, and sign a
-/// second history.
+/// The origin's key stays where it is: a copy of the log with it would continue the same origin as the original, and
+/// sign a second history.
 pub fn copy(from: &Path, to: &Path) -> Result<usize, KeyError> {
     file::private_directory(to)?;
     let mut copied = 0;
     for entry in fs::read_dir(from).map_err(KeyError::io("read", from))? {
         let entry = entry.map_err(KeyError::io("read", from))?;
         let path = entry.path();
-        // What a crash left unfinished is no key.
+        // The unfinished file of a crash is not a key.
         if !path.is_file()
             || entry.file_name() == origin::FILE_NAME
             || path.extension().is_some_and(|extension| extension == "new")

@@ -13,13 +13,13 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// No key file is longer, so a wrong path can't fill the memory.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
 
-/// Makes the directory with mode 0700 where there is none; one that others may enter is refused.
+/// Makes the directory with mode 0700 if it does not exist; a directory that others may enter is refused.
 pub(super) fn private_directory(path: &Path) -> Result<(), KeyError> {
     ensure_directory(path)?;
     refuse_if_open(path, DIRECTORY_MODE)
 }
 
-/// Makes the directory with mode 0700 where there is none; an older one keeps its mode.
+/// Makes the directory with mode 0700 if it does not exist; an existing one keeps its mode.
 pub(super) fn ensure_directory(path: &Path) -> Result<(), KeyError> {
     if path.is_dir() {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn ensure_directory(path: &Path) -> Result<(), KeyError> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// The file's bytes, or nothing where there is no file; one that others may read is refused.
+/// The file's bytes, or nothing if it does not exist; a file that others may read is refused.
 pub(super) fn find(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -47,13 +47,13 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     create_with(path, |file| file.write_all(bytes).map_err(KeyError::io("write", path)))
 }
 
-/// The same for what is written in parts. Where that fails, nothing is left of it.
+/// The same for content that is written in parts. If that fails, nothing is left of it.
 pub(super) fn create_with(path: &Path, write: impl FnOnce(&mut File) -> Result<(), KeyError>) -> Result<(), KeyError> {
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(|_| KeyError::NoRandomness)?;
     let unfinished = path.with_extension(format!("{}.new", hex::encode(&suffix)));
     if let Err(error) = write_synced(&unfinished, write) {
-        // The error that is told is the first one.
+        // The first error is the one that is reported.
         let _ = fs::remove_file(&unfinished);
         return Err(error);
     }
@@ -74,7 +74,7 @@ fn sync_directory(path: &Path) -> Result<(), KeyError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(KeyError::io("sync", path))
 }
 
-/// Refuses what its group or others may use.
+/// Refuses a file or directory that its group or others may use.
 pub(super) fn refuse_if_open(path: &Path, wanted: u32) -> Result<(), KeyError> {
     let metadata = fs::metadata(path).map_err(KeyError::io("inspect", path))?;
     let mode = metadata.permissions().mode() & 0o7777;

@@ -1,4 +1,4 @@
-//! Secrets of our own making: `al_a_` + 33 characters of base62 + a checksum of 6.
+//! Secrets that this ledger makes: `al_a_` + 33 characters of base62 + a checksum of 6.
 //!
 //! The prefix lets scanners find a leaked one; the checksum lets them tell it from a lookalike without asking.
 
@@ -12,7 +12,7 @@ const RANDOM_DIGITS: usize = 33;
 /// The digits that 4 bytes need: 62^6 > 2^32.
 const CHECKSUM_DIGITS: usize = 6;
 
-/// What a secret that we mint is for.
+/// The purpose of a secret that this ledger makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix {
     /// An application's secret, root's too: `al_a_`.
@@ -44,7 +44,8 @@ pub fn mint(prefix: Prefix) -> Result<Secret, KeyError> {
     Ok(from_random(prefix, random))
 }
 
-/// Whether the text has the form of a secret that we mint, checksum included. It says nothing about who knows it.
+/// Whether the text has the form of a secret that this ledger makes, checksum included. It does not prove that the
+/// secret exists.
 pub fn is_well_formed(text: &str) -> bool {
     Prefix::ALL.iter().any(|prefix| is_coded(prefix.as_str(), RANDOM_DIGITS, text))
 }
@@ -71,7 +72,7 @@ fn from_random(prefix: Prefix, random: [u8; RANDOM_BYTES]) -> Secret {
     Secret::new(&coded(prefix.as_str(), RANDOM_DIGITS, &random))
 }
 
-/// The first 4 bytes of BLAKE3 over all that stands before it, in base62.
+/// The first 4 bytes of BLAKE3 over all characters before it, in base62.
 fn checksum(body: &str) -> String {
     let mut sum = String::with_capacity(CHECKSUM_DIGITS);
     push_base62(&blake3::hash(body.as_bytes()).as_bytes()[..4], CHECKSUM_DIGITS, &mut sum);
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_form_is_fixed() {
-        // The random digits as another implementation has them: int.from_bytes(bytes, "big") written in base 62.
+        // The random digits as another implementation computes them: int.from_bytes(bytes, "big") written in base 62.
         let zero = from_random(Prefix::Application, [0; RANDOM_BYTES]);
         assert!(zero.expose().starts_with(&format!("al_a_{}", "0".repeat(RANDOM_DIGITS))));
         let mut one_byte = [0; RANDOM_BYTES];

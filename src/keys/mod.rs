@@ -1,6 +1,6 @@
 //! Key files: the only place that reads or writes one.
 //!
-//! A file that somebody else on the machine could read is refused, not repaired: what it holds must be taken as known.
+//! A file that another user of the machine could read is refused, not repaired: its contents must count as known.
 
 mod borrowed;
 mod copy;
@@ -25,27 +25,24 @@ pub use root::RootToken;
 pub use sealing::{OpenError, SealError, SealingKeys};
 pub use signing::{Algorithm, SigningKey};
 
-/// Why a key can't be used. Each says which file and what to do; none holds a byte of any secret.
+/// Why a key can't be used. Each error names the file and what to do; none holds a byte of any secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The disk or the file system refused.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb, such as `read`.
+        /// The action: a verb, such as `read`.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
         source: io::Error,
     },
     /// Others on this machine may read the file or enter the directory.
     #[error(
         "trust {path}: its mode {mode:04o} lets others on this machine in; \
-         run `chmod {wanted:o} {path}`, and replace what it holds if anyone else could have read it",
+         run `chmod {wanted:o} {path}`, and replace its contents if anyone else could have read it",
         path = path.display()
     )]
     TooOpen {
-        /// The file or directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -53,41 +50,29 @@ pub enum KeyError {
         wanted: u32,
     },
     /// The file holds something else.
-    #[error("read {}: it holds no {wanted}; put back the one that was there, or move it away to have a new one made", path.display())]
+    #[error("read {}: it does not hold {wanted}; put back the one that was there, or move it away to have a new one made", path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected content.
         wanted: &'static str,
     },
     /// A slot of the sealing keys holds neither a key nor the mark of an erased one.
     #[error(
-        "read {}: slot {slot} is damaged; put back the file from where the backup of the keys is kept, because nothing else \
-         opens what was sealed under that slot",
+        "read {}: slot {slot} is damaged; put back the file from the backup of the keys, because nothing else \
+         opens the data that was sealed under that slot",
         path.display()
     )]
-    DamagedSlot {
-        /// The file.
-        path: PathBuf,
-        /// The slot.
-        slot: u64,
-    },
+    DamagedSlot { path: PathBuf, slot: u64 },
     /// A slot that was never made can't be erased.
     #[error("erase a key in {}: it has no slot {slot}", path.display())]
-    NoSlot {
-        /// The file.
-        path: PathBuf,
-        /// The slot.
-        slot: u64,
-    },
-    /// The file of sealing keys would get longer than it may.
+    NoSlot { path: PathBuf, slot: u64 },
+    /// The file of sealing keys would become longer than it may.
     #[error("make slot {slot} in {}: it has room for {most}", path.display())]
     TooManySlots {
-        /// The file.
         path: PathBuf,
-        /// The slot that was asked for.
+        /// The requested slot.
         slot: u64,
-        /// How many slots there may be.
+        /// The most slots.
         most: u64,
     },
     /// The operating system gave no randomness.

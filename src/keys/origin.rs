@@ -18,9 +18,9 @@ pub struct OriginKey {
 }
 
 impl OriginKey {
-    /// Reads the key in that directory, or makes directory (0700) and key (0600) where there are none.
+    /// Reads the key in that directory, or makes directory (0700) and key (0600) if they do not exist.
     ///
-    /// It fails where a mode lets others in, the file holds no Ed25519 key, or the disk refuses.
+    /// It fails if a mode lets others in, the file does not hold an Ed25519 key, or the disk refuses.
     pub fn load_or_create(dir: &Path) -> Result<Self, KeyError> {
         file::private_directory(dir)?;
         let path = dir.join(FILE_NAME);
@@ -28,7 +28,7 @@ impl OriginKey {
             Some(bytes) => bytes,
             None => create(&path)?,
         };
-        Self::from_pkcs8(&bytes).ok_or(KeyError::Malformed { path, wanted: "Ed25519 key in PKCS#8" })
+        Self::from_pkcs8(&bytes).ok_or(KeyError::Malformed { path, wanted: "an Ed25519 key in PKCS#8" })
     }
 
     /// The public key: RFC 8032, 32 bytes.
@@ -51,7 +51,7 @@ impl OriginKey {
 }
 
 impl fmt::Debug for OriginKey {
-    /// The public key alone.
+    /// Only the public key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OriginKey(")?;
         hex::write(&self.public, f)?;

@@ -1,6 +1,7 @@
 //! The key that makes pseudonyms of subjects: 32 random bytes in `DATA/keys/pseudonym.key`.
 //!
-//! `schema/event-log.md` defines the pseudonyms. Who has the key can tell whose a pseudonym is by trying names; nobody else can.
+//! `schema/event-log.md` defines the pseudonyms. With the key, a pseudonym can be matched to its subject by trying
+//! names; without it, it can't.
 
 use std::fmt;
 use std::path::Path;
@@ -28,9 +29,9 @@ pub struct PseudonymKey {
 }
 
 impl PseudonymKey {
-    /// Reads the key in that directory, or makes directory (0700) and key (0600) where there are none.
+    /// Reads the key in that directory, or makes directory (0700) and key (0600) if they do not exist.
     ///
-    /// It fails where a mode lets others in, the file holds anything but 32 bytes, or the disk refuses.
+    /// It fails if a mode lets others in, the file holds anything but 32 bytes, or the disk refuses.
     pub fn load_or_create(dir: &Path) -> Result<Self, KeyError> {
         file::private_directory(dir)?;
         if let Some(key) = Self::load(dir)? {
@@ -42,7 +43,7 @@ impl PseudonymKey {
         Ok(Self::from_bytes(bytes))
     }
 
-    /// Reads the key in that directory; nothing where there is none.
+    /// Reads the key in that directory; nothing if it does not exist.
     pub fn load(dir: &Path) -> Result<Option<Self>, KeyError> {
         let path = dir.join(FILE_NAME);
         let Some(mut bytes) = file::find(&path)? else { return Ok(None) };
@@ -51,7 +52,7 @@ impl PseudonymKey {
         key.map(|key| Some(Self::from_bytes(key))).map_err(|_| KeyError::Malformed { path, wanted: "32 bytes" })
     }
 
-    /// The key that these bytes are.
+    /// The key with these bytes.
     pub fn from_bytes(mut bytes: [u8; KEY_BYTES]) -> Self {
         let [name, blind, check] =
             [NAME_CONTEXT, BLIND_CONTEXT, CHECK_CONTEXT].map(|context| blake3::derive_key(context, &bytes));
@@ -59,12 +60,13 @@ impl PseudonymKey {
         Self { name, blind, check }
     }
 
-    /// What tells this key from others, and nothing of it: the log may hold it.
+    /// A check that tells this key from others, and reveals nothing of it: the log may hold it.
     pub const fn check(&self) -> &[u8; KEY_BYTES] {
         &self.check
     }
 
-    /// The subject's pseudonym in that tenant. One that comes back in is known by its form, and stays what it is.
+    /// The subject's pseudonym in that tenant. A pseudonym that comes back in is recognised by its form, and stays the
+    /// same.
     pub fn pseudonym(&self, tenant: &Tenant, subject: &Subject) -> Subject {
         if is_coded(PREFIX, DIGITS, subject.as_str()) {
             return subject.clone();
@@ -77,7 +79,7 @@ impl PseudonymKey {
         pseudonym.unwrap_or_else(|_| subject.clone())
     }
 
-    /// A keyed digest of what a subject's name may stand in, so that nobody finds the name by trying.
+    /// A keyed digest of a text that may contain a subject's name, so that the name can't be found by trial.
     pub fn blind(&self, text: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.blind, text).as_bytes()
     }
@@ -91,7 +93,7 @@ impl Drop for PseudonymKey {
 }
 
 impl fmt::Debug for PseudonymKey {
-    /// That it is one, and no more.
+    /// Only that it is a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PseudonymKey")
     }
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("it exists").permissions().mode() & 0o777, 0o600);
         fs::write(&path, [1; 31]).expect("our own file");
         let refusal = PseudonymKey::load(&dir).expect_err("too short").to_string();
-        assert!(refusal.contains("it holds no 32 bytes"), "{refusal}");
+        assert!(refusal.contains("it does not hold 32 bytes"), "{refusal}");
     }
 
     #[test]

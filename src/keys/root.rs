@@ -11,7 +11,7 @@ use crate::domain::{Digest, Secret};
 
 const FILE_NAME: &str = "root-token";
 
-/// What is kept of root's secret while the process runs: its digest, and where to find it.
+/// The knowledge about root's secret while the process runs: its digest, and its file.
 pub struct RootToken {
     digest: Digest,
     path: Option<PathBuf>,
@@ -21,17 +21,17 @@ impl RootToken {
     /// The fewest characters that root's secret may have.
     pub const MIN_CHARS: usize = 32;
 
-    /// Takes the given secret, and then neither reads nor writes a file: a file's secret is dead for this process.
-    /// Without one, reads `DATA/root-token`, or makes it (0600) where there is none.
+    /// Takes the given secret, and then neither reads nor writes a file: a secret in a file is inactive for this
+    /// process. Without one, reads `DATA/root-token`, or makes it (0600) if it does not exist.
     ///
-    /// It fails where others can read the file, it holds nothing like a secret, or the disk refuses.
+    /// It fails if others can read the file, it does not hold a secret, or the disk refuses.
     pub fn load_or_create(data_dir: &Path, given: Option<Secret>) -> Result<Self, KeyError> {
         if let Some(secret) = given {
             return Ok(Self { digest: secret.digest(), path: None });
         }
         let path = data_dir.join(FILE_NAME);
         let secret = match file::find(&path)? {
-            Some(bytes) => read(&bytes).ok_or(KeyError::Malformed { path: path.clone(), wanted: "root token" })?,
+            Some(bytes) => read(&bytes).ok_or(KeyError::Malformed { path: path.clone(), wanted: "a root token" })?,
             None => create(data_dir, &path)?,
         };
         Ok(Self { digest: secret.digest(), path: Some(path) })
@@ -59,7 +59,7 @@ impl RootToken {
 }
 
 impl fmt::Debug for RootToken {
-    /// Where it is, never what it is.
+    /// Its file, never its text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RootToken").field("path", &self.path).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Keys that sign our tokens, each in a file of its own: `DATA/keys/token-<kid>.key`, PKCS#8 in DER.
+//! Keys that sign the ledger's tokens, each in a file of its own: `DATA/keys/token-<kid>.key`, PKCS#8 in DER.
 //!
 //! A key is named by its thumbprint, so a file that holds another key than its name says is noticed.
 
@@ -24,12 +24,12 @@ use crate::domain::Malformed;
 
 /// Characters of a thumbprint: 32 bytes in base64url.
 const KID_CHARS: usize = 43;
-/// The size of the RSA keys that we make.
+/// The size of the RSA keys that are made.
 const RSA_SIZE: KeySize = KeySize::Rsa2048;
 /// The smallest RSA modulus that may sign, in bytes: 2048 bits, as RFC 7518, section 3.3, demands.
 const MIN_MODULUS_BYTES: usize = 256;
 
-/// What signs a token: the algorithms of RFC 7518 and RFC 8037 that we make and accept. There is no fourth.
+/// The algorithms of RFC 7518 and RFC 8037 that sign tokens, and that are accepted. There is no fourth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
 pub enum Algorithm {
     /// ECDSA over P-256 with SHA-256.
@@ -79,17 +79,17 @@ enum Pair {
     Rs256(RsaKeyPair),
 }
 
-/// A key that signs our tokens.
+/// A key that signs the ledger's tokens.
 pub struct SigningKey {
     pair: Pair,
     kid: String,
 }
 
 impl SigningKey {
-    /// Makes a key and its file (0600), and the directory (0700) where there is none. When this returns, the key survives
-    /// a loss of power. An RSA key has 2048 bits.
+    /// Makes a key and its file (0600), and the directory (0700) if it does not exist. When this returns, the key
+    /// survives a loss of power. An RSA key has 2048 bits.
     ///
-    /// It fails where the directory lets others in, the disk refuses, or there is no randomness.
+    /// It fails if the directory lets others in, the disk refuses, or there is no randomness.
     pub fn generate(dir: &Path, algorithm: Algorithm) -> Result<Self, KeyError> {
         file::private_directory(dir)?;
         let der = new_pkcs8(algorithm)?;
@@ -98,9 +98,10 @@ impl SigningKey {
         Ok(key)
     }
 
-    /// The key of that name, or nothing where this directory has no such file; a text that is no thumbprint names none.
+    /// The key of that name, or nothing if this directory does not have the file; a text that is not a thumbprint is
+    /// not a name.
     ///
-    /// It fails where others can read the file, or it holds anything but the key of that thumbprint.
+    /// It fails if others can read the file, or it holds anything but the key of that thumbprint.
     pub fn load(dir: &Path, kid: &str) -> Result<Option<Self>, KeyError> {
         if !is_thumbprint(kid) {
             return Ok(None);
@@ -108,7 +109,7 @@ impl SigningKey {
         let path = path(dir, kid);
         let Some(der) = file::find(&path)? else { return Ok(None) };
         let key = Self::from_pkcs8(&der).filter(|key| key.kid == kid);
-        key.map(Some).ok_or(KeyError::Malformed { path, wanted: "token key of that name in PKCS#8" })
+        key.map(Some).ok_or(KeyError::Malformed { path, wanted: "a token key of that name in PKCS#8" })
     }
 
     /// The name: the key's thumbprint with SHA-256 (RFC 7638) in base64url, 43 characters.
@@ -116,7 +117,7 @@ impl SigningKey {
         &self.kid
     }
 
-    /// What it signs with.
+    /// The algorithm that it signs with.
     pub const fn algorithm(&self) -> Algorithm {
         match self.pair {
             Pair::Es256(_) => Algorithm::Es256,
@@ -159,7 +160,7 @@ impl SigningKey {
 }
 
 impl fmt::Debug for SigningKey {
-    /// The public name alone.
+    /// Only the public name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({} {})", self.algorithm(), self.kid)
     }
@@ -292,7 +293,7 @@ mod tests {
         let [one, other] = [(); 2].map(|()| SigningKey::generate(&dir, Algorithm::EdDsa).expect("a new key"));
         fs::copy(path(&dir, one.kid()), path(&dir, other.kid())).expect("our own files");
         let refusal = SigningKey::load(&dir, other.kid()).expect_err("another key").to_string();
-        assert!(refusal.contains("no token key of that name in PKCS#8"), "{refusal}");
+        assert!(refusal.contains("a token key of that name in PKCS#8"), "{refusal}");
         fs::set_permissions(path(&dir, one.kid()), Permissions::from_mode(0o640)).expect("our own file");
         let refusal = SigningKey::load(&dir, one.kid()).expect_err("too open").to_string();
         assert!(refusal.contains("chmod 600"), "{refusal}");

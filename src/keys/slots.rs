@@ -1,6 +1,6 @@
 //! The file of sealing keys: a header, then slots of 64 bytes. `schema/sealing.md` defines its bytes.
 //!
-//! Slots are made a step at a time and synced before one of them counts, so a key is durable before anything names it.
+//! Slots are made a step at a time and synced before they count, so a key is durable before anything names it.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use super::{KeyError, file};
 pub(super) const FILE_NAME: &str = "sealing.keys";
 /// Slots that are made and synced at once.
 pub(super) const STEP_SLOTS: u64 = 4_096;
-/// No file has more slots: a number that is wrong must not fill the disk. It comes to 256 GiB.
+/// The most slots: a wrong number must not fill the disk. It comes to 256 GiB.
 const MAX_SLOTS: u64 = 1 << 32;
 pub(super) const KEY_BYTES: usize = 32;
 /// It divides a sector, so that no slot lies across two.
@@ -52,7 +52,7 @@ impl Drop for Key {
     }
 }
 
-/// What a slot holds.
+/// The content of a slot.
 pub(super) enum Slot {
     Unfilled,
     Filled(Key),
@@ -66,12 +66,12 @@ pub(super) struct Slots {
     /// Slots that are synced, a multiple of the step.
     filled: AtomicU64,
     filling: Mutex<()>,
-    /// Held to write while a slot is overwritten, so that nobody reads half of it.
+    /// Held to write while a slot is overwritten, so that no call reads half of it.
     erasing: RwLock<()>,
 }
 
 impl Slots {
-    /// Opens the file, or makes it (0600) where there is none, and completes its last step.
+    /// Opens the file, or makes it (0600) if it does not exist, and completes its last step.
     pub(super) fn open(path: PathBuf) -> Result<Self, KeyError> {
         if !path.try_exists().map_err(KeyError::io("look for", &path))? {
             file::create(&path, &header())?;
@@ -86,7 +86,8 @@ impl Slots {
         Ok(slots)
     }
 
-    /// Opens a file whose slots are written one by one, as copies of another node's: one that was not is empty.
+    /// Opens a file whose slots are written one by one, such as copies of another node's: a slot that was not written
+    /// is empty.
     pub(super) fn open_sparse(path: PathBuf) -> Result<Self, KeyError> {
         if !path.try_exists().map_err(KeyError::io("look for", &path))? {
             file::create(&path, &header())?;
@@ -97,7 +98,7 @@ impl Slots {
         Ok(Self { file, path, filled: AtomicU64::new(MAX_SLOTS), filling: Mutex::new(()), erasing: RwLock::new(()) })
     }
 
-    /// What a slot of a sparse file holds.
+    /// The content of a slot of a sparse file.
     pub(super) fn load_sparse(&self, slot: u64) -> Result<Slot, KeyError> {
         let mut bytes = [0; SLOT_BYTES];
         let reading = self.erasing.read();
@@ -109,7 +110,7 @@ impl Slots {
         found.ok_or_else(|| self.damaged(slot))
     }
 
-    /// Writes keys into empty slots of a sparse file, and syncs: one that was erased stays so.
+    /// Writes keys into empty slots of a sparse file, and syncs: an erased slot stays erased.
     pub(super) fn put(&self, keys: &[(u64, Key)]) -> Result<(), KeyError> {
         let _one_at_a_time = self.filling.lock();
         for (slot, key) in keys.iter().filter(|(slot, _)| *slot < MAX_SLOTS) {
@@ -160,18 +161,18 @@ impl Slots {
         wipe(&mut bytes);
         read.map_err(KeyError::io("read", &self.path))?;
         match found {
-            // Zeros below the last step are no torn write: they were a key.
+            // Zeros below the last step are not a torn write: they were a key.
             None | Some(Slot::Unfilled) => Err(self.damaged(slot)),
             Some(found) => Ok(found),
         }
     }
 
-    /// Overwrites the slots and syncs, also where one is erased or damaged already.
+    /// Overwrites the slots and syncs, even if one is erased or damaged already.
     pub(super) fn erase(&self, slots: &[u64]) -> Result<(), KeyError> {
         if let Some(slot) = slots.iter().copied().find(|slot| *slot >= self.filled()) {
             return Err(KeyError::NoSlot { path: self.path.clone(), slot });
         }
-        // Nobody is writing a key that he found missing.
+        // No other call writes a key that this one found missing.
         let _one_at_a_time = self.filling.lock();
         let writing = self.erasing.write();
         let written = slots.iter().try_for_each(|slot| self.file.write_all_at(&erased(*slot), offset(*slot)));
@@ -179,9 +180,9 @@ impl Slots {
         written.and_then(|()| self.file.sync_data()).map_err(KeyError::io("erase in", &self.path))
     }
 
-    /// Gives the step's empty slots a key each, writes all of it, syncs, and only then lets it count.
+    /// Gives the step's empty slots a key each, writes the whole step, syncs, and only then lets it count.
     ///
-    /// All of it is written, so after a sync that failed the next one speaks of these very pages.
+    /// The whole step is written, so after a failed sync the next one covers these very pages.
     fn complete_step(&self, first: u64) -> Result<(), KeyError> {
         let mut step = vec![0; STEP_BYTES];
         let outcome = self.write_step(first, &mut step);
@@ -193,7 +194,7 @@ impl Slots {
 
     fn write_step(&self, first: u64, step: &mut [u8]) -> Result<(), KeyError> {
         let read = read_up_to(&self.file, step, offset(first)).map_err(KeyError::io("read", &self.path))?;
-        // What is left of a slot at the end of the file was never used.
+        // The part of a slot at the end of the file was never used.
         step[read / SLOT_BYTES * SLOT_BYTES..].fill(0);
         for (slot, bytes) in (first..).zip(slots_in(step)) {
             match decode(slot, bytes) {
@@ -211,7 +212,7 @@ impl Slots {
     }
 }
 
-/// Copies the slots that are there now, a step at a time, each checked. The server may go on adding and erasing.
+/// Copies the present slots, a step at a time, each checked. The server may add and erase meanwhile.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), KeyError> {
     let source = File::open(from).map_err(KeyError::io("read", from))?;
     let whole = whole_slots(&source, from)?;
@@ -246,7 +247,7 @@ fn copy_steps(
     Ok(())
 }
 
-/// Reads the slot again where it was caught half overwritten. Only the last step may have empty ones.
+/// Reads the slot again if it was caught half overwritten. Only the last step may have empty ones.
 fn settle(source: &File, path: &Path, slot: u64, bytes: &mut [u8; SLOT_BYTES], is_last: bool) -> Result<(), KeyError> {
     for _ in 0..COPY_TRIES {
         match decode(slot, bytes) {
@@ -258,7 +259,7 @@ fn settle(source: &File, path: &Path, slot: u64, bytes: &mut [u8; SLOT_BYTES], i
     Err(KeyError::DamagedSlot { path: path.into(), slot })
 }
 
-/// Overwrites what must not stay in memory, in a way that the compiler does not take for useless.
+/// Overwrites bytes that must not stay in memory, in a way that the compiler does not remove.
 pub(super) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     black_box(bytes);
@@ -293,7 +294,7 @@ fn slots_in(step: &mut [u8]) -> impl Iterator<Item = &mut [u8; SLOT_BYTES]> {
     step.as_chunks_mut().0.iter_mut()
 }
 
-/// What the bytes say; nothing where they are neither a key, nor the mark of an erased one, nor empty.
+/// The slot in these bytes; nothing if they are neither a key, nor the mark of an erased one, nor empty.
 fn decode(slot: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
     let mut key = Key([0; KEY_BYTES]);
     key.0.copy_from_slice(&bytes[..KEY_BYTES]);
@@ -327,7 +328,7 @@ fn erased(slot: u64) -> [u8; SLOT_BYTES] {
     bytes
 }
 
-/// The slot's number is in it, so a key that lies in the wrong place is noticed.
+/// The slot's number is in it, so a key in the wrong place is noticed.
 fn check(context: &str, slot: u64, key: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(&slot.to_le_bytes()).update(key);

@@ -1,4 +1,4 @@
-//! What a ticket, a session and a token are as rows.
+//! The rows of a ticket, a session and a token.
 
 use uuid::Uuid;
 
@@ -9,14 +9,14 @@ use crate::domain::{
     Credential, CredentialId, Digest, Issue, IssuedAs, Kind, Lifetime, Named, Place, Timestamp, TokenId, Ttl,
 };
 
-/// What rows of every size answer alike.
+/// The part that is the same for rows of every size.
 pub(super) trait Row {
     fn id(&self) -> CredentialId;
     fn subject(&self) -> SubjectHandle;
     fn not_after(&self) -> Timestamp;
-    /// Where and when it was issued.
+    /// The place and time of issue.
     fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)>;
-    /// Lets go of the generation that it has the number of.
+    /// Releases the generation whose number it holds.
     fn release(&self, shared: &Shared);
 }
 
@@ -44,7 +44,7 @@ impl<const N: usize> Row for Packed<N> {
     }
 }
 
-/// A kind's row, and what it is a row of.
+/// A kind's row, and its kind.
 pub(super) trait Form: Sized + Send + Sync {
     const KIND: Kind;
 
@@ -54,10 +54,10 @@ pub(super) trait Form: Sized + Send + Sync {
 
     /// The value as a row, if it fits one. The row holds the numbers in it until it is released.
     fn pack(id: CredentialId, credential: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
-    /// The value. Nothing, if what it has numbers of is gone, which does not happen while its shard is locked.
+    /// The value. Nothing, if a value whose number it holds is gone, which does not happen while its shard is locked.
     fn unpack(&self, shared: &Shared) -> Option<Credential>;
 
-    /// Lets go of all that it has the number of.
+    /// Releases every number that it holds.
     fn release(&self, shared: &Shared) {
         self.row().release(shared);
     }
@@ -110,12 +110,12 @@ impl Form for TicketForm {
     }
 }
 
-/// The issue of one that was neither ended, nor named otherwise than by its issue.
+/// The issue of a credential that was neither revoked, nor named otherwise than by its issue.
 fn usual(credential: &Credential) -> Option<&Issue> {
     credential.issue.as_ref().filter(|_| credential.revocations.is_empty())
 }
 
-/// When a fixed life ends.
+/// When a fixed life expires.
 const fn end(issue: &Issue) -> Option<Timestamp> {
     match issue.lifetime {
         Lifetime::Fixed(expires_at) => Some(expires_at),
@@ -139,7 +139,7 @@ impl Form for SessionForm {
     fn pack(id: CredentialId, session: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
         let issue = usual(session).filter(|issue| issue.session.is_none())?;
         let extended = session.latest != Timestamp::default();
-        // A row has no room for an extension that is none.
+        // A row has no room for an extension that extends nothing.
         if extended && session.latest <= issue.issued_at {
             return None;
         }
@@ -175,7 +175,7 @@ impl Form for SessionForm {
 }
 
 impl TokenForm {
-    /// Of a JWT whose issuer calls it by a UUID, as we do: 16 bytes behind the 16 that it is kept under.
+    /// The name of a JWT whose `jti` is a UUID, as this ledger's are: 16 bytes after the 16 of its id.
     fn jwt_name(id: CredentialId, named: &Named, shared: &Shared) -> Option<([u8; 32], u32)> {
         let Named::Jwt { issuer, jti } = named else { return None };
         let uuid = Uuid::try_parse(jti.as_str()).ok()?;
@@ -255,7 +255,7 @@ impl TokenForm {
     }
 }
 
-/// What a credential's issue is found by elsewhere.
+/// The keys by which a credential's issue is found elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Issued {
     pub(super) place: Place,

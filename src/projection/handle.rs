@@ -1,4 +1,4 @@
-//! Where a credential or a subject stands in memory, in 32 bits.
+//! The place of a credential or a subject in memory, in 32 bits.
 
 use std::hash::BuildHasher as _;
 use std::num::NonZeroU32;
@@ -6,18 +6,18 @@ use std::ops::RangeInclusive;
 
 use crate::domain::{CredentialId, Hashing, Kind};
 
-/// Shards of every table here, a power of two. Many, so that a step of the sweep or the snapshot holds few up, and briefly,
-/// and so that a table which grows is a small one.
+/// Shards of every table here, a power of two. Many, so that a step of the sweep or the snapshot delays few requests,
+/// and briefly, and so that a table that grows is a small one.
 pub(super) const SHARDS: usize = 1_024;
 const SHARD_BITS: u32 = SHARDS.trailing_zeros();
 
 const PLACE_BITS: u32 = 30 - SHARD_BITS;
 const SUBJECT_BITS: u32 = 32 - SHARD_BITS;
 
-/// In which shard a credential stands, and how much a shard holds.
+/// The choice of shard for a credential, and the capacity of a shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
-    /// What spreads ids over shards. Whoever imports chooses ids: without it they could fill one shard.
+    /// The seed that spreads ids over shards. Importers choose ids: without it they could fill one shard.
     pub(super) seed: [u64; 2],
     /// Places that a shard has for credentials of one kind.
     pub(super) room: u32,
@@ -27,7 +27,7 @@ pub(super) struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        // As random as tables are, and as fixed where those are.
+        // As random as the seeds of tables, and as fixed where those are.
         let seed = [0; 2].map(|_: u64| Hashing::default().hash_one(0));
         Self { seed, room: 1 << PLACE_BITS, subjects: (1 << SUBJECT_BITS) - 1 }
     }
@@ -42,13 +42,13 @@ impl Layout {
         (spread(product as u64 ^ (product >> 64) as u64) >> 32) as usize % SHARDS
     }
 
-    /// How many credentials of a kind there are when no more are issued: a sixteenth is kept for what other nodes issue.
+    /// At how many credentials of a kind issuing stops: a sixteenth is kept for the credentials that other nodes issue.
     pub(super) const fn full(&self) -> usize {
         let all = self.room as usize * SHARDS;
         all - all / 16
     }
 
-    /// How many subjects a shard has when none is added for an issue.
+    /// At how many subjects in a shard no subject is added for an issue.
     pub(super) const fn full_of_subjects(&self) -> usize {
         let all = self.subjects as usize;
         all - all / 16
@@ -125,7 +125,7 @@ impl SubjectHandle {
     }
 }
 
-/// Spreads what is random in some of its bits over all of them: a table takes the lowest and the highest.
+/// Spreads the randomness of some of its bits over all of them: a table uses the lowest and the highest.
 pub(super) const fn spread(bits: u64) -> u64 {
     let product = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     product ^ (product >> 32)
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Ids as an importer may choose them: alike in all bytes but a few, wherever those are.
+    /// Ids as an importer may choose them: equal in all bytes except a few, wherever those are.
     #[test]
     fn ids_that_are_alike_are_spread_over_all_shards() {
         const IDS: usize = 65_536;

@@ -8,10 +8,10 @@ use parking_lot::RwLock;
 use super::handle::{SHARDS, spread};
 use crate::domain::Hashing;
 
-/// A part of the key's hash, and what it leads to.
+/// A part of the key's hash, and the handle.
 type Entry = (u32, u32);
 
-/// Handles of 32 bits by a hash of 64, seeded by chance. Whoever looks something up says which of those with the same hash he
+/// Handles of 32 bits by a hash of 64, randomly seeded. A look-up says which of the handles with the same hash it
 /// means.
 pub(super) struct Index {
     shards: Box<[RwLock<HashTable<Entry>>]>,
@@ -25,14 +25,14 @@ impl Default for Index {
 }
 
 impl Index {
-    /// The handle under that key that `is` the one.
+    /// The handle under that key for which `is` holds.
     pub(super) fn find(&self, key: &impl Hash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let (shard, tag) = self.place(key);
         let shard = shard.read();
         shard.find(rehash(tag), |(own, handle)| *own == tag && is(*handle)).map(|(_, handle)| *handle)
     }
 
-    /// Looks at each handle that may be of that key.
+    /// Visits each handle that may be under that key.
     pub(super) fn each(&self, key: &impl Hash, mut look: impl FnMut(u32)) {
         let (shard, tag) = self.place(key);
         let shard = shard.read();

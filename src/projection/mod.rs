@@ -1,6 +1,6 @@
 //! The fold kept in memory, behind shards that readers share without stopping the writer.
 //!
-//! Only durable records are folded in, so whatever is read here is true. Everything in it can be thrown away and folded again.
+//! Only durable records are folded in, so whatever is read here is true. All of it can be thrown away and folded again.
 
 mod forms;
 mod handle;
@@ -54,7 +54,7 @@ pub struct Projection {
     base: RwLock<Base>,
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
-    /// Subjects, and what else many credentials share.
+    /// Subjects, and other values that many credentials share.
     shared: Shared,
     tickets: Tickets,
     sessions: Sessions,
@@ -65,20 +65,20 @@ pub struct Projection {
     slots: Mutex<BTreeMap<Origin, u64>>,
     imported: AtomicBool,
     members: RwLock<Arc<Members>>,
-    /// Whether any node was ever joined by another: else nobody has to be able to read what is written.
+    /// Whether any node was ever joined by another: if not, no other node has to be able to read the records.
     any_joined: AtomicBool,
-    /// Whether any member was removed: else every record of every origin counts, and no look at them is needed.
+    /// Whether any member was removed: if not, every record of every origin counts, and none need be checked.
     any_removed: AtomicBool,
     answered: Keyed,
     unknown_revocations: Mutex<HashMap<UnknownRevoker, u64>>,
-    /// Tickets whose latest use is to be put on record.
+    /// Tickets whose latest use is to be recorded.
     uses: Mutex<Vec<CredentialId>>,
     sweep: Mutex<Sweep>,
     /// In milliseconds since 1970: see [`Projection::forgotten_at`].
     forgotten_at: AtomicU64,
     /// In milliseconds since 1970: see [`View::latest_end`].
     latest_end: AtomicU64,
-    /// Held by whoever changes what there is: what a join reads it must find so when it writes.
+    /// Held by every writer: the state that a join reads must be the same when it writes.
     writing: Mutex<()>,
 }
 
@@ -112,15 +112,15 @@ impl Keyed {
 pub struct Counts {
     /// Applications that have not been removed.
     pub applications: usize,
-    /// Tickets: good, expired and ended ones that have not left memory.
+    /// Tickets in memory, whether active, expired or revoked.
     pub tickets: usize,
-    /// Sessions, as tickets.
+    /// Sessions in memory, likewise.
     pub sessions: usize,
-    /// Tokens, as tickets; and endings of sessions and tokens that were never issued here.
+    /// Tokens in memory, likewise; and revocations of sessions and tokens that were never issued here.
     pub tokens: usize,
-    /// Subjects with a credential or an ending in memory.
+    /// Subjects with a credential or a revocation in memory.
     pub subjects: usize,
-    /// Commands that are recognised when they come again.
+    /// Commands that are recognised if they are repeated.
     pub idempotency_keys: usize,
 }
 
@@ -153,8 +153,8 @@ impl Projection {
         }
     }
 
-    /// A state whose shards have that little room for credentials and for subjects: what it does when they are full shows with
-    /// few, and not with some 2^30.
+    /// A state whose shards have that little room for credentials and for subjects: its behaviour when they are full
+    /// shows with few, and not only with some 2^30.
     #[doc(hidden)]
     pub fn cramped(room: u32, subjects: u32) -> Self {
         let usual = Layout::default();
@@ -186,7 +186,7 @@ impl Projection {
         application.callable(now).is_some().then_some(application)
     }
 
-    /// The applications behind that one, in the order of their ids; at most `limit`. Of those that were removed, too.
+    /// The applications after that one, in the order of their ids; at most `limit`. Removed ones are included.
     pub fn applications_after(&self, after: Option<ApplicationId>, limit: usize) -> Vec<(ApplicationId, Application)> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let applications = self.applications.read();
@@ -194,7 +194,7 @@ impl Projection {
         rest.take(limit).map(|(id, application)| (*id, application.clone())).collect()
     }
 
-    /// A credential that is good at `now`, or why it is not. A use of a ticket that is yet to go on record counts.
+    /// A credential that is active at `now`, or why it is not. A use of a ticket that is yet to be recorded counts.
     pub fn check(&self, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
         let credential = match key.kind {
             Kind::Ticket => self.ticket_in_use(key.id).0,
@@ -203,15 +203,15 @@ impl Projection {
         judge_known(self, key.kind, credential, now)
     }
 
-    /// Notes a request that a good ticket came with; the instant that is strictly later than that of the last one.
+    /// Notes a request with an active ticket; returns an instant that is strictly later than that of the last request.
     ///
-    /// Nothing is appended: a use goes on record with the next flush, if the last one on record is a tenth of a life old.
+    /// Nothing is appended: a use is recorded with the next flush, if the last one on record is a tenth of a life old.
     pub fn touch(&self, id: CredentialId, now: Timestamp) -> Result<(Active, Timestamp), Inactive> {
         let (ticket, recorded_use_at) = self.ticket_in_use(id);
         let active = judge_known(self, Kind::Ticket, ticket, now)?;
         let seen_at = self.tickets.touch(id, now).ok_or(Inactive::Unknown)?;
         if worth_recording(&active.issue, recorded_use_at, now) {
-            // Past the end that is on record only the use before it goes on record, the one that keeps the ticket alive.
+            // After the expiry on record only the use before it is recorded, which keeps the ticket active.
             let counts = now < active.issue.expires_with(recorded_use_at);
             if self.tickets.queue(id, if counts { now } else { Timestamp::default() }) {
                 self.uses.lock().push(id);
@@ -220,7 +220,7 @@ impl Projection {
         Ok((active, seen_at))
     }
 
-    /// The ticket as its uses have it, and its last use on record.
+    /// The ticket with its uses, and its last use on record.
     fn ticket_in_use(&self, id: CredentialId) -> (Credential, Timestamp) {
         let (mut ticket, due_at) = self.tickets.get_with_use(id, &self.shared);
         let recorded_use_at = ticket.latest;
@@ -230,7 +230,7 @@ impl Projection {
         (ticket, recorded_use_at)
     }
 
-    /// The ticket, session or opaque token that was issued with that secret, good or not. Copies nothing.
+    /// The ticket, session or opaque token that was issued with that secret, active or not. Copies nothing.
     pub fn issued_with(&self, digest: &Digest) -> Option<CredentialKey> {
         if self.tickets.is_issued(digest) {
             return Some(CredentialKey { kind: Kind::Ticket, id: digest.id() });
@@ -251,7 +251,7 @@ impl Projection {
         self.tickets.seen_at(id)
     }
 
-    /// Puts uses back that could not be put on record.
+    /// Puts uses back that could not be recorded.
     pub fn put_back_uses(&self, uses: &[(CredentialId, Timestamp)]) {
         for (id, used_at) in uses {
             if self.tickets.queue(*id, *used_at) {
@@ -260,7 +260,7 @@ impl Projection {
         }
     }
 
-    /// Takes the uses that are to be put on record.
+    /// Takes the uses that are to be recorded.
     pub fn take_uses(&self) -> Vec<(CredentialId, Timestamp)> {
         let ids = std::mem::take(&mut *self.uses.lock());
         ids.into_iter().filter_map(|id| Some((id, self.tickets.dequeue(id)?))).collect()
@@ -279,12 +279,12 @@ impl Projection {
         self.shared.subjects.credentials((tenant, subject), kinds, after, limit, key_of)
     }
 
-    /// The subject that a UUID stands for where the subject is none itself. Known of subjects that have a session.
+    /// The subject that a UUID stands for if its own name is not a UUID. Known for subjects that have a session.
     pub fn subject_by_uuid(&self, uuid: uuid::Uuid) -> Option<(Tenant, Subject)> {
         self.shared.subjects.by_uuid(uuid)
     }
 
-    /// The tenant's sessions, good or not, that were issued before that one: the newest first.
+    /// The tenant's sessions, active or not, that were issued before that one: the newest first.
     pub fn sessions_before(
         &self,
         tenant: &Tenant,
@@ -299,7 +299,7 @@ impl Projection {
         self.slots.lock().get(&origin).copied()
     }
 
-    /// Every subject that was forgotten, and which of its keys were destroyed.
+    /// Every subject that was erased, and its destroyed keys.
     pub fn erased(&self) -> Vec<(Tenant, Subject, Erasure)> {
         let mut erased = Vec::new();
         for shard in 0..SHARDS {
@@ -311,7 +311,8 @@ impl Projection {
         erased
     }
 
-    /// A session that was ended by its token alone is named by its id as well once that is known, to those who may know it.
+    /// A session that was revoked by its token alone is also named by its id once that is known, to callers that may
+    /// know it.
     fn name_by_id(&self, in_force: &mut InForce) {
         let InForce::Credential(key, credential, revocation) = in_force else { return };
         if let (Kind::Session, None, Some(Named::Digest(digest))) =
@@ -364,11 +365,11 @@ impl Projection {
     /// Joins a piece of state that a snapshot holds.
     fn restore(&self, patch: Patch) {
         let _writing = self.writing.lock();
-        // It was all of use when it was joined first, so no subject is looked at in vain.
+        // All of it was needed when it was joined first, so no subject is looked up in vain.
         let _ = self.join(patch);
     }
 
-    /// Joins a piece of state; the subject whose entry it may have left empty.
+    /// Joins a piece of state; returns the subject whose entry may be empty now.
     fn join(&self, patch: Patch) -> Option<SubjectHandle> {
         match patch {
             Patch::Origin(place, opened) => {
@@ -429,12 +430,12 @@ impl Projection {
         self.changed(key, &changed, subject)
     }
 
-    /// Something can be good until then.
+    /// Something can be active until then.
     fn note_end(&self, not_after: Timestamp) {
         self.latest_end.fetch_max(not_after.as_millis(), Ordering::AcqRel);
     }
 
-    /// Keeps what leads to a credential in step with it; the subject that was looked at in vain.
+    /// Keeps the indexes of a credential in step with it; returns the subject that was looked up in vain.
     fn changed(&self, key: CredentialKey, changed: &Changed, subject: Option<SubjectHandle>) -> Option<SubjectHandle> {
         let [before, after] = &changed.unknown_revokers;
         self.count_unknown(before, after);
@@ -443,14 +444,14 @@ impl Projection {
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
         lost.iter().for_each(|issued| self.forget(key, *handle, issued));
         gained.iter().for_each(|issued| self.remember(key, *handle, issued));
-        // Last, because a subject goes with the last that it has.
+        // Last, because a subject is removed with its last credential.
         let whose = gained.as_ref().map(|issued| issued.subject);
         let left = lost.iter().map(|issued| issued.subject).filter(|subject| whose != Some(*subject));
         left.for_each(|subject| self.shared.subjects.remove(subject, *handle, key));
         subject.filter(|_| gained.is_none())
     }
 
-    /// Notes what leads to a credential that was issued.
+    /// Adds the index entries of a credential that was issued.
     fn remember(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
         self.shared.subjects.add(issued.subject, handle, |handle| self.key_of(handle));
         match key.kind {
@@ -468,7 +469,7 @@ impl Projection {
         }
     }
 
-    /// Forgets what led to the issue of a credential, but for its subject's list.
+    /// Removes the index entries of a credential's issue, except from its subject's list.
     fn forget(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
         match key.kind {
             Kind::Ticket => self.tickets.forget_place(issued.place, handle),
@@ -486,7 +487,7 @@ impl Projection {
     }
 
     fn join_use(&self, place: Place, used_at: Timestamp) {
-        // Locked before the look-up: whoever brings that ticket meanwhile looks here when it can be found.
+        // Locked before the look-up: a thread that adds that ticket meanwhile looks here when the ticket can be found.
         let mut early_uses = self.early_uses.lock();
         if !self.tickets.used(place, used_at, &self.shared) {
             let early = early_uses.entry(place).or_default();
@@ -511,12 +512,12 @@ impl Projection {
     }
 }
 
-/// An ending in force, with what is known of what it ended.
+/// A revocation in force, with what is known of the revoked credentials.
 #[derive(Clone, Debug)]
 pub enum InForce {
     /// A credential's own revocation.
     Credential(CredentialKey, Credential, Revocation),
-    /// The end of all that a subject had, by kind.
+    /// The revocation of everything that a subject had, by kind.
     Subject(Tenant, Subject, SubjectState),
 }
 

@@ -1,8 +1,8 @@
-//! Names in few pieces of memory: what an allocation each would cost is as much as the name.
+//! Names in few pieces of memory: an allocation for each would cost as much as the name.
 
 use uuid::Uuid;
 
-/// Bytes that places are counted in.
+/// The unit of places, in bytes.
 const UNIT: usize = 4;
 const CHUNK_UNITS: usize = 4_096;
 
@@ -13,7 +13,7 @@ pub(super) enum Spelled<'a> {
     Text(&'a str),
 }
 
-/// What stands before a UUID where a text has its length; no name is empty.
+/// The mark of a UUID in the place of a text's length; no name is empty.
 const UUID_MARK: u8 = 0;
 
 impl<'a> Spelled<'a> {
@@ -27,7 +27,7 @@ impl<'a> Spelled<'a> {
         if same { Self::Uuid(uuid.into_bytes()) } else { Self::Text(name) }
     }
 
-    /// The byte before it, and its bytes.
+    /// The byte before it, and its own bytes.
     pub(super) fn parts(&self) -> (u8, &[u8]) {
         match self {
             Self::Uuid(bytes) => (UUID_MARK, bytes),
@@ -36,7 +36,7 @@ impl<'a> Spelled<'a> {
         }
     }
 
-    /// How many bytes stand behind that one.
+    /// How many bytes follow that mark.
     pub(super) const fn length(mark: u8) -> usize {
         if mark == UUID_MARK { 16 } else { mark as usize }
     }
@@ -61,11 +61,11 @@ impl<'a> Spelled<'a> {
     }
 }
 
-/// Names by their place, which stays theirs until they are removed.
+/// Names by their place, which they keep until they are removed.
 #[derive(Default)]
 pub(super) struct Names {
     chunks: Vec<Vec<u8>>,
-    /// Places that were given up, by their size in units.
+    /// Free places, by their size in units.
     free: Vec<Vec<u32>>,
 }
 
@@ -124,7 +124,7 @@ impl Names {
         (chunk * CHUNK_UNITS + start / UNIT) as u32
     }
 
-    /// Opens a chunk; what is left of the last one is for shorter names.
+    /// Opens a chunk; the rest of the last one is for shorter names.
     fn open_chunk(&mut self, used: usize) {
         if used < CHUNK_UNITS {
             let at = (self.chunks.len() - 1) * CHUNK_UNITS + used;

@@ -1,4 +1,4 @@
-//! Numbers for what many share: the value is kept once, for as long as anything holds its number.
+//! Numbers for values that many share: the value is kept once, for as long as anything holds its number.
 
 use std::hash::{BuildHasher as _, Hash};
 use std::num::NonZeroU32;
@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use crate::domain::Hashing;
 
-/// What stands for a shared value. Never 0, so that an `Option` of it takes no room.
+/// The number of a shared value. Never 0, so that an `Option` of it takes no room.
 pub(super) type Number = NonZeroU32;
 
 /// Values by number, and numbers by value.
@@ -19,7 +19,7 @@ pub(super) struct Numbers<T> {
 
 struct Inner<T> {
     by_value: HashTable<Number>,
-    /// The value of each number, from 1, and how many hold it.
+    /// The value of each number, from 1, and how many holders it has.
     held: Vec<Option<(T, u64)>>,
     free: Vec<Number>,
 }
@@ -54,7 +54,7 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         self.inner.read().slot(number).map(|(value, _)| value.clone())
     }
 
-    /// The value's number, held once more: to be released as often.
+    /// The value's number, held once more: release it as often.
     pub(super) fn hold(&self, value: &T) -> Number {
         self.hold_in(&mut self.inner.write(), value)
     }
@@ -70,7 +70,7 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         }
         let number = free.pop().unwrap_or_else(|| {
             held.push(None);
-            // Each is held by a row or an entry, and of those there are fewer than 2^32.
+            // Each is held by a row or an entry, and there are fewer than 2^32 of those.
             NonZeroU32::new(held.len() as u32).unwrap_or(NonZeroU32::MAX)
         });
         held[at(&number)] = Some((value.clone(), 1));
@@ -86,12 +86,12 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         }
     }
 
-    /// The value's number, held for good; none if there are `limit` already.
+    /// The value's number, held permanently; none if there are `limit` already.
     pub(super) fn keep(&self, value: &T, limit: u32) -> Option<Number> {
         if let Some(number) = self.find(value) {
             return Some(number);
         }
-        // Looked at again: several threads put a snapshot together.
+        // Checked again: several threads put a snapshot together.
         let mut inner = self.inner.write();
         let is = |number: &Number| inner.slot(*number).is_some_and(|(own, _)| own == value);
         let known = inner.by_value.find(self.hasher.hash_one(value), is).copied();
@@ -99,7 +99,7 @@ impl<T: Eq + Hash + Clone> Numbers<T> {
         known.or_else(|| room.then(|| self.hold_in(&mut inner, value)))
     }
 
-    /// Lets go of a number once; the last to do so forgets the value.
+    /// Releases a number once; the last release removes the value.
     pub(super) fn release(&self, number: Number) {
         let mut inner = self.inner.write();
         let Some(slot) = inner.slot_mut(number) else { return };

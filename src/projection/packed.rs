@@ -1,28 +1,28 @@
 //! The usual form of a credential: a row of fixed size, without a pointer.
 //!
-//! It holds what nearly every live credential is. What does not fit it, or is rare, such as an ending, is kept as a whole
-//! beside the rows: see [`super::store`].
+//! It holds nearly every live credential. A credential that does not fit it, or is rare, such as a revoked one, is kept
+//! as a whole beside the rows: see [`super::store`].
 
 use super::handle::{Layout, SubjectHandle};
 use super::numbers::{Number, Numbers};
 use super::subjects::Subjects;
 use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, Place, Sequence, Timestamp};
 
-/// Values that rows have numbers of.
+/// The values whose numbers rows hold.
 pub(super) struct Shared {
     pub(super) subjects: Subjects,
-    /// Kept for good: there are as many as nodes ever opened a log.
+    /// Kept permanently: there are as many as nodes ever opened a log.
     pub(super) origins: Numbers<Origin>,
-    /// Kept for good, up to [`MAX_ISSUERS`].
+    /// Kept permanently, up to [`MAX_ISSUERS`].
     pub(super) issuers: Numbers<Issuer>,
     pub(super) generations: Numbers<Generation>,
-    /// Sessions that tokens die with.
+    /// Sessions that tokens belong to.
     pub(super) sessions: Numbers<CredentialId>,
 }
 
-/// Issuers of tokens that have a number: whoever has more gains little by it.
+/// Issuers of tokens that have a number: a ledger with more gains little by it.
 const MAX_ISSUERS: u32 = 65_536;
-/// Origins that have a number; it takes two bytes, and 0 is none.
+/// Origins that have a number; it takes two bytes, and 0 means no origin.
 const MAX_ORIGINS: u32 = 65_535;
 
 impl Shared {
@@ -68,30 +68,33 @@ const SEQUENCE_BITS: u32 = 48;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackedPlace(u64);
 
-/// A credential's row. `N` is what it is known by: 32 bytes, or 48 of a session, which has an id besides its token's digest.
+/// A credential's row. `N` is the size of its name: 32 bytes, or 48 for a session, which has an id besides its token's
+/// digest.
 pub(super) struct Packed<const N: usize> {
     pub(super) name: [u8; N],
-    /// When it was issued, in the lower 53 bits; above them the highest of how much later it was used or extended to.
+    /// When it was issued, in the lower 53 bits; above them the highest bits of the delay until its latest use or
+    /// extension.
     pub(super) issued: u64,
     pub(super) place: PackedPlace,
     pub(super) subject: SubjectHandle,
     pub(super) life: Span,
-    /// The lowest bits of that; of a token, which nothing extends, the slot of the key that seals its claims, plus 1.
+    /// The lowest bits of that; for a token, which cannot be extended, the slot of the key that seals its claims, plus
+    /// 1.
     pub(super) late: u32,
-    /// Of a ticket its life without use, in seconds; of a session how long it lasts unless it is extended; of a JWT its
-    /// issuer's number.
+    /// For a ticket its life without use, in seconds; for a session how long it lasts unless it is extended; for a JWT
+    /// its issuer's number.
     pub(super) form: u32,
-    /// Of a session the slot of the key that seals its personal parts, plus 1; of a token the number of the session that it
-    /// dies with.
+    /// For a session the slot of the key that seals its personal data, plus 1; for a token the number of the session
+    /// that it belongs to.
     pub(super) bound: u32,
     pub(super) generation: Option<Number>,
 }
 
-/// What a row says besides its name and whose it is.
+/// The times in a row.
 pub(super) struct Times {
     pub(super) issued_at: Timestamp,
     pub(super) not_after: Timestamp,
-    /// The latest use, or extension; the issue itself where there was none.
+    /// The latest use or extension; the issue itself if there was none.
     pub(super) latest: Timestamp,
 }
 
@@ -133,7 +136,7 @@ impl<const N: usize> Packed<N> {
     }
 }
 
-/// What stands for an optional slot of a sealing key, if that fits.
+/// The form of an optional slot of a sealing key, if that fits.
 pub(super) fn pack_slot(slot: Option<u64>) -> Option<u32> {
     match slot {
         None => Some(0),
@@ -177,8 +180,8 @@ impl Span {
     }
 }
 
-/// The numbers of a row as they stand in a snapshot, little-endian; the place, the subject and what has a number of this
-/// process stand there by themselves.
+/// The numbers of a row as they are in a snapshot, little-endian; the place, the subject and values with a number of
+/// this process are there by themselves.
 pub(super) const ROW_NUMBERS: usize = 24;
 
 impl<const N: usize> Packed<N> {

@@ -1,4 +1,4 @@
-//! How the state comes to be at a start: from a snapshot and the tail of the log, or from the log alone.
+//! Builds the state at a start: from a snapshot and the tail of the log, or from the log alone.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use super::snapshot::{self, SnapshotError};
 use crate::domain::{Position, Timestamp};
 use crate::event_log::{ReadError, Reader};
 
-/// Records between two prunings while the log is folded: memory follows what is alive, not what ever was.
+/// Records between two prunings while the log is folded: memory follows what is live, not what ever was.
 const PRUNE_EVERY: u64 = 1_000_000;
 
-/// Where the state came from.
+/// The source of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A snapshot that stands at that position.
+    /// A snapshot at that position.
     Snapshot(Position),
     /// The log from its beginning.
     Log,
@@ -23,22 +23,22 @@ pub enum Source {
 pub struct Rebuilt {
     /// The state.
     pub projection: Projection,
-    /// Where it came from.
+    /// The source of the state.
     pub source: Source,
     /// How many records were read for it.
     pub records_read: u64,
 }
 
-/// What time says about a state that is put together.
+/// The two times by which a state is put together.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// What is over at this instant may be forgotten.
+    /// Entries that have expired at this instant may be left out.
     pub forget_at: Timestamp,
-    /// The state will be judged at this instant or later, so nothing may be missing that was not over then.
+    /// The state will be judged at this instant or later, so no entry may be missing that had not expired then.
     pub judged_at: Timestamp,
 }
 
-/// Loads the snapshot in that directory and replays the tail, or replays the whole log where no snapshot can be used.
+/// Loads the snapshot in that directory and replays the tail, or replays the whole log if there is no usable snapshot.
 ///
 /// `progress` is called with the position reached and the head, every few thousand records.
 pub fn rebuild(
@@ -67,9 +67,10 @@ pub fn rebuild(
     Ok(Rebuilt { projection, source, records_read })
 }
 
-/// Folds in what the log has beyond the projection's base, up to that position if one is named; how many records that were.
+/// Folds in the records beyond the projection's base, up to that position if one is named; returns how many they were.
 ///
-/// What is over at `forget_at`, and by the log's own clock, is forgotten as it goes: memory follows what is alive.
+/// Entries that have expired at `forget_at`, and by the log's own clock, are removed on the way: memory follows what is
+/// live.
 pub fn catch_up(
     projection: &Projection,
     reader: &Reader,
@@ -90,8 +91,8 @@ pub fn catch_up(
                 records.iter().for_each(|recorded| projection.fold(recorded));
                 unpruned += records.len() as u64;
                 if let Some(last) = records.last().filter(|_| unpruned >= PRUNE_EVERY) {
-                    // By the log's clock: a record further on may still be about what is over only by ours. And by no clock that
-                    // was ahead: what it forgot would be missing.
+                    // By the log's clock: a later record may still be about a credential that has expired only by ours.
+                    // And not by a clock that was ahead: entries that were removed by it would be missing.
                     projection.prune(last.recorded_at.min(forget_at));
                     unpruned = 0;
                 }
@@ -100,14 +101,14 @@ pub fn catch_up(
                 Ok(())
             },
         )?;
-        // What was appended meanwhile is read too.
+        // Records that were appended meanwhile are read too.
         if base.position == before {
             return Ok(base.position.0 - first.0);
         }
     }
 }
 
-/// The snapshot in that directory, if it stands on this very log.
+/// The snapshot in that directory, if it was made of this very log.
 pub fn load_on(reader: &Reader, snapshots: &Path) -> Result<Result<Projection, SnapshotError>, ReadError> {
     let projection = match snapshot::load(snapshots) {
         Ok(projection) => projection,
@@ -121,7 +122,7 @@ pub fn load_on(reader: &Reader, snapshots: &Path) -> Result<Result<Projection, S
         return Ok(Err(SnapshotError::Foreign("the chain is another one where it stands")));
     }
     if base.position.0 > 0 && snapshot::ledger(&projection).is_none() {
-        return Ok(Err(SnapshotError::Foreign("it names no ledger")));
+        return Ok(Err(SnapshotError::Foreign("it does not name a ledger")));
     }
     Ok(Ok(projection))
 }

@@ -1,4 +1,4 @@
-//! What was ended, by the tenant that it was ended in: whoever asks what is in force in one tenant looks at nothing of another.
+//! Revocations by tenant: a question about one tenant reads nothing of another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -9,25 +9,27 @@ use super::handle::{Handle, SubjectHandle};
 use super::{InForce, Projection};
 use crate::domain::{Credential, CredentialKey, Kind, Kinds, Revocation, Revocations, Tenant, Timestamp};
 
-/// Where a walk over a tenant's endings stands.
+/// The place of a walk over a tenant's revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RevocationMark {
-    /// Behind that credential.
+    /// After that credential.
     Credential(u32),
-    /// Behind that subject.
+    /// After that subject.
     Subject(u32),
 }
 
-/// Four bytes for each credential and subject of which something was ended, and as much again for the tree; nothing for all others.
+/// Four bytes for each credential and subject with a revocation, and as much again for the tree; nothing for all
+/// others.
 #[derive(Default)]
 struct RevokedThere {
     credentials: BTreeSet<u32>,
     subjects: BTreeSet<u32>,
-    /// Whether anything was ended that no handle leads to, because memory was full. It stays so until the next start.
+    /// Whether there is a revocation that no handle leads to, because memory was full. It stays so until the next
+    /// start.
     any_alone: bool,
 }
 
-/// All of it, by tenant; what ends a credential whosever it is stands under none.
+/// All of them, by tenant; revocations that hold in every tenant are under none.
 #[derive(Default)]
 pub(super) struct Revoked(RwLock<BTreeMap<Option<Tenant>, RevokedThere>>);
 
@@ -72,7 +74,7 @@ impl Revoked {
         }
     }
 
-    /// The first tenant behind that one in which something was ended; none comes before all others.
+    /// The first tenant after that one with a revocation; none comes before all tenants.
     fn after(&self, tenant: Option<&Option<Tenant>>) -> Option<Option<Tenant>> {
         let start = tenant.map_or(Bound::Unbounded, Bound::Excluded);
         self.0.read().range((start, Bound::Unbounded)).next().map(|(tenant, _)| tenant.clone())
@@ -100,7 +102,7 @@ impl Revoked {
     }
 }
 
-/// A kind at a time, so that very many of one need not be passed to get to another.
+/// One kind at a time, so that very many of one need not be passed to get to another.
 fn of_kind(all: &BTreeSet<u32>, kind: Kind, after: Option<RevocationMark>) -> impl Iterator<Item = RevocationMark> {
     let of = Handle::all_of(kind);
     let rest = match after {
@@ -116,19 +118,19 @@ fn of_kind(all: &BTreeSet<u32>, kind: Kind, after: Option<RevocationMark>) -> im
     rest.map(|range| all.range(range)).into_iter().flatten().map(|handle| RevocationMark::Credential(*handle))
 }
 
-/// The tenants in which a credential was ended.
+/// The tenants in which a credential was revoked.
 pub(super) fn tenants_of(revocations: &Revocations) -> Vec<Option<Tenant>> {
     revocations.iter().map(|revocation| revocation.whose.tenant.clone()).collect()
 }
 
 impl Projection {
-    /// The tenant behind that one in which something was ended. First comes none, whose endings hold in every tenant.
+    /// The next tenant with a revocation. First comes none, whose revocations hold in every tenant.
     pub fn revoked_after(&self, tenant: Option<&Option<Tenant>>) -> Option<Option<Tenant>> {
         self.revoked.after(tenant)
     }
 
-    /// The endings in that tenant that are in force at `now`, of at most `limit` credentials of these kinds and subjects behind that
-    /// mark; and where to go on. Without a tenant those that hold in every one.
+    /// The revocations in that tenant that are in force at `now`, of at most `limit` credentials of these kinds and
+    /// subjects after that mark; and the next mark. Without a tenant those that hold in every one.
     pub fn revocations(
         &self,
         tenant: &Option<Tenant>,
@@ -163,17 +165,17 @@ impl Projection {
             revocations
                 .extend(found.map(|revocation| InForce::Credential(key, credential.clone(), revocation.clone())));
         };
-        // What is packed has no revocations.
+        // A packed credential has no revocations.
         match kind {
             Kind::Ticket => self.tickets.store.apart_at(handle, &mut take),
             Kind::Session => self.sessions.store.apart_at(handle, &mut take),
             Kind::Token => self.tokens.apart_at(handle, &mut take),
         }
-        // Only now: their shard must not be held while others are looked into.
+        // Only now: their shard must not be locked while others are read.
         revocations[first..].iter_mut().for_each(|revocation| self.name_by_id(revocation));
     }
 
-    /// The endings of what no handle leads to. There are some only where memory is full, and then they come all at once.
+    /// The revocations that no handle leads to. There are some only if memory was full, and then they come all at once.
     fn revocations_alone(&self, of: &Option<Tenant>, kinds: Kinds, now: Timestamp, revocations: &mut Vec<InForce>) {
         let in_force = |revocation: &&Revocation| revocation.whose.tenant == *of && now < revocation.retain_until;
         let mut found = Vec::new();
@@ -188,7 +190,7 @@ impl Projection {
             InForce::Credential(key, ..) => kinds.contains(key.kind),
             InForce::Subject(..) => true,
         });
-        // Only now: what was visited must not be held while others are looked into.
+        // Only now: the visited shard must not be locked while others are read.
         found.iter_mut().for_each(|revocation| self.name_by_id(revocation));
         revocations.append(&mut found);
         self.shared.subjects.visit_alone(|tenant, subject, state| {
@@ -203,7 +205,7 @@ impl Projection {
     fn subject_revocation(&self, bits: u32, of: &Option<Tenant>, now: Timestamp) -> Option<InForce> {
         let (tenant, subject, mut state) = self.shared.subjects.revoked(SubjectHandle::from_bits(bits)?)?;
         state.prune(now);
-        // The place may have become another tenant's since it was looked up.
+        // The place may belong to another tenant since it was looked up.
         (of.as_ref() == Some(&tenant) && !state.is_empty()).then_some(InForce::Subject(tenant, subject, state))
     }
 }

@@ -26,7 +26,7 @@ impl Sessions {
         Self { store: Store::new(layout), by_digest: Index::default(), by_issue: RwLock::default() }
     }
 
-    /// The session whose token has that digest. Two nodes may import one secret under two ids: of those the smaller.
+    /// The session whose token has that digest. Two nodes may import one secret under two ids: then the smaller id.
     pub(super) fn with_digest(&self, digest: &Digest) -> Option<CredentialId> {
         let mut found = None;
         self.by_digest.each(digest, |bits| {

@@ -1,9 +1,9 @@
-//! Slots in chunks: growing copies nothing that is there, and wastes no more than a part of one chunk.
+//! Slots in chunks: growing does not copy slots, and wastes at most a part of one chunk.
 
-/// Bytes of a chunk, as near to it as its slots come: a size that the allocator has, so that it adds nothing.
+/// Bytes of a chunk, as near to it as its slots come: an allocation size of the allocator, so that it adds nothing.
 const CHUNK_BYTES: usize = 10_240;
 
-/// Values at places that stay theirs until they are vacated. A vacant place holds `T::default()`.
+/// Values at places that they keep until they are vacated. A vacant place holds `T::default()`.
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
@@ -51,7 +51,7 @@ impl<T: Default> Slab<T> {
         (self.len() - 1) as u32
     }
 
-    /// Takes the value out; its place is given away again.
+    /// Takes the value out; its place may be used again.
     pub(super) fn vacate(&mut self, at: u32) -> T {
         let Some(slot) = self.get_mut(at) else { return T::default() };
         let value = std::mem::take(slot);
@@ -59,17 +59,17 @@ impl<T: Default> Slab<T> {
         value
     }
 
-    /// Places, vacant ones too.
+    /// Places, including vacant ones.
     pub(super) fn len(&self) -> usize {
         self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * Self::CHUNK + last.len())
     }
 
-    /// The places from there on with what they hold, vacant ones too.
+    /// The places from there on with their values, including vacant ones.
     pub(super) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &T)> {
         (from..self.len() as u32).filter_map(|at| Some((at, self.get(at)?)))
     }
 
-    // The first chunk grows as it must, so that a thousand slabs of a small ledger take little.
+    // The first chunk grows as needed, so that a thousand slabs of a small ledger take little.
     fn open_chunk(&mut self, value: T) {
         let mut chunk = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(Self::CHUNK) };
         chunk.push(value);

@@ -13,16 +13,16 @@ use super::revoked::tenants_of;
 use super::slab::Slab;
 use crate::domain::{Credential, CredentialId, CredentialKey, HashMap, Hashing, Tenant, Timestamp, UnknownRevoker};
 
-/// A credential: a row, or whatever does not fit one. Vacant without either.
+/// A credential: a row, or a whole credential that does not fit one. Vacant without either.
 enum Slot<F: Form> {
     Packed(F),
     Apart(Option<Box<Apart>>),
 }
 
-/// What was ended, was never issued here, or is rare in another way.
+/// A credential that was revoked, was never issued here, or is rare in another way.
 struct Apart {
     id: CredentialId,
-    /// Whose it is, if it was issued.
+    /// Its subject, if it was issued.
     subject: Option<SubjectHandle>,
     credential: Credential,
 }
@@ -41,7 +41,7 @@ impl<F: Form> Slot<F> {
         }
     }
 
-    /// One whose subject has no entry that it could refer to.
+    /// A credential whose subject has no entry that it could refer to.
     fn whole(id: CredentialId, credential: Credential) -> Self {
         Self::Apart(Some(Box::new(Apart { id, subject: None, credential })))
     }
@@ -81,7 +81,7 @@ impl<F: Form> Slot<F> {
     }
 }
 
-/// What a slot holds, for those who may look at its row.
+/// The content of a slot, for callers that may read its row.
 pub(super) enum Held<'a, F: Form> {
     /// It fits a row.
     Packed(&'a F),
@@ -92,7 +92,7 @@ pub(super) enum Held<'a, F: Form> {
 struct Shard<F: Form> {
     slots: Slab<Slot<F>>,
     by_id: HashTable<u32>,
-    /// Seeded by chance: who imports chooses ids, and could else choose many that meet in one place of the table.
+    /// Randomly seeded: importers choose ids and could force collisions.
     hasher: Hashing,
 }
 
@@ -127,24 +127,24 @@ fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
     slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
 }
 
-/// Where a credential stands that its own shard had no room for.
+/// The place of a credential that its own shard had no room for.
 enum Elsewhere<F: Form> {
-    /// In another shard, where it is found by all that leads to it.
+    /// In another shard, where all indexes find it.
     In(Handle),
-    /// In none, because all are full: it is found by its id alone. Nothing is issued here by then, but what others issue, and
-    /// what anybody revokes, is a fact.
+    /// In none, because all are full: it is found by its id alone. Nothing is issued here by then, but issues of other
+    /// nodes, and everybody's revocations, are facts.
     Alone(Slot<F>),
 }
 
-/// What a join changed, beyond the credential itself.
+/// The changes of a join, beyond the credential itself.
 pub(super) struct Changed {
-    /// Where the credential stands. Nowhere, if all shards are full: then nothing was gained or lost that leads to it.
+    /// The place of the credential. None, if all shards are full: then no index entry was gained or lost.
     pub(super) handle: Option<Handle>,
-    /// The issue that another one has taken the place of.
+    /// The issue that another one has replaced.
     pub(super) lost: Option<Issued>,
     /// The issue that is new.
     pub(super) gained: Option<Issued>,
-    /// Who had recorded endings of it without knowing it, and who has now.
+    /// The callers that had recorded revocations of it without knowing it, and those that have now.
     pub(super) unknown_revokers: [Vec<UnknownRevoker>; 2],
 }
 
@@ -154,23 +154,23 @@ impl Changed {
     }
 }
 
-/// What was forgotten.
+/// A credential that was removed.
 pub(super) struct Gone {
-    /// Where it stood, if anything led there.
+    /// Its place, if an index led there.
     pub(super) handle: Option<Handle>,
     pub(super) id: CredentialId,
     pub(super) issued: Option<Issued>,
     pub(super) unknown_revokers: Vec<UnknownRevoker>,
-    /// The tenants in which it was ended.
+    /// The tenants in which it was revoked.
     pub(super) revoked_in: Vec<Option<Tenant>>,
 }
 
-/// What a step of the sweep has forgotten.
+/// The credentials that a step of the sweep has removed.
 pub(super) struct Swept {
     pub(super) gone: Vec<Gone>,
-    /// Of what was ended: how it was issued.
+    /// For revoked ones: their issue.
     pub(super) past: Vec<(CredentialId, Changed)>,
-    /// Where to go on in the shard, if it has more.
+    /// Where to continue in the shard, if it has more.
     pub(super) rest: Option<u32>,
 }
 
@@ -178,9 +178,9 @@ pub(super) struct Swept {
 pub(super) struct Store<F: Form> {
     layout: Layout,
     shards: Box<[RwLock<Shard<F>>]>,
-    /// What did not fit its own shard. Locked before any shard.
+    /// Credentials that did not fit their own shard. Locked before any shard.
     elsewhere: RwLock<HashMap<CredentialId, Elsewhere<F>>>,
-    /// How many that are: nearly always none, and then nobody looks.
+    /// The number of those: nearly always none, and then they are not searched.
     strays: AtomicUsize,
     used: AtomicUsize,
 }
@@ -196,29 +196,30 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Whether there is room for what is issued here.
+    /// Whether there is room for credentials that are issued here.
     pub(super) fn has_room(&self) -> bool {
         self.used.load(Ordering::Relaxed) < self.layout.full()
     }
 
-    /// What is known of a credential.
+    /// The state of a credential.
     pub(super) fn get(&self, id: CredentialId, shared: &Shared) -> Credential {
         self.find(id, |_, slot| slot.credential(shared)).flatten().unwrap_or_default()
     }
 
-    /// Looks at what is held of a credential, and where, while its shard is shared.
+    /// Reads a credential and its place, while its shard is shared.
     pub(super) fn look<R>(&self, id: CredentialId, look: impl FnOnce(Option<Handle>, Held<'_, F>) -> R) -> Option<R> {
         self.find(id, |handle, slot| held(slot).map(|held| look(handle, held))).flatten()
     }
 
     /// Reads the row there.
     pub(super) fn at<R>(&self, handle: Handle, read: impl FnOnce(Held<'_, F>) -> R) -> Option<R> {
-        // Also while the writer waits for the lock: whoever asks may hold that of a subject, which the writer needs next.
+        // Also while the writer waits for the lock: the caller may hold the lock of a subject, which the writer needs
+        // next.
         let shard = self.shards[handle.shard()].read_recursive();
         shard.slots.get(handle.at()).and_then(held).map(read)
     }
 
-    /// Shows what stands there, if it does not fit a row.
+    /// Shows the credential there, if it does not fit a row.
     pub(super) fn apart_at(&self, handle: Handle, show: &mut impl FnMut(CredentialId, &Credential)) {
         self.at(handle, |held| {
             if let Held::Apart(id, credential) = held {
@@ -227,7 +228,7 @@ impl<F: Form> Store<F> {
         });
     }
 
-    /// What the handle stands for.
+    /// The key of the handle's credential.
     pub(super) fn key_at(&self, handle: Handle) -> Option<CredentialKey> {
         let id = self.at(handle, |held| match held {
             Held::Packed(packed) => packed.row().id(),
@@ -236,7 +237,7 @@ impl<F: Form> Store<F> {
         id.map(|id| CredentialKey { kind: F::KIND, id })
     }
 
-    /// Joins what a record says. Only one thread at a time may join what is there already.
+    /// Joins the state of a record. Only one thread at a time may join into an existing credential.
     pub(super) fn join(
         &self,
         id: CredentialId,
@@ -260,7 +261,7 @@ impl<F: Form> Store<F> {
         self.join_elsewhere(id, patch, subject, shared)
     }
 
-    /// Whether a credential that is not in its shard is nowhere, and fits it.
+    /// Whether a credential that is not in its shard is nowhere else, and fits it.
     fn is_simple(&self, shard: &Shard<F>) -> bool {
         self.strays.load(Ordering::Acquire) == 0 && shard.slots.has_room(self.layout.room)
     }
@@ -308,7 +309,7 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Adds what is nowhere yet to its own shard, or else to the next that has room; given back, if none has.
+    /// Adds a new credential to its own shard, or else to the next that has room; hands it back, if none has.
     fn add_anywhere<T>(
         &self,
         elsewhere: &mut HashMap<CredentialId, Elsewhere<F>>,
@@ -337,7 +338,7 @@ impl<F: Form> Store<F> {
         shard.add(id, slot)
     }
 
-    /// Changes what is known of a credential. Only one thread at a time may.
+    /// Changes the state of a credential. Only one thread at a time may.
     pub(super) fn change(
         &self,
         handle: Handle,
@@ -345,7 +346,7 @@ impl<F: Form> Store<F> {
         shared: &Shared,
         change: impl FnOnce(&mut Credential),
     ) -> Changed {
-        // What a row has numbers of is not to be looked up while the shard is locked for writing.
+        // Values whose numbers a row holds must not be looked up while the shard is locked for writing.
         let before = {
             let shard = self.shards[handle.shard()].read();
             let slot = shard.slots.get(handle.at());
@@ -358,7 +359,7 @@ impl<F: Form> Store<F> {
         let (issue, unknown_revokers_before) = (issued_by(&value), value.revocations.unknown_revokers());
         let lost = Issued::of(&value, whose);
         change(&mut value);
-        // Asked of the value: what has no handle of its subject is issued all the same, and keeps none.
+        // Decided by the value: a credential without a handle of its subject is issued all the same, and keeps none.
         let same = issued_by(&value) == issue;
         let whose = if same { whose } else { subject };
         let (gained, unknown_revokers) =
@@ -373,7 +374,8 @@ impl<F: Form> Store<F> {
         Changed { handle: Some(handle), lost, gained, unknown_revokers }
     }
 
-    /// Adds a row, unless something is known of the credential already, or there is no room: then the row is handed back.
+    /// Adds a row, unless something is known of the credential already, or there is no room: then the row is handed
+    /// back.
     pub(super) fn insert(&self, row: F) -> Result<Handle, F> {
         let id = row.row().id();
         let number = self.layout.shard_of(&id);
@@ -408,7 +410,7 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Forgets what is over among that many slots of a shard, and the issue of what was ended and is past.
+    /// Removes expired credentials among that many slots of a shard, and the issue of revoked ones that have expired.
     pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
         let (mut over, mut past) = (Vec::new(), Vec::new());
         for (at, slot) in self.shards[shard].read().slots.iter_from(from).take(slots) {
@@ -432,7 +434,7 @@ impl<F: Form> Store<F> {
         Swept { gone, past, rest }
     }
 
-    /// Removes what is over of what stands in no shard.
+    /// Removes expired credentials that are in no shard.
     fn sweep_alone(&self, now: Timestamp) -> Vec<Gone> {
         let mut gone = Vec::new();
         if self.strays.load(Ordering::Acquire) == 0 {
@@ -488,7 +490,7 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Visits what stands in no shard; it is visited with the first one.
+    /// Visits credentials that are in no shard, together with the first one.
     fn visit_alone(&self, shard: usize, mut visit: impl FnMut(&Apart)) {
         if shard > 0 || self.strays.load(Ordering::Acquire) == 0 {
             return;
@@ -500,7 +502,7 @@ impl<F: Form> Store<F> {
         }
     }
 
-    /// Visits what is known of every credential of a shard while its lock is shared.
+    /// Visits every credential of a shard while its lock is shared.
     pub(super) fn visit(&self, shard: usize, shared: &Shared, mut visit: impl FnMut(CredentialKey, Credential)) {
         for (_, slot) in self.shards[shard].read().slots.iter_from(0) {
             if let (Some(id), Some(value)) = (slot.id(), slot.credential(shared)) {
@@ -510,7 +512,7 @@ impl<F: Form> Store<F> {
         self.visit_alone(shard, |apart| visit(CredentialKey { kind: F::KIND, id: apart.id }, apart.credential.clone()));
     }
 
-    /// Visits so many slots of a shard from that one on while its lock is shared; where to go on.
+    /// Visits so many slots of a shard from that one on while its lock is shared; returns where to continue.
     pub(super) fn visit_slots(
         &self,
         shard: usize,
@@ -527,7 +529,7 @@ impl<F: Form> Store<F> {
         (end < shard.slots.len()).then_some(end as u32)
     }
 
-    /// Visits what stands in no shard and has an ending: nothing leads there.
+    /// Visits revoked credentials that are in no shard: no index leads there.
     pub(super) fn visit_revoked_alone(&self, mut visit: impl FnMut(CredentialKey, &Credential)) {
         self.visit_alone(0, |apart| {
             if !apart.credential.revocations.is_empty() {
@@ -564,7 +566,7 @@ impl<F: Form> Store<F> {
         };
         drop(elsewhere);
         let shard = self.shards[handle.shard()].read();
-        // It may have been forgotten meanwhile, and its place given away.
+        // It may have been removed meanwhile, and its place used again.
         let slot = shard.slots.get(handle.at()).filter(|slot| slot.id() == Some(id))?;
         Some(read(Some(handle), slot))
     }

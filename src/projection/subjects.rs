@@ -1,8 +1,9 @@
-//! Subjects in shards: what was ended of each, and which credentials each has.
+//! Subjects in shards: the revocations and the credentials of each.
 //!
-//! A credential says by a handle whose it is, and a subject by handles what it has. An entry stays where it is while a
-//! credential is on its list, so whoever holds the lock of the credential's shard may follow the one, and whoever holds that
-//! of the subject's shard the other. Nobody asks for a subject's shard while he writes to a credential's.
+//! A credential has a handle of its subject, and a subject the handles of its credentials. An entry keeps its place
+//! while a credential is on its list, so a thread that holds the lock of the credential's shard may follow the first
+//! handle, and a thread that holds that of the subject's shard the others. A thread that writes to a credential's shard
+//! must not lock a subject's.
 
 mod list;
 
@@ -23,11 +24,11 @@ use list::{Credentials, Lists};
 
 pub(super) use super::handle::SHARDS;
 
-/// A subject with a credential or an ending.
+/// A subject with a credential or a revocation.
 struct Entry {
     tenant: Number,
     name: u32,
-    /// A part of the hash of tenant and name, so that a table which grows need not read them.
+    /// A part of the hash of tenant and name, so that a table that grows need not read them.
     tag: u32,
     credentials: Credentials,
 }
@@ -38,7 +39,7 @@ struct Shard {
     by_name: HashTable<u32>,
     names: Names,
     lists: Lists,
-    /// What was ended, by the entry's place.
+    /// Revocations, by the entry's place.
     states: HashMap<u32, Box<SubjectState>>,
 }
 
@@ -65,7 +66,7 @@ impl Shard {
         at
     }
 
-    /// Forgets the entry if there is nothing in it; the tenant that it held.
+    /// Removes the entry if it is empty; returns the tenant that it held.
     fn forget_empty(&mut self, at: u32) -> Option<Number> {
         let entry = self.entry(at)?;
         if !entry.credentials.is_empty() || self.states.contains_key(&at) {
@@ -90,12 +91,12 @@ pub(super) struct Subjects {
     shards: Box<[RwLock<Shard>]>,
     /// Each is held by every entry of it.
     tenants: Numbers<Tenant>,
-    /// Subjects that have a session and are no UUID, by the one that stands for them.
+    /// Subjects that have a session and whose name is not a UUID, by the UUID that stands for them.
     by_uuid: Index,
     hasher: Hashing,
     layout: Layout,
     entries: AtomicUsize,
-    /// What was ended of subjects that have no entry, because their shard is full.
+    /// Revocations of subjects that have no entry, because their shard is full.
     alone: RwLock<HashMap<(Tenant, Subject), Box<SubjectState>>>,
     any_alone: AtomicBool,
 }
@@ -114,24 +115,25 @@ impl Subjects {
         }
     }
 
-    /// Whether the subject has an entry, or there is room for one of whom something is issued here.
+    /// Whether the subject has an entry, or there is room for one if something is issued to it here.
     pub(super) fn has_room(&self, tenant: &Tenant, subject: &Subject) -> bool {
-        // Names are spread alike: no shard is full while half of all places are vacant.
+        // Names are spread evenly: no shard is full while half of all places are vacant.
         if self.entries.load(Ordering::Relaxed) < self.layout.subjects as usize * SHARDS / 2 {
             return true;
         }
         let name = Spelled::of(subject.as_str());
-        // Whoever has nothing in a tenant without a number is in no shard; any of them tells as much as the one to be.
+        // A subject that has nothing in a tenant without a number is in no shard; any of them says as much as its
+        // future one.
         let hash = self.tenants.find(tenant).map_or(0, |tenant| self.hash(tenant, &name));
         let known = self.find(tenant, subject).is_some();
         known || self.shards[shard_of(hash)].read().entries.used() < self.layout.full_of_subjects()
     }
 
-    /// The subject's entry, made if there is none and its shard has room. One that stays empty is to be given to
+    /// The subject's entry, made if there is none and its shard has room. Give one that stays empty to
     /// [`Subjects::tidy`].
     pub(super) fn enter(&self, tenant: &Tenant, subject: &Subject) -> Option<SubjectHandle> {
         let name = Spelled::of(subject.as_str());
-        // One that has a number keeps it: whoever takes it away does so between joins.
+        // A tenant that has a number keeps it: numbers are only released between joins.
         if let Some(tenant) = self.tenants.find(tenant) {
             return self.enter_spelled(tenant, &name);
         }
@@ -200,7 +202,7 @@ impl Subjects {
 
     pub(super) fn state(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
         let mut state = match self.find(tenant, subject) {
-            // Nothing was ended of most, and then there is nothing to allocate.
+            // Most have no revocations, and then there is nothing to allocate.
             Some(entry) => {
                 let shard = self.shards[entry.shard()].read();
                 shard.states.get(&entry.at()).map(|state| (**state).clone()).unwrap_or_default()
@@ -215,7 +217,7 @@ impl Subjects {
         state
     }
 
-    /// Joins what was ended of a subject; its entry, unless there is no room for one.
+    /// Joins revocations of a subject; returns its entry, unless there is no room for one.
     pub(super) fn join(&self, tenant: &Tenant, subject: &Subject, patch: SubjectState) -> Option<SubjectHandle> {
         let Some(handle) = self.enter(tenant, subject) else {
             let mut alone = self.alone.write();
@@ -228,7 +230,7 @@ impl Subjects {
         Some(handle)
     }
 
-    /// What was ended of an entry, if anything was.
+    /// The revocations of an entry, if there are any.
     pub(super) fn revoked(&self, subject: SubjectHandle) -> Option<(Tenant, Subject, SubjectState)> {
         let shard = self.shards[subject.shard()].read();
         let (entry, state) = (shard.entry(subject.at())?, shard.states.get(&subject.at())?);
@@ -236,7 +238,7 @@ impl Subjects {
         Some((self.tenants.get(entry.tenant)?, name, (**state).clone()))
     }
 
-    /// Puts the credential on the subject's list. `key_of` says what a handle on it stands for.
+    /// Puts the credential on the subject's list. `key_of` gives the key of a handle on it.
     pub(super) fn add(
         &self,
         subject: SubjectHandle,
@@ -254,7 +256,7 @@ impl Subjects {
         }
     }
 
-    /// Takes the credential off the subject's list, and forgets the subject with its last one.
+    /// Takes the credential off the subject's list, and removes the subject with its last one.
     pub(super) fn remove(&self, subject: SubjectHandle, credential: Handle, key: CredentialKey) {
         let mut shard = self.shards[subject.shard()].write();
         let Shard { entries, lists, .. } = &mut *shard;
@@ -268,7 +270,7 @@ impl Subjects {
         self.tidy(subject);
     }
 
-    /// Forgets a subject of which there is nothing.
+    /// Removes a subject without credentials and revocations.
     pub(super) fn tidy(&self, subject: SubjectHandle) {
         let tenant = self.shards[subject.shard()].write().forget_empty(subject.at());
         if let Some(tenant) = tenant {
@@ -303,7 +305,7 @@ impl Subjects {
         shard.lists.after(entry.credentials, kinds, after, limit, key_of)
     }
 
-    /// Forgets what is over in a shard, and tells of whom nothing is left.
+    /// Removes what has expired in a shard, and returns the subjects of which nothing is left.
     pub(super) fn sweep(&self, shard: usize, now: Timestamp, gone: impl Fn(Tenant, SubjectHandle)) {
         let mut over = Vec::new();
         self.shards[shard].write().states.retain(|at, state| {
@@ -325,7 +327,7 @@ impl Subjects {
         }
     }
 
-    /// Visits every subject of a shard of which something was ended.
+    /// Visits every subject of a shard with revocations.
     pub(super) fn visit(&self, shard: usize, mut visit: impl FnMut(&Tenant, &Subject, &SubjectState)) {
         if shard == 0 {
             self.visit_alone(&mut visit);
@@ -339,7 +341,7 @@ impl Subjects {
         }
     }
 
-    /// Visits what was ended of subjects that have no entry.
+    /// Visits the revocations of subjects that have no entry.
     pub(super) fn visit_alone(&self, mut visit: impl FnMut(&Tenant, &Subject, &SubjectState)) {
         if self.any_alone.load(Ordering::Acquire) {
             let alone = self.alone.read();
@@ -370,7 +372,7 @@ impl Subjects {
         hasher.finish()
     }
 
-    /// The UUID that stands for the subject, where it is none itself.
+    /// The UUID that stands for the subject, if its name is not a UUID.
     fn stand_in(&self, subject: SubjectHandle) -> Option<Uuid> {
         let (tenant, subject) = self.names(subject)?;
         subject.uuid_itself().is_none().then(|| subject.uuid(&tenant))

@@ -1,4 +1,4 @@
-//! Forgetting what is over: a little at a time, so that nobody waits for it.
+//! Removes what has expired: a little at a time, so that no request waits for it.
 
 use std::sync::atomic::Ordering;
 
@@ -7,14 +7,14 @@ use super::store::{Gone, Swept};
 use super::{Projection, SMALL_SHARDS};
 use crate::domain::{CredentialKey, Kind, Place, Timestamp, forget_use_at};
 
-/// How long a round of the sweep is planned to take: about so long does anything stay beyond its time.
+/// How long a round of the sweep is planned to take: about so long does anything stay beyond its expiry.
 const SWEEP_MILLIS: u64 = 60_000;
-/// Slots of each kind that one step of the sweep looks at, at least, while it holds a shard.
+/// The least number of slots of each kind that one step of the sweep reads while it locks a shard.
 const SWEEP_SLOTS: usize = 4_096;
-/// Shards that one step looks at, as far as they are small.
+/// Shards that one step reads, if they are small.
 const SWEEP_SHARDS: usize = 8;
 
-/// Where the sweep stands. Its steps are spread over a round.
+/// The place of the sweep. Its steps are spread over a round.
 #[derive(Default)]
 pub(super) struct Sweep {
     shard: usize,
@@ -23,10 +23,11 @@ pub(super) struct Sweep {
 }
 
 impl Projection {
-    /// Forgets a little of what was over at `forget_at`, if it is time for that: `now` paces the steps. Called often by the writer.
+    /// Removes a little of what had expired at `forget_at`, if it is time for that: `now` paces the steps. Called often
+    /// by the writer.
     pub fn sweep(&self, now: Timestamp, forget_at: Timestamp) {
         let mut sweep = self.sweep.lock();
-        // A longer wait than a round is that of a clock which was ahead.
+        // A longer wait than a round is due to a clock that was ahead.
         if (1..=SWEEP_MILLIS).contains(&sweep.next_at.millis_since(now)) {
             return;
         }
@@ -42,7 +43,7 @@ impl Projection {
         }
     }
 
-    /// Forgets all that is over at `now`.
+    /// Removes everything that has expired at `now`.
     pub fn prune(&self, now: Timestamp) {
         let _writing = self.writing.lock();
         self.forgets(now);
@@ -52,18 +53,18 @@ impl Projection {
         }
     }
 
-    /// Before the first of it is gone: a snapshot that is written meanwhile has to say so.
+    /// Before the first of it is removed: a snapshot that is written meanwhile has to say so.
     fn forgets(&self, at: Timestamp) {
         self.forgotten_at.fetch_max(at.as_millis(), Ordering::AcqRel);
     }
 
-    /// The latest instant at which anything was forgotten because it was over. What is judged with this state is judged then or
-    /// later: what is not in it may have been revoked.
+    /// The latest instant by which anything was removed because it had expired. Judgements with this state are made
+    /// then or later: a credential that is not in it may have been revoked.
     pub fn forgotten_at(&self) -> Timestamp {
         Timestamp::from_millis(self.forgotten_at.load(Ordering::Acquire)).unwrap_or(Timestamp::MAX)
     }
 
-    /// Sweeps so many slots of a shard; how many are left for the next one, or nothing if this one has more.
+    /// Sweeps so many slots of a shard; returns how many are left for the next one, or nothing if this one has more.
     fn sweep_shard(&self, sweep: &mut Sweep, slots: usize, now: Timestamp) -> Option<usize> {
         let Sweep { shard, slot, .. } = *sweep;
         let rests = [
@@ -81,7 +82,7 @@ impl Projection {
             self.sweep_small(shard, now);
         }
         *sweep = Sweep { shard: (shard + 1) % SHARDS, slot: 0, next_at: sweep.next_at };
-        // A shard that is as good as empty takes a little too.
+        // A nearly empty shard takes a little too.
         Some(slots.saturating_sub(SWEEP_SLOTS / SWEEP_SHARDS).max(1))
     }
 
@@ -95,7 +96,7 @@ impl Projection {
             self.shared.subjects.remove(issued.subject, handle, key);
         }
         for (id, changed) in past {
-            // Nobody's entry was looked at for it.
+            // No entry was looked up for it.
             let _ = self.changed(CredentialKey { kind, id }, &changed, None);
         }
         rest

@@ -1,4 +1,4 @@
-//! Tickets, where each was issued, and what only memory knows of their use.
+//! Tickets, the place of issue of each, and the uses that only memory knows.
 
 use parking_lot::Mutex;
 
@@ -9,12 +9,13 @@ use super::packed::Shared;
 use super::store::{Changed, Held, Store, Swept};
 use crate::domain::{Credential, CredentialId, Digest, HashMap, Place, Timestamp};
 
-/// What memory knows of the use of a ticket. Most of the time a ticket has none: it goes once it is on record.
+/// The use of a ticket that only memory knows. Most of the time a ticket has none: it is dropped once it is on record.
 #[derive(Clone, Copy, Default)]
 struct Use {
-    /// The latest request; on record only once a tenth of the ticket's life has gone by.
+    /// The latest request; on record only once a tenth of the ticket's life has passed.
     seen_at: Timestamp,
-    /// The latest use that is to go on record, in milliseconds since 1970, times two; odd while it waits for the next flush.
+    /// The latest use that is to be recorded, in milliseconds since 1970, times two; odd while it waits for the next
+    /// flush.
     due: u64,
 }
 
@@ -31,7 +32,7 @@ impl Use {
 /// All tickets.
 pub(super) struct Tickets {
     pub(super) store: Store<TicketForm>,
-    /// Where they were issued, for renewals, which name them so.
+    /// The places of their issues, for renewals, which name them so.
     places: Index,
     /// By the ticket's place in its shard. Locked after the shard.
     uses: Box<[Mutex<HashMap<u32, Use>>]>,
@@ -46,7 +47,7 @@ impl Tickets {
         }
     }
 
-    /// The ticket, and its latest use that is to go on record.
+    /// The ticket, and its latest use that is to be recorded.
     pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Credential, Timestamp) {
         let found = self.store.look(id, |handle, held| (value(held, shared), self.in_use(handle).due_at()));
         found.unwrap_or_default()
@@ -95,7 +96,7 @@ impl Tickets {
                 ticket.used(place, used_at);
             });
         }
-        // What the record says memory need not.
+        // Memory need not keep what the record says.
         let mut uses = self.uses[handle.shard()].lock();
         if uses.get(&handle.at()).is_some_and(|one| !one.waits() && one.seen_at.max(one.due_at()) <= used_at) {
             uses.remove(&handle.at());
@@ -111,7 +112,7 @@ impl Tickets {
     /// Notes a request: strictly later than the one before it, in milliseconds.
     pub(super) fn touch(&self, id: CredentialId, now: Timestamp) -> Option<Timestamp> {
         self.store.look(id, |handle, held| {
-            // What is found by its id alone has no uses: it lives as long as the log says.
+            // A ticket that is found by its id alone has no uses: it lives as long as the log says.
             let Some(handle) = handle else { return now };
             let mut uses = self.uses[handle.shard()].lock();
             let one = uses.entry(handle.at()).or_default();
@@ -120,7 +121,8 @@ impl Tickets {
         })
     }
 
-    /// Notes a use that is to go on record. True if the ticket did not wait for the next flush yet, and does from now on.
+    /// Notes a use that is to be recorded. True if the ticket did not wait for the next flush yet, and does from now
+    /// on.
     pub(super) fn queue(&self, id: CredentialId, used_at: Timestamp) -> bool {
         let queued = self.store.look(id, |handle, _| {
             let Some(handle) = handle else { return false };
@@ -133,7 +135,7 @@ impl Tickets {
         queued.unwrap_or_default()
     }
 
-    /// Takes the ticket off the queue; its latest use that is to go on record.
+    /// Takes the ticket off the queue; returns its latest use that is to be recorded.
     pub(super) fn dequeue(&self, id: CredentialId) -> Option<Timestamp> {
         let taken = self.store.look(id, |handle, _| {
             let handle = handle?;
@@ -145,7 +147,7 @@ impl Tickets {
         taken.flatten()
     }
 
-    /// As [`Store::sweep`], with what only memory knows.
+    /// Like [`Store::sweep`], with the uses that only memory knows.
     pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
         let swept = self.store.sweep(shard, from, slots, now, shared);
         let mut uses = self.uses[shard].lock();

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use crate::domain::{Place, Sequence};
 use crate::service::{Cluster, Error, Service};
 
-/// How long to wait before a record is written once more that could not be.
+/// How long to wait before another attempt to write a record.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a node waits for before it answers.
+/// The condition for a node to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Nothing: it is alone, or was waited for before it stopped.
@@ -25,14 +25,14 @@ pub enum Wait {
     Join,
 }
 
-/// Returns once every member knows that this one is to be waited for, or the patience is over: a node may have been killed right
-/// after it had said so on record, before anybody had the record.
+/// Returns once every member knows that this one is to be waited for, or the patience is over: a node may have been
+/// killed right after it had recorded that, before any other had the record.
 pub async fn until_counted(cluster: &Cluster, patience: Duration) {
     let (members, own) = (cluster.members(), cluster.node());
     let Some((_, place, _)) = members.get(own).and_then(|member| member.upgraded.clone()) else { return };
     let has_reached = || cluster.positions(|positions| positions.have_reached(place, &cluster.members(), own, None));
     if tokio::time::timeout(patience, until(cluster, has_reached)).await.is_err() {
-        tracing::warn!("not every member is known to wait for this node; it goes on");
+        tracing::warn!("not every member is known to wait for this node; it continues");
     }
 }
 
@@ -64,7 +64,7 @@ async fn admit(service: &Service, wait: Wait, standby: bool) {
     }
 }
 
-/// Whether it holds what every member has said it holds. A member that is removed is not waited for.
+/// Whether it holds what every member has announced to hold. A member that is removed is not waited for.
 fn holds_all(cluster: &Cluster) -> bool {
     let members = cluster.members();
     members.is_present(cluster.node())
@@ -76,22 +76,22 @@ fn is_waited_for(cluster: &Cluster, place: Place) -> bool {
     cluster.positions(|positions| positions.admit(place, |origin| cluster.held(origin), &members, own))
 }
 
-/// What this node reads goes on record where the members do not know it.
+/// Records which events this node reads, if the members do not know.
 async fn upgrade(service: &Service) {
     loop {
         match service.upgrade_node().await {
             Ok(()) => return,
             Err(Error::Stopping) => std::future::pending().await,
             Err(error) => {
-                tracing::warn!(%error, "what this node reads did not go on record; it is tried again");
-                // A writer that has too much to do is left alone for a while.
+                tracing::warn!(%error, "the events that this node reads could not be recorded; it is tried again");
+                // An overloaded writer is left alone for a while.
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
 }
 
-/// Until it is so. What it depends on changes with every commit, and with every word of another node.
+/// Waits until it is true. That can change with every commit, and with every announcement of another node.
 async fn until(cluster: &Cluster, is_so: impl Fn() -> bool) {
     let (mut applied, mut changes) = (cluster.applied(), cluster.changes());
     while !is_so() {

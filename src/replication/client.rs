@@ -1,4 +1,4 @@
-//! The HTTP client for other nodes: every question is signed by this node's key.
+//! The HTTP client for other nodes: this node's key signs every request.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::service::Cluster;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an answer may take that nobody waits with.
+/// How long an answer that nothing waits for may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the other node may wait for records before it answers, in seconds.
 const WAIT_SECONDS: u64 = 20;
 
-/// Why another node has no answer.
+/// Why another node did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The client can't be set up.
@@ -28,34 +28,20 @@ pub enum AskError {
     Setup(String),
     /// The certificates can't be read.
     #[error("read {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Nobody answers, or the connection broke.
+    File { path: PathBuf, source: std::io::Error },
+    /// The node can't be reached, or the connection broke.
     #[error("ask {address}: {why}")]
-    Unreachable {
-        /// The node.
-        address: String,
-        /// What went wrong.
-        why: String,
-    },
-    /// The node says no.
+    Unreachable { address: String, why: String },
+    /// The node refuses.
     #[error("{address} refuses: {status}")]
     Refused {
-        /// The node.
         address: String,
         /// The answer's status.
         status: StatusCode,
     },
-    /// What answered is no node of this ledger.
-    #[error("{address} answers as no node does")]
-    NotANode {
-        /// The node.
-        address: String,
-    },
+    /// The other end is not a node of this ledger.
+    #[error("{address} does not answer like a node")]
+    NotANode { address: String },
 }
 
 impl AskError {
@@ -74,9 +60,9 @@ pub struct PeerClient {
 }
 
 impl PeerClient {
-    /// Asks in the name of this node; `ca` names the certificates that are trusted, where those of the system are not.
+    /// A client in the name of this node; `ca` names the trusted certificates, if those of the system are not.
     pub fn new(cluster: Arc<Cluster>, ledger: LedgerId, ca: Option<&Path>) -> Result<Self, AskError> {
-        // Whoever installed one before in this process is welcome.
+        // A default that was installed before in this process is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("authledger/", env!("CARGO_PKG_VERSION")))
@@ -92,10 +78,10 @@ impl PeerClient {
         Ok(Self { client, cluster, ledger })
     }
 
-    /// Tells that node what this one has to say, and gives its own announcement.
+    /// Sends this node's announcement to that node, and gives its own.
     pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, AskError> {
-        // Over no body: the announcement is signed itself, and its reader wants to know who sends it before reading it.
-        // Its age does not matter: an announcement has a number.
+        // Signed over no body: the announcement is signed itself, and its reader wants to know the sender before
+        // reading it. Its age does not matter: an announcement has a number.
         let (at, _) = self.cluster.request_times();
         let signature = self.cluster.sign_request(self.ledger, at, (Method::POST.as_str(), ANNOUNCEMENTS_PATH, b""));
         let request = self.client.post(format!("{address}{ANNOUNCEMENTS_PATH}")).timeout(ANSWER_TIMEOUT);
@@ -107,15 +93,15 @@ impl PeerClient {
         whole(address, response, MAX_ANNOUNCEMENT_BYTES).await.map(Some)
     }
 
-    /// What that node holds of an origin of this one, whose own copy ends at that record.
+    /// That node's holding of an origin of this one, whose own copy ends at that record.
     pub async fn holding(&self, address: &str, origin: Origin, own: Sequence) -> Result<HeldOf, AskError> {
         let path = format!("{HOLDINGS_PATH}?origin={origin}&sequence={own}");
         let response = self.get(address, &path, ANSWER_TIMEOUT).await?;
         json(address, response).await
     }
 
-    /// The records of an origin after that one, as that node has them; nothing, where it has none. With `wait` it answers when
-    /// there are some, or after a while.
+    /// The records of an origin after that one, as that node has them; nothing, if it has none. With `wait` it answers
+    /// when there are some, or after a while.
     pub async fn records(
         &self,
         address: &str,
@@ -132,17 +118,17 @@ impl PeerClient {
         whole(address, response, MAX_PARCEL_BYTES).await.map(Some)
     }
 
-    /// Gives that node records of an origin, and hears how far it holds that one now.
+    /// Offers that node records of an origin, and learns how far it now holds that origin.
     pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, AskError> {
         let request = self.client.post(format!("{address}/v1/origins/{origin}/records")).timeout(ANSWER_TIMEOUT);
-        // Shows before the body that there is something in it which this origin has signed.
+        // Proves before the body that it contains something signed by this origin.
         let head = SignedHead::last_in(&text).unwrap_or_default().to_owned();
         let response =
             request.header(HEAD_HEADER, head).body(text).send().await.map_err(|error| unreachable(address, &error))?;
         json::<HeldRecords>(address, response).await.map(|held| Sequence(held.sequence))
     }
 
-    /// Asks for that path, signed. A node that does not know what time it is gives its ledger time first, and where that is refused
+    /// Requests that path, signed. A node with an unsettled clock gives its ledger time first, and if that is refused
     /// its wall clock: whichever is right, the others must hear of it.
     pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
         let (ledger_time, wall_clock) = self.cluster.request_times();

@@ -1,7 +1,7 @@
-//! Couriers: what carries records and announcements from node to node.
+//! Couriers: they carry records and announcements from node to node.
 //!
-//! A courier decides nothing and is believed nothing. It may lose, double, reorder, delay and alter what it carries; who
-//! receives verifies everything, and what is missing is asked for again.
+//! A courier decides nothing and is not trusted. It may lose, duplicate, reorder, delay and alter its load; the
+//! receiver verifies everything, and requests missing records again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,16 +16,15 @@ use crate::domain::{LedgerId, Origin, Place, Region, Sequence};
 /// A future that a trait object gives.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Who a courier works for.
+/// The node that a courier works for.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// The ledger.
     pub ledger: LedgerId,
     /// This node's origin.
     pub origin: Origin,
     /// The key that this node signs with, in 64 hexadecimal digits: its name between nodes.
     pub node: Arc<str>,
-    /// Where this node is.
+    /// This node's region.
     pub region: Region,
 }
 
@@ -36,48 +35,46 @@ pub struct Parcel {
     pub first: Sequence,
     /// The last record's, which is the head's.
     pub last: Sequence,
-    /// The records and the head, each in a line: what is carried.
+    /// The records and the head, each on a line, as they are carried.
     pub text: Bytes,
 }
 
-/// What came of a parcel that arrived.
+/// The outcome of a parcel that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// This node holds the origin's records up to there, by this parcel or before it.
     Held(Sequence),
     /// Records are missing before it: from this sequence on.
     Gap(Sequence),
-    /// It is not to be believed, and coming again would not change that: why, in a code.
+    /// It is not trusted, and coming again would not change that: the reason, as a code.
     Refused(&'static str),
-    /// It can't be taken now: the log has halted, the server stops, or a later version wrote it.
+    /// It can't be taken now: the log has halted, the server is stopping, or a later version wrote it.
     NotNow,
 }
 
-/// A stream of a broker that an origin's records are in.
+/// A stream of a broker with an origin's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOf {
     /// The region whose servers have it.
     pub region: Region,
-    /// Its name.
     pub name: Arc<str>,
 }
 
 /// The node, as its couriers see it.
 pub trait Post: Send + Sync + 'static {
-    /// Who sends.
     fn sender(&self) -> &Sender;
 
     /// The newest durable record of this node's own origin.
     fn head(&self) -> watch::Receiver<Sequence>;
 
-    /// This node's own records after that one, signed: at least one, and not many more bytes than `bytes`. Nothing, where there
-    /// are none.
+    /// This node's own records after that one, signed: at least one, and not many more bytes than `bytes`. Nothing, if
+    /// there are none.
     fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
 
     /// The record that made this node a member.
     fn joined_by(&self) -> Option<Place>;
 
-    /// The same of another origin's records, up to a head that it has signed.
+    /// The same for another origin's records, up to a head that it has signed.
     fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
 
     /// How far this node holds an origin's records.
@@ -89,11 +86,11 @@ pub trait Post: Send + Sync + 'static {
     /// A parcel has arrived.
     fn receive(&self, text: Bytes) -> Doing<'_, Receipt>;
 
-    /// What this node has to say of itself, signed: the newest, which makes those before it needless. It changes with each record
-    /// that it applies, so whoever sends it takes the latest and lets others pass; and at least once a second.
+    /// This node's newest announcement, signed, which replaces earlier ones. It changes with each record that it
+    /// applies, so a sender takes the latest and skips others; and at least once a second.
     fn announcement(&self) -> watch::Receiver<Bytes>;
 
-    /// An announcement of another node has arrived. False if it is not to be believed.
+    /// An announcement of another node has arrived. False if it is not trusted.
     fn hear(&self, announcement: Bytes) -> bool;
 
     /// Names the stream that this node's own records are in, for its next announcements.
@@ -105,9 +102,9 @@ pub trait Post: Send + Sync + 'static {
 
 /// Carries for a node.
 pub trait Courier: Send + 'static {
-    /// What it is called in logs and metrics.
+    /// Its name in logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// Carries until `stop` is true. It goes on through every failure of what it carries by.
+    /// Carries until `stop` is true. It survives every failure of its transport.
     fn run(self: Box<Self>, post: Arc<dyn Post>, stop: watch::Receiver<bool>) -> Doing<'static, ()>;
 }

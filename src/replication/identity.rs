@@ -17,27 +17,27 @@ use crate::domain::{LedgerId, NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
 use crate::service::{Beginning, Cluster, NodeFile, Prepared, StartError};
 
-/// How often the others are asked.
+/// How often the other nodes are asked.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// How many addresses are taken from the answers of others at most.
+/// The most addresses that are taken from the answers of others.
 const MAX_LEARNT: usize = 256;
 
 /// The directory can't be used with these members.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this directory holds another history of origin {origin} than its members do, up to record {sequence}: both are signed with the \
-     same key, so somebody has used a copy of it; move the directory away as evidence, and join this node again on an empty one"
+     same key, so a copy of it was used; move the directory away as evidence, and join this node again on an empty one"
 )]
 pub struct Contradicted {
     origin: Origin,
     sequence: Sequence,
 }
 
-/// Why a node does not find out how it goes on.
+/// Why a node can't find out how it continues.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
-    /// Others hold another history of it.
+    /// Other nodes hold another history of it.
     #[error(transparent)]
     Contradicted(#[from] Contradicted),
     /// Its run can't be named or written down.
@@ -45,14 +45,14 @@ pub enum SettleError {
     Begin(#[from] StartError),
 }
 
-/// How a node goes on.
+/// How a node continues.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// Which origin.
+    /// The origin.
     pub beginning: Beginning,
     /// The runs of this node that are over.
     pub over: Vec<Incarnation>,
-    /// The runs of this node that go on beside it, on copies of its directory.
+    /// The runs of this node that exist beside it, on copies of its directory.
     pub beside: Vec<Incarnation>,
     /// Why it opens a new origin, if it does.
     pub renewal: Option<Renewal>,
@@ -61,12 +61,13 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// A node that asks nobody.
+    /// A node that asks no other.
     pub fn alone() -> Self {
         Self { beginning: Beginning::Continued, over: Vec::new(), beside: Vec::new(), renewal: None, has_begun: false }
     }
 
-    /// A node that knows of no other: it continues its origin, unless one that it did not know has shown it that it was set back.
+    /// A node that knows of no other: it continues its origin, unless an unknown node has shown it that it was rolled
+    /// back.
     pub fn unasked(prepared: &Prepared) -> Self {
         match prepared.own_origin() {
             Some(origin) if prepared.cluster().signed(origin) > prepared.cluster().held(origin) => {
@@ -84,7 +85,7 @@ impl Settled {
     }
 }
 
-/// Asks the members what they hold of the origin that the directory would continue, until it is clear what follows.
+/// Asks the members what they hold of the origin that the directory would continue, until the conclusion is clear.
 pub async fn settle(
     prepared: &Prepared,
     client: &PeerClient,
@@ -116,7 +117,8 @@ pub async fn settle(
                     Begun::GoOn | Begun::Tell if prepared.renews_for_clock() => (Renewal::ClockAccepted, Vec::new()),
                     Begun::GoOn | Begun::Tell => return Ok(settled),
                     Begun::Unheard => (Renewal::NobodyAnswered, Vec::new()),
-                    // Two copies of the directory were started at once. Each that sees the other one leaves the origin: at least one does.
+                    // Two copies of the directory were started at once. Each that sees the other one leaves the origin:
+                    // at least one does.
                     Begun::Beside(runs) => {
                         cluster.note_twin();
                         (Renewal::Running, runs)
@@ -136,7 +138,8 @@ pub async fn settle(
             let (patience_seconds, members) = (patience.as_secs(), asking.others().len());
             tracing::info!(%origin, members, patience_seconds, "asking the members what they hold of this node's origin");
         }
-        // Those that do not answer may be starting, and nobody tells when they do; nor when a run has been silent for long enough.
+        // Nodes that do not answer may be starting, and that is not signalled; nor is it when a run has been silent for
+        // long enough.
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
@@ -146,16 +149,17 @@ fn past_of(prepared: &Prepared) -> Vec<Incarnation> {
     prepared.last_incarnation().into_iter().chain(prepared.past_incarnations()).collect()
 }
 
-/// Begins a run of this node in the place of those that are over.
+/// Begins a run of this node that supersedes those that are over.
 pub fn begin_run(cluster: &Cluster, origin: Origin, data: &Path, settled: &Settled) -> Result<Incarnation, StartError> {
     let incarnation = Incarnation(fresh_uuid()?);
-    // On disk first: nobody hears of a run that the directory does not know.
+    // On disk first: no other node hears of a run that the directory does not know.
     NodeFile { origin, incarnation, past: settled.over.clone() }.store(data)?;
     cluster.begin(incarnation, settled.over.clone(), settled.beside.clone());
     Ok(incarnation)
 }
 
-/// A slot that nothing on record has used: where nobody could say which were, far beyond. A copy that is the newest says it itself.
+/// A slot that nothing on record has used: far beyond, if it is not known which were. A copy that is the newest knows
+/// it itself.
 fn beyond(used: u64, renewal: Renewal) -> u64 {
     const NEAR: u64 = 4_096;
     const FAR: u64 = 1 << 20;
@@ -166,12 +170,12 @@ fn beyond(used: u64, renewal: Renewal) -> u64 {
     used + if is_known { NEAR } else { FAR }
 }
 
-/// What asks the others.
+/// The state for asking the other nodes.
 struct Asking<'a> {
     client: &'a PeerClient,
     cluster: &'a Cluster,
     told: &'a [PeerAddress],
-    /// Where members are reached of which only others know.
+    /// Addresses of members that only others know.
     learnt: BTreeSet<String>,
 }
 
@@ -197,11 +201,11 @@ impl Asking<'_> {
             let (holdings, all) = self.ask(origin, self.cluster.held(origin)).await;
             let is_over = started.elapsed() >= patience;
             match may_write(run, &holdings, all, over, is_over) {
-                // Who did not answer may be starting, and nobody tells when it does.
+                // A node that did not answer may be starting, and that is not signalled.
                 Begun::Tell => tokio::time::sleep(ASK_EVERY).await,
                 begun => {
                     if is_over && begun == Begun::GoOn {
-                        tracing::warn!("not every member has heard of this run of the node; it goes on");
+                        tracing::warn!("not every member has heard of this run of the node; it continues");
                     }
                     return begun;
                 }
@@ -209,7 +213,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Says to every other node what this one has to say.
+    /// Sends this node's announcement to every other node.
     async fn tell(&self, ledger: LedgerId, origin: Origin) {
         let Some(spoken) = self.cluster.speak(ledger, origin) else { return };
         let text = Bytes::from(spoken.text.into_vec());
@@ -231,8 +235,8 @@ impl Asking<'_> {
         addresses
     }
 
-    /// What each member holds of that origin, which ends here at that record, and whether that is all of them. Each answers once,
-    /// at however many addresses it is reached.
+    /// Each member's holding of that origin, which ends here at that record, and whether every member answered. Each
+    /// answers once, at however many addresses it is reached.
     async fn ask(&mut self, origin: Origin, own: Sequence) -> (Vec<Holding>, bool) {
         let mut asking = tokio::task::JoinSet::new();
         for address in self.addresses() {

@@ -1,6 +1,7 @@
-//! Fetches the keys of personal parts, which travel apart from the records: over TLS, or on this machine.
+//! Fetches the keys of personal data, which travel apart from the records: over TLS, or on this machine.
 //!
-//! The log is looked through once, from where that ended before: what of a record's key was not to be had is asked for again.
+//! The log is searched once, from the place where the last search ended: a key that was not available is requested
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,11 +17,11 @@ use crate::domain::{Origin, PeerAddress, Position};
 use crate::event_log::Base;
 use crate::service::{Error, Service};
 
-/// How long to wait before what was not to be had is asked for again.
+/// How long to wait before unavailable keys are requested again.
 const RETRY: Duration = Duration::from_secs(2);
-/// The most keys that are waited for before more of the log is looked through.
+/// The most pending keys before more of the log is searched.
 const MAX_PENDING: usize = 100_000;
-/// How many positions lie between two notes of how far the log was looked through.
+/// How many positions lie between two notes of the progress.
 const KEEP_EVERY: u64 = 10_000;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,14 +31,14 @@ pub struct Fetcher {
     service: Arc<Service>,
     client: PeerClient,
     told: Vec<PeerAddress>,
-    /// Where it stands that the log was looked through up to some position, with nothing missing before it.
+    /// The file with the position up to which the log was searched with nothing missing before it.
     state: PathBuf,
-    /// What was not to be had yet.
+    /// Keys that were not available yet.
     pending: BTreeMap<Origin, BTreeSet<u64>>,
 }
 
 impl Fetcher {
-    /// One that goes on where the data directory says that the last one ended.
+    /// A fetcher that continues where the data directory says that the last one ended.
     pub fn new(service: Arc<Service>, client: PeerClient, told: Vec<PeerAddress>, data: &Path) -> Self {
         Self { service, client, told, state: data.join("members").join("keys-fetched"), pending: BTreeMap::new() }
     }
@@ -65,7 +66,7 @@ impl Fetcher {
                 continue;
             }
             let again = async {
-                // What nobody had may be had when its node is reached again.
+                // A key that no node had may be available when its node is reached again.
                 if self.pending.is_empty() { std::future::pending().await } else { tokio::time::sleep(RETRY).await }
             };
             tokio::select! {
@@ -79,7 +80,8 @@ impl Fetcher {
         }
     }
 
-    /// Looks through some of the log, and asks for what it names, and for what was not to be had before. The place behind it.
+    /// Searches some of the log, and requests the keys that it names, and those that were not available before. Returns
+    /// the place after it.
     async fn step(&mut self, base: Base) -> Result<Base, Error> {
         let mut next = base.clone();
         if self.pending.values().map(BTreeSet::len).sum::<usize>() < MAX_PENDING {
@@ -89,7 +91,8 @@ impl Fetcher {
                 self.pending.entry(origin).or_default().extend(slots);
             }
         }
-        // Each stays pending until it is settled: this may be broken off at any point, and what is forgotten here is never asked for again.
+        // Each stays pending until it is settled: this may be broken off at any point, and a key that is dropped here
+        // is never requested again.
         for (origin, slots) in self.pending.clone() {
             let rest = self.fetch(origin, slots).await?;
             self.pending.insert(origin, rest);
@@ -98,13 +101,14 @@ impl Fetcher {
         Ok(next)
     }
 
-    /// Fetches keys of one origin from whoever has them. Those that are still to be had: its own node has not said that they are gone.
+    /// Fetches keys of one origin from any node that has them. Returns those that are still missing: their own node has
+    /// not said that they are gone.
     async fn fetch(&self, origin: Origin, mut slots: BTreeSet<u64>) -> Result<BTreeSet<u64>, Error> {
         for address in addresses_of(self.service.cluster(), &self.told) {
             let pages: Vec<u64> = slots.iter().copied().collect();
             for page in pages.chunks(MAX_LENT_KEYS) {
                 let Ok(LentKeys { own, keys }) = self.ask(&address, origin, page).await else { break };
-                // Nobody is given a key that was not asked for.
+                // A key that was not requested is ignored.
                 let lent: Vec<(u64, String)> = keys.into_iter().filter(|(slot, _)| page.contains(slot)).collect();
                 let is_settled = |slot: &u64| lent.iter().any(|(lent, _)| lent == slot) || (own && page.contains(slot));
                 slots.retain(|slot| !is_settled(slot));
@@ -130,7 +134,7 @@ impl Fetcher {
         let found = tokio::task::spawn_blocking(move || {
             let position = std::fs::read_to_string(state).ok().and_then(|text| text.trim().parse().ok());
             let head = reader.head().unwrap_or_default();
-            // One that lies beyond the log is of another one.
+            // A place beyond the log belongs to another log.
             let position = position.map(Position).filter(|position| *position <= head).unwrap_or_default();
             reader.base_at(position).unwrap_or_else(|_| Base { position: Position(0), heads: BTreeMap::new() })
         });

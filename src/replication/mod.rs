@@ -1,4 +1,5 @@
-//! How nodes hear of one another's records: couriers carry them, and what arrives is verified, appended and folded in.
+//! How nodes learn of one another's records: couriers carry them, and arriving records are verified, appended and
+//! folded in.
 //!
 //! Nothing here runs on a node without members.
 

@@ -12,12 +12,12 @@ use super::courier::{Doing, Parcel, Post, Receipt, Sender, StreamOf};
 use crate::domain::{Origin, Place, Sequence};
 use crate::service::{Cluster, Ingested, Service};
 
-/// How often a node says something at least.
+/// How often a node announces itself at least.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The least time between two announcements: what is applied meanwhile is told together.
+/// The least time between two announcements: records that are applied meanwhile are announced together.
 const COALESCED: Duration = Duration::from_millis(3);
 
-/// The ledger, and what its couriers share.
+/// The ledger, and the state that its couriers share.
 pub struct Node {
     service: Arc<Service>,
     sender: Sender,
@@ -155,7 +155,7 @@ impl Post for Node {
     }
 }
 
-/// Says what this node has to say: at once when it has applied something, and once a second; farewell at the end.
+/// Sends this node's announcements: at once when it has applied something, and once a second; a farewell at the end.
 pub async fn announce(service: Arc<Service>, mut stop: watch::Receiver<bool>) {
     let mut applied = service.cluster().applied();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -183,7 +183,7 @@ pub async fn announce(service: Arc<Service>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Keeps what the others have said across restarts: now and then, and at the end.
+/// Keeps the announcements of other nodes across restarts: now and then, and at the end.
 pub async fn keep_heard(cluster: Arc<Cluster>, mut stop: watch::Receiver<bool>) {
     const EVERY: Duration = Duration::from_secs(5);
     let mut ticks = tokio::time::interval(EVERY);
@@ -196,7 +196,7 @@ pub async fn keep_heard(cluster: Arc<Cluster>, mut stop: watch::Receiver<bool>) 
         let keeping = cluster.clone();
         let kept = tokio::task::spawn_blocking(move || keeping.keep_heard()).await;
         if let Ok(Err(error)) = kept {
-            tracing::warn!(%error, "what other nodes have said could not be kept");
+            tracing::warn!(%error, "the announcements of other nodes could not be kept");
         }
         if stopping {
             return;

@@ -1,7 +1,7 @@
-//! The courier that needs nothing but the nodes: each asks the others for their records over HTTP, and waits for the answer.
+//! The courier that needs only the nodes: each asks the others for their records over HTTP, and waits for the answer.
 //!
-//! It follows every node that has an address. Beside a broker it only fills what that has missed; and where an origin's own node
-//! can't be reached, it takes that origin's records from whoever holds more of them.
+//! It follows every node that has an address. Beside a broker it only fills the broker's gaps; and if an origin's own
+//! node can't be reached, it takes that origin's records from any node that holds more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::config::is_loopback;
 use crate::domain::{Origin, PeerAddress, Place, Sequence};
 use crate::service::Cluster;
 
-/// How long to wait after a failure. A node that is away is asked four times a second.
+/// How long to wait after a failure. A node that can't be reached is asked four times a second.
 const RETRY: Duration = Duration::from_millis(250);
-/// How long the last word may take: who does not hear it notices the silence.
+/// How long the farewell may take: a node that does not hear it notices the silence.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often a node that does not know this one is given them. One that has removed it never will.
+/// How often records are offered to a node that does not know this one. A node that has removed it never accepts them.
 const INTRODUCE_EVERY: Duration = Duration::from_secs(2);
-/// About how many bytes of records a node that does not know this one is given at a time.
+/// About how many bytes of records are offered at a time to a node that does not know this one.
 const INTRODUCTION_BYTES: usize = 256 << 10;
-/// How long records may be missing until they are taken from somebody else.
+/// How long records may be missing until they are taken from another node.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks other nodes over HTTP.
@@ -49,20 +49,20 @@ impl Peers {
     }
 }
 
-/// Where other nodes may be reached: as this one was told, and as they say themselves.
+/// The addresses of other nodes: the configured ones, and those that they announce.
 pub fn addresses_of(cluster: &Cluster, told: &[PeerAddress]) -> BTreeSet<String> {
     let (own, members) = (cluster.node(), cluster.members());
     let said = members.present().filter(|(key, _, _)| *key != own);
     let said = said.filter_map(|(_, joined, _)| joined.address.as_ref()).map(|address| address.as_str().to_owned());
     let told = told.iter().map(|address| address.as_str().to_owned());
-    // What was reached once at the join is needed until members are known.
+    // Addresses from the time of the join are needed until members are known.
     let anchors = cluster.anchors().peers().iter().filter(|_| members.present().next().is_none()).cloned();
     let own_address = cluster.naming().address.as_ref().map(|address| address.as_str().to_owned());
     let all: BTreeSet<String> = said.chain(told).chain(anchors).collect();
     all.into_iter().filter(|address| Some(address) != own_address.as_ref() && is_private(address)).collect()
 }
 
-/// Whether nobody between can read what passes: keys of personal parts do.
+/// Whether nobody between the nodes can read the traffic: it has keys of personal data.
 fn is_private(address: &str) -> bool {
     reqwest::Url::parse(address).is_ok_and(|url| url.scheme() == "https" || is_loopback(&url))
 }
@@ -110,7 +110,7 @@ struct Talk {
     only_gaps: bool,
 }
 
-/// What another node said last.
+/// The last announcement of another node.
 #[derive(Clone, Default)]
 struct Said {
     origin: Option<Origin>,
@@ -131,11 +131,11 @@ impl Talk {
             () = self.follow(listening.clone()), if !self.only_gaps => {}
             () = self.fill(listening) => {}
         }
-        // The last word is said before anything else ends.
+        // The farewell is sent before anything else ends.
         let _ = stopping.wait_for(|stop| *stop).await;
     }
 
-    /// Tells what this node has to say as soon as there is something, and hears what the other says.
+    /// Sends this node's announcement as soon as there is a new one, and hears the other's.
     async fn exchange(&self, said: &watch::Sender<Said>, mut stop: watch::Receiver<bool>) {
         let mut announcement = self.post.announcement();
         let mut reached = true;
@@ -154,7 +154,7 @@ impl Talk {
                     }
                 };
                 match answered {
-                    // The node does not answer, and this one stops.
+                    // The node does not answer, and this one is stopping.
                     None => {}
                     Some(Ok(answer)) => {
                         if !reached {
@@ -183,14 +183,14 @@ impl Talk {
             }
             tokio::select! {
                 changed = announcement.changed() => if changed.is_err() { return },
-                // The farewell comes right behind.
+                // The farewell follows at once.
                 () = stopped(&mut stop) => drop(tokio::time::timeout(RETRY, announcement.changed()).await),
             }
         }
     }
 
-    /// The other node does not know this one as a member: it gets the records of that origin in which it became one. It may be set
-    /// back behind them, and nobody else may know.
+    /// The other node does not know this one as a member: it gets the records of that origin in which it became one. It
+    /// may have been rolled back behind them, and no other node may know.
     async fn introduce(&self) {
         let Some(Place { origin, sequence: joined }) = self.post.joined_by() else { return };
         let mut after = Sequence(joined.0 - 1);
@@ -201,7 +201,7 @@ impl Talk {
                 Ok(held) if held > after || (held < after && after.next() == joined) => after = held,
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::debug!(address = %self.address, %error, "a node does not hear that this one is a member");
+                    tracing::debug!(address = %self.address, %error, "a node could not be told that this one is a member");
                     return;
                 }
             }
@@ -215,7 +215,7 @@ impl Talk {
     }
 
     fn hear(&self, answer: Bytes, said: &watch::Sender<Said>) {
-        // Believed first, and then read: it is verified once.
+        // Verified first, and then read: it is verified only once.
         if !self.post.hear(answer.clone()) {
             return;
         }
@@ -230,7 +230,7 @@ impl Talk {
             let Ok(origin) = said.wait_for(|said| said.origin.is_some()).await.map(|said| said.origin) else { return };
             let Some(origin) = origin else { continue };
             if !self.take(origin, true).await {
-                // What it refuses now, or has not yet, is not asked for without end.
+                // Records that the node refuses now, or does not have yet, are not requested without end.
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -246,7 +246,8 @@ impl Talk {
             let Said { origin: own, applied } = said.borrow_and_update().clone();
             for (origin, far) in applied.iter() {
                 let held = self.post.held(*origin);
-                // Its own node's records come by themselves, unless they do not. This node's own are missing where it was set back.
+                // Its own node's records come by themselves, unless that node is away. This node's own are missing if
+                // it was rolled back.
                 let is_followed = Some(*origin) == own && !self.only_gaps;
                 if held >= *far || is_followed {
                     missing.remove(origin);
@@ -263,11 +264,11 @@ impl Talk {
         }
     }
 
-    /// Takes a page of records. False, where that brought nothing.
+    /// Takes a page of records. False, if that brought nothing.
     async fn take(&self, origin: Origin, wait: bool) -> bool {
         let (held, asked) = (self.post.held(origin), Instant::now());
         match self.client.records(&self.address, origin, held, wait).await {
-            // Who did not wait with its answer is asked again a little later.
+            // A node that answered without waiting is asked again a little later.
             Ok(None) => asked.elapsed() >= GAP_PATIENCE,
             Ok(Some(text)) => match self.post.receive(text).await {
                 Receipt::Held(_) => true,
@@ -282,6 +283,6 @@ impl Talk {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Whoever could say so is gone: that is the stop, too.
+    // The sender is gone: that means stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }

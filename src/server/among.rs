@@ -1,4 +1,5 @@
-//! The server among others: what it settles with them before it writes, and what runs as long as there are any.
+//! The server among other nodes: what it settles with them before it writes, and the tasks that run while there are
+//! any.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::replication::node::{Node, announce, keep_heard};
 use crate::replication::peers::Peers;
 use crate::service::{Prepared, Service};
 
-/// Answers other nodes what this one holds of them, while it finds out how it goes on itself.
+/// Tells other nodes what this one holds of them, while it finds out itself how it continues.
 pub(super) fn answer_nodes(prepared: &Prepared, ledger: LedgerId, clock: &crate::clock::Clock, doors: &Doors) {
     let hearing = Hearing {
         cluster: prepared.cluster().clone(),
@@ -46,7 +47,7 @@ pub(super) async fn settle_first(
     Ok(settle(prepared, &client, &members.peers, members.wait).await?)
 }
 
-/// What a node waits for before it answers callers.
+/// The nodes that this one waits for before it answers callers.
 pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
     match settled.renewal {
         _ if !service.cluster().has_others() => Wait::Nothing,
@@ -65,7 +66,7 @@ pub(super) fn begin(service: &Service, data: &Path, settled: &Settled) -> Result
     Ok(())
 }
 
-/// Runs what a node with members needs, from the first one on, until the server stops.
+/// Runs the tasks of a node with members, from the first other node on, until the server stops.
 pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, data: PathBuf, wait: Wait) {
     let stop = app.stop.clone();
     let cluster = app.service.cluster().clone();
@@ -75,7 +76,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     if cluster.incarnation().is_none()
         && let Err(error) = begin(&app.service, &data, &Settled::alone())
     {
-        tracing::error!(%error, "this node can't speak to its members; start it again once the cause is mended");
+        tracing::error!(%error, "this node can't speak to its members; fix the cause and restart it");
         return;
     }
     let post = Arc::new(Node::new(app.service.clone()));
@@ -86,23 +87,23 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     let client = match PeerClient::new(cluster.clone(), app.service.ledger(), members.ca.as_deref()) {
         Ok(client) => client,
         Err(error) => {
-            return tracing::error!(%error, "other nodes can't be asked; start this one again once that is mended");
+            return tracing::error!(%error, "other nodes can't be asked; fix the cause and restart this one");
         }
     };
     tasks.spawn(Fetcher::new(app.service.clone(), client.clone(), members.peers.clone(), &data).run(stop.clone()));
     for courier in couriers(&app, &client, &members, &data) {
-        tracing::info!(courier = courier.name(), "hearing of other nodes");
+        tracing::info!(courier = courier.name(), "listening to other nodes");
         let post: Arc<dyn Post> = post.clone();
         tasks.spawn(courier.run(post, stop.clone()));
     }
     if let Err(error) = app.service.receive_aside().await {
-        tracing::warn!(%error, "what was set aside for this release could not be taken");
+        tracing::warn!(%error, "records that were set aside for this release could not be taken");
     }
     if wait == Wait::Counted {
         counted(&app, &members).await;
     }
     if admitted(app.service.clone(), wait, members.standby, stop).await && wait != Wait::Nothing {
-        // In this order: whoever finds it ready finds it answering.
+        // In this order: a client that finds it ready finds it answering.
         doors.open(http::router(app.clone()));
         app.service.cluster().admit(true);
         tracing::info!("this node holds what the others hold, and answers");
@@ -110,7 +111,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
     while tasks.join_next().await.is_some() {}
 }
 
-/// Until every member waits for this node, or the server stops.
+/// Waits until every member waits for this node, or the server stops.
 async fn counted(app: &SharedApp, members: &Members) {
     let mut stop = app.stop.clone();
     tokio::select! {
@@ -135,7 +136,7 @@ fn couriers(app: &SharedApp, client: &PeerClient, members: &Members, data: &Path
     std::iter::once(peers).chain(over_nats(app, members, data)).collect()
 }
 
-/// Whether the servers of NATS that are named can be used, before anything is started.
+/// Whether the configured servers of NATS can be used, checked before anything is started.
 #[cfg(feature = "nats")]
 pub(super) fn check_nats(members: &Members, own: &crate::domain::Region, data: &Path) -> Result<(), ServeError> {
     let Some(settings) = nats_settings(members, own, data) else { return Ok(()) };
@@ -175,7 +176,7 @@ fn over_nats(app: &SharedApp, members: &Members, data: &Path) -> Option<Box<dyn 
     let settings = nats_settings(members, &app.service.cluster().naming().region, data)?;
     let counted: Arc<jetstream::Counted> = Arc::default();
     tokio::spawn(measure_nats(app.clone(), counted.clone()));
-    // It was looked at before anything was started.
+    // It was checked before anything was started.
     JetStream::new(&settings, counted).ok().map(|courier| Box::new(courier) as Box<dyn Courier>)
 }
 
@@ -184,7 +185,7 @@ fn over_nats(_: &SharedApp, _: &Members, _: &Path) -> Option<Box<dyn Courier>> {
     None
 }
 
-/// Brings what the courier has counted to where metrics are read, once a second.
+/// Copies the counts of the courier to the metrics, once a second.
 #[cfg(feature = "nats")]
 async fn measure_nats(app: SharedApp, counted: Arc<jetstream::Counted>) {
     let mut stop = app.stop.clone();

@@ -15,28 +15,27 @@ use crate::keys::{Prefix, mint};
 /// An application to register.
 #[derive(Clone)]
 pub struct NewApplication {
-    /// What people call it.
+    /// Its display name.
     pub name: Box<str>,
-    /// What it may do where.
+    /// Its scopes, tenant by tenant.
     pub grants: Grants,
     /// When its secret stops working, if ever.
     pub expires_at: Option<Timestamp>,
-    /// The secret, where the caller chooses it; a fresh one is made otherwise.
+    /// The secret, if the caller chooses it; otherwise a fresh one is made.
     pub secret: Option<Secret>,
-    /// What a vendor's contract shows of it and the ledger has no word for.
+    /// The parts that a vendor's contract shows and the ledger has no word for.
     pub attributes: Option<Box<str>>,
 }
 
-/// A registered application, and this once its secret.
+/// A registered application, with its secret for this one answer.
 pub struct Registered {
-    /// How it was registered.
     pub registration: Arc<Registration>,
     /// The secret in clear, for its owner's answer only.
     pub secret: Secret,
 }
 
 impl Service {
-    /// Registers an application. Needs `admin`, and everything that is granted.
+    /// Registers an application. Needs `admin`, and every grant that it is to have.
     pub async fn register_application(&self, call: &Call, new: NewApplication) -> Result<Registered, Error> {
         if !call.identity.grants.somewhere(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
@@ -60,7 +59,7 @@ impl Service {
         }
     }
 
-    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and all that it was granted.
+    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has.
     pub async fn remove_application(&self, call: &Call, id: ApplicationId) -> Result<(), Error> {
         self.execute(call, Command::RemoveApplication(id)).await.map(|_| ())
     }

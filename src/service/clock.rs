@@ -1,6 +1,6 @@
-//! Ledger time as a server keeps it: followed, marked on disk, shown, and set right by an operator.
+//! Ledger time as a server keeps it: followed, marked on disk, shown, and corrected by an operator.
 //!
-//! `docs/operate/time.md` says what that is for. The course itself is in `clock`.
+//! `docs/operate/time.md` explains its purpose. The course itself is in `clock`.
 
 mod beyond;
 mod keeper;
@@ -18,30 +18,30 @@ pub use beyond::{Beyond, BeyondCredential, MAX_LISTED};
 pub(super) use keeper::Timekeeper;
 pub(super) use marks::{ClockStart, Marks};
 
-/// How the clocks stand, and what was recorded beyond the wall clock.
+/// The two clocks, and the records beyond the wall clock.
 #[derive(Clone, Debug)]
 pub struct ClockShown {
     /// The two clocks.
     pub standing: ClockStanding,
-    /// What this node has recorded beyond the wall clock, where ledger time is ahead of it.
+    /// The records of this node beyond the wall clock, if ledger time is ahead of it.
     pub beyond: Beyond,
 }
 
-/// What came of accepting the wall clock.
+/// The result of accepting the wall clock.
 #[derive(Clone, Debug)]
 pub struct ClockAccepted {
     /// The clocks before it.
     pub before: ClockStanding,
     /// Whether there was anything to accept.
     pub changed: bool,
-    /// Whether the server starts again to go on under a new origin.
+    /// Whether the server restarts to continue under a new origin.
     pub starts_again: bool,
-    /// What was recorded beyond the accepted instant, and is revoked.
+    /// The records beyond the accepted instant; the credentials in them are revoked.
     pub beyond: Beyond,
 }
 
 impl Service {
-    /// How the clocks stand. Needs `admin` in every tenant.
+    /// The two clocks. Needs `admin` in every tenant.
     pub async fn clock_shown(&self, identity: &Identity) -> Result<ClockShown, Error> {
         admin_everywhere(identity)?;
         let standing = self.clock.standing();
@@ -50,8 +50,9 @@ impl Service {
         Ok(ClockShown { standing, beyond })
     }
 
-    /// Takes the wall clock over. Where records lie beyond it, what they issued is revoked, and the node goes on under a new
-    /// origin: the server has to start again for that, and [`Service::starts_again`] says so. Needs `admin` in every tenant.
+    /// Accepts the wall clock as ledger time. If there are records beyond it, the credentials in them are revoked, and
+    /// the node continues under a new origin: for this the server has to restart, and [`Service::starts_again`] says
+    /// so. Needs `admin` in every tenant.
     pub async fn accept_clock(&self, call: &Call) -> Result<ClockAccepted, Error> {
         admin_everywhere(&call.identity)?;
         let before = self.clock.standing();
@@ -72,7 +73,7 @@ impl Service {
                 kept.map_err(|_| Error::Stopping)?.map_err(|error| Error::key(format!("write DATA/clock: {error}")))?;
                 tracing::warn!(
                     ledger_time = %before.ledger, wall_clock = %at, credentials = beyond.total,
-                    "an operator has accepted an earlier time: the server starts again, revokes what was recorded beyond it, and goes on under a new origin"
+                    "an operator has accepted an earlier time: the server restarts, revokes the credentials recorded beyond it, and continues under a new origin"
                 );
                 self.starts_again.send_replace(true);
                 Ok(ClockAccepted { changed: true, starts_again: true, beyond, ..unchanged })
@@ -80,7 +81,7 @@ impl Service {
         }
     }
 
-    /// Returns once the server must stop and start again, because an earlier time was accepted.
+    /// Returns once the server must restart, because an earlier time was accepted.
     pub async fn starts_again(&self) {
         let mut starts_again = self.starts_again.subscribe();
         if starts_again.wait_for(|starts| *starts).await.is_err() {
@@ -88,7 +89,7 @@ impl Service {
         }
     }
 
-    /// What the operator should know of the clocks, if there is something.
+    /// The warning for the operator about the clocks, if there is one.
     pub fn clock_warning(&self) -> Option<String> {
         let standing = self.clock.standing();
         warning(&standing, self.marks.confirmed_by())
@@ -105,7 +106,7 @@ fn admin_everywhere(identity: &Identity) -> Result<(), Error> {
     if identity.grants.everywhere().contains(Scope::Admin) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
 }
 
-/// What readiness and the log say of an unsettled jump.
+/// The text about an unsettled jump for readiness and the log.
 fn warning(standing: &ClockStanding, confirmed_by: Option<&'static str>) -> Option<String> {
     let jump = standing.jump?;
     let (ledger, wall) = (standing.ledger, standing.wall);
@@ -125,7 +126,7 @@ fn warning(standing: &ClockStanding, confirmed_by: Option<&'static str>) -> Opti
     };
     let _ = write!(
         text,
-        ". Ledger time runs on as before. Set the wall clock if it is wrong; if it is right, authledger clock accept takes it over"
+        ". Ledger time runs on as before. Set the wall clock if it is wrong; if it is right, accept it with authledger clock accept"
     );
     let _ = match standing.refuses_issues {
         true => write!(text, ". Until then nothing is issued, extended or imported"),
@@ -134,7 +135,7 @@ fn warning(standing: &ClockStanding, confirmed_by: Option<&'static str>) -> Opti
     Some(text)
 }
 
-/// A span as people say it: its two largest units.
+/// A span as people write it: its two largest units.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];

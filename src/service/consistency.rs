@@ -1,4 +1,5 @@
-//! How far a command must have got before it is answered. Durable here first; then, if asked for, everywhere else.
+//! How far a command must have spread before it is answered: always durable here first; then, if requested, on other
+//! nodes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::Place;
 
-/// Which nodes must have applied a command before it is answered.
+/// The nodes that must have applied a command before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Every member node of this region.
@@ -15,20 +16,20 @@ pub enum Level {
     AllRegions,
 }
 
-/// What a caller asks for.
+/// The consistency that a caller requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consistency {
-    /// Which nodes.
+    /// The nodes.
     pub level: Level,
     /// How long to wait for them: 1 to 120 seconds.
     pub timeout: Duration,
 }
 
-/// The wait was given up; what was waited for goes on.
+/// The wait timed out; the record still spreads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsistencyTimeout;
 
-/// Waits until the nodes that are asked for have applied a record.
+/// Waits until the requested nodes have applied a record.
 pub trait Reach: Send + Sync {
     /// Whether they have already.
     fn has_reached(&self, place: Place, level: Level) -> bool;
@@ -41,7 +42,7 @@ pub trait Reach: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>>;
 }
 
-/// A node without members: what is durable here is durable everywhere.
+/// A node without members: a record that is durable here is durable everywhere.
 pub struct Alone;
 
 impl Reach for Alone {

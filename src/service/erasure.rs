@@ -1,4 +1,4 @@
-//! Erasure: a subject is forgotten. What is on record of it stays; what was personal in that can't be opened any more.
+//! Erasure of a subject: its records stay, but the personal data in them can't be opened any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -16,10 +16,11 @@ use crate::index::{About, Sought};
 use crate::keys::KeyError;
 use crate::projection::Projection;
 
-/// Credentials that are looked at at a time.
+/// Credentials that are read at a time.
 const PAGE_CREDENTIALS: usize = 1_000;
 
-/// Erasures that one caller, one tenant, and all together may have begun or queued; whoever asks for more is told to come again.
+/// Erasures that one caller, one tenant, and all together may have running or queued; a caller that asks for more is
+/// told to come again.
 const ERASURES: [usize; 3] = [64, 128, 1_024];
 
 pub(super) fn one_at_a_time() -> Arc<FairShare> {
@@ -27,20 +28,20 @@ pub(super) fn one_at_a_time() -> Arc<FairShare> {
     FairShare::new(Bounds { turns: 1, turns_of_tenant: 1, caller, tenant, all })
 }
 
-/// A subject that was forgotten.
+/// An erased subject.
 #[derive(Clone, Debug)]
 pub struct SubjectForgotten {
-    /// When it was, the first time.
+    /// When it was first erased.
     pub erased_at: Timestamp,
-    /// The record that did it first: its place in this node's log.
+    /// The record that erased it first: its position in this node's log.
     pub position: Position,
-    /// How many keys were destroyed, by this call and by those before.
+    /// How many keys were destroyed, by this call and by earlier ones.
     pub keys_destroyed: usize,
-    /// Whether it had been forgotten before this call, or the one that it repeats.
+    /// Whether it had been erased before this call, or before the call that this one repeats.
     pub already: bool,
 }
 
-/// Whom to forget, and for whom.
+/// The subject to erase, and the caller.
 struct Order {
     call: Call,
     tenant: Tenant,
@@ -49,11 +50,11 @@ struct Order {
 }
 
 impl Service {
-    /// Forgets a subject: ends all that it has for good, and destroys every key that sealed something of it. Needs `admin` in
-    /// the tenant. Of one that was forgotten before, it destroys the keys again.
+    /// Erases a subject: revokes everything that it has permanently, and destroys every key that sealed something of
+    /// it. Needs `admin` in the tenant. If the subject was erased before, the keys are destroyed again.
     ///
-    /// One subject is forgotten at a time, tenant by tenant. Once it has begun it goes on to its end also where nobody waits for it any
-    /// more.
+    /// One subject is erased at a time, tenant by tenant. An erasure that has begun runs to its end, even if its caller
+    /// no longer waits.
     pub async fn erase_subject(
         self: &Arc<Self>,
         call: &Call,
@@ -65,14 +66,15 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         let order = Order { call: call.clone(), tenant, subject, reason };
-        // Whoever hangs up before it is their turn leaves nothing behind.
+        // A caller that hangs up before its turn leaves nothing behind.
         let alone = self.alone(&Party::of(&call.identity)).await?;
         let service = self.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
         tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(|_| Error::Stopping)?
     }
 
-    /// Forgets a subject that another node has forgotten: this one's keys are in no store but its own, and go on record by it.
+    /// Erases a subject that another node has erased: this node's keys are in no other store, and it puts them on
+    /// record itself.
     pub(super) async fn forget_too(&self, tenant: Tenant, subject: Subject) -> Result<(), Error> {
         let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
@@ -80,7 +82,7 @@ impl Service {
         self.forget(Order { call, tenant, subject, reason: None }, alone).await.map(drop)
     }
 
-    /// An issue that is repeated shows nothing any more, and signs nothing, once its subject was forgotten.
+    /// A repeated issue does not show or sign anything once its subject was erased.
     pub(super) fn refuse_erased(&self, filed: &Filed, subject: &Subject) -> Result<(), Error> {
         let tenant = filed.recorded.tenant.clone().unwrap_or_default();
         match self.projection.subject(&tenant, subject).erasure {
@@ -97,13 +99,13 @@ impl Service {
     async fn forget(&self, order: Order, alone: (Turn, Admitted)) -> Result<SubjectForgotten, Error> {
         let (read_to, slots) = self.slots_of(&order, Position(0)).await?;
         let outcome = self.put_on_record(&order, &slots).await?;
-        // What was sealed while the log was read went on record before the erasure; after it, nothing does.
+        // Data that was sealed while the log was read went on record before the erasure; after it, none does.
         let (_, late) = self.slots_of(&order, read_to).await?;
         let slots: BTreeSet<u64> = slots.into_iter().chain(late).collect();
         if !slots.is_subset(&self.erasure_of(&order)?.slots_of(self.sealer.origins()))
             && let Err(error) = self.submit(order.request(&slots, None)).await
         {
-            // What is on record is destroyed all the same.
+            // The keys on record are destroyed all the same.
             self.destroy(&*self.erasure_of(&order)?, BTreeSet::new()).await?;
             return Err(error);
         }
@@ -119,18 +121,18 @@ impl Service {
         Ok(SubjectForgotten { erased_at: erasure.erased_at, position: first.position, keys_destroyed, already })
     }
 
-    /// What is on record of it by now.
+    /// The erasure on record by now.
     fn erasure_of(&self, order: &Order) -> Result<Box<Erasure>, Error> {
         self.projection.subject(&order.tenant, &order.subject).erasure.ok_or(Error::Stopping)
     }
 
-    /// A subject's endings come one after the other.
+    /// A subject's revocations come one after the other.
     async fn put_on_record(&self, order: &Order, slots: &BTreeSet<u64>) -> Result<Outcome, Error> {
         let _alone = self.revoking_subjects.lock(&order.tenant, &order.subject).await;
         self.submit(order.request(slots, order.call.idempotency)).await
     }
 
-    /// Destroys the keys that are on record, and these; how many. What was opened with them leaves memory.
+    /// Destroys the keys that are on record, and these; returns how many. Data that was opened with them leaves memory.
     async fn destroy(&self, erasure: &Erasure, mut slots: BTreeSet<u64>) -> Result<usize, Error> {
         slots.extend(erasure.slots_of(self.sealer.origins()));
         let count = slots.len();
@@ -145,7 +147,8 @@ impl Service {
         Ok(count)
     }
 
-    /// Destroys this node's copies of the keys under which others sealed something of the subject. Theirs go on record by them.
+    /// Destroys this node's copies of the keys under which other nodes sealed something of the subject. The other nodes
+    /// put their keys on record themselves.
     async fn destroy_copies(&self, order: &Order) -> Result<(), Error> {
         let own = self.sealer.origins();
         let (_, mut slots) = self.sealed_of(order, Position(0)).await?;
@@ -158,25 +161,25 @@ impl Service {
         destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)
     }
 
-    /// Every slot of this node's store whose key sealed something of that subject, in the records behind that position; and where
-    /// the log ended.
+    /// Every slot of this node's store whose key sealed something of that subject, in the records after that position;
+    /// and the end of the log.
     async fn slots_of(&self, order: &Order, after: Position) -> Result<(Position, BTreeSet<u64>), Error> {
         let (until, slots) = self.sealed_of(order, after).await?;
         let own = slots.into_iter().filter(|(origin, _)| self.sealer.origins().contains(origin));
         Ok((until, own.flat_map(|(_, slots)| slots).collect()))
     }
 
-    /// The same of every origin's store.
+    /// The same for every origin's store.
     async fn sealed_of(
         &self,
         order: &Order,
         after: Position,
     ) -> Result<(Position, BTreeMap<Origin, BTreeSet<u64>>), Error> {
         let sought = [Sought::from(About::Subject(Some(order.tenant.clone()), order.subject.clone()))];
-        // The turn to forget was shared out among callers already.
+        // The turn was shared out among callers already.
         let found = self.ask(&Party::NODE, move |_, finder| {
             let (until, mut slots) = (finder.head(), BTreeMap::<Origin, BTreeSet<u64>>::new());
-            // Nothing breaks it off.
+            // The reading is never interrupted.
             let _ = finder.find(&sought, after, until, &mut |_, _| (), &mut |stored, recorded| {
                 let slot = recorded.event.sealed().map(|(_, sealed)| sealed.slot).filter(|slot| *slot != NOBODY);
                 slot.map(|slot| slots.entry(stored.place.origin).or_default().insert(slot));
@@ -186,7 +189,7 @@ impl Service {
         });
         found.await.map_err(|error| match error {
             AskError::Failed(error) => error,
-            // Neither a point nor a number of credentials was asked for.
+            // Neither a point nor a number of credentials was requested.
             AskError::Beyond { .. } | AskError::TooMany => Error::Stopping,
         })
     }
@@ -204,7 +207,7 @@ impl Order {
         }
     }
 
-    /// Whether the first record of the erasure is this call's, or that of the one that it repeats.
+    /// Whether the first record of the erasure belongs to this call, or to the one that it repeats.
     fn is_first(&self, outcome: &Outcome, first: Place) -> bool {
         match outcome {
             Outcome::Appended(filed) => filed.iter().any(|filed| filed.recorded.place == first),
@@ -214,8 +217,9 @@ impl Order {
     }
 }
 
-/// Destroys what is on record as destroyed, at a start: the process may have ended in between, or an older copy of the keys may
-/// have been put back. Keys of credentials in memory go too, whose issue got in while the erasure was being made.
+/// Destroys the keys that are on record as destroyed, at every start: the process may have ended in between, or an
+/// older copy of the keys may have been put back. That includes keys of credentials in memory that were issued while
+/// the erasure was being made.
 pub(super) fn erase_again(sealer: &Sealer, projection: &Projection) -> Result<(), KeyError> {
     let mut slots = BTreeSet::new();
     for (tenant, subject, erasure) in projection.erased() {

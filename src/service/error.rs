@@ -1,4 +1,4 @@
-//! What a use case can come back with instead of its answer. Every surface maps it in one exhaustive `match`.
+//! The errors of a use case. Every surface maps them in one exhaustive `match`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ pub enum Error {
     /// The domain says no.
     #[error("{0}")]
     Rejected(Rejection),
-    /// The first answer held a secret, and this process does not have it any more. What it was the secret of stands.
+    /// The first answer held a secret, and this process no longer has it. The credential or application that the secret
+    /// belongs to stands.
     #[error("show the secret again: it has been shown, and is kept for a minute only")]
     SecretAlreadyShown {
         /// The public id of the credential or application.
@@ -29,8 +30,8 @@ pub enum Error {
     /// The server is stopping: whether the command was carried out is unknown.
     #[error("answer: the server is stopping")]
     Stopping,
-    /// That record is durable here, and has not reached all that were asked for in time. It stands and goes on.
-    #[error("reach every node that was asked for in time; the command stands and goes on")]
+    /// That record is durable here, but has not reached all the requested nodes in time. It stands and still spreads.
+    #[error("reach every requested node in time; the command stands and is still sent to them")]
     ConsistencyTimeout(Place),
     /// The machine failed.
     #[error(transparent)]
@@ -41,19 +42,19 @@ pub enum Error {
     /// A JWT is refused.
     #[error(transparent)]
     Token(TokenError),
-    /// A claim that is ours to say was to be added to a token.
-    #[error("issue: a claim that the ledger itself says can't be added")]
+    /// A reserved claim was to be added to a token.
+    #[error("issue: a claim that the ledger sets itself can't be added")]
     ReservedClaim,
     /// The personal parts of a session, or the added claims of a token, are too large.
     #[error("issue: the personal parts or added claims are larger than {MAX_PERSONAL_BYTES} bytes")]
     PersonalDataTooLarge,
-    /// Nobody could find the keys of tokens that this server would sign.
-    #[error("issue: others reach this server, and it was not told under which address (--public-url)")]
+    /// The keys of tokens from this server could not be found without a public address.
+    #[error("issue: other hosts reach this server, but its public address is not configured (--public-url)")]
     IssuerNotConfigured,
     /// A key can't be read, made or used.
     #[error("use a key: {0}")]
     Key(Arc<str>),
-    /// The operating system has no randomness to give: no secret can be made.
+    /// The operating system has no random bytes: no secret can be made.
     #[error("get random bytes from the operating system")]
     NoRandomness,
 }

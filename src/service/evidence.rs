@@ -1,4 +1,4 @@
-//! What shows others that the log is what it was: proofs, tiles and entries.
+//! Evidence that the log was not changed: proofs, tiles and entries.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::domain::{Origin, Place, Position, Sequence};
 use crate::tlog::{InclusionProof, Tile};
 use crate::tree::{Signed, TreeError};
 
-/// How long a proof waits for the checkpoint over a record that was just stored: twice what one is promised within.
+/// How long a proof waits for the checkpoint over a record that was just stored: twice the promised time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// No checkpoint that is held here covers the record: another origin has not signed one, or this node can sign none.
+    /// No checkpoint that is held here covers the record: its origin has not signed one, or this node cannot sign one.
     #[error("prove the record: no checkpoint covers it yet")]
     CheckpointPending,
     /// The tree can't be read.
@@ -26,8 +26,8 @@ pub enum EvidenceError {
 }
 
 impl Service {
-    /// Shows that the record at that position is in its origin's tree, under a signed checkpoint; nothing where there is no
-    /// such record. Needs `audit` in every tenant. A record that was just stored waits for the next checkpoint.
+    /// Proves that the record at that position is in its origin's tree, under a signed checkpoint; nothing if there is
+    /// no such record. Needs `audit` in every tenant. A record that was just stored waits for the next checkpoint.
     pub async fn prove(
         &self,
         identity: &Identity,
@@ -45,14 +45,14 @@ impl Service {
         self.trees.signed(origin)
     }
 
-    /// The bytes of that tile, within the newest checkpoint. Anybody may see it: it is hashes.
+    /// The bytes of that tile, within the newest checkpoint. Anybody may see it: it has only hashes.
     pub async fn tile(&self, origin: Origin, tile: Tile) -> Result<Option<Vec<u8>>, EvidenceError> {
         let trees = self.trees.clone();
         let hashes = blocking(move || trees.tile(origin, tile)).await?;
         Ok(hashes.map(|hashes| hashes.iter().flat_map(|hash| hash.0).collect()))
     }
 
-    /// The records that the hashes of that tile of level 0 are of, each behind its length in two big-endian bytes. Needs
+    /// The records whose hashes are in that tile of level 0, each after its length in two big-endian bytes. Needs
     /// `audit` in every tenant.
     pub async fn entries(
         &self,

@@ -1,4 +1,4 @@
-//! Recognising a command that comes again, and showing a secret a second time while that is still safe.
+//! Recognises a repeated command, and shows a secret a second time while that is still safe.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,7 +23,7 @@ pub(super) fn digests(caller: &Caller, method: &str, path: &str, key: &[u8], bod
     };
     let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);
     for part in [who.as_bytes(), method.as_bytes(), path.as_bytes(), key] {
-        // Each part behind its length, so that no two scopes run together.
+        // Each part comes after its length, so that no two scopes run together.
         hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
     }
     Idempotency {
@@ -40,7 +40,7 @@ fn first_half(hash: blake3::Hash) -> [u8; 16] {
 
 /// How long a secret can be shown again: 60 s.
 const SHOW_MILLIS: u64 = 60_000;
-/// How many secrets are kept for that; beyond, the oldest goes first.
+/// How many secrets are kept for that; the oldest is dropped first.
 const MAX_SECRETS: usize = 100_000;
 
 /// Secrets of commands that came with an idempotency key, for a repetition within a minute. Only in this process's memory.
@@ -63,7 +63,7 @@ impl RecentSecrets {
         recent.order.push_back((now.plus_millis(SHOW_MILLIS), id));
     }
 
-    /// The secret with that digest's id, if a minute has not gone by.
+    /// The secret with that digest's id, for a minute.
     pub(super) fn find(&self, id: CredentialId, now: Timestamp) -> Option<Secret> {
         let mut recent = self.0.lock();
         recent.forget(now);

@@ -12,26 +12,27 @@ use crate::domain::{
 };
 use crate::index::Sought;
 
-/// Imports that are on their way into the log, and those of one tenant: so many that a commit is worth it, so few that nobody else's
-/// command waits long behind them. Whoever has more than those that are let in is told to come again.
+/// Imports that are on their way into the log, and those of one tenant: enough to be worth a commit, few enough that no
+/// other command waits long behind them. A caller with more than are admitted is told to come again.
 const IMPORTING: Bounds = Bounds { turns: 512, turns_of_tenant: 128, caller: 65_536, tenant: 65_536, all: 524_288 };
 
 pub(super) fn importing() -> Arc<FairShare> {
     FairShare::new(IMPORTING)
 }
 
-/// What came of an import.
+/// The outcome of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
     /// It is on record now.
     Made,
-    /// It was before.
+    /// It was on record before.
     Known,
 }
 
 impl Service {
-    /// Looks up what was ever issued under the ids and digests of these imports, all at once: memory forgets what is over, and
-    /// the log does not. What is appended after this look-up memory has when the import is decided.
+    /// Looks up every credential that was ever issued under the ids and digests of these imports, all at once: expired
+    /// ones leave memory, but not the log. Memory has every record that is appended after this look-up when the import
+    /// is decided.
     pub async fn recall<'a>(
         &self,
         identity: &Identity,
@@ -68,7 +69,8 @@ impl Service {
         Ok(())
     }
 
-    /// Whether memory has all that matters of the import, and will have it when the import is decided: then the log need not be asked.
+    /// Whether memory has everything that matters for the import, and will have it when the import is decided: then the
+    /// log need not be asked.
     fn remembers(&self, import: &Import) -> bool {
         let key = import.life.key();
         let not_after = self.projection.credential(key).issue.map(|issue| issue.not_after);
@@ -77,8 +79,8 @@ impl Service {
             && import.life.digest().is_none_or(|digest| self.projection.issued_with(digest) == Some(key))
     }
 
-    /// Takes over a credential that was issued elsewhere. The same one twice is made once. Needs `admin` in its tenant.
-    /// [`Service::recall`] comes before it.
+    /// Imports a credential that was issued elsewhere. The same one twice is made once. Needs `admin` in its tenant.
+    /// Call [`Service::recall`] before it.
     pub async fn import(&self, call: &Call, import: Import) -> Result<Imported, Error> {
         let admitted = self.importing.admit(&Party::of(&call.identity))?;
         let _turn = admitted.turn().await;
@@ -89,7 +91,7 @@ impl Service {
     }
 }
 
-/// What the index knows it by: its id, and the id of its digest where that is another.
+/// The names by which the index knows it: its id, and the id of its digest if that is different.
 fn names(import: &Import) -> impl Iterator<Item = CredentialId> + use<> {
     let id = import.life.key().id;
     let digest = import.life.digest().map(|digest| digest.id()).filter(|digest| *digest != id);

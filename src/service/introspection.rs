@@ -1,4 +1,4 @@
-//! Whether a credential is good, and what a subject has.
+//! Whether a credential is active, and what a subject has.
 
 use super::pace::STEP_ROWS;
 use super::shares::Party;
@@ -9,46 +9,44 @@ use crate::domain::{
     SubjectState, Tenant, Timestamp,
 };
 
-/// What is known of a credential that is good.
+/// The introspection of an active credential.
 #[derive(Clone, Debug)]
 pub struct Introspection {
-    /// What it is.
     pub kind: Kind,
-    /// Its public id; a JWT without `jti` has none.
+    /// Its public id; a JWT without `jti` does not have one.
     pub id: Option<String>,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     pub issuer: Option<String>,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// When it was issued, if it says so.
     pub issued_at: Option<Timestamp>,
-    /// When it expires if nobody uses or extends it; never, if it does not say.
+    /// When it expires unless it is used or extended; never, if it does not say.
     pub expires_at: Option<Timestamp>,
-    /// The latest instant that any renewal or extension may reach.
+    /// The latest instant to which any use or extension can prolong it.
     pub not_after: Option<Timestamp>,
     /// Of a ticket: the latest use that this process knows of.
     pub last_used_at: Option<Timestamp>,
-    /// Of a token: the session that it dies with.
+    /// Of a token: the session that it belongs to.
     pub session: Option<CredentialId>,
 }
 
-/// A page of what a subject has.
+/// A page of a subject's credentials.
 pub struct SubjectPage {
-    /// Credentials that are good now.
+    /// Credentials that are active now.
     pub credentials: Vec<Introspection>,
-    /// What was ended of the subject, by kind.
+    /// The revocations of the subject, by kind.
     pub state: SubjectState,
-    /// Where the next page starts, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<CredentialKey>,
 }
 
-/// Credentials that one page looks at, good or not: what a page costs is bounded.
+/// Credentials that one page reads, active or not: the cost of a page is bounded.
 const PAGE_SCAN: usize = 10_000;
 
 impl Service {
-    /// What is known of that credential, if it is good and the caller may ask in its tenant. Never renews.
+    /// The introspection of that credential, if it is active and the caller may ask in its tenant. Never prolongs it.
     pub async fn introspect(&self, identity: &Identity, credential: &str) -> Result<Option<Introspection>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
@@ -57,7 +55,7 @@ impl Service {
             Some(key) => self.good(key, self.clock.now()),
             None if looks_like_jwt(credential) => match self.judge_jwt(credential).await {
                 Ok(judged) => of_jwt(&judged),
-                // That its issuer can't be asked is no answer to whether it is good.
+                // That its issuer can't be reached does not answer whether it is active.
                 Err(crate::jose::TokenError::KeysUnreachable) => {
                     return Err(Error::Token(crate::jose::TokenError::KeysUnreachable));
                 }
@@ -68,12 +66,12 @@ impl Service {
         Ok(found.filter(|found| identity.may(Scope::Introspect, &found.tenant)))
     }
 
-    /// The ticket, session or opaque token with that secret, good or not.
+    /// The ticket, session or opaque token with that secret, active or not.
     pub(super) fn find(&self, digest: &Digest) -> Option<CredentialKey> {
         self.projection.issued_with(digest)
     }
 
-    /// A page of what a subject has, at most `limit` credentials. Needs `introspect` in the tenant.
+    /// A page of a subject's credentials, at most `limit`. Needs `introspect` in the tenant.
     pub async fn subject(
         &self,
         identity: &Identity,
@@ -105,7 +103,7 @@ impl Service {
         Ok(SubjectPage { credentials, state, next: last })
     }
 
-    /// The credential, if it is good at `now`.
+    /// The credential, if it is active at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
         let Active { issue, expires_at } = self.projection.check(key, now).ok()?;
         let named = issue.named(key);

@@ -1,4 +1,5 @@
-//! Whoever reads much of the log: a few at a time, each on a thread of its own that stands back behind those that answer everybody.
+//! Long readings of the log: a few at a time, each on a thread of its own that gives way to the threads that answer
+//! requests.
 
 use std::sync::Arc;
 
@@ -7,27 +8,26 @@ use tokio::sync::oneshot;
 use super::Error;
 use super::shares::{Bounds, FairShare, Party};
 
-/// Those who read the log.
 pub struct LogReaders {
     share: Arc<FairShare>,
     niceness: i32,
 }
 
 impl LogReaders {
-    /// As many as there are turns. The niceness is that of `nice`: where the machine is busy, a thread of 5 gets a third, and one of 10 a
-    /// tenth, of what a thread gets that answers requests; where it is not, all that is left. Such a thread must hold no lock that
-    /// others wait for.
+    /// One thread for each turn. The niceness is that of `nice`: on a busy machine, a thread of 5 gets a third, and one
+    /// of 10 a tenth, of what a thread that answers requests gets; on an idle one, everything that is left. Such a
+    /// thread must not hold a lock that others wait for.
     pub fn new(bounds: Bounds, niceness: i32) -> Self {
         Self { share: FairShare::new(bounds), niceness }
     }
 
-    /// How many wait for their turn.
+    /// How many callers wait for their turn.
     pub fn waiting(&self) -> usize {
         self.share.waiting()
     }
 
-    /// Reads when it is that caller's turn. Whoever hangs up before then leaves nothing behind; a reading that has begun goes on to its
-    /// end, and keeps its turn.
+    /// Reads when it is that caller's turn. A caller that hangs up before then leaves nothing behind; a reading that
+    /// has begun runs to its end, and keeps its turn.
     pub async fn read<T: Send + 'static>(
         &self,
         party: &Party,
@@ -39,12 +39,12 @@ impl LogReaders {
         let thread = std::thread::Builder::new().name("log-reader".to_owned());
         let spawned = thread.spawn(move || {
             let _turn = (turn, admitted);
-            // Where the system refuses, it reads at the usual priority.
+            // If the system refuses, it reads at the usual priority.
             let _ = rustix::process::setpriority_process(None, niceness);
-            // Nobody may be there to take it any more.
+            // The caller may be gone by then.
             let _ = answer.send(read());
         });
-        // The system has no thread to give now.
+        // The system cannot start another thread now.
         spawned.map_err(|_| Error::Overloaded)?;
         // A thread that panicked has no answer.
         answered.await.map_err(|_| Error::Stopping)

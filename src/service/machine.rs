@@ -1,4 +1,4 @@
-//! What the writer thread is given: it decides each command, folds what is durable, and tells who listens.
+//! The ledger's part of the writer thread: it decides each command, folds the durable records, and notifies listeners.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub enum Outcome {
     Nothing,
 }
 
-/// What is called with every batch of durable records, in order, before anybody gets an answer; and how long the commit took.
+/// Called with every batch of durable records, in order, before any caller gets an answer; and with the time that the
+/// commit took.
 pub type Hook = Box<dyn FnMut(&[Committed], Duration) + Send>;
 
 /// A durable record with the chain up to it.
@@ -59,14 +60,14 @@ pub struct Ledger {
     staged: Vec<Arc<Filed>>,
 }
 
-/// The earliest instant that it may be now, as far as what is in memory allows. By it is decided what can still be revoked: what looks
-/// over by a clock that is ahead is good again once that is set right.
+/// The earliest instant that it may be now, as far as the contents of memory allow. It decides what can still be
+/// revoked: a credential that seems expired by a clock that is ahead is active again once the clock is corrected.
 pub(super) fn earliest(now: Timestamp, wall: Timestamp, projection: &Projection) -> Timestamp {
     now.min(wall).max(projection.forgotten_at())
 }
 
 impl Ledger {
-    /// A machine that goes on where the projection stands.
+    /// A machine that continues where the projection stands.
     pub fn new(projection: Arc<Projection>, policy: Policy, clock: Clock, hooks: Vec<Hook>) -> Self {
         let base = projection.base();
         Self { projection, base, policy, clock, hooks, pending: State::default(), staged: Vec::new() }
@@ -92,7 +93,7 @@ impl Ledger {
         }
     }
 
-    /// All of a command's records or none: they are encoded before the first is appended.
+    /// Appends all of a command's records or none: they are encoded before the first is appended.
     fn append(&mut self, request: &Request, drafts: Vec<Draft>, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let records = drafts.len() as u64;
         let mut mark = request.idempotency.map(|digests| IdempotencyMark { digests, records });
@@ -152,7 +153,7 @@ impl Ledger {
         Ok(held)
     }
 
-    /// The next command of the batch sees it; nobody else does before it is durable.
+    /// The next command of the batch sees it; no other caller does before it is durable.
     fn stage(&mut self, position: Position, recorded: Recorded) -> Arc<Filed> {
         self.pending.fold(&recorded);
         let filed = Arc::new(Filed { position, recorded });

@@ -81,14 +81,14 @@ use sealing::Sealer;
 use sessions::FactsCache;
 use signing::Signing;
 
-/// Who calls, and what he may do.
+/// The caller, and what it may do.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Root or an application.
     pub caller: Caller,
-    /// What he may do where.
+    /// Its scopes, tenant by tenant.
     pub grants: Arc<Grants>,
-    /// How the application was registered.
+    /// The application's registration.
     pub registration: Option<Arc<Registration>>,
 }
 
@@ -99,27 +99,27 @@ impl Identity {
     }
 }
 
-/// What a presented application secret turned out to be.
+/// The result of authenticating an application's secret.
 #[derive(Clone, Debug)]
 pub enum Authentication {
-    /// Good.
+    /// It is active.
     Caller(Identity),
-    /// It was an application's, and its time is up.
+    /// It belongs to an application that has expired.
     Expired(Arc<Registration>),
-    /// Nobody's, or a removed application's.
+    /// It is unknown, or belongs to a removed application.
     Unknown,
 }
 
-/// What comes with every command.
+/// The inputs that every command has.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who calls.
+    /// The caller.
     pub identity: Identity,
     /// The caller's own request id.
     pub request: Option<RequestId>,
-    /// How the command is recognised when it comes again.
+    /// How a repetition of the command is recognised.
     pub idempotency: Option<Idempotency>,
-    /// Who must have applied it before it is answered.
+    /// The nodes that must have applied it before it is answered.
     pub consistency: Option<Consistency>,
 }
 
@@ -131,7 +131,7 @@ pub struct Service {
     trees: Arc<Trees>,
     clock: Clock,
     marks: Arc<Marks>,
-    /// Whether the server is to start again, because an earlier time was accepted.
+    /// Whether the server is to restart, because an earlier time was accepted.
     starts_again: watch::Sender<bool>,
     ledger: LedgerId,
     origin: Origin,
@@ -139,7 +139,7 @@ pub struct Service {
     reach: Arc<dyn Reach>,
     cluster: Arc<Cluster>,
     recent_secrets: RecentSecrets,
-    /// The longest life that anything may have: what others sign is good no longer, either.
+    /// The longest life of any credential: tokens of other issuers are not active for longer, either.
     longest_life: Ttl,
     trusted: TrustedIssuers,
     signing: Signing,
@@ -150,7 +150,7 @@ pub struct Service {
     questions: Questions,
     long_answers: Arc<FairShare>,
     importing: Arc<FairShare>,
-    /// Turns to forget a subject: that may read the whole log, which one at a time may do.
+    /// Turns to erase a subject: an erasure may read the whole log, which only one may do at a time.
     erasing: Arc<FairShare>,
     source: Source,
     records_read: u64,
@@ -168,12 +168,12 @@ pub struct Running {
 }
 
 impl Service {
-    /// By which a revocation is decided now.
+    /// The instant by which a revocation is decided now.
     fn earliest(&self) -> Timestamp {
         machine::earliest(self.clock.now(), self.clock.wall(), &self.projection)
     }
 
-    /// What that secret is worth as an application's.
+    /// Authenticates an application's secret.
     pub fn authenticate(&self, secret: &[u8]) -> Authentication {
         let digest = Digest::of(secret);
         if digest == self.root {
@@ -217,17 +217,16 @@ impl Service {
         &self.reader
     }
 
-    /// The Merkle trees over the log, and what has been signed of them.
+    /// The Merkle trees over the log, and their signed checkpoints.
     pub fn trees(&self) -> &Arc<Trees> {
         &self.trees
     }
 
-    /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The ledger's name.
+    /// The ledger's id.
     pub fn ledger(&self) -> LedgerId {
         self.ledger
     }
@@ -237,12 +236,12 @@ impl Service {
         self.origin
     }
 
-    /// What halted the log, if anything has.
+    /// The fault that halted the log, if there is one.
     pub fn fault(&self) -> Option<&Fault> {
         self.writer.fault()
     }
 
-    /// What the writer has seen around the log's files.
+    /// The writer's observations around the log's files.
     pub fn observed(&self) -> Observed {
         self.writer.observed()
     }
@@ -288,7 +287,7 @@ impl Service {
         self.wait_for(last.as_slice(), consistency).await.map(drop)
     }
 
-    /// Waits until all of these have reached whom they are to reach, and tells whether any had not when it was asked.
+    /// Waits until all of these have reached the requested nodes, and tells whether any had not when it was called.
     async fn wait_for(&self, places: &[Place], consistency: Consistency) -> Result<bool, Error> {
         let Consistency { level, mut timeout } = consistency;
         let mut waited = false;
@@ -314,10 +313,10 @@ impl Running {
         if self.writer.stop().is_err() {
             tracing::error!("the writer thread panicked; its last answers were never sent");
         }
-        // The writer is gone, and what feeds the tree with it.
+        // The writer is gone, and the feed of the tree with it.
         self.keeper.stop();
         self.service.stop_index();
-        // Before the snapshot: it must not have forgotten more than the last mark says.
+        // Before the snapshot: it must not have been swept further than the last mark says.
         self.timekeeper.stop();
         if faulty {
             return Ok(());
@@ -331,7 +330,7 @@ impl Running {
     }
 }
 
-/// Where the snapshot of a data directory is.
+/// The snapshots' place in a data directory.
 pub fn snapshots(data: &std::path::Path) -> std::path::PathBuf {
     data.join("snapshot")
 }

@@ -1,4 +1,5 @@
-//! How a node comes up: lock, log, state, keys, writer; in that order, so that nothing is written before all is understood.
+//! How a node starts: lock, log, state, keys, writer; in that order, so that nothing is written before everything is
+//! understood.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,10 +31,10 @@ use crate::projection::{self, Projection, Rebuilt, Source, rebuild};
 use crate::tlog::{KeyName, TreeHash};
 use crate::tree::{self, Checkpoints, Keeper, Leaf, Trees};
 
-/// Revocations that are queued at a time, where an earlier time was accepted.
+/// Revocations that are queued at a time, after an earlier time was accepted.
 const REVOKED_AT_A_TIME: usize = 1_024;
 
-/// What a node needs to know to come up.
+/// The settings of a starting node.
 pub struct Settings {
     /// The data directory.
     pub data: PathBuf,
@@ -41,23 +42,23 @@ pub struct Settings {
     pub node: NodeName,
     /// This node's region, for an origin that is opened now.
     pub region: Region,
-    /// What the operator has settled.
+    /// The operator's settings.
     pub policy: Policy,
     /// How many commands may wait.
     pub queue: usize,
-    /// What new keys sign tokens with.
+    /// The algorithm of new keys that sign tokens.
     pub token_algorithm: Algorithm,
-    /// The issuer of tokens, where the ledger has none yet.
+    /// The issuer of tokens, if the ledger has none yet.
     pub issuer: Option<Issuer>,
-    /// Whether that issuer was set, and not made up from an address.
+    /// Whether that issuer was set, rather than made up from an address.
     pub issuer_is_set: bool,
     /// Whether subjects are pseudonyms in this ledger.
     pub pseudonyms: bool,
-    /// Whose tokens are taken besides our own.
+    /// The other issuers whose tokens are accepted.
     pub trusted: TrustedIssuers,
-    /// What this node's log is called in its checkpoints, where they have no name yet.
+    /// The name of this node's log in its checkpoints, if they have no name yet.
     pub checkpoint_origin: Option<KeyName>,
-    /// Where other nodes reach this one over HTTP, if they can.
+    /// The address at which other nodes reach this one over HTTP, if they can.
     pub address: Option<PeerAddress>,
     /// The events that this node reads.
     pub reads: Reads,
@@ -70,7 +71,7 @@ impl Settings {
     }
 }
 
-/// Why a node does not come up.
+/// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log can't be opened.
@@ -81,7 +82,7 @@ pub enum StartError {
         "the event log can't be read to its end: {0}; find out with authledger-audit verify, and restore a backup if it is damaged"
     )]
     Read(#[from] ReadError),
-    /// There are checkpoints of a log, and the log is gone.
+    /// There are checkpoints of a log, but the log is gone.
     #[error("{} has no events, and the checkpoints next to it are of a log of {origin}: the log was lost; restore a backup of it, or move the directory away to start a new ledger", path.display())]
     LostSignedLog {
         /// The log's file.
@@ -89,27 +90,27 @@ pub enum StartError {
         /// An origin whose checkpoint is there.
         origin: Origin,
     },
-    /// There is a snapshot of a log, and the log is gone.
+    /// There is a snapshot of a log, but the log is gone.
     #[error("{} has no events, and the snapshot beside it is of a log with {position} of them: the log was lost; restore a backup of it, or move the directory away to start a new ledger", path.display())]
     LostLog {
         /// The log.
         path: PathBuf,
-        /// Where the snapshot stands.
+        /// The position of the snapshot.
         position: Position,
     },
     /// The keys can't be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// What the directory was told when it was joined can't be read.
+    /// The anchors that the directory was given when it joined can't be read.
     #[error(transparent)]
     Anchors(#[from] AnchorsError),
-    /// What is kept of other nodes can't be read.
+    /// The files about other nodes can't be read.
     #[error(transparent)]
     Kept(#[from] KeptError),
-    /// What is kept of this node's runs can't be read or written.
+    /// The files about this node's runs can't be read or written.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The checkpoints that this node has signed are not of its log.
+    /// The checkpoints that this node has signed do not match its log.
     #[error(transparent)]
     Checkpoint(#[from] tree::StartError),
     /// The ledger's tokens have another issuer.
@@ -117,27 +118,26 @@ pub enum StartError {
         "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any: set --public-url to {fixed}, or leave it out"
     )]
     IssuerDiffers {
-        /// What was set.
+        /// The issuer that was set.
         set: Issuer,
-        /// What is fixed.
+        /// The issuer that is fixed.
         fixed: Issuer,
     },
     /// The ledger has records with subjects under their own names.
     #[error(
-        "--subject-pseudonyms is set, and this ledger was made without it: what it has issued is on record under the subjects' own names, and could not be found by a pseudonym any more; leave it out, or start a new ledger with another --data"
+        "--subject-pseudonyms is set, and this ledger was made without it: its credentials are on record under the subjects' own names, and could not be found by a pseudonym any more; leave it out, or start a new ledger with another --data"
     )]
     PseudonymsTooLate,
     /// The ledger's subjects are pseudonyms.
     #[error(
-        "this ledger was made with --subject-pseudonyms, and its subjects are pseudonyms for good: set it (or subject_pseudonyms = true in the file)"
+        "this ledger was made with --subject-pseudonyms, and its subjects are pseudonyms permanently: set it (or subject_pseudonyms = true in the file)"
     )]
     PseudonymsNeeded,
-    /// The key that made this ledger's pseudonyms is gone, or there is another in its place.
-    #[error("{} {}: without the key that made this ledger's pseudonyms it would find no subject again; put back the one from where the backup of the keys is kept", path.display(), if *gone { "is gone" } else { "holds another key" })]
+    /// The key that made this ledger's pseudonyms is gone, or another key is in its place.
+    #[error("{} {}: without the key that made this ledger's pseudonyms it could not find its subjects again; put back the key from the backup of the keys", path.display(), if *gone { "is gone" } else { "holds another key" })]
     PseudonymKey {
-        /// The file.
         path: PathBuf,
-        /// Whether there is none.
+        /// Whether the file is missing.
         gone: bool,
     },
     /// The thread can't be started, or its first record can't be written.
@@ -146,17 +146,17 @@ pub enum StartError {
     /// No origin can be named.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// The key that continues this node's log is gone, and more than one log could be its.
+    /// The key that continues this node's log is gone, and more than one log could belong to this node.
     #[error(
-        "DATA/keys holds the key of none of this ledger's origins ({origins}), and more than one of them could be this node's; put back keys/origin.key from where its backup is kept"
+        "DATA/keys does not hold the key of any of this ledger's origins ({origins}), and more than one of them could be this node's; put back keys/origin.key from its backup"
     )]
     LostKey {
-        /// The origins that no other continues.
+        /// The origins that no other origin continues.
         origins: String,
     },
 }
 
-/// A ledger that has been read, and that nothing has been written to yet.
+/// A ledger that has been read, and not written to yet.
 pub struct Prepared {
     directory: DataDirectory,
     log: OpenLog,
@@ -172,12 +172,13 @@ pub struct Prepared {
     renews_for_clock: bool,
 }
 
-/// Which origin a node goes on with.
+/// The origin that a node continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
-    /// The one that its directory has; a new one where it has none.
+    /// The one that its directory has; a new one if it has none.
     Continued,
-    /// A new one, because others may hold more of the old one than its directory does. Its sealing keys start beyond that slot.
+    /// A new one, because other nodes may hold more of the old one than its directory does. Its sealing keys start
+    /// beyond that slot.
     Renewed {
         /// The last slot that may have been used.
         slots_used: u64,
@@ -185,7 +186,7 @@ pub enum Beginning {
 }
 
 /// Opens the ledger in that directory, which is locked already, and makes one if there is none: [`prepare`] and
-/// [`Prepared::begin`] of a node that asks nobody.
+/// [`Prepared::begin`] for a node that asks no other node.
 pub async fn open(
     directory: DataDirectory,
     settings: Settings,
@@ -261,7 +262,7 @@ impl Prepared {
         &self.cluster
     }
 
-    /// The log, for those who only read.
+    /// The log, for readers.
     pub fn reader(&self) -> &Arc<Reader> {
         &self.reader
     }
@@ -277,7 +278,7 @@ impl Prepared {
         continued_origin(&self.projection, self.cluster.node(), self.node_file.as_ref())
     }
 
-    /// Whether it goes on under a new origin, because an earlier time than that one's was accepted.
+    /// Whether it continues under a new origin, because a time earlier than that one's was accepted.
     pub fn renews_for_clock(&self) -> bool {
         self.renews_for_clock
     }
@@ -297,8 +298,8 @@ impl Prepared {
         self.directory.path()
     }
 
-    /// Starts what writes. `hooks` makes, for the ledger and where it stands, what is called with every batch of durable records;
-    /// `reach` says what has reached the other nodes, where that is not for this one's own ears.
+    /// Starts the writer. `hooks` makes the functions that are called with every batch of durable records, from the
+    /// ledger and its position; `reach` tells how far records have spread, if this node's own cluster does not.
     pub async fn begin(
         self,
         settings: Settings,
@@ -309,7 +310,7 @@ impl Prepared {
         beginning: Beginning,
     ) -> Result<Running, StartError> {
         let beginning = match beginning {
-            // This copy is the newest, so what it holds says which slots were used.
+            // This copy is the newest, so its records show which slots were used.
             Beginning::Continued if self.renews_for_clock => Beginning::Renewed { slots_used: 0 },
             beginning => beginning,
         };
@@ -356,7 +357,7 @@ impl Prepared {
         let last_slot = lineage.iter().filter_map(|origin| projection.last_slot(*origin)).max();
         if last_slot.is_some_and(|slot| !SealingKeys::has_had(&keys, slot)) {
             tracing::warn!(
-                "keys/sealing.keys is gone or cut: what it sealed can't be opened any more; if there is a copy, stop and put it back"
+                "keys/sealing.keys is gone or cut: the data that it sealed can't be opened any more; if there is a copy, stop and put it back"
             );
         }
         let last_slot = match beginning {
@@ -366,7 +367,7 @@ impl Prepared {
         let sealer = Sealer::new(SealingKeys::open(&keys)?, BorrowedKeys::new(&keys), last_slot, lineage)?;
         erase_again(&sealer, &projection)?;
         let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
-        // Much time may have gone by since the log was opened. Another connection would make a file that is gone.
+        // Much time may have passed since the log was opened. Another connection would create a file that is gone.
         files.check().map_err(StartError::Writer)?;
         let wal_copier = WalCopier::spawn(&directory.ledger())?;
         let machine = Ledger::new(projection.clone(), settings.policy, clock.clone(), hooks);
@@ -381,9 +382,9 @@ impl Prepared {
         if let Some(accepted) = marks.healing() {
             let at_a_time = settings.queue.min(REVOKED_AT_A_TIME);
             let revoked = revoke_beyond(&writer, &reader, &projection, accepted, at_a_time).await?;
-            tracing::warn!(at = %accepted.at, revoked, "what was recorded beyond the accepted time is revoked");
-            // Before the acceptance is forgotten, the directory names the new origin, and its snapshot is one that has forgotten no more
-            // than the accepted time allows.
+            tracing::warn!(at = %accepted.at, revoked, "the credentials recorded beyond the accepted time are revoked");
+            // Before the acceptance is dropped, the directory names the new origin, and its snapshot was swept no
+            // further than the accepted time allows.
             if let Some(file) = NodeFile::load(directory.path())? {
                 NodeFile { origin, ..file }.store(directory.path())?;
             }
@@ -427,7 +428,7 @@ impl Prepared {
     }
 }
 
-/// Tells what other nodes, and who waits for them, have to know of each commit.
+/// Tells other nodes, and the calls that wait for them, of each commit.
 fn tell_cluster(cluster: Arc<Cluster>, own: Origin) -> Hook {
     Box::new(move |committed, _| {
         let is_about_nodes = |one: &Committed| {
@@ -454,7 +455,8 @@ fn grow(feed: tree::Feed) -> Hook {
     })
 }
 
-/// An empty log next to a snapshot or checkpoints is not a new ledger but a lost one: whoever deleted or emptied the file must hear of it.
+/// An empty log next to a snapshot or checkpoints is not a new ledger but a lost one: the operator who deleted or
+/// emptied the file must hear of it.
 fn refuse_lost_log(reader: &Reader, directory: &DataDirectory) -> Result<(), StartError> {
     if reader.head()? > Position(0) {
         return Ok(());
@@ -478,30 +480,30 @@ fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(
     }
 }
 
-/// The origin that a directory would continue: the one that its node file names, or else the one of its key.
+/// The origin that a directory would continue: the one in its node file, or else the one of its key.
 fn continued_origin(projection: &Projection, node: NodeKey, file: Option<&NodeFile>) -> Option<Origin> {
     match file {
-        // Its copy may have opened another one with the same key.
+        // A copy of it may have opened another one with the same key.
         Some(file) if projection.members().key_of(file.origin) == Some(node) => Some(file.origin),
         Some(_) | None => own_origin(projection, node),
     }
 }
 
-/// The origin that this node's key belongs to, if it has been opened and nothing goes on from it under another name: an old
-/// key that is put back must not fork a log that was restored.
+/// The origin that this node's key belongs to, if it has been opened and no other origin continues it: an old key that
+/// is put back must not fork a log that was restored.
 fn own_origin(projection: &Projection, node: NodeKey) -> Option<Origin> {
     let origins = projection.origins();
     let own = |opened: &LedgerOpened, origin| opened.public_key == *node.as_bytes() && !is_continued(&origins, origin);
     origins.iter().find(|(place, opened)| own(opened, place.origin)).map(|(place, _)| place.origin)
 }
 
-/// Whether another origin in this log names that one as the one that it goes on from.
+/// Whether another origin in this log names that one as the one that it continues.
 fn is_continued(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin) -> bool {
     origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == origin))
 }
 
-/// The first record of a new origin: of a new ledger, of a node that joins one, or of one that goes on from an origin that it may
-/// not or can't continue.
+/// The first record of a new origin: of a new ledger, of a node that joins one, or of a node that may not or can't
+/// continue its old origin.
 fn opening(
     projection: &Projection,
     base: &Base,
@@ -532,7 +534,7 @@ fn opening(
     })
 }
 
-/// The origin that a new one goes on from, if it does.
+/// The origin that a new one continues, if it does.
 fn previous_origin(
     origins: &BTreeMap<Place, LedgerOpened>,
     cluster: &Cluster,

@@ -1,8 +1,9 @@
-//! The pace of long answers: a request that looks at many rows of the state lets others in between.
+//! The pace of long answers: a request that reads many rows of the state lets others in between.
 //!
-//! Such a request works in steps of a few rows. The first step is free. For all others it needs a turn, of which there are few; it keeps
-//! a turn for well below a millisecond, and lets everything else run before it takes the next one. So however many such requests
-//! there are, they never hold more threads than there are turns, and nobody's other request waits for more than one step of each.
+//! Such a request works in steps of a few rows. The first step is free. Every further step needs a turn, of which there
+//! are few; the request keeps a turn for well below a millisecond, and lets everything else run before it takes the
+//! next one. So however many such requests there are, they never hold more threads than there are turns, and no other
+//! request waits for more than one step of each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
 use super::{Error, Service};
 
-/// Rows of the state that are looked at in one step.
+/// Rows of the state that are read in one step.
 pub const STEP_ROWS: usize = 64;
 /// How long a turn lasts, but for the step in which it ends.
 const TURN: Duration = Duration::from_micros(250);
-/// Long answers that one caller has at a time; whoever asks for more is told to come again.
+/// The most long answers of one caller at the same time; a caller that asks for more is told to come again.
 pub const LONG_ANSWERS: usize = 64;
 
-/// What there is for all long answers together. More turns would take all threads from everybody else.
+/// The share of all long answers together. More turns would take all threads from other requests.
 pub(super) fn long_answers() -> Arc<FairShare> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let turns = (threads / 2).max(1);
@@ -36,7 +37,7 @@ pub struct Pace {
     share: Arc<FairShare>,
     party: Party,
     started: bool,
-    /// Whether a turn was taken in the poll that goes on, so that others are due before the next.
+    /// Whether a turn was taken in the current poll, so that others are due before the next.
     worked: bool,
     // The turn goes before the admission that it belongs to.
     turn: Option<(Turn, Instant)>,
@@ -51,7 +52,8 @@ impl Service {
 }
 
 impl Pace {
-    /// To be called before each step. Waits for a turn, except before the first; refused where the caller has too many long answers.
+    /// Call it before each step. Waits for a turn, except before the first; refuses if the caller has too many long
+    /// answers.
     pub async fn step(&mut self) -> Result<(), Error> {
         if !std::mem::replace(&mut self.started, true) {
             return Ok(());
@@ -61,7 +63,7 @@ impl Pace {
         Ok(())
     }
 
-    /// Lets the answer in now, while it can still be refused.
+    /// Admits the answer now, while it can still be refused.
     pub fn admit(&mut self) -> Result<(), Error> {
         if self.admitted.is_none() {
             self.admitted = Some(self.share.admit(&self.party)?);
@@ -69,7 +71,7 @@ impl Pace {
         Ok(())
     }
 
-    /// The same as [`Pace::step`] of an answer that was let in.
+    /// The same as [`Pace::step`] for an answer that was admitted.
     pub async fn go_on(&mut self) {
         if self.turn.as_ref().is_some_and(|(_, since)| since.elapsed() < TURN) {
             return;

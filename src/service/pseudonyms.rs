@@ -1,6 +1,6 @@
-//! Pseudonyms: who a subject is to the ledger, where its own name must not be on record.
+//! Pseudonyms: the names of subjects in a ledger that must not have their own names on record.
 //!
-//! Whatever comes in names a [`GivenSubject`], and every use case takes a [`Subject`], so nothing gets past
+//! Every input names a [`GivenSubject`], and every use case takes a [`Subject`], so nothing gets past
 //! [`Service::named`].
 
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::domain::{Caller, Event, GivenSubject, Idempotency, Position, Subject,
 use crate::event_log::Reader;
 use crate::keys::PseudonymKey;
 
-/// The key that makes them; none where subjects go by their own names.
+/// The key that makes them; none if subjects go by their own names.
 pub(super) struct Pseudonyms(Option<PseudonymKey>);
 
 impl Pseudonyms {
-    /// Settled with the first record, for good: `fixed` is what that says, if there is one. A ledger that changed over would not
-    /// find what it has issued under the other names.
+    /// Settled with the first record, permanently: `fixed` is the check in that record, if there is one. A ledger that
+    /// changed over would not find the credentials that it issued under the other names.
     pub(super) fn open(keys: &Path, wanted: bool, fixed: Option<Option<[u8; 32]>>) -> Result<Self, StartError> {
         match (wanted, fixed) {
             (false, None | Some(None)) => Ok(Self(None)),
@@ -29,7 +29,7 @@ impl Pseudonyms {
         }
     }
 
-    /// What the first record of an origin says of it.
+    /// The check of the key in the first record of an origin.
     pub(super) fn check(&self) -> Option<[u8; 32]> {
         self.0.as_ref().map(|key| *key.check())
     }
@@ -40,7 +40,7 @@ impl Pseudonyms {
     }
 }
 
-/// Whether a start with that setting would be refused because of it. Makes nothing.
+/// Whether a start with that setting would be refused because of it. Creates nothing.
 pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<(), StartError> {
     let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
     match first.map(|recorded| recorded.event) {
@@ -52,13 +52,13 @@ pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<()
 }
 
 impl Service {
-    /// Who that is to the ledger.
+    /// The subject of that name, as the ledger knows it.
     pub fn named(&self, tenant: &Tenant, subject: &GivenSubject) -> Subject {
         self.pseudonyms.of(tenant, subject)
     }
 
-    /// How a command is recognised when it comes again: by digests. Where subjects are pseudonyms, nobody may
-    /// find out by trying whom the path or the body named.
+    /// How a repetition of a command is recognised: by digests. If subjects are pseudonyms, nobody may find out by
+    /// trial which subject the path or the body named.
     pub fn idempotency(&self, caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
         let blind = |text: &[u8]| self.pseudonyms.0.as_ref().map(|key| key.blind(text));
         let path = blind(path.as_bytes()).map_or_else(|| path.to_owned(), |blind| crate::domain::hex::encode(&blind));

@@ -17,14 +17,15 @@ use crate::index::{self, Finder, Indexing, Spoken};
 pub const MAX_TOLD: usize = 1_000;
 /// The most credentials of a subject that a question follows.
 pub const MAX_FOLLOWED: usize = 100_000;
-/// Questions that are answered at a time, and of one tenant; without an index each may read all of the log. Those that one caller, one
-/// tenant, and all together may have asked; whoever asks more is told to come again.
+/// Questions that are answered at the same time, and of one tenant; without an index each may read the whole log. Then
+/// the questions that one caller, one tenant, and all together may have asked; a caller that asks more is told to come
+/// again.
 const QUESTIONS: Bounds = Bounds { turns: 4, turns_of_tenant: 2, caller: 64, tenant: 128, all: 1_024 };
 
-/// Nobody who asks about the past is in a hurry.
+/// Questions about the past are never urgent.
 const NICENESS: i32 = 10;
 
-/// Look-ups that commands wait for: at a time, and as above.
+/// Look-ups that commands wait for: at the same time, and as above.
 const RECALLS: Bounds = Bounds { turns: 2, turns_of_tenant: 1, caller: 64, tenant: 128, all: 1_024 };
 
 /// Commands wait for these.
@@ -33,7 +34,7 @@ const RECALL_NICENESS: i32 = 5;
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
-    /// For a reason that any call may have.
+    /// Any call may have this reason.
     #[error(transparent)]
     Failed(#[from] Error),
     /// The log ends before that position.
@@ -55,7 +56,7 @@ impl From<QuestionError> for AskError {
             QuestionError::Beyond { head, .. } => Self::Beyond { head },
             QuestionError::TooMany { .. } => Self::TooMany,
             QuestionError::Log(error) => Self::Failed(error.into()),
-            // Only a comparison has two points, and none is asked for here.
+            // Only a comparison has two points, and none is requested here.
             QuestionError::Order => Self::Failed(Error::Stopping),
         }
     }
@@ -67,7 +68,6 @@ impl From<ReadError> for AskError {
     }
 }
 
-/// A page of a history.
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
     /// Records, in the order of their positions.
@@ -76,11 +76,11 @@ pub struct HistoryPage {
     pub more: bool,
 }
 
-/// What questions go by.
+/// The means of answering questions.
 pub(super) struct Questions {
     indexing: OnceLock<Arc<Indexing>>,
     pub(super) readers: LogReaders,
-    /// For those that commands wait for: no question keeps one waiting.
+    /// For look-ups that commands wait for: they do not wait for questions.
     recalls: LogReaders,
 }
 
@@ -94,7 +94,7 @@ impl Default for Questions {
     }
 }
 
-/// A durable record, as the index's thread is told of it.
+/// A durable record, as the index's thread gets it.
 pub struct Heard {
     filed: Arc<Filed>,
     hash: ChainHash,
@@ -121,9 +121,9 @@ impl Spoken for Heard {
 }
 
 impl Service {
-    /// Has questions look into what that thread has in memory too. Once; without it they read the newest records.
+    /// Makes questions also look into the memory of that thread. Call it once; without it they read the newest records.
     pub fn use_index(&self, indexing: Arc<Indexing>) {
-        // A second one would be of the same log.
+        // A second one would belong to the same log.
         let _ = self.questions.indexing.set(indexing);
     }
 
@@ -132,8 +132,8 @@ impl Service {
         self.questions.indexing.get().into_iter().for_each(|indexing| indexing.stop());
     }
 
-    /// A page of what happened to a subject or credential beyond that position: at most `limit` and [`MAX_TOLD`] records, and
-    /// about 8 MiB. Needs `audit` in every tenant.
+    /// A page of the history of a subject or credential beyond that position: at most `limit` and [`MAX_TOLD`] records,
+    /// and about 8 MiB. Needs `audit` in every tenant.
     pub async fn history(
         &self,
         identity: &Identity,
@@ -160,8 +160,8 @@ impl Service {
         .await
     }
 
-    /// How what was asked for stood at that point, in the order in which it was issued: at most `limit` behind that position, and one
-    /// more if there is one. Needs `audit` in every tenant.
+    /// The verdicts at that point, in the order of issue: at most `limit` after that position, and one more if there is
+    /// one. Needs `audit` in every tenant.
     pub async fn as_of(
         &self,
         identity: &Identity,
@@ -189,7 +189,7 @@ impl Service {
         self.ask_in_turn(&self.questions.readers, party, answer).await
     }
 
-    /// As [`Service::ask`], for a command.
+    /// Like [`Service::ask`], for a command.
     pub(super) async fn look_up<T: Send + 'static>(
         &self,
         party: &Party,
@@ -207,7 +207,7 @@ impl Service {
     ) -> Result<T, E> {
         let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
         let answered = readers.read(party, move || {
-            // Before the files are looked at: what moves from memory to a file meanwhile is then in both.
+            // Before the files are read: entries that move from memory to a file meanwhile are then in both.
             let tail = indexing.as_ref().and_then(|indexing| indexing.tail());
             let mut finder = Finder::new(&reader, &index::beside(reader.path()), tail)?;
             let answer = answer(&reader, &mut finder);

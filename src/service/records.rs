@@ -17,36 +17,36 @@ pub(super) const ENOUGH_BYTES: usize = 8 << 20;
 /// Records that are read at a time, each 65,535 bytes at most.
 const CHUNK: usize = 128;
 
-/// How the ledger is.
+/// The state of the ledger.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// How far the log goes, and how far each origin.
+    /// The heads of the log and of each origin.
     pub base: Base,
-    /// What is in memory.
+    /// The number of entries in memory.
     pub counts: Counts,
-    /// Where the state came from at the start.
+    /// The source of the state at the start.
     pub source: Source,
     /// How many records were read at the start.
     pub records_read: u64,
-    /// Since when this process runs.
+    /// How long this process has been running.
     pub uptime: Duration,
     /// The origins, in order.
     pub origins: Vec<(Place, LedgerOpened)>,
-    /// What halted the log, if anything has.
+    /// The fault that halted the log, if there is one.
     pub fault: Option<String>,
 }
 
 /// A page of the log.
 #[derive(Clone, Debug)]
 pub struct EventsPage {
-    /// The records, byte for byte, one a line.
+    /// The records, byte for byte, one on each line.
     pub lines: Vec<u8>,
     /// The position of the last one.
     pub last: Option<Position>,
 }
 
 impl Service {
-    /// How the ledger is. Needs `audit` in every tenant.
+    /// The state of the ledger. Needs `audit` in every tenant.
     pub fn status(&self, identity: &Identity) -> Result<Status, Error> {
         audit_everywhere(identity)?;
         Ok(Status {
@@ -89,8 +89,8 @@ impl Service {
         self.read(move |reader| Ok(reader.find(position)?)).await
     }
 
-    /// What is sealed in the record at that position, opened: nothing where nothing is, or its key is gone. Needs `audit` in
-    /// every tenant.
+    /// The sealed part of the record at that position, opened: nothing if there is none, or its key is gone. Needs
+    /// `audit` in every tenant.
     pub async fn opened_event(
         &self,
         identity: &Identity,

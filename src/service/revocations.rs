@@ -1,4 +1,4 @@
-//! Revocations: the end of one credential, or of all that a subject has.
+//! Revocations: of one credential, or of everything that a subject has.
 
 use std::sync::Arc;
 
@@ -11,40 +11,38 @@ use crate::domain::{
     RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
-/// One credential, named by whoever wants it ended.
+/// One credential, named by the caller that wants it revoked.
 #[derive(Clone)]
 pub enum Target {
-    /// By presenting it, and what it is taken for where this node does not know it.
+    /// By its secret, and the kind that it is taken for if this node does not know it.
     Credential(Kind, Secret),
     /// By its public id.
     Id(Kind, CredentialId),
-    /// By what the ledger's issuer calls it: a JWT of ours.
+    /// By its `jti`: a JWT of this ledger.
     Jti(TokenId),
 }
 
-/// Why something is ended.
+/// The reason of a revocation.
 #[derive(Clone, Debug, Default)]
 pub struct Why {
     /// A code.
     pub reason: Option<Reason>,
-    /// Somebody's words: at most [`super::MAX_NOTE_BYTES`], sealed.
+    /// Free text: at most [`super::MAX_NOTE_BYTES`], sealed.
     pub note: Option<Box<str>>,
 }
 
-/// End all that a subject has of some kinds.
+/// Revoke everything that a subject has of some kinds.
 #[derive(Clone, Debug)]
 pub struct NewSubjectRevocation {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Whose credentials end.
     pub subject: Subject,
-    /// Which kinds of them.
     pub kinds: Kinds,
-    /// Keep the ending at least that long.
+    /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
     /// Refuse new issues for that long.
     pub hold: Option<Ttl>,
-    /// Why.
+    /// The reason.
     pub why: Why,
 }
 
@@ -54,12 +52,13 @@ pub struct Revocations {
     pub filed: Vec<Arc<Filed>>,
     /// Whether this call, or the one that it repeats, made them.
     pub made: bool,
-    /// Of a JWT that was ended before: whether its ending had not reached all that this call asks for, so that it waited.
+    /// Of a JWT that was revoked before: whether its revocation had not reached all the nodes that this call requests,
+    /// so that it waited.
     pub waited: bool,
 }
 
 impl Service {
-    /// Ends one credential; of one that is ended already, tells how. Needs `revoke` in its tenant.
+    /// Revokes one credential; if it is revoked already, returns its revocation. Needs `revoke` in its tenant.
     pub async fn revoke(&self, call: &Call, target: Target, why: Why) -> Result<Revocations, Error> {
         if !call.identity.grants.somewhere(Scope::Revoke) {
             return Err(Rejection::Forbidden.into());
@@ -82,13 +81,13 @@ impl Service {
         self.revocations(outcome).await
     }
 
-    /// Ends all that a subject has, in one record however much that is. Needs `revoke` in the tenant.
+    /// Revokes everything that a subject has, in one record however much that is. Needs `revoke` in the tenant.
     pub async fn revoke_subject(&self, call: &Call, end: NewSubjectRevocation) -> Result<Revocations, Error> {
         self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
     }
 
-    /// As [`Service::revoke_subject`], with what [`Service::revoked_together`] needs to tell what that was. There is none where
-    /// the call repeats another.
+    /// Like [`Service::revoke_subject`], with the state that [`Service::revoked_together`] needs to list the revoked
+    /// credentials. There is none if the call repeats another.
     pub async fn revoke_all_of(
         &self,
         call: &Call,
@@ -105,7 +104,7 @@ impl Service {
             let _alone = self.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
             let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
-            // Whoever waits for other nodes does so alone.
+            // A call that waits for other nodes does so alone.
             let at_once = Call { consistency: None, ..call.clone() };
             (before, self.execute(&at_once, Command::RevokeSubject(end)).await?)
         };
@@ -119,13 +118,13 @@ impl Service {
         Ok((revocations, revoked))
     }
 
-    /// A JWT is known by what it says, not by its text.
+    /// A JWT is known by its claims, not by its text.
     fn is_foreign_to_memory(&self, secret: &Secret) -> bool {
         looks_like_jwt(secret.expose()) && self.find(&secret.digest()).is_none()
     }
 
-    /// The note is bound to the name that the record will give the credential: its own where the caller may end it, and else
-    /// the one that the caller gave.
+    /// The note is bound to the name that the record will give the credential: its own if the caller may revoke it,
+    /// else the one that the caller gave.
     fn note_for(
         &self,
         identity: &Identity,
@@ -165,7 +164,7 @@ impl Service {
         })
     }
 
-    /// What was sealed in a record, opened: a session's identity and device, a token's claims, or an ending's note.
+    /// The sealed part of a record, opened: a session's identity and device, a token's claims, or a revocation's note.
     pub(super) fn opened(&self, filed: &Filed) -> Option<serde_json::Value> {
         let recorded = &filed.recorded;
         let tenant = recorded.tenant.clone().unwrap_or_default();

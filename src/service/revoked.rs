@@ -1,4 +1,4 @@
-//! What one record ended of a subject: all that was good until then.
+//! The credentials of a subject that one record revoked: all that were active until then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,9 @@ use crate::domain::{
 };
 use crate::projection::{InForce, RevocationMark};
 
-/// A credential that one record ended together with others.
+/// A credential that one record revoked together with others.
 #[derive(Clone, Debug)]
 pub struct RevokedTogether {
-    /// What it was.
     pub kind: Kind,
     /// Its public id.
     pub id: String,
@@ -28,7 +27,7 @@ pub struct RevokedTogether {
     pub expires_at: Timestamp,
 }
 
-/// A record that ended all that a subject had of some kinds, and what had been ended before it.
+/// A record that revoked everything that a subject had of some kinds, and the revocations before it.
 pub struct WholeRevocation {
     tenant: Tenant,
     subject: Subject,
@@ -41,13 +40,13 @@ pub struct WholeRevocation {
 /// Lets one in at a time.
 type Turnstile = Arc<tokio::sync::Mutex<()>>;
 
-/// Whom somebody is ending just now, each with a place for those who wait: a subject's endings come one after the other, because
-/// the state that each finds is gone with the next, and nobody could say any more which of them ended what. No subject waits for
-/// another one's.
+/// Subjects that are being revoked right now, each with a queue for waiting calls: a subject's revocations come one
+/// after the other, because the state that each finds is gone with the next, and then it is unknown which of them
+/// revoked what. No subject waits for another one.
 #[derive(Default)]
 pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Turnstile>>);
 
-/// Ends a subject alone for as long as it is there.
+/// The turn to revoke a subject alone, for as long as it exists.
 pub(super) struct Alone<'a> {
     all: &'a OneByOne,
     whom: (Tenant, Subject),
@@ -60,7 +59,7 @@ impl OneByOne {
     pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> Alone<'_> {
         let whom = (tenant.clone(), subject.clone());
         let place = self.0.lock().entry(whom.clone()).or_default().clone();
-        // Made before it waits: who gives up takes the place away all the same.
+        // Made before it waits: a caller that gives up releases its place all the same.
         let mut alone = Alone { all: self, whom, place: Some(place.clone()), held: None };
         alone.held = Some(place.lock_owned().await);
         alone
@@ -71,7 +70,7 @@ impl Drop for Alone<'_> {
     fn drop(&mut self) {
         self.held = None;
         let mut all = self.all.0.lock();
-        // Given back while the map is locked: of two who leave at once, the later one finds the map's own alone.
+        // Given back while the map is locked: of two that leave at once, the later one finds only the map's reference.
         self.place = None;
         if all.get(&self.whom).is_some_and(|place| Arc::strong_count(place) == 1) {
             all.remove(&self.whom);
@@ -80,7 +79,7 @@ impl Drop for Alone<'_> {
 }
 
 impl WholeRevocation {
-    /// Nothing, if the record ended no subject.
+    /// Nothing, if the record did not revoke a subject.
     pub(super) fn new(filed: &Filed, before: SubjectState) -> Option<Self> {
         let recorded = &filed.recorded;
         let Event::SubjectRevoked(revoked) = &recorded.event else { return None };
@@ -106,7 +105,7 @@ impl WholeRevocation {
         named && !generation.reaches(&required)
     }
 
-    /// Whether nothing had ended a credential before: it is dead by nothing else, or by something that came later.
+    /// Whether a credential had not been revoked before: nothing else revoked it, or something that came later.
     fn is_first<T>(&self, judged: Result<T, Inactive>) -> bool {
         match judged {
             Ok(_) => true,
@@ -137,7 +136,8 @@ impl Service {
         self.projection.revocations(tenant, kinds, after, STEP_ROWS, now)
     }
 
-    /// The credentials of a subject that were good until that record ended all of them: a page, and where the next one starts.
+    /// The credentials of a subject that were active until that record revoked all of them: a page, and the start of
+    /// the next one.
     pub fn revoked_together(
         &self,
         revoked: &WholeRevocation,
@@ -150,7 +150,7 @@ impl Service {
     }
 }
 
-/// The state, with what had been ended of the subject before the record.
+/// The state, with the revocations of the subject before the record.
 struct Before<'a, V> {
     view: &'a V,
     revoked: &'a WholeRevocation,
@@ -167,7 +167,7 @@ impl<V: CredentialView> Before<'_, V> {
         }
         let id = issue.named(key).public_id(key.kind)?;
         let (issued_at, expires_at) = (issue.issued_at, credential.expires_at()?);
-        // What something else ended later could have expired by then.
+        // A credential that something else revoked later could have expired by then.
         (revoked_at < expires_at).then_some(RevokedTogether { kind: key.kind, id, issued_at, expires_at })
     }
 }

@@ -1,4 +1,4 @@
-//! Sealing what is personal: under a key of its subject, bound to what it belongs to.
+//! Sealing of personal data: under a key of its subject, bound to the record's object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,9 @@ use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 
 /// How many slots are ready ahead of the next one.
 const SLOTS_AHEAD: u64 = 2_048;
-/// How many of a subject's credentials are looked at for a key that it has already.
+/// How many of a subject's credentials are searched for a key that it has already.
 const MAX_LOOKED_AT: usize = 8;
-/// The slot of what belongs to no subject that is known.
+/// The slot of data that belongs to no known subject.
 pub(super) const NOBODY: u64 = 0;
 
 /// The longest `note` of a revocation, in bytes.
@@ -23,30 +23,30 @@ pub const MAX_NOTE_BYTES: usize = 1_024;
 /// The longest identity and device of a session, or added claims of a token, as JSON, in bytes.
 pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
 
-/// The sealing keys, and which one is next.
+/// The sealing keys, and the next slot.
 pub(super) struct Sealer {
     keys: SealingKeys,
-    /// Copies of what other nodes seal under.
+    /// Copies of the keys under which other nodes seal.
     borrowed: BorrowedKeys,
     next: AtomicU64,
     /// The origins whose records they seal: this node's, and those that it continues.
     origins: Vec<Origin>,
 }
 
-/// What something sealed belongs to. It opens nowhere else.
+/// The object that sealed data belongs to. The data opens nowhere else.
 pub(super) enum Belongs<'a> {
     /// A session's identity and device.
     Session(CredentialKey),
     /// A token's claims.
     Token(&'a Named),
-    /// Why a credential was ended.
+    /// The note of a credential's revocation.
     Revocation(Kind, &'a Named),
-    /// Why all that a subject had was ended.
+    /// The note of a revocation of everything that a subject had.
     SubjectRevocation(&'a Tenant, &'a Subject),
 }
 
 impl Belongs<'_> {
-    /// The associated data: `schema/sealing.md`.
+    /// The associated data: `schema/sealing.md`. A revocation is an "ending" in it, because existing data was sealed so.
     fn context(&self, origin: Origin) -> Vec<u8> {
         let name = |named: &Named| match named {
             Named::Jwt { jti, .. } => jti.to_string(),
@@ -64,7 +64,7 @@ impl Belongs<'_> {
 }
 
 impl Sealer {
-    /// Goes on after the last slot that the log names.
+    /// Continues after the last slot that the log names.
     pub(super) fn new(
         keys: SealingKeys,
         borrowed: BorrowedKeys,
@@ -81,14 +81,14 @@ impl Sealer {
         &self.origins
     }
 
-    /// Destroys keys, those that were destroyed before once more: a copy of the file may have been put back.
+    /// Destroys keys, and those that were destroyed before once more: a copy of the file may have been put back.
     pub(super) fn destroy(&self, slots: &BTreeSet<u64>) -> Result<(), KeyError> {
-        // The node's own key seals what belongs to nobody that is known; and what was never made opens nothing.
+        // The node's own key seals data that belongs to no known subject; and a key that was never made opens nothing.
         let made = slots.iter().copied().filter(|slot| *slot != NOBODY && self.keys.has(*slot));
         self.keys.erase_all(&made.collect::<Vec<_>>())
     }
 
-    /// Destroys those of these keys that are there still.
+    /// Destroys those of these keys that still exist.
     pub(super) fn destroy_rest(&self, slots: &BTreeSet<u64>) -> Result<usize, KeyError> {
         let rest: BTreeSet<u64> = slots.iter().copied().filter(|slot| !self.keys.is_erased(*slot)).collect();
         self.destroy(&rest)?;
@@ -107,7 +107,7 @@ impl Sealer {
 
     /// The key in that slot of that origin's store, for another member.
     fn lend(&self, origin: Origin, slot: u64) -> Option<String> {
-        // What this node's own key seals is nobody's personal part.
+        // The node's own key does not seal personal data of any known subject.
         if slot == NOBODY {
             return None;
         }
@@ -126,13 +126,13 @@ impl Sealer {
 /// Keys that this node can lend.
 #[derive(Debug)]
 pub struct Lent {
-    /// Whether the origin is this node's: what it lacks then was destroyed, or never made.
+    /// Whether the origin is this node's: then a missing key was destroyed, or never made.
     pub is_own: bool,
     /// Slots, each with its key in base64url.
     pub keys: Vec<(u64, String)>,
 }
 
-/// Rows of the log that are looked through for keys at a time.
+/// Rows of the log that are searched for keys at a time.
 const LOOKED_THROUGH_ROWS: usize = 2_000;
 
 impl Service {
@@ -151,20 +151,20 @@ impl Service {
         let sealer = self.sealer.clone();
         let kept = tokio::task::spawn_blocking(move || sealer.borrowed.keep(origin, &lent));
         kept.await.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
-        // What was shown without its personal parts has them now.
+        // Sessions that were shown without their personal data have it now.
         self.facts.empty();
         Ok(())
     }
 
-    /// The keys that records behind that place name, and that are neither here nor destroyed; moves the base behind what was looked
-    /// through. Keys of subjects that were forgotten are not missing.
+    /// The keys that records after that place name, and that are neither here nor destroyed; moves the base past the
+    /// searched records. Keys of erased subjects are not missing.
     pub async fn missing_keys(&self, mut base: Base) -> Result<(BTreeMap<Origin, BTreeSet<u64>>, Base), Error> {
         let (sealer, projection) = (self.sealer.clone(), self.projection.clone());
         self.read(move |reader| {
             let mut missing: BTreeMap<Origin, BTreeSet<u64>> = BTreeMap::new();
             for stored in reader.next_page(&mut base, LOOKED_THROUGH_ROWS)? {
                 let origin = stored.place.origin;
-                // Most records seal nothing, and are not decoded.
+                // Most records have no sealed part, and are not decoded.
                 if sealer.origins.contains(&origin) || !stored.record.contains("\"sealed\":") {
                     continue;
                 }
@@ -182,7 +182,8 @@ impl Service {
         .await
     }
 
-    /// Seals something of a subject, under the key that one of its credentials has already, or else under a new one.
+    /// Seals personal data of a subject, under the key that one of its credentials has already, or else under a new
+    /// one.
     pub(super) fn seal(
         &self,
         tenant: &Tenant,
@@ -194,13 +195,13 @@ impl Service {
             return self.seal_under(self.sealer.allot()?, belongs, plain);
         };
         match self.sealed_under(slot, belongs, plain) {
-            // Its key was destroyed to forget what came before; what comes from now on has another.
+            // Its key was destroyed to erase earlier data; data from now on has another key.
             Err(SealError::Erased { .. }) => self.seal_under(self.sealer.allot()?, belongs, plain),
             sealed => sealed.map_err(Error::key),
         }
     }
 
-    /// Seals why something was ended: under its subject's key if that is known, else under the node's own.
+    /// Seals the note of a revocation: under its subject's key if that is known, else under the node's own.
     pub(super) fn seal_note(
         &self,
         whose: Option<(&Tenant, &Subject)>,
@@ -222,7 +223,7 @@ impl Service {
         Ok(Sealed { slot, sealed: URL_SAFE_NO_PAD.encode(sealed).into() })
     }
 
-    /// What was sealed in a record of that origin, if its key is here and has not been destroyed.
+    /// The sealed part of a record of that origin, if its key is here and has not been destroyed.
     pub(super) fn open_sealed(&self, origin: Origin, belongs: &Belongs<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(&*sealed.sealed).ok()?;
         if !self.sealer.origins.contains(&origin) {

@@ -1,4 +1,4 @@
-//! Sessions: issued, presented, listed, extended, and ended by their own subject.
+//! Sessions: issued, presented, listed, extended, and revoked by their own subject.
 
 mod facts;
 
@@ -27,19 +27,18 @@ pub(super) use facts::FactsCache;
 pub struct NewSession {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// How long it lasts unless it is extended; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// How surely its subject was authenticated.
+    /// The assurance level of its subject.
     pub aal: Aal,
-    /// By what.
+    /// The methods of authentication.
     pub methods: Vec<Method>,
-    /// What is personal.
+    /// Personal data.
     pub personal: Personal,
 }
 
-/// What is personal in a session. Sealed at rest, and shown to the session's bearer and to who may introspect.
+/// Personal data of a session. Sealed at rest, and shown to the session's bearer and to callers that may introspect.
 #[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Personal {
     /// The identity as it was when the session was issued.
@@ -50,11 +49,10 @@ pub struct Personal {
     pub device: Option<Map<String, Value>>,
 }
 
-/// An issued session, and this once its token.
+/// An issued session, with its token for this one answer.
 pub struct IssuedSession {
     /// The record of its issue.
     pub filed: Arc<Filed>,
-    /// The session.
     pub session: Session,
     /// The session token in clear, for its bearer only.
     pub secret: Secret,
@@ -67,9 +65,8 @@ pub struct Session {
     pub id: CredentialId,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Whose it is.
     pub subject: Subject,
-    /// Whether it is good.
+    /// Whether it is active.
     pub active: bool,
     /// When it was issued.
     pub issued_at: Timestamp,
@@ -77,39 +74,38 @@ pub struct Session {
     pub authenticated_at: Timestamp,
     /// When it expires unless it is extended.
     pub expires_at: Timestamp,
-    /// The latest instant that any extension may reach.
+    /// The latest instant to which any extension can prolong it.
     pub not_after: Timestamp,
-    /// How surely its subject was authenticated.
+    /// The assurance level of its subject.
     pub aal: Aal,
-    /// By what.
+    /// The methods of authentication.
     pub methods: Vec<Method>,
-    /// What is personal; nothing where it was never given, was erased, or is sealed under another node's key.
+    /// Personal data; nothing if it was never given, was erased, or is sealed under another node's key.
     pub personal: Personal,
 }
 
-/// Who presents a session token that is good.
+/// The holder of a presented session token that is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The session.
     pub id: CredentialId,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Whose it is.
     pub subject: Subject,
 }
 
-/// What a presented session token turned out to be.
+/// The result of presenting a session token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresentedSession {
-    /// Good.
+    /// It is active.
     Good(Holder),
-    /// Its session has expired or was ended.
+    /// Its session has expired or was revoked.
     Inactive,
-    /// No session's.
+    /// It is unknown.
     Unknown,
 }
 
-/// Which of its subject's sessions a session ends.
+/// The sessions of its subject that a session revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnRevocation {
     /// Another one.
@@ -120,10 +116,10 @@ pub enum OwnRevocation {
     Current,
 }
 
-/// Where a list of sessions goes on: behind the session of that id, which was issued then.
+/// The place where a list of sessions continues: after the session of that id, which was issued then.
 pub type SessionCursor = (Timestamp, CredentialId);
 
-/// Sessions that one page looks at, good or not: what a page costs is bounded.
+/// Sessions that one page reads, active or not: the cost of a page is bounded.
 const PAGE_SCAN: usize = 10_000;
 
 const fn key(id: CredentialId) -> CredentialKey {
@@ -178,7 +174,7 @@ impl Service {
         Ok(IssuedSession { filed, session, secret })
     }
 
-    /// What that session token is worth.
+    /// The state of the session with that token.
     pub fn present_session(&self, secret: &[u8]) -> PresentedSession {
         let Some(id) = self.projection.session_with(&Digest::of(secret)) else { return PresentedSession::Unknown };
         match self.projection.check(key(id), self.clock.now()) {
@@ -195,8 +191,8 @@ impl Service {
         Ok(self.sessions(&[holder.id]).await?.pop())
     }
 
-    /// These sessions, good or not, in that order; those that have left memory are left out. Whether the caller may see them
-    /// has been asked before.
+    /// These sessions, active or not, in that order; those that have left memory are left out. The caller's right to
+    /// see them has been checked before.
     pub async fn sessions(&self, ids: &[CredentialId]) -> Result<Vec<Session>, Error> {
         let known = ids.iter().filter_map(|id| {
             let credential = self.projection.credential(key(*id));
@@ -228,7 +224,7 @@ impl Service {
         Ok(sessions.collect())
     }
 
-    /// The other sessions of the holder's subject that are good, the newest first.
+    /// The other active sessions of the holder's subject, the newest first.
     pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
         self.others_at(holder, self.clock.now(), pace).await
     }
@@ -239,7 +235,8 @@ impl Service {
         Ok(sessions)
     }
 
-    /// Ends sessions of the holder's own subject; how many. More than one append holds are ended by several.
+    /// Revokes sessions of the holder's own subject; returns how many. If there are too many for one append, several
+    /// are made.
     pub async fn revoke_own(
         &self,
         holder: &Holder,
@@ -268,7 +265,7 @@ impl Service {
         Ok(revoked)
     }
 
-    /// The session of that id, good or not. Needs `introspect` in its tenant; one of another tenant is unknown.
+    /// The session of that id, active or not. Needs `introspect` in its tenant; a session of another tenant is unknown.
     pub async fn find_session(
         &self,
         identity: &Identity,
@@ -283,7 +280,8 @@ impl Service {
         Ok(self.sessions(&[id]).await?.pop())
     }
 
-    /// The session of that id, good or not, whatever its tenant. One where the caller may not introspect is unknown.
+    /// The session of that id, active or not, whatever its tenant. A session that the caller may not introspect is
+    /// unknown.
     pub async fn session(&self, identity: &Identity, id: CredentialId) -> Result<Option<Session>, Error> {
         let issue = self.projection.credential(key(id)).issue;
         if !issue.is_some_and(|issue| identity.may(Scope::Introspect, &issue.tenant)) {
@@ -292,13 +290,14 @@ impl Service {
         Ok(self.sessions(&[id]).await?.pop())
     }
 
-    /// Whether that tenant has a session of that id, good or not: for callers that may end or extend it and need not see it.
+    /// Whether that tenant has a session of that id, active or not: for callers that may revoke or extend it and need
+    /// not see it.
     pub fn has_session(&self, tenant: &Tenant, id: CredentialId) -> bool {
         self.tenant_of_session(id).is_some_and(|own| own == *tenant)
     }
 
-    /// The tenant's sessions, good or not or either, issued before that one, the newest first: at most `limit`, and where the
-    /// next page starts. A page may be short, or empty, before the last. Needs `introspect` there.
+    /// The tenant's sessions, active, inactive or both, issued before that one, the newest first: at most `limit`, and
+    /// the start of the next page. A page may be short, or empty, before the last. Needs `introspect` there.
     pub async fn tenant_sessions(
         &self,
         identity: &Identity,
@@ -332,7 +331,7 @@ impl Service {
         Ok((self.sessions(&ids).await?, more))
     }
 
-    /// The subject's sessions, good or not or either, the newest first. Needs `introspect` in the tenant.
+    /// The subject's sessions, active, inactive or both, the newest first. Needs `introspect` in the tenant.
     pub async fn subject_sessions(
         &self,
         identity: &Identity,
@@ -345,12 +344,13 @@ impl Service {
         self.sessions_in_order(tenant, subject, active, self.clock.now(), pace).await
     }
 
-    /// The tenant of the session of that id, good or not: for callers that tell where a call may reach.
+    /// The tenant of the session of that id, active or not: for callers that decide how far a call may reach.
     pub fn tenant_of_session(&self, id: CredentialId) -> Option<Tenant> {
         self.projection.credential(key(id)).issue.map(|issue| issue.tenant)
     }
 
-    /// Whether the subject has a session in memory, good or not: for callers that may end them and need not see them.
+    /// Whether the subject has a session in memory, active or not: for callers that may revoke them and need not see
+    /// them.
     pub fn has_sessions(&self, tenant: &Tenant, subject: &Subject) -> bool {
         let kinds = Kinds::from_iter([Kind::Session]);
         !self.projection.credentials_of(tenant, subject, kinds, None, 1).is_empty()
@@ -367,14 +367,14 @@ impl Service {
         Some(stands_for.filter(|(own, _)| own == tenant).map_or(exact, |(_, subject)| subject))
     }
 
-    /// Makes a session last for that long from now on. One that is not good, or lasts as long already, is left as it is.
-    /// Needs `issue` in its tenant.
+    /// Extends a session to last for that long from now on. An inactive session, or one that lasts as long already, is
+    /// left as it is. Needs `issue` in its tenant.
     pub async fn extend_session(&self, call: &Call, id: CredentialId, ttl: Option<Ttl>) -> Result<(), Error> {
         self.execute(call, Command::ExtendSession(id, ttl)).await.map(drop)
     }
 
-    /// Whoever was forgotten or is on hold gets nothing, and no key to seal it with either. Asked again when the command is decided, and there
-    /// alone of one that may be a repetition.
+    /// A subject that was erased or is on hold gets nothing, and no key to seal it with either. Checked again when the
+    /// command is decided; a possible repetition is checked only there.
     pub(super) fn refuse_on_hold(
         &self,
         call: &Call,
@@ -394,7 +394,7 @@ impl Service {
         if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
     }
 
-    /// The subject's sessions that are good, or not, or either: the newest first.
+    /// The subject's sessions, active, inactive or both: the newest first.
     async fn sessions_in_order(
         &self,
         tenant: &Tenant,
@@ -404,7 +404,7 @@ impl Service {
         pace: &mut Pace,
     ) -> Result<Vec<CredentialId>, Error> {
         let sessions = Kinds::from_iter([Kind::Session]);
-        // Put in order one by one: to sort very many at once would take longer than a step may.
+        // Put in order one by one: sorting very many at once would take longer than a step may.
         let (mut in_order, mut last) = (BTreeSet::new(), None);
         loop {
             pace.step().await?;

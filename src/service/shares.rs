@@ -1,7 +1,9 @@
-//! Fair shares: whatever cannot be done for everybody at once is done in turn, tenant by tenant and caller by caller.
+//! Fair shares: work that cannot be done for all callers at once is done in turn, tenant by tenant and caller by
+//! caller.
 //!
-//! Nobody waits behind all that somebody else has asked for: the turns go round the tenants, within a tenant round its callers, and
-//! each caller's own requests come one after the other. A request that is given up leaves the queue at once, and no work behind.
+//! No caller waits behind everything that another one has asked for: the turns go round the tenants, within a tenant
+//! round its callers, and each caller's own requests come one after the other. A request that is given up leaves the
+//! queue at once, and leaves no work behind.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,17 +14,17 @@ use tokio::sync::oneshot;
 use super::{Error, Holder, Identity};
 use crate::domain::{ApplicationId, Caller, Grants, NodeKey, Scopes, Subject, Tenant};
 
-/// Who asks, as far as sharing goes.
+/// A caller, as far as sharing matters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Party {
     home: Home,
     who: Who,
 }
 
-/// What shares first: an administrator can register any number of applications, but only in their own tenants.
+/// The unit that shares first: an administrator can register any number of applications, but only in their own tenants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Home {
-    /// Whoever may act in every tenant.
+    /// Callers that may act in every tenant.
     Everywhere,
     Tenant(Tenant),
     /// Another node.
@@ -40,16 +42,16 @@ enum Who {
 }
 
 impl Party {
-    /// The node itself, for what nobody asks for.
+    /// The node itself, for its own work.
     pub const NODE: Self = Self { home: Home::Node, who: Who::Node };
 
-    /// Whoever calls.
+    /// The party of a caller.
     pub fn of(identity: &Identity) -> Self {
         match &identity.caller {
             Caller::Root => Self { home: Home::Everywhere, who: Who::Root },
             Caller::Application(id) => Self { home: Home::of(&identity.grants), who: Who::Application(*id) },
             Caller::Session { tenant, subject, .. } => Self::of_subject(tenant, subject),
-            // A bearer only ends what it holds, and waits for nothing here.
+            // A bearer only revokes what it holds, and waits for nothing here.
             Caller::Bearer { .. } | Caller::Node => Self::NODE,
         }
     }
@@ -64,7 +66,7 @@ impl Party {
         Self { home: Home::Member(node), who: Who::Node }
     }
 
-    /// A tenant, for what is asked of its sessions whoever asks.
+    /// A tenant, for questions about its sessions by any caller.
     pub fn of_tenant(tenant: &Tenant) -> Self {
         Self { home: Home::Tenant(tenant.clone()), who: Who::Node }
     }
@@ -84,14 +86,14 @@ impl Home {
     }
 }
 
-/// How much there is to share.
+/// The sizes of a share.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Turns that are taken at a time.
     pub turns: usize,
-    /// Turns that one tenant has at a time.
+    /// Turns that one tenant has at the same time.
     pub turns_of_tenant: usize,
-    /// Requests of one caller that are let in; more are told to come again.
+    /// Requests of one caller that are admitted; more are told to come again.
     pub caller: usize,
     /// The same of one tenant.
     pub tenant: usize,
@@ -99,7 +101,7 @@ pub struct Bounds {
     pub all: usize,
 }
 
-/// Something of which everybody gets a fair share.
+/// A resource of which every caller gets a fair share.
 pub struct FairShare {
     bounds: Bounds,
     state: Mutex<State>,
@@ -122,16 +124,16 @@ struct Waiter {
 }
 
 impl FairShare {
-    /// So much, of which nothing is taken yet.
+    /// A share of that size, of which nothing is taken yet.
     pub fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self { bounds, state: Mutex::default() })
     }
 
-    /// Lets a request in, unless its caller, its tenant or all together have too many here.
+    /// Admits a request, unless its caller, its tenant or all together have too many here.
     pub fn admit(self: &Arc<Self>, party: &Party) -> Result<Admitted, Error> {
         let mut state = self.state.lock();
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
-        // What the node itself has to do is as much as there is of it, and has to be done.
+        // The node's own work is limited by itself, and has to be done.
         let has_room = party.home == Home::Node
             || state.admitted < self.bounds.all
                 && of(state.admitted_of_tenant.get(&party.home)) < self.bounds.tenant
@@ -145,7 +147,7 @@ impl FairShare {
         Ok(Admitted { share: self.clone(), party: party.clone() })
     }
 
-    /// How many requests are let in: of all together.
+    /// How many requests are admitted, of all callers.
     pub fn admitted(&self) -> usize {
         self.state.lock().admitted
     }
@@ -160,7 +162,7 @@ impl FairShare {
             && state.turns_of_tenant.get(home).copied().unwrap_or_default() < self.bounds.turns_of_tenant
     }
 
-    /// Gives free turns to those who wait.
+    /// Gives free turns to waiting requests.
     fn pass_on(&self, state: &mut State) {
         while state.turns < self.bounds.turns {
             let State { waiting, turns_of_tenant, .. } = &mut *state;
@@ -168,7 +170,7 @@ impl FairShare {
                 |home: &Home| turns_of_tenant.get(home).is_some_and(|taken| *taken >= self.bounds.turns_of_tenant);
             let Some((home, waiter)) = waiting.next(|home| !full(home)) else { return };
             state.take(&home);
-            // One that is given up in this moment gives the turn back when it notices.
+            // A request that is given up at this moment gives the turn back when it notices.
             let _ = waiter.granted.send(());
         }
     }
@@ -197,7 +199,7 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) 
     }
 }
 
-/// A request that was let in.
+/// A request that was admitted.
 pub struct Admitted {
     share: Arc<FairShare>,
     party: Party,
@@ -208,7 +210,7 @@ impl Admitted {
     pub async fn turn(&self) -> Turn {
         let waiting = {
             let mut state = self.share.state.lock();
-            // Where a turn is free, nobody waits who may take it.
+            // If a turn is free, no waiting request may take it.
             if self.share.may_take(&state, &self.party.home) {
                 state.take(&self.party.home);
                 return Turn { share: self.share.clone(), home: self.party.home.clone() };
@@ -262,7 +264,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A turn: as long as it is there, it is taken.
+/// A turn: it is taken for as long as this exists.
 pub struct Turn {
     share: Arc<FairShare>,
     home: Home,
@@ -274,7 +276,7 @@ impl Drop for Turn {
     }
 }
 
-/// Keys that take turns, each with what it has.
+/// Keys that take turns, each with its value.
 struct Ring<K, V>(VecDeque<(K, V)>);
 
 impl<K, V> Default for Ring<K, V> {
@@ -315,7 +317,7 @@ impl Ring<Home, Ring<Who, VecDeque<Waiter>>> {
         Some((home, waiter?))
     }
 
-    /// Takes one out; whether it was there.
+    /// Takes one out; returns whether it was there.
     fn remove(&mut self, party: &Party, number: u64) -> bool {
         let Some((_, callers)) = self.0.iter_mut().find(|(home, _)| *home == party.home) else { return false };
         let Some((_, queue)) = callers.0.iter_mut().find(|(who, _)| *who == party.who) else { return false };

@@ -1,4 +1,4 @@
-//! The keys that sign our JWTs: made when first needed, published by events, taken over by others on command.
+//! The keys that sign the ledger's JWTs: made when first needed, published by events, replaced on command.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -27,18 +27,18 @@ pub(super) struct Signing {
     making: tokio::sync::Mutex<()>,
 }
 
-/// A key whose tokens may be good still.
+/// A key that may have signed tokens that are still active.
 #[derive(Clone, Debug)]
 pub struct PublishedKey {
     /// Its name.
     pub id: KeyId,
-    /// What it signs with.
+    /// The algorithm that it signs with.
     pub algorithm: Box<str>,
-    /// Who its tokens say made them.
+    /// The issuer that its tokens name.
     pub issuer: Issuer,
     /// When it was published.
     pub published_at: Timestamp,
-    /// Of one that signs no more: until when it is published.
+    /// Of a key that no longer signs: until when it is published.
     pub verifies_until: Option<Timestamp>,
 }
 
@@ -82,22 +82,23 @@ impl OwnKeys for Service {
 }
 
 impl Service {
-    /// The issuer of this ledger's tokens: fixed with the first key, and until then what the operator has set.
+    /// The issuer of this ledger's tokens: fixed with the first key, and until then the operator's setting.
     pub fn token_issuer(&self) -> Option<Issuer> {
         issuer(&*self.projection).or_else(|| self.signing.issuer.clone())
     }
 
-    /// The public keys that verify tokens of ours which may be good still: RFC 7517, section 5.
+    /// The public keys that verify the ledger's tokens which may still be active: RFC 7517, section 5.
     pub fn published_keys(&self) -> Value {
         let now = self.clock.now();
         let keys = self.projection.keys();
         let jwks = keys.values().filter_map(|key| key.verifies(now));
-        // What is no JSON was never published: the writer made it.
+        // A text that is not JSON was never published: the writer made it.
         let jwks: Vec<Value> = jwks.filter_map(|key| serde_json::from_str(&key.jwk).ok()).collect();
         json!({ "keys": jwks })
     }
 
-    /// The keys that verify tokens of ours which may be good still, the newest first. Needs `admin` in every tenant.
+    /// The keys that verify the ledger's tokens which may still be active, the newest first. Needs `admin` in every
+    /// tenant.
     pub async fn keys(&self, identity: &Identity) -> Result<Vec<PublishedKey>, Error> {
         if !identity.grants.everywhere().contains(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
@@ -128,7 +129,7 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         let _making = self.signing.making.lock().await;
-        // A repetition makes no key: it is answered before anybody looks at the one that it brings.
+        // A repetition does not make a key: it is answered before the key that it brings is looked at.
         let answered = call.idempotency.and_then(|digests| self.projection.answered(&digests.key));
         let repeats = answered.is_some_and(|answered| self.clock.now() < answered.retain_until());
         let current = signing_key(&*self.projection, self.origin).filter(|_| repeats);
@@ -182,7 +183,7 @@ impl Service {
         Ok(published)
     }
 
-    /// The JWT that a record of this node issues. Signed again, it has another signature and says the same.
+    /// The JWT that a record of this node issues. Signed again, it has another signature but the same claims.
     pub(super) fn jwt(&self, filed: &Filed, issued: &TokenIssued, added: Map<String, Value>) -> Result<String, Error> {
         let id = issued.key.as_ref().ok_or(Rejection::NoSigningKey)?;
         let key = self.signing.find(id).map_err(Error::key)?.ok_or(Rejection::NoSigningKey)?;
@@ -190,13 +191,13 @@ impl Service {
     }
 }
 
-/// What the key signs with, as its public half says.
+/// The algorithm of the key, by its public half.
 fn algorithm(key: &KeyPublished) -> Box<str> {
     let jwk: Value = serde_json::from_str(&key.jwk).unwrap_or_default();
     jwk["alg"].as_str().unwrap_or_default().into()
 }
 
-/// The claims that a caller can't add: they are ours to say.
+/// The claims that a caller can't add, because the ledger sets them.
 pub const RESERVED_CLAIMS: [&str; 12] =
     ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "oid", "gen", "sid", "scope", "user_token"];
 
@@ -229,7 +230,7 @@ fn claims(filed: &Filed, issued: &TokenIssued, mut claims: Map<String, Value>) -
     claims
 }
 
-/// The issue that a record is of, if it is one of a token.
+/// The issue in a record, if it is a token's.
 pub(super) fn token_issued(filed: &Filed) -> Option<&TokenIssued> {
     match &filed.recorded.event {
         Event::TokenIssued(issued) => Some(issued),

@@ -15,13 +15,12 @@ use crate::domain::{
 pub struct NewTicket {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
-    /// How long it lives without use; the policy's life where absent.
+    /// After how long without use it expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
 }
 
-/// An issued ticket, and this once its secret.
+/// An issued ticket, with its secret for this one answer.
 pub struct IssuedTicket {
     /// The record of its issue.
     pub filed: Arc<Filed>,
@@ -31,7 +30,6 @@ pub struct IssuedTicket {
 
 /// A ticket that was used just now.
 pub struct UsedTicket {
-    /// How it was issued.
     pub issue: Issue,
     /// When it was used: strictly later than the use before.
     pub last_used_at: Timestamp,
@@ -56,9 +54,9 @@ impl Service {
         }
     }
 
-    /// Uses a ticket: it stays good for another life from now on. Needs `introspect` in its tenant.
+    /// Uses a ticket: it stays active for another life from now on. Needs `introspect` in its tenant.
     ///
-    /// Nothing is appended now; a use goes on record once a tenth of the ticket's life has gone by since the last.
+    /// Nothing is appended now; a use is recorded once a tenth of the ticket's life has passed since the last record.
     pub fn use_ticket(&self, identity: &Identity, ticket: &[u8]) -> Result<Option<UsedTicket>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
@@ -73,20 +71,20 @@ impl Service {
         Ok(used.map(|(Active { issue, .. }, last_used_at)| UsedTicket { issue, last_used_at }))
     }
 
-    /// The tenant of a ticket that is good, whoever asks: for refusals to whoever presents it.
+    /// The tenant of an active ticket, for any caller: for refusals to the callers that present it.
     pub fn tenant_of(&self, ticket: &[u8]) -> Option<Tenant> {
         let digest = Digest::of(ticket);
         self.good_ticket(&digest, self.clock.now()).map(|issue| issue.tenant)
     }
 
-    /// The issue of the ticket with that secret, if it is good.
+    /// The issue of the ticket with that secret, if it is active.
     fn good_ticket(&self, digest: &Digest, now: Timestamp) -> Option<Issue> {
         let key = CredentialKey { kind: Kind::Ticket, id: digest.id() };
         let active = self.projection.check(key, now).ok()?;
         Some(active.issue).filter(|issue| issue.digest() == Some(digest))
     }
 
-    /// Puts on record the uses of tickets that are due. To be called once a second.
+    /// Records the uses of tickets that are due. Call it once a second.
     pub async fn flush_uses(&self) -> Result<(), Error> {
         const CHUNK: usize = 50_000;
         let uses = self.projection.take_uses();

@@ -1,4 +1,4 @@
-//! Tokens: issued as JWTs or opaque secrets, judged and ended when they are presented.
+//! Tokens: issued as JWTs or opaque secrets, judged and revoked when they are presented.
 
 use std::sync::Arc;
 
@@ -23,23 +23,19 @@ use crate::keys::{Prefix, mint};
 pub struct NewToken {
     /// The name space of the subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
-    /// How long it lasts, at most as long as its session; the policy's life where absent.
+    /// How long it lasts, at most until its session expires; the policy's life where absent.
     pub ttl: Option<Ttl>,
-    /// The session that it dies with.
+    /// The session that it belongs to.
     pub session: Option<CredentialId>,
-    /// Whom it is meant for.
     pub audience: Vec<Box<str>>,
-    /// What it allows.
     pub scope: Option<Box<str>>,
     /// Claims that the caller adds; none of [`RESERVED_CLAIMS`].
     pub claims: Map<String, Value>,
-    /// Whether it is to say nothing by itself.
+    /// Whether it is to be opaque.
     pub opaque: bool,
 }
 
-/// An issued token.
 pub struct IssuedToken {
     /// The record of its issue.
     pub filed: Arc<Filed>,
@@ -51,40 +47,40 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
-/// A JWT that somebody whom we trust has signed, and what it is worth now.
+/// A JWT that a trusted issuer has signed, and its standing now.
 pub struct Judged {
-    /// What it says.
+    /// Its claims.
     pub token: Verified,
-    /// What it is known by, and what else decides about it.
+    /// Its name, and the other facts that decide about it.
     pub presented: PresentedToken,
     /// Of a container: the token in it.
     pub inner: Option<PresentedToken>,
-    /// Good, or why not. A container is good if the token in it is, too.
+    /// Active, or why not. A container is active only if the token in it is, too.
     pub standing: Standing,
 }
 
-/// What a JWT is worth.
+/// The standing of a JWT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Good.
+    /// It is active.
     Good,
-    /// Its time is still to come.
+    /// It is not valid yet.
     NotYetValid,
-    /// Its time is up.
+    /// It has expired.
     Expired,
-    /// It was ended.
+    /// It was revoked.
     Revoked(Place, Timestamp),
 }
 
-/// Who ends a JWT.
+/// The party that revokes a JWT.
 pub enum Revoker {
     /// An application that may revoke in the token's tenant.
     Application(Box<Call>),
-    /// Whoever holds it, and has nothing else to show: the token that he presented beside it.
+    /// A caller without an application's secret: it presents the token itself, as bearer.
     Bearer(Box<Judged>, Option<RequestId>, Option<Consistency>),
 }
 
-/// Whether a text could be a JWT: three parts with dots between them, the first of which starts as a JSON object does.
+/// Whether a text could be a JWT: three parts with dots between them, the first of which starts like a JSON object.
 pub fn looks_like_jwt(text: &str) -> bool {
     text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
@@ -109,7 +105,8 @@ impl Service {
         }
         self.ensure_key().await?;
         match self.issue_jwt(call, &new).await {
-            // An opaque token is asked about, so it can be for a subject that was ended on any number of nodes.
+            // An opaque token is introspected, so it can be issued to a subject that was revoked on any number of
+            // nodes.
             Err(Error::Rejected(Rejection::GenerationTooLarge)) => self.issue_opaque(call, &new).await,
             issued => issued,
         }
@@ -198,7 +195,7 @@ impl Service {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// What a JWT is worth, if somebody whom we trust has signed it.
+    /// The standing of a JWT, if a trusted issuer has signed it.
     pub async fn judge_jwt(&self, text: &str) -> Result<Judged, TokenError> {
         let token = self.trusted.verify(text, self).await?;
         let presented = self.presented(&token)?;
@@ -223,8 +220,9 @@ impl Service {
         }
     }
 
-    /// Ends a JWT, and the one in it if it is a container. Of one that is ended already, tells how; of one that has expired
-    /// there is nothing to end. A repetition waits for its consistency as the first call did, and tells whether it had to.
+    /// Revokes a JWT, and the one in it if it is a container. If it is revoked already, returns the revocation; an
+    /// expired one has nothing left to revoke. A repetition waits for its consistency as the first call did, and tells
+    /// whether it had to.
     pub async fn revoke_jwt(&self, revoker: Revoker, token: &Judged, why: Why) -> Result<Revocations, Error> {
         let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
         let note = match &why.note {
@@ -251,7 +249,8 @@ impl Service {
         Ok(Revocations { waited: waited && !revocations.made, ..revocations })
     }
 
-    /// The records that a call waits for: what it appended, or else whatever has ended the token and the one in it.
+    /// The records that a call waits for: the ones that it appended, or else the ones that have revoked the token and
+    /// the one in it.
     fn revocations_of(&self, token: &Judged, outcome: &Outcome) -> Vec<Place> {
         match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place).into_iter().collect(),
@@ -279,7 +278,8 @@ impl Service {
         };
         let generation: Generation = token.generation.iter().map(entry).collect::<Result<_, TokenError>>()?;
         let at = |seconds: u64| Timestamp::default().plus_millis(seconds.saturating_mul(1_000));
-        // Revocations of a subject are kept for the longest life: what lives longer would be good again afterwards.
+        // Revocations of a subject are kept for the longest life: a token that lives longer would be active again
+        // afterwards.
         let good_until = token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.longest_life));
         Ok(PresentedToken {
             credential: token.identity.clone(),
@@ -294,7 +294,8 @@ impl Service {
         })
     }
 
-    /// Whether a bearer's token is the one that is to be ended, or the one in it: the same identity, whatever its spelling.
+    /// Whether a bearer's token is the one that is to be revoked, or the one in it: the same identity, whatever its
+    /// spelling.
     pub fn is_same_token(own: &Judged, token: &Judged) -> bool {
         let names = |judged: &Judged| {
             std::iter::once(&judged.presented)

@@ -5,30 +5,31 @@ use std::fmt;
 use super::hash::TreeHash;
 use super::note::{KeyName, NoteError, SignedNote, VerifierKey};
 
-/// A tree at a size: the text that is signed.
+/// A tree at a size: the signed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The name of the log, which is also that of the key which signs.
+    /// The name of the log, which is also the name of its signing key.
     pub origin: KeyName,
     /// How many leaves the tree has.
     pub size: u64,
-    /// Its root.
     pub root: TreeHash,
 }
 
-/// Why a checkpoint is not to be believed.
+/// Why a checkpoint is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The note is not good.
+    /// The note is not trusted.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// The text is no checkpoint.
-    #[error("its text is no checkpoint: origin, size and root, each on a line of its own (c2sp.org/tlog-checkpoint)")]
+    /// The text is not a checkpoint.
+    #[error(
+        "its text is not a checkpoint: origin, size and root, each on a line of its own (c2sp.org/tlog-checkpoint)"
+    )]
     Form,
     /// It is of another log than the key.
     #[error("it is a checkpoint of {found}, and the key is that of {expected}")]
     OtherOrigin {
-        /// What the text says.
+        /// The name in the text.
         found: KeyName,
         /// The key's name.
         expected: KeyName,
@@ -36,7 +37,7 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
-    /// Reads the text of a note, which nobody need have signed. Further lines are let through and mean nothing here.
+    /// Reads the text of a note, which need not be signed. Further lines are accepted and have no meaning here.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Form)?.split('\n');
         let mut next = || lines.next().filter(|line| !line.is_empty());
@@ -49,7 +50,7 @@ impl Checkpoint {
         if lines.any(str::is_empty) { Err(CheckpointError::Form) } else { Ok(Self { origin, size, root }) }
     }
 
-    /// The checkpoint in a note that the key's owner has signed, of the log that has the key's name.
+    /// The checkpoint in a note that the key has signed, of the log that has the key's name.
     pub fn open(note: &SignedNote, key: &VerifierKey) -> Result<Self, CheckpointError> {
         let checkpoint = Self::parse(note.open(key)?)?;
         if checkpoint.origin == *key.name() {
@@ -58,15 +59,14 @@ impl Checkpoint {
         Err(CheckpointError::OtherOrigin { found: checkpoint.origin, expected: key.name().clone() })
     }
 
-    /// Signs it. `sign` makes the Ed25519 signature over the bytes that it is given, with the key that `key` is the public
-    /// half of.
+    /// Signs it. `sign` makes the Ed25519 signature over the given bytes, with the private half of `key`.
     pub fn sign(&self, key: &VerifierKey, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> SignedNote {
         SignedNote::sign(&self.to_string(), key, sign)
     }
 }
 
 impl fmt::Display for Checkpoint {
-    /// The text that is signed.
+    /// The signed text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n{}\n{}", self.origin, self.size, self.root)
     }

@@ -1,4 +1,4 @@
-//! The few hashes that a proof needs, picked while a tree of any size grows by.
+//! The few hashes that a proof needs, picked while a tree of any size grows.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use super::hash::TreeHash;
 use super::tree::{Node, Nodes};
 
-/// Hashes of the subtrees that something is to be computed from: some sixty for each proof, however large the tree is.
+/// Hashes of the subtrees that a computation needs: some sixty for each proof, however large the tree is.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered(BTreeMap<Node, Option<TreeHash>>);
 
@@ -17,14 +17,15 @@ pub struct Gathered(BTreeMap<Node, Option<TreeHash>>);
 pub struct Missing(pub Node);
 
 impl Gathered {
-    /// Wants also what `compute` asks for.
+    /// Also wants the hashes that `compute` asks for.
     pub fn want<T>(&mut self, compute: impl FnOnce(&Asked) -> Result<T, Infallible>) {
         let asked = Asked::default();
         let Ok(_) = compute(&asked);
         self.0.extend(asked.0.into_inner().into_iter().map(|node| (node, None)));
     }
 
-    /// Keeps the hash if it is wanted: for [`Frontier::append`](super::Frontier::append), which tells every subtree once.
+    /// Keeps the hash if it is wanted: for [`Frontier::append`](super::Frontier::append), which gives every subtree
+    /// once.
     pub fn take(&mut self, node: Node, hash: TreeHash) {
         if let Some(wanted) = self.0.get_mut(&node) {
             *wanted = Some(hash);
@@ -40,7 +41,7 @@ impl Nodes for Gathered {
     }
 }
 
-/// Stands for a tree and notes what it is asked for.
+/// Stands for a tree and notes the requested hashes.
 #[derive(Debug, Default)]
 pub struct Asked(RefCell<Vec<Node>>);
 

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Of a leaf, of a subtree, or of a whole tree: 32 bytes, written in base64.
+/// The hash of a leaf, a subtree or a whole tree: 32 bytes, written in base64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeHash(pub [u8; 32]);
 
@@ -14,22 +14,22 @@ impl TreeHash {
     /// How many bytes there are.
     pub const BYTES: usize = 32;
 
-    /// Of the tree without leaves: the hash of nothing.
+    /// The hash of the tree without leaves: the hash of nothing.
     pub fn of_nothing() -> Self {
         Self::from_digest(digest(&SHA256, &[]).as_ref())
     }
 
-    /// Of a leaf: `SHA-256(0x00 || leaf)`.
+    /// The hash of a leaf: `SHA-256(0x00 || leaf)`.
     pub fn of_leaf(leaf: &[u8]) -> Self {
         Self::of_parts(0x00, leaf, &[])
     }
 
-    /// Of two subtrees side by side: `SHA-256(0x01 || left || right)`.
+    /// The hash of two subtrees side by side: `SHA-256(0x01 || left || right)`.
     pub fn of_children(left: &Self, right: &Self) -> Self {
         Self::of_parts(0x01, &left.0, &right.0)
     }
 
-    /// From standard base64 with padding: RFC 4648, section 4.
+    /// Reads standard base64 with padding: RFC 4648, section 4.
     pub fn from_base64(text: &str) -> Option<Self> {
         STANDARD.decode(text).ok()?.try_into().ok().map(Self)
     }

@@ -1,7 +1,7 @@
-//! Transparency-log formats: the Merkle tree of RFC 6962, and the texts of C2SP that others' tools check it with.
+//! Transparency-log formats: the Merkle tree of RFC 6962, and the texts of C2SP with which other tools check it.
 //!
-//! Nothing here does I/O or knows events: a leaf is bytes, a tree is a size and hashes. The hash is SHA-256, because that is
-//! what every outside tool verifies.
+//! Nothing here does I/O or knows events: a leaf is bytes, a tree is a size and hashes. The hash is SHA-256, because
+//! every outside tool verifies that.
 
 mod checkpoint;
 mod gathered;

@@ -12,15 +12,15 @@ use crate::domain::Origin;
 
 /// The longest note that is read, in bytes: a checkpoint with all the cosignatures that anybody collects is a few thousand.
 pub const MAX_NOTE_BYTES: usize = 64 * 1_024;
-/// The most signatures that are looked at.
+/// The most signatures that are read.
 const MAX_SIGNATURES: usize = 100;
-/// What the name of a log begins with that goes by its origin.
+/// The prefix of a log's name that is made from its origin.
 const ORIGIN_PREFIX: &str = "authledger/";
 const LINE_START: &str = "\u{2014} ";
-/// What stands for Ed25519 in a verifier key and in a key's id.
+/// The mark of Ed25519 in a verifier key and in a key's id.
 const ED25519_TYPE: u8 = 0x01;
 
-/// The name of whoever signs: 1 to 255 bytes without spaces, control characters and plus signs.
+/// The name of a signer: 1 to 255 bytes without spaces, control characters and plus signs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(Box<str>);
 
@@ -34,12 +34,12 @@ impl KeyName {
         (!name.is_empty() && name.len() <= Self::MAX_BYTES && !name.contains(bad)).then(|| Self(name.into()))
     }
 
-    /// What the log of an origin is called unless its operator chose another name.
+    /// The name of an origin's log unless its operator chose another name.
     pub fn of_origin(origin: Origin) -> Self {
         Self(format!("{ORIGIN_PREFIX}{origin}").into())
     }
 
-    /// The origin that the name says; a name that an operator chose says none.
+    /// The origin in the name; a name that an operator chose has none.
     pub fn origin(&self) -> Option<Origin> {
         self.0.strip_prefix(ORIGIN_PREFIX)?.parse().ok()
     }
@@ -56,7 +56,7 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// What a note is checked with: a name and an Ed25519 public key, written as `NAME+ID+KEY`.
+/// The key to check a note with: a name and an Ed25519 public key, written as `NAME+ID+KEY`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: KeyName,
@@ -69,7 +69,7 @@ impl VerifierKey {
         Self { name, public }
     }
 
-    /// Whose it is.
+    /// The name of its owner.
     pub fn name(&self) -> &KeyName {
         &self.name
     }
@@ -79,7 +79,7 @@ impl VerifierKey {
         &self.public
     }
 
-    /// The first four bytes of `SHA-256(name || 0x0A || 0x01 || key)`, big-endian: enough to find the signature that is meant.
+    /// The first four bytes of `SHA-256(name || 0x0A || 0x01 || key)`, big-endian: enough to find the right signature.
     pub fn id(&self) -> u32 {
         let mut context = Context::new(&SHA256);
         context.update(self.name.as_str().as_bytes());
@@ -104,16 +104,16 @@ impl fmt::Debug for VerifierKey {
     }
 }
 
-/// That is no verifier key.
+/// The text is not a verifier key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierKeyError {
-    /// The parts are not there, or not what they should be.
+    /// Parts are missing or malformed.
     #[error("a verifier key is NAME+ID+KEY, with 8 hexadecimal digits and base64 (c2sp.org/signed-note)")]
     Form,
     /// Another algorithm.
-    #[error("this verifier key is not for Ed25519, the one algorithm that is checked here")]
+    #[error("this verifier key is not for Ed25519, the only supported algorithm")]
     Algorithm,
-    /// The id follows from name and key, and this one does not.
+    /// The id does not follow from name and key.
     #[error("this verifier key's id is not that of its name and key: a character was changed or lost")]
     Id,
 }
@@ -138,21 +138,21 @@ impl FromStr for VerifierKey {
     }
 }
 
-/// Why a note is not to be believed.
+/// Why a note is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// It is no note.
-    #[error("it is no signed note: text, an empty line, and lines of signatures, {MAX_NOTE_BYTES} bytes at most")]
+    /// It is not a note.
+    #[error("it is not a signed note: text, an empty line, and lines of signatures, {MAX_NOTE_BYTES} bytes at most")]
     Form,
-    /// Nobody signed it whose key is known.
+    /// It has no signature with the known key.
     #[error("it has no signature of {name} with the key whose id is {id:08x}")]
     Unsigned {
-        /// Whose signature is looked for.
+        /// The name of the signer.
         name: KeyName,
-        /// His key's id.
+        /// The id of the signer's key.
         id: u32,
     },
-    /// The signature is not of this text.
+    /// The signature does not fit this text.
     #[error("the signature of {0} does not fit the text")]
     Signature(KeyName),
 }
@@ -165,7 +165,7 @@ pub struct SignedNote {
 }
 
 impl SignedNote {
-    /// Signs a text, which ends in a line feed. `sign` makes the Ed25519 signature over the bytes that it is given.
+    /// Signs a text, which ends in a line feed. `sign` makes the Ed25519 signature over the given bytes.
     pub fn sign(text: &str, key: &VerifierKey, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
         let mut signature = key.id().to_be_bytes().to_vec();
         signature.extend_from_slice(&sign(text.as_bytes()));
@@ -173,7 +173,7 @@ impl SignedNote {
         Self { note: note.into(), text_bytes: text.len() }
     }
 
-    /// Takes a note apart. Its text is not to be believed before [`SignedNote::open`].
+    /// Parses a note. Its text is not trusted before [`SignedNote::open`].
     pub fn parse(note: &str) -> Result<Self, NoteError> {
         let control = |byte: u8| byte < 0x20 && byte != b'\n';
         if note.len() > MAX_NOTE_BYTES || note.bytes().any(control) || !note.ends_with('\n') {
@@ -188,7 +188,7 @@ impl SignedNote {
         Ok(parsed)
     }
 
-    /// The text, if whoever has that key has signed it. Others' signatures are left alone.
+    /// The text, if that key has signed it. Other signatures are ignored.
     pub fn open(&self, key: &VerifierKey) -> Result<&str, NoteError> {
         let id = key.id();
         let own =
@@ -202,17 +202,17 @@ impl SignedNote {
         if found.all(fits) { Ok(self.text()) } else { Err(NoteError::Signature(key.name.clone())) }
     }
 
-    /// The text with its last line feed; whoever has not opened the note has no reason to believe it.
+    /// The text with its last line feed; without opening the note, there is no reason to trust it.
     pub fn text(&self) -> &str {
         &self.note[..self.text_bytes]
     }
 
-    /// All of it.
+    /// The whole note.
     pub fn as_str(&self) -> &str {
         &self.note
     }
 
-    /// Who signed, and with what: four bytes of id, and a signature behind them.
+    /// The signers with their signatures: four bytes of id, and a signature after them.
     fn signatures(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
         self.note[self.text_bytes + 1..].lines().filter_map(|line| {
             let (name, signature) = line.strip_prefix(LINE_START)?.split_once(' ')?;

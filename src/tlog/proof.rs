@@ -12,10 +12,11 @@ use super::note::{NoteError, SignedNote, VerifierKey};
 use super::tree::{Unproven, verify_consistency, verify_inclusion};
 
 const HEADING: &str = "c2sp.org/tlog-proof@v1";
-/// A tree of 2^63 leaves has proofs no longer than this; C2SP bounds them so too.
+/// A tree of 2^63 leaves has proofs no longer than this; C2SP has the same bound.
 const MAX_HASHES: usize = 63;
 
-/// That a record is in a log. The record travels in the line `extra`, because the format has no other place for it.
+/// The proof that a record is in a log. The record travels in the line `extra`, because the format has no other place
+/// for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof {
     /// The record's bytes: the leaf.
@@ -24,44 +25,44 @@ pub struct InclusionProof {
     pub index: u64,
     /// From the leaf's sibling to the root's child.
     pub hashes: Vec<TreeHash>,
-    /// The signed head of the tree that the record is in.
+    /// The signed head of the tree with the record.
     pub checkpoint: SignedNote,
 }
 
-/// That a log continues an earlier one: the earlier checkpoint, an empty line, and the body that a witness is sent.
+/// The proof that a log continues an earlier one: the earlier checkpoint, an empty line, and the body for a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsistencyProof {
     /// The earlier checkpoint.
     pub old: SignedNote,
-    /// As RFC 6962, section 2.1.2, orders them.
+    /// In the order of RFC 6962, section 2.1.2.
     pub hashes: Vec<TreeHash>,
     /// The later checkpoint.
     pub checkpoint: SignedNote,
 }
 
-/// Why a file is no proof.
+/// Why a file is not a proof.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// A line is not what is due there.
+    /// A line is not the expected one.
     #[error("line {line}: {wanted} is due there")]
     Line {
         /// From 1.
         line: usize,
-        /// What should be there.
+        /// The expected content.
         wanted: &'static str,
     },
-    /// What should be a checkpoint is none.
+    /// The text in the place of the checkpoint is not one.
     #[error("its checkpoint: {0}")]
     Checkpoint(#[from] NoteError),
 }
 
-/// Why a proof proves nothing.
+/// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// The checkpoint is not to be believed.
+    /// The checkpoint is not trusted.
     #[error("the checkpoint: {0}")]
     Checkpoint(CheckpointError),
-    /// The earlier checkpoint is not to be believed.
+    /// The earlier checkpoint is not trusted.
     #[error("the earlier checkpoint: {0}")]
     OldCheckpoint(CheckpointError),
     /// The hashes do not lead from the record to the root, or from one root to the other.
@@ -70,7 +71,7 @@ pub enum ProofError {
 }
 
 impl InclusionProof {
-    /// Whether a file begins as one.
+    /// Whether a file begins like a proof.
     pub fn is_one(text: &str) -> bool {
         text.starts_with(HEADING)
     }
@@ -90,7 +91,7 @@ impl InclusionProof {
         Ok(Self { record, index, hashes, checkpoint: SignedNote::parse(lines.rest)? })
     }
 
-    /// Checks it with nothing but the key: the checkpoint that the record is in.
+    /// Checks it with only the key; returns the checkpoint that covers the record.
     pub fn verify(&self, key: &VerifierKey) -> Result<Checkpoint, ProofError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, key).map_err(ProofError::Checkpoint)?;
         let leaf = TreeHash::of_leaf(&self.record);
@@ -108,14 +109,14 @@ impl fmt::Display for InclusionProof {
 }
 
 impl ConsistencyProof {
-    /// Whether a file may be one: a note with the body behind it.
+    /// Whether a file may be such a proof: a note with the body after it.
     pub fn is_one(text: &str) -> bool {
         text.contains(BODY)
     }
 
     /// Reads a file.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        const OLD: &str = "the earlier checkpoint, and `old` with its size behind an empty line";
+        const OLD: &str = "the earlier checkpoint, and `old` with its size after an empty line";
         let (old, _) = text.split_once(BODY).ok_or(FileError::Line { line: 1, wanted: OLD })?;
         let body = &text[old.len() + 2..];
         let old = SignedNote::parse(&text[..=old.len()])?;
@@ -129,7 +130,7 @@ impl ConsistencyProof {
         Ok(Self { old, hashes, checkpoint: SignedNote::parse(lines.rest)? })
     }
 
-    /// Checks it with nothing but the key: the earlier checkpoint and the later one, which continues it.
+    /// Checks it with only the key; returns the earlier checkpoint and the later one, which continues it.
     pub fn verify(&self, key: &VerifierKey) -> Result<(Checkpoint, Checkpoint), ProofError> {
         let old = Checkpoint::open(&self.old, key).map_err(ProofError::OldCheckpoint)?;
         let new = Checkpoint::open(&self.checkpoint, key).map_err(ProofError::Checkpoint)?;
@@ -137,7 +138,7 @@ impl ConsistencyProof {
         Ok((old, new))
     }
 
-    /// The body that C2SP `tlog-witness` has for `add-checkpoint`.
+    /// The body of `add-checkpoint` in C2SP `tlog-witness`.
     pub fn witness_body(&self) -> String {
         let size = Checkpoint::parse(self.old.text()).map_or(0, |checkpoint| checkpoint.size);
         let mut body = format!("old {size}\n");
@@ -152,7 +153,7 @@ impl fmt::Display for ConsistencyProof {
     }
 }
 
-/// What parts the earlier checkpoint from the body.
+/// The text between the earlier checkpoint and the body.
 const BODY: &str = "\n\nold ";
 
 /// The lines before the checkpoint.
@@ -179,7 +180,7 @@ impl<'a> Lines<'a> {
         digits.parse().ok().filter(|_| plain).ok_or_else(|| self.refuse(wanted))
     }
 
-    /// Up to and with the empty line before the checkpoint.
+    /// Reads up to and with the empty line before the checkpoint.
     fn hashes(&mut self) -> Result<Vec<TreeHash>, FileError> {
         const HASH: &str = "a hash in base64, or the empty line before the checkpoint";
         let mut hashes = Vec::new();

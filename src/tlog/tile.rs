@@ -1,11 +1,11 @@
-//! Tiles: how a tree is cut into files that are served and kept (C2SP `tlog-tiles`).
+//! Tiles: the division of a tree into files that are served and kept (C2SP `tlog-tiles`).
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::tree::Node;
 
-/// Up to 256 hashes of the tree that lie side by side: at level 0 of leaves, at level `l` of subtrees of 256^`l` leaves.
+/// Up to 256 hashes of the tree side by side: at level 0 of leaves, at level `l` of subtrees of 256^`l` leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tile {
     /// 0 to [`Tile::MAX_LEVEL`].
@@ -16,10 +16,10 @@ pub struct Tile {
     pub width: u16,
 }
 
-/// That is no path of a tile.
+/// The text is not a path of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a tile is named by level and index, such as 0/x001/234, and .p/WIDTH behind it where it is partial (c2sp.org/tlog-tiles)"
+    "a tile is named by level and index, such as 0/x001/234, and .p/WIDTH after it if it is partial (c2sp.org/tlog-tiles)"
 )]
 pub struct TilePathError;
 
@@ -31,7 +31,7 @@ impl Tile {
     /// The highest level that C2SP allows a client to ask for. No tree of 2^53 leaves has more than 7.
     pub const MAX_LEVEL: u8 = 63;
 
-    /// Whether none of its hashes is missing.
+    /// Whether it has all its hashes.
     pub fn is_full(&self) -> bool {
         self.width == Self::WIDTH
     }
@@ -53,7 +53,7 @@ impl Tile {
         (level, node.index << height, 1 << height)
     }
 
-    /// `x001/x234/067`, and `.p/WIDTH` behind it where it is partial: the path of an entry bundle, and the end of a tile's.
+    /// `x001/x234/067`, and `.p/WIDTH` after it if it is partial: the path of an entry bundle, and the end of a tile's.
     pub fn index_path(&self) -> String {
         let mut path = format!("{:03}", self.index % 1_000);
         let mut rest = self.index / 1_000;
@@ -67,7 +67,7 @@ impl Tile {
         path
     }
 
-    /// Reads what [`Tile::index_path`] writes, and only that.
+    /// Reads the output of [`Tile::index_path`], and only that.
     pub fn from_index_path(level: u8, path: &str) -> Result<Self, TilePathError> {
         let (index, width) = match path.split_once(".p/") {
             Some((index, width)) => {
@@ -82,7 +82,7 @@ impl Tile {
 }
 
 impl fmt::Display for Tile {
-    /// The path behind `tile/`.
+    /// The path after `tile/`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.level, self.index_path())
     }

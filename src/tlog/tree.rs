@@ -1,6 +1,6 @@
 //! The tree itself: growing it, its root, and the proofs of RFC 6962, section 2.1, with the checks of RFC 9162, section 2.1.
 //!
-//! Whatever keeps a tree gives the hashes of its *perfect* subtrees ([`Nodes`]); all else follows from those.
+//! A keeper of a tree gives the hashes of its *perfect* subtrees ([`Nodes`]); everything else follows from those.
 
 use super::hash::TreeHash;
 
@@ -13,16 +13,16 @@ pub struct Node {
     pub index: u64,
 }
 
-/// Whatever keeps the hashes of perfect subtrees.
+/// A keeper of the hashes of perfect subtrees.
 pub trait Nodes {
-    /// Why one can't be given.
+    /// Why a hash can't be given.
     type Error;
 
-    /// The hash of that subtree, all of whose leaves are there.
+    /// The hash of that subtree, which is complete.
     fn load(&self, node: Node) -> Result<TreeHash, Self::Error>;
 }
 
-/// The fewest perfect subtrees that lie side by side over the leaves from `begin` up to and without `end`.
+/// The fewest perfect subtrees side by side over the leaves from `begin` up to and without `end`.
 pub fn cover(mut begin: u64, end: u64) -> impl Iterator<Item = Node> {
     std::iter::from_fn(move || {
         let longest = end.checked_sub(begin)?.checked_ilog2()?;
@@ -34,8 +34,8 @@ pub fn cover(mut begin: u64, end: u64) -> impl Iterator<Item = Node> {
     })
 }
 
-/// The right edge of a tree: what is needed to add to it, and to know its root. It has one hash for each bit that is set in
-/// the size.
+/// The right edge of a tree: enough to add to it, and to know its root. It has one hash for each bit that is set in the
+/// size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
@@ -65,12 +65,13 @@ impl Frontier {
         &self.peaks
     }
 
-    /// Adds a leaf, and says which perfect subtrees are complete by that: the leaf itself first, the largest last.
+    /// Adds a leaf, and reports the perfect subtrees that it completes: the leaf itself first, the largest last.
     pub fn append(&mut self, leaf: TreeHash, made: impl FnMut(Node, TreeHash)) {
         self.extend(0, leaf, made);
     }
 
-    /// Adds a perfect subtree of that height; false, and nothing is added, where the tree has no place for one that high.
+    /// Adds a perfect subtree of that height. False, and nothing is added, if the tree has no place for one of that
+    /// height.
     pub fn push(&mut self, height: u8, subtree: TreeHash) -> bool {
         let fits = height < 64 && self.size.trailing_zeros() >= u32::from(height);
         if fits {
@@ -79,7 +80,7 @@ impl Frontier {
         fits
     }
 
-    /// Of the whole tree: RFC 6962's Merkle Tree Hash.
+    /// The root of the whole tree: RFC 6962's Merkle Tree Hash.
     pub fn root(&self) -> TreeHash {
         join(self.peaks.iter().copied()).unwrap_or_else(TreeHash::of_nothing)
     }
@@ -106,7 +107,7 @@ pub fn root<N: Nodes>(size: u64, nodes: &N) -> Result<TreeHash, N::Error> {
     Ok(Frontier::load(size, nodes)?.root())
 }
 
-/// What shows that leaf `index` is in the tree of that size: RFC 6962, section 2.1.1. `index` must be below `size`.
+/// The proof that leaf `index` is in the tree of that size: RFC 6962, section 2.1.1. `index` must be below `size`.
 pub fn inclusion_proof<N: Nodes>(index: u64, size: u64, nodes: &N) -> Result<Vec<TreeHash>, N::Error> {
     let mut proof = Vec::new();
     let (mut begin, mut end) = (0, size);
@@ -120,7 +121,7 @@ pub fn inclusion_proof<N: Nodes>(index: u64, size: u64, nodes: &N) -> Result<Vec
     Ok(proof)
 }
 
-/// What shows that the tree of size `old` is the beginning of the one of size `new`: RFC 6962, section 2.1.2. Empty where
+/// The proof that the tree of size `old` is the beginning of the one of size `new`: RFC 6962, section 2.1.2. Empty if
 /// `old` is 0 or `new`; `old` must not be above `new`.
 pub fn consistency_proof<N: Nodes>(old: u64, new: u64, nodes: &N) -> Result<Vec<TreeHash>, N::Error> {
     let mut proof = Vec::new();
@@ -134,7 +135,7 @@ pub fn consistency_proof<N: Nodes>(old: u64, new: u64, nodes: &N) -> Result<Vec<
         proof.push(subtree(beside.0, beside.1, nodes)?);
         if old <= middle { end = middle } else { begin = middle }
     }
-    // Whoever checks has the old root; where it is a subtree of the new tree, he is not told it again.
+    // A verifier has the old root; if it is a subtree of the new tree, the proof does not repeat it.
     if begin != 0 {
         proof.push(subtree(begin, end, nodes)?);
     }
@@ -142,7 +143,7 @@ pub fn consistency_proof<N: Nodes>(old: u64, new: u64, nodes: &N) -> Result<Vec<
     Ok(proof)
 }
 
-/// A proof does not prove what it should.
+/// A proof does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
     /// The numbers can't be right, whatever the hashes are.
@@ -151,17 +152,17 @@ pub enum Unproven {
     /// The hashes lead elsewhere.
     #[error("its hashes lead to {computed}, and the tree's root is {root}")]
     Root {
-        /// What the hashes lead to.
+        /// The root from the hashes.
         computed: TreeHash,
-        /// What they should lead to.
+        /// The expected root.
         root: TreeHash,
     },
     /// The hashes do not lead to the root of the earlier tree.
     #[error("its hashes lead to {computed} for the earlier tree, whose root is {root}")]
     OldRoot {
-        /// What the hashes lead to.
+        /// The root from the hashes.
         computed: TreeHash,
-        /// What they should lead to.
+        /// The expected root.
         root: TreeHash,
     },
 }
@@ -216,7 +217,7 @@ pub fn verify_consistency(old: (u64, TreeHash), new: (u64, TreeHash), proof: &[T
         place >>= 1;
         last >>= 1;
     }
-    // Where the old tree is a perfect one, its root is where the way up begins, and the proof leaves it out.
+    // If the old tree is perfect, its root is the start of the path, and the proof leaves it out.
     let (start, rest) = match proof.split_first() {
         _ if old_size.is_power_of_two() => (old_root, proof),
         Some((first, rest)) => (*first, rest),

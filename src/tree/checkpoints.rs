@@ -1,4 +1,5 @@
-//! The newest checkpoint of each origin, in a file of its own: what this node has told others and must never contradict.
+//! The newest checkpoint of each origin, in a file of its own: this node has shown them to others and must never
+//! contradict them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,7 +17,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those of a data directory, or of a backup.
+    /// The checkpoints of a data directory, or of a backup.
     pub fn of(data: &Path) -> Self {
         Self { directory: data.join("checkpoints") }
     }
@@ -36,14 +37,14 @@ impl Checkpoints {
         let mut origins = Vec::new();
         for entry in entries {
             let name = entry.map_err(TreeError::io("read", &self.directory))?.file_name();
-            // What a crash left unfinished has a name that no origin has.
+            // The unfinished file of a crash has a name that no origin has.
             origins.extend(name.to_str().and_then(|name| name.parse::<Origin>().ok()));
         }
         origins.sort_unstable();
         Ok(origins)
     }
 
-    /// The newest of that origin, if there is one. Nobody has checked its signature.
+    /// The newest of that origin, if there is one. Its signature is not checked.
     pub fn find(&self, origin: Origin) -> Result<Option<SignedNote>, TreeError> {
         let path = self.path(origin);
         let file = match File::open(&path) {
@@ -57,7 +58,8 @@ impl Checkpoints {
         SignedNote::parse(&text).map(Some).map_err(TreeError::note(path))
     }
 
-    /// Replaces the one of that origin. When this returns, the new one survives a loss of power; until then, the old one does.
+    /// Replaces that origin's checkpoint. When this returns, the new one survives a loss of power; until then, the old
+    /// one does.
     pub fn store(&self, origin: Origin, note: &SignedNote) -> Result<(), TreeError> {
         self.make()?;
         let (path, unfinished) = (self.path(origin), self.directory.join(format!("{origin}.new")));

@@ -1,4 +1,4 @@
-//! What can go wrong with trees and checkpoints.
+//! Errors of trees and checkpoints.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,11 +12,9 @@ pub enum TreeError {
     /// The file system refuses.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action: a verb.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// The log can't be read.
@@ -25,20 +23,19 @@ pub enum TreeError {
     /// The tree is not that large.
     #[error("find the subtree of height {} and index {}: the tree is smaller", .0.height, .0.index)]
     Missing(Node),
-    /// A tile is not the one that was written.
-    #[error("read {}: tile {index} does not lead to the hash that stands for it one level up; it is derived, and grown again from the log at the next start", path.display())]
+    /// A tile is not as it was written.
+    #[error("read {}: tile {index} does not lead to its hash one level up; it is derived, and grown again from the log at the next start", path.display())]
     DamagedTile {
         /// The level's file.
         path: PathBuf,
         /// The tile in it, from 0.
         index: u64,
     },
-    /// What is kept as a checkpoint is none.
+    /// The text in the place of a checkpoint is not one.
     #[error("read {}: {source}", path.display())]
     NoCheckpoint {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         source: CheckpointError,
     },
 }

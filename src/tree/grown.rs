@@ -1,4 +1,4 @@
-//! A tree that grows: full tiles in a file for each level, and what is not a full tile yet in memory.
+//! A growing tree: full tiles in a file for each level, and partial tiles in memory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -16,10 +16,10 @@ const TILE_BYTES: u64 = WIDTH * TreeHash::BYTES as u64;
 /// The Merkle tree of one origin.
 ///
 /// `DATA/tiles/<origin>/<level>` is the concatenation of that level's full tiles. They are written as they fill and not
-/// synced: what a loss of power takes is grown again from the log.
+/// synced: tiles that a loss of power takes are grown again from the log.
 pub struct GrownTree {
     directory: PathBuf,
-    /// Whether full tiles go to the files; else they stay in memory, for who may only read.
+    /// Whether full tiles are written to the files; otherwise they stay in memory, for a reader that may not write.
     writes: bool,
     levels: Vec<Level>,
 }
@@ -30,7 +30,7 @@ struct Level {
     file: Option<File>,
     /// How many full tiles are in the file.
     full: u64,
-    /// The hashes behind them.
+    /// The hashes after them.
     edge: Vec<TreeHash>,
 }
 
@@ -41,15 +41,15 @@ impl Level {
 }
 
 impl GrownTree {
-    /// The tree whose tiles are in that directory, as far as it goes in full tiles within the first `trusted` leaves; what the
-    /// files have beyond that is cut off. Whoever opens it appends the rest, and compares the root with one that he knows.
+    /// The tree whose tiles are in that directory, as far as it goes in full tiles within the first `trusted` leaves;
+    /// the files are cut off beyond that. The caller appends the rest, and compares the root with a known one.
     pub fn open(directory: &Path, trusted: u64) -> Result<Self, TreeError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(TreeError::io("make", directory))?;
         Self::load(directory, trusted, true)
     }
 
-    /// The same for reading: nothing is written, and nothing need be there.
+    /// The same for reading: nothing is written, and no file need exist.
     pub fn open_for_reading(directory: &Path, trusted: u64) -> Result<Self, TreeError> {
         Self::load(directory, trusted, false)
     }
@@ -78,8 +78,8 @@ impl GrownTree {
         }
     }
 
-    /// The hashes of that tile, or nothing where the tree does not go that far. A full one is checked against the hash that
-    /// stands for it one level up.
+    /// The hashes of that tile, or nothing if the tree does not go that far. A full one is checked against its hash one
+    /// level up.
     pub fn tile(&self, tile: Tile) -> Result<Option<Vec<TreeHash>>, TreeError> {
         if !tile.is_in(self.size()) {
             return Ok(None);
@@ -102,7 +102,7 @@ impl GrownTree {
             let opened = tree.open_level(level, hashes / WIDTH)?;
             let derived = opened.full * WIDTH..hashes;
             tree.levels.push(opened);
-            // What the file of this level does not have follows from the tiles below it.
+            // Hashes that the file of this level lacks follow from the tiles below it.
             for index in derived {
                 let root = joined(&tree.hashes(level as u8 - 1, index * WIDTH, WIDTH)?);
                 tree.push(level, root)?;
@@ -169,7 +169,7 @@ impl GrownTree {
         hashes.first().copied().ok_or(TreeError::Missing(Node { height: level * Tile::HEIGHT, index }))
     }
 
-    /// Hashes of a level that lie side by side in the file, or behind it.
+    /// Hashes of a level side by side, in the file or after it.
     fn hashes(&self, level: u8, first: u64, count: u64) -> Result<Vec<TreeHash>, TreeError> {
         let missing = || TreeError::Missing(Node { height: level.saturating_mul(Tile::HEIGHT), index: first });
         let at = self.levels.get(usize::from(level)).filter(|at| first + count <= at.hashes()).ok_or_else(missing)?;

@@ -1,7 +1,7 @@
 //! The thread that grows the trees behind the log, and signs checkpoints over this node's own.
 //!
-//! It is fed the hash of each durable record. What it was not fed, because it was not there yet or could not keep up, it reads
-//! from the log; so nothing waits for it. A checkpoint is durable before anybody sees it.
+//! It is fed the hash of each durable record. Hashes that it was not fed, because it was not there yet or could not
+//! keep up, it reads from the log; so nothing waits for it. A checkpoint is durable before it is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,14 @@ use crate::domain::{Origin, Place, Position, Sequence};
 use crate::event_log::{Base, MAX_PAGE_ROWS, Reader};
 use crate::tlog::{Checkpoint, TreeHash, root};
 
-/// Batches of leaves that wait: who falls behind further reads the log instead.
+/// Batches of leaves in the queue: a keeper that falls further behind reads the log instead.
 const QUEUE_BATCHES: usize = 1_024;
-/// Between two checkpoints, so that the disk is not kept busy with them. Half of what is promised to who waits for one.
+/// Between two checkpoints, so that the disk is not kept busy with them. Half of the time that is promised to waiting
+/// callers.
 const SIGN_EVERY: Duration = Duration::from_millis(500);
 /// How long the thread lets batches gather once there is one, so that it is not woken for each.
 const GATHER: Duration = Duration::from_millis(20);
-/// How long a stop waits for a tree that is far behind its log; the next start goes on with it.
+/// How long a stop waits for a tree that is far behind its log; the next start continues it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hash of a durable record.
@@ -30,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Leaf {
     /// The record's place.
     pub place: Place,
-    /// Over its bytes.
+    /// The hash of its bytes.
     pub hash: TreeHash,
 }
 
 /// Signs for this node's origin: the Ed25519 signature over a message.
 pub type Signer = Box<dyn Fn(&[u8]) -> [u8; 64] + Send>;
 
-/// Where leaves are handed in. It never blocks.
+/// The entrance for leaves. It never blocks.
 #[derive(Clone)]
 pub struct Feed {
     queue: SyncSender<Vec<Leaf>>,
@@ -79,7 +80,7 @@ impl Keeper {
         Ok((Self { stopping, thread }, Feed { queue, lost }))
     }
 
-    /// Waits until what was fed is in the trees and signed. Every [`Feed`] must be gone by then.
+    /// Waits until the fed leaves are in the trees and signed. Every [`Feed`] must be gone by then.
     pub fn stop(self) {
         // Stopped once, because this takes the keeper.
         let _ = self.stopping.set(Instant::now());
@@ -90,7 +91,7 @@ impl Keeper {
     }
 }
 
-/// What came of a leaf.
+/// The result of a leaf.
 enum Step {
     /// The tree has it.
     Grown,
@@ -113,9 +114,9 @@ struct Gardener {
     signer: Signer,
     lost: Arc<AtomicBool>,
     stopping: Arc<OnceLock<Instant>>,
-    /// The roots that trees must have when they come to those sizes.
+    /// The roots that trees must have at those sizes.
     pledged: BTreeMap<Origin, (u64, TreeHash)>,
-    /// Whose tree was grown from the log alone, without a tile that was there before.
+    /// Origins whose tree was grown from the log alone, without an earlier tile.
     grown_anew: BTreeSet<Origin>,
     signed_at: Option<Instant>,
 }
@@ -134,7 +135,7 @@ impl Gardener {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            // What has come meanwhile goes under the same signature.
+            // Leaves that have come meanwhile go under the same signature.
             for leaves in fed.try_iter().take(QUEUE_BATCHES) {
                 self.attempt(|one| one.take(&leaves));
             }
@@ -154,7 +155,7 @@ impl Gardener {
         SIGN_EVERY.saturating_sub(signed_at.elapsed())
     }
 
-    /// What fails here keeps nobody from being answered. It is told, and the trees are opened again.
+    /// A failure here keeps no caller from being answered. It is logged, and the trees are opened again.
     fn attempt(&mut self, what: impl FnOnce(&mut Self) -> Result<(), TreeError>) {
         let Err(error) = what(self) else { return };
         if self.trees.note_trouble(Some(error.to_string())) {
@@ -180,7 +181,7 @@ impl Gardener {
         Ok(())
     }
 
-    /// Reads what the trees lack from the log.
+    /// Reads the leaves that the trees lack from the log.
     fn catch_up(&mut self) -> Result<(), TreeError> {
         while let Some(first) = self.first_missing()? {
             let mut base = self.reader.base_at(Position(first.0 - 1))?;
@@ -249,7 +250,7 @@ impl Gardener {
         self.fits(origin, tree)
     }
 
-    /// Compares a tree that has come to the size which its origin has signed.
+    /// Compares a tree that has reached the size that its origin has signed.
     fn fits(&self, origin: Origin, tree: &GrownTree) -> Result<Step, TreeError> {
         let Some((size, signed)) = self.pledged.get(&origin).copied().filter(|(size, _)| *size == tree.size()) else {
             return Ok(Step::Grown);
@@ -276,7 +277,7 @@ impl Gardener {
         Ok(())
     }
 
-    /// Signs what this node's own tree has come to, if that is more than before.
+    /// Signs this node's own tree, if it is larger than before.
     fn sign(&mut self) -> Result<(), TreeError> {
         self.signed_at = Some(Instant::now());
         let (own, key) = (self.trees.own(), self.trees.key());

@@ -1,7 +1,7 @@
 //! Each origin's Merkle tree, kept on disk as tiles, and the checkpoints that are signed over it.
 //!
-//! Tiles are derived: whatever is missing or wrong is grown again from the log. A checkpoint is not: it is what this node has
-//! told others, and the one thing here that the log must agree with.
+//! Tiles are derived: missing or wrong tiles are grown again from the log. A checkpoint is not: this node has shown it
+//! to others, and the log must agree with it.
 
 mod checkpoints;
 mod error;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::Origin;
 
-/// Where the tiles of an origin are: a file for each level.
+/// The directory with the tiles of an origin: a file for each level.
 pub fn tiles(data: &Path, origin: Origin) -> PathBuf {
     data.join("tiles").join(origin.as_str())
 }

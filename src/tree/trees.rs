@@ -1,4 +1,4 @@
-//! The trees of a node that runs: grown by one thread, read by many.
+//! The trees of a running node: grown by one thread, read by many.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,32 +16,30 @@ use crate::tlog::{Checkpoint, InclusionProof, KeyName, SignedNote, Tile, TreeHas
 /// A checkpoint that this node holds, its signature checked.
 #[derive(Clone, Debug)]
 pub struct Signed {
-    /// As it was signed.
     pub note: Arc<SignedNote>,
-    /// What it says.
+    /// Its content.
     pub checkpoint: Checkpoint,
-    /// What it is checked with.
+    /// The key that it is verified with.
     pub key: VerifierKey,
 }
 
-/// Why a node does not come up with the checkpoints that it has signed.
+/// Why a node does not start with the checkpoints that it has signed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// They can't be read, or are none of this log's.
+    /// They can't be read, or are not of this log.
     #[error(
-        "{0}; the file is what this node has told others: put back a copy, or move it away to go on without what it says"
+        "{0}; this node has shown the file's checkpoint to others: put back a copy, or move it away to continue without it"
     )]
     Unreadable(#[from] TreeError),
-    /// The log ends before what was signed.
+    /// The log ends before the checkpoint.
     #[error(
-        "the event log was rolled back: origin {origin} ends at sequence {head}, and {} holds a checkpoint over {size} records of it that this node has signed; going on would contradict that. Put back the newest ledger.db, or make a ledger that goes on under a new origin: authledger restore", path.display()
+        "the event log was rolled back: origin {origin} ends at sequence {head}, and {} holds a checkpoint over {size} records of it that this node has signed; continuing would contradict that. Put back the newest ledger.db, or make a ledger that continues under a new origin: authledger restore", path.display()
     )]
     RolledBack {
-        /// Whose log.
         origin: Origin,
-        /// Where it ends.
+        /// The end of its log.
         head: u64,
-        /// What was signed.
+        /// The size of the checkpoint.
         size: u64,
         /// The checkpoint.
         path: PathBuf,
@@ -51,9 +49,9 @@ pub enum StartError {
         "--checkpoint-origin is {set}, and this origin's checkpoints are signed as {fixed}, fixed with the first of them: set it to {fixed}, or leave it out"
     )]
     OtherName {
-        /// What was set.
+        /// The name that was set.
         set: KeyName,
-        /// What is fixed.
+        /// The name that is fixed.
         fixed: KeyName,
     },
     /// Another log's checkpoints have the name.
@@ -61,9 +59,9 @@ pub enum StartError {
         "--checkpoint-origin is {set}, and checkpoints of origin {origin} have that name: two logs under one name would contradict each other; set another"
     )]
     TakenName {
-        /// What was set.
+        /// The name that was set.
         set: KeyName,
-        /// Whose name it is.
+        /// The origin that has the name.
         origin: Origin,
     },
 }
@@ -78,7 +76,7 @@ pub struct Trees {
     /// The size of this node's own newest checkpoint.
     signed_size: watch::Sender<u64>,
     contradiction: OnceLock<String>,
-    /// Why the trees do not grow, while they don't.
+    /// Why the trees do not grow, for as long as they do not.
     trouble: RwLock<Option<String>>,
 }
 
@@ -90,10 +88,10 @@ pub(super) struct Held {
 }
 
 impl Trees {
-    /// The trees over a log that stands at `base`. `keys` has the public key of each origin in it, and of `own`.
+    /// The trees over a log with the heads of `base`. `keys` has the public key of each origin in it, and of `own`.
     ///
-    /// The trees themselves are opened by the [`Keeper`](super::Keeper); only what would keep a node from signing is looked at
-    /// here: a log that ends before what was signed, and another name.
+    /// The [`Keeper`](super::Keeper) opens the trees themselves; this checks only the reasons for not signing: a log
+    /// that ends before its checkpoint, and another name.
     pub fn new(
         data: &Path,
         own: Origin,
@@ -134,7 +132,7 @@ impl Trees {
         self.own
     }
 
-    /// What this node's checkpoints are checked with.
+    /// The key that verifies this node's checkpoints.
     pub fn key(&self) -> &VerifierKey {
         &self.key
     }
@@ -144,7 +142,7 @@ impl Trees {
         self.held.read().get(&origin)?.signed.read().clone()
     }
 
-    /// Why this node signs no more: its log contradicts what it has signed.
+    /// Why this node no longer signs: its log contradicts its checkpoints.
     pub fn contradiction(&self) -> Option<&str> {
         self.contradiction.get().map(String::as_str)
     }
@@ -154,7 +152,7 @@ impl Trees {
         self.trouble.read().clone()
     }
 
-    /// Notes what keeps the trees from growing, or that nothing does any more; whether that is news.
+    /// Notes what keeps the trees from growing, or that nothing does any more; returns whether that is news.
     pub(super) fn note_trouble(&self, trouble: Option<String>) -> bool {
         let mut noted = self.trouble.write();
         let news = *noted != trouble;
@@ -172,18 +170,19 @@ impl Trees {
         tree.as_ref().map_or(Ok(None), |tree| tree.tile(tile))
     }
 
-    /// The newest checkpoint that covers that place. One of this node's own that is due is waited for, within `patience`.
+    /// The newest checkpoint that covers that place. If it is one of this node's own and due, this waits for it, within
+    /// `patience`.
     pub async fn covering(&self, place: Place, patience: Duration) -> Option<Signed> {
         if place.origin == self.own {
             let mut sizes = self.signed_size.subscribe();
             let covered = sizes.wait_for(|size| *size >= place.sequence.0);
-            // Whoever waited in vain finds no checkpoint below.
+            // If it waited in vain, no checkpoint is found below.
             let _ = tokio::time::timeout(patience, covered).await;
         }
         self.signed(place.origin).filter(|signed| signed.checkpoint.size >= place.sequence.0)
     }
 
-    /// What shows that the record at that place is in that checkpoint's tree.
+    /// The proof that the record at that place is in that checkpoint's tree.
     pub fn prove(&self, place: Place, record: &[u8], signed: &Signed) -> Result<Option<InclusionProof>, TreeError> {
         let Some(held) = self.held.read().get(&place.origin).cloned() else { return Ok(None) };
         let tree = held.tree.read();
@@ -213,18 +212,18 @@ impl Trees {
         Ok(())
     }
 
-    /// Forgets every tree, so that it is opened again.
+    /// Drops every tree, so that it is opened again.
     pub(super) fn close(&self) {
         self.held.read().values().for_each(|held| *held.tree.write() = None);
     }
 
     pub(super) fn contradicted(&self, explanation: String) {
-        tracing::error!(explanation, "this node signs nothing more");
+        tracing::error!(explanation, "this node does not sign any more");
         let _ = self.contradiction.set(explanation); // The first stands.
     }
 }
 
-/// The newest checkpoint of that origin, if it has signed it.
+/// The newest checkpoint of that origin, if that origin has signed it.
 fn find(checkpoints: &Checkpoints, origin: Origin, public: [u8; 32]) -> Result<Option<Signed>, TreeError> {
     let Some(note) = checkpoints.find(origin)? else { return Ok(None) };
     let refused = |source| TreeError::NoCheckpoint { path: checkpoints.path(origin), source };

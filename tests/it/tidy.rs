@@ -256,3 +256,92 @@ fn the_counts_of_instructions_are_those_that_are_documented() {
         }
     }
 }
+
+/// Words that a text for people does not use, each with the reason.
+const WORDS: [(&str, &str); 9] = [
+    ("he", "a person is \"they\", or has a role"),
+    ("his", "a person is \"they\", or has a role"),
+    ("him", "a person is \"they\", or has a role"),
+    ("himself", "a person is \"they\", or has a role"),
+    ("for good", "write \"permanently\""),
+    ("whoever", "put a noun before the clause: \"a caller that …\""),
+    ("whosoever", "put a noun before the clause: \"a caller that …\""),
+    ("dead", "a credential is inactive, revoked or expired"),
+    ("endings", "a credential is revoked: write \"revocations\""),
+];
+/// Of these, the ones that documents are held to as well: quoted commands and output may need the others.
+const WORDS_OF_DOCUMENTS: usize = 5;
+/// After "is no" and "are no" these words are plain English; before it, so is "there".
+const AFTER_NO: [&str; 8] = ["longer", "more", "less", "fewer", "later", "earlier", "larger", "smaller"];
+
+/// The lower-case words of a line, a name with underscores as one.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|part| !part.is_empty());
+    parts.map(str::to_lowercase).collect()
+}
+
+/// The forms in a line that its readers should not meet, each with what to write instead.
+fn unplain(line: &str, forms: &[(&str, &str)]) -> Vec<String> {
+    let found = words(line);
+    let text = format!(" {} ", found.join(" "));
+    let has = |form: &str| text.replace(" for good in ", " ").contains(&format!(" {form} "));
+    forms.iter().filter(|(form, _)| has(form)).map(|(form, why)| format!("\"{form}\": {why}")).collect()
+}
+
+/// "it is no UUID"; whether a line that begins with it belongs to a "there" is not known.
+fn has_is_no(line: &str) -> bool {
+    let found = words(line);
+    found.windows(4).any(|four| {
+        let [before, verb, no, after] = four else { return false };
+        let is_no = ["is", "are"].contains(&&**verb) && no == "no";
+        is_no && before != "there" && !AFTER_NO.contains(&&**after)
+    })
+}
+
+#[test]
+fn the_check_of_words_sees_what_it_must() {
+    let one = |line: &str| unplain(line, &WORDS).len() + usize::from(has_is_no(line));
+    assert_eq!(
+        [one("// What he lacks."), one("\"ended for good\""), one("/// It is no UUID."), one("its endings")],
+        [1; 4]
+    );
+    let plain =
+        ["for good in [\"a\"]", "#[expect(dead_code)]", "there is no record", "it is no longer there", "the header"];
+    assert!(plain.iter().all(|line| one(line) == 0));
+}
+
+#[test]
+fn texts_for_people_are_in_plain_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut complaints = Vec::new();
+    for source in ["src", "tools", "examples", "benches"].into_iter().flat_map(sources) {
+        for (line, text) in text_of(&source.path).lines().enumerate() {
+            let is_no = has_is_no(text).then(|| "\"is no\": write \"is not a\"".to_owned());
+            let found = unplain(text, &WORDS).into_iter().chain(is_no);
+            complaints.extend(found.map(|found| format!("{}:{}: {found}", source.path, line + 1)));
+        }
+    }
+    for document in documents(root) {
+        for (line, text) in text_of(&document).lines().enumerate() {
+            let found = unplain(text, &WORDS[..WORDS_OF_DOCUMENTS]);
+            complaints.extend(found.into_iter().map(|found| format!("{document}:{}: {found}", line + 1)));
+        }
+    }
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// The documents of the project, by their paths in it.
+fn documents(root: &Path) -> Vec<String> {
+    let mut found = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut folders = vec![root.join("docs"), root.join("schema")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path.strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}

@@ -1,4 +1,4 @@
-//! `verify`, `prove` and `export`: evidence checked, and evidence made.
+//! `verify`, `prove` and `export`: checks evidence, and makes it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -29,10 +29,11 @@ pub(crate) struct Verify {
     path: PathBuf,
     /// A verifier key that is known from elsewhere, NAME+ID+KEY, or @FILE with such lines; for several origins, repeated.
     ///
-    /// Without one, a log's checkpoints are checked with the key that the log itself names. Proofs and checkpoints need one.
+    /// Without one, the checkpoints of a log are checked with the key that the log itself names. Proofs and checkpoints
+    /// need one.
     #[arg(long, value_name = "VKEY")]
     key: Vec<String>,
-    /// A checkpoint that was kept elsewhere: does what is verified continue it? Repeatable.
+    /// A checkpoint that was kept elsewhere: does the verified log continue it? Repeatable.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
     /// One JSON object on the standard output instead of lines for people.
@@ -49,7 +50,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = PROVE_EXAMPLES)]
 pub(crate) struct Prove {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     /// The event at that position of this file.
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["origin", "from"], required_unless_present_any = ["origin", "from"])]
@@ -57,7 +58,7 @@ pub(crate) struct Prove {
     /// The event of that origin, with --sequence.
     #[arg(long, value_name = "ORIGIN", requires = "sequence", conflicts_with = "from")]
     origin: Option<Origin>,
-    /// The event's place in its origin.
+    /// The event's sequence in its origin.
     #[arg(long, value_name = "SEQUENCE", requires = "origin")]
     sequence: Option<u64>,
     /// The checkpoint that the event is proven to be in; absent, the newest beside the log.
@@ -72,22 +73,22 @@ pub(crate) struct Prove {
     /// A verifier key that is known from elsewhere, NAME+ID+KEY, or @FILE with such lines.
     #[arg(long, value_name = "VKEY")]
     key: Vec<String>,
-    /// Where to write the proof, a file that is not there yet; absent, the standard output.
+    /// Where to write the proof, a file that does not exist yet; absent, the standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct Export {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
-    /// The bundle to write, a file that is not there yet.
+    /// The bundle to write, a file that does not exist yet.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The first position; absent, 1. Only a bundle from position 1 can be restored.
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
-    /// The last position; absent, where the log ends now.
+    /// The last position; absent, the current end of the log.
     #[arg(long, value_name = "POSITION")]
     to: Option<u64>,
 }
@@ -100,7 +101,7 @@ pub(crate) fn verify(arguments: &Verify) -> anyhow::Result<bool> {
     let verified = audit::verify_evidence(&arguments.path, &trust, |reached, head| progress.show(reached, head));
     drop(progress);
     let report = verified.map_err(|error| match error {
-        // Its sentence is whole.
+        // Its sentence is complete.
         EvidenceError::Log(error) => anyhow::Error::from(error),
         error => error.into(),
     })?;
@@ -151,7 +152,7 @@ pub(crate) fn export(arguments: &Export) -> anyhow::Result<bool> {
                 println!("checkpoint  {origin} {} {}", checkpoint.size, checkpoint.root);
             }
             if exported.checkpoints.is_empty() {
-                println!("there is no checkpoint in it: its records are chained, and nothing of them is signed");
+                println!("there is no checkpoint in it: its records are chained, but not signed");
             }
             Ok(true)
         }
@@ -171,7 +172,7 @@ fn which(arguments: &Prove) -> Option<Which> {
     }
 }
 
-/// Keys as text, and those in files, one a line.
+/// Keys as text, and those in files, one on each line.
 pub(crate) fn keys(given: &[String]) -> anyhow::Result<Vec<VerifierKey>> {
     let mut keys = Vec::new();
     for text in given {

@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Differing rows that are listed of each side.
+/// Differing rows that are listed for each side.
 const LISTED_ROWS: usize = 20;
 
 const EXAMPLES: &str = "\
@@ -36,7 +36,7 @@ Examples:
   authledger-audit replay backup/ledger.db --at 2026-06-01T00:00:00Z --json
 
 Exit codes:
-  0  all of it held
+  0  everything held
   1  damage or differences were found; each is named with its place
   2  the question could not be answered: wrong arguments, or a file that can't be read";
 
@@ -50,40 +50,42 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Question {
-    /// Is it whole, and what was signed? Checks a data directory, ledger, backup, bundle, proof or checkpoint, and all in it.
+    /// Is the log complete, and does it match its checkpoints? Checks a data directory, ledger, backup, bundle, proof
+    /// or checkpoint, and everything in it.
     Verify(evidence::Verify),
-    /// Prove that an event is in what was signed, or that a checkpoint continues an earlier one.
+    /// Prove that an event is covered by a checkpoint, or that a checkpoint continues an earlier one.
     Prove(evidence::Prove),
-    /// Write a range of the log to one file that proves itself: a bundle.
+    /// Write a range of the log to one file with its proof: a bundle.
     Export(evidence::Export),
-    /// Watch a server's checkpoints: does each continue the one before?
+    /// Watch a server's checkpoints: does each continue the previous one?
     #[cfg(feature = "server")]
     Watch(watch::Watch),
-    /// What does the log add up to? Folds it from the beginning; prints counts and the fingerprint of the state.
+    /// What state does the log lead to? Folds it from the beginning; prints counts and the fingerprint of the state.
     Replay(Replay),
-    /// What happened to a subject or a credential? Its records in order: issued, used, extended, ended, by whom and why.
+    /// What happened to a subject or a credential? Its records in order: issued, used, extended, revoked, by whom and
+    /// why.
     History(questions::History),
-    /// What was good at a time or position? One credential, all of a subject's, or the count of everything.
+    /// What was active at a time or position? One credential, all of a subject's, or the count of everything.
     AsOf(questions::AsOf),
-    /// What was issued and ended between two points, and by whom?
+    /// What was issued and revoked between two points, and by whom?
     Diff(questions::Diff),
-    /// How much was issued and ended on each day? With a chart.
+    /// How much was issued and revoked on each day? With a chart.
     Stats(questions::Stats),
 }
 
 #[derive(Args)]
 struct Replay {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     /// Compare with the snapshot of the server whose data directory this is, and list the differences.
     ///
     /// The snapshot is brought to the same head first, so the server may be running and writing.
     #[arg(long, value_name = "DATA")]
     against: Option<PathBuf>,
-    /// Forget what is over at this instant: RFC 3339, or milliseconds since 1970. Absent: now.
+    /// Leave out what has expired at this instant: RFC 3339, or milliseconds since 1970. Absent: now.
     ///
-    /// Fingerprints compare only at the same instant. With --against it is at least the one at which the snapshot has forgotten
-    /// what was over.
+    /// Fingerprints compare only at the same instant. With --against it is at least the instant of the snapshot's last
+    /// sweep.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     at: Option<Timestamp>,
     /// One JSON object on the standard output instead of lines for people.
@@ -151,7 +153,10 @@ fn ledger_file(named: &Path) -> PathBuf {
     if named.is_dir() { named.join("ledger.db") } else { named.to_owned() }
 }
 
-#[expect(clippy::disallowed_methods, reason = "authledger::clock is of the server, which this program does without")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "authledger::clock belongs to the server, which this program does without"
+)]
 fn now() -> anyhow::Result<Timestamp> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let millis =

@@ -1,4 +1,4 @@
-//! What the tool prints: lines for people, or one JSON object.
+//! The output of the tool: lines for people, or one JSON object.
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -10,11 +10,11 @@ use authledger::domain::{Position, Row};
 use authledger::event_log::Base;
 use serde_json::{Value, json};
 
-/// Between two lines of progress: often for somebody who watches, seldom for a file of messages.
+/// Between two lines of progress: often on a terminal, seldom in a file of messages.
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
-/// Says on the standard error how far a long reading has come. A short one says nothing.
+/// Shows on the standard error how far a long reading has come. A short one shows nothing.
 pub(crate) struct Progress {
     verb: &'static str,
     watched: bool,
@@ -37,7 +37,7 @@ impl Progress {
         let line = format!("{} {reached} of {head} events ({percent} %)", self.verb);
         if self.watched {
             eprint!("\r{line}\x1b[K");
-            // Progress that can't be shown is no reason to stop.
+            // Progress that can't be shown is not a reason to stop.
             let _ = std::io::stderr().flush();
             self.line_is_open = true;
         } else {
@@ -54,7 +54,7 @@ impl Drop for Progress {
     }
 }
 
-/// What a verification says, finding after finding.
+/// The findings of a verification, one after another.
 pub(crate) fn report(path: &Path, report: &Report, as_json: bool) {
     if as_json {
         println!("{}", report_json(path, report));
@@ -92,7 +92,7 @@ fn report_json(path: &Path, report: &Report) -> Value {
     answer["kind"] = json!(report.kind.to_string());
     answer["held"] = report.held.iter().map(|held| json!({"place": held.place, "what": held.what})).collect();
     answer["findings"] = report.findings.iter().map(finding).collect();
-    // The first of them also by itself: whoever has one question has one answer to look at.
+    // The first of them also by itself: a reader with one question has one answer to look at.
     answer["position"] = json!(report.findings.first().and_then(Finding::position));
     answer["damage"] = json!(report.findings.first().map(Finding::to_string));
     answer
@@ -135,7 +135,7 @@ pub(crate) fn compared(path: &Path, compared: &Compared, as_json: bool) {
     }
 }
 
-/// What is wrong with a log, on the standard output: it is the answer, not a failure to give one.
+/// The damage of a log, on the standard output: it is the answer, not a failure to give one.
 pub(crate) fn damage(path: &Path, error: &dyn Display, position: Option<i64>, as_json: bool) {
     if as_json {
         println!("{}", json!({"ok": false, "position": position, "damage": error.to_string()}));
@@ -154,8 +154,8 @@ fn print_replayed(replayed: &Replayed) {
     for (name, Lives { active, expired, revoked, unknown }) in by_kind(tally) {
         println!("  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen");
     }
-    println!("  subjects        {} with an ending or a hold", tally.subjects);
-    println!("  applications    {} that may call, {} over", tally.applications, tally.applications_over);
+    println!("  subjects        {} with a revocation or a hold", tally.subjects);
+    println!("  applications    {} that may call, {} inactive", tally.applications, tally.applications_inactive);
     println!("  repetitions     {} keys recognised, {} early uses", tally.idempotency_keys, tally.early_uses);
     println!("  fingerprint     {}", replayed.fingerprint);
 }
@@ -172,7 +172,7 @@ fn replayed_json(replayed: &Replayed) -> Value {
     answer["counts"] = json!({
         "origins": tally.origins,
         "applications": tally.applications,
-        "applications_over": tally.applications_over,
+        "applications_inactive": tally.applications_inactive,
         "keys": tally.keys,
         "subjects": tally.subjects,
         "early_uses": tally.early_uses,

@@ -1,4 +1,4 @@
-//! Questions about the past: whose, when, and what is printed of the answers.
+//! Questions about the past, and the printing of their answers.
 
 mod show;
 
@@ -15,12 +15,12 @@ use clap::Args;
 
 use crate::{ledger_file, print};
 
-/// What every pseudonym of a subject begins with.
+/// The prefix of every pseudonym of a subject.
 const PSEUDONYM_PREFIX: &str = "al_p_";
 /// The largest file that a credential is read from, in bytes.
 const MAX_CREDENTIAL_BYTES: u64 = 65_536;
 
-/// Whom a question is about.
+/// The subject or credential that a question is about.
 #[derive(Args)]
 struct Whom {
     /// A subject.
@@ -29,19 +29,19 @@ struct Whom {
     /// The subject's tenant.
     #[arg(long, value_name = "TENANT", value_parser = tenant, requires = "subject")]
     tenant: Option<Tenant>,
-    /// A credential: the secret or JWT itself, its digest (64 hexadecimal digits), or its public id; `-` reads it from the
-    /// standard input and `@FILE` from a file, so that it stands in no list of processes.
+    /// A credential: the secret or JWT itself, its digest (64 hexadecimal digits), or its public id; `-` reads it from
+    /// the standard input and `@FILE` from a file, so that it does not appear in a list of processes.
     ///
     /// A JWT is named by its issuer and jti, or its payload; its signature is not checked.
     #[arg(long, value_name = "CREDENTIAL|-|@FILE", conflicts_with_all = ["kind", "id"])]
     credential: Option<String>,
-    /// What the credential with that --id is: ticket, session or token.
+    /// The kind of the credential with that --id: ticket, session or token.
     #[arg(long, value_name = "KIND", value_parser = kind, requires = "id")]
     kind: Option<Kind>,
     /// A credential's public id: 32 hexadecimal digits, a session's UUID, or with --issuer a JWT's jti.
     #[arg(long, value_name = "ID", requires = "kind")]
     id: Option<String>,
-    /// Who made the JWT.
+    /// The issuer of the JWT.
     #[arg(long, value_name = "ISSUER", conflicts_with = "subject")]
     issuer: Option<String>,
 }
@@ -49,11 +49,11 @@ struct Whom {
 /// `history`
 #[derive(Args)]
 pub(crate) struct History {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     #[command(flatten)]
     whom: Whom,
-    /// One JSON object a record, the record in it byte for byte.
+    /// One JSON object for each record, the record in it byte for byte.
     #[arg(long)]
     json: bool,
 }
@@ -61,14 +61,14 @@ pub(crate) struct History {
 /// `as-of`
 #[derive(Args)]
 pub(crate) struct AsOf {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     /// An RFC 3339 time, such as 2026-06-01T14:03:00Z, or a position: the first so many records.
     #[arg(value_name = "TIME|POSITION", value_parser = point)]
     at: Point,
     #[command(flatten)]
     whom: Whom,
-    /// With a time: what this node had stored by then, and not what each node had recorded.
+    /// With a time: what this node had stored by then, rather than what each node had recorded.
     #[arg(long)]
     known_here: bool,
     /// One JSON object on the standard output instead of lines for people.
@@ -79,7 +79,7 @@ pub(crate) struct AsOf {
 /// `diff`
 #[derive(Args)]
 pub(crate) struct Diff {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     /// The earlier point: an RFC 3339 time or a position.
     #[arg(value_name = "FROM", value_parser = point)]
@@ -90,7 +90,7 @@ pub(crate) struct Diff {
     /// List each change too.
     #[arg(long)]
     list: bool,
-    /// JSON on the standard output: with --list one object a change, and the counts in the last one.
+    /// JSON on the standard output: with --list one object for each change, and the counts in the last one.
     #[arg(long)]
     json: bool,
 }
@@ -98,7 +98,7 @@ pub(crate) struct Diff {
 /// `stats`
 #[derive(Args)]
 pub(crate) struct Stats {
-    /// The ledger.db, or the data directory that it lies in.
+    /// The ledger.db, or the data directory that it is in.
     ledger: PathBuf,
     /// One JSON object on the standard output instead of a chart.
     #[arg(long)]
@@ -187,7 +187,7 @@ pub(crate) fn stats(arguments: &Stats) -> anyhow::Result<bool> {
     })
 }
 
-/// What keeps an answer from being given.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error(transparent)]
@@ -195,7 +195,7 @@ enum Failed {
     #[error(transparent)]
     Question(QuestionError),
     #[error(
-        "this ledger's subjects are pseudonyms (al_p_…), and only its server can tell whose: name the pseudonym, or ask the server (GET /v1/history, GET /v1/as-of)"
+        "this ledger's subjects are pseudonyms (al_p_…), and only its server can match them to names: give the pseudonym, or ask the server (GET /v1/history, GET /v1/as-of)"
     )]
     OwnName,
     #[error("write the answer: {0}")]
@@ -214,7 +214,7 @@ impl From<authledger::event_log::ReadError> for Failed {
     }
 }
 
-/// Gives an answer on the standard output. Damage is an answer too; who stops reading has had enough.
+/// Gives an answer on the standard output. Damage is an answer too; a reader that closes the pipe has read enough.
 fn answered(
     path: &Path,
     as_json: bool,
@@ -235,7 +235,7 @@ fn answered(
     }
 }
 
-/// Where subjects are pseudonyms, only the server has the key that makes them.
+/// If subjects are pseudonyms, only the server has the key that makes them.
 fn refuse_own_name(reader: &Reader, asked: &Asked) -> Result<(), Failed> {
     let Asked::Subject(_, subject) = asked else { return Ok(()) };
     let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
@@ -250,12 +250,12 @@ fn refuse_own_name(reader: &Reader, asked: &Asked) -> Result<(), Failed> {
 fn say_unusable(finder: &Finder<'_>) {
     for unusable in finder.unusable() {
         eprintln!(
-            "authledger-audit: the index is not used where it is damaged, and the log is read instead: {unusable}"
+            "authledger-audit: the damaged part of the index is not used, and the log is read instead: {unusable}"
         );
     }
 }
 
-const NOBODY: &str = "name whom to ask about: --subject, --credential, or --kind and --id";
+const NOBODY: &str = "name a subject or a credential: --subject, --credential, or --kind and --id";
 
 impl Whom {
     fn asked(&self) -> anyhow::Result<Option<Asked>> {
@@ -287,7 +287,7 @@ fn issued_by(id: &str, issuer: &str) -> anyhow::Result<AskedCredential> {
     Ok(asked)
 }
 
-/// The text itself, or what the standard input or a file holds, without the line's end.
+/// The text itself, or the contents of the standard input or a file, without the line's end.
 fn presented(argument: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     if argument == "-" {

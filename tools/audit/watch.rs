@@ -1,5 +1,5 @@
-//! `watch`: an auditor beside a server. It trusts no proof of the server's: from the tiles it computes itself whether each
-//! checkpoint continues the one before.
+//! `watch`: an auditor beside a server. It does not trust any proof of the server: it computes from the tiles whether
+//! each checkpoint continues the one before.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ use tokio::runtime::Runtime;
 
 use super::evidence;
 
-/// How long a connection may take, and an answer.
+/// How long a connection may take, and how long an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const TILE_BYTES: usize = Tile::WIDTH as usize * TreeHash::BYTES;
-/// 256 records, each behind its length in two bytes.
+/// 256 records, each after its length in two bytes.
 const MAX_ENTRIES_BYTES: usize = Tile::WIDTH as usize * (MAX_RECORD_BYTES + 2);
 /// A server that answers with more tiles than a proof of the largest tree needs is not asked further.
 const MAX_TILES: usize = 1_024;
@@ -45,9 +45,8 @@ Exit codes:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Watch {
-    /// The server.
     url: String,
-    /// Where the last checkpoint that held is kept; replaced whenever a later one holds.
+    /// Where the last good checkpoint is kept; replaced whenever a later one is good.
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     /// The log's verifier key, NAME+ID+KEY or @FILE. It is kept as FILE.vkey and needed once; of several in a file, the one of this log.
@@ -55,24 +54,24 @@ pub(crate) struct Watch {
     key: Option<String>,
     /// Take the key from the log's own first record, the first time. Needs an auditor's secret in AUTHLEDGER_TOKEN.
     ///
-    /// Whoever answers at that moment is believed; from then on, he can't contradict himself.
+    /// The server that answers at that moment is trusted; from then on it cannot contradict itself.
     #[arg(long, conflicts_with = "key")]
     trust_first: bool,
     /// An application's secret with the scope `audit` in every tenant, for --trust-first.
     #[arg(long, env = "AUTHLEDGER_TOKEN", hide_env_values = true, value_name = "SECRET", requires = "trust_first")]
     token: Option<String>,
-    /// Seconds between two looks.
+    /// Seconds between two checks.
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: u64,
-    /// Look once.
+    /// Check once.
     #[arg(long)]
     once: bool,
-    /// Another origin than the server's own, which the server holds a copy of.
+    /// The origin to watch, if it is not the server's own: one of which the server holds a copy.
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<Origin>,
 }
 
-/// What a look came to.
+/// The result of a check.
 enum Seen {
     /// The first checkpoint: there is nothing to compare it with.
     First(Checkpoint),
@@ -82,7 +81,7 @@ enum Seen {
     Conflict(String),
 }
 
-/// False if what the server signed does not hold together.
+/// False if the server's signed checkpoints contradict each other or its tiles.
 pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
     let watcher = Watcher::new(arguments)?;
     loop {
@@ -105,7 +104,7 @@ pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
         if arguments.once {
             return Ok(true);
         }
-        // What was asked for: a look every so often. A server tells nobody that it has signed again.
+        // This is the requested behaviour: a check every so often. A server does not announce that it has signed again.
         #[expect(clippy::disallowed_methods, reason = "a signal ends the program, and there is nothing to tidy up")]
         thread::sleep(Duration::from_secs(arguments.every));
     }
@@ -125,8 +124,8 @@ impl<'a> Watcher<'a> {
         let known = !given.is_empty() || arguments.trust_first || kept.exists();
         ensure!(
             known,
-            "whose signature counts? give the log's verifier key with --key (`authledger key verifier` shows it), or take \
-             the first one that is shown with --trust-first"
+            "which key is trusted? give the log's verifier key with --key (`authledger key verifier` shows it), or take \
+             the first one that the server shows with --trust-first"
         );
         Ok(Self { arguments, server: Server::new(arguments)?, given })
     }
@@ -143,8 +142,9 @@ impl<'a> Watcher<'a> {
         };
         let new = match Checkpoint::open(&note, &key) {
             Ok(new) => new,
-            // Not signed by whom it should be: nothing to hold against the signer, and nothing to go on with.
-            Err(error) => bail!("the server's checkpoint is not to be believed: {error}"),
+            // Not signed by the right key: this is not evidence against the signer, and not a checkpoint to continue
+            // from.
+            Err(error) => bail!("the server's checkpoint is not trusted: {error}"),
         };
         let Some(old_text) = old else {
             replace(state, note.as_str())?;
@@ -161,7 +161,7 @@ impl<'a> Watcher<'a> {
         Ok(Seen::Continued { old: old.size, new })
     }
 
-    /// What speaks against the later one continuing the earlier one, if anything does.
+    /// The contradiction between the later and the earlier checkpoint, if there is one.
     fn contradiction(&self, old: &Checkpoint, new: &Checkpoint) -> anyhow::Result<Option<String>> {
         if new.size < old.size {
             return Ok(Some(format!(
@@ -179,17 +179,17 @@ impl<'a> Watcher<'a> {
         }
         let tiles = Tiles { server: &self.server, size: new.size, fetched: RefCell::default() };
         let (computed, proof) = (root(old.size, &tiles)?, consistency_proof(old.size, new.size, &tiles)?);
-        // Whether the tiles are those of the new root is a question before what they say about the old one.
+        // Whether the tiles lead to the new root is checked before what they say about the old one.
         if let Err(error) = verify_consistency((old.size, computed), (new.size, new.root), &proof) {
             return Ok(Some(format!(
-                "its tiles are not those of the root that it signed over {} records: {error}",
+                "its tiles do not lead to the root that it signed over {} records: {error}",
                 new.size
             )));
         }
         let differs = computed != old.root;
         Ok(differs.then(|| {
             format!(
-                "it signed {} over its first {} records, and what it signed now over {} has {computed} there: the log was rewritten",
+                "it signed {} over its first {} records, and the tree that it signed now over {} has {computed} there: the log was rewritten",
                 old.root, old.size, new.size
             )
         }))
@@ -207,12 +207,12 @@ impl<'a> Watcher<'a> {
         let given = self.given.iter().find(|key| *key.name() == said.origin);
         ensure!(
             given.is_some() || self.given.is_empty(),
-            "the server's log is {}, and --key names no key of it",
+            "the server's log is {}, and --key does not name its key",
             said.origin
         );
         match (kept, given) {
             (Some(kept), Some(given)) if kept != *given => {
-                bail!("--key is not the key in {}; whoever knows why removes the wrong one", path.display())
+                bail!("--key is not the key in {}; if you know which one is wrong, remove it", path.display())
             }
             (Some(kept), _) => Ok(kept),
             (None, given) => {
@@ -223,7 +223,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The key that the log's first record names, if that record is in the tree that the checkpoint is of.
+    /// The key that the log's first record names, if that record is in the tree of the checkpoint.
     fn first_key(&self, said: &Checkpoint) -> anyhow::Result<VerifierKey> {
         let width = said.size.min(u64::from(Tile::WIDTH)) as u16;
         let tile = Tile { level: 0, index: 0, width };
@@ -243,7 +243,7 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// The server, and what is asked of it.
+/// The server, and the requests to it.
 struct Server {
     runtime: Runtime,
     http: reqwest::Client,
@@ -260,7 +260,7 @@ impl Server {
             "use {:?} as the server's address: it must start with http:// or https://, and end with the host, the port or a path",
             arguments.url
         );
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // Whoever installed one before is welcome.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // One from before is as good.
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("authledger-audit/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -290,7 +290,7 @@ impl Server {
         String::from_utf8(bytes).with_context(|| format!("read {}/{path}", self.base))
     }
 
-    /// A body of at most so many bytes; nothing where the server has no such thing.
+    /// A body of at most so many bytes; nothing if the server does not have it.
     fn bytes(&self, path: &str, most: usize) -> anyhow::Result<Option<Vec<u8>>> {
         let url = format!("{}/{path}", self.base);
         self.runtime.block_on(self.fetch(&url, most)).with_context(|| format!("get {url}"))
@@ -316,7 +316,7 @@ impl Server {
     }
 }
 
-/// A tree as the server shows it in tiles. Nothing of it is believed before it has led to the signed root.
+/// A tree as the server shows it in tiles. Nothing of it is trusted before it has led to the signed root.
 struct Tiles<'a> {
     server: &'a Server,
     size: u64,
@@ -349,7 +349,7 @@ impl Tiles<'_> {
         let width = Tile::hashes_at(level, self.size).saturating_sub(index * u64::from(Tile::WIDTH));
         let tile = Tile { level, index, width: width.min(u64::from(Tile::WIDTH)) as u16 };
         let full = Tile { width: Tile::WIDTH, ..tile };
-        // A partial tile that has filled up meanwhile may be there as a full one alone.
+        // A partial tile that has filled up meanwhile may only exist as a full one.
         let bytes = match self.server.bytes(&format!("tile/{tile}"), TILE_BYTES)? {
             None if tile != full => self.server.bytes(&format!("tile/{full}"), TILE_BYTES)?,
             bytes => bytes,

@@ -1,7 +1,8 @@
-//! Bundles: a range of a log in one file, with what proves that it is of the signed tree. `schema/bundle.md` defines the bytes.
+//! Bundles: a range of a log in one file, with the proof that it belongs to the signed tree. `schema/bundle.md` defines
+//! the bytes.
 //!
-//! What lies before the range stands in the first line and what lies behind it in the last, because one reading of the log
-//! comes to know them in that order; so both ends go through in constant memory, and once.
+//! The first line has what comes before the range and the last line what comes after it, because one reading of the log
+//! learns them in that order; so writing and reading take constant memory and one pass.
 
 mod read;
 mod verify;
@@ -20,7 +21,7 @@ use crate::domain::{Place, Sequence};
 use crate::event_log::ChainHash;
 use crate::tlog::TreeHash;
 
-/// What the first line says that it is.
+/// The format that the first line names.
 const FORMAT: &str = "authledger bundle";
 /// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
@@ -99,7 +100,7 @@ fn chain_hash(text: &str) -> Option<ChainHash> {
     ChainHash::from_slice(&bytes?)
 }
 
-/// The place that a record says it has, also where its type is a later version's.
+/// The place in a record, even if its type is of a later version.
 pub(super) fn place_of(record: &[u8]) -> Result<Place, String> {
     #[derive(Deserialize)]
     struct Placed<'a> {

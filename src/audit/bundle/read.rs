@@ -1,4 +1,4 @@
-//! Reading a bundle: every line is checked as it passes.
+//! Reads a bundle: every line is checked as it passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -17,12 +17,11 @@ use crate::tlog::{Frontier, TreeHash, cover};
 /// Why a bundle is not read further.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// It is not what was written, or not what a bundle may be.
+    /// It is not as it was written, or not as a bundle may be.
     #[error("line {line}: {flaw}")]
     Flaw {
         /// From 1.
         line: u64,
-        /// What is wrong.
         flaw: Box<Flaw>,
     },
     /// The file can't be read.
@@ -30,10 +29,9 @@ pub enum BundleError {
     Unread(#[from] EvidenceError),
 }
 
-/// What a bundle says of itself in its first line.
+/// The first line of a bundle.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// The ledger.
     pub ledger: Option<String>,
     /// The first position.
     pub from: Position,
@@ -48,7 +46,7 @@ pub(super) struct Bundled {
     head: Head,
     pub(super) begin: u64,
     pub(super) frontier: Frontier,
-    /// At the sizes that are watched for.
+    /// The roots at the watched sizes.
     pub(super) roots: BTreeMap<u64, TreeHash>,
 }
 
@@ -96,12 +94,12 @@ impl BundleReader {
         Ok(reader)
     }
 
-    /// What the first line says.
+    /// The content of the first line.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// Where each origin stands now.
+    /// Each origin's current head.
     pub fn base(&self) -> Base {
         let heads = self.origins.iter().map(|(origin, bundled)| (*origin, bundled.head));
         Base { position: self.position, heads: heads.filter(|(_, head)| head.sequence.0 > 0).collect() }
@@ -179,7 +177,7 @@ impl BundleReader {
         let place = place_of(record.as_bytes()).map_err(|error| self.flaw(malformed(error)))?;
         let Some(bundled) = self.origins.get(&place.origin) else {
             return Err(
-                self.malformed(format!("position {position}: origin {} is none of those in line 1", place.origin))
+                self.malformed(format!("position {position}: origin {} is not one of those in line 1", place.origin))
             );
         };
         let due = bundled.head.sequence.next();
@@ -204,7 +202,7 @@ impl BundleReader {
         Ok(StoredRecord { position, place, stored_at, record, hash })
     }
 
-    /// What single records must be, and what they must be to those before them.
+    /// Checks single records, and each against those before it.
     fn decode(&mut self, position: Position, record: &str) -> Result<(), BundleError> {
         let recorded = match decode(record.as_bytes()) {
             Ok(recorded) => recorded,
@@ -236,7 +234,8 @@ impl BundleReader {
         }
     }
 
-    /// The last line: that nothing is missing, and what lies between the range and the end of the signed tree.
+    /// Checks the last line: that nothing is missing, and the subtrees between the range and the end of the signed
+    /// tree.
     fn last(&mut self) -> Result<(), BundleError> {
         let blake3 = self.hasher.finalize().to_string();
         self.next_line()?;
@@ -266,8 +265,8 @@ impl BundleReader {
                     after.sequence, after.hash, head.sequence, head.hash
                 )));
             }
-            let right =
-                hashes(&after.right).ok_or_else(|| self.malformed(format!("origin {origin}: a subtree is no hash")))?;
+            let right = hashes(&after.right)
+                .ok_or_else(|| self.malformed(format!("origin {origin}: a subtree is not a hash")))?;
             self.complete(origin, &right)?;
         }
         match self.read_line()? {
@@ -276,7 +275,7 @@ impl BundleReader {
         }
     }
 
-    /// Adds what lies behind the range, up to where the signed tree ends.
+    /// Adds the subtrees after the range, up to the end of the signed tree.
     fn complete(&mut self, origin: Origin, right: &[TreeHash]) -> Result<(), BundleError> {
         let signed = self.contents.checkpoints.iter().find(|kept| kept.origin == Some(origin)).and_then(Kept::size);
         let Some(bundled) = self.origins.get_mut(&origin) else { return Ok(()) };
@@ -307,7 +306,7 @@ impl BundleReader {
         }
     }
 
-    /// The next line with its end, as far as it is not too long; how many bytes it has.
+    /// The next line with its end, unless it is too long; returns how many bytes it has.
     fn read_line(&mut self) -> Result<usize, BundleError> {
         self.line += 1;
         self.buffer.clear();
@@ -317,7 +316,7 @@ impl BundleReader {
         Ok(read)
     }
 
-    /// What the system did not say, the decompressor did: the bytes are not those that were written.
+    /// An error without a system error comes from the decompressor: the bytes are not those that were written.
     fn unread(&self, source: io::Error) -> BundleError {
         if source.raw_os_error().is_some() {
             return EvidenceError::Io { action: "read", path: self.path.clone(), source }.into();

@@ -1,4 +1,4 @@
-//! Verifying a bundle: its chain, and its place in the signed trees.
+//! Verifies a bundle: its chain, and its place in the signed trees.
 
 use std::path::Path;
 use std::time::Instant;
@@ -66,12 +66,12 @@ fn read(
     Ok(())
 }
 
-/// Where the range does not hold an origin's opening, its key is the one that was given for its name.
+/// If the range does not hold an origin's opening, its key is the one that was given for its name.
 fn know_pinned(reader: &mut BundleReader, trust: &Trust) -> Result<(), EvidenceError> {
     for kept in reader.contents().checkpoints.clone() {
         let Some(origin) = kept.origin.filter(|origin| !reader.openings.contains_key(origin)) else { continue };
         let said = SignedNote::parse(&kept.text).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
-        // A checkpoint that can't be read is found to be that.
+        // An unreadable checkpoint is a finding.
         let Some(said) = said else { continue };
         let key = trust.key(&said.origin).ok_or(EvidenceError::NoKey(said.origin))?;
         reader.openings.insert(origin, *key.public());

@@ -1,4 +1,4 @@
-//! Writing a bundle: one reading of the log.
+//! Writes a bundle in one reading of the log.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -21,16 +21,16 @@ use crate::tlog::{Checkpoint, Frontier, Gathered, TreeHash, cover};
 /// Zstandard's level: beyond it the file hardly shrinks, and takes twice as long.
 const LEVEL: i32 = 3;
 
-/// Which positions.
+/// The positions to export.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Range {
     /// The first; absent, 1.
     pub from: Option<Position>,
-    /// The last; absent, where the log ends when the export starts.
+    /// The last; absent, the end of the log when the export starts.
     pub to: Option<Position>,
 }
 
-/// What was exported.
+/// The result of an export.
 #[derive(Clone, Debug)]
 pub struct Exported {
     /// How many records.
@@ -45,7 +45,7 @@ pub struct Exported {
     pub checkpoints: BTreeMap<Origin, Checkpoint>,
 }
 
-/// Why there is no bundle. What had been written of it is gone again.
+/// Why the export failed. Everything that had been written of it is removed again.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The log can't be opened or read, or is damaged.
@@ -54,39 +54,33 @@ pub enum ExportError {
     /// A file beside it can't be read.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// There is a file of that name.
+    /// A file of that name exists.
     #[error("write {}: it exists; name another file", .0.display())]
     Exists(PathBuf),
     /// The log has no such positions.
     #[error("export positions {from} to {to}: the log has those from 1 to {head}")]
     Range {
-        /// The first that was asked for.
+        /// The first that was requested.
         from: Position,
         /// The last.
         to: Position,
-        /// Where the log ends.
+        /// The end of the log.
         head: Position,
     },
     /// The file can't be written.
     #[error("write {}: {source}; check the space on that disk, and export again", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// A checkpoint does not hold against this log.
     #[error("{place}: {flaw}")]
     Found {
-        /// Which checkpoint.
+        /// The checkpoint.
         place: String,
-        /// What is wrong.
         flaw: Box<Flaw>,
     },
 }
 
 impl ExportError {
-    /// Whether something is wrong with log or checkpoint, and not with the question.
+    /// Whether the log or a checkpoint is damaged, rather than the question wrong.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Log(error) => error.is_damage(),
@@ -96,8 +90,8 @@ impl ExportError {
     }
 }
 
-/// Writes these positions to a new file, with the newest checkpoints beside the log. The file has its name once it is whole
-/// and durable.
+/// Writes these positions to a new file, with the newest checkpoints beside the log. The file gets its name once it is
+/// complete and durable.
 pub fn export(
     ledger: &Path,
     file: &Path,
@@ -115,14 +109,14 @@ pub fn export(
         name(&unfinished, file)?;
         Ok(exported)
     });
-    // Under its own name it stays; what can't be removed is not called a bundle.
+    // Under its own name it stays; a file that can't be removed does not have the name of a bundle.
     let _ = fs::remove_file(&unfinished);
     let exported = written?;
     sync_directory(file).map_err(failed(file))?;
     Ok(exported)
 }
 
-/// Gives the file its name. One that came meanwhile stays: a link does not replace, as a rename would.
+/// Gives the file its name. A file that was made meanwhile stays: a link does not replace, as a rename would.
 fn name(unfinished: &Path, file: &Path) -> Result<(), ExportError> {
     match fs::hard_link(unfinished, file) {
         Ok(()) => Ok(()),
@@ -134,23 +128,23 @@ fn name(unfinished: &Path, file: &Path) -> Result<(), ExportError> {
     }
 }
 
-/// What is exported, and from what.
+/// The source of an export.
 struct Source {
     reader: Reader,
     from: Position,
     to: Position,
-    /// Where each origin of the range stands before it, and behind it.
+    /// Each origin's head before the range, and after it.
     before: Base,
     after: Base,
     ledger: Option<LedgerId>,
     signed: BTreeMap<Origin, (Kept, Checkpoint)>,
-    /// The last position that has to be read: of the range, or of what was signed.
+    /// The last position that has to be read: of the range, or of the checkpoint.
     until: Position,
 }
 
 impl Source {
     fn open(ledger: &Path, range: Range) -> Result<Self, ExportError> {
-        // Before the log: what was signed is covered by the records that are read after.
+        // Before the log: the records that are read later cover the checkpoints.
         let kept = checkpoints_in(&ledger.parent().unwrap_or(Path::new("")).join("checkpoints"))?;
         let reader = Reader::open(ledger).map_err(AuditError::from)?;
         let head = reader.head().map_err(unread)?;
@@ -198,7 +192,7 @@ fn opened(reader: &Reader) -> Result<Option<LedgerId>, ExportError> {
     }
 }
 
-/// The tree of an origin that is exported, as far as it has been read.
+/// The tree of an exported origin, as far as it has been read.
 #[derive(Default)]
 struct Tree {
     frontier: Frontier,
@@ -323,7 +317,7 @@ struct Lines {
 
 impl Lines {
     fn create(path: &Path) -> Result<Self, ExportError> {
-        // What an export that was killed has left is nobody's.
+        // The remains of a killed export belong to nobody.
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = BufWriter::with_capacity(1 << 18, made.map_err(failed(path))?);
         let mut encoder = zstd::stream::write::Encoder::new(file, LEVEL).map_err(failed(path))?;
@@ -334,7 +328,7 @@ impl Lines {
     fn record(&mut self, stored: &StoredRecord) -> Result<(), ExportError> {
         match stored.decode() {
             Ok(_) | Err(ReadError::Damaged { damage: Damage::Record(RecordError::Unreadable { .. }), .. }) => {}
-            // A text that is no record could break the line that holds it.
+            // A text that is not a record could break the line that holds it.
             Err(error) => return Err(unread(error)),
         }
         let raw: &RawValue = serde_json::from_str(&stored.record).map_err(|error| failed(&self.path)(error.into()))?;
@@ -351,7 +345,7 @@ impl Lines {
         self.encoder.write_all(&self.buffer).map_err(failed(&self.path))
     }
 
-    /// Writes the last line, which has the hash of all before it, and makes the file durable. Returns its length.
+    /// Writes the last line, which has the hash of all lines before it, and makes the file durable. Returns its length.
     fn end(mut self, last: impl FnOnce(String) -> Last) -> Result<u64, ExportError> {
         let blake3 = self.hasher.finalize().to_string();
         self.line(&last(blake3))?;

@@ -1,4 +1,5 @@
-//! The scene with evidence: what an auditor is given, checks by himself, and still has when somebody is forgotten.
+//! The scene with evidence: an auditor is given a proof, checks it without help, and still has it when a subject is
+//! erased.
 
 use std::time::Instant;
 
@@ -15,12 +16,12 @@ const EMAIL: &str = "dave@example.org";
 
 impl Demo {
     pub(super) async fn evidence(&mut self, root: &Client, feed: &mut Feed) -> Result<(), Why> {
-        self.narrator.begin("An auditor asks about the past, keeps a proof, and a person is forgotten");
+        self.narrator.begin("An auditor asks about the past, keeps a proof, and a subject is erased");
         let body = json!({"subject": SUBJECT, "identity": {"traits": {"email": EMAIL}}});
         let issued = ask(root, root.request(Method::POST, "/v1/sessions").json(&body)).await?;
         self.tell("POST /v1/sessions, with an identity", &issued);
         expect(&issued, StatusCode::CREATED)?;
-        // The address is no secret, but it must be found as little as one.
+        // The address is not a secret, but it must be as hard to find as one.
         self.secrets.extend([text(&issued.body, "session_token")?, EMAIL.to_owned()]);
         let session = &issued.body["session"];
         let (id, position) = (text(session, "id")?, session["position"].as_u64().unwrap_or_default());
@@ -31,8 +32,8 @@ impl Demo {
         self.narrator.holds(&proof);
         let shown = ask(root, root.request(Method::GET, &format!("/v1/sessions/{id}"))).await?;
         self.tell("GET /v1/sessions/{id}", &shown);
-        claim(shown.body["identity"].is_null(), || "what was personal can still be read".to_owned())?;
-        self.narrator.holds("the record is there and proven, and what was personal in it can't be read any more");
+        claim(shown.body["identity"].is_null(), || "the personal data can still be read".to_owned())?;
+        self.narrator.holds("the record is there and proven, and the personal data in it can't be read any more");
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What the demonstration says while it runs.
+//! The text of the demonstration.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -23,12 +23,12 @@ impl Narrator {
         Self { colour: may_colour(&io::stdout()), step: 0, current: "" }
     }
 
-    /// The number of the step that is under way.
+    /// The number of the current step.
     pub(super) fn step(&self) -> usize {
         self.step
     }
 
-    /// What the step that is under way is called.
+    /// The title of the current step.
     pub(super) fn current(&self) -> &'static str {
         self.current
     }
@@ -44,18 +44,18 @@ impl Narrator {
         say(&format!("\n{:>2}  {}\n", self.step, self.painted(BOLD, title)));
     }
 
-    /// A call, and what was answered.
+    /// A call, and its answer.
     pub(super) fn call(&self, call: &str, answer: &str, took: Duration) {
         let line = format!("    {call:46} {answer:22} {:>9}", millis(took));
         say(&(self.painted(DIM, &line) + "\n"));
     }
 
-    /// Something that was checked and holds.
+    /// A claim that was checked and holds.
     pub(super) fn holds(&self, text: &str) {
         say(&format!("    {} {text}\n", self.painted(GREEN, "✓")));
     }
 
-    /// Something that is so, and needs no check.
+    /// A fact that needs no check.
     pub(super) fn fact(&self, text: &str) {
         say(&format!("    {text}\n"));
     }
@@ -71,12 +71,12 @@ impl Narrator {
     }
 }
 
-/// Milliseconds with as many digits as mean something.
+/// Milliseconds with as many digits as are meaningful.
 pub(super) fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
 }
 
 fn say(text: &str) {
-    // The exit code tells what held, also where nobody listens.
+    // The exit code tells what held, even if nobody reads this.
     let _ = io::stdout().write_all(text.as_bytes());
 }

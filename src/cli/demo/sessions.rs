@@ -1,4 +1,4 @@
-//! The scene with sessions: a person sees and ends its own devices by Ory's contract.
+//! The scene with sessions: a person lists and revokes their own sessions by Ory's contract.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ const ORY: &str = "/auth";
 
 impl Demo {
     pub(super) async fn ory(&mut self, root: &Client, feed: &mut Feed) -> Result<(), Why> {
-        self.narrator.begin("A person ends the session of a lost phone as Ory's SDK does it");
+        self.narrator.begin("A person revokes the session of a lost phone as Ory's SDK does it");
         let (laptop, _) = self.issue_session(root, "laptop").await?;
         let (phone, id) = self.issue_session(root, "phone").await?;
         let own = whoami(root, &phone).await?;
@@ -32,7 +32,7 @@ impl Demo {
         self.tell("GET  …/sessions/whoami, by the phone", &over);
         expect(&over, StatusCode::UNAUTHORIZED)?;
         expect(&whoami(root, &laptop).await?, StatusCode::OK)?;
-        self.narrator.holds("the phone is logged out, the laptop is not, and no administrator was asked");
+        self.narrator.holds("the phone is logged out, the laptop is not, without an administrator");
         Ok(())
     }
 

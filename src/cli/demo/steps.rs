@@ -1,4 +1,4 @@
-//! The steps, in the order in which they are told.
+//! The steps, in their order.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use crate::cli::client::{Client, Lines};
 use crate::clock::wall_clock;
 use crate::domain::Secret;
 
-/// How long anything may take before it counts as not happening.
+/// How long to wait before something counts as not happening.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PROFILE: &str = "5925a68def86951f895cf497";
 const TICKETS: &str = "/crafter-profile/api/1/authentication/ticket";
 const ACCESS_TOKENS: &str = "/crafter-profile/api/1/access_token";
-/// Rows that differ between replay and snapshot which are named.
+/// How many rows that differ between replay and snapshot are named.
 const LISTED_ROWS: usize = 5;
 
-/// An answer: its status, and its body as JSON, `null` where there is none.
+/// An answer: its status, and its body as JSON, or `null` without a body.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Value,
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 pub(super) struct Feed(Lines);
 
 impl Demo {
-    /// Goes through all steps. Returns how many events that made.
+    /// Runs all steps. Returns how many events that made.
     pub(super) async fn steps(&mut self) -> Result<u64, Why> {
         let root = self.client(&self.root)?;
         let gateway = self.applications(&root).await?;
@@ -94,7 +94,7 @@ impl Demo {
         let opening = feed.field("id").await?;
         self.narrator.call("GET /v1/revocations", "200 text/event-stream", started.elapsed());
         claim(!opening.is_empty(), || "the stream began without a cursor".to_owned())?;
-        self.narrator.holds("the stream began with the cursor to go on from after a break");
+        self.narrator.holds("the stream began with the cursor to continue from after a break");
         Ok(feed)
     }
 
@@ -139,7 +139,7 @@ impl Demo {
     }
 
     async fn refused_from_now_on(&mut self, gateway: &Client, access_token: &str, ticket: &str) -> Result<(), Why> {
-        self.narrator.begin("It is refused from now on, whoever asks");
+        self.narrator.begin("It is refused from now on, on every surface");
         let read = read(gateway, access_token, ticket).await?;
         self.tell(&format!("GET  {TICKETS}/{{id}}.json"), &read);
         expect(&read, StatusCode::NOT_FOUND)?;
@@ -150,7 +150,7 @@ impl Demo {
         let again = invalidate(gateway, access_token, ticket).await?;
         self.tell(&format!("POST {TICKETS}/{{id}}/invalidate.json"), &again);
         expect(&again, StatusCode::OK)?;
-        self.narrator.holds("ended once is ended for good; ending it again changes nothing");
+        self.narrator.holds("a revocation is permanent; revoking again changes nothing");
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl Demo {
         }
         self.narrator.fact(&format!("from the request to its answer:    {}", percentiles(&mut answered)));
         self.narrator.fact(&format!("from the request to the follower:  {}", percentiles(&mut heard)));
-        self.narrator.holds(&format!("{} tickets ended one by one, each heard of, in order", self.rounds));
+        self.narrator.holds(&format!("{} tickets revoked one by one, each heard of, in order", self.rounds));
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Demo {
         access_token: &str,
         feed: &mut Feed,
     ) -> Result<(), Why> {
-        self.narrator.begin("Everything that somebody has is ended at once, by the native API");
+        self.narrator.begin("Everything that a subject has is revoked at once, by the native API");
         let mut tickets = Vec::new();
         for _ in 0..3 {
             tickets.push(create(gateway, access_token, "mallory").await?.0);
@@ -204,8 +204,8 @@ impl Demo {
         expect(&read(gateway, access_token, &other).await?, StatusCode::OK)?;
         let (fresh, _) = create(gateway, access_token, "mallory").await?;
         expect(&read(gateway, access_token, &fresh).await?, StatusCode::OK)?;
-        self.narrator.holds("one event ended all three tickets, and nobody else's");
-        self.narrator.holds("a ticket issued afterwards is good: a login is possible again");
+        self.narrator.holds("one event revoked all three tickets, and no other subject's");
+        self.narrator.holds("a ticket issued afterwards is active: a login is possible again");
         self.secrets.extend(tickets.into_iter().chain([other, fresh]));
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Demo {
             let rows: Vec<&str> = rows.map(crate::domain::Row::as_str).collect();
             format!("replay and snapshot differ in {} rows: {}", compared.differences.total, rows.join("; "))
         })?;
-        self.narrator.holds("folded again from the first event, it is what the server had in memory");
+        self.narrator.holds("folded again from the first event, it equals the server's state in memory");
         let tally = &compared.replayed.tally;
         claim(tally.tickets.active == 2, || format!("{} tickets are active, and 2 should be", tally.tickets.active))?;
         claim(!holds_any(&self.data, &self.secrets)?, || "a secret is in the ledger's directory".to_owned())?;
@@ -254,7 +254,7 @@ impl Demo {
 }
 
 impl Feed {
-    /// What the next line of that field says.
+    /// The text of the next line of that field.
     async fn field(&mut self, name: &str) -> Result<String, Why> {
         let read = async {
             while let Some(line) = self.0.next().await? {
@@ -272,10 +272,10 @@ impl Feed {
     async fn next_event(&mut self, name: &str) -> Result<Value, Why> {
         while self.field("event").await? != name {}
         let data = self.field("data").await?;
-        serde_json::from_str(&data).map_err(|error| Why::Claim(format!("the event's data is no JSON: {error}")))
+        serde_json::from_str(&data).map_err(|error| Why::Claim(format!("the event's data is not JSON: {error}")))
     }
 
-    /// The next ending, and how long after that instant it came.
+    /// The next revocation, and how long after that instant it came.
     pub(super) async fn next_revoked(&mut self, since: Instant) -> Result<(Value, Duration), Why> {
         let item = self.next_event("revoked").await?;
         Ok((item, since.elapsed()))
@@ -315,7 +315,7 @@ pub(super) async fn ask(client: &Client, request: RequestBuilder) -> Result<Answ
     if bytes.is_empty() {
         return Ok(Answer { status, body: Value::Null, took });
     }
-    let body = serde_json::from_slice(&bytes).map_err(|error| Why::Claim(format!("an answer is no JSON: {error}")))?;
+    let body = serde_json::from_slice(&bytes).map_err(|error| Why::Claim(format!("an answer is not JSON: {error}")))?;
     Ok(Answer { status, body, took })
 }
 

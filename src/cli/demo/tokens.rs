@@ -38,12 +38,12 @@ impl Demo {
         claim(over.body["result"] == json!({"valid": false, "invalidity_reason": "revoked"}), || {
             format!("the answer is {}", over.body)
         })?;
-        self.narrator.holds("its signature and its time are good still, and it says that it was revoked");
+        self.narrator.holds("its signature is valid and it has not expired, but the answer says that it was revoked");
         Ok(())
     }
 
     pub(super) async fn cribl(&mut self, root: &Client, gateway: &Client, feed: &mut Feed) -> Result<(), Why> {
-        self.narrator.begin("All tokens of a user are ended as Cribl's SDK does it");
+        self.narrator.begin("All tokens of a user are revoked as Cribl's SDK does it");
         let mut tokens = Vec::new();
         for format in ["jwt", "opaque", "jwt"] {
             tokens.push(self.issue_token(root, format).await?);
@@ -58,11 +58,11 @@ impl Demo {
         self.narrator.call("event: revoked", text(&item, "type")?.as_str(), heard);
         claim(text(&item, "subject")? == "carol", || format!("the event is of another subject: {item}"))?;
         for token in &tokens {
-            claim(!is_good(gateway, token).await?, || "a token that was ended is good".to_owned())?;
+            claim(!is_good(gateway, token).await?, || "a token that was revoked is active".to_owned())?;
         }
         let fresh = self.issue_token(root, "jwt").await?;
-        claim(is_good(gateway, &fresh).await?, || "a token that was issued afterwards is not good".to_owned())?;
-        self.narrator.holds("one event ended all three tokens, and a fourth issued at once afterwards is good");
+        claim(is_good(gateway, &fresh).await?, || "a token that was issued afterwards is not active".to_owned())?;
+        self.narrator.holds("one event revoked all three tokens, and a fourth issued at once afterwards is active");
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Demo {
     }
 }
 
-/// Who holds a token may ask about it.
+/// The holder of a token may ask about it.
 async fn validate(client: &Client, token: &str) -> Result<Answer, Why> {
     let request = client.plain(Method::POST, &format!("{SLASHID}/token/validate")).json(&json!({ "token": token }));
     let answer = ask(client, request).await?;

@@ -1,4 +1,4 @@
-//! Batches on their way to the server, tried again while that may help.
+//! Batches on their way to the server, sent again for as long as that may help.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const MAX_ATTEMPTS: u32 = 12;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -64,14 +64,14 @@ impl Courier {
                 Err(ImportError::Call(error)) if self.may_pass(&error) => notice(&format!("{error}; trying again")),
                 done => return done,
             }
-            // A server that has too much to do is helped by being left alone for a while, each time for longer.
+            // An overloaded server is helped by a pause, longer each time.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         self.attempt(body, lines).await
     }
 
-    /// Whether to wait. Where nobody has ever answered, the address is wrong rather than the time.
+    /// Whether to wait. If no call was ever answered, the address is wrong rather than the time.
     fn may_pass(&self, error: &CallError) -> bool {
         let never_there = matches!(error, CallError::Unreachable { .. }) && !self.answered.load(Ordering::Relaxed);
         error.is_passing() && !never_there
@@ -87,7 +87,7 @@ impl Courier {
             answers.push(numbered(&text, answers.len(), lines)?);
         }
         if answers.len() < lines {
-            // It broke off. The lines that it has not told of may have been made: sent again they are known.
+            // The answer broke off. The lines that are missing in it may have been made: sent again they are known.
             let why = format!("it told of {} lines where {lines} were sent", answers.len());
             return Err(CallError::Broken { url: self.client.url().to_owned(), why }.into());
         }

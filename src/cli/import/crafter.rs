@@ -1,7 +1,7 @@
 //! Crafter Profile's collection `ticket`, as `mongoexport` writes it.
 //!
-//! A document holds the ticket itself as `_id`, whose it is, and when it was last used. That instant is all that is known of its
-//! issue; it ends that long after it as Crafter's `maxAge` says.
+//! A document holds the ticket itself as `_id`, its profile, and when it was last used. Nothing else is known of its
+//! issue; it expires that long after its last use as Crafter's `maxAge` says.
 
 use serde::Deserialize;
 
@@ -46,7 +46,7 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, Refusal> {
         return Err(Refusal::malformed("`_id` is empty"));
     }
     let used_at = ticket.last_request_time.instant();
-    let used_at = used_at.ok_or_else(|| Refusal::malformed("`lastRequestTime` is no date of this time"))?;
+    let used_at = used_at.ok_or_else(|| Refusal::malformed("`lastRequestTime` is not a date of this time"))?;
     let expires_at = used_at.plus(settings.ttl);
     if expires_at <= settings.now {
         return Ok(Row::Over);

@@ -1,7 +1,7 @@
-//! CSV as RFC 4180 has it, strictly.
+//! CSV as RFC 4180 defines it, strictly.
 //!
-//! The usual crate takes broken quoting for data. A dump that broke off within a field must not pass for one with a strange last
-//! field, and two crates more are a high price for what stands here.
+//! The usual crate takes broken quoting for data. A dump that broke off within a field must not pass for one with a
+//! strange last field, and two more crates are a high price for these few lines.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -13,7 +13,7 @@ pub enum CsvError {
     /// The file can't be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The file is no CSV.
+    /// The file is not CSV.
     #[error("{0}")]
     Malformed(&'static str),
 }
@@ -41,7 +41,6 @@ impl<R: BufRead> Records<R> {
         self.line
     }
 
-    /// The next record.
     pub fn next(&mut self) -> Result<Option<Record>, CsvError> {
         let line = self.line + 1;
         let (mut text, mut open) = (Vec::new(), false);
@@ -50,7 +49,7 @@ impl<R: BufRead> Records<R> {
             let limit = MAX_LINE_BYTES.saturating_sub(text.len()) as u64;
             let read = (&mut self.input).take(limit).read_until(b'\n', &mut text)?;
             self.line += u64::from(text.ends_with(b"\n"));
-            // Quotes come in pairs, within a field too: an odd one is a field that goes on in the next line.
+            // Quotes come in pairs, within a field too: an odd one means that the field continues on the next line.
             open ^= text[before..].iter().filter(|byte| **byte == b'"').count() % 2 == 1;
             match (read, open) {
                 (0, _) if limit == 0 => return Err(CsvError::Malformed("a record is longer than any session")),

@@ -1,4 +1,4 @@
-//! JSON objects one after another: one a line, or in one array. None but the one at hand is in memory.
+//! JSON objects one after another: one on each line, or in one array. Only the current one is in memory.
 
 use std::io::{self, BufRead};
 
@@ -10,21 +10,21 @@ pub enum DocumentError {
     /// The file can't be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What follows is no object.
-    #[error("its array holds something that is no object")]
+    /// The next value is not an object.
+    #[error("its array holds a value that is not an object")]
     NoObject,
-    /// The file is over too early.
+    /// The file ends too early.
     #[error("it ends before its array does")]
     Broken,
-    /// The array is over, and the file is not.
+    /// The array has ended, but the file has not.
     #[error("something follows its array")]
     Trailing,
 }
 
-/// An object's text, and its number: its line, or in an array its place.
+/// An object's text, and its number: its line, or its place in an array.
 pub struct Document<'a> {
     pub number: u64,
-    /// Nothing where it is longer than [`MAX_LINE_BYTES`].
+    /// Nothing if it is longer than [`MAX_LINE_BYTES`].
     pub text: Option<&'a [u8]>,
 }
 
@@ -38,7 +38,7 @@ pub struct Documents<R> {
 }
 
 impl<R: BufRead> Documents<R> {
-    /// One a line; so many lines have been read before.
+    /// One on each line; so many lines have been read before.
     pub fn lines(input: R, number: u64) -> Self {
         Self { input, number, is_array: false, is_over: false, text: Vec::new() }
     }
@@ -66,7 +66,7 @@ impl<R: BufRead> Documents<R> {
         Ok(found.then_some(Document { number: self.number, text }))
     }
 
-    /// An empty line is none.
+    /// An empty line does not count.
     fn next_line(&mut self) -> io::Result<bool> {
         loop {
             self.number += 1;
@@ -127,7 +127,7 @@ impl<R: BufRead> Documents<R> {
         Ok(())
     }
 
-    /// What is too long is read to its end, and not kept.
+    /// An overlong text is read to its end, and not kept.
     fn keep(&mut self, byte: u8) {
         if self.text.len() <= MAX_LINE_BYTES {
             self.text.push(byte);
@@ -135,7 +135,7 @@ impl<R: BufRead> Documents<R> {
     }
 }
 
-/// The first byte that is no white space, not consumed, and how many lines have ended before it.
+/// The first byte that is not white space, not consumed, and how many lines have ended before it.
 pub fn first_byte(input: &mut impl BufRead) -> io::Result<(Option<u8>, u64)> {
     let mut lines = 0;
     while let Some(byte) = peek(input)? {
@@ -215,9 +215,9 @@ mod tests {
             ("[{}", "it ends before its array does after 1"),
             ("[{},", "it ends before its array does after 1"),
             ("[{},{\"a\":\"}", "it ends before its array does after 2"),
-            ("[{},7]", "its array holds something that is no object after 2"),
-            ("[{} {}]", "its array holds something that is no object after 1"),
-            ("[,{}]", "its array holds something that is no object after 0"),
+            ("[{},7]", "its array holds a value that is not an object after 2"),
+            ("[{} {}]", "its array holds a value that is not an object after 1"),
+            ("[,{}]", "its array holds a value that is not an object after 0"),
             ("[{}][{}]", "something follows its array after 1"),
         ] {
             assert_eq!(all(Documents::array(text.as_bytes())).unwrap_err(), error, "{text}");

@@ -1,4 +1,4 @@
-//! One credential as the server is told of it, and why a line of a dump can't be one.
+//! One credential as it is sent to the server, and the reasons why a line of a dump can't be one.
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -27,7 +27,7 @@ pub struct Entry {
     aal: Option<String>,
 }
 
-/// What a reader has found out about a credential.
+/// The facts that a reader has found about a credential.
 pub struct Facts {
     pub kind: Kind,
     pub tenant: Option<String>,
@@ -41,25 +41,25 @@ pub struct Facts {
     pub aal: Option<String>,
 }
 
-/// What a place in a dump holds.
+/// The content of a place in a dump.
 pub enum Row {
     /// A credential to be sent.
     Entry(Box<Entry>),
-    /// One that is over already.
+    /// A credential that has expired already.
     Over,
 }
 
-/// Why a line is not sent: never with anything of the line itself, which may be a secret.
+/// Why a line is not sent: never with any part of the line itself, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// A stable name.
     pub code: &'static str,
-    /// What to do about it.
+    /// How to correct it.
     pub detail: String,
 }
 
 impl Refusal {
-    /// The line is not what the format asks for.
+    /// The line does not have the form of the format.
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self { code: "malformed-line", detail: detail.into() }
     }
@@ -77,7 +77,8 @@ impl Refusal {
 }
 
 impl Entry {
-    /// Checks what the server must never be sent: a secret in the place of its digest or of an id. The rest is the server's to judge.
+    /// Checks that a secret is never sent to the server in the place of its digest or of an id. The server judges the
+    /// rest.
     pub fn new(facts: Facts) -> Result<Self, Refusal> {
         let Facts { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal } = facts;
         if digest.as_deref().is_some_and(|digest| digest.parse::<Digest>().is_err()) {
@@ -87,7 +88,7 @@ impl Entry {
         Ok(Self { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal })
     }
 
-    /// What it is.
+    /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -97,7 +98,7 @@ fn name<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.as_str())
 }
 
-/// A ticket's own id is what its bearer presents, so none is taken: its public name follows from its digest.
+/// A ticket's own id is its secret, so it does not take an id: its public name follows from its digest.
 fn checked_id(kind: Kind, id: &str) -> Result<String, Refusal> {
     if kind == Kind::Ticket {
         return Err(Refusal::malformed("a ticket takes no `id`: the ledger names it by its digest"));
@@ -106,7 +107,7 @@ fn checked_id(kind: Kind, id: &str) -> Result<String, Refusal> {
     Ok(id.hyphenated().to_string())
 }
 
-/// The digest of what the bearer presents; from here on nobody knows the secret.
+/// The digest of the bearer's secret; from here on the secret is gone.
 pub fn digested(secret: String) -> String {
     Secret::new(&secret).digest().to_string()
 }

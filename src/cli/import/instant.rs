@@ -5,8 +5,8 @@ use jiff::tz::Offset;
 
 use crate::domain::Timestamp;
 
-/// RFC 3339, or PostgreSQL's form with a blank and a short offset. Without an offset it is UTC: Kratos writes UTC into columns
-/// that keep none. Parts of a millisecond are cut off.
+/// RFC 3339, or PostgreSQL's form with a blank and a short offset. Without an offset it is UTC: Kratos writes UTC into
+/// columns without a time zone. Parts of a millisecond are cut off.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 }
 
 fn local(text: &str) -> Option<jiff::Timestamp> {
-    // An offset that could not be read above must not be taken for none.
+    // A malformed offset must not be taken for a missing one.
     let time = text.get("YYYY-MM-DD ".len()..)?;
     if time.contains(|letter: char| !matches!(letter, '0'..='9' | ':' | '.')) {
         return None;

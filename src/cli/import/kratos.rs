@@ -1,7 +1,7 @@
 //! Kratos's table `sessions`: as CSV with a header, or as lines of JSON.
 //!
-//! A session's token becomes its digest here, unless the dump has a column `digest` made at the source. Without either, a session
-//! can be ended by its id, and not be presented.
+//! A session's token becomes its digest here, unless the dump has a column `digest` made at the source. Without either,
+//! a session can be revoked by its id, but not presented.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::entry::{Entry, Facts, Refusal, Row, digested};
 use super::instant;
 use crate::domain::{Kind, Timestamp};
 
-/// Without these a session can't be told from one that has ended.
+/// Without these, an active session can't be told from an inactive one.
 const NEEDED: [&str; 5] = ["id", "identity_id", "issued_at", "expires_at", "active"];
 const ABOUT: &str =
     "a session's row: id, identity_id, issued_at and expires_at are strings, and active is true or false";
 
-/// A row, as far as it is of use. Others of its columns are left out.
+/// The used columns of a row. Others are left out.
 #[derive(Deserialize)]
 struct Session {
     id: String,
@@ -36,7 +36,7 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, Refusal> {
     session.row(settings)
 }
 
-/// Where each column is.
+/// The places of the columns.
 #[derive(Debug)]
 pub struct Header {
     columns: BTreeMap<String, usize>,
@@ -49,7 +49,7 @@ impl Header {
         let width = names.len();
         let columns: BTreeMap<String, usize> = names.into_iter().zip(0..).collect();
         if let Some(missing) = NEEDED.iter().find(|name| !columns.contains_key(**name)) {
-            return Err(format!("its first line names no column {missing}"));
+            return Err(format!("its first line does not name the column {missing}"));
         }
         if columns.len() < width {
             Err("its first line names a column twice".to_owned())
@@ -64,7 +64,7 @@ impl Header {
             let (found, width) = (fields.len(), self.width);
             return Err(Refusal::malformed(format!("the record has {found} fields, and the header {width}")));
         }
-        // What is NULL is written as nothing.
+        // NULL is written as an empty field.
         let field =
             |name: &str| self.columns.get(name).map(|place| &fields[*place]).filter(|text| !text.is_empty()).cloned();
         let needed = |name: &str| field(name).ok_or_else(|| Refusal::malformed(format!("`{name}` is empty")));
@@ -115,7 +115,7 @@ impl Session {
 }
 
 fn read(name: &str, text: &str) -> Result<Timestamp, Refusal> {
-    instant::parse(text).ok_or_else(|| Refusal::malformed(format!("`{name}` is no instant since 1970")))
+    instant::parse(text).ok_or_else(|| Refusal::malformed(format!("`{name}` is not an instant since 1970")))
 }
 
 #[cfg(test)]
@@ -188,7 +188,10 @@ mod tests {
     fn a_header_must_name_what_is_needed_once() {
         let header = |names: &str| Header::new(names.split(',').map(str::to_owned).collect());
         assert!(header("id,identity_id,issued_at,expires_at,active").is_ok());
-        assert_eq!(header("id,identity_id,issued_at,expires_at").unwrap_err(), "its first line names no column active");
+        assert_eq!(
+            header("id,identity_id,issued_at,expires_at").unwrap_err(),
+            "its first line does not name the column active"
+        );
         assert!(header("id,identity_id,issued_at,expires_at,active,id").is_err());
     }
 

@@ -1,11 +1,11 @@
-//! Lines as `POST /v1/imports` takes them, and `secret` in the place of `digest`.
+//! Lines as `POST /v1/imports` takes them, with `secret` in the place of `digest`.
 
 use serde::Deserialize;
 
 use super::Settings;
 use super::entry::{Entry, Facts, Refusal, Row, digested};
 
-/// Strict, because a member that is not known here may hold a secret, and must not be passed on.
+/// Strict, because an unknown member may hold a secret, and must not be passed on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {

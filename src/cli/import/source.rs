@@ -11,11 +11,11 @@ use super::kratos::Header;
 use super::{Format, ImportError, MAX_LINE_BYTES, Settings, crafter, kratos, ndjson};
 use crate::domain::Kind;
 
-/// A batch holds so many lines at most, whatever becomes of them.
+/// A batch holds at most so many lines, whatever their outcome.
 pub const MAX_BATCH_LINES: usize = 1_000;
-/// A batch's body has so many bytes at most: it passes where 64 KiB do.
+/// A batch's body has at most so many bytes: it passes where 64 KiB do.
 pub const MAX_BATCH_BYTES: usize = 60_000;
-/// What is read from the file at once.
+/// The size of one reading of the file.
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// A file, or the standard input.
@@ -30,16 +30,16 @@ pub fn open(path: &Path) -> Result<Input, ImportError> {
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
 }
 
-/// Consecutive lines of a dump, and what becomes of each.
+/// Consecutive lines of a dump, and the outcome of each.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// What is sent, one object a line.
+    /// The lines to send, one object on each line.
     pub body: String,
-    /// For each line of the body: which one of the dump it was.
+    /// For each line of the body, its number in the dump.
     pub sent: Vec<u64>,
-    /// What can't be sent, and which line that was.
+    /// The lines that can't be sent, with their numbers.
     pub refused: Vec<(u64, Refusal)>,
-    /// How many were over already.
+    /// How many had expired already.
     pub over: u64,
     /// How many of each kind are sent, in the order of [`Kind::ALL`].
     pub kinds: [u64; Kind::ALL.len()],
@@ -57,7 +57,6 @@ pub enum SourceError {
     Malformed {
         /// The last line that was read.
         line: u64,
-        /// What is wrong.
         why: String,
     },
 }
@@ -77,7 +76,7 @@ impl Batches {
         Ok(Self { rows: Rows::open(input, format)?, settings, held: None, failed: None })
     }
 
-    /// The next batch. What was read before an error comes before it.
+    /// The next batch. Lines that were read before an error come before it.
     pub fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let mut batch = Batch::default();
         if let Some((line, entry, text)) = self.held.take() {
@@ -103,7 +102,7 @@ impl Batches {
 }
 
 impl Batch {
-    /// Takes what a line holds, or gives it back for the next batch.
+    /// Takes the content of a line, or gives it back for the next batch.
     fn take(&mut self, line: u64, row: Result<Row, Refusal>) -> Option<(u64, Entry, String)> {
         match row.and_then(written) {
             Ok(Some((entry, text))) if self.body.len() + text.len() > MAX_BATCH_BYTES => {
@@ -139,7 +138,7 @@ fn written(row: Row) -> Result<Option<(Entry, String)>, Refusal> {
 }
 
 type ReadRow = fn(&[u8], &Settings) -> Result<Row, Refusal>;
-/// A line's number, and what it holds.
+/// A line's number, and its content.
 type Numbered = (u64, Result<Row, Refusal>);
 
 /// The dump's lines, whatever its format.
@@ -280,6 +279,6 @@ mod tests {
         assert_eq!((all.len(), error.as_deref()), (1, Some("it ends before its array does (after line 2)")));
         let (all, error) = batches("id,identity_id\n", Format::Kratos);
         assert!(all.is_empty());
-        assert_eq!(error.as_deref(), Some("its first line names no column issued_at (after line 0)"));
+        assert_eq!(error.as_deref(), Some("its first line does not name the column issued_at (after line 0)"));
     }
 }

@@ -1,4 +1,4 @@
-//! What became of the lines: counted, shown, and kept.
+//! The outcomes of the lines: counted, shown, and kept.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -16,25 +16,25 @@ use crate::domain::Kind;
 /// How many refusals are shown to people; a file has all of them.
 const MAX_SHOWN_REFUSALS: u64 = 20;
 
-/// How many lines met which fate.
+/// How many lines had which outcome.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Counts {
     lines: u64,
     made: u64,
     known: u64,
     pub refused: u64,
-    /// Over already, so not sent.
+    /// Expired already, so not sent.
     skipped: u64,
 }
 
 impl Counts {
-    /// How many lines it is known of what became of them.
+    /// The number of lines whose outcome is known.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 }
 
-/// Counts, shows and keeps.
+/// Counts, shows and keeps the outcomes.
 pub struct Tally {
     pub counts: Counts,
     json: bool,
@@ -50,7 +50,7 @@ struct Kept<'a> {
     detail: &'a str,
 }
 
-/// The last line of what a pipe gets.
+/// The last line for a pipe.
 #[derive(Serialize)]
 struct End {
     end: bool,
@@ -59,7 +59,7 @@ struct End {
 }
 
 impl Tally {
-    /// Begins with an empty file of refusals, if one is asked for.
+    /// Begins with an empty file of refusals, if one is requested.
     pub fn new(json: bool, refusals: Option<PathBuf>) -> Result<Self, ImportError> {
         let open = |path: PathBuf| match File::create(&path) {
             Ok(file) => Ok((path, BufWriter::new(file))),
@@ -69,7 +69,7 @@ impl Tally {
         Ok(Self { counts: Counts::default(), json, refusals, progress: Progress::new("imported") })
     }
 
-    /// Takes what became of a batch, in the order of the dump.
+    /// Takes the outcomes of a batch, in the order of the dump.
     pub fn settle(&mut self, batch: Batch, answers: Vec<Answer>) -> Result<(), ImportError> {
         self.skip(batch.over);
         let mut refused = batch.refused.into_iter().peekable();
@@ -85,7 +85,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Takes a batch that is not sent: its lines would be.
+    /// Takes a batch that is not sent, only counted.
     pub fn rehearse(&mut self, batch: Batch) -> Result<(), ImportError> {
         self.counts.lines += batch.sent.len() as u64;
         self.skip(batch.over);
@@ -120,7 +120,7 @@ impl Tally {
         let code = answer.code.as_deref().unwrap_or("no-code");
         let detail = answer.detail.as_deref().unwrap_or_default();
         if self.counts.refused <= MAX_SHOWN_REFUSALS {
-            // Nothing in it may steer the terminal.
+            // No character in it may control the terminal.
             let shown: String = detail.chars().filter(|letter| !letter.is_control()).collect();
             notice(&format!("line {}: {code}: {shown}", answer.line));
         }
@@ -139,7 +139,7 @@ impl Tally {
         });
     }
 
-    /// Shows the sums, and leaves the file of refusals whole.
+    /// Shows the sums, and completes the file of refusals.
     pub fn finish(&mut self) -> Result<(), ImportError> {
         self.end()?;
         let Counts { lines, made, known, refused, skipped } = self.counts;
@@ -147,11 +147,11 @@ impl Tally {
             return print_json(&End { end: true, counts: self.counts });
         }
         print(&format!(
-            "lines    {lines}\nmade     {made}\nknown    {known}\nrefused  {refused}\nskipped  {skipped} that were over already\n"
+            "lines    {lines}\nmade     {made}\nknown    {known}\nrefused  {refused}\nskipped  {skipped} that had expired already\n"
         ))
     }
 
-    /// As [`Tally::finish`] where nothing was sent.
+    /// Like [`Tally::finish`], if nothing was sent.
     pub fn finish_rehearsal(&mut self, kinds: [u64; Kind::ALL.len()]) -> Result<(), ImportError> {
         self.end()?;
         if self.json {
@@ -162,11 +162,11 @@ impl Tally {
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}s")).collect();
         let sent = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
         print(&format!(
-            "lines    {lines}\nto send  {sent}\nrefused  {refused}\nskipped  {skipped} that are over already\nNothing was sent.\n"
+            "lines    {lines}\nto send  {sent}\nrefused  {refused}\nskipped  {skipped} that have expired already\nNothing was sent.\n"
         ))
     }
 
-    /// Leaves the terminal and the file of refusals whole.
+    /// Completes the terminal's line and the file of refusals.
     pub fn end(&mut self) -> Result<(), ImportError> {
         self.progress.clear();
         let more = self.counts.refused.saturating_sub(MAX_SHOWN_REFUSALS);

@@ -8,7 +8,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes the digits without allocating.
 pub fn write(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
-    // In pieces of 32 bytes: what is written to escapes and copies each piece on its own.
+    // In pieces of 32 bytes: the writer escapes and copies each piece on its own.
     for piece in bytes.chunks(32) {
         let mut digits = [0; 64];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
@@ -44,14 +44,14 @@ pub fn parse<const N: usize>(text: &str) -> Result<[u8; N], Malformed> {
     let (mut bytes, mut seen) = ([0; N], 0);
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
-        // Looked at once, behind the loop: every audit reads millions of digests.
+        // Checked once, after the loop: every audit reads millions of digests.
         seen |= high | low;
         *byte = high << 4 | low & 15;
     }
     if seen == NO_DIGIT { Err(FORM) } else { Ok(bytes) }
 }
 
-/// What stands in [`VALUES`] for a byte that is no digit: every bit, so that it shows in what it is joined with.
+/// The entry of [`VALUES`] for a byte that is not a digit: every bit, so that it shows in the result of any OR.
 const NO_DIGIT: u8 = 0xff;
 
 /// The value of each byte as a digit.

@@ -1,8 +1,8 @@
-//! Judgements: whether a credential is good at an instant, or why not. One rule for all callers.
+//! Judgements: whether a credential is active at an instant, or why not. One rule for all callers.
 //!
-//! A credential is revoked by the earliest of five: a removal of the node that issued it beyond the seal, a revocation of its own, one
-//! that was recorded by its secret alone when nobody knew what it was the secret of, one of all that its subject had, and
-//! one of its session. Only then its time counts.
+//! A credential is revoked by the earliest of five: a removal of the node that issued it beyond the seal, a revocation
+//! of its own, a revocation by its secret alone while its kind was not known, a revocation of everything that its
+//! subject had, and a revocation of its session. Only if none applies does its expiry count.
 
 use super::{Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, Kind};
 use crate::domain::command::PresentedToken;
@@ -11,12 +11,12 @@ use crate::domain::state::CredentialView;
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
 
-/// Whether a credential that this ledger has the issue of is good at `now`.
+/// Whether a credential whose issue this ledger holds is active at `now`.
 pub fn judge(view: &impl CredentialView, key: CredentialKey, now: Timestamp) -> Result<Active, Inactive> {
     judge_known(view, key.kind, view.credential(key), now)
 }
 
-/// The same of one that the caller has looked up, perhaps with uses that are not on record yet.
+/// The same for a credential that the caller has looked up, perhaps with uses that are not on record yet.
 pub fn judge_known(
     view: &impl CredentialView,
     kind: Kind,
@@ -34,8 +34,8 @@ pub fn judge_known(
     }
 }
 
-/// The earliest revocation that was recorded by the secret alone, when nobody knew what it was the secret of: it may have been
-/// taken for another kind, and a session for none that has its id.
+/// The earliest revocation by the secret alone, recorded while its kind was not known: the credential may have been
+/// taken for another kind, and a session has no id there.
 pub fn revoked_unknown(
     view: &impl CredentialView,
     kind: Kind,
@@ -43,7 +43,7 @@ pub fn revoked_unknown(
     tenant: &Tenant,
     subject: &Subject,
 ) -> Option<(Place, Timestamp)> {
-    // Its own key has been looked at already, except a session's, which is not made of its digest.
+    // Its own key has been checked already, except a session's, which is not made of its digest.
     let others = Kind::ALL.into_iter().filter(|other| *other != kind || kind == Kind::Session);
     let unknown = others.map(|kind| view.credential(CredentialKey { kind, id: digest.id() }));
     let revoked = unknown.filter(|credential| credential.issue.is_none()).filter_map(|credential| {
@@ -71,7 +71,8 @@ fn revoked_by(
         .min_by_key(|(place, at)| (*at, *place))
 }
 
-/// A token is revoked with its session: the token's generation reaches all that had revoked other sessions when it was issued.
+/// A token is revoked with its session: the token's generation reaches everything that had revoked other sessions when
+/// it was issued.
 fn session_revoked(
     view: &impl CredentialView,
     tenant: &Tenant,
@@ -89,7 +90,7 @@ fn session_revoked(
     [too_late, alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }
 
-/// Whether a JWT whose signature has been verified is good, seen before or not.
+/// Whether a JWT whose signature has been verified is active, seen before or not.
 pub fn judge_presented(view: &impl CredentialView, token: &PresentedToken, now: Timestamp) -> Result<(), Inactive> {
     let key = CredentialKey { kind: Kind::Token, id: token.credential.id() };
     let credential = view.credential(key);
@@ -105,7 +106,8 @@ pub fn judge_presented(view: &impl CredentialView, token: &PresentedToken, now: 
     if token.ends_at().is_none_or(|end| now < end) { Ok(()) } else { Err(Inactive::Expired) }
 }
 
-/// Of a token without an issue here: one of ours carries its generation, a foreign one only when it was issued.
+/// For a token without an issue here: a token of this ledger carries its generation, a foreign one only its time of
+/// issue.
 fn revoked_unseen(
     view: &impl CredentialView,
     token: &PresentedToken,

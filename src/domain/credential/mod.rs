@@ -1,4 +1,4 @@
-//! Credentials: what they are, what they are kept under, and what the fold knows of one.
+//! Credentials: their kinds, the keys that they are kept under, and their folded state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,10 +20,10 @@ mod revocation;
 mod secret;
 mod state;
 
-/// Keeps what JWTs are kept under apart from all other digests.
+/// Separates the keys of JWTs from all other digests.
 const IDENTITY_CONTEXT: &[u8] = b"authledger token identity v1\n";
 
-/// What a credential is.
+/// The kind of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A single-purpose bearer secret with a sliding life: Crafter's ticket.
@@ -105,17 +105,15 @@ impl FromIterator<Kind> for Kinds {
     }
 }
 
-/// What a credential is kept under, unique within its kind: a session's UUID; of a ticket or opaque token the digest's first
-/// 16 bytes; of a JWT 16 bytes that follow from its issuer and `jti`.
+/// The key that a credential is kept under, unique within its kind: a session's UUID; for a ticket or opaque token the
+/// digest's first 16 bytes; for a JWT 16 bytes that follow from its issuer and `jti`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialId([u8; 16]);
 
 /// A credential of any kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialKey {
-    /// What it is.
     pub kind: Kind,
-    /// What it is kept under.
     pub id: CredentialId,
 }
 
@@ -130,12 +128,12 @@ impl CredentialId {
         &self.0
     }
 
-    /// A session's.
+    /// The id of a session.
     pub const fn of_session(id: Uuid) -> Self {
         Self(id.into_bytes())
     }
 
-    /// A JWT's. Names hold no control characters, so issuer and `jti` can't run together.
+    /// The id of a JWT. Names do not hold control characters, so issuer and `jti` can't run together.
     pub fn of_jwt(issuer: &Issuer, jti: &TokenId) -> Self {
         let parts = [issuer.as_str().as_bytes(), b"\n", jti.as_str().as_bytes()];
         Digest::from_bytes(secret::sha256(IDENTITY_CONTEXT, &parts)).id()

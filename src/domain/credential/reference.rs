@@ -1,33 +1,31 @@
-//! What a credential is named by where it is revoked.
+//! The names by which credentials are revoked.
 
 use super::{CredentialId, Digest, Kind};
 use crate::domain::ids::{Issuer, TokenId};
 
-/// What a single credential is named by. Of two names for one credential the greater says more.
+/// The name of a single credential. Of two names for one credential the greater says more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Named {
-    /// Its public id alone: a session's UUID; else the digest's first half, because the secret was never seen here.
+    /// Its public id alone: a session's UUID, else the digest's first half, because the secret was never seen here.
     Id(CredentialId),
     /// The digest of its secret.
     Digest(Digest),
     /// A JWT without `jti`: the digest of its decoded payload.
     Payload {
-        /// Who made it.
         issuer: Issuer,
-        /// Of the payload.
+        /// The digest of the payload.
         digest: Digest,
     },
     /// A JWT's issuer and `jti`.
     Jwt {
-        /// Who made it.
         issuer: Issuer,
-        /// What he calls it.
+        /// The issuer's id of it.
         jti: TokenId,
     },
 }
 
 impl Named {
-    /// What it is kept under. A session that is named by its digest is kept under its UUID once that is known.
+    /// The id that it is kept under. A session that is named by its digest is kept under its UUID once that is known.
     pub fn id(&self) -> CredentialId {
         match self {
             Self::Digest(digest) | Self::Payload { digest, .. } => digest.id(),
@@ -52,7 +50,7 @@ impl Named {
         }
     }
 
-    /// What the issuer calls it, of a JWT that has a `jti`.
+    /// The `jti`, of a JWT that has one.
     pub const fn jti(&self) -> Option<&TokenId> {
         match self {
             Self::Jwt { jti, .. } => Some(jti),
@@ -69,8 +67,8 @@ impl Named {
         }
     }
 
-    /// The public id of a credential of that kind: a session's UUID, a JWT's `jti`, else 32 hexadecimal digits. A session
-    /// that only its secret names has none here.
+    /// The public id of a credential of that kind: a session's UUID, a JWT's `jti`, else 32 hexadecimal digits. A
+    /// session that is named by its secret alone has no public id here.
     pub fn public_id(&self, kind: Kind) -> Option<String> {
         match (self, kind) {
             (Self::Jwt { jti, .. }, _) => Some(jti.to_string()),

@@ -1,48 +1,49 @@
-//! Endings: what stays of a credential that was ended before its time, known here or not.
+//! Revocations of credentials, known here or not, as the fold keeps them.
 
 use super::Named;
 use crate::domain::ids::{ApplicationId, Place, Subject, Tenant};
 use crate::domain::time::Timestamp;
 
-/// One ending, in force until `retain_until`.
+/// One revocation, in force until `retain_until`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Whose credential it ends: anybody's, or only one of that tenant, or of that subject.
+    /// The credentials that it may revoke: anybody's, or only those of a tenant or a subject.
     pub whose: RevocationTarget,
-    /// The record that ended it first.
+    /// The record that revoked it first.
     pub place: Place,
-    /// When that was.
+    /// When that was recorded.
     pub revoked_at: Timestamp,
     /// Until when it is kept.
     pub retain_until: Timestamp,
-    /// Who recorded it without knowing the credential: such endings are bounded.
+    /// The caller that recorded it without knowing the credential: the number of such revocations is bounded.
     pub unknown_by: Option<UnknownRevoker>,
-    /// Of a session or token: what it was ended under, by those who ended it for the same; the greatest name, if there are
-    /// several. Whoever may hear of this ending may hear that name, and none that others have for the credential.
+    /// Of a session or token: the name by which it was revoked, given by those who revoked it for the same target; the
+    /// greatest name, if there are several. A caller that may see this revocation may see that name, but not the names
+    /// that others have for the credential.
     pub named: Option<Box<Named>>,
 }
 
-/// Whose credential an ending ends. One that was recorded unseen must not end what its author has no say over.
+/// The target of a revocation. One that was recorded for an unseen credential must not revoke a credential over which
+/// its author has no authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationTarget {
-    /// One of this tenant only.
+    /// Only credentials of this tenant.
     pub tenant: Option<Tenant>,
-    /// One of this subject only.
+    /// Only credentials of this subject.
     pub subject: Option<Subject>,
 }
 
 impl RevocationTarget {
-    /// Whether a credential of that subject is one.
+    /// Whether it includes a credential of that subject.
     pub fn is(&self, tenant: &Tenant, subject: &Subject) -> bool {
         self.tenant.as_ref().is_none_or(|mine| mine == tenant)
             && self.subject.as_ref().is_none_or(|mine| mine == subject)
     }
 }
 
-/// Who recorded the ending of a credential that its node did not know.
+/// The caller that recorded the revocation of a credential which its node did not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnknownRevoker {
-    /// An application.
     Application(ApplicationId),
     /// A subject, by one of its sessions.
     Subject(Tenant, Subject),
@@ -59,12 +60,12 @@ impl Revocation {
     }
 }
 
-/// The endings of one credential: at most one for whomever it was ended for.
+/// The revocations of one credential: at most one for each target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations(Vec<Revocation>);
 
 impl Revocations {
-    /// Those of one record.
+    /// The revocations of one record.
     pub fn one(revocation: Revocation) -> Self {
         Self(vec![revocation])
     }
@@ -74,18 +75,18 @@ impl Revocations {
         self.0.is_empty()
     }
 
-    /// The endings, in the order of whom they are for.
+    /// The revocations, in the order of their targets.
     pub fn iter(&self) -> impl Iterator<Item = &Revocation> {
         self.0.iter()
     }
 
-    /// The ending that holds for a credential of that subject, the earliest if several do.
+    /// The revocation that holds for a credential of that subject, the earliest if several do.
     pub fn of(&self, tenant: &Tenant, subject: &Subject) -> Option<&Revocation> {
         let holds = |revocation: &&Revocation| revocation.whose.is(tenant, subject);
         self.0.iter().filter(holds).min_by_key(|revocation| (revocation.revoked_at, revocation.place))
     }
 
-    /// Those who recorded one without knowing the credential.
+    /// The callers that recorded one without knowing the credential.
     pub fn unknown_revokers(&self) -> Vec<UnknownRevoker> {
         self.0.iter().filter_map(|revocation| revocation.unknown_by.clone()).collect()
     }
@@ -95,7 +96,7 @@ impl Revocations {
         self.0.iter().map(|revocation| revocation.retain_until).max()
     }
 
-    /// Joins others.
+    /// Joins other revocations.
     pub fn merge(&mut self, other: Self) {
         for revocation in other.0 {
             match self.0.binary_search_by(|mine| mine.whose.cmp(&revocation.whose)) {

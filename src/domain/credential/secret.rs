@@ -1,4 +1,4 @@
-//! What the bearer presents, and what the ledger keeps of it.
+//! The secret that the bearer presents, and the digest that the ledger keeps of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,8 @@ use aws_lc_rs::digest;
 use super::{CredentialId, hex};
 use crate::domain::ids::Malformed;
 
-/// What the bearer presents. It can be neither printed nor serialised; [`Secret::expose`] is the one way out.
+/// The secret that the bearer presents. It can be neither printed nor serialised; [`Secret::expose`] is the one way
+/// out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
@@ -23,7 +24,7 @@ impl Secret {
         &self.0
     }
 
-    /// What the ledger keeps of it.
+    /// The digest that the ledger keeps.
     pub fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
     }
@@ -41,7 +42,7 @@ pub(super) fn sha256(context: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     bytes
 }
 
-/// What the ledger keeps of a secret: `SHA-256("authledger credential digest v1\n" || secret)`.
+/// The digest of a secret: `SHA-256("authledger credential digest v1\n" || secret)`.
 ///
 /// Unsalted, because a secret carries 122 random bits or more, so that there is nothing to guess.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +54,7 @@ impl Digest {
         Self(sha256(DIGEST_CONTEXT, &[secret]))
     }
 
-    /// What a JWT without `jti` is known by: its decoded payload, because its signature has many spellings.
+    /// The digest that names a JWT without `jti`: of its decoded payload, because its signature has many spellings.
     pub fn of_payload(payload: &[u8]) -> Self {
         Self(sha256(PAYLOAD_CONTEXT, &[payload]))
     }

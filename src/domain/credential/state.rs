@@ -1,45 +1,43 @@
-//! What the fold knows of a credential: how it was issued, how far its life was moved, and what has revoked it.
+//! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
 use super::{CredentialId, CredentialKey, Digest, Kind, Named, Revocation, Revocations};
 use crate::domain::ids::{Place, Subject, Tenant};
 use crate::domain::subject::Generation;
 use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 
-/// How a credential was issued. What is personal, and what only its bearer is shown, stays in the log.
+/// The issue of a credential. Personal data and the parts that only its bearer is shown stay in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
     /// The record that issued it.
     pub place: Place,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
-    /// What its bearer presents it by.
+    /// The form in which its bearer presents it.
     pub name: IssuedAs,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// The latest instant that any use or extension may move its expiry to.
+    /// The latest instant to which any use or extension can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation that the issuer knew.
+    /// The subject's generation, as its issuer knew it.
     pub generation: Generation,
-    /// The session that a token is revoked with.
+    /// The session that a token belongs to, and is revoked with.
     pub session: Option<CredentialId>,
-    /// The slot of the key that seals its personal parts, in the store of the record's origin.
+    /// The slot of the key that seals its personal data, in the store of the record's origin.
     pub slot: Option<u64>,
 }
 
-/// What the bearer presents.
+/// The form that the bearer presents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuedAs {
-    /// A secret with that digest; none is known of some imported sessions.
+    /// A secret with that digest; the digest of some imported sessions is not known.
     Secret(Option<Digest>),
-    /// A JWT.
     Jwt(Box<Named>),
 }
 
-/// How long a credential lives.
+/// The life of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// That long after its latest use: a ticket.
@@ -48,19 +46,19 @@ pub enum Lifetime {
     Fixed(Timestamp),
 }
 
-/// What the fold knows of a credential. A revocation or an extension may be known before the issue, or without one.
+/// The folded state of a credential. A revocation or an extension may be known before the issue, or without one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credential {
-    /// How it was issued, by the earliest record if there are several.
+    /// Its issue, by the earliest record if there are several.
     pub issue: Option<Issue>,
-    /// The latest instant on record that moves its expiry: of a sliding life the latest use, of a fixed one what it was
-    /// extended to.
+    /// The latest instant on record that moves its expiry: of a sliding life the latest use, of a fixed one the
+    /// furthest extension.
     pub latest: Timestamp,
-    /// What has revoked it, and it alone.
+    /// The revocations of this credential alone.
     pub revocations: Revocations,
 }
 
-/// A credential that is good.
+/// An active credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Active {
     /// How it was issued.
@@ -69,12 +67,12 @@ pub struct Active {
     pub expires_at: Timestamp,
 }
 
-/// Why a credential is not good.
+/// Why a credential is not active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inactive {
     /// It was never issued, as far as this node knows, or has left memory.
     Unknown,
-    /// Its time is up.
+    /// It has expired.
     Expired,
     /// It was revoked, by that record.
     Revoked(Place, Timestamp),
@@ -89,7 +87,7 @@ impl Issue {
         }
     }
 
-    /// How a revocation names it.
+    /// The name that a revocation gives it.
     pub fn named(&self, key: CredentialKey) -> Named {
         match (&self.name, key.kind) {
             (IssuedAs::Jwt(name), _) => (**name).clone(),
@@ -113,22 +111,22 @@ impl Issue {
 }
 
 impl Credential {
-    /// One that is known by its issue alone.
+    /// A credential that is known by its issue alone.
     pub fn issued(issue: Issue) -> Self {
         Self { issue: Some(issue), ..Self::default() }
     }
 
-    /// When it expires, as the log has it.
+    /// When it expires, according to the log.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.issue.as_ref().map(|issue| issue.expires_with(self.latest))
     }
 
-    /// What it was revoked under: the greatest of all names that anybody had for it.
+    /// The name by which it was revoked: the greatest of all names that callers gave it.
     pub fn revoked_as(&self) -> Option<&Named> {
         self.revocations.iter().filter_map(|revocation| revocation.named.as_deref()).max()
     }
 
-    /// What it is named by, as far as that is known to anybody.
+    /// The greatest name that is known of it.
     pub fn named(&self, key: CredentialKey) -> Named {
         let issued = self.issue.as_ref().map(|issue| issue.named(key));
         issued.or_else(|| self.revoked_as().cloned()).unwrap_or(Named::Id(key.id))
@@ -140,24 +138,24 @@ impl Credential {
         self.revocations.of(&issue.tenant, &issue.subject)
     }
 
-    /// Until when this is worth remembering.
+    /// Until when it must be kept.
     pub fn retain_until(&self) -> Timestamp {
         let life = self.issue.as_ref().map_or(self.latest, |issue| issue.not_after);
         life.max(self.revocations.retain_until().unwrap_or_default())
     }
 
-    /// Forgets how it was issued once no use or extension can reach further: a revocation that outlives it says all that is
-    /// needed, and one that comes after it left memory finds the same.
+    /// Drops the issue once no use or extension can reach further: a revocation that is kept longer is enough, and a
+    /// revocation that comes after it left memory finds the same.
     pub fn forget_issue(&mut self, now: Timestamp) {
         if self.issue.as_ref().is_some_and(|issue| issue.not_after <= now) {
             (self.issue, self.latest) = (None, Timestamp::default());
         }
     }
 
-    /// Joins what another node, or a later record, knows.
+    /// Joins the state from another node or a later record.
     ///
-    /// Uses belong to the issue that they name: where a ticket's secret was issued twice, those of the later issue go with it. An
-    /// extension names the session alone, so the furthest one stands.
+    /// Uses belong to the issue that they name: where a ticket's secret was issued twice, the uses of the later issue
+    /// go with it. An extension names only the session, so the furthest one stands.
     pub fn merge(&mut self, other: Self) {
         let place = |issue: &Option<Issue>| issue.as_ref().map(|issue| issue.place);
         let (mine, theirs) = (place(&self.issue), place(&other.issue));

@@ -1,4 +1,4 @@
-//! Erasures: a subject is forgotten, for good.
+//! Erasures of subjects: permanent.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{allow, lineage};
 /// The most slots that one record names: each takes at most 17 bytes, so that they fit beside the longest names.
 pub const MAX_ERASED_SLOTS: usize = 3_000;
 
-/// Whoever was forgotten stays so; what is new are keys that no record has named.
+/// An erased subject stays erased; only keys that no record has named yet are new.
 pub fn subject(
     view: &impl View,
     grants: &Grants,
@@ -35,7 +35,7 @@ pub fn subject(
     Ok(Decision::Append(parts(&slots).into_iter().map(draft).collect()))
 }
 
-/// What fits a record each; one without any where there are none, because the rest of it counts all the same.
+/// The slots of each record. Without slots there is still one record, because the rest of it counts all the same.
 fn parts(slots: &BTreeSet<u64>) -> Vec<BTreeSet<u64>> {
     let slots: Vec<u64> = slots.iter().copied().collect();
     let parts = slots.chunks(MAX_ERASED_SLOTS).map(|part| part.iter().copied().collect());

@@ -1,4 +1,4 @@
-//! Imports: credentials that were issued elsewhere, taken over by digest or id.
+//! Imports: credentials that were issued elsewhere, by digest or id.
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
@@ -10,12 +10,14 @@ use super::super::subject::Generation;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::{allow, settled};
 
-/// How far the clock of whoever issued it may be ahead of ours: 300 s.
+/// How far the clock of the other issuer may be ahead of ours: 300 s.
 const MAX_AHEAD_MILLIS: u64 = 300_000;
-/// How far it may be off when it is compared with an ending of all that a subject had: 5 s, as for a foreign token.
+/// How far that clock may be wrong when it is compared with a revocation of everything that a subject had: 5 s, as for
+/// a foreign token.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// The same line twice makes one credential. Whether an id or digest is taken is told last, and the same whoever has it.
+/// The same line twice makes one credential. Whether an id or digest is taken is reported last, and in the same way for
+/// every owner.
 pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
     settled(context)?;
@@ -47,17 +49,18 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
     Ok(Decision::Append(std::iter::once(issued).chain(revocation).map(draft).collect()))
 }
 
-/// Whether what is imported can have its id and digest.
+/// Whether the imported credential can have its id and digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Free,
     /// It was issued or imported before, by that record.
     Own(Place),
-    /// Something else has one of them.
+    /// Another credential has one of them.
     Taken,
 }
 
-/// What was ended before it was imported may outlive the ending, so it is ended once more, for as long as it could live.
+/// A credential that was revoked before it was imported may outlive the revocation, so it is revoked once more, for as
+/// long as it could be active.
 fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
     let Import { tenant, subject, .. } = import;
     let (kind, credential, session_digest, not_after, generation) = match issued {
@@ -98,7 +101,7 @@ fn plausible(import: &Import, Context { now, policy, .. }: Context) -> bool {
         && import.not_after.is_none_or(|not_after| expires_at <= not_after)
 }
 
-/// What memory has under its id and digest.
+/// The entries in memory under its id and digest.
 fn in_memory(view: &impl View, import: &Import) -> Name {
     let digest = import.life.digest();
     if digest.is_some_and(|digest| is_of_another_kind(view, digest, import.life.kind())) {
@@ -113,7 +116,8 @@ fn in_memory(view: &impl View, import: &Import) -> Name {
     own_or_taken(import, issue.digest(), &issue.tenant, &issue.subject, issue.place)
 }
 
-/// What the log has under its id and digest: the first issue of an id counts for ever, although memory forgets it.
+/// The entries in the log under its id and digest: the first issue of an id counts permanently, although it leaves
+/// memory.
 fn on_record(import: &Import) -> Name {
     let (key, digest) = (import.life.key(), import.life.digest());
     let is_about = |past: &&PastIssue| past.key == key || (digest.is_some() && past.digest.as_ref() == digest);
@@ -136,7 +140,8 @@ fn own_or_taken(import: &Import, digest: Option<&Digest>, tenant: &Tenant, subje
     if own { Name::Own(place) } else { Name::Taken }
 }
 
-/// A secret is one credential's: whoever ends what has that digest must have ended all that it opens.
+/// A secret belongs to one credential: a revocation of the credential with that digest must have revoked everything
+/// that it opens.
 fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
     let is_issued = |kind| match kind {
         Kind::Session => view.session_with(digest).is_some(),
@@ -148,7 +153,7 @@ fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
     Kind::ALL.into_iter().any(|other| other != kind && is_issued(other))
 }
 
-/// What all that its subject had was ended by before it was issued does not end it; what came later does.
+/// A revocation of everything that its subject had does not reach it if it was issued later; a later revocation does.
 fn generation(view: &impl View, import: &Import, kind: Kind) -> Generation {
     let state = view.subject(&import.tenant, &import.subject);
     state.of(kind).generation_at(import.issued_at.as_seconds(), LEEWAY_SECONDS)
@@ -164,7 +169,7 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
             digest,
             subject,
             issued_at,
-            // Unused it must not outlast what the import says.
+            // Unused, it must not outlast the expiry that the import gives.
             ttl: Ttl::from_seconds(expires_at.millis_since(import.issued_at).div_ceil(1_000))
                 .map_or(ttl, |life| ttl.min(life)),
             expires_at,

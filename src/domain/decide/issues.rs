@@ -1,4 +1,4 @@
-//! Issues, and longer lives.
+//! Issues and extensions.
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
@@ -10,7 +10,7 @@ use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
 use super::{allow, one, settled};
 
-/// The most entries of a generation that a JWT carries; a token that needs more is opaque.
+/// The most entries of a generation that a JWT lists; a token that needs more is opaque.
 pub const MAX_JWT_GENERATION: usize = 16;
 
 pub fn ticket(
@@ -37,7 +37,7 @@ pub fn ticket(
     Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
 }
 
-/// Whoever was forgotten gets nothing any more, and whoever is on hold nothing for now.
+/// An erased subject gets nothing any more, and a subject on hold nothing for now.
 fn may_get(
     view: &impl View,
     state: &SubjectState,
@@ -80,7 +80,7 @@ pub fn session(
     Ok(one(Some(issue.tenant.clone()), Event::SessionIssued(Box::new(issued))))
 }
 
-/// A session that is not good stays so; one that lasts as long already is left alone.
+/// An inactive session stays inactive; one that lasts as long already is left alone.
 pub fn extend_session(
     view: &impl View,
     grants: &Grants,
@@ -117,7 +117,7 @@ pub fn token(
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
     let mut generation = subject.of(Kind::Token).generation();
     if session.is_some() {
-        // The session is good, so nothing that ended sessions until now ends it, or the token with it.
+        // The session is active, so a revocation of sessions until now reaches neither it nor the token.
         generation.merge(&subject.of(Kind::Session).generation());
     }
     let (name, key) = match &issue.form {
@@ -128,10 +128,10 @@ pub fn token(
             (Named::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
         }
     };
-    // A JWT says when it expires in whole seconds, and both must say the same.
+    // A JWT gives its expiry in whole seconds, and both must say the same.
     let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
     let session_end = session.map(|session| session.expires_at.floor_to_seconds());
-    // What is left of the session is less than a JWT can say.
+    // The session expires sooner than a JWT can say.
     if session_end.is_some_and(|end| end <= now) {
         return Err(Rejection::SessionInactive);
     }

@@ -1,4 +1,4 @@
-//! Keys that sign our JWTs: published, and retired when another takes over.
+//! Keys that sign the ledger's JWTs: published, and retired when another key takes over.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +22,13 @@ pub fn publish(
         return Err(Rejection::IssuerDiffers);
     }
     let keys = view.keys();
-    // A node that lost its origin's key goes on under another origin: what it signed with before is its own still.
+    // A node that lost its origin's key continues under another origin: the keys that it signed with before are still
+    // its own.
     let lineage = lineage(&view.origins(), context.origin, None);
     let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| lineage.contains(&place.origin));
     let mut own: Vec<_> = own.collect();
     own.sort_by_key(|(place, _)| *place);
-    // A key that took its own place would be retired with the others.
+    // A key that replaced itself would be retired with the others.
     if let Some((place, key)) = own.last()
         && (!publish.rotate || key.id == publish.key.id)
     {
@@ -38,8 +39,8 @@ pub fn publish(
     Ok(Decision::Append(events.map(|event| Draft { tenant: None, event }).collect()))
 }
 
-/// The origin, and those that it continues: they are one node's. `opening` is its first record, where that is not in the log
-/// yet.
+/// The origin, and the origins that it continues: they belong to one node. `opening` is its first record, if that is
+/// not in the log yet.
 pub fn lineage(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin, opening: Option<&LedgerOpened>) -> Vec<Origin> {
     let previous_of = |opened: &LedgerOpened| opened.previous.as_ref().map(|previous| previous.place.origin);
     let opened = |origin: Origin| origins.iter().find(|(place, _)| place.origin == origin).map(|(_, opened)| opened);

@@ -1,4 +1,4 @@
-//! Nodes: who joins, who has caught up, who is removed.
+//! Nodes: joining, catching up, removal.
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Decision, JoinNode, Rejection};
@@ -8,7 +8,8 @@ use super::super::membership::NodeKey;
 use super::super::state::View;
 use super::one;
 
-/// Whoever has every grant everywhere says who belongs together. The node that is asked is a member from the first other one on.
+/// A caller with every grant everywhere decides which nodes belong together. The node that is asked becomes a member
+/// together with the first other one.
 pub fn join(view: &impl View, grants: &Grants, join: &JoinNode) -> Result<Decision, Rejection> {
     administrator(grants)?;
     let members = view.members();
@@ -23,7 +24,7 @@ pub fn join(view: &impl View, grants: &Grants, join: &JoinNode) -> Result<Decisi
     if let Some((place, _)) = members.joined(node.key).filter(|(_, joined)| *joined == node) {
         return Ok(Decision::Already(place));
     }
-    // All others are vouched for by those who came before them; it must not come to depend on those itself.
+    // The nodes that came before vouch for all others; it must not come to depend on the others itself.
     if members.is_first(node.key) && node.key != asked.key {
         return Err(Rejection::NodeExists);
     }
@@ -57,7 +58,8 @@ pub fn upgrade(view: &impl View, grants: &Grants, upgraded: &NodeUpgraded) -> Re
     }
 }
 
-/// It is sealed where this node holds its records now: what it issued beyond is dead, wherever it turns up.
+/// The node is sealed at the last of its records that this node holds: a credential that it issued beyond is inactive,
+/// wherever it turns up.
 pub fn remove(view: &impl View, grants: &Grants, name: &NodeName, own: NodeKey) -> Result<Decision, Rejection> {
     administrator(grants)?;
     let members = view.members();

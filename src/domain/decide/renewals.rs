@@ -1,4 +1,4 @@
-//! Uses of tickets, put on record seldom.
+//! Uses of tickets, recorded seldom.
 
 use super::super::command::Decision;
 use super::super::credential::{CredentialId, CredentialKey, Issue, Kind, Lifetime, judge_known};
@@ -10,13 +10,13 @@ use super::super::time::Timestamp;
 /// The most uses that one record holds: each takes at most 76 bytes, its origin included, so that it fits a record.
 const MAX_USES: usize = 850;
 
-/// A use counts if the ticket was good then and is not ended now, and its last record is a tenth of its life old.
+/// A use counts if the ticket was active then and is not revoked now, and its last record is a tenth of its life old.
 pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestamp) -> Decision {
     let mut counted: Vec<(Place, Timestamp)> = Vec::with_capacity(uses.len());
     for (id, used_at) in uses {
         let ticket = view.credential(CredentialKey { kind: Kind::Ticket, id: *id });
         let used_at = (*used_at).min(now);
-        // What is over on this record's own clock may have left memory where the record is read.
+        // A ticket that has expired on this record's own clock may have left memory where the record is read.
         if ticket.issue.as_ref().is_some_and(|issue| worth_recording(issue, ticket.latest, used_at))
             && let Ok(active) = judge_known(view, Kind::Ticket, ticket, used_at)
             && now < active.issue.not_after
@@ -25,7 +25,7 @@ pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestam
         }
     }
     counted.sort_unstable();
-    // A ticket that was named twice is put on record with its latest use.
+    // A ticket that was named twice is recorded with its latest use.
     counted.reverse();
     counted.dedup_by_key(|(place, _)| *place);
     counted.reverse();

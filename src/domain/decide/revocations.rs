@@ -1,4 +1,4 @@
-//! Endings: of one credential, of a JWT that was presented, of one's own sessions, of all that a subject has.
+//! Revocations: of one credential, of a presented JWT, of the caller's own sessions, of everything that a subject has.
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{
@@ -13,12 +13,12 @@ use super::super::state::View;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::{allow, alone, one as append_one};
 
-/// The most sessions that one append ends one by one.
+/// The most sessions that one append revokes one by one.
 pub const MAX_OWN_SESSIONS: usize = 5_000;
-/// The most endings of unknown credentials that one subject may have in force.
+/// The most revocations of unknown credentials that one subject may have in force.
 const MAX_UNKNOWN_OF_SUBJECT: u64 = 100;
 
-/// A credential that this node knows, and may still have to end.
+/// A credential that this node knows, and may still have to revoke.
 struct Known {
     kind: Kind,
     named: Named,
@@ -39,7 +39,7 @@ pub fn one(
     if !grants.somewhere(Scope::Revoke) {
         return Err(Rejection::Forbidden);
     }
-    // What the caller has no say over does not exist for it.
+    // A credential over which the caller has no authority does not exist for it.
     let known = find(view, revoke, context.earliest);
     let known = known.filter(|known| grants.in_tenant(&known.tenant).contains(Scope::Revoke));
     let Some(known) = known else { return unknown(view, grants, caller, revoke, context) };
@@ -59,7 +59,7 @@ pub fn one(
     Ok(append_one(Some(known.tenant), Event::Revoked(revoked)))
 }
 
-/// What could have left memory by now is not known any more, wherever the sweep stands.
+/// A credential that could have left memory by now counts as unknown, however far the sweep is.
 fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
     let named = &revoke.credential;
     let find = |kind, id: CredentialId| known(view, CredentialKey { kind, id }, named, now);
@@ -98,7 +98,8 @@ fn revoked_by<T>(judged: Result<T, Inactive>) -> Option<Place> {
     }
 }
 
-/// A success must be true: where another node may have issued it a moment ago, the ending is recorded and waits.
+/// A success must be true: where another node may have issued the credential a moment ago, the revocation is recorded
+/// and waits.
 fn unknown(
     view: &impl View,
     grants: &Grants,
@@ -117,7 +118,7 @@ fn unknown(
     };
     let missing: Vec<Option<Tenant>> = tenants.iter().filter(|tenant| revoked_in(tenant).is_none()).cloned().collect();
     if missing.is_empty() {
-        // Only what the caller could have recorded: whoever else ended it, and why, is not for him.
+        // Only revocations that the caller could have recorded: who else revoked it, and why, is not disclosed.
         let first = tenants.iter().filter_map(revoked_in).map(|revocation| revocation.place).min();
         return first.map(Decision::Already).ok_or(Rejection::UnknownCredential);
     }
@@ -149,18 +150,18 @@ fn unseen(revoke: &Revoke, latest: Timestamp) -> Revoked {
     }
 }
 
-/// The longest life of what this node does not know yet. Another node may allow longer lives than this one, and so may the product that
-/// an import came from. A ledger that is alone knows everything that it has issued.
+/// The longest life of a credential that this node does not know yet. Another node may allow longer lives than this
+/// one, and so may the product that an import came from. A ledger that is alone knows everything that it has issued.
 fn longest_life(view: &impl View, policy: &Policy) -> Ttl {
     if alone(view) { policy.longest_life } else { Ttl::MAX }
 }
 
-/// How long a credential that is not known here can be good, wherever it was issued.
+/// How long a credential that is not known here can be active, wherever it was issued.
 fn keep_unseen_until(latest: Timestamp) -> Timestamp {
     latest.plus(Ttl::MAX).plus_millis(RETENTION_MARGIN_MILLIS)
 }
 
-/// Where an unknown credential is ended: everywhere for whoever may revoke everywhere, else in each tenant of his.
+/// The tenants in which an unknown credential is revoked: all of them if the caller may revoke everywhere, else in each of its tenants.
 fn tenants_to_end_in(grants: &Grants) -> Vec<Option<Tenant>> {
     if grants.everywhere().contains(Scope::Revoke) {
         return vec![None];
@@ -168,7 +169,7 @@ fn tenants_to_end_in(grants: &Grants) -> Vec<Option<Tenant>> {
     grants.tenants_with(Scope::Revoke).cloned().map(Some).collect()
 }
 
-/// Ends what is good among tokens that were presented together. Nothing is appended twice.
+/// Revokes the active tokens among those that were presented together. Nothing is appended twice.
 pub fn presented(
     view: &impl View,
     grants: &Grants,
@@ -212,7 +213,7 @@ fn holds(caller: &Caller, revoke: &RevokeTokens, token: &PresentedToken) -> bool
 }
 
 fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Sealed>) -> Draft {
-    // Without an end of its own it is kept for ever.
+    // A token without an expiry of its own keeps its revocation permanently.
     let forever = Timestamp::default().plus_millis(u64::MAX);
     let revoked = Revoked {
         kind: Kind::Token,
@@ -227,13 +228,14 @@ fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Se
     Draft { tenant: Some(token.tenant.clone()), event: Event::Revoked(revoked) }
 }
 
-/// What a person may end by one of its sessions. Somebody else's is as good as unknown: nothing happens, and nothing is told.
+/// The sessions that a person may revoke by one of its sessions. A session of another subject counts as unknown:
+/// nothing happens, and nothing is disclosed.
 pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: Context) -> Result<Decision, Rejection> {
     let Caller::Session { id: current, tenant, subject } = caller else { return Err(Rejection::Forbidden) };
     judge(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
     let ids = match sessions {
         OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
-        // What is somebody else's must not be told from what nobody has.
+        // A session of another subject must not be distinguishable from one that does not exist.
         OwnSessions::Other(id) if !belongs(view, *id, tenant, subject) => {
             return own_unknown(view, *id, tenant, subject, context);
         }
@@ -265,7 +267,7 @@ fn belongs(view: &impl View, id: CredentialId, tenant: &Tenant, subject: &Subjec
     view.credential(session(id)).issue.is_some_and(|issue| issue.tenant == *tenant && issue.subject == *subject)
 }
 
-/// Another node may have issued it: it is recorded as ended if it belongs to this subject.
+/// Another node may have issued it: it is recorded as revoked if it belongs to this subject.
 fn own_unknown(
     view: &impl View,
     id: CredentialId,
@@ -310,7 +312,7 @@ pub fn subject(
     let longest = longest_life(view, &policy);
     let keep = revoke.keep.map_or(longest, |keep| keep.max(longest));
     let hold_until = revoke.hold.map(|hold| now.plus(hold));
-    // What was issued while a longer life was allowed outlasts what is allowed now.
+    // A credential that was issued while a longer life was allowed outlasts the life that is allowed now.
     let last = latest.plus(keep).max(view.latest_end()).max(hold_until.unwrap_or_default());
     let retain_until = last.plus_millis(RETENTION_MARGIN_MILLIS);
     let revoked = SubjectRevoked {

@@ -1,8 +1,8 @@
 //! Reads JSON in the one spelling that records are written in, which is `serde_json`'s for the types of records, and no other.
 //!
-//! No white space; members in the order in which their struct declares them, each once; no `null`; integers without sign,
-//! point, exponent or leading zero; in strings every escape that is due, as it is written, and none that is not. What this
-//! leaves open (a default that is never written, the order of a map) the types refuse themselves.
+//! No white space; members in the order in which their struct declares them, each once; no `null`; integers without
+//! sign, point, exponent or leading zero; in strings every escape that is due, as it is written, and none that is not.
+//! The types themselves refuse what this leaves open: a default that is never written, the order of a map.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,10 +11,10 @@ use serde::de::value::U64Deserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The text is not in the one spelling, or a value in it not what its type allows.
+/// The text is not in the one spelling, or a value is not of its type.
 ///
-/// It says no more, because it is made for records that are as they should be: who has found one that is not reads it again,
-/// slowly, to say what is wrong with it.
+/// It says no more, because it is made for valid records: a reader that finds an invalid one reads it again, slowly, to
+/// say what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Refused;
 
@@ -35,7 +35,7 @@ impl serde::de::Error for Refused {
 /// A text that is read from its beginning to its end.
 pub(super) struct Reader<'a> {
     text: &'a str,
-    /// What has been read; always between two characters.
+    /// The end of the part that was read; always between two characters.
     at: usize,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// What stands before the next quotation mark, backslash or control character.
+    /// The text before the next quotation mark, backslash or control character.
     fn plain(&mut self) -> Result<&'a str, Refused> {
         let from = self.at;
         self.at += plain_bytes(self.rest());
@@ -114,7 +114,8 @@ impl<'a> Reader<'a> {
         self.text.get(from..self.at).ok_or(Refused)
     }
 
-    /// The escapes that are written: short ones where there are such, else `\u00xx` in lower case, and only where one is due.
+    /// The escapes that are written: short ones if there is one, else `\u00xx` in lower case, and only for a character
+    /// that needs it.
     fn escaped(&mut self) -> Result<char, Refused> {
         let (character, bytes) = match self.rest() {
             [b'\\', b'u', b'0', b'0', high @ b'0'..=b'1', low, ..] => {
@@ -191,7 +192,7 @@ impl<'a> Members<'_, 'a> {
         self.reader.expect(b'}')
     }
 
-    /// What reads the value of the member of that name, which must come next.
+    /// The reader of the value of the member of that name, which must come next.
     pub(super) fn value_of(&mut self, name: &str) -> Result<&mut Reader<'a>, Refused> {
         if self.named(name) { Ok(self.reader) } else { Err(Refused) }
     }
@@ -218,7 +219,7 @@ impl<'a> Members<'_, 'a> {
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Refused;
 
-    /// Every type of a record says what it is.
+    /// Every type of a record names its form.
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refused> {
         Err(Refused)
     }
@@ -248,7 +249,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.deserialize_str(visitor)
     }
 
-    /// What is there has a value: there is no `null`.
+    /// A value that is present is never `null`.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         visitor.visit_some(self)
     }
@@ -309,7 +310,7 @@ impl<'a> SeqAccess<'a> for Elements<'_, 'a> {
     }
 }
 
-/// The entries of a map, whose names the type looks at.
+/// The entries of a map, whose names the type checks.
 struct Entries<'r, 'a> {
     reader: &'r mut Reader<'a>,
     first: bool,
@@ -334,11 +335,11 @@ impl<'a> MapAccess<'a> for Entries<'_, 'a> {
     }
 }
 
-/// The members of a struct, told by their number in its declaration.
+/// The members of a struct, by their number in its declaration.
 struct Fields<'m, 'r, 'a> {
     members: &'m mut Members<'r, 'a>,
     fields: &'static [&'static str],
-    /// The first that may come next.
+    /// The first member that may come next.
     next: usize,
 }
 
@@ -347,8 +348,8 @@ impl<'a> MapAccess<'a> for Fields<'_, '_, 'a> {
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
         let left = self.fields.get(self.next..).unwrap_or_default();
-        // What comes and is not found here is another member, one out of order or one for the second time: the object does
-        // not end where it should.
+        // A member that is not found here is an unknown one, one out of order or a repeated one: the object does not
+        // end where it should.
         let Some(passed) = left.iter().position(|name| self.members.named(name)) else { return Ok(None) };
         let number: U64Deserializer<Refused> = ((self.next + passed) as u64).into_deserializer();
         self.next += passed + 1;

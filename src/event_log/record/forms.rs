@@ -56,7 +56,7 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
-/// Text that is read where it stands.
+/// Text that is read in place.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Borrowed<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for UuidText {
     }
 }
 
-/// A UUID of which only one spelling is taken, of the many that there are.
+/// A UUID in the only accepted spelling, of the many that there are.
 fn uuid(text: &str) -> Result<Uuid, Malformed> {
     const FORM: Malformed = Malformed("a UUID in lower case, with hyphens");
     let uuid = Uuid::try_parse(text).map_err(|_| FORM)?;

@@ -11,7 +11,7 @@ use crate::domain::{
     TokenId, TokenIssued,
 };
 
-/// What is personal, as it is sealed.
+/// Sealed personal data.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SealedData<'a> {
@@ -216,10 +216,10 @@ impl TokenIssuedData<'_> {
             _ => return Err(RecordError::malformed("a token is named by its digest, or by iss and jti")),
         };
         if self.kid.is_some() && name.digest().is_some() {
-            return Err(RecordError::malformed("a key that signed a token which is no JWT"));
+            return Err(RecordError::malformed("a key that signed a token which is not a JWT"));
         }
         if self.not_after != self.expires_at {
-            return Err(RecordError::malformed("a token that expires at one instant and is good until another"));
+            return Err(RecordError::malformed("a token that expires at one instant and is active until another"));
         }
         Ok(TokenIssued {
             name,

@@ -1,4 +1,4 @@
-//! What the records about nodes hold.
+//! The data of records about nodes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Endings of all that a subject had, as they are recorded.
+//! Revocations of everything that a subject had, as they are recorded.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! The feed over HTTP: a stream of server-sent events or lines, a page of JSON, and the snapshot of what is in force.
+//! The feed over HTTP: a stream of server-sent events or lines, a page of JSON, and the snapshot of the revocations in
+//! force.
 
 mod page;
 mod query;
@@ -19,7 +20,7 @@ use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{Filter, FollowError, Follower, Format};
 use crate::service::{Authentication, Error, Identity, Party};
 
-/// Where the snapshot is.
+/// The path of the snapshot.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
 
 /// This surface's part of the OpenAPI document.
@@ -27,18 +28,18 @@ pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
 #[openapi(paths(follow, snapshot))]
 pub struct Api;
 
-/// Every ending, in order, from the cursor on. Needs the scope `follow`.
+/// Every revocation, in order, from the cursor on. Needs the scope `follow`.
 ///
-/// `Accept` decides: `text/event-stream` and `application/x-ndjson` follow for ever and end with an event that says why;
-/// anything else gets one page. Events are `revoked`, `gap` (load the snapshot), `heartbeat` and `end`; lines name theirs
-/// in the member `event`.
+/// `Accept` decides: `text/event-stream` and `application/x-ndjson` get a stream that goes on until an event ends it
+/// and says why; anything else gets one page. Events are `revoked`, `gap` (load the snapshot), `heartbeat` and `end`; a
+/// line names its event in the member `event`.
 #[utoipa::path(
     get,
     path = "/v1/revocations",
     tag = "feed",
     params(
         query::Parameters,
-        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to go on from; it beats `after`"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to continue from; it takes precedence over `after`"),
         ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
     ),
     responses(
@@ -65,7 +66,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
         Layout::Page => {
             let pace = app.service.pace(Party::of(&identity));
             let answer = page::answer(&app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
-            // It may have waited for long: who lost his rights meanwhile learns nothing.
+            // The request may have waited for long: a caller that lost its rights meanwhile learns nothing.
             still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
         }
         Layout::Stream(format) => {
@@ -74,9 +75,10 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     }
 }
 
-/// Every ending in force, as lines of JSON. Needs the scope `follow`.
+/// Every revocation in force, as lines of JSON. Needs the scope `follow`.
 ///
-/// The first line is `{ledger, cursor}`; the last is `{end: true, count}`, and without it the reader discards what he has.
+/// The first line is `{ledger, cursor}`; the last is `{end: true, count}`. Without the last line, the reader discards
+/// what it has.
 #[utoipa::path(
     get,
     path = "/v1/revocations/snapshot",
@@ -101,7 +103,7 @@ fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<F
     if may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
 }
 
-/// Whether the identity may follow at all what the filter asks for.
+/// Whether the identity may follow anything that the filter asks for.
 fn may_follow(identity: &Identity, filter: &Filter) -> bool {
     match &filter.tenant {
         Some(tenant) => identity.may(Scope::Follow, tenant),
@@ -109,7 +111,8 @@ fn may_follow(identity: &Identity, filter: &Filter) -> bool {
     }
 }
 
-/// The filter with what its follower may do by now; nothing if his secret is good no more, or he may not follow.
+/// The filter, narrowed to what its follower may see by now; nothing if its secret is inactive, or it may no longer
+/// follow.
 fn still_following(app: &App, secret: &Secret, filter: &Filter) -> Option<Filter> {
     let Authentication::Caller(identity) = app.service.authenticate(secret.expose().as_bytes()) else { return None };
     let filter = Filter { grants: identity.grants.clone(), ..filter.clone() };
@@ -134,7 +137,7 @@ fn streamed(format: Format, body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // A proxy that collects a response before it passes it on would hold every revocation back.
+    // A proxy that buffers a response before it passes it on would hold every revocation back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

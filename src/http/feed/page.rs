@@ -1,4 +1,4 @@
-//! A page of the feed: what ended since the cursor, now or within a while.
+//! A page of the feed: the revocations since the cursor, now or within a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::http::SharedApp;
 use crate::json;
 use crate::service::{Pace, STEP_ROWS};
 
-/// Readings of the log that one page is worth, some hundred thousand records. If what they held was all hidden by the filter,
-/// the page is empty and its cursor has moved.
+/// The log readings that one page is worth, some hundred thousand records. If the filter hid all of them, the page is
+/// empty and its cursor has moved.
 const MAX_TAKES: usize = 100;
 
 /// A page as OpenAPI describes it.
@@ -24,23 +24,23 @@ const MAX_TAKES: usize = 100;
 #[schema(as = RevocationsPage)]
 #[expect(dead_code, reason = "only its description is used; a page is written from what followers share")]
 pub(super) struct PageSchema {
-    /// Endings, in order. Each has its `cursor`, `type`, `kind` or `kinds`, what it names the credential by, `retain_until`,
-    /// `revoked_at`, `origin` and `sequence`; for callers with `audit` also `reason` and `actor`.
+    /// Revocations, in order. Each has its `cursor`, `type`, `kind` or `kinds`, the name of the credential,
+    /// `retain_until`, `revoked_at`, `origin` and `sequence`; for callers with `audit` also `reason` and `actor`.
     items: Vec<serde_json::Map<String, serde_json::Value>>,
-    /// What to come back with.
+    /// The cursor for the next request.
     cursor: String,
-    /// There if the cursor was of a place where this log has never been: load the snapshot that it names.
+    /// Present if the cursor named a place where this log has never been: load the snapshot that it names.
     #[schema(value_type = Option<Object>)]
     gap: Option<String>,
 }
 
-/// The cursor was of a place where this log has never been: what is in force comes from the snapshot.
+/// The cursor named a place where this log has never been: the snapshot has the revocations in force.
 #[derive(Serialize)]
 struct Gap {
     snapshot: &'static str,
 }
 
-/// Answers with at most `limit` endings; waits that long for the first of them.
+/// Answers with at most `limit` revocations; waits that long for the first of them.
 pub(super) async fn answer(
     app: &SharedApp,
     mut follower: Follower,

@@ -1,4 +1,4 @@
-//! What a follower asks for, in the query and the headers.
+//! The query and headers of a follower's request.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum Layout {
     Stream(Format),
 }
 
-/// What a follower asks for.
+/// A follower's request.
 #[derive(Debug)]
 pub struct Wanted {
     /// Where to start: `Last-Event-ID` beats `after`; from now on without either.
@@ -36,7 +36,7 @@ pub struct Wanted {
     pub tenant: Option<Tenant>,
     /// These kinds only; all without `kind`.
     pub kinds: Kinds,
-    /// Endings on a page.
+    /// The most revocations on a page.
     pub limit: usize,
     /// How long a request for a page waits for something to put on it.
     pub wait: Duration,
@@ -49,7 +49,7 @@ pub struct Wanted {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
-    /// The cursor to go on from; `0` is the beginning. From now on if left out.
+    /// The cursor to continue from; `0` is the beginning. From now on if left out.
     after: Option<String>,
     /// One tenant only; every one that the caller may follow if left out.
     #[param(value_type = Option<String>)]

@@ -1,4 +1,4 @@
-//! Every ending in force: where a follower starts who has none, or whose cursor is of no use.
+//! Every revocation in force: the start for a follower without a cursor, or with a useless one.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use crate::json;
 use crate::projection::RevocationMark;
 use crate::service::Pace;
 
-/// A chunk of the body takes no further endings beyond that.
+/// A chunk of the body takes no further revocations beyond that.
 const CHUNK_BYTES: usize = 16 << 10;
 
 #[derive(Serialize)]
@@ -39,21 +39,21 @@ struct Walk {
 
 enum Step {
     First,
-    /// The tenants to walk through: those in the list, the last one first, or all there are.
+    /// The tenants to walk through, the last in the list first, or all.
     Walk(Option<Vec<Option<Tenant>>>, Place),
     Done,
 }
 
-/// In which tenant the walk is, and where there.
+/// The tenant and the place in it that the walk has reached.
 struct Place {
     tenant: Option<Option<Tenant>>,
     mark: Option<RevocationMark>,
 }
 
-/// The snapshot as lines of JSON: `{ledger, cursor}`, the endings, `{end, count}`.
+/// The snapshot as lines of JSON: `{ledger, cursor}`, the revocations, `{end, count}`.
 ///
-/// The cursor is taken first, so that following from it misses nothing; what ends meanwhile may come twice. Nothing is looked at but
-/// what was ended in tenants that the reader may follow.
+/// The cursor is taken first, so that a follower that continues from it misses nothing; a revocation that is recorded
+/// meanwhile may come twice. Only the revocations of tenants that the reader may follow are looked at.
 pub(super) fn body(app: SharedApp, filter: Filter, pace: Pace) -> Body {
     let now = app.service.clock().now();
     let walk = Walk { app, filter, pace, now, step: Step::First, count: 0 };
@@ -90,7 +90,7 @@ impl Walk {
         }
     }
 
-    /// The next lines, and behind the last tenant the last one.
+    /// The next lines, and after the last tenant the closing line.
     async fn lines(&mut self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut Place) -> Vec<u8> {
         let mut lines = Vec::new();
         while let Some(tenant) = &place.tenant {
@@ -122,7 +122,7 @@ impl Walk {
             None => {
                 let after = |tenant: Option<&Option<Tenant>>| self.app.service.revoked_after(tenant);
                 let passes = |tenant: &Option<Tenant>| self.filter.passes_tenant(tenant.as_ref());
-                // Those that are granted less than all others are few: they stand in the grants.
+                // Tenants with fewer grants than the others are few: they stand in the grants.
                 std::iter::successors(after(place.tenant.as_ref()), |tenant| after(Some(tenant))).find(passes)
             }
         };

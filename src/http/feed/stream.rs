@@ -16,11 +16,11 @@ use crate::domain::Position;
 use crate::feed::{FollowError, Follower, Format, event_bytes};
 use crate::http::SharedApp;
 
-/// Endings that go into one chunk of the body.
+/// Revocations that go into one chunk of the body.
 const CHUNK_FRAMES: usize = 256;
-/// How often a follower is told of a cursor that moved past what his filter hides.
+/// How often a follower is told of a cursor that moved past records which its filter hides.
 const HIDDEN_EVERY: Duration = Duration::from_secs(1);
-/// What an EventSource waits before it connects again, in milliseconds.
+/// How long an EventSource waits before it connects again, in milliseconds.
 const RETRY_MILLIS: u64 = 1_000;
 
 #[derive(Serialize)]
@@ -65,14 +65,14 @@ enum Step {
     Done,
 }
 
-/// What a follower who waits is woken by.
+/// An event that wakes a waiting follower.
 enum Woken {
     News,
     Beat,
     Stop,
 }
 
-/// Counts the follower for as long as he is here.
+/// Counts the follower for as long as the connection lasts.
 struct Counted(crate::telemetry::SharedMetrics);
 
 impl Counted {
@@ -89,7 +89,7 @@ impl Drop for Counted {
 }
 
 impl Session {
-    /// The connection of a follower who presented that secret.
+    /// The connection of a follower that presented that secret.
     pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: Format) -> Self {
         Self {
             news: app.hub.news(),
@@ -106,7 +106,6 @@ impl Session {
         }
     }
 
-    /// The body.
     pub fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, |mut session| async move {
             let chunk = session.next().await?;
@@ -130,7 +129,8 @@ impl Session {
             if *self.stop.borrow() {
                 return self.end("stopping");
             }
-            // Asked here too, so that one who is never idle is not without heartbeats, nor follows on without his rights.
+            // Checked here too, so that a follower that is never idle still gets heartbeats, and stops when it loses
+            // its rights.
             if self.beat_at <= Instant::now() {
                 return self.beat();
             }
@@ -138,7 +138,7 @@ impl Session {
                 Ok(taken) => taken,
                 Err(FollowError::Overloaded) => return self.end("overloaded"),
                 Err(error) => {
-                    tracing::error!(%error, "a follower can't go on");
+                    tracing::error!(%error, "a follower can't continue");
                     return self.end("unreadable");
                 }
             };
@@ -193,7 +193,8 @@ impl Session {
         }
     }
 
-    /// A gap goes before the start: whoever gets only half of this must not come back with a cursor that hides it.
+    /// A gap goes before the start: a follower that receives only half of this must not come back with a cursor that
+    /// hides it.
     fn opening(&mut self) -> Bytes {
         let gap = if self.follower.take_gap() { self.gap() } else { Bytes::new() };
         let start = match self.format {

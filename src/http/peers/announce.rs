@@ -13,9 +13,9 @@ use crate::http::body;
 use crate::http::problem::{Code, Problem};
 use crate::service::Party;
 
-/// Hears what another node says of itself, and answers with what this one has to say. Needs a member's signature over method and path,
-/// which is looked at before the body is read; the announcement in the body is signed itself. One that is not of a member, or not of
-/// this ledger, is refused.
+/// Takes the announcement of another node, and answers with this node's own. Needs a member's signature over method and
+/// path, which is checked before the body is read; the announcement in the body is itself signed. An announcement of a
+/// node that is not a member, or of another ledger, is refused.
 #[utoipa::path(
     post,
     path = "/v1/nodes/announcements",
@@ -30,7 +30,7 @@ use crate::service::Party;
 )]
 pub async fn announce(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    // However old: a member whose clock is far off must be heard, or nobody would learn that it is.
+    // However old it is: a member whose clock is far off must be heard, or nobody would learn of it.
     let signature = signer(&hearing.cluster, hearing.ledger, &parts, b"")?;
     let _admitted = hearing.cluster.announcements.admit(&Party::of_member(signature.node))?;
     let body = body::read(body, MAX_ANNOUNCEMENT_BYTES).await?;

@@ -24,13 +24,14 @@ struct Asked {
     sequence: u64,
 }
 
-/// What this node holds of an origin of the node that asks: a starting node learns from it whether its own copy is the newest one.
+/// What this node holds of an origin of the asking node. A starting node learns from it whether its own copy is the
+/// newest one.
 #[utoipa::path(
     get,
     path = "/v1/nodes/holdings",
     tag = "peers",
     params(Asked),
-    responses((status = 200, description = "What is held", body = HeldOf), PeerRefusals),
+    responses((status = 200, description = "The holding", body = HeldOf), PeerRefusals),
     security(()),
 )]
 pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {

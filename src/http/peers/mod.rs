@@ -1,6 +1,6 @@
-//! What nodes ask one another. A member's key counts here, not an application's secret: `schema/replication.md`.
+//! The calls between nodes. A member's key counts here, not an application's secret: `schema/replication.md`.
 //!
-//! A node answers the first two of these before it is ready, because others that start ask it what it holds of them.
+//! A node answers the first two of these before it is ready, because other starting nodes ask it what it holds of them.
 
 mod announce;
 mod hold;
@@ -24,21 +24,19 @@ use crate::domain::{LedgerId, NodeKey};
 use crate::event_log::Reader;
 use crate::service::{Cluster, Service};
 
-/// What is needed to answer a node before this one is ready.
+/// The state for answering other nodes before this one is ready.
 #[derive(Clone)]
 pub struct Hearing {
     /// This node among others.
     pub cluster: Arc<Cluster>,
-    /// The log, for those who only read.
+    /// The log, for readers.
     pub reader: Arc<Reader>,
-    /// The ledger.
     pub ledger: LedgerId,
-    /// The clock.
     pub clock: Clock,
 }
 
 impl Hearing {
-    /// That of a node that runs.
+    /// The state of a running node.
     pub fn of(service: &Service) -> Self {
         Self {
             cluster: service.cluster().clone(),
@@ -49,7 +47,7 @@ impl Hearing {
     }
 }
 
-/// What is answered before the writer has been started.
+/// The routes that are open before the writer has been started.
 pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> {
     Router::new()
         .route(ANNOUNCEMENTS_PATH, post(announce::announce))
@@ -57,17 +55,17 @@ pub fn hearing<S: Clone + Send + Sync + 'static>(hearing: Hearing) -> Router<S> 
         .with_state(Arc::new(hearing))
 }
 
-/// What is answered from then on.
+/// The routes that are open from then on.
 pub fn routes() -> Router<SharedApp> {
     Router::new()
         .route("/v1/origins/{origin}/records", get(records::records).post(records::offer))
         .route("/v1/origins/{origin}/sealing-keys", get(sealing_keys::sealing_keys))
 }
 
-/// The member that asks. Whoever is none learns nothing else.
+/// The member that asks. A caller that is not a member learns nothing else.
 fn member(cluster: &Cluster, ledger: LedgerId, clock: &Clock, parts: &Parts, body: &[u8]) -> Result<NodeKey, Problem> {
     let signature = signer(cluster, ledger, parts, body)?;
-    // A node that does not know what time it is hears the others all the same.
+    // A node with an unsettled clock still listens to the others.
     let is_fresh = signature.is_fresh(clock.now()) || signature.is_fresh(clock.wall());
     if is_fresh && cluster.admits(signature.node) { Ok(signature.node) } else { Err(refused()) }
 }
@@ -76,7 +74,7 @@ fn refused() -> Problem {
     Problem::with_detail(Code::Unauthenticated, "A member node's signature is needed, made just now.")
 }
 
-/// The member that has signed the request, whenever that was. It may be another process with this node's own key.
+/// The member that signed the request, whenever that was. It may be another process with this node's own key.
 fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Result<RequestSignature, Problem> {
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let signature: RequestSignature = header.parse().map_err(|_| refused())?;
@@ -90,6 +88,6 @@ fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Re
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(announce::announce, hold::hold, records::records, records::offer, sealing_keys::sealing_keys),
-    tags((name = "peers", description = "What nodes ask one another: signed by a member's key, not by an application's secret")),
+    tags((name = "peers", description = "Calls between nodes: signed by a member's key, not by an application's secret")),
 )]
 pub struct Api;

@@ -21,26 +21,26 @@ use crate::service::Ingested;
 const MAX_WAIT_SECONDS: u64 = 30;
 /// About how many bytes of records a page has.
 const PAGE_BYTES: usize = 4 << 20;
-/// The most bytes of records that are taken from whoever offers them.
+/// The most bytes of offered records that are taken.
 pub const OFFERED_BYTES: usize = 1 << 20;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// The record that the page starts behind; 0, which is before the first, if left out.
+    /// The record after which the page starts; 0, which is before the first, if left out.
     #[serde(default)]
     after: u64,
-    /// How many seconds to wait for a record beyond it, at most 30; none if left out.
+    /// How many seconds to wait for a record after it, at most 30; none if left out.
     #[serde(default)]
     #[param(maximum = 30)]
     wait: u64,
 }
 
-/// Records of one origin, byte for byte, one in a line, and in the last line the head that they lead to, signed by that origin.
-/// Needs a member's signature.
+/// Records of one origin, byte for byte, one on each line, and on the last line the head that they lead to, signed by
+/// that origin. Needs a member's signature.
 ///
-/// Of its own origin this node signs any head; of another one it shows records up to a head that it was given.
+/// Of its own origin this node signs any head; of another origin it shows records up to a head that it was given.
 #[utoipa::path(
     get,
     path = "/v1/origins/{origin}/records",
@@ -48,7 +48,7 @@ struct Asked {
     params(("origin" = String, Path, description = "Its 13 characters"), Asked),
     responses(
         (status = 200, description = "Records, and a signed head", body = String, content_type = "application/x-ndjson"),
-        (status = 204, description = "This node has none beyond that one, or none that it can show"),
+        (status = 204, description = "This node has no records after that one, or none that it can show"),
         PeerRefusals,
     ),
     security(()),
@@ -71,12 +71,13 @@ pub async fn records(
     }
 }
 
-/// Takes records as another node shows them, in the form in which this one does. A member that this node does not know offers those
-/// that made it one. They are signed by their origin, so nothing else need be; the last line, which is the head, stands in the header
-/// `Authledger-Head` too, and is looked at before the body is read.
+/// Takes records that another node offers, in the form in which this node shows them. Also a member that this node does
+/// not know may offer the records that made it a member. The records are signed by their origin, so no other signature
+/// is needed. The last line, which is the head, is also in the header `Authledger-Head`, and is checked before the body
+/// is read.
 ///
-/// A node that is offered records of its own origin beyond the last one in its log has been set back: it stops, and goes on under a
-/// new origin when it is started again.
+/// A node that is offered records of its own origin beyond the last one in its log has been rolled back: it stops, and
+/// continues under a new origin when it is started again.
 #[utoipa::path(
     post,
     path = "/v1/origins/{origin}/records",
@@ -100,7 +101,7 @@ pub async fn offer(
     let (service, origin) = (&app.service, input::origin(&name)?);
     let cluster = service.cluster();
     let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
-    // Of what this node does not know it needs not one byte.
+    // Not one byte is read of an origin that this node does not know.
     let key = cluster.members().key_of(origin).ok_or_else(unsigned)?;
     let head = request.headers().get(HEAD_HEADER).and_then(|head| SignedHead::from_line(head.to_str().ok()?));
     let head = head.filter(|head| head.place.origin == origin && head.is_signed_by(key, service.ledger()));
@@ -110,7 +111,7 @@ pub async fn offer(
     if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {
         return Err(unsigned());
     }
-    // Whoever has not what this origin has signed does not learn how far it is held.
+    // A caller without anything signed by this origin does not learn how far it is held.
     let sequence = match service.receive(parcel).await? {
         Ingested::Held(held) => held,
         Ingested::Gap(_) | Ingested::Refused(Refusal::Twin) | Ingested::Unreadable => cluster.held(origin),
@@ -119,7 +120,7 @@ pub async fn offer(
     Ok(answer::json(StatusCode::OK, &HeldRecords { sequence: sequence.0 }))
 }
 
-/// Until there is something beyond that record, the time is up, or the server stops.
+/// Waits until there is something beyond that record, the time is up, or the server stops.
 async fn wait(app: &App, origin: Origin, after: Sequence, at_most: Duration) {
     let cluster = app.service.cluster();
     let mut applied = cluster.applied();
@@ -130,6 +131,6 @@ async fn wait(app: &App, origin: Origin, after: Sequence, at_most: Duration) {
             _ = stop.wait_for(|stop| *stop) => {}
         }
     };
-    // Whoever waited in vain is told that there is nothing.
+    // A caller that waited in vain is told that there is nothing.
     let _ = tokio::time::timeout(at_most, come_or_stopping).await;
 }

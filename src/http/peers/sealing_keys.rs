@@ -19,8 +19,8 @@ struct Asked {
     slots: String,
 }
 
-/// The keys that sealed personal parts in records of an origin, so that another member can open them too. Needs a member's
-/// signature. Keys of who was forgotten are destroyed on every node.
+/// The keys that sealed personal data in records of an origin, so that another member can open them too. Needs a
+/// member's signature. Keys of an erased subject are destroyed on every node.
 #[utoipa::path(
     get,
     path = "/v1/origins/{origin}/sealing-keys",

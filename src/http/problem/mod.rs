@@ -40,21 +40,22 @@ pub(super) struct ProblemBody<'a> {
     /// `/problems/{code}`; on this server it resolves to what the code means.
     #[serde(rename = "type")]
     reference: String,
-    /// What is wrong, in a few words.
+    /// The problem, in a few words.
     title: &'a str,
     /// The answer's status.
     status: u16,
-    /// What is wrong with this request.
+    /// The problem with this request.
     detail: &'a str,
-    /// With `secret-already-shown`: the public id of what was made.
+    /// With `secret-already-shown`: the public id of what was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<&'a str>,
-    /// With `consistency-timeout`: the origin of the record that goes on.
+    /// With `consistency-timeout`: the origin of the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     origin: Option<String>,
-    /// With `consistency-timeout`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach` tells how far it is.
+    /// With `consistency-timeout`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach`
+    /// shows how far it has spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     sequence: Option<u64>,
@@ -178,7 +179,7 @@ impl From<service::Error> for Problem {
             service::Error::ConsistencyTimeout(place) => {
                 Self { record: Some(place), ..Self::new(Code::ConsistencyTimeout) }
             }
-            // Whoever halted the log has said why; a caller only learns that it is so.
+            // The log's own error says why it halted; a caller only learns that it has.
             service::Error::Fault(_) => Self::new(Code::LogHalted),
             service::Error::Unreadable(error) => {
                 tracing::error!(%error, "a durable record could not be read");
@@ -209,17 +210,17 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// Answers what no route has.
+/// The answer for a path without a route.
 pub async fn not_found() -> Problem {
     Problem::new(Code::NotFound)
 }
 
-/// Answers what a node does not do before it has caught up with the others.
+/// The answer of a node that has not caught up with the others.
 pub async fn not_admitted() -> Problem {
     Problem::new(Code::NodeNotReady)
 }
 
-/// Answers a method that its path does not take. The router adds which it takes.
+/// The answer for a method that the path does not take. The router adds the ones that it takes.
 pub async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed)
 }

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::{Code, Problem};
 
-/// What a problem means and what to do about it: a page for people, or JSON where that is asked for.
+/// What a problem means and what to do about it: a page for people, or JSON if the request asks for it.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -16,7 +16,7 @@ use super::{Code, Problem};
     tag = "about",
     params(("code" = String, Path, description = "The last part of a problem's `type`")),
     responses(
-        (status = 200, description = "What it means", content((String = "text/html"), (super::ProblemBody = "application/json"))),
+        (status = 200, description = "The meaning of the code", content((String = "text/html"), (super::ProblemBody = "application/json"))),
         (status = 404, description = "No problem has this code", body = super::ProblemBody, content_type = "application/problem+json"),
     ),
     security(()),

@@ -1,4 +1,4 @@
-//! What several calls show of applications.
+//! The members that several calls show of applications.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::http::wire::Shown;
 pub struct GrantShown<'a> {
     /// The tenant, or `*` for all of them.
     tenant: &'a str,
-    /// What is allowed there.
+    /// The allowed scopes.
     #[schema(value_type = Vec<String>)]
     scopes: Vec<&'static str>,
 }
@@ -31,9 +31,9 @@ pub struct ApplicationShown<'a> {
     /// Its public name.
     #[schema(value_type = String, format = "uuid")]
     id: Shown<ApplicationId>,
-    /// What people call it.
+    /// Its display name.
     name: &'a str,
-    /// What it may do where; the first grant whose tenant is `*` or equal decides.
+    /// Its scopes, tenant by tenant. The first grant whose tenant is `*` or equal decides.
     grants: Vec<GrantShown<'a>>,
     /// When its secret stops working, if ever.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,12 +16,12 @@ use crate::http::problem::Problem;
 use crate::http::wire::{Shown, Text, Whole, present};
 use crate::http::{SharedApp, answer, caller, input};
 
-/// How many credentials of a subject a page has if nobody says.
+/// The default number of a subject's credentials on a page.
 const DEFAULT_LIMIT: usize = 100;
 /// The most credentials that a page has.
 const MAX_LIMIT: usize = 1_000;
 
-/// Who stood how, when.
+/// Which credentials, and at which point in the past.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -40,7 +40,7 @@ struct Page {
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
     subject: Option<Text<GivenSubject>>,
-    /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
+    /// A credential, by the digest of a credential's secret, or with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
     digest: Option<Text<Digest>>,
@@ -48,11 +48,11 @@ struct Page {
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^(ticket|session|token)$")]
     kind: Option<Text<Kind>>,
-    /// The public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
+    /// A credential, by its public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1)]
     id: Option<String>,
-    /// Who made the JWT.
+    /// The issuer of the JWT.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
     issuer: Option<Text<Issuer>>,
@@ -81,7 +81,7 @@ struct Body {
     credential: String,
 }
 
-/// What stood how.
+/// The credentials at that point.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AsOf)]
 struct Answer {
@@ -90,12 +90,12 @@ struct Answer {
     at: Shown<Timestamp>,
     /// The last position that was looked at.
     position: u64,
-    /// The credential, or what the subject had been issued, in the order of its records. One that nothing was issued
-    /// under has the verdict `never_issued`.
+    /// The credential, or the credentials that had been issued to the subject, in the order of their records. The
+    /// verdict on a credential without a record is `never_issued`.
     credentials: Vec<Stood>,
 }
 
-/// How a credential stood.
+/// A credential at that point.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StoodAsOf)]
 struct Stood {
@@ -107,7 +107,7 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<String>,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<String>,
@@ -115,7 +115,7 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     tenant: Option<String>,
-    /// Who it was for.
+    /// The subject that it was issued to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     subject: Option<String>,
@@ -127,28 +127,29 @@ struct Stood {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     position: Option<u64>,
-    /// `active`, `revoked`, `erased` (revoked by erasing its subject), `expired`, `never_issued`; or `indeterminate`: a ticket that was active or
-    /// expired, depending on a use that was not on record yet.
+    /// `active`, `revoked`, `erased` (revoked by erasing its subject), `expired`, `never_issued`, or `indeterminate`: a
+    /// ticket that was active or expired, depending on a use that was not yet on record.
     verdict: &'static str,
-    /// When it would expire, or has expired, as the log had it.
+    /// When it would expire, or had expired, according to the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Shown<Timestamp>>,
-    /// With `indeterminate`: when it had expired whatever happened.
+    /// With `indeterminate`: the time by which it had expired in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     indeterminate_until: Option<Shown<Timestamp>>,
-    /// What ended it first; also of one that was never issued, and was ended all the same.
+    /// The record that revoked it first. A credential that was never issued can have one too.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = RevokedByShown)]
     revoked: Option<RevokedByShown>,
-    /// What its subject was forgotten by, whatever had ended it before: what was personal can't be read any more.
+    /// The record that erased its subject, whatever had revoked the credential before. The personal parts cannot be
+    /// read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = RevokedByShown)]
     erased: Option<RevokedByShown>,
 }
 
-/// The record that ended it.
+/// The record that revoked it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RevokedBy)]
 struct RevokedByShown {
@@ -160,7 +161,7 @@ struct RevokedByShown {
     /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
     #[serde(rename = "type")]
     event: &'static str,
-    /// Who caused it.
+    /// The application that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     actor: Option<Shown<Actor>>,
@@ -170,8 +171,8 @@ struct RevokedByShown {
     reason: Option<String>,
 }
 
-/// Whether a credential, or each that a subject had been issued, was good at a point in the past, and what had ended it. Needs
-/// the scope `audit` in every tenant.
+/// Whether a credential, or each credential that had been issued to a subject, was active at a point in the past, and
+/// what had revoked it. Needs the scope `audit` in every tenant.
 #[utoipa::path(
     get,
     path = "/v1/as-of",
@@ -180,7 +181,7 @@ struct RevokedByShown {
     responses(
         (
             status = 200,
-            description = "How it stood",
+            description = "The verdicts",
             body = Answer,
             headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one")),
         ),
@@ -216,13 +217,14 @@ pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Res
     Ok(response)
 }
 
-/// The same of a credential that is presented, which no address may hold. Needs the scope `audit` in every tenant.
+/// The same for a credential that is presented in the body, because an address must not hold a secret. Needs the scope
+/// `audit` in every tenant.
 #[utoipa::path(
     post,
     path = "/v1/as-of",
     tag = "audit",
     request_body = Body,
-    responses((status = 200, description = "How it stood", body = Answer), Refusals),
+    responses((status = 200, description = "The verdicts", body = Answer), Refusals),
 )]
 pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;

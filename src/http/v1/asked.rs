@@ -1,4 +1,5 @@
-//! Whom a question about the past names, in a query; and the query that names the same again.
+//! The subject or credential that a question about the past names in its query, and the query that names the same
+//! again.
 
 use crate::audit::{Asked, AskedCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Named, Tenant};
@@ -6,7 +7,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::Text;
 use crate::service::Service;
 
-/// The parameters by which a question names somebody.
+/// The parameters that name a subject or a credential.
 pub(super) struct Names {
     pub(super) tenant: Option<Text<Tenant>>,
     pub(super) subject: Option<Text<GivenSubject>>,
@@ -16,11 +17,11 @@ pub(super) struct Names {
     pub(super) issuer: Option<Text<Issuer>>,
 }
 
-const AMBIGUOUS: &str = "name whom to ask about in exactly one way: `subject`, with its `tenant`; `digest`, with the \
+const AMBIGUOUS: &str = "name a subject or a credential in exactly one way: `subject`, with its `tenant`; `digest`, with the \
                          `issuer` of a JWT without `jti`; or `kind` and `id`, with the `issuer` of a JWT";
 
 impl Names {
-    /// Whom they name, as he is on record.
+    /// The subject or credential that they name, as it is on record.
     pub(super) fn asked(self, service: &Service) -> Result<Asked, Problem> {
         let refused = |detail: &'static str| Problem::with_detail(Code::InvalidQuery, detail);
         match (self.subject, self.digest, self.kind, self.id) {
@@ -46,7 +47,7 @@ impl Names {
     }
 }
 
-/// The parameters that name the same. They hold no secret, so a link to the next page may.
+/// The parameters that name the same. They do not hold a secret, so a link to the next page may use them.
 pub(super) fn query(asked: &Asked) -> String {
     let pairs = match asked {
         Asked::Subject(tenant, subject) => {

@@ -26,35 +26,35 @@ struct Parameters {
     reason: Option<Text<Reason>>,
 }
 
-/// A subject that was forgotten.
+/// An erased subject.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Erasure)]
 struct Erased<'a> {
     /// The name space of the subject.
     tenant: &'a str,
-    /// Who it is.
+    /// The subject.
     subject: &'a str,
-    /// When it was forgotten first.
+    /// When it was first erased.
     #[schema(value_type = String, format = DateTime)]
     erased_at: Shown<Timestamp>,
-    /// How many keys were destroyed, by this call and by those before.
+    /// How many keys were destroyed, by this call and by earlier ones.
     keys_destroyed: usize,
-    /// The first record of it: its place in this node's log.
+    /// The first record of the erasure: its place in this node's log.
     position: u64,
-    /// Whether it had been forgotten before this call.
+    /// Whether it had been erased before this call.
     already: bool,
 }
 
-/// Forgets a subject. All that it has ends for good, nothing is issued to it any more, and the keys of everything personal on
-/// record of it are destroyed: identities and devices of its sessions, added claims of its tokens, notes of its revocations. The
-/// records stay, and so does the subject's own name in them. Nothing undoes it. What is not
-/// in the index yet is read in the log. Needs the scope `admin` in the tenant.
+/// Erases a subject. Everything that it has is revoked permanently, nothing is issued to it any more, and the keys of
+/// all its personal data on record are destroyed: identities and devices of its sessions, added claims of its tokens,
+/// notes of its revocations. The records stay, and so does the subject's name in them. An erasure cannot be undone.
+/// Where the index is behind, the rest of the log is read. Needs the scope `admin` in the tenant.
 #[utoipa::path(
     delete,
     path = "/v1/subjects/{subject}/personal-data",
     tag = "subjects",
-    params(("subject" = String, Path, description = "Who it is"), Parameters, CommandHeaders),
-    responses((status = 200, description = "Forgotten, by this call or by one before", body = Erased), Refusals),
+    params(("subject" = String, Path, description = "The subject"), Parameters, CommandHeaders),
+    responses((status = 200, description = "Erased, by this call or by an earlier one", body = Erased), Refusals),
 )]
 pub async fn erase(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, mut parts) = caller::bare_command(&app, request, Scope::Admin).await?;

@@ -12,7 +12,8 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form as _, Whole};
 use crate::http::{SharedApp, caller, input};
 
-/// One record of the log, byte for byte as it is hashed, and a line feed. Needs the scope `audit` in every tenant.
+/// One record of the log, byte for byte as it is hashed, followed by a line feed. Needs the scope `audit` in every
+/// tenant.
 #[utoipa::path(
     get,
     path = "/v1/events/{position}",

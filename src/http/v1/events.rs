@@ -14,7 +14,7 @@ use crate::http::wire::{Text, Whole, present};
 use crate::http::{SharedApp, caller, input};
 use crate::service::MAX_EVENTS;
 
-/// How many records a page has if nobody says.
+/// The default number of records on a page.
 const DEFAULT_LIMIT: usize = 1_000;
 
 pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -23,7 +23,7 @@ pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-n
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Page {
-    /// The position that the page starts behind; 0, which is before the first, if left out.
+    /// The position after which the page starts; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
     after: Option<Text<Whole>>,
@@ -33,10 +33,10 @@ struct Page {
     limit: Option<Text<Whole>>,
 }
 
-/// Records of the log, byte for byte as they are hashed, one a line. Needs the scope `audit` in every tenant.
+/// Records of the log, byte for byte as they are hashed, one on each line. Needs the scope `audit` in every tenant.
 ///
-/// One page that ends: at the limit, after some megabytes, or at the head. If there is more, the header `Link` names the
-/// next page.
+/// A page ends at the limit, after some megabytes, or at the head. If there is more, the header `Link` names the next
+/// page.
 #[utoipa::path(
     get,
     path = "/v1/events",

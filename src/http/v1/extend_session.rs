@@ -18,8 +18,8 @@ use crate::http::{SharedApp, answer, caller};
 #[serde(deny_unknown_fields)]
 #[schema(as = Extend)]
 struct Body {
-    /// How many seconds from now on; the operator's default if left out. It never lasts shorter by it, nor beyond its
-    /// `not_after`.
+    /// How many seconds the session lasts from now on; the operator's default if left out. An extension never makes it
+    /// expire earlier, nor after its `not_after`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
@@ -34,17 +34,17 @@ struct Extended<'a> {
     id: String,
     /// The name space of its subject.
     tenant: &'a str,
-    /// Whose it is.
+    /// Its subject.
     subject: &'a str,
     /// When it expires unless it is extended again.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The latest instant that any extension may reach.
+    /// The latest instant to which any extension can prolong it.
     #[schema(value_type = String, format = DateTime)]
     not_after: Shown<Timestamp>,
 }
 
-/// Makes a session last longer. One that is over stays so. Needs the scope `issue` in its tenant.
+/// Extends a session. A session that has expired or was revoked stays inactive. Needs the scope `issue` in its tenant.
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/extend",
@@ -58,7 +58,7 @@ pub async fn extend_session(State(app): State<SharedApp>, request: Request) -> R
     let id = named(&mut parts).await?;
     app.service.extend_session(&call, id, body.ttl.map(|Seconds(ttl)| ttl)).await?;
     let session = app.service.sessions(&[id]).await?.pop().ok_or(Code::UnknownCredential)?;
-    // What is over was left as it is, and an answer that tells of a longer life would not be true.
+    // An inactive session was left as it is, so the answer must not show a longer life.
     if !session.active {
         return Err(Code::SessionInactive.into());
     }

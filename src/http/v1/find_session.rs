@@ -10,8 +10,8 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
 
-/// A session, good or not, until its end is forgotten. Needs the scope `introspect` in its tenant; one of another tenant
-/// is unknown.
+/// A session, active or not, for as long as the ledger keeps it. Needs the scope `introspect` in its tenant; a session
+/// of another tenant is unknown.
 #[utoipa::path(
     get,
     path = "/v1/sessions/{id}",

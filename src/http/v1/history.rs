@@ -18,10 +18,10 @@ use crate::http::wire::{Text, Whole, present};
 use crate::http::{SharedApp, answer, caller, input};
 use crate::service::{HistoryPage, MAX_TOLD, Pace, Party};
 
-/// How many records a page has if nobody says.
+/// The default number of records on a page.
 const DEFAULT_LIMIT: usize = 100;
 
-/// Whose history, and which page of it.
+/// A subject or credential, and a page of its history.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,7 +34,7 @@ struct Page {
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
     subject: Option<Text<GivenSubject>>,
-    /// The digest of a credential's secret; with `issuer`, of the payload of a JWT without `jti`.
+    /// A credential, by the digest of a credential's secret, or with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
     digest: Option<Text<Digest>>,
@@ -42,15 +42,15 @@ struct Page {
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^(ticket|session|token)$")]
     kind: Option<Text<Kind>>,
-    /// The public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
+    /// A credential, by its public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1)]
     id: Option<String>,
-    /// Who made the JWT.
+    /// The issuer of the JWT.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
     issuer: Option<Text<Issuer>>,
-    /// The position that the page starts behind; 0, which is before the first, if left out.
+    /// The position after which the page starts; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
     after: Option<Text<Whole>>,
@@ -60,15 +60,15 @@ struct Page {
     limit: Option<Text<Whole>>,
 }
 
-/// The credential whose history is asked for.
+/// The credential, and a page of its history.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PresentedHistory)]
 struct Body {
-    /// The secret or JWT, exactly as its bearer presented it. A JWT's signature is not checked: the answer is what the log has
-    /// under its name.
+    /// The secret or JWT, exactly as its bearer presented it. A JWT's signature is not checked: the answer is what the
+    /// log has under the JWT's name.
     credential: String,
-    /// The position that the page starts behind; 0, which is before the first, if left out.
+    /// The position after which the page starts; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64)]
     after: Option<u64>,
@@ -78,9 +78,9 @@ struct Body {
     limit: Option<u64>,
 }
 
-/// What happened to a subject or a credential, one record a line: `{"position","stored_at","record"}`, the record byte for
-/// byte. Needs the scope `audit` in every tenant. A credential's history has its endings with its session and with all that
-/// its subject had, where they hit it. If there is more, the header `Link` names the next page.
+/// The history of a subject or a credential, one record on each line: `{"position","stored_at","record"}`, with the
+/// record byte for byte. Needs the scope `audit` in every tenant. The history of a credential includes the revocations
+/// of its session and of its subject that reached it. If there is more, the header `Link` names the next page.
 #[utoipa::path(
     get,
     path = "/v1/history",
@@ -109,7 +109,8 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
     show(told, &asked, limit, app.service.pace(Party::of(&identity)))
 }
 
-/// The history of a credential that is presented, which no address may hold. Needs the scope `audit` in every tenant.
+/// The history of a credential that is presented in the body, because an address must not hold a secret. Needs the
+/// scope `audit` in every tenant.
 #[utoipa::path(
     post,
     path = "/v1/history",
@@ -141,7 +142,7 @@ fn show(told: HistoryPage, asked: &Asked, limit: usize, pace: Pace) -> Result<Re
     let last = told.records.last().filter(|_| told.more).map(|last| last.position);
     let write = |stored: &StoredRecord, body: &mut Vec<u8>| {
         let stored_at = stored.stored_at.as_millis();
-        // The record is the JSON that it is, so that its bytes stay those that are hashed.
+        // The record is embedded as its own JSON text, so that its bytes stay the ones that are hashed.
         body.extend(format!("{{\"position\":{},\"stored_at\":{stored_at},\"record\":", stored.position).as_bytes());
         body.extend(stored.record.as_bytes());
         body.extend(b"}\n");

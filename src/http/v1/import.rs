@@ -30,22 +30,22 @@ const MAX_AT_ONCE: usize = 256;
 #[serde(deny_unknown_fields)]
 #[schema(as = NewImport)]
 struct Line {
-    /// What it is: `ticket`, `session` or `token`.
+    /// Its kind: `ticket`, `session` or `token`.
     #[schema(value_type = String)]
     kind: Text<Kind>,
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<Text<Tenant>>,
-    /// Who it is for.
+    /// The subject that it was issued to.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Text<GivenSubject>,
-    /// Of a session: its public id. One without is named by the first half of its digest.
+    /// Of a session: its public id. A session without one gets the first half of its digest as its id.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
     id: Option<Text<Uuid>>,
-    /// The digest of what its bearer presents, 64 hexadecimal digits. A session without one can be ended, and not
-    /// presented.
+    /// The digest of the secret that its bearer presents, 64 hexadecimal digits. A session without a digest can be
+    /// revoked but not presented.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     digest: Option<Text<Digest>>,
@@ -55,31 +55,31 @@ struct Line {
     /// When it expires unless it is used or extended.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Text<Timestamp>,
-    /// Of a ticket: how many seconds it lives without use, so it was last used that long before `expires_at`. Left out, or
-    /// longer, as long as from `issued_at` to `expires_at`.
+    /// Of a ticket: after how many seconds without use it expires. Its last use was that long before `expires_at`. If
+    /// left out, or longer than the time from `issued_at` to `expires_at`, it is that time.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
-    /// Of a ticket or session: the latest instant that any use or extension may reach, where that is earlier than the
-    /// operator's longest life after its issue.
+    /// Of a ticket or session: the latest instant to which any use or extension can prolong it, if that is earlier than
+    /// the operator's longest life after its issue.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
     not_after: Option<Text<Timestamp>>,
-    /// Of a session: how surely its subject was authenticated, `aal0` to `aal3`; `aal1` if left out.
+    /// Of a session: the authenticator assurance level of its subject, `aal0` to `aal3`; `aal1` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
     aal: Option<Text<Aal>>,
 }
 
-/// What became of a line: one line of the answer, in the body's order.
+/// The outcome of a line: one line of the answer, in the order of the body.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportedLine)]
 struct Told {
     /// The line's number in the body, from 1.
     line: usize,
-    /// `made`; `known`, if the ledger had it before; or `refused`.
+    /// `made`; `known`, if the ledger already had it; or `refused`.
     outcome: &'static str,
-    /// What it is, unless it was refused.
+    /// Its kind, unless it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     kind: Option<&'static str>,
@@ -91,22 +91,22 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     code: Option<&'static str>,
-    /// What is wrong with it.
+    /// The problem with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     detail: Option<String>,
 }
 
-/// Takes over credentials that were issued elsewhere, by digest or id, one a line and 1,000 lines at most. Each line stands
-/// alone: one that is refused stops no other, and one that comes again is known. Needs the scope `admin` in each line's
-/// tenant.
+/// Imports credentials that were issued elsewhere, by digest or id, one on each line and at most 1,000 lines. Each line
+/// stands alone: a refused line does not stop the others, and a line that is sent again is `known`. Needs the scope
+/// `admin` in each line's tenant.
 #[utoipa::path(
     post,
     path = "/v1/imports",
     tag = "credentials",
-    request_body(content = Line, content_type = "application/x-ndjson", description = "One object a line"),
+    request_body(content = Line, content_type = "application/x-ndjson", description = "One object on each line"),
     responses(
-        (status = 200, description = "What became of each line", body = Told, content_type = "application/x-ndjson"),
+        (status = 200, description = "The outcome of each line", body = Told, content_type = "application/x-ndjson"),
         Refusals,
     ),
 )]
@@ -119,7 +119,7 @@ pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Re
     Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
 }
 
-/// What each line asks for. The last one may lack its end.
+/// The imports that the lines ask for. The last line may lack its line feed.
 fn lines(service: &Service, body: &[u8]) -> Result<Vec<Result<Import, Problem>>, Problem> {
     let text = body.strip_suffix(b"\n").unwrap_or(body);
     let lines = text.split(|byte| *byte == b'\n');
@@ -129,7 +129,7 @@ fn lines(service: &Service, body: &[u8]) -> Result<Vec<Result<Import, Problem>>,
     Ok(lines.map(|line| input::object::<Line>(line).and_then(|line| line.asked(service))).collect())
 }
 
-/// What would be otherwise in a moment is no line's refusal: the whole is to be sent again.
+/// A refusal that would be different in a moment is not a line's outcome: the whole body is to be sent again.
 async fn take(service: &Service, call: &Call, line: usize, asked: Result<Import, Problem>) -> Result<Told, Problem> {
     let import = match asked {
         Ok(import) => import,
@@ -176,7 +176,7 @@ impl Line {
             return Err(refusal(format!("`{member}` does not go with a {kind}")));
         }
         let digest = self.digest.as_ref().map(|Text(digest)| *digest);
-        let needed = || digest.ok_or_else(|| refusal(format!("`digest`: a {kind} has no other name")));
+        let needed = || digest.ok_or_else(|| refusal(format!("`digest`: it is the only name of a {kind}")));
         Ok(match kind {
             Kind::Ticket => ImportedLife::Ticket { digest: needed()?, ttl: self.sliding_life() },
             Kind::Token => ImportedLife::Token { digest: needed()? },
@@ -189,7 +189,7 @@ impl Line {
         })
     }
 
-    /// A member that would be ignored for this kind.
+    /// A member that would be ignored for this kind of credential.
     fn foreign_member(&self) -> Option<&'static str> {
         let kind = self.kind.0;
         let members = [

@@ -22,18 +22,18 @@ struct Body {
     credential: String,
 }
 
-/// What is known of a credential: all of it if it is good, else `{"active":false}` and nothing else.
+/// The introspection of a credential: its members if it is active, else `{"active":false}` and nothing else.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Introspection)]
 #[serde(untagged)]
 enum Found<'a> {
     Good(Good<'a>),
-    NotGood(NotGood),
+    Inactive(InactiveCredential),
 }
 
-/// A credential that is good.
+/// An active credential.
 #[derive(Serialize, ToSchema)]
-#[schema(as = GoodCredential)]
+#[schema(as = ActiveCredential)]
 struct Good<'a> {
     /// True.
     active: bool,
@@ -43,23 +43,23 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<&'a str>,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<&'a str>,
     /// The name space of its subject.
     tenant: &'a str,
-    /// Who it is for.
+    /// The subject that it was issued to.
     subject: &'a str,
-    /// When it was issued; a JWT of somebody else's may not say.
+    /// When it was issued; a JWT of another issuer may not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     issued_at: Option<Shown<Timestamp>>,
-    /// When it expires if nobody uses or extends it; a JWT of somebody else's may not say.
+    /// When it expires unless it is used or extended; a JWT of another issuer may not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Shown<Timestamp>>,
-    /// The latest instant that any use or extension may reach.
+    /// The latest instant to which any use or extension can prolong it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     not_after: Option<Shown<Timestamp>>,
@@ -67,34 +67,35 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Shown<Timestamp>>,
-    /// Of a token: the session that it dies with.
+    /// Of a token: the session that it belongs to. The token is active only while the session is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
 }
 
-/// A credential that is not good: why, and whose it was, is not said.
+/// An inactive credential. The answer does not say why it is inactive, or whose it was.
 #[derive(Serialize, ToSchema)]
-// Closed in the document, so that no good credential is described by it too.
+// Closed in the document, so that it does not describe an active credential too.
 #[serde(deny_unknown_fields)]
-struct NotGood {
+struct InactiveCredential {
     /// False.
     active: bool,
 }
 
-/// Whether a credential is good, and whose it is. It never renews. Needs the scope `introspect` in its tenant; what
-/// belongs to another tenant is not good.
+/// Whether a credential is active, and whose it is. Asking does not prolong it. Needs the scope `introspect` in its
+/// tenant; a credential of another tenant is not active.
 #[utoipa::path(
     post,
     path = "/v1/introspect",
     tag = "credentials",
     request_body = Body,
-    responses((status = 200, description = "What is known of it", body = Found), Refusals),
+    responses((status = 200, description = "The introspection", body = Found), Refusals),
 )]
 pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question::<Body>(&app, request, Scope::Introspect).await?;
     let found = app.service.introspect(&identity, &body.credential).await?;
-    let body = found.as_ref().map_or(Found::NotGood(NotGood { active: false }), |found| Found::Good(good(found)));
+    let body =
+        found.as_ref().map_or(Found::Inactive(InactiveCredential { active: false }), |found| Found::Good(good(found)));
     Ok(answer::json(StatusCode::OK, &body))
 }
 

@@ -19,7 +19,7 @@ use crate::http::wire::{Form as _, MAX_TTL_SECONDS, Object, Seconds, Text, prese
 use crate::http::{SharedApp, answer, caller};
 use crate::service::{IssuedSession, NewSession, Personal, Service};
 
-/// The most methods that a session was authenticated by.
+/// The most methods by which a session was authenticated.
 const MAX_METHODS: usize = 16;
 
 /// A session to issue.
@@ -31,26 +31,28 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<Text<Tenant>>,
-    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
+    /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Text<GivenSubject>,
-    /// How many seconds it lasts unless it is extended; the operator's default if left out.
+    /// After how many seconds it expires unless it is extended; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
-    /// How surely its subject was authenticated, `aal0` to `aal3`; `aal1` if left out.
+    /// The authenticator assurance level of its subject, `aal0` to `aal3`; `aal1` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
     aal: Option<Text<Aal>>,
-    /// By what: names such as `password`, or objects with a `method`, its `aal`, and when it was completed.
+    /// How the subject was authenticated: names such as `password`, or objects with a `method`, its `aal`, and when it
+    /// was completed.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<EitherForm>, max_items = 16)]
     methods: Option<Vec<Asked>>,
-    /// The identity, as its bearer is to see it. Sealed at rest; with the device 32 KiB at most.
+    /// The identity that its bearer is to see. Sealed at rest; together with the device at most 32 KiB.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
     identity: Option<Map<String, Value>>,
-    /// The device that it is issued to. Sealed at rest.
+    /// The device that the session is issued to. Sealed at rest.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Device)]
     device: Option<Object<Device>>,
@@ -64,28 +66,28 @@ struct Device {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     ip_address: Option<String>,
-    /// What it says of itself.
+    /// Its user agent.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     user_agent: Option<String>,
-    /// Where it is thought to be.
+    /// Its presumed location.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     location: Option<String>,
 }
 
-/// One way in which somebody was authenticated: its name, or an object.
+/// One way in which the subject was authenticated: its name, or an object.
 #[derive(ToSchema)]
 #[schema(as = NewMethod)]
 #[expect(dead_code, reason = "only its description is used; `Asked` reads it")]
 enum EitherForm {
     #[schema(title = "Its name")]
     Name(String),
-    #[schema(title = "More of it")]
+    #[schema(title = "With details")]
     Detailed(Detailed),
 }
 
-/// A method, with what is known of it.
+/// A method, with details.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DetailedMethod)]
@@ -93,7 +95,7 @@ struct Detailed {
     /// Its name: 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
     #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
     method: Text<MethodName>,
-    /// The level that it gave.
+    /// The assurance level that it gave.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
     aal: Option<Text<Aal>>,
@@ -139,11 +141,12 @@ impl<'de> Visitor<'de> for AskedVisitor {
 #[schema(as = IssuedSession)]
 struct Issued<'a> {
     session: SessionShown<'a>,
-    /// The secret, for the bearer. It is shown this once.
+    /// The secret, for the bearer. It is shown only once.
     session_token: &'a str,
 }
 
-/// Issues a session: a logged-in device, whose bearer presents the session token. Needs the scope `issue` in the tenant.
+/// Issues a session: a logged-in device, whose bearer presents the session token. Needs the scope `issue` in the
+/// tenant.
 #[utoipa::path(
     post,
     path = "/v1/sessions",

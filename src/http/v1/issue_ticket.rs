@@ -21,10 +21,11 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<Text<Tenant>>,
-    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
+    /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Text<GivenSubject>,
-    /// How many seconds it lives without use; the operator's default if left out.
+    /// After how many seconds without use it expires; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
@@ -34,26 +35,26 @@ struct Body {
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedTicket)]
 struct Issued<'a> {
-    /// The secret, for the bearer. It is shown this once.
+    /// The secret, for the bearer. It is shown only once.
     ticket: &'a str,
     /// The public id.
     #[schema(value_type = String)]
     id: Shown<CredentialId>,
     /// The name space of the subject.
     tenant: &'a str,
-    /// Who it is for.
+    /// The subject that it is issued to.
     subject: &'a str,
     /// When it was issued.
     #[schema(value_type = String, format = DateTime)]
     issued_at: Shown<Timestamp>,
-    /// When it expires if nobody uses it.
+    /// When it expires unless it is used.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The place of its issue in this node's log.
+    /// The position of its issue in this node's log.
     position: u64,
 }
 
-/// Issues a ticket: a bearer secret whose life slides with its use. Needs the scope `issue` in the tenant.
+/// Issues a ticket: a bearer secret that each use prolongs. Needs the scope `issue` in the tenant.
 #[utoipa::path(
     post,
     path = "/v1/tickets",

@@ -33,30 +33,32 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<Text<Tenant>>,
-    /// Who it is for: 1 to 255 bytes without control characters. It stays in the log for ever, so a pseudonym is best.
+    /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
+    /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Text<GivenSubject>,
-    /// How many seconds it lasts, at most as long as its session; the operator's default if left out.
+    /// After how many seconds it expires, at the latest with its session; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
-    /// The session that it dies with: a good one of the same subject.
+    /// The session that it belongs to: an active session of the same subject. The token is active only while the
+    /// session is.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
     session_id: Option<Text<Uuid>>,
-    /// Whom it is meant for: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
+    /// The audience: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = OneOrMore)]
     audience: Option<Audience>,
-    /// What it allows: names with single spaces between them, RFC 6749, section 3.3. It stays in the log.
+    /// The scope: names with single spaces between them, RFC 6749, section 3.3. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 1_024)]
     scope: Option<Text<TokenScope>>,
-    /// Claims to add to a JWT. Sealed at rest, 32 KiB at most, and none that the ledger says itself.
+    /// Claims to add to a JWT. Sealed at rest, at most 32 KiB, and none of the claims that the ledger sets itself.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
     claims: Option<Map<String, Value>>,
-    /// `jwt`, which its receivers verify by themselves, or `opaque`, which they ask about; `jwt` if left out.
+    /// `jwt`, which its receivers verify by themselves, or `opaque`, which they introspect; `jwt` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^(jwt|opaque)$")]
     format: Option<Text<Format>>,
@@ -147,32 +149,33 @@ fn audience<E: Error>(text: &str) -> Result<Box<str>, E> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedToken)]
 struct Issued<'a> {
-    /// The token, for the bearer. It is shown this once; a JWT that is asked for again with the same `Idempotency-Key` is
-    /// signed again.
+    /// The token, for the bearer. It is shown only once; a JWT that is requested again with the same `Idempotency-Key`
+    /// is signed again.
     token: &'a str,
     /// The public id: a JWT's `jti`, else 32 hexadecimal digits.
     id: &'a str,
-    /// `jwt`, or `opaque`: asked for, or because the subject was ended on more nodes than a JWT lists.
+    /// `jwt` or `opaque`. A token that was not requested as opaque is, if its subject was revoked on more nodes than a
+    /// JWT can list.
     format: &'static str,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<&'a str>,
     /// The name space of the subject.
     tenant: &'a str,
-    /// Who it is for.
+    /// The subject that it is issued to.
     subject: &'a str,
     /// When it was issued.
     #[schema(value_type = String, format = DateTime)]
     issued_at: Shown<Timestamp>,
-    /// When it expires. Nothing extends it.
+    /// When it expires. It cannot be extended.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The session that it dies with.
+    /// The session that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     session_id: Option<String>,
-    /// The place of its issue in this node's log.
+    /// The position of its issue in this node's log.
     position: u64,
 }
 

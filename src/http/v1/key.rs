@@ -1,4 +1,4 @@
-//! What several calls show of the keys that sign tokens.
+//! The members that several calls show of the keys that sign tokens.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,22 +7,23 @@ use crate::domain::Timestamp;
 use crate::http::wire::Shown;
 use crate::service::PublishedKey;
 
-/// A key whose tokens may be good still.
+/// A key that may have signed tokens that are still active.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Key)]
 pub struct KeyShown<'a> {
     /// Its name in tokens and in the published set: its thumbprint, RFC 7638.
     kid: &'a str,
-    /// What it signs with.
+    /// The algorithm that it signs with.
     alg: &'a str,
-    /// Who its tokens say made them.
+    /// The issuer that its tokens name.
     issuer: &'a str,
     /// When it was published.
     #[schema(value_type = String, format = DateTime)]
     published_at: Shown<Timestamp>,
-    /// Whether it signs still: each node signs with the latest key of its own.
+    /// Whether it still signs: each node signs with its own latest key.
     signs: bool,
-    /// Of one that signs no more: until when it is published, because a token of its may be good until then.
+    /// Of a key that no longer signs: until when it is published, because a token that it signed may be active until
+    /// then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     verifies_until: Option<Shown<Timestamp>>,

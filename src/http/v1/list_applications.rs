@@ -25,7 +25,7 @@ struct List<'a> {
     applications: Vec<ApplicationShown<'a>>,
 }
 
-/// The applications whose grants are within the caller's. Needs the scope `admin`.
+/// The applications whose grants the caller holds. Needs the scope `admin`.
 #[utoipa::path(
     get,
     path = "/v1/applications",

@@ -12,15 +12,15 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 
-/// The keys whose tokens may be good still, the newest first.
+/// The keys that may have signed active tokens, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Keys)]
 struct Listed<'a> {
     keys: Vec<KeyShown<'a>>,
 }
 
-/// The keys that sign tokens, and those that did and whose tokens may be good still. Needs the scope `admin` in every
-/// tenant; the public keys themselves are at `/.well-known/jwks.json`, for everybody.
+/// The keys that sign tokens, and the earlier ones whose tokens may still be active. Needs the scope `admin` in every
+/// tenant. The public keys themselves are at `/.well-known/jwks.json`, for everybody.
 #[utoipa::path(
     get,
     path = "/v1/keys",

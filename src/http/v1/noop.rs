@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Response};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, body};
 
-/// As long as a ticket's answer, about.
+/// About as long as a ticket's answer.
 const ANSWER: &str = concat!(
     r#"{"filler":"#,
     "\"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
     "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456\"}",
 );
 
-/// Reads the body and does nothing, for anybody: what the other calls' rates are compared with.
+/// Reads the body and does nothing, for anybody: the rates of the other calls are compared with it.
 pub async fn noop(State(app): State<SharedApp>, body: Body) -> Result<Response, Problem> {
     body::read(body, app.options.body_bytes).await?;
     const JSON: HeaderValue = HeaderValue::from_static("application/json");

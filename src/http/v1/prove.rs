@@ -10,10 +10,11 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, caller, tlog};
 
-/// A proof that the record is in this ledger, in the form of c2sp.org/tlog-proof: the record itself (`extra`), its path to the
-/// root, and the signed checkpoint. It is checked with nothing but the verifier key. Needs the scope `audit` in every tenant.
+/// A proof that the record is in this ledger, in the form of c2sp.org/tlog-proof: the record itself (`extra`), its path
+/// to the root, and the signed checkpoint. The verifier key is enough to check it. Needs the scope `audit` in every
+/// tenant.
 ///
-/// A record that was just stored waits for the next checkpoint, which comes within a second.
+/// A record that was just stored waits for the next checkpoint, which follows within a second.
 #[utoipa::path(
     get,
     path = "/v1/events/{position}/proof",

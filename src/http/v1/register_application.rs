@@ -19,22 +19,22 @@ use crate::service::NewApplication;
 #[serde(deny_unknown_fields)]
 #[schema(as = NewApplication)]
 struct Body {
-    /// What people call it: 1 to 255 bytes without control characters.
+    /// Its display name: 1 to 255 bytes without control characters.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     name: Text<Name>,
-    /// What it may do in each of the `tenants`: `issue`, `revoke`, `introspect`, `follow`, `audit`, `admin`.
+    /// Its scopes in each of the `tenants`: `issue`, `revoke`, `introspect`, `follow`, `audit`, `admin`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
     scopes: Option<Vec<Text<Scope>>>,
-    /// Where: names of tenants, or `*` for all.
+    /// The tenants: their names, or `*` for all.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 64)]
     tenants: Option<Vec<Text<Tenants>>>,
-    /// What it may do where; the first grant whose tenant is `*` or equal decides.
+    /// Its scopes, tenant by tenant. The first grant whose tenant is `*` or equal decides.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<NewGrant>, min_items = 1, max_items = 64)]
     grants: Option<Vec<Object<NewGrant>>>,
-    /// When its secret stops working: in the future. Never if left out.
+    /// When its secret stops working, an instant in the future; never if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Text<Timestamp>>,
@@ -47,7 +47,7 @@ struct NewGrant {
     /// The tenant, or `*` for all of them.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Text<Tenants>,
-    /// What is allowed there.
+    /// The allowed scopes.
     #[schema(value_type = Vec<String>, min_items = 1)]
     scopes: Vec<Text<Scope>>,
 }
@@ -58,11 +58,12 @@ struct NewGrant {
 struct Registered<'a> {
     #[serde(flatten)]
     application: ApplicationShown<'a>,
-    /// The secret that it calls with. It is shown this once.
+    /// The secret that it calls with. It is shown only once.
     secret: &'a str,
 }
 
-/// Registers an application, and shows its secret this once. Needs the scope `admin`, and everything that is granted.
+/// Registers an application, and shows its secret only this once. Needs the scope `admin`, and every grant that the
+/// application is to have.
 #[utoipa::path(
     post,
     path = "/v1/applications",

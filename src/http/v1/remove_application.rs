@@ -9,8 +9,8 @@ use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, caller, input};
 
-/// Removes an application: its secret is refused from now on, and what it issued stays good. Needs the scope `admin`,
-/// and all that the application was granted.
+/// Removes an application: its secret is refused from now on, and the credentials that it issued stay active. Needs the
+/// scope `admin`, and every grant that the application has.
 #[utoipa::path(
     delete,
     path = "/v1/applications/{id}",

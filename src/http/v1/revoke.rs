@@ -18,7 +18,7 @@ use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
 use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Revocations, Service, Target, Why};
 
-/// What to end: one of `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
+/// What to revoke: `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRevocation)]
@@ -27,7 +27,7 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
     credential: Option<String>,
-    /// What the credential with that `id` is: `ticket`, `session` or `token`.
+    /// The kind of the credential with that `id`: `ticket`, `session` or `token`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
     kind: Option<Text<Kind>>,
@@ -39,19 +39,19 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<Text<Tenant>>,
-    /// All that this subject has.
+    /// Everything that this subject has.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Option<Text<GivenSubject>>,
-    /// Of these kinds only; all if left out.
+    /// Only these kinds; all if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
     kinds: Option<Vec<Text<Kind>>>,
-    /// Keep the ending at least that many seconds. It only lengthens what the ledger keeps by itself.
+    /// Keep the revocation for at least that many seconds. It can only lengthen the time for which the ledger keeps it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
-    /// Refuse new issues to the subject for that many seconds, 30 days at most. It can't be lifted.
+    /// Refuse new issues to the subject for that many seconds, at most 30 days. A hold cannot be lifted.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 2_592_000)]
     hold: Option<Seconds<MAX_HOLD_SECONDS>>,
@@ -75,21 +75,21 @@ struct Made<'a> {
 /// A revocation on record.
 #[derive(Serialize, ToSchema)]
 struct Revocation<'a> {
-    /// Its place in this node's log.
+    /// Its position in this node's log.
     position: u64,
-    /// The log that it belongs to.
+    /// Its origin.
     #[schema(value_type = String)]
     origin: Shown<Origin>,
-    /// Its place there.
+    /// Its sequence in that origin.
     sequence: u64,
     /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
     #[serde(rename = "type")]
     event: &'static str,
-    /// What kind of credential ended.
+    /// The kind of the revoked credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     kind: Option<&'static str>,
-    /// What kinds of credentials ended, where it was all that the subject had of them.
+    /// The kinds that were revoked, if it was everything that the subject had of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>)]
     kinds: Option<Vec<&'static str>>,
@@ -97,41 +97,42 @@ struct Revocation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<String>,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<&'a str>,
-    /// The name space of the subject; absent where it ends in all of them.
+    /// The name space of the subject; absent if the credential is revoked in all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     tenant: Option<&'a str>,
-    /// Whose it was, if that is known.
+    /// The subject, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     subject: Option<&'a str>,
-    /// When it ended.
+    /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     revoked_at: Shown<Timestamp>,
-    /// Until when the ending is kept.
+    /// Until when the revocation is kept.
     #[schema(value_type = String, format = DateTime)]
     retain_until: Shown<Timestamp>,
     /// Until when nothing new is issued to the subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     hold_until: Option<Shown<Timestamp>>,
-    /// Why.
+    /// The reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     reason: Option<&'a str>,
-    /// False where this node never saw the credential, and recorded its end because another one may have issued it.
+    /// False if this node never saw the credential, and recorded its revocation because another node may have issued
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = bool)]
     known: Option<bool>,
 }
 
-/// Ends one credential, or all that a subject has. It is durable, and on its way to every follower, before it is
-/// answered. Needs the scope `revoke` in the tenant; a credential of another tenant is unknown,
-/// and a JWT of another tenant, which names it itself, is forbidden.
+/// Revokes one credential, or everything that a subject has. The revocation is durable, and on its way to every
+/// follower, before the answer is sent. Needs the scope `revoke` in the tenant. A credential of another tenant is
+/// unknown; a JWT that names another tenant is forbidden.
 #[utoipa::path(
     post,
     path = "/v1/revocations",
@@ -153,13 +154,13 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
     Ok(show(&revocations))
 }
 
-/// One command, whichever members it was asked for with.
+/// One command, whichever members asked for it.
 enum End {
     One(Target, Why),
     All(NewSubjectRevocation),
 }
 
-const AMBIGUOUS: &str = "name what to end in exactly one way: `credential`; `kind` and `id`; or `subject`";
+const AMBIGUOUS: &str = "name what to revoke in exactly one way: `credential`; `kind` and `id`; or `subject`";
 
 impl Body {
     fn end(self, service: &Service) -> Result<End, Problem> {
@@ -216,7 +217,7 @@ fn why(reason: Option<Text<Reason>>, note: Option<String>) -> Result<Why, Proble
     Ok(Why { reason: reason.map(|Text(reason)| reason), note: note.map(Into::into) })
 }
 
-/// What a secret is taken for where this node does not know it: our own say what they are.
+/// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
 fn presented(secret: &str) -> Target {
     let kind = if secret.starts_with(Prefix::Session.as_str()) {
         Kind::Session
@@ -229,7 +230,7 @@ fn presented(secret: &str) -> Target {
 }
 
 fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
-    // A token is an opaque one, named by its digest's first half, or a JWT of ours, named by its `jti`.
+    // A token is an opaque one, named by the first half of its digest, or a JWT of this ledger, named by its `jti`.
     if kind == Kind::Token
         && let Ok(jti) = Uuid::try_parse(id)
         && id.contains('-')

@@ -10,8 +10,8 @@ use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 
-/// Makes a new key sign this node's tokens from now on. The one before stays published until the last token that it signed
-/// has expired. Needs the scope `admin` in every tenant.
+/// Makes a new key, which signs this node's tokens from now on. The previous key stays published until the last token
+/// that it signed has expired. Needs the scope `admin` in every tenant.
 #[utoipa::path(
     post,
     path = "/v1/keys",

@@ -10,14 +10,14 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
 
-/// What is sealed in a record, opened with this node's keys: a session's identity and device, a token's added claims, or the
-/// note of an ending. Needs the scope `audit` in every tenant.
+/// The sealed part of a record, opened with this node's keys: a session's identity and device, a token's added claims,
+/// or the note of a revocation. Needs the scope `audit` in every tenant.
 #[utoipa::path(
     get,
     path = "/v1/events/{position}/sealed",
     tag = "audit",
     params(("position" = u64, Path, minimum = 1, description = "Its place in this node's log")),
-    responses((status = 200, description = "What the record seals", body = Object), Refusals),
+    responses((status = 200, description = "The sealed part of the record", body = Object), Refusals),
 )]
 pub async fn sealed(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();

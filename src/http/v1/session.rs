@@ -1,4 +1,4 @@
-//! What several calls show of sessions, and how their paths name one.
+//! The members that several calls show of sessions, and how their paths name one.
 
 use axum::http::request::Parts;
 use serde::Serialize;
@@ -20,9 +20,9 @@ pub struct SessionShown<'a> {
     id: String,
     /// The name space of its subject.
     tenant: &'a str,
-    /// Whose it is.
+    /// Its subject.
     subject: &'a str,
-    /// Whether it is good; absent where it was issued just now.
+    /// Whether it is active; absent if it was just issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = bool)]
     active: Option<bool>,
@@ -35,14 +35,14 @@ pub struct SessionShown<'a> {
     /// When it expires unless it is extended.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Shown<Timestamp>,
-    /// The latest instant that any extension may reach.
+    /// The latest instant to which any extension can prolong it.
     #[schema(value_type = String, format = DateTime)]
     not_after: Shown<Timestamp>,
-    /// How surely its subject was authenticated: `aal0` to `aal3`.
+    /// The authenticator assurance level of its subject: `aal0` to `aal3`.
     aal: &'static str,
-    /// By what.
+    /// How the subject was authenticated.
     methods: Vec<MethodShown<'a>>,
-    /// The identity as it was when the session was issued; absent if none was given, or its key is gone.
+    /// The identity that was given when the session was issued; absent if none was, or its key is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     identity: Option<&'a Map<String, Value>>,
@@ -50,19 +50,19 @@ pub struct SessionShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     device: Option<&'a Map<String, Value>>,
-    /// The place of its issue in this node's log, where it was issued just now.
+    /// The position of its issue in this node's log, if it was just issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     position: Option<u64>,
 }
 
-/// One way in which somebody was authenticated.
+/// One way in which the subject was authenticated.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Method)]
 struct MethodShown<'a> {
     /// Its name.
     method: &'a str,
-    /// The level that it gave.
+    /// The assurance level that it gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     aal: Option<&'static str>,
@@ -78,7 +78,7 @@ impl<'a> SessionShown<'a> {
         Self { active: Some(session.active), ..Self::parts(session) }
     }
 
-    /// The session as the record at that position issued it, however often that is told.
+    /// The session as the record at that position issued it, also when it is shown again.
     pub fn as_issued(session: &'a Session, expires_at: Timestamp, position: u64) -> Self {
         Self { expires_at: Shown(expires_at), position: Some(position), ..Self::parts(session) }
     }

@@ -17,32 +17,32 @@ use crate::http::{SharedApp, answer, caller};
 use crate::projection::Source;
 use crate::service::{Service, Status};
 
-/// How the ledger is.
+/// The state of the ledger.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Status)]
 struct Body<'a> {
-    /// The ledger's name, the same on all nodes that belong together.
+    /// The ledger's id, the same on every node.
     #[schema(value_type = String, format = "uuid")]
     ledger: Shown<LedgerId>,
-    /// The newest durable position of this node's log, and its own origin's chain.
+    /// The newest durable position of this node's log, and the chain of its own origin.
     head: HeadShown,
-    /// What is in memory.
+    /// The number of entries in memory.
     counts: CountsShown,
-    /// Where the state came from when this process started.
+    /// The source of the state when this process started.
     start: StartShown,
     /// The nodes that hold this ledger.
     nodes: Vec<NodeShown>,
-    /// The logs that this node's log is made of.
+    /// The origins that this node's log consists of.
     origins: Vec<OriginShown<'a>>,
     /// Whole seconds since this process started.
     uptime_seconds: u64,
-    /// What halted the log, if anything has.
+    /// Why the log halted, if it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     fault: Option<&'a str>,
 }
 
-/// Where this node stands.
+/// How far this node's log goes.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Head)]
 struct HeadShown {
@@ -55,25 +55,26 @@ struct HeadShown {
     sequence: u64,
     /// The chain up to and with that record, in hexadecimal.
     hash: String,
-    /// What its checkpoints are checked with: c2sp.org/signed-note. Take it from somebody whom you trust more than this server.
+    /// The key that its checkpoints are verified with: c2sp.org/signed-note. Get it from a source that you trust more
+    /// than this server.
     verifier_key: String,
 }
 
-/// What is in memory.
+/// The number of entries in memory.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Counts)]
 struct CountsShown {
     /// Applications that have not been removed.
     applications: usize,
-    /// Tickets: good, expired and ended ones that have not left memory.
+    /// Tickets in memory, whether active, expired or revoked.
     tickets: usize,
-    /// Subjects with a credential or an ending in memory.
+    /// Subjects with a credential or a revocation in memory.
     subjects: usize,
-    /// Commands that are recognised when they come again.
+    /// Commands that are recognised if they are repeated.
     idempotency_keys: usize,
 }
 
-/// Where the state came from.
+/// The source of the state.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Start)]
 struct StartShown {
@@ -95,7 +96,7 @@ struct NodeShown {
     node: String,
     /// Its region.
     region: String,
-    /// By origin, the newest sequence that it has applied, as far as this node has heard.
+    /// For each origin, the newest sequence that it has applied, as far as this node has heard.
     applied: BTreeMap<String, u64>,
 }
 
@@ -118,7 +119,7 @@ struct OriginShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     previous: Option<Shown<Origin>>,
-    /// The newest checkpoint of it that is held here.
+    /// Its newest checkpoint that this node holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = CheckpointShown)]
     checkpoint: Option<CheckpointShown>,
@@ -130,17 +131,18 @@ struct OriginShown<'a> {
 struct CheckpointShown {
     /// How many of its records the checkpoint covers.
     size: u64,
-    /// What it is checked with: c2sp.org/signed-note. Take it from somebody whom you trust more than this server.
+    /// The key that it is verified with: c2sp.org/signed-note. Get it from a source that you trust more than this
+    /// server.
     verifier_key: String,
 }
 
-/// How the ledger is: its head, its size in memory, its nodes and how far each has applied. Needs the scope `audit` in
-/// every tenant.
+/// The state of the ledger: its head, its size in memory, its nodes and how far each has applied. Needs the scope
+/// `audit` in every tenant.
 #[utoipa::path(
     get,
     path = "/v1/status",
     tag = "audit",
-    responses((status = 200, description = "How it is", body = Body), Refusals),
+    responses((status = 200, description = "The state", body = Body), Refusals),
 )]
 pub async fn status(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
     let identity = caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
@@ -186,7 +188,7 @@ fn start(status: &Status) -> StartShown {
     StartShown { source, snapshot_position, records_read: status.records_read }
 }
 
-/// This node, and the other members as far as they have said.
+/// This node, and the other members as far as they have announced themselves.
 fn nodes(service: &Service, status: &Status) -> Vec<NodeShown> {
     let opened = status.origins.iter().find(|(place, _)| place.origin == service.origin());
     let applied = status.base.heads.iter().map(|(origin, head)| (origin.to_string(), head.sequence.0)).collect();

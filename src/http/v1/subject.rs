@@ -15,7 +15,7 @@ use crate::http::wire::{Shown, Text, Whole, present};
 use crate::http::{SharedApp, answer, caller, input};
 use crate::service::Introspection;
 
-/// How many credentials a page has if nobody says.
+/// The default number of credentials on a page.
 const DEFAULT_LIMIT: usize = 100;
 /// The most credentials that a page has.
 const MAX_LIMIT: usize = 1_000;
@@ -38,35 +38,35 @@ struct Page {
     limit: Option<Text<Whole>>,
 }
 
-/// A page of what a subject has.
+/// A page of a subject's active credentials.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubjectPage)]
 struct Found<'a> {
     /// The name space of the subject.
     tenant: &'a str,
-    /// Who it is.
+    /// The subject.
     subject: &'a str,
-    /// Its credentials that are good, without their secrets: tickets, then sessions, then tokens.
+    /// Its active credentials, without their secrets: tickets, then sessions, then tokens.
     credentials: Vec<CredentialShown>,
-    /// By kind and origin, the sequence of the latest record that ended all of that kind. A credential that does not
-    /// reach it is dead.
+    /// By kind and origin, the sequence of the latest record that revoked everything of that kind. A credential that
+    /// does not reach it is inactive.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, u64>>)]
     generation: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    /// By kind, until when nothing new is issued.
+    /// By kind, the end of a hold: nothing new is issued until then.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     hold_until: BTreeMap<&'static str, Shown<Timestamp>>,
-    /// When the subject was forgotten, if it was: nothing is issued to it any more.
+    /// When the subject was erased, if it was. Nothing is issued to it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     erased_at: Option<Shown<Timestamp>>,
-    /// What the next page's `after` is, if there is one.
+    /// The parameter `after` of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     next: Option<String>,
 }
 
-/// A credential that is good, without its secret.
+/// An active credential, without its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
 struct CredentialShown {
@@ -76,7 +76,7 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<String>,
-    /// Who made it, if it is a JWT.
+    /// The issuer, if it is a JWT.
     #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     issuer: Option<String>,
@@ -84,11 +84,11 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     issued_at: Option<Shown<Timestamp>>,
-    /// When it expires if nobody uses or extends it.
+    /// When it expires unless it is used or extended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     expires_at: Option<Shown<Timestamp>>,
-    /// The latest instant that any use or extension may reach.
+    /// The latest instant to which any use or extension can prolong it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     not_after: Option<Shown<Timestamp>>,
@@ -96,20 +96,20 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Shown<Timestamp>>,
-    /// Of a token: the session that it dies with.
+    /// Of a token: the session that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
 }
 
-/// A subject's live credentials, its generation and its hold. Needs the scope `introspect` in the tenant. A subject that
-/// nothing is known of has none.
+/// A subject's active credentials, its generation and its hold. Needs the scope `introspect` in the tenant. An unknown
+/// subject has no credentials.
 #[utoipa::path(
     get,
     path = "/v1/subjects/{subject}",
     tag = "subjects",
-    params(("subject" = String, Path, description = "Who it is"), Page),
-    responses((status = 200, description = "A page of what it has", body = Found), Refusals),
+    params(("subject" = String, Path, description = "The subject"), Page),
+    responses((status = 200, description = "A page of its credentials", body = Found), Refusals),
 )]
 pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();

@@ -36,7 +36,7 @@ impl Keys {
         self.dir.join("sealing.keys")
     }
 
-    /// Overwrites from that byte of that slot on, as whoever knows the format would.
+    /// Overwrites from that byte of that slot on, as an attacker who knows the format would.
     fn overwrite(&self, slot: u64, byte: u64, bytes: &[u8]) {
         let file = OpenOptions::new().write(true).open(self.file()).expect("our own file");
         file.write_all_at(bytes, 64 + 64 * slot + byte).expect("room");
@@ -195,7 +195,7 @@ fn a_damaged_slot_is_named_and_never_given_a_new_key() {
         assert!(matches!(found, Err(OpenError::Key(KeyError::DamagedSlot { slot: named, .. })) if named == slot));
     }
     assert_opens(&keys, 6, &kept);
-    keys.erase(5).expect("what is damaged can still be forgotten");
+    keys.erase(5).expect("a damaged slot can still be erased");
     assert!(matches!(keys.seal(5, CONTEXT, PLAIN), Err(SealError::Erased { slot: 5 })));
 }
 

@@ -8,34 +8,34 @@ use super::{SnapshotError, items::Item};
 use crate::domain::Timestamp;
 
 const MAGIC: &[u8; 8] = b"aledsnap";
-/// The snapshot's format. It has no history: another number means folding again.
-/// 5 carries what spreads credentials over shards, and the instant at which what was over has been forgotten.
+/// The snapshot's format. It has no history: another number means folding again. 5 carries the seed that spreads
+/// credentials over shards, and the instant of the last sweep.
 pub(super) const FORMAT: u32 = 5;
 /// Entities in a block, at most.
 pub(super) const BLOCK_ITEMS: usize = 4_096;
 /// The largest block that is read: a damaged length must not claim all memory.
 const MAX_BLOCK_BYTES: u32 = 256 << 20;
 
-/// Where the snapshot stands.
+/// The place of the snapshot.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) ledger: Option<[u8; 16]>,
     pub(super) position: u64,
-    /// What spread the credentials over shards. Whoever reads it spreads them alike, so that a block's rows meet in one shard;
-    /// where they would not, it would take longer, and no more.
+    /// The seed that spread the credentials over shards. A reader spreads them in the same way, so that a block's rows
+    /// are in one shard; otherwise reading would only take longer.
     pub(super) seed: [u64; 2],
-    /// Of each origin its name, its sequence there and the chain's hash.
+    /// For each origin its name, its sequence there and the chain's hash.
     pub(super) heads: Vec<([u8; 13], u64, [u8; 32])>,
 }
 
-/// What a block holds: its first byte.
+/// The content of a block: its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Items,
     Tickets,
     Sessions,
     Tokens,
-    /// How many entities there are, and when what was over was forgotten last: eight big-endian bytes each.
+    /// How many entities there are, and the instant of the last sweep: eight big-endian bytes each.
     End,
 }
 
@@ -43,7 +43,7 @@ impl Content {
     const ALL: [Self; 5] = [Self::Items, Self::Tickets, Self::Sessions, Self::Tokens, Self::End];
 
     fn of(byte: u8) -> Result<Self, SnapshotError> {
-        Self::ALL.get(usize::from(byte)).copied().ok_or(SnapshotError::Damaged("a block holds nothing that is known"))
+        Self::ALL.get(usize::from(byte)).copied().ok_or(SnapshotError::Damaged("a block's content is unknown"))
     }
 }
 
@@ -77,7 +77,7 @@ impl<W: Write> BlockWriter<W> {
         Ok(())
     }
 
-    /// Writes that many rows: what they refer to, and then the rows themselves.
+    /// Writes that many rows: the values that they refer to, and then the rows themselves.
     pub(super) fn rows(
         &mut self,
         content: Content,
@@ -100,7 +100,7 @@ impl<W: Write> BlockWriter<W> {
 
     fn block(&mut self, payload: &[u8]) -> Result<[u8; 32], SnapshotError> {
         let hash = block_hash(&self.first, self.number, payload);
-        // A block holds some thousand entities, each made of one record's parts.
+        // A block holds some thousand entities, each made of the parts of one record.
         self.out.write_all(&(payload.len() as u32).to_be_bytes())?;
         self.out.write_all(&hash)?;
         self.out.write_all(payload)?;
@@ -113,7 +113,7 @@ fn encoded(content: &(impl Serialize + ?Sized), behind: Vec<u8>) -> Result<Vec<u
     postcard::to_extend(content, behind).map_err(|_| SnapshotError::Damaged("an entity can't be encoded"))
 }
 
-/// A block as it was read: nothing in it is to be believed before it has been checked.
+/// A block as it was read: nothing in it is trusted before it has been checked.
 pub(super) struct Block {
     first: [u8; 32],
     number: u64,
@@ -122,14 +122,14 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// What it holds, if it is what was written.
+    /// Its content, if it is as it was written.
     pub(super) fn checked(&self) -> Result<(Content, &[u8]), SnapshotError> {
         self.whole()?;
         let (content, rest) = self.payload.split_first().ok_or(SnapshotError::Damaged("a block is empty"))?;
         Ok((Content::of(*content)?, rest))
     }
 
-    /// Whether it says that it is the last one.
+    /// Whether it claims to be the last one.
     pub(super) fn seems_last(&self) -> bool {
         self.payload.first() == Some(&(Content::End as u8))
     }
@@ -140,12 +140,12 @@ impl Block {
     }
 }
 
-/// What the last block says.
+/// The content of the last block.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     /// How many entities there are.
     pub(super) entities: u64,
-    /// When what was over was forgotten last, in milliseconds since 1970.
+    /// The instant of the last sweep, in milliseconds since 1970.
     pub(super) forgotten_at: u64,
 }
 
@@ -200,7 +200,7 @@ impl<R: Read> BlockReader<R> {
         Ok(block)
     }
 
-    /// Whether nothing is left.
+    /// Whether the file has been read to its end.
     pub(super) fn is_at_end(&mut self) -> Result<bool, SnapshotError> {
         Ok(self.input.read(&mut [0])? == 0)
     }

@@ -1,4 +1,4 @@
-//! What of a snapshot is not a row, in postcard's encoding.
+//! The parts of a snapshot that are not rows, in postcard's encoding.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::event_log::{decode, encode};
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Item {
-    /// An entity that is best said as the record that makes it.
+    /// An entity that is written as the record that makes it.
     Record(String),
     /// A credential whose life slides.
     Ticket {
@@ -130,7 +130,7 @@ pub(super) struct KindItem {
     hold_until: Option<u64>,
 }
 
-/// The place of a removal whose registration has not been seen: removals do not depend on theirs.
+/// The place of a removal whose registration has not been seen: removals do not depend on it.
 pub(super) fn nowhere() -> Place {
     Place { origin: Origin::from_random([0; Origin::LEN]), sequence: Sequence(1) }
 }
@@ -139,7 +139,7 @@ pub(super) fn record(place: Place, event: Event) -> Item {
     record_at(place, Timestamp::default(), event)
 }
 
-/// What is known of a node, as the records that would say it.
+/// The state of a node, as the records that would make it.
 pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item = Item> {
     let joins =
         member.joins.iter().map(|(place, (at, joined))| (*at, *place, Event::NodeJoined(joined.clone().into())));
@@ -308,7 +308,7 @@ fn instant(millis: u64) -> Result<Timestamp, Malformed> {
     Timestamp::from_millis(millis).ok_or(FORM)
 }
 
-/// Joins what it holds.
+/// Joins the entity.
 pub(super) fn take(projection: &Projection, item: Item) -> Result<(), Malformed> {
     match item {
         Item::Record(record) => projection.fold(&decode(record.as_bytes()).map_err(|_| FORM)?),
@@ -317,7 +317,7 @@ pub(super) fn take(projection: &Projection, item: Item) -> Result<(), Malformed>
     Ok(())
 }
 
-/// The piece of state that it is; a record is none.
+/// The piece of state that it is; a record is not one.
 fn patch(item: Item) -> Result<Patch, Malformed> {
     Ok(match item {
         Item::Ticket { id, issue, last_use_at, revocations } => {

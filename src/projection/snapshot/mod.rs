@@ -1,13 +1,14 @@
 //! The snapshot: the state in a file, so that a start replays only the tail of the log.
 //!
-//! It is derived, so anything wrong with it costs time and nothing else: it is ignored, and the state is folded again.
+//! It is derived, so any damage to it only costs time: it is ignored, and the state is folded again.
 //!
-//! The file is `b"aledsnap"`, the format as four big-endian bytes, and blocks of [length, four big-endian bytes; BLAKE3 of the
-//! first block's hash, the block's number and its payload; payload]. The first block says where the snapshot stands, the last
-//! how many entities there are, and at which instant what was over had been forgotten. Credentials in their usual form stand in blocks of rows, everything else in blocks of items.
-//! Shards are written a piece after another while the writer goes on, so some are ahead of that place; replaying from it does
-//! no harm, because every join is idempotent. Blocks may be read in any order, and several are at once.
-//! Which shard a credential is in follows from its id and a seed, which the first block has: nobody who chooses ids knows it.
+//! The file is `b"aledsnap"`, the format as four big-endian bytes, and blocks of [length, four big-endian bytes; BLAKE3
+//! of the first block's hash, the block's number and its payload; payload]. The first block has the position of the
+//! snapshot, the last the number of entities and the instant of the last sweep. Credentials in their usual form are in
+//! blocks of rows, everything else in blocks of items. Shards are written piece after piece while the writer continues,
+//! so some are ahead of that position; replaying from it does no harm, because every join is idempotent. Blocks may be
+//! read in any order, and several at once. The shard of a credential follows from its id and a seed, which is in the
+//! first block: callers that choose ids do not know it.
 
 mod blocks;
 mod items;
@@ -33,7 +34,7 @@ use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, End, FORMAT,
 use items::{Item, answered_item, credential_item, key_item, member_items, nowhere, place_item, record, subject_item};
 use rows::{Issues, RowForm, RowWriter};
 
-/// Blocks that have been read and wait for whoever decodes them.
+/// Blocks that have been read and wait for a decoder.
 const WAITING_BLOCKS: usize = 8;
 /// Threads that decode blocks, at most.
 const MAX_DECODERS: usize = 8;
@@ -50,20 +51,20 @@ pub enum SnapshotError {
     /// Another version of authledger wrote it.
     #[error("its format is {0}, and this version of authledger writes {FORMAT}")]
     Format(u32),
-    /// Its bytes are not what was written.
+    /// Its bytes are not as they were written.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
-    /// It stands on a log that is not this one.
-    #[error("it stands on another log: {0}")]
+    /// It belongs to another log.
+    #[error("it belongs to another log: {0}")]
     Foreign(&'static str),
-    /// It has forgotten what is not over yet: an earlier time was accepted since.
+    /// It lacks entries that have not expired yet: an earlier time was accepted since.
     #[error(
-        "it has forgotten what was over at {0}, and it is earlier than that: the clock was ahead when it was written"
+        "it lacks entries that had expired at {0}, and it is earlier than that now: the clock was ahead when it was written"
     )]
     TooForgetful(Timestamp),
 }
 
-const BEHIND_END: SnapshotError = SnapshotError::Damaged("it goes on behind its end");
+const BEHIND_END: SnapshotError = SnapshotError::Damaged("it continues after its end");
 
 impl From<io::Error> for SnapshotError {
     fn from(error: io::Error) -> Self {
@@ -75,17 +76,17 @@ impl From<io::Error> for SnapshotError {
     }
 }
 
-/// Writes the state to `directory/state`, atomically: the old snapshot stands until the new one is durable. Returns where it
-/// stands.
+/// Writes the state to `directory/state`, atomically: the old snapshot stands until the new one is durable. Returns its
+/// position.
 pub fn save(projection: &Projection, directory: &Path) -> Result<Position, SnapshotError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let fresh = directory.join("state.new");
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
-    // First where it stands, then the shards: a shard may be ahead of that place, never behind.
+    // First the position, then the shards: a shard may be ahead of that position, never behind.
     let base = projection.base();
     let mut blocks = BlockWriter::start(BufWriter::with_capacity(1 << 20, file), &header(projection, &base))?;
     write_items(projection, &mut blocks)?;
-    // Last: a shard that was written may have forgotten by then what the first one still had.
+    // Last: a shard that was written later may have been swept further than the first one.
     let file = blocks.end(projection.forgotten_at())?.into_inner().map_err(|error| error.into_error())?;
     file.sync_all()?;
     fs::rename(&fresh, directory.join("state"))?;
@@ -93,7 +94,7 @@ pub fn save(projection: &Projection, directory: &Path) -> Result<Position, Snaps
     Ok(base.position)
 }
 
-/// Reads the snapshot in that directory. Whether it stands on this log is for [`super::rebuild`] to say.
+/// Reads the snapshot in that directory. [`super::rebuild`] checks whether it belongs to this log.
 pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
     let (mut blocks, header) = BlockReader::start(file)?;
@@ -103,11 +104,11 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let decoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_DECODERS);
     let due = thread::scope(|scope| {
         (0..decoders).for_each(|_| drop(scope.spawn(|| loading.decode(&receiver))));
-        // The sender goes with this: then the decoders know that there is no more.
+        // The sender is dropped with this: then the decoders know that there are no more blocks.
         read_to_end(&mut blocks, sender)
     });
     let Loading { projection, taken, issues, failed } = loading;
-    // What a decoder has found says more than that it took no further block.
+    // A decoder's error says more than that it took no further block.
     failed.into_inner().map_or(Ok(()), Err)?;
     let End { entities, forgotten_at } = due?;
     if entities != taken.into_inner() {
@@ -119,7 +120,7 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     Ok(projection)
 }
 
-/// Hands on every block but the last; what that one says.
+/// Hands on every block but the last; returns the content of that one.
 fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Block>) -> Result<End, SnapshotError> {
     loop {
         let block = blocks.next()?;
@@ -149,13 +150,13 @@ impl Loading {
         }
     }
 
-    /// Takes blocks until there are no more, or one is of no use.
+    /// Takes blocks until there are no more, or one is unusable.
     fn decode(&self, blocks: &Mutex<Receiver<Block>>) {
         let mut issues = Issues::new();
         loop {
             let next = blocks.lock().recv();
             let Ok(block) = next else { break };
-            // After a failure the rest is only received, so that whoever reads does not wait for ever.
+            // After a failure the rest is only received, so that the reading thread does not wait for ever.
             if self.failed.lock().is_some() {
                 continue;
             }
@@ -167,7 +168,7 @@ impl Loading {
         self.issues.lock().append(&mut issues);
     }
 
-    /// Joins what the block holds; how many entities that is.
+    /// Joins the content of the block; returns how many entities it has.
     fn take(&self, block: &Block, issues: &mut Issues) -> Result<u64, SnapshotError> {
         let (content, bytes) = block.checked()?;
         let projection = &self.projection;
@@ -209,7 +210,7 @@ fn broken(_: Malformed) -> SnapshotError {
     SnapshotError::Damaged("an entity breaks the rules of its names")
 }
 
-/// Reads the snapshot in that directory from its first byte to its last and keeps nothing of it. Returns where it stands.
+/// Reads the snapshot in that directory from its first byte to its last and keeps nothing of it. Returns its position.
 pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
     let file = BufReader::with_capacity(1 << 20, File::open(directory.join("state"))?);
     let (mut blocks, header) = BlockReader::start(file)?;
@@ -300,8 +301,8 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
     Ok(())
 }
 
-/// Writes one kind's credentials: a piece of each shard and then the next of each, so that those who read blocks side by side
-/// seldom want the same shard.
+/// Writes one kind's credentials: a piece of each shard and then the next of each, so that threads that read blocks
+/// side by side seldom need the same shard.
 fn write_rows<F: RowForm, W: Write>(
     shared: &Shared,
     store: &Store<F>,

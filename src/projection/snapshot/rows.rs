@@ -1,7 +1,7 @@
-//! Rows of a snapshot: credentials in their usual form, as bytes of which little has to be decoded.
+//! Rows of a snapshot: credentials in their usual form, as bytes that need little decoding.
 //!
-//! A row is the credential's name, its numbers, where it was issued, and whose it is. What many share stands before a block's
-//! rows, and a row says which of them it means, from 1; 0 is none. Numbers are little-endian.
+//! A row is the credential's name, its numbers, the place of its issue, and its subject. Values that many rows share
+//! come before a block's rows, and a row refers to them by number, from 1; 0 means none. Numbers are little-endian.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::domain::{
     Timestamp,
 };
 
-/// What a block's rows share.
+/// The values that a block's rows share.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct RefersTo {
     shard: u32,
@@ -40,7 +40,7 @@ pub(super) struct RowWriter<'a> {
     origins: HashMap<Origin, u32>,
 }
 
-/// Which one it is of those that are referred to, added if it is new.
+/// The number of the value among those that are referred to, added if it is new.
 fn which<K: std::hash::Hash + Eq, V>(
     known: &mut HashMap<K, u32>,
     key: K,
@@ -152,7 +152,7 @@ impl RowForm for TokenForm {
     }
 }
 
-/// Rows that are being read, with what they refer to.
+/// Rows that are being read, with the values that they refer to.
 pub(super) struct RowReader<'a> {
     shared: &'a Shared,
     rest: &'a [u8],
@@ -204,7 +204,7 @@ impl<'a> RowReader<'a> {
             0 => None,
             which => self.shared.hold_generation(self.generations.get(which - 1).ok_or(FORM)?),
         };
-        // Where subjects have no room, the state is folded.
+        // If there is no room for subjects, the state is folded.
         let subject = self.shared.subjects.enter_spelled(tenant, &spelled).ok_or(FORM)?;
         Ok(Packed::read(name, &numbers, place, subject, generation))
     }
@@ -220,7 +220,7 @@ pub(super) fn count(content: &[u8]) -> Result<u64, SnapshotError> {
 /// Sessions whose place in the order of issue is yet to be noted.
 pub(super) type Issues = Vec<(Tenant, Timestamp, CredentialId)>;
 
-/// Adds a block's rows; how many they were.
+/// Adds a block's rows; returns how many they were.
 pub(super) fn take<F: RowForm>(
     projection: &Projection,
     store: &super::super::store::Store<F>,

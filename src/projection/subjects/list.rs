@@ -1,4 +1,4 @@
-//! Which credentials a subject has. Most have one, and then it takes no memory of its own.
+//! The credentials of a subject. Most have one, and then it takes no memory of its own.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -7,7 +7,7 @@ use super::super::handle::Handle;
 use super::super::slab::Slab;
 use crate::domain::{CredentialId, CredentialKey, Kind, Kinds};
 
-/// What a subject has.
+/// The credentials of a subject.
 #[derive(Clone, Copy)]
 pub(super) enum Credentials {
     None,
@@ -23,9 +23,9 @@ impl Credentials {
 }
 
 enum List {
-    /// In no order: the few are put in order when they are asked for.
+    /// In no order: a few are sorted when they are asked for.
     Few(Vec<Handle>),
-    /// In the order in which they are listed, so that a page of very many costs no more than one of few.
+    /// In the order of listing, so that a page of very many costs no more than one of few.
     Many(BTreeSet<CredentialKey>),
 }
 
@@ -35,12 +35,12 @@ impl Default for List {
     }
 }
 
-/// The longest list that is put in order for each question.
+/// The longest list that is sorted for each question.
 const FEW: usize = 32;
 /// How a short list grows.
 const FEW_MORE: usize = 4;
 
-/// The lists of those who have several.
+/// The lists of subjects with several credentials.
 #[derive(Default)]
 pub(super) struct Lists(Slab<List>);
 
@@ -93,7 +93,7 @@ impl Lists {
         }
     }
 
-    /// Those of the kinds beyond that one, by kind and in the order of their ids.
+    /// The credentials of these kinds beyond that one, by kind and in the order of their ids.
     pub(super) fn after(
         &self,
         mine: Credentials,
@@ -140,7 +140,7 @@ impl List {
         }
     }
 
-    /// Removes the credential; what is left, where that needs no list.
+    /// Removes the credential; returns what is left, if that needs no list.
     fn remove(&mut self, credential: Handle, key: CredentialKey) -> Option<Credentials> {
         match self {
             Self::Few(few) => {

@@ -1,4 +1,4 @@
-//! What this node says of itself: to everybody who listens, and in a bucket for those who start later.
+//! This node's announcements: to every listener, and in a bucket for nodes that start later.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::link::Session;
 
 /// The pause after the bucket was written.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
-/// What the bucket may hold, in bytes.
+/// The size of the bucket, in bytes.
 const BUCKET_BYTES: i64 = 64 * 1024 * 1024;
 
-/// Tells the newest announcement to whoever listens. How often there is a new one, the node has bounded.
+/// Sends the newest announcement to every listener. The node limits how often there is a new one.
 pub(super) async fn tell(session: Session) {
     let mut announcement = session.shared.post.announcement();
     announcement.mark_changed();
@@ -34,7 +34,7 @@ pub(super) async fn keep(session: Session) {
         match put(&session, &mut bucket, latest).await {
             Ok(()) => is_known_to_fail = false,
             Err(error) => {
-                // Made anew where it is gone.
+                // Made anew if it is gone.
                 bucket = None;
                 if !is_known_to_fail {
                     is_known_to_fail = true;
@@ -43,12 +43,12 @@ pub(super) async fn keep(session: Session) {
                 announcement.mark_changed();
             }
         }
-        // Each write is synced by the servers, and only the latest is of use: those that come meanwhile are one.
+        // The servers sync each write, and only the latest is useful: announcements that come meanwhile become one.
         tokio::time::sleep(KEEP_EVERY).await;
     }
 }
 
-/// The newest, once there is one that was not looked at. Nothing when the node is gone.
+/// The newest, once there is a new one. Nothing when the node is gone.
 async fn next(announcement: &mut watch::Receiver<Bytes>) -> Option<Bytes> {
     loop {
         announcement.changed().await.ok()?;

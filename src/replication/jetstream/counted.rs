@@ -1,4 +1,4 @@
-//! What the courier counts for the metrics.
+//! The courier's counters for the metrics.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 /// Counters that only grow, from the start of the process.
 #[derive(Debug, Default)]
 pub struct Counted {
-    /// Parcels sent to a stream, those that were sent again among them.
+    /// Parcels sent to a stream, including those that were sent again.
     pub published: AtomicU64,
     /// Parcels that a stream's servers acknowledged.
     pub acknowledged: AtomicU64,
@@ -26,7 +26,7 @@ pub struct Counted {
     pub reconnects: AtomicU64,
     /// Own streams that were abandoned because they had lost something.
     pub abandoned: AtomicU64,
-    /// How often an own stream was left alone because its settings make its acknowledgements mean less.
+    /// How often an own stream was left alone because its settings weaken its acknowledgements.
     pub unfit: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }

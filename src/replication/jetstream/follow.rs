@@ -1,7 +1,7 @@
 //! Reads the streams of other origins that are in a region.
 //!
-//! Where to begin is for the node to say: the first message whose last record it does not hold. Nothing of the position is kept
-//! anywhere, so that a lost connection, a restart and another way of the records make no difference.
+//! The node decides where to begin: at the first message whose last record it does not hold. The position is not kept
+//! anywhere, so a lost connection, a restart and another way of the records make no difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use crate::replication::courier::Receipt;
 
 /// The most streams of a region that are read.
 const MAX_STREAMS: usize = 1024;
-/// How often a server says that it is there when it has nothing else to say. Its silence is noticed after two of them.
+/// How often a server says that it is there if it has nothing else to say. Its silence is noticed after two intervals.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a request for messages stands before it is made anew.
 const REQUEST_LASTS: Duration = Duration::from_secs(10);
-/// Messages that are asked for at once, fewer than a subscription has room for.
+/// Messages that are requested at once, fewer than a subscription has room for.
 const BATCH_MESSAGES: usize = 256;
 /// Bytes of them.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// When the server forgets a consumer that nobody reads.
+/// When the server drops a consumer that nobody reads.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
-/// The first and the longest pause before a stream is looked for again that is not there, or could not be read.
+/// The first and the longest pause before another look for a stream that is missing, or could not be read.
 const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
-/// The first and the longest pause before a message is handed over again that the node could not take.
+/// The first and the longest pause before another attempt to hand over a message that the node could not take.
 const NOT_NOW_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
-/// How long to wait for records that no stream has to come another way, before the stream is looked at again.
+/// How long to wait for records that are in no stream to come another way, before the stream is checked again.
 const GAP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the stream of every origin that publishes in the region, and takes up and drops them as the node names them.
+/// Reads the stream of every origin that publishes in the region; starts and stops as the node names them.
 pub(super) async fn all(session: Session) {
     let mut streams = session.shared.post.streams();
     let mut followed: BTreeMap<Origin, (Arc<str>, AbortHandle)> = BTreeMap::new();
@@ -79,13 +79,13 @@ fn is_to_be_read(session: &Session, origin: Origin, stream: &str) -> bool {
     origin != names.origin() && names.is_stream_of(origin, stream)
 }
 
-/// Why reading a stream was broken off.
+/// Why reading a stream broke off.
 enum Broken {
     /// The stream is not there.
     Missing,
     /// The server does not answer, or refuses.
     Failed(async_nats::Error),
-    /// The records from there on are missing before what the stream has.
+    /// The records from there on are missing before the beginning of the stream.
     Gap,
 }
 
@@ -95,7 +95,7 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
     loop {
         let began = Instant::now();
         let broken = read(&session, origin, &name).await;
-        // What went well for a while is tried again at once.
+        // A reading that went well for a while is repeated at once.
         delay = if began.elapsed() > longest { shortest } else { delay };
         match broken {
             Broken::Missing => {
@@ -106,16 +106,16 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
             }
             Broken::Gap => {
                 let held = session.shared.post.held(origin);
-                // The first time something may have been lost on the way; then it is the stream that lacks it.
+                // The first time something may have been lost on the way; the next time the stream itself lacks it.
                 if last_gap.replace(held) == Some(held) {
                     tracing::debug!(%origin, held = held.0, "a stream begins after what is held; the records between must come another way");
-                    // Either way the stream is looked at again.
+                    // Either way the stream is checked again.
                     let _ = tokio::time::timeout(GAP_PATIENCE, session.shared.post.held_beyond(origin, held)).await;
                 }
                 continue;
             }
         }
-        // Servers that are in trouble, or a stream that is being made, are not helped by being asked without pause.
+        // Servers in trouble, or a stream that is being made, are not helped by requests without a pause.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }
@@ -180,7 +180,7 @@ async fn take(session: &Session, origin: Origin, message: &Message) -> bool {
                 return true;
             }
             Receipt::NotNow => {
-                // The disk is full of work, or an upgrade is due: the same message is offered again, each time later.
+                // The disk is busy, or an upgrade is due: the same message is offered again, each time later.
                 tokio::time::sleep(delay).await;
                 delay = longest.min(delay * 2);
             }
@@ -188,7 +188,7 @@ async fn take(session: &Session, origin: Origin, message: &Message) -> bool {
     }
 }
 
-/// The first message whose last record is not held; where all are, the one that comes next.
+/// The first message whose last record is not held; if all are held, the next one to come.
 async fn first_new(stream: &Stream, held: Sequence) -> Result<u64, async_nats::Error> {
     let state = &stream.cached_info().state;
     let mut search = Search::new(state.first_sequence.max(1), state.last_sequence + 1);
@@ -198,12 +198,13 @@ async fn first_new(stream: &Stream, held: Sequence) -> Result<u64, async_nats::E
     Ok(search.high)
 }
 
-/// Looks for the first new message from the end backwards in growing steps, for mostly little is missing, and then halves.
+/// Searches for the first new message from the end backwards in growing steps, because mostly little is missing, and
+/// then halves.
 struct Search {
     first: u64,
     /// Messages before it hold nothing new.
     low: u64,
-    /// This one and those after it do, or are not there yet.
+    /// This one and those after it hold something new, or are not there yet.
     high: u64,
     step: u64,
 }
@@ -213,7 +214,7 @@ impl Search {
         Self { first, low: first, high: end.max(first), step: 1 }
     }
 
-    /// The message to look at; nothing where the first new one is found.
+    /// The message to look at; nothing if the first new one is found.
     fn probe(&self) -> Option<u64> {
         let left = self.high - self.low;
         let farthest = if self.low == self.first { left } else { left.div_ceil(2) };
@@ -230,7 +231,8 @@ impl Search {
     }
 }
 
-/// Whether the message there, or the first one after it, holds something new. Of one that does not say so it is assumed.
+/// Whether the message there, or the first one after it, holds something new. A message without that header is assumed
+/// to.
 async fn is_new(stream: &Stream, message: u64, held: Sequence) -> Result<bool, async_nats::Error> {
     match stream.get_first_raw_message_by_subject(">", message).await {
         Ok(found) => Ok(last_record(&found.headers).is_none_or(|last| last > held)),

@@ -1,7 +1,7 @@
-//! The connection to a region's servers: kept up, with what runs over it.
+//! The connection to a region's servers: kept up, with the tasks that run over it.
 //!
-//! A connection that is lost is not mended but thrown away, with all that ran over it, and a new one is made: then nothing that was
-//! sent before can linger in a buffer, and everything looks at the servers afresh.
+//! A lost connection is not repaired but thrown away, with all tasks that ran over it, and a new one is made: then
+//! nothing that was sent before can linger in a buffer, and every task looks at the servers afresh.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +24,14 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How often an idle connection is pinged. It counts as lost after two that were not answered.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// How often a connection is looked at, should the client fail to say that it is lost.
+/// How often a connection is checked, should the client fail to report its loss.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Messages that wait in a subscription; it loses those beyond, and what follows finds the gap.
+/// Messages that wait in a subscription; it loses those beyond, and the reader finds the gap.
 pub(super) const SUBSCRIPTION_MESSAGES: usize = 1024;
 /// Commands that wait for the connection.
 const CLIENT_COMMANDS: usize = 64;
 
-/// A connection, and what its tasks need.
+/// A connection, and the state that its tasks need.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) client: Client,
@@ -41,7 +41,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// How many bytes of records to put into a message: half of what the server takes leaves room for a record that is longer, and
+    /// How many bytes of records to put into a message: half of the server's limit leaves room for a longer record, and
     /// for headers.
     pub(super) fn parcel_bytes(&self) -> usize {
         PARCEL_BYTES.min(self.client.max_payload() / 2)
@@ -69,11 +69,11 @@ async fn again_and_again(servers: &Servers, is_own: bool, shared: &Arc<Shared>) 
                     add(&shared.counted.reconnects);
                 }
                 session(client, lost, servers.region.clone(), is_own, shared).await;
-                tracing::warn!(%region, "the connection to the region's NATS servers is lost; a new one is tried for");
+                tracing::warn!(%region, "the connection to the region's NATS servers is lost; trying to make a new one");
             }
             Err(error) if !is_known_to_fail => {
                 is_known_to_fail = true;
-                tracing::warn!(%region, %error, "the region's NATS servers can't be reached; it is tried until they can");
+                tracing::warn!(%region, %error, "the region's NATS servers can't be reached; trying until they can");
             }
             Err(error) => tracing::debug!(%region, %error, "the region's NATS servers still can't be reached"),
         }
@@ -125,7 +125,7 @@ async fn connect(servers: &Servers) -> Result<(Client, watch::Receiver<bool>), L
     Ok((options.connect(&servers.addresses[..]).await?, lost))
 }
 
-/// Runs all that runs over a connection, until it is lost or some part of it ends.
+/// Runs all tasks of a connection, until it is lost or one of them ends.
 async fn session(client: Client, lost: watch::Receiver<bool>, region: Region, is_own: bool, shared: &Arc<Shared>) {
     let context = async_nats::jetstream::new(client.clone());
     let session = Session { client: client.clone(), context, region, shared: Arc::clone(shared) };
@@ -143,14 +143,14 @@ async fn session(client: Client, lost: watch::Receiver<bool>, region: Region, is
     }
     tokio::select! {
         () = until_lost(&client, lost) => {}
-        // None ends by itself unless it can't go on.
+        // No task ends by itself unless it can't continue.
         ended = tasks.join_next() => if let Some(Err(error)) = ended {
             tracing::error!(%error, "a task of the NATS courier has failed; all are started anew");
         },
     }
 }
 
-/// The client says it by an event, which may be dropped where too many wait; so its count is looked at as well.
+/// The client reports it by an event, which may be dropped if too many wait; so its count is checked as well.
 async fn until_lost(client: &Client, mut lost: watch::Receiver<bool>) {
     let statistics = client.statistics();
     loop {

@@ -1,4 +1,4 @@
-//! What others say at the moment: plain messages, which nobody keeps, and the announcements in the bucket.
+//! The current messages of other nodes: plain messages, which are not kept, and the announcements in the bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,16 @@ use crate::cluster::MAX_ANNOUNCEMENT_BYTES;
 use crate::domain::Origin;
 use crate::replication::courier::Receipt;
 
-/// Bytes of plain messages of a region that wait to be received; those beyond are dropped, for the streams have them.
+/// Bytes of plain messages of a region that wait to be received; those beyond are dropped, because the streams have
+/// them.
 const LIVE_BYTES: usize = 16 * 1024 * 1024;
 /// Plain messages that are received side by side.
 const IN_HAND: usize = 64;
 /// The most announcements that are read from a bucket.
 const MAX_NODES: usize = 1024;
-/// The first and the longest pause before a bucket that could not be read is read again. The first is short: servers that have just
-/// started have no bucket until the first node has made it, and whoever announced itself in that time is not heard otherwise.
+/// The first and the longest pause before another reading of a bucket that could not be read. The first is short:
+/// servers that have just started have no bucket until the first node has made it, and an announcement in that time is
+/// not heard otherwise.
 const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 /// How long the bucket may take to name its keys.
 const KEYS_WITHIN: Duration = Duration::from_secs(5);
@@ -69,11 +71,11 @@ async fn collect(session: &Session, mut subscriber: async_nats::Subscriber, queu
     }
 }
 
-/// In order, and many at a time: those that are on their way to the disk together share a commit.
+/// In order, and many at a time: messages that are on their way to the disk together share a commit.
 async fn hand_over(session: &Session, mut waiting: mpsc::Receiver<Waiting>) {
     let received = futures_util::stream::poll_fn(|context| waiting.poll_recv(context)).map(async |next: Waiting| {
         add(&session.shared.counted.received_live);
-        // A gap is filled from the stream, and what can't be taken now comes there too.
+        // A gap is filled from the stream, and so is a message that can't be taken now.
         if let Receipt::Refused(reason) = session.shared.post.receive(next.text).await {
             session.shared.refused(next.origin, reason);
         }
@@ -97,7 +99,7 @@ pub(super) async fn announcements(session: Session) {
 
 async fn hear_as_they_come(session: &Session, mut subscriber: async_nats::Subscriber) {
     while let Some(first) = subscriber.next().await {
-        // Of several of a node that wait, the newest makes those before it needless.
+        // Of several waiting announcements of a node, only the newest is needed.
         let mut latest = BTreeMap::new();
         latest.insert(first.subject.clone(), first);
         for _ in 1..SUBSCRIPTION_MESSAGES {
@@ -125,16 +127,16 @@ fn hear(session: &Session, node: &str, announcement: Bytes) {
         session.shared.counted.refused("announcement_too_large");
     } else if !session.shared.post.hear(announcement) {
         session.shared.counted.refused("announcement");
-        tracing::debug!(region = %session.region, node, "an announcement is not to be believed; it is left out");
+        tracing::debug!(region = %session.region, node, "an announcement is not trusted; it is left out");
     }
 }
 
-/// Reads the bucket once, and does not end: what changes there is told by plain messages too.
+/// Reads the bucket once, and then waits for ever: changes there come as plain messages too.
 async fn hear_those_kept(session: &Session) {
     let [mut delay, longest] = RETRY_DELAY;
     while let Err(error) = read_bucket(session).await {
         tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
-        // It may be being made, by this node or another; and servers in trouble are not asked without pause.
+        // It may just be being made, by this node or another; and servers in trouble are not asked without a pause.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }

@@ -1,12 +1,13 @@
 //! The courier `jetstream`: NATS servers in every region carry the records.
 //!
-//! Each node publishes to its own region's servers alone and listens at every region's, so that no region depends on another. What
-//! a node appends goes two ways: at once as a plain message that nobody keeps, and in a stream of its origin that whoever was
-//! away reads later. The plain one is fast and may be lost; the stream's loses nothing that its servers have acknowledged. A stream that
-//! turns out to have lost something is abandoned for one of a new name, so that nobody takes its messages for those that were there.
+//! Each node publishes to its own region's servers alone and listens at every region's, so that no region depends on
+//! another. The records that a node appends go two ways: at once as a plain message that is not kept, and in a stream
+//! of its origin for nodes that were away. The plain one is fast and may be lost; the stream loses nothing that its
+//! servers have acknowledged. A stream that turns out to have lost something is abandoned for one of a new name, so
+//! that its messages are not taken for the earlier ones.
 //!
-//! A new stream begins with the last [`START_RECORDS`] records: all of a small log, and of a large one what nodes that follow may
-//! lack. Older records come from a peer.
+//! A new stream begins with the last [`START_RECORDS`] records: all of a small log, and for a large one the records
+//! that nodes that follow may lack. Older records come from a peer.
 
 mod announce;
 mod counted;
@@ -42,13 +43,13 @@ use self::settings::Servers;
 use super::courier::{Courier, Doing, Post};
 use crate::domain::Origin;
 
-/// The most bytes of records that go into one message, if a single record is not larger. The server's `max_payload` may lower it.
+/// The most bytes of records in one message, if a single record is not larger. The server's `max_payload` may lower it.
 const PARCEL_BYTES: usize = 512 * 1024;
 /// The longest message that is taken from a server, in bytes.
 const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 /// How many complaints are remembered so that none is logged twice.
 const MAX_COMPLAINTS: usize = 1024;
-/// How long tasks may take to end once they shall.
+/// How long tasks may take to end when they are told to.
 const STOP_WITHIN: Duration = Duration::from_millis(900);
 
 /// The courier, ready to run.
@@ -60,7 +61,7 @@ pub struct JetStream {
     counted: Arc<Counted>,
 }
 
-/// How this node's streams are made.
+/// The settings of this node's streams.
 #[derive(Clone, Copy, Debug)]
 struct Streams {
     replicas: usize,
@@ -76,7 +77,8 @@ impl Streams {
 }
 
 impl JetStream {
-    /// The courier by those settings, if they can be used. It counts in `counted`, and connects to nothing until it runs.
+    /// The courier with those settings, if they can be used. It counts in `counted`, and connects to nothing until it
+    /// runs.
     pub fn new(settings: &Settings, counted: Arc<Counted>) -> Result<Self, SettingsError> {
         let servers = settings.check()?;
         let own = servers.iter().position(|servers| servers.region == settings.own);
@@ -97,7 +99,7 @@ impl Courier for JetStream {
     }
 }
 
-/// What all connections share, and what outlives each.
+/// The state that all connections share, and that outlives each.
 struct Shared {
     post: Arc<dyn Post>,
     names: Names,
@@ -108,17 +110,17 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether this was not complained of before. Of more than can be remembered nothing is logged.
+    /// Whether this complaint is new. Complaints beyond the memory are not logged.
     fn is_news(&self, origin: Origin, reason: &'static str) -> bool {
         let mut complaints = self.complaints.lock();
         complaints.len() < MAX_COMPLAINTS && complaints.insert((origin, reason))
     }
 
-    /// Counts what was refused, and logs it the first time.
+    /// Counts a refusal, and logs it the first time.
     fn refused(&self, origin: Origin, reason: &'static str) {
         self.counted.refused(reason);
         if self.is_news(origin, reason) {
-            tracing::warn!(%origin, reason, "records that NATS brought are not to be believed; they are left out, and this is not said again");
+            tracing::warn!(%origin, reason, "records that NATS brought are not trusted; they are left out, and this is logged only once");
         }
     }
 }

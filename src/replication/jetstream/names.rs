@@ -1,9 +1,9 @@
-//! What streams, subjects, buckets and headers are called.
+//! The names of streams, subjects, buckets and headers.
 
 use crate::domain::Origin;
 use crate::replication::courier::Sender;
 
-/// The header of a message in a stream that says the sequence of its last record, in decimal.
+/// The header of a message in a stream with the sequence of its last record, in decimal.
 pub const LAST_HEADER: &str = "Authledger-Last";
 
 /// The names that belong to a ledger and to this node in it.
@@ -34,7 +34,7 @@ impl Names {
         self.number_of(self.origin, stream)
     }
 
-    /// Whether a stream has the name of one of that origin's, so that nobody can have us read what is not ours.
+    /// Whether a stream has the name of one of that origin's, so that no node can make us read a foreign stream.
     pub(super) fn is_stream_of(&self, origin: Origin, stream: &str) -> bool {
         self.number_of(origin, stream).is_some()
     }
@@ -54,7 +54,7 @@ impl Names {
         format!("authledger.{}.live.{}", self.ledger, self.origin)
     }
 
-    /// The same of every origin.
+    /// The same for every origin.
     pub(super) fn all_live(&self) -> String {
         format!("authledger.{}.live.*", self.ledger)
     }
@@ -64,7 +64,7 @@ impl Names {
         format!("authledger.{}.announce.{}", self.ledger, self.node)
     }
 
-    /// The same of every node.
+    /// The same for every node.
     pub(super) fn all_announce(&self) -> String {
         format!("authledger.{}.announce.*", self.ledger)
     }
@@ -85,7 +85,7 @@ impl Names {
     }
 }
 
-/// The last token of a subject: whose message it is.
+/// The last token of a subject: the sender of the message.
 pub(super) fn last_token(subject: &str) -> &str {
     subject.rsplit('.').next().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! Publishes this node's own records to its own region's servers.
 //!
-//! The stream is written by one publisher, in order, several messages ahead of their acknowledgements. Each message names the one that it
-//! follows, so that nothing can come in between, twice, or after a loss; whenever an acknowledgement fails or stays away, the publisher
-//! looks at what the stream really ends with and goes on from there.
+//! The stream is written by one publisher, in order, several messages ahead of their acknowledgements. Each message
+//! names the one that it follows, so that no message can come in between, twice, or after a loss. If an acknowledgement
+//! fails or does not come, the publisher looks up the real end of the stream and continues from there.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture as _;
@@ -32,7 +32,7 @@ pub const START_RECORDS: u64 = 10_000;
 const MAX_UNACKNOWLEDGED: usize = 64;
 /// Bytes of them, if a single one is not larger.
 const MAX_UNACKNOWLEDGED_BYTES: usize = 8 * 1024 * 1024;
-/// How often the stream is looked at while there is nothing to publish: a stream that somebody deleted is made anew by then.
+/// How often the stream is checked while there is nothing to publish: a deleted stream is made anew by then.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The first and the longest pause after something failed.
 const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
@@ -41,7 +41,7 @@ const DUPLICATES_WITHIN: Duration = Duration::from_secs(60);
 /// The most streams of this origin that are looked through for the newest.
 const MAX_STREAMS: usize = 4096;
 
-/// Tells records as they become durable, without waiting for anything; the stream is for those who miss them.
+/// Sends records as they become durable, without waiting for anything; the stream is for nodes that miss them.
 pub(super) async fn live(session: Session, newest: watch::Sender<Option<Parcel>>) {
     let post = &session.shared.post;
     let mut head = post.head();
@@ -50,7 +50,7 @@ pub(super) async fn live(session: Session, newest: watch::Sender<Option<Parcel>>
         let parcel = after(&session, &mut head, told).await;
         told = parcel.last;
         if let Err(error) = session.client.publish(session.shared.names.live(), parcel.text.clone()).await {
-            tracing::debug!(%error, "records were not told at once; they come by the stream");
+            tracing::debug!(%error, "records were not sent at once; they come by the stream");
         }
         add(&session.shared.counted.published_live);
         newest.send_replace(Some(parcel));
@@ -83,14 +83,14 @@ pub(super) async fn in_stream(session: Session, newest: watch::Receiver<Option<P
         if !publisher.is_known_to_fail {
             publisher.is_known_to_fail = true;
             delay = shortest;
-            tracing::warn!(%trouble, "records could not be published in the stream; it goes on from what is there");
+            tracing::warn!(%trouble, "records could not be published in the stream; it continues from the stream's end");
         }
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }
 }
 
-/// Why publishing was broken off.
+/// Why publishing broke off.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("the stream can't be looked at: {0}")]
@@ -108,19 +108,19 @@ enum Trouble {
     Unfit { stream: String, setting: &'static str },
 }
 
-/// Where the stream ends.
+/// The end of the stream.
 struct End {
     number: u32,
     message: u64,
     record: Sequence,
 }
 
-/// What a stream of a certain name has.
+/// The result of looking for a stream of a certain name.
 enum Found {
     Nothing,
     Stream {
         message: u64,
-        /// The last record, where the last message is there and says so.
+        /// The last record, if the last message is there and names it.
         record: Option<Sequence>,
     },
 }
@@ -140,15 +140,15 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// Finds where the stream ends and publishes from there, until something fails or it is time to look again.
+    /// Finds the end of the stream and publishes from there, until something fails or it is time to look again.
     async fn go_on(&mut self) -> Result<(), Trouble> {
         let end = self.find_end().await?;
         self.session.shared.post.publish_in(&self.session.shared.names.stream(end.number));
         self.publish(end).await
     }
 
-    /// The end of the stream that is to be written, which is made where there is none. A stream that lost what was acknowledged,
-    /// or holds what this node does not, is left for the next.
+    /// The end of the stream to write to, which is made if there is none. A stream that lost acknowledged messages, or
+    /// holds records that this node does not, is abandoned for the next.
     async fn find_end(&self) -> Result<End, Trouble> {
         let shared = &self.session.shared;
         loop {
@@ -178,7 +178,7 @@ impl Publisher {
             Found::Stream { message: 0, .. } => Ok(End { number, message: 0, record: start }),
             Found::Stream { message, record } => {
                 let record = record.unwrap_or(known.record);
-                // Only this node writes there, so what is there is its own, and durable.
+                // Only this node writes there, so its messages are this node's own, and durable.
                 self.acknowledged(Acknowledged { number, message, record });
                 Ok(End { number, message, record })
             }
@@ -192,7 +192,7 @@ impl Publisher {
             stream,
             next,
             why,
-            "the stream of this node's records has not kept what it had; it is abandoned for another"
+            "the stream of this node's records has lost messages; it is abandoned for another"
         );
         add(&shared.counted.abandoned);
         self.acknowledged(Acknowledged { number: number + 1, message: 0, record: Sequence(0) });
@@ -202,7 +202,7 @@ impl Publisher {
         self.session.shared.acknowledged.send_if_modified(|known| known.replace(now) != Some(now));
     }
 
-    /// The highest number of a stream of this origin, where nothing is remembered of them.
+    /// The highest number of a stream of this origin, if none is remembered.
     async fn newest_number(&self) -> Result<Option<u32>, Trouble> {
         let names = &self.session.shared.names;
         let mut listed = self.session.context.stream_names().take(MAX_STREAMS);
@@ -252,18 +252,18 @@ impl Publisher {
             ..stream::Config::default()
         });
         let made = self.session.context.create_stream(config).await.map_err(|error| Trouble::Make(error.into()))?;
-        tracing::info!(stream = made.cached_info().config.name, "a stream for this node's records is made");
+        tracing::info!(stream = made.cached_info().config.name, "a stream for this node's records was made");
         Ok(())
     }
 
-    /// Gives a stream that was made by other settings the present ones. It can be written even where that fails.
+    /// Gives a stream with other settings the present ones. It can be written even if that fails.
     async fn adjust(&self, was: stream::Config) {
         let shall = self.session.shared.streams.applied(was.clone());
         if shall != was
             && let Err(error) = self.session.context.update_stream(&shall).await
             && self.session.shared.is_news(self.session.shared.names.origin(), "adjust")
         {
-            tracing::warn!(stream = shall.name, %error, "the stream keeps its former limits, for the servers refuse the present ones");
+            tracing::warn!(stream = shall.name, %error, "the stream keeps its former limits, because the servers refuse the present ones");
         }
     }
 
@@ -302,7 +302,7 @@ impl Publisher {
         }
     }
 
-    /// The records after that one: those that were just told, if they are these.
+    /// The records after that one: those that were just sent, if they match.
     fn next(&self, record: Sequence) -> Doing<'static, Parcel> {
         let (session, newest) = (self.session.clone(), self.newest.clone());
         let mut head = session.shared.post.head();
@@ -360,7 +360,7 @@ impl Publisher {
     }
 }
 
-/// The oldest message's outcome, once it is there; never, where none waits.
+/// The outcome of the oldest message, once it is known; never, if none waits.
 async fn oldest(waiting: &mut VecDeque<Unacknowledged>) -> (Result<PublishAck, PublishError>, Unacknowledged) {
     if let Some(first) = waiting.front_mut() {
         let outcome = (&mut first.outcome).await;
@@ -380,7 +380,7 @@ fn contradiction(found: &Found, known: Acknowledged, head: Sequence) -> Option<&
         }
         Found::Stream { message: 0, .. } => None,
         Found::Stream { message, record: None } => {
-            (message != known.message).then_some("it does not have its last message, so nobody knows what was in it")
+            (message != known.message).then_some("it does not have its last message, so its contents are not known")
         }
         Found::Stream { record: Some(record), .. } if record > head => {
             Some("it has records that this node does not have")
@@ -392,12 +392,12 @@ fn contradiction(found: &Found, known: Acknowledged, head: Sequence) -> Option<&
     }
 }
 
-/// What an acknowledgement of a stream with these settings would not mean, if there is something. Each can be set by whoever makes the
-/// stream, and most of them can't be changed afterwards.
+/// The guarantee that an acknowledgement of a stream with these settings lacks, if there is one. The maker of the
+/// stream sets them, and most of them can't be changed afterwards.
 fn unfit(config: &stream::Config) -> Option<&'static str> {
     let copies = config.mirror.is_some() || config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
     let settings = [
-        // It beats `sync_interval: always` of the server.
+        // It overrides `sync_interval: always` of the server.
         (
             config.persist_mode == Some(stream::PersistenceMode::Async),
             "`persist_mode: async` acknowledges messages that are not on disk",
@@ -423,7 +423,7 @@ pub(super) fn last_record(headers: &async_nats::HeaderMap) -> Option<Sequence> {
     headers.get(LAST_HEADER)?.as_str().parse().ok().map(Sequence)
 }
 
-/// A stream as others have it, if it is there.
+/// A stream as the servers have it, if it exists.
 pub(super) async fn find(session: &Session, name: &str) -> Result<Option<stream::Stream>, async_nats::Error> {
     match session.context.get_stream(name).await {
         Ok(stream) => Ok(Some(stream)),

@@ -1,7 +1,8 @@
-//! What the own region's servers acknowledged, kept in a small file across restarts.
+//! The acknowledgements of the own region's servers, kept in a small file across restarts.
 //!
-//! A stream that ends before it has lost what it had promised to keep. The file may be lost or old: then less is known to have been
-//! acknowledged, and a loss of just that goes unseen by this node; whoever misses the records finds the gap and asks a peer.
+//! A stream that ends before it has lost messages that it had promised to keep. The file may be lost or old: then fewer
+//! acknowledgements are known, and this node does not notice the loss of just those messages; nodes that miss the
+//! records find the gap and ask a peer.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,13 +37,13 @@ struct File {
     record: u64,
 }
 
-/// What the file says, or nothing where it says nothing of this origin.
+/// The content of the file, or nothing if it has nothing about this origin.
 pub(super) async fn load(path: &Path, names: &Names) -> Option<Acknowledged> {
     let read = match read(path).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "what NATS acknowledged is not known, for its file can't be read; it is written anew");
+            tracing::warn!(path = %path.display(), %error, "the acknowledgements of NATS are not known, because their file can't be read; it is written anew");
             return None;
         }
     };
@@ -51,7 +52,7 @@ pub(super) async fn load(path: &Path, names: &Names) -> Option<Acknowledged> {
         Some(Acknowledged { number, message: file.message, record: Sequence(file.record) })
     });
     if parsed.is_none() {
-        tracing::warn!(path = %path.display(), "what NATS acknowledged is not known, for its file is not of this origin; it is written anew");
+        tracing::warn!(path = %path.display(), "the acknowledgements of NATS are not known, because their file is of another origin; it is written anew");
     }
     parsed
 }
@@ -79,7 +80,7 @@ pub(super) async fn keep(
         if let Some(latest) = latest
             && let Err(error) = write(&path, &names, latest).await
         {
-            tracing::warn!(path = %path.display(), %error, "what NATS acknowledged can't be remembered; it is tried again");
+            tracing::warn!(path = %path.display(), %error, "the acknowledgements of NATS can't be kept; it is tried again");
         }
         let ended = stopped || tokio::time::timeout(WRITE_EVERY, stop.wait_for(|stop| *stop)).await.is_ok();
         if ended && !acknowledged.has_changed().unwrap_or(false) {

@@ -1,4 +1,4 @@
-//! What the courier is told: which servers, and how much their streams may hold.
+//! The settings of the courier: the servers, and the limits of their streams.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,26 +15,24 @@ pub const MAX_REGIONS: usize = 64;
 pub const MAX_URLS: usize = 16;
 /// The most replicas of a stream that JetStream knows.
 pub const MAX_REPLICAS: usize = 5;
-/// The least that a stream may hold, in bytes: less would drop messages before anybody reads them.
+/// The smallest limit of a stream, in bytes: less would drop messages before they are read.
 pub const MIN_STREAM_BYTES: u64 = 16 * 1024 * 1024;
-/// What a stream may hold unless said otherwise, in bytes.
+/// The default limit of a stream, in bytes.
 pub const DEFAULT_STREAM_BYTES: u64 = 1024 * 1024 * 1024;
-/// The least age, in seconds, at which messages may go.
+/// The least age, in seconds, at which messages may be dropped.
 pub const MIN_AGE_S: u64 = 60;
-/// How long messages are kept unless said otherwise, in seconds: a week.
+/// How long messages are kept by default, in seconds: a week.
 pub const DEFAULT_AGE_S: u64 = 7 * 24 * 60 * 60;
 
-/// The servers of a region.
 #[derive(Clone)]
 pub struct RegionServers {
-    /// Where they are.
     pub region: Region,
-    /// `nats://HOST:PORT` or `tls://HOST:PORT`, with `USER:PASSWORD@` before the host where they ask for that, percent-encoded. All
-    /// URLs of a region have the same user.
+    /// `nats://HOST:PORT` or `tls://HOST:PORT`, with `USER:PASSWORD@` before the host if they need it, percent-encoded.
+    /// All URLs of a region have the same user.
     pub urls: Vec<String>,
     /// A credentials file (JWT and nkey) for them.
     pub credentials: Option<PathBuf>,
-    /// The certificates, in PEM, that vouch for them; the system's if there is none.
+    /// The trusted certificates, in PEM; the system's if there are none.
     pub ca: Option<PathBuf>,
 }
 
@@ -48,12 +46,12 @@ impl fmt::Debug for RegionServers {
     }
 }
 
-/// What the courier is told.
+/// The settings of the courier.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The region whose servers this node publishes to.
     pub own: Region,
-    /// Every region's servers, the own among them.
+    /// Every region's servers, including the own.
     pub regions: Vec<RegionServers>,
     /// How many servers of a region keep each stream: 1 to 5.
     pub replicas: usize,
@@ -69,28 +67,25 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// The own region is not among the regions.
-    #[error("no servers are named for this node's own region {0}; name them, for that is where it publishes")]
+    #[error("no servers are named for this node's own region {0}; name them, because this node publishes there")]
     OwnMissing(Region),
     /// A region is named more than once.
     #[error("the servers of region {0} are named twice; put all their URLs in one list")]
     Twice(Region),
-    /// Too many regions.
     #[error("{0} regions are more than {MAX_REGIONS}")]
     TooManyRegions(usize),
     /// No URL, or too many.
-    #[error("region {region} has {count} URLs of servers; name 1 to {MAX_URLS}")]
+    #[error("region {region} has {count} URLs of servers; give 1 to {MAX_URLS}")]
     Urls {
-        /// The region.
         region: Region,
         /// How many it has.
         count: usize,
     },
-    /// A URL that is none. It is not repeated here, for it may hold a password.
+    /// A malformed URL. It is not repeated here, because it may hold a password.
     #[error("URL {number} of region {region} must be nats://HOST:PORT or tls://HOST:PORT")]
     Url {
-        /// The region.
         region: Region,
-        /// Which of its URLs, from 1.
+        /// The number of the URL, from 1.
         number: usize,
     },
     /// The URLs of a region name several users.
@@ -99,10 +94,10 @@ pub enum SettingsError {
     /// Not a number of replicas.
     #[error("{0} replicas of a stream can't be had; it must be 1 to {MAX_REPLICAS}")]
     Replicas(usize),
-    /// Room for too little, or for more than JetStream can count.
+    /// A limit that is too low, or higher than JetStream can count.
     #[error("a stream of {0} bytes can't be had; it must be at least {MIN_STREAM_BYTES}, and less than 2^63")]
     Bytes(u64),
-    /// Messages would go too early.
+    /// Messages would be dropped too early.
     #[error("{0} s is too short to keep messages; it must be at least {MIN_AGE_S} s")]
     Age(u64),
 }
@@ -114,7 +109,7 @@ pub(super) struct User {
     pub(super) password: String,
 }
 
-/// The servers of a region, checked. The addresses hold no password, so that nothing that logs them can tell it.
+/// The servers of a region, checked. The addresses hold no password, so that a log of them does not disclose it.
 #[derive(Clone)]
 pub(super) struct Servers {
     pub(super) region: Region,

@@ -1,4 +1,5 @@
-//! What was recorded beyond an instant, because ledger time was ahead: found, listed, and revoked.
+//! Records beyond an instant, made because ledger time was ahead: finding and listing them, and revoking their
+//! credentials.
 
 use std::collections::BTreeSet;
 
@@ -17,33 +18,31 @@ use crate::service::machine::Ledger;
 pub const MAX_LISTED: usize = 1_000;
 /// Records that are read at a time.
 const PAGE_RECORDS: usize = 1_024;
-/// Why what was recorded beyond an accepted instant is revoked.
+/// The reason of these revocations.
 const REASON: &str = "clock-accepted";
 
-/// What was recorded beyond an instant.
+/// The records beyond an instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beyond {
-    /// The credentials that records beyond it have issued, extended or noted a use of, and that are not revoked: the first
+    /// The credentials that these records issued, extended or noted a use of, and that are not revoked: the first
     /// [`MAX_LISTED`].
     pub credentials: Vec<BeyondCredential>,
-    /// How many there are in all.
+    /// The number of all of them.
     pub total: u64,
-    /// How many records there are beyond it.
+    /// The number of records.
     pub records: u64,
-    /// How many of them have ended all that a subject had. Their holds and `not_before` stand.
+    /// How many of the records revoked everything that a subject had. Their holds and `not_before` stand.
     pub subjects_revoked: u64,
 }
 
 /// A credential that a record beyond an instant is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BeyondCredential {
-    /// Its kind.
     pub kind: Kind,
     /// Its public id.
     pub id: String,
     /// The name space of its subject.
     pub tenant: Tenant,
-    /// Who it is for.
     pub subject: Subject,
     /// The first record beyond the instant that is about it.
     pub place: Place,
@@ -51,7 +50,7 @@ pub struct BeyondCredential {
     pub recorded_at: Timestamp,
 }
 
-/// What these origins have recorded beyond that instant.
+/// The records of these origins beyond that instant.
 pub fn list(reader: &Reader, projection: &Projection, origins: &[Origin], at: Timestamp) -> Result<Beyond, ReadError> {
     let (mut beyond, mut seen) = (Beyond::default(), BTreeSet::new());
     for origin in origins {
@@ -77,9 +76,9 @@ pub fn list(reader: &Reader, projection: &Projection, origins: &[Origin], at: Ti
     Ok(beyond)
 }
 
-/// Revokes what the origin that wrote while its clock was ahead, and those that it went on from, have issued, extended or noted a use
-/// of beyond the accepted instant; how many that were. That origin may be the one that goes on: by now its last record may lie
-/// in the past.
+/// Revokes the credentials that the origin which wrote while its clock was ahead, and the origins that it continues,
+/// have issued, extended or noted a use of beyond the accepted instant; returns how many. That origin may be the
+/// continued one: by now its last record may lie in the past.
 pub async fn revoke_beyond(
     writer: &Writer<Ledger>,
     reader: &Reader,
@@ -122,7 +121,7 @@ async fn revoke(writer: &Writer<Ledger>, names: &[(Kind, Named)]) -> Result<u64,
         queued.push(writer.handle().queue(move |ledger, batch| ledger.request(&request, batch)).map_err(failed)?);
     }
     for answer in queued {
-        // One that is refused has expired meanwhile, or was revoked by a record before.
+        // A refused one has expired meanwhile, or was revoked by an earlier record.
         drop(answer.answer().await.map_err(failed)?);
     }
     Ok(names.len() as u64)
@@ -165,7 +164,8 @@ fn first_beyond(
     Ok((low < end).then_some(Sequence(low)))
 }
 
-/// The credentials whose lives that record has stamped. An import brings its own times, which no clock of ours has touched.
+/// The credentials that got a time of life from that record. An import brings its own times, which no clock of ours has
+/// touched.
 fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, ReadError> {
     let key = |kind, id| vec![CredentialKey { kind, id }];
     Ok(match &recorded.event {
@@ -190,7 +190,7 @@ fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, R
     })
 }
 
-/// Whose it is and what it is called, if it is in memory and was not revoked.
+/// The subject and public id of a credential, if it is in memory and was not revoked.
 fn unrevoked(projection: &Projection, key: CredentialKey) -> Option<(Tenant, Subject, Named)> {
     let now = projection.forgotten_at();
     let is_revoked = matches!(judge(projection, key, now), Err(Inactive::Revoked(..)));

@@ -12,15 +12,15 @@ use super::warning;
 use crate::clock::{Acceptance, Clock, ClockStanding, Turn};
 use crate::service::cluster::Cluster;
 
-/// How often the clocks are looked at.
+/// How often the clocks are compared.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often ledger time is marked on disk.
 const MARK_EVERY: Duration = Duration::from_secs(10);
-/// What systemd-timesyncd touches whenever it has set the clock by a server.
+/// The file that systemd-timesyncd touches whenever it has set the clock by a server.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
-/// Members whose clocks agree with the wall clock, of which so many confirm it.
+/// How many members' clocks must agree with the wall clock to confirm it.
 const CONFIRMING_MEMBERS: usize = 2;
-/// A mark that fails is complained of that often.
+/// How often the log complains of a mark that fails.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(600);
 
 /// The thread, until it is stopped.
@@ -47,7 +47,7 @@ impl Timekeeper {
                 match stopped.recv_timeout(LOOK_EVERY) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) => return keeping.mark(),
-                    // Nobody has stopped it, so the directory may be another one's by now.
+                    // The thread was not stopped, so the directory may belong to another process by now.
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 keeping.look();
@@ -62,7 +62,7 @@ impl Timekeeper {
 
     /// Writes a last mark and stops.
     pub fn stop(self) {
-        // One that has panicked has said so, and has nothing left to write.
+        // A thread that panicked has said so, and has nothing left to write.
         let _ = self.stop.send(());
         drop(self.thread.join());
     }
@@ -108,7 +108,7 @@ impl Keeping {
         }
     }
 
-    /// Where records lie beyond it, what they issued would have to be revoked, and that is for an operator to decide.
+    /// If there are records beyond it, their credentials would have to be revoked, and an operator has to decide that.
     fn take_over(&self, standing: &ClockStanding, who: &str) {
         match self.marks.take_over() {
             Ok(Acceptance::Taken) => tracing::warn!(
@@ -126,7 +126,7 @@ impl Keeping {
         }
         let within = standing.jump?.unsettled_millis;
         let path = Path::new(SYNCHRONISED);
-        // By a clock that was set back, one from before the jump comes to look as if it came after it.
+        // By a clock that was turned back, a synchronisation before the jump looks as if it came after it.
         let is_new = synchronised_at(path) != self.synchronised_before;
         (is_new && synchronised(path, standing, within)).then_some("the system's time servers")
     }
@@ -144,8 +144,8 @@ fn synchronised_at(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
-/// Whether the system's clock was set by a server within that time. It is told by the time of the file that this touches, which
-/// is the wall clock's: one that was set earlier is older than the jump.
+/// Whether the system's clock was set by a server within that time. The time of the touched file tells it, which is the
+/// wall clock's: an earlier one is older than the jump.
 fn synchronised(path: &Path, standing: &ClockStanding, within_millis: u64) -> bool {
     let millis = synchronised_at(path).and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis());
     let Some(millis) = millis.and_then(|millis| u64::try_from(millis).ok()) else { return false };

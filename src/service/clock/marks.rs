@@ -1,4 +1,4 @@
-//! The mark on disk: read before the state is put together, written before anything is forgotten by it.
+//! The mark on disk: read before the state is put together, written before anything leaves memory by it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,15 @@ use crate::domain::{Origin, Timestamp};
 use crate::event_log::{ReadError, Reader};
 use crate::projection::Times;
 
-/// What a start knows of time before it has folded the log.
+/// The knowledge about time of a starting node that has not folded the log yet.
 pub struct ClockStart {
     mark: Option<Mark>,
     times: Times,
 }
 
 impl ClockStart {
-    /// Reads the mark. One that can't be read counts as none: the log and the snapshot still say what was reached.
+    /// Reads the mark. An unreadable mark counts as absent: the log and the snapshot still give the time that was
+    /// reached.
     pub fn read(data: &Path, reader: &Reader, clock: &Clock) -> Result<Self, ReadError> {
         let mark = Mark::load(data).unwrap_or_else(|error| {
             let path = crate::clock::mark_file(data);
@@ -26,24 +27,25 @@ impl ClockStart {
         });
         let wall = clock.wall();
         let times = match mark {
-            // Where an earlier time was accepted, a snapshot may have forgotten what is not over by it.
+            // If an earlier time was accepted, a snapshot may lack entries that have not expired by it.
             Some(Mark { accepted: Some(_), ledger_time, forgotten_at, .. }) => {
                 Times { forget_at: forgotten_at, judged_at: ledger_time.max(wall) }
             }
-            // Whatever a snapshot has forgotten, ledger time starts no earlier.
+            // Ledger time never starts earlier than the instant up to which a snapshot was swept.
             Some(mark) => Times { forget_at: mark.forgotten_at, judged_at: Timestamp::MAX },
             None => Times { forget_at: wall.min(last_recorded_at(reader)?), judged_at: Timestamp::MAX },
         };
         Ok(Self { mark, times })
     }
 
-    /// What time says about the state.
+    /// The two times by which the state is put together.
     pub fn times(&self) -> Times {
         self.times
     }
 
-    /// Starts the clock: at the latest of the wall clock, the mark, the own origin's last record, and what was forgotten. The
-    /// marks of this run, and whether a new origin has to be opened, because an earlier time was accepted.
+    /// Starts the clock: at the latest of the wall clock, the mark, the own origin's last record, and the snapshot's
+    /// sweep. Returns the marks of this run, and whether a new origin has to be opened, because an earlier time was
+    /// accepted.
     pub fn begin(
         self,
         data: &Path,
@@ -61,7 +63,7 @@ impl ClockStart {
         let allowed = self.mark.map(|mark| mark.forgotten_at).or(recorded_at.map(|_| self.times.forget_at));
         let before = Before {
             reached: marked_at.max(recorded_at).max(forgotten),
-            // What the snapshot has forgotten is forgotten: no earlier time is taken over without folding the log anew.
+            // Entries that the snapshot lacks are gone: an earlier time is only accepted by folding the log anew.
             forgotten: allowed.max(forgotten),
             unsettled_millis: self.mark.map_or(0, |mark| mark.unsettled_millis),
         };
@@ -72,7 +74,7 @@ impl ClockStart {
             pending: Mutex::new(accepted.map_or(Pending::Nothing, Pending::Healing)),
             confirmed_by: Mutex::default(),
         };
-        // Until a first mark is on disk, nothing is forgotten beyond the old one, or beyond what is forgotten already.
+        // Until a first mark is on disk, nothing leaves memory beyond the old mark, or beyond the sweep so far.
         clock.is_marked(self.times.forget_at.max(forgotten_at));
         if let Err(error) = marks.store() {
             marks.complain(&error);
@@ -81,7 +83,7 @@ impl ClockStart {
     }
 }
 
-/// When the newest record of the log was made, whoever made it.
+/// The time of the newest record of the log, of any origin.
 fn last_recorded_at(reader: &Reader) -> Result<Timestamp, ReadError> {
     let last = reader.find(reader.head()?)?;
     last.map_or(Ok(Timestamp::default()), |stored| Ok(stored.decode()?.recorded_at))
@@ -92,7 +94,7 @@ pub struct Marks {
     data: PathBuf,
     clock: Clock,
     pending: Mutex<Pending>,
-    /// Who says that the wall clock is right, where it can't be taken over without an operator.
+    /// The confirmation of the wall clock, if it can't be accepted without an operator.
     confirmed_by: Mutex<Option<&'static str>>,
 }
 
@@ -100,14 +102,14 @@ pub struct Marks {
 #[derive(Clone, Copy)]
 enum Pending {
     Nothing,
-    /// The server is to start again: ledger time of this run does not count any more.
+    /// The server is about to restart: ledger time of this run no longer counts.
     Starting(Accepted),
-    /// What was recorded beyond it is being revoked.
+    /// The credentials recorded beyond it are being revoked.
     Healing(Accepted),
 }
 
 impl Marks {
-    /// Writes a mark. What is over by it may be forgotten then.
+    /// Writes a mark. Entries that have expired by it may leave memory then.
     pub fn store(&self) -> io::Result<()> {
         self.store_as(&self.pending.lock())
     }
@@ -139,7 +141,7 @@ impl Marks {
         Ok(())
     }
 
-    /// Takes the wall clock over, where that needs no new start, and writes that down.
+    /// Accepts the wall clock, if that does not need a restart, and writes that down.
     pub fn take_over(&self) -> io::Result<Acceptance> {
         let pending = self.pending.lock();
         if matches!(*pending, Pending::Nothing) {
@@ -169,7 +171,7 @@ impl Marks {
         }
     }
 
-    /// What was recorded beyond it is revoked.
+    /// The credentials recorded beyond it are revoked.
     pub fn is_healed(&self) -> io::Result<()> {
         let mut pending = self.pending.lock();
         self.store_as(&Pending::Nothing)?;
@@ -177,7 +179,7 @@ impl Marks {
         Ok(())
     }
 
-    /// Who says that the wall clock is right, where that alone does not set ledger time.
+    /// The confirmation of the wall clock, if that alone does not set ledger time.
     pub fn confirmed_by(&self) -> Option<&'static str> {
         *self.confirmed_by.lock()
     }
@@ -188,6 +190,6 @@ impl Marks {
 
     pub(super) fn complain(&self, error: &io::Error) {
         let path = crate::clock::mark_file(&self.data);
-        tracing::warn!(path = %path.display(), %error, "ledger time can't be marked on disk: nothing is forgotten until it can");
+        tracing::warn!(path = %path.display(), %error, "ledger time can't be marked on disk: nothing leaves memory until it can");
     }
 }

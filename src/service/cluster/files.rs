@@ -1,8 +1,8 @@
-//! What a node with members keeps beside its log, below `DATA/members`.
+//! The files that a node with members keeps beside its log, below `DATA/members`.
 //!
-//! `node.json` says which origin the directory continues, and which run of the node used it last; `aside/ORIGIN` holds what could
-//! not be read, for the next release; `evidence/` what shows that an origin has told two stories; `heard/NODE.RUN` the latest word
-//! of each run of the others.
+//! `node.json` names the origin that the directory continues, and the run of the node that used it last; `aside/ORIGIN`
+//! holds parcels that could not be read, for the next release; `evidence/` holds proofs that an origin has signed two
+//! histories; `heard/NODE.RUN` the latest announcement of each run of the other nodes.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, SignedHead, Spoke
 use crate::domain::{NodeKey, Origin, Place, hex};
 use crate::json;
 
-/// The most words of others that are kept.
+/// The most announcements of other nodes that are kept.
 const MAX_HEARD: usize = 4_096;
 
 /// A file below `DATA/members` can't be read or written.
@@ -27,14 +27,14 @@ pub struct FilesError {
     source: io::Error,
 }
 
-/// Which origin a directory continues, and which run used it last.
+/// The origin that a directory continues, and the run that used it last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeFile {
-    /// The origin.
     pub origin: Origin,
     /// The run.
     pub incarnation: Incarnation,
-    /// Runs that were over when it began, those first of which others still knew: a member that is away may remember them for long.
+    /// Runs that were over when it began, the ones that other nodes still knew first: an absent member may remember
+    /// them for long.
     pub past: Vec<Incarnation>,
 }
 
@@ -48,7 +48,7 @@ struct Form {
 }
 
 impl NodeFile {
-    /// That of a data directory; none of a node that never had members.
+    /// The node file of a data directory; nothing for a node that never had members.
     pub fn load(data: &Path) -> Result<Option<Self>, FilesError> {
         let path = data.join("members").join("node.json");
         let text = match fs::read(&path) {
@@ -76,19 +76,19 @@ impl Cluster {
         replace(&self.data.join("members").join("aside").join(origin.as_str()), text)
     }
 
-    /// What was kept for this release.
+    /// The parcels that were kept for this release.
     pub fn aside(&self) -> Vec<Vec<u8>> {
         let kept = read_all(&self.data.join("members").join("aside"));
         kept.into_iter().map(|(_, text)| text).collect()
     }
 
-    /// What was set aside of that origin could be read.
+    /// The parcel that was set aside for that origin could be read.
     pub(super) fn is_read(&self, origin: Origin) {
-        // It is taken again at the next start, and found to be held.
+        // It is taken again at the next start, and is then found to be held.
         let _ = fs::remove_file(self.data.join("members").join("aside").join(origin.as_str()));
     }
 
-    /// Keeps what shows that an origin has told two stories: its head as it has signed it now, and the chain that is held here,
+    /// Keeps the proof that an origin has signed two histories: its newly signed head, and the chain that is held here,
     /// under the newest head that it signed before.
     pub(super) fn keep_evidence(&self, fork: &Fork) -> Result<(), FilesError> {
         let Place { origin, sequence } = fork.place;
@@ -114,10 +114,11 @@ impl Cluster {
         replace(&self.data.join("members").join("evidence").join(name), evidence.to_string().as_bytes())
     }
 
-    /// Keeps the latest word of every run of the others, so that a restart does not forget how far they were.
+    /// Keeps the latest announcement of every run of the other nodes, so that a restart does not lose how far they
+    /// were.
     pub fn keep_heard(&self) -> Result<(), FilesError> {
         let directory = self.data.join("members").join("heard");
-        // Held to the end, so that nothing is removed here that is written beside it.
+        // Held to the end, so that no file is removed here while it is written beside it.
         let mut kept = self.kept_runs.lock();
         let heard: Vec<Word> = self.positions(|positions| positions.iter().take(MAX_HEARD).map(word).collect());
         for (run, name, text) in &heard {
@@ -129,14 +130,14 @@ impl Cluster {
         for entry in entries.flatten() {
             let is_over = entry.file_name().to_str().is_none_or(|name| heard.iter().all(|(_, kept, _)| kept != name));
             if is_over {
-                // What is left of a run that is over is known to be over when it is read.
+                // The file of a run that is over is recognised when it is read.
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
     }
 
-    /// Keeps the runs of that node that are not on disk yet. One that can't be kept is not said to be heard.
+    /// Keeps the runs of that node that are not on disk yet. A run that can't be kept is not reported as heard.
     pub(super) fn keep_runs(&self, node: NodeKey) {
         let mut kept = self.kept_runs.lock();
         let is_new = |heard: &&Heard| !kept.contains(&heard.announcement().incarnation);
@@ -151,7 +152,7 @@ impl Cluster {
         }
     }
 
-    /// Takes up what was kept of the others' words. Each is verified again.
+    /// Reads the kept announcements of other nodes. Each is verified again.
     pub fn recall(&self) {
         for (modified, text) in read_all(&self.data.join("members").join("heard")) {
             let spoken = Spoken::hear(&text).filter(|spoken| self.admits(spoken.announcement.node));
@@ -163,7 +164,7 @@ impl Cluster {
     }
 }
 
-/// The latest word of a run: which, what its file is called, and what it said.
+/// The latest announcement of a run: the run, the name of its file, and its text.
 type Word = (Incarnation, String, Box<[u8]>);
 
 fn word(heard: &Heard) -> Word {
@@ -175,7 +176,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
     crate::cluster::replace(path, bytes).map_err(|source| FilesError { path: path.to_owned(), source })
 }
 
-/// Every file of a directory, with the time when it was written; what can't be read is left out.
+/// Every file of a directory, with the time when it was written; unreadable ones are left out.
 fn read_all(directory: &Path) -> Vec<(crate::domain::Timestamp, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let modified = |entry: &fs::DirEntry| {

@@ -1,4 +1,4 @@
-//! What arrives from other nodes: judged, appended and folded in one step, and only then held.
+//! Records of other nodes: judged, appended and folded in one step, and only then held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,27 +9,29 @@ use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::{Error, Service};
 
-/// How long a lock on the log is waited for before keys are destroyed.
+/// How long to wait for a lock on the log before keys are destroyed.
 const FORGET_AGAIN: Duration = Duration::from_millis(500);
 
-/// What came of a parcel.
+/// The outcome of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingested {
     /// The origin is held up to there.
     Held(Sequence),
     /// Records are missing, from this one on.
     Gap(Sequence),
-    /// It is not to be believed.
+    /// It is not trusted.
     Refused(Refusal),
     /// A later release wrote it.
     Unreadable,
 }
 
 impl Service {
-    /// Takes a parcel of another origin's records. What is verified, and in which order, [`crate::cluster::judge`] says.
+    /// Takes a parcel of another origin's records. [`crate::cluster::judge`] defines what is verified, and in which
+    /// order.
     ///
-    /// Parcels of one origin are judged one after the other, in the order in which they are polled first; while one is on its way to
-    /// the disk the next one is judged, so that many share a commit. Whoever gives up waiting leaves nothing half done.
+    /// Parcels of one origin are judged one after the other, in the order in which they are polled first; while one is
+    /// on its way to the disk the next one is judged, so that many share a commit. A caller that gives up waiting
+    /// leaves nothing half done.
     pub async fn receive(self: &Arc<Self>, text: bytes::Bytes) -> Result<Ingested, Error> {
         let parcel = match Parcel::parse(&text) {
             Ok(parcel) => parcel,
@@ -64,8 +66,9 @@ impl Service {
         }
     }
 
-    /// This node has signed that head of its own origin, and nothing that is folded leads to it. Where the log does not either, this
-    /// directory is an older copy of another: what this process would append could only contradict that.
+    /// This node has signed that head of its own origin, and nothing that is folded leads to it. If the log does not
+    /// lead there either, this directory is an older copy of another: any record that this process would append could
+    /// only contradict that.
     async fn compare_with_log(&self, head: SignedHead) -> Result<(), Error> {
         let Place { origin, sequence: signed } = head.place;
         if self.read(move |reader| Ok(reader.find_place(head.place)?)).await?.is_some() {
@@ -77,7 +80,7 @@ impl Service {
         Ok(())
     }
 
-    /// Takes what a release before this one could not read.
+    /// Takes the parcels that an earlier release could not read.
     pub async fn receive_aside(self: &Arc<Self>) -> Result<(), Error> {
         let cluster = self.cluster.clone();
         let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(|_| Error::Stopping)?;
@@ -87,7 +90,8 @@ impl Service {
         Ok(())
     }
 
-    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. Who signed it, the caller knows.
+    /// Appends another origin's record, exactly as it came, if the chain with it is that hash. The caller has verified
+    /// who signed it.
     pub async fn ingest(&self, record: Box<str>, hash: ChainHash) -> Result<Result<Sequence, IngestError>, Error> {
         let recorded = match decode(record.as_bytes()) {
             Ok(recorded) => recorded,
@@ -101,7 +105,8 @@ impl Service {
         self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await
     }
 
-    /// Waits until they are durable. Where they forget subjects, this node's keys of them are destroyed before this returns.
+    /// Waits until they are durable. If they erase subjects, this node's keys of them are destroyed before this
+    /// returns.
     async fn take(
         &self,
         queued: Queued<Result<Sequence, ForeignError>>,
@@ -118,7 +123,7 @@ impl Service {
                 Ok(Ingested::Held(held))
             }
             Err(ForeignError::Gap(due)) => Ok(Ingested::Gap(due)),
-            // All of it was compared with what is held, and nobody else appends this origin's records meanwhile.
+            // All of it was compared with the held records, and only this call appends this origin's records meanwhile.
             Err(ForeignError::Duplicate | ForeignError::Fork | ForeignError::Own) => Ok(self.refuse(Refusal::Altered)),
         }
     }
@@ -136,7 +141,8 @@ impl Service {
         for (tenant, subject) in erased {
             loop {
                 match self.forget_too(tenant.clone(), subject.clone()).await {
-                    // The records are held by now, so nobody brings them again. A lock is another program's, and nobody tells when it goes.
+                    // The records are held by now, so no node sends them again. The lock belongs to another program,
+                    // and its release is not signalled.
                     Err(Error::Locked | Error::Overloaded) => tokio::time::sleep(FORGET_AGAIN).await,
                     done => break done?,
                 }
@@ -207,7 +213,7 @@ impl Cluster {
             self.is_read(origin);
         }
         if let Err(error) = self.kept.keep(head) {
-            // The origin itself signs it again for whoever asks.
+            // The origin itself signs it again for every node that asks.
             tracing::warn!(%error, "a head could not be kept");
         }
     }
@@ -242,7 +248,7 @@ fn judge_here(
         head: cluster.head_to_follow(origin),
     };
     let hash_at = |sequence| {
-        // What can't be read is found by whoever reads the whole log.
+        // Damage is found by `verify`, which reads the whole log.
         reader.find_place(Place { origin, sequence }).ok().flatten().map(|stored| stored.hash)
     };
     judge(parcel, &known, hash_at)

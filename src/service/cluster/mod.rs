@@ -1,4 +1,4 @@
-//! This node among others: who it is, what it has heard, and what it takes and gives.
+//! This node among others: its identity, the announcements that it has heard, and the records that it takes and gives.
 
 mod files;
 mod ingest;
@@ -34,35 +34,35 @@ pub use ingest::Ingested;
 pub use nodes::{JoinedNode, NodeShown, RunShown};
 pub use reach::ReachShown;
 
-/// How far a node's clock may be from this one's until that is an alarm: 10 seconds, some of which the way takes.
+/// The largest difference between a node's clock and this one's that is not an alarm: 10 seconds, some of which are the
+/// time of transport.
 pub const MAX_SKEW_MILLIS: u64 = 10_000;
-/// Heads of each origin by which a parcel that comes again is known.
+/// Heads of each origin by which a repeated parcel is recognised.
 const RECENT_HEADS: usize = 1_024;
-/// Origins whose parcels are looked at side by side.
+/// Origins whose parcels are judged side by side.
 const INGESTING: usize = 16;
 /// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
 const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
-/// How old a member's word of its time may be, in milliseconds: it speaks about once a second.
+/// The largest age of a member's word of its time, in milliseconds: it speaks about once a second.
 const TIME_HEARD_WITHIN_MILLIS: u64 = 5_000;
-/// How many bodies with announcements are read at a time: of one member, and of all.
+/// How many bodies with announcements are read at the same time: of one member, and of all.
 const ANNOUNCEMENTS: Bounds = Bounds { turns: 0, turns_of_tenant: 0, caller: 8, tenant: 8, all: 256 };
-/// How many bodies with offered records are read at a time: whoever sends them has shown only that they have a head of that origin.
+/// How many bodies with offered records are read at the same time: their senders have shown only that they have a head
+/// of that origin.
 const OFFERS_AT_A_TIME: usize = 2;
 
-/// This node, as its operator has named it.
+/// This node, as its operator named it.
 #[derive(Clone, Debug)]
 pub struct Naming {
-    /// Its name.
     pub node: NodeName,
-    /// Where it is.
     pub region: Region,
-    /// Where others reach it over HTTP.
+    /// The address at which other nodes reach it over HTTP.
     pub address: Option<PeerAddress>,
     /// The events that it reads.
     pub reads: Reads,
 }
 
-/// This node among others. Of a node without members there is nothing in it but its name and key.
+/// This node among others. For a node without members it holds only its name and key.
 pub struct Cluster {
     naming: Naming,
     key: Arc<OriginKey>,
@@ -72,9 +72,9 @@ pub struct Cluster {
     data: PathBuf,
     clock: Clock,
     positions: Mutex<Positions>,
-    /// The runs of other nodes that are on disk, with the latest word of each or an earlier one.
+    /// The runs of other nodes that are on disk, with the latest or an earlier announcement of each.
     kept_runs: Mutex<BTreeSet<Incarnation>>,
-    /// Counts what may end a wait: announcements, and changes of members.
+    /// Counts the events that may end a wait: announcements, and changes of members.
     changed: watch::Sender<u64>,
     /// The newest durable position, and the newest record of this node's own origin.
     applied: watch::Sender<Position>,
@@ -82,11 +82,11 @@ pub struct Cluster {
     /// The newest announcement of this node; nothing before there is one.
     spoken: watch::Sender<Bytes>,
     promoted: Notify,
-    /// The newest head of this node's own origin, once it is known that the log has lost what leads to it.
+    /// The newest head of this node's own origin, once it is known that the log has lost records that lead to it.
     set_back: watch::Sender<Option<SignedHead>>,
-    /// Bodies with offered records that are being read: beyond that many, who offers some is told to come again.
+    /// Permits for bodies with offered records: with too many, a sender is told to come again.
     pub(crate) offers: Semaphore,
-    /// Bodies with announcements that are being read, by the member that sends them.
+    /// Bodies with announcements that are being read, by the sending member.
     pub(crate) announcements: Arc<FairShare>,
     admitted: AtomicBool,
     waiting: AtomicUsize,
@@ -94,9 +94,10 @@ pub struct Cluster {
     trouble: Mutex<Trouble>,
     refused: [AtomicU64; Refusal::ALL.len()],
     ingesting: [tokio::sync::Mutex<()>; INGESTING],
-    /// Where each origin will stand whose records are on their way to the writer, and how many parcels of it are.
+    /// For each origin with records on their way to the writer: its head with them, and how many parcels they are.
     queued: Mutex<BTreeMap<Origin, (Head, usize)>>,
-    /// The newest heads of each origin that were verified and are held: most parcels come twice, and the second is known by them.
+    /// The newest heads of each origin that were verified and are held: most parcels come twice, and the second is
+    /// recognised by them.
     recent: Mutex<BTreeMap<Origin, VecDeque<SignedHead>>>,
 }
 
@@ -110,23 +111,23 @@ struct Run {
     farewell: bool,
 }
 
-/// What stands in the way of some origin, until an operator does something.
+/// The obstacles to following some origin, until an operator does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
-    /// Origins of which a record is of a later release.
+    /// Origins with a record of a later release.
     pub unreadable: BTreeMap<Origin, Unreadable>,
-    /// Origins that have told two stories.
+    /// Origins that have signed two histories.
     pub forked: BTreeMap<Origin, Fork>,
     /// Nodes whose clocks are far from this one's: by how many milliseconds.
     pub skewed: BTreeMap<NodeKey, u64>,
     /// Another process signs with this node's key.
     pub twin: bool,
-    /// Members with whose keys more than one process signs.
+    /// Members whose keys are used by more than one process.
     pub copied: BTreeSet<NodeKey>,
 }
 
 impl Trouble {
-    /// What the operator should do, if there is something.
+    /// The warning for the operator, if there is one.
     fn warning(&self) -> Option<&'static str> {
         const COPIED: &str = "two processes run with the key of one member: its data directory was copied; stop one of the two, and \
              join the other on an empty directory";
@@ -150,7 +151,7 @@ impl Trouble {
 }
 
 impl Cluster {
-    /// A node that has heard of nobody yet.
+    /// A node that has not heard of another yet.
     pub fn new(
         naming: Naming,
         key: Arc<OriginKey>,
@@ -189,17 +190,17 @@ impl Cluster {
         }
     }
 
-    /// What this node is known by between nodes.
+    /// The key by which other nodes know this node.
     pub fn node(&self) -> NodeKey {
         NodeKey::from_bytes(self.key.public_key())
     }
 
-    /// How the operator has named it.
+    /// The operator's names for it.
     pub fn naming(&self) -> &Naming {
         &self.naming
     }
 
-    /// Whom it was told to trust when it joined.
+    /// The keys that it was told to trust when it joined.
     pub fn anchors(&self) -> &Anchors {
         &self.anchors
     }
@@ -226,7 +227,8 @@ impl Cluster {
         NodeJoined { key: self.node(), node, region, address, reads }
     }
 
-    /// Whether that node may ask this one for what only members may see: it is a member, or was named when this one joined.
+    /// Whether that node may ask this one for what only members may see: it is a member, or was named when this one
+    /// joined.
     pub fn admits(&self, key: NodeKey) -> bool {
         let members = self.members();
         match members.get(key) {
@@ -240,12 +242,13 @@ impl Cluster {
         self.members().joined(self.node()).map(|(place, _)| place)
     }
 
-    /// The newest record of an origin of this node's that it is known to have signed: its log may lack that one.
+    /// The newest record of an origin of this node that it is known to have signed: its log may lack that record.
     pub fn signed(&self, origin: Origin) -> Sequence {
         self.kept.newest(origin).map(|head| head.place.sequence).unwrap_or_default().max(self.held(origin))
     }
 
-    /// Returns once it is known that the log has lost records of this node's own origin: nothing must be appended to it any more.
+    /// Returns once it is known that the log has lost records of this node's own origin: nothing must be appended to it
+    /// any more.
     pub async fn set_back(&self) -> SignedHead {
         let mut set_back = self.set_back.subscribe();
         loop {
@@ -266,7 +269,7 @@ impl Cluster {
     /// This node has signed that head of its own origin, and its log ends before it.
     fn note_set_back(&self, head: SignedHead) {
         if let Err(error) = self.kept.keep(head) {
-            tracing::error!(%error, "the next start can't know that this directory was set back");
+            tracing::error!(%error, "the next start can't know that this directory was rolled back");
         }
         self.set_back.send_replace(Some(head));
     }
@@ -282,7 +285,7 @@ impl Cluster {
         (standing.ledger, standing.jump.map(|_| standing.wall))
     }
 
-    /// Changes whenever somebody has been heard, or the members have changed.
+    /// Changes whenever an announcement was heard, or the members have changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -302,7 +305,7 @@ impl Cluster {
         self.spoken.subscribe()
     }
 
-    /// That is what this node has to say.
+    /// Sets this node's newest announcement.
     pub fn speak_out(&self, spoken: Spoken) {
         self.spoken.send_replace(spoken.text.into_vec().into());
     }
@@ -317,12 +320,11 @@ impl Cluster {
         self.promoted.notify_one();
     }
 
-    /// What the operator should do, if there is something.
+    /// The warning for the operator, if there is one.
     pub fn warning(&self) -> Option<&'static str> {
-        const REMOVED: &str =
-            "this node was removed from its ledger: what it issues is dead, and nobody hears what it ends; stop it";
-        const MOVED: &str = "the members know this node by another --node, --region or --address than it was started with, and go on \
-             using that: tell them by POST /v1/nodes at another member, or start it as before";
+        const REMOVED: &str = "this node was removed from its ledger: credentials that it issues are inactive, and no other node learns of its revocations; stop it";
+        const MOVED: &str = "the members know this node by another --node, --region or --address than it was started with, and still \
+             use that: tell them by POST /v1/nodes at another member, or start it as before";
         let (members, own) = (self.members(), self.node());
         if members.get(own).is_some_and(|member| member.removed.is_some()) {
             return Some(REMOVED);
@@ -336,12 +338,12 @@ impl Cluster {
         trouble.or_else(|| is_moved().then_some(MOVED))
     }
 
-    /// Whether this node answers callers: one that has joined and not caught up does not.
+    /// Whether this node answers callers: one that has joined but not caught up does not.
     pub fn is_admitted(&self) -> bool {
         self.admitted.load(Ordering::Acquire)
     }
 
-    /// From now on it does, or does not.
+    /// Sets whether it answers callers.
     pub fn admit(&self, admitted: bool) {
         self.admitted.store(admitted, Ordering::Release);
         self.members_changed();
@@ -358,23 +360,23 @@ impl Cluster {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// This process is that run of the node, in place of those, and with these beside it on copies of its directory.
+    /// This process is that run of the node, in place of those, and these run beside it on copies of its directory.
     pub fn begin(&self, incarnation: Incarnation, supersedes: Vec<Incarnation>, beside: Vec<Incarnation>) {
         let mut positions = self.positions.lock();
         positions.end(&supersedes);
         positions.expect(beside);
         drop(positions);
         let mut run = self.run.lock();
-        // Of more than others listen to, the rest has been silent for long, and ends with a later start.
+        // Beyond the number that other nodes listen to, runs have been silent for long, and are ended at a later start.
         (run.incarnation, run.supersedes) = (Some(incarnation), supersedes.into_iter().take(MAX_SUPERSEDED).collect());
     }
 
-    /// Which run of the node this process is, once it is one.
+    /// The run of the node that this process is, once it is one.
     pub fn incarnation(&self) -> Option<Incarnation> {
         self.run.lock().incarnation
     }
 
-    /// Its own records are in that stream of a broker.
+    /// This node's own records are in that stream of a broker.
     pub fn publish_in(&self, stream: &str) {
         self.run.lock().stream = Some(stream.into());
     }
@@ -384,7 +386,7 @@ impl Cluster {
         self.run.lock().farewell = true;
     }
 
-    /// What it has to say of itself now. Nothing before it has begun.
+    /// The announcement of this node now. Nothing before the run has begun.
     pub fn speak(&self, ledger: LedgerId, origin: Origin) -> Option<Spoken> {
         let run = {
             let mut run = self.run.lock();
@@ -409,7 +411,7 @@ impl Cluster {
         Some(announcement.speak(|message| self.key.sign(message)))
     }
 
-    /// An announcement has arrived. Nothing, if it is not to be believed.
+    /// Takes an announcement. Nothing, if it is not trusted.
     pub fn hear(&self, ledger: LedgerId, text: &[u8]) -> Option<Arrival> {
         let unverified = Spoken::read(text)?;
         let (of, node) = unverified.of();
@@ -438,7 +440,7 @@ impl Cluster {
         Some(arrival)
     }
 
-    /// What was heard before this process began: runs that may still be going on.
+    /// An announcement that was heard before this process began: of a run that may still exist.
     pub fn remember(&self, spoken: Spoken, at: Timestamp) {
         self.positions.lock().recall(spoken, at);
     }
@@ -454,7 +456,7 @@ impl Cluster {
         }
     }
 
-    /// Another process takes itself for this node.
+    /// Another process acts as this node.
     pub fn note_twin(&self) {
         if !std::mem::replace(&mut self.trouble.lock().twin, true) {
             tracing::error!("another process signs with this node's key: its data directory was copied");
@@ -471,7 +473,7 @@ impl Cluster {
         }
     }
 
-    /// Clocks decide nothing between nodes, but for tokens of others: an operator must hear of one that is off.
+    /// Clocks decide nothing between nodes, except about tokens of other issuers: an operator must hear of a wrong one.
     fn compare_clocks(&self, said: &Announcement, now: Timestamp) {
         let off_by = said.now.as_millis().abs_diff(now.as_millis());
         let mut trouble = self.trouble.lock();
@@ -484,7 +486,7 @@ impl Cluster {
         }
     }
 
-    /// How many other members have said within the last seconds that it is about that time: their ledger time is meant.
+    /// How many other members have said within the last seconds that it is about that time, by their ledger time.
     pub fn members_at(&self, time: Timestamp) -> usize {
         let (members, own, now) = (self.members(), self.node(), self.clock.now());
         let agrees = |heard: &crate::cluster::Heard| {
@@ -497,7 +499,7 @@ impl Cluster {
         self.positions(|positions| others.filter(|key| positions.of(*key).any(agrees)).count())
     }
 
-    /// Looks at what was heard.
+    /// Reads the announcements.
     pub fn positions<T>(&self, look: impl FnOnce(&Positions) -> T) -> T {
         look(&self.positions.lock())
     }
@@ -512,14 +514,14 @@ impl Cluster {
         self.projection.base().heads.get(&origin).copied().unwrap_or_default()
     }
 
-    /// How far it will once all is durable that is queued: what the next parcel has to follow.
+    /// How far it will hold that origin once the queue is durable: the next parcel has to follow that.
     fn head_to_follow(&self, origin: Origin) -> Head {
         let durable = self.held_head(origin);
         let queued = self.queued.lock().get(&origin).map(|(head, _)| *head);
         queued.filter(|queued| queued.sequence > durable.sequence).unwrap_or(durable)
     }
 
-    /// Whether what leads to that very head has been taken lately.
+    /// Whether the records that lead to that very head have been taken lately.
     fn is_recent(&self, head: &SignedHead) -> bool {
         let recent = self.recent.lock();
         recent.get(&head.place.origin).is_some_and(|heads| heads.iter().rev().any(|one| one == head))
@@ -540,7 +542,8 @@ impl Cluster {
         (*last, *parcels) = (head, *parcels + 1);
     }
 
-    /// A queued parcel is durable, or was not taken: then those behind it are not either, and what is durable counts.
+    /// A queued parcel is durable, or was not taken: then the ones after it are not taken either, and the durable head
+    /// counts.
     fn is_settled(&self, origin: Origin, taken: bool) {
         let mut queued = self.queued.lock();
         let Some((_, parcels)) = queued.get_mut(&origin) else { return };
@@ -550,7 +553,7 @@ impl Cluster {
         }
     }
 
-    /// What stands in the way.
+    /// The obstacles.
     pub fn trouble(&self) -> Trouble {
         self.trouble.lock().clone()
     }
@@ -565,7 +568,7 @@ impl Cluster {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// How many records others have said they hold that this node does not.
+    /// How many records other nodes have said they hold that this node does not.
     pub fn records_behind(&self) -> u64 {
         let mut farthest: BTreeMap<Origin, Sequence> = BTreeMap::new();
         self.positions(|positions| {

@@ -1,4 +1,4 @@
-//! Members: who belongs together, as administrators see and change it.
+//! Members: the nodes that belong together, as administrators see and change them.
 
 use crate::cluster::Vouch;
 use crate::domain::{
@@ -11,21 +11,20 @@ use crate::service::{Call, Error, Grants, Identity, Outcome, Service};
 /// A node of this ledger.
 #[derive(Clone, Debug)]
 pub struct NodeShown {
-    /// Its key.
     pub key: NodeKey,
-    /// Whether it is the one that answers.
+    /// Whether it is the answering node.
     pub is_own: bool,
-    /// What the log says of it.
+    /// Its folded state.
     pub member: Member,
     /// The events that it reads, as far as that is known.
     pub reads: Option<Reads>,
     /// Its origins, each with how far this node holds it.
     pub origins: Vec<(Origin, Sequence)>,
-    /// What it said last, run by run; nothing of the node that answers.
+    /// Its last announcements, run by run; nothing for the answering node.
     pub runs: Vec<RunShown>,
 }
 
-/// The latest word of one run of a node.
+/// The latest announcement of one run of a node.
 #[derive(Clone, Debug)]
 pub struct RunShown {
     /// When it was heard here.
@@ -34,23 +33,22 @@ pub struct RunShown {
     pub applied: Vec<(Origin, Sequence)>,
 }
 
-/// What a new member has to know.
+/// The things that a new member needs to know.
 #[derive(Clone, Debug)]
 pub struct JoinedNode {
-    /// The ledger.
     pub ledger: LedgerId,
-    /// The record that says so.
+    /// The record of the join.
     pub position: Option<Position>,
     /// The keys that it can trust from the start.
     pub keys: Vec<NodeKey>,
-    /// Where members are reached.
+    /// The addresses of the members.
     pub addresses: Vec<String>,
-    /// How far origins go whose nodes are gone and can't show it.
+    /// How far origins go whose nodes are gone and can't sign it themselves.
     pub vouched: Vec<Vouch>,
 }
 
 impl Service {
-    /// The nodes of this ledger; this node alone, where there are no others. Needs `audit` in every tenant.
+    /// The nodes of this ledger; only this node, if there are no others. Needs `audit` in every tenant.
     pub fn nodes(&self, identity: &Identity) -> Result<Vec<NodeShown>, Error> {
         audit_everywhere(identity)?;
         let members = self.cluster.members();
@@ -92,7 +90,8 @@ impl Service {
         Ok(JoinedNode { ledger: self.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
     }
 
-    /// Removes a member for good: what it issued beyond what this node holds of it is dead. Needs `admin` in every tenant.
+    /// Removes a member permanently: the credentials that it issued beyond the records that this node holds of it are
+    /// inactive. Needs `admin` in every tenant.
     pub async fn remove_node(&self, call: &Call, name: NodeName) -> Result<Vec<(Origin, Sequence)>, Error> {
         if !call.identity.grants.everywhere().contains(Scope::Admin) {
             return Err(crate::domain::Rejection::Forbidden.into());
@@ -107,7 +106,7 @@ impl Service {
             .unwrap_or_default())
     }
 
-    /// Says that this node has caught up, or what it reads, if its members do not know.
+    /// Records that this node has caught up, or which events it reads, if its members do not know.
     pub async fn upgrade_node(&self) -> Result<(), Error> {
         let upgraded = NodeUpgraded { key: self.cluster.node(), reads: self.cluster.naming().reads.clone() };
         let identity = Identity {

@@ -1,4 +1,4 @@
-//! What this node gives to others: its own records, signed as they are asked for, and those of other origins up to what these
+//! Records for other nodes: this node's own, signed on request, and those of other origins up to the heads that these
 //! have signed.
 
 use super::Cluster;
@@ -13,8 +13,8 @@ const PAGE_ROWS: usize = 1_024;
 const RELAYED_RECORDS: u64 = 10_000;
 
 impl Service {
-    /// The records of that origin after that one: at least one, and about that many bytes at most. Nothing, where this node holds
-    /// none, or none that it can show to be the origin's.
+    /// The records of that origin after that one: at least one, and at most about that many bytes. Nothing, if this
+    /// node holds none, or none that it can prove to be the origin's.
     pub async fn parcel_after(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
         if self.cluster.held(origin) <= after {
             return Ok(None);
@@ -26,12 +26,13 @@ impl Service {
         }
     }
 
-    /// The newest word of this node.
+    /// The newest announcement of this node.
     pub fn speak(&self) -> Option<Spoken> {
         self.cluster.speak(self.ledger, self.origin)
     }
 
-    /// It ends at a head that this node signs: its own, of an origin that it wrote before, or in place of a node that is gone.
+    /// The parcel ends at a head that this node signs: of its own origin, of an origin that it wrote before, or in
+    /// place of a node that is gone.
     async fn signed_here(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
         let (cluster, ledger) = (self.cluster.clone(), self.ledger);
         self.read(move |reader| {
@@ -47,7 +48,8 @@ impl Service {
         .await
     }
 
-    /// It ends at a head that the origin has signed: that is more bytes than were asked for, where the next one is far.
+    /// The parcel ends at a head that the origin has signed: it has more bytes than were asked for, if the next head is
+    /// far.
     async fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
         let kept = |records| self.cluster.kept.beyond(origin, after, records);
         let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else {
@@ -71,15 +73,15 @@ impl Service {
 }
 
 impl Cluster {
-    /// Whether this node signs heads of that origin: its own, and those of nodes that are gone, for which it vouches where somebody
-    /// joins through it. Nobody else believes these.
+    /// Whether this node signs heads of that origin: its own, and those of nodes that are gone, for which it vouches
+    /// for nodes that join through it. Other nodes do not trust these.
     fn signs_for(&self, origin: Origin) -> bool {
         let members = self.members();
         members.key_of(origin).is_some_and(|key| key == self.node() || !members.is_present(key))
     }
 
-    /// What this node vouches for where somebody joins through it: origins whose nodes are gone, and of which it holds more than the
-    /// heads lead to that they have signed. And what it was told so itself.
+    /// The origins for which this node vouches for nodes that join through it: origins whose nodes are gone, and of
+    /// which it holds more than their signed heads lead to. And the vouches that it was given itself.
     pub(super) fn vouches(&self) -> Vec<Vouch> {
         let (members, own) = (self.members(), self.node());
         let is_gone = |origin: Origin| members.key_of(origin).is_some_and(|key| key != own && !members.is_present(key));
@@ -90,11 +92,11 @@ impl Cluster {
         own.chain(self.anchors.vouched().iter().copied()).take(MAX_VOUCHED).collect()
     }
 
-    /// What this node holds of an origin of the node that asks, whose own copy of it ends at `own`.
+    /// This node's holding of an origin of the asking node, whose own copy of it ends at `own`.
     pub fn holding(&self, reader: &Reader, of: NodeKey, origin: Origin, own: Sequence) -> Result<Holding, ReadError> {
         let head = self.held_head(origin);
         let hash_at_own_head = hash_at(reader, origin, own)?;
-        // What this says is heard is heard after a crash, too.
+        // A run that is reported as heard is known after a crash, too.
         self.keep_runs(of);
         let now = self.clock.now();
         let kept = self.kept_runs.lock().clone();
@@ -113,7 +115,7 @@ impl Cluster {
     }
 }
 
-/// The chain at that record; nothing before the first, and of what is not there.
+/// The chain at that record; nothing before the first, or for a record that is not there.
 fn hash_at(reader: &Reader, origin: Origin, sequence: Sequence) -> Result<Option<ChainHash>, ReadError> {
     if sequence == Sequence(0) {
         return Ok(None);
@@ -121,7 +123,7 @@ fn hash_at(reader: &Reader, origin: Origin, sequence: Sequence) -> Result<Option
     Ok(reader.find_place(Place { origin, sequence })?.map(|stored| stored.hash))
 }
 
-/// Records after that one, up to `last`, as long as `goes_on` says so of how many there are and of their bytes.
+/// Records after that one, up to `last`, for as long as `goes_on` allows by their number and bytes.
 fn run(
     reader: &Reader,
     origin: Origin,

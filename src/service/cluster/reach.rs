@@ -1,4 +1,4 @@
-//! Where a record has got to: the wait for it, and the look at it.
+//! How far a record has spread: waiting for it, and looking at it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use crate::domain::{NodeName, Place, Region, Timestamp};
 use crate::service::records::audit_everywhere;
 use crate::service::{Consistency, ConsistencyTimeout, Error, Identity, Level, Reach, Service};
 
-/// The most calls that wait for other nodes at a time. Beyond, nobody is waited for: what they did stands.
+/// The most calls that wait for other nodes at the same time. A call beyond that does not wait: its command stands.
 const MAX_WAITING: usize = 10_000;
 
 impl Reach for Cluster {
@@ -43,21 +43,20 @@ impl Reach for Cluster {
     }
 }
 
-/// Where a record has got to.
+/// How far a record has spread.
 #[derive(Clone, Debug)]
 pub struct ReachShown {
     /// The record.
     pub place: Place,
     /// This node.
     pub node: NodeName,
-    /// Its region.
     pub region: Region,
     /// Each member that counts, and when it was heard to have applied the record.
     pub nodes: Vec<Reached>,
 }
 
 impl Service {
-    /// Where that record has got to; nothing, if this node does not hold it. Needs `audit` in every tenant.
+    /// How far that record has spread; nothing, if this node does not hold it. Needs `audit` in every tenant.
     pub async fn reach_of(&self, identity: &Identity, place: Place) -> Result<Option<ReachShown>, Error> {
         audit_everywhere(identity)?;
         let Some(stored) = self.read(move |reader| Ok(reader.find_place(place)?)).await? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What the log alone holds of a session: read from its record, opened, and kept in a bounded cache.
+//! The parts of a session that only the log holds: read from its record, opened, and kept in a bounded cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::service::{Error, Party, Service};
 
 /// About how many bytes the cache holds at most: two halves of 32 MiB.
 const HALF_BYTES: usize = 32 << 20;
-/// So many records are read and opened at once; more, when it is the tenant's turn.
+/// So many records are read and opened at once; more wait for the tenant's turn.
 const FEW: usize = 8;
 
-/// What memory does not hold of every session.
+/// The parts of every session that memory does not hold.
 pub(in super::super) struct Facts {
     pub(super) authenticated_at: Option<Timestamp>,
     pub(super) aal: Aal,
@@ -25,11 +25,11 @@ pub(in super::super) struct Facts {
     bytes: usize,
 }
 
-/// Facts that were asked for lately. What was not used while a half filled up is forgotten with the half before.
+/// Recently used facts. Facts that were not used while a half filled up are dropped with the half before.
 #[derive(Default)]
 pub(in super::super) struct FactsCache(Mutex<Halves>);
 
-/// How often the cache had been emptied when something was read.
+/// How often the cache had been emptied at the time of a reading.
 #[derive(Clone, Copy)]
 struct Emptied(u64);
 
@@ -56,7 +56,8 @@ impl FactsCache {
         Emptied(self.0.lock().emptied)
     }
 
-    /// Keeps what was read since; what was opened before the cache was emptied may be what it was emptied of.
+    /// Keeps the facts that were read since; facts that were opened before the cache was emptied may be the reason for
+    /// emptying it.
     fn keep(&self, place: Place, facts: Arc<Facts>, since: Emptied) {
         let mut halves = self.0.lock();
         if halves.emptied == since.0 {
@@ -64,7 +65,7 @@ impl FactsCache {
         }
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(in super::super) fn empty(&self) {
         let mut halves = self.0.lock();
         *halves = Halves { emptied: halves.emptied + 1, ..Halves::default() };
@@ -83,7 +84,7 @@ impl Halves {
 }
 
 impl Service {
-    /// What the log holds of the sessions that were issued at these places, in that order.
+    /// The facts of the sessions that were issued at these places, in that order.
     pub(super) async fn session_facts(
         &self,
         party: &Party,

@@ -41,7 +41,7 @@ fn a_replay_counts_what_the_log_adds_up_to() {
     let replayed = replay(&LogFile::of(&node.log).path(), at(900_000), |_, _| {}).unwrap();
     let tally = replayed.tally;
     assert_eq!(tally.tickets, Lives { active: 1, expired: 4, revoked: 1, unknown: 1 });
-    assert_eq!((tally.applications, tally.applications_over), (1, 1));
+    assert_eq!((tally.applications, tally.applications_inactive), (1, 1));
     assert_eq!((tally.origins, tally.subjects, tally.idempotency_keys, tally.early_uses), (2, 1, 1, 0));
     assert_eq!(replayed.base.position.0, node.log.len() as u64);
     assert_eq!(replayed.state.rows(), node.state.rows());

@@ -153,7 +153,7 @@ fn a_record_of_a_later_version_is_said_to_be_that() {
 fn a_trigger_that_was_dropped_is_damage() {
     let log = LogFile::of(&some_node().log);
     rusqlite::Connection::open(log.path()).unwrap().execute_batch("DROP TRIGGER event_is_never_deleted").unwrap();
-    insta::assert_snapshot!(refused(&log), @"the database's trigger event_is_never_deleted is missing, so nothing has been guarding the events; they themselves are whole");
+    insta::assert_snapshot!(refused(&log), @"the database's trigger event_is_never_deleted is missing, so nothing has been guarding the events; they themselves are complete");
 }
 
 #[test]

@@ -75,10 +75,7 @@ async fn a_key_is_needed_and_may_be_the_first_that_is_shown() {
     let real = Real::copy();
     let node = Node::start(real.data());
     let without = watched(&node, &real, &[]).await;
-    assert!(
-        without.status.code() == Some(2) && text(&without.stderr).contains("whose signature counts"),
-        "{without:?}"
-    );
+    assert!(without.status.code() == Some(2) && text(&without.stderr).contains("which key is trusted"), "{without:?}");
     let trusting = watched(&node, &real, &["--trust-first", "--token", ROOT]).await;
     assert_eq!(trusting.status.code(), Some(0), "{trusting:?}");
     assert_eq!(fs::read_to_string(real.fresh("state.vkey")).unwrap(), format!("{}\n", real.key));
@@ -106,7 +103,7 @@ async fn a_server_that_shows_other_tiles_than_it_signed_is_found_and_an_endless_
     let url = format!("http://{}", stub::serve(lying).await);
     let found = tokio::task::block_in_place(|| watch(&url, &real, &["--key", &key]));
     assert_eq!(found.status.code(), Some(1), "{found:?}");
-    assert!(text(&found.stderr).contains("its tiles are not those of the root"), "{found:?}");
+    assert!(text(&found.stderr).contains("its tiles do not lead to the root"), "{found:?}");
     assert!(real.fresh("state.conflict").exists());
 
     let endless = Router::new().route("/checkpoint", get(|| async { "x".repeat(100_000) }));

@@ -6,7 +6,7 @@ use super::*;
 fn the_demonstration_holds_and_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
     let said = finish(program(&["demo", "--rounds", "5"]).env("TMPDIR", scratch.path())).succeeded();
-    assert!(said.contains("All of it held"), "{said}");
+    assert!(said.contains("Every claim held"), "{said}");
     assert!(said.contains("p99") && said.contains("(5 times)"), "{said}");
     assert!(!said.contains('\x1b'), "colours are for terminals: {said}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);

@@ -144,7 +144,7 @@ async fn a_dump_goes_in_batches_each_line_once_and_again_harmlessly() {
     made     2500
     known    0
     refused  0
-    skipped  0 that were over already
+    skipped  0 that had expired already
     ");
     let bodies = importer.bodies();
     assert!(bodies.iter().all(|body| body.len() <= 60_000 && body.lines().count() <= 1_000));
@@ -198,7 +198,7 @@ async fn refused_lines_keep_their_numbers_and_reasons() {
     authledger import: line 2: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 1
     authledger import: line 3: subject-refused: Not this one.
     authledger import: line 4: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 24
-    authledger: import every line: 3 were refused; put them right and import again, which is harmless
+    authledger: import every line: 3 were refused; correct them and import again, which is harmless
     ");
     let kept = fs::read_to_string(kept).unwrap();
     let numbers: Vec<Value> =
@@ -227,7 +227,7 @@ async fn what_does_not_pass_ends_it_at_once() {
     let (directory, file) = dump(&lines(10));
     let said = importer.import(&[&file]).refused();
     insta::assert_snapshot!(said, @r"
-    authledger import: stopped after 0 lines; begin again: what was made is known then
+    authledger import: stopped after 0 lines; begin again: lines that were made are known then
     authledger: the server refuses: No (403 as-it-was-told). Not now.
     ");
     assert_eq!(importer.bodies().len(), 1);
@@ -273,7 +273,7 @@ fn a_rehearsal_needs_no_server_and_turns_a_dump_into_lines() {
     lines    2
     to send  1 tickets
     refused  0
-    skipped  1 that are over already
+    skipped  1 that have expired already
     Nothing was sent.
     ");
     let shown = rehearse(&["--from", "crafter", "--tenant", "acme", "--ttl", "60", "--json"], &dump).succeeded();

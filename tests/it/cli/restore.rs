@@ -35,7 +35,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
     let (copy, keys) = backup(&real);
     let restored = real.fresh("restored");
     let said = run(&["restore", &copy, "--keys", &keys, "--data", restored.to_str().unwrap()]).succeeded();
-    assert!(said.contains(&format!("goes on from {} at sequence {}", real.origin, 705)), "{said}");
+    assert!(said.contains(&format!("continues {} at sequence {}", real.origin, 705)), "{said}");
     let at_first = verified(&restored);
 
     // Both go on.

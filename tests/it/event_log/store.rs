@@ -131,7 +131,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
     fs::write(&path, "dear diary, this is no database").unwrap();
-    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (it is no SQLite database); it was left as it is: move it away, or name another data directory");
+    assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (it is not an SQLite database); it was left as it is: move it away, or name another data directory");
     assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary, this is no database");
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use authledger::http::openapi;
+use authledger::http::problem::Code;
 use serde_json::Value;
 
 use crate::support::served::Node;
@@ -47,6 +48,38 @@ async fn every_operation_in_it_has_a_route() {
             let evidence = ["no-checkpoint", "unknown-tile"].contains(&&*answer.outcome().1);
             assert!(evidence || ![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
         }
+    }
+}
+
+/// A problem's code in a description: after "one of:", or quoted as the one that a member comes with.
+#[test]
+fn every_code_in_it_is_in_the_table_of_problems() {
+    let document: Value = serde_json::from_str(openapi::json()).expect("JSON");
+    let mut codes = Vec::new();
+    for text in descriptions(&document) {
+        let listed = text.split_once("one of: ").map_or("", |(_, listed)| listed);
+        codes.extend(listed.split(", ").filter(|code| !code.is_empty()).map(str::to_owned));
+        // The odd pieces between backticks are quoted. A name with hyphens, and nothing else, is a code.
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_code = |word: &&str| word.contains('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        codes.extend(quoted.filter(is_code).map(str::to_owned));
+    }
+    let unknown: Vec<_> = codes.iter().filter(|code| Code::find(code).is_none()).collect();
+    assert!(codes.len() > 100, "few codes were found: {codes:?}");
+    assert!(unknown.is_empty(), "no problem has the codes {unknown:?}");
+}
+
+fn descriptions(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(text) if name == "description" => vec![text.as_str()],
+                other => descriptions(other),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(descriptions).collect(),
+        _ => Vec::new(),
     }
 }
 

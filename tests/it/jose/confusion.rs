@@ -15,7 +15,7 @@ const ALL: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs25
 const WRONG_SIGNATURE: &str = "verify the token: its signature is wrong";
 const NO_SUCH_KEY: &str = "verify the token: its issuer has no such key for this algorithm";
 const NOT_BASE64URL: &str = "read the token: a part of it is not base64url without padding and without stray bits";
-const HMAC: &str = "read the token: its `alg` is an HMAC, which whoever verifies it could have made";
+const HMAC: &str = "read the token: its `alg` is an HMAC, which any of its verifiers could have made";
 
 #[tokio::test]
 async fn a_good_token_of_each_algorithm_is_what_it_says() {
@@ -105,21 +105,21 @@ async fn a_key_is_the_one_that_the_header_names_for_the_algorithm_that_it_is_for
         (json!({"alg": "RS256"}).to_string(), NO_SUCH_KEY),
         (
             json!({"alg": "ES384", "kid": judge.theirs.key.kid()}).to_string(),
-            "read the token: its `alg` is none of ES256, EdDSA and RS256",
+            "read the token: its `alg` is not one of ES256, EdDSA and RS256",
         ),
         (json!({"kid": "x"}).to_string(), "read the token: its header has no `alg`"),
-        (json!({"alg": "ES256", "kid": 7}).to_string(), "read the token: the `kid` in its header is no text"),
+        (json!({"alg": "ES256", "kid": 7}).to_string(), "read the token: the `kid` in its header is not a string"),
         (
             json!({"alg": "ES256", "crit": ["exp"], "exp": 1}).to_string(),
-            "read the token: its header has `crit`, and no extension is understood here",
+            "read the token: its header has `crit`, but no extension is supported here",
         ),
         (r#"{"alg":"ES256","kid":"a","kid":"b"}"#.to_owned(), "read the token: its header has more than one `kid`"),
         (
             r#"{"alg":"ES256","kid":"a","\u006bid":"b"}"#.to_owned(),
             "read the token: its header has more than one `kid`",
         ),
-        (r#"{"alg":"ES256","alg":"ES256"}"#.to_owned(), "read the token: a member of its header stands there twice"),
-        ("7".to_owned(), "read the token: its header is no JSON object"),
+        (r#"{"alg":"ES256","alg":"ES256"}"#.to_owned(), "read the token: a member of its header is given twice"),
+        ("7".to_owned(), "read the token: its header is not a JSON object"),
     ] {
         assert_eq!(judge.refusal(&judge.theirs.raw(&header, &payload)).await, refused, "{header}");
     }
@@ -144,49 +144,55 @@ async fn an_issuer_speaks_with_its_own_keys_for_its_own_tenants() {
             theirs.token(&claims(json!({"iss": format!("{ISSUER}/")}))),
             "verify the token: its issuer is not trusted here",
         ),
-        (theirs.token(&claims(json!({"iss": null}))), "verify the token: it names no issuer (`iss`)"),
-        (theirs.token(&claims(json!({"iss": [ISSUER]}))), "verify the token: it names no issuer (`iss`)"),
+        (theirs.token(&claims(json!({"iss": null}))), "verify the token: it does not name an issuer (`iss`)"),
+        (theirs.token(&claims(json!({"iss": [ISSUER]}))), "verify the token: it does not name an issuer (`iss`)"),
         (theirs.token(&claims(json!({"iss": OURS}))), NO_SUCH_KEY),
         (ours.token(&own_claims(json!({"iss": ISSUER}))), NO_SUCH_KEY),
         (
             ours.raw(r#"{"alg":"ES256"}"#, &own_claims(json!({})).to_string()),
-            "verify the token: it names no key (`kid`), and its issuer needs it to",
+            "verify the token: it does not name a key (`kid`), but its issuer has several",
         ),
         (theirs.token(&claims(json!({"oid": "three"}))), foreign),
         (theirs.token(&claims(json!({"oid": null, "aud": "three"}))), foreign),
         (theirs.token(&claims(json!({"oid": null, "aud": ["three", "four"]}))), foreign),
         (theirs.token(&claims(json!({"oid": "three", "aud": "one"}))), foreign),
-        (theirs.token(&claims(json!({"oid": null}))), "accept the token: it names no tenant (`oid` or `aud`)"),
+        (theirs.token(&claims(json!({"oid": null}))), "accept the token: it does not name a tenant (`oid` or `aud`)"),
         (
             ours.token(&own_claims(json!({"oid": null, "aud": "one"}))),
-            "accept the token: it names no tenant (`oid` or `aud`)",
+            "accept the token: it does not name a tenant (`oid` or `aud`)",
         ),
         (
             theirs.token(&claims(json!({"oid": 1}))),
-            "accept the token: its tenant (`oid` or `aud`) is no text of 1 to 255 bytes without control characters",
+            "accept the token: its tenant (`oid` or `aud`) is not a string of 1 to 255 bytes without control characters",
         ),
-        (theirs.token(&claims(json!({"sub": null}))), "accept the token: it names no subject (`person_id` or `sub`)"),
+        (
+            theirs.token(&claims(json!({"sub": null}))),
+            "accept the token: it does not name a subject (`person_id` or `sub`)",
+        ),
         (
             theirs.token(&claims(json!({"sub": ""}))),
-            "accept the token: its subject is no text of 1 to 255 bytes without control characters",
+            "accept the token: its subject is not a string of 1 to 255 bytes without control characters",
         ),
         (
             theirs.token(&claims(json!({"jti": ""}))),
-            "accept the token: its id (`jti`) is no text of 1 to 255 bytes without control characters",
+            "accept the token: its id (`jti`) is not a string of 1 to 255 bytes without control characters",
         ),
-        (theirs.token(&claims(json!({"exp": -1}))), "accept the token: its `exp` is no number of seconds since 1970"),
+        (
+            theirs.token(&claims(json!({"exp": -1}))),
+            "accept the token: its `exp` is not a number of seconds since 1970",
+        ),
         (
             theirs.token(&claims(json!({"iat": "now"}))),
-            "accept the token: its `iat` is no number of seconds since 1970",
+            "accept the token: its `iat` is not a number of seconds since 1970",
         ),
         (
             theirs.token(&claims(json!({"nbf": 1e300}))),
-            "accept the token: its `nbf` is no number of seconds since 1970",
+            "accept the token: its `nbf` is not a number of seconds since 1970",
         ),
-        (ours.token(&own_claims(json!({"sid": "x"}))), "accept the token: its session (`sid`) is no UUID"),
+        (ours.token(&own_claims(json!({"sid": "x"}))), "accept the token: its session (`sid`) is not a UUID"),
         (
             ours.token(&own_claims(json!({"gen": {"o": "x"}}))),
-            "accept the token: its generation (`gen`) is no object of at most 16 sequences",
+            "accept the token: its generation (`gen`) is not an object of at most 16 sequences",
         ),
     ] {
         assert_eq!(judge.refusal(&token).await, refused);
@@ -217,13 +223,16 @@ async fn a_token_has_one_spelling_of_each_part() {
         assert_eq!(judge.refusal(&twin).await, NOT_BASE64URL);
     }
     for parts in ["", ".", "a.b", &format!("{good}."), &format!("{good}.{signature}")] {
-        assert_eq!(judge.refusal(parts).await, "read the token: it is no JWT of three parts with dots between them");
+        assert_eq!(judge.refusal(parts).await, "read the token: it is not a JWT of three parts with dots between them");
     }
     let twice = r#"{"iss":"https://issuer.example","sub":"a","sub":"b","oid":"one"}"#;
-    assert_eq!(judge.refusal(&judge.theirs.raw(&header, twice)).await, "read the token: a claim stands there twice");
+    assert_eq!(judge.refusal(&judge.theirs.raw(&header, twice)).await, "read the token: a claim is given twice");
     let deep = r#"{"iss":"https://issuer.example","sub":"a","oid":"one","x":[{"y":1,"y":2}]}"#;
-    assert_eq!(judge.refusal(&judge.theirs.raw(&header, deep)).await, "read the token: a claim stands there twice");
-    assert_eq!(judge.refusal(&judge.theirs.raw(&header, "[]")).await, "read the token: its claims are no JSON object");
+    assert_eq!(judge.refusal(&judge.theirs.raw(&header, deep)).await, "read the token: a claim is given twice");
+    assert_eq!(
+        judge.refusal(&judge.theirs.raw(&header, "[]")).await,
+        "read the token: its claims are not a JSON object"
+    );
 }
 
 /// The last character with its lowest bit, which no byte needs, turned.

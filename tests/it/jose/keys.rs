@@ -252,11 +252,11 @@ fn a_file_that_holds_no_keys_is_refused_at_the_start_with_its_issuer_and_path() 
     let none = "none is a public key for ES256 (P-256), EdDSA (Ed25519) or RS256 (2048 bits or more)";
     assert_eq!(refusal(), format!("{start}{none}"));
     fs::write(&path, "keys").unwrap();
-    assert_eq!(refusal(), format!("{start}it is no JSON object with a list `keys` (RFC 7517, section 5)"));
+    assert_eq!(refusal(), format!("{start}it is not a JSON object with a list `keys` (RFC 7517, section 5)"));
     fs::write(&path, " ".repeat(300 * 1024)).unwrap();
     assert_eq!(refusal(), format!("{start}it is longer than 262144 bytes (RFC 7517, section 5)"));
     fs::remove_file(&path).unwrap();
     let missing = "read the keys of the trusted issuer \"https://issuer.example\" in [file]: No such file or directory \
-                   (os error 2); mend its jwks_file";
+                   (os error 2); correct its jwks_file";
     assert_eq!(refusal(), missing);
 }

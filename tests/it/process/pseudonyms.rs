@@ -277,9 +277,9 @@ async fn a_ledger_keeps_to_what_it_was_made_with_and_to_its_key() {
         said
     };
     let needed = refusal(Launch::new(&path("one")));
-    assert!(needed.contains("pseudonyms for good: set it"), "{needed}");
+    assert!(needed.contains("pseudonyms permanently: set it"), "{needed}");
     let checked = refusal(Launch::new(&path("one")).arg("--check"));
-    assert!(checked.contains("pseudonyms for good: set it"), "{checked}");
+    assert!(checked.contains("pseudonyms permanently: set it"), "{checked}");
     let late = refusal(with("plain"));
     assert!(late.contains("was made without it"), "{late}");
     let key = path("one/keys/pseudonym.key");

@@ -7,12 +7,12 @@ use authledger::domain::{Kind, Named, Recorded, Revokes, RevokesSubject, Subject
 use serde_json::{Value, json};
 use terminal_size::{Width, terminal_size};
 
-/// How wide a chart is where nobody knows the terminal.
+/// The width of a chart if the terminal's is not known.
 const USUAL_WIDTH: usize = 80;
 /// The narrowest bar, in columns.
 const NARROWEST_BAR: usize = 8;
 
-/// A record as one line: when, what, of whom, by whom, why, where.
+/// A record on one line: its time, event, subject, actor, reason and place.
 pub(super) fn told(out: &mut dyn Write, told: &Told) -> io::Result<()> {
     let recorded = &told.recorded;
     let actor = recorded.actor.as_ref().map(|actor| format!("  by {actor}")).unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn told(out: &mut dyn Write, told: &Told) -> io::Result<()> {
     writeln!(out, "{at}  {event:<16}  {}{actor}{reason}  position {position}", what(told))
 }
 
-/// `{"position","stored_at","record"}`: the record is the JSON that it is, byte for byte.
+/// `{"position","stored_at","record"}`: the record is embedded as its own JSON text, byte for byte.
 pub(super) fn told_json(out: &mut dyn Write, told: &Told) -> io::Result<()> {
     let stored = &told.stored;
     let (position, stored_at) = (stored.position, stored.stored_at.as_millis());
@@ -71,7 +71,7 @@ fn named(kind: Kind, name: &Named) -> String {
     format!("{kind} {}{issuer}", id.unwrap_or_default())
 }
 
-/// How each credential stood.
+/// The verdict on each credential.
 pub(super) fn standings(out: &mut dyn Write, prefix: &Prefix, standings: &[Standing], as_json: bool) -> io::Result<()> {
     if as_json {
         let credentials: Vec<Value> = standings.iter().map(standing_json).collect();
@@ -111,7 +111,7 @@ fn verdict(verdict: &Verdict) -> String {
             format!("indeterminate: between {from} and {until} a use may have been made that is not on record")
         }
         Verdict::NeverIssued { revoked: None } => "never issued".to_owned(),
-        Verdict::NeverIssued { revoked: Some(by) } => format!("never issued, and revoked all the same {}", revoked(by)),
+        Verdict::NeverIssued { revoked: Some(by) } => format!("never issued, but revoked {}", revoked(by)),
     }
 }
 
@@ -166,12 +166,12 @@ fn revoked_json(by: &RevokedBy) -> Value {
     answer
 }
 
-/// What the whole state was.
+/// The tally of the whole state.
 pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json: bool) -> io::Result<()> {
     let kinds = [("tickets", tally.tickets), ("sessions", tally.sessions), ("tokens", tally.tokens)];
     if as_json {
         let mut answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "subjects": tally.subjects,
-            "applications": tally.applications, "applications_over": tally.applications_over});
+            "applications": tally.applications, "applications_inactive": tally.applications_inactive});
         for (name, lives) in kinds {
             answer[name] = json!({"active": lives.active, "expired": lives.expired, "revoked": lives.revoked, "unknown": lives.unknown});
         }
@@ -182,11 +182,11 @@ pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json
         let (active, expired, revoked, unknown) = (lives.active, lives.expired, lives.revoked, lives.unknown);
         writeln!(out, "  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen")?;
     }
-    writeln!(out, "  subjects        {} with an ending or a hold", tally.subjects)?;
-    writeln!(out, "  applications    {} that may call, {} over", tally.applications, tally.applications_over)
+    writeln!(out, "  subjects        {} with a revocation or a hold", tally.subjects)?;
+    writeln!(out, "  applications    {} that may call, {} inactive", tally.applications, tally.applications_inactive)
 }
 
-/// What changed between two points.
+/// The changes between two points.
 pub(super) fn changed(out: &mut dyn Write, from: &str, to: &str, changed: &Changed, as_json: bool) -> io::Result<()> {
     if as_json {
         let mut answer = counted_json(&changed.counted);
@@ -260,7 +260,7 @@ fn chart(out: &mut dyn Write, stats: &Stats, width: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A bar in eighths of a column. What is there at all is seen.
+/// A bar in eighths of a column. A value above zero is always visible.
 fn bar(value: u64, most: u64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     if value == 0 || most == 0 {

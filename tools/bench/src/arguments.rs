@@ -18,9 +18,9 @@ Examples:
   target/release/authledger-bench --compare ../before/target/release/authledger --at-least 0.98
 
 How it measures:
-  Servers are started on loopback with data directories below --work, so choose a --work on the disk that is meant. Whoever is
-  compared takes turns in every round (A, B, C, A, B, C, …), and the table has the median of the rounds. A rate comes from a
-  closed loop: each connection asks again once it has an answer. A latency comes from an open loop where it says so:
+  Servers are started on loopback with data directories below --work, so choose a --work on the disk that is meant. The systems
+  that are compared take turns in every round (A, B, C, A, B, C, …), and the table has the median of the rounds. A rate comes from
+  a closed loop: each connection asks again once it has an answer. A latency comes from an open loop where it says so:
   requests fall due on a schedule, and latency counts from then. After each run of authledger's, what was acknowledged must be
   in the log and `authledger-audit verify` must pass; otherwise that scenario is marked, and the exit code is 1.
 

@@ -61,7 +61,7 @@ fn end_all() {
     }
 }
 
-/// Waits for the end of a program, as long as that. Whoever started it collects it.
+/// Waits for the end of a program, as long as that. Its starter collects it.
 fn has_ended(pid: Pid, patience: Duration) -> bool {
     // One that can't be found has ended.
     let Ok(program) = pidfd_open(pid, PidfdFlags::empty()) else { return true };

@@ -1,4 +1,4 @@
-//! Access tokens: our applications. An access token's id is the application's secret.
+//! Access tokens: this ledger's applications. The id of an access token is the application's secret.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::http::{App, SharedApp, answer};
 use crate::json;
 use crate::service::{Authentication, Error, Identity, NewApplication, Party, Service};
 
-/// The action that stands for ours with tickets.
+/// The action that stands for the ledger's scopes on tickets.
 const MANAGE_TICKETS: &str = "MANAGE_TICKETS";
 /// Every action, or every tenant.
 const ANY: &str = "*";
@@ -31,7 +31,7 @@ const ANY: &str = "*";
     path = "/crafter-profile/api/1/access_token/create",
     tag = "crafter",
     request_body = AccessToken,
-    responses((status = 200, description = "The access token, its id shown this once", body = AccessToken),
+    responses((status = 200, description = "The access token, its id shown only once", body = AccessToken),
         (status = 409, description = "An access token with this id exists", body = ErrorDetails),
         (status = 415, description = "The body is not of type application/json", body = ErrorDetails), Refusals, BodyRefusals),
     security(("crafter" = [])),
@@ -51,7 +51,7 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
     Ok(json(StatusCode::OK, &AccessToken { id: Some(id), ..token }))
 }
 
-/// `GET /access_token/{id}`: the application whose secret is that. For masters.
+/// `GET /access_token/{id}`: the application with that secret. For masters.
 #[utoipa::path(
     get,
     path = "/crafter-profile/api/1/access_token/{id}",
@@ -89,7 +89,7 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let all = app.service.applications(identity, &mut pace).await.map_err(refused)?;
     let (caller, own_id) = (identity.caller.clone(), asked.access_token_id.clone());
     let write = move |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
-        // Only its digest is known of any other's.
+        // Of every other application only the digest is known.
         let own = caller == Caller::Application(one.id);
         json::append(bytes, &shown(one, own.then(|| own_id.clone())));
     };
@@ -97,13 +97,13 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     Ok(wire::answered(StatusCode::OK, body))
 }
 
-/// `POST /access_token/{id}/delete`: removes the application; one that is unknown is as good as removed. For masters.
+/// `POST /access_token/{id}/delete`: removes the application; an unknown one counts as removed. For masters.
 #[utoipa::path(
     post,
     path = "/crafter-profile/api/1/access_token/{id}/delete",
     tag = "crafter",
     params(("id" = String, Path, description = "The access token")),
-    responses((status = 200, description = "Removed, or as good as removed"), Refusals, BodyRefusals),
+    responses((status = 200, description = "Removed, or unknown"), Refusals, BodyRefusals),
     security(("crafter" = [])),
 )]
 pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
@@ -113,7 +113,8 @@ pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Re
     let Some(registration) = find(&app.service, &id) else { return Ok(StatusCode::OK.into_response()) };
     match app.service.remove_application(&asked.call, registration.id).await {
         Ok(()) => Ok(StatusCode::OK.into_response()),
-        // To a master who may not remove it, it does not exist; but a success must be true, and it still works.
+        // To a master that may not remove it, it does not exist; but a success must be true, and the access token still
+        // works.
         Err(Error::Rejected(Rejection::UnknownApplication)) => match find(&app.service, &id) {
             Some(_) => Err(Refusal::GlobalActionDenied(GlobalAction::Delete)),
             None => Ok(StatusCode::OK.into_response()),
@@ -149,7 +150,7 @@ pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewAppl
 }
 
 /// Permissions as grants, in the same order. A master has `admin` wherever it has anything and everywhere else too,
-/// because Crafter's masters are of no tenant; it still grants nothing that it lacks.
+/// because Crafter's masters belong to no tenant; it still can't grant a scope that it does not hold.
 fn grants(master: bool, permissions: &[TenantPermission]) -> Result<Grants, Malformed> {
     let admin = if master { Scopes::from_iter([Scope::Admin]) } else { Scopes::NONE };
     let mut grants = Vec::with_capacity(permissions.len() + 1);
@@ -167,7 +168,7 @@ fn grants(master: bool, permissions: &[TenantPermission]) -> Result<Grants, Malf
     Grants::new(grants)
 }
 
-/// Crafter's other actions are about profiles and tenants, of which the ledger has none.
+/// Crafter's other actions are about profiles and tenants, which the ledger does not have.
 fn scopes(actions: &[String]) -> Scopes {
     if actions.iter().any(|action| action == ANY) {
         all_but_admin()
@@ -186,7 +187,8 @@ fn ticket_scopes() -> Scopes {
     Scopes::from_iter([Scope::Issue, Scope::Revoke, Scope::Introspect])
 }
 
-/// An application as an access token: as it came, or made up from the grants of one that came another way.
+/// An application as an access token: as it was created, or made up from the grants of an application that was
+/// registered in another way.
 fn shown(registration: &Registration, id: Option<String>) -> AccessToken {
     let kept = registration.attributes.as_deref().and_then(|kept| serde_json::from_str(kept).ok());
     let Kept { application, master, tenant_permissions } = kept.unwrap_or_else(|| Kept {
@@ -211,18 +213,18 @@ fn must_be_master(identity: &Identity, action: GlobalAction) -> Result<(), Refus
     if identity.grants.somewhere(Scope::Admin) { Ok(()) } else { Err(Refusal::GlobalActionDenied(action)) }
 }
 
-/// An id is a secret, so it has a UUID's form, and is none that everybody knows.
+/// An id is a secret, so it has a UUID's form, and is not one that Crafter has published.
 fn chosen(app: &App, id: String) -> Result<String, Refusal> {
     if id.len() != uuid::fmt::Hyphenated::LENGTH || Uuid::parse_str(&id).is_err() {
         return Err(malformed("Access token's 'id'", Malformed("a UUID")));
     }
     if is_published(&id) && !app.options.allow_published_access_tokens {
-        return Err(malformed("Access token's 'id'", Malformed("none that Crafter has published")));
+        return Err(malformed("Access token's 'id'", Malformed("an id that Crafter has not published")));
     }
     Ok(id)
 }
 
-/// The application with that secret, whether its time is up or not. Root is none.
+/// The application with that secret, even if it has expired. Root is not an application.
 pub(super) fn find(service: &Service, id: &str) -> Option<Arc<Registration>> {
     match service.authenticate(id.as_bytes()) {
         Authentication::Caller(identity) => identity.registration,
@@ -231,12 +233,12 @@ pub(super) fn find(service: &Service, id: &str) -> Option<Arc<Registration>> {
     }
 }
 
-/// As [`find`], without those that do not work here.
+/// Like [`find`], without those that do not work here.
 fn registered(app: &App, id: &str) -> Option<Arc<Registration>> {
     if is_published(id) && !app.options.allow_published_access_tokens { None } else { find(&app.service, id) }
 }
 
-/// Where the body can't be read; what stands there may be a secret.
+/// The place where the body can't be read; the text there may be a secret.
 fn unreadable(error: &serde_json::Error) -> Refusal {
     let (line, column) = (error.line(), error.column());
     Refusal::Malformed(format!("Request body must be an access token in JSON; see line {line}, column {column}"))

@@ -16,10 +16,9 @@ use crate::service::{Authentication, Call, Identity};
 
 const ACCESS_TOKEN_ID: &str = "accessTokenId";
 
-/// What an endpoint does with a request's body.
+/// The use that an endpoint makes of a request's body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// Nothing.
     Nothing,
     /// Reads parameters from it, as it does from the query.
     Form,
@@ -27,7 +26,7 @@ pub enum Takes {
     Json,
 }
 
-/// A request whose access token is good and whose parameters can be read.
+/// A request whose access token is active and whose parameters can be read.
 pub struct Asked {
     /// The access token, which is the application's secret.
     pub access_token_id: String,
@@ -41,12 +40,13 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads the request. The access token comes first: whoever has none learns nothing about the rest.
+    /// Reads the request. The access token comes first: a caller without one learns nothing about the rest.
     pub async fn read(app: &App, request: Request, takes: Takes) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
         let form = if takes == Takes::Form { Form::of(&head.headers) } else { Form::None };
         let shown = access_token_id(&head, Form::None, &Ok(Bytes::new())).ok();
-        // One in the query is looked at before the body is read; of a body in which it would have to be, little is.
+        // An access token in the query is checked before the body is read; if it can only be in the body, little of the
+        // body is read.
         let known = shown.map(|id| authenticate(app, &id).map(|identity| (id, identity))).transpose()?;
         let limit =
             if known.is_some() { app.options.body_bytes } else { app.options.body_bytes.min(UNAUTHENTICATED_BYTES) };
@@ -104,7 +104,7 @@ impl Asked {
     }
 }
 
-/// The refusal of something that is not what it must be.
+/// The refusal of a malformed value.
 pub fn malformed(what: &str, Malformed(form): Malformed) -> Refusal {
     Refusal::Malformed(format!("{what} must be {form}"))
 }
@@ -162,7 +162,7 @@ fn access_token_id(head: &Parts, form: Form, body: &Result<Bytes, body::BodyErro
     let found = match (parameters::find(query, ACCESS_TOKEN_ID), form, body) {
         (Some(id), _, _) => Some(id),
         (None, Form::None, _) => None,
-        // It may have stood in what could not be read.
+        // The access token may have stood in the part that could not be read.
         (None, Form::Utf8 | Form::Other, Err(error)) => return Err((*error).into()),
         (None, Form::Utf8 | Form::Other, Ok(body)) => parameters::find(body, ACCESS_TOKEN_ID),
     };
@@ -185,7 +185,7 @@ fn authenticate(app: &App, id: &str) -> Result<Identity, Refusal> {
     }
 }
 
-/// The caller's own request id, if it has the form of one; a header is no reason to refuse a ticket.
+/// The caller's own request id, if it has the form of one; a header is not a reason to refuse a ticket.
 fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     headers.get("x-request-id").and_then(|value| RequestId::new(value.to_str().ok()?).ok())
 }

@@ -1,4 +1,4 @@
-//! Crafter's errors: status, code and message of each, and which of them a refusal of the ledger is.
+//! Crafter's errors: the status, code and message of each, and the mapping of the ledger's refusals to them.
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Method, StatusCode};
@@ -9,30 +9,30 @@ use crate::domain::{Rejection, Tenant, Timestamp};
 use crate::http::body::BodyError;
 use crate::service::Error;
 
-/// Everything but what was asked for. Messages hold what the request itself presented, and nothing of anybody else's.
+/// Every answer other than a success. Messages hold what the request itself presented, and nothing of others.
 pub enum Refusal {
-    /// Nothing is served there.
+    /// Nothing is served at the path.
     NoEndpoint,
-    /// Something is served there, for other verbs.
+    /// The path is served, for other verbs.
     WrongVerb(Method),
     /// No access token was presented.
     MissingAccessToken,
-    /// The presented access token is nobody's.
+    /// The presented access token is unknown.
     UnknownAccessToken(String),
-    /// The presented access token's time is up.
+    /// The presented access token has expired.
     ExpiredAccessToken {
         /// The access token.
         id: String,
         /// The application's name.
         application: String,
-        /// When its time was up.
+        /// When it expired.
         expired_at: Timestamp,
     },
     /// The application may not do that in that tenant.
     ActionDenied(Tenant),
     /// The application is not a master.
     GlobalActionDenied(GlobalAction),
-    /// The ticket is not good.
+    /// The ticket is not active.
     NoSuchTicket(String),
     /// The subject gets no tickets for now.
     DisabledProfile {
@@ -41,21 +41,21 @@ pub enum Refusal {
         /// Its name space.
         tenant: Tenant,
     },
-    /// The access token that was asked for is nobody's.
+    /// The requested access token is unknown.
     NoSuchAccessToken(String),
-    /// The chosen access token is somebody's.
+    /// The chosen access token exists already.
     AccessTokenExists(String),
     /// A parameter was not sent.
     MissingParameter(&'static str),
-    /// Something that was sent can't be used, for that reason.
+    /// A value that was sent can't be used, for that reason.
     Malformed(String),
     /// The body is larger than allowed.
     BodyTooLarge,
     /// The body took too long to arrive.
     BodySlow,
-    /// The body is of a type that is not read there.
+    /// The endpoint does not read a body of this type.
     ContentType,
-    /// The application has too many endings of unknown tickets in force.
+    /// The application has too many revocations of unknown tickets in force.
     TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
@@ -63,7 +63,7 @@ pub enum Refusal {
     Internal,
 }
 
-/// What only a master may do.
+/// The actions that only a master may do.
 #[derive(Clone, Copy)]
 pub enum GlobalAction {
     /// Make an access token.
@@ -84,20 +84,19 @@ impl GlobalAction {
     }
 }
 
-/// What was attempted, for the messages that name it.
+/// The attempted action, for the messages that name it.
 pub enum Attempt<'a> {
     /// Something with the tickets of that tenant.
     Tickets {
-        /// The tenant.
         tenant: &'a Tenant,
-        /// Who the ticket is for; empty where that is not known.
+        /// The profile of the ticket; empty if it is not known.
         profile: &'a str,
     },
     /// Something with access tokens.
     AccessTokens {
-        /// What only a master may do.
+        /// The action that only a master may do.
         action: GlobalAction,
-        /// The access token that is asked for.
+        /// The requested access token.
         id: &'a str,
     },
 }
@@ -127,7 +126,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The ledger's refusal in Crafter's words. To an ending, "unknown" is none: it does not ask.
+/// The ledger's refusal in Crafter's words. An invalidation never passes "unknown" on: it does not ask.
 pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> Refusal {
     match error {
         Error::Rejected(Rejection::Unauthenticated) => Refusal::UnknownAccessToken(access_token_id.to_owned()),
@@ -143,7 +142,8 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         | Error::Stopping
         | Error::Fault(_)
         | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
-        // Endings answer the first two themselves; the rest takes headers and calls that this contract does not have.
+        // Invalidations answer the first two themselves; the rest takes headers and calls that this contract does not
+        // have.
         Error::Rejected(
             Rejection::UnknownApplication
             | Rejection::UnknownCredential
@@ -190,7 +190,7 @@ impl From<BodyError> for Refusal {
 }
 
 impl Refusal {
-    /// Status and code. The client dies of a code that it does not know.
+    /// Status and code. The client throws on a code that it does not know.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoEndpoint => (StatusCode::NOT_FOUND, "OTHER"),

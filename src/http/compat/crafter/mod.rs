@@ -1,7 +1,7 @@
 //! Crafter Profile's authentication tickets and access tokens, so that its Java client works unmodified.
 //!
 //! A ticket is a ticket, a profile its subject, and an access token an application whose id is its secret. The client
-//! reads strictly: an answer has the members that it knows and no other, and every error has a code that it knows.
+//! reads strictly: an answer has exactly the members that it knows, and every error has a code that it knows.
 //!
 //! A request is checked in this order: route and verb, access token, parameters, the rest.
 

@@ -43,10 +43,10 @@ impl Modify for AccessTokenId {
     }
 }
 
-/// What every call can be refused for.
+/// The refusals that every call can have.
 pub struct Refusals;
 
-/// What a call that reads its body can be refused for besides.
+/// The additional refusals of a call that reads its body.
 pub struct BodyRefusals;
 
 impl IntoResponses for Refusals {

@@ -2,14 +2,14 @@
 
 use crate::domain::Malformed;
 
-/// The most parameters that a request has; beyond, looking for duplicates would cost too much.
+/// The most parameters that a request has; with more, looking for duplicates would cost too much.
 const MAX_PARAMETERS: usize = 64;
 
 /// A request's parameters, each name once.
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads all parts as one: a name may stand in one of them, once.
+    /// Reads all parts as one: a name may occur once in all of them together.
     pub fn parse(parts: &[&[u8]]) -> Result<Self, Malformed> {
         let mut all: Vec<(String, String)> = Vec::new();
         for pair in parts.iter().flat_map(|part| pairs(part)) {
@@ -31,7 +31,7 @@ impl Parameters {
     }
 }
 
-/// The first readable value with that name, where other parts may be unreadable.
+/// The first readable value with that name, although other parts may be unreadable.
 pub fn find(text: &[u8], name: &str) -> Option<String> {
     pairs(text).flatten().find(|(known, _)| known == name).map(|(_, value)| value)
 }

@@ -14,7 +14,7 @@ pub const PUBLISHED_ACCESS_TOKENS: [&str; 3] = [
     "2ba3ac10-c43e-11e3-9c1a-0800200c9a66",
 ];
 
-/// What Crafter calls each, and what it allows it; the first is a master there, and is none here.
+/// Crafter's name of each, and what Crafter allows it; the first is a master there, but not here.
 const SHIPPED: [(&str, &[&str]); 3] = [
     ("profile-admin", &["*"]),
     ("engine", &["READ_TENANT", "MANAGE_PROFILES", "MANAGE_TICKETS"]),
@@ -26,7 +26,8 @@ pub fn is_published(id: &str) -> bool {
     PUBLISHED_ACCESS_TOKENS.iter().any(|published| published.eq_ignore_ascii_case(id))
 }
 
-/// Registers the published access tokens that are missing. To be called at every start where they are allowed.
+/// Registers the published access tokens that are missing. Call it at every start with a configuration that allows
+/// them.
 pub async fn ensure_published_access_tokens(service: &Service) -> Result<(), Error> {
     for (id, (name, actions)) in PUBLISHED_ACCESS_TOKENS.into_iter().zip(SHIPPED) {
         if find(service, id).is_none() {
@@ -36,8 +37,8 @@ pub async fn ensure_published_access_tokens(service: &Service) -> Result<(), Err
     Ok(())
 }
 
-/// Removes the published access tokens that are there, so that no surface takes them. To be called at every start where
-/// they are not allowed: an earlier one may have allowed them.
+/// Removes the published access tokens that are there, so that no surface accepts them. Call it at every start with a
+/// configuration that does not allow them: an earlier one may have allowed them.
 pub async fn remove_published_access_tokens(service: &Service) -> Result<(), Error> {
     for id in PUBLISHED_ACCESS_TOKENS {
         if let Some(registration) = find(service, id) {
@@ -59,7 +60,7 @@ async fn register(service: &Service, id: &str, name: &str, actions: &[&str]) -> 
         expires_on: None,
         id: None,
     };
-    // What is shipped is well-formed, so there is always something to register.
+    // The shipped access tokens are well-formed, so there is always something to register.
     let Ok(new) = application(&token, Secret::new(id)) else { return Ok(()) };
     match service.register_application(&as_root(), new).await {
         Ok(_) | Err(Error::Rejected(Rejection::ApplicationExists)) => Ok(()),

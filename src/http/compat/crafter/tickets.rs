@@ -1,4 +1,4 @@
-//! Tickets: made, used, invalidated.
+//! Tickets: creating, using and invalidating them.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -52,13 +52,13 @@ pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Resul
     tag = "crafter",
     params(("id" = String, Path, description = "The ticket")),
     responses((status = 200, description = "The ticket", body = Ticket),
-        (status = 404, description = "No such ticket is good", body = ErrorDetails), Refusals),
+        (status = 404, description = "There is no active ticket with this id", body = ErrorDetails), Refusals),
     security(("crafter" = [])),
 )]
 pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
-    in_a_tenant_of_his(&app, &asked, &id, Scope::Introspect)?;
+    in_own_tenant(&app, &asked, &id, Scope::Introspect)?;
     let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
     let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
     let Some(used) = used else { return Err(Refusal::NoSuchTicket(id)) };
@@ -71,22 +71,22 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     Ok(json(StatusCode::OK, &ticket))
 }
 
-/// `POST /authentication/ticket/{id}/invalidate`: ends the ticket; one that is unknown is as good as ended.
+/// `POST /authentication/ticket/{id}/invalidate`: revokes the ticket; an unknown ticket counts as revoked.
 #[utoipa::path(
     post,
     path = "/crafter-profile/api/1/authentication/ticket/{id}/invalidate",
     tag = "crafter",
     params(("id" = String, Path, description = "The ticket")),
     request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Ended, or as good as ended"),
-        (status = 429, description = "The application has ended too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+    responses((status = 200, description = "Revoked, or unknown"),
+        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
     security(("crafter" = [])),
 )]
 pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;
     asked.agrees("ticketId", &id)?;
-    in_a_tenant_of_his(&app, &asked, &id, Scope::Revoke)?;
+    in_own_tenant(&app, &asked, &id, Scope::Revoke)?;
     let target = Target::Credential(Kind::Ticket, Secret::new(&id));
     match app.service.revoke(&asked.call, target, Why::default()).await {
         Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
@@ -101,17 +101,17 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     tag = "crafter",
     params(("id" = String, Path, description = "The ticket")),
     request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Ended, or as good as ended"),
-        (status = 429, description = "The application has ended too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+    responses((status = 200, description = "Revoked, or unknown"),
+        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
     security(("crafter" = [])),
 )]
 pub async fn invalidate_as_token(app: State<SharedApp>, request: Request) -> Result<Response, Refusal> {
     invalidate(app, request).await
 }
 
-/// Refuses what an application asks of a good ticket in a tenant where it may not: a 200 would say that it is done, and whoever
-/// presents a ticket learns nothing from hearing that there is one.
-fn in_a_tenant_of_his(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope) -> Result<(), Refusal> {
+/// Refuses an application's request about an active ticket of a tenant where it may not: a 200 would say that it is
+/// done, and a caller that presents a ticket learns nothing from hearing that it exists.
+fn in_own_tenant(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope) -> Result<(), Refusal> {
     match app.service.tenant_of(ticket.as_bytes()) {
         Some(tenant) if !asked.call.identity.may(scope, &tenant) => {
             Err(refused(&Error::Rejected(Rejection::Forbidden), asked, &tenant, ""))
@@ -143,8 +143,8 @@ fn refused(error: &Error, asked: &Asked, tenant: &Tenant, profile: &str) -> Refu
     refusal(error, &asked.access_token_id, &Attempt::Tickets { tenant, profile })
 }
 
-/// The application's tenant if it has exactly one, else `default`. A grant of nothing but `admin` everywhere, which is
-/// what makes a master, is no tenant.
+/// The application's tenant if it has exactly one, else `default`. A grant of nothing but `admin` everywhere, which
+/// makes a master, is not a tenant.
 fn own_tenant(grants: &Grants) -> Tenant {
     let master = Grant { tenant: None, scopes: Scopes::from_iter([Scope::Admin]) };
     let mut tenants = grants.as_slice().iter().filter(|grant| **grant != master).map(|grant| &grant.tenant);

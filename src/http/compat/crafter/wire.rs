@@ -1,4 +1,4 @@
-//! Crafter's JSON. The client knows these members and no other; they are written in the order in which they stand here.
+//! Crafter's JSON. The client knows exactly these members; they are written in the order in which they stand here.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 pub struct Ticket<'a> {
     /// The name space of the profile.
     pub tenant: &'a str,
-    /// Who the ticket is for.
+    /// The profile that the ticket is issued to.
     pub profile_id: &'a str,
     /// When it was last used, in milliseconds since 1970.
     pub last_request_time: u64,
@@ -32,18 +32,18 @@ pub struct AccessToken {
     /// Whether it administers access tokens.
     #[serde(default, deserialize_with = "null_as_default")]
     pub master: bool,
-    /// What it may do where.
+    /// Its permissions, tenant by tenant.
     #[serde(default, deserialize_with = "null_as_default")]
     pub tenant_permissions: Vec<TenantPermission>,
     /// When it stops working, in milliseconds since 1970; never, if null.
     #[serde(default)]
     pub expires_on: Option<u64>,
-    /// The secret; null where it is not known, or not the caller's.
+    /// The secret; null if it is not known, or belongs to another application.
     #[serde(default)]
     pub id: Option<String>,
 }
 
-/// What an access token may do in one tenant, or in all.
+/// The permissions of an access token in one tenant, or in all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = CrafterTenantPermission)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -64,7 +64,7 @@ pub struct Kept {
     pub application: String,
     /// Whether it administers access tokens.
     pub master: bool,
-    /// What it may do where.
+    /// Its permissions, tenant by tenant.
     pub tenant_permissions: Vec<TenantPermission>,
 }
 
@@ -75,7 +75,7 @@ pub struct Kept {
 pub struct ErrorDetails<'a> {
     /// One of the codes that the client knows.
     pub error_code: &'static str,
-    /// What is wrong, for people.
+    /// The error, for people.
     pub message: &'a str,
 }
 
@@ -99,16 +99,16 @@ pub struct TenantForm {
     tenant_name: Option<String>,
 }
 
-/// The form of a ticket to end, as OpenAPI describes it.
+/// The form of a ticket to invalidate, as OpenAPI describes it.
 #[derive(ToSchema)]
 #[schema(as = CrafterInvalidateForm, rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its description is used; parameters are read from query and form alike")]
 pub struct InvalidateForm {
-    /// The ticket, if it is said again.
+    /// The ticket, if the form repeats it.
     ticket_id: Option<String>,
 }
 
-/// An answer with a body. It may hold a secret, so nobody keeps it.
+/// An answer with a body. It may hold a secret, so nothing on the way may keep it.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     answered(status, crate::json::bytes(body).into())
 }

@@ -1,4 +1,4 @@
-//! What a request brings: who calls, whose tokens, and what for.
+//! The inputs of a request: its caller, the user, and the parameters.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
@@ -13,7 +13,7 @@ use crate::service::{Authentication, Identity};
 
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
 
-/// The call's parameters. A misspelt one is refused: ending less than was meant would look like success.
+/// The call's parameters. A misspelt one is refused: revoking less than was meant would look like success.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -32,13 +32,13 @@ impl Parameters {
         self.ttl.as_ref().map(|Text(Life(ttl))| *ttl)
     }
 
-    /// What is to end. Cribl has tokens alone.
+    /// The kinds to revoke. Cribl has only tokens.
     pub fn kinds(&self) -> Kinds {
         self.kinds.as_ref().map_or_else(|| Kinds::from_iter([Kind::Token]), |Text(kinds)| *kinds)
     }
 }
 
-/// The life of the tokens that are to end.
+/// The life of the tokens that are to be revoked.
 struct Life(Ttl);
 
 impl Form for Life {
@@ -54,7 +54,7 @@ impl Form for Life {
             Some(b'w') => (&text[..text.len() - 1], 7 * 86_400),
             _ => (text, 1),
         };
-        // Parsing by itself would take a sign, too.
+        // Parsing by itself would also accept a sign.
         let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         let number: Option<u64> = number.and_then(|digits| digits.parse().ok());
         let seconds = number.and_then(|number| number.checked_mul(unit_seconds));
@@ -69,7 +69,7 @@ pub fn administrator(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal
     if identity.grants.somewhere(Scope::Revoke) { Ok(identity) } else { Err(Refusal::Forbidden) }
 }
 
-/// Whose tokens are to end.
+/// The user whose tokens are to be revoked.
 pub async fn user(parts: &mut Parts) -> Result<(Tenant, GivenSubject), Refusal> {
     let tenant = match once(&parts.headers, &X_TENANT) {
         Err(_) => return Err(Refusal::Malformed("`X-Tenant` must be given once".into())),

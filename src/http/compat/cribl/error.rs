@@ -1,4 +1,4 @@
-//! Cribl's errors: status and message of each, and which of them a refusal of the ledger is.
+//! Cribl's errors: the status and message of each, and the mapping of the ledger's refusals to them.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use crate::domain::Rejection;
 use crate::http::answer;
 use crate::service::Error;
 
-/// Everything but what was asked for.
+/// Every answer other than a success.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Something is served there, for other verbs.
+    /// The path is served, for other verbs.
     WrongVerb(Method),
-    /// No application's secret was shown.
+    /// The caller did not present an application's secret.
     Unauthorized,
     /// The application may not revoke there.
     Forbidden,
-    /// Something that was sent can't be used, for that reason.
+    /// A value that was sent can't be used, for that reason.
     Malformed(Cow<'static, str>),
-    /// The application has too many endings of unknown credentials in force.
+    /// The application has too many revocations of unknown credentials in force.
     TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
@@ -44,7 +44,8 @@ impl From<Error> for Refusal {
             | Error::Stopping
             | Error::Fault(_)
             | Error::Rejected(Rejection::MemoryFull) => Self::Unavailable,
-            // The end of a subject meets none of these: it names no credential, issues nothing, and waits for nobody.
+            // A subject's revocation never meets these: it does not name a credential, issues nothing, and does not
+            // wait for other nodes.
             Error::Rejected(
                 Rejection::ApplicationExists
                 | Rejection::UnknownApplication
@@ -103,7 +104,7 @@ impl Refusal {
             Self::Unauthorized => "Unauthorized".into(),
             Self::Forbidden => "Forbidden".into(),
             Self::Malformed(message) => message.clone(),
-            Self::TooManyUnknownRevocations => "Too many unknown credentials were ended by this application".into(),
+            Self::TooManyUnknownRevocations => "Too many unknown credentials were revoked by this application".into(),
             Self::Unavailable => "Service unavailable, try again in a moment".into(),
             Self::Internal => "Internal server error".into(),
         }

@@ -23,9 +23,9 @@ use crate::service::{Call, NewSubjectRevocation, Pace, Party, RevokedTogether, S
 /// A part of the body takes no further items beyond that.
 const PAGE_BYTES: usize = 16 << 10;
 
-/// Ends all tokens that a user has been issued until now; what is issued afterwards is good. Needs the scope `revoke` in the
-/// tenant. One event is recorded, however many tokens there are, and one for a user whom this ledger does not know, because tokens
-/// may have been issued elsewhere.
+/// Revokes all tokens that have been issued to a user until now; a token that is issued afterwards is active. Needs the
+/// scope `revoke` in the tenant. One event is recorded, however many tokens there are. It is also recorded for a user
+/// that this ledger does not know, because tokens may have been issued elsewhere.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/users/{id}/token",
@@ -34,16 +34,16 @@ const PAGE_BYTES: usize = 16 << 10;
         ("id" = String, Path, min_length = 1, max_length = 255, description = "The user: any subject"),
         (
             "ttl" = Option<String>, Query, pattern = "^[0-9]+[smhdw]?$",
-            description = "The life of the tokens, up to 366 days: how long the record must be kept at least",
+            description = "The life of the tokens, at most 366 days: the record is kept for at least that long",
         ),
         (
             "kinds" = Option<String>, Query,
-            description = "What is to end, with commas between: token, session, ticket; tokens if left out",
+            description = "The kinds to revoke, separated by commas: token, session, ticket; tokens if left out",
         ),
         ("X-Tenant" = Option<String>, Header, description = "The name space of the user; `default` if left out"),
     ),
     responses(
-        (status = 200, description = "Ended, and durable: each credential that was good", body = Items),
+        (status = 200, description = "Revoked, and durable: each credential that was active", body = Items),
         (status = 400, description = "The request is refused", body = ErrorBody),
         (status = 401, description = "No application's secret", body = ErrorBody),
         (status = 403, description = "The application may not revoke there", body = ErrorBody),
@@ -67,16 +67,17 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
         hold: None,
         why: Why::default(),
     };
-    // Before anything is ended: whoever has too many of these answers under way is told to come again.
+    // Before anything is revoked: a caller that has too many of these answers in progress is told to come again.
     let mut pace = app.service.pace(Party::of(&call.identity));
     pace.admit()?;
     let (_, revoked) = app.service.revoke_all_of(&call, end).await?;
-    // Without an idempotency key it repeats nothing, so there is a record of its own.
+    // Without an idempotency key the call is never a repetition, so it has a record of its own.
     let revoked = revoked.ok_or(Refusal::Internal)?;
     Ok(streamed(Listing { service: app.service.clone(), revoked, pace, count: 0, next: Next::First }))
 }
 
-/// What one record has ended, read page by page: a hundred thousand items are never in memory together.
+/// The credentials that one record has revoked, read page by page: a hundred thousand items are never in memory
+/// together.
 struct Listing {
     service: Arc<Service>,
     revoked: WholeRevocation,
@@ -85,7 +86,7 @@ struct Listing {
     next: Next,
 }
 
-/// Which part of the body comes next.
+/// The part of the body that comes next.
 enum Next {
     First,
     After(CredentialKey),
@@ -104,7 +105,7 @@ fn streamed(listing: Listing) -> Response {
 }
 
 impl Listing {
-    /// The next part of the body. The last one has the number of items, which nobody knows before.
+    /// The next part of the body. The last part has the number of items, which is not known before.
     async fn page(&mut self) -> Option<Bytes> {
         let (mut text, after) = match self.next {
             Next::First => (b"{\"items\":[".to_vec(), None),

@@ -1,10 +1,10 @@
 //! Cribl's invalidation of a user's tokens, so that its SDKs work unmodified.
 //!
-//! A user is a subject. Everything that was issued to it until now is dead, and what is issued from now on is good, at once.
-//! Every answer is JSON, and asking again changes nothing: the SDKs do so by themselves.
+//! A user is a subject. Everything that was issued to it until now is inactive at once, and everything that is issued
+//! from now on is active. Every answer is JSON, and repeating a request changes nothing: the SDKs do so by themselves.
 //!
-//! Two things are not Cribl's. A caller shows an application's secret, for otherwise anybody could end anybody's tokens; and
-//! `kinds` and `X-Tenant` reach what Cribl does not have.
+//! Two things are not Cribl's. A caller presents an application's secret, because otherwise anybody could revoke
+//! anybody's tokens; and `kinds` and `X-Tenant` reach what Cribl does not have.
 
 mod asked;
 mod error;
@@ -38,6 +38,6 @@ async fn wrong_verb(method: Method) -> Refusal {
 #[openapi(
     paths(invalidate::invalidate),
     components(schemas(wire::ErrorBody)),
-    tags((name = "cribl", description = "Cribl's contract: the end of a user's tokens")),
+    tags((name = "cribl", description = "Cribl's contract: invalidating a user's tokens")),
 )]
 pub struct Api;

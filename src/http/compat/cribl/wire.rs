@@ -12,18 +12,18 @@ use crate::http::wire::Shown;
 pub struct ErrorBody<'a> {
     /// `error`.
     pub status: &'static str,
-    /// What is wrong.
+    /// The error.
     pub message: &'a str,
 }
 
-/// A credential that was good until the call ended it.
+/// A credential that was active until the call revoked it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CriblItem)]
 pub struct Item<'a> {
     /// Its public id.
     pub id: &'a str,
-    /// What it is.
+    /// Its kind.
     #[schema(value_type = String)]
     pub kind: Shown<Kind>,
     /// When it was issued.
@@ -32,18 +32,18 @@ pub struct Item<'a> {
     /// When it would have expired.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Shown<Timestamp>,
-    /// When it was ended.
+    /// When it was revoked.
     #[schema(value_type = String, format = DateTime)]
     pub invalidated_at: Shown<Timestamp>,
 }
 
-/// All that the call ended, as OpenAPI describes it.
+/// All credentials that the call revoked, as OpenAPI describes them.
 #[derive(ToSchema)]
 #[schema(as = CriblItems)]
 #[expect(dead_code, reason = "only its description is used; the items are written page by page")]
 pub struct Items<'a> {
-    /// Each of them.
+    /// The credentials.
     items: Vec<Item<'a>>,
-    /// How many there are. It comes last.
+    /// The number of items. It comes last.
     count: u64,
 }

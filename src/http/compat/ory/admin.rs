@@ -1,4 +1,4 @@
-//! What applications ask, and do with the sessions of their tenant.
+//! The admin calls: applications read, revoke and extend the sessions of their tenant.
 
 use axum::extract::Request;
 use axum::http::header::LINK;
@@ -19,7 +19,7 @@ use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::{App, SharedApp};
 use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Target, Why};
 
-/// How many times a page looks for sessions until it is full: where nearly none is wanted, a page may be short.
+/// How many times a page looks for sessions until it is full: where very few match, a page may be short.
 const MAX_LOOKS: usize = 10;
 
 /// The sessions of a tenant, the newest first. Needs the scope `introspect`.
@@ -30,12 +30,12 @@ const MAX_LOOKS: usize = 10;
     tag = "ory",
     params(TenantPage, ActiveOnly, ToExpand, TenantHeader),
     responses(
-        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
             headers(("Link" = String, description = "The first page, and the next one if there is one"))),
         (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal> {
@@ -63,7 +63,7 @@ async fn page(
     for _ in 0..MAX_LOOKS {
         let (identity, limit) = (&admin.call.identity, size - sessions.len());
         let (some, more) = app.service.tenant_sessions(identity, &admin.tenant, active, next, limit, pace).await?;
-        // One of them may have ended while it was read.
+        // A session may have become inactive while it was read.
         sessions.extend(some.into_iter().filter(|session| active.is_none_or(|active| active == session.active)));
         next = more;
         if next.is_none() || sessions.len() >= size {
@@ -73,7 +73,7 @@ async fn page(
     Ok((sessions, next))
 }
 
-/// A session, good or not. Needs the scope `introspect`.
+/// A session, active or not. Needs the scope `introspect`.
 #[utoipa::path(
     get,
     path = "/admin/sessions/{id}",
@@ -82,11 +82,11 @@ async fn page(
     params(SessionId, ToExpand, TenantHeader),
     responses(
         (status = 200, description = "The session", body = SessionShown),
-        (status = 400, description = "The id is no UUID, or a parameter can't be read", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 400, description = "The id is not a UUID, or a parameter can't be read", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
         (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> {
@@ -99,7 +99,7 @@ pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> 
     Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, expand, Viewer::Application)))
 }
 
-/// Ends a session. Needs the scope `revoke`.
+/// Revokes a session. Needs the scope `revoke`.
 #[utoipa::path(
     delete,
     path = "/admin/sessions/{id}",
@@ -107,27 +107,28 @@ pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> 
     tag = "ory",
     params(SessionId, TenantHeader),
     responses(
-        (status = 204, description = "It has ended, now or before"),
-        (status = 400, description = "The id is no UUID", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 204, description = "It is revoked, by this call or before"),
+        (status = 400, description = "The id is not a UUID", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
         (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = 429, description = "Too many unknown sessions were ended lately", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 429, description = "Too many revocations of unknown sessions are in force", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
     let id = session_id(&parts.uri, 0)?;
-    // What another of the application's tenants has is out of this call's reach; what is none of its own, it does not hear of.
+    // A session of another of the application's tenants is out of this call's reach, and this call does not disclose a
+    // session of any other tenant.
     let elsewhere = app.service.tenant_of_session(id).filter(|tenant| *tenant != admin.tenant);
     if elsewhere.is_some_and(|tenant| admin.call.identity.may(Scope::Revoke, &tenant)) {
         return Err(Refusal::NotFound);
     }
     match app.service.revoke(&admin.call, Target::Id(Kind::Session, id), Why::default()).await {
         Ok(_) => Ok(wire::no_content()),
-        // Its time is up, and it is still remembered: it is inactive, as was asked for.
+        // It has expired, and the ledger still keeps it: it is inactive, as requested.
         Err(Error::Rejected(Rejection::UnknownCredential)) if app.service.has_session(&admin.tenant, id) => {
             Ok(wire::no_content())
         }
@@ -135,7 +136,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     }
 }
 
-/// Makes a session last for its life from now on. One that has ended stays as it is. Needs the scope `issue`.
+/// Extends a session to its full life from now on. A session that is inactive stays as it is. Needs the scope `issue`.
 #[utoipa::path(
     patch,
     path = "/admin/sessions/{id}/extend",
@@ -144,11 +145,11 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     params(SessionId, TenantHeader),
     responses(
         (status = 200, description = "The session as it is now", body = SessionShown),
-        (status = 400, description = "The id is no UUID", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 400, description = "The id is not a UUID", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
         (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusal> {
@@ -163,7 +164,7 @@ pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusa
     Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::NONE, Viewer::Application)))
 }
 
-/// The sessions of an identity, the newest first; of an unknown one, none. Needs the scope `introspect`.
+/// The sessions of an identity, the newest first; an unknown identity has none. Needs the scope `introspect`.
 #[utoipa::path(
     get,
     path = "/admin/identities/{id}/sessions",
@@ -171,15 +172,15 @@ pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusa
     tag = "ory",
     params(IdentityId, ListPage, ActiveOnly, TenantHeader),
     responses(
-        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
             headers(
                 ("Link" = String, description = "The first, next, previous and last pages"),
-                ("X-Total-Count" = u64, description = "How many there are"),
+                ("X-Total-Count" = u64, description = "The number of all sessions"),
             )),
         (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
@@ -201,7 +202,7 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
 }
 
-/// Ends all sessions of an identity. Needs the scope `revoke`.
+/// Revokes all sessions of an identity. Needs the scope `revoke`.
 #[utoipa::path(
     delete,
     path = "/admin/identities/{id}/sessions",
@@ -209,12 +210,12 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     tag = "ory",
     params(IdentityId, TenantHeader),
     responses(
-        (status = 204, description = "All of them have ended"),
+        (status = 204, description = "All of them are revoked"),
         (status = 400, description = "The path can't be read", body = ErrorBody),
-        (status = 401, description = "No application's secret is presented", body = ErrorBody),
-        (status = 403, description = "The application may not do that", body = ErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
         (status = 404, description = "The identity has no sessions", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
 )]
 pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
@@ -240,7 +241,8 @@ fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, Refusal> {
     id::session(&id::segment(uri, from_end)?)
 }
 
-/// The subject that the path names, by its own name or by the UUID that stands for it; nothing if nobody could be called that.
+/// The subject that the path names, by its own name or by the UUID that stands for it; nothing if no subject could have
+/// that name.
 fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, Refusal> {
     let segment = id::segment(&parts.uri, 1)?;
     Ok(std::str::from_utf8(&segment).ok().and_then(|name| app.service.resolve_subject(&admin.tenant, name)))

@@ -1,4 +1,4 @@
-//! Applications, who make the admin calls: who one is, in which tenant it acts, and whether it may.
+//! Applications, which make the admin calls: which one calls, in which tenant it acts, and whether it may.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName};
@@ -11,11 +11,11 @@ use crate::service::{Authentication, Call, Identity};
 
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
 
-/// An application that may do what it asks for, in the tenant that it acts in.
+/// An application that may make its call in the tenant that it acts in.
 pub struct Administrator {
-    /// Who calls.
+    /// The caller.
     pub call: Call,
-    /// Where.
+    /// The tenant that it acts in.
     pub tenant: Tenant,
 }
 
@@ -41,7 +41,8 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
     }
 }
 
-/// Behind the scheme `Bearer`, or bare: the older SDKs send an API key as it is. A second header makes it nobody's.
+/// Behind the scheme `Bearer`, or bare: the older SDKs send an API key as it is. A second header means that nobody is
+/// authenticated.
 fn secret(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

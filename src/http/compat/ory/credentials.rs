@@ -1,4 +1,4 @@
-//! Session tokens of public calls. The first one that is there counts, good or not: there is no falling back to another.
+//! Session tokens of public calls. The first one that is present counts, active or not: the others are never tried.
 
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderName};
@@ -8,7 +8,7 @@ use crate::service::{Holder, PresentedSession};
 
 const X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
 
-/// Who presents a session token that is good.
+/// The holder of the presented session token, if it is active.
 pub fn holder(app: &App, headers: &HeaderMap) -> Option<Holder> {
     let token = in_header(headers)
         .or_else(|| in_cookie(headers, &app.options.ory_cookie))
@@ -19,7 +19,7 @@ pub fn holder(app: &App, headers: &HeaderMap) -> Option<Holder> {
     }
 }
 
-/// An empty header is none.
+/// An empty header counts as absent.
 fn in_header(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(X_SESSION_TOKEN).map(|value| value.as_bytes()).filter(|token| !token.is_empty())
 }

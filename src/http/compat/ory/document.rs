@@ -1,4 +1,4 @@
-//! This surface's part of the OpenAPI document: what its parameters and identities look like, and what opens it.
+//! This surface's part of the OpenAPI document: its parameters, identities and security schemes.
 
 use serde_json::Value;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -42,7 +42,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Whose a session is: what was given when it was issued, and these members always.
+/// The identity of a session: the members that were given when it was issued, and these members always.
 #[derive(ToSchema)]
 #[schema(as = OryIdentity)]
 #[expect(dead_code, reason = "only its description is used; an identity is made of what was given")]
@@ -52,14 +52,14 @@ pub struct Identity {
     id: (),
     /// Its schema; `default` if none was given.
     schema_id: String,
-    /// Where its schema is; a URN if that was not given.
+    /// The address of its schema; a URN if none was given.
     schema_url: String,
     /// `active` or `inactive`.
     state: String,
-    /// What is known of it.
+    /// Its traits.
     #[schema(value_type = Object)]
     traits: Value,
-    /// What it may see of what others know.
+    /// Public metadata, which the holder of the session may see.
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
     metadata_public: (),
     /// The organisation that it belongs to.
@@ -89,10 +89,10 @@ pub struct IdentityId {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
 pub struct ListPage {
-    /// How many sessions the page has: 250 if left out. Who asks for more than 1000 gets 1000.
+    /// How many sessions the page has: 250 if left out. A larger number counts as 1000.
     #[param(value_type = u64, required = false, minimum = 1)]
     page_size: (),
-    /// Which page it is, as `Link` gives it. The first is 1.
+    /// The number of the page, as in `Link`. The first is 1.
     #[param(value_type = u64, required = false, minimum = 1)]
     page_token: (),
     /// An older name of `page_size`.
@@ -108,35 +108,35 @@ pub struct ListPage {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
 pub struct TenantPage {
-    /// How many sessions the page has: 250 if left out. Who asks for more than 1000 gets 1000.
+    /// How many sessions the page has: 250 if left out. A larger number counts as 1000.
     #[param(value_type = u64, required = false, minimum = 1)]
     page_size: (),
-    /// Which page it is, as `Link` gives it.
+    /// The token of the page, as in `Link`.
     #[param(value_type = String, required = false)]
     page_token: (),
 }
 
-/// Which sessions.
+/// A filter.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where they are needed")]
 pub struct ActiveOnly {
-    /// Only those that are active, or only those that are not.
+    /// Only active sessions, or only inactive ones.
     #[param(value_type = String, required = false, pattern = "^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$")]
     active: (),
 }
 
-/// How much of them.
+/// The parts to show.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where they are needed")]
 pub struct ToExpand {
-    /// `identity` and `devices`, each given by itself; what is not named is null.
+    /// `identity` and `devices`, each given by itself; a part that is not named is null.
     #[param(value_type = Vec<String>, required = false, style = Form, explode)]
     expand: (),
 }
 
-/// Where.
+/// The tenant.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its description is used; the header is read where callers are")]

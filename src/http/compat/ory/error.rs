@@ -1,4 +1,4 @@
-//! Ory's errors: status, reason and message of each, and which of them a refusal of the ledger is.
+//! Ory's errors: the status, reason and message of each, and the mapping of the ledger's refusals to them.
 
 use std::borrow::Cow;
 
@@ -11,38 +11,38 @@ use crate::domain::{Rejection, RequestId};
 use crate::http::body::BodyError;
 use crate::service::Error;
 
-/// Everything but what was asked for. Texts hold what the request itself presented, and nothing of anybody else's.
+/// Every answer other than a success. Texts hold what the request itself presented, and nothing of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Who asks who he is presents no good session token.
+    /// `whoami` without an active session token.
     NoCredentials,
-    /// Who asks anything else presents no good session token.
+    /// Another public call without an active session token.
     NoCookie,
-    /// Who makes an admin call presents no application's secret.
+    /// An admin call without an application's secret.
     NoApplication,
     /// The application may not do that in that tenant.
     Forbidden,
-    /// What stands for an id is no UUID, for that reason.
+    /// The id in the path is not a UUID, for that reason.
     MalformedId(String),
-    /// A session does not end itself this way.
+    /// A session cannot revoke itself with this call.
     CurrentSession,
     /// A parameter of that name can't be read.
     Parameter(&'static str),
-    /// Nothing of that name can be expanded.
+    /// No part of that name can be expanded.
     Expand(String),
-    /// Something else that was sent can't be used, for that reason.
+    /// Another value that was sent can't be used, for that reason.
     Malformed(&'static str),
-    /// Nobody's session token was to be ended.
+    /// The session token to revoke is unknown.
     UnknownToken,
     /// There is no such session, or no session of such an identity.
     NotFound,
-    /// Something is served there, for other verbs.
+    /// The path is served, for other verbs.
     WrongVerb,
     /// The body is larger than allowed.
     BodyTooLarge,
     /// The body took too long to arrive.
     BodySlow,
-    /// The caller has too many endings of unknown sessions in force.
+    /// The caller has too many revocations of unknown sessions in force.
     TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
     Unavailable,
@@ -50,10 +50,10 @@ pub enum Refusal {
     Internal,
 }
 
-/// Who made the call that the ledger refused.
+/// The caller of the refused call.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
-    /// The holder of a session token, about his own sessions.
+    /// The holder of a session token, about the sessions of its own subject.
     Public,
     /// An application.
     Admin,
@@ -62,7 +62,7 @@ pub enum Asked {
 /// The ledger's refusal in Ory's words.
 pub fn refusal(error: &Error, asked: Asked) -> Refusal {
     match error {
-        // The session or the application was ended under the hands of the request.
+        // The session was revoked, or the application removed, while the request was handled.
         Error::Rejected(Rejection::Unauthenticated) => match asked {
             Asked::Public => Refusal::NoCookie,
             Asked::Admin => Refusal::NoApplication,
@@ -76,7 +76,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
         | Error::Stopping
         | Error::Fault(_)
         | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
-        // The rest takes headers and calls that this contract does not have, or a machine that fails.
+        // The rest takes headers and calls that this contract does not have, or a failing machine.
         Error::Rejected(
             Rejection::UnknownApplication
             | Rejection::ApplicationExists
@@ -171,7 +171,7 @@ impl Refusal {
             Self::UnknownToken => {
                 "The provided Ory Session Token could not be found, is invalid, or otherwise malformed."
             }
-            Self::TooManyUnknownRevocations => "Too many endings of sessions that are not known yet are in force.",
+            Self::TooManyUnknownRevocations => "Too many revocations of unknown sessions are in force.",
             Self::MalformedId(_)
             | Self::CurrentSession
             | Self::Parameter(_)

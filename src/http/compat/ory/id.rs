@@ -1,4 +1,4 @@
-//! Ids in paths: UUIDs in every spelling that Ory takes, and its words for what is none.
+//! Ids in paths: UUIDs in every spelling that Ory accepts, and its words for anything else.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,11 @@ use super::error::Refusal;
 use crate::domain::CredentialId;
 
 const URN: &[u8] = b"urn:uuid:";
-/// Where the canonical form has its hyphens.
+/// The places of hyphens in the canonical form.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// A segment of a path, decoded. Counted from the end, because what stands before the contract's paths is the operator's.
+/// A segment of a path, decoded. Counted from the end, because the operator chooses the prefix before the contract's
+/// paths.
 pub fn segment(uri: &Uri, from_end: usize) -> Result<Vec<u8>, Refusal> {
     let path = uri.path();
     let segment = path.strip_suffix('/').unwrap_or(path).rsplit('/').nth(from_end).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The identity that a session shows: what was given when it was issued, as far as the SDKs can read it.
+//! The identity that a session shows: the one that was given when it was issued, as far as the SDKs can read it.
 //!
-//! They read strictly, and one member that they can't read costs them the whole session. So a member that Ory knows in one
-//! form only is left out where it has another; what Ory does not know is shown as it is.
+//! The SDKs read strictly, and one member that they can't read costs them the whole session. So a member that Ory knows
+//! in one form only is left out where it has another form; a member that Ory does not know is shown as it is.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,19 +11,18 @@ use crate::service::Session;
 
 /// The schema of an identity that names none.
 const DEFAULT_SCHEMA: &str = "default";
-/// Where Ory Network keeps identities.
+/// The regions in which Ory Network keeps identities.
 const REGIONS: [&str; 8] = ["eu-central", "asia-northeast", "us-east", "us-west", "eu", "asia", "us", "global"];
 
-/// Who is shown an identity.
+/// The viewer of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
     /// The holder of one of its session tokens.
     Bearer,
-    /// An application.
     Application,
 }
 
-/// Whose the session is.
+/// The identity that a session shows to that viewer.
 pub fn of(session: &Session, viewer: Viewer) -> Map<String, Value> {
     let mut identity = session.personal.identity.clone().unwrap_or_default();
     identity.retain(|name, value| is_shown(name, value, viewer));
@@ -38,12 +37,12 @@ pub fn of(session: &Session, viewer: Viewer) -> Map<String, Value> {
     identity
 }
 
-/// The UUID that the subject is, or that stands for it.
+/// The subject itself if it is a UUID, else the UUID that stands for it.
 pub fn id(session: &Session) -> Uuid {
     session.subject.uuid(&session.tenant)
 }
 
-/// A name, not a place: the ledger has no schemas, and a client that wants one is told so by the scheme.
+/// A name, not a place: the ledger has no schemas, and the scheme tells that to a client that wants one.
 fn schema_url(schema: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
     let schema = if schema.chars().all(plain) { schema } else { DEFAULT_SCHEMA };
@@ -52,7 +51,7 @@ fn schema_url(schema: &str) -> String {
 
 fn is_shown(name: &str, value: &Value, viewer: Viewer) -> bool {
     match name {
-        // The ledger's to say, and nobody's to see.
+        // The ledger itself sets these, or nobody may see them.
         "id" | "credentials" => false,
         "schema_id" | "schema_url" => value.as_str().is_some_and(|text| !text.is_empty()),
         "state" => is_one_of(value, &["active", "inactive"]),

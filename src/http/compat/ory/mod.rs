@@ -1,9 +1,10 @@
 //! Ory's sessions, public and admin, so that its SDKs work unmodified.
 //!
-//! A session is a session, an identity its subject, and an API key an application's secret. The public calls are made by
-//! whoever holds a session token, about the sessions of its own subject; the admin calls by applications.
+//! A session is a session, an identity its subject, and an API key an application's secret. Holders of a session token
+//! make the public calls, about the sessions of their own subject; applications make the admin calls.
 //!
-//! A request is checked in this order: route and verb, credentials, identifier and parameters, whether there is such a thing.
+//! A request is checked in this order: route and verb, credentials, identifier and parameters, whether the session or
+//! identity exists.
 
 mod admin;
 mod authority;
@@ -31,14 +32,14 @@ use error::Refusal;
 
 pub use document::Api;
 
-/// What is asked about sessions is true for that moment only, whoever stands between.
+/// An answer about sessions is true for that moment only, so no cache may keep it.
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
 
-/// The verbs that ask who one is: DELETE too, because `whoami` is no session's id.
+/// The verbs of `whoami`. DELETE is among them, because `whoami` is not a session's id.
 const WHOAMI: MethodFilter =
     MethodFilter::GET.or(MethodFilter::POST).or(MethodFilter::PUT).or(MethodFilter::PATCH).or(MethodFilter::DELETE);
 
-/// The whole contract, under the prefix and under none.
+/// The whole contract, under the prefix and without it.
 pub fn routes(options: &Options) -> Router<SharedApp> {
     let prefixes = BTreeSet::from(["", &options.ory_prefix]);
     let whole = prefixes.into_iter().fold(Router::new(), |router, prefix| router.merge(under(prefix)));
@@ -70,7 +71,7 @@ fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
 
 fn under(prefix: &str) -> Router<SharedApp> {
     endpoints().into_iter().fold(Router::new(), |router, (path, endpoint)| {
-        // The SDKs leave no slash behind; people who join paths by hand do.
+        // The SDKs never leave a trailing slash; people who join paths by hand do.
         router.route(&format!("{prefix}{path}"), endpoint.clone()).route(&format!("{prefix}{path}/"), endpoint)
     })
 }

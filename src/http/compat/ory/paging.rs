@@ -12,12 +12,12 @@ use super::query::Query;
 use crate::domain::{CredentialId, Tenant, Timestamp};
 use crate::service::SessionCursor;
 
-/// How many a page has, and its deprecated name.
+/// The parameter for the size of a page, and its deprecated name.
 const SIZE: [&str; 2] = ["page_size", "per_page"];
-/// Which page it is, and its deprecated name.
+/// The parameter for the place of a page, and its deprecated name.
 const PAGE: [&str; 2] = ["page_token", "page"];
 
-/// A numbered page. The first is 1, and 0 is none: it would have to be the same as another.
+/// A numbered page. The first is 1, and 0 is refused: it would have to be the same as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     number: usize,
@@ -25,18 +25,18 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page that is asked for.
+    /// The requested page.
     pub fn of(query: &Query) -> Result<Self, Refusal> {
         Ok(Self { number: query.number(&PAGE)?.unwrap_or(1), size: query.page_size(&SIZE)? })
     }
 
-    /// Its part of that many.
+    /// Its part of a list with that many items.
     pub fn range(self, total: usize) -> Range<usize> {
         let start = (self.number - 1).saturating_mul(self.size).min(total);
         start..start.saturating_add(self.size).min(total)
     }
 
-    /// Where the first, next, previous and last pages of that many are.
+    /// Links to the first, next, previous and last pages of a list with that many items.
     pub fn links(self, uri: &Uri, query: &Query, total: usize) -> HeaderValue {
         let last = total.div_ceil(self.size).max(1);
         let mut pages = vec![("first", 1)];
@@ -56,7 +56,7 @@ impl Page {
     }
 }
 
-/// Where the first page of a tenant's sessions is, and the next one if there is one.
+/// Links to the first page of a tenant's sessions, and to the next one if there is one.
 pub fn token_links(uri: &Uri, query: &Query, size: usize, tenant: &Tenant, next: Option<SessionCursor>) -> HeaderValue {
     let size = size.to_string();
     let first = link(uri, query, &[("page_size", &size)], "first");
@@ -67,19 +67,19 @@ pub fn token_links(uri: &Uri, query: &Query, size: usize, tenant: &Tenant, next:
     header([first].into_iter().chain(next))
 }
 
-/// Where the page starts that is asked for.
+/// The place where the requested page starts.
 pub fn cursor(query: &Query, tenant: &Tenant) -> Result<Option<SessionCursor>, Refusal> {
     let Some(token) = query.get(PAGE[0]) else { return Ok(None) };
     parse_token(tenant, token).map(Some).ok_or(Refusal::Parameter(PAGE[0]))
 }
 
-/// How many sessions a page of a tenant's is to have.
+/// The requested size of a page of a tenant's sessions.
 pub fn token_page_size(query: &Query) -> Result<usize, Refusal> {
     query.page_size(&SIZE[..1])
 }
 
-/// A page token: instant and id of the last session before the page, and a mark of the tenant, so that one that was made
-/// for another tenant is refused. It opens nothing: whoever shows it sees its own tenant and no other.
+/// A page token: instant and id of the last session before the page, and a mark of the tenant, so that a token made for
+/// another tenant is refused. It grants nothing: its bearer sees only the bearer's own tenant.
 fn token(tenant: &Tenant, (issued_at, id): SessionCursor) -> String {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&issued_at.as_millis().to_be_bytes());

@@ -1,4 +1,4 @@
-//! What the holder of a session token asks, and does with the sessions of its own subject.
+//! The public calls: the holder of a session token reads and revokes the sessions of its own subject.
 
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -19,10 +19,10 @@ use crate::service::{Error, Holder, OwnRevocation, Party, PresentedSession};
 const X_KRATOS_AUTHENTICATED_IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-identity-id");
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
-/// What stands where an id would, and is none.
+/// The word in the place of an id that is not an id.
 const WHOAMI: &[u8] = b"whoami";
 
-/// The session whose token is presented, and whose it is. POST, PUT, PATCH and DELETE ask the same.
+/// The session whose token is presented, and its identity. POST, PUT, PATCH and DELETE do the same.
 #[utoipa::path(
     get,
     path = "/sessions/whoami",
@@ -31,8 +31,8 @@ const WHOAMI: &[u8] = b"whoami";
     responses(
         (status = 200, description = "The session", body = SessionShown,
             headers(("X-Kratos-Authenticated-Identity-Id" = String, description = "The identity's id"))),
-        (status = 401, description = "No good session token is presented", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
@@ -44,7 +44,7 @@ pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, Refusa
 async fn who(app: &App, parts: &Parts) -> Result<Response, Refusal> {
     let current = credentials::holder(app, &parts.headers).ok_or(Refusal::NoCredentials)?;
     let session = app.service.session_of(&current).await.map_err(refused)?;
-    // It may have been ended while its record was read.
+    // The session may have been revoked while its record was read.
     let session = session.filter(|session| session.active).ok_or(Refusal::NoCredentials)?;
     let mut response = wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::ALL, Viewer::Bearer));
     let identity = HeaderValue::try_from(identity::id(&session).to_string());
@@ -60,14 +60,14 @@ async fn who(app: &App, parts: &Parts) -> Result<Response, Refusal> {
     tag = "ory",
     params(ListPage),
     responses(
-        (status = 200, description = "A page of them", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
             headers(
                 ("Link" = String, description = "The first, next, previous and last pages"),
-                ("X-Total-Count" = u64, description = "How many there are"),
+                ("X-Total-Count" = u64, description = "The number of all sessions"),
             )),
         (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "No good session token is presented", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
@@ -84,23 +84,23 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal>
     Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
 }
 
-/// The page of a list, with where the others are and how many sessions they have in all.
+/// The page of a list, with links to the other pages and the number of sessions in all.
 pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Response {
     response.headers_mut().insert(axum::http::header::LINK, links);
     response.headers_mut().insert(X_TOTAL_COUNT, total.into());
     response
 }
 
-/// Ends all other sessions of the holder's subject. The current one stays.
+/// Revokes all other sessions of the holder's subject. The current one stays active.
 #[utoipa::path(
     delete,
     path = "/sessions",
     operation_id = "disableMyOtherSessions",
     tag = "ory",
     responses(
-        (status = 200, description = "They have ended", body = Revoked),
-        (status = 401, description = "No good session token is presented", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 200, description = "They are revoked", body = Revoked),
+        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
@@ -111,8 +111,8 @@ pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response
     Ok(wire::json(StatusCode::OK, &Revoked { count }))
 }
 
-/// Ends another session of the holder's subject. One that is somebody else's, unknown or ended already gets the same answer,
-/// and nothing happens to it.
+/// Revokes another session of the holder's subject. A session that belongs to another subject, is unknown, or is
+/// already inactive gets the same answer, and nothing happens to it.
 #[utoipa::path(
     delete,
     path = "/sessions/{id}",
@@ -120,11 +120,11 @@ pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response
     tag = "ory",
     params(SessionId),
     responses(
-        (status = 204, description = "It is no good session of the holder's subject"),
-        (status = 400, description = "The id is no UUID, or is the current session's", body = ErrorBody),
-        (status = 401, description = "No good session token is presented", body = ErrorBody),
-        (status = 429, description = "Too many unknown sessions were ended lately", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 204, description = "It is not an active session of the holder's subject any more"),
+        (status = 400, description = "The id is not a UUID, or is the current session's", body = ErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
+        (status = 429, description = "Too many revocations of unknown sessions are in force", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
@@ -143,7 +143,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     Ok(wire::no_content())
 }
 
-/// Ends the session of that token.
+/// Revokes the session with that token.
 #[utoipa::path(
     delete,
     path = "/self-service/logout/api",
@@ -151,10 +151,10 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     tag = "ory",
     request_body = LogOut,
     responses(
-        (status = 204, description = "It has ended, now or before"),
+        (status = 204, description = "It is revoked, by this call or before"),
         (status = 400, description = "The body can't be read", body = ErrorBody),
-        (status = 403, description = "The token is nobody's", body = ErrorBody),
-        (status = "default", description = "Anything else that is wrong", body = ErrorBody),
+        (status = 403, description = "The token is unknown", body = ErrorBody),
+        (status = "default", description = "Any other error", body = ErrorBody),
     ),
     security(()),
 )]
@@ -172,7 +172,7 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refus
     };
     match end(&app, &parts, &leaving, OwnRevocation::Current).await {
         Ok(_) => Ok(wire::no_content()),
-        // Somebody else was faster.
+        // Another request was faster.
         Err(error) => match refused(error) {
             Refusal::NoCookie => Ok(wire::no_content()),
             other => Err(other),

@@ -1,24 +1,22 @@
-//! Parameters: of several with one name the first counts, and an empty one is none.
+//! Parameters: of several with the same name the first counts, and an empty one counts as absent.
 
 use axum::extract;
 use axum::http::Uri;
 
 use super::error::Refusal;
 
-/// The sessions of a page if nobody says.
+/// The default number of sessions on a page.
 pub const DEFAULT_PAGE_SIZE: usize = 250;
-/// The most sessions of a page. Who asks for more gets so many, and a `Link` that says so.
+/// The most sessions on a page. A caller that asks for more gets so many, and a `Link` that says so.
 pub const MAX_PAGE_SIZE: usize = 1_000;
 
 /// The query of a request.
 pub struct Query(pub Vec<(String, String)>);
 
-/// What is shown of sessions in a list, beside what always is.
+/// The parts of sessions that a list shows in addition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expand {
-    /// Whose they are.
     pub identity: bool,
-    /// What they were issued to.
     pub devices: bool,
 }
 
@@ -42,8 +40,8 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Whether only those that are active are asked for, or only those that are not. Booleans are written as Go takes them:
-    /// https://pkg.go.dev/strconv#ParseBool
+    /// Whether the query asks for active sessions only, or for inactive ones only. Booleans are written as Go takes
+    /// them: https://pkg.go.dev/strconv#ParseBool
     pub fn active(&self) -> Result<Option<bool>, Refusal> {
         match self.get("active") {
             None => Ok(None),
@@ -53,19 +51,19 @@ impl Query {
         }
     }
 
-    /// How many sessions a page is to have, by the first of these names that is there.
+    /// The requested size of a page, by the first of these names that is present.
     pub fn page_size(&self, names: &[&'static str]) -> Result<usize, Refusal> {
         Ok(self.number(names)?.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
     }
 
-    /// A number from 1 on, by the first of these names that is there.
+    /// A number from 1 on, by the first of these names that is present.
     pub fn number(&self, names: &[&'static str]) -> Result<Option<usize>, Refusal> {
         let Some((name, text)) = names.iter().find_map(|name| Some((*name, self.get(name)?))) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| *number >= 1);
         number.map(Some).ok_or(Refusal::Parameter(name))
     }
 
-    /// What is to be expanded.
+    /// The parts to expand.
     pub fn expand(&self) -> Result<Expand, Refusal> {
         let mut expand = Expand::NONE;
         for (_, option) in self.0.iter().filter(|(name, _)| name == "expand") {

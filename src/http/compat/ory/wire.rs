@@ -1,4 +1,5 @@
-//! Ory's JSON. Members stand in the order of Ory's own; a session's identity and devices are null where nobody asked for them.
+//! Ory's JSON. Members stand in the order of Ory's own; a session's identity and devices are null if the request does
+//! not ask for them.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -17,7 +18,7 @@ use crate::http::wire::Shown;
 use crate::json;
 use crate::service::{Error, Pace, Session};
 
-/// The methods that the SDKs know; they can read no other.
+/// The methods that the SDKs know; they cannot read any other.
 const METHODS: [&str; 13] = [
     "password",
     "oidc",
@@ -34,7 +35,7 @@ const METHODS: [&str; 13] = [
     "code_recovery",
 ];
 
-/// What a device's id is derived from, beside its session.
+/// A device's id is derived from this and its session.
 const DEVICE: &[u8] = b"device";
 
 /// A session, without its token.
@@ -44,7 +45,7 @@ pub struct SessionShown<'a> {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    /// Whether it is good.
+    /// Whether it is active.
     active: bool,
     /// When it expires unless it is extended.
     #[schema(value_type = String, format = DateTime)]
@@ -52,62 +53,62 @@ pub struct SessionShown<'a> {
     /// When its subject was authenticated.
     #[schema(value_type = String, format = DateTime)]
     authenticated_at: Shown<Timestamp>,
-    /// How surely: `aal0` to `aal3`.
+    /// The authenticator assurance level: `aal0` to `aal3`.
     authenticator_assurance_level: &'static str,
-    /// By what, as far as Ory has a name for it.
+    /// The methods of authentication, as far as Ory has a name for them.
     authentication_methods: Vec<MethodShown<'a>>,
     /// When it was issued.
     #[schema(value_type = String, format = DateTime)]
     issued_at: Shown<Timestamp>,
-    /// Whose it is; null where it is not expanded.
+    /// The identity; null if it is not expanded.
     #[schema(value_type = Option<document::Identity>)]
     identity: Option<Map<String, Value>>,
-    /// What it was issued to; null where it is not expanded.
+    /// The devices that it was issued to; null if they are not expanded.
     devices: Option<Vec<DeviceShown<'a>>>,
 }
 
-/// One way in which somebody was authenticated.
+/// One way in which the subject was authenticated.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryAuthenticationMethod)]
 struct MethodShown<'a> {
     /// Ory's name of it.
     method: &'a str,
-    /// The level that it gives, if that is known.
+    /// The assurance level that it gives, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     aal: Option<&'static str>,
-    /// When it was completed: when the subject was authenticated, if nothing else is known.
+    /// When it was completed; if that is not known, when the subject was authenticated.
     #[schema(value_type = String, format = DateTime)]
     completed_at: Shown<Timestamp>,
 }
 
-/// What a session was issued to.
+/// A device that a session was issued to.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryDevice)]
 struct DeviceShown<'a> {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    /// The address that it had.
+    /// Its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     ip_address: Option<&'a str>,
-    /// What it called itself.
+    /// Its user agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
-    /// Where it was.
+    /// Its location.
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<&'a str>,
 }
 
-/// How many sessions were ended.
+/// The number of revoked sessions.
 #[derive(Serialize, ToSchema)]
-#[schema(as = OrySessionsEnded)]
+#[schema(as = OrySessionsRevoked)]
 pub struct Revoked {
-    /// How many of them this call ended.
+    /// How many sessions this call revoked.
     pub count: usize,
 }
 
-/// The session that logs out.
+/// The session to revoke.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = OryLogout)]
 pub struct LogOut {
@@ -116,15 +117,15 @@ pub struct LogOut {
     pub session_token: Option<String>,
 }
 
-/// Everything but what was asked for.
+/// An answer other than a success.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryError)]
 pub struct ErrorBody<'a> {
-    /// What is wrong.
+    /// The error.
     pub error: ErrorContent<'a>,
 }
 
-/// What is wrong.
+/// An error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryErrorContent)]
 pub struct ErrorContent<'a> {
@@ -135,15 +136,15 @@ pub struct ErrorContent<'a> {
     /// The caller's own `X-Request-ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<&'a str>,
-    /// Why, for people.
+    /// The reason, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-    /// What, for people.
+    /// The message, for people.
     pub message: &'a str,
 }
 
 impl<'a> SessionShown<'a> {
-    /// The session, as that viewer is shown it.
+    /// The session, as it is shown to that viewer.
     pub fn of(session: &'a Session, expand: Expand, viewer: Viewer) -> Self {
         let method = |method| MethodShown::of(method, session.authenticated_at);
         Self {
@@ -184,7 +185,7 @@ impl<'a> DeviceShown<'a> {
     }
 }
 
-/// What an answer of some sessions takes, each, in bytes: most of them less.
+/// The usual size of a session in an answer, in bytes: most take less.
 const SESSION_BYTES: usize = 1_024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
@@ -204,7 +205,7 @@ pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pa
     Ok((StatusCode::OK, [(CONTENT_TYPE, JSON)], body).into_response())
 }
 
-/// It is done, and there is nothing to say about it.
+/// An answer without a body.
 pub fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

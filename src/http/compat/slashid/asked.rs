@@ -1,4 +1,4 @@
-//! What requests bring: headers that are given once, and a JSON body.
+//! The inputs of requests: headers that are given once, and a JSON body.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub fn once<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &str) -> Resul
     caller::once(headers, name).map_err(|_| Refusal::Malformed(format!("`{shown}` must be given once").into()))
 }
 
-/// The application whose key that is.
+/// The application with that key.
 pub fn application(app: &App, key: &HeaderValue) -> Result<Identity, Refusal> {
     match app.service.authenticate(key.as_bytes()) {
         Authentication::Caller(identity) => Ok(identity),
@@ -38,7 +38,7 @@ pub fn application(app: &App, key: &HeaderValue) -> Result<Identity, Refusal> {
     }
 }
 
-/// How far the call must have got before it is answered.
+/// How far the call must have spread before it is answered.
 pub fn consistency(headers: &HeaderMap) -> Result<Consistency, Refusal> {
     let level = match once(headers, &CONSISTENCY, "SlashID-Required-Consistency")?.map(HeaderValue::as_bytes) {
         None | Some(b"local_region") => Level::LocalRegion,
@@ -55,7 +55,7 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, Refusal> {
     let Some(value) = once(headers, &TIMEOUT, "SlashID-Required-Consistency-Timeout")? else {
         return Ok(Duration::from_secs(DEFAULT_WAIT_SECONDS));
     };
-    // Digits alone: parsing would take a sign, too.
+    // Only digits: parsing would also accept a sign.
     let text = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let seconds = text.and_then(|text| text.parse().ok()).filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| {
@@ -63,12 +63,12 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, Refusal> {
     })
 }
 
-/// The JSON object in the body. `form` says what it must be.
+/// The JSON object in the body. `form` says what the body must be.
 pub async fn json<T: for<'de> Deserialize<'de>>(app: &App, body: Body, form: &'static str) -> Result<T, Refusal> {
     parsed(body::read(body, app.options.body_bytes).await?, form)
 }
 
-/// The same of a caller who shows nothing but what is in the body.
+/// The same for a caller that is authenticated by the body alone.
 pub async fn json_unauthenticated<T: for<'de> Deserialize<'de>>(
     app: &App,
     body: Body,

@@ -1,6 +1,7 @@
-//! Pages of other origins: which may call, and what their browsers may send. <https://fetch.spec.whatwg.org/#http-cors-protocol>
+//! Pages of other origins: which origins may call, and what their browsers may send.
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>
 //!
-//! Never with credentials: whoever calls shows a token in a header, and a cookie would be somebody else's doing.
+//! Never with credentials: a caller presents a token in a header, and a cookie could only come from somebody else.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
-/// What the SDK sends, and what a page adds that wants no stale answer.
+/// The headers that the SDK sends, and those of a page that does not want a stale answer.
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, authorization, cache-control, slashid-sdkversion, slashid-orgid, slashid-api-key, \
      slashid-required-consistency, slashid-required-consistency-timeout",
@@ -40,13 +41,13 @@ impl Cors {
     }
 }
 
-/// Answers preflights, and lets pages of the listed origins read the answers to calls. Others are told nothing.
+/// Answers preflights, and lets pages of the listed origins read the answers to calls. Other origins are told nothing.
 pub async fn across_origins(State(cors): State<Cors>, request: Request, next: Next) -> Response {
     let allowed = cors.allowed(request.headers());
     let preflight = is_preflight(&request);
     let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
-    // Whatever the origin: a cache must not give one's answer to another.
+    // On every answer: a cache must not give one origin's answer to another.
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = allowed else { return response };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,4 +1,4 @@
-//! SlashID's errors: status and message of each, and which of them a refusal of the ledger is.
+//! SlashID's errors: the status and message of each, and the mapping of the ledger's refusals to them.
 
 use std::borrow::Cow;
 
@@ -13,15 +13,15 @@ use crate::http::body::BodyError;
 use crate::jose::TokenError;
 use crate::service::Error;
 
-/// After how many seconds an issuer's keys are asked for again.
+/// After how many seconds the keys of an issuer are requested again.
 const KEYS_AGAIN_SECONDS: u64 = 60;
 
-/// Everything but what was asked for. No message holds a byte of a token or a key.
+/// Every answer other than a success. No message holds a byte of a token or a key.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Something is served there, for other verbs.
+    /// The path is served, for other verbs.
     WrongVerb(Method),
-    /// Something that was sent can't be used, for that reason.
+    /// A value that was sent can't be used, for that reason.
     Malformed(Cow<'static, str>),
     /// The body is larger than allowed.
     BodyTooLarge,
@@ -31,29 +31,29 @@ pub enum Refusal {
     BodyBroken,
     /// The token is refused.
     Token(TokenError),
-    /// The token was ended before.
+    /// The token was revoked before.
     AlreadyRevoked,
-    /// The token's time is up.
+    /// The token has expired.
     AlreadyExpired,
-    /// Whoever calls may not, for that reason.
+    /// The caller is not authenticated, for that reason.
     Unauthenticated(&'static str),
-    /// The application may do other things in that organisation.
+    /// The application has other scopes in that organisation.
     Forbidden,
-    /// The application has no say in that organisation, if there is one.
+    /// The application has no grant in that organisation, if it exists.
     UnknownOrganisation,
     /// The person gets no tokens for now.
     PersonOnHold,
-    /// The person was forgotten.
+    /// The person was erased.
     PersonErased,
-    /// It stands, and has not reached all that were asked for.
+    /// The command stands, but has not reached all the nodes in time.
     ConsistencyTimeout,
-    /// The application has too many endings of unknown credentials in force.
+    /// The application has too many revocations of unknown credentials in force.
     TooManyUnknownRevocations,
-    /// The issuer's keys can't be had for now.
+    /// The keys of the issuer are out of reach.
     KeysUnreachable,
     /// The ledger takes no commands for now.
     Unavailable,
-    /// This server has no address to sign tokens under.
+    /// The address under which this server signs tokens is not configured.
     IssuerNotConfigured,
     /// The machine failed.
     Internal,
@@ -92,7 +92,7 @@ impl From<Error> for Refusal {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
             }
             Error::PersonalDataTooLarge => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
-            Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger says itself".into()),
+            Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger sets itself".into()),
             Error::Token(error) => error.into(),
             Error::ConsistencyTimeout(_) => Self::ConsistencyTimeout,
             Error::IssuerNotConfigured => Self::IssuerNotConfigured,
@@ -100,9 +100,9 @@ impl From<Error> for Refusal {
             | Error::Locked
             | Error::Stopping
             | Error::Fault(_)
-            // Another request is making the key; or nobody knows what time it is.
+            // Another request is making the key, or the clock is unsettled.
             | Error::Rejected(Rejection::NoSigningKey | Rejection::ClockUnsettled | Rejection::MemoryFull) => Self::Unavailable,
-            // The rest comes of headers, credentials and commands that this contract does not have.
+            // The rest needs headers, credentials or commands that this contract does not have.
             Error::Rejected(
                 Rejection::ApplicationExists
                 | Rejection::UnknownApplication
@@ -146,7 +146,7 @@ impl Refusal {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownOrganisation => StatusCode::NOT_FOUND,
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
-            // Only where the command stands: the contract says so of this status.
+            // Only where the command stands: the contract defines the status like this.
             Self::ConsistencyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PersonOnHold | Self::PersonErased => StatusCode::CONFLICT,
             Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
@@ -167,18 +167,20 @@ impl Refusal {
             Self::AlreadyExpired => "the token has expired already".into(),
             Self::Unauthenticated(message) => (*message).into(),
             Self::Forbidden => "the application's grants do not allow this in this organization".into(),
-            Self::UnknownOrganisation => "this application knows no such organization".into(),
+            Self::UnknownOrganisation => "this application does not know this organization".into(),
             Self::PersonOnHold => "the person gets no new tokens for now".into(),
             Self::PersonErased => "the person was erased, and gets no tokens any more".into(),
             Self::ConsistencyTimeout => {
-                "the request stands, and has not reached every region that was asked for in time; it will".into()
+                "the request stands, but has not reached every requested region in time; it will".into()
             }
-            Self::TooManyUnknownRevocations => "this application has ended too many unknown tokens".into(),
+            Self::TooManyUnknownRevocations => "this application has revoked too many unknown tokens".into(),
             Self::KeysUnreachable => {
                 "the keys of the token's issuer are out of reach; try again in a minute; nothing was done".into()
             }
             Self::Unavailable => "the ledger takes no commands now; try again in a moment".into(),
-            Self::IssuerNotConfigured => "this server signs no tokens yet: its operator has set no public URL".into(),
+            Self::IssuerNotConfigured => {
+                "this server does not sign tokens yet: its public URL is not configured".into()
+            }
             Self::Internal => "internal server error".into(),
         }
     }

@@ -15,14 +15,15 @@ use crate::http::wire::Form as _;
 use crate::http::{SharedApp, input};
 use crate::service::{Call, Identity, NewToken, RESERVED_CLAIMS};
 
-/// Where SlashID's SDK looks for the person. The ledger says it beside `sub`, so nobody else may.
+/// The claim in which SlashID's SDK looks for the person. The ledger sets it beside `sub`, so callers may not.
 const PERSON: &str = "person_id";
 const FORM: &str = "the body must be a JSON object whose `custom_claims`, if it has them, are an object";
 
-/// Issues a token for a person. Needs the scope `issue` in the organisation; one in which the application has no say does not
-/// exist for it.
+/// Issues a token for a person. Needs the scope `issue` in the organisation. An organisation in which the application
+/// has no grant does not exist for it.
 ///
-/// The token is a JWT, unless the person was ended on more than 16 nodes, which is more than a JWT can say: then it is opaque.
+/// The token is a JWT, unless the person was revoked on more than 16 nodes, which is more than a JWT can list: then it
+/// is opaque.
 #[utoipa::path(
     post,
     path = "/persons/{person_id}/mint-token",
@@ -34,10 +35,10 @@ const FORM: &str = "the body must be a JSON object whose `custom_claims`, if it 
     request_body = MintBody,
     responses(
         (status = 201, description = "Issued, and durable", body = Success<String>),
-        (status = 400, description = "The request is refused, or adds a claim that the ledger says itself", body = Errors),
+        (status = 400, description = "The request is refused, or adds a claim that the ledger sets itself", body = Errors),
         (status = 401, description = "No application's key", body = Errors),
-        (status = 403, description = "The application may do other things in this organisation", body = Errors),
-        (status = 404, description = "The application has no say in this organisation", body = Errors),
+        (status = 403, description = "The application has other scopes in this organisation", body = Errors),
+        (status = 404, description = "The application has no grant in this organisation", body = Errors),
         (status = 405, description = "Not a POST", body = Errors),
         (status = 409, description = "The person gets no new tokens for now", body = Errors),
         (status = 500, description = "The machine failed", body = Errors),
@@ -73,7 +74,7 @@ fn organisation(identity: &Identity, headers: &HeaderMap) -> Result<Tenant, Refu
     let header = asked::once(headers, &ORGANISATION, "SlashID-OrgID")?;
     let header = header.ok_or(Refusal::Malformed("`SlashID-OrgID` is missing".into()))?;
     let text = std::str::from_utf8(header.as_bytes()).map_err(|_| Refusal::UnknownOrganisation)?;
-    // No organisation has a name that no tenant could have.
+    // An organisation can't have a name that a tenant could not have.
     let tenant = Tenant::parse(text).map_err(|_| Refusal::UnknownOrganisation)?;
     let scopes = identity.grants.in_tenant(&tenant);
     if scopes.contains(Scope::Issue) {
@@ -91,7 +92,7 @@ async fn person(parts: &mut Parts) -> Result<GivenSubject, Refusal> {
 fn claims(mut added: Map<String, Value>, subject: &Subject) -> Result<Map<String, Value>, Refusal> {
     let reserved = RESERVED_CLAIMS.into_iter().chain([PERSON]).find(|name| added.contains_key(*name));
     if let Some(name) = reserved {
-        let message = format!("`custom_claims` must not have `{name}`, which the ledger says itself");
+        let message = format!("`custom_claims` must not have `{name}`, which the ledger sets itself");
         return Err(Refusal::Malformed(message.into()));
     }
     added.insert(PERSON.to_owned(), subject.as_str().into());

@@ -1,9 +1,10 @@
 //! SlashID's user tokens, so that its JavaScript SDK works unmodified.
 //!
-//! An organisation is a tenant, a person its subject, a user token a JWT: ours, or that of an issuer whom the operator trusts.
-//! Errors are a list of one, and a success has no such list: an empty one is true in JavaScript, and the SDK throws.
+//! An organisation is a tenant, a person its subject, a user token a JWT: one of this ledger, or of an issuer that the
+//! operator trusts. Errors are a list with one member, and a success has no such list: an empty list is true in
+//! JavaScript, and the SDK throws.
 //!
-//! A request is checked in this order: route and verb, who calls, what is asked, whether he may ask it there, the rest.
+//! A request is checked in this order: route and verb, caller, inputs, whether the caller may ask this there, the rest.
 
 mod asked;
 mod cors;
@@ -22,7 +23,7 @@ use crate::http::{Options, SharedApp, well_known};
 use cors::Cors;
 use error::Refusal;
 
-/// The whole contract under both bases. The keys at no base are the native surface's to publish.
+/// The whole contract under both bases. The native surface publishes the keys without a base.
 pub fn routes(options: &Options) -> Router<SharedApp> {
     let mut routes = calls("");
     if !options.slashid_prefix.is_empty() {
@@ -59,7 +60,7 @@ async fn wrong_verb(method: Method) -> Refusal {
 )]
 pub struct Api;
 
-/// How OpenAPI names SlashID's key.
+/// The name of SlashID's key in OpenAPI.
 const SCHEME: &str = "slashid";
 
 struct ApiKey;

@@ -1,4 +1,4 @@
-//! The keys that verify our tokens, under this contract's base.
+//! The keys that verify this ledger's tokens, under this contract's base.
 
 use axum::extract::State;
 use axum::http::Uri;
@@ -23,7 +23,7 @@ pub async fn jwks(app: State<SharedApp>) -> Response {
     well_known::jwks(app).await
 }
 
-/// Where the keys are, and whose they are: OpenID Connect Discovery 1.0, as far as it concerns whoever verifies tokens.
+/// The issuer and the address of its keys, in the members of OpenID Connect Discovery 1.0 that concern verifiers.
 #[utoipa::path(
     get,
     path = "/slashid/.well-known/openid-configuration",
@@ -31,7 +31,7 @@ pub async fn jwks(app: State<SharedApp>) -> Response {
     responses(
         (status = 200, description = "The document", body = Object),
         (status = 405, description = "Not a GET", body = Errors),
-        (status = 503, description = "This server signs no tokens yet", body = Errors),
+        (status = 503, description = "This server does not sign tokens yet", body = Errors),
     ),
     security(()),
 )]

@@ -14,20 +14,20 @@ use crate::jose::TokenError;
 use crate::service::{Authentication, Call, Consistency, Identity, Judged, Revoker, Service, Why};
 
 const NOBODY: Refusal = Refusal::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
-const NOT_HIS: Refusal = Refusal::Unauthenticated("the bearer is neither this token nor an application's key");
+const NOT_ITS_OWN: Refusal = Refusal::Unauthenticated("the bearer is neither this token nor an application's key");
 const NOT_THERE: Refusal =
     Refusal::Unauthenticated("the application may not revoke tokens of the organization that this one is for");
 
-/// Whoever wants a token ended.
+/// The caller that wants a token revoked.
 enum Claimant {
     Application(Identity),
-    /// Has something to show that is no application's secret.
+    /// It presented something that is not an application's secret.
     Bearer(Secret),
 }
 
-/// Ends a user token, or a token container and the token in it. An application with the scope `revoke` in its organisation
-/// may, and so may whoever holds it: it counts as its own proof. What is ended or expired already is refused, unless a repetition
-/// has to wait for the consistency that it asks for.
+/// Revokes a user token, or a token container and the token in it. An application with the scope `revoke` in its
+/// organisation may, and so may the holder of the token, which counts as its own proof. A token that is revoked or
+/// expired already is refused, unless a repetition has to wait for the consistency that it asks for.
 #[utoipa::path(
     post,
     path = "/token/revoke",
@@ -36,7 +36,7 @@ enum Claimant {
         ("SlashID-SdkVersion" = Option<String>, Header, description = "The SDK's version; it changes nothing"),
         (
             "SlashID-Required-Consistency" = Option<String>, Header, pattern = "^(local_region|all_regions)$",
-            description = "Which nodes must have applied it before it is answered: local_region if left out",
+            description = "Which nodes must have applied the revocation before the answer: local_region if left out",
         ),
         (
             "SlashID-Required-Consistency-Timeout" = Option<u64>, Header, minimum = 1, maximum = 120,
@@ -45,11 +45,11 @@ enum Claimant {
     ),
     request_body = TokenBody,
     responses(
-        (status = 204, description = "Ended, durable, and applied by those that were asked for"),
-        (status = 400, description = "The request or token is refused, or it was ended or has expired already", body = Errors),
-        (status = 401, description = "Neither an application that may, nor the token itself", body = Errors),
+        (status = 204, description = "Revoked, durable, and applied by the requested nodes"),
+        (status = 400, description = "The request or token is refused, or the token was revoked or has expired already", body = Errors),
+        (status = 401, description = "The caller is not an application with that scope, and did not present the token itself", body = Errors),
         (status = 405, description = "Not a POST", body = Errors),
-        (status = 408, description = "Ended and durable; the wait was given up, and the ending goes on", body = Errors),
+        (status = 408, description = "Revoked and durable; the wait timed out, and the revocation is still sent to the other nodes", body = Errors),
         (status = 500, description = "The machine failed", body = Errors),
         (status = 503, description = "The keys of its issuer are out of reach, or no commands are taken", body = Errors),
     ),
@@ -66,12 +66,12 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<St
     let token = presented(body)?;
     let (revoker, judged) = revoker(&app.service, claimant, &token, consistency, &parts.headers).await?;
     let revocations = app.service.revoke_jwt(revoker, &judged, Why::default()).await?;
-    // Who repeats a call to learn how a 408 ended has to be told that it is done.
+    // A caller that repeats a call to learn how a 408 went on has to be told that it is done.
     if revocations.made || revocations.waited { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::AlreadyRevoked) }
 }
 
 impl TokenBody {
-    /// What a body with a token must be.
+    /// The form of a body with a token.
     pub const FORM: &str = "the body must be a JSON object whose `token` is a string";
 }
 
@@ -84,7 +84,7 @@ pub fn presented(body: TokenBody) -> Result<Secret, Refusal> {
     }
 }
 
-/// A key that is sent is meant: a wrong one is refused, whatever else is shown.
+/// A key that was sent counts: a wrong one is refused, whatever else is presented.
 fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, Refusal> {
     if let Some(key) = asked::once(headers, &API_KEY, "SlashID-API-Key")? {
         return asked::application(app, key).map(Claimant::Application);
@@ -93,14 +93,14 @@ fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, Refusal> {
     let secret = bearer_secret(headers).ok_or(NOBODY)?;
     match app.service.authenticate(secret) {
         Authentication::Caller(identity) => Ok(Claimant::Application(identity)),
-        Authentication::Expired(_) => Err(NOT_HIS),
+        Authentication::Expired(_) => Err(NOT_ITS_OWN),
         Authentication::Unknown => {
-            std::str::from_utf8(secret).map(|text| Claimant::Bearer(Secret::new(text))).map_err(|_| NOT_HIS)
+            std::str::from_utf8(secret).map(|text| Claimant::Bearer(Secret::new(text))).map_err(|_| NOT_ITS_OWN)
         }
     }
 }
 
-/// Who ends it, and what it is. Every signature is verified, the bearer's too.
+/// The identity that revokes the token, and the token. Every signature is verified, the bearer's too.
 async fn revoker(
     service: &Service,
     claimant: Claimant,
@@ -126,12 +126,12 @@ async fn revoker(
         Claimant::Bearer(own) => {
             let own = service.judge_jwt(own.expose()).await.map_err(|error| match error {
                 TokenError::KeysUnreachable => Refusal::KeysUnreachable,
-                // What is wrong with it is nobody's business who is not let in by it.
-                _ => NOT_HIS,
+                // Do not tell an unauthenticated caller why the token was rejected.
+                _ => NOT_ITS_OWN,
             })?;
             let judged = service.judge_jwt(token.expose()).await?;
             if !Service::is_same_token(&own, &judged) {
-                return Err(NOT_HIS);
+                return Err(NOT_ITS_OWN);
             }
             Ok((Revoker::Bearer(Box::new(own), request, Some(consistency)), judged))
         }

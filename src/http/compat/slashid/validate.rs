@@ -14,15 +14,15 @@ use crate::http::wire::Shown;
 use crate::jose::TokenError;
 use crate::service::{Judged, Service, Standing};
 
-/// Whether a token is good now. Whoever holds it may ask.
+/// Whether a token is active now. Its holder may ask.
 #[utoipa::path(
     post,
     path = "/token/validate",
     tag = "slashid",
     request_body = TokenBody,
     responses(
-        (status = 200, description = "Whether it is good, and why not", body = Success<Validity>),
-        (status = 400, description = "The body names no token", body = Errors),
+        (status = 200, description = "Whether it is active, and why not", body = Success<Validity>),
+        (status = 400, description = "The body does not name a token", body = Errors),
         (status = 405, description = "Not a POST", body = Errors),
         (status = 503, description = "The keys of its issuer are out of reach", body = Errors),
     ),
@@ -48,7 +48,7 @@ fn validity(service: &Service, judged: &Judged) -> Validity {
     }
 }
 
-/// Of a container the earlier end of the two counts: it is good while both are.
+/// A container expires at the earlier expiry of the two: it is active while both are.
 fn good(judged: &Judged, now: Timestamp) -> Validity {
     let tokens = std::iter::once(&judged.presented).chain(&judged.inner);
     let expires_at = tokens.filter_map(|token| token.expires_at).min();
@@ -64,7 +64,7 @@ fn invalid(reason: Invalidity) -> Validity {
     Validity { invalidity_reason: Some(reason), ..Validity::default() }
 }
 
-/// In SlashID's words; nothing where nobody can say yet.
+/// The reason in SlashID's words; nothing if it can't be known yet.
 const fn reason(error: TokenError) -> Option<Invalidity> {
     match error {
         TokenError::KeysUnreachable => None,

@@ -1,4 +1,4 @@
-//! SlashID's JSON. Members that a request has beside these are passed over, as SlashID does.
+//! SlashID's JSON. Other members of a request are ignored, as SlashID does.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -19,11 +19,11 @@ pub struct TokenBody {
     pub token: Option<String>,
 }
 
-/// What a minted token is to say beside what the ledger says.
+/// The additional claims of a minted token.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = SlashIdMint)]
 pub struct MintBody {
-    /// Claims by name, none of which the ledger says itself.
+    /// Claims by name. A claim that the ledger sets itself is refused.
     #[schema(value_type = Option<Object>)]
     pub custom_claims: Option<Map<String, Value>>,
 }
@@ -43,7 +43,7 @@ pub struct Errors<'a> {
 pub struct ErrorShown<'a> {
     /// The answer's status.
     pub httpcode: u16,
-    /// What is wrong, for people.
+    /// The error, for people.
     pub message: &'a str,
 }
 
@@ -51,43 +51,44 @@ pub struct ErrorShown<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SlashIdResult)]
 pub struct Success<T> {
-    /// What was asked for.
+    /// The result.
     pub result: T,
 }
 
-/// Whether a token is good.
+/// Whether a token is active.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = SlashIdValidity)]
 pub struct Validity {
-    /// Whether it is.
+    /// Whether it is active.
     pub valid: bool,
     /// If it is, and expires: in how many whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     pub expires_in_seconds: Option<u64>,
-    /// If it is, and expires: when.
+    /// If it is, and expires: the time of expiry.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Option<Shown<Timestamp>>,
-    /// If it is not: why.
+    /// If it is not: the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     pub invalidity_reason: Option<Invalidity>,
 }
 
-/// Why a token is not good. SlashID has `not_enough_factors` too, which no token of this ledger is refused for.
+/// The reason why a token is inactive. SlashID also has `not_enough_factors`, for which no token of this ledger is
+/// refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Invalidity {
-    /// It is no JWT that anybody could verify, or its time is still to come.
+    /// It is not a JWT that can be verified, or it is not valid yet.
     InvalidTokenContent,
-    /// Its time is up.
+    /// It has expired.
     Expired,
-    /// Nobody whom this ledger trusts, or trusts for that organisation, is named as its issuer.
+    /// This ledger does not trust the issuer that it names, or does not trust it for that organisation.
     InvalidIssuer,
-    /// It was ended, and its person gets no new one for now.
+    /// It was revoked, and a hold refuses new tokens to its person.
     PersonNotActive,
-    /// It was ended.
+    /// It was revoked.
     Revoked,
 }
 

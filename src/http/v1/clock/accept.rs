@@ -12,24 +12,24 @@ use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 
-/// What came of it.
+/// The result.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClockAccepted)]
 struct Body<'a> {
     /// Whether there was anything to accept.
     changed: bool,
-    /// Whether the server starts again now, revokes what is listed, and goes on under a new origin.
+    /// Whether the server restarts now, revokes the listed credentials, and continues under a new origin.
     starts_again: bool,
-    /// The clocks before.
+    /// The clocks before the call.
     before: StandingShown,
-    /// What is revoked.
+    /// The credentials that are revoked.
     recorded_beyond: BeyondShown<'a>,
 }
 
-/// Takes the wall clock over as ledger time. Where this node has recorded anything beyond it, what those records have issued,
-/// extended or noted a use of is revoked, and the node goes on under a new origin: for that the server starts again by itself,
-/// within seconds. Holds and `not_before` that were set meanwhile stand. Without an unsettled clock it changes nothing. Needs the
-/// scope `admin` in every tenant.
+/// Accepts the wall clock as ledger time. If this node has recorded anything beyond the wall clock, every credential
+/// that those records issued, extended or noted a use of is revoked, and the node continues under a new origin: for
+/// this the server restarts by itself, within seconds. Holds and `not_before` that were set in those records stand. If
+/// the clock is not unsettled, the call changes nothing. Needs the scope `admin` in every tenant.
 #[utoipa::path(
     post,
     path = "/v1/clock/accept",

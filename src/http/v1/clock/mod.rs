@@ -1,4 +1,4 @@
-//! Ledger time as operators see it and set it right.
+//! Ledger time, as operators see it and correct it.
 
 mod accept;
 mod show;
@@ -18,25 +18,26 @@ pub use show::show_clock;
 pub use accept::__path_accept_clock;
 pub use show::__path_show_clock;
 
-/// The two clocks, and how they stand to each other.
+/// The two clocks, and how they relate.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClockStanding)]
 pub(super) struct StandingShown {
-    /// What lives are stamped with and judged by.
+    /// Ledger time: records are stamped with it, and expiry is judged by it.
     #[schema(value_type = String, format = DateTime)]
     ledger_time: Shown<Timestamp>,
-    /// What the machine says.
+    /// The machine's wall clock.
     #[schema(value_type = String, format = DateTime)]
     wall_clock: Shown<Timestamp>,
-    /// Whether ledger time follows the wall clock. Else one of the two is wrong by more than a minute, and somebody has to say which.
+    /// Whether ledger time follows the wall clock. If not, one of the two is wrong by more than a minute, and an
+    /// operator has to decide which.
     settled: bool,
-    /// For how many milliseconds that has been unsettled.
+    /// For how many milliseconds the clock has been unsettled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     unsettled_milliseconds: Option<u64>,
-    /// Whether nothing is issued, extended or imported until it is settled: that is so after an hour.
+    /// Whether issuing, extending and importing are refused until the clock is settled. This begins after an hour.
     refuses_issues: bool,
-    /// Nothing is forgotten that was not over at this instant.
+    /// The ledger keeps everything that had not expired at this instant.
     #[schema(value_type = String, format = DateTime)]
     forgets_at: Shown<Timestamp>,
 }
@@ -54,17 +55,17 @@ impl From<&ClockStanding> for StandingShown {
     }
 }
 
-/// What this node has recorded beyond the wall clock, where ledger time is ahead of it.
+/// The records of this node beyond the wall clock, if ledger time is ahead of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecordedBeyond)]
 pub(super) struct BeyondShown<'a> {
     /// How many records there are.
     records: u64,
-    /// How many of them have ended all that a subject had. Their holds and `not_before` stand.
+    /// How many of them revoked everything that a subject had. Their holds and `not_before` stand.
     subjects_revoked: u64,
-    /// How many credentials they have issued, extended or noted a use of, and that are not revoked.
+    /// How many credentials they issued, extended or noted a use of that are not revoked.
     credentials_total: u64,
-    /// These credentials: the first 1,000.
+    /// These credentials: at most the first 1,000.
     credentials: Vec<BeyondCredentialShown<'a>>,
 }
 
@@ -79,9 +80,9 @@ struct BeyondCredentialShown<'a> {
     id: &'a str,
     /// The name space of its subject.
     tenant: &'a str,
-    /// Who it is for.
+    /// The subject that it was issued to.
     subject: &'a str,
-    /// When that was recorded.
+    /// When the issue, extension or use was recorded.
     #[schema(value_type = String, format = DateTime)]
     recorded_at: Shown<Timestamp>,
 }

@@ -12,18 +12,18 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 
-/// How the clocks stand.
+/// The clocks, and what accepting the wall clock would do.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Clock)]
 struct Body<'a> {
     #[serde(flatten)]
     standing: StandingShown,
-    /// What accepting the wall clock would revoke.
+    /// The credentials that accepting the wall clock would revoke.
     recorded_beyond: BeyondShown<'a>,
 }
 
-/// How ledger time and the wall clock stand to each other, and what was recorded beyond the wall clock. Needs the scope `admin`
-/// in every tenant.
+/// How ledger time and the wall clock relate, and what was recorded beyond the wall clock. Needs the scope `admin` in
+/// every tenant.
 #[utoipa::path(
     get,
     path = "/v1/clock",

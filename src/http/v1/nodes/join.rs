@@ -23,50 +23,50 @@ struct Body {
     /// The key that it signs with: Ed25519, 32 bytes in hexadecimal digits. `authledger node join` makes it.
     #[schema(value_type = String, min_length = 64, max_length = 64)]
     key: Text<NodeKey>,
-    /// Its name: 1 to 255 bytes, none that a member has.
+    /// Its name: 1 to 255 bytes, different from every other member's.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     node: Text<NodeName>,
-    /// Where it is: 1 to 255 bytes.
+    /// Its region: 1 to 255 bytes.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     region: Text<Region>,
-    /// Where other nodes reach it over HTTP.
+    /// The address at which other nodes reach it over HTTP.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
     address: Option<Text<PeerAddress>>,
-    /// The events that it reads, each up to a version.
+    /// The types of event that it reads, each up to a version.
     reads: BTreeMap<String, u64>,
 }
 
-/// What a node has to know that joined.
+/// The things that a new member needs to know.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JoinedNode)]
 struct Joined {
-    /// The ledger.
+    /// The ledger's id.
     ledger: String,
-    /// The keys of its nodes: records that lead to a head which one of them signed are to be believed.
+    /// The keys of its nodes: records that lead to a head which one of these keys signed can be trusted.
     keys: Vec<String>,
-    /// Where nodes are reached.
+    /// The addresses of its nodes.
     addresses: Vec<String>,
-    /// Up to where the node that was asked vouches for origins whose own nodes are gone: it signs heads in their place, which a node that
-    /// joined through it believes up to there.
+    /// How far the answering node vouches for origins whose own nodes are gone. It signs heads in their place, which a
+    /// node that joined through it trusts up to there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     vouched: Vec<Vouched>,
-    /// The record that says so; none, if it was so already.
+    /// The record of the join; absent if the node was already a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
-    /// Whether subjects are pseudonyms in this ledger: then the new node needs the key that makes them.
+    /// Whether this ledger records pseudonyms of subjects. If so, the new node needs the key that makes them.
     subject_pseudonyms: bool,
 }
 
-/// Up to where a member vouches for an origin whose own node is gone.
+/// How far a member vouches for an origin whose own node is gone.
 #[derive(Serialize, ToSchema)]
 #[schema(as = VouchedOrigin)]
 struct Vouched {
     /// The origin.
     origin: String,
-    /// Its last record that is vouched for.
+    /// The last record that the member vouches for.
     sequence: u64,
-    /// The chain there, in hexadecimal digits.
+    /// The chain hash there, in hexadecimal digits.
     hash: String,
     /// The key of the member that vouches.
     by: String,
@@ -79,8 +79,9 @@ impl From<&Vouch> for Vouched {
     }
 }
 
-/// Makes a node a member, by its key. It is waited for, and answers callers, once it holds what the others hold. The node that is
-/// asked becomes a member with the first other one. Needs the scope `admin` in every tenant.
+/// Makes a node a member, by its key. The other nodes wait for it, and it answers callers, once it holds what they
+/// hold. The node that is asked becomes a member together with the first other node. Needs the scope `admin` in every
+/// tenant.
 #[utoipa::path(
     post,
     path = "/v1/nodes",

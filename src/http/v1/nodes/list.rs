@@ -27,18 +27,18 @@ struct Listed {
 struct NodeView {
     /// The key that it signs with, in hexadecimal digits.
     key: String,
-    /// Whether it is the one that answers.
+    /// Whether it is the answering node.
     own: bool,
-    /// Its name; none of one that was alone when it answered.
+    /// Its name; absent if the node was alone when it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
-    /// Where it is.
+    /// Its region.
     #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<String>,
-    /// Where other nodes reach it.
+    /// The address at which other nodes reach it.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// `joining` until it has caught up, `member`, or `removed`; `alone` where there are no others.
+    /// `joining` until it has caught up, `member`, or `removed`; `alone` if there are no other nodes.
     state: &'static str,
     /// When it joined.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,16 +46,16 @@ struct NodeView {
     /// When it was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     removed_at: Option<String>,
-    /// The events that it reads, each up to a version.
+    /// The types of event that it reads, each up to a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     reads: Option<BTreeMap<String, u64>>,
-    /// Its origins, and how far the node that answers holds each.
+    /// Its origins, and how far the answering node holds each.
     origins: BTreeMap<String, u64>,
-    /// What it said last: more than one, where its directory was copied.
+    /// The latest announcement of each of its runs: more than one if its directory was copied.
     runs: Vec<RunView>,
 }
 
-/// The latest word of one run of a node's process.
+/// The latest announcement of one run of a node's process.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LedgerNodeRun)]
 struct RunView {
@@ -65,8 +65,8 @@ struct RunView {
     applied: BTreeMap<String, u64>,
 }
 
-/// The nodes of this ledger, how far this one holds each one's records, and what each said last. Needs the scope `audit` in every
-/// tenant.
+/// The nodes of this ledger, how far this one holds each one's records, and what each announced last. Needs the scope
+/// `audit` in every tenant.
 #[utoipa::path(
     get,
     path = "/v1/nodes",

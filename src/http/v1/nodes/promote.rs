@@ -8,9 +8,9 @@ use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, caller};
 
-/// Lets this node, which is a standby, answer callers. Whoever promotes it because another node is lost removes that one first:
-/// a new member answers once every other member waits for it. Of a node that answers already, it changes nothing. Needs the scope
-/// `admin` in every tenant.
+/// Lets this node, which is a standby, answer callers. If it is promoted because another node is lost, remove that node
+/// first: a new member answers once every other member waits for it. On a node that already answers, the call changes
+/// nothing. Needs the scope `admin` in every tenant.
 #[utoipa::path(
     post,
     path = "/v1/nodes/promote",

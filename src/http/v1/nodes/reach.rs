@@ -15,19 +15,19 @@ use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
 use crate::service::ReachShown;
 
-/// Where a record has got to.
+/// How far a record has spread.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Reach)]
 struct Shown {
     /// The record's origin.
     origin: String,
-    /// Its place there.
+    /// Its sequence in that origin.
     sequence: u64,
     /// Whether every member of the answering node's region has applied it.
     local_region: bool,
-    /// Whether every member has.
+    /// Whether every member of every region has applied it.
     all_regions: bool,
-    /// Region by region.
+    /// The regions.
     regions: Vec<RegionShown>,
 }
 
@@ -39,7 +39,7 @@ struct RegionShown {
     region: String,
     /// Whether every member there has applied the record.
     reached: bool,
-    /// When the last of them was heard to have.
+    /// When this node heard that the last of them had.
     #[serde(skip_serializing_if = "Option::is_none")]
     reached_at: Option<String>,
     /// Its members.
@@ -52,24 +52,24 @@ struct RegionShown {
 struct MemberShown {
     /// Its name.
     node: String,
-    /// Whether it was heard to have applied the record.
+    /// Whether this node heard that it had applied the record.
     reached: bool,
-    /// When it was heard to have; of the node that answers, when it stored the record.
+    /// When this node heard it; for the answering node, when it stored the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     reached_at: Option<String>,
 }
 
-/// Where a record has got to, region by region: how a command that was answered 408 went on. Needs the scope `audit` in every
-/// tenant.
+/// How far a record has spread, region by region: the progress of a command that was answered 408. Needs the scope
+/// `audit` in every tenant.
 #[utoipa::path(
     get,
     path = "/v1/revocations/{origin}/{sequence}/reach",
     tag = "nodes",
     params(
         ("origin" = String, Path, description = "The record's origin: 13 characters"),
-        ("sequence" = u64, Path, minimum = 1, description = "Its place there"),
+        ("sequence" = u64, Path, minimum = 1, description = "Its sequence in that origin"),
     ),
-    responses((status = 200, description = "Where it has got to", body = Shown), Refusals),
+    responses((status = 200, description = "How far it has spread", body = Shown), Refusals),
 )]
 pub async fn reach(
     State(app): State<SharedApp>,

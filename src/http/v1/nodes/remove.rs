@@ -17,12 +17,13 @@ use crate::http::{SharedApp, answer, caller, input};
 #[derive(Serialize, ToSchema)]
 #[schema(as = RemovedNode)]
 struct Removed {
-    /// The last record of each of its origins that counts in full. What it issued beyond is dead; what it ended stays ended.
+    /// For each of its origins, the last record that counts in full. The credentials that it issued beyond are
+    /// inactive; its revocations beyond still count.
     seals: BTreeMap<String, u64>,
 }
 
-/// Removes a member, for good. It is waited for no more; its records count up to what this node holds of them, and its endings also
-/// beyond. Needs the scope `admin` in every tenant.
+/// Removes a member permanently. The other nodes no longer wait for it. Its records count as far as this node holds
+/// them, and its revocations also beyond that. Needs the scope `admin` in every tenant.
 #[utoipa::path(
     delete,
     path = "/v1/nodes/{node}",

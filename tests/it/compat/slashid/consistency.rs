@@ -71,7 +71,7 @@ async fn end(actor: &Actor, token: &str) -> crate::support::served::Answer {
     super::revoke(&actor.with("slashid-required-consistency-timeout", "7"), token).await
 }
 
-const STANDS: &str = "the request stands, and has not reached every region that was asked for in time; it will";
+const STANDS: &str = "the request stands, but has not reached every requested region in time; it will";
 
 #[tokio::test]
 async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how_it_ended() {

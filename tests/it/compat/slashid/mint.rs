@@ -36,7 +36,7 @@ async fn what_the_ledger_says_itself_nobody_adds() {
     let before = place.head();
     for name in RESERVED_CLAIMS.into_iter().chain(["person_id"]) {
         let answer = minter.post("/persons/ada/mint-token", json!({"custom_claims": {name: "x"}})).await;
-        let told = format!("`custom_claims` must not have `{name}`, which the ledger says itself");
+        let told = format!("`custom_claims` must not have `{name}`, which the ledger sets itself");
         assert_eq!(refusal(&answer), (400, told));
     }
     let large = json!({"custom_claims": {"x": "x".repeat(33_000)}});
@@ -62,7 +62,7 @@ async fn an_organisation_is_there_for_whoever_has_a_say_in_it() {
     let issuer = place.key(&[("one", &["issue"]), ("two", &["revoke"])]).await;
     let path = "/persons/ada/mint-token";
     let asked = |key: &str, tenant: &str| place.keyed(key).with("slashid-orgid", tenant);
-    let unknown = (404, "this application knows no such organization".to_owned());
+    let unknown = (404, "this application does not know this organization".to_owned());
     for tenant in ["three", "default", "*", "", &"x".repeat(256)] {
         assert_eq!(refusal(&asked(&issuer, tenant).post(path, json!({})).await), unknown, "{tenant}");
     }

@@ -155,7 +155,7 @@ impl Followers {
 
 impl Drop for Followers {
     fn drop(&mut self) {
-        // Whoever wants to know calls `leave`.
+        // A caller that wants to know calls `leave`.
         let _ = self.end();
     }
 }

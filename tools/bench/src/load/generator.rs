@@ -32,7 +32,7 @@ where
     for (number, script) in scripts.into_iter().enumerate() {
         parts[number % threads].push(script);
     }
-    // Connected before the clock runs: setting up is no part of what is measured.
+    // Connected before the clock runs: setting up is not measured.
     let parts = parts.into_iter().map(|part| Part::connect(load.target, protocol.clone(), part));
     let parts = parts.collect::<anyhow::Result<Vec<_>>>()?;
     let start = Instant::now();

@@ -57,7 +57,7 @@ impl Protocol for Resp {
     }
 }
 
-/// How long the reply is that stands first, and whether it is no error and not nothing.
+/// The length of the first reply, and whether it is neither an error nor null.
 fn reply(bytes: &[u8], depth: usize) -> Option<(usize, bool)> {
     let line = memchr(b'\n', bytes)? + 1;
     let number = || std::str::from_utf8(&bytes[1..line - 2]).ok()?.parse::<i64>().ok();

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SPARE_CONNECTIONS: usize = 20;
 /// A ticket and the news of it in one statement, which is one transaction and one round trip.
 const INSERT_AND_NOTIFY: &str = "WITH made AS (INSERT INTO ticket (id, subject, expires_at) VALUES ($1, $2, now() + interval '15 minutes') RETURNING id) \
-     SELECT pg_notify('endings', id) FROM made";
+     SELECT pg_notify('revocations', id) FROM made";
 const INSERT: &str = "INSERT INTO ticket (id, subject, expires_at) VALUES ($1, $2, now() + interval '15 minutes')";
 
 /// What is asked of it.

@@ -73,7 +73,7 @@ fn rates(bench: &mut Bench<'_>, setup: &Setup, log: &Path, events: u64) -> anyho
 
 fn questions(bench: &mut Bench<'_>, setup: &Setup, plan: Plan, events: u64) -> anyhow::Result<()> {
     let middle = (events / 2).to_string();
-    // Another subject each time, so that the second time is no easier.
+    // Another subject each time, so that the second time is not easier.
     let turn = bench.outcome.measures.iter().find(|one| one.name == HISTORY).map_or(0, |one| one.rounds.len() as u64);
     let subject = plan.subject(plan.issued / 3 + turn * 1_000);
     for (name, question, rest) in [

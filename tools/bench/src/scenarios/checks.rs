@@ -72,7 +72,7 @@ fn prepare(bench: &Bench<'_>, server: &Server, live: u64) -> anyhow::Result<Aske
     let sessions = issue(bench, server, "/v1/sessions", SESSION, sessions, b"\"session_token\":\"")?;
     let token = r#"{"subject":"{}","ttl":86400,"format":"jwt"}"#;
     let tokens = Arc::new(issue(bench, server, "/v1/tokens", token, tokens, b"\"token\":\"")?);
-    // Neighbours in the list are no neighbours in the log.
+    // Neighbours in the list are not neighbours in the log.
     let tickets = (0..live.min(1_000_000)).map(|number| made::secret(number * 7_919 % live)).collect();
     Ok(Asked { tickets: Arc::new(tickets), sessions, tokens })
 }

@@ -22,7 +22,7 @@ pub const OUR_MARKER: &[u8] = b"event: revoked\n";
 pub const OUR_GREETING: &[u8] = b"HTTP/1.1 200 ";
 const REDIS_GREETING: &[u8] = b"*3\r\n$9\r\nsubscribe";
 const REDIS_MARKER: &[u8] = b"$7\r\nmessage\r\n";
-const CHANNEL: &str = "endings";
+const CHANNEL: &str = "revocations";
 /// Deliveries a second that are offered while a stream is measured: more than two cores do.
 const OFFERED: f64 = 800_000.0;
 /// The most revocations a second of that.
