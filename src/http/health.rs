@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::problem::{Code, Problem, ProblemBody};
 use super::{App, SharedApp, answer};
-use crate::event_log::{Observed, Taken};
+use crate::event_log::Observed;
 
 /// The process answers.
 #[derive(Serialize, ToSchema)]
@@ -57,9 +57,10 @@ pub async fn live() -> Response {
 )]
 pub async fn ready(State(app): State<SharedApp>) -> Result<Response, Problem> {
     let observed = app.service.observed();
-    if app.service.fault().is_some() {
-        let halted = |taken: Taken| Problem::with_detail(Code::LogHalted, taken.to_string());
-        return Err(observed.taken.map_or_else(|| Code::LogHalted.into(), halted));
+    if let Some(fault) = app.service.fault() {
+        // Where files were taken away, the text also says where the records were saved.
+        let detail = observed.taken.map_or_else(|| fault.to_string(), |taken| taken.to_string());
+        return Err(Problem::with_detail(Code::LogHalted, detail));
     }
     if !observed.has_room() {
         return Err(Code::DiskFull.into());

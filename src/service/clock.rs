@@ -70,7 +70,7 @@ impl Service {
                 let accepted = Accepted { at, origin: self.origin };
                 let marks = self.marks.clone();
                 let kept = tokio::task::spawn_blocking(move || marks.accept(accepted)).await;
-                kept.map_err(|_| Error::Stopping)?.map_err(|error| Error::key(format!("write DATA/clock: {error}")))?;
+                kept.map_err(Error::of_task)?.map_err(|error| Error::key(format!("write DATA/clock: {error}")))?;
                 tracing::warn!(
                     ledger_time = %before.ledger, wall_clock = %at, credentials = beyond.total,
                     "an operator has accepted an earlier time: the server restarts, revokes the credentials recorded beyond it, and continues under a new origin"

@@ -70,7 +70,7 @@ impl Service {
         let alone = self.alone(&Party::of(&call.identity)).await?;
         let service = self.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
-        tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(|_| Error::Stopping)?
+        tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(Error::of_task)?
     }
 
     /// Erases a subject that another node has erased: this node's keys are in no other store, and it puts them on
@@ -116,14 +116,18 @@ impl Service {
         if let Some(consistency) = order.call.consistency {
             self.wait(&outcome, consistency).await?;
         }
-        let first = self.filed(erasure.place, 1).await?.into_iter().next().ok_or(Error::Stopping)?;
+        let first = self.filed(erasure.place, 1).await?.into_iter().next();
+        let first = first.ok_or_else(|| Error::internal(order.call.request.as_ref(), "an erasure has no record"))?;
         let already = !order.is_first(&outcome, erasure.place);
         Ok(SubjectForgotten { erased_at: erasure.erased_at, position: first.position, keys_destroyed, already })
     }
 
     /// The erasure on record by now.
     fn erasure_of(&self, order: &Order) -> Result<Box<Erasure>, Error> {
-        self.projection.subject(&order.tenant, &order.subject).erasure.ok_or(Error::Stopping)
+        self.projection
+            .subject(&order.tenant, &order.subject)
+            .erasure
+            .ok_or_else(|| Error::internal(order.call.request.as_ref(), "an erasure on record is not in memory"))
     }
 
     /// A subject's revocations come one after the other.
@@ -142,7 +146,7 @@ impl Service {
             sealer.destroy_borrowed(&elsewhere)
         });
         let destroyed = destroyed.await;
-        destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
+        destroyed.map_err(Error::of_task)?.map_err(Error::key)?;
         self.facts.empty();
         Ok(count)
     }
@@ -158,7 +162,7 @@ impl Service {
         }
         let sealer = self.sealer.clone();
         let destroyed = tokio::task::spawn_blocking(move || sealer.destroy_borrowed(&slots)).await;
-        destroyed.map_err(|_| Error::Stopping)?.map_err(Error::key)
+        destroyed.map_err(Error::of_task)?.map_err(Error::key)
     }
 
     /// Every slot of this node's store whose key sealed something of that subject, in the records after that position;
@@ -190,7 +194,9 @@ impl Service {
         found.await.map_err(|error| match error {
             AskError::Failed(error) => error,
             // Neither a point nor a number of credentials was requested.
-            AskError::Beyond { .. } | AskError::TooMany => Error::Stopping,
+            AskError::Beyond { .. } | AskError::TooMany => {
+                Error::internal(None, "a search of the whole log was refused as too long")
+            }
         })
     }
 }

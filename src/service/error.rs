@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinError;
+
 use super::sealing::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
-use crate::domain::{Place, Rejection};
+use crate::domain::{Place, Rejection, RequestId};
 use crate::event_log::{Fault, ReadError, SubmitError};
 use crate::jose::TokenError;
 
@@ -57,9 +59,28 @@ pub enum Error {
     /// The operating system has no random bytes: no secret can be made.
     #[error("get random bytes from the operating system")]
     NoRandomness,
+    /// A case that cannot happen has happened: a fault of this program. The log lines name it, with the caller's request id.
+    #[error("answer: {0}, which cannot happen")]
+    Internal(&'static str),
 }
 
 impl Error {
+    /// A case that cannot happen. The log lines say so once, here.
+    pub(super) fn internal(request: Option<&RequestId>, case: &'static str) -> Self {
+        let request = request.map(RequestId::as_str);
+        tracing::error!(
+            request,
+            case,
+            "a case that cannot happen has happened: this is a fault of authledger, please report it"
+        );
+        Self::Internal(case)
+    }
+
+    /// A task without an answer: it has panicked, or the server stops.
+    pub(super) fn of_task(error: JoinError) -> Self {
+        if error.is_panic() { Self::internal(None, "a task has panicked") } else { Self::Stopping }
+    }
+
     pub(super) fn key(error: impl std::fmt::Display) -> Self {
         Self::Key(error.to_string().into())
     }

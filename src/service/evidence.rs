@@ -88,5 +88,5 @@ async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, TreeError> + Send + 'static,
 ) -> Result<T, EvidenceError> {
     // A task that panicked or was cancelled at shutdown has no answer.
-    Ok(tokio::task::spawn_blocking(read).await.map_err(|_| Error::Stopping)??)
+    Ok(tokio::task::spawn_blocking(read).await.map_err(Error::of_task)??)
 }

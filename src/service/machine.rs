@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Call, Error};
 use crate::clock::Clock;
 use crate::cluster::Foreign;
 use crate::domain::{
@@ -32,6 +33,26 @@ pub enum Outcome {
     Repeated(Place, u64),
     /// There was nothing to do.
     Nothing,
+}
+
+/// The result of an issue.
+pub enum Issued {
+    /// This command appended it.
+    Now(Arc<Filed>),
+    /// An earlier command with the same idempotency key appended it, as that record.
+    Before(Place),
+}
+
+impl Outcome {
+    /// The result of a command that issues something: it appends, or it repeats. There is no third way.
+    pub(super) fn issued(self, call: &Call) -> Result<Issued, Error> {
+        let issued = match self {
+            Self::Appended(filed) => filed.into_iter().next().map(Issued::Now),
+            Self::Repeated(first, _) => Some(Issued::Before(first)),
+            Self::Already(_) | Self::Nothing => None,
+        };
+        issued.ok_or_else(|| Error::internal(call.request.as_ref(), "an issue was neither appended nor repeated"))
+    }
 }
 
 /// Called with every batch of durable records, in order, before any caller gets an answer; and with the time that the

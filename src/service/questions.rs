@@ -57,7 +57,7 @@ impl From<QuestionError> for AskError {
             QuestionError::TooMany { .. } => Self::TooMany,
             QuestionError::Log(error) => Self::Failed(error.into()),
             // Only a comparison has two points, and none is requested here.
-            QuestionError::Order => Self::Failed(Error::Stopping),
+            QuestionError::Order => Self::Failed(Error::internal(None, "a question about one point was told of two")),
         }
     }
 }

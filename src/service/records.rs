@@ -122,7 +122,7 @@ impl Service {
     ) -> Result<T, Error> {
         let reader = self.reader.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
-        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(|_| Error::Stopping)?
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(Error::of_task)?
     }
 }
 

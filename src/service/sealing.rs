@@ -143,14 +143,14 @@ impl Service {
             let key = |slot: u64| sealer.lend(origin, slot).map(|key| (slot, key));
             Lent { is_own: sealer.origins.contains(&origin), keys: slots.into_iter().filter_map(key).collect() }
         });
-        lent.await.map_err(|_| Error::Stopping)
+        lent.await.map_err(Error::of_task)
     }
 
     /// Keeps copies of keys of another origin.
     pub async fn borrow_keys(&self, origin: Origin, lent: Vec<(u64, String)>) -> Result<(), Error> {
         let sealer = self.sealer.clone();
         let kept = tokio::task::spawn_blocking(move || sealer.borrowed.keep(origin, &lent));
-        kept.await.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
+        kept.await.map_err(Error::of_task)?.map_err(Error::key)?;
         // Sessions that were shown without their personal data have it now.
         self.facts.empty();
         Ok(())

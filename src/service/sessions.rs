@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::machine::{Filed, Outcome};
+use super::machine::{Filed, Issued, Outcome};
 use super::pace::{Pace, STEP_ROWS};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::shares::Party;
@@ -148,13 +148,10 @@ impl Service {
             }
         };
         let issue = IssueSession { tenant, subject, id, digest: secret.digest(), ttl, aal, methods, sealed };
-        let filed = match self.execute(call, Command::IssueSession(Box::new(issue))).await? {
-            Outcome::Appended(filed) => filed.into_iter().next().ok_or(Error::Stopping)?,
-            Outcome::Repeated(first, _) => return self.session_issued_before(first).await,
-            // An issue either appends or repeats; there is no third way.
-            Outcome::Already(_) | Outcome::Nothing => return Err(Error::Stopping),
-        };
-        self.issued_session(filed, secret).await
+        match self.execute(call, Command::IssueSession(Box::new(issue))).await?.issued(call)? {
+            Issued::Now(filed) => self.issued_session(filed, id, secret).await,
+            Issued::Before(first) => self.session_issued_before(first).await,
+        }
     }
 
     async fn session_issued_before(&self, first: Place) -> Result<IssuedSession, Error> {
@@ -165,12 +162,17 @@ impl Service {
         self.refuse_erased(&filed, &issued.subject)?;
         let kept = issued.digest.and_then(|digest| self.recent_secrets.find(digest.id(), self.clock.now()));
         let secret = kept.ok_or_else(|| Error::SecretAlreadyShown { id: issued.id.uuid().to_string() })?;
-        self.issued_session(filed, secret).await
+        let id = issued.id;
+        self.issued_session(filed, id, secret).await
     }
 
-    async fn issued_session(&self, filed: Arc<Filed>, secret: Secret) -> Result<IssuedSession, Error> {
-        let Event::SessionIssued(issued) = &filed.recorded.event else { return Err(Error::Stopping) };
-        let session = self.sessions(&[issued.id]).await?.pop().ok_or(Rejection::UnknownCredential)?;
+    async fn issued_session(
+        &self,
+        filed: Arc<Filed>,
+        id: CredentialId,
+        secret: Secret,
+    ) -> Result<IssuedSession, Error> {
+        let session = self.sessions(&[id]).await?.pop().ok_or(Rejection::UnknownCredential)?;
         Ok(IssuedSession { filed, session, secret })
     }
 

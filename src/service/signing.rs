@@ -109,7 +109,8 @@ impl Service {
             let Some((place, published)) = key.published.as_ref().filter(|_| key.verifies(now).is_some()) else {
                 continue;
             };
-            let record = self.filed(*place, 1).await?.into_iter().next().ok_or(Error::Stopping)?;
+            let record = self.filed(*place, 1).await?.into_iter().next();
+            let record = record.ok_or_else(|| Error::internal(None, "a published key has no record"))?;
             keys.push(PublishedKey {
                 id,
                 algorithm: algorithm(published),
@@ -140,10 +141,15 @@ impl Service {
         let filed = match self.execute(call, Command::PublishKey(PublishKey { key, rotate: true })).await? {
             Outcome::Appended(filed) => filed,
             Outcome::Repeated(place, _) | Outcome::Already(place) => self.filed(place, 1).await?,
-            Outcome::Nothing => return Err(Error::Stopping),
+            Outcome::Nothing => Vec::new(),
         };
-        let first = filed.first().ok_or(Error::Stopping)?;
-        let Event::KeyPublished(key) = &first.recorded.event else { return Err(Error::Stopping) };
+        let published = filed.first().and_then(|first| match &first.recorded.event {
+            Event::KeyPublished(key) => Some((first, key)),
+            _ => None,
+        });
+        let Some((first, key)) = published else {
+            return Err(Error::internal(call.request.as_ref(), "a key was published without a record"));
+        };
         Ok(PublishedKey {
             id: key.id.clone(),
             algorithm: algorithm(key),
@@ -176,7 +182,7 @@ impl Service {
         let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
         let (directory, algorithm) = (self.signing.directory.clone(), self.signing.algorithm);
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
-        let key = made.map_err(|_| Error::Stopping)?.map_err(Error::key)?;
+        let key = made.map_err(Error::of_task)?.map_err(Error::key)?;
         let id = KeyId::new(key.kid()).map_err(Error::key)?;
         let published = KeyPublished { id: id.clone(), issuer, jwk: key.public_jwk().into() };
         self.signing.keys.lock().insert(id, Arc::new(key));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::machine::{Filed, Outcome};
+use super::machine::{Filed, Issued};
 use super::{Call, Error, Identity, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
@@ -43,14 +43,9 @@ impl Service {
         self.keep_for_repetition(call, &secret);
         let NewTicket { tenant, subject, ttl } = new;
         let issue = IssueTicket { tenant, subject, digest: secret.digest(), ttl };
-        match self.execute(call, Command::IssueTicket(issue)).await? {
-            Outcome::Appended(filed) => {
-                let filed = filed.into_iter().next().ok_or(Error::Stopping)?;
-                Ok(IssuedTicket { filed, secret })
-            }
-            Outcome::Repeated(first, _) => self.issued_before(first).await,
-            // An issue either appends or repeats; there is no third way.
-            Outcome::Already(_) | Outcome::Nothing => Err(Error::Stopping),
+        match self.execute(call, Command::IssueTicket(issue)).await?.issued(call)? {
+            Issued::Now(filed) => Ok(IssuedTicket { filed, secret }),
+            Issued::Before(first) => self.issued_before(first).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::machine::{Filed, Outcome};
+use super::machine::{Filed, Issued, Outcome};
 use super::revocations::{Revocations, Why};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::signing::{RESERVED_CLAIMS, token_issued};
@@ -118,8 +118,8 @@ impl Service {
         let name = Named::Jwt { issuer, jti: jti.clone() };
         let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
         match filed {
-            Ok(filed) => self.issued_jwt(filed, new.claims.clone()),
-            Err(first) => self.token_issued_before(first).await,
+            Issued::Now(filed) => self.issued_jwt(filed, new.claims.clone()),
+            Issued::Before(first) => self.token_issued_before(first).await,
         }
     }
 
@@ -128,19 +128,13 @@ impl Service {
         self.keep_for_repetition(call, &secret);
         let digest = secret.digest();
         match self.append_token(call, new, TokenForm::Opaque(digest), &Named::Digest(digest)).await? {
-            Ok(filed) => issued(filed, secret),
-            Err(first) => self.token_issued_before(first).await,
+            Issued::Now(filed) => issued(filed, secret),
+            Issued::Before(first) => self.token_issued_before(first).await,
         }
     }
 
     /// The record of the issue, or the place of the one that the call repeats.
-    async fn append_token(
-        &self,
-        call: &Call,
-        new: &NewToken,
-        form: TokenForm,
-        name: &Named,
-    ) -> Result<Result<Arc<Filed>, Place>, Error> {
+    async fn append_token(&self, call: &Call, new: &NewToken, form: TokenForm, name: &Named) -> Result<Issued, Error> {
         let sealed = if new.claims.is_empty() {
             None
         } else {
@@ -160,12 +154,7 @@ impl Service {
             scope: new.scope.clone(),
             sealed,
         };
-        match self.execute(call, Command::IssueToken(Box::new(issue))).await? {
-            Outcome::Appended(filed) => filed.into_iter().next().map(Ok).ok_or(Error::Stopping),
-            Outcome::Repeated(first, _) => Ok(Err(first)),
-            // An issue either appends or repeats; there is no third way.
-            Outcome::Already(_) | Outcome::Nothing => Err(Error::Stopping),
-        }
+        self.execute(call, Command::IssueToken(Box::new(issue))).await?.issued(call)
     }
 
     async fn token_issued_before(&self, first: Place) -> Result<IssuedToken, Error> {

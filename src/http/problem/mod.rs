@@ -185,6 +185,7 @@ impl From<service::Error> for Problem {
                 tracing::error!(%error, "a durable record could not be read");
                 Self::new(Code::RecordUnreadable)
             }
+            service::Error::Internal(_) => Self::new(Code::Internal),
             service::Error::NoRandomness => Self::new(Code::NoRandomness),
             service::Error::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
             service::Error::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),

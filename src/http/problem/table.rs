@@ -143,6 +143,8 @@ table! {
         "A file below DATA/keys can't be read or written. The operator finds the cause in the log lines. Nothing was recorded."
     NoRandomness INTERNAL_SERVER_ERROR "no-randomness" None; "No secret can be made"
         "The operating system has no random bytes to give. Nothing was done."
+    Internal INTERNAL_SERVER_ERROR "internal" None; "A fault of the server"
+        "A case that cannot happen has happened: a fault of authledger. Whether the command was carried out is unknown. The operator finds the case in the log lines, with the request id, and reports it."
     KeysUnreachable SERVICE_UNAVAILABLE "keys-unreachable" Some(60); "The keys of the token's issuer are out of reach"
         "The issuer is trusted, but its keys could not be loaded. They are requested again once a minute. Nothing was done."
     IssuerNotConfigured SERVICE_UNAVAILABLE "issuer-not-configured" None; "This server signs no JWTs yet"

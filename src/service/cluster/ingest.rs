@@ -51,7 +51,7 @@ impl Service {
                 drop(one_at_a_time);
                 let service = self.clone();
                 let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
-                taken.await.map_err(|_| Error::Stopping)?
+                taken.await.map_err(Error::of_task)?
             }
             Verdict::Held(sequence) => Ok(Ingested::Held(sequence)),
             Verdict::Gap(due) => Ok(Ingested::Gap(due)),
@@ -83,7 +83,7 @@ impl Service {
     /// Takes the parcels that an earlier release could not read.
     pub async fn receive_aside(self: &Arc<Self>) -> Result<(), Error> {
         let cluster = self.cluster.clone();
-        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(|_| Error::Stopping)?;
+        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(Error::of_task)?;
         for text in kept {
             self.receive(text.into()).await?;
         }

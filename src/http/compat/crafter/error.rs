@@ -171,6 +171,7 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
         | Error::Key(_)
         | Error::ConsistencyTimeout(_)
         | Error::Unreadable(_)
+        | Error::Internal(_)
         | Error::NoRandomness => {
             tracing::error!(%error, "a request to Crafter's contract failed");
             Refusal::Internal
@@ -312,6 +313,7 @@ mod tests {
             (Error::Stopping, later),
             (Error::ConsistencyTimeout(a_place()), internal),
             (Error::NoRandomness, internal),
+            (Error::Internal("a case"), internal),
             (Error::SecretAlreadyShown { id: String::new() }, internal),
         ] {
             assert_eq!(told(&error, &tickets), answer);

@@ -77,6 +77,7 @@ impl From<Error> for Refusal {
             | Error::IssuerNotConfigured
             | Error::Key(_)
             | Error::Unreadable(_)
+            | Error::Internal(_)
             | Error::NoRandomness => {
                 tracing::error!(%error, "a request to Cribl's contract failed");
                 Self::Internal
@@ -148,6 +149,7 @@ mod tests {
             ("ConsistencyTimeout", Error::ConsistencyTimeout(a_place())),
             ("Key", Error::Key("a path".into())),
             ("NoRandomness", Error::NoRandomness),
+            ("Internal", Error::Internal("a case")),
         ] {
             answers.push(format!("{name}: {}", told(error)));
         }

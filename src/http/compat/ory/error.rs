@@ -106,6 +106,7 @@ pub fn refusal(error: &Error, asked: Asked) -> Refusal {
         | Error::PersonalDataTooLarge
         | Error::IssuerNotConfigured
         | Error::Key(_)
+        | Error::Internal(_)
         | Error::NoRandomness => Refusal::Internal,
     }
 }
@@ -222,6 +223,7 @@ mod tests {
             Error::Stopping,
             Error::ConsistencyTimeout(a_place()),
             Error::NoRandomness,
+            Error::Internal("a case"),
             Error::PersonalDataTooLarge,
         ];
         let line = |error: &Error| {

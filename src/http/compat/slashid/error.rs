@@ -124,6 +124,7 @@ impl From<Error> for Refusal {
             | Error::SecretAlreadyShown { .. }
             | Error::Key(_)
             | Error::Unreadable(_)
+            | Error::Internal(_)
             | Error::NoRandomness => {
                 tracing::error!(%error, "a request to SlashID's contract failed");
                 Self::Internal
@@ -233,6 +234,7 @@ mod tests {
             ("IssuerNotConfigured", Error::IssuerNotConfigured),
             ("Key", Error::Key("a path".into())),
             ("NoRandomness", Error::NoRandomness),
+            ("Internal", Error::Internal("a case")),
             ("SecretAlreadyShown", Error::SecretAlreadyShown { id: "an id".to_owned() }),
         ] {
             answers.push(format!("{name}: {}", told(error)));
