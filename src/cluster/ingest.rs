@@ -213,8 +213,8 @@ fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainH
 /// Whether records that are to be appended open an origin that continues another one, and name an end of that which is not the one held
 /// here.
 ///
-/// A node that was set back and has written since leaves its origin when it learns of it. Whoever holds what it had written before the
-/// set-back, and was not to be reached then, learns here that there are two histories.
+/// A node that was rolled back and has written since leaves its origin when it learns of it. A member that holds the
+/// records from before, and could not be reached then, learns here that there are two histories.
 pub fn ends_otherwise(
     records: &[Foreign],
     head: SignedHead,

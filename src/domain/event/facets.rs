@@ -1,4 +1,4 @@
-//! What an event is about, whichever event it is.
+//! The facets of an event, whatever its type.
 //!
 //! Feed, index, audit and tools ask here, and so does what members tell one another of the types that they read. A new type of event
 //! gets its row and its arms here, in `evolve` and in the record's encoding; none of those need to know of it.
@@ -64,80 +64,80 @@ impl EventType {
     }
 }
 
-/// What an event is about.
+/// The facets of an event.
 #[derive(Clone, Debug, Default)]
 pub struct Facets<'a> {
     /// The credential that it issues.
     pub issues: Option<Issues<'a>>,
-    /// The credential that it lets live longer.
+    /// The credential that it extends.
     pub extends: Option<Extends<'a>>,
     /// The tickets whose uses it puts on record.
     pub uses: &'a [Renewals],
-    /// What it revokes.
+    /// Its revocation.
     pub revokes: Option<Revokes<'a>>,
     /// The node that it makes a member.
     pub joins: Option<&'a NodeJoined>,
-    /// Its personal part.
+    /// Its sealed part.
     pub sealed: Option<&'a Sealed>,
 }
 
 /// A credential that an event issues.
 #[derive(Clone, Debug)]
 pub struct Issues<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What it is kept under.
+    /// The key that it is kept under.
     pub name: Cow<'a, Named>,
-    /// Of a session: the digest of its token.
+    /// For a session: the digest of its token.
     pub digest: Option<&'a Digest>,
-    /// Whose it is.
+    /// Its subject.
     pub subject: &'a Subject,
-    /// The subject's generation that the issuer knew.
+    /// The subject's generation, as its issuer knew it.
     pub generation: &'a Generation,
-    /// Of a token: the session that it depends on.
+    /// For a token: the session that it belongs to.
     pub session: Option<CredentialId>,
-    /// When it expires, unless something extends it.
+    /// When it expires unless it is extended.
     pub expires_at: Timestamp,
 }
 
-/// A credential that an event lets live longer.
+/// A credential that an event extends.
 #[derive(Clone, Debug)]
 pub struct Extends<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its public id.
     pub id: CredentialId,
-    /// Whose it is.
+    /// Its subject.
     pub subject: &'a Subject,
     /// When it expires from now on.
     pub expires_at: Timestamp,
 }
 
-/// What an event revokes.
+/// The revocation in an event.
 #[derive(Clone, Copy, Debug)]
 pub enum Revokes<'a> {
     /// One credential.
     Credential(&'a Revoked),
-    /// All that a subject has of some kinds.
+    /// Everything that a subject has of some kinds.
     Subject(RevokesSubject<'a>),
 }
 
-/// An event that revokes all that a subject has of some kinds.
+/// An event that revokes everything that a subject has of some kinds.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokesSubject<'a> {
-    /// Whose.
+    /// The subject.
     pub subject: &'a Subject,
-    /// Which kinds.
+    /// The kinds.
     pub kinds: Kinds,
-    /// Whole seconds since 1970: tokens of others issued then or earlier are revoked.
+    /// Whole seconds since 1970: foreign tokens that were issued then or earlier are revoked.
     pub not_before: u64,
-    /// Until when nothing new of these kinds is issued.
+    /// Until when nothing new of these kinds is issued: a hold.
     pub hold_until: Option<Timestamp>,
     /// Until when the revocation is kept.
     pub retain_until: Timestamp,
-    /// Why: a code.
+    /// The reason: a code.
     pub reason: Option<&'a Reason>,
-    /// Where the subject was erased: the slots of its keys, which were destroyed.
+    /// If the subject was erased: the slots of its keys, which were destroyed.
     pub erased: Option<&'a BTreeSet<u64>>,
 }
 
@@ -202,7 +202,7 @@ impl<'a> Revokes<'a> {
         }
     }
 
-    /// Why: a code.
+    /// The reason: a code.
     pub fn reason(&self) -> Option<&'a Reason> {
         match self {
             Self::Credential(revoked) => revoked.reason.as_ref(),
@@ -212,7 +212,7 @@ impl<'a> Revokes<'a> {
 }
 
 impl<'a> Facets<'a> {
-    /// Whose it is, where that is known.
+    /// Its subject, if that is known.
     pub fn subject(&self) -> Option<&'a Subject> {
         let revoked = match self.revokes {
             Some(Revokes::Credential(revoked)) => revoked.subject.as_ref(),
@@ -264,7 +264,7 @@ impl Event {
         }
     }
 
-    /// What the event is about.
+    /// The facets of the event.
     pub fn facets(&self) -> Facets<'_> {
         let none = Facets::default();
         match self {

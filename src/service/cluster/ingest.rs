@@ -164,7 +164,7 @@ impl Service {
             return Ok(());
         }
         let fork = self.read(move |reader| {
-            // What can't be read is found by whoever reads the whole log.
+            // Damage is found by `verify`, which reads the whole log.
             Ok(ends_otherwise(&openings, head, |place| {
                 reader.find_place(place).ok().flatten().map(|stored| stored.hash)
             }))
