@@ -258,7 +258,7 @@ enum Unwritten {
 
 impl From<rusqlite::Error> for Unwritten {
     fn from(error: rusqlite::Error) -> Self {
-        ReadError::from(error).into()
+        Self::Failed(error.to_string().into())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Call, Error};
 use crate::clock::Clock;
 use crate::cluster::Foreign;
 use crate::domain::{
-    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Overlay, Place, Policy, Position, Recorded,
+    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Place, Policy, Position, Recorded,
     Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
 };
 use crate::event_log::{Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, encode};
@@ -87,6 +87,25 @@ pub(super) fn earliest(now: Timestamp, wall: Timestamp, projection: &Projection)
     now.min(wall).max(projection.forgotten_at())
 }
 
+/// The times and limits by which a command is decided at `now`.
+pub(super) fn context(
+    now: Timestamp,
+    clock: &Clock,
+    projection: &Projection,
+    origin: Origin,
+    policy: Policy,
+) -> Context {
+    let wall = clock.wall();
+    Context {
+        now,
+        latest: now.max(wall),
+        earliest: earliest(now, wall, projection),
+        is_settled: !clock.refuses_issues(),
+        origin,
+        policy,
+    }
+}
+
 impl Ledger {
     /// A machine that continues where the projection stands.
     pub fn new(projection: Arc<Projection>, policy: Policy, clock: Clock, hooks: Vec<Hook>) -> Self {
@@ -97,15 +116,7 @@ impl Ledger {
     /// Decides a command.
     pub(super) fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
-        let wall = self.clock.wall();
-        let context = Context {
-            now: batch.now(),
-            latest: batch.now().max(wall),
-            earliest: earliest(batch.now(), wall, &self.projection),
-            is_settled: !self.clock.refuses_issues(),
-            origin: batch.origin(),
-            policy: self.policy,
-        };
+        let context = context(batch.now(), &self.clock, &self.projection, batch.origin(), self.policy);
         match decide(&view, request, context)? {
             Decision::Append(drafts) => self.append(request, drafts, batch),
             Decision::Already(place) => Ok(Outcome::Already(place)),

@@ -33,8 +33,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::domain::{
-    Caller, Command, Digest, Grants, Idempotency, LedgerId, Origin, Place, Position, Registration, Request, RequestId,
-    Scope, Tenant, Timestamp, Ttl, View as _,
+    Caller, Command, CredentialKey, CredentialView as _, Decision, Digest, Grants, Idempotency, Kind, LedgerId, Origin,
+    Place, Policy, Position, Registration, Request, RequestId, Scope, Tenant, Timestamp, View as _, decide,
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -140,7 +140,7 @@ pub struct Service {
     cluster: Arc<Cluster>,
     recent_secrets: RecentSecrets,
     /// The longest life of any credential: tokens of other issuers are not active for longer, either.
-    longest_life: Ttl,
+    policy: Policy,
     trusted: TrustedIssuers,
     signing: Signing,
     sealer: Arc<Sealer>,
@@ -274,8 +274,32 @@ impl Service {
         if self.cluster.is_set_back() {
             return Err(Error::Stopping);
         }
+        if let Some(outcome) = self.holds_already(&request) {
+            return Ok(outcome);
+        }
         let decided = self.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
         Ok(decided?)
+    }
+
+    /// The answer to a revocation of a credential that is revoked already. What holds does not become untrue, so the state answers it,
+    /// and a caller who revokes the same over and over takes no time of the writer from anybody.
+    fn holds_already(&self, request: &Request) -> Option<Outcome> {
+        let key = match &request.command {
+            Command::Revoke(revoke) => CredentialKey { kind: revoke.kind, id: revoke.credential.id() },
+            Command::RevokeTokens(revoke) => {
+                CredentialKey { kind: Kind::Token, id: revoke.tokens.first()?.credential.id() }
+            }
+            _ => return None,
+        };
+        let is_plain = request.idempotency.is_none() && self.writer.fault().is_none();
+        if !is_plain || self.projection.credential(key).revocations.is_empty() {
+            return None;
+        }
+        let context = machine::context(self.clock.now(), &self.clock, &self.projection, self.origin, self.policy);
+        match decide(&*self.projection, request, context) {
+            Ok(Decision::Already(place)) => Some(Outcome::Already(place)),
+            _ => None,
+        }
     }
 
     async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {

@@ -409,7 +409,7 @@ impl Prepared {
             reach,
             cluster,
             recent_secrets: RecentSecrets::default(),
-            longest_life: settings.policy.longest_life,
+            policy: settings.policy,
             trusted: settings.trusted,
             signing,
             sealer: Arc::new(sealer),

@@ -269,7 +269,8 @@ impl Service {
         let at = |seconds: u64| Timestamp::default().plus_millis(seconds.saturating_mul(1_000));
         // Revocations of a subject are kept for the longest life: a token that lives longer would be active again
         // afterwards.
-        let good_until = token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.longest_life));
+        let good_until =
+            token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.policy.longest_life));
         Ok(PresentedToken {
             credential: token.identity.clone(),
             tenant: token.tenant.clone(),
