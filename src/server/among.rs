@@ -148,7 +148,7 @@ pub(super) fn check_nats(members: &Members, _: &crate::domain::Region, _: &Path)
     if members.nats.is_empty() {
         return Ok(());
     }
-    let why = "this program was built without it; build it with `cargo build --release --features nats`";
+    let why = "this program was built without it; build it with `cargo build --profile ship --features nats`";
     Err(ServeError::Nats(why.to_owned()))
 }
 

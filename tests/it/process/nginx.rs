@@ -1,4 +1,4 @@
-//! The split of the migration guide (`tests/nginx/split.conf`), with a real nginx before a real server and a stub of the product.
+//! A product whose paths are split between it and the server (`tests/nginx/split.conf`): a real nginx before a real server and a stub of the product.
 
 use std::time::Duration;
 

@@ -8,14 +8,14 @@ use clap::{Parser, ValueEnum};
 
 const EXAMPLES: &str = "\
 Build first, because the programs are taken from where this one lies:
-  cargo build --release && cargo build --release -p authledger-bench
+  cargo build --profile ship && cargo build --profile ship -p authledger-bench
 
 Examples:
-  target/release/authledger-bench --quick                     all scenarios, within ten minutes
-  target/release/authledger-bench --only commands,checks      two of them, as long as it takes
-  target/release/authledger-bench --resume                    those that are not there yet for this same program
-  target/release/authledger-bench --only commands --rounds 5 --seconds 10
-  target/release/authledger-bench --compare ../before/target/release/authledger --at-least 0.98
+  target/ship/authledger-bench --quick                     all scenarios, within ten minutes
+  target/ship/authledger-bench --only commands,checks      two of them, as long as it takes
+  target/ship/authledger-bench --resume                    those that are not there yet for this same program
+  target/ship/authledger-bench --only commands --rounds 5 --seconds 10
+  target/ship/authledger-bench --compare ../before/target/ship/authledger --at-least 0.98
 
 How it measures:
   Servers are started on loopback with data directories below --work, so choose a --work on the disk that is meant. The systems

@@ -183,7 +183,7 @@ fn programs(arguments: &Arguments) -> anyhow::Result<PathBuf> {
     for name in ["authledger", "authledger-audit"] {
         ensure!(
             directory.join(name).is_file(),
-            "there is no {name} in {}; build it there with `cargo build --release`, or say with --programs where it is",
+            "there is no {name} in {}; build it there with `cargo build --profile ship`, or say with --programs where it is",
             directory.display()
         );
     }
