@@ -10,9 +10,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Caller, Command, Context, CredentialId, CredentialKey, Digest, Draft, Event, Hashing, IssueTicket, Kind, Named,
-    Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Revoked, Secret, Sequence, State, Subject,
-    Tenant, TicketIssued, Timestamp, Ttl, decide,
+    Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, Digest, Draft, Event, Hashing, IssueTicket,
+    Kind, Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Revoked, Secret, Sequence, State,
+    Subject, Tenant, TicketIssued, Timestamp, Ttl, decide,
 };
 use authledger::event_log::{Base, Chain, ChainHash, Head, StoredRecord, decode, encode};
 use authledger::feed::{Cursor, Format, Frame};
@@ -77,7 +77,7 @@ fn issued(n: u64) -> Recorded {
 fn revoked(n: u64, of: u64) -> Recorded {
     let event = Revoked {
         kind: Kind::Ticket,
-        credential: Named::Digest(digest(of)),
+        credential: CredentialRef::Digest(digest(of)),
         session_digest: None,
         subject: Some(subject(of)),
         known: true,
@@ -106,7 +106,7 @@ fn requests() -> Vec<Request> {
         }),
         _ => Command::Revoke(Revoke {
             kind: Kind::Ticket,
-            credential: Named::Digest(digest(n)),
+            credential: CredentialRef::Digest(digest(n)),
             reason: None,
             note: None,
         }),

@@ -10,8 +10,8 @@ use authledger::cli::import::{self, Format};
 use authledger::clock::Clock;
 use authledger::cluster::{Anchors, Known, Parcel, RequestSignature, SignedHead, Spoken, Verdict, judge};
 use authledger::domain::{
-    Command, CredentialId, Digest, Import, ImportedLife, Kind, LedgerId, Members, Named, NodeKey, Origin, OwnSessions,
-    Reads, Sequence, State, Timestamp, View as _,
+    Command, CredentialId, CredentialRef, Digest, Import, ImportedLife, Kind, LedgerId, Members, NodeKey, Origin,
+    OwnSessions, Reads, Sequence, State, Timestamp, View as _,
 };
 use authledger::event_log::{Chain, ChainHash, Head, decode, decode_by_definition, encode};
 use authledger::feed::Cursor;
@@ -279,8 +279,8 @@ fn command([what, flags, number, place, issued, expires, later]: [u8; COMMAND_BY
             not_after: other.then(|| at(far(expires))),
             past: Vec::new(),
         })),
-        4 | 5 => node::revoke_named(kind, Named::Id(digest.id())),
-        6 => node::revoke_named(kind, Named::Digest(digest)),
+        4 | 5 => node::revoke_named(kind, CredentialRef::Id(digest.id())),
+        6 => node::revoke_named(kind, CredentialRef::Digest(digest)),
         7 => node::revoke_subject(name, None),
         _ => Command::RevokeOwn(OwnSessions::Current),
     };

@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use super::gathered::{Gathered, gather};
 use super::point::Prefix;
 use super::replay::PRUNE_EVERY;
-use super::{Asked, AskedCredential, AuditError, QuestionError, Tally, pages};
+use super::{AuditError, Lookup, LookupCredential, QuestionError, Tally, pages};
 use crate::domain::{
-    Actor, Credential, CredentialId, CredentialKey, CredentialView as _, Event, Inactive, Kind, Lifetime, Named,
-    Origin, Place, Position, Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
+    Actor, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind,
+    Lifetime, Origin, Place, Position, Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
@@ -104,9 +104,9 @@ impl RevokedBy {
 pub struct Standing {
     /// Its kind, if it is known.
     pub kind: Option<Kind>,
-    pub name: Named,
+    pub name: CredentialRef,
     /// Its issue, if it was issued.
-    pub issued: Option<Issued>,
+    pub issued: Option<IssueFound>,
     pub verdict: Verdict,
     /// The record that erased its subject: the personal data can't be read any more.
     pub erased: Option<RevokedBy>,
@@ -114,7 +114,7 @@ pub struct Standing {
 
 /// A credential's issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issued {
+pub struct IssueFound {
     /// The name space of its subject.
     pub tenant: Tenant,
     pub subject: Subject,
@@ -133,7 +133,7 @@ pub struct Issued {
 pub fn as_of(
     reader: &Reader,
     finder: &mut Finder<'_>,
-    asked: &Asked,
+    asked: &Lookup,
     prefix: &Prefix,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),
@@ -144,14 +144,14 @@ pub fn as_of(
     for (position, key) in keys(&gathered, asked) {
         standings.extend(judge.standing(position, key)?);
     }
-    if let (Asked::Credential(credential), true) = (asked, standings.is_empty()) {
+    if let (Lookup::Credential(credential), true) = (asked, standings.is_empty()) {
         standings.extend(judge.never_issued(credential)?);
     }
     Ok(standings)
 }
 
 /// The issued credentials, each once, with the position of the record that counts, and in the order of these.
-fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
+fn keys(gathered: &Gathered, asked: &Lookup) -> Vec<(Position, CredentialKey)> {
     let mut keys = Vec::new();
     for issue in &gathered.issues {
         let key = CredentialKey { kind: issue.kind, id: issue.id };
@@ -164,15 +164,17 @@ fn keys(gathered: &Gathered, asked: &Asked) -> Vec<(Position, CredentialKey)> {
 
 /// Whether the credential as it was issued first is the one that the question names. A secret that was issued again
 /// under other names belongs to the first one.
-fn named_by(state: &State, asked: &Asked, key: CredentialKey) -> bool {
+fn named_by(state: &State, asked: &Lookup, key: CredentialKey) -> bool {
     match asked {
-        Asked::Subject(tenant, subject) => {
+        Lookup::Subject(tenant, subject) => {
             whose(state, key).is_some_and(|(space, name)| space == *tenant && name == *subject)
         }
-        Asked::Credential(credential) => credential.names.iter().any(|name| match name {
-            Named::Digest(digest) if key.kind == Kind::Session => state.session_with(digest) == Some(key.id),
-            Named::Digest(digest) => state.credential(key).issue.is_some_and(|issue| issue.digest() == Some(digest)),
-            Named::Id(_) | Named::Payload { .. } | Named::Jwt { .. } => name.id() == key.id,
+        Lookup::Credential(credential) => credential.names.iter().any(|name| match name {
+            CredentialRef::Digest(digest) if key.kind == Kind::Session => state.session_with(digest) == Some(key.id),
+            CredentialRef::Digest(digest) => {
+                state.credential(key).issue.is_some_and(|issue| issue.digest() == Some(digest))
+            }
+            CredentialRef::Id(_) | CredentialRef::Payload { .. } | CredentialRef::Jwt { .. } => name.id() == key.id,
         }),
     }
 }
@@ -185,7 +187,7 @@ fn whose(state: &State, key: CredentialKey) -> Option<(Tenant, Subject)> {
     state.credential(key).issue.map(|issue| (issue.tenant, issue.subject))
 }
 
-impl Issued {
+impl IssueFound {
     fn of(state: &State, position: Position, key: CredentialKey) -> Option<Self> {
         let issue = state.credential(key).issue?;
         Some(Self { tenant: issue.tenant, subject: issue.subject, at: issue.issued_at, place: issue.place, position })
@@ -200,7 +202,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
-        let Some(issued) = Issued::of(self.state, position, key) else { return Ok(None) };
+        let Some(issued) = IssueFound::of(self.state, position, key) else { return Ok(None) };
         let credential = self.state.credential(key);
         let name = credential.named(key);
         let verdict = self.verdict(key, &credential)?;
@@ -228,7 +230,7 @@ impl Judge<'_> {
     }
 
     /// Revocations under the names in the question, whatever kind they were taken for.
-    fn never_issued(&self, asked: &AskedCredential) -> Result<Option<Standing>, QuestionError> {
+    fn never_issued(&self, asked: &LookupCredential) -> Result<Option<Standing>, QuestionError> {
         let ids: Vec<CredentialId> = asked.ids().collect();
         let mut revocations = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| asked.of(*kind)) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use super::point::Prefix;
-use super::{Asked, QuestionError};
+use super::{Lookup, QuestionError};
 use crate::domain::{
     CredentialId, Digest, Extends, Generation, Kind, Place, Position, Recorded, Revoked, Revokes, RevokesSubject,
     Sequence, State, Subject, Tenant, Timestamp, TokenId,
@@ -49,7 +49,7 @@ pub(super) struct Gathered {
 /// Gathers the records. More than `limit` credentials are refused, because each is followed.
 pub(super) fn gather(
     finder: &mut Finder<'_>,
-    asked: &Asked,
+    asked: &Lookup,
     prefix: &Prefix,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),
@@ -125,14 +125,14 @@ fn issue(position: Position, recorded: &Recorded) -> Option<Issue> {
 }
 
 impl Gathered {
-    fn of(asked: &Asked, sought: BTreeSet<Sought>, state: State, all: Vec<Issue>) -> Self {
+    fn of(asked: &Lookup, sought: BTreeSet<Sought>, state: State, all: Vec<Issue>) -> Self {
         let mut own: BTreeSet<CredentialId> = match asked {
-            Asked::Subject(..) => BTreeSet::new(),
-            Asked::Credential(credential) => credential.ids().collect(),
+            Lookup::Subject(..) => BTreeSet::new(),
+            Lookup::Credential(credential) => credential.ids().collect(),
         };
         let is_own = |issue: &Issue| match asked {
-            Asked::Subject(tenant, subject) => issue.tenant == *tenant && issue.subject == *subject,
-            Asked::Credential(credential) => {
+            Lookup::Subject(tenant, subject) => issue.tenant == *tenant && issue.subject == *subject,
+            Lookup::Credential(credential) => {
                 credential.of(issue.kind) && issue.names().any(|name| credential.ids().any(|id| id == name))
             }
         };
@@ -153,8 +153,8 @@ impl Gathered {
 
     /// Whether the record is part of the history of a credential in the question: that it was issued, used, extended or
     /// revoked, by itself, with its session or with everything that its subject had.
-    pub(super) fn tells(&self, asked: &Asked, recorded: &Recorded) -> bool {
-        if let Asked::Subject(tenant, subject) = asked
+    pub(super) fn tells(&self, asked: &Lookup, recorded: &Recorded) -> bool {
+        if let Lookup::Subject(tenant, subject) = asked
             && names(recorded, tenant, subject)
         {
             return true;

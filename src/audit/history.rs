@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::gathered::gather;
 use super::point::Prefix;
-use super::{Asked, QuestionError};
+use super::{Lookup, QuestionError};
 use crate::domain::{Position, Recorded, Timestamp};
 use crate::event_log::StoredRecord;
 use crate::index::Finder;
@@ -32,7 +32,7 @@ pub struct Told {
 /// the head.
 pub fn history(
     finder: &mut Finder<'_>,
-    asked: &Asked,
+    asked: &Lookup,
     after: Position,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),

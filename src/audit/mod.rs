@@ -4,7 +4,6 @@
 //! Everything here opens the file for reading only, in short transactions, so that it can be run beside the server that writes it.
 
 mod as_of;
-mod asked;
 mod bundle;
 mod changes;
 mod damage;
@@ -13,6 +12,7 @@ mod evidence;
 mod forest;
 mod gathered;
 mod history;
+mod lookup;
 mod manifest;
 mod pages;
 mod papers;
@@ -26,14 +26,14 @@ mod tiles;
 mod trust;
 mod verify;
 
-pub use as_of::{Issued, RevokedBy, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
-pub use asked::{Asked, AskedCredential};
+pub use as_of::{IssueFound, RevokedBy, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
 pub use bundle::{BundleError, BundleReader, Contents, ExportError, Exported, Range, export};
 pub use changes::{Change, Counted, Counts, MAX_ACTORS, Who};
 pub use damage::AuditError;
 pub use diff::{Changed, diff};
 pub use evidence::{checkpoints_in, verify_evidence};
 pub use history::{Told, history};
+pub use lookup::{Lookup, LookupCredential};
 pub use manifest::{MANIFEST, Manifest, ManifestCheckpoint, ManifestHead};
 pub use point::{Point, Prefix};
 pub use prove::{ProveError, Which, prove_consistency, prove_inclusion};

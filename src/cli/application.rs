@@ -90,7 +90,7 @@ pub enum ApplicationError {
 
 /// An application as the server shows it.
 #[derive(Deserialize)]
-struct Shown {
+struct ApplicationBody {
     id: String,
     name: String,
     grants: Vec<ShownGrant>,
@@ -128,7 +128,7 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
     if arguments.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let shown: Shown = serde_json::from_str(&answer)?;
+    let shown: ApplicationBody = serde_json::from_str(&answer)?;
     writeln!(out, "id       {}", shown.id)?;
     writeln!(out, "name     {}", shown.name)?;
     writeln!(out, "grants   {}", shown.grants())?;
@@ -149,7 +149,7 @@ async fn list(arguments: &List) -> Result<(), ApplicationError> {
         }
         return Ok(());
     }
-    let shown = serde_json::from_str::<Listed<Shown>>(&answer)?.applications;
+    let shown = serde_json::from_str::<Listed<ApplicationBody>>(&answer)?.applications;
     let width = shown.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max("NAME".len());
     writeln!(out, "{:36}  {:width$}  {:24}  GRANTS", "ID", "NAME", "EXPIRES")?;
     for one in &shown {
@@ -165,7 +165,7 @@ async fn remove(arguments: &Remove) -> Result<(), ApplicationError> {
     Ok(())
 }
 
-impl Shown {
+impl ApplicationBody {
     fn grants(&self) -> String {
         let one = |grant: &ShownGrant| format!("{}: {}", grant.tenant, grant.scopes.join(","));
         self.grants.iter().map(one).collect::<Vec<_>>().join("; ")

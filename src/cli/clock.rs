@@ -80,7 +80,7 @@ struct Credential {
 }
 
 #[derive(Deserialize)]
-struct Shown {
+struct ClockBody {
     #[serde(flatten)]
     standing: Standing,
     recorded_beyond: Beyond,
@@ -108,7 +108,7 @@ async fn look(asked: &Asked) -> Result<(), ClockError> {
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let Shown { standing, recorded_beyond } = serde_json::from_str(&answer)?;
+    let ClockBody { standing, recorded_beyond } = serde_json::from_str(&answer)?;
     writeln!(out, "ledger time  {}", standing.ledger_time)?;
     writeln!(out, "wall clock   {}", standing.wall_clock)?;
     if standing.settled {

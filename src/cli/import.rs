@@ -301,7 +301,7 @@ fn notice(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::entry::{Refusal, Row};
+    use super::entry::{EntryRefusal, Row};
     use super::*;
 
     /// 2026-11-21T09:10:00Z, with the defaults of the arguments.
@@ -312,7 +312,7 @@ mod tests {
 
     /// The line that is sent.
     #[track_caller]
-    pub fn entry(row: Result<Row, Refusal>) -> String {
+    pub fn entry(row: Result<Row, EntryRefusal>) -> String {
         match row {
             Ok(Row::Entry(entry)) => serde_json::to_string(&entry).expect("as it was written"),
             Ok(Row::Over) => panic!("it is over"),

@@ -50,7 +50,7 @@ pub enum KeyError {
 
 /// A key as the server shows it.
 #[derive(Deserialize)]
-struct Shown {
+struct KeyBody {
     kid: String,
     alg: String,
     issuer: String,
@@ -126,7 +126,7 @@ async fn list(asked: &Asked) -> Result<(), KeyError> {
         return Ok(());
     }
     writeln!(out, "{:43}  {:5}  {:24}  STATE", "KID", "ALG", "PUBLISHED")?;
-    for key in serde_json::from_str::<Listed<Shown>>(&answer)?.keys {
+    for key in serde_json::from_str::<Listed<KeyBody>>(&answer)?.keys {
         writeln!(out, "{:43}  {:5}  {:24}  {}", key.kid, key.alg, key.published_at, key.state())?;
     }
     Ok(())
@@ -139,7 +139,7 @@ async fn rotate(asked: &Asked) -> Result<(), KeyError> {
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let key: Shown = serde_json::from_str(&answer)?;
+    let key: KeyBody = serde_json::from_str(&answer)?;
     writeln!(out, "kid        {}", key.kid)?;
     writeln!(out, "algorithm  {}", key.alg)?;
     writeln!(out, "issuer     {}", key.issuer)?;
@@ -147,7 +147,7 @@ async fn rotate(asked: &Asked) -> Result<(), KeyError> {
     Ok(())
 }
 
-impl Shown {
+impl KeyBody {
     fn state(&self) -> String {
         self.verifies_until.as_ref().map_or("signs".to_owned(), |until| format!("verifies until {until}"))
     }

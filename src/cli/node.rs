@@ -151,7 +151,7 @@ struct Listed<T> {
 }
 
 #[derive(Deserialize)]
-struct Shown {
+struct MemberBody {
     own: bool,
     node: Option<String>,
     region: Option<String>,
@@ -186,7 +186,7 @@ async fn list(asked: &Asked) -> Result<(), NodeError> {
         }
         return Ok(());
     }
-    let nodes = serde_json::from_str::<Listed<Shown>>(&answer)?.nodes;
+    let nodes = serde_json::from_str::<Listed<MemberBody>>(&answer)?.nodes;
     let heads: BTreeMap<&String, &u64> = nodes.iter().flat_map(|node| &node.origins).collect();
     for node in &nodes {
         writeln!(out, "{}", line(node, &heads))?;
@@ -195,7 +195,7 @@ async fn list(asked: &Asked) -> Result<(), NodeError> {
 }
 
 /// A node on a line: its progress is the number of records that it lacks of those that this node holds.
-fn line(node: &Shown, heads: &BTreeMap<&String, &u64>) -> String {
+fn line(node: &MemberBody, heads: &BTreeMap<&String, &u64>) -> String {
     let name = node.node.as_deref().unwrap_or("(alone)");
     let region = node.region.as_deref().unwrap_or("-");
     let address = node.address.as_deref().unwrap_or("-");

@@ -78,7 +78,7 @@ pub enum SubjectError {
 
 /// An erasure as the server shows it.
 #[derive(Deserialize)]
-struct Shown {
+struct ErasureBody {
     tenant: String,
     subject: String,
     erased_at: String,
@@ -109,7 +109,7 @@ async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
     if arguments.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let shown: Shown = serde_json::from_str(&answer)?;
+    let shown: ErasureBody = serde_json::from_str(&answer)?;
     writeln!(out, "tenant          {}", shown.tenant)?;
     writeln!(out, "subject         {}", shown.subject)?;
     writeln!(out, "erased at       {}{}", shown.erased_at, if shown.already { " (before)" } else { "" })?;

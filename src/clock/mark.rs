@@ -37,7 +37,7 @@ pub struct Accepted {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct MarkFile {
     format: u32,
     ledger_time: u64,
     forgotten_at: u64,
@@ -71,7 +71,7 @@ impl Mark {
         if length > MAX_BYTES {
             return Err(io::Error::new(ErrorKind::InvalidData, "it is too large"));
         }
-        let form: Form = serde_json::from_slice(&fs::read(&path)?)?;
+        let form: MarkFile = serde_json::from_slice(&fs::read(&path)?)?;
         form.into_mark().map(Some).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it does not have its form"))
     }
 
@@ -80,7 +80,7 @@ impl Mark {
         let accepted = self
             .accepted
             .map(|accepted| AcceptedForm { at: accepted.at.as_millis(), origin: accepted.origin.to_string() });
-        let form = Form {
+        let form = MarkFile {
             format: FORMAT,
             ledger_time: self.ledger_time.as_millis(),
             forgotten_at: self.forgotten_at.as_millis(),
@@ -97,7 +97,7 @@ impl Mark {
     }
 }
 
-impl Form {
+impl MarkFile {
     fn into_mark(self) -> Option<Mark> {
         if self.format != FORMAT {
             return None;

@@ -53,7 +53,7 @@ pub enum AnchorsError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct AnchorsText {
     ledger: Uuid,
     keys: Vec<String>,
     peers: Vec<String>,
@@ -143,7 +143,7 @@ impl Anchors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(AnchorsError::Io { path, source }),
         };
-        let form: Option<Form> = serde_json::from_slice(&text).ok();
+        let form: Option<AnchorsText> = serde_json::from_slice(&text).ok();
         let keys = form.as_ref().map(|form| form.keys.iter().map(|key| key.parse().ok()).collect::<Option<_>>());
         let vouched = form.as_ref().map(|form| form.vouched.iter().map(Vouch::from_text).collect::<Option<_>>());
         match (form, keys.flatten(), vouched.flatten()) {
@@ -157,7 +157,7 @@ impl Anchors {
     /// Writes them into a data directory, whole or not at all.
     pub fn store(&self, data: &Path) -> Result<(), AnchorsError> {
         let path = file(data);
-        let form = Form {
+        let form = AnchorsText {
             ledger: self.ledger.map(|ledger| ledger.0).unwrap_or_default(),
             keys: self.keys.iter().map(NodeKey::to_string).collect(),
             peers: self.peers.clone(),

@@ -67,7 +67,7 @@ struct Signed<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct AnnouncementText {
     ledger: Uuid,
     node: String,
     incarnation: Incarnation,
@@ -89,7 +89,7 @@ struct Form {
 impl Announcement {
     /// The text that is carried, signed.
     pub fn speak(self, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Spoken {
-        let said = json::raw(&Form::from(&self));
+        let said = json::raw(&AnnouncementText::from(&self));
         let signature = Signature(sign(&message(said.get()))).to_string();
         let text = json::bytes(&Signed { announcement: &said, signature });
         Spoken { text: text.into(), announcement: self }
@@ -111,7 +111,7 @@ impl Spoken {
             return None;
         }
         let Signed { announcement: signed, signature } = serde_json::from_slice(text).ok()?;
-        let form: Form = serde_json::from_str(signed.get()).ok()?;
+        let form: AnnouncementText = serde_json::from_str(signed.get()).ok()?;
         let announcement = form.into_announcement()?;
         Some(Unverified { text, signed: signed.get(), signature: signature.parse().ok()?, announcement })
     }
@@ -145,7 +145,7 @@ fn message(said: &str) -> Vec<u8> {
     format!("authledger announcement v1\n{said}").into_bytes()
 }
 
-impl From<&Announcement> for Form {
+impl From<&Announcement> for AnnouncementText {
     fn from(said: &Announcement) -> Self {
         Self {
             ledger: said.ledger.0,
@@ -165,7 +165,7 @@ impl From<&Announcement> for Form {
     }
 }
 
-impl Form {
+impl AnnouncementText {
     fn into_announcement(self) -> Option<Announcement> {
         if self.applied.len() > MAX_ORIGINS || self.supersedes.len() > MAX_SUPERSEDED {
             return None;

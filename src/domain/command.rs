@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::application::Registration;
 use super::authentication::{Aal, Method};
-use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Named};
+use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
 use super::membership::NodeKey;
@@ -132,7 +132,7 @@ pub enum TokenForm {
 pub struct Revoke {
     /// The kind that the credential is taken for where this node does not know it.
     pub kind: Kind,
-    pub credential: Named,
+    pub credential: CredentialRef,
     /// The reason: a code.
     pub reason: Option<Reason>,
     /// A note in free text.
@@ -143,7 +143,7 @@ pub struct Revoke {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentedToken {
     /// The name of the credential.
-    pub credential: Named,
+    pub credential: CredentialRef,
     /// The name space of its subject.
     pub tenant: Tenant,
     pub subject: Subject,

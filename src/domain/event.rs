@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::actor::Actor;
 use super::application::Registration;
 use super::authentication::{Aal, Method};
-use super::credential::{CredentialId, CredentialKey, Digest, Kind, Kinds, Named};
+use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Place, Reason, Region, RequestId, Sequence, Subject,
     Tenant,
@@ -185,7 +185,7 @@ pub struct SessionExtended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenIssued {
     /// The digest of an opaque token, or issuer and `jti` of a JWT.
-    pub name: Named,
+    pub name: CredentialRef,
     /// The key that signs the JWT.
     pub key: Option<KeyId>,
     pub subject: Subject,
@@ -216,7 +216,7 @@ impl TokenIssued {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
     pub kind: Kind,
-    pub credential: Named,
+    pub credential: CredentialRef,
     /// Of a session that is named by its id: the digest of its token, for readers that are presented only that.
     pub session_digest: Option<Digest>,
     /// Its subject; of an unknown credential, the subject that it must have to be revoked.

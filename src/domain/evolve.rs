@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::actor::Actor;
 use super::application::Application;
 use super::credential::{
-    Credential, CredentialKey, Issue, IssuedAs, Kind, Lifetime, Named, Revocation, RevocationTarget, Revocations,
-    UnknownRevoker,
+    Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, RevocationTarget,
+    Revocations, UnknownRevoker,
 };
 use super::event::{
     Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, Revoked, SessionIssued, SubjectErased,
@@ -218,7 +218,7 @@ fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
 
 fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
     let name = match &issued.name {
-        Named::Digest(digest) => IssuedAs::Secret(Some(*digest)),
+        CredentialRef::Digest(digest) => IssuedAs::Secret(Some(*digest)),
         name => IssuedAs::Jwt(Box::new(name.clone())),
     };
     let issue = Issue {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::application::Application;
 use super::credential::{
-    Credential, CredentialKey, Issue, IssuedAs, Kind, Lifetime, Named, Revocation, UnknownRevoker, hex,
+    Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, UnknownRevoker, hex,
 };
 use super::event::LedgerOpened;
 use super::evolve::Answered;
@@ -22,9 +22,9 @@ use crate::json;
 const USUAL_BYTES: usize = 256;
 
 /// Written as its `Display`, straight into the row: there are as many rows as credentials.
-struct Shown<T>(T);
+struct Displayed<T>(T);
 
-impl<T: std::fmt::Display> Serialize for Shown<T> {
+impl<T: std::fmt::Display> Serialize for Displayed<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -65,7 +65,7 @@ impl Row {
     /// null, extended to, revocations, revoked as or null]`.
     pub fn credential(key: CredentialKey, credential: &Credential) -> Self {
         let revocations: Vec<_> = credential.revocations.iter().map(revocation).collect();
-        let (kind, id, latest) = (key.kind.as_str(), Shown(key.id), credential.latest.as_millis());
+        let (kind, id, latest) = (key.kind.as_str(), Displayed(key.id), credential.latest.as_millis());
         match key.kind {
             Kind::Ticket => Self::of((kind, id, credential.issue.as_ref().map(ticket_issue), latest, revocations)),
             Kind::Session | Kind::Token => {
@@ -106,7 +106,7 @@ impl Row {
             .map(|(at, place, read)| json!([place.origin.as_str(), place.sequence.0, at.as_millis(), reads(read)]));
         let removed = member.removed.as_ref().map(|removal| {
             let Place { origin, sequence } = removal.place;
-            let seals: Vec<_> = removal.seals.iter().map(|(origin, seal)| (Shown(*origin), seal.0)).collect();
+            let seals: Vec<_> = removal.seals.iter().map(|(origin, seal)| (Displayed(*origin), seal.0)).collect();
             json!([origin.as_str(), sequence.0, removal.removed_at.as_millis(), seals])
         });
         Self::of(json!(["node", key.to_string(), joins, upgraded, removed]))
@@ -165,7 +165,7 @@ fn ticket_issue(issue: &Issue) -> impl Serialize {
         issue.place.sequence.0,
         issue.tenant.as_str(),
         issue.subject.as_str(),
-        issue.digest().map(|digest| Shown(*digest)),
+        issue.digest().map(|digest| Displayed(*digest)),
         issue.issued_at.as_millis(),
         lifetime(issue),
         issue.not_after.as_millis(),
@@ -183,7 +183,7 @@ fn lifetime(issue: &Issue) -> u64 {
 
 fn issue(issue: &Issue) -> impl Serialize {
     let (secret, jwt) = match &issue.name {
-        IssuedAs::Secret(digest) => (digest.map(Shown), None),
+        IssuedAs::Secret(digest) => (digest.map(Displayed), None),
         IssuedAs::Jwt(jwt) => (None, Some(name(jwt))),
     };
     (
@@ -196,7 +196,7 @@ fn issue(issue: &Issue) -> impl Serialize {
         lifetime(issue),
         issue.not_after.as_millis(),
         generation(&issue.generation),
-        issue.session.map(Shown),
+        issue.session.map(Displayed),
         issue.slot,
     )
 }
@@ -214,12 +214,12 @@ impl<A: Serialize, B: Serialize> Serialize for Either<A, B> {
 }
 
 /// An id or digest alone, a payload's digest behind its issuer and null, a `jti` behind its issuer.
-fn name(name: &Named) -> Value {
+fn name(name: &CredentialRef) -> Value {
     match name {
-        Named::Id(id) => json!(id.to_string()),
-        Named::Digest(digest) => json!(digest.to_string()),
-        Named::Payload { issuer, digest } => json!([issuer.as_str(), null, digest.to_string()]),
-        Named::Jwt { issuer, jti } => json!([issuer.as_str(), jti.as_str()]),
+        CredentialRef::Id(id) => json!(id.to_string()),
+        CredentialRef::Digest(digest) => json!(digest.to_string()),
+        CredentialRef::Payload { issuer, digest } => json!([issuer.as_str(), null, digest.to_string()]),
+        CredentialRef::Jwt { issuer, jti } => json!([issuer.as_str(), jti.as_str()]),
     }
 }
 
@@ -227,8 +227,8 @@ fn reads(reads: &Reads) -> Vec<(&str, u64)> {
     reads.iter().collect()
 }
 
-fn generation(generation: &Generation) -> Vec<(Shown<Origin>, u64)> {
-    generation.iter().map(|(origin, sequence)| (Shown(origin), sequence.0)).collect()
+fn generation(generation: &Generation) -> Vec<(Displayed<Origin>, u64)> {
+    generation.iter().map(|(origin, sequence)| (Displayed(origin), sequence.0)).collect()
 }
 
 fn revocation(revocation: &Revocation) -> impl Serialize {

@@ -27,8 +27,9 @@ pub use command::{
     RevokeTokens, TokenForm,
 };
 pub use credential::{
-    Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, IssuedAs, Kind, Kinds, Lifetime, Named,
-    Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known, judge_presented,
+    Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, Kind, Kinds,
+    Lifetime, Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known,
+    judge_presented,
 };
 pub use decide::{
     MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, lineage,

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Actor, ApplicationId, CredentialId, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark, Issuer, KeyId,
-    KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason,
+    Actor, ApplicationId, CredentialId, CredentialRef, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark,
+    Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous, Reason,
     Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, Tenant, TicketIssued,
     Timestamp, Ttl,
 };
@@ -517,12 +517,12 @@ struct RevokedData<'a> {
 impl<'a> From<&'a Revoked> for RevokedData<'a> {
     fn from(revoked: &'a Revoked) -> Self {
         let id = match &revoked.credential {
-            Named::Id(_) => revoked.credential.public_id(revoked.kind),
-            Named::Digest(_) | Named::Jwt { .. } | Named::Payload { .. } => None,
+            CredentialRef::Id(_) => revoked.credential.public_id(revoked.kind),
+            CredentialRef::Digest(_) | CredentialRef::Jwt { .. } | CredentialRef::Payload { .. } => None,
         };
         let payload = match &revoked.credential {
-            Named::Payload { digest, .. } => Some(Text(*digest)),
-            Named::Digest(_) | Named::Id(_) | Named::Jwt { .. } => None,
+            CredentialRef::Payload { digest, .. } => Some(Text(*digest)),
+            CredentialRef::Digest(_) | CredentialRef::Id(_) | CredentialRef::Jwt { .. } => None,
         };
         Self {
             digest: revoked.credential.digest().or(revoked.session_digest.as_ref()).copied().map(Text),
@@ -543,8 +543,8 @@ impl RevokedData<'_> {
     fn into_domain(self, kind: Kind) -> Result<Revoked, RecordError> {
         let session_digest = self.digest.as_ref().map(|digest| digest.0).filter(|_| self.id.is_some());
         let credential = match (self.digest, self.id, self.iss, self.jti, self.payload) {
-            (Some(digest), None, None, None, None) => Named::Digest(digest.0),
-            (digest, Some(id), None, None, None) if digest.is_none() || kind == Kind::Session => Named::Id(
+            (Some(digest), None, None, None, None) => CredentialRef::Digest(digest.0),
+            (digest, Some(id), None, None, None) if digest.is_none() || kind == Kind::Session => CredentialRef::Id(
                 match kind {
                     Kind::Session => forms::session_id(&id),
                     Kind::Ticket | Kind::Token => CredentialId::parse(kind, &id),
@@ -552,9 +552,10 @@ impl RevokedData<'_> {
                 .map_err(RecordError::malformed)?,
             ),
             (None, None, Some(issuer), Some(jti), None) if kind == Kind::Token => jwt(&issuer, &jti)?,
-            (None, None, Some(issuer), None, Some(payload)) if kind == Kind::Token => {
-                Named::Payload { issuer: Issuer::new(&issuer).map_err(RecordError::malformed)?, digest: payload.0 }
-            }
+            (None, None, Some(issuer), None, Some(payload)) if kind == Kind::Token => CredentialRef::Payload {
+                issuer: Issuer::new(&issuer).map_err(RecordError::malformed)?,
+                digest: payload.0,
+            },
             _ => return Err(RecordError::malformed("a credential is named in one of the ways of its kind")),
         };
         let known = match self.known {

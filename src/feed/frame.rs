@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use crate::domain::{
-    Digest, Event, EventType, Grants, Kind, Kinds, Named, Position, Reason, Revocation, Revokes, Scope, Subject,
-    SubjectKind, SubjectState, Tenant,
+    CredentialRef, Digest, Event, EventType, Grants, Kind, Kinds, Position, Reason, Revocation, Revokes, Scope,
+    Subject, SubjectKind, SubjectState, Tenant,
 };
 use crate::json;
 use crate::projection::InForce;
@@ -163,10 +163,10 @@ impl<'a> Item<'a> {
     }
 
     /// The item with all names of a single credential.
-    fn named(self, kind: Kind, credential: &Named, session_digest: Option<&Digest>) -> Self {
+    fn named(self, kind: Kind, credential: &CredentialRef, session_digest: Option<&Digest>) -> Self {
         let payload = match credential {
-            Named::Payload { digest, .. } => Some(digest.to_string()),
-            Named::Digest(_) | Named::Id(_) | Named::Jwt { .. } => None,
+            CredentialRef::Payload { digest, .. } => Some(digest.to_string()),
+            CredentialRef::Digest(_) | CredentialRef::Id(_) | CredentialRef::Jwt { .. } => None,
         };
         Self {
             kind: Some(kind.as_str()),
@@ -272,7 +272,7 @@ pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &Filter) -> Vec<Item<
             let digest = issue.and_then(|issue| issue.digest()).filter(|_| key.kind == Kind::Session);
             let subject = issue.map(|issue| &issue.subject).or(revocation.whose.subject.as_ref());
             let named = issue.map(|issue| issue.named(*key)).or_else(|| revocation.named.as_deref().cloned());
-            vec![single_item(key.kind, &named.unwrap_or(Named::Id(key.id)), digest, subject, revocation)]
+            vec![single_item(key.kind, &named.unwrap_or(CredentialRef::Id(key.id)), digest, subject, revocation)]
         }
         InForce::Subject(tenant, subject, state) => {
             filter.kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
@@ -282,7 +282,7 @@ pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &Filter) -> Vec<Item<
 
 fn single_item<'a>(
     kind: Kind,
-    named: &Named,
+    named: &CredentialRef,
     session_digest: Option<&Digest>,
     subject: Option<&'a Subject>,
     revocation: &'a Revocation,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::TokenError;
 use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
-use crate::domain::{Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Named, Tenant, TokenId};
+use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, TokenId};
 
 /// The claim in which a container holds its token.
 const INNER: &str = "user_token";
@@ -22,7 +22,7 @@ pub struct Verified {
     /// Whether that is this ledger.
     pub ours: bool,
     /// Its name.
-    pub identity: Named,
+    pub identity: CredentialRef,
     /// The tenant that it is for.
     pub tenant: Tenant,
     pub subject: GivenSubject,
@@ -155,15 +155,15 @@ impl Proven {
         GivenSubject::new(text).map(Some).map_err(|_| TokenError::MalformedSubject)
     }
 
-    fn identity(&self) -> Result<Named, TokenError> {
+    fn identity(&self) -> Result<CredentialRef, TokenError> {
         let issuer = Issuer::new(&self.issuer).map_err(|_| TokenError::MissingIssuer)?;
         let is_slashid = self.terms.as_ref().is_some_and(|terms| terms.profile == Some(Profile::SlashId));
         let stand_in = if is_slashid { self.claims.get("id") } else { None };
         match self.claims.get("jti").or(stand_in) {
-            None => Ok(Named::Payload { issuer, digest: Digest::of_payload(&self.payload) }),
+            None => Ok(CredentialRef::Payload { issuer, digest: Digest::of_payload(&self.payload) }),
             Some(id) => {
                 let jti = id.as_str().and_then(|id| TokenId::new(id).ok()).ok_or(TokenError::MalformedId)?;
-                Ok(Named::Jwt { issuer, jti })
+                Ok(CredentialRef::Jwt { issuer, jti })
             }
         }
     }
@@ -287,11 +287,11 @@ mod tests {
         let identity = |profile, more| proven(terms(profile), claims(more)).verified(None).map(|token| token.identity);
         let issuer = proven(terms(None), claims(json!({}))).issuer;
         let issuer = Issuer::new(&issuer).expect("a name");
-        let jti = |id: &str| Ok(Named::Jwt { issuer: issuer.clone(), jti: TokenId::new(id).expect("a name") });
+        let jti = |id: &str| Ok(CredentialRef::Jwt { issuer: issuer.clone(), jti: TokenId::new(id).expect("a name") });
         assert_eq!(identity(None, json!({"jti": "j", "id": "i"})), jti("j"));
         assert_eq!(identity(Some(Profile::SlashId), json!({"jti": "j", "id": "i"})), jti("j"));
         assert_eq!(identity(Some(Profile::SlashId), json!({"id": "i"})), jti("i"));
-        assert!(matches!(identity(None, json!({"id": "i"})), Ok(Named::Payload { .. })));
+        assert!(matches!(identity(None, json!({"id": "i"})), Ok(CredentialRef::Payload { .. })));
         for bad in [json!(""), json!(1), json!(null), json!("x".repeat(256)), json!("a\nb")] {
             assert_eq!(identity(None, json!({"jti": bad})), Err(TokenError::MalformedId));
         }

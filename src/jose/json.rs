@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 /// Why bytes are not an object with only one reading.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum JsonRefusal {
     /// They are not a JSON object in UTF-8.
     NoObject,
     /// The object, or one in it, has that member twice. The name comes from the token, so it is only for comparing.
@@ -16,13 +16,13 @@ pub(super) enum Refusal {
 }
 
 /// The object, if every name in it and in the objects within is there once, however it is escaped.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonRefusal> {
     let twice = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = Unique(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
-        _ => Err(twice.take().map_or(Refusal::NoObject, Refusal::Twice)),
+        _ => Err(twice.take().map_or(JsonRefusal::NoObject, JsonRefusal::Twice)),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_name_that_stands_twice_is_refused_at_any_depth_and_in_any_spelling() {
         for text in [r#"{"kid":1,"kid":1}"#, r#"{"kid":1,"\u006bid":2}"#, r#"{"a":[{"b":{"kid":1,"x":0,"kid":2}}]}"#] {
-            assert_eq!(object(text.as_bytes()), Err(Refusal::Twice("kid".to_owned())), "{text}");
+            assert_eq!(object(text.as_bytes()), Err(JsonRefusal::Twice("kid".to_owned())), "{text}");
         }
         assert!(object(br#"{"a":{"x":1},"b":{"x":1}}"#).is_ok());
     }
@@ -114,7 +114,7 @@ mod tests {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
         for bytes in [&b""[..], b"[]", b"1", b"{}x", b"{\"a\":\"\xff\"}", b"{\"a\":1e999}", b"{'a':1}", deep.as_bytes()]
         {
-            assert_eq!(object(bytes), Err(Refusal::NoObject));
+            assert_eq!(object(bytes), Err(JsonRefusal::NoObject));
         }
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use super::json::{Refusal, object};
+use super::json::{JsonRefusal, object};
 use crate::keys::Algorithm;
 
 /// The longest token that is read, in bytes.
@@ -44,8 +44,8 @@ impl<'a> Parsed<'a> {
         let payload = decode(payload)?;
         decode(signature)?;
         let claims = object(&payload).map_err(|refusal| match refusal {
-            Refusal::NoObject => TokenError::MalformedClaims,
-            Refusal::Twice(_) => TokenError::DuplicateClaim,
+            JsonRefusal::NoObject => TokenError::MalformedClaims,
+            JsonRefusal::Twice(_) => TokenError::DuplicateClaim,
         })?;
         Ok(Self { signed, signature, algorithm: algorithm(&header)?, kid: kid(&header)?, payload, claims })
     }
@@ -58,9 +58,9 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
 
 fn read_header(bytes: &[u8]) -> Result<Map<String, Value>, TokenError> {
     let header = object(bytes).map_err(|refusal| match refusal {
-        Refusal::NoObject => TokenError::MalformedHeader,
-        Refusal::Twice(name) if name == "kid" => TokenError::TwoKeyIds,
-        Refusal::Twice(_) => TokenError::DuplicateHeader,
+        JsonRefusal::NoObject => TokenError::MalformedHeader,
+        JsonRefusal::Twice(name) if name == "kid" => TokenError::TwoKeyIds,
+        JsonRefusal::Twice(_) => TokenError::DuplicateHeader,
     })?;
     // RFC 7515, section 4.1.11: a reader that does not understand an extension must refuse it. This one understands
     // none.

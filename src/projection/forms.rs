@@ -6,7 +6,7 @@ use super::handle::SubjectHandle;
 use super::numbers::Number;
 use super::packed::{Packed, Shared, Span, Times, pack_slot, unpack_slot};
 use crate::domain::{
-    Credential, CredentialId, Digest, Issue, IssuedAs, Kind, Lifetime, Named, Place, Timestamp, TokenId, Ttl,
+    Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, Kind, Lifetime, Place, Timestamp, TokenId, Ttl,
 };
 
 /// The part that is the same for rows of every size.
@@ -45,7 +45,7 @@ impl<const N: usize> Row for Packed<N> {
 }
 
 /// A kind's row, and its kind.
-pub(super) trait Form: Sized + Send + Sync {
+pub(super) trait RowKind: Sized + Send + Sync {
     const KIND: Kind;
 
     fn row(&self) -> &impl Row;
@@ -67,7 +67,7 @@ pub(super) struct TicketForm(pub(super) Packed<32>);
 pub(super) struct SessionForm(pub(super) Packed<48>);
 pub(super) struct TokenForm(pub(super) Packed<32>);
 
-impl Form for TicketForm {
+impl RowKind for TicketForm {
     const KIND: Kind = Kind::Ticket;
 
     fn row(&self) -> &impl Row {
@@ -123,7 +123,7 @@ const fn end(issue: &Issue) -> Option<Timestamp> {
     }
 }
 
-impl Form for SessionForm {
+impl RowKind for SessionForm {
     const KIND: Kind = Kind::Session;
 
     fn row(&self) -> &impl Row {
@@ -176,8 +176,8 @@ impl Form for SessionForm {
 
 impl TokenForm {
     /// The name of a JWT whose `jti` is a UUID, as this ledger's are: 16 bytes after the 16 of its id.
-    fn jwt_name(id: CredentialId, named: &Named, shared: &Shared) -> Option<([u8; 32], u32)> {
-        let Named::Jwt { issuer, jti } = named else { return None };
+    fn jwt_name(id: CredentialId, named: &CredentialRef, shared: &Shared) -> Option<([u8; 32], u32)> {
+        let CredentialRef::Jwt { issuer, jti } = named else { return None };
         let uuid = Uuid::try_parse(jti.as_str()).ok()?;
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         if uuid.hyphenated().encode_lower(&mut text) != jti.as_str() {
@@ -195,11 +195,11 @@ impl TokenForm {
         jti.copy_from_slice(&self.0.name[16..]);
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let jti = TokenId::new(Uuid::from_bytes(jti).hyphenated().encode_lower(&mut text)).ok()?;
-        Some(IssuedAs::Jwt(Box::new(Named::Jwt { issuer: shared.issuers.get(issuer)?, jti })))
+        Some(IssuedAs::Jwt(Box::new(CredentialRef::Jwt { issuer: shared.issuers.get(issuer)?, jti })))
     }
 }
 
-impl Form for TokenForm {
+impl RowKind for TokenForm {
     const KIND: Kind = Kind::Token;
 
     fn row(&self) -> &impl Row {
@@ -257,14 +257,14 @@ impl TokenForm {
 
 /// The keys by which a credential's issue is found elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Issued {
+pub(super) struct IssuedRow {
     pub(super) place: Place,
     pub(super) subject: SubjectHandle,
     pub(super) issued_at: Timestamp,
     pub(super) digest: Option<Digest>,
 }
 
-impl Issued {
+impl IssuedRow {
     pub(super) fn of(credential: &Credential, subject: Option<SubjectHandle>) -> Option<Self> {
         let issue = credential.issue.as_ref()?;
         Some(Self {
@@ -275,7 +275,7 @@ impl Issued {
         })
     }
 
-    pub(super) fn of_row(row: &impl Form, shared: &Shared) -> Option<Self> {
+    pub(super) fn of_row(row: &impl RowKind, shared: &Shared) -> Option<Self> {
         let (place, issued_at) = row.row().issued(shared)?;
         Some(Self { place, subject: row.row().subject(), issued_at, digest: row.digest() })
     }

@@ -27,13 +27,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialView, Digest,
-    Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, Named, NodeKey, Origin, Patch,
-    Place, Recorded, Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant, Timestamp,
-    UnknownRevoker, View, evolve, judge_known, worth_recording,
+    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef,
+    CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, NodeKey,
+    Origin, Patch, Place, Recorded, Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant,
+    Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
-use forms::{Form as _, Issued, TokenForm};
+use forms::{IssuedRow, RowKind as _, TokenForm};
 use handle::{Handle, Layout, SHARDS, SubjectHandle};
 use packed::Shared;
 use revoked::{Revoked, tenants_of};
@@ -315,7 +315,7 @@ impl Projection {
     /// know it.
     fn name_by_id(&self, in_force: &mut InForce) {
         let InForce::Credential(key, credential, revocation) = in_force else { return };
-        if let (Kind::Session, None, Some(Named::Digest(digest))) =
+        if let (Kind::Session, None, Some(CredentialRef::Digest(digest))) =
             (key.kind, &credential.issue, revocation.named.as_deref())
             && let Some(id) = self.session_with(digest)
         {
@@ -452,7 +452,7 @@ impl Projection {
     }
 
     /// Adds the index entries of a credential that was issued.
-    fn remember(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
+    fn remember(&self, key: CredentialKey, handle: Handle, issued: &IssuedRow) {
         self.shared.subjects.add(issued.subject, handle, |handle| self.key_of(handle));
         match key.kind {
             Kind::Ticket => self.remember_ticket(handle, issued.place),
@@ -470,7 +470,7 @@ impl Projection {
     }
 
     /// Removes the index entries of a credential's issue, except from its subject's list.
-    fn forget(&self, key: CredentialKey, handle: Handle, issued: &Issued) {
+    fn forget(&self, key: CredentialKey, handle: Handle, issued: &IssuedRow) {
         match key.kind {
             Kind::Ticket => self.tickets.forget_place(issued.place, handle),
             Kind::Session => self.sessions.forget(key.id, handle, issued, &self.shared),

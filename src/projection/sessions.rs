@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use parking_lot::RwLock;
 
-use super::forms::{Form as _, Issued, Row as _, SessionForm};
+use super::forms::{IssuedRow, Row as _, RowKind as _, SessionForm};
 use super::handle::{Handle, Layout};
 use super::index::Index;
 use super::packed::Shared;
@@ -51,13 +51,13 @@ impl Sessions {
         }
     }
 
-    pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &Issued, shared: &Shared) {
+    pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &Shared) {
         self.remember_digest(handle, issued);
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
         self.by_issue.write().entry(tenant).or_default().insert((issued.issued_at, id));
     }
 
-    pub(super) fn remember_digest(&self, handle: Handle, issued: &Issued) {
+    pub(super) fn remember_digest(&self, handle: Handle, issued: &IssuedRow) {
         issued.digest.iter().for_each(|digest| self.by_digest.insert(digest, handle.bits()));
     }
 
@@ -72,7 +72,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &Issued, shared: &Shared) {
+    pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &Shared) {
         issued.digest.iter().for_each(|digest| self.by_digest.remove(digest, handle.bits()));
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
         let mut by_issue = self.by_issue.write();

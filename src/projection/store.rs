@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use super::forms::{Form, Issued, Row as _};
+use super::forms::{IssuedRow, Row as _, RowKind};
 use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::packed::Shared;
 use super::revoked::tenants_of;
@@ -14,7 +14,7 @@ use super::slab::Slab;
 use crate::domain::{Credential, CredentialId, CredentialKey, HashMap, Hashing, Tenant, Timestamp, UnknownRevoker};
 
 /// A credential: a row, or a whole credential that does not fit one. Vacant without either.
-enum Slot<F: Form> {
+enum Slot<F: RowKind> {
     Packed(F),
     Apart(Option<Box<Apart>>),
 }
@@ -27,13 +27,13 @@ struct Apart {
     credential: Credential,
 }
 
-impl<F: Form> Default for Slot<F> {
+impl<F: RowKind> Default for Slot<F> {
     fn default() -> Self {
         Self::Apart(None)
     }
 }
 
-impl<F: Form> Slot<F> {
+impl<F: RowKind> Slot<F> {
     fn of(id: CredentialId, credential: Credential, subject: Option<SubjectHandle>, shared: &Shared) -> Self {
         match subject.and_then(|subject| F::pack(id, &credential, subject, shared)) {
             Some(packed) => Self::Packed(packed),
@@ -82,27 +82,27 @@ impl<F: Form> Slot<F> {
 }
 
 /// The content of a slot, for callers that may read its row.
-pub(super) enum Held<'a, F: Form> {
+pub(super) enum Held<'a, F: RowKind> {
     /// It fits a row.
     Packed(&'a F),
     /// It does not.
     Apart(CredentialId, &'a Credential),
 }
 
-struct Shard<F: Form> {
+struct Shard<F: RowKind> {
     slots: Slab<Slot<F>>,
     by_id: HashTable<u32>,
     /// Randomly seeded: importers choose ids and could force collisions.
     hasher: Hashing,
 }
 
-impl<F: Form> Default for Shard<F> {
+impl<F: RowKind> Default for Shard<F> {
     fn default() -> Self {
         Self { slots: Slab::default(), by_id: HashTable::new(), hasher: Hashing::default() }
     }
 }
 
-impl<F: Form> Shard<F> {
+impl<F: RowKind> Shard<F> {
     fn find(&self, id: &CredentialId) -> Option<u32> {
         let is = |at: &u32| self.slots.get(*at).and_then(Slot::id).is_some_and(|own| own == *id);
         self.by_id.find(self.hasher.hash_one(id), is).copied()
@@ -123,12 +123,12 @@ impl<F: Form> Shard<F> {
     }
 }
 
-fn rehash<F: Form>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
+fn rehash<F: RowKind>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
     slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
 }
 
 /// The place of a credential that its own shard had no room for.
-enum Elsewhere<F: Form> {
+enum Elsewhere<F: RowKind> {
     /// In another shard, where all indexes find it.
     In(Handle),
     /// In none, because all are full: it is found by its id alone. Nothing is issued here by then, but issues of other
@@ -141,9 +141,9 @@ pub(super) struct Changed {
     /// The place of the credential. None, if all shards are full: then no index entry was gained or lost.
     pub(super) handle: Option<Handle>,
     /// The issue that another one has replaced.
-    pub(super) lost: Option<Issued>,
+    pub(super) lost: Option<IssuedRow>,
     /// The issue that is new.
-    pub(super) gained: Option<Issued>,
+    pub(super) gained: Option<IssuedRow>,
     /// The callers that had recorded revocations of it without knowing it, and those that have now.
     pub(super) unknown_revokers: [Vec<UnknownRevoker>; 2],
 }
@@ -159,7 +159,7 @@ pub(super) struct Gone {
     /// Its place, if an index led there.
     pub(super) handle: Option<Handle>,
     pub(super) id: CredentialId,
-    pub(super) issued: Option<Issued>,
+    pub(super) issued: Option<IssuedRow>,
     pub(super) unknown_revokers: Vec<UnknownRevoker>,
     /// The tenants in which it was revoked.
     pub(super) revoked_in: Vec<Option<Tenant>>,
@@ -175,7 +175,7 @@ pub(super) struct Swept {
 }
 
 /// All credentials of one kind.
-pub(super) struct Store<F: Form> {
+pub(super) struct Store<F: RowKind> {
     layout: Layout,
     shards: Box<[RwLock<Shard<F>>]>,
     /// Credentials that did not fit their own shard. Locked before any shard.
@@ -185,7 +185,7 @@ pub(super) struct Store<F: Form> {
     used: AtomicUsize,
 }
 
-impl<F: Form> Store<F> {
+impl<F: RowKind> Store<F> {
     pub(super) fn new(layout: Layout) -> Self {
         Self {
             layout,
@@ -252,7 +252,7 @@ impl<F: Form> Store<F> {
             return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
         }
         if self.is_simple(&shard) {
-            let (gained, unknown_revokers) = (Issued::of(&patch, subject), patch.revocations.unknown_revokers());
+            let (gained, unknown_revokers) = (IssuedRow::of(&patch, subject), patch.revocations.unknown_revokers());
             let at = self.add(&mut shard, &id, Slot::of(id, patch, subject, shared));
             let handle = Some(Handle::new(F::KIND, number, at));
             return Changed { handle, lost: None, gained, unknown_revokers: [Vec::new(), unknown_revokers] };
@@ -298,7 +298,7 @@ impl<F: Form> Store<F> {
             return self.change(Handle::new(F::KIND, number, at), subject, shared, |value| value.merge(patch));
         }
         let (gained, unknown_revokers) =
-            (Issued::of(&patch, subject), [Vec::new(), patch.revocations.unknown_revokers()]);
+            (IssuedRow::of(&patch, subject), [Vec::new(), patch.revocations.unknown_revokers()]);
         match self.add_anywhere(&mut elsewhere, id, patch, |patch| Slot::of(id, patch, subject, shared)) {
             Ok(handle) => Changed { gained, unknown_revokers, ..Changed::nothing(Some(handle)) },
             Err(patch) => {
@@ -357,13 +357,13 @@ impl<F: Form> Store<F> {
         };
         let issued_by = |credential: &Credential| credential.issue.as_ref().map(|issue| issue.place);
         let (issue, unknown_revokers_before) = (issued_by(&value), value.revocations.unknown_revokers());
-        let lost = Issued::of(&value, whose);
+        let lost = IssuedRow::of(&value, whose);
         change(&mut value);
         // Decided by the value: a credential without a handle of its subject is issued all the same, and keeps none.
         let same = issued_by(&value) == issue;
         let whose = if same { whose } else { subject };
         let (gained, unknown_revokers) =
-            (Issued::of(&value, whose), [unknown_revokers_before, value.revocations.unknown_revokers()]);
+            (IssuedRow::of(&value, whose), [unknown_revokers_before, value.revocations.unknown_revokers()]);
         let slot = Slot::of(id, value, whose, shared);
         let old =
             self.shards[handle.shard()].write().slots.get_mut(handle.at()).map(|old| std::mem::replace(old, slot));
@@ -465,14 +465,14 @@ impl<F: Form> Store<F> {
         let handle = Some(handle);
         let gone = match &slot {
             Slot::Packed(packed) => {
-                let issued = Issued::of_row(packed, shared);
+                let issued = IssuedRow::of_row(packed, shared);
                 Gone { handle, id, issued, unknown_revokers: Vec::new(), revoked_in: Vec::new() }
             }
             Slot::Apart(apart) => {
                 let Apart { subject, credential: value, .. } = &**apart.as_ref()?;
                 let (unknown_revokers, revoked_in) =
                     (value.revocations.unknown_revokers(), tenants_of(&value.revocations));
-                Gone { handle, id, issued: Issued::of(value, *subject), unknown_revokers, revoked_in }
+                Gone { handle, id, issued: IssuedRow::of(value, *subject), unknown_revokers, revoked_in }
             }
         };
         slot.release(shared);
@@ -572,7 +572,7 @@ impl<F: Form> Store<F> {
     }
 }
 
-fn held<F: Form>(slot: &Slot<F>) -> Option<Held<'_, F>> {
+fn held<F: RowKind>(slot: &Slot<F>) -> Option<Held<'_, F>> {
     match slot {
         Slot::Packed(packed) => Some(Held::Packed(packed)),
         Slot::Apart(apart) => apart.as_ref().map(|apart| Held::Apart(apart.id, &apart.credential)),

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::forms::{Form as _, TicketForm};
+use super::forms::{RowKind as _, TicketForm};
 use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::Shared;

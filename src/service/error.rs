@@ -65,6 +65,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call may succeed later, because the server or its ledger takes no such command for now.
+    pub fn is_unavailable(&self) -> bool {
+        use Rejection::{ClockUnsettled, MemberTooOld, MemoryFull};
+        matches!(
+            self,
+            Self::Overloaded
+                | Self::Locked
+                | Self::Stopping
+                | Self::Fault(_)
+                | Self::Rejected(ClockUnsettled | MemberTooOld | MemoryFull)
+        )
+    }
+
     /// A case that cannot happen. The log lines say so once, here.
     pub(super) fn internal(request: Option<&RequestId>, case: &'static str) -> Self {
         let request = request.map(RequestId::as_str);

@@ -5,8 +5,8 @@ use super::shares::Party;
 use super::tokens::{Judged, Standing, looks_like_jwt};
 use super::{Error, Identity, Service};
 use crate::domain::{
-    Active, CredentialId, CredentialKey, CredentialView as _, Digest, Kind, Kinds, Named, Rejection, Scope, Subject,
-    SubjectState, Tenant, Timestamp,
+    Active, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds, Rejection, Scope,
+    Subject, SubjectState, Tenant, Timestamp,
 };
 
 /// The introspection of an active credential.
@@ -131,8 +131,8 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
     Some(Introspection {
         kind: Kind::Token,
         id: match named {
-            Named::Jwt { jti, .. } => Some(jti.to_string()),
-            Named::Payload { .. } | Named::Digest(_) | Named::Id(_) => None,
+            CredentialRef::Jwt { jti, .. } => Some(jti.to_string()),
+            CredentialRef::Payload { .. } | CredentialRef::Digest(_) | CredentialRef::Id(_) => None,
         },
         issuer: named.issuer().map(ToString::to_string),
         tenant: presented.tenant.clone(),

@@ -8,7 +8,7 @@ use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
 use super::shares::{Bounds, Party};
 use super::{Error, Identity, Service};
-use crate::audit::{self, Asked, Point, Prefix, QuestionError, Standing};
+use crate::audit::{self, Lookup, Point, Prefix, QuestionError, Standing};
 use crate::domain::{Position, Recorded};
 use crate::event_log::{ChainHash, ReadError, Reader, StoredRecord};
 use crate::index::{self, Finder, Indexing, Spoken};
@@ -137,7 +137,7 @@ impl Service {
     pub async fn history(
         &self,
         identity: &Identity,
-        asked: Asked,
+        asked: Lookup,
         after: Position,
         limit: usize,
     ) -> Result<HistoryPage, AskError> {
@@ -165,7 +165,7 @@ impl Service {
     pub async fn as_of(
         &self,
         identity: &Identity,
-        asked: Asked,
+        asked: Lookup,
         point: Point,
         after: Position,
         limit: usize,

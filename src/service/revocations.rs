@@ -7,8 +7,8 @@ use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
 use super::{Call, Error, Identity, Service, WholeRevocation};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, CredentialView as _, Event, Kind, Kinds, Named, Reason, Rejection, Revoke,
-    RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
+    Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Reason, Rejection,
+    Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -68,11 +68,11 @@ impl Service {
                 let judged = self.judge_jwt(secret.expose()).await.map_err(Error::Token)?;
                 return self.revoke_jwt(Revoker::Application(Box::new(call.clone())), &judged, why).await;
             }
-            Target::Credential(kind, secret) => (kind, Named::Digest(secret.digest())),
-            Target::Id(kind, id) => (kind, Named::Id(id)),
+            Target::Credential(kind, secret) => (kind, CredentialRef::Digest(secret.digest())),
+            Target::Id(kind, id) => (kind, CredentialRef::Id(id)),
             Target::Jti(jti) => {
                 let issuer = self.token_issuer().ok_or(Rejection::UnknownCredential)?;
-                (Kind::Token, Named::Jwt { issuer, jti })
+                (Kind::Token, CredentialRef::Jwt { issuer, jti })
             }
         };
         let note = self.note_for(&call.identity, kind, &credential, &why)?;
@@ -129,15 +129,17 @@ impl Service {
         &self,
         identity: &Identity,
         kind: Kind,
-        credential: &Named,
+        credential: &CredentialRef,
         why: &Why,
     ) -> Result<Option<Sealed>, Error> {
         let Some(note) = &why.note else { return Ok(None) };
         let now = self.earliest();
         let key = match credential {
-            Named::Digest(digest) => self.find(digest),
-            Named::Id(id) => Some(CredentialKey { kind, id: *id }),
-            Named::Jwt { .. } | Named::Payload { .. } => Some(CredentialKey { kind, id: credential.id() }),
+            CredentialRef::Digest(digest) => self.find(digest),
+            CredentialRef::Id(id) => Some(CredentialKey { kind, id: *id }),
+            CredentialRef::Jwt { .. } | CredentialRef::Payload { .. } => {
+                Some(CredentialKey { kind, id: credential.id() })
+            }
         };
         let known = key.and_then(|key| {
             let issue = self.projection.credential(key).issue.filter(|issue| now < issue.not_after)?;

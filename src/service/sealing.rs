@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Error, Service};
-use crate::domain::{CredentialKey, CredentialView as _, Kind, Kinds, Named, Origin, Sealed, Subject, Tenant};
+use crate::domain::{CredentialKey, CredentialRef, CredentialView as _, Kind, Kinds, Origin, Sealed, Subject, Tenant};
 use crate::event_log::Base;
 use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 
@@ -38,9 +38,9 @@ pub(super) enum Belongs<'a> {
     /// A session's identity and device.
     Session(CredentialKey),
     /// A token's claims.
-    Token(&'a Named),
+    Token(&'a CredentialRef),
     /// The note of a credential's revocation.
-    Revocation(Kind, &'a Named),
+    Revocation(Kind, &'a CredentialRef),
     /// The note of a revocation of everything that a subject had.
     SubjectRevocation(&'a Tenant, &'a Subject),
 }
@@ -48,10 +48,10 @@ pub(super) enum Belongs<'a> {
 impl Belongs<'_> {
     /// The associated data: `schema/sealing.md`. A revocation is an "ending" in it, because existing data was sealed so.
     fn context(&self, origin: Origin) -> Vec<u8> {
-        let name = |named: &Named| match named {
-            Named::Jwt { jti, .. } => jti.to_string(),
-            Named::Digest(digest) | Named::Payload { digest, .. } => digest.to_string(),
-            Named::Id(id) => id.to_string(),
+        let name = |named: &CredentialRef| match named {
+            CredentialRef::Jwt { jti, .. } => jti.to_string(),
+            CredentialRef::Digest(digest) | CredentialRef::Payload { digest, .. } => digest.to_string(),
+            CredentialRef::Id(id) => id.to_string(),
         };
         let what = match self {
             Self::Session(key) => format!("session\n{}", key.id),

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::machine::{Filed, Outcome};
 use super::{Call, Error, Identity, Service};
 use crate::domain::{
-    Caller, Command, Event, GivenSubject, Issuer, KeyId, KeyPublished, Named, PublishKey, RETENTION_MARGIN_MILLIS,
-    Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, signing_key,
+    Caller, Command, CredentialRef, Event, GivenSubject, Issuer, KeyId, KeyPublished, PublishKey,
+    RETENTION_MARGIN_MILLIS, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, signing_key,
 };
 use crate::jose::{OwnKeys, sign};
 use crate::keys::{Algorithm, KeyError, SigningKey};
@@ -210,7 +210,7 @@ pub const RESERVED_CLAIMS: [&str; 12] =
 fn claims(filed: &Filed, issued: &TokenIssued, mut claims: Map<String, Value>) -> Map<String, Value> {
     let recorded = &filed.recorded;
     let mut say = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
-    if let Named::Jwt { issuer, jti } = &issued.name {
+    if let CredentialRef::Jwt { issuer, jti } = &issued.name {
         say("iss", json!(issuer.as_str()));
         say("jti", json!(jti.as_str()));
     }

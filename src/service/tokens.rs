@@ -11,9 +11,9 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Command, CredentialId, CredentialView as _, Generation, Inactive, IssueToken, Kind, Named, Origin, Place,
-    PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant, Timestamp,
-    TokenForm, TokenId, Ttl, judge_presented,
+    Caller, Command, CredentialId, CredentialRef, CredentialView as _, Generation, Inactive, IssueToken, Kind, Origin,
+    Place, PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant,
+    Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Times, TokenError, Verified};
 use crate::keys::{Prefix, mint};
@@ -115,7 +115,7 @@ impl Service {
     async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
         let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Error::key)?;
         let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
-        let name = Named::Jwt { issuer, jti: jti.clone() };
+        let name = CredentialRef::Jwt { issuer, jti: jti.clone() };
         let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
         match filed {
             Issued::Now(filed) => self.issued_jwt(filed, new.claims.clone()),
@@ -127,14 +127,20 @@ impl Service {
         let secret = mint(Prefix::OpaqueToken).map_err(|_| Error::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let digest = secret.digest();
-        match self.append_token(call, new, TokenForm::Opaque(digest), &Named::Digest(digest)).await? {
+        match self.append_token(call, new, TokenForm::Opaque(digest), &CredentialRef::Digest(digest)).await? {
             Issued::Now(filed) => issued(filed, secret),
             Issued::Before(first) => self.token_issued_before(first).await,
         }
     }
 
     /// The record of the issue, or the place of the one that the call repeats.
-    async fn append_token(&self, call: &Call, new: &NewToken, form: TokenForm, name: &Named) -> Result<Issued, Error> {
+    async fn append_token(
+        &self,
+        call: &Call,
+        new: &NewToken,
+        form: TokenForm,
+        name: &CredentialRef,
+    ) -> Result<Issued, Error> {
         let sealed = if new.claims.is_empty() {
             None
         } else {
@@ -304,11 +310,13 @@ fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Error> {
     Ok(IssuedToken { filed, secret, id, expires_at })
 }
 
-fn bearer(credential: &Named) -> Result<Caller, Error> {
+fn bearer(credential: &CredentialRef) -> Result<Caller, Error> {
     let (issuer, jti) = match credential {
-        Named::Jwt { issuer, jti } => (issuer.clone(), jti.clone()),
-        Named::Payload { issuer, digest } => (issuer.clone(), TokenId::new(&digest.to_string()).map_err(Error::key)?),
-        Named::Id(_) | Named::Digest(_) => return Err(Rejection::Unauthenticated.into()),
+        CredentialRef::Jwt { issuer, jti } => (issuer.clone(), jti.clone()),
+        CredentialRef::Payload { issuer, digest } => {
+            (issuer.clone(), TokenId::new(&digest.to_string()).map_err(Error::key)?)
+        }
+        CredentialRef::Id(_) | CredentialRef::Digest(_) => return Err(Rejection::Unauthenticated.into()),
     };
     Ok(Caller::Bearer { issuer, jti })
 }

@@ -18,8 +18,8 @@ pub struct Missing(pub Node);
 
 impl Gathered {
     /// Also wants the hashes that `compute` asks for.
-    pub fn want<T>(&mut self, compute: impl FnOnce(&Asked) -> Result<T, Infallible>) {
-        let asked = Asked::default();
+    pub fn want<T>(&mut self, compute: impl FnOnce(&RequestedNodes) -> Result<T, Infallible>) {
+        let asked = RequestedNodes::default();
         let Ok(_) = compute(&asked);
         self.0.extend(asked.0.into_inner().into_iter().map(|node| (node, None)));
     }
@@ -43,9 +43,9 @@ impl Nodes for Gathered {
 
 /// Stands for a tree and notes the requested hashes.
 #[derive(Debug, Default)]
-pub struct Asked(RefCell<Vec<Node>>);
+pub struct RequestedNodes(RefCell<Vec<Node>>);
 
-impl Nodes for Asked {
+impl Nodes for RequestedNodes {
     type Error = Infallible;
 
     fn load(&self, node: Node) -> Result<TreeHash, Infallible> {

@@ -12,7 +12,7 @@ mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use gathered::{Asked, Gathered, Missing};
+pub use gathered::{Gathered, Missing, RequestedNodes};
 pub use hash::TreeHash;
 pub use note::{KeyName, MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey, VerifierKeyError};
 pub use proof::{ConsistencyProof, FileError, InclusionProof, ProofError};

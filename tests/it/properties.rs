@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Command, CredentialKey, CredentialView as _, Decision, EraseSubject, Event, Grants, ImportedLife,
-    Inactive, Issue, KeyId, Kind, Kinds, Named, OwnSessions, Place, Position, PresentedToken, Recorded, RevokeSubject,
-    RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
+    Aal, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Decision, EraseSubject, Event, Grants,
+    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, OwnSessions, Place, Position, PresentedToken, Recorded,
+    RevokeSubject, RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -349,17 +349,17 @@ impl World {
     }
 }
 
-fn session_name(number: u64, by_digest: bool) -> Named {
-    if by_digest { Named::Digest(session_digest(number)) } else { Named::Id(session_id(number)) }
+fn session_name(number: u64, by_digest: bool) -> CredentialRef {
+    if by_digest { CredentialRef::Digest(session_digest(number)) } else { CredentialRef::Id(session_id(number)) }
 }
 
 /// The names of a token: whether it is opaque or a JWT, only two of them name anything.
-fn token_name(number: u64, name: u8) -> Named {
+fn token_name(number: u64, name: u8) -> CredentialRef {
     match name {
-        0 => Named::Digest(token_digest(number)),
-        1 => Named::Id(token_digest(number).id()),
+        0 => CredentialRef::Digest(token_digest(number)),
+        1 => CredentialRef::Id(token_digest(number).id()),
         2 => jwt(number),
-        _ => Named::Id(jwt(number).id()),
+        _ => CredentialRef::Id(jwt(number).id()),
     }
 }
 
@@ -386,9 +386,9 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
 
 /// What a step that its caller was told to have ended was about.
 fn named_by(step: &Step) -> Option<CredentialKey> {
-    let key = |kind, named: Named| CredentialKey { kind, id: named.id() };
+    let key = |kind, named: CredentialRef| CredentialKey { kind, id: named.id() };
     match *step {
-        Step::Revoke { secret, .. } => Some(key(Kind::Ticket, Named::Digest(digest(secret)))),
+        Step::Revoke { secret, .. } => Some(key(Kind::Ticket, CredentialRef::Digest(digest(secret)))),
         Step::RevokeSession { session, .. } => Some(session_key(session)),
         Step::RevokeToken { token, name } => Some(key(Kind::Token, token_name(token, name))),
         Step::Present { token, .. } => Some(key(Kind::Token, jwt(token))),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use authledger::audit::{self, Asked, AskedCredential, AuditError, Point, Prefix, QuestionError, Told};
+use authledger::audit::{self, AuditError, Lookup, LookupCredential, Point, Prefix, QuestionError, Told};
 use authledger::domain::{Digest, Event, Issuer, Kind, LedgerOpened, Position, Subject, Tenant};
 use authledger::event_log::Reader;
 use authledger::index::{self, Finder};
@@ -236,8 +236,8 @@ fn answered(
 }
 
 /// If subjects are pseudonyms, only the server has the key that makes them.
-fn refuse_own_name(reader: &Reader, asked: &Asked) -> Result<(), Failed> {
-    let Asked::Subject(_, subject) = asked else { return Ok(()) };
+fn refuse_own_name(reader: &Reader, asked: &Lookup) -> Result<(), Failed> {
+    let Lookup::Subject(_, subject) = asked else { return Ok(()) };
     let first = reader.find(Position(1))?.map(|stored| stored.decode()).transpose()?;
     let pseudonyms =
         first.is_some_and(|first| matches!(first.event, Event::LedgerOpened(LedgerOpened { pseudonyms: Some(_), .. })));
@@ -258,31 +258,31 @@ fn say_unusable(finder: &Finder<'_>) {
 const NOBODY: &str = "name a subject or a credential: --subject, --credential, or --kind and --id";
 
 impl Whom {
-    fn asked(&self) -> anyhow::Result<Option<Asked>> {
+    fn asked(&self) -> anyhow::Result<Option<Lookup>> {
         if let Some(subject) = &self.subject {
-            return Ok(Some(Asked::Subject(self.tenant.clone().unwrap_or_default(), subject.clone())));
+            return Ok(Some(Lookup::Subject(self.tenant.clone().unwrap_or_default(), subject.clone())));
         }
         if let (Some(kind), Some(id)) = (self.kind, &self.id) {
-            let named = AskedCredential::named(kind, id, self.issuer.as_deref());
+            let named = LookupCredential::named(kind, id, self.issuer.as_deref());
             return named
-                .map(|named| Some(Asked::Credential(named)))
+                .map(|named| Some(Lookup::Credential(named)))
                 .map_err(|must_be| anyhow!("--id must be {must_be}"));
         }
         match (&self.credential, &self.issuer) {
             (None, None) => Ok(None),
             (None, Some(_)) => bail!("--issuer goes with --credential, or with --kind token and --id"),
-            (Some(credential), None) => Ok(Some(Asked::Credential(AskedCredential::any(&presented(credential)?)))),
-            (Some(id), Some(issuer)) => Ok(Some(Asked::Credential(issued_by(id, issuer)?))),
+            (Some(credential), None) => Ok(Some(Lookup::Credential(LookupCredential::any(&presented(credential)?)))),
+            (Some(id), Some(issuer)) => Ok(Some(Lookup::Credential(issued_by(id, issuer)?))),
         }
     }
 }
 
 /// The JWT of that issuer with that `jti`, or with that payload's digest.
-fn issued_by(id: &str, issuer: &str) -> anyhow::Result<AskedCredential> {
-    let named = AskedCredential::named(Kind::Token, id, Some(issuer));
+fn issued_by(id: &str, issuer: &str) -> anyhow::Result<LookupCredential> {
+    let named = LookupCredential::named(Kind::Token, id, Some(issuer));
     let mut asked = named.map_err(|must_be| anyhow!("--issuer and --credential must each be {must_be}"))?;
     if let (Ok(digest), Ok(issuer)) = (id.parse::<Digest>(), Issuer::new(issuer)) {
-        asked.names.extend(AskedCredential::payload(issuer, digest).names);
+        asked.names.extend(LookupCredential::payload(issuer, digest).names);
     }
     Ok(asked)
 }

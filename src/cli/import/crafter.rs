@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::Settings;
-use super::entry::{Entry, Facts, Refusal, Row, digested};
+use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
 use super::instant;
 use crate::domain::{Kind, Timestamp};
 
@@ -40,13 +40,13 @@ enum Date {
 const ABOUT: &str = "a ticket's document: _id and profileId are strings, and lastRequestTime is a date";
 
 /// Reads one document.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, Refusal> {
-    let ticket: Ticket = serde_json::from_slice(text).map_err(|error| Refusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
+    let ticket: Ticket = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     if ticket.id.is_empty() {
-        return Err(Refusal::malformed("`_id` is empty"));
+        return Err(EntryRefusal::malformed("`_id` is empty"));
     }
     let used_at = ticket.last_request_time.instant();
-    let used_at = used_at.ok_or_else(|| Refusal::malformed("`lastRequestTime` is not a date of this time"))?;
+    let used_at = used_at.ok_or_else(|| EntryRefusal::malformed("`lastRequestTime` is not a date of this time"))?;
     let expires_at = used_at.plus(settings.ttl);
     if expires_at <= settings.now {
         return Ok(Row::Over);

@@ -51,14 +51,14 @@ pub enum Row {
 
 /// Why a line is not sent: never with any part of the line itself, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct EntryRefusal {
     /// A stable name.
     pub code: &'static str,
     /// How to correct it.
     pub detail: String,
 }
 
-impl Refusal {
+impl EntryRefusal {
     /// The line does not have the form of the format.
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self { code: "malformed-line", detail: detail.into() }
@@ -79,10 +79,10 @@ impl Refusal {
 impl Entry {
     /// Checks that a secret is never sent to the server in the place of its digest or of an id. The server judges the
     /// rest.
-    pub fn new(facts: Facts) -> Result<Self, Refusal> {
+    pub fn new(facts: Facts) -> Result<Self, EntryRefusal> {
         let Facts { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal } = facts;
         if digest.as_deref().is_some_and(|digest| digest.parse::<Digest>().is_err()) {
-            return Err(Refusal::malformed("`digest` is not 64 lower-case hexadecimal digits"));
+            return Err(EntryRefusal::malformed("`digest` is not 64 lower-case hexadecimal digits"));
         }
         let id = id.map(|id| checked_id(kind, &id)).transpose()?;
         Ok(Self { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal })
@@ -99,11 +99,11 @@ fn name<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// A ticket's own id is its secret, so it does not take an id: its public name follows from its digest.
-fn checked_id(kind: Kind, id: &str) -> Result<String, Refusal> {
+fn checked_id(kind: Kind, id: &str) -> Result<String, EntryRefusal> {
     if kind == Kind::Ticket {
-        return Err(Refusal::malformed("a ticket takes no `id`: the ledger names it by its digest"));
+        return Err(EntryRefusal::malformed("a ticket takes no `id`: the ledger names it by its digest"));
     }
-    let id = Uuid::try_parse(id).map_err(|_| Refusal::malformed("`id` is not a UUID"))?;
+    let id = Uuid::try_parse(id).map_err(|_| EntryRefusal::malformed("`id` is not a UUID"))?;
     Ok(id.hyphenated().to_string())
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Settings;
-use super::entry::{Entry, Facts, Refusal, Row, digested};
+use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
 use super::instant;
 use crate::domain::{Kind, Timestamp};
 
@@ -31,8 +31,8 @@ struct Session {
 }
 
 /// Reads one object, as `row_to_json` makes it.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, Refusal> {
-    let session: Session = serde_json::from_slice(text).map_err(|error| Refusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
+    let session: Session = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     session.row(settings)
 }
 
@@ -59,15 +59,15 @@ impl Header {
     }
 
     /// Reads one record.
-    pub fn row(&self, fields: &[String], settings: &Settings) -> Result<Row, Refusal> {
+    pub fn row(&self, fields: &[String], settings: &Settings) -> Result<Row, EntryRefusal> {
         if fields.len() != self.width {
             let (found, width) = (fields.len(), self.width);
-            return Err(Refusal::malformed(format!("the record has {found} fields, and the header {width}")));
+            return Err(EntryRefusal::malformed(format!("the record has {found} fields, and the header {width}")));
         }
         // NULL is written as an empty field.
         let field =
             |name: &str| self.columns.get(name).map(|place| &fields[*place]).filter(|text| !text.is_empty()).cloned();
-        let needed = |name: &str| field(name).ok_or_else(|| Refusal::malformed(format!("`{name}` is empty")));
+        let needed = |name: &str| field(name).ok_or_else(|| EntryRefusal::malformed(format!("`{name}` is empty")));
         let session = Session {
             id: needed("id")?,
             identity_id: needed("identity_id")?,
@@ -82,16 +82,16 @@ impl Header {
     }
 }
 
-fn truth(text: &str) -> Result<bool, Refusal> {
+fn truth(text: &str) -> Result<bool, EntryRefusal> {
     match text {
         "t" | "true" => Ok(true),
         "f" | "false" => Ok(false),
-        _ => Err(Refusal::malformed("`active` is neither t nor f")),
+        _ => Err(EntryRefusal::malformed("`active` is neither t nor f")),
     }
 }
 
 impl Session {
-    fn row(self, settings: &Settings) -> Result<Row, Refusal> {
+    fn row(self, settings: &Settings) -> Result<Row, EntryRefusal> {
         let issued_at = read("issued_at", &self.issued_at)?;
         let expires_at = read("expires_at", &self.expires_at)?;
         if !self.active || expires_at <= settings.now {
@@ -114,8 +114,8 @@ impl Session {
     }
 }
 
-fn read(name: &str, text: &str) -> Result<Timestamp, Refusal> {
-    instant::parse(text).ok_or_else(|| Refusal::malformed(format!("`{name}` is not an instant since 1970")))
+fn read(name: &str, text: &str) -> Result<Timestamp, EntryRefusal> {
+    instant::parse(text).ok_or_else(|| EntryRefusal::malformed(format!("`{name}` is not an instant since 1970")))
 }
 
 #[cfg(test)]

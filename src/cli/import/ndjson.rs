@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Settings;
-use super::entry::{Entry, Facts, Refusal, Row, digested};
+use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
 
 /// Strict, because an unknown member may hold a secret, and must not be passed on.
 #[derive(Deserialize)]
@@ -26,13 +26,15 @@ const ABOUT: &str = "an object with kind, subject, issued_at and expires_at, and
 secret, ttl, not_after and aal";
 
 /// Reads one line.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, Refusal> {
-    let line: Line = serde_json::from_slice(text).map_err(|error| Refusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
+    let line: Line = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     let digest = match (line.digest, line.secret) {
-        (Some(_), Some(_)) => return Err(Refusal::malformed("the line has a `digest` and a `secret`; one is enough")),
+        (Some(_), Some(_)) => {
+            return Err(EntryRefusal::malformed("the line has a `digest` and a `secret`; one is enough"));
+        }
         (digest, secret) => digest.or_else(|| secret.map(digested)),
     };
-    let kind = line.kind.parse().map_err(|_| Refusal::malformed("`kind` is not one of ticket, session, token"))?;
+    let kind = line.kind.parse().map_err(|_| EntryRefusal::malformed("`kind` is not one of ticket, session, token"))?;
     let entry = Entry::new(Facts {
         kind,
         tenant: line.tenant.or_else(|| settings.tenant.clone()),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::csv::{CsvError, Records};
 use super::documents::{Document, DocumentError, Documents, first_byte};
-use super::entry::{Entry, Refusal, Row};
+use super::entry::{Entry, EntryRefusal, Row};
 use super::kratos::Header;
 use super::{Format, ImportError, MAX_LINE_BYTES, Settings, crafter, kratos, ndjson};
 use crate::domain::Kind;
@@ -38,7 +38,7 @@ pub struct Batch {
     /// For each line of the body, its number in the dump.
     pub sent: Vec<u64>,
     /// The lines that can't be sent, with their numbers.
-    pub refused: Vec<(u64, Refusal)>,
+    pub refused: Vec<(u64, EntryRefusal)>,
     /// How many had expired already.
     pub over: u64,
     /// How many of each kind are sent, in the order of [`Kind::ALL`].
@@ -103,7 +103,7 @@ impl Batches {
 
 impl Batch {
     /// Takes the content of a line, or gives it back for the next batch.
-    fn take(&mut self, line: u64, row: Result<Row, Refusal>) -> Option<(u64, Entry, String)> {
+    fn take(&mut self, line: u64, row: Result<Row, EntryRefusal>) -> Option<(u64, Entry, String)> {
         match row.and_then(written) {
             Ok(Some((entry, text))) if self.body.len() + text.len() > MAX_BATCH_BYTES => {
                 return Some((line, entry, text));
@@ -130,16 +130,17 @@ impl Batch {
 }
 
 /// An entry as its line, which has to fit a batch of its own.
-fn written(row: Row) -> Result<Option<(Entry, String)>, Refusal> {
+fn written(row: Row) -> Result<Option<(Entry, String)>, EntryRefusal> {
     let Row::Entry(entry) = row else { return Ok(None) };
-    let text = serde_json::to_string(&entry).map_err(|error| Refusal::unreadable(&error, "one that can be written"))?;
+    let text =
+        serde_json::to_string(&entry).map_err(|error| EntryRefusal::unreadable(&error, "one that can be written"))?;
     let text = text + "\n";
-    if text.len() > MAX_BATCH_BYTES { Err(Refusal::too_long(MAX_BATCH_BYTES)) } else { Ok(Some((*entry, text))) }
+    if text.len() > MAX_BATCH_BYTES { Err(EntryRefusal::too_long(MAX_BATCH_BYTES)) } else { Ok(Some((*entry, text))) }
 }
 
-type ReadRow = fn(&[u8], &Settings) -> Result<Row, Refusal>;
+type ReadRow = fn(&[u8], &Settings) -> Result<Row, EntryRefusal>;
 /// A line's number, and its content.
-type Numbered = (u64, Result<Row, Refusal>);
+type Numbered = (u64, Result<Row, EntryRefusal>);
 
 /// The dump's lines, whatever its format.
 enum Rows {
@@ -179,7 +180,7 @@ impl Rows {
             Self::Json(documents, read) => {
                 let found = match documents.next() {
                     Ok(found) => found.map(|Document { number, text }| {
-                        let row = text.ok_or_else(|| Refusal::too_long(MAX_LINE_BYTES));
+                        let row = text.ok_or_else(|| EntryRefusal::too_long(MAX_LINE_BYTES));
                         (number, row.and_then(|text| read(text, settings)))
                     }),
                     Err(DocumentError::Io(error)) => return Err(error.into()),

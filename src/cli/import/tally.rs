@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::courier::{Answer, Outcome};
-use super::entry::Refusal;
+use super::entry::EntryRefusal;
 use super::source::Batch;
 use super::{ImportError, notice};
 use crate::cli::Progress;
@@ -100,7 +100,7 @@ impl Tally {
         self.counts.skipped += over;
     }
 
-    fn refuse(&mut self, line: u64, refusal: Refusal) -> Result<(), ImportError> {
+    fn refuse(&mut self, line: u64, refusal: EntryRefusal) -> Result<(), ImportError> {
         let (code, detail) = (Some(refusal.code.to_owned()), Some(refusal.detail));
         self.take(&Answer { line, outcome: Outcome::Refused, kind: None, id: None, code, detail })
     }

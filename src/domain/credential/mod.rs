@@ -6,7 +6,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 pub use judge::{judge, judge_known, judge_presented, revoked_unknown};
-pub use reference::Named;
+pub use reference::CredentialRef;
 pub use revocation::{Revocation, RevocationTarget, Revocations, UnknownRevoker};
 pub use secret::{Digest, Secret};
 pub use state::{Active, Credential, Inactive, Issue, IssuedAs, Lifetime};

@@ -5,7 +5,7 @@ use crate::domain::ids::{Issuer, TokenId};
 
 /// The name of a single credential. Of two names for one credential the greater says more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Named {
+pub enum CredentialRef {
     /// Its public id alone: a session's UUID, else the digest's first half, because the secret was never seen here.
     Id(CredentialId),
     /// The digest of its secret.
@@ -24,7 +24,7 @@ pub enum Named {
     },
 }
 
-impl Named {
+impl CredentialRef {
     /// The id that it is kept under. A session that is named by its digest is kept under its UUID once that is known.
     pub fn id(&self) -> CredentialId {
         match self {

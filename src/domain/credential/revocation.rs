@@ -1,6 +1,6 @@
 //! Revocations of credentials, known here or not, as the fold keeps them.
 
-use super::Named;
+use super::CredentialRef;
 use crate::domain::ids::{ApplicationId, Place, Subject, Tenant};
 use crate::domain::time::Timestamp;
 
@@ -20,7 +20,7 @@ pub struct Revocation {
     /// Of a session or token: the name by which it was revoked, given by those who revoked it for the same target; the
     /// greatest name, if there are several. A caller that may see this revocation may see that name, but not the names
     /// that others have for the credential.
-    pub named: Option<Box<Named>>,
+    pub named: Option<Box<CredentialRef>>,
 }
 
 /// The target of a revocation. One that was recorded for an unseen credential must not revoke a credential over which

@@ -1,6 +1,6 @@
 //! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
-use super::{CredentialId, CredentialKey, Digest, Kind, Named, Revocation, Revocations};
+use super::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Revocation, Revocations};
 use crate::domain::ids::{Place, Subject, Tenant};
 use crate::domain::subject::Generation;
 use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
@@ -34,7 +34,7 @@ pub struct Issue {
 pub enum IssuedAs {
     /// A secret with that digest; the digest of some imported sessions is not known.
     Secret(Option<Digest>),
-    Jwt(Box<Named>),
+    Jwt(Box<CredentialRef>),
 }
 
 /// The life of a credential.
@@ -88,11 +88,11 @@ impl Issue {
     }
 
     /// The name that a revocation gives it.
-    pub fn named(&self, key: CredentialKey) -> Named {
+    pub fn named(&self, key: CredentialKey) -> CredentialRef {
         match (&self.name, key.kind) {
             (IssuedAs::Jwt(name), _) => (**name).clone(),
-            (IssuedAs::Secret(Some(digest)), Kind::Ticket | Kind::Token) => Named::Digest(*digest),
-            (IssuedAs::Secret(_), _) => Named::Id(key.id),
+            (IssuedAs::Secret(Some(digest)), Kind::Ticket | Kind::Token) => CredentialRef::Digest(*digest),
+            (IssuedAs::Secret(_), _) => CredentialRef::Id(key.id),
         }
     }
 
@@ -122,14 +122,14 @@ impl Credential {
     }
 
     /// The name by which it was revoked: the greatest of all names that callers gave it.
-    pub fn revoked_as(&self) -> Option<&Named> {
+    pub fn revoked_as(&self) -> Option<&CredentialRef> {
         self.revocations.iter().filter_map(|revocation| revocation.named.as_deref()).max()
     }
 
     /// The greatest name that is known of it.
-    pub fn named(&self, key: CredentialKey) -> Named {
+    pub fn named(&self, key: CredentialKey) -> CredentialRef {
         let issued = self.issue.as_ref().map(|issue| issue.named(key));
-        issued.or_else(|| self.revoked_as().cloned()).unwrap_or(Named::Id(key.id))
+        issued.or_else(|| self.revoked_as().cloned()).unwrap_or(CredentialRef::Id(key.id))
     }
 
     /// The revocation of this very credential, if there is one.

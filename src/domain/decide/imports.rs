@@ -2,7 +2,7 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
-use super::super::credential::{CredentialKey, Digest, Kind, Named, revoked_unknown};
+use super::super::credential::{CredentialKey, CredentialRef, Digest, Kind, revoked_unknown};
 use super::super::event::{Draft, Event, Revoked, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::state::View;
@@ -65,10 +65,10 @@ fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event
     let Import { tenant, subject, .. } = import;
     let (kind, credential, session_digest, not_after, generation) = match issued {
         Event::TicketIssued(ticket) => {
-            (Kind::Ticket, Named::Digest(ticket.digest), None, ticket.not_after, &ticket.generation)
+            (Kind::Ticket, CredentialRef::Digest(ticket.digest), None, ticket.not_after, &ticket.generation)
         }
         Event::SessionIssued(session) => {
-            (Kind::Session, Named::Id(session.id), session.digest, session.not_after, &session.generation)
+            (Kind::Session, CredentialRef::Id(session.id), session.digest, session.not_after, &session.generation)
         }
         Event::TokenIssued(token) => (Kind::Token, token.name.clone(), None, token.expires_at, &token.generation),
         _ => return None,
@@ -190,7 +190,7 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
             sealed: None,
         })),
         ImportedLife::Token { digest } => Event::TokenIssued(Box::new(TokenIssued {
-            name: Named::Digest(digest),
+            name: CredentialRef::Digest(digest),
             key: None,
             subject,
             issued_at,

@@ -2,7 +2,7 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
-use super::super::credential::{Active, CredentialId, CredentialKey, Kind, Named, judge};
+use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
 use super::super::event::{Event, KeyPublished, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Origin, Subject, Tenant};
 use super::super::state::View;
@@ -121,11 +121,11 @@ pub fn token(
         generation.merge(&subject.of(Kind::Session).generation());
     }
     let (name, key) = match &issue.form {
-        TokenForm::Opaque(digest) => (Named::Digest(*digest), None),
+        TokenForm::Opaque(digest) => (CredentialRef::Digest(*digest), None),
         TokenForm::Jwt(_) if generation.len() > MAX_JWT_GENERATION => return Err(Rejection::GenerationTooLarge),
         TokenForm::Jwt(jti) => {
             let key = signing_key(view, origin).ok_or(Rejection::NoSigningKey)?;
-            (Named::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
+            (CredentialRef::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
         }
     };
     // A JWT gives its expiry in whole seconds, and both must say the same.

@@ -5,7 +5,8 @@ use super::super::command::{
     Caller, Context, Decision, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSubject, RevokeTokens,
 };
 use super::super::credential::{
-    CredentialId, CredentialKey, Digest, Inactive, Kind, Named, UnknownRevoker, judge, judge_known, judge_presented,
+    CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Kind, UnknownRevoker, judge, judge_known,
+    judge_presented,
 };
 use super::super::event::{Draft, Event, Revoked, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
@@ -21,7 +22,7 @@ const MAX_UNKNOWN_OF_SUBJECT: u64 = 100;
 /// A credential that this node knows, and may still have to revoke.
 struct Known {
     kind: Kind,
-    named: Named,
+    named: CredentialRef,
     session_digest: Option<Digest>,
     tenant: Tenant,
     subject: Subject,
@@ -64,15 +65,15 @@ fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
     let named = &revoke.credential;
     let find = |kind, id: CredentialId| known(view, CredentialKey { kind, id }, named, now);
     match named {
-        Named::Digest(digest) => find(Kind::Ticket, digest.id())
+        CredentialRef::Digest(digest) => find(Kind::Ticket, digest.id())
             .or_else(|| view.session_with(digest).and_then(|id| find(Kind::Session, id)))
             .or_else(|| find(Kind::Token, digest.id())),
-        Named::Id(id) => find(revoke.kind, *id),
-        Named::Jwt { .. } | Named::Payload { .. } => find(Kind::Token, named.id()),
+        CredentialRef::Id(id) => find(revoke.kind, *id),
+        CredentialRef::Jwt { .. } | CredentialRef::Payload { .. } => find(Kind::Token, named.id()),
     }
 }
 
-fn known(view: &impl View, key: CredentialKey, named: &Named, now: Timestamp) -> Option<Known> {
+fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Timestamp) -> Option<Known> {
     let credential = view.credential(key);
     let issue = credential.issue.as_ref()?;
     let same = named.digest().is_none_or(|digest| issue.digest() == Some(digest));
@@ -285,7 +286,7 @@ fn own_unknown(
 fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, .. }: Context) -> Revoked {
     Revoked {
         kind: Kind::Session,
-        credential: Named::Id(id),
+        credential: CredentialRef::Id(id),
         session_digest: None,
         subject: Some(subject.clone()),
         known: false,

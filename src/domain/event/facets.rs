@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{Event, NodeJoined, Renewals, Revoked, Sealed, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued};
-use crate::domain::credential::{CredentialId, Digest, Kind, Kinds, Named};
+use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds};
 use crate::domain::ids::{Reason, Subject};
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
@@ -87,7 +87,7 @@ pub struct Issues<'a> {
     /// Its kind.
     pub kind: Kind,
     /// The key that it is kept under.
-    pub name: Cow<'a, Named>,
+    pub name: Cow<'a, CredentialRef>,
     /// For a session: the digest of its token.
     pub digest: Option<&'a Digest>,
     /// Its subject.
@@ -145,7 +145,7 @@ impl<'a> Issues<'a> {
     fn ticket(issued: &'a TicketIssued) -> Self {
         Self {
             kind: Kind::Ticket,
-            name: Cow::Owned(Named::Digest(issued.digest)),
+            name: Cow::Owned(CredentialRef::Digest(issued.digest)),
             digest: None,
             subject: &issued.subject,
             generation: &issued.generation,
@@ -157,7 +157,7 @@ impl<'a> Issues<'a> {
     fn session(issued: &'a SessionIssued) -> Self {
         Self {
             kind: Kind::Session,
-            name: Cow::Owned(Named::Id(issued.id)),
+            name: Cow::Owned(CredentialRef::Id(issued.id)),
             digest: issued.digest.as_ref(),
             subject: &issued.subject,
             generation: &issued.generation,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::forms::{GenerationData, SessionId, Text};
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
-    Aal, Digest, Issuer, KeyId, Method, MethodName, Named, Sealed, SessionExtended, SessionIssued, Subject, Timestamp,
-    TokenId, TokenIssued,
+    Aal, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended, SessionIssued, Subject,
+    Timestamp, TokenId, TokenIssued,
 };
 
 /// Sealed personal data.
@@ -211,7 +211,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 impl TokenIssuedData<'_> {
     pub(super) fn into_domain(self) -> Result<TokenIssued, RecordError> {
         let name = match (self.digest, self.iss, self.jti) {
-            (Some(digest), None, None) => Named::Digest(digest.0),
+            (Some(digest), None, None) => CredentialRef::Digest(digest.0),
             (None, Some(issuer), Some(jti)) => jwt(&issuer, &jti)?,
             _ => return Err(RecordError::malformed("a token is named by its digest, or by iss and jti")),
         };
@@ -236,8 +236,8 @@ impl TokenIssuedData<'_> {
     }
 }
 
-pub(super) fn jwt(issuer: &str, jti: &str) -> Result<Named, RecordError> {
-    Ok(Named::Jwt {
+pub(super) fn jwt(issuer: &str, jti: &str) -> Result<CredentialRef, RecordError> {
+    Ok(CredentialRef::Jwt {
         issuer: Issuer::new(issuer).map_err(RecordError::malformed)?,
         jti: TokenId::new(jti).map_err(RecordError::malformed)?,
     })

@@ -17,7 +17,7 @@ use crate::http::{answer, input};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct HoldingsQuery {
     /// The origin that the asking node would continue.
     origin: String,
     /// Its last record in the asking node's own log.
@@ -30,7 +30,7 @@ struct Asked {
     get,
     path = "/v1/nodes/holdings",
     tag = "peers",
-    params(Asked),
+    params(HoldingsQuery),
     responses((status = 200, description = "The holding", body = HeldOf), PeerRefusals),
     security(()),
 )]
@@ -38,7 +38,7 @@ pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Resu
     let (parts, _) = request.into_parts();
     let Hearing { cluster, reader, ledger, clock, .. } = &*hearing;
     let node = member(cluster, *ledger, clock, &parts, b"")?;
-    let asked: Asked = input::query(&parts.uri)?;
+    let asked: HoldingsQuery = input::query(&parts.uri)?;
     let form = |_| Problem::with_detail(Code::InvalidQuery, "`origin`: must be 13 characters of a-z and 2-7");
     let origin: Origin = asked.origin.parse().map_err(form)?;
     let (cluster, reader) = (cluster.clone(), reader.clone());

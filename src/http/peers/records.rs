@@ -27,7 +27,7 @@ pub const OFFERED_BYTES: usize = 1 << 20;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct RecordsQuery {
     /// The record after which the page starts; 0, which is before the first, if left out.
     #[serde(default)]
     after: u64,
@@ -45,7 +45,7 @@ struct Asked {
     get,
     path = "/v1/origins/{origin}/records",
     tag = "peers",
-    params(("origin" = String, Path, description = "Its 13 characters"), Asked),
+    params(("origin" = String, Path, description = "Its 13 characters"), RecordsQuery),
     responses(
         (status = 200, description = "Records, and a signed head", body = String, content_type = "application/x-ndjson"),
         (status = 204, description = "This node has no records after that one, or none that it can show"),
@@ -61,7 +61,7 @@ pub async fn records(
     let (parts, _) = request.into_parts();
     let service = &app.service;
     member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
-    let asked: Asked = input::query(&parts.uri)?;
+    let asked: RecordsQuery = input::query(&parts.uri)?;
     let origin = input::origin(&name)?;
     let after = Sequence(asked.after);
     wait(&app, origin, after, Duration::from_secs(asked.wait.min(MAX_WAIT_SECONDS))).await;

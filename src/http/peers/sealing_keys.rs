@@ -14,7 +14,7 @@ use crate::http::{SharedApp, answer, input};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct KeysQuery {
     /// The slots, separated by commas; at most 1,024.
     slots: String,
 }
@@ -25,7 +25,7 @@ struct Asked {
     get,
     path = "/v1/origins/{origin}/sealing-keys",
     tag = "peers",
-    params(("origin" = String, Path, description = "Its 13 characters"), Asked),
+    params(("origin" = String, Path, description = "Its 13 characters"), KeysQuery),
     responses((status = 200, description = "The keys that are here", body = LentKeys), PeerRefusals),
     security(()),
 )]
@@ -37,7 +37,7 @@ pub async fn sealing_keys(
     let (parts, _) = request.into_parts();
     let service = &app.service;
     member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
-    let asked: Asked = input::query(&parts.uri)?;
+    let asked: KeysQuery = input::query(&parts.uri)?;
     let origin = input::origin(&name)?;
     let slots: Option<Vec<u64>> = asked.slots.split(',').map(|slot| slot.parse().ok()).collect();
     let slots = slots.filter(|slots| slots.len() <= MAX_LENT_KEYS);

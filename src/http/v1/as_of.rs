@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Names, query};
-use crate::audit::{Asked, AskedCredential, Point, Prefix, RevokedBy, Standing, Verdict};
+use crate::audit::{Lookup, LookupCredential, Point, Prefix, RevokedBy, Standing, Verdict};
 use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
@@ -228,7 +228,7 @@ pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Res
 )]
 pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
-    let asked = Asked::Credential(AskedCredential::presented(&Secret::new(&body.credential)));
+    let asked = Lookup::Credential(LookupCredential::presented(&Secret::new(&body.credential)));
     let Text(at) = body.at;
     let point = if body.known_here { at.known_here() } else { at };
     let (prefix, standings) = app.service.as_of(&identity, asked, point, Position(0), MAX_LIMIT).await?;

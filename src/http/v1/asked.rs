@@ -1,8 +1,8 @@
 //! The subject or credential that a question about the past names in its query, and the query that names the same
 //! again.
 
-use crate::audit::{Asked, AskedCredential};
-use crate::domain::{Digest, GivenSubject, Issuer, Kind, Named, Tenant};
+use crate::audit::{Lookup, LookupCredential};
+use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, Kind, Tenant};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::Text;
 use crate::service::Service;
@@ -22,24 +22,24 @@ const AMBIGUOUS: &str = "name a subject or a credential in exactly one way: `sub
 
 impl Names {
     /// The subject or credential that they name, as it is on record.
-    pub(super) fn asked(self, service: &Service) -> Result<Asked, Problem> {
+    pub(super) fn asked(self, service: &Service) -> Result<Lookup, Problem> {
         let refused = |detail: &'static str| Problem::with_detail(Code::InvalidQuery, detail);
         match (self.subject, self.digest, self.kind, self.id) {
             (Some(Text(subject)), None, None, None) if self.issuer.is_none() => {
                 let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
                 let subject = service.named(&tenant, &subject);
-                Ok(Asked::Subject(tenant, subject))
+                Ok(Lookup::Subject(tenant, subject))
             }
             _ if self.tenant.is_some() => Err(refused("`tenant` goes with `subject` only")),
-            (None, Some(Text(digest)), None, None) => Ok(Asked::Credential(match self.issuer {
-                Some(Text(issuer)) => AskedCredential::payload(issuer, digest),
-                None => AskedCredential::digest(digest),
+            (None, Some(Text(digest)), None, None) => Ok(Lookup::Credential(match self.issuer {
+                Some(Text(issuer)) => LookupCredential::payload(issuer, digest),
+                None => LookupCredential::digest(digest),
             })),
             (None, None, Some(Text(kind)), Some(id)) => {
                 let issuer = self.issuer.as_ref().map(|Text(issuer)| issuer.as_str());
-                let named = AskedCredential::named(kind, &id, issuer);
+                let named = LookupCredential::named(kind, &id, issuer);
                 named
-                    .map(Asked::Credential)
+                    .map(Lookup::Credential)
                     .map_err(|must_be| Problem::with_detail(Code::InvalidQuery, format!("`id`: must be {must_be}")))
             }
             _ => Err(refused(AMBIGUOUS)),
@@ -48,20 +48,20 @@ impl Names {
 }
 
 /// The parameters that name the same. They do not hold a secret, so a link to the next page may use them.
-pub(super) fn query(asked: &Asked) -> String {
+pub(super) fn query(asked: &Lookup) -> String {
     let pairs = match asked {
-        Asked::Subject(tenant, subject) => {
+        Lookup::Subject(tenant, subject) => {
             vec![("tenant", tenant.to_string()), ("subject", subject.to_string())]
         }
-        Asked::Credential(credential) => match (credential.names.first(), credential.kind) {
-            (Some(Named::Digest(digest)), _) => vec![("digest", digest.to_string())],
-            (Some(Named::Payload { issuer, digest }), _) => {
+        Lookup::Credential(credential) => match (credential.names.first(), credential.kind) {
+            (Some(CredentialRef::Digest(digest)), _) => vec![("digest", digest.to_string())],
+            (Some(CredentialRef::Payload { issuer, digest }), _) => {
                 vec![("digest", digest.to_string()), ("issuer", issuer.to_string())]
             }
-            (Some(Named::Jwt { issuer, jti }), _) => {
+            (Some(CredentialRef::Jwt { issuer, jti }), _) => {
                 vec![("kind", "token".to_owned()), ("id", jti.to_string()), ("issuer", issuer.to_string())]
             }
-            (Some(named @ Named::Id(id)), kind) => {
+            (Some(named @ CredentialRef::Id(id)), kind) => {
                 let kind = kind.unwrap_or(Kind::Ticket);
                 vec![("kind", kind.to_string()), ("id", named.public_id(kind).unwrap_or_else(|| id.to_string()))]
             }

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Names, query};
 use super::events::NDJSON;
-use crate::audit::{Asked, AskedCredential};
+use crate::audit::{Lookup, LookupCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
 use crate::event_log::StoredRecord;
 use crate::http::openapi::Refusals;
@@ -129,7 +129,7 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
 )]
 pub async fn presented_history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
-    let asked = Asked::Credential(AskedCredential::presented(&Secret::new(&body.credential)));
+    let asked = Lookup::Credential(LookupCredential::presented(&Secret::new(&body.credential)));
     let asked_for = body.limit.map(|limit| Whole(limit).saturating());
     let limit = input::limit(asked_for, DEFAULT_LIMIT, MAX_TOLD)
         .map_err(|problem| Problem::with_detail(Code::InvalidBody, problem.detail().to_owned()))?;
@@ -138,7 +138,7 @@ pub async fn presented_history(State(app): State<SharedApp>, request: Request) -
     show(told, &asked, limit, app.service.pace(Party::of(&identity)))
 }
 
-fn show(told: HistoryPage, asked: &Asked, limit: usize, pace: Pace) -> Result<Response, Problem> {
+fn show(told: HistoryPage, asked: &Lookup, limit: usize, pace: Pace) -> Result<Response, Problem> {
     let last = told.records.last().filter(|_| told.more).map(|last| last.position);
     let write = |stored: &StoredRecord, body: &mut Vec<u8>| {
         let stored_at = stored.stored_at.as_millis();

@@ -47,7 +47,7 @@ struct Body {
     /// was completed.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<EitherForm>, max_items = 16)]
-    methods: Option<Vec<Asked>>,
+    methods: Option<Vec<RequestedMethod>>,
     /// The identity that its bearer is to see. Sealed at rest; together with the device at most 32 KiB.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
@@ -79,7 +79,7 @@ struct Device {
 /// One way in which the subject was authenticated: its name, or an object.
 #[derive(ToSchema)]
 #[schema(as = NewMethod)]
-#[expect(dead_code, reason = "only its description is used; `Asked` reads it")]
+#[expect(dead_code, reason = "only its description is used; `RequestedMethod` reads it")]
 enum EitherForm {
     #[schema(title = "Its name")]
     Name(String),
@@ -106,33 +106,33 @@ struct Detailed {
 }
 
 /// A method in either form.
-struct Asked(Method);
+struct RequestedMethod(Method);
 
-impl<'de> Deserialize<'de> for Asked {
+impl<'de> Deserialize<'de> for RequestedMethod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AskedVisitor)
+        deserializer.deserialize_any(RequestedMethodVisitor)
     }
 }
 
-struct AskedVisitor;
+struct RequestedMethodVisitor;
 
-impl<'de> Visitor<'de> for AskedVisitor {
-    type Value = Asked;
+impl<'de> Visitor<'de> for RequestedMethodVisitor {
+    type Value = RequestedMethod;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a method's name, or an object with `method`")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Asked, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<RequestedMethod, E> {
         let method = MethodName::parse(text).map_err(|must_be| E::custom(format_args!("must be {must_be}")))?;
-        Ok(Asked(Method { method, aal: None, completed_at: None }))
+        Ok(RequestedMethod(Method { method, aal: None, completed_at: None }))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Asked, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RequestedMethod, A::Error> {
         let Detailed { method: Text(method), aal, completed_at } =
             Detailed::deserialize(MapAccessDeserializer::new(map))?;
         let (aal, completed_at) = (aal.map(|Text(aal)| aal), completed_at.map(|Text(at)| at));
-        Ok(Asked(Method { method, aal, completed_at }))
+        Ok(RequestedMethod(Method { method, aal, completed_at }))
     }
 }
 
@@ -163,7 +163,7 @@ pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Re
 
 impl Body {
     fn checked(self, service: &Service) -> Result<NewSession, Problem> {
-        let methods: Vec<Method> = self.methods.into_iter().flatten().map(|Asked(method)| method).collect();
+        let methods: Vec<Method> = self.methods.into_iter().flatten().map(|RequestedMethod(method)| method).collect();
         if methods.len() > MAX_METHODS {
             return Err(Problem::with_detail(Code::InvalidBody, format!("`methods`: at most {MAX_METHODS}")));
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::{CredentialId, Event, GivenSubject, Issuer, Malformed, Named, Scope, Tenant, Timestamp};
+use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
@@ -216,7 +216,7 @@ fn show(issued: &IssuedToken) -> Option<Response> {
     let body = Issued {
         token: issued.secret.expose(),
         id: &issued.id,
-        format: if matches!(token.name, Named::Jwt { .. }) { "jwt" } else { "opaque" },
+        format: if matches!(token.name, CredentialRef::Jwt { .. }) { "jwt" } else { "opaque" },
         issuer: token.name.issuer().map(Issuer::as_str),
         tenant: recorded.tenant.as_ref().map_or(Tenant::DEFAULT, |tenant| tenant.as_str()),
         subject: token.subject.as_str(),

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
 use crate::domain::{
-    Answered, ApplicationId, Credential, CredentialId, CredentialKey, Digest, Erasure, Event, Generation, Idempotency,
-    Issue, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lifetime, Malformed, Member, Named, NodeKey, NodeRemoved,
-    NodeUpgraded, Origin, Patch, Place, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState,
-    Subject, SubjectRevocation, SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
+    Answered, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Erasure, Event,
+    Generation, Idempotency, Issue, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lifetime, Malformed, Member, NodeKey,
+    NodeRemoved, NodeUpgraded, Origin, Patch, Place, Recorded, Revocation, RevocationTarget, Revocations, Sequence,
+    SigningKeyState, Subject, SubjectRevocation, SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
 };
 use crate::event_log::{decode, encode};
 
@@ -235,23 +235,23 @@ fn revocation_item(revocation: &Revocation) -> RevocationItem {
     }
 }
 
-fn name_item(name: &Named) -> NameItem {
+fn name_item(name: &CredentialRef) -> NameItem {
     match name {
-        Named::Id(id) => NameItem::Id(*id.as_bytes()),
-        Named::Digest(digest) => NameItem::Digest(*digest.as_bytes()),
-        Named::Payload { issuer, digest } => NameItem::Payload(issuer.as_str().to_owned(), *digest.as_bytes()),
-        Named::Jwt { issuer, jti } => NameItem::Jwt(issuer.as_str().to_owned(), jti.as_str().to_owned()),
+        CredentialRef::Id(id) => NameItem::Id(*id.as_bytes()),
+        CredentialRef::Digest(digest) => NameItem::Digest(*digest.as_bytes()),
+        CredentialRef::Payload { issuer, digest } => NameItem::Payload(issuer.as_str().to_owned(), *digest.as_bytes()),
+        CredentialRef::Jwt { issuer, jti } => NameItem::Jwt(issuer.as_str().to_owned(), jti.as_str().to_owned()),
     }
 }
 
-fn named(item: NameItem) -> Result<Named, Malformed> {
+fn named(item: NameItem) -> Result<CredentialRef, Malformed> {
     Ok(match item {
-        NameItem::Id(id) => Named::Id(CredentialId::from_bytes(id)),
-        NameItem::Digest(digest) => Named::Digest(Digest::from_bytes(digest)),
+        NameItem::Id(id) => CredentialRef::Id(CredentialId::from_bytes(id)),
+        NameItem::Digest(digest) => CredentialRef::Digest(Digest::from_bytes(digest)),
         NameItem::Payload(issuer, digest) => {
-            Named::Payload { issuer: Issuer::new(&issuer)?, digest: Digest::from_bytes(digest) }
+            CredentialRef::Payload { issuer: Issuer::new(&issuer)?, digest: Digest::from_bytes(digest) }
         }
-        NameItem::Jwt(issuer, jti) => Named::Jwt { issuer: Issuer::new(&issuer)?, jti: TokenId::new(&jti)? },
+        NameItem::Jwt(issuer, jti) => CredentialRef::Jwt { issuer: Issuer::new(&issuer)?, jti: TokenId::new(&jti)? },
         NameItem::Unpresentable => return Err(FORM),
     })
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
-use super::super::forms::{Form, Issued, Row as _, SessionForm, TicketForm, TokenForm};
+use super::super::forms::{IssuedRow, Row as _, RowKind, SessionForm, TicketForm, TokenForm};
 use super::super::names::Spelled;
 use super::super::numbers::Number;
 use super::super::packed::{Packed, ROW_NUMBERS, Shared};
@@ -107,7 +107,7 @@ fn entries(generation: &Generation) -> Vec<PlaceItem> {
 }
 
 /// A kind's rows.
-pub(super) trait RowForm: Form {
+pub(super) trait RowForm: RowKind {
     fn write(&self, out: &mut RowWriter);
     fn read(input: &mut RowReader) -> Result<Self, Malformed>;
 }
@@ -225,7 +225,7 @@ pub(super) fn take<F: RowForm>(
     projection: &Projection,
     store: &super::super::store::Store<F>,
     content: &[u8],
-    mut note: impl FnMut(CredentialKey, super::super::handle::Handle, &Issued),
+    mut note: impl FnMut(CredentialKey, super::super::handle::Handle, &IssuedRow),
 ) -> Result<u64, Malformed> {
     let (refers_to, rest) = postcard::take_from_bytes::<RefersTo>(content).map_err(|_| FORM)?;
     let mut input = RowReader::new(&projection.shared, &refers_to, rest)?;
@@ -234,7 +234,7 @@ pub(super) fn take<F: RowForm>(
         let row = F::read(&mut input)?;
         let id = row.row().id();
         projection.note_end(row.row().not_after());
-        let issued = Issued::of_row(&row, &projection.shared).ok_or(FORM)?;
+        let issued = IssuedRow::of_row(&row, &projection.shared).ok_or(FORM)?;
         match store.insert(row) {
             Ok(handle) => note(CredentialKey { kind: F::KIND, id }, handle, &issued),
             Err(row) => {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::clock::Accepted;
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialView as _, Event, Kind, Named, Origin, Place, Reason, Recorded, Request,
-    Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
+    Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Origin, Place, Reason, Recorded,
+    Request, Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};
@@ -92,7 +92,7 @@ pub async fn revoke_beyond(
         while let Some(sequence) = next {
             let page = reader.run_from(Place { origin: before, sequence }, PAGE_RECORDS)?;
             next = page.last().map(|last| last.place.sequence.next());
-            let mut names: Vec<(Kind, Named)> = Vec::new();
+            let mut names: Vec<(Kind, CredentialRef)> = Vec::new();
             for stored in page {
                 for key in touched(reader, &stored.decode()?)? {
                     names.extend(unrevoked(projection, key).map(|(.., name)| (key.kind, name)));
@@ -107,7 +107,7 @@ pub async fn revoke_beyond(
     Ok(revoked)
 }
 
-async fn revoke(writer: &Writer<Ledger>, names: &[(Kind, Named)]) -> Result<u64, StartError> {
+async fn revoke(writer: &Writer<Ledger>, names: &[(Kind, CredentialRef)]) -> Result<u64, StartError> {
     let failed = |error: SubmitError| StartError::Writer(error.to_string());
     let mut queued = Vec::with_capacity(names.len());
     for (kind, credential) in names {
@@ -191,7 +191,7 @@ fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, R
 }
 
 /// The subject and public id of a credential, if it is in memory and was not revoked.
-fn unrevoked(projection: &Projection, key: CredentialKey) -> Option<(Tenant, Subject, Named)> {
+fn unrevoked(projection: &Projection, key: CredentialKey) -> Option<(Tenant, Subject, CredentialRef)> {
     let now = projection.forgotten_at();
     let is_revoked = matches!(judge(projection, key, now), Err(Inactive::Revoked(..)));
     let issue = projection.credential(key).issue.filter(|_| !is_revoked)?;

@@ -40,7 +40,7 @@ pub struct NodeFile {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct NodeFileText {
     origin: String,
     incarnation: Incarnation,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,7 +56,7 @@ impl NodeFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(FilesError { path, source }),
         };
-        let form: Form = serde_json::from_slice(&text)
+        let form: NodeFileText = serde_json::from_slice(&text)
             .map_err(|error| FilesError { path: path.clone(), source: io::Error::other(error) })?;
         let origin = form.origin.parse().map_err(|error| FilesError { path, source: io::Error::other(error) })?;
         Ok(Some(Self { origin, incarnation: form.incarnation, past: form.past }))
@@ -65,7 +65,7 @@ impl NodeFile {
     /// Writes it, whole or not at all; when this returns, it survives a loss of power.
     pub fn store(&self, data: &Path) -> Result<(), FilesError> {
         let past = self.past.iter().take(MAX_SUPERSEDED).copied().collect();
-        let form = Form { origin: self.origin.to_string(), incarnation: self.incarnation, past };
+        let form = NodeFileText { origin: self.origin.to_string(), incarnation: self.incarnation, past };
         replace(&data.join("members").join("node.json"), &json::bytes(&form))
     }
 }

@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use authledger::audit::{
-    Asked, AskedCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
+    Lookup, LookupCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
 };
 use authledger::domain::{
-    CredentialKey, CredentialView as _, Event, Inactive, Kind, Named, Place, Position, Recorded, Secret, State, Tenant,
-    Timestamp,
+    CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind, Place, Position, Recorded, Secret, State,
+    Tenant, Timestamp,
 };
 use authledger::event_log::Reader;
 use authledger::index::Finder;
@@ -25,10 +25,10 @@ use crate::support::node::{
 
 const EVERYTHING: usize = usize::MAX;
 
-fn asked(state: &State, key: CredentialKey) -> Asked {
+fn asked(state: &State, key: CredentialKey) -> Lookup {
     // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
-    let name = if key.kind == Kind::Token { state.credential(key).named(key) } else { Named::Id(key.id) };
-    Asked::Credential(AskedCredential { kind: Some(key.kind), names: vec![name] })
+    let name = if key.kind == Kind::Token { state.credential(key).named(key) } else { CredentialRef::Id(key.id) };
+    Lookup::Credential(LookupCredential { kind: Some(key.kind), names: vec![name] })
 }
 
 fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactive> {
@@ -86,7 +86,7 @@ proptest! {
         }
         // All that a subject has is what each of its credentials is.
         for name in ["alice", "bob", "carol"] {
-            let question = Asked::Subject(Tenant::default(), subject(name));
+            let question = Lookup::Subject(Tenant::default(), subject(name));
             for standing in as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap() {
                 let key = CredentialKey { kind: standing.kind.unwrap(), id: id_of(&standing) };
                 let alone = plain(std::slice::from_ref(&standing), key);
@@ -128,11 +128,11 @@ fn id_of(standing: &Standing) -> authledger::domain::CredentialId {
     standing.name.id()
 }
 
-fn places(finder: &mut Finder<'_>, asked: &Asked) -> Vec<Place> {
+fn places(finder: &mut Finder<'_>, asked: &Lookup) -> Vec<Place> {
     tell(finder, asked).into_iter().map(|recorded| recorded.place).collect()
 }
 
-fn tell(finder: &mut Finder<'_>, asked: &Asked) -> Vec<Recorded> {
+fn tell(finder: &mut Finder<'_>, asked: &Lookup) -> Vec<Recorded> {
     let mut told = Vec::new();
     history(finder, asked, Position(0), EVERYTHING, &mut |_, _| (), &mut |one| {
         told.push(one.recorded);
@@ -158,15 +158,15 @@ impl Asking {
         Finder::new(&self.reader, &self.file.directory.path().join("index"), None).unwrap()
     }
 
-    fn types(&self, credential: AskedCredential) -> Vec<&'static str> {
-        let told = tell(&mut self.finder(), &Asked::Credential(credential));
+    fn types(&self, credential: LookupCredential) -> Vec<&'static str> {
+        let told = tell(&mut self.finder(), &Lookup::Credential(credential));
         told.iter().map(|recorded| recorded.event.type_name()).collect()
     }
 
-    fn verdict(&self, credential: AskedCredential, at: Timestamp) -> Verdict {
+    fn verdict(&self, credential: LookupCredential, at: Timestamp) -> Verdict {
         let mut finder = self.finder();
         let prefix = Prefix::of(Point::Recorded(at), &self.reader, finder.head()).unwrap();
-        let asked = Asked::Credential(credential);
+        let asked = Lookup::Credential(credential);
         as_of(&self.reader, &mut finder, &asked, &prefix, EVERYTHING, &mut |_, _| ()).unwrap().remove(0).verdict
     }
 }
@@ -181,11 +181,11 @@ fn a_credentials_history_is_all_that_befell_it_and_nothing_else() {
     node.ask(issue_opaque(1, "alice", Some(1))).unwrap();
     node.after_seconds(200);
     node.ask(renew(1, node.now)).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     node.ask(issue(3, "alice")).unwrap();
     let asking = Asking::of(&node);
-    let digest_of = AskedCredential::digest;
+    let digest_of = LookupCredential::digest;
     assert_eq!(asking.types(digest_of(digest(1))), ["ticket.issued", "tickets.renewed", "subject.revoked"]);
     assert_eq!(
         asking.types(digest_of(digest(2))),
@@ -195,13 +195,13 @@ fn a_credentials_history_is_all_that_befell_it_and_nothing_else() {
     assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the endings came before it");
     let session = ["session.issued", "session.revoked", "subject.revoked"];
     assert_eq!(asking.types(digest_of(session_digest(1))), session);
-    let by_id = AskedCredential::named(Kind::Session, &session_id(1).uuid().to_string(), None).unwrap();
+    let by_id = LookupCredential::named(Kind::Session, &session_id(1).uuid().to_string(), None).unwrap();
     assert_eq!(asking.types(by_id), session);
     let token = crate::support::node::token_digest(1);
     assert_eq!(asking.types(digest_of(token)), ["token.issued", "session.revoked", "subject.revoked"]);
-    let by_secret = AskedCredential::presented(&Secret::new("secret 1"));
+    let by_secret = LookupCredential::presented(&Secret::new("secret 1"));
     assert_eq!(asking.types(by_secret.clone()), ["ticket.issued", "tickets.renewed", "subject.revoked"]);
-    let told = tell(&mut asking.finder(), &Asked::Subject(Tenant::default(), subject("alice")));
+    let told = tell(&mut asking.finder(), &Lookup::Subject(Tenant::default(), subject("alice")));
     assert_eq!(told.len(), node.log.len() - 1, "all but the log's opening");
 }
 
@@ -216,9 +216,9 @@ fn a_jwt_is_named_by_what_it_says_and_its_signature_is_not_looked_at() {
     let base64 = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
     let claims = r#"{"iss":"https://ledger.example","jti":"jti-1","sub":"x"}"#;
     let text = format!("{}.{}.nobody", base64(r#"{"alg":"ES256"}"#), base64(claims));
-    let presented = AskedCredential::presented(&Secret::new(&text));
+    let presented = LookupCredential::presented(&Secret::new(&text));
     assert_eq!(asking.types(presented), ["token.issued", "token.revoked"]);
-    let named = AskedCredential::named(Kind::Token, "jti-1", Some("https://ledger.example")).unwrap();
+    let named = LookupCredential::named(Kind::Token, "jti-1", Some("https://ledger.example")).unwrap();
     assert_eq!(asking.types(named), ["token.issued", "token.revoked"]);
 }
 
@@ -231,7 +231,7 @@ fn what_a_tickets_uses_leave_open_is_said() {
     node.after_seconds(10_000);
     node.ask(issue(2, "bob")).unwrap();
     let asking = Asking::of(&node);
-    let verdict = |millis| asking.verdict(AskedCredential::digest(digest(1)), at(millis));
+    let verdict = |millis| asking.verdict(LookupCredential::digest(digest(1)), at(millis));
     let end = at(1_000_000);
     assert_eq!(verdict(999_999), Verdict::Active { expires_at: end });
     let open = Verdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
@@ -248,15 +248,15 @@ fn an_ending_is_named_with_who_and_when_even_of_what_was_never_issued() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke(7)).unwrap();
     let asking = Asking::of(&node);
-    let Verdict::Revoked(by) = asking.verdict(AskedCredential::digest(digest(1)), node.now) else { panic!() };
+    let Verdict::Revoked(by) = asking.verdict(LookupCredential::digest(digest(1)), node.now) else { panic!() };
     assert_eq!((by.event, by.at, by.position), ("ticket.revoked", node.now, Position(4)));
     assert_eq!(by.actor.unwrap().to_string(), format!("root@{}", node.origin));
-    let Verdict::NeverIssued { revoked: Some(by) } = asking.verdict(AskedCredential::digest(digest(7)), node.now)
+    let Verdict::NeverIssued { revoked: Some(by) } = asking.verdict(LookupCredential::digest(digest(7)), node.now)
     else {
         panic!()
     };
     assert_eq!(by.position, Position(5));
-    let never = asking.verdict(AskedCredential::digest(digest(9)), node.now);
+    let never = asking.verdict(LookupCredential::digest(digest(9)), node.now);
     assert_eq!(never, Verdict::NeverIssued { revoked: None });
 }
 
@@ -301,7 +301,7 @@ fn a_subject_with_too_many_credentials_is_refused_and_not_cut() {
     let mut node = Node::lone();
     (0..5).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let asking = Asking::of(&node);
-    let asked = Asked::Subject(Tenant::default(), subject("alice"));
+    let asked = Lookup::Subject(Tenant::default(), subject("alice"));
     let mut take = |_| ControlFlow::Continue(());
     let refused = history(&mut asking.finder(), &asked, Position(0), 4, &mut |_, _| (), &mut take);
     assert!(matches!(refused, Err(QuestionError::TooMany { limit: 4 })));

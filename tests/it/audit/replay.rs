@@ -1,5 +1,5 @@
 use authledger::audit::{AgainstError, Compared, Lives, against, replay};
-use authledger::domain::{Command, Digest, Grants, Kind, Named, Patch, Place, Position, Timestamp};
+use authledger::domain::{Command, CredentialRef, Digest, Grants, Kind, Patch, Place, Position, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 
@@ -150,8 +150,8 @@ fn node_with_sessions() -> Node {
     one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
     one.ask(issue_jwt(2, "alice", Some(2))).unwrap();
     one.ask(issue_opaque(3, "bob", None)).unwrap();
-    one.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
-    one.ask(revoke_named(Kind::Session, Named::Digest(session_digest(90)))).unwrap();
+    one.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
+    one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(90)))).unwrap();
     one.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
     one.ask(publish("k-2", true)).unwrap();
     one.after_seconds(60).ask(Command::ExtendSession(session_id(2), None)).unwrap();

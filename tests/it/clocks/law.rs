@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use authledger::clock::{Before, Course, Reading};
 use authledger::domain::{
-    Command, CredentialKey, Decision, Event, Generation, Issuer, Kind, Named, Place, Policy, PresentedToken, Revoke,
-    RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
+    Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Place, Policy, PresentedToken,
+    Revoke, RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
 };
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ enum Held {
 struct Made {
     held: Held,
     subject: usize,
-    named: Named,
+    named: CredentialRef,
     revoked: bool,
     /// When it was first found expired, and not good again by an earlier time that was accepted.
     expired_at: Option<Timestamp>,
@@ -179,16 +179,20 @@ impl World {
             _ => None,
         });
         let (command, held, named) = match kind {
-            0 => (issue_in("default", n, name, Some(ttl)), Held::Ticket(n), Named::Digest(digest(n))),
+            0 => (issue_in("default", n, name, Some(ttl)), Held::Ticket(n), CredentialRef::Digest(digest(n))),
             1 => {
                 let session = new_session("default", n, name, Some(ttl));
-                (Command::IssueSession(session.into()), key(Kind::Session, session_id(n)), Named::Id(session_id(n)))
+                (
+                    Command::IssueSession(session.into()),
+                    key(Kind::Session, session_id(n)),
+                    CredentialRef::Id(session_id(n)),
+                )
             }
             2..=4 => {
                 let form = if kind == 2 { TokenForm::Opaque(token_digest(n)) } else { TokenForm::Jwt(jti(n)) };
                 let mut token = new_token("default", form, name, None);
                 (token.ttl, token.session) = (Some(seconds(ttl)), session.filter(|_| kind == 4));
-                let named = if kind == 2 { Named::Digest(token_digest(n)) } else { jwt(n) };
+                let named = if kind == 2 { CredentialRef::Digest(token_digest(n)) } else { jwt(n) };
                 (Command::IssueToken(token.into()), Held::Lasting(token_key(&named)), named)
             }
             _ => return self.present_foreign(n, whose, ttl),
@@ -216,7 +220,7 @@ impl World {
     /// Another issuer's clock is right.
     fn present_foreign(&mut self, n: u64, whose: usize, ttl: u64) {
         let issuer = Issuer::new("https://other.example").unwrap();
-        let named = Named::Jwt { issuer, jti: TokenId::new(&format!("foreign-{n}")).unwrap() };
+        let named = CredentialRef::Jwt { issuer, jti: TokenId::new(&format!("foreign-{n}")).unwrap() };
         let held = Held::Presented(Box::new(PresentedToken {
             credential: named.clone(),
             tenant: Tenant::default(),
@@ -352,8 +356,8 @@ impl World {
         let records: BTreeMap<Place, Event> = self.node.log.iter().map(|one| (one.place, one.event.clone())).collect();
         for place in beyond {
             let (kind, credential) = match &records[&place] {
-                Event::TicketIssued(issued) => (Kind::Ticket, Named::Digest(issued.digest)),
-                Event::SessionIssued(issued) => (Kind::Session, Named::Id(issued.id)),
+                Event::TicketIssued(issued) => (Kind::Ticket, CredentialRef::Digest(issued.digest)),
+                Event::SessionIssued(issued) => (Kind::Session, CredentialRef::Id(issued.id)),
                 Event::TokenIssued(issued) => (Kind::Token, issued.name.clone()),
                 _ => continue,
             };

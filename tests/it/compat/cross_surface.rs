@@ -9,8 +9,8 @@ use std::path::Path;
 use authledger::audit::{Replayed, replay};
 use authledger::clock::Clock;
 use authledger::domain::{
-    CredentialId, CredentialKey, Digest, Issuer, Kind, Named, PresentedToken, Subject, Tenant, Timestamp, TokenId,
-    judge, judge_presented,
+    CredentialId, CredentialKey, CredentialRef, Digest, Issuer, Kind, PresentedToken, Subject, Tenant, Timestamp,
+    TokenId, judge, judge_presented,
 };
 use authledger::jose;
 use authledger::keys::{Algorithm, SigningKey};
@@ -335,7 +335,7 @@ impl World {
             "iss": FOREIGN, "sub": subject, "oid": "default", "jti": jti, "iat": issued_at, "exp": issued_at + 3_600,
         });
         let presented = PresentedToken {
-            credential: Named::Jwt { issuer: Issuer::new(FOREIGN).unwrap(), jti: TokenId::new(&jti).unwrap() },
+            credential: CredentialRef::Jwt { issuer: Issuer::new(FOREIGN).unwrap(), jti: TokenId::new(&jti).unwrap() },
             tenant: Tenant::default(),
             subject: Subject::new(subject).unwrap(),
             issued_at_seconds: Some(issued_at),

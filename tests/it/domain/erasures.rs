@@ -69,7 +69,7 @@ fn whatever_is_issued_elsewhere_or_later_is_dead_whatever_its_generation() {
     }
     let inactive = Err(Inactive::Revoked(erased.place, erased.recorded_at));
     assert_eq!(one.judge(digest(1).id()), inactive);
-    let tokens = [1, 2].map(|n| token_key(&authledger::domain::Named::Digest(token_digest(n))));
+    let tokens = [1, 2].map(|n| token_key(&authledger::domain::CredentialRef::Digest(token_digest(n))));
     for key in [session_key(1)].into_iter().chain(tokens) {
         assert!(matches!(one.judge_key(key), Err(Inactive::Revoked(..))), "{key:?}");
     }

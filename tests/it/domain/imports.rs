@@ -1,5 +1,5 @@
 use authledger::domain::{
-    Aal, Caller, Command, CredentialView as _, Decision, Event, ImportedLife, Inactive, Kind, Lifetime, Named,
+    Aal, Caller, Command, CredentialRef, CredentialView as _, Decision, Event, ImportedLife, Inactive, Kind, Lifetime,
     Rejection, Scope, Timestamp, View, alone,
 };
 
@@ -52,13 +52,13 @@ fn each_kind_is_taken_over_with_the_life_that_it_had() {
     node.ask(take_over(token(1), "alice")).unwrap();
     assert!(node.is_good(1));
     assert_eq!(node.judge_session(1), Ok(()));
-    assert_eq!(node.judge_token(&Named::Digest(token_digest(1))), Ok(()));
+    assert_eq!(node.judge_token(&CredentialRef::Digest(token_digest(1))), Ok(()));
     let issue = node.state.credential(crate::support::node::session_key(1)).issue.unwrap();
     assert_eq!((issue.issued_at, issue.lifetime), (ago(HOUR), Lifetime::Fixed(at(HOUR))));
     assert_eq!(issue.not_after, Timestamp::from_millis(ago(HOUR).as_millis() + 30 * DAY).unwrap());
     node.now = at(HOUR);
     assert_eq!(node.judge_session(1), Err(Inactive::Expired));
-    assert_eq!(node.judge_token(&Named::Digest(token_digest(1))), Err(Inactive::Expired));
+    assert_eq!(node.judge_token(&CredentialRef::Digest(token_digest(1))), Err(Inactive::Expired));
 }
 
 #[test]
@@ -125,9 +125,9 @@ fn importing_needs_admin_in_the_tenant() {
 fn what_was_ended_before_it_is_imported_stays_ended() {
     let revocations = [
         (ticket(1), revoke(1)),
-        (session(1, Some(1)), revoke_named(Kind::Session, Named::Id(session_id(1)))),
-        (session(1, Some(1)), revoke_named(Kind::Session, Named::Digest(session_digest(1)))),
-        (token(1), revoke_named(Kind::Token, Named::Digest(token_digest(1)))),
+        (session(1, Some(1)), revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))),
+        (session(1, Some(1)), revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))),
+        (token(1), revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1)))),
     ];
     for (life, revocation) in revocations {
         let mut node = Node::lone();
@@ -135,7 +135,7 @@ fn what_was_ended_before_it_is_imported_stays_ended() {
         assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be good elsewhere");
         assert_eq!(records(node.ask(take_over(life, "alice"))), 2, "the issue, and its end");
         assert!(!node.is_good(1));
-        for inactive in [node.judge_session(1), node.judge_token(&Named::Digest(token_digest(1)))] {
+        for inactive in [node.judge_session(1), node.judge_token(&CredentialRef::Digest(token_digest(1)))] {
             assert!(inactive.is_err());
         }
     }
@@ -143,7 +143,7 @@ fn what_was_ended_before_it_is_imported_stays_ended() {
 
 #[test]
 fn an_ending_that_is_forgotten_does_not_give_back_what_was_imported_after_it() {
-    let revoke_unseen = || revoke_named(Kind::Session, Named::Digest(session_digest(1)));
+    let revoke_unseen = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_unseen(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
         node.policy.longest_life = seconds(30 * 86_400);
@@ -178,9 +178,9 @@ fn what_was_issued_after_the_ending_of_all_is_good() {
 fn a_session_without_a_digest_is_ended_by_its_id() {
     let mut node = Node::lone();
     node.ask(take_over(session(1, None), "alice")).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
-    assert_eq!((&revoked.credential, revoked.session_digest), (&Named::Id(session_id(1)), None));
+    assert_eq!((&revoked.credential, revoked.session_digest), (&CredentialRef::Id(session_id(1)), None));
     assert!(node.judge_session(1).is_err());
 }
 
@@ -234,7 +234,7 @@ fn what_was_ended_by_its_secret_alone_stays_ended_whatever_it_turns_out_to_be() 
             let mut node = Node::lone();
             node.ask(take_over(token(99), "somebody")).unwrap();
             let digest = *life.digest().unwrap();
-            node.ask(crate::support::node::revoke_named(taken_for, Named::Digest(digest))).unwrap();
+            node.ask(crate::support::node::revoke_named(taken_for, CredentialRef::Digest(digest))).unwrap();
             node.ask(take_over(life.clone(), "alice")).unwrap();
             assert!(node.judge_key(life.key()).is_err(), "a {} that was taken for a {taken_for}", life.kind());
         }

@@ -156,7 +156,7 @@ fn what_a_removed_node_issued_beyond_its_seal_is_dead_and_what_it_ended_stays_en
     assert_eq!(one.judge(digest(2).id()), Err(inactive));
     assert_eq!(one.judge_session(3), Err(inactive));
     for token in [4, 6] {
-        let named = authledger::domain::Named::Digest(token_digest(token));
+        let named = authledger::domain::CredentialRef::Digest(token_digest(token));
         assert_eq!(one.judge_key(token_key(&named)), Err(inactive), "token {token}");
     }
     let called = one.ask_as(Caller::Application(application_id(5)), issue(7, "alice"));

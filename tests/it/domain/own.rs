@@ -1,7 +1,7 @@
 //! What a person may end by one of its sessions.
 
 use authledger::domain::{
-    Actor, Caller, Command, Decision, Event, Kind, MAX_OWN_SESSIONS, Named, OwnSessions, Rejection, Tenant, Ttl,
+    Actor, Caller, Command, CredentialRef, Decision, Event, Kind, MAX_OWN_SESSIONS, OwnSessions, Rejection, Tenant, Ttl,
 };
 
 use crate::support::node::{
@@ -22,7 +22,10 @@ fn a_session_ends_another_of_its_subject() {
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask_as(holder(1, "alice"), other(2)).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
-    assert_eq!((&revoked.credential, revoked.session_digest), (&Named::Id(session_id(2)), Some(session_digest(2))));
+    assert_eq!(
+        (&revoked.credential, revoked.session_digest),
+        (&CredentialRef::Id(session_id(2)), Some(session_digest(2)))
+    );
     assert!(revoked.known);
     assert_eq!(node.last().actor, Some(Actor::Subject(subject("alice"))));
     assert!(node.judge_session(1).is_ok() && node.judge_session(2).is_err());
@@ -57,7 +60,7 @@ fn somebody_elses_sessions_are_left_alone() {
 fn only_a_session_that_is_good_ends_others() {
     let mut node = Node::lone();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
-    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Err(Rejection::Unauthenticated), "ended");
     assert_eq!(node.ask_as(holder(9, "alice"), other(2)), Err(Rejection::Unauthenticated), "unknown");
     node.now = at(86_400_000);
@@ -105,7 +108,7 @@ fn an_ending_for_one_subject_does_not_stand_in_the_way_of_one_for_all() {
     one.ask(issue_session(1, "alice")).unwrap();
     far.ask(issue_session(2, "bob")).unwrap();
     one.ask_as(holder(1, "alice"), other(2)).unwrap();
-    let root = one.ask(revoke_named(Kind::Session, Named::Id(session_id(2))));
+    let root = one.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(2))));
     assert!(matches!(root, Ok(Decision::Append(_))), "{root:?}");
     far.catch_up(&one);
     assert!(far.judge_session(2).is_err());
@@ -155,7 +158,7 @@ fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
         let asked = node.ask_as(holder(1, "alice"), other(n));
         assert!(matches!(&asked, Ok(Decision::Append(drafts)) if drafts.len() == 1), "{n}: {asked:?}");
         let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
-        assert_eq!((revoked.known, &revoked.credential), (false, &Named::Id(session_id(n))), "{n}");
+        assert_eq!((revoked.known, &revoked.credential), (false, &CredentialRef::Id(session_id(n))), "{n}");
         assert_eq!((revoked.session_digest, revoked.subject.as_ref()), (None, Some(&subject("alice"))), "{n}");
         assert_eq!(node.ask_as(holder(1, "alice"), other(n)), Ok(Decision::Nothing), "{n}: it is on record");
     }

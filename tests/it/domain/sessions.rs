@@ -1,5 +1,5 @@
 use authledger::domain::{
-    Caller, Command, CredentialView as _, Decision, Digest, Event, Inactive, Kind, Named, Rejection, Scope,
+    Caller, Command, CredentialRef, CredentialView as _, Decision, Digest, Event, Inactive, Kind, Rejection, Scope,
     SessionExtended, SessionIssued, Ttl, View,
 };
 
@@ -22,11 +22,11 @@ fn extend(n: u64, ttl: Option<u64>) -> Command {
 }
 
 fn revoke_id(n: u64) -> Command {
-    revoke_named(Kind::Session, Named::Id(session_id(n)))
+    revoke_named(Kind::Session, CredentialRef::Id(session_id(n)))
 }
 
 fn revoke_digest(n: u64) -> Command {
-    revoke_named(Kind::Session, Named::Digest(session_digest(n)))
+    revoke_named(Kind::Session, CredentialRef::Digest(session_digest(n)))
 }
 
 fn expires_at(node: &Node, n: u64) -> authledger::domain::Timestamp {
@@ -161,7 +161,10 @@ fn a_session_is_revoked_by_its_id_or_its_tokens_digest_and_the_record_names_both
         node.ask(issue_session(1, "alice")).unwrap();
         node.after_seconds(1).ask(command).unwrap();
         let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
-        assert_eq!((&revoked.credential, revoked.session_digest), (&Named::Id(session_id(1)), Some(session_digest(1))));
+        assert_eq!(
+            (&revoked.credential, revoked.session_digest),
+            (&CredentialRef::Id(session_id(1)), Some(session_digest(1)))
+        );
         assert_eq!((revoked.kind, revoked.known), (Kind::Session, true));
         assert_eq!(revoked.retain_until, at(30 * DAY + 300_000), "as long as an extension could have made it last");
         let first = node.last_place();
@@ -200,7 +203,7 @@ fn a_digest_that_only_begins_as_a_sessions_names_nothing() {
     node.ask(issue_session(1, "alice")).unwrap();
     let mut bytes = *session_digest(1).as_bytes();
     bytes[31] ^= 1;
-    let near = Named::Digest(Digest::from_bytes(bytes));
+    let near = CredentialRef::Digest(Digest::from_bytes(bytes));
     assert_eq!(node.ask(revoke_named(Kind::Session, near)), Err(Rejection::UnknownCredential));
 }
 

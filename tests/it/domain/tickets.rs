@@ -1,4 +1,6 @@
-use authledger::domain::{Caller, Decision, Event, Grants, Inactive, Named, Rejection, Scope, TicketIssued, Ttl};
+use authledger::domain::{
+    Caller, CredentialRef, Decision, Event, Grants, Inactive, Rejection, Scope, TicketIssued, Ttl,
+};
 
 use crate::support::node::{
     Node, application_id, at, digest, grants, issue, issue_in, register, revoke, revoke_id, seconds,
@@ -61,7 +63,7 @@ fn a_revocation_by_id_names_the_digest_that_the_ledger_knows() {
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_id(1)).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
-    assert_eq!(revoked.credential, Named::Digest(digest(1)));
+    assert_eq!(revoked.credential, CredentialRef::Digest(digest(1)));
     assert_eq!(revoked.subject.as_ref().unwrap().as_str(), "alice");
     assert!(!node.is_good(1));
 }

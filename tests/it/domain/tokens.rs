@@ -1,6 +1,6 @@
 use authledger::domain::{
-    Caller, Command, Decision, Digest, Event, Generation, Inactive, Issuer, Kind, MAX_JWT_GENERATION, Named, Origin,
-    PresentedToken, Rejection, RevokeTokens, Scope, Sealed, Sequence, Tenant, TokenForm, TokenId, TokenIssued,
+    Caller, Command, CredentialRef, Decision, Digest, Event, Generation, Inactive, Issuer, Kind, MAX_JWT_GENERATION,
+    Origin, PresentedToken, Rejection, RevokeTokens, Scope, Sealed, Sequence, Tenant, TokenForm, TokenId, TokenIssued,
     judge_presented,
 };
 
@@ -19,12 +19,12 @@ fn last_issued(node: &Node) -> &TokenIssued {
     }
 }
 
-fn opaque(n: u64) -> Named {
-    Named::Digest(token_digest(n))
+fn opaque(n: u64) -> CredentialRef {
+    CredentialRef::Digest(token_digest(n))
 }
 
 fn revoke_session(n: u64) -> Command {
-    revoke_named(Kind::Session, Named::Id(session_id(n)))
+    revoke_named(Kind::Session, CredentialRef::Id(session_id(n)))
 }
 
 /// A JWT of ours as its bearer presents it.
@@ -47,7 +47,7 @@ fn ours(n: u64, generation: &[(Origin, u64)]) -> PresentedToken {
 fn foreign(name: &str, issued_at: Option<u64>, leeway_seconds: u64) -> PresentedToken {
     let issuer = Issuer::new("https://idp.example").unwrap();
     PresentedToken {
-        credential: Named::Jwt { issuer, jti: TokenId::new(name).unwrap() },
+        credential: CredentialRef::Jwt { issuer, jti: TokenId::new(name).unwrap() },
         issued_at_seconds: issued_at.map(|millis| at(millis).as_seconds()),
         generation: None,
         leeway_seconds,
@@ -65,8 +65,8 @@ fn judged(node: &Node, token: &PresentedToken) -> Result<(), Inactive> {
 
 fn bearer_of(token: &PresentedToken) -> Caller {
     match &token.credential {
-        Named::Jwt { issuer, jti } => Caller::Bearer { issuer: issuer.clone(), jti: jti.clone() },
-        Named::Payload { issuer, digest } => {
+        CredentialRef::Jwt { issuer, jti } => Caller::Bearer { issuer: issuer.clone(), jti: jti.clone() },
+        CredentialRef::Payload { issuer, digest } => {
             Caller::Bearer { issuer: issuer.clone(), jti: TokenId::new(&digest.to_string()).unwrap() }
         }
         other => panic!("{other:?} is no JWT"),
@@ -156,7 +156,7 @@ fn issuing_a_token_needs_issue_and_a_subject_that_is_not_on_hold() {
 
 #[test]
 fn a_token_dies_with_its_session_however_that_ends() {
-    let by_digest = || revoke_named(Kind::Session, Named::Digest(session_digest(1)));
+    let by_digest = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_session(1), by_digest(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
         node.ask(issue_session(1, "alice")).unwrap();
@@ -172,7 +172,7 @@ fn a_token_dies_with_its_session_however_that_ends() {
 
 #[test]
 fn a_token_dies_with_a_session_that_another_node_ended_unseen() {
-    for named in [Named::Id(session_id(1)), Named::Digest(session_digest(1))] {
+    for named in [CredentialRef::Id(session_id(1)), CredentialRef::Digest(session_digest(1))] {
         let (mut one, mut other) = Node::pair();
         one.ask(issue_session(1, "alice")).unwrap();
         one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
@@ -256,9 +256,9 @@ fn a_token_is_revoked_by_each_of_its_names() {
     (3..=4).for_each(|n| drop(node.ask(issue_jwt(n, "alice", None)).unwrap()));
     let cases = [
         (opaque(1), opaque(1)),
-        (opaque(2), Named::Id(token_digest(2).id())),
+        (opaque(2), CredentialRef::Id(token_digest(2).id())),
         (jwt(3), jwt(3)),
-        (jwt(4), Named::Id(jwt(4).id())),
+        (jwt(4), CredentialRef::Id(jwt(4).id())),
     ];
     for (token, name) in cases {
         assert_eq!(node.judge_token(&token), Ok(()));
@@ -280,7 +280,7 @@ fn whoever_presents_a_secret_need_not_know_what_it_is() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
-    node.ask(revoke_named(Kind::Ticket, Named::Digest(session_digest(1)))).unwrap();
+    node.ask(revoke_named(Kind::Ticket, CredentialRef::Digest(session_digest(1)))).unwrap();
     assert!(node.judge_session(1).is_err());
     node.ask(revoke_named(Kind::Ticket, opaque(1))).unwrap();
     assert!(node.judge_token(&opaque(1)).is_err());
@@ -360,8 +360,10 @@ fn a_foreign_jwt_is_ended_by_its_issuer_and_jti_until_it_expires() {
     assert_eq!(judged(&node, &token), Err(Inactive::Revoked(first, at(0))));
     assert_eq!(node.ask(revoke_presented(std::slice::from_ref(&token))), Ok(Decision::Already(first)));
     assert_eq!(judged(&node, &foreign("g", Some(0), 0)), Ok(()), "another jti");
-    let same_jti =
-        PresentedToken { credential: Named::Jwt { issuer: issuer(), jti: TokenId::new("f").unwrap() }, ..token };
+    let same_jti = PresentedToken {
+        credential: CredentialRef::Jwt { issuer: issuer(), jti: TokenId::new("f").unwrap() },
+        ..token
+    };
     assert_eq!(judged(&node, &same_jti), Ok(()), "another issuer");
 }
 
@@ -380,7 +382,7 @@ fn a_jwt_without_jti_is_known_by_its_payload() {
     let mut node = Node::lone();
     let payload = |text: &str| {
         let (issuer, digest) = (Issuer::new("https://idp.example").unwrap(), Digest::of_payload(text.as_bytes()));
-        PresentedToken { credential: Named::Payload { issuer, digest }, ..foreign("none", Some(0), 0) }
+        PresentedToken { credential: CredentialRef::Payload { issuer, digest }, ..foreign("none", Some(0), 0) }
     };
     let (one, other) = (payload("{\"sub\":\"alice\"}"), payload("{\"sub\": \"alice\"}"));
     assert!(matches!(

@@ -96,12 +96,12 @@ fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
     use crate::support::node::{
         issue_jwt, issue_opaque, issue_session, jwt, publish, revoke_named, session_digest, session_id, token_digest,
     };
-    use authledger::domain::{Kind, Named};
+    use authledger::domain::{CredentialRef, Kind};
     let cases = [
-        (issue_session(1, "alice"), Kind::Session, Named::Id(session_id(1))),
-        (issue_session(1, "alice"), Kind::Session, Named::Digest(session_digest(1))),
-        (issue_opaque(1, "alice", None), Kind::Token, Named::Id(token_digest(1).id())),
-        (issue_opaque(1, "alice", None), Kind::Token, Named::Digest(token_digest(1))),
+        (issue_session(1, "alice"), Kind::Session, CredentialRef::Id(session_id(1))),
+        (issue_session(1, "alice"), Kind::Session, CredentialRef::Digest(session_digest(1))),
+        (issue_opaque(1, "alice", None), Kind::Token, CredentialRef::Id(token_digest(1).id())),
+        (issue_opaque(1, "alice", None), Kind::Token, CredentialRef::Digest(token_digest(1))),
         (issue_jwt(1, "alice", None), Kind::Token, jwt(1)),
     ];
     for (command, kind, named) in cases {
@@ -116,7 +116,7 @@ fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
         let inactive = match kind {
             Kind::Session => one.judge_session(1),
             _ if named == jwt(1) => one.judge_token(&named),
-            _ => one.judge_token(&Named::Digest(token_digest(1))),
+            _ => one.judge_token(&CredentialRef::Digest(token_digest(1))),
         };
         assert_eq!(inactive, Err(authledger::domain::Inactive::Revoked(first, at(0))), "{named:?}");
         assert_eq!(one.ask(revoke_named(kind, named)), Ok(Decision::Already(first)));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Actor, ApplicationId, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer, Kind, Kinds,
-    LedgerId, LedgerOpened, MAX_INTEGER, Named, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
+    Actor, ApplicationId, CredentialRef, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer,
+    Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
     Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectErased, SubjectRevoked,
     Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
@@ -237,7 +237,7 @@ fn revoked() -> Vec<Recorded> {
             reason: reason.map(|code| Reason::new(code).unwrap()),
         })
     };
-    let first = Named::Digest(secret("7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2"));
+    let first = CredentialRef::Digest(secret("7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2"));
     let year = 366 * DAY + 300_000;
     vec![
         Recorded {
@@ -248,16 +248,16 @@ fn revoked() -> Vec<Recorded> {
         Recorded {
             tenant: Some(tenant("acme/eu")),
             actor: by_application(),
-            ..record(10, 200_001, revoked(Named::Id(second.id()), None, 200_001 + year, None))
+            ..record(10, 200_001, revoked(CredentialRef::Id(second.id()), None, 200_001 + year, None))
         },
         Recorded {
             actor: by_root(),
-            ..record(11, 200_002, revoked(Named::Digest(second), None, 200_002 + year, None))
+            ..record(11, 200_002, revoked(CredentialRef::Digest(second), None, 200_002 + year, None))
         },
         Recorded {
             tenant: Some(Tenant::default()),
             actor: by_application(),
-            ..record(33, 600_002, noted(revoked(Named::Digest(second), Some("profile-17"), DAY, None)))
+            ..record(33, 600_002, noted(revoked(CredentialRef::Digest(second), Some("profile-17"), DAY, None)))
         },
     ]
 }
@@ -473,12 +473,12 @@ fn what_jwts_are_kept_under_agrees_with_the_vectors() {
     let vectors = schema_file("vectors/digest.json");
     for vector in vectors["payloads"].as_array().unwrap() {
         let digest = Digest::of_payload(text(&vector["payload"]).as_bytes());
-        let named = Named::Payload { issuer: Issuer::new("https://idp.example").unwrap(), digest };
+        let named = CredentialRef::Payload { issuer: Issuer::new("https://idp.example").unwrap(), digest };
         assert_eq!((digest.to_string(), named.id().to_string()), (member(vector, "digest"), member(vector, "id")));
     }
     for vector in vectors["identities"].as_array().unwrap() {
         let (issuer, jti) = (Issuer::new(text(&vector["iss"])).unwrap(), TokenId::new(text(&vector["jti"])).unwrap());
-        assert_eq!(Named::Jwt { issuer, jti }.id().to_string(), member(vector, "id"));
+        assert_eq!(CredentialRef::Jwt { issuer, jti }.id().to_string(), member(vector, "id"));
     }
 }
 

@@ -1,9 +1,9 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, CredentialId, Digest, Event, Issuer, KeyId, KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Named,
-    Reason, Recorded, RequestId, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, Subject, Tenant, TokenId,
-    TokenIssued,
+    Aal, Actor, CredentialId, CredentialRef, Digest, Event, Issuer, KeyId, KeyPublished, Kind, MAX_INTEGER, Method,
+    MethodName, Reason, Recorded, RequestId, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, Subject,
+    Tenant, TokenId, TokenIssued,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -31,8 +31,8 @@ fn issuer() -> Issuer {
     Issuer::new(ISSUER).unwrap()
 }
 
-fn jwt(jti: &str) -> Named {
-    Named::Jwt { issuer: issuer(), jti: TokenId::new(jti).unwrap() }
+fn jwt(jti: &str) -> CredentialRef {
+    CredentialRef::Jwt { issuer: issuer(), jti: TokenId::new(jti).unwrap() }
 }
 
 fn key() -> KeyId {
@@ -105,7 +105,7 @@ pub(super) fn extended() -> Vec<Recorded> {
 
 pub(super) fn tokens() -> Vec<Recorded> {
     let opaque = TokenIssued {
-        name: Named::Digest(secret("al_o_example")),
+        name: CredentialRef::Digest(secret("al_o_example")),
         key: None,
         subject: subject("profile-17"),
         issued_at: None,
@@ -129,7 +129,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         ..opaque.clone()
     };
     let imported = TokenIssued {
-        name: Named::Digest(secret("zoë")),
+        name: CredentialRef::Digest(secret("zoë")),
         subject: subject("profile-18"),
         issued_at: Some(at(T - 1)),
         expires_at: at(MAX_INTEGER),
@@ -143,7 +143,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
 }
 
 /// An ending: of a subject that is known, or whose it must be, or anybody's; kept until so long after the start.
-fn revocation(kind: Kind, credential: Named, subject: Option<&str>, until: u64) -> Revoked {
+fn revocation(kind: Kind, credential: CredentialRef, subject: Option<&str>, until: u64) -> Revoked {
     Revoked {
         kind,
         credential,
@@ -162,12 +162,13 @@ pub(super) fn sessions_revoked() -> Vec<Recorded> {
         session_digest: Some(secret("al_s_example")),
         reason: Some(Reason::new("logout").unwrap()),
         note: Some(sealed()),
-        ..revocation(kind, Named::Id(one()), Some("profile-17"), 400_000 + 30 * DAY + 300_000)
+        ..revocation(kind, CredentialRef::Id(one()), Some("profile-17"), 400_000 + 30 * DAY + 300_000)
     };
-    let own = Revoked { known: false, ..revocation(kind, Named::Id(two()), Some("zoë@example.com"), 366 * DAY) };
-    let by_secret = revocation(kind, Named::Digest(secret("zoë")), None, 366 * DAY);
-    let by_id = revocation(kind, Named::Id(two()), None, 366 * DAY);
-    let unpresentable = revocation(kind, Named::Id(one()), Some("profile-17"), DAY);
+    let own =
+        Revoked { known: false, ..revocation(kind, CredentialRef::Id(two()), Some("zoë@example.com"), 366 * DAY) };
+    let by_secret = revocation(kind, CredentialRef::Digest(secret("zoë")), None, 366 * DAY);
+    let by_id = revocation(kind, CredentialRef::Id(two()), None, 366 * DAY);
+    let unpresentable = revocation(kind, CredentialRef::Id(one()), Some("profile-17"), DAY);
     vec![
         by_default(record(21, 500_000, Event::Revoked(known))),
         Recorded {
@@ -182,12 +183,12 @@ pub(super) fn sessions_revoked() -> Vec<Recorded> {
 
 pub(super) fn tokens_revoked() -> Vec<Recorded> {
     let kind = Kind::Token;
-    let opaque = revocation(kind, Named::Digest(secret("al_o_example")), Some("profile-17"), 4_300_000);
+    let opaque = revocation(kind, CredentialRef::Digest(secret("al_o_example")), Some("profile-17"), 4_300_000);
     let ours = Revoked {
         reason: Some(Reason::new("a").unwrap()),
         ..revocation(kind, jwt("100%/ü"), Some("profile-17"), 4_300_000)
     };
-    let payload = Named::Payload {
+    let payload = CredentialRef::Payload {
         issuer: Issuer::new("https://idp.example").unwrap(),
         digest: Digest::of_payload(b"{\"sub\":\"profile-17\"}"),
     };
@@ -196,7 +197,7 @@ pub(super) fn tokens_revoked() -> Vec<Recorded> {
         retain_until: at(MAX_INTEGER),
         ..revocation(kind, payload, Some("profile-17"), 0)
     };
-    let unseen = revocation(kind, Named::Id(secret("zoë").id()), None, 366 * DAY);
+    let unseen = revocation(kind, CredentialRef::Id(secret("zoë").id()), None, 366 * DAY);
     let unseen_jwt = revocation(kind, jwt("j"), None, 366 * DAY);
     let bearer = Actor::Bearer { issuer: ISSUER.into(), jti: "100%/ü".into() };
     vec![

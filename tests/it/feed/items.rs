@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use authledger::domain::{
-    Command, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, Named, OwnSessions, Position, PresentedToken,
-    Reason, RevokeTokens, Scope, Tenant, Timestamp,
+    Command, CredentialRef, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, OwnSessions, Position,
+    PresentedToken, Reason, RevokeTokens, Scope, Tenant, Timestamp,
 };
 use authledger::feed::{Filter, Frame, snapshot_items};
 use authledger::projection::{InForce, Projection};
@@ -76,15 +76,15 @@ fn varied() -> Node {
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(issue_jwt(2, "alice", None)).unwrap();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Id(session_id(1)))).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Digest(session_digest(9)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(9)))).unwrap();
     node.ask_as(holder(2, "alice"), Command::RevokeOwn(OwnSessions::Other(session_id(8)))).unwrap();
-    node.ask(revoke_named(Kind::Token, Named::Digest(token_digest(1)))).unwrap();
+    node.ask(revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1)))).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(2))).unwrap();
     let acme = authledger::domain::Caller::Application(application_id(1));
     node.ask_as(acme, revoke_named(Kind::Token, jwt(9))).unwrap();
     let foreign = PresentedToken {
-        credential: Named::Payload {
+        credential: CredentialRef::Payload {
             issuer: Issuer::new("https://idp.example").unwrap(),
             digest: Digest::of_payload(b"{}"),
         },
@@ -126,7 +126,7 @@ fn an_item_has_all_that_names_what_has_ended() {
 #[test]
 fn a_snapshot_names_a_session_that_was_ended_by_its_token_by_its_id_once_that_is_known() {
     let (mut one, mut other) = Node::pair();
-    one.ask(revoke_named(Kind::Session, Named::Digest(session_digest(1)))).unwrap();
+    one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
     one.catch_up(&other);
     let items = snapshot(&one, &all());
@@ -199,9 +199,9 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said(
     for (n, name) in [(1, "acme"), (2, "beta")] {
         node.ask(register(n, grants(&[(name, &[Scope::Revoke])]))).unwrap();
     }
-    let (session, opaque) = (Named::Digest(session_digest(1)), Named::Id(token_digest(1).id()));
-    let derived = Named::Id(jwt(2).id());
-    let ticket = Named::Id(crate::support::node::digest(3).id());
+    let (session, opaque) = (CredentialRef::Digest(session_digest(1)), CredentialRef::Id(token_digest(1).id()));
+    let derived = CredentialRef::Id(jwt(2).id());
+    let ticket = CredentialRef::Id(crate::support::node::digest(3).id());
     let acme = authledger::domain::Caller::Application(application_id(1));
     for (kind, named) in
         [(Kind::Session, session), (Kind::Token, opaque), (Kind::Token, derived), (Kind::Ticket, ticket)]
@@ -211,7 +211,7 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said(
     // The same by what a third tenant knows of them: it is in its snapshot alone.
     let beta = authledger::domain::Caller::Application(application_id(2));
     node.ask_as(beta.clone(), revoke_named(Kind::Token, jwt(2))).unwrap();
-    node.ask_as(beta, revoke_named(Kind::Token, Named::Digest(token_digest(1)))).unwrap();
+    node.ask_as(beta, revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1)))).unwrap();
     let due = [
         json!({"tenant": "acme", "kind": "session", "digest": session_digest(1).to_string(), "known": false}),
         json!({"tenant": "acme", "kind": "token", "id": token_digest(1).id().to_string(), "known": false}),
@@ -234,8 +234,8 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said(
 #[test]
 fn what_an_ending_everywhere_meets_is_told_to_its_own_tenant() {
     let (mut one, mut other) = Node::pair();
-    one.ask(revoke_named(Kind::Session, Named::Digest(session_digest(1)))).unwrap();
-    one.ask(revoke_named(Kind::Token, Named::Id(token_digest(1).id()))).unwrap();
+    one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
+    one.ask(revoke_named(Kind::Token, CredentialRef::Id(token_digest(1).id()))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
     other.ask(issue_opaque(1, "alice", None)).unwrap();
     one.catch_up(&other);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use authledger::audit::{Asked, AskedCredential, history};
+use authledger::audit::{Lookup, LookupCredential, history};
 use authledger::domain::{Event, Place, Position, Recorded, Sequence, Tenant, TicketIssued, Timestamp, Ttl};
 use authledger::event_log::{Chain, ChainHash, CopyWriter, Reader, StoredRecord, encode};
 use authledger::index::{Builder, Finder, Shape};
@@ -40,13 +40,13 @@ fn a_question_about_one_subject_reads_little_of_a_large_log() {
 
     for (what, number) in [("first", subjects / 3), ("again", subjects / 3), ("another", subjects / 2)] {
         let started = Instant::now();
-        let asked = Asked::Subject(Tenant::default(), subject(&format!("subject-{number}")));
+        let asked = Lookup::Subject(Tenant::default(), subject(&format!("subject-{number}")));
         let told = ask(&path, &index, &asked);
         println!("{what}: a subject's {told} records in {:?}", started.elapsed());
         assert!(told as u64 >= EACH - 1);
     }
     let started = Instant::now();
-    let asked = Asked::Credential(AskedCredential::digest(digest(events / 2)));
+    let asked = Lookup::Credential(LookupCredential::digest(digest(events / 2)));
     assert_eq!(ask(&path, &index, &asked), 1);
     println!("a credential's record in {:?}", started.elapsed());
     if std::env::var_os("AUTHLEDGER_INDEX_EVENTS").is_some() {
@@ -56,7 +56,7 @@ fn a_question_about_one_subject_reads_little_of_a_large_log() {
     }
 }
 
-fn ask(path: &Path, index: &Path, asked: &Asked) -> usize {
+fn ask(path: &Path, index: &Path, asked: &Lookup) -> usize {
     let reader = Reader::open(path).unwrap();
     let mut finder = Finder::new(&reader, index, None).unwrap();
     let mut told = 0;

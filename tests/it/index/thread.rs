@@ -65,7 +65,7 @@ fn what_the_queue_drops_is_read_in_the_log() {
     for (sought, due) in indexed.spoken_of.iter().zip(indexed.read()).take(50) {
         assert_eq!(positions(&mut finder, std::slice::from_ref(sought)), due);
     }
-    // Asked to mend what is not broken it has it all again; asked to stop it ends.
+    // Lookup to mend what is not broken it has it all again; asked to stop it ends.
     indexing.mend();
     wait_for(&indexed, &indexing, rows.len() as u64);
     indexing.stop();

@@ -1,7 +1,7 @@
 //! Tokens that try to be taken for what they are not.
 
 use authledger::config::Profile;
-use authledger::domain::{Named, TokenId};
+use authledger::domain::{CredentialRef, TokenId};
 use authledger::jose::{Times, TokenError};
 use authledger::keys::Algorithm;
 use aws_lc_rs::hmac;
@@ -309,5 +309,5 @@ async fn an_id_names_the_token_only_where_the_profile_says_so() {
     assert_eq!(verified.subject.as_given().as_str(), "person");
     let plain = Judge::new(Algorithm::EdDsa);
     let verified = plain.verify(&plain.theirs.token(&token)).await.expect("good");
-    assert!(matches!(verified.identity, Named::Payload { .. }));
+    assert!(matches!(verified.identity, CredentialRef::Payload { .. }));
 }

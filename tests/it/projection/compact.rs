@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Aal, CredentialId, CredentialKey, CredentialView as _, Digest, Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER,
-    Named, Origin, Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, State,
-    Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
+    Aal, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Event, Generation, Issuer, Kind,
+    Kinds, MAX_INTEGER, Origin, Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued,
+    State, Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
 };
 use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
@@ -75,14 +75,14 @@ fn session(number: u64) -> CredentialId {
     CredentialId::of_session(uuid::Uuid::from_u128(u128::from(number) << 64 | 7))
 }
 
-fn token(step: &Step) -> Named {
+fn token(step: &Step) -> CredentialRef {
     let issuer = Issuer::new("https://ledger.example").unwrap();
     let jti = match step.credential % 3 {
-        0 => return Named::Digest(digest(step.credential)),
+        0 => return CredentialRef::Digest(digest(step.credential)),
         1 => uuid::Uuid::from_u128(u128::from(step.credential)).to_string(),
         _ => format!("token {}", step.credential),
     };
-    Named::Jwt { issuer, jti: TokenId::new(&jti).unwrap() }
+    CredentialRef::Jwt { issuer, jti: TokenId::new(&jti).unwrap() }
 }
 
 fn at(millis: u64) -> Timestamp {
@@ -179,8 +179,8 @@ fn event(step: &Step, now: u64) -> Event {
 fn revoked(step: &Step, now: u64) -> Event {
     let kind = Kind::ALL[step.odd as usize % 3];
     let credential = match kind {
-        Kind::Ticket => Named::Digest(digest(step.credential)),
-        Kind::Session => Named::Id(session(step.credential)),
+        Kind::Ticket => CredentialRef::Digest(digest(step.credential)),
+        Kind::Session => CredentialRef::Id(session(step.credential)),
         Kind::Token => token(step),
     };
     Event::Revoked(Revoked {

@@ -1,8 +1,9 @@
 //! Ids that somebody chose, and a memory that is full.
 
 use authledger::domain::{
-    Caller, Command, Context, CredentialId, CredentialKey, Decision, Digest, Event, Generation, Kind, Kinds, Named,
-    Place, Policy, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide, judge,
+    Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, Decision, Digest, Event, Generation, Kind,
+    Kinds, Place, Policy, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide,
+    judge,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -16,7 +17,7 @@ use crate::support::node::{
 /// An opaque token as another node may have taken it over: the fold has no say in what it is called.
 fn foreign(sequence: u64, digest: Digest) -> Recorded {
     let issued = TokenIssued {
-        name: Named::Digest(digest),
+        name: CredentialRef::Digest(digest),
         key: None,
         subject: subject("mallory"),
         issued_at: Some(at(0)),
@@ -108,7 +109,7 @@ fn a_full_memory_issues_nothing_more_and_revokes_all_the_same() {
     let import = import_session(5_000, "alice", at(0), at(86_400_000));
     assert_eq!(ledger.ask(import), Err(Rejection::MemoryFull));
     ledger.ask(issue(1, "alice")).expect("there is room for other kinds");
-    let revoked = ledger.ask(revoke_named(Kind::Session, Named::Id(session_id(FULL - 1)))).unwrap();
+    let revoked = ledger.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(FULL - 1)))).unwrap();
     assert!(matches!(revoked, Decision::Append(_)));
     assert!(judge(&ledger.projection, session_key(FULL - 1), at(0)).is_err());
     assert!(judge(&ledger.projection, session_key(0), at(0)).is_ok());
@@ -152,8 +153,8 @@ fn facts_are_folded_into_a_memory_that_is_full() {
     let mut node = Node::pair().0;
     for n in 0..10 {
         node.ask(revoke_id(n)).unwrap();
-        node.ask(revoke_named(Kind::Token, Named::Digest(token_digest(1_400 + n)))).unwrap();
-        node.ask(revoke_named(Kind::Session, Named::Digest(session_digest(n)))).unwrap();
+        node.ask(revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1_400 + n)))).unwrap();
+        node.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(n)))).unwrap();
     }
     node.log.iter().for_each(&mut fold);
     assert_eq!(projection.rows(), state.rows());
@@ -200,8 +201,8 @@ fn chosen_command() -> impl Strategy<Value = Command> {
                 not_after: other.then(|| at(after)),
                 past: Vec::new(),
             })),
-            4 | 5 => revoke_named(kind, Named::Id(digest.id())),
-            6 => revoke_named(kind, Named::Digest(digest)),
+            4 | 5 => revoke_named(kind, CredentialRef::Id(digest.id())),
+            6 => revoke_named(kind, CredentialRef::Digest(digest)),
             7 => revoke_subject(name, None),
             _ => Command::RevokeOwn(OwnSessions::Current),
         }

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use authledger::domain::{
-    Command, CredentialKey, CredentialView as _, Digest, Grants, Kind, Kinds, Named, OwnSessions, PresentedToken,
-    RevokeTokens, Row, Sealed, Subject, Tenant, Timestamp, View as _,
+    Command, CredentialKey, CredentialRef, CredentialView as _, Digest, Grants, Kind, Kinds, OwnSessions,
+    PresentedToken, RevokeTokens, Row, Sealed, Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
 use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};
@@ -54,13 +54,13 @@ fn with_sessions(node: &mut Node) {
     node.ask(issue_jwt(21, "dora", Some(21))).unwrap();
     node.ask(issue_jwt(22, "dora", None)).unwrap();
     node.after_seconds(60).ask(Command::ExtendSession(session_id(20), None)).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Id(session_id(21)))).unwrap();
-    node.ask(revoke_named(Kind::Session, Named::Digest(session_digest(90)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(21)))).unwrap();
+    node.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(90)))).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(22))).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
     node.ask_as(holder(22, "dora"), Command::RevokeOwn(OwnSessions::Other(session_id(92)))).unwrap();
     let payload = PresentedToken {
-        credential: Named::Payload {
+        credential: CredentialRef::Payload {
             issuer: authledger::domain::Issuer::new("https://idp.example").unwrap(),
             digest: Digest::of_payload(b"{}"),
         },

@@ -1,11 +1,12 @@
 //! A node without threads or files: commands are decided, recorded and folded at once, on a clock that the test moves.
 
 use authledger::domain::{
-    Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, Decision, Digest, Draft,
-    Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession, IssueTicket,
-    IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, Named, NodeName, Origin,
-    Place, Policy, Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke, RevokeSubject,
-    Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide, judge,
+    Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, CredentialRef, Decision,
+    Digest, Draft, Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession,
+    IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, NodeName,
+    Origin, Place, Policy, Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke,
+    RevokeSubject, Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide,
+    judge,
 };
 use uuid::Uuid;
 
@@ -47,11 +48,21 @@ pub fn issue_in(tenant_name: &str, n: u64, name: &str, ttl: Option<u64>) -> Comm
 }
 
 pub fn revoke(n: u64) -> Command {
-    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Digest(digest(n)), reason: None, note: None })
+    Command::Revoke(Revoke {
+        kind: Kind::Ticket,
+        credential: CredentialRef::Digest(digest(n)),
+        reason: None,
+        note: None,
+    })
 }
 
 pub fn revoke_id(n: u64) -> Command {
-    Command::Revoke(Revoke { kind: Kind::Ticket, credential: Named::Id(digest(n).id()), reason: None, note: None })
+    Command::Revoke(Revoke {
+        kind: Kind::Ticket,
+        credential: CredentialRef::Id(digest(n).id()),
+        reason: None,
+        note: None,
+    })
 }
 
 pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
@@ -97,11 +108,11 @@ pub fn jti(n: u64) -> TokenId {
     TokenId::new(&format!("jti-{n}")).unwrap()
 }
 
-pub fn jwt(n: u64) -> Named {
-    Named::Jwt { issuer: issuer(), jti: jti(n) }
+pub fn jwt(n: u64) -> CredentialRef {
+    CredentialRef::Jwt { issuer: issuer(), jti: jti(n) }
 }
 
-pub fn token_key(named: &Named) -> CredentialKey {
+pub fn token_key(named: &CredentialRef) -> CredentialKey {
     CredentialKey { kind: Kind::Token, id: named.id() }
 }
 
@@ -143,7 +154,7 @@ pub fn issue_jwt(n: u64, name: &str, session: Option<u64>) -> Command {
     Command::IssueToken(new_token("default", TokenForm::Jwt(jti(n)), name, session).into())
 }
 
-pub fn revoke_named(kind: Kind, credential: Named) -> Command {
+pub fn revoke_named(kind: Kind, credential: CredentialRef) -> Command {
     Command::Revoke(Revoke { kind, credential, reason: None, note: None })
 }
 
@@ -355,7 +366,7 @@ impl Node {
         self.judge_key(session_key(n))
     }
 
-    pub fn judge_token(&self, named: &Named) -> Result<(), Inactive> {
+    pub fn judge_token(&self, named: &CredentialRef) -> Result<(), Inactive> {
         self.judge_key(token_key(named))
     }
 

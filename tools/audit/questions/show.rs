@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use authledger::audit::{Changed, Counted, Counts, Prefix, RevokedBy, Standing, Stats, Tally, Told, Verdict};
-use authledger::domain::{Kind, Named, Recorded, Revokes, RevokesSubject, Subject, Tenant};
+use authledger::domain::{CredentialRef, Kind, Recorded, Revokes, RevokesSubject, Subject, Tenant};
 use serde_json::{Value, json};
 use terminal_size::{Width, terminal_size};
 
@@ -37,7 +37,7 @@ fn what(told: &Told) -> String {
         return format!("{name} of {} until {}", whose(issues.subject), issues.expires_at);
     }
     if let Some(extends) = &facets.extends {
-        return format!("{} until {}", named(extends.kind, &Named::Id(extends.id)), extends.expires_at);
+        return format!("{} until {}", named(extends.kind, &CredentialRef::Id(extends.id)), extends.expires_at);
     }
     if !facets.uses.is_empty() {
         let times: Vec<String> = told.used_at.iter().map(ToString::to_string).collect();
@@ -65,7 +65,7 @@ fn reason(recorded: &Recorded) -> Option<&str> {
     recorded.event.facets().revokes?.reason().map(|reason| reason.as_str())
 }
 
-fn named(kind: Kind, name: &Named) -> String {
+fn named(kind: Kind, name: &CredentialRef) -> String {
     let issuer = name.issuer().map(|issuer| format!(" of {issuer}")).unwrap_or_default();
     let id = name.public_id(kind).or_else(|| name.digest().map(|digest| format!("with digest {digest}")));
     format!("{kind} {}{issuer}", id.unwrap_or_default())

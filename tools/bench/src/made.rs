@@ -10,8 +10,9 @@ use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 use authledger::domain::{
-    Aal, Actor, CredentialId, Digest, Event, Generation, Kind, Named, Origin, Place, Position, RETENTION_MARGIN_MILLIS,
-    Recorded, Revoked, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp, TokenIssued, Ttl,
+    Aal, Actor, CredentialId, CredentialRef, Digest, Event, Generation, Kind, Origin, Place, Position,
+    RETENTION_MARGIN_MILLIS, Recorded, Revoked, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp,
+    TokenIssued, Ttl,
 };
 use authledger::event_log::{Base, Chain, ChainHash, MAX_PAGE_ROWS, Reader, StoredRecord, encode, open_for_writing};
 use rusqlite::Connection;
@@ -194,7 +195,7 @@ impl Maker {
                 sealed: None,
             })),
             Kind::Token => Event::TokenIssued(Box::new(TokenIssued {
-                name: Named::Digest(digest),
+                name: CredentialRef::Digest(digest),
                 key: None,
                 subject,
                 issued_at: None,
@@ -211,8 +212,8 @@ impl Maker {
     fn revoked(&self, plan: Plan, number: u64) -> anyhow::Result<Event> {
         let digest = Digest::of(secret(number).as_bytes());
         let (credential, session_digest) = match plan.kind {
-            Kind::Session => (Named::Id(session(number)), Some(digest)),
-            Kind::Ticket | Kind::Token => (Named::Digest(digest), None),
+            Kind::Session => (CredentialRef::Id(session(number)), Some(digest)),
+            Kind::Ticket | Kind::Token => (CredentialRef::Digest(digest), None),
         };
         Ok(Event::Revoked(Revoked {
             kind: plan.kind,

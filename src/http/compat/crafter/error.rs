@@ -137,42 +137,10 @@ pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> R
             Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
         Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
-        Error::Overloaded
-        | Error::Locked
-        | Error::Stopping
-        | Error::Fault(_)
-        | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
-        // Invalidations answer the first two themselves; the rest takes headers and calls that this contract does not
-        // have.
-        Error::Rejected(
-            Rejection::UnknownApplication
-            | Rejection::UnknownCredential
-            | Rejection::IdempotencyMismatch
-            | Rejection::CredentialExpired
-            | Rejection::SessionInactive
-            | Rejection::CurrentSession
-            | Rejection::IdUnavailable
-            | Rejection::ImplausibleTimes
-            | Rejection::NoSigningKey
-            | Rejection::GenerationTooLarge
-            | Rejection::IssuerDiffers
-            | Rejection::NodeExists
-            | Rejection::UnknownNode
-            | Rejection::NodeRemoved
-            | Rejection::NodeTooOld
-            | Rejection::CannotRemoveSelf
-            | Rejection::MemberTooOld,
-        )
-        | Error::SecretAlreadyShown { .. }
-        | Error::Token(_)
-        | Error::ReservedClaim
-        | Error::PersonalDataTooLarge
-        | Error::IssuerNotConfigured
-        | Error::Key(_)
-        | Error::ConsistencyTimeout(_)
-        | Error::Unreadable(_)
-        | Error::Internal(_)
-        | Error::NoRandomness => {
+        error if error.is_unavailable() => Refusal::Unavailable,
+        // No call of this contract meets another one: invalidations answer it themselves, or it needs headers, credentials or commands
+        // that the contract does not have.
+        error => {
             tracing::error!(%error, "a request to Crafter's contract failed");
             Refusal::Internal
         }
@@ -302,7 +270,7 @@ mod tests {
                 Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
                 Rejection::RecordTooLarge => (large, large),
                 Rejection::TooManyUnknownRevocations => (many, many),
-                Rejection::ClockUnsettled | Rejection::MemoryFull => (later, later),
+                Rejection::ClockUnsettled | Rejection::MemberTooOld | Rejection::MemoryFull => (later, later),
                 _ => (internal, internal),
             };
             assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);

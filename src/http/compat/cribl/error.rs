@@ -39,46 +39,9 @@ impl From<Error> for Refusal {
                 Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
             }
             Error::Rejected(Rejection::TooManyUnknownRevocations) => Self::TooManyUnknownRevocations,
-            Error::Overloaded
-            | Error::Locked
-            | Error::Stopping
-            | Error::Fault(_)
-            | Error::Rejected(Rejection::MemoryFull) => Self::Unavailable,
-            // A subject's revocation never meets these: it does not name a credential, issues nothing, and does not
-            // wait for other nodes.
-            Error::Rejected(
-                Rejection::ApplicationExists
-                | Rejection::UnknownApplication
-                | Rejection::UnknownCredential
-                | Rejection::CredentialExpired
-                | Rejection::SessionInactive
-                | Rejection::CurrentSession
-                | Rejection::IdUnavailable
-                | Rejection::ImplausibleTimes
-                | Rejection::NoSigningKey
-                | Rejection::GenerationTooLarge
-                | Rejection::IssuerDiffers
-                | Rejection::NodeExists
-                | Rejection::UnknownNode
-                | Rejection::NodeRemoved
-                | Rejection::NodeTooOld
-                | Rejection::CannotRemoveSelf
-                | Rejection::ClockUnsettled
-                | Rejection::MemberTooOld
-                | Rejection::SubjectOnHold
-                | Rejection::SubjectErased
-                | Rejection::IdempotencyMismatch,
-            )
-            | Error::SecretAlreadyShown { .. }
-            | Error::ConsistencyTimeout(_)
-            | Error::Token(_)
-            | Error::ReservedClaim
-            | Error::PersonalDataTooLarge
-            | Error::IssuerNotConfigured
-            | Error::Key(_)
-            | Error::Unreadable(_)
-            | Error::Internal(_)
-            | Error::NoRandomness => {
+            error if error.is_unavailable() => Self::Unavailable,
+            // No call of this contract meets another one: it names no credential, issues nothing, and waits for no node.
+            error => {
                 tracing::error!(%error, "a request to Cribl's contract failed");
                 Self::Internal
             }

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::authority::{Administrator, administrator};
 use super::document::{ActiveOnly, IdentityId, ListPage, SessionId, TenantHeader, TenantPage, ToExpand};
-use super::error::{Asked, Refusal, refusal};
+use super::error::{CallerKind, Refusal, refusal};
 use super::id;
 use super::identity::Viewer;
 use super::paging::{self, Page};
@@ -249,5 +249,5 @@ fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Sub
 }
 
 fn refused(error: Error) -> Refusal {
-    refusal(&error, Asked::Admin)
+    refusal(&error, CallerKind::Admin)
 }

@@ -52,7 +52,7 @@ pub enum Refusal {
 
 /// The caller of the refused call.
 #[derive(Clone, Copy, Debug)]
-pub enum Asked {
+pub enum CallerKind {
     /// The holder of a session token, about the sessions of its own subject.
     Public,
     /// An application.
@@ -60,54 +60,23 @@ pub enum Asked {
 }
 
 /// The ledger's refusal in Ory's words.
-pub fn refusal(error: &Error, asked: Asked) -> Refusal {
+pub fn refusal(error: &Error, asked: CallerKind) -> Refusal {
     match error {
         // The session was revoked, or the application removed, while the request was handled.
         Error::Rejected(Rejection::Unauthenticated) => match asked {
-            Asked::Public => Refusal::NoCookie,
-            Asked::Admin => Refusal::NoApplication,
+            CallerKind::Public => Refusal::NoCookie,
+            CallerKind::Admin => Refusal::NoApplication,
         },
         Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Refusal::Forbidden,
         Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
         Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
         Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
-        Error::Overloaded
-        | Error::Locked
-        | Error::Stopping
-        | Error::Fault(_)
-        | Error::Rejected(Rejection::ClockUnsettled | Rejection::MemoryFull) => Refusal::Unavailable,
-        // The rest takes headers and calls that this contract does not have, or a failing machine.
-        Error::Rejected(
-            Rejection::UnknownApplication
-            | Rejection::ApplicationExists
-            | Rejection::IdempotencyMismatch
-            | Rejection::CredentialExpired
-            | Rejection::SessionInactive
-            | Rejection::SubjectOnHold
-            | Rejection::SubjectErased
-            | Rejection::IdUnavailable
-            | Rejection::ImplausibleTimes
-            | Rejection::NoSigningKey
-            | Rejection::GenerationTooLarge
-            | Rejection::IssuerDiffers
-            | Rejection::NodeExists
-            | Rejection::UnknownNode
-            | Rejection::NodeRemoved
-            | Rejection::NodeTooOld
-            | Rejection::CannotRemoveSelf
-            | Rejection::MemberTooOld
-            | Rejection::RecordTooLarge,
-        )
-        | Error::SecretAlreadyShown { .. }
-        | Error::ConsistencyTimeout(_)
-        | Error::Unreadable(_)
-        | Error::Token(_)
-        | Error::ReservedClaim
-        | Error::PersonalDataTooLarge
-        | Error::IssuerNotConfigured
-        | Error::Key(_)
-        | Error::Internal(_)
-        | Error::NoRandomness => Refusal::Internal,
+        error if error.is_unavailable() => Refusal::Unavailable,
+        // No call of this contract meets another one: that needs headers, credentials or commands that it does not have.
+        error => {
+            tracing::error!(%error, "a request to Ory's contract failed");
+            Refusal::Internal
+        }
     }
 }
 
@@ -228,7 +197,7 @@ mod tests {
         ];
         let line = |error: &Error| {
             let answer = |asked| told(&refusal(error, asked));
-            format!("{error:?}\n  public {}\n  admin  {}\n", answer(Asked::Public), answer(Asked::Admin))
+            format!("{error:?}\n  public {}\n  admin  {}\n", answer(CallerKind::Public), answer(CallerKind::Admin))
         };
         insta::assert_snapshot!(rejected.iter().chain(&others).map(line).collect::<String>());
     }

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::document::{ListPage, SessionId};
-use super::error::{Asked, Refusal, refusal};
+use super::error::{CallerKind, Refusal, refusal};
 use super::identity::{self, Viewer};
 use super::paging::Page;
 use super::query::{Expand, Query};
@@ -189,5 +189,5 @@ async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocatio
 }
 
 fn refused(error: Error) -> Refusal {
-    refusal(&error, Asked::Public)
+    refusal(&error, CallerKind::Public)
 }

@@ -96,36 +96,11 @@ impl From<Error> for Refusal {
             Error::Token(error) => error.into(),
             Error::ConsistencyTimeout(_) => Self::ConsistencyTimeout,
             Error::IssuerNotConfigured => Self::IssuerNotConfigured,
-            Error::Overloaded
-            | Error::Locked
-            | Error::Stopping
-            | Error::Fault(_)
-            // Another request is making the key, or the clock is unsettled.
-            | Error::Rejected(Rejection::NoSigningKey | Rejection::ClockUnsettled | Rejection::MemoryFull) => Self::Unavailable,
-            // The rest needs headers, credentials or commands that this contract does not have.
-            Error::Rejected(
-                Rejection::ApplicationExists
-                | Rejection::UnknownApplication
-                | Rejection::UnknownCredential
-                | Rejection::SessionInactive
-                | Rejection::CurrentSession
-                | Rejection::IdUnavailable
-                | Rejection::ImplausibleTimes
-                | Rejection::GenerationTooLarge
-                | Rejection::IssuerDiffers
-                | Rejection::NodeExists
-                | Rejection::UnknownNode
-                | Rejection::NodeRemoved
-                | Rejection::NodeTooOld
-                | Rejection::CannotRemoveSelf
-                | Rejection::MemberTooOld
-                | Rejection::IdempotencyMismatch,
-            )
-            | Error::SecretAlreadyShown { .. }
-            | Error::Key(_)
-            | Error::Unreadable(_)
-            | Error::Internal(_)
-            | Error::NoRandomness => {
+            // Another request is making the key.
+            Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
+            error if error.is_unavailable() => Self::Unavailable,
+            // No call of this contract meets another one: that needs headers, credentials or commands that it does not have.
+            error => {
                 tracing::error!(%error, "a request to SlashID's contract failed");
                 Self::Internal
             }

@@ -14,7 +14,7 @@ use crate::service::{Beyond, BeyondCredential};
 pub use accept::accept_clock;
 pub use show::show_clock;
 
-// Named for the OpenAPI document, which finds a handler's description beside it.
+// CredentialRef for the OpenAPI document, which finds a handler's description beside it.
 pub use accept::__path_accept_clock;
 pub use show::__path_show_clock;
 

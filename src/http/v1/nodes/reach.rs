@@ -18,7 +18,7 @@ use crate::service::ReachShown;
 /// How far a record has spread.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Reach)]
-struct Shown {
+struct ReachBody {
     /// The record's origin.
     origin: String,
     /// Its sequence in that origin.
@@ -69,7 +69,7 @@ struct MemberShown {
         ("origin" = String, Path, description = "The record's origin: 13 characters"),
         ("sequence" = u64, Path, minimum = 1, description = "Its sequence in that origin"),
     ),
-    responses((status = 200, description = "How far it has spread", body = Shown), Refusals),
+    responses((status = 200, description = "How far it has spread", body = ReachBody), Refusals),
 )]
 pub async fn reach(
     State(app): State<SharedApp>,
@@ -86,10 +86,10 @@ pub async fn reach(
     let sequence: u64 = sequence.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(must_be)?;
     let place = Place { origin: origin.parse().map_err(|_| must_be())?, sequence: Sequence(sequence) };
     let reach = app.service.reach_of(&identity, place).await?.ok_or(Code::UnknownPosition)?;
-    Ok(answer::json(StatusCode::OK, &Shown::of(&reach)))
+    Ok(answer::json(StatusCode::OK, &ReachBody::of(&reach)))
 }
 
-impl Shown {
+impl ReachBody {
     fn of(reach: &ReachShown) -> Self {
         let mut regions: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
         for node in &reach.nodes {

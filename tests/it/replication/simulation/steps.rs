@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use authledger::cluster::Anchors;
 use authledger::domain::{
-    Caller, Command, EraseSubject, Grants, JoinNode, Kind, Kinds, Named, NodeJoined, PeerAddress, Reads, RevokeSubject,
-    Tenant, TokenForm,
+    Caller, Command, CredentialRef, EraseSubject, Grants, JoinNode, Kind, Kinds, NodeJoined, PeerAddress, Reads,
+    RevokeSubject, Tenant, TokenForm,
 };
 
 use super::disk::Disk;
@@ -193,12 +193,16 @@ impl Run {
             60..=67 => {
                 let number = random.below(self.sessions.len() as u64 + 1);
                 let by_id = random.percent(50);
-                let named = if by_id { Named::Id(session_id(number)) } else { Named::Digest(session_digest(number)) };
+                let named = if by_id {
+                    CredentialRef::Id(session_id(number))
+                } else {
+                    CredentialRef::Digest(session_digest(number))
+                };
                 revoke_named(Kind::Session, named)
             }
             68..=75 => {
                 let number = random.below(self.tokens + 1);
-                let named = if random.percent(50) { Named::Digest(token_digest(number)) } else { jwt(number) };
+                let named = if random.percent(50) { CredentialRef::Digest(token_digest(number)) } else { jwt(number) };
                 revoke_named(Kind::Token, named)
             }
             76..=83 => {

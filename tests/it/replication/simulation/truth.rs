@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    CredentialKey, Digest, Event, Fingerprint, Inactive, Kind, Named, NodeKey, Origin, Place, PresentedToken, Recorded,
-    Sequence, Subject, Tenant,
+    CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin, Place, PresentedToken,
+    Recorded, Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
 
@@ -61,7 +61,7 @@ impl Truth {
         match &entry.recorded.event {
             Event::NodeRemoved(removed) => drop(self.removed.insert(removed.key)),
             Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
-            Event::TokenIssued(issued) if matches!(issued.name, Named::Jwt { .. }) => {
+            Event::TokenIssued(issued) if matches!(issued.name, CredentialRef::Jwt { .. }) => {
                 let presented = PresentedToken {
                     credential: issued.name.clone(),
                     tenant: entry.recorded.tenant.clone().unwrap_or_default(),

@@ -4,30 +4,30 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::domain::{CredentialId, Digest, Issuer, Kind, Malformed, Named, Secret, Subject, Tenant, TokenId};
+use crate::domain::{CredentialId, CredentialRef, Digest, Issuer, Kind, Malformed, Secret, Subject, Tenant, TokenId};
 use crate::index::{About, Sought};
 
 /// The subject or credential of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Lookup {
     /// A subject of that tenant.
     Subject(Tenant, Subject),
-    Credential(AskedCredential),
+    Credential(LookupCredential),
 }
 
 /// A credential that a question names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedCredential {
+pub struct LookupCredential {
     /// Its kind, if it is known: ids of two kinds may be the same 16 bytes.
     pub kind: Option<Kind>,
     /// Its possible names; several if a text can be read in several ways.
-    pub names: Vec<Named>,
+    pub names: Vec<CredentialRef>,
 }
 
 /// The longest JWT that is parsed, in bytes.
 const MAX_JWT_BYTES: usize = 16 * 1024;
 
-impl AskedCredential {
+impl LookupCredential {
     /// The credential that is presented: a JWT by its issuer and `jti`, or by its payload if it has no `jti`, and every
     /// other credential by its digest.
     ///
@@ -36,28 +36,28 @@ impl AskedCredential {
     pub fn presented(secret: &Secret) -> Self {
         match jwt(secret.expose()) {
             Some(name) => Self { kind: Some(Kind::Token), names: vec![name] },
-            None => Self { kind: None, names: vec![Named::Digest(secret.digest())] },
+            None => Self { kind: None, names: vec![CredentialRef::Digest(secret.digest())] },
         }
     }
 
     /// The credential whose secret has that digest.
     pub fn digest(digest: Digest) -> Self {
-        Self { kind: None, names: vec![Named::Digest(digest)] }
+        Self { kind: None, names: vec![CredentialRef::Digest(digest)] }
     }
 
     /// The JWT without `jti` whose payload has that digest.
     pub fn payload(issuer: Issuer, digest: Digest) -> Self {
-        Self { kind: Some(Kind::Token), names: vec![Named::Payload { issuer, digest }] }
+        Self { kind: Some(Kind::Token), names: vec![CredentialRef::Payload { issuer, digest }] }
     }
 
     /// The credential with that public id: a session's UUID, 32 hexadecimal digits, or with an issuer a JWT's `jti`.
     pub fn named(kind: Kind, id: &str, issuer: Option<&str>) -> Result<Self, Malformed> {
         let name = match (kind, issuer) {
-            (Kind::Token, Some(issuer)) => Named::Jwt { issuer: Issuer::new(issuer)?, jti: TokenId::new(id)? },
+            (Kind::Token, Some(issuer)) => CredentialRef::Jwt { issuer: Issuer::new(issuer)?, jti: TokenId::new(id)? },
             (Kind::Ticket | Kind::Session, Some(_)) => {
                 return Err(Malformed("without an issuer, which only a JWT has"));
             }
-            (kind, None) => Named::Id(CredentialId::parse(kind, id)?),
+            (kind, None) => CredentialRef::Id(CredentialId::parse(kind, id)?),
         };
         Ok(Self { kind: Some(kind), names: vec![name] })
     }
@@ -66,9 +66,9 @@ impl AskedCredential {
     /// because a secret may have the form of an id: a ticket has the form of a session's.
     pub fn any(text: &str) -> Self {
         let Self { kind, mut names } = Self::presented(&Secret::new(text));
-        names.extend(text.parse().ok().map(Named::Digest));
+        names.extend(text.parse().ok().map(CredentialRef::Digest));
         let id = [Kind::Ticket, Kind::Session].into_iter().find_map(|kind| CredentialId::parse(kind, text).ok());
-        names.extend(id.map(Named::Id));
+        names.extend(id.map(CredentialRef::Id));
         Self { kind, names }
     }
 
@@ -78,11 +78,11 @@ impl AskedCredential {
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = CredentialId> {
-        self.names.iter().map(Named::id)
+        self.names.iter().map(CredentialRef::id)
     }
 }
 
-impl Asked {
+impl Lookup {
     /// The index keys of records that name it.
     pub(super) fn sought(&self) -> Vec<Sought> {
         match self {
@@ -99,7 +99,7 @@ impl Asked {
 }
 
 /// The name of a JWT, of which only the payload is read.
-fn jwt(text: &str) -> Option<Named> {
+fn jwt(text: &str) -> Option<CredentialRef> {
     #[derive(Deserialize)]
     struct Claims {
         iss: String,
@@ -116,7 +116,7 @@ fn jwt(text: &str) -> Option<Named> {
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
     let issuer = Issuer::new(&claims.iss).ok()?;
     match claims.jti {
-        Some(jti) => Some(Named::Jwt { issuer, jti: TokenId::new(&jti).ok()? }),
-        None => Some(Named::Payload { issuer, digest: Digest::of_payload(&payload) }),
+        Some(jti) => Some(CredentialRef::Jwt { issuer, jti: TokenId::new(&jti).ok()? }),
+        None => Some(CredentialRef::Payload { issuer, digest: Digest::of_payload(&payload) }),
     }
 }
