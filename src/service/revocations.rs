@@ -7,8 +7,8 @@ use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
 use super::{Call, Error, Identity, Service, WholeRevocation};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Reason, Rejection,
-    Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
+    Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Place, Reason,
+    Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -48,13 +48,32 @@ pub struct NewSubjectRevocation {
 
 /// The revocations that a call made or found.
 pub struct Revocations {
-    /// The records.
-    pub filed: Vec<Arc<Filed>>,
+    records: Records,
     /// Whether this call, or the one that it repeats, made them.
     pub made: bool,
     /// Of a JWT that was revoked before: whether its revocation had not reached all the nodes that this call requests,
     /// so that it waited.
     pub waited: bool,
+}
+
+/// Where the records of revocations are.
+enum Records {
+    /// At hand: this call appended them.
+    Here(Vec<Arc<Filed>>),
+    /// In the log: so many from that one on.
+    InLog(Place, u64),
+}
+
+impl From<Outcome> for Revocations {
+    fn from(outcome: Outcome) -> Self {
+        let (records, made) = match outcome {
+            Outcome::Appended(filed) => (Records::Here(filed), true),
+            Outcome::Repeated(first, records) => (Records::InLog(first, records), true),
+            Outcome::Already(place) => (Records::InLog(place, 1), false),
+            Outcome::Nothing => (Records::Here(Vec::new()), false),
+        };
+        Self { records, made, waited: false }
+    }
 }
 
 impl Service {
@@ -78,7 +97,7 @@ impl Service {
         let note = self.note_for(&call.identity, kind, &credential, &why)?;
         let command = Command::Revoke(Revoke { kind, credential, reason: why.reason, note });
         let outcome = self.execute(call, command).await?;
-        self.revocations(outcome).await
+        Ok(outcome.into())
     }
 
     /// Revokes everything that a subject has, in one record however much that is. Needs `revoke` in the tenant.
@@ -111,11 +130,12 @@ impl Service {
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;
         }
-        let appended = matches!(outcome, Outcome::Appended(_));
-        let revocations = self.revocations(outcome).await?;
-        let first = revocations.filed.first().filter(|_| appended);
+        let first = match &outcome {
+            Outcome::Appended(filed) => filed.first(),
+            Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => None,
+        };
         let revoked = first.and_then(|filed| WholeRevocation::new(filed, before));
-        Ok((revocations, revoked))
+        Ok((outcome.into(), revoked))
     }
 
     /// A JWT is known by its claims, not by its text.
@@ -155,15 +175,12 @@ impl Service {
         sealed.map(Some)
     }
 
-    pub(super) async fn revocations(&self, outcome: Outcome) -> Result<Revocations, Error> {
-        Ok(match outcome {
-            Outcome::Appended(filed) => Revocations { filed, made: true, waited: false },
-            Outcome::Repeated(first, records) => {
-                Revocations { filed: self.filed(first, records).await?, made: true, waited: false }
-            }
-            Outcome::Already(place) => Revocations { filed: self.filed(place, 1).await?, made: false, waited: false },
-            Outcome::Nothing => Revocations { filed: Vec::new(), made: false, waited: false },
-        })
+    /// The records of revocations. Those that this call did not append are read from the log: a contract that shows none need not ask.
+    pub async fn records_of(&self, revocations: Revocations) -> Result<Vec<Arc<Filed>>, Error> {
+        match revocations.records {
+            Records::Here(filed) => Ok(filed),
+            Records::InLog(first, records) => self.filed(first, records).await,
+        }
     }
 
     /// The sealed part of a record, opened: a session's identity and device, a token's claims, or a revocation's note.

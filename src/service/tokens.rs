@@ -240,8 +240,9 @@ impl Service {
             Some(consistency) => self.wait_for(&self.revocations_of(token, &outcome), consistency).await?,
             None => false,
         };
-        let revocations = self.revocations(outcome).await?;
-        Ok(Revocations { waited: waited && !revocations.made, ..revocations })
+        let mut revocations = Revocations::from(outcome);
+        revocations.waited = waited && !revocations.made;
+        Ok(revocations)
     }
 
     /// The records that a call waits for: the ones that it appended, or else the ones that have revoked the token and

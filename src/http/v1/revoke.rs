@@ -1,5 +1,7 @@
 //! `POST /v1/revocations`
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,7 +18,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::Prefix;
-use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Revocations, Service, Target, Why};
+use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Service, Target, Why};
 
 /// What to revoke: `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
 #[derive(Deserialize, ToSchema)]
@@ -151,7 +153,8 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
         End::One(target, why) => app.service.revoke(&call, target, why).await?,
         End::All(end) => app.service.revoke_subject(&call, end).await?,
     };
-    Ok(show(&revocations))
+    let status = if revocations.made { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(show(status, &app.service.records_of(revocations).await?))
 }
 
 /// One command, whichever members asked for it.
@@ -242,9 +245,8 @@ fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
     Ok(Target::Id(kind, id))
 }
 
-fn show(revocations: &Revocations) -> Response {
-    let status = if revocations.made { StatusCode::CREATED } else { StatusCode::OK };
-    let made = Made { revocations: revocations.filed.iter().filter_map(|filed| Revocation::of(filed)).collect() };
+fn show(status: StatusCode, records: &[Arc<Filed>]) -> Response {
+    let made = Made { revocations: records.iter().filter_map(|filed| Revocation::of(filed)).collect() };
     answer::json(status, &made)
 }
 

@@ -62,7 +62,7 @@ impl Node {
         let issued = self.running.service.issue_ticket(&call, new).await.unwrap();
         let target = Target::Credential(authledger::domain::Kind::Ticket, issued.secret);
         let revoked = self.running.service.revoke(&call, target, authledger::service::Why::default()).await.unwrap();
-        revoked.filed[0].recorded.place
+        self.running.service.records_of(revoked).await.unwrap()[0].recorded.place
     }
 
     /// Takes in what is in that log of its origin, from the place that it has on.
