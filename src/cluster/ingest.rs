@@ -206,7 +206,7 @@ fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainH
         let at_head = theirs.place.sequence == have.sequence;
         let held = if at_head { Some(have.hash) } else { hash_at(theirs.place.sequence) }?;
         let Head { hash, .. } = theirs.head();
-        (held != hash).then(|| Fork { place: theirs.place, theirs: hash, held, shown_by: theirs, opening: None })
+        (held != hash).then_some(Fork { place: theirs.place, theirs: hash, held, shown_by: theirs, opening: None })
     })
 }
 
@@ -225,7 +225,7 @@ pub fn ends_otherwise(
         let Previous { place, hash } = opened.previous.as_ref()?;
         let (theirs, held) = (ChainHash(*hash), hash_at(*place)?);
         let opening = Some(foreign.record.clone());
-        (held != theirs).then(|| Fork { place: *place, theirs, held, shown_by: head, opening })
+        (held != theirs).then_some(Fork { place: *place, theirs, held, shown_by: head, opening })
     })
 }
 
