@@ -281,7 +281,8 @@ impl Follower {
                 Err(Cut::Again(error)) => eprintln!("follower: {error:#}; connecting again"),
                 Err(Cut::Forever(status)) => bail!("the server refuses: {status}"),
             }
-            // A restarting server is not helped by all its followers asking without a pause.
+            // The loop ends when the server refuses permanently. Until then it pauses: a restarting server is not helped by all its
+            // followers asking at once.
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The state that a log leads to, compared with the state that the server made of it.
+//! Replays a log and compares the resulting state with the server's snapshot.
 //!
 //! The replay folds into plain maps. It shares nothing with the server's state but `evolve` and the joins, so that comparing
 //! the two means something.

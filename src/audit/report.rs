@@ -86,16 +86,16 @@ impl Report {
 /// A check that held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// A file, or a part of it.
+    /// The path of a file, or the name of a section in a file.
     pub place: String,
-    /// What is now known of it.
+    /// What the check has shown.
     pub what: String,
 }
 
 /// A check that failed.
 #[derive(Debug)]
 pub struct Finding {
-    /// A file, or a part of it; empty if the flaw names its place itself.
+    /// The path of a file, or the name of a section in a file; empty if the flaw names its place itself.
     pub place: String,
     pub flaw: Flaw,
 }

@@ -174,7 +174,8 @@ impl Follow {
                 pause = FIRST_PAUSE;
             }
             self.freshness.check();
-            // A restarting server is not helped by everybody asking at once.
+            // The loop ends with an error that does not pass, or at a signal. Until then it pauses, longer each time: a restarting
+            // server is not helped by all its followers asking at once.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

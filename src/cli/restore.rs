@@ -152,7 +152,7 @@ pub enum RestoreError {
 pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     let RestoreArgs { source, data, keys, .. } = arguments;
     let filling = Filling::start(data)?;
-    // Held until the directory is complete, so that no server starts on half of it.
+    // The lock is held until the directory is complete, so that no server starts on an incomplete one.
     let lock = DataDirectory::lock(data)?;
     let verified = verify_source(source)?;
     let mut input = Input::open(source)?;

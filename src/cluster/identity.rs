@@ -27,7 +27,7 @@ pub struct Own {
     pub past: Vec<Incarnation>,
 }
 
-/// Another node's holding of it.
+/// What another node holds of the origin in question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// The answering node.

@@ -210,23 +210,28 @@ fn fork(parcel: &Parcel, have: Head, hash_at: impl Fn(Sequence) -> Option<ChainH
     })
 }
 
-/// Whether records that are to be appended open an origin that continues another one, and name an end of that which is not the one held
-/// here.
+/// The fork that the first record of an origin shows, if it continues another origin of the same node, and names an end of that one
+/// which is not held here.
 ///
 /// A node that was rolled back and has written since leaves its origin when it learns of it. A member that holds the
-/// records from before, and could not be reached then, learns here that there are two histories.
-pub fn ends_otherwise(
-    records: &[Foreign],
+/// records from before, and could not be reached then, learns here that there are two histories. Only the key of both origins proves
+/// it: a restored ledger continues an origin of another key, and any member could name a false end.
+pub fn other_end(
+    first: &Foreign,
     head: SignedHead,
+    ledger: LedgerId,
+    members: &Members,
     hash_at: impl Fn(Place) -> Option<ChainHash>,
 ) -> Option<Fork> {
-    records.iter().find_map(|foreign| {
-        let Event::LedgerOpened(opened) = &foreign.recorded.event else { return None };
-        let Previous { place, hash } = opened.previous.as_ref()?;
-        let (theirs, held) = (ChainHash(*hash), hash_at(*place)?);
-        let opening = Some(foreign.record.clone());
-        (held != theirs).then_some(Fork { place: *place, theirs, held, shown_by: head, opening })
-    })
+    let Event::LedgerOpened(opened) = &first.recorded.event else { return None };
+    let Previous { place, hash } = opened.previous.as_ref()?;
+    let key = NodeKey::from_bytes(opened.public_key);
+    if members.key_of(place.origin) != Some(key) || !head.is_signed_by(key, ledger) {
+        return None;
+    }
+    let (theirs, held) = (ChainHash(*hash), hash_at(*place)?);
+    let opening = Some(first.record.clone());
+    (held != theirs).then_some(Fork { place: *place, theirs, held, shown_by: head, opening })
 }
 
 /// The records beyond those that are held, decoded, if they lead from the held head to the parcel's.

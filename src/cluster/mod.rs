@@ -22,7 +22,7 @@ pub use head::SignedHead;
 pub use identity::{
     Begun, Holding, Identity, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard, may_write,
 };
-pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, ends_otherwise, judge};
+pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge, other_end};
 pub use kept::{KeptError, KeptHeads, replace};
 pub use parcel::{MAX_PARCEL_BYTES, Parcel, ParcelError};
 pub use positions::{Arrival, Heard, Positions, Reached};

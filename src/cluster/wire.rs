@@ -1,13 +1,13 @@
-//! The bodies, paths and header of what nodes ask one another over HTTP: `schema/replication.md`. Both who asks and who answers use
+//! Bodies, paths and a header of the requests between nodes over HTTP: `schema/replication.md`. The client and the handlers both use
 //! them, and the OpenAPI document shows them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where announcements are sent to.
+/// The path that takes announcements.
 pub const ANNOUNCEMENTS_PATH: &str = "/v1/nodes/announcements";
-/// Where a node asks what others hold of it.
+/// The path at which a starting node asks how much of its own origin another node holds.
 pub const HOLDINGS_PATH: &str = "/v1/nodes/holdings";
 /// Shows, before the body, that the sender has something that the origin has signed.
 pub const HEAD_HEADER: &str = "authledger-head";

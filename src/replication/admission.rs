@@ -84,7 +84,7 @@ async fn upgrade(service: &Service) {
             Err(Error::Stopping) => std::future::pending().await,
             Err(error) => {
                 tracing::warn!(%error, "the events that this node reads could not be recorded; it is tried again");
-                // An overloaded writer is left alone for a while.
+                // An overloaded writer is left alone for a while, and nothing signals that it has room. The task ends with the server.
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -138,8 +138,8 @@ pub async fn settle(
             let (patience_seconds, members) = (patience.as_secs(), asking.others().len());
             tracing::info!(%origin, members, patience_seconds, "asking the members what they hold of this node's origin");
         }
-        // Nodes that do not answer may be starting, and that is not signalled; nor is it when a run has been silent for
-        // long enough.
+        // Nodes that do not answer may be starting, and nothing signals that; nor that a run has been silent for long enough. The
+        // loop ends once every member has answered, or after `patience`.
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
@@ -201,7 +201,7 @@ impl Asking<'_> {
             let (holdings, all) = self.ask(origin, self.cluster.held(origin)).await;
             let is_over = started.elapsed() >= patience;
             match may_write(run, &holdings, all, over, is_over) {
-                // A node that did not answer may be starting, and that is not signalled.
+                // A node that did not answer may be starting, and nothing signals that. `may_write` ends the loop after `patience`.
                 Begun::Tell => tokio::time::sleep(ASK_EVERY).await,
                 begun => {
                     if is_over && begun == Begun::GoOn {

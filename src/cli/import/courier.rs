@@ -64,7 +64,7 @@ impl Courier {
                 Err(ImportError::Call(error)) if self.may_pass(&error) => notice(&format!("{error}; trying again")),
                 done => return done,
             }
-            // An overloaded server is helped by a pause, longer each time.
+            // An overloaded server is helped by a pause, longer each time. There are MAX_ATTEMPTS.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -43,7 +43,8 @@ pub(super) async fn keep(session: Session) {
                 announcement.mark_changed();
             }
         }
-        // The servers sync each write, and only the latest is useful: announcements that come meanwhile become one.
+        // The servers sync each write, and only the latest is useful: announcements that come meanwhile become one. This and every
+        // other task of the courier ends with its connection.
         tokio::time::sleep(KEEP_EVERY).await;
     }
 }

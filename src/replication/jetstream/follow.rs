@@ -115,7 +115,8 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
                 continue;
             }
         }
-        // Servers in trouble, or a stream that is being made, are not helped by requests without a pause.
+        // Servers in trouble, or a stream that is being made, are not helped by requests without a pause. The task ends with the
+        // connection, or when the node no longer names the stream.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }
@@ -180,7 +181,8 @@ async fn take(session: &Session, origin: Origin, message: &Message) -> bool {
                 return true;
             }
             Receipt::NotNow => {
-                // The disk is busy, or an upgrade is due: the same message is offered again, each time later.
+                // The disk is busy, or an upgrade is due, and nothing signals the end of either: the same message is offered again, each
+                // time later, until the connection ends.
                 tokio::time::sleep(delay).await;
                 delay = longest.min(delay * 2);
             }

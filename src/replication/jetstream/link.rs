@@ -77,7 +77,7 @@ async fn again_and_again(servers: &Servers, is_own: bool, shared: &Arc<Shared>) 
             }
             Err(error) => tracing::debug!(%region, %error, "the region's NATS servers still can't be reached"),
         }
-        // Servers that restart are tried four times a second, and not without pause.
+        // Servers that restart are tried four times a second, and not without a pause, until the node stops (`keep`).
         tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }

@@ -136,7 +136,8 @@ async fn hear_those_kept(session: &Session) {
     let [mut delay, longest] = RETRY_DELAY;
     while let Err(error) = read_bucket(session).await {
         tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
-        // It may just be being made, by this node or another; and servers in trouble are not asked without a pause.
+        // A node may be making it now, and nothing signals that; servers in trouble are not asked without a pause. The task ends with
+        // the connection.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }

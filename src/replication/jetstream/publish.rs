@@ -59,13 +59,16 @@ pub(super) async fn live(session: Session, newest: watch::Sender<Option<Parcel>>
 
 /// The records after that one, once there are any.
 async fn after(session: &Session, head: &mut watch::Receiver<Sequence>, told: Sequence) -> Parcel {
+    let [mut delay, longest] = RETRY_DELAY;
     loop {
         if *head.borrow_and_update() > told {
             let parcel = session.shared.post.outgoing(told, session.parcel_bytes()).await;
             if let Some(parcel) = parcel.filter(|parcel| parcel.last > told) {
                 return parcel;
             }
-            tokio::time::sleep(RETRY_DELAY[0]).await;
+            // The log could not be read, which the node has logged. It is read again, each time later, until the connection ends.
+            tokio::time::sleep(delay).await;
+            delay = longest.min(delay * 2);
         } else if head.changed().await.is_err() {
             // The node is gone; so is this, soon.
             std::future::pending::<()>().await;

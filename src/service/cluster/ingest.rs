@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, ends_otherwise, judge};
+use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge, other_end};
 use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::{Error, Service};
@@ -44,7 +44,7 @@ impl Service {
         let one_at_a_time = self.cluster.ingesting(origin).await;
         match self.judge(parcel).await? {
             Verdict::Append(records) => {
-                self.note_other_end(&records, head).await?;
+                self.note_other_end(records.first(), head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
                 let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.is_queued(origin, head.head());
@@ -156,26 +156,29 @@ impl Service {
         Ingested::Refused(refusal)
     }
 
-    /// Notes it where an origin continues another one that did not end so here.
-    async fn note_other_end(&self, records: &[Foreign], head: SignedHead) -> Result<(), Error> {
-        let opens = |foreign: &Foreign| matches!(foreign.recorded.event, Event::LedgerOpened(_));
-        let openings: Vec<Foreign> = records.iter().filter(|foreign| opens(foreign)).cloned().collect();
-        if openings.is_empty() {
-            return Ok(());
-        }
+    /// Notes it if the origin continues another one that ended otherwise in this log. Its own records are taken all the same.
+    async fn note_other_end(&self, first: Option<&Foreign>, head: SignedHead) -> Result<(), Error> {
+        let opens = |first: &&Foreign| matches!(first.recorded.event, Event::LedgerOpened(_));
+        let Some(first) = first.filter(opens).cloned() else { return Ok(()) };
+        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
         let fork = self.read(move |reader| {
             // Damage is found by `verify`, which reads the whole log.
-            Ok(ends_otherwise(&openings, head, |place| {
-                reader.find_place(place).ok().flatten().map(|stored| stored.hash)
-            }))
+            let hash_at = |place| reader.find_place(place).ok().flatten().map(|stored| stored.hash);
+            Ok(other_end(&first, head, ledger, &cluster.members(), hash_at))
         });
         if let Some(fork) = fork.await? {
-            self.note_fork(fork).await?;
+            self.keep_fork(fork).await;
         }
         Ok(())
     }
 
     async fn note_fork(&self, fork: Fork) -> Result<Ingested, Error> {
+        self.keep_fork(fork).await;
+        Ok(self.refuse(Refusal::Fork))
+    }
+
+    /// Warns of it, and keeps the evidence.
+    async fn keep_fork(&self, fork: Fork) {
         let Place { origin, sequence } = fork.place;
         let known = self.cluster.trouble.lock().forked.insert(origin, fork.clone());
         if known.is_none() {
@@ -186,7 +189,6 @@ impl Service {
         if let Ok(Err(error)) = kept {
             tracing::error!(%error, "the evidence of two histories could not be kept");
         }
-        Ok(self.refuse(Refusal::Fork))
     }
 
     async fn note_unreadable(&self, unreadable: Unreadable, text: bytes::Bytes) -> Result<Ingested, Error> {

@@ -29,7 +29,7 @@ async fn it_is_served_and_every_reference_in_it_resolves() {
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
     let document = answer.json();
     assert_eq!(document["openapi"], "3.1.0");
-    for reference in references(&document) {
+    for reference in texts_of(&document, "$ref") {
         let pointer = reference.strip_prefix('#').expect("a reference within the document");
         assert!(document.pointer(pointer).is_some(), "{reference} is nowhere");
     }
@@ -56,7 +56,7 @@ async fn every_operation_in_it_has_a_route() {
 fn every_code_in_it_is_in_the_table_of_problems() {
     let document: Value = serde_json::from_str(openapi::json()).expect("JSON");
     let mut codes = Vec::new();
-    for text in descriptions(&document) {
+    for text in texts_of(&document, "description") {
         let listed = text.split_once("one of: ").map_or("", |(_, listed)| listed);
         codes.extend(listed.split(", ").filter(|code| !code.is_empty()).map(str::to_owned));
         // The odd pieces between backticks are quoted. A name with hyphens, and nothing else, is a code.
@@ -69,30 +69,17 @@ fn every_code_in_it_is_in_the_table_of_problems() {
     assert!(unknown.is_empty(), "no problem has the codes {unknown:?}");
 }
 
-fn descriptions(value: &Value) -> Vec<&str> {
+/// The texts of every member of that name, however deep.
+fn texts_of<'a>(value: &'a Value, member: &str) -> Vec<&'a str> {
     match value {
         Value::Object(members) => members
             .iter()
             .flat_map(|(name, value)| match value {
-                Value::String(text) if name == "description" => vec![text.as_str()],
-                other => descriptions(other),
+                Value::String(text) if name == member => vec![text.as_str()],
+                other => texts_of(other, member),
             })
             .collect(),
-        Value::Array(values) => values.iter().flat_map(descriptions).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn references(value: &Value) -> Vec<String> {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .flat_map(|(name, value)| match value {
-                Value::String(reference) if name == "$ref" => vec![reference.clone()],
-                other => references(other),
-            })
-            .collect(),
-        Value::Array(values) => values.iter().flat_map(references).collect(),
+        Value::Array(values) => values.iter().flat_map(|value| texts_of(value, member)).collect(),
         _ => Vec::new(),
     }
 }

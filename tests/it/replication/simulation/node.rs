@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authledger::cluster::{
     Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal, SignedHead,
-    Spoken, Verdict, ends_otherwise, identify, judge,
+    Spoken, Verdict, identify, judge, other_end,
 };
 use authledger::domain::{
     Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerOpened, Members, NodeJoined, NodeKey,
@@ -302,8 +302,10 @@ impl Node {
         match judge(parcel, &known, |sequence| self.disk.hash_at(origin, sequence)) {
             Verdict::Append(records) => {
                 let taken = records.len();
-                let other_end = ends_otherwise(&records, head, |place| self.disk.hash_at(place.origin, place.sequence));
-                self.other_ends.extend(other_end.map(|fork| fork.place.origin));
+                let hash_at = |place: Place| self.disk.hash_at(place.origin, place.sequence);
+                let first = records.first();
+                let fork = first.and_then(|first| other_end(first, head, self.disk.ledger, &self.members(), hash_at));
+                self.other_ends.extend(fork.map(|fork| fork.place.origin));
                 for Foreign { recorded, record, hash } in records {
                     self.fold(Entry { recorded: recorded.into(), text: record.into(), hash });
                 }
