@@ -1,4 +1,4 @@
-//! JSON of values that always have some: texts, numbers, lists and objects with texts as keys.
+//! Serialises values that always have JSON: texts, numbers, lists and objects with texts as keys.
 //!
 //! Each function panics where a value has none, which is a fault of the program. In the writer that halts the log before anything of
 //! the batch is committed; a record or an answer without text would be worse.
