@@ -304,7 +304,8 @@ impl Node {
                 let taken = records.len();
                 let hash_at = |place: Place| self.disk.hash_at(place.origin, place.sequence);
                 let first = records.first();
-                let fork = first.and_then(|first| other_end(first, head, self.disk.ledger, &self.members(), hash_at));
+                let shown = |first| other_end(first, head, self.disk.ledger, &self.members(), hash_at);
+                let fork = if self.weakness == Weakness::BasesAreNotCompared { None } else { first.and_then(shown) };
                 self.other_ends.extend(fork.map(|fork| fork.place.origin));
                 for Foreign { recorded, record, hash } in records {
                     self.fold(Entry { recorded: recorded.into(), text: record.into(), hash });

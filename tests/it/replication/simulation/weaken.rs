@@ -22,8 +22,8 @@ pub enum Weakness {
     SealsAreIgnored,
     /// A member is not waited for.
     AMemberIsNotWaitedFor,
-    /// Where a parcel's records begin is not compared with what is held. So that there are two histories to compare, nodes forget the runs
-    /// and words of others in a crash, too.
+    /// Neither where a parcel's records begin nor the end that a later origin names is compared with what is held: each of the two
+    /// shows most forks alone. So that there are two histories to compare, nodes forget the runs and words of others in a crash, too.
     BasesAreNotCompared,
     /// A directory is used whatever others hold.
     OriginsAreAlwaysContinued,
