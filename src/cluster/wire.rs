@@ -14,6 +14,15 @@ pub const HEAD_HEADER: &str = "authledger-head";
 /// The most keys of one request.
 pub const MAX_LENT_KEYS: usize = 1_024;
 
+/// Where the removal of the asking node is on record: members of the problem `node-removed`.
+#[derive(Deserialize)]
+pub struct RemovedBy {
+    /// The origin of the record.
+    pub origin: String,
+    /// Its place in that origin.
+    pub sequence: u64,
+}
+
 /// What a node holds of an origin of the asking node.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Holding)]

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 
-use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords};
+use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords, RemovedBy};
 use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES, SignedHead};
-use crate::domain::{LedgerId, Origin, Sequence, Timestamp};
+use crate::domain::{LedgerId, Origin, Place, Sequence, Timestamp};
 use crate::service::Cluster;
 
 /// How long a connection may take.
@@ -39,15 +39,22 @@ pub enum AskError {
         /// The answer's status.
         status: StatusCode,
     },
+    /// The node says that this one was removed. Its word alone proves nothing: the record does.
+    #[error("{address} says that this node was removed")]
+    Removed {
+        address: String,
+        /// The record that did it.
+        by: Place,
+    },
     /// The other end is not a node of this ledger.
     #[error("{address} does not answer like a node")]
     NotANode { address: String },
 }
 
 impl AskError {
-    /// Whether the node says that it does not know this one as a member.
-    pub fn is_unauthenticated(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. })
+    /// Whether the node says that this one is not a member: it does not know it, or it was removed.
+    pub const fn is_of_membership(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. } | Self::Removed { .. })
     }
 }
 
@@ -87,10 +94,11 @@ impl PeerClient {
         let request = self.client.post(format!("{address}{ANNOUNCEMENTS_PATH}")).timeout(ANSWER_TIMEOUT);
         let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
         let response = request.body(announcement).send().await.map_err(|error| unreachable(address, &error))?;
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(None);
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            StatusCode::CONFLICT => Err(removed(address, response).await),
+            _ => whole(address, response, MAX_ANNOUNCEMENT_BYTES).await.map(Some),
         }
-        whole(address, response, MAX_ANNOUNCEMENT_BYTES).await.map(Some)
     }
 
     /// That node's holding of an origin of this one, whose own copy ends at that record.
@@ -155,11 +163,27 @@ pub async fn json<T: DeserializeOwned>(address: &str, response: Response) -> Res
     serde_json::from_slice(&body).map_err(|_| AskError::NotANode { address: address.to_owned() })
 }
 
+/// What a conflict says: this node was removed.
+async fn removed(address: &str, mut response: Response) -> AskError {
+    let not_a_node = || AskError::NotANode { address: address.to_owned() };
+    let body = match bounded(address, &mut response, MAX_ANNOUNCEMENT_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
+    let Ok(RemovedBy { origin, sequence }) = serde_json::from_slice(&body) else { return not_a_node() };
+    let Ok(origin) = origin.parse() else { return not_a_node() };
+    AskError::Removed { address: address.to_owned(), by: Place { origin, sequence: Sequence(sequence) } }
+}
+
 async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, AskError> {
     let status = response.status();
     if status != StatusCode::OK {
         return Err(AskError::Refused { address: address.to_owned(), status });
     }
+    bounded(address, &mut response, limit).await
+}
+
+async fn bounded(address: &str, response: &mut Response, limit: usize) -> Result<Bytes, AskError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(address, &error))? {
         if body.len() + chunk.len() > limit {

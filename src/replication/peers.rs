@@ -22,8 +22,8 @@ use crate::service::Cluster;
 const RETRY: Duration = Duration::from_millis(250);
 /// How long the farewell may take: a node that does not hear it notices the silence.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often records are offered to a node that does not know this one. A node that has removed it never accepts them.
-const INTRODUCE_EVERY: Duration = Duration::from_secs(2);
+/// How often records are offered to a node that does not know this one, or the removal is asked of one that says it removed this one.
+const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// About how many bytes of records are offered at a time to a node that does not know this one.
 const INTRODUCTION_BYTES: usize = 256 << 10;
 /// How long records may be missing until they are taken from another node.
@@ -139,7 +139,7 @@ impl Talk {
     async fn exchange(&self, said: &watch::Sender<Said>, mut stop: watch::Receiver<bool>) {
         let mut announcement = self.post.announcement();
         let mut reached = true;
-        let mut introduced: Option<Instant> = None;
+        let mut settled: Option<Instant> = None;
         loop {
             let text = announcement.borrow_and_update().clone();
             let stopping = *stop.borrow();
@@ -165,11 +165,11 @@ impl Talk {
                     }
                     Some(Err(error)) => {
                         self.note(&mut reached, &error);
-                        let is_due = introduced.is_none_or(|at| at.elapsed() >= INTRODUCE_EVERY);
-                        if error.is_unauthenticated() && is_due {
-                            introduced = Some(Instant::now());
+                        let is_due = settled.is_none_or(|at| at.elapsed() >= SETTLE_EVERY);
+                        if error.is_of_membership() && is_due {
+                            settled = Some(Instant::now());
                             tokio::select! {
-                                () = self.introduce() => {}
+                                () = self.settle(&error) => {}
                                 () = stopped(&mut stop) => {}
                             }
                         }
@@ -187,6 +187,19 @@ impl Talk {
                 () = stopped(&mut stop) => drop(tokio::time::timeout(RETRY, announcement.changed()).await),
             }
         }
+    }
+
+    /// The other node says that this one is not a member: one of the two lacks the record that made it one, or that removed it.
+    async fn settle(&self, refused: &AskError) {
+        match refused {
+            AskError::Removed { by, .. } => self.learn_of_removal(*by).await,
+            _ => self.introduce().await,
+        }
+    }
+
+    /// The other node says that this one was removed: it gets the records up to the removal from that node, which prove it.
+    async fn learn_of_removal(&self, by: Place) {
+        while self.post.held(by.origin) < by.sequence && self.take(by.origin, false).await {}
     }
 
     /// The other node does not know this one as a member: it gets the records of that origin in which it became one. It

@@ -15,7 +15,7 @@ use crate::service::Party;
 
 /// Takes the announcement of another node, and answers with this node's own. Needs a member's signature over method and
 /// path, which is checked before the body is read; the announcement in the body is itself signed. An announcement of a
-/// node that is not a member, or of another ledger, is refused.
+/// node that is not a member, or of another ledger, is refused. A node that was removed gets the place of its removal.
 #[utoipa::path(
     post,
     path = "/v1/nodes/announcements",
@@ -31,8 +31,8 @@ use crate::service::Party;
 pub async fn announce(State(hearing): State<Arc<Hearing>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     // However old it is: a member whose clock is far off must be heard, or nobody would learn of it.
-    let signature = signer(&hearing.cluster, hearing.ledger, &parts, b"")?;
-    let _admitted = hearing.cluster.announcements.admit(&Party::of_member(signature.node))?;
+    let node = signer(&hearing.cluster, hearing.ledger, &parts, b"")?;
+    let _admitted = hearing.cluster.announcements.admit(&Party::of_member(node))?;
     let body = body::read(body, MAX_ANNOUNCEMENT_BYTES).await?;
     if hearing.cluster.hear(hearing.ledger, &body).is_none() {
         return Err(Problem::with_detail(

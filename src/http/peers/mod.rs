@@ -20,7 +20,7 @@ use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::cluster::RequestSignature;
 use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH};
-use crate::domain::{LedgerId, NodeKey};
+use crate::domain::{LedgerId, NodeKey, Place};
 use crate::event_log::Reader;
 use crate::service::{Cluster, Service};
 
@@ -62,12 +62,38 @@ pub fn routes() -> Router<SharedApp> {
         .route("/v1/origins/{origin}/sealing-keys", get(sealing_keys::sealing_keys))
 }
 
-/// The member that asks. A caller that is not a member learns nothing else.
+/// A request that one of the ledger's nodes signed.
+struct Signed {
+    node: NodeKey,
+    /// The record that removed the node, if one did.
+    removed_by: Option<Place>,
+}
+
+/// The member that asks. A caller that is not a member learns nothing else, and one that was removed learns that.
 fn member(cluster: &Cluster, ledger: LedgerId, clock: &Clock, parts: &Parts, body: &[u8]) -> Result<NodeKey, Problem> {
-    let signature = signer(cluster, ledger, parts, body)?;
+    let signed = signed_now(cluster, ledger, clock, parts, body)?;
+    match signed.removed_by {
+        Some(removal) => Err(Problem::removed_by(removal)),
+        None if cluster.admits(signed.node) => Ok(signed.node),
+        None => Err(refused()),
+    }
+}
+
+/// The node that asks, which is a member or was one.
+fn signed_now(
+    cluster: &Cluster,
+    ledger: LedgerId,
+    clock: &Clock,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Signed, Problem> {
+    let signature = signature(cluster, ledger, parts, body)?;
     // A node with an unsettled clock still listens to the others.
     let is_fresh = signature.is_fresh(clock.now()) || signature.is_fresh(clock.wall());
-    if is_fresh && cluster.admits(signature.node) { Ok(signature.node) } else { Err(refused()) }
+    if !is_fresh {
+        return Err(refused());
+    }
+    Ok(Signed { node: signature.node, removed_by: cluster.removal_of(signature.node) })
 }
 
 fn refused() -> Problem {
@@ -75,11 +101,18 @@ fn refused() -> Problem {
 }
 
 /// The member that signed the request, whenever that was. It may be another process with this node's own key.
-fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Result<RequestSignature, Problem> {
+fn signer(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Result<NodeKey, Problem> {
+    let node = signature(cluster, ledger, parts, body)?.node;
+    cluster.removal_of(node).map_or(Ok(node), |removal| Err(Problem::removed_by(removal)))
+}
+
+/// The signature of a node that is a member, or was one until it was removed.
+fn signature(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) -> Result<RequestSignature, Problem> {
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
     let signature: RequestSignature = header.parse().map_err(|_| refused())?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let is_known = cluster.admits(signature.node) || signature.node == cluster.node();
+    let node = signature.node;
+    let is_known = cluster.admits(node) || node == cluster.node() || cluster.removal_of(node).is_some();
     let is_good = is_known && signature.is_of(ledger, (parts.method.as_str(), path, body));
     if is_good { Ok(signature) } else { Err(refused()) }
 }

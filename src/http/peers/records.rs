@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{PeerRefusals, member};
+use super::{PeerRefusals, signed_now};
 use crate::cluster::wire::{HEAD_HEADER, HeldRecords};
 use crate::cluster::{Parcel, Refusal, SignedHead};
 use crate::domain::{Origin, Sequence};
@@ -40,7 +40,8 @@ struct RecordsQuery {
 /// Records of one origin, byte for byte, one on each line, and on the last line the head that they lead to, signed by
 /// that origin. Needs a member's signature.
 ///
-/// Of its own origin this node signs any head; of another origin it shows records up to a head that it was given.
+/// Of its own origin this node signs any head; of another origin it shows records up to a head that it was given. A node that
+/// was removed is shown the origin of the removal, up to the removal, by the node that recorded it, and nothing else.
 #[utoipa::path(
     get,
     path = "/v1/origins/{origin}/records",
@@ -60,15 +61,25 @@ pub async fn records(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let service = &app.service;
-    member(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
+    let signed = signed_now(service.cluster(), service.ledger(), service.clock(), &parts, b"")?;
     let asked: RecordsQuery = input::query(&parts.uri)?;
     let origin = input::origin(&name)?;
     let after = Sequence(asked.after);
+    if let Some(removal) = signed.removed_by {
+        return match service.removal_after(removal, origin, after, PAGE_BYTES).await? {
+            Some(parcel) => Ok(page(&parcel)),
+            None => Err(Problem::removed_by(removal)),
+        };
+    }
     wait(&app, origin, after, Duration::from_secs(asked.wait.min(MAX_WAIT_SECONDS))).await;
     match service.parcel_after(origin, after, PAGE_BYTES).await? {
-        Some(parcel) => Ok(([(CONTENT_TYPE, "application/x-ndjson")], parcel.to_text()).into_response()),
+        Some(parcel) => Ok(page(&parcel)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
+}
+
+fn page(parcel: &Parcel) -> Response {
+    ([(CONTENT_TYPE, "application/x-ndjson")], parcel.to_text()).into_response()
 }
 
 /// Takes records that another node offers, in the form in which this node shows them. Also a member that this node does

@@ -50,12 +50,12 @@ pub(super) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     id: Option<&'a str>,
-    /// With `consistency-timeout`: the origin of the record.
+    /// With `consistency-timeout`: the origin of the record. With `node-removed` between nodes: that of the removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     origin: Option<String>,
     /// With `consistency-timeout`: the record's place in that origin. `GET /v1/revocations/{origin}/{sequence}/reach`
-    /// shows how far it has spread.
+    /// shows how far it has spread. With `node-removed` between nodes: the removal's place.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64)]
     sequence: Option<u64>,
@@ -70,6 +70,11 @@ impl Problem {
     /// A problem with that code and what is wrong with this request, cut where it is long.
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: Some(cut(detail.into())), id: None, record: None }
+    }
+
+    /// A member's key signed this request, but that member was removed by this record.
+    pub fn removed_by(record: Place) -> Self {
+        Self { record: Some(record), ..Self::new(Code::NodeRemoved) }
     }
 
     /// The problem's code.

@@ -237,6 +237,11 @@ impl Cluster {
         }
     }
 
+    /// The record that removed that node, if one did.
+    pub fn removal_of(&self, key: NodeKey) -> Option<Place> {
+        self.members().get(key).and_then(|member| member.removed.as_ref()).map(|removal| removal.place)
+    }
+
     /// The record that made this node a member.
     pub fn joined_by(&self) -> Option<Place> {
         self.members().joined(self.node()).map(|(place, _)| place)

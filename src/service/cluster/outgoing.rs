@@ -20,10 +20,25 @@ impl Service {
             return Ok(None);
         }
         if origin == self.origin {
-            self.signed_here(origin, after, bytes).await
+            self.signed_here(origin, after, bytes, Sequence(u64::MAX)).await
         } else {
             self.relayed(origin, after, bytes).await
         }
+    }
+
+    /// Records of the origin in which this node removed another, for that other node, so that it learns of it. It was a member until
+    /// the removal, and is shown nothing beyond.
+    pub async fn removal_after(
+        &self,
+        removal: Place,
+        origin: Origin,
+        after: Sequence,
+        bytes: usize,
+    ) -> Result<Option<Parcel>, Error> {
+        if origin != removal.origin || origin != self.origin || after >= removal.sequence {
+            return Ok(None);
+        }
+        self.signed_here(origin, after, bytes, removal.sequence).await
     }
 
     /// The newest announcement of this node.
@@ -32,12 +47,18 @@ impl Service {
     }
 
     /// The parcel ends at a head that this node signs: of its own origin, of an origin that it wrote before, or in
-    /// place of a node that is gone.
-    async fn signed_here(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+    /// place of a node that is gone. It has nothing beyond `last`.
+    async fn signed_here(
+        &self,
+        origin: Origin,
+        after: Sequence,
+        bytes: usize,
+        last: Sequence,
+    ) -> Result<Option<Parcel>, Error> {
         let (cluster, ledger) = (self.cluster.clone(), self.ledger);
         self.read(move |reader| {
             let base = hash_at(reader, origin, after)?;
-            let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, u64::MAX)?;
+            let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, last.0)?;
             let Some(last) = records.last() else { return Ok(None) };
             let sign = |message: &[u8]| cluster.key.sign(message);
             let head = Head { sequence: last.place.sequence, hash: last.hash };
@@ -54,7 +75,7 @@ impl Service {
         let kept = |records| self.cluster.kept.beyond(origin, after, records);
         let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else {
             return if self.cluster.signs_for(origin) {
-                self.signed_here(origin, after, bytes).await
+                self.signed_here(origin, after, bytes, Sequence(u64::MAX)).await
             } else {
                 Ok(None)
             };

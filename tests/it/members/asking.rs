@@ -6,7 +6,7 @@ use authledger::keys::OriginKey;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use super::pair::{Pair, address, join, ready, until, url};
+use super::pair::{Pair, address, join, launch, ready, until, url};
 use crate::process::node::{Api, Launch, text};
 use crate::support::nats::Proxy;
 
@@ -107,6 +107,42 @@ async fn members_are_joined_listed_and_removed_by_administrators_alone() {
     let key = nodes.iter().find(|node| node["node"] == "b").expect("b")["key"].clone();
     let again = json!({"key": key, "node": "b2", "region": "b", "reads": {"ledger.opened": 1}});
     assert!(text(&pair.a.api.post("/v1/nodes", again).await.expect(409), "type").ends_with("node-removed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_when_it_was_removed_is_told_and_shown_nothing_else() {
+    let Pair { a, b, to_a: _to_a, to_b, directory } = Pair::start().await;
+    let data = directory.path().join("b");
+    let status = a.api.get("/v1/status").await.expect(200);
+    let origin = text(&status["head"], "origin");
+    assert_eq!(b.stop().await.0, Some(0));
+    a.api.send(reqwest::Method::DELETE, "/v1/nodes/b", None).await.expect("an answer").expect(200);
+    let removal = a.api.get("/v1/status").await.expect(200)["head"]["sequence"].as_u64().expect("a number");
+    let later = json!({"name": "later", "scopes": ["audit"], "tenants": ["*"]});
+    a.api.post("/v1/applications", later).await.expect(201);
+
+    let key = OriginKey::load_or_create(&data.join("keys")).expect("the removed node's");
+    let asking = Asking { client: Client::new(), url: a.api.url().to_owned(), ledger: ledger_of(&status), key };
+    let records = |after: u64| format!("/v1/origins/{origin}/records?after={after}");
+    assert_eq!(asking.honestly(&records(removal - 1)).await, 200);
+    let old = records(0);
+    assert_eq!(asking.get(&old, &old, now() - 61_000, asking.ledger).await, 401, "a minute old");
+    let holdings = format!("/v1/nodes/holdings?origin={origin}&sequence=1");
+    let keys = format!("/v1/origins/{origin}/sealing-keys?slots=1,2");
+    let elsewhere = format!("/v1/origins/{}/records", "a".repeat(13));
+    for path in [records(removal), records(removal + 1), elsewhere, holdings, keys] {
+        assert_eq!(asking.honestly(&path).await, 409, "{path}");
+    }
+
+    let b = launch(&data, "b", &to_b).args(&["--member-wait", "5"]).start();
+    until("b says that it was removed", async || warning(&b.api).await.contains("was removed")).await;
+    let log = authledger::event_log::Reader::open(&data.join("ledger.db")).expect("b's log");
+    let place = |sequence| authledger::domain::Place {
+        origin: origin.parse().expect("an origin"),
+        sequence: authledger::domain::Sequence(sequence),
+    };
+    assert!(log.find_place(place(removal)).expect("readable").is_some());
+    assert!(log.find_place(place(removal + 1)).expect("readable").is_none(), "what came later is not its business");
 }
 
 #[tokio::test(flavor = "multi_thread")]
