@@ -108,7 +108,7 @@ fn a_record_has_one_spelling_whatever_the_bytes() {
 }
 
 #[test]
-fn a_cursor_is_one_of_ours_or_none_whatever_the_bytes() {
+fn a_cursor_is_ours_or_refused_whatever_the_bytes() {
     replay("cursor");
 }
 

@@ -124,7 +124,7 @@ fn a_damaged_index_is_named_and_the_answer_is_the_same() {
 }
 
 #[test]
-fn what_can_not_be_answered_is_exit_code_two_and_damage_is_one() {
+fn an_unanswerable_question_is_exit_code_two_and_damage_is_one() {
     let log = LogFile::of(&told().log);
     for (question, arguments) in [
         ("history", &[][..]),
@@ -145,7 +145,7 @@ fn what_can_not_be_answered_is_exit_code_two_and_damage_is_one() {
 }
 
 #[tokio::test]
-async fn the_tool_answers_beside_a_server_that_runs() {
+async fn the_tool_answers_beside_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let server = Server::start(&data);

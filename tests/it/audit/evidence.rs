@@ -10,7 +10,7 @@ use serde_json::json;
 use super::real::{ALL, OLD, Real, json as answer, text};
 
 #[test]
-fn every_kind_of_evidence_is_recognised_and_said_to_be_what_it_is() {
+fn every_kind_of_evidence_is_recognised_and_named() {
     let real = Real::copy();
     let data = real.data().to_str().unwrap();
     let since = real.make("since.proof", &["prove", data, "--from", real.old().to_str().unwrap()]);
@@ -57,7 +57,7 @@ fn an_event_is_proven_with_nothing_but_the_key() {
 }
 
 #[test]
-fn what_has_not_been_signed_yet_is_not_proven_and_the_refusal_says_what_to_do() {
+fn an_event_that_is_not_signed_yet_is_not_proven_and_the_refusal_says_what_to_do() {
     let real = Real::copy();
     let (data, old) = (real.data().to_str().unwrap().to_owned(), real.old());
     let refused = |arguments: &[&str]| {
@@ -94,7 +94,7 @@ fn a_log_that_contradicts_its_checkpoint_proves_nothing() {
 }
 
 #[test]
-fn a_log_that_was_cut_off_or_replaced_is_found_by_what_was_kept_elsewhere() {
+fn a_log_that_was_cut_off_or_replaced_is_found_by_evidence_kept_elsewhere() {
     let real = Real::copy();
     let newest = real.fresh("newest.checkpoint");
     fs::rename(real.checkpoint(), &newest).unwrap();
@@ -156,7 +156,7 @@ fn a_bundle_holds_the_rows_of_the_log_byte_for_byte() {
 }
 
 #[test]
-fn what_lies_behind_the_checkpoint_is_said_to_be_only_chained() {
+fn records_after_the_checkpoint_are_reported_as_only_chained() {
     let real = Real::copy();
     fs::copy(real.old(), real.checkpoint()).unwrap();
     let key = real.key.to_string();

@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn what_ended_a_credential_is_in_its_history(history in histories(false)) {
+    fn the_history_of_a_credential_names_what_revoked_it(history in histories(false)) {
         let mut world = live(false, &history);
         world.exchange_all();
         let node = &world.nodes[0];
@@ -172,7 +172,7 @@ impl Asking {
 }
 
 #[test]
-fn a_credentials_history_is_all_that_befell_it_and_nothing_else() {
+fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
     let mut node = Node::lone();
     node.ask(revoke_subject("alice", None)).unwrap();
     node.ask(issue(1, "alice")).unwrap();
@@ -206,7 +206,7 @@ fn a_credentials_history_is_all_that_befell_it_and_nothing_else() {
 }
 
 #[test]
-fn a_jwt_is_named_by_what_it_says_and_its_signature_is_not_looked_at() {
+fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
     use base64::Engine as _;
     let mut node = Node::lone();
     node.ask(crate::support::node::publish("key", false)).unwrap();
@@ -241,7 +241,7 @@ fn what_a_tickets_uses_leave_open_is_said() {
 }
 
 #[test]
-fn an_ending_is_named_with_who_and_when_even_of_what_was_never_issued() {
+fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_issued() {
     let mut node = Node::pair().0;
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10);
@@ -261,7 +261,7 @@ fn an_ending_is_named_with_who_and_when_even_of_what_was_never_issued() {
 }
 
 #[test]
-fn what_changed_between_two_points_is_counted_once() {
+fn changes_between_two_points_are_counted_once() {
     let mut world = Node::lone();
     for n in 0..20 {
         world.after_seconds(3_600);

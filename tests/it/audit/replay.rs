@@ -74,7 +74,7 @@ fn a_snapshot_that_says_the_same_has_no_differences() {
 }
 
 #[test]
-fn what_a_snapshot_says_otherwise_is_listed_and_counted() {
+fn differences_of_a_snapshot_are_listed_and_counted() {
     let node = some_node();
     let log = LogFile::of(&node.log);
     snapshot(&log, node.log.len() as u64);
@@ -168,7 +168,7 @@ fn a_replay_counts_sessions_tokens_and_keys() {
 }
 
 #[test]
-fn a_snapshot_with_sessions_and_tokens_has_no_differences_and_one_without_an_ending_has() {
+fn a_snapshot_with_sessions_and_tokens_has_no_differences_and_one_without_a_revocation_has() {
     let node = node_with_sessions();
     let log = LogFile::of(&node.log);
     for records in 1..=node.log.len() as u64 {

@@ -137,7 +137,7 @@ const ROWS: [(&str, [Cell; 8]); 8] = [
 ];
 
 #[test]
-fn whatever_is_tampered_with_is_found_and_its_place_named() {
+fn all_tampering_is_found_and_its_place_named() {
     let mut table = format!("{:<12}", "");
     COLUMNS.iter().for_each(|column| table.push_str(&format!("{column:<50}")));
     let mut missed = Vec::new();
@@ -183,7 +183,7 @@ fn find(cell: Cell, with_old: bool) -> Result<String, String> {
 }
 
 #[test]
-fn what_nobody_has_touched_holds() {
+fn what_was_not_tampered_with_holds() {
     let real = Real::copy();
     let (key, old) = (real.key.to_string(), real.old());
     let (bundle, proof) = (real.bundle("all.bundle", &[]), real.proof("400.proof", "400"));
@@ -627,7 +627,7 @@ fn proof_resigned(real: &Real) -> Spoiled {
 }
 
 #[test]
-fn the_fixture_is_what_the_cells_take_it_for() {
+fn the_fixture_is_what_the_cells_assume() {
     let real = Real::copy();
     assert_eq!(real.records().len(), ALL);
     assert_eq!(fs::metadata(real.tiles()).unwrap().len(), 2 * 256 * 32);
@@ -635,7 +635,7 @@ fn the_fixture_is_what_the_cells_take_it_for() {
 }
 
 #[test]
-fn a_hash_in_a_bundle_that_is_none_is_found_at_its_line() {
+fn a_malformed_hash_in_a_bundle_is_found_at_its_line() {
     let spoil: Cell = |real| {
         in_bundle(real, "line 257: position 256:", |lines| {
             lines[256] = lines[256].replace("\"hash\":\"", "\"hash\":\"z")

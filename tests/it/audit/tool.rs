@@ -56,7 +56,7 @@ fn damage_is_exit_code_one_and_names_the_position() {
 }
 
 #[test]
-fn what_can_not_be_read_is_exit_code_two() {
+fn an_unreadable_file_is_exit_code_two() {
     let output = tool(&["verify"], &[Path::new("/nonexistent")]);
     assert_eq!(output.status.code(), Some(2));
     let sentence =

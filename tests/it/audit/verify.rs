@@ -52,7 +52,7 @@ fn an_empty_log_is_whole() {
 }
 
 #[test]
-fn a_missing_file_is_no_damage() {
+fn a_missing_file_is_not_damage() {
     let error = verify(std::path::Path::new("/nonexistent/ledger.db"), |_, _| {}).unwrap_err();
     assert!(!error.is_damage());
 }
@@ -97,7 +97,7 @@ fn columns_that_name_another_place_than_the_record_are_found() {
 }
 
 #[test]
-fn another_spelling_of_a_record_is_none() {
+fn another_spelling_of_a_record_is_not_a_record() {
     let node = some_node();
     let spellings: [fn(&str) -> String; 4] = [
         |record| record.replacen(':', ": ", 1),
@@ -177,7 +177,7 @@ fn a_trigger_that_was_weakened_and_what_may_change_or_refuse_events_is_damage() 
 }
 
 #[test]
-fn what_was_added_and_does_no_harm_is_named_with_what_removes_it() {
+fn a_harmless_addition_is_named_with_what_removes_it() {
     let log = LogFile::of(&some_node().log);
     let connection = rusqlite::Connection::open(log.path()).unwrap();
     connection

@@ -140,7 +140,7 @@ async fn a_follower_that_hears_nothing_says_so_and_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_whose_application_is_removed_ends_and_one_in_another_tenant_hears_nothing() {
+async fn a_follower_whose_application_is_removed_stops_and_one_in_another_tenant_hears_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(&directory.path().join("data"));
     let body = json!({"name": "gateway", "scopes": ["follow"], "tenants": ["default", "other"]});

@@ -168,7 +168,7 @@ async fn four_batches_are_on_their_way_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_waited_for_and_nothing_is_lost() {
+async fn a_temporary_failure_is_waited_out_and_nothing_is_lost() {
     let failures = [
         Failure::Problem(StatusCode::SERVICE_UNAVAILABLE),
         Failure::Proxy,
@@ -221,7 +221,7 @@ async fn people_are_shown_twenty_refusals_and_a_file_gets_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_pass_ends_it_at_once() {
+async fn a_permanent_failure_stops_the_import_at_once() {
     let failures = [Failure::Problem(StatusCode::FORBIDDEN)];
     let importer = Importer::start(Taken { failures: failures.into(), ..Taken::default() }).await;
     let (directory, file) = dump(&lines(10));

@@ -32,7 +32,7 @@ async fn ask(client: &Client, credential: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dumps_of_crafter_and_kratos_are_good_here_and_known_when_they_come_again() {
+async fn credentials_from_crafter_and_kratos_are_active_here_and_known_when_they_come_again() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let (tickets, sessions) = dumps();
@@ -57,7 +57,7 @@ async fn dumps_of_crafter_and_kratos_are_good_here_and_known_when_they_come_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_ended_before_its_import_stays_ended() {
+async fn a_credential_revoked_before_its_import_stays_revoked() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let client = served.client();

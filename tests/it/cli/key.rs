@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_key_is_rotated_and_both_are_listed_while_the_old_ones_tokens_may_be_good() {
+fn a_key_is_rotated_and_both_are_listed_while_the_old_ones_tokens_may_be_active() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let list = |more: &[&str]| served.call(&[&["key", "list"], more].concat()).succeeded();

@@ -85,7 +85,7 @@ fn a_bundle_from_the_beginning_is_restored_and_its_checkpoint_kept() {
 }
 
 #[test]
-fn what_does_not_hold_is_not_restored_and_nothing_is_left() {
+fn a_bundle_that_does_not_hold_is_not_restored_and_nothing_is_left() {
     let real = Real::copy();
     let (copy, keys) = backup(&real);
     let restored = real.fresh("restored");

@@ -29,7 +29,7 @@ async fn open(client: &Client) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_erased_is_in_no_backup_that_has_todays_keys() {
+async fn an_erased_subject_is_in_no_backup_that_has_todays_keys() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let (data, copy, old_keys) = (path("data"), path("copy"), path("old-keys"));

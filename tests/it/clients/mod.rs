@@ -117,7 +117,7 @@ fn text(file: &mut File) -> String {
 
 /// A success of a client means something only if it can fail: here everything that it asks for is unknown.
 #[test]
-fn a_client_that_is_answered_otherwise_says_what_it_missed() {
+fn a_client_that_gets_another_answer_says_what_it_missed() {
     let data = tempfile::tempdir().unwrap();
     let server = Launch::new(&data.path().join("ledger")).start();
     let session = |number, subject| json!({"id": format!("6e2f3a4b-0000-4000-8000-00000000000{number}"), "session_token": "x", "subject": subject});

@@ -38,7 +38,7 @@ async fn seed(api: &Api) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ory_s_clients_work_as_they_are() {
+async fn orys_clients_work_unmodified() {
     let clients = Client::ALL.into_iter().filter(|client| matches!(client, Client::OryPython(_) | Client::OryNode(_)));
     for (at, client) in clients.enumerate() {
         let prefix = PREFIXES[at % PREFIXES.len()];

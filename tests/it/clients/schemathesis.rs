@@ -27,7 +27,7 @@ const OUT_OF_REACH: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn the_document_is_what_the_server_does() {
+async fn the_server_does_what_the_document_says() {
     let Some(python) = python::with("schemathesis") else { return };
     let directory = tempfile::tempdir().unwrap();
     let node = Launch::new(&directory.path().join("data")).start();

@@ -74,7 +74,7 @@ fn check(program: &Path, key: &str, directory: &Path) -> Output {
 }
 
 #[tokio::test]
-async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_what_is_forged() {
+async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forgeries() {
     let Some(program) = program("tlog") else { return };
     let directory = tempfile::tempdir().unwrap();
     let node = Node::start(&directory.path().join("data"));

@@ -370,7 +370,7 @@ impl World {
         self.snapshot = Some((self.node.state.clone(), self.forgotten, self.node.log.len()));
     }
 
-    fn is_good(&self, held: &Held, now: Timestamp) -> bool {
+    fn is_active(&self, held: &Held, now: Timestamp) -> bool {
         let state = &self.node.state;
         match held {
             Held::Ticket(n) => judge(state, ticket_key(digest(*n).id()), now).is_ok(),
@@ -386,11 +386,11 @@ impl World {
         prop_assert!(self.course.forgets_at() <= now, "forgetting is ahead of ledger time");
         prop_assert!(self.forgotten <= now, "something is forgotten that is judged earlier");
         for n in 0..self.made.len() {
-            let is_good = self.is_good(&self.made[n].held, now);
+            let is_active = self.is_active(&self.made[n].held, now);
             let made = &mut self.made[n];
-            prop_assert!(!(made.revoked && is_good), "{:?} was revoked and is good", made.held);
-            prop_assert!(!(made.expired_at.is_some() && is_good), "{:?} had expired and is good", made.held);
-            if !is_good && !made.revoked {
+            prop_assert!(!(made.revoked && is_active), "{:?} was revoked and is good", made.held);
+            prop_assert!(!(made.expired_at.is_some() && is_active), "{:?} had expired and is good", made.held);
+            if !is_active && !made.revoked {
                 made.expired_at = made.expired_at.or(Some(now));
             }
         }

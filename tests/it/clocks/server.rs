@@ -91,7 +91,7 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
 }
 
 #[tokio::test]
-async fn a_jump_that_is_accepted_is_over_at_once() {
+async fn a_jump_that_is_accepted_is_settled_at_once() {
     let node = Node::start().await;
     let root = node.root();
     node.clock.step_wall((5 * HOUR).cast_signed());

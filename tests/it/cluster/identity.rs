@@ -77,7 +77,7 @@ fn an_origin_is_continued_by_the_newest_copy_alone_and_by_it_whatever_the_others
 }
 
 #[test]
-fn those_of_whom_others_tell_must_answer_too() {
+fn nodes_that_others_name_must_answer_too() {
     let (own, known) = (node(0), [node(1)]);
     let telling = |n: u8, of: &[u8]| Holding { members: of.iter().copied().map(node).collect(), ..holding(n, 9, &[]) };
     assert!(!have_all_answered(own, &[], &[]), "one that has heard of none knows that there is one");
@@ -104,7 +104,7 @@ fn a_run_writes_once_the_others_know_of_it_and_of_two_that_begin_at_once_one_lea
 }
 
 #[test]
-fn how_far_an_origin_goes_is_known_from_whoever_says_so() {
+fn how_far_an_origin_goes_is_known_from_any_node_that_says_so() {
     let mut positions = Positions::default();
     let another = "b3ytw6hcpe2sf".parse().unwrap();
     let said = Announcement { applied: [(another, Sequence(9))].into(), head: head(4), ..announcement() };

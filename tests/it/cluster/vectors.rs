@@ -102,7 +102,7 @@ fn made() -> Value {
 }
 
 #[test]
-fn what_nodes_tell_one_another_is_what_the_vectors_have() {
+fn what_nodes_tell_one_another_agrees_with_the_vectors() {
     let made = serde_json::to_string_pretty(&made()).unwrap() + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/vectors/replication.json");
     if std::env::var_os("UPDATE_SCHEMA").is_some() {

@@ -595,7 +595,7 @@ async fn last_request_time_is_strictly_increasing() {
 }
 
 #[tokio::test]
-async fn a_ticket_lives_for_nine_tenths_to_the_whole_of_its_life_after_its_last_use() {
+async fn a_ticket_expires_between_nine_tenths_and_the_whole_of_its_life_after_its_last_use() {
     const LIFE: u64 = 900_000;
     let node = Node::start().await;
     let token = node.manager().await;
@@ -642,7 +642,7 @@ async fn peek(node: &Node, id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn used_often_a_ticket_lives_on_until_its_end() {
+async fn a_ticket_that_is_used_often_stays_active_up_to_its_longest_life() {
     let node = Node::start().await;
     let token = node.manager().await;
     let created = node.ticket(&token, "p").await;

@@ -61,7 +61,7 @@ impl Issuer {
         self.service.issue_ticket(&self.call(), new).await.unwrap().secret
     }
 
-    async fn is_good(&self, secret: &Secret) -> bool {
+    async fn is_active(&self, secret: &Secret) -> bool {
         self.service.introspect(&self.identity(), secret.expose()).await.unwrap().is_some()
     }
 }
@@ -94,7 +94,7 @@ fn kinds(items: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn all_tokens_of_a_user_end_in_one_record_and_what_is_issued_next_is_good() {
+async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_active() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", USER);
     let (jwt, opaque) = (user.token(None, false).await, user.token(None, true).await);
@@ -114,17 +114,17 @@ async fn all_tokens_of_a_user_end_in_one_record_and_what_is_issued_next_is_good(
         assert_eq!(item["expiresAt"], "2027-01-15T09:00:00.000Z");
     }
     for secret in [&jwt.1, &opaque.1] {
-        assert!(!user.is_good(secret).await);
+        assert!(!user.is_active(secret).await);
     }
     for secret in [&session, &ticket, &other] {
-        assert!(user.is_good(secret).await);
+        assert!(user.is_active(secret).await);
     }
     let next = user.token(None, false).await.1;
-    assert!(user.is_good(&next).await, "in the very same millisecond");
+    assert!(user.is_active(&next).await, "in the very same millisecond");
 }
 
 #[tokio::test]
-async fn asking_again_ends_nothing_and_says_so() {
+async fn asking_again_revokes_nothing_and_says_so() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", USER);
     user.token(None, true).await;
@@ -138,7 +138,7 @@ async fn asking_again_ends_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn other_kinds_end_if_they_are_named_and_a_token_with_its_session() {
+async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (session, secret) = user.session().await;
@@ -150,15 +150,15 @@ async fn other_kinds_end_if_they_are_named_and_a_token_with_its_session() {
         revoked.iter().any(|item| item["id"] == bound.0)
             && revoked.iter().any(|item| item["id"] == session.uuid().to_string())
     );
-    assert!(!user.is_good(&secret).await && !user.is_good(&bound.1).await);
-    assert!(user.is_good(&free.1).await && user.is_good(&ticket).await);
+    assert!(!user.is_active(&secret).await && !user.is_active(&bound.1).await);
+    assert!(user.is_active(&free.1).await && user.is_active(&ticket).await);
     user.session().await;
     let revoked = items(&node.root().delete("/auth/users/u/token?kinds=token,session,ticket").await);
     assert_eq!(kinds(&revoked), ["session", "ticket", "token"]);
 }
 
 #[tokio::test]
-async fn only_what_was_good_until_then_is_listed() {
+async fn only_credentials_that_were_active_until_then_are_listed() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (revoked, expired) = (user.token(None, true).await, user.ticket().await);
@@ -168,7 +168,7 @@ async fn only_what_was_good_until_then_is_listed() {
     let good = user.token(None, true).await.0;
     let listed = items(&node.root().delete("/auth/users/u/token?kinds=token,ticket").await);
     assert_eq!(listed.iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(good)]);
-    assert!(!user.is_good(&expired).await);
+    assert!(!user.is_active(&expired).await);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_callers_ttl_only_lengthens_what_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_asked_wrongly_is_refused_in_the_contracts_shape_and_ends_nothing() {
+async fn a_bad_request_is_refused_in_the_contracts_shape_and_revokes_nothing() {
     let node = Node::start().await;
     let user = Issuer::new(&node, "default", "u");
     let token = user.token(None, true).await.1;
@@ -226,7 +226,7 @@ async fn what_is_asked_wrongly_is_refused_in_the_contracts_shape_and_ends_nothin
     let twice = node.root().with("x-tenant", "a").with("x-tenant", "b").delete("/auth/users/u/token").await;
     told.push(format!("two tenants: {}", refusal(&twice).1));
     assert_eq!(node.head(), before);
-    assert!(user.is_good(&token).await);
+    assert!(user.is_active(&token).await);
     insta::assert_snapshot!(told.join("\n"));
 }
 
@@ -249,11 +249,11 @@ async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
     assert_eq!(refusal(&idle.delete("/auth/users/u/token?ttl=soon").await), forbidden);
     let elsewhere = node.application(&[("other", &["revoke"])]).await;
     assert_eq!(refusal(&elsewhere.delete("/auth/users/u/token").await), forbidden);
-    assert!(user.is_good(&token).await);
+    assert!(user.is_active(&token).await);
     let other = Issuer::new(&node, "other", "u");
     other.token(None, true).await;
     assert_eq!(items(&elsewhere.with("x-tenant", "other").delete("/auth/users/u/token").await).len(), 1);
-    assert!(user.is_good(&token).await, "the same name in another tenant is somebody else");
+    assert!(user.is_active(&token).await, "the same name in another tenant is somebody else");
     let here = node.application(&[("default", &["revoke"])]).await;
     assert_eq!(items(&here.delete("/auth/users/u/token").await).len(), 1);
 }
@@ -288,7 +288,7 @@ async fn ids_come_raw_or_escaped() {
 }
 
 #[tokio::test]
-async fn tokens_of_a_trusted_issuer_die_by_their_time_of_issue() {
+async fn tokens_of_a_trusted_issuer_are_revoked_by_their_time_of_issue() {
     let signer = Signer::new(Algorithm::EdDsa);
     let node = Node::made(Made { trusted: vec![signer.trusted(None)], ..Made::default() }).await;
     let seconds = START / 1000;
@@ -305,7 +305,7 @@ async fn tokens_of_a_trusted_issuer_die_by_their_time_of_issue() {
 }
 
 #[tokio::test]
-async fn calls_at_once_share_what_they_end_and_none_of_it_is_counted_twice() {
+async fn concurrent_calls_share_what_they_revoke_and_count_nothing_twice() {
     const CALLS: usize = 8;
     const TOKENS: usize = 50;
     let node = Node::start().await;

@@ -530,7 +530,7 @@ async fn observe(world: &World, person: &Person, way: &Way, table: &mut Table) {
 }
 
 #[tokio::test]
-async fn what_is_ended_through_one_surface_is_over_on_every_other() {
+async fn a_credential_revoked_through_one_surface_is_inactive_on_every_other() {
     let directory = tempfile::tempdir().expect("a directory");
     let world = World::start(directory.path());
     let mut people = Vec::new();

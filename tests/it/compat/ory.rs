@@ -216,7 +216,7 @@ fn every_three<'a>(one: &[Option<&'a str>]) -> Vec<(Option<&'a str>, Option<&'a 
 }
 
 #[tokio::test]
-async fn whoami_is_asked_under_every_verb_and_the_rest_under_its_own() {
+async fn whoami_answers_every_verb_and_every_other_route_its_own() {
     let node = Node::start().await;
     let session = issue(&node, "ada").await;
     let actor = bearer(&node, &session);
@@ -250,7 +250,7 @@ async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
 }
 
 #[tokio::test]
-async fn one_ends_another_session_and_never_the_current_one() {
+async fn a_session_revokes_another_one_and_never_itself() {
     let node = Node::start().await;
     let (current, other, foreign) = (issue(&node, "ada").await, issue(&node, "ada").await, issue(&node, "bob").await);
     let me = bearer(&node, &current).with("x-request-id", "request-7");
@@ -289,7 +289,7 @@ async fn one_ends_another_session_and_never_the_current_one() {
 }
 
 #[tokio::test]
-async fn with_other_members_an_unknown_session_is_ended_if_it_is_the_subject_s() {
+async fn with_other_members_an_unknown_session_is_revoked_if_it_is_the_subjects() {
     let node = Node::start().await;
     let current = issue(&node, "ada").await;
     let now = node.clock.now();
@@ -316,7 +316,7 @@ async fn with_other_members_an_unknown_session_is_ended_if_it_is_the_subject_s()
 }
 
 #[tokio::test]
-async fn all_others_are_ended_and_counted() {
+async fn all_other_sessions_are_revoked_and_counted() {
     let node = Node::start().await;
     let current = issue(&node, "ada").await;
     let others = [issue(&node, "ada").await, issue(&node, "ada").await, issue(&node, "ada").await];
@@ -336,7 +336,7 @@ async fn all_others_are_ended_and_counted() {
 }
 
 #[tokio::test]
-async fn one_logs_out_with_a_token_in_the_body() {
+async fn logging_out_takes_a_token_in_the_body() {
     let node = Node::start().await;
     let (leaving, staying) = (issue(&node, "ada").await, issue(&node, "ada").await);
     let nobody = node.nobody().with("content-type", "application/json");
@@ -413,7 +413,7 @@ async fn a_list_has_every_session_on_one_page_in_both_directions() {
 }
 
 #[tokio::test]
-async fn an_application_lists_its_tenant_s_sessions_and_no_other_s() {
+async fn an_application_lists_the_sessions_of_its_own_tenant_alone() {
     let node = Node::start().await;
     let mut sessions = Vec::new();
     for number in 0..9 {
@@ -528,7 +528,7 @@ async fn admin_calls_take_an_application_with_their_scope() {
 }
 
 #[tokio::test]
-async fn an_application_looks_at_ends_and_extends_a_session() {
+async fn an_application_shows_revokes_and_extends_a_session() {
     let node = Node::start().await;
     let (session, short) = (issue(&node, "ada").await, issue(&node, "bob").await);
     let root = node.root();
@@ -575,7 +575,7 @@ async fn an_application_looks_at_ends_and_extends_a_session() {
 }
 
 #[tokio::test]
-async fn all_sessions_of_an_identity_are_ended() {
+async fn all_sessions_of_an_identity_are_revoked() {
     let node = Node::start().await;
     let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
     for (subject, named) in [
@@ -606,7 +606,7 @@ async fn all_sessions_of_an_identity_are_ended() {
 
 /// After the answer that a session has ended, nobody is told that it is good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_somebody_after_it_was_ended() {
+async fn whoami_refuses_a_session_once_it_is_revoked() {
     let node = Node::start().await;
     for round in 0..60 {
         let (current, other) = (issue(&node, "ada").await, issue(&node, "ada").await);
@@ -677,7 +677,7 @@ async fn secrets_are_in_no_refusal() {
 
 /// A subject with very many sessions: each is on one page, and a page costs what a page holds, not what they are.
 #[tokio::test(flavor = "multi_thread")]
-async fn very_many_sessions_of_one_subject_are_listed_and_ended() {
+async fn very_many_sessions_of_one_subject_are_listed_and_revoked() {
     const MANY: usize = 20_000;
     const AT_ONCE: usize = 2_000;
     let node = Node::start().await;

@@ -26,7 +26,7 @@ fn an_application_does_what_it_was_granted_until_it_is_removed() {
     assert!(node.ask_as(as_application(1), issue(1, "alice")).is_ok());
     node.ask(Command::RemoveApplication(application_id(1))).unwrap();
     assert_eq!(node.ask_as(as_application(1), issue(2, "alice")), Err(Rejection::Unauthenticated));
-    assert!(node.is_good(1), "what it issued stays good");
+    assert!(node.is_active(1), "what it issued stays good");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn registering_needs_admin() {
 }
 
 #[test]
-fn nobody_grants_what_he_lacks() {
+fn a_caller_cannot_grant_a_scope_that_it_does_not_hold() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Admin, Scope::Issue])]))).unwrap();
     let mut ask = |n, wanted: &[(&str, &[Scope])]| node.ask_as(as_application(1), register(n, grants(wanted)));
@@ -66,7 +66,7 @@ fn nobody_grants_what_he_lacks() {
 }
 
 #[test]
-fn an_exception_in_ones_own_grants_holds_for_what_one_grants() {
+fn an_exception_in_a_callers_grants_holds_for_what_it_grants() {
     let all_but_acme = || grants(&[("acme", &[]), ("*", &Scope::ALL)]);
     let mut node = Node::lone();
     node.ask(register(1, all_but_acme())).unwrap();
@@ -89,7 +89,7 @@ fn a_secret_belongs_to_one_application_at_a_time() {
 }
 
 #[test]
-fn an_application_that_one_could_not_have_registered_does_not_exist() {
+fn an_application_that_the_caller_could_not_have_registered_does_not_exist() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Admin])]))).unwrap();
     node.ask(register(2, Grants::everything())).unwrap();
@@ -122,7 +122,7 @@ fn grants_are_bounded() {
 }
 
 #[test]
-fn a_star_is_no_tenants_name_in_a_grant() {
+fn a_star_in_a_grant_is_not_the_name_of_a_tenant() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("*", &[Scope::Issue])]))).unwrap();
     assert!(node.ask_as(as_application(1), issue_in("anything", 1, "alice", None)).is_ok());

@@ -52,7 +52,7 @@ fn nothing_is_issued_imported_or_noted_any_more() {
 }
 
 #[test]
-fn whatever_is_issued_elsewhere_or_later_is_dead_whatever_its_generation() {
+fn whatever_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
     let (mut one, mut other) = Node::pair();
     one.ask(erase("alice", [3])).unwrap();
     let erased = one.last().clone();
@@ -124,7 +124,7 @@ fn more_keys_than_a_record_holds_are_in_several() {
 }
 
 #[test]
-fn only_who_administers_the_tenant_forgets_anybody() {
+fn only_an_administrator_of_the_tenant_erases_a_subject() {
     let mut node = Node::lone();
     let some = grants(&[("default", &[Scope::Issue, Scope::Revoke, Scope::Audit]), ("acme", &[Scope::Admin])]);
     node.ask(register_until(1, some, None)).unwrap();

@@ -27,7 +27,7 @@ fn token(n: u64) -> ImportedLife {
     ImportedLife::Token { digest: token_digest(n) }
 }
 
-fn take_over(life: ImportedLife, name: &str) -> Command {
+fn import_of(life: ImportedLife, name: &str) -> Command {
     between(life, name, ago(HOUR), at(HOUR))
 }
 
@@ -43,14 +43,14 @@ fn records(decision: Result<Decision, Rejection>) -> usize {
 }
 
 #[test]
-fn each_kind_is_taken_over_with_the_life_that_it_had() {
+fn each_kind_is_imported_with_the_life_that_it_had() {
     let mut node = Node::lone();
     assert!(alone(&node.state));
-    node.ask(take_over(ticket(1), "alice")).unwrap();
+    node.ask(import_of(ticket(1), "alice")).unwrap();
     assert!(!alone(&node.state), "what this ledger does not know may have been issued elsewhere");
-    node.ask(take_over(session(1, Some(1)), "alice")).unwrap();
-    node.ask(take_over(token(1), "alice")).unwrap();
-    assert!(node.is_good(1));
+    node.ask(import_of(session(1, Some(1)), "alice")).unwrap();
+    node.ask(import_of(token(1), "alice")).unwrap();
+    assert!(node.is_active(1));
     assert_eq!(node.judge_session(1), Ok(()));
     assert_eq!(node.judge_token(&CredentialRef::Digest(token_digest(1))), Ok(()));
     let issue = node.state.credential(crate::support::node::session_key(1)).issue.unwrap();
@@ -65,24 +65,24 @@ fn each_kind_is_taken_over_with_the_life_that_it_had() {
 fn the_same_line_twice_makes_one_credential() {
     let mut node = Node::lone();
     for life in [ticket(1), session(1, Some(1)), session(2, None), token(1)] {
-        node.ask(take_over(life.clone(), "alice")).unwrap();
+        node.ask(import_of(life.clone(), "alice")).unwrap();
         let place = node.last_place();
-        assert_eq!(node.ask(take_over(life.clone(), "alice")), Ok(Decision::Already(place)));
-        assert_eq!(node.ask(take_over(life, "bob")), Err(Rejection::IdUnavailable), "somebody else's");
+        assert_eq!(node.ask(import_of(life.clone(), "alice")), Ok(Decision::Already(place)));
+        assert_eq!(node.ask(import_of(life, "bob")), Err(Rejection::IdUnavailable), "somebody else's");
     }
 }
 
 #[test]
 fn another_credential_under_the_same_name_is_refused() {
     let mut node = Node::lone();
-    node.ask(take_over(session(1, Some(1)), "alice")).unwrap();
+    node.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     for life in [session(1, Some(2)), session(1, None), session(2, Some(1))] {
-        assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::IdUnavailable));
+        assert_eq!(node.ask(import_of(life, "alice")), Err(Rejection::IdUnavailable));
     }
 }
 
 #[test]
-fn a_secret_is_one_credentials() {
+fn a_secret_belongs_to_one_credential() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
@@ -95,7 +95,7 @@ fn a_secret_is_one_credentials() {
             ImportedLife::Token { digest },
         ];
         for (kind, life) in lives.into_iter().enumerate().filter(|(kind, _)| *kind != n) {
-            assert_eq!(node.ask(take_over(life, "alice")), Err(Rejection::IdUnavailable), "{n} as {kind}");
+            assert_eq!(node.ask(import_of(life, "alice")), Err(Rejection::IdUnavailable), "{n} as {kind}");
         }
     }
 }
@@ -117,12 +117,12 @@ fn importing_needs_admin_in_the_tenant() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &Scope::ALL), ("default", &[Scope::Issue, Scope::Revoke])]))).unwrap();
     let caller = Caller::Application(application_id(1));
-    assert_eq!(node.ask_as(caller, take_over(token(1), "alice")), Err(Rejection::Forbidden));
-    assert_eq!(node.ask_as(holder(1, "alice"), take_over(token(1), "alice")), Err(Rejection::Forbidden));
+    assert_eq!(node.ask_as(caller, import_of(token(1), "alice")), Err(Rejection::Forbidden));
+    assert_eq!(node.ask_as(holder(1, "alice"), import_of(token(1), "alice")), Err(Rejection::Forbidden));
 }
 
 #[test]
-fn what_was_ended_before_it_is_imported_stays_ended() {
+fn a_credential_revoked_before_it_is_imported_stays_revoked() {
     let revocations = [
         (ticket(1), revoke(1)),
         (session(1, Some(1)), revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))),
@@ -131,10 +131,10 @@ fn what_was_ended_before_it_is_imported_stays_ended() {
     ];
     for (life, revocation) in revocations {
         let mut node = Node::lone();
-        node.ask(take_over(token(99), "nobody")).unwrap();
+        node.ask(import_of(token(99), "nobody")).unwrap();
         assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be good elsewhere");
-        assert_eq!(records(node.ask(take_over(life, "alice"))), 2, "the issue, and its end");
-        assert!(!node.is_good(1));
+        assert_eq!(records(node.ask(import_of(life, "alice"))), 2, "the issue, and its end");
+        assert!(!node.is_active(1));
         for inactive in [node.judge_session(1), node.judge_token(&CredentialRef::Digest(token_digest(1)))] {
             assert!(inactive.is_err());
         }
@@ -142,12 +142,12 @@ fn what_was_ended_before_it_is_imported_stays_ended() {
 }
 
 #[test]
-fn an_ending_that_is_forgotten_does_not_give_back_what_was_imported_after_it() {
+fn a_revocation_that_is_forgotten_does_not_restore_what_was_imported_after_it() {
     let revoke_unseen = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_unseen(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
         node.policy.longest_life = seconds(30 * 86_400);
-        node.ask(take_over(token(99), "nobody")).unwrap();
+        node.ask(import_of(token(99), "nobody")).unwrap();
         node.ask(revocation).unwrap();
         // Ten days later a dump comes in which has it, issued before it was ended and good for thirty days more.
         node.now = at(10 * DAY);
@@ -161,7 +161,7 @@ fn an_ending_that_is_forgotten_does_not_give_back_what_was_imported_after_it() {
 }
 
 #[test]
-fn what_was_issued_after_the_ending_of_all_is_good() {
+fn a_credential_issued_after_everything_was_revoked_is_active() {
     let mut node = Node::lone();
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
     node.now = at(DAY);
@@ -175,9 +175,9 @@ fn what_was_issued_after_the_ending_of_all_is_good() {
 }
 
 #[test]
-fn a_session_without_a_digest_is_ended_by_its_id() {
+fn a_session_without_a_digest_is_revoked_by_its_id() {
     let mut node = Node::lone();
-    node.ask(take_over(session(1, None), "alice")).unwrap();
+    node.ask(import_of(session(1, None), "alice")).unwrap();
     node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
     assert_eq!((&revoked.credential, revoked.session_digest), (&CredentialRef::Id(session_id(1)), None));
@@ -187,8 +187,8 @@ fn a_session_without_a_digest_is_ended_by_its_id() {
 #[test]
 fn one_secret_that_two_nodes_import_under_two_ids_leads_to_the_same_session_everywhere() {
     let (mut one, mut other) = Node::pair();
-    one.ask(take_over(session(2, Some(1)), "alice")).unwrap();
-    other.ask(take_over(session(1, Some(1)), "alice")).unwrap();
+    one.ask(import_of(session(2, Some(1)), "alice")).unwrap();
+    other.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     one.catch_up(&other);
     other.catch_up(&one);
     for node in [&one, &other] {
@@ -201,8 +201,8 @@ fn one_secret_that_two_nodes_import_under_two_ids_leads_to_the_same_session_ever
 #[test]
 fn of_two_imports_of_one_id_the_first_in_the_order_of_places_stands() {
     let (mut one, mut other) = Node::pair();
-    one.ask(take_over(session(1, Some(1)), "alice")).unwrap();
-    other.ask(take_over(session(1, Some(2)), "alice")).unwrap();
+    one.ask(import_of(session(1, Some(1)), "alice")).unwrap();
+    other.ask(import_of(session(1, Some(2)), "alice")).unwrap();
     one.catch_up(&other);
     other.catch_up(&one);
     for node in [&one, &other] {
@@ -228,14 +228,14 @@ fn an_imported_ticket_expires_when_its_import_says_unless_it_is_used() {
 }
 
 #[test]
-fn what_was_ended_by_its_secret_alone_stays_ended_whatever_it_turns_out_to_be() {
+fn a_credential_revoked_by_its_secret_alone_stays_revoked_whatever_it_turns_out_to_be() {
     for life in [ticket(1), session(1, Some(1)), token(1)] {
         for taken_for in Kind::ALL {
             let mut node = Node::lone();
-            node.ask(take_over(token(99), "somebody")).unwrap();
+            node.ask(import_of(token(99), "somebody")).unwrap();
             let digest = *life.digest().unwrap();
             node.ask(crate::support::node::revoke_named(taken_for, CredentialRef::Digest(digest))).unwrap();
-            node.ask(take_over(life.clone(), "alice")).unwrap();
+            node.ask(import_of(life.clone(), "alice")).unwrap();
             assert!(node.judge_key(life.key()).is_err(), "a {} that was taken for a {taken_for}", life.kind());
         }
     }

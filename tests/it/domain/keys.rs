@@ -72,7 +72,7 @@ fn publishing_needs_admin_everywhere() {
 }
 
 #[test]
-fn a_retired_key_verifies_until_the_last_token_that_it_signed_is_over() {
+fn a_retired_key_verifies_until_the_last_token_that_it_signed_has_expired() {
     let mut node = Node::lone();
     node.ask(publish("one", false)).unwrap();
     node.after_seconds(60).ask(issue_jwt(1, "alice", None)).unwrap();

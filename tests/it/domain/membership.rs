@@ -82,7 +82,7 @@ fn the_first_that_joins_makes_the_node_that_was_asked_a_member_too() {
 }
 
 #[test]
-fn only_who_has_admin_everywhere_says_who_belongs_together() {
+fn only_a_caller_with_admin_everywhere_changes_the_members() {
     let (mut one, _) = members();
     one.ask(register(1, grants(&[("acme", &[]), ("*", &Scope::ALL)]))).unwrap();
     let some = Caller::Application(application_id(1));
@@ -92,7 +92,7 @@ fn only_who_has_admin_everywhere_says_who_belongs_together() {
 }
 
 #[test]
-fn a_name_has_one_member_and_a_removed_key_none_ever_more() {
+fn a_name_belongs_to_one_member_and_a_removed_key_never_joins_again() {
     let (mut one, _) = members();
     let namesake = NodeJoined { node: joined('b').node, ..joined('c') };
     assert_eq!(one.ask(join(namesake.clone(), 'a')), Err(Rejection::NodeExists));
@@ -131,7 +131,7 @@ fn nothing_is_written_that_a_member_could_not_read() {
 }
 
 #[test]
-fn what_a_removed_node_issued_beyond_its_seal_is_dead_and_what_it_ended_stays_ended() {
+fn what_a_removed_node_issued_beyond_its_seal_is_inactive_and_what_it_revoked_stays_revoked() {
     let (mut one, mut other) = members();
     one.ask(issue(9, "alice")).unwrap();
     other.catch_up(&one);
@@ -152,7 +152,7 @@ fn what_a_removed_node_issued_beyond_its_seal_is_dead_and_what_it_ended_stays_en
         one.catch_up(held);
     }
     let inactive = Inactive::Revoked(removal, at(0));
-    assert!(one.is_good(1), "it is within the seal");
+    assert!(one.is_active(1), "it is within the seal");
     assert_eq!(one.judge(digest(2).id()), Err(inactive));
     assert_eq!(one.judge_session(3), Err(inactive));
     for token in [4, 6] {

@@ -17,7 +17,7 @@ fn other(n: u64) -> Command {
 }
 
 #[test]
-fn a_session_ends_another_of_its_subject() {
+fn a_session_revokes_another_of_its_subject() {
     let mut node = Node::lone();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask_as(holder(1, "alice"), other(2)).unwrap();
@@ -33,7 +33,7 @@ fn a_session_ends_another_of_its_subject() {
 }
 
 #[test]
-fn a_session_does_not_end_itself_as_another() {
+fn a_session_does_not_revoke_itself_as_another() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     assert_eq!(node.ask_as(holder(1, "alice"), other(1)), Err(Rejection::CurrentSession));
@@ -57,7 +57,7 @@ fn somebody_elses_sessions_are_left_alone() {
 }
 
 #[test]
-fn only_a_session_that_is_good_ends_others() {
+fn only_an_active_session_revokes_others() {
     let mut node = Node::lone();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
@@ -68,7 +68,7 @@ fn only_a_session_that_is_good_ends_others() {
 }
 
 #[test]
-fn nobody_but_a_session_has_sessions_of_his_own() {
+fn only_a_session_has_sessions_of_its_own_subject() {
     let mut node = Node::lone();
     for caller in [Caller::Root, Caller::Node] {
         assert_eq!(node.ask_as(caller, own(OwnSessions::Current)), Err(Rejection::Forbidden));
@@ -85,7 +85,7 @@ fn on_a_lone_node_an_unknown_session_is_nobodys() {
 }
 
 #[test]
-fn with_a_second_node_an_unknown_session_ends_if_it_is_this_subjects() {
+fn with_a_second_node_an_unknown_session_is_revoked_if_it_is_this_subjects() {
     for (owner, is_revoked) in [("alice", true), ("bob", false)] {
         let (mut one, mut far) = Node::pair();
         one.ask(issue_session(1, "alice")).unwrap();
@@ -103,7 +103,7 @@ fn with_a_second_node_an_unknown_session_ends_if_it_is_this_subjects() {
 }
 
 #[test]
-fn an_ending_for_one_subject_does_not_stand_in_the_way_of_one_for_all() {
+fn a_revocation_for_one_subject_does_not_prevent_one_for_all() {
     let (mut one, mut far) = Node::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     far.ask(issue_session(2, "bob")).unwrap();
@@ -115,7 +115,7 @@ fn an_ending_for_one_subject_does_not_stand_in_the_way_of_one_for_all() {
 }
 
 #[test]
-fn a_subject_may_have_so_many_unknown_endings_in_force() {
+fn a_subject_may_have_so_many_unknown_revocations_in_force() {
     let (mut one, _) = Node::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     one.ask(issue_session(2, "bob")).unwrap();
@@ -133,7 +133,7 @@ fn a_subject_may_have_so_many_unknown_endings_in_force() {
 }
 
 #[test]
-fn five_thousand_sessions_end_in_one_append_and_the_next_is_left() {
+fn five_thousand_sessions_are_revoked_in_one_append_and_the_next_is_left() {
     let mut node = Node::lone();
     let many = MAX_OWN_SESSIONS as u64 + 1;
     (0..=many).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
@@ -169,7 +169,7 @@ fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
 
 /// What looks over by a clock that is ahead is good again once that is set right.
 #[test]
-fn a_session_that_is_over_by_a_clock_that_is_ahead_alone_is_revoked_all_the_same() {
+fn a_session_that_has_expired_only_by_a_clock_that_is_ahead_is_still_revoked() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(Command::IssueSession(new_session("default", 2, "alice", Some(60)).into())).unwrap();

@@ -9,22 +9,22 @@ fn a_use_that_is_on_record_lengthens_a_tickets_life() {
     node.now = at(600_000);
     node.ask(renew(1, at(600_000))).unwrap();
     node.now = at(1_499_999);
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
     node.now = at(1_500_000);
-    assert!(!node.is_good(1));
+    assert!(!node.is_active(1));
 }
 
 #[test]
-fn no_use_moves_the_end_beyond_the_longest_life() {
+fn no_use_moves_the_expiry_beyond_the_longest_life() {
     let mut node = Node::lone();
     node.policy.ticket_max_life = seconds(1000);
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(899_000);
     node.ask(renew(1, at(899_000))).unwrap();
     node.now = at(999_999);
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
     node.now = at(1_000_000);
-    assert!(!node.is_good(1));
+    assert!(!node.is_active(1));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_use_that_arrives_before_its_ticket_waits_for_it() {
 }
 
 #[test]
-fn a_use_of_a_ticket_that_is_over_waits_for_nothing() {
+fn a_use_of_an_inactive_ticket_waits_for_nothing() {
     let (mut one, mut other) = Node::pair();
     one.policy.ticket_max_life = seconds(1000);
     one.ask(issue(1, "alice")).unwrap();

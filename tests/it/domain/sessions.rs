@@ -34,7 +34,7 @@ fn expires_at(node: &Node, n: u64) -> authledger::domain::Timestamp {
 }
 
 #[test]
-fn an_issued_session_is_good_until_it_expires() {
+fn an_issued_session_is_active_until_it_expires() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     assert_eq!((last_issued(&node).expires_at, last_issued(&node).not_after), (at(DAY), at(30 * DAY)));
@@ -97,7 +97,7 @@ fn a_hold_on_sessions_refuses_new_ones_of_that_subject() {
 }
 
 #[test]
-fn an_extension_moves_the_end_and_never_beyond_the_latest() {
+fn an_extension_moves_the_expiry_and_never_beyond_the_latest() {
     let mut node = Node::lone();
     node.policy.session_max_life = seconds(2 * 86_400);
     node.ask(issue_session(1, "alice")).unwrap();
@@ -187,7 +187,7 @@ fn an_expired_session_can_be_revoked_while_it_could_have_been_extended() {
 }
 
 #[test]
-fn what_another_tenant_has_is_unknown_to_whoever_revokes() {
+fn a_credential_of_another_tenant_is_unknown_to_a_caller_that_revokes_it() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
@@ -208,7 +208,7 @@ fn a_digest_that_only_begins_as_a_sessions_names_nothing() {
 }
 
 #[test]
-fn ending_the_sessions_of_a_subject_leaves_what_is_issued_after() {
+fn revoking_the_sessions_of_a_subject_leaves_those_issued_later() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "bob")).unwrap();
@@ -223,13 +223,13 @@ fn ending_the_sessions_of_a_subject_leaves_what_is_issued_after() {
 }
 
 #[test]
-fn ending_no_kinds_at_all_records_nothing() {
+fn revoking_no_kinds_at_all_records_nothing() {
     let mut node = Node::lone();
     assert_eq!(node.ask(revoke_kinds("alice", &[])), Ok(Decision::Nothing));
 }
 
 #[test]
-fn of_several_endings_the_earliest_is_told() {
+fn the_earliest_of_several_revocations_is_told() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.after_seconds(1).ask(revoke_id(1)).unwrap();

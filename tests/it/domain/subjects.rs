@@ -10,7 +10,7 @@ use crate::support::node::{
 };
 
 #[test]
-fn ending_all_of_a_subject_kills_what_was_issued_before_and_not_what_comes_after() {
+fn revoking_a_subject_revokes_what_was_issued_before_and_not_what_comes_after() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "bob")).unwrap();
@@ -19,8 +19,8 @@ fn ending_all_of_a_subject_kills_what_was_issued_before_and_not_what_comes_after
     // In the very millisecond of the ending: the generation tells, not the clock.
     node.ask(issue(3, "alice")).unwrap();
     assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(revocation, at(0))));
-    assert!(node.is_good(2), "another subject's");
-    assert!(node.is_good(3), "issued after");
+    assert!(node.is_active(2), "another subject's");
+    assert!(node.is_active(3), "issued after");
 }
 
 #[test]
@@ -28,11 +28,11 @@ fn a_subject_of_the_same_name_in_another_tenant_is_somebody_else() {
     let mut node = Node::lone();
     node.ask(issue_in("acme", 1, "alice", None)).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
 }
 
 #[test]
-fn an_ending_of_other_kinds_leaves_tickets_alone() {
+fn a_revocation_of_other_kinds_leaves_tickets_alone() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     let revoke = RevokeSubject {
@@ -45,23 +45,23 @@ fn an_ending_of_other_kinds_leaves_tickets_alone() {
         note: None,
     };
     node.ask(Command::RevokeSubject(revoke)).unwrap();
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
 }
 
 #[test]
-fn a_concurrent_issue_elsewhere_is_dead() {
+fn a_concurrent_issue_elsewhere_is_revoked() {
     let (mut one, mut other) = Node::pair();
     other.ask(issue(1, "alice")).unwrap();
     one.ask(revoke_subject("alice", None)).unwrap();
     one.receive(&other.last().clone());
     other.receive(&one.log[2].clone());
-    assert!(!one.is_good(1) && !other.is_good(1));
+    assert!(!one.is_active(1) && !other.is_active(1));
     other.ask(issue(2, "alice")).unwrap();
-    assert!(other.is_good(2), "the issuer knew of the ending");
+    assert!(other.is_active(2), "the issuer knew of the ending");
 }
 
 #[test]
-fn a_ticket_of_a_dead_generation_is_already_revoked() {
+fn a_ticket_of_a_revoked_generation_is_already_revoked() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
@@ -70,7 +70,7 @@ fn a_ticket_of_a_dead_generation_is_already_revoked() {
 }
 
 #[test]
-fn a_use_does_not_revive_a_dead_generation() {
+fn a_use_does_not_revive_a_revoked_generation() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
@@ -79,7 +79,7 @@ fn a_use_does_not_revive_a_dead_generation() {
 }
 
 #[test]
-fn a_hold_refuses_new_tickets_until_it_ends() {
+fn a_hold_refuses_new_tickets_until_it_expires() {
     let mut node = Node::lone();
     node.ask(revoke_subject("alice", Some(60))).unwrap();
     assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
@@ -88,11 +88,11 @@ fn a_hold_refuses_new_tickets_until_it_ends() {
     assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
     node.now = at(60_000);
     assert!(node.ask(issue(1, "alice")).is_ok());
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
 }
 
 #[test]
-fn a_later_ending_without_a_hold_does_not_lift_one() {
+fn a_later_revocation_without_a_hold_does_not_lift_one() {
     let mut node = Node::lone();
     node.ask(revoke_subject("alice", Some(60))).unwrap();
     node.after_seconds(1).ask(revoke_subject("alice", None)).unwrap();
@@ -100,7 +100,7 @@ fn a_later_ending_without_a_hold_does_not_lift_one() {
 }
 
 #[test]
-fn a_callers_keep_only_lengthens_how_long_an_ending_is_kept() {
+fn a_callers_keep_only_lengthens_how_long_a_revocation_is_kept() {
     let mut node = Node::lone();
     node.policy.longest_life = seconds(1000);
     let kept = |node: &mut Node, keep| {
@@ -115,7 +115,7 @@ fn a_callers_keep_only_lengthens_how_long_an_ending_is_kept() {
 }
 
 #[test]
-fn a_hold_keeps_its_ending_at_least_as_long() {
+fn a_hold_keeps_its_revocation_at_least_as_long() {
     let mut node = Node::lone();
     node.policy.longest_life = seconds(10);
     node.ask(revoke_subject("alice", Some(60))).unwrap();
@@ -134,7 +134,7 @@ fn foreign_tokens_are_judged_by_whole_seconds() {
 }
 
 #[test]
-fn ending_a_subject_needs_revoke_in_its_tenant() {
+fn revoking_a_subject_needs_revoke_in_its_tenant() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     let caller = Caller::Application(application_id(1));
@@ -142,7 +142,7 @@ fn ending_a_subject_needs_revoke_in_its_tenant() {
 }
 
 #[test]
-fn an_ending_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
+fn a_revocation_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
     let mut node = Node::lone();
     node.policy.longest_life = seconds(10);
     node.ask(revoke_subject("alice", None)).unwrap();

@@ -14,14 +14,14 @@ fn last_issued(node: &Node) -> &TicketIssued {
 }
 
 #[test]
-fn an_issued_ticket_is_good_until_it_expires() {
+fn an_issued_ticket_is_active_until_it_expires() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     assert_eq!(last_issued(&node).expires_at, at(900_000));
     assert_eq!(last_issued(&node).not_after, at(86_400_000));
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
     node.now = at(899_999);
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
     node.now = at(900_000);
     assert_eq!(node.judge(digest(1).id()), Err(Inactive::Expired));
 }
@@ -41,7 +41,7 @@ fn a_ttl_is_cut_at_the_longest_life() {
     assert_eq!(last_issued(&node).expires_at, at(60_000));
     assert_eq!(last_issued(&node).not_after, at(60_000));
     node.now = at(60_000);
-    assert!(!node.is_good(1));
+    assert!(!node.is_active(1));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_ticket_that_was_never_issued_is_unknown() {
 }
 
 #[test]
-fn a_revoked_ticket_is_dead_from_then_on() {
+fn a_revoked_ticket_is_inactive_from_then_on() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10).ask(revoke(1)).unwrap();
@@ -65,11 +65,11 @@ fn a_revocation_by_id_names_the_digest_that_the_ledger_knows() {
     let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
     assert_eq!(revoked.credential, CredentialRef::Digest(digest(1)));
     assert_eq!(revoked.subject.as_ref().unwrap().as_str(), "alice");
-    assert!(!node.is_good(1));
+    assert!(!node.is_active(1));
 }
 
 #[test]
-fn an_ending_is_kept_beyond_the_latest_end_of_what_it_ends() {
+fn a_revocation_is_kept_beyond_the_latest_expiry_of_what_it_revokes() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
@@ -101,7 +101,7 @@ fn an_expired_ticket_can_be_revoked_while_a_use_might_still_renew_it() {
 }
 
 #[test]
-fn a_ticket_that_is_over_is_unknown_whether_it_has_left_memory_or_not() {
+fn an_expired_ticket_is_unknown_whether_it_has_left_memory_or_not() {
     let mut node = Node::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(86_400_000);
@@ -122,17 +122,17 @@ fn issuing_and_revoking_each_need_their_scope_in_that_tenant() {
 }
 
 #[test]
-fn what_a_caller_has_no_say_over_does_not_exist_for_it() {
+fn a_credential_beyond_a_callers_scopes_does_not_exist_for_it() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     node.ask(issue(1, "alice")).unwrap();
     let caller = Caller::Application(application_id(1));
     assert_eq!(node.ask_as(caller, revoke(1)), Err(Rejection::UnknownCredential));
-    assert!(node.is_good(1));
+    assert!(node.is_active(1));
 }
 
 #[test]
-fn what_an_application_does_is_recorded_as_its_deed() {
+fn what_an_application_does_is_recorded_with_it_as_the_actor() {
     let mut node = Node::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     node.ask_as(Caller::Application(application_id(1)), issue(1, "alice")).unwrap();

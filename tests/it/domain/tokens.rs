@@ -74,7 +74,7 @@ fn bearer_of(token: &PresentedToken) -> Caller {
 }
 
 #[test]
-fn an_opaque_token_is_good_until_it_expires_in_whole_seconds() {
+fn an_opaque_token_is_active_until_it_expires_in_whole_seconds() {
     let mut node = Node::lone();
     node.now = at(999);
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -130,7 +130,7 @@ fn no_token_is_issued_that_has_expired_by_then() {
 }
 
 #[test]
-fn a_token_is_issued_for_a_good_session_of_its_own_subject_only() {
+fn a_token_is_issued_only_for_an_active_session_of_its_own_subject() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "alice")).unwrap();
@@ -155,7 +155,7 @@ fn issuing_a_token_needs_issue_and_a_subject_that_is_not_on_hold() {
 }
 
 #[test]
-fn a_token_dies_with_its_session_however_that_ends() {
+fn a_token_becomes_inactive_with_its_session_however_that_happens() {
     let by_digest = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_session(1), by_digest(), revoke_kinds("alice", &[Kind::Session])] {
         let mut node = Node::lone();
@@ -171,7 +171,7 @@ fn a_token_dies_with_its_session_however_that_ends() {
 }
 
 #[test]
-fn a_token_dies_with_a_session_that_another_node_ended_unseen() {
+fn a_token_is_revoked_with_a_session_that_another_node_revoked_unseen() {
     for named in [CredentialRef::Id(session_id(1)), CredentialRef::Digest(session_digest(1))] {
         let (mut one, mut other) = Node::pair();
         one.ask(issue_session(1, "alice")).unwrap();
@@ -188,7 +188,7 @@ fn a_token_dies_with_a_session_that_another_node_ended_unseen() {
 }
 
 #[test]
-fn what_is_issued_after_the_ending_of_all_sessions_is_good() {
+fn a_token_issued_after_all_sessions_were_revoked_is_active() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
@@ -216,7 +216,7 @@ fn a_token_without_a_session_carries_nothing_of_sessions() {
 }
 
 #[test]
-fn a_concurrent_ending_of_all_sessions_takes_the_token_too() {
+fn a_concurrent_revocation_of_all_sessions_revokes_the_token_too() {
     let (mut one, mut other) = Node::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
@@ -276,7 +276,7 @@ fn a_token_is_revoked_by_each_of_its_names() {
 }
 
 #[test]
-fn whoever_presents_a_secret_need_not_know_what_it_is() {
+fn a_bearer_of_a_secret_need_not_know_what_it_is() {
     let mut node = Node::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -307,7 +307,7 @@ fn a_jwt_of_ours_that_has_not_arrived_is_judged_by_its_own_generation() {
 }
 
 #[test]
-fn a_jwt_of_ours_that_has_not_arrived_dies_with_the_session_that_it_names() {
+fn a_jwt_of_ours_that_has_not_arrived_is_revoked_with_the_session_that_it_names() {
     let (mut one, mut other) = Node::pair();
     let token = PresentedToken { session: Some(session_id(1)), ..ours(1, &[]) };
     one.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
@@ -349,7 +349,7 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
 }
 
 #[test]
-fn a_foreign_jwt_is_ended_by_its_issuer_and_jti_until_it_expires() {
+fn a_foreign_jwt_is_revoked_by_its_issuer_and_jti_until_it_expires() {
     let mut node = Node::lone();
     let token = foreign("f", Some(0), 0);
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
@@ -368,7 +368,7 @@ fn a_foreign_jwt_is_ended_by_its_issuer_and_jti_until_it_expires() {
 }
 
 #[test]
-fn a_jwt_that_never_expires_stays_ended_for_ever() {
+fn a_jwt_that_never_expires_is_revoked_permanently() {
     let mut node = Node::lone();
     let token = PresentedToken { expires_at: None, ..foreign("f", Some(0), 0) };
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
@@ -395,7 +395,7 @@ fn a_jwt_without_jti_is_known_by_its_payload() {
 }
 
 #[test]
-fn what_has_expired_when_it_is_presented_can_not_be_ended() {
+fn a_token_that_has_expired_when_it_is_presented_cannot_be_revoked() {
     let mut node = Node::lone();
     node.now = at(HOUR);
     assert_eq!(node.ask(revoke_presented(&[foreign("f", Some(0), 0)])), Err(Rejection::CredentialExpired));
@@ -407,7 +407,7 @@ fn what_has_expired_when_it_is_presented_can_not_be_ended() {
 }
 
 #[test]
-fn a_container_and_the_token_in_it_end_together_and_each_once() {
+fn a_container_and_the_token_in_it_are_revoked_together_and_each_once() {
     let mut node = Node::lone();
     let sealed = Some(Sealed { slot: 1, sealed: "AA".into() });
     let tokens = [foreign("outer", Some(0), 0), foreign("inner", Some(0), 0), foreign("outer", Some(0), 0)];
@@ -427,7 +427,7 @@ fn a_container_and_the_token_in_it_end_together_and_each_once() {
 }
 
 #[test]
-fn of_a_container_that_is_ended_the_token_in_it_still_can_be() {
+fn the_token_in_a_revoked_container_can_still_be_revoked() {
     let mut node = Node::lone();
     let (outer, inner) = (foreign("outer", Some(0), 0), foreign("inner", Some(0), 0));
     node.ask(revoke_presented(std::slice::from_ref(&outer))).unwrap();
@@ -437,7 +437,7 @@ fn of_a_container_that_is_ended_the_token_in_it_still_can_be() {
 }
 
 #[test]
-fn a_bearers_authority_ends_at_its_own_subject() {
+fn a_bearers_authority_is_limited_to_its_own_subject() {
     let mut node = Node::lone();
     let own = foreign("own", Some(0), 0);
     let others = PresentedToken { subject: subject("bob"), ..foreign("others", Some(0), 0) };
@@ -452,7 +452,7 @@ fn a_bearers_authority_ends_at_its_own_subject() {
 }
 
 #[test]
-fn ending_a_presented_jwt_needs_revoke_in_its_tenant() {
+fn revoking_a_presented_jwt_needs_revoke_in_its_tenant() {
     let mut node = Node::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     node.ask(register(2, grants(&[("default", &[Scope::Revoke])]))).unwrap();
@@ -465,7 +465,7 @@ fn ending_a_presented_jwt_needs_revoke_in_its_tenant() {
 }
 
 #[test]
-fn a_token_and_its_ending_leave_memory_when_both_are_over() {
+fn a_token_and_its_revocation_leave_memory_when_neither_is_needed() {
     let mut node = Node::lone();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(issue_opaque(2, "alice", None)).unwrap();

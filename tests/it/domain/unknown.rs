@@ -13,7 +13,7 @@ fn on_a_lone_node_nobody_else_can_have_issued_it() {
 }
 
 #[test]
-fn with_a_second_origin_the_ending_is_recorded_and_kills_the_ticket_when_it_arrives() {
+fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_it_arrives() {
     for command in [revoke(1), revoke_id(1)] {
         let (mut one, mut other) = Node::pair();
         other.ask(issue(1, "alice")).unwrap();
@@ -21,14 +21,14 @@ fn with_a_second_origin_the_ending_is_recorded_and_kills_the_ticket_when_it_arri
         let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
         assert_eq!(revoked.subject, None);
         one.receive(&other.last().clone());
-        assert!(!one.is_good(1));
+        assert!(!one.is_active(1));
         other.receive(&one.log[2].clone());
-        assert!(!other.is_good(1));
+        assert!(!other.is_active(1));
     }
 }
 
 #[test]
-fn an_unknown_ending_is_kept_for_the_longest_life_there_is() {
+fn an_unknown_revocation_is_kept_for_the_longest_life_there_is() {
     let (mut one, _) = Node::pair();
     // Another node may allow longer lives than this one.
     one.policy.longest_life = seconds(1000);
@@ -38,7 +38,7 @@ fn an_unknown_ending_is_kept_for_the_longest_life_there_is() {
 }
 
 #[test]
-fn ending_the_unknown_twice_names_the_first_ending() {
+fn revoking_an_unknown_credential_twice_names_the_first_revocation() {
     let (mut one, _) = Node::pair();
     one.ask(revoke(1)).unwrap();
     let first = one.last_place();
@@ -46,7 +46,7 @@ fn ending_the_unknown_twice_names_the_first_ending() {
 }
 
 #[test]
-fn whoever_may_revoke_in_some_tenants_ends_the_unknown_in_those_alone() {
+fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those_alone() {
     let (mut one, mut other) = Node::pair();
     one.ask(register(1, grants(&[("acme", &[Scope::Revoke]), ("umbrella", &[Scope::Revoke])]))).unwrap();
     other.ask(issue_in("acme", 1, "alice", None)).unwrap();
@@ -59,12 +59,12 @@ fn whoever_may_revoke_in_some_tenants_ends_the_unknown_in_those_alone() {
         assert_eq!(tenants, ["acme", "umbrella"]);
     }
     other.own().skip(1).cloned().collect::<Vec<_>>().iter().for_each(|recorded| one.receive(recorded));
-    assert!(!one.is_good(1), "a tenant of his");
-    assert!(one.is_good(2), "not a tenant of his");
+    assert!(!one.is_active(1), "a tenant of his");
+    assert!(one.is_active(2), "not a tenant of his");
 }
 
 #[test]
-fn an_application_may_have_so_many_unknown_endings_in_force() {
+fn an_application_may_have_so_many_unknown_revocations_in_force() {
     let (mut one, _) = Node::pair();
     one.policy.max_unknown_revocations = 2;
     one.ask(register(1, Grants::everything())).unwrap();
@@ -79,7 +79,7 @@ fn an_application_may_have_so_many_unknown_endings_in_force() {
 }
 
 #[test]
-fn an_origin_that_continues_another_is_no_second_node() {
+fn an_origin_that_continues_another_is_not_a_second_node() {
     let (mut one, _) = Node::pair();
     let mut second = one.log[1].clone();
     one.state = Default::default();
@@ -92,7 +92,7 @@ fn an_origin_that_continues_another_is_no_second_node() {
 }
 
 #[test]
-fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
+fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
     use crate::support::node::{
         issue_jwt, issue_opaque, issue_session, jwt, publish, revoke_named, session_digest, session_id, token_digest,
     };
@@ -124,7 +124,7 @@ fn an_unseen_ending_of_each_kind_and_name_waits_for_what_it_ends() {
 }
 
 #[test]
-fn who_else_ended_it_is_not_told() {
+fn a_caller_is_not_told_who_else_revoked_it() {
     let (mut one, _) = Node::pair();
     one.ask(register(1, grants(&[("alpha", &[Scope::Revoke])]))).unwrap();
     one.ask(register(2, grants(&[("beta", &[Scope::Revoke])]))).unwrap();

@@ -381,7 +381,7 @@ fn schemas_name_the_members_that_records_have() {
 }
 
 #[test]
-fn what_breaks_the_form_is_no_record() {
+fn what_breaks_the_form_is_not_a_record() {
     let whole = &golden("ticket.issued")[0];
     let broken = [
         whole.replace("\"sequence\":6", "\"sequence\":0"),
@@ -507,7 +507,7 @@ fn refused(type_name: &str, broken: &[(usize, &str, &str)]) {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_session_is_no_record() {
+fn what_breaks_the_form_of_a_session_is_not_a_record() {
     let upper = "\"id\":\"5E551001-0000-4000-8000-000000000001\"";
     let id = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
     refused(
@@ -540,7 +540,7 @@ fn what_breaks_the_form_of_a_session_is_no_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_token_is_no_record() {
+fn what_breaks_the_form_of_a_token_is_not_a_record() {
     let digest = format!("\"digest\":\"{}\"", secret("al_o_example"));
     let both = format!("{digest},\"iss\":\"https://ledger.example/\",\"jti\":\"j\"");
     let with_key = format!("{digest},\"kid\":\"k-1\"");
@@ -566,7 +566,7 @@ fn what_breaks_the_form_of_a_token_is_no_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_an_ending_is_no_record() {
+fn what_breaks_the_form_of_a_revocation_is_not_a_record() {
     let uuid = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
     let hex = format!("\"id\":\"{}\"", secret("zoë").id());
     refused(
@@ -626,7 +626,7 @@ fn what_breaks_the_form_of_an_ending_is_no_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_key_is_no_record() {
+fn what_breaks_the_form_of_a_key_is_not_a_record() {
     refused(
         "key.published",
         &[
@@ -640,7 +640,7 @@ fn what_breaks_the_form_of_a_key_is_no_record() {
 }
 
 #[test]
-fn an_ending_may_name_a_digest_that_is_no_sessions_only_alone() {
+fn a_revocation_may_name_a_digest_that_is_not_a_sessions_only_alone() {
     let record = golden("session.revoked")[2].clone();
     let Event::Revoked(revoked) = decode(record.as_bytes()).unwrap().event else { panic!("no ending") };
     assert_eq!((revoked.credential.digest(), revoked.session_digest), (Some(&secret("zoë")), None));

@@ -322,7 +322,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_too_large_is_no_record_however_it_is_read() {
+fn what_is_too_large_is_not_a_record_however_it_is_read() {
     let room = MAX_RECORD_BYTES - encode(&registration_named("")).len();
     assert!(is_record(encode(&registration_named(&"a".repeat(room))).as_bytes()));
     assert!(!is_record(encode(&registration_named(&"a".repeat(room + 1))).as_bytes()));

@@ -102,7 +102,7 @@ fn varied() -> Node {
 }
 
 #[test]
-fn an_item_has_all_that_names_what_has_ended() {
+fn an_item_has_every_name_of_what_was_revoked() {
     let uuid = |n| session_id(n).uuid().to_string();
     let payload = Digest::of_payload(b"{}");
     let due = [
@@ -124,7 +124,7 @@ fn an_item_has_all_that_names_what_has_ended() {
 }
 
 #[test]
-fn a_snapshot_names_a_session_that_was_ended_by_its_token_by_its_id_once_that_is_known() {
+fn a_snapshot_names_a_session_that_was_revoked_by_its_token_by_its_id_once_that_is_known() {
     let (mut one, mut other) = Node::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
@@ -147,7 +147,7 @@ fn a_filter_by_kind_holds_for_the_snapshot_too() {
 }
 
 #[test]
-fn a_follower_of_one_tenant_gets_its_endings_and_those_that_hold_everywhere() {
+fn a_follower_of_one_tenant_gets_its_revocations_and_those_that_hold_everywhere() {
     let acme = Filter { grants: grants(&[("acme", &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL };
     let tenants: Vec<_> = snapshot(&varied(), &acme).iter().map(|item| item.get("tenant").cloned()).collect();
     assert_eq!(tenants.len(), 2);
@@ -189,7 +189,7 @@ fn follower_of(name: &str) -> Filter {
 
 /// Each name under which somebody else's credential may be ended: the snapshot has that name, and none that others have for it.
 #[test]
-fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said() {
+fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revoked_it() {
     let (mut node, _) = Node::pair();
     node.ask(publish("k", false)).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
@@ -232,7 +232,7 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_who_ended_it_said(
 
 /// What ends in every tenant goes to every follower. What it turns out to be is for those who follow its tenant.
 #[test]
-fn what_an_ending_everywhere_meets_is_told_to_its_own_tenant() {
+fn what_a_revocation_everywhere_applies_to_is_told_to_its_own_tenant() {
     let (mut one, mut other) = Node::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     one.ask(revoke_named(Kind::Token, CredentialRef::Id(token_digest(1).id()))).unwrap();

@@ -53,7 +53,7 @@ async fn outcome(node: &Node, line: Value) -> String {
 }
 
 #[tokio::test]
-async fn every_kind_is_made_once_and_good_under_its_own_secret() {
+async fn every_kind_is_made_once_and_active_under_its_own_secret() {
     let node = Node::start().await;
     let id = "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10";
     let times = |line: Value| {
@@ -165,7 +165,7 @@ async fn a_key_that_comes_with_the_body_makes_one_of_many_lines_no_repetition() 
 }
 
 #[tokio::test]
-async fn after_an_import_endings_of_unknown_credentials_are_kept_and_hold_for_what_comes_later() {
+async fn after_an_import_revocations_of_unknown_credentials_are_kept_and_hold_for_what_comes_later() {
     let node = Node::start().await;
     let end = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
     assert_eq!(end("later").await.outcome(), (404, "unknown-credential".to_owned()));

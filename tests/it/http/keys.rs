@@ -81,7 +81,7 @@ async fn a_rotation_is_repeated_once_and_needs_admin_everywhere() {
 }
 
 #[tokio::test]
-async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_are_good_still() {
+async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
     let mut node = Node::start().await;
     let before = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
     let keys = node.ledger().with_file_name("keys");
@@ -99,7 +99,7 @@ async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_are_good_still() {
 }
 
 #[tokio::test]
-async fn what_a_thief_signs_with_a_retired_key_lives_no_longer_than_what_it_signed() {
+async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_signed() {
     let node = Node::start().await;
     issue(&node, 600).await;
     let kid = published(&node).await.remove(0);
@@ -112,11 +112,11 @@ async fn what_a_thief_signs_with_a_retired_key_lives_no_longer_than_what_it_sign
         });
         authledger::jose::sign(&stolen, &claims).expect("a token")
     };
-    let is_good = async |token: String| {
+    let is_accepted = async |token: String| {
         node.root().post("/v1/introspect", json!({"credential": token})).await.json()["active"] == true
     };
-    assert!(is_good(forged(601)).await, "until the theft is known it is as good as ours");
+    assert!(is_accepted(forged(601)).await, "until the theft is known it is as good as ours");
     assert_eq!(node.root().post("/v1/keys", Value::Null).await.status, 201);
-    assert!(!is_good(forged(601)).await);
-    assert!(is_good(forged(600)).await, "it can't be told from an honest one");
+    assert!(!is_accepted(forged(601)).await);
+    assert!(is_accepted(forged(600)).await, "it can't be told from an honest one");
 }

@@ -358,7 +358,7 @@ async fn tls_serves_http_1_1_and_a_handshake_that_stops_is_cut() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_pair_are_refused_by_name_without_their_content() {
+async fn files_that_are_not_a_pair_are_refused_by_name_without_their_content() {
     let (one, other) = (Certificate::new(), Certificate::new());
     let (certificate, key) = (one.dir.path().join("certificate.pem"), one.dir.path().join("key.pem"));
     let refusal = |certificate: &Path, key: &Path| tls::load(certificate, key).expect_err("a refusal").to_string();

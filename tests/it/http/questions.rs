@@ -61,7 +61,7 @@ async fn a_history_is_asked_for_by_subject_digest_id_or_the_credential_itself() 
 }
 
 #[tokio::test]
-async fn as_of_says_what_was_good_and_what_ended_it() {
+async fn as_of_says_what_was_active_and_what_revoked_it() {
     let node = Node::start().await;
     let ticket = issue(&node, "alice").await;
     let issued_at = node.head();

@@ -26,7 +26,7 @@ fn path(issued: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_session_is_issued_shown_extended_and_over() {
+async fn a_session_is_issued_shown_extended_and_expires() {
     let node = Node::start().await;
     let issued = issue(&node.root(), everything()).await;
     insta::assert_snapshot!("session", issued.shown());

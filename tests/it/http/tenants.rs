@@ -325,7 +325,7 @@ async fn what_was_issued_here_and_is_forgotten_is_known_to_an_import() {
 }
 
 #[tokio::test]
-async fn an_ending_of_what_is_forgotten_is_the_same_in_memory_and_by_a_replay() {
+async fn a_revocation_of_what_is_forgotten_is_the_same_in_memory_and_by_a_replay() {
     let node = start().await;
     let beta = node.application(&[("beta", &["revoke"])]).await;
     let issued = [

@@ -40,7 +40,7 @@ fn everything() -> Value {
 }
 
 #[tokio::test]
-async fn a_jwt_says_who_it_is_for_and_is_good_until_it_is_ended() {
+async fn a_jwt_names_its_subject_and_is_active_until_it_is_revoked() {
     let node = Node::start().await;
     let issued = issue(&node.root(), everything()).await;
     insta::assert_snapshot!("token", issued.shown().replace(issued.text("token"), "[jwt]"));
@@ -76,7 +76,7 @@ async fn an_opaque_token_says_nothing_by_itself() {
 }
 
 #[tokio::test]
-async fn a_token_lasts_as_long_as_its_session_and_dies_with_it() {
+async fn a_token_lasts_as_long_as_its_session_and_is_revoked_with_it() {
     let node = Node::start().await;
     let session = node.root().post("/v1/sessions", json!({"subject": "a", "ttl": 60})).await;
     let id = session.json()["session"]["id"].clone();
@@ -164,7 +164,7 @@ async fn a_jwt_carries_the_generation_that_it_must_reach() {
 }
 
 #[tokio::test]
-async fn ending_a_subjects_sessions_ends_their_tokens_and_not_those_without_a_session() {
+async fn revoking_a_subjects_sessions_revokes_their_tokens_and_not_those_without_a_session() {
     let node = Node::start().await;
     let session = node.root().post("/v1/sessions", json!({"subject": "a"})).await;
     let id = session.json()["session"]["id"].clone();
@@ -256,7 +256,7 @@ async fn trusting() -> (Node, SigningKey, tempfile::TempDir) {
 
 /// What its subject had is revoked for as long as anything may live: what lives longer would be good again afterwards.
 #[tokio::test]
-async fn a_trusted_issuers_jwt_is_good_no_longer_than_anything_may_live() {
+async fn a_trusted_issuers_jwt_is_active_no_longer_than_the_longest_life() {
     let (node, key, _directory) = trusting().await;
     let issued_days_ago = |days: u64| {
         let iat = 1_800_000_000 - days * 86_400;
@@ -275,7 +275,7 @@ async fn a_trusted_issuers_jwt_is_good_no_longer_than_anything_may_live() {
 }
 
 #[tokio::test]
-async fn a_trusted_issuers_jwt_is_good_until_it_or_its_subject_is_ended() {
+async fn a_trusted_issuers_jwt_is_active_until_it_or_its_subject_is_revoked() {
     let (node, key, _directory) = trusting().await;
     let token = |jti: &str, iat: u64| {
         let claims = json!({

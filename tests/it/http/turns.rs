@@ -31,7 +31,7 @@ async fn sessions(caller: &Actor, subject: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn whoever_has_too_many_long_answers_is_told_to_come_again_on_every_surface() {
+async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surface() {
     let node = Node::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     sessions(&acme, "busy", 65).await;
@@ -87,7 +87,7 @@ async fn a_long_list_that_is_written_piece_by_piece_is_whole_json() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_one_tenant_has_what_was_ended_there_and_nothing_of_another() {
+async fn a_snapshot_of_one_tenant_has_what_was_revoked_there_and_nothing_of_another() {
     let node = Node::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     for number in 0..200 {

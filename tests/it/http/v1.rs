@@ -56,7 +56,7 @@ async fn every_call_answers_in_its_form() {
     let by_id = json!({"kind": "ticket", "id": issued.text("id"), "reason": "logged_out"});
     insta::assert_snapshot!("revoke", root.post("/v1/revocations", by_id).await.shown());
     insta::assert_snapshot!("revoke_again", root.post("/v1/revocations", credential.clone()).await.shown());
-    insta::assert_snapshot!("introspect_dead", root.post("/v1/introspect", credential).await.shown());
+    insta::assert_snapshot!("introspect_inactive", root.post("/v1/introspect", credential).await.shown());
     let all = json!({"tenant": "acme", "subject": "other", "kinds": ["token", "ticket"], "hold": 60, "ttl": 60});
     insta::assert_snapshot!("revoke_subject", root.post("/v1/revocations", all).await.shown());
     insta::assert_snapshot!("subject_on_hold", root.get("/v1/subjects/other?tenant=acme").await.shown());
@@ -200,7 +200,7 @@ async fn each_call_needs_its_scope_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_grant_in_one_tenant_is_none_in_another() {
+async fn a_grant_in_one_tenant_does_not_hold_in_another() {
     let node = Node::start().await;
     let acme = node.application(&[("acme", &["issue", "introspect", "revoke", "admin", "audit"])]).await;
     let forbidden = (403, "forbidden".to_owned());
@@ -240,7 +240,7 @@ async fn an_application_that_has_expired_may_not_call() {
 }
 
 #[tokio::test]
-async fn ending_a_subject_ends_what_was_before_and_not_what_comes_after() {
+async fn revoking_a_subject_revokes_what_it_had_and_not_what_comes_after() {
     let node = Node::start().await;
     let before = issue(&node.root(), json!({"subject": "someone"})).await;
     let others = issue(&node.root(), json!({"subject": "another"})).await;
@@ -259,7 +259,7 @@ async fn ending_a_subject_ends_what_was_before_and_not_what_comes_after() {
 }
 
 #[tokio::test]
-async fn a_hold_refuses_new_issues_until_it_ends() {
+async fn a_hold_refuses_new_issues_until_it_expires() {
     let node = Node::start().await;
     let held = node.root().post("/v1/revocations", json!({"subject": "someone", "hold": 2})).await;
     assert_eq!(held.json()["revocations"][0]["hold_until"], "2027-01-15T08:00:02.000Z");
@@ -273,7 +273,7 @@ async fn a_hold_refuses_new_issues_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_subjects_credentials_come_in_pages_without_what_is_over() {
+async fn a_subjects_credentials_come_in_pages_without_inactive_ones() {
     let node = Node::start().await;
     let mut live = Vec::new();
     for ttl in [60, 600, 600, 600, 600, 600] {

@@ -18,7 +18,7 @@ const NOT_BASE64URL: &str = "read the token: a part of it is not base64url witho
 const HMAC: &str = "read the token: its `alg` is an HMAC, which any of its verifiers could have made";
 
 #[tokio::test]
-async fn a_good_token_of_each_algorithm_is_what_it_says() {
+async fn a_valid_token_of_each_algorithm_is_what_it_says() {
     for algorithm in ALL {
         let judge = Judge::new(algorithm);
         let times = json!({"iat": 1_799_999_999.9, "nbf": 1_799_999_000, "exp": 1_800_000_001});

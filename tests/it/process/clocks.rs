@@ -394,7 +394,7 @@ async fn a_start_with_the_clock_ahead_and_nothing_written_leaves_no_trace_once_t
 }
 
 #[tokio::test]
-async fn a_small_step_back_kills_nothing_and_ledger_time_does_not_fall() {
+async fn a_small_step_back_expires_nothing_and_ledger_time_does_not_fall() {
     let Some(world) = World::new() else { return };
     let node = world.start();
     let mut last = text(&clock(&node.api).await, "ledger_time");

@@ -70,7 +70,7 @@ async fn every_format_tells_the_same() {
 }
 
 #[tokio::test]
-async fn only_those_with_audit_learn_who_and_why() {
+async fn only_followers_with_audit_learn_who_and_why() {
     let place = Place::new();
     let (_, follower) = place.api().application("follower", &["follow"]).await;
     let issued = place.api().issue("somebody").await;
@@ -85,7 +85,7 @@ async fn only_those_with_audit_learn_who_and_why() {
 }
 
 #[tokio::test]
-async fn a_page_waits_for_the_first_ending_when_asked_to() {
+async fn a_page_waits_for_the_first_revocation_when_asked_to() {
     let place = Place::new();
     let start = text(&page(place.api(), "").await, "cursor");
     let started = Instant::now();
@@ -204,7 +204,7 @@ async fn heartbeats_say_how_fresh_the_stream_is() {
 }
 
 #[tokio::test]
-async fn who_is_never_idle_hears_heartbeats_too() {
+async fn a_follower_that_is_never_idle_hears_heartbeats_too() {
     let place = Place::new();
     let writing = tokio::spawn(write(place.api().apart(), 0, u64::MAX));
     let mut stream = place.api().follow(SSE, "?after=0").await;

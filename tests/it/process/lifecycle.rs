@@ -127,7 +127,7 @@ async fn a_termination_ends_streams_with_their_cursor_and_exits_0() {
 }
 
 #[test]
-fn a_termination_ends_a_start_that_takes_long() {
+fn a_termination_stops_a_start_that_takes_long() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = directory.path().join("certificate.pem");
     assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());

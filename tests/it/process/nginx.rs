@@ -148,7 +148,7 @@ async fn what_is_asked_arrives_unharmed_and_in_no_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ending_is_heard_through_it_at_once() {
+async fn a_revocation_is_heard_through_it_at_once() {
     let Some(program) = nginx::find() else { return };
     let directory = tempfile::tempdir().unwrap();
     let node = node(&directory);

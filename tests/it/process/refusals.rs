@@ -70,7 +70,7 @@ async fn a_second_server_on_the_same_directory() {
 }
 
 #[test]
-fn a_ledger_that_is_no_database() {
+fn a_ledger_that_is_not_a_database() {
     let place = Place::new();
     fs::create_dir(place.data()).unwrap();
     fs::write(place.ledger(), "a letter to my aunt, and not a short one").unwrap();
@@ -176,7 +176,7 @@ fn a_root_secret_that_is_too_short() {
 }
 
 #[test]
-fn a_trusted_issuer_whose_keys_are_none() {
+fn a_trusted_issuer_without_usable_keys() {
     let place = Place::new();
     let config = place.directory.path().join("authledger.toml");
     let table =

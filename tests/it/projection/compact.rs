@@ -287,7 +287,7 @@ proptest! {
 
     /// A shard has room for one credential, so that many stand in another one than their own.
     #[test]
-    fn what_its_shard_has_no_room_for_is_as_good_in_another(
+    fn what_its_shard_has_no_room_for_works_as_well_in_another(
         steps in prop::collection::vec(step_of(MANY), 300..700),
         prune_after in any::<prop::sample::Index>(),
         later in 0..(500u64 * 86_400_000),

@@ -47,7 +47,7 @@ fn chosen(number: u64, first: usize) -> Digest {
 }
 
 #[test]
-fn a_million_ids_that_end_alike_are_folded() {
+fn a_million_ids_with_the_same_last_bytes_are_folded() {
     const MANY: u64 = (1 << 20) + 1;
     let projection = Projection::default();
     for number in 1..=MANY {

@@ -161,7 +161,7 @@ fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
 }
 
 #[test]
-fn blocks_in_another_order_are_no_snapshot() {
+fn blocks_in_another_order_are_not_a_snapshot() {
     let node = varied();
     let (_log, directory) = with_snapshot(&node, node.log.len());
     let whole = fs::read(directory.join("state")).unwrap();
@@ -228,7 +228,7 @@ fn catching_up_stops_where_it_is_told_to() {
 }
 
 #[test]
-fn the_sweep_forgets_what_is_over_within_a_round() {
+fn the_sweep_forgets_what_has_expired_within_a_round() {
     let mut node = varied();
     let projection = projection_of(&node.log);
     let end = at(400 * 86_400_000);
@@ -333,7 +333,7 @@ fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
 }
 
 #[test]
-fn endings_in_force_are_listed_until_they_are_no_longer_kept() {
+fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
     let mut node = Node::lone();
     node.policy.longest_life = seconds(86_400);
     node.ask(issue(1, "alice")).unwrap();
@@ -381,7 +381,7 @@ fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
 }
 
 #[test]
-fn what_a_subject_has_is_paged_over_all_kinds_however_much_it_is() {
+fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are() {
     const EACH: u64 = 33_334;
     let mut node = Node::lone();
     let projection = projection_of(&node.log);

@@ -219,7 +219,7 @@ impl Cluster {
     }
 
     /// Waits until that node ends by itself; its exit code and log lines.
-    pub async fn until_it_ends(&mut self, which: usize) -> (Option<i32>, String) {
+    pub async fn until_it_exits(&mut self, which: usize) -> (Option<i32>, String) {
         self.sites[which].node.take().expect("it runs").end().await
     }
 

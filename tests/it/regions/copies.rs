@@ -101,7 +101,7 @@ async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_
     std::fs::remove_dir_all(&data).unwrap();
     copy(&older, &data);
     cluster.launch_now(A, &[]);
-    let (code, log) = cluster.until_it_ends(A).await;
+    let (code, log) = cluster.until_it_exits(A).await;
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("signed records of its own origin that its log lacks"), "{log}");
 

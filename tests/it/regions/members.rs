@@ -59,7 +59,7 @@ async fn a_node_that_joins_answers_when_it_holds_what_the_others_hold_and_is_wai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_that_is_removed_is_waited_for_no_more_and_only_what_it_ends_counts() {
+async fn a_removed_member_is_no_longer_waited_for_and_only_what_it_revokes_counts() {
     let cluster = Cluster::over_http(3).await;
     let [a, b, c] = [A, B, C].map(|which| cluster.api(which));
     let known = text(&a.issue("known").await, "ticket");
@@ -96,7 +96,7 @@ async fn a_member_that_is_removed_is_waited_for_no_more_and_only_what_it_ends_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_ends_when_the_member_that_it_waited_for_is_removed() {
+async fn a_wait_stops_when_the_member_that_it_waited_for_is_removed() {
     let cluster = Cluster::over_http(2).await;
     let a = cluster.api(A);
     let ticket = text(&a.issue("alice").await, "ticket");
@@ -113,7 +113,7 @@ async fn a_wait_ends_when_the_member_that_it_waited_for_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_are_disabled_where_nobody_has_heard_of_them_are_dead_everywhere() {
+async fn sessions_that_are_disabled_where_nobody_has_heard_of_them_are_inactive_everywhere() {
     let cluster = Cluster::over_http(2).await;
     let (a, b) = (cluster.api(A), cluster.api(B));
     cluster.cut(A);

@@ -85,7 +85,7 @@ async fn bare(api: &Api) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ending_in_one_region_is_refused_in_the_others_at_once() {
+async fn a_credential_revoked_in_one_region_is_refused_in_the_others_at_once() {
     let Some(program) = find() else { return };
     let cluster = Cluster::over_nats(&program).await;
     let count = if is_full() { 10_000 } else { 1_008 };

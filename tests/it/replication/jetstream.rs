@@ -127,7 +127,7 @@ async fn is_in_bucket(site: &Site, ledger: Uuid, post: &Fake) {
     }
 }
 
-async fn records_pass_both_ways_and_to_whoever_comes_later(program: &Path) {
+async fn records_pass_both_ways_and_to_nodes_that_come_later(program: &Path) {
     let pair = Pair::new(program, usize::MAX).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(100);
@@ -622,7 +622,7 @@ async fn until_live(running: &Running) {
 }
 
 with_each_release! {
-    records_pass_both_ways_and_to_whoever_comes_later
+    records_pass_both_ways_and_to_nodes_that_come_later
     a_killed_server_is_caught_up_with_within_two_seconds
     a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed
     a_deleted_stream_is_followed_by_one_of_another_name

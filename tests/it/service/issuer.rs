@@ -40,7 +40,7 @@ async fn without_an_address_there_are_opaque_tokens_and_no_jwts() {
 }
 
 #[tokio::test]
-async fn the_first_key_fixes_the_issuer_for_good() {
+async fn the_first_key_fixes_the_issuer_permanently() {
     let data = tempfile::tempdir().unwrap();
     let running = start_as(data.path(), Some("https://auth.example")).await.unwrap();
     let issued = running.service.issue_token(&call(&running.service), token(false)).await.unwrap();

@@ -353,7 +353,7 @@ impl Node {
     }
 
     /// Whether the ticket with that secret is good now.
-    pub fn is_good(&self, n: u64) -> bool {
+    pub fn is_active(&self, n: u64) -> bool {
         self.judge(digest(n).id()).is_ok()
     }
 

@@ -69,7 +69,7 @@ fn forgeries(place: &Place) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn each_forgery_is_refused_with_its_own_message_whoever_shows_it() {
+async fn each_forgery_is_refused_with_its_own_message_to_every_caller() {
     let place = Place::start().await;
     // The ledger's own issuer has a key.
     place.mint("p").await;

@@ -74,7 +74,7 @@ async fn end(actor: &Actor, token: &str) -> crate::support::served::Answer {
 const STANDS: &str = "the request stands, but has not reached every requested region in time; it will";
 
 #[tokio::test]
-async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how_it_ended() {
+async fn a_revocation_that_has_not_reached_all_nodes_stands_and_its_repetition_learns_the_outcome() {
     let (place, reach, mut waiting) = among_others(AWAY).await;
     let container =
         |name: &str| place.container(&place.token(json!({"jti": format!("in {name}")})), json!({"jti": name}));
@@ -105,7 +105,7 @@ async fn an_ending_that_has_not_reached_all_stands_and_its_repetition_learns_how
 }
 
 #[tokio::test]
-async fn without_a_word_about_it_the_region_is_waited_for_half_a_minute() {
+async fn by_default_the_region_is_waited_for_half_a_minute() {
     let (place, reach, _waiting) = among_others(AWAY).await;
     let token = place.token(json!({}));
     assert_eq!(refusal(&place.log_out(&token).await), (408, STANDS.to_owned()));
@@ -114,7 +114,7 @@ async fn without_a_word_about_it_the_region_is_waited_for_half_a_minute() {
 }
 
 #[tokio::test]
-async fn both_endings_of_a_container_are_waited_for() {
+async fn both_revocations_of_a_container_are_waited_for() {
     let (place, reach, _waiting) = among_others(CAUGHT_UP).await;
     let container = place.container(&place.token(json!({"jti": "inner"})), json!({}));
     is_done(&end(&place.root(), &container).await);

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Place, is_done, refusal, revoke};
 
 #[tokio::test]
-async fn a_container_and_the_token_in_it_end_together() {
+async fn a_container_and_the_token_in_it_are_revoked_together() {
     let place = Place::start().await;
     let inner = place.token(json!({"jti": "inner"}));
     let container = place.container(&inner, json!({}));
@@ -22,7 +22,7 @@ async fn a_container_and_the_token_in_it_end_together() {
 }
 
 #[tokio::test]
-async fn the_token_within_is_authority_over_its_container_and_a_container_none_over_it() {
+async fn the_token_within_is_authority_over_its_container_and_not_the_reverse() {
     let place = Place::start().await;
     let inner = place.mint("person").await;
     let container = place.container(&inner, json!({}));
@@ -32,7 +32,7 @@ async fn the_token_within_is_authority_over_its_container_and_a_container_none_o
 }
 
 #[tokio::test]
-async fn a_container_is_not_good_without_the_token_in_it_and_can_still_be_ended() {
+async fn a_container_is_inactive_without_the_token_in_it_and_can_still_be_revoked() {
     let place = Place::start().await;
     let inner = place.token(json!({"jti": "inner"}));
     let container = place.container(&inner, json!({}));

@@ -54,7 +54,7 @@ async fn a_listed_origin_may_send_what_the_sdk_sends() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_listed_origin_reads_answers_good_and_bad() {
+async fn a_page_of_a_listed_origin_reads_successes_and_refusals() {
     let place = place().await;
     let token = place.mint("p").await;
     let bearer = place.node.holder(&token).with("origin", LISTED);

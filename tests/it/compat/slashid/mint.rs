@@ -30,7 +30,7 @@ async fn a_minted_token_says_whose_it_is_and_what_the_caller_adds() {
 }
 
 #[tokio::test]
-async fn what_the_ledger_says_itself_nobody_adds() {
+async fn claims_that_the_ledger_sets_itself_cannot_be_added() {
     let place = Place::start().await;
     let minter = place.root().with("slashid-orgid", "one");
     let before = place.head();
@@ -57,7 +57,7 @@ async fn what_the_ledger_says_itself_nobody_adds() {
 }
 
 #[tokio::test]
-async fn an_organisation_is_there_for_whoever_has_a_say_in_it() {
+async fn an_organisation_exists_for_callers_with_a_scope_in_it_alone() {
     let place = Place::start().await;
     let issuer = place.key(&[("one", &["issue"]), ("two", &["revoke"])]).await;
     let path = "/persons/ada/mint-token";
@@ -78,7 +78,7 @@ async fn an_organisation_is_there_for_whoever_has_a_say_in_it() {
 }
 
 #[tokio::test]
-async fn a_person_on_hold_gets_no_token_and_its_ended_ones_say_so() {
+async fn a_person_on_hold_gets_no_token_and_their_revoked_ones_say_so() {
     let place = Place::start().await;
     let token = place.mint("ada").await;
     let end = json!({"tenant": "one", "subject": "ada", "hold": 60});

@@ -10,10 +10,10 @@ use crate::jose::confusion::{negated, next_letter};
 use crate::jose::{ISSUER, Signer, decode, encode};
 use crate::support::served::{Node, ROOT};
 
-const NOT_HIS: &str = "the bearer is neither this token nor an application's key";
+const NOT_AN_AUTHORITY: &str = "the bearer is neither this token nor an application's key";
 
 #[tokio::test]
-async fn whoever_holds_a_token_ends_it_once_and_the_log_says_who() {
+async fn a_bearer_revokes_its_token_once_and_the_log_names_the_bearer() {
     let place = Place::start().await;
     for token in [place.mint("p").await, place.token(json!({}))] {
         let before = place.head();
@@ -49,7 +49,7 @@ async fn both_bases_serve_it_and_every_surface_sees_it() {
 }
 
 #[tokio::test]
-async fn an_application_ends_tokens_of_its_tenant_alone() {
+async fn an_application_revokes_tokens_of_its_tenant_alone() {
     let place = Place::start().await;
     let (one, two) = (place.key(&[("one", &["revoke"])]).await, place.key(&[("two", &["revoke"])]).await);
     let idle = place.key(&[("one", &["issue", "introspect"])]).await;
@@ -71,7 +71,7 @@ async fn an_application_ends_tokens_of_its_tenant_alone() {
 }
 
 #[tokio::test]
-async fn a_bearer_that_is_another_token_or_none_is_no_authority() {
+async fn a_bearer_with_another_token_or_none_is_not_an_authority() {
     let place = Place::start().await;
     let token = place.mint("p").await;
     let other = place.mint("p").await;
@@ -79,7 +79,7 @@ async fn a_bearer_that_is_another_token_or_none_is_no_authority() {
     let twin = format!("{}x", &token[..token.len() - 1]);
     let before = place.head();
     for bearer in [&*other, &place.token(json!({})), &stranger, &twin, "al_a_nobody", "a.b.c"] {
-        assert_eq!(refusal(&revoke(&place.node.holder(bearer), &token).await), (401, NOT_HIS.to_owned()));
+        assert_eq!(refusal(&revoke(&place.node.holder(bearer), &token).await), (401, NOT_AN_AUTHORITY.to_owned()));
     }
     let nobody = (401, "send `SlashID-API-Key`, or the token itself as bearer".to_owned());
     assert_eq!(refusal(&revoke(&place.node.nobody(), &token).await), nobody);
@@ -105,7 +105,7 @@ async fn a_bearer_is_the_same_token_however_its_signature_is_spelt() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_never_seen_is_ended_if_its_issuer_is_trusted_and_forgotten_when_it_is_over() {
+async fn a_token_that_was_never_seen_is_revoked_if_its_issuer_is_trusted_and_forgotten_when_it_has_expired() {
     let place = Place::start().await;
     let token = place.token(json!({"jti": "unseen"}));
     let refused = refusal(&revoke(&Node::start().await.holder(ROOT), &token).await);
@@ -130,7 +130,7 @@ async fn a_token_that_was_never_seen_is_ended_if_its_issuer_is_trusted_and_forgo
 }
 
 #[tokio::test]
-async fn what_has_expired_is_refused_and_what_never_does_is_ended_for_ever() {
+async fn an_expired_token_is_refused_and_one_that_never_expires_is_revoked_permanently() {
     let place = Place::start().await;
     let expired = place.token(json!({"exp": NOW - 1}));
     let before = place.head();
@@ -148,7 +148,7 @@ async fn what_has_expired_is_refused_and_what_never_does_is_ended_for_ever() {
 }
 
 #[tokio::test]
-async fn what_is_asked_wrongly_is_refused_each_with_its_own_message_and_appends_nothing() {
+async fn each_bad_request_is_refused_with_its_own_message_and_appends_nothing() {
     let place = Place::start().await;
     let token = place.token(json!({}));
     let good = json!({"token": token}).to_string();

@@ -6,7 +6,7 @@ use super::{NOW, Place, refusal};
 use crate::jose::claims as jose_claims;
 
 #[tokio::test]
-async fn a_good_token_is_told_with_its_end_and_without_errors() {
+async fn an_active_token_is_answered_with_its_expiry_and_without_errors() {
     let place = Place::start().await;
     place.node.clock.advance(500);
     let answer = place.node.nobody().post("/slashid/token/validate", json!({"token": place.token(json!({}))})).await;
@@ -20,7 +20,7 @@ async fn a_good_token_is_told_with_its_end_and_without_errors() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_has_a_reason() {
+async fn an_inactive_token_is_answered_with_a_reason() {
     let place = Place::start().await;
     for (token, reason) in [
         (place.token(json!({"exp": NOW})), "expired"),
@@ -38,7 +38,7 @@ async fn a_token_that_is_not_good_has_a_reason() {
 }
 
 #[tokio::test]
-async fn all_that_a_subject_has_is_ended_for_validation_too() {
+async fn everything_revoked_with_its_subject_is_invalid_too() {
     let place = Place::start().await;
     let (ours, theirs) = (place.mint("person").await, place.token(json!({})));
     let end = json!({"tenant": "one", "subject": "person"});

@@ -130,7 +130,7 @@ fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
     Some(Issue { key, digest, place: recorded.place, hash, whose })
 }
 
-fn subject_end_of(recorded: &Recorded) -> Option<SubjectRevocation> {
+fn subject_revocation_of(recorded: &Recorded) -> Option<SubjectRevocation> {
     let (subject, kinds) = match &recorded.event {
         Event::SubjectRevoked(revoked) => (revoked.subject.clone(), revoked.kinds.iter().collect()),
         Event::SubjectErased(erased) => (erased.subject.clone(), Kind::ALL.to_vec()),
@@ -344,7 +344,7 @@ impl World {
     /// Issued by who had not applied the ending of its subject: dead wherever both are applied.
     fn revocations_of_subjects_hold(&self, participants: &[usize]) -> Checked {
         let revocations: Vec<SubjectRevocation> =
-            self.truth.sound().filter_map(|(_, recorded)| subject_end_of(recorded)).collect();
+            self.truth.sound().filter_map(|(_, recorded)| subject_revocation_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
             let knew = |place: Place| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
