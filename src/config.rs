@@ -5,13 +5,12 @@
 //! limit anything.
 
 mod error;
+mod file;
 mod issuers;
 mod members;
-mod vendors;
 
 use std::env;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,48 +19,25 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
+use crate::http::{Surface, compat};
+use crate::jose::TrustedIssuer;
 use crate::keys::{Algorithm, RootToken};
+use crate::setting::{Chosen, Place, ValueError};
 use crate::telemetry::{self, LogFormat};
 use crate::tlog::KeyName;
 
-pub use error::{Place, SettingsError};
+pub use error::SettingsError;
+pub use issuers::IssuerTable;
 pub use members::{Members, NatsServers, NatsTable};
-
-pub use issuers::{
-    CLOCK_LEEWAY_SECONDS, IssuerTable, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer,
-    is_loopback,
-};
 
 /// The environment variable that holds root's secret. There is no flag for it, because flags are seen in the list of
 /// processes.
 pub const ROOT_TOKEN_VARIABLE: &str = "AUTHLEDGER_ROOT_TOKEN";
 
-/// A family of routes that can be switched off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Surface {
-    /// The native API, `/v1`.
-    Native,
-    /// The revocation stream and its snapshot.
-    Feed,
-    /// Checkpoints, tiles and entries of the log, as C2SP's tools read them.
-    Evidence,
-    /// Crafter's ticket contract.
-    Crafter,
-    /// Ory's session contract.
-    Ory,
-    /// SlashID's token contract.
-    #[value(name = "slashid")]
-    SlashId,
-    /// Cribl's token contract.
-    Cribl,
-    /// `/metrics`.
-    Metrics,
-}
-
 /// The settings as they were written, on the command line or in a file: nothing checked, nothing filled in.
+// Unknown keys are refused where the file is read, because no part of the settings knows the keys of the others.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct ServeArgs {
     /// A TOML file with settings: the flags' names as keys, with _ for -. Flags and variables take precedence over it.
     #[arg(long, env = "AUTHLEDGER_CONFIG", value_name = "FILE")]
@@ -216,26 +192,10 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_SNAPSHOT_EVERY", value_name = "EVENTS")]
     pub snapshot_every: Option<u64>,
 
-    /// Accept Crafter's published default access tokens, which everybody knows; only for trying things out
-    #[arg(long, env = "AUTHLEDGER_ALLOW_PUBLISHED_ACCESS_TOKENS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_published_access_tokens: Option<bool>,
-
-    /// The path prefix under which Ory's public and admin calls are served in addition; empty for no prefix [default:
-    /// /auth]
-    #[arg(long, env = "AUTHLEDGER_ORY_PREFIX", value_name = "PATH")]
-    pub ory_prefix: Option<String>,
-
-    /// The cookie that carries a session token on Ory's public calls [default: ory_kratos_session]
-    #[arg(long, env = "AUTHLEDGER_ORY_COOKIE", value_name = "NAME")]
-    pub ory_cookie: Option<String>,
-
-    /// The path prefix under which SlashID's calls are served in addition; empty for no prefix [default: /slashid]
-    #[arg(long, env = "AUTHLEDGER_SLASHID_PREFIX", value_name = "PATH")]
-    pub slashid_prefix: Option<String>,
-
-    /// The origins whose pages may call SlashID's contract from a browser, separated by commas [default: none]
-    #[arg(long, env = "AUTHLEDGER_CORS_ORIGINS", value_delimiter = ',', value_name = "LIST")]
-    pub cors_origins: Option<Vec<String>>,
+    /// Those of other vendors' contracts.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub compat: compat::Settings,
 
     /// The log level, or directives such as info,authledger=debug [default: info]
     #[arg(long, env = "AUTHLEDGER_LOG", value_name = "FILTER")]
@@ -291,16 +251,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Events between two snapshots.
     pub snapshot_every_events: u64,
-    /// Whether Crafter's published default access tokens may be used.
-    pub allow_published_access_tokens: bool,
-    /// The path prefix of Ory's calls, which are also served without it: empty, or `/` and more.
-    pub ory_prefix: String,
-    /// The cookie that carries a session token on Ory's public calls.
-    pub ory_cookie: String,
-    /// The path prefix of SlashID's calls, which are also served without it: empty, or `/` and more.
-    pub slashid_prefix: String,
-    /// The origins whose pages may call SlashID's contract from a browser.
-    pub cors_origins: Vec<String>,
+    /// The options of other vendors' contracts.
+    pub compat: compat::Options,
     /// Root's secret, if the environment gives it.
     pub root_token: Option<Secret>,
     /// The log filter, in the form of tracing's `EnvFilter`.
@@ -333,7 +285,8 @@ impl Settings {
 
     /// Like [`Settings::load`], with root's secret given instead of read from the environment.
     pub fn check(arguments: ServeArgs, root_token: Option<&str>) -> Result<Self, SettingsError> {
-        let layers = Layers::read(arguments)?;
+        let file = arguments.config.as_deref().map(|path| file::read(path).map(|read| (path, read))).transpose()?;
+        let layers = Layers { arguments: &arguments, file: file.as_ref().map(|(path, read)| (*path, read)) };
         let behind_proxy = layers.get("behind_proxy", |a| a.behind_proxy).or(false);
         let tls = tls_files(&layers)?;
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
@@ -354,10 +307,7 @@ impl Settings {
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
             checkpoint_origin: checkpoint_origin(&layers)?,
-            ory_prefix: vendors::prefix(layers.get("ory_prefix", |a| a.ory_prefix.clone()), "/auth")?,
-            ory_cookie: vendors::cookie(layers.get("ory_cookie", |a| a.ory_cookie.clone()))?,
-            slashid_prefix: vendors::prefix(layers.get("slashid_prefix", |a| a.slashid_prefix.clone()), "/slashid")?,
-            cors_origins: vendors::cors_origins(layers.get("cors_origins", |a| a.cors_origins.clone()))?,
+            compat: compat::Options::check(&layers.part(|a| &a.compat))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
@@ -370,9 +320,6 @@ impl Settings {
                 1_000..=1_000_000_000,
                 "events",
             )?,
-            allow_published_access_tokens: layers
-                .get("allow_published_access_tokens", |a| a.allow_published_access_tokens)
-                .or(false),
             root_token: root_token.map(acceptable_root_token).transpose()?,
             log: log(&layers)?,
             log_format: layers.get("log_format", |a| a.log_format).or(LogFormat::default()),
@@ -386,80 +333,14 @@ impl Settings {
     }
 }
 
-/// The settings as they were written, with their places: command line and environment above the file.
-struct Layers {
-    arguments: ServeArgs,
-    file: Option<(PathBuf, ServeArgs)>,
-}
-
-impl Layers {
-    fn read(arguments: ServeArgs) -> Result<Self, SettingsError> {
-        let file = match arguments.config.clone() {
-            Some(path) => Some((path.clone(), read_file(path)?)),
-            None => None,
-        };
-        Ok(Self { arguments, file })
-    }
-
-    fn get<T>(&self, key: &'static str, setting: impl Fn(&ServeArgs) -> Option<T>) -> Chosen<T> {
-        if let Some(value) = setting(&self.arguments) {
-            return Chosen { value: Some(value), place: Place::Arguments(key) };
-        }
-        if let Some((path, file)) = &self.file
-            && let Some(value) = setting(file)
-        {
-            return Chosen { value: Some(value), place: Place::File(key, path.clone()) };
-        }
-        Chosen { value: None, place: Place::Default(key) }
-    }
-}
-
-fn read_file(path: PathBuf) -> Result<ServeArgs, SettingsError> {
-    match std::fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text)
-            .map_err(|error| SettingsError::MalformedFile { path, problem: error.to_string().trim_end().to_owned() }),
-        Err(source) => Err(SettingsError::Unreadable { path, source }),
-    }
-}
-
-/// A setting, if it was made, and its place.
-struct Chosen<T> {
-    value: Option<T>,
-    place: Place,
-}
-
-impl<T> Chosen<T> {
-    fn or(self, default: T) -> T {
-        self.value.unwrap_or(default)
-    }
-}
+/// What command line, environment and file say.
+type Layers<'a> = crate::setting::Layers<'a, ServeArgs>;
 
 impl Chosen<u64> {
-    fn bounded(self, default: u64, bounds: RangeInclusive<u64>, unit: &'static str) -> Result<u64, SettingsError> {
-        let value = self.value.unwrap_or(default);
-        if bounds.contains(&value) {
-            return Ok(value);
-        }
-        let (low, high) = bounds.into_inner();
-        Err(SettingsError::OutOfBounds { place: self.place, value, low, high, unit })
-    }
-
-    fn count(self, default: u64, bounds: RangeInclusive<u64>, unit: &'static str) -> Result<usize, SettingsError> {
-        // Every bound fits in 32 bits.
-        self.bounded(default, bounds, unit).map(|count| count as usize)
-    }
-
     fn life(self, default: Ttl) -> Result<Life, SettingsError> {
         let place = self.place.clone();
         let seconds = self.bounded(default.as_seconds(), 1..=Ttl::MAX.as_seconds(), "seconds")?;
         Ok(Life { ttl: Ttl::from_seconds(seconds).unwrap_or(default), place })
-    }
-}
-
-impl Chosen<String> {
-    fn named<N>(self, default: &str, new: impl Fn(&str) -> Result<N, Malformed>) -> Result<N, SettingsError> {
-        let text = self.value.as_deref().unwrap_or(default);
-        new(text).map_err(|must_be| SettingsError::Malformed { place: self.place, must_be })
     }
 }
 
@@ -508,18 +389,18 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
     })
 }
 
-fn checkpoint_origin(layers: &Layers) -> Result<Option<KeyName>, SettingsError> {
+fn checkpoint_origin(layers: &Layers) -> Result<Option<KeyName>, ValueError> {
     let Chosen { value, place } = layers.get("checkpoint_origin", |a| a.checkpoint_origin.clone());
     let Some(name) = value else { return Ok(None) };
     let must_be = Malformed("1 to 255 bytes without spaces, control characters and plus signs");
-    KeyName::new(&name).map(Some).ok_or(SettingsError::Malformed { place, must_be })
+    KeyName::new(&name).map(Some).ok_or(ValueError::Malformed { place, must_be })
 }
 
-fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, SettingsError> {
+fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, ValueError> {
     let chosen = layers.get("public_url", |a| a.public_url.clone());
     let Some(text) = chosen.value else { return Ok(None) };
     let checked = issuers::checked_public_url(&text);
-    checked.map(Some).map_err(|must_be| SettingsError::Malformed { place: chosen.place, must_be })
+    checked.map(Some).map_err(|must_be| ValueError::Malformed { place: chosen.place, must_be })
 }
 
 /// Only the file can name them.

@@ -30,7 +30,7 @@ pub mod clock;
 pub mod telemetry;
 
 #[cfg(feature = "server")]
-pub mod config;
+pub mod setting;
 
 #[cfg(feature = "server")]
 pub mod jose;
@@ -49,6 +49,9 @@ pub mod http;
 
 #[cfg(feature = "server")]
 pub mod replication;
+
+#[cfg(feature = "server")]
+pub mod config;
 
 #[cfg(feature = "server")]
 pub mod server;

@@ -120,7 +120,7 @@ impl Server {
         if others.is_some() {
             among::begin(&running.service, &settings.data, &settled)?;
         }
-        let published = if settings.allow_published_access_tokens {
+        let published = if settings.compat.crafter.allow_published_access_tokens {
             crafter::ensure_published_access_tokens(&running.service).await
         } else {
             crafter::remove_published_access_tokens(&running.service).await
@@ -312,11 +312,7 @@ fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
     Options {
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
-        allow_published_access_tokens: settings.allow_published_access_tokens,
-        ory_prefix: settings.ory_prefix.clone(),
-        ory_cookie: settings.ory_cookie.clone(),
-        slashid_prefix: settings.slashid_prefix.clone(),
-        cors_origins: settings.cors_origins.clone(),
+        compat: settings.compat.clone(),
         heartbeat: settings.heartbeat,
         root_token_file,
         bench: settings.bench,

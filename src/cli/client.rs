@@ -9,8 +9,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
-use crate::config::is_loopback;
 use crate::domain::Secret;
+use crate::setting::is_loopback;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,35 +1,12 @@
 //! Why settings are refused, with the place where each was made.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
-
-/// The place where a setting was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On the command line or in the environment: the setting's key.
-    Arguments(&'static str),
-    /// In the file: the setting's key and the file.
-    File(&'static str, PathBuf),
-    /// Nowhere: the default of that key.
-    Default(&'static str),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Arguments(key) => {
-                write!(f, "--{} (or AUTHLEDGER_{})", key.replace('_', "-"), key.to_uppercase())
-            }
-            Self::File(key, path) => write!(f, "`{key}` in {}", path.display()),
-            Self::Default(key) => write!(f, "the default of `{key}`"),
-        }
-    }
-}
+use crate::setting::{Place, ValueError};
 
 /// Why the settings are refused: the problem, its place, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -44,26 +21,9 @@ pub enum SettingsError {
         /// Line, column and what was found there.
         problem: String,
     },
-    /// A number is too small or too large.
-    #[error("use {value} for {place}: it must be {low} to {high} {unit}")]
-    OutOfBounds {
-        /// The place where it was set.
-        place: Place,
-        value: u64,
-        /// The least allowed.
-        low: u64,
-        /// The most allowed.
-        high: u64,
-        /// The unit of the number.
-        unit: &'static str,
-    },
-    /// A text has the wrong form.
-    #[error("use the text of {place}: it must be {must_be}")]
-    Malformed {
-        /// The place where it was set.
-        place: Place,
-        must_be: Malformed,
-    },
+    /// The value of a setting can't be used.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// A table of a trusted issuer can't be used.
     #[error("use the [[trusted_issuer]] of {issuer:?} in {}: its `{key}` must be {must_be}", path.display())]
     TrustedIssuer {

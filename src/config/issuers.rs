@@ -1,7 +1,6 @@
 //! The issuers of accepted tokens: this server itself, and the tables of trusted issuers.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,11 +9,8 @@ use serde::Deserialize;
 
 use super::SettingsError;
 use crate::domain::{MAX_NAME_BYTES, Malformed, Tenant};
+use crate::jose::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 
-/// The most that an issuer's clock may be ahead of ours, in seconds.
-pub const MAX_CLOCK_LEEWAY_SECONDS: u64 = 60;
-/// The default for how far an issuer's clock may be ahead, in seconds; also for this ledger, which has several nodes.
-pub const CLOCK_LEEWAY_SECONDS: u64 = 5;
 /// The most issuers that can be trusted, and the most tenants of one.
 const MAX_TABLE: usize = 1000;
 
@@ -34,69 +30,6 @@ pub struct IssuerTable {
     pub profile: Option<Profile>,
     /// Seconds that its clock may be ahead.
     pub clock_leeway: Option<u64>,
-}
-
-/// The deviations of an issuer's tokens from the standard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// SlashID: the claim `id` names the token where `jti` is missing. Elsewhere it may name the user.
-    SlashId,
-}
-
-/// An issuer whose tokens are accepted besides this ledger's own.
-#[derive(Clone, Debug)]
-pub struct TrustedIssuer {
-    /// The tokens' `iss`, to the letter.
-    pub issuer: Arc<str>,
-    /// The source of its keys.
-    pub source: KeySource,
-    /// The tenants that its tokens may be for.
-    pub tenants: Vec<Tenant>,
-    /// The deviations of its tokens from the standard.
-    pub profile: Option<Profile>,
-    /// Seconds that its clock may be ahead: 0 to [`MAX_CLOCK_LEEWAY_SECONDS`].
-    pub clock_leeway_seconds: u64,
-}
-
-/// The source of an issuer's keys: a JWK set (RFC 7517, section 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    File(PathBuf),
-    /// At an address.
-    Url(JwksUrl),
-}
-
-/// An address of published keys: https, or http on this machine, because an attacker who can change keys on the way can
-/// sign anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwksUrl(Url);
-
-impl JwksUrl {
-    /// The address, if keys may be fetched from there.
-    pub fn new(text: &str) -> Result<Self, Malformed> {
-        const FORM: Malformed = Malformed("a URL with https, or with http on a loopback host, and no name or password");
-        let url = Url::parse(text).map_err(|_| FORM)?;
-        let named = !url.username().is_empty() || url.password().is_some();
-        let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-        if safe && !named { Ok(Self(url)) } else { Err(FORM) }
-    }
-
-    /// The address.
-    pub const fn as_url(&self) -> &Url {
-        &self.0
-    }
-
-    /// Whether it is on this machine.
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.0)
-    }
-}
-
-/// Whether a request to that address stays on this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// The issuer of the ledger's tokens, if it is valid: verifiers compare it to the letter, and add paths to it.
@@ -223,24 +156,6 @@ mod tests {
         }
         let twice = "[[trusted_issuer]]\nissuer = \"a\"\njwks_file = \"k\"\ntenants = [\"x\"]\n".repeat(2);
         assert!(issuers(&twice).expect_err("twice").contains("every other table's"));
-    }
-
-    #[test]
-    fn keys_come_over_https_or_from_this_machine() {
-        let punycode = "https://xn--bcher-kva.example/k";
-        for good in ["https://a.example:8/k?x=y", "http://127.0.0.1:1/k", "http://localhost/k", punycode] {
-            assert!(JwksUrl::new(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "http://a.example/k",
-            "http://127.0.0.1.example/",
-            "ftp://127.0.0.1/",
-            "https://u:p@a.example/",
-            "https://bücher.example/",
-            "k",
-        ] {
-            assert!(JwksUrl::new(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::issuers::is_loopback;
-use super::{Layers, Place, ServeArgs, SettingsError};
+use super::{Layers, ServeArgs, SettingsError};
 use crate::domain::{Malformed, PeerAddress, Reads, Region};
+use crate::setting::{Place, ValueError, is_loopback};
 
 /// The most servers of one region, and the most regions.
 const MAX_SERVERS: usize = 64;
@@ -91,10 +91,10 @@ pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
 }
 
 /// The traffic between nodes holds keys of personal data: it goes over TLS, or stays on this machine.
-fn peer_address(text: &str, place: &Place) -> Result<PeerAddress, SettingsError> {
+fn peer_address(text: &str, place: &Place) -> Result<PeerAddress, ValueError> {
     const FORM: Malformed =
         Malformed("https and a host, or http and a loopback host, without name, query, fragment or / at the end");
-    let malformed = || SettingsError::Malformed { place: place.clone(), must_be: FORM };
+    let malformed = || ValueError::Malformed { place: place.clone(), must_be: FORM };
     let address = PeerAddress::new(text).map_err(|_| malformed())?;
     let url = Url::parse(text).map_err(|_| malformed())?;
     if url.scheme() == "https" || is_loopback(&url) { Ok(address) } else { Err(malformed()) }

@@ -16,6 +16,7 @@ mod observe;
 pub mod openapi;
 pub mod peers;
 pub mod problem;
+mod surface;
 mod tlog;
 pub mod tls;
 mod v1;
@@ -31,46 +32,29 @@ use axum::routing::{delete, get, post};
 use clap::ValueEnum as _;
 use tokio::sync::watch;
 
-use crate::config::Surface;
 use crate::feed::Hub;
 use crate::service::Service;
 use crate::telemetry::SharedMetrics;
 use observe::Observe;
+use surface::Part;
+
+pub use surface::Surface;
 
 /// Every route of every surface that is switched on.
 ///
 /// A surface answers refusals under its paths in its own shape; an unknown path gets a problem.
 pub fn router(app: SharedApp) -> Router {
-    let on = |surface| app.options.surfaces.contains(&surface);
-    let mut routes = about().merge(among_nodes(&app));
-    if on(Surface::Metrics) {
-        routes = routes.route("/metrics", get(metrics::show));
-    }
-    if on(Surface::Native) {
-        routes = routes.merge(native());
-    }
+    let on = Surface::value_variants().iter().filter(|surface| app.options.surfaces.contains(surface));
+    let (contracts, ours): (Vec<Part>, Vec<Part>) = on.map(|surface| surface.part()).partition(|part| part.is_contract);
+    let merged = |routes, parts: Vec<Part>| {
+        parts.iter().fold(routes, |routes: Router<SharedApp>, part| routes.merge((part.routes)(&app.options)))
+    };
+    let mut routes = merged(about().merge(among_nodes(&app)), ours);
     if app.options.bench {
         routes = routes.route("/v1/noop", post(v1::noop));
     }
-    if on(Surface::Feed) {
-        routes = routes.merge(followed());
-    }
-    if on(Surface::Evidence) {
-        routes = routes.merge(evidence());
-    }
-    routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
-    if on(Surface::Crafter) {
-        routes = routes.merge(compat::crafter::routes());
-    }
-    if on(Surface::Ory) {
-        routes = routes.merge(compat::ory::routes(&app.options));
-    }
-    if on(Surface::SlashId) {
-        routes = routes.merge(compat::slashid::routes(&app.options));
-    }
-    if on(Surface::Cribl) {
-        routes = routes.merge(compat::cribl::routes());
-    }
+    // Not for the contracts: each answers a wrong verb in its own shape.
+    let routes = merged(routes.method_not_allowed_fallback(problem::method_not_allowed), contracts);
     routes.fallback(problem::not_found).layer(Observe(app.metrics.clone())).with_state(app)
 }
 
@@ -79,7 +63,7 @@ pub fn waiting_router(app: SharedApp) -> Router {
     // The clock is among them: a wrong clock may be why the others do not answer.
     let mut routes = about().merge(among_nodes(&app)).merge(clock()).route("/v1/status", get(v1::status));
     if app.options.surfaces.contains(&Surface::Metrics) {
-        routes = routes.route("/metrics", get(metrics::show));
+        routes = routes.merge(measured());
     }
     let routes = routes.method_not_allowed_fallback(problem::method_not_allowed);
     routes.fallback(problem::not_admitted).layer(Observe(app.metrics.clone())).with_state(app)
@@ -150,6 +134,10 @@ fn evidence() -> Router<SharedApp> {
         .route("/origins/{origin}/tile/{*path}", get(tlog::tile_of))
 }
 
+fn measured() -> Router<SharedApp> {
+    Router::new().route("/metrics", get(metrics::show))
+}
+
 fn followed() -> Router<SharedApp> {
     Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
 }
@@ -177,16 +165,8 @@ pub struct Options {
     pub surfaces: Vec<Surface>,
     /// The largest body, in bytes.
     pub body_bytes: usize,
-    /// Whether Crafter's published default access tokens may be registered and used.
-    pub allow_published_access_tokens: bool,
-    /// The path prefix under which Ory's calls are served in addition.
-    pub ory_prefix: String,
-    /// The cookie that carries a session token on Ory's public calls.
-    pub ory_cookie: String,
-    /// The path prefix under which SlashID's calls are served in addition.
-    pub slashid_prefix: String,
-    /// The origins whose pages may call SlashID's contract from a browser.
-    pub cors_origins: Vec<String>,
+    /// The options of other vendors' contracts.
+    pub compat: compat::Options,
     /// How often a follower is told that it is up to date.
     pub heartbeat: Duration,
     /// The file with root's secret, if there is one: readiness warns while it exists.
@@ -201,11 +181,7 @@ impl Default for Options {
         Self {
             surfaces: Surface::value_variants().to_vec(),
             body_bytes: 65_536,
-            allow_published_access_tokens: false,
-            ory_prefix: "/auth".to_owned(),
-            ory_cookie: "ory_kratos_session".to_owned(),
-            slashid_prefix: "/slashid".to_owned(),
-            cors_origins: Vec::new(),
+            compat: compat::Options::default(),
             heartbeat: Duration::from_secs(15),
             root_token_file: None,
             bench: false,

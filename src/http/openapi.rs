@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use clap::ValueEnum as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{IntoParams, IntoResponses, OpenApi as _};
 
-use super::compat::{crafter, cribl, ory, slashid};
 use super::problem::{Code, ProblemBody};
-use super::{feed, health, peers, problem, tlog, v1, well_known};
+use super::{Surface, health, peers, problem, well_known};
 
 /// The part that every surface shares.
 #[derive(utoipa::OpenApi)]
@@ -41,17 +41,9 @@ const SCHEME: &str = "application";
 
 /// The document with every surface's part.
 pub fn document() -> OpenApi {
-    // A surface joins with one more merge here.
-    let mut document = Common::openapi().merge_from(v1::Api::openapi()).merge_from(feed::Api::openapi());
-    for part in [
-        tlog::Api::openapi(),
-        peers::Api::openapi(),
-        crafter::Api::openapi(),
-        ory::Api::openapi(),
-        slashid::Api::openapi(),
-        cribl::Api::openapi(),
-    ] {
-        document.merge(part);
+    let mut document = Common::openapi().merge_from(peers::Api::openapi());
+    for surface in Surface::value_variants() {
+        document.merge((surface.part().document)());
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An application's secret"));
     let components = document.components.get_or_insert_default();

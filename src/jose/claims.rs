@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::TokenError;
-use crate::config::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
+use super::trusted::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, TokenId};
 
 /// The claim in which a container holds its token.
@@ -215,7 +215,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::KeySource;
+    use crate::jose::KeySource;
 
     fn terms(profile: Option<Profile>) -> Option<Arc<TrustedIssuer>> {
         Some(Arc::new(TrustedIssuer {

@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::error::LoadError;
 use super::key_set::{Key, KeySet, MAX_JWKS_BYTES, Miss};
+use super::trusted::{JwksUrl, KeySource, TrustedIssuer};
 use super::{TokenError, TrustError};
 use crate::clock::Clock;
-use crate::config::{JwksUrl, KeySource, TrustedIssuer};
 use crate::domain::Timestamp;
 use crate::keys::Algorithm;
 

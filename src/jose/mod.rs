@@ -11,6 +11,7 @@ mod key_set;
 mod parsed;
 mod seen;
 mod sign;
+mod trusted;
 mod verify;
 
 pub use claims::{Times, Verified};
@@ -19,4 +20,5 @@ pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
 pub use key_set::{Key, KeySet, KeySetError, MAX_JWKS_BYTES, verify_signature};
 pub use parsed::{MAX_JWT_BYTES, Parsed};
 pub use sign::{SignError, sign};
+pub use trusted::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 pub use verify::{OwnKeys, TrustedIssuers};

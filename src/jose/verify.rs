@@ -10,9 +10,9 @@ use super::claims::{Proven, Verified};
 use super::issuer::Issuer;
 use super::key_set::{Key, verify_signature};
 use super::seen::{Mark, Seen};
+use super::trusted::TrustedIssuer;
 use super::{Parsed, TokenError, TrustError};
 use crate::clock::Clock;
-use crate::config::TrustedIssuer;
 
 /// The ledger's own name and keys. Both may change while it runs.
 pub trait OwnKeys: Sync {

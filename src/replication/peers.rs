@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use super::client::{AskError, PeerClient};
 use super::courier::{Courier, Doing, Post, Receipt};
 use crate::cluster::Spoken;
-use crate::config::is_loopback;
 use crate::domain::{Origin, PeerAddress, Place, Sequence};
 use crate::service::Cluster;
+use crate::setting::is_loopback;
 
 /// How long to wait after a failure. A node that can't be reached is asked four times a second.
 const RETRY: Duration = Duration::from_millis(250);

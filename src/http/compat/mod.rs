@@ -3,7 +3,51 @@
 pub mod crafter;
 pub mod cribl;
 pub mod ory;
+mod prefix;
 pub mod slashid;
+
+use clap::Args;
+
+use crate::setting::{Layers, ValueError};
+
+/// The settings of the contracts as they were written.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+pub struct Settings {
+    #[command(flatten)]
+    pub crafter: crafter::Settings,
+    #[command(flatten)]
+    pub ory: ory::Settings,
+    #[command(flatten)]
+    pub slashid: slashid::Settings,
+}
+
+impl Settings {
+    /// The settings in a file's text. Each contract takes its own keys, and leaves the others alone.
+    // Not serde's `flatten`, which forgets the line that an error is about.
+    pub fn read(text: &str) -> Result<Self, toml::de::Error> {
+        Ok(Self { crafter: toml::from_str(text)?, ory: toml::from_str(text)?, slashid: toml::from_str(text)? })
+    }
+}
+
+/// The settings of the contracts, checked and complete.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub crafter: crafter::Options,
+    pub ory: ory::Options,
+    pub slashid: slashid::Options,
+}
+
+impl Options {
+    /// The options that the settings make.
+    pub fn check(layers: &Layers<Settings>) -> Result<Self, ValueError> {
+        Ok(Self {
+            crafter: crafter::Options::of(&layers.part(|s| &s.crafter)),
+            ory: ory::Options::check(&layers.part(|s| &s.ory))?,
+            slashid: slashid::Options::check(&layers.part(|s| &s.slashid))?,
+        })
+    }
+}
 
 /// A record, for tests of refusals.
 #[cfg(test)]

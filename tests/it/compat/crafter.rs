@@ -4,7 +4,6 @@ use crate::support::settings::settings;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::config::Surface;
 use authledger::domain::{
     Caller, Digest, Grant, Grants, Kinds, Scope, Scopes, Secret, Subject, Tenant, Timestamp, Ttl,
 };
@@ -13,7 +12,7 @@ use authledger::feed::Hub;
 use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
-use authledger::http::{App, Options};
+use authledger::http::{App, Options, Surface};
 use authledger::service::{
     Alone, Call, Identity, NewApplication, NewSubjectRevocation, Party, Running, Service, Why, open,
 };
@@ -67,8 +66,8 @@ impl Node {
         if allow_published_access_tokens {
             ensure_published_access_tokens(&service).await.expect("root may");
         }
-        let surfaces = vec![Surface::Crafter];
-        let options = Options { surfaces, allow_published_access_tokens, ..Options::default() };
+        let mut options = Options { surfaces: vec![Surface::Crafter], ..Options::default() };
+        options.compat.crafter.allow_published_access_tokens = allow_published_access_tokens;
         let hub = Hub::new(service.ledger(), service.projection().base());
         let (_, stop) = tokio::sync::watch::channel(false);
         let app = App { service: service.clone(), hub, stop, metrics: Arc::new(Metrics::new()), options };

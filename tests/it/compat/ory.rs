@@ -10,6 +10,7 @@ use authledger::domain::{
     Timestamp, Ttl,
 };
 use authledger::http::Options;
+use authledger::http::compat::ory;
 use authledger::service::{Call, Identity, NewSession, Personal, Service};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -238,7 +239,8 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
 
 #[tokio::test]
 async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
-    let options = Options { ory_prefix: "/id/ory".into(), ory_cookie: "sid".into(), ..Options::default() };
+    let mut options = Options::default();
+    options.compat.ory = ory::Options { prefix: "/id/ory".into(), cookie: "sid".into() };
     let node = Node::made(Made { options, ..Made::default() }).await;
     let session = issue(&node, "ada").await;
     let actor = node.nobody().with("cookie", &format!("sid={}", session.token));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use authledger::config::Surface;
 use authledger::domain::{Place, Rejection, Sequence};
 use authledger::event_log::{Fault, ReadError};
+use authledger::http::Surface;
 use authledger::http::body::BodyError;
 use authledger::http::problem::{Code, Problem};
 use authledger::service::Error;

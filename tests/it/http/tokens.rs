@@ -1,12 +1,12 @@
 //! Tokens, through the native API.
 
-use authledger::config::{KeySource, TrustedIssuer};
 use authledger::domain::{
     Caller, Event, Kinds, LOG_FORMAT, LedgerOpened, NodeName, Origin, Place, Recorded, Region, Sequence, Subject,
     SubjectRevoked, Tenant, Ttl, actor_of,
 };
 use authledger::event_log::{Chain, ChainHash, encode};
 use authledger::jose::sign;
+use authledger::jose::{KeySource, TrustedIssuer};
 use authledger::keys::{Algorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,7 +1,7 @@
 //! Tokens that try to be taken for what they are not.
 
-use authledger::config::Profile;
 use authledger::domain::{CredentialRef, TokenId};
+use authledger::jose::Profile;
 use authledger::jose::{Times, TokenError};
 use authledger::keys::Algorithm;
 use aws_lc_rs::hmac;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use authledger::clock::Clock;
-use authledger::config::{JwksUrl, KeySource};
+use authledger::jose::{JwksUrl, KeySource};
 use authledger::jose::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS, TokenError, TrustedIssuers};
 use authledger::keys::Algorithm;
 use parking_lot::Mutex;

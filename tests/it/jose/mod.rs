@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::config::{KeySource, Profile, TrustedIssuer};
 use authledger::domain::{Tenant, Timestamp};
+use authledger::jose::{KeySource, Profile, TrustedIssuer};
 use authledger::jose::{OwnKeys, TokenError, TrustedIssuers, Verified, sign};
 use authledger::keys::{Algorithm, SigningKey};
 use base64::Engine as _;

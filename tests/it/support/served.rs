@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use authledger::clock::Clock;
-use authledger::config::TrustedIssuer;
 use authledger::domain::{Digest, Issuer, Position, Timestamp};
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
 use authledger::http::{App, Options, router};
+use authledger::jose::TrustedIssuer;
 use authledger::jose::TrustedIssuers;
 use authledger::service::{Alone, Hook, Reach, Running, Service, Settings, open};
 use authledger::telemetry::Metrics;

@@ -218,7 +218,7 @@ fn chosen(app: &App, id: String) -> Result<String, Refusal> {
     if id.len() != uuid::fmt::Hyphenated::LENGTH || Uuid::parse_str(&id).is_err() {
         return Err(malformed("Access token's 'id'", Malformed("a UUID")));
     }
-    if is_published(&id) && !app.options.allow_published_access_tokens {
+    if is_published(&id) && !app.options.compat.crafter.allow_published_access_tokens {
         return Err(malformed("Access token's 'id'", Malformed("an id that Crafter has not published")));
     }
     Ok(id)
@@ -235,7 +235,11 @@ pub(super) fn find(service: &Service, id: &str) -> Option<Arc<Registration>> {
 
 /// Like [`find`], without those that do not work here.
 fn registered(app: &App, id: &str) -> Option<Arc<Registration>> {
-    if is_published(id) && !app.options.allow_published_access_tokens { None } else { find(&app.service, id) }
+    if is_published(id) && !app.options.compat.crafter.allow_published_access_tokens {
+        None
+    } else {
+        find(&app.service, id)
+    }
 }
 
 /// The place where the body can't be read; the text there may be a secret.

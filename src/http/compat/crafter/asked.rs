@@ -171,7 +171,7 @@ fn access_token_id(head: &Parts, form: Form, body: &Result<Bytes, body::BodyErro
 
 fn authenticate(app: &App, id: &str) -> Result<Identity, Refusal> {
     let unknown = || Refusal::UnknownAccessToken(id.to_owned());
-    if is_published(id) && !app.options.allow_published_access_tokens {
+    if is_published(id) && !app.options.compat.crafter.allow_published_access_tokens {
         return Err(unknown());
     }
     match app.service.authenticate(id.as_bytes()) {

@@ -7,6 +7,7 @@
 
 mod access_tokens;
 mod asked;
+mod config;
 mod error;
 mod openapi;
 mod parameters;
@@ -21,6 +22,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::http::SharedApp;
 use error::Refusal;
 
+pub use config::{Options, Settings};
 pub use openapi::Api;
 pub use published::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, is_published, remove_published_access_tokens,

@@ -11,7 +11,7 @@ const X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
 /// The holder of the presented session token, if it is active.
 pub fn holder(app: &App, headers: &HeaderMap) -> Option<Holder> {
     let token = in_header(headers)
-        .or_else(|| in_cookie(headers, &app.options.ory_cookie))
+        .or_else(|| in_cookie(headers, &app.options.compat.ory.cookie))
         .or_else(|| in_authorization(headers))?;
     match app.service.present_session(token) {
         PresentedSession::Good(holder) => Some(holder),

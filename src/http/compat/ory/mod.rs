@@ -8,6 +8,7 @@
 
 mod admin;
 mod authority;
+mod config;
 mod credentials;
 mod document;
 mod error;
@@ -27,9 +28,10 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use crate::http::{Options, SharedApp, caller};
+use crate::http::{SharedApp, caller};
 use error::Refusal;
 
+pub use config::{Options, Settings};
 pub use document::Api;
 
 /// An answer about sessions is true for that moment only, so no cache may keep it.
@@ -41,7 +43,7 @@ const WHOAMI: MethodFilter =
 
 /// The whole contract, under the prefix and without it.
 pub fn routes(options: &Options) -> Router<SharedApp> {
-    let prefixes = BTreeSet::from(["", &options.ory_prefix]);
+    let prefixes = BTreeSet::from(["", &options.prefix]);
     let whole = prefixes.into_iter().fold(Router::new(), |router, prefix| router.merge(under(prefix)));
     whole.method_not_allowed_fallback(wrong_verb)
 }

@@ -7,6 +7,7 @@
 //! A request is checked in this order: route and verb, caller, inputs, whether the caller may ask this there, the rest.
 
 mod asked;
+mod config;
 mod cors;
 mod error;
 mod mint;
@@ -19,15 +20,17 @@ use axum::Router;
 use axum::http::Method;
 use axum::routing::{get, post};
 
-use crate::http::{Options, SharedApp, well_known};
+use crate::http::{SharedApp, well_known};
 use cors::Cors;
 use error::Refusal;
+
+pub use config::{Options, Settings};
 
 /// The whole contract under both bases. The native surface publishes the keys without a base.
 pub fn routes(options: &Options) -> Router<SharedApp> {
     let mut routes = calls("");
-    if !options.slashid_prefix.is_empty() {
-        routes = routes.merge(calls(&options.slashid_prefix)).merge(keys(&options.slashid_prefix));
+    if !options.prefix.is_empty() {
+        routes = routes.merge(calls(&options.prefix)).merge(keys(&options.prefix));
     }
     let cors = axum::middleware::from_fn_with_state(Cors::new(&options.cors_origins), cors::across_origins);
     routes.method_not_allowed_fallback(wrong_verb).layer(cors)

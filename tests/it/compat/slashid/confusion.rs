@@ -89,7 +89,7 @@ async fn each_forgery_is_refused_with_its_own_message_to_every_caller() {
 async fn a_token_is_refused_while_its_issuers_keys_are_out_of_reach() {
     use crate::jose::trusted;
     use crate::support::served::{Made, Node};
-    use authledger::config::{JwksUrl, KeySource};
+    use authledger::jose::{JwksUrl, KeySource};
     // Whoever had the port has left it, so that nobody answers.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let source = KeySource::Url(JwksUrl::new(&format!("http://127.0.0.1:{port}/keys")).unwrap());

@@ -20,7 +20,7 @@ const WANTED: [&str; 8] = [
 
 async fn place() -> Place {
     let mut made = Made::default();
-    made.options.cors_origins = vec!["http://localhost:3000".to_owned(), LISTED.to_owned()];
+    made.options.compat.slashid.cors_origins = vec!["http://localhost:3000".to_owned(), LISTED.to_owned()];
     Place::made(made).await
 }
 

@@ -1,0 +1,51 @@
+//! The settings' file. Each part of the settings reads its own keys, and a key of no part is refused.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use clap::{Args as _, Command};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
+
+use super::{ServeArgs, SettingsError};
+use crate::http::compat;
+
+/// The flags that are not keys: the file that holds the others, and what is done with them.
+const NOT_KEYS: [&str; 2] = ["config", "check"];
+/// The tables, which are not flags, each with the flag that it is listed before.
+const TABLES: [(&str, &str); 2] = [("nats", "without_events"), ("trusted_issuer", "longest_life")];
+
+pub(super) fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text).map_err(|error| SettingsError::MalformedFile {
+            path: path.to_owned(),
+            problem: error.to_string().trim_end().to_owned(),
+        }),
+        Err(source) => Err(SettingsError::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<ServeArgs, toml::de::Error> {
+    toml::from_str::<HashMap<Known, IgnoredAny>>(text)?;
+    Ok(ServeArgs { compat: compat::Settings::read(text)?, ..toml::from_str(text)? })
+}
+
+/// A key that some part of the settings reads.
+#[derive(PartialEq, Eq, Hash)]
+struct Known(String);
+
+impl<'de> Deserialize<'de> for Known {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        if KEYS.contains(&key.as_str()) { Ok(Self(key)) } else { Err(D::Error::unknown_field(&key, &KEYS)) }
+    }
+}
+
+/// Every key, in the order in which the flags are listed.
+static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    static COMMAND: LazyLock<Command> = LazyLock::new(|| ServeArgs::augment_args(Command::new("serve")));
+    let flags = COMMAND.get_arguments().map(|flag| flag.get_id().as_str());
+    let keys = flags.filter(|flag| !NOT_KEYS.contains(flag));
+    let tables_before = |key| TABLES.iter().filter(move |(_, next)| *next == key).map(|(table, _)| *table);
+    keys.flat_map(|key| tables_before(key).chain([key])).collect()
+});

@@ -1,0 +1,70 @@
+//! The surfaces, and what each adds to the server. A surface is registered here and nowhere else.
+
+use axum::Router;
+use clap::ValueEnum;
+use serde::Deserialize;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+
+use super::compat::{crafter, cribl, ory, slashid};
+use super::{Options, SharedApp, evidence, feed, followed, measured, native, tlog, v1};
+
+/// A family of routes that can be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Surface {
+    /// The native API, `/v1`.
+    Native,
+    /// The revocation stream and its snapshot.
+    Feed,
+    /// Checkpoints, tiles and entries of the log, as C2SP's tools read them.
+    Evidence,
+    /// Crafter's ticket contract.
+    Crafter,
+    /// Ory's session contract.
+    Ory,
+    /// SlashID's token contract.
+    #[value(name = "slashid")]
+    SlashId,
+    /// Cribl's token contract.
+    Cribl,
+    /// `/metrics`.
+    Metrics,
+}
+
+/// What a surface adds to the server.
+pub(super) struct Part {
+    /// Its routes.
+    pub(super) routes: fn(&Options) -> Router<SharedApp>,
+    /// Its part of the OpenAPI document.
+    pub(super) document: fn() -> OpenApi,
+    /// Whether it answers a wrong verb in its own shape, instead of with a problem.
+    pub(super) is_contract: bool,
+}
+
+impl Part {
+    const fn ours(routes: fn(&Options) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
+        Self { routes, document, is_contract: false }
+    }
+
+    const fn contract(routes: fn(&Options) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
+        Self { routes, document, is_contract: true }
+    }
+}
+
+impl Surface {
+    /// What this surface adds.
+    pub(super) fn part(self) -> Part {
+        match self {
+            Self::Native => Part::ours(|_| native(), v1::Api::openapi),
+            Self::Feed => Part::ours(|_| followed(), feed::Api::openapi),
+            Self::Evidence => Part::ours(|_| evidence(), tlog::Api::openapi),
+            Self::Crafter => Part::contract(|_| crafter::routes(), crafter::Api::openapi),
+            Self::Ory => Part::contract(|options| ory::routes(&options.compat.ory), ory::Api::openapi),
+            Self::SlashId => Part::contract(|options| slashid::routes(&options.compat.slashid), slashid::Api::openapi),
+            Self::Cribl => Part::contract(|_| cribl::routes(), cribl::Api::openapi),
+            // Metrics are read by machines that know them, and are not in the document.
+            Self::Metrics => Part::ours(|_| measured(), OpenApi::default),
+        }
+    }
+}
