@@ -66,7 +66,8 @@ impl Fetcher {
                 continue;
             }
             let again = async {
-                // A key that no node had may be available when its node is reached again.
+                // A key that no node had may be available when its node is reached again, and nothing signals that. The task ends with
+                // the server.
                 if self.pending.is_empty() { std::future::pending().await } else { tokio::time::sleep(RETRY).await }
             };
             tokio::select! {

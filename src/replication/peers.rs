@@ -243,7 +243,7 @@ impl Talk {
             let Ok(origin) = said.wait_for(|said| said.origin.is_some()).await.map(|said| said.origin) else { return };
             let Some(origin) = origin else { continue };
             if !self.take(origin, true).await {
-                // Records that the node refuses now, or does not have yet, are not requested without end.
+                // Records that the node refuses now, or does not have yet, are not requested without a pause, until the conversation ends.
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -15,12 +15,14 @@ use crate::cluster::{Parcel, Refusal, SignedHead};
 use crate::domain::{Origin, Sequence};
 use crate::http::problem::{Code, Problem};
 use crate::http::{App, SharedApp, answer, body, input};
-use crate::service::Ingested;
+use crate::service::{Ingested, Party};
 
 /// The longest that a question waits for records that are not there yet, in seconds.
 const MAX_WAIT_SECONDS: u64 = 30;
 /// About how many bytes of records a page has.
 const PAGE_BYTES: usize = 4 << 20;
+/// About how many bytes a page has for a node that was removed.
+const REMOVAL_PAGE_BYTES: usize = 256 << 10;
 /// The most bytes of offered records that are taken.
 pub const OFFERED_BYTES: usize = 1 << 20;
 
@@ -66,7 +68,9 @@ pub async fn records(
     let origin = input::origin(&name)?;
     let after = Sequence(asked.after);
     if let Some(removal) = signed.removed_by {
-        return match service.removal_after(removal, origin, after, PAGE_BYTES).await? {
+        // It may have been removed because it is hostile.
+        let _admitted = service.cluster().announcements.admit(&Party::of_member(signed.node))?;
+        return match service.removal_after(removal, origin, after, REMOVAL_PAGE_BYTES).await? {
             Some(parcel) => Ok(page(&parcel)),
             None => Err(Problem::removed_by(removal)),
         };

@@ -88,6 +88,7 @@ pub(super) async fn in_stream(session: Session, newest: watch::Receiver<Option<P
             delay = shortest;
             tracing::warn!(%trouble, "records could not be published in the stream; it continues from the stream's end");
         }
+        // Servers in trouble are asked again, each time later. The task ends with the connection.
         tokio::time::sleep(delay).await;
         delay = longest.min(delay * 2);
     }

@@ -35,7 +35,9 @@ impl Service {
         after: Sequence,
         bytes: usize,
     ) -> Result<Option<Parcel>, Error> {
-        if origin != removal.origin || origin != self.origin || after >= removal.sequence {
+        // Also of an origin that this node has left since.
+        let is_own = self.cluster.members().key_of(origin) == Some(self.cluster.node());
+        if origin != removal.origin || !is_own || after >= removal.sequence {
             return Ok(None);
         }
         self.signed_here(origin, after, bytes, removal.sequence).await
