@@ -10,12 +10,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, Digest, Draft, Event, Hashing, IssueTicket,
-    Kind, Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Revoked, Secret, Sequence, State,
-    Subject, Tenant, TicketIssued, Timestamp, Ttl, decide,
+    Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Draft, Event,
+    Hashing, IssueTicket, Kind, Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Secret, Sequence,
+    State, Subject, Tenant, TicketIssued, Timestamp, Ttl, decide,
 };
 use authledger::event_log::{Base, Chain, ChainHash, Head, StoredRecord, decode, encode};
-use authledger::feed::{Cursor, Format, Frame};
+use authledger::feed::{Cursor, Frame, FrameFormat};
 use authledger::projection::Projection;
 use authledger::service::Filed;
 use authledger::tlog::TreeHash;
@@ -75,7 +75,7 @@ fn issued(n: u64) -> Recorded {
 }
 
 fn revoked(n: u64, of: u64) -> Recorded {
-    let event = Revoked {
+    let event = CredentialRevoked {
         kind: Kind::Ticket,
         credential: CredentialRef::Digest(digest(of)),
         session_digest: None,
@@ -207,7 +207,7 @@ fn frame(filed: Vec<Arc<Filed>>) {
         let head = Head { sequence: Sequence(n as u64 + 1), hash: ChainHash::default() };
         let base = Base { position: filed.position, heads: [(origin(), head)].into() };
         let frame = Frame::new(filed, || Arc::new(Cursor::at(ledger, &base))).expect("an ending");
-        black_box(frame.bytes(Format::EventStream, false));
+        black_box(frame.bytes(FrameFormat::EventStream, false));
     }
 }
 

@@ -28,9 +28,9 @@ use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
 use crate::replication::admission::Wait;
-use crate::replication::client::AskError;
+use crate::replication::client::PeerRequestError;
 use crate::replication::identity::{SettleError, Settled};
-use crate::service::{self, Beginning, Error, Heard, Hook, Prepared, Running, Service};
+use crate::service::{self, Beginning, Error, Hook, IndexedRecord, Prepared, Running, Service};
 use crate::telemetry::{Metrics, SharedMetrics};
 
 /// How often uses of tickets are recorded, and the growth of the log is checked.
@@ -62,7 +62,7 @@ pub enum ServeError {
     Nats(String),
     /// Other nodes can't be asked.
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] PeerRequestError),
     /// Other nodes hold another history of this node, or its run can't begin.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -240,8 +240,8 @@ async fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
 }
 
-fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<service::Settings, ServeError> {
-    Ok(service::Settings {
+fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<service::NodeSettings, ServeError> {
+    Ok(service::NodeSettings {
         token_algorithm: settings.token_algorithm,
         issuer: token_issuer(settings, address),
         issuer_is_set: settings.public_url.is_some(),
@@ -260,7 +260,7 @@ fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<se
 
 async fn open(
     prepared: Prepared,
-    opening: service::Settings,
+    opening: service::NodeSettings,
     clock: Clock,
     root: Digest,
     metrics: &SharedMetrics,
@@ -270,7 +270,7 @@ async fn open(
     let (feed, fed) = index::channel();
     let hooks = |ledger, base: &crate::event_log::Base| {
         metrics.head_position.set(base.position.0);
-        let index: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(Heard::from).collect()));
+        let index: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(IndexedRecord::from).collect()));
         vec![started.get_or_init(|| Hub::new(ledger, base.clone())).hook(), count(metrics), index]
     };
     let running = prepared.begin(opening, clock, root, None, hooks, beginning).await?;
@@ -282,7 +282,7 @@ async fn open(
 
 /// Starts the thread that keeps the index. Without it the server works as well, but questions about the past take
 /// longer.
-fn keep_index(service: &Service, fed: Fed<Heard>) -> Result<(), OpenError> {
+fn keep_index(service: &Service, fed: Fed<IndexedRecord>) -> Result<(), OpenError> {
     let ledger = service.reader().path();
     match Indexing::spawn(Reader::open(ledger)?, index::beside(ledger), fed) {
         Ok(indexing) => service.use_index(Arc::new(indexing)),

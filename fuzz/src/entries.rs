@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use authledger::cli::import::{self, Format};
 use authledger::clock::Clock;
-use authledger::cluster::{Anchors, Known, Parcel, RequestSignature, SignedHead, Spoken, Verdict, judge};
+use authledger::cluster::{
+    Anchors, CarriedAnnouncement, IngestContext, Parcel, ParcelVerdict, RequestSignature, SignedHead, judge,
+};
 use authledger::domain::{
     Command, CredentialId, CredentialRef, Digest, Import, ImportedLife, Kind, LedgerId, Members, NodeKey, Origin,
     OwnSessions, Reads, Sequence, State, Timestamp, View as _,
@@ -171,8 +173,8 @@ pub fn parcel(bytes: &[u8]) {
     if let Some(line) = SignedHead::last_in(bytes) {
         let _ = SignedHead::from_line(line);
     }
-    if let Some(spoken) = Spoken::hear(bytes) {
-        assert_eq!(Spoken::hear(&spoken.text).map(|again| again.announcement), Some(spoken.announcement));
+    if let Some(spoken) = CarriedAnnouncement::hear(bytes) {
+        assert_eq!(CarriedAnnouncement::hear(&spoken.text).map(|again| again.announcement), Some(spoken.announcement));
     }
     if let Ok(request) = text(bytes).parse::<RequestSignature>() {
         assert_eq!(request.to_string().parse(), Ok(request));
@@ -195,7 +197,7 @@ fn ledger() -> LedgerId {
 
 fn judged(parcel: Parcel) {
     let anchors = Anchors::new(ledger(), [NodeKey::from_bytes(public())], Vec::new());
-    let known = Known {
+    let known = IngestContext {
         ledger: ledger(),
         own: "aaaaaaaaaaaaa".parse().expect("an origin"),
         members: &Members::default(),
@@ -204,7 +206,7 @@ fn judged(parcel: Parcel) {
         head: Head::default(),
     };
     let records = parcel.records.clone();
-    if let Verdict::Append(taken) = judge(parcel, &known, |_| None) {
+    if let ParcelVerdict::Append(taken) = judge(parcel, &known, |_| None) {
         assert!(!taken.is_empty() && taken.iter().map(|one| &one.record).eq(&records), "it takes what was sent");
         assert!(taken.iter().all(|one| encode(&one.recorded) == *one.record));
     }

@@ -14,8 +14,8 @@
 
 use std::collections::BTreeMap;
 
-use super::gathered::{Gathered, gather};
-use super::point::Prefix;
+use super::gathered::{GatheredRecords, gather};
+use super::point::LogPrefix;
 use super::replay::PRUNE_EVERY;
 use super::{AuditError, Lookup, LookupCredential, QuestionError, Tally, pages};
 use crate::domain::{
@@ -33,7 +33,7 @@ const ERASED: &str = "subject.erased";
 
 /// The verdict on a credential at a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CredentialVerdict {
     /// It was active.
     Active {
         /// When it would expire, according to the log.
@@ -62,7 +62,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl CredentialVerdict {
     /// The verdict's name.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -101,13 +101,13 @@ impl RevokedBy {
 
 /// A credential at a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CredentialStanding {
     /// Its kind, if it is known.
     pub kind: Option<Kind>,
     pub name: CredentialRef,
     /// Its issue, if it was issued.
     pub issued: Option<IssueFound>,
-    pub verdict: Verdict,
+    pub verdict: CredentialVerdict,
     /// The record that erased its subject: the personal data can't be read any more.
     pub erased: Option<RevokedBy>,
 }
@@ -134,10 +134,10 @@ pub fn as_of(
     reader: &Reader,
     finder: &mut Finder<'_>,
     asked: &Lookup,
-    prefix: &Prefix,
+    prefix: &LogPrefix,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),
-) -> Result<Vec<Standing>, QuestionError> {
+) -> Result<Vec<CredentialStanding>, QuestionError> {
     let gathered = gather(finder, asked, prefix, limit, progress)?;
     let judge = Judge { reader, state: &gathered.state, at: prefix.at };
     let mut standings = Vec::new();
@@ -151,7 +151,7 @@ pub fn as_of(
 }
 
 /// The issued credentials, each once, with the position of the record that counts, and in the order of these.
-fn keys(gathered: &Gathered, asked: &Lookup) -> Vec<(Position, CredentialKey)> {
+fn keys(gathered: &GatheredRecords, asked: &Lookup) -> Vec<(Position, CredentialKey)> {
     let mut keys = Vec::new();
     for issue in &gathered.issues {
         let key = CredentialKey { kind: issue.kind, id: issue.id };
@@ -201,36 +201,36 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<Standing>, QuestionError> {
+    fn standing(&self, position: Position, key: CredentialKey) -> Result<Option<CredentialStanding>, QuestionError> {
         let Some(issued) = IssueFound::of(self.state, position, key) else { return Ok(None) };
         let credential = self.state.credential(key);
         let name = credential.named(key);
         let verdict = self.verdict(key, &credential)?;
         let erasure = self.state.subject(&issued.tenant, &issued.subject).erasure;
         let erased = erasure.map(|erasure| self.revoked_by(erasure.place)).transpose()?;
-        Ok(Some(Standing { kind: Some(key.kind), name, issued: Some(issued), verdict, erased }))
+        Ok(Some(CredentialStanding { kind: Some(key.kind), name, issued: Some(issued), verdict, erased }))
     }
 
-    fn revoked(&self, place: Place) -> Result<Verdict, QuestionError> {
+    fn revoked(&self, place: Place) -> Result<CredentialVerdict, QuestionError> {
         let by = self.revoked_by(place)?;
-        Ok(if by.is_erasure() { Verdict::Erased(by) } else { Verdict::Revoked(by) })
+        Ok(if by.is_erasure() { CredentialVerdict::Erased(by) } else { CredentialVerdict::Revoked(by) })
     }
 
-    fn verdict(&self, key: CredentialKey, credential: &Credential) -> Result<Verdict, QuestionError> {
+    fn verdict(&self, key: CredentialKey, credential: &Credential) -> Result<CredentialVerdict, QuestionError> {
         let expires_at = credential.expires_at().unwrap_or_default();
         Ok(match judge(self.state, key, self.at) {
-            Ok(_) => Verdict::Active { expires_at },
+            Ok(_) => CredentialVerdict::Active { expires_at },
             Err(Inactive::Revoked(place, _)) => self.revoked(place)?,
             Err(Inactive::Expired) => match indeterminate_until(credential, expires_at) {
-                Some(until) if self.at < until => Verdict::Indeterminate { from: expires_at, until },
-                _ => Verdict::Expired { at: expires_at },
+                Some(until) if self.at < until => CredentialVerdict::Indeterminate { from: expires_at, until },
+                _ => CredentialVerdict::Expired { at: expires_at },
             },
-            Err(Inactive::Unknown) => Verdict::NeverIssued { revoked: None },
+            Err(Inactive::Unknown) => CredentialVerdict::NeverIssued { revoked: None },
         })
     }
 
     /// Revocations under the names in the question, whatever kind they were taken for.
-    fn never_issued(&self, asked: &LookupCredential) -> Result<Option<Standing>, QuestionError> {
+    fn never_issued(&self, asked: &LookupCredential) -> Result<Option<CredentialStanding>, QuestionError> {
         let ids: Vec<CredentialId> = asked.ids().collect();
         let mut revocations = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| asked.of(*kind)) {
@@ -241,11 +241,11 @@ impl Judge<'_> {
         }
         let revoked = revocations.into_iter().min().map(|(_, place)| self.revoked_by(place)).transpose()?;
         let name = asked.names.first().cloned();
-        Ok(name.map(|name| Standing {
+        Ok(name.map(|name| CredentialStanding {
             kind: asked.kind,
             name,
             issued: None,
-            verdict: Verdict::NeverIssued { revoked },
+            verdict: CredentialVerdict::NeverIssued { revoked },
             erased: None,
         }))
     }
@@ -280,10 +280,10 @@ fn indeterminate_until(credential: &Credential, expires_at: Timestamp) -> Option
 /// The tally of the whole state at a prefix's end, by a replay.
 pub fn tally_as_of(
     reader: &Reader,
-    prefix: &Prefix,
+    prefix: &LogPrefix,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Tally, AuditError> {
-    let mut folded = Folded { at: prefix.at, ..Folded::default() };
+    let mut folded = PrefixState { at: prefix.at, ..PrefixState::default() };
     let held = |row: &RowRecord<'_>| Ok(Some(row.decode()?).filter(|recorded| prefix.holds(row.position, recorded)));
     pages::read(reader, prefix.until, progress, held, |records| {
         folded.take(&records);
@@ -295,14 +295,14 @@ pub fn tally_as_of(
 
 /// The state of a prefix, folded.
 #[derive(Default)]
-struct Folded {
+struct PrefixState {
     state: State,
     clocks: BTreeMap<Origin, Timestamp>,
     unpruned: u64,
     at: Timestamp,
 }
 
-impl Folded {
+impl PrefixState {
     /// Takes the next records; records outside the prefix are none.
     fn take(&mut self, records: &[Option<Recorded>]) {
         for recorded in records.iter().flatten() {

@@ -38,7 +38,7 @@ impl Change {
 
 /// The actor of a change. There may be as many subjects and bearers as people, so they are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub enum ChangeActor {
     Application(ApplicationId),
     /// The holder of a node's root secret.
     Root(Origin),
@@ -52,7 +52,7 @@ pub enum Who {
     Others,
 }
 
-impl From<Option<&Actor>> for Who {
+impl From<Option<&Actor>> for ChangeActor {
     fn from(actor: Option<&Actor>) -> Self {
         match actor {
             Some(Actor::Application(id)) => Self::Application(*id),
@@ -64,7 +64,7 @@ impl From<Option<&Actor>> for Who {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for ChangeActor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Application(id) => write!(f, "application:{id}"),
@@ -79,7 +79,7 @@ impl fmt::Display for Who {
 
 /// Changes, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ChangeCounts {
     /// Credentials issued, by kind in the order of [`Kind::ALL`].
     pub issued: [u64; 3],
     /// Credentials revoked one by one, by kind in the order of [`Kind::ALL`].
@@ -90,7 +90,7 @@ pub struct Counts {
     pub subjects_erased: u64,
 }
 
-impl Counts {
+impl ChangeCounts {
     /// The number of all issues.
     pub fn all_issued(&self) -> u64 {
         self.issued.iter().sum()
@@ -102,7 +102,7 @@ impl Counts {
     }
 }
 
-impl AddAssign<Change> for Counts {
+impl AddAssign<Change> for ChangeCounts {
     fn add_assign(&mut self, change: Change) {
         match change {
             Change::Issued(kind) => self.issued[kind.index()] += 1,
@@ -115,18 +115,18 @@ impl AddAssign<Change> for Counts {
 
 /// Changes, counted in total and by actor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct ChangeTotals {
     /// All of them.
-    pub total: Counts,
+    pub total: ChangeCounts,
     /// By actor, [`MAX_ACTORS`] and the rest.
-    pub by_actor: BTreeMap<Who, Counts>,
+    pub by_actor: BTreeMap<ChangeActor, ChangeCounts>,
 }
 
-impl Counted {
+impl ChangeTotals {
     /// Counts a change.
-    pub fn add(&mut self, who: Who, change: Change) {
+    pub fn add(&mut self, who: ChangeActor, change: Change) {
         self.total += change;
         let full = self.by_actor.len() >= MAX_ACTORS && !self.by_actor.contains_key(&who);
-        *self.by_actor.entry(if full { Who::Others } else { who }).or_default() += change;
+        *self.by_actor.entry(if full { ChangeActor::Others } else { who }).or_default() += change;
     }
 }

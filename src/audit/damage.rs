@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::domain::Position;
-use crate::event_log::{Base, Broken, Damage, OpenError, ReadError, RecordError, SqliteError, is_corruption};
+use crate::event_log::{Base, BrokenGuard, Damage, OpenError, ReadError, RecordError, SqliteError, is_corruption};
 
 /// Why a log failed its verification. [`AuditError::is_damage`] tells findings from failures to look.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum AuditError {
     #[error("the database's {} {}, {}; {}", broken.name, broken.what, meaning(broken), found(events))]
     Schema {
         /// The table, index or trigger, and the problem with it.
-        broken: Broken,
+        broken: BrokenGuard,
         /// The damage of the events, if there is any.
         events: Option<Box<AuditError>>,
     },
@@ -74,7 +74,7 @@ impl From<OpenError> for AuditError {
     }
 }
 
-fn meaning(broken: &Broken) -> String {
+fn meaning(broken: &BrokenGuard) -> String {
     match &broken.mend {
         Some(statement) => format!("which {statement} removes"),
         None => "so nothing has been guarding the events".to_owned(),

@@ -1,17 +1,17 @@
 //! The changes between two points.
 
-use super::changes::{Change, Counted};
-use super::{Prefix, QuestionError};
+use super::changes::{Change, ChangeTotals};
+use super::{LogPrefix, QuestionError};
 use crate::domain::{Origin, Place, Position, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
 
 /// The changes between two points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
+pub struct PointDifference {
     /// Records between them.
     pub records: u64,
     /// The issues and revocations, with their actors.
-    pub counted: Counted,
+    pub counted: ChangeTotals,
 }
 
 /// Counts the changes in the records of `to` that are not in `from`, and gives each change to `each`.
@@ -20,17 +20,17 @@ pub struct Changed {
 /// each page with the position reached and the last one.
 pub fn diff(
     reader: &Reader,
-    from: &Prefix,
-    to: &Prefix,
+    from: &LogPrefix,
+    to: &LogPrefix,
     mut progress: impl FnMut(Position, Position),
     mut each: impl FnMut(&StoredRecord, &Recorded, Change),
-) -> Result<Changed, QuestionError> {
+) -> Result<PointDifference, QuestionError> {
     let positions = from.recorded_by.is_none() && to.recorded_by.is_none();
     if (positions && from.until > to.until) || from.at > to.at {
         return Err(QuestionError::Order);
     }
     let (first, last) = (first_beyond(reader, from)?, last_of(reader, to)?);
-    let mut changed = Changed::default();
+    let mut changed = PointDifference::default();
     let mut base = reader.base_at(Position(first.0.saturating_sub(1)))?;
     while base.position < last {
         let due = base.position.next();
@@ -55,7 +55,7 @@ pub fn diff(
 }
 
 /// The first position that can be beyond the prefix.
-fn first_beyond(reader: &Reader, prefix: &Prefix) -> Result<Position, QuestionError> {
+fn first_beyond(reader: &Reader, prefix: &LogPrefix) -> Result<Position, QuestionError> {
     let Some(by) = prefix.recorded_by else { return Ok(prefix.until.next()) };
     let mut first = prefix.until.next();
     for origin in reader.origins()? {
@@ -66,7 +66,7 @@ fn first_beyond(reader: &Reader, prefix: &Prefix) -> Result<Position, QuestionEr
 }
 
 /// The last position that the prefix can have.
-fn last_of(reader: &Reader, prefix: &Prefix) -> Result<Position, QuestionError> {
+fn last_of(reader: &Reader, prefix: &LogPrefix) -> Result<Position, QuestionError> {
     let Some(by) = prefix.recorded_by else { return Ok(prefix.until) };
     let mut last = Position(0);
     for origin in reader.origins()? {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::forest::{Forest, Grown};
 use super::manifest::{MANIFEST, Manifest};
-use super::report::{EvidenceError, Flaw, Kind, Report};
+use super::report::{EvidenceCheckError, EvidenceKind, Flaw, Report};
 use super::tiles::{Tiles, origins_in};
-use super::trust::{Kept, Openings, Trust};
+use super::trust::{KeptCheckpoint, Openings, Trust};
 use super::verify::{Read, verify_grown};
 use super::{AuditError, bundle, papers};
 use crate::domain::{Origin, Position};
@@ -29,7 +29,7 @@ const SQLITE: &[u8; 15] = b"SQLite format 3";
 
 /// The kind of file at a path.
 enum Given {
-    Directory { kind: Kind, directory: PathBuf },
+    Directory { kind: EvidenceKind, directory: PathBuf },
     Ledger(PathBuf),
     Bundle(PathBuf),
     Paper(PathBuf),
@@ -43,7 +43,7 @@ pub fn verify_evidence(
     path: &Path,
     trust: &Trust,
     mut progress: impl FnMut(Position, Position),
-) -> Result<Report, EvidenceError> {
+) -> Result<Report, EvidenceCheckError> {
     match recognise(path)? {
         Given::Directory { kind, directory } => {
             let mut report = Report::new(kind);
@@ -51,8 +51,8 @@ pub fn verify_evidence(
             Ok(report)
         }
         Given::Ledger(ledger) => {
-            let mut report = Report::new(Kind::Ledger);
-            let forest = Forest::with_roots_at(trust.checkpoints.iter().filter_map(Kept::size));
+            let mut report = Report::new(EvidenceKind::Ledger);
+            let forest = Forest::with_roots_at(trust.checkpoints.iter().filter_map(KeptCheckpoint::size));
             verify_log(&ledger, forest, &trust.checkpoints, trust, &mut report, &mut progress)?;
             Ok(report)
         }
@@ -61,9 +61,9 @@ pub fn verify_evidence(
     }
 }
 
-fn recognise(path: &Path) -> Result<Given, EvidenceError> {
+fn recognise(path: &Path) -> Result<Given, EvidenceCheckError> {
     if path.is_dir() {
-        let kind = if path.join(MANIFEST).is_file() { Kind::Backup } else { Kind::Data };
+        let kind = if path.join(MANIFEST).is_file() { EvidenceKind::Backup } else { EvidenceKind::Data };
         return Ok(Given::Directory { kind, directory: path.to_owned() });
     }
     let mut head = [0; SQLITE.len()];
@@ -76,7 +76,7 @@ fn recognise(path: &Path) -> Result<Given, EvidenceError> {
             Ok(Given::Ledger(path.to_owned()))
         }
         Ok(_) => Ok(Given::Paper(path.to_owned())),
-        Err(source) => Err(EvidenceError::Io { action: "open", path: path.to_owned(), source }),
+        Err(source) => Err(EvidenceCheckError::Io { action: "open", path: path.to_owned(), source }),
     }
 }
 
@@ -91,12 +91,12 @@ fn verify_directory(
     trust: &Trust,
     report: &mut Report,
     progress: &mut impl FnMut(Position, Position),
-) -> Result<(), EvidenceError> {
+) -> Result<(), EvidenceCheckError> {
     // Before the log is read: the server writes records first and derived files later, so the records must cover these.
     let beside = checkpoints_in(&directory.join(CHECKPOINTS))?;
     let mut checkpoints = beside.clone();
     checkpoints.extend(trust.checkpoints.iter().cloned());
-    let mut forest = Forest::with_roots_at(checkpoints.iter().filter_map(Kept::size));
+    let mut forest = Forest::with_roots_at(checkpoints.iter().filter_map(KeptCheckpoint::size));
     for (name, path) in origins_in(&directory.join(TILES))? {
         let tiles = Tiles::open(&path)?;
         match name.parse() {
@@ -108,13 +108,13 @@ fn verify_directory(
     let trees = verify_log(&ledger, forest, &checkpoints, trust, report, progress)?;
     for (origin, tree) in trees {
         let of_origin = checkpoints.iter().filter(|kept| kept.origin == Some(origin));
-        take_tiles(tree, of_origin.filter_map(Kept::size).max().unwrap_or(0), report);
+        take_tiles(tree, of_origin.filter_map(KeptCheckpoint::size).max().unwrap_or(0), report);
     }
     if beside.is_empty() {
         report.hold(CHECKPOINTS, "none: no checkpoint of this node was compared".to_owned());
     }
     verify_derived(directory, &ledger, report);
-    if let (Kind::Backup, Some(verified)) = (report.kind, &report.verified) {
+    if let (EvidenceKind::Backup, Some(verified)) = (report.kind, &report.verified) {
         let compared = match Manifest::read(directory)? {
             Ok(manifest) => manifest.compare(verified, &ledger)?.and_then(|()| manifest.compare_checkpoints(&beside)),
             Err(flaw) => Err(flaw),
@@ -189,18 +189,18 @@ fn take_tiles(tree: Grown, signed: u64, report: &mut Report) {
 fn verify_log(
     ledger: &Path,
     forest: Forest,
-    checkpoints: &[Kept],
+    checkpoints: &[KeptCheckpoint],
     trust: &Trust,
     report: &mut Report,
     progress: &mut impl FnMut(Position, Position),
-) -> Result<BTreeMap<Origin, Grown>, EvidenceError> {
+) -> Result<BTreeMap<Origin, Grown>, EvidenceCheckError> {
     let Read { verified, openings, forest } = match verify_grown(ledger, forest, progress) {
         Ok(read) => read,
         Err(error) if error.is_damage() => {
             report.find("", error);
             return Ok(BTreeMap::new());
         }
-        Err(error) => return Err(EvidenceError::Log(error)),
+        Err(error) => return Err(EvidenceCheckError::Log(error)),
     };
     verified.added.iter().for_each(|added| report.hold(LEDGER, added.to_string()));
     report.verified = Some(verified);
@@ -216,7 +216,7 @@ fn verify_log(
 
 /// Whether the records are those under the checkpoint.
 fn checkpoint(
-    kept: &Kept,
+    kept: &KeptCheckpoint,
     trust: &Trust,
     openings: &Openings,
     trees: &BTreeMap<Origin, Grown>,
@@ -234,18 +234,18 @@ fn checkpoint(
 }
 
 /// The checkpoints in a directory, each in a file with its origin's name; none if the directory does not exist.
-pub fn checkpoints_in(directory: &Path) -> Result<Vec<Kept>, EvidenceError> {
+pub fn checkpoints_in(directory: &Path) -> Result<Vec<KeptCheckpoint>, EvidenceCheckError> {
     let mut kept = Vec::new();
     for (name, path) in origins_in(directory)? {
         // The unfinished file of a crash has a name that no origin has.
         let Ok(origin) = name.parse() else { continue };
         let text = super::trust::text(&path, MAX_NOTE_BYTES as u64)?;
-        kept.push(Kept { place: format!("{CHECKPOINTS}/{name}"), text, origin: Some(origin) });
+        kept.push(KeptCheckpoint { place: format!("{CHECKPOINTS}/{name}"), text, origin: Some(origin) });
     }
     Ok(kept)
 }
 
-impl From<AuditError> for EvidenceError {
+impl From<AuditError> for EvidenceCheckError {
     fn from(error: AuditError) -> Self {
         Self::Log(error)
     }

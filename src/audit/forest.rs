@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tiles::Tiles;
 use crate::domain::Origin;
-use crate::tlog::{Frontier, Gathered, TreeHash};
+use crate::tlog::{Frontier, GatheredHashes, TreeHash};
 
 /// The trees of a log.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Grown {
     frontier: Frontier,
     /// The roots at the requested sizes.
     roots: BTreeMap<u64, TreeHash>,
-    pub(super) gathered: Gathered,
+    pub(super) gathered: GatheredHashes,
     pub(super) tiles: Tiles,
 }
 

@@ -7,17 +7,17 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
-use super::point::Prefix;
+use super::point::LogPrefix;
 use super::{Lookup, QuestionError};
 use crate::domain::{
-    CredentialId, Digest, Extends, Generation, Kind, Place, Position, Recorded, Revoked, Revokes, RevokesSubject,
-    Sequence, State, Subject, Tenant, Timestamp, TokenId,
+    CredentialId, CredentialRevoked, Digest, Extends, Generation, Kind, Place, Position, Recorded, Revokes,
+    RevokesSubject, Sequence, State, Subject, Tenant, Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
 
 /// A credential's issue, as far as it matters for revocations.
 #[derive(Clone, Debug)]
-pub(super) struct Issue {
+pub(super) struct GatheredIssue {
     pub(super) position: Position,
     pub(super) place: Place,
     pub(super) kind: Kind,
@@ -32,13 +32,13 @@ pub(super) struct Issue {
 }
 
 /// Everything that bears on a question up to a point.
-pub(super) struct Gathered {
+pub(super) struct GatheredRecords {
     /// The index keys to find all of it again.
     sought: BTreeSet<Sought>,
     /// The folded state.
     pub(super) state: State,
     /// The issues of the credentials in the question, in the order of their positions.
-    pub(super) issues: Vec<Issue>,
+    pub(super) issues: Vec<GatheredIssue>,
     /// The sessions that tokens among them belong to, and their digests.
     sessions: BTreeSet<CredentialId>,
     /// The credentials in the question, by all their names.
@@ -50,10 +50,10 @@ pub(super) struct Gathered {
 pub(super) fn gather(
     finder: &mut Finder<'_>,
     asked: &Lookup,
-    prefix: &Prefix,
+    prefix: &LogPrefix,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),
-) -> Result<Gathered, QuestionError> {
+) -> Result<GatheredRecords, QuestionError> {
     let mut sought: BTreeSet<Sought> = asked.sought().into_iter().collect();
     let mut round: Vec<Sought> = sought.iter().cloned().collect();
     let (mut state, mut issues) = (State::default(), Vec::new());
@@ -75,7 +75,7 @@ pub(super) fn gather(
     }
     issues.sort_unstable_by_key(|issue| (issue.position, issue.place));
     issues.dedup_by_key(|issue| issue.position);
-    Ok(Gathered::of(asked, sought, state, issues))
+    Ok(GatheredRecords::of(asked, sought, state, issues))
 }
 
 /// The index keys to look up because the record names them.
@@ -109,9 +109,9 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
     }
 }
 
-fn issue(position: Position, recorded: &Recorded) -> Option<Issue> {
+fn issue(position: Position, recorded: &Recorded) -> Option<GatheredIssue> {
     let issues = recorded.event.facets().issues?;
-    Some(Issue {
+    Some(GatheredIssue {
         position,
         place: recorded.place,
         kind: issues.kind,
@@ -124,20 +124,20 @@ fn issue(position: Position, recorded: &Recorded) -> Option<Issue> {
     })
 }
 
-impl Gathered {
-    fn of(asked: &Lookup, sought: BTreeSet<Sought>, state: State, all: Vec<Issue>) -> Self {
+impl GatheredRecords {
+    fn of(asked: &Lookup, sought: BTreeSet<Sought>, state: State, all: Vec<GatheredIssue>) -> Self {
         let mut own: BTreeSet<CredentialId> = match asked {
             Lookup::Subject(..) => BTreeSet::new(),
             Lookup::Credential(credential) => credential.ids().collect(),
         };
-        let is_own = |issue: &Issue| match asked {
+        let is_own = |issue: &GatheredIssue| match asked {
             Lookup::Subject(tenant, subject) => issue.tenant == *tenant && issue.subject == *subject,
             Lookup::Credential(credential) => {
                 credential.of(issue.kind) && issue.names().any(|name| credential.ids().any(|id| id == name))
             }
         };
         let (issues, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_own);
-        own.extend(issues.iter().flat_map(Issue::names));
+        own.extend(issues.iter().flat_map(GatheredIssue::names));
         let mut sessions: BTreeSet<CredentialId> = issues.iter().filter_map(|issue| issue.session).collect();
         let of_sessions = others.iter().filter(|other| other.kind == Kind::Session && sessions.contains(&other.id));
         let digests: Vec<_> = of_sessions.filter_map(|session| session.digest_id).collect();
@@ -184,13 +184,13 @@ impl Gathered {
         self.issues.is_empty() || self.issues.iter().any(|issue| issue.kind == kind)
     }
 
-    fn hit_by(&self, recorded: &Recorded, revoked: &Revoked) -> bool {
+    fn hit_by(&self, recorded: &Recorded, revoked: &CredentialRevoked) -> bool {
         let ids = [Some(revoked.credential.id()), revoked.session_digest.map(|digest| digest.id())];
         let named = |set: &BTreeSet<CredentialId>| ids.iter().flatten().any(|id| set.contains(id));
         let (itself, session) = (named(&self.own), named(&self.sessions));
         // An unseen credential may have been revoked as another kind.
         let of_kind = !revoked.known || self.has(revoked.kind) || session && revoked.kind == Kind::Session;
-        let theirs = |issue: &Issue| {
+        let theirs = |issue: &GatheredIssue| {
             recorded.tenant.as_ref().is_none_or(|tenant| *tenant == issue.tenant)
                 && (revoked.known || revoked.subject.as_ref().is_none_or(|subject| *subject == issue.subject))
         };
@@ -210,7 +210,7 @@ impl Gathered {
     }
 }
 
-impl Issue {
+impl GatheredIssue {
     fn names(&self) -> impl Iterator<Item = CredentialId> {
         [Some(self.id), self.digest_id].into_iter().flatten()
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::gathered::gather;
-use super::point::Prefix;
+use super::point::LogPrefix;
 use super::{Lookup, QuestionError};
 use crate::domain::{Position, Recorded, Timestamp};
 use crate::event_log::StoredRecord;
@@ -11,7 +11,7 @@ use crate::index::Finder;
 
 /// A record of a history.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct HistoryRecord {
     /// The record, byte for byte.
     pub stored: StoredRecord,
     /// The decoded record.
@@ -36,10 +36,10 @@ pub fn history(
     after: Position,
     limit: usize,
     progress: &mut dyn FnMut(Position, Position),
-    take: &mut dyn FnMut(Told) -> ControlFlow<()>,
+    take: &mut dyn FnMut(HistoryRecord) -> ControlFlow<()>,
 ) -> Result<(), QuestionError> {
     let until = finder.head();
-    let everything = Prefix { at: Timestamp::default(), until, recorded_by: None };
+    let everything = LogPrefix { at: Timestamp::default(), until, recorded_by: None };
     let gathered = gather(finder, asked, &everything, limit, progress)?;
     let sought = gathered.sought();
     // Broken off or not: the requested records have been given.
@@ -48,7 +48,7 @@ pub fn history(
             return ControlFlow::Continue(());
         }
         let used_at = gathered.uses(&recorded);
-        take(Told { stored, recorded, used_at })
+        take(HistoryRecord { stored, recorded, used_at })
     })?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::trust::{Kept, text};
-use super::{EvidenceError, Flaw, Verified};
+use super::trust::{KeptCheckpoint, text};
+use super::{EvidenceCheckError, Flaw, VerifiedLog};
 use crate::tlog::{Checkpoint, SignedNote};
 
 /// The file's name in a backup.
@@ -59,14 +59,14 @@ pub struct ManifestCheckpoint {
 
 impl Manifest {
     /// Reads the manifest in that directory.
-    pub fn read(directory: &Path) -> Result<Result<Self, Flaw>, EvidenceError> {
+    pub fn read(directory: &Path) -> Result<Result<Self, Flaw>, EvidenceCheckError> {
         let text = text(&directory.join(MANIFEST), MAX_MANIFEST_BYTES)?;
         Ok(serde_json::from_str(&text)
             .map_err(|error| Flaw::Malformed(format!("it is not a manifest of a backup: {error}"))))
     }
 
     /// The heads of a log, in the form of a manifest.
-    pub fn heads(verified: &Verified) -> BTreeMap<String, ManifestHead> {
+    pub fn heads(verified: &VerifiedLog) -> BTreeMap<String, ManifestHead> {
         let heads = verified.base.heads.iter().map(|(origin, head)| {
             (origin.to_string(), ManifestHead { sequence: head.sequence.0, hash: head.hash.to_string() })
         });
@@ -81,7 +81,7 @@ impl Manifest {
     }
 
     /// Whether it names the checkpoints that are beside it.
-    pub(super) fn compare_checkpoints(&self, kept: &[Kept]) -> Result<(), Flaw> {
+    pub(super) fn compare_checkpoints(&self, kept: &[KeptCheckpoint]) -> Result<(), Flaw> {
         let found: BTreeMap<String, ManifestCheckpoint> = kept
             .iter()
             .filter_map(|kept| {
@@ -100,8 +100,12 @@ impl Manifest {
     }
 
     /// Whether it describes that log, in that file.
-    pub(super) fn compare(&self, verified: &Verified, ledger: &Path) -> Result<Result<(), Flaw>, EvidenceError> {
-        let (bytes, blake3) = Self::digest(ledger).map_err(EvidenceError::io("read", ledger))?;
+    pub(super) fn compare(
+        &self,
+        verified: &VerifiedLog,
+        ledger: &Path,
+    ) -> Result<Result<(), Flaw>, EvidenceCheckError> {
+        let (bytes, blake3) = Self::digest(ledger).map_err(EvidenceCheckError::io("read", ledger))?;
         let found_ledger = verified.ledger.map(|ledger| ledger.to_string());
         let text = |ledger: &Option<String>| ledger.clone().unwrap_or_else(|| "none".to_owned());
         let members = [

@@ -26,21 +26,23 @@ mod tiles;
 mod trust;
 mod verify;
 
-pub use as_of::{IssueFound, RevokedBy, Standing, USES_FLUSHED_EVERY_MILLIS, Verdict, as_of, tally_as_of};
-pub use bundle::{BundleError, BundleReader, Contents, ExportError, Exported, Range, export};
-pub use changes::{Change, Counted, Counts, MAX_ACTORS, Who};
+pub use as_of::{
+    CredentialStanding, CredentialVerdict, IssueFound, RevokedBy, USES_FLUSHED_EVERY_MILLIS, as_of, tally_as_of,
+};
+pub use bundle::{BundleContents, BundleError, BundleRange, BundleReader, ExportError, Exported, export};
+pub use changes::{Change, ChangeActor, ChangeCounts, ChangeTotals, MAX_ACTORS};
 pub use damage::AuditError;
-pub use diff::{Changed, diff};
+pub use diff::{PointDifference, diff};
 pub use evidence::{checkpoints_in, verify_evidence};
-pub use history::{Told, history};
+pub use history::{HistoryRecord, history};
 pub use lookup::{Lookup, LookupCredential};
 pub use manifest::{MANIFEST, Manifest, ManifestCheckpoint, ManifestHead};
-pub use point::{Point, Prefix};
+pub use point::{LogPrefix, Point};
 pub use prove::{ProveError, Which, prove_consistency, prove_inclusion};
 pub use question_error::QuestionError;
 pub use replay::{AgainstError, Compared, Differences, Lives, Replayed, Tally, against, replay};
-pub use report::{EvidenceError, Finding, Flaw, Held, Kind, Report};
+pub use report::{EvidenceCheckError, EvidenceKind, Finding, Flaw, PassedCheck, Report};
 pub use stats::{Day, Stats, stats};
 pub use tiles::TileFlaw;
-pub use trust::{Kept, Trust};
-pub use verify::{Verified, verify};
+pub use trust::{KeptCheckpoint, Trust};
+pub use verify::{VerifiedLog, verify};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::report::{EvidenceError, Flaw, Kind, Report};
+use super::report::{EvidenceCheckError, EvidenceKind, Flaw, Report};
 use super::trust::{Trust, text};
 use crate::domain::Sequence;
 use crate::event_log::{RecordError, decode};
@@ -14,10 +14,10 @@ use crate::tlog::{Checkpoint, ConsistencyProof, FileError, InclusionProof, KeyNa
 pub(super) const MAX_PAPER_BYTES: u64 = 512 * 1_024;
 
 /// Recognises a page, and checks it.
-pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceError> {
+pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceCheckError> {
     let text = match text(path, MAX_PAPER_BYTES) {
         // A text that is longer than any page is not one.
-        Err(EvidenceError::TooLong { .. }) => String::new(),
+        Err(EvidenceCheckError::TooLong { .. }) => String::new(),
         read => read?,
     };
     if InclusionProof::is_one(&text) {
@@ -29,13 +29,13 @@ pub(super) fn verify(path: &Path, trust: &Trust) -> Result<Report, EvidenceError
     if let Ok(note) = SignedNote::parse(&text) {
         return checkpoint(&note, trust);
     }
-    let mut report = Report::new(Kind::Unknown);
+    let mut report = Report::new(EvidenceKind::Unknown);
     report.find("", Flaw::Unknown);
     Ok(report)
 }
 
-fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
-    let mut report = Report::new(Kind::Inclusion);
+fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceCheckError> {
+    let mut report = Report::new(EvidenceKind::Inclusion);
     let Some(proof) = parsed(InclusionProof::parse(text), &mut report) else { return Ok(report) };
     let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
     match proof.verify(key) {
@@ -59,7 +59,7 @@ fn parsed<P>(read: Result<P, FileError>, report: &mut Report) -> Option<P> {
 /// The record's description, if the record is at the place that the proof is for.
 fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
     #[derive(Deserialize)]
-    struct Envelope<'a> {
+    struct ProvenEnvelope<'a> {
         sequence: u64,
         #[serde(rename = "type", borrow)]
         type_name: &'a str,
@@ -69,18 +69,18 @@ fn record(proof: &InclusionProof, name: KeyName) -> Result<String, Flaw> {
         Ok(_) | Err(RecordError::Unreadable { .. }) => {}
         Err(error) => return Err(Flaw::Malformed(error.to_string())),
     }
-    let envelope: Envelope<'_> =
+    let envelope: ProvenEnvelope<'_> =
         serde_json::from_slice(&proof.record).map_err(|error| Flaw::Malformed(error.to_string()))?;
     let place = super::bundle::place_of(&proof.record).map_err(Flaw::Malformed)?;
-    let Envelope { sequence, type_name, recorded_at } = envelope;
+    let ProvenEnvelope { sequence, type_name, recorded_at } = envelope;
     if sequence != proof.index + 1 || name.origin().is_some_and(|named| place.origin != named) {
         return Err(Flaw::OtherPlace { origin: place.origin, sequence: Sequence(sequence), index: proof.index, name });
     }
     Ok(format!("{type_name}, sequence {sequence} of {}, recorded at {recorded_at}", place.origin))
 }
 
-fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
-    let mut report = Report::new(Kind::Consistency);
+fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceCheckError> {
+    let mut report = Report::new(EvidenceKind::Consistency);
     let Some(proof) = parsed(ConsistencyProof::parse(text), &mut report) else { return Ok(report) };
     let Some(key) = signer(&proof.checkpoint, trust, &mut report)? else { return Ok(report) };
     match proof.verify(key) {
@@ -94,8 +94,8 @@ fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceError> {
     Ok(report)
 }
 
-fn checkpoint(note: &SignedNote, trust: &Trust) -> Result<Report, EvidenceError> {
-    let mut report = Report::new(Kind::Checkpoint);
+fn checkpoint(note: &SignedNote, trust: &Trust) -> Result<Report, EvidenceCheckError> {
+    let mut report = Report::new(EvidenceKind::Checkpoint);
     let Some(key) = signer(note, trust, &mut report)? else { return Ok(report) };
     match Checkpoint::open(note, key) {
         Ok(checkpoint) => {
@@ -115,7 +115,7 @@ fn signer<'a>(
     note: &SignedNote,
     trust: &'a Trust,
     report: &mut Report,
-) -> Result<Option<&'a VerifierKey>, EvidenceError> {
+) -> Result<Option<&'a VerifierKey>, EvidenceCheckError> {
     let said = match Checkpoint::parse(note.text()) {
         Ok(said) => said,
         Err(error) => {
@@ -125,7 +125,7 @@ fn signer<'a>(
     };
     match (trust.key(&said.origin), trust.keys.is_empty()) {
         (Some(key), _) => Ok(Some(key)),
-        (None, true) => Err(EvidenceError::NoKey(said.origin)),
+        (None, true) => Err(EvidenceCheckError::NoKey(said.origin)),
         // If keys are given, only they are trusted.
         (None, false) => {
             let [first, ..] = &*trust.keys else { return Ok(None) };
@@ -138,7 +138,7 @@ fn signer<'a>(
 }
 
 /// Compares signed heads with those that were kept: heads of the same size must be equal.
-fn compare(given: &[Checkpoint], trust: &Trust, report: &mut Report) -> Result<(), EvidenceError> {
+fn compare(given: &[Checkpoint], trust: &Trust, report: &mut Report) -> Result<(), EvidenceCheckError> {
     for kept in &trust.checkpoints {
         let opened = SignedNote::parse(&kept.text).map_err(|error| Flaw::Malformed(error.to_string()));
         let opened = opened.and_then(|note| {
@@ -161,10 +161,10 @@ fn compare(given: &[Checkpoint], trust: &Trust, report: &mut Report) -> Result<(
                 let flaw = Flaw::Contradiction { size: old.size, old: old.root, new: new.root };
                 report.find(kept.place.clone(), flaw);
             }
-            (None, Some(new)) if new.size < old.size && report.kind == Kind::Checkpoint => {
+            (None, Some(new)) if new.size < old.size && report.kind == EvidenceKind::Checkpoint => {
                 report.find(kept.place.clone(), Flaw::Shrunk { old: old.size, new: new.size });
             }
-            (None, Some(_)) => return Err(EvidenceError::Incomparable { place: kept.place.clone() }),
+            (None, Some(_)) => return Err(EvidenceCheckError::Incomparable { place: kept.place.clone() }),
             (None, None) => report.find(kept.place.clone(), Flaw::NoOrigin(old.origin)),
         }
     }

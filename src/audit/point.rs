@@ -56,7 +56,7 @@ impl fmt::Display for Point {
 
 /// The records of a log up to a point: per origin a prefix, so that the fold over them is a state that there was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
+pub struct LogPrefix {
     /// The instant at which they are judged.
     pub at: Timestamp,
     /// The last position that can be among them.
@@ -65,7 +65,7 @@ pub struct Prefix {
     pub recorded_by: Option<Timestamp>,
 }
 
-impl Prefix {
+impl LogPrefix {
     /// Finds the prefix of that point in a log that goes to `head`.
     pub fn of(point: Point, reader: &Reader, head: Position) -> Result<Self, QuestionError> {
         match point {

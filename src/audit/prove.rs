@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::evidence::checkpoints_in;
 use super::forest::{Forest, Grown};
-use super::trust::{Believed, Kept, Openings, Trust};
-use super::{AuditError, EvidenceError, Flaw, pages};
+use super::trust::{Believed, KeptCheckpoint, Openings, Trust};
+use super::{AuditError, EvidenceCheckError, Flaw, pages};
 use crate::domain::{Event, Origin, Place, Position, Sequence};
 use crate::event_log::{Base, Reader, RowRecord, StoredRecord};
 use crate::tlog::{
-    Checkpoint, ConsistencyProof, Gathered, InclusionProof, Missing, SignedNote, TreeHash, consistency_proof,
+    Checkpoint, ConsistencyProof, GatheredHashes, InclusionProof, Missing, SignedNote, TreeHash, consistency_proof,
     inclusion_proof,
 };
 
@@ -33,7 +33,7 @@ pub enum ProveError {
     Log(#[from] AuditError),
     /// A file beside it can't be read.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Evidence(#[from] EvidenceCheckError),
     /// There is no such event.
     #[error("prove an event that is not in the log: {0}")]
     NoEvent(String),
@@ -103,7 +103,7 @@ impl ProveError {
 pub fn prove_inclusion(
     ledger: &Path,
     which: Which,
-    checkpoint: Option<Kept>,
+    checkpoint: Option<KeptCheckpoint>,
     trust: &Trust,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<InclusionProof, ProveError> {
@@ -116,7 +116,7 @@ pub fn prove_inclusion(
         return Err(ProveError::Newer { origin, sequence, size: checkpoint.size });
     }
     let (index, size) = (sequence.0 - 1, checkpoint.size);
-    let mut wanted = Gathered::default();
+    let mut wanted = GatheredHashes::default();
     wanted.want(|nodes| inclusion_proof(index, size, nodes));
     let tree = grow(&reader, origin, &[(&kept, &checkpoint)], wanted, &mut progress)?;
     let hashes = inclusion_proof(index, size, &tree.gathered)?;
@@ -126,8 +126,8 @@ pub fn prove_inclusion(
 /// Proves that a later checkpoint, or the newest one beside the log, continues an earlier one.
 pub fn prove_consistency(
     ledger: &Path,
-    from: &Kept,
-    to: Option<Kept>,
+    from: &KeptCheckpoint,
+    to: Option<KeptCheckpoint>,
     trust: &Trust,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<ConsistencyProof, ProveError> {
@@ -139,7 +139,7 @@ pub fn prove_consistency(
     if old.size > new.size {
         return Err(ProveError::Order { place: from.place.clone(), old: old.size, new: new.size });
     }
-    let mut wanted = Gathered::default();
+    let mut wanted = GatheredHashes::default();
     wanted.want(|nodes| consistency_proof(old.size, new.size, nodes));
     let tree = grow(&reader, origin, &[(from, &old), (&kept, &new)], wanted, &mut progress)?;
     let hashes = consistency_proof(old.size, new.size, &tree.gathered)?;
@@ -161,13 +161,13 @@ fn find(reader: &Reader, which: Which) -> Result<StoredRecord, ProveError> {
 }
 
 /// The newest checkpoint of that origin beside the log.
-fn newest(ledger: &Path, origin: Origin) -> Result<Kept, ProveError> {
+fn newest(ledger: &Path, origin: Origin) -> Result<KeptCheckpoint, ProveError> {
     let beside = ledger.parent().unwrap_or(Path::new("")).join("checkpoints");
     let kept = checkpoints_in(&beside)?.into_iter().find(|kept| kept.origin == Some(origin));
     kept.ok_or(ProveError::NoCheckpoint(origin))
 }
 
-fn believe(kept: &Kept, trust: &Trust, openings: &Openings, due: Origin) -> Result<Checkpoint, ProveError> {
+fn believe(kept: &KeptCheckpoint, trust: &Trust, openings: &Openings, due: Origin) -> Result<Checkpoint, ProveError> {
     let believed = trust.believe(kept, openings).map_err(found(kept))?;
     if believed.origin == due {
         return Ok(believed.checkpoint);
@@ -193,8 +193,8 @@ pub(super) fn openings(reader: &Reader) -> Result<Openings, AuditError> {
 fn grow(
     reader: &Reader,
     origin: Origin,
-    checkpoints: &[(&Kept, &Checkpoint)],
-    gathered: Gathered,
+    checkpoints: &[(&KeptCheckpoint, &Checkpoint)],
+    gathered: GatheredHashes,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Grown, ProveError> {
     let last = checkpoints.iter().map(|(_, checkpoint)| checkpoint.size).max().unwrap_or(0);
@@ -227,11 +227,11 @@ fn position_of(reader: &Reader, place: Place) -> Result<Option<Position>, AuditE
     Ok(found.map(|stored| stored.position))
 }
 
-fn note(kept: &Kept) -> Result<SignedNote, ProveError> {
+fn note(kept: &KeptCheckpoint) -> Result<SignedNote, ProveError> {
     SignedNote::parse(&kept.text).map_err(|error| found(kept)(Flaw::Malformed(error.to_string())))
 }
 
-fn found(kept: &Kept) -> impl FnOnce(Flaw) -> ProveError {
+fn found(kept: &KeptCheckpoint) -> impl FnOnce(Flaw) -> ProveError {
     let place = kept.place.clone();
     move |flaw| ProveError::Found { place, flaw: Box::new(flaw) }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{AuditError, pages};
-use crate::domain::{Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, Row, State, Timestamp, judge_known};
+use crate::domain::{
+    Fingerprint, Inactive, Kind, LedgerId, Position, Recorded, State, StateRow, Timestamp, judge_known,
+};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::projection::{SnapshotError, catch_up, load_on};
 
@@ -97,7 +99,7 @@ fn replay_to(
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Replayed, AuditError> {
     let started = Instant::now();
-    let mut folded = Folded { state: State::default(), unpruned: 0, at };
+    let mut folded = ReplayedState { state: State::default(), unpruned: 0, at };
     let base = pages::read(
         reader,
         head,
@@ -118,13 +120,13 @@ fn replay_to(
 }
 
 /// The folded state.
-struct Folded {
+struct ReplayedState {
     state: State,
     unpruned: u64,
     at: Timestamp,
 }
 
-impl Folded {
+impl ReplayedState {
     fn take(&mut self, records: &[Recorded]) {
         records.iter().for_each(|recorded| self.state.fold(recorded));
         self.unpruned += records.len() as u64;
@@ -181,9 +183,9 @@ pub struct Compared {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     /// Rows that only the replay has: the first `limit` of them.
-    pub only_replayed: Vec<Row>,
+    pub only_replayed: Vec<StateRow>,
     /// Rows that only the snapshot has: the first `limit` of them.
-    pub only_snapshot: Vec<Row>,
+    pub only_snapshot: Vec<StateRow>,
     /// How many there are in all.
     pub total: u64,
 }
@@ -249,7 +251,7 @@ pub fn against(
 
 impl Differences {
     /// Compares sorted rows.
-    fn between(replayed: &[Row], snapshot: &[Row], limit: usize) -> Self {
+    fn between(replayed: &[StateRow], snapshot: &[StateRow], limit: usize) -> Self {
         let mut found = Self::default();
         let (mut left, mut right) = (replayed.iter().peekable(), snapshot.iter().peekable());
         loop {

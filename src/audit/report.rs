@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::tiles::TileFlaw;
-use super::{AuditError, Verified};
+use super::{AuditError, VerifiedLog};
 use crate::domain::{Origin, Position, Sequence};
 use crate::event_log::Damage;
 use crate::index::IndexVerifyError;
@@ -14,7 +14,7 @@ use crate::tlog::{CheckpointError, FileError, KeyName, ProofError, TreeHash};
 
 /// The kind of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EvidenceKind {
     /// A server's directory.
     Data,
     /// A log alone.
@@ -33,7 +33,7 @@ pub enum Kind {
     Unknown,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EvidenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Data => "data directory",
@@ -52,22 +52,22 @@ impl fmt::Display for Kind {
 #[derive(Debug)]
 pub struct Report {
     /// The kind of evidence.
-    pub kind: Kind,
+    pub kind: EvidenceKind,
     /// The log, if there is one and it is complete.
-    pub verified: Option<Verified>,
+    pub verified: Option<VerifiedLog>,
     /// Further checks that held.
-    pub held: Vec<Held>,
+    pub held: Vec<PassedCheck>,
     /// The findings, in the order in which they were made.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: EvidenceKind) -> Self {
         Self { kind, verified: None, held: Vec::new(), findings: Vec::new() }
     }
 
     pub(super) fn hold(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.held.push(Held { place: place.into(), what: what.into() });
+        self.held.push(PassedCheck { place: place.into(), what: what.into() });
     }
 
     pub(super) fn find(&mut self, place: impl Into<String>, flaw: impl Into<Flaw>) {
@@ -85,7 +85,7 @@ impl Report {
 
 /// A check that held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct PassedCheck {
     /// The path of a file, or the name of a section in a file.
     pub place: String,
     /// What the check has shown.
@@ -239,7 +239,7 @@ pub enum Flaw {
 
 /// Why evidence could not be checked.
 #[derive(Debug, thiserror::Error)]
-pub enum EvidenceError {
+pub enum EvidenceCheckError {
     /// The log can't be opened or read.
     #[error(transparent)]
     Log(AuditError),
@@ -272,7 +272,7 @@ pub enum EvidenceError {
     },
 }
 
-impl EvidenceError {
+impl EvidenceCheckError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::changes::{Change, Counted};
+use super::changes::{Change, ChangeTotals};
 use super::{AuditError, pages};
 use crate::domain::{Position, Recorded, Timestamp};
 use crate::event_log::{Base, Reader};
@@ -38,9 +38,9 @@ impl std::fmt::Display for Day {
 pub struct Stats {
     pub records: u64,
     /// In all.
-    pub counted: Counted,
+    pub counted: ChangeTotals,
     /// Each day with any, by the clocks of the origins.
-    pub days: BTreeMap<Day, Counted>,
+    pub days: BTreeMap<Day, ChangeTotals>,
 }
 
 /// Counts the issues and revocations of a log, from its beginning to its end when the count starts.

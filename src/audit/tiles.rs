@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::EvidenceError;
-use crate::tlog::{Node, Tile, TreeHash};
+use super::EvidenceCheckError;
+use crate::tlog::{Tile, TreeHash, TreeNode};
 
 const TILE_BYTES: u64 = Tile::WIDTH as u64 * TreeHash::BYTES as u64;
 
@@ -67,9 +67,9 @@ pub enum TileFlaw {
 
 /// The tiles of one origin.
 #[derive(Default)]
-pub(super) struct Tiles(Vec<Level>);
+pub(super) struct Tiles(Vec<TileLevel>);
 
-struct Level {
+struct TileLevel {
     path: PathBuf,
     height: u8,
     file: BufReader<File>,
@@ -81,18 +81,18 @@ struct Level {
 
 impl Tiles {
     /// Opens the levels in that directory; none if it does not exist.
-    pub(super) fn open(directory: &Path) -> Result<Self, EvidenceError> {
+    pub(super) fn open(directory: &Path) -> Result<Self, EvidenceCheckError> {
         let mut levels = Vec::new();
         for level in 0..=Tile::MAX_LEVEL / Tile::HEIGHT {
             let path = directory.join(level.to_string());
             let file = match File::open(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(EvidenceError::io("read", &path)(error)),
+                Err(error) => return Err(EvidenceCheckError::io("read", &path)(error)),
             };
-            let bytes = file.metadata().map_err(EvidenceError::io("inspect", &path))?.len();
+            let bytes = file.metadata().map_err(EvidenceCheckError::io("inspect", &path))?.len();
             let (tile, rest) = (bytes / TILE_BYTES, bytes % TILE_BYTES);
-            levels.push(Level {
+            levels.push(TileLevel {
                 path,
                 height: level * Tile::HEIGHT,
                 file: BufReader::with_capacity(1 << 16, file),
@@ -109,7 +109,7 @@ impl Tiles {
     }
 
     /// Compares a subtree that has just become complete.
-    pub(super) fn compare(&mut self, node: Node, computed: TreeHash) {
+    pub(super) fn compare(&mut self, node: TreeNode, computed: TreeHash) {
         if let Some(level) = self.0.iter_mut().find(|level| level.height == node.height)
             && level.compared < level.hashes
         {
@@ -129,8 +129,8 @@ impl Tiles {
     }
 }
 
-impl Level {
-    fn compare(&mut self, node: Node, computed: TreeHash) {
+impl TileLevel {
+    fn compare(&mut self, node: TreeNode, computed: TreeHash) {
         let mut found = TreeHash([0; TreeHash::BYTES]);
         let (tile, hash) = (node.index / u64::from(Tile::WIDTH), node.index % u64::from(Tile::WIDTH));
         self.compared += 1;
@@ -144,15 +144,15 @@ impl Level {
 }
 
 /// The directories of tiles below that one, by the name of their origin.
-pub(super) fn origins_in(directory: &Path) -> Result<Vec<(String, PathBuf)>, EvidenceError> {
+pub(super) fn origins_in(directory: &Path) -> Result<Vec<(String, PathBuf)>, EvidenceCheckError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(EvidenceError::io("read", directory)(error)),
+        Err(error) => return Err(EvidenceCheckError::io("read", directory)(error)),
     };
     let mut named = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(EvidenceError::io("read", directory))?;
+        let entry = entry.map_err(EvidenceCheckError::io("read", directory))?;
         named.extend(entry.file_name().into_string().ok().map(|name| (name, entry.path())));
     }
     named.sort();

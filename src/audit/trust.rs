@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{EvidenceError, Flaw};
+use super::{EvidenceCheckError, Flaw};
 use crate::domain::Origin;
 use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
 
@@ -15,12 +15,12 @@ pub struct Trust {
     /// Keys, which take precedence over those in the log.
     pub keys: Vec<VerifierKey>,
     /// Checkpoints of earlier days.
-    pub checkpoints: Vec<Kept>,
+    pub checkpoints: Vec<KeptCheckpoint>,
 }
 
 /// A checkpoint as it was kept.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct KeptCheckpoint {
     /// Its place: a file.
     pub place: String,
     /// The note.
@@ -38,9 +38,9 @@ pub(super) struct Believed {
     pub(super) checkpoint: Checkpoint,
 }
 
-impl Kept {
+impl KeptCheckpoint {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, EvidenceError> {
+    pub fn read(path: &Path) -> Result<Self, EvidenceCheckError> {
         let text = text(path, MAX_NOTE_BYTES as u64)?;
         Ok(Self { place: path.display().to_string(), text, origin: None })
     }
@@ -58,7 +58,7 @@ impl Trust {
     }
 
     /// The checkpoint, if it is signed with a known key, and the origin of that key.
-    pub(super) fn believe(&self, kept: &Kept, openings: &Openings) -> Result<Believed, Flaw> {
+    pub(super) fn believe(&self, kept: &KeptCheckpoint, openings: &Openings) -> Result<Believed, Flaw> {
         let malformed = |error| Flaw::Malformed(format!("{error}"));
         let note = SignedNote::parse(&kept.text).map_err(malformed)?;
         let said = Checkpoint::parse(note.text())?;
@@ -103,12 +103,12 @@ impl Trust {
 }
 
 /// A file's text: bytes that are not UTF-8 are replaced, and break any signature that covers them.
-pub(super) fn text(path: &Path, most: u64) -> Result<String, EvidenceError> {
+pub(super) fn text(path: &Path, most: u64) -> Result<String, EvidenceCheckError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(EvidenceError::io("open", path))?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
+    let file = File::open(path).map_err(EvidenceCheckError::io("open", path))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(EvidenceCheckError::io("read", path))?;
     if bytes.len() as u64 > most {
-        return Err(EvidenceError::TooLong { path: path.to_owned(), most });
+        return Err(EvidenceCheckError::TooLong { path: path.to_owned(), most });
     }
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

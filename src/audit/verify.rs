@@ -12,7 +12,7 @@ use crate::tlog::TreeHash;
 
 /// A log that is complete.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedLog {
     /// How many events it holds.
     pub events: u64,
     /// Its end, and each origin in it with its last sequence and hash.
@@ -29,13 +29,13 @@ pub struct Verified {
 ///
 /// `progress` is called once for each page with the position reached and the last one. The error names the first bad
 /// position.
-pub fn verify(path: &Path, mut progress: impl FnMut(Position, Position)) -> Result<Verified, AuditError> {
+pub fn verify(path: &Path, mut progress: impl FnMut(Position, Position)) -> Result<VerifiedLog, AuditError> {
     verify_grown(path, Forest::default(), &mut progress).map(|read| read.verified)
 }
 
 /// A log that is complete, and the data that was gathered on the way.
 pub(super) struct Read {
-    pub(super) verified: Verified,
+    pub(super) verified: VerifiedLog,
     pub(super) openings: Openings,
     pub(super) forest: Forest,
 }
@@ -57,7 +57,7 @@ pub(super) fn verify_grown(
     let head = reader.head().map_err(failed)?;
     let read = verify_events(&reader, head, forest, started, progress);
     match (schema.broken, read) {
-        (None, Ok(read)) => Ok(Read { verified: Verified { added: schema.added, ..read.verified }, ..read }),
+        (None, Ok(read)) => Ok(Read { verified: VerifiedLog { added: schema.added, ..read.verified }, ..read }),
         (None, Err(error)) => Err(error),
         (Some(broken), Ok(_)) => Err(AuditError::Schema { broken, events: None }),
         (Some(broken), Err(error)) => Err(AuditError::Schema { broken, events: Some(Box::new(error)) }),
@@ -71,13 +71,13 @@ fn verify_events(
     started: Instant,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Read, AuditError> {
-    let (mut forest, mut told) = (forest, Told::default());
+    let (mut forest, mut told) = (forest, CrossRecordChecks::default());
     let is_hashed = !forest.is_idle();
     let base = pages::read(
         reader,
         head,
         progress,
-        |row| Seen::of(row, is_hashed),
+        |row| CheckedRecord::of(row, is_hashed),
         |seen| {
             seen.into_iter().try_for_each(|seen| {
                 seen.leaf.into_iter().for_each(|leaf| forest.take(seen.place.origin, leaf));
@@ -90,39 +90,39 @@ fn verify_events(
         let damage = Damage::MissingPosition { next: head };
         return Err(AuditError::Damaged { position: base.position.next(), damage });
     }
-    let Told { ledger, openings, unreadable, .. } = told;
+    let CrossRecordChecks { ledger, openings, unreadable, .. } = told;
     if let Some((position, error, unreadable)) = unreadable {
         return Err(AuditError::Unreadable { position, error, unreadable, base });
     }
-    let verified = Verified { events: base.position.0, base, ledger, added: Vec::new(), elapsed: started.elapsed() };
+    let verified = VerifiedLog { events: base.position.0, base, ledger, added: Vec::new(), elapsed: started.elapsed() };
     Ok(Read { verified, openings, forest })
 }
 
 /// The parts of a record that are checked against other records.
-struct Seen {
+struct CheckedRecord {
     position: Position,
     place: Place,
-    said: Said,
+    said: RecordContent,
     /// Its leaf in its origin's tree, if that is requested.
     leaf: Option<TreeHash>,
 }
 
-enum Said {
+enum RecordContent {
     At(Timestamp),
     Opened(Timestamp, Box<LedgerOpened>),
     /// It is of a later version.
     Unreadable(Box<RecordError>),
 }
 
-impl Seen {
+impl CheckedRecord {
     fn of(row: &RowRecord<'_>, is_hashed: bool) -> Result<Self, ReadError> {
         let said = match row.decode() {
             Ok(Recorded { recorded_at, event: Event::LedgerOpened(opened), .. }) => {
-                Said::Opened(recorded_at, Box::new(opened))
+                RecordContent::Opened(recorded_at, Box::new(opened))
             }
-            Ok(Recorded { recorded_at, .. }) => Said::At(recorded_at),
+            Ok(Recorded { recorded_at, .. }) => RecordContent::At(recorded_at),
             Err(ReadError::Damaged { damage: Damage::Record(error @ RecordError::Unreadable { .. }), .. }) => {
-                Said::Unreadable(Box::new(error))
+                RecordContent::Unreadable(Box::new(error))
             }
             Err(error) => return Err(error),
         };
@@ -133,7 +133,7 @@ impl Seen {
 
 /// The checks across records.
 #[derive(Default)]
-struct Told {
+struct CrossRecordChecks {
     lineage: Lineage,
     ledger: Option<LedgerId>,
     openings: Openings,
@@ -141,13 +141,13 @@ struct Told {
     unreadable: Option<(Position, RecordError, u64)>,
 }
 
-impl Told {
-    fn take(&mut self, seen: Seen) -> Result<(), ReadError> {
-        let Seen { position, place, said, .. } = seen;
+impl CrossRecordChecks {
+    fn take(&mut self, seen: CheckedRecord) -> Result<(), ReadError> {
+        let CheckedRecord { position, place, said, .. } = seen;
         let (recorded_at, opened) = match said {
-            Said::At(recorded_at) => (recorded_at, None),
-            Said::Opened(recorded_at, opened) => (recorded_at, Some(opened)),
-            Said::Unreadable(error) => {
+            RecordContent::At(recorded_at) => (recorded_at, None),
+            RecordContent::Opened(recorded_at, opened) => (recorded_at, Some(opened)),
+            RecordContent::Unreadable(error) => {
                 self.unreadable.get_or_insert((position, *error, 0)).2 += 1;
                 return Ok(());
             }

@@ -15,7 +15,7 @@ use clap::Args;
 use super::Progress;
 use super::directory::{DirectoryError, Filling};
 use crate::audit::{
-    self, AuditError, EvidenceError, Finding, Flaw, MANIFEST, Manifest, ManifestCheckpoint, Trust, Verified,
+    self, AuditError, EvidenceCheckError, Finding, Flaw, MANIFEST, Manifest, ManifestCheckpoint, Trust, VerifiedLog,
 };
 use crate::clock::wall_clock;
 use crate::domain::Position;
@@ -80,7 +80,7 @@ pub enum BackupError {
     Checkpoint(#[from] TreeError),
     /// The copy can't be read back.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Evidence(#[from] EvidenceCheckError),
     /// The copy is complete, but contradicts a checkpoint.
     #[error("{0}; the log contradicts its signed checkpoints: keep both, and check them with authledger-audit verify")]
     Contradicted(String),
@@ -148,7 +148,7 @@ fn copy_checkpoints(from: &Checkpoints, to: &Checkpoints) -> Result<BTreeMap<Str
 }
 
 /// The copy as it reads back, compared with the checkpoints beside it.
-fn verify(unverified: &Path, destination: &Path) -> Result<Verified, BackupError> {
+fn verify(unverified: &Path, destination: &Path) -> Result<VerifiedLog, BackupError> {
     let checkpoints = audit::checkpoints_in(&destination.join("checkpoints"))?;
     let trust = Trust { keys: Vec::new(), checkpoints };
     let mut progress = Progress::new("verified");
@@ -183,7 +183,7 @@ fn copy_rows(reader: &Reader, to: &Path) -> Result<Base, BackupError> {
 
 fn manifest(
     copy: &Path,
-    verified: &Verified,
+    verified: &VerifiedLog,
     checkpoints: BTreeMap<String, ManifestCheckpoint>,
 ) -> Result<Manifest, BackupError> {
     let (bytes, blake3) = Manifest::digest(copy).map_err(io("read", copy))?;

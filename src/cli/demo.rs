@@ -19,7 +19,7 @@ use crate::audit::{AgainstError, AuditError};
 use crate::clock::Clock;
 use crate::config::{ServeArgs, Settings, SettingsError};
 use crate::domain::Secret;
-use crate::keys::{KeyError, Prefix, mint};
+use crate::keys::{KeyError, SecretPrefix, mint};
 use crate::server::{ServeError, Server};
 
 /// How the demonstration is shown. It needs nothing, and leaves nothing behind.
@@ -96,7 +96,7 @@ async fn start(mut narrator: Narrator, rounds: u32) -> Result<(tempfile::TempDir
     narrator.begin("A server on a free port, with a ledger in a temporary directory");
     let directory = tempfile::Builder::new().prefix("authledger-demo-").tempdir()?;
     let data = directory.path().join("data");
-    let root = mint(Prefix::Application)?;
+    let root = mint(SecretPrefix::Application)?;
     let server = Server::start(settings(&data, &root)?, Clock::system()).await?;
     narrator.fact(&format!("listening on http://{}, ledger in {}", server.address(), data.display()));
     let secrets = vec![root.expose().to_owned()];

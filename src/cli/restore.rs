@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::Progress;
 use super::directory::{DirectoryError, Filling};
-use crate::audit::{self, AuditError, BundleError, BundleReader, EvidenceError, Kept, Trust};
+use crate::audit::{self, AuditError, BundleError, BundleReader, EvidenceCheckError, KeptCheckpoint, Trust};
 use crate::clock::{NoRandomness, fresh_origin, wall_clock};
 use crate::domain::{
     Event, LOG_FORMAT, LedgerOpened, Origin, Place, Position, Previous, Recorded, Sequence, Timestamp,
@@ -74,7 +74,7 @@ pub enum RestoreError {
     Directory(#[from] DirectoryError),
     /// The source can't be read.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Evidence(#[from] EvidenceCheckError),
     /// The source's log can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -235,7 +235,7 @@ impl Input {
 }
 
 /// The notes of checkpoints that have been verified.
-fn notes(kept: &[Kept]) -> Vec<(Origin, SignedNote)> {
+fn notes(kept: &[KeptCheckpoint]) -> Vec<(Origin, SignedNote)> {
     kept.iter().filter_map(|kept| Some((kept.origin?, SignedNote::parse(&kept.text).ok()?))).collect()
 }
 

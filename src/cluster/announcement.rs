@@ -51,7 +51,7 @@ pub struct Announcement {
 
 /// An announcement as it is carried, with its content.
 #[derive(Clone, Debug)]
-pub struct Spoken {
+pub struct CarriedAnnouncement {
     pub text: Box<[u8]>,
     /// The content.
     pub announcement: Announcement,
@@ -59,7 +59,7 @@ pub struct Spoken {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Signed<'a> {
+struct SignedAnnouncement<'a> {
     #[serde(borrow)]
     announcement: &'a RawValue,
     signature: String,
@@ -88,11 +88,11 @@ struct AnnouncementText {
 
 impl Announcement {
     /// The text that is carried, signed.
-    pub fn speak(self, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Spoken {
+    pub fn speak(self, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> CarriedAnnouncement {
         let said = json::raw(&AnnouncementText::from(&self));
         let signature = Signature(sign(&message(said.get()))).to_string();
-        let text = json::bytes(&Signed { announcement: &said, signature });
-        Spoken { text: text.into(), announcement: self }
+        let text = json::bytes(&SignedAnnouncement { announcement: &said, signature });
+        CarriedAnnouncement { text: text.into(), announcement: self }
     }
 }
 
@@ -104,13 +104,13 @@ pub struct Unverified<'a> {
     announcement: Announcement,
 }
 
-impl Spoken {
+impl CarriedAnnouncement {
     /// Parses a text. Nothing, if it is not an announcement.
     pub fn read(text: &[u8]) -> Option<Unverified<'_>> {
         if text.len() > MAX_ANNOUNCEMENT_BYTES {
             return None;
         }
-        let Signed { announcement: signed, signature } = serde_json::from_slice(text).ok()?;
+        let SignedAnnouncement { announcement: signed, signature } = serde_json::from_slice(text).ok()?;
         let form: AnnouncementText = serde_json::from_str(signed.get()).ok()?;
         let announcement = form.into_announcement()?;
         Some(Unverified { text, signed: signed.get(), signature: signature.parse().ok()?, announcement })
@@ -134,9 +134,9 @@ impl Unverified<'_> {
     }
 
     /// The announcement, if the node whose key it names has signed it.
-    pub fn verified(self) -> Option<Spoken> {
+    pub fn verified(self) -> Option<CarriedAnnouncement> {
         let is_signed = verify(self.announcement.node, &message(self.signed), &self.signature);
-        is_signed.then(|| Spoken { text: self.text.into(), announcement: self.announcement })
+        is_signed.then(|| CarriedAnnouncement { text: self.text.into(), announcement: self.announcement })
     }
 }
 

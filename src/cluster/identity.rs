@@ -50,7 +50,7 @@ pub struct Holding {
 
 /// Why an origin is not continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
+pub enum OriginRenewal {
     /// No member answered in time: it is not known whether this copy is the newest.
     NobodyAnswered,
     /// Some members did not answer in time: they may hold records of it that this copy lacks.
@@ -67,11 +67,11 @@ pub enum Renewal {
 
 /// The conclusion from the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum IdentityDecision {
     /// It may continue its origin; these runs are over.
     Continue(Vec<Incarnation>),
     /// It opens a new origin. These runs are over.
-    Renew(Renewal, Vec<Incarnation>),
+    Renew(OriginRenewal, Vec<Incarnation>),
     /// It is too early to tell: ask again.
     Ask,
     /// Its records differ from those that other nodes hold under the same signature: this directory can't be used with
@@ -89,17 +89,17 @@ pub fn have_all_answered(own: NodeKey, known: &[NodeKey], answers: &[Holding]) -
 
 /// Whether the directory continues its origin. `all` means that every member answered, `patience_is_over` that no more
 /// answers are waited for.
-pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
+pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: bool) -> IdentityDecision {
     let contradicts = |holding: &Holding| holding.hash_at_own_head.is_some_and(|hash| hash != own.head.hash);
     if answers.iter().any(contradicts) {
-        return Identity::Contradicted;
+        return IdentityDecision::Contradicted;
     }
     if !all && !patience_is_over {
-        return Identity::Ask;
+        return IdentityDecision::Ask;
     }
     let past: Vec<Incarnation> = own.incarnation.iter().chain(&own.past).copied().collect();
     if answers.is_empty() {
-        return Identity::Renew(Renewal::NobodyAnswered, past);
+        return IdentityDecision::Renew(OriginRenewal::NobodyAnswered, past);
     }
     let heard: Vec<(Incarnation, Duration)> =
         answers.iter().flat_map(|holding| holding.heard.iter().copied()).collect();
@@ -114,7 +114,7 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
     others.dedup();
     if past.iter().any(|run| speaks(*run)) && !patience_is_over {
         // Its last run was heard a moment ago: it was killed just now, or still runs beside a copy.
-        return Identity::Ask;
+        return IdentityDecision::Ask;
     }
     // Those that other nodes know of first: only a limited number of the rest is told.
     let known_first =
@@ -126,21 +126,21 @@ pub fn identify(own: &Own, answers: &[Holding], all: bool, patience_is_over: boo
         }
     }
     if past.iter().chain(&others).any(|run| speaks(*run)) {
-        return Identity::Renew(Renewal::Running, over);
+        return IdentityDecision::Renew(OriginRenewal::Running, over);
     }
     let newest = answers.iter().map(|holding| holding.head.sequence.max(holding.known)).max();
     let newest = newest.unwrap_or_default().max(own.signed);
     if newest > own.head.sequence {
-        return Identity::Renew(Renewal::OlderCopy, over);
+        return IdentityDecision::Renew(OriginRenewal::OlderCopy, over);
     }
     if !others.is_empty() {
-        return Identity::Renew(Renewal::UsedSince, over);
+        return IdentityDecision::Renew(OriginRenewal::UsedSince, over);
     }
     if !all {
         // A member that is cut off may be the one that holds the newest record.
-        return Identity::Renew(Renewal::SomeWereSilent, over);
+        return IdentityDecision::Renew(OriginRenewal::SomeWereSilent, over);
     }
-    Identity::Continue(over)
+    IdentityDecision::Continue(over)
 }
 
 /// Whether every member has heard of this run. A node whose directory may have been copied, or be a copy, answers
@@ -202,7 +202,7 @@ pub fn beside(answers: &[Holding], over: &[Incarnation]) -> Vec<Incarnation> {
     heard.filter(|run| !over.contains(run)).collect()
 }
 
-impl Renewal {
+impl OriginRenewal {
     /// The explanation for the operator.
     pub const fn explanation(self) -> &'static str {
         match self {

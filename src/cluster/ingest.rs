@@ -7,7 +7,7 @@ use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Previous, 
 use crate::event_log::{Chain, ChainHash, Head, RecordError, decode};
 
 /// The state of this node when a parcel arrives.
-pub struct Known<'a> {
+pub struct IngestContext<'a> {
     pub ledger: LedgerId,
     /// This node's own origin, which only this node continues.
     pub own: Origin,
@@ -116,7 +116,7 @@ pub struct Unreadable {
 
 /// The decision about a parcel.
 #[derive(Clone, Debug)]
-pub enum Verdict {
+pub enum ParcelVerdict {
     /// Append these.
     Append(Vec<Foreign>),
     /// Nothing: all of it is held.
@@ -132,50 +132,62 @@ pub enum Verdict {
 }
 
 /// The decision about the parcel. `hash_at` gives the chain at a record of the origin that is held here.
-pub fn judge(parcel: Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
+pub fn judge(
+    parcel: Parcel,
+    known: &IngestContext<'_>,
+    hash_at: impl Fn(Sequence) -> Option<ChainHash>,
+) -> ParcelVerdict {
     let origin = parcel.origin();
     if origin == known.own {
         return of_own(&parcel, known, hash_at);
     }
     let key = match key_of(&parcel, known) {
         Ok(Some(key)) => key,
-        Ok(None) => return Verdict::Gap(Sequence(1)),
-        Err(refusal) => return Verdict::Refused(refusal),
+        Ok(None) => return ParcelVerdict::Gap(Sequence(1)),
+        Err(refusal) => return ParcelVerdict::Refused(refusal),
     };
     let signed = |head: &SignedHead| head.is_signed_by(key, known.ledger);
     // If the origin's node is gone, a member may have signed in its place.
     let shown = |head: &SignedHead| signed(head) || known.anchors.vouches_for(head, known.ledger);
     if !shown(&parcel.head) || parcel.base.as_ref().is_some_and(|base| !shown(base)) {
-        return Verdict::Refused(Refusal::BadSignature);
+        return ParcelVerdict::Refused(Refusal::BadSignature);
     }
     if let Some(fork) = fork(&parcel, known.head, hash_at) {
         // A member's signature that contradicts the held records says nothing about what the origin has signed.
-        return if signed(&fork.shown_by) { Verdict::Fork(fork) } else { Verdict::Refused(Refusal::Altered) };
+        return if signed(&fork.shown_by) {
+            ParcelVerdict::Fork(fork)
+        } else {
+            ParcelVerdict::Refused(Refusal::Altered)
+        };
     }
     if parcel.head.place.sequence <= known.head.sequence {
-        return Verdict::Held(known.head.sequence);
+        return ParcelVerdict::Held(known.head.sequence);
     }
     if parcel.first() > known.head.sequence.next() {
-        return Verdict::Gap(known.head.sequence.next());
+        return ParcelVerdict::Gap(known.head.sequence.next());
     }
     new_records(parcel, known)
 }
 
 /// Only this node continues its origin. If another process does, with the right key, it acts as this node.
-fn of_own(parcel: &Parcel, known: &Known<'_>, hash_at: impl Fn(Sequence) -> Option<ChainHash>) -> Verdict {
+fn of_own(
+    parcel: &Parcel,
+    known: &IngestContext<'_>,
+    hash_at: impl Fn(Sequence) -> Option<ChainHash>,
+) -> ParcelVerdict {
     let key = known.members.key_of(known.own);
     if !key.is_some_and(|key| parcel.head.is_signed_by(key, known.ledger)) {
-        return Verdict::Refused(Refusal::Own);
+        return ParcelVerdict::Refused(Refusal::Own);
     }
     match fork(parcel, known.head, hash_at) {
-        Some(fork) => Verdict::Fork(fork),
-        None if parcel.head.place.sequence > known.head.sequence => Verdict::Refused(Refusal::Twin),
-        None => Verdict::Refused(Refusal::Own),
+        Some(fork) => ParcelVerdict::Fork(fork),
+        None if parcel.head.place.sequence > known.head.sequence => ParcelVerdict::Refused(Refusal::Twin),
+        None => ParcelVerdict::Refused(Refusal::Own),
     }
 }
 
 /// The key that the origin's records must be signed with. Nothing, if its first record is missing, which names it.
-fn key_of(parcel: &Parcel, known: &Known<'_>) -> Result<Option<NodeKey>, Refusal> {
+fn key_of(parcel: &Parcel, known: &IngestContext<'_>) -> Result<Option<NodeKey>, Refusal> {
     let key = match known.members.key_of(parcel.origin()) {
         Some(key) => key,
         // A node that holds nothing of an origin learns its key from its first record, and must have heard of that
@@ -235,7 +247,7 @@ pub fn other_end(
 }
 
 /// The records beyond those that are held, decoded, if they lead from the held head to the parcel's.
-fn new_records(parcel: Parcel, known: &Known<'_>) -> Verdict {
+fn new_records(parcel: Parcel, known: &IngestContext<'_>) -> ParcelVerdict {
     let (origin, mut place) = (parcel.origin(), known.head.sequence);
     let held = (known.head.sequence.0 + 1 - parcel.first().0) as usize;
     let (chain, mut hash) = (Chain::default(), known.head.hash);
@@ -245,7 +257,7 @@ fn new_records(parcel: Parcel, known: &Known<'_>) -> Verdict {
         hashes.push(hash);
     }
     if hash != parcel.head.hash {
-        return Verdict::Refused(Refusal::Altered);
+        return ParcelVerdict::Refused(Refusal::Altered);
     }
     let mut foreign = Vec::with_capacity(hashes.len());
     for (record, hash) in parcel.records.into_iter().skip(held).zip(hashes) {
@@ -256,24 +268,24 @@ fn new_records(parcel: Parcel, known: &Known<'_>) -> Verdict {
             Err(verdict) => return *verdict,
         }
     }
-    Verdict::Append(foreign)
+    ParcelVerdict::Append(foreign)
 }
 
-fn readable(record: &str, due: Place, known: &Known<'_>) -> Result<Recorded, Box<Verdict>> {
+fn readable(record: &str, due: Place, known: &IngestContext<'_>) -> Result<Recorded, Box<ParcelVerdict>> {
     let recorded = match decode(record.as_bytes()) {
         Ok(recorded) => recorded,
         Err(RecordError::Unreadable { type_name, version }) => {
-            return Err(Box::new(Verdict::Unreadable(Unreadable { place: due, type_name, version })));
+            return Err(Box::new(ParcelVerdict::Unreadable(Unreadable { place: due, type_name, version })));
         }
-        Err(RecordError::Malformed(_)) => return Err(Box::new(Verdict::Refused(Refusal::Malformed))),
+        Err(RecordError::Malformed(_)) => return Err(Box::new(ParcelVerdict::Refused(Refusal::Malformed))),
     };
     if recorded.place != due {
-        return Err(Box::new(Verdict::Refused(Refusal::Malformed)));
+        return Err(Box::new(ParcelVerdict::Refused(Refusal::Malformed)));
     }
     let (type_name, version) = (recorded.event.type_name(), recorded.event.version());
     if !known.reads.covers(type_name, version) {
         let type_name = type_name.to_owned();
-        return Err(Box::new(Verdict::Unreadable(Unreadable { place: due, type_name, version })));
+        return Err(Box::new(ParcelVerdict::Unreadable(Unreadable { place: due, type_name, version })));
     }
     Ok(recorded)
 }

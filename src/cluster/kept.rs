@@ -38,10 +38,10 @@ pub struct KeptError {
 /// only if the log ends before it: it proves that the directory was rolled back.
 pub struct KeptHeads {
     directory: PathBuf,
-    origins: Mutex<BTreeMap<Origin, Kept>>,
+    origins: Mutex<BTreeMap<Origin, HeadsFile>>,
 }
 
-struct Kept {
+struct HeadsFile {
     file: File,
     heads: Vec<SignedHead>,
 }
@@ -81,7 +81,7 @@ impl KeptHeads {
         let kept = match origins.entry(origin) {
             std::collections::btree_map::Entry::Occupied(kept) => kept.into_mut(),
             std::collections::btree_map::Entry::Vacant(empty) => {
-                empty.insert(Kept { file: open(&path).map_err(failed)?, heads: Vec::new() })
+                empty.insert(HeadsFile { file: open(&path).map_err(failed)?, heads: Vec::new() })
             }
         };
         kept.keep(head).map_err(failed)
@@ -103,7 +103,7 @@ impl KeptHeads {
     }
 }
 
-impl Kept {
+impl HeadsFile {
     fn keep(&mut self, head: SignedHead) -> io::Result<()> {
         let newest = self.heads.last().map(|newest| newest.place.sequence);
         if newest.is_some_and(|newest| head.place.sequence <= newest) {
@@ -137,10 +137,10 @@ fn parsed(origin: Origin, bytes: &[u8]) -> Option<SignedHead> {
 }
 
 /// Reads up to the first invalid head: the ones after it can be had again.
-fn load(origin: Origin, path: &Path, is_good: &impl Fn(&SignedHead) -> bool) -> io::Result<Kept> {
+fn load(origin: Origin, path: &Path, is_good: &impl Fn(&SignedHead) -> bool) -> io::Result<HeadsFile> {
     let bytes = fs::read(path)?;
     let heads = bytes.chunks_exact(ENTRY_BYTES).map_while(|bytes| parsed(origin, bytes).filter(is_good)).collect();
-    Ok(Kept { file: open(path)?, heads })
+    Ok(HeadsFile { file: open(path)?, heads })
 }
 
 fn open(path: &Path) -> io::Result<File> {

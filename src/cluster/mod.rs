@@ -17,14 +17,17 @@ mod sign;
 pub mod wire;
 
 pub use anchors::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
-pub use announcement::{Announcement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Spoken, Unverified};
+pub use announcement::{
+    Announcement, CarriedAnnouncement, Incarnation, MAX_ANNOUNCEMENT_BYTES, MAX_SUPERSEDED, Unverified,
+};
 pub use head::SignedHead;
 pub use identity::{
-    Begun, Holding, Identity, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, is_heard, may_write,
+    Begun, Holding, IdentityDecision, LEAST_PATIENCE, OriginRenewal, Own, beside, have_all_answered, identify,
+    is_heard, may_write,
 };
-pub use ingest::{Foreign, Fork, Known, Refusal, Unreadable, Verdict, judge, other_end};
+pub use ingest::{Foreign, Fork, IngestContext, ParcelVerdict, Refusal, Unreadable, judge, other_end};
 pub use kept::{KeptError, KeptHeads, replace};
 pub use parcel::{MAX_PARCEL_BYTES, Parcel, ParcelError};
-pub use positions::{Arrival, Heard, Positions, Reached};
+pub use positions::{Arrival, HeardAnnouncement, NodeReach, Positions};
 pub use request::{MAX_REQUEST_AGE_MILLIS, RequestSignature};
 pub use sign::{Signature, verify};

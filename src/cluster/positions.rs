@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::announcement::{Announcement, Incarnation, Spoken};
+use super::announcement::{Announcement, CarriedAnnouncement, Incarnation};
 use crate::domain::{Members, NodeKey, NodeName, Origin, Place, Region, Sequence, Timestamp};
 
 /// The most runs of one node that are remembered: nobody starts more at a time on purpose.
@@ -22,7 +22,7 @@ pub enum Arrival {
 /// The announcements of the nodes.
 #[derive(Debug, Default)]
 pub struct Positions {
-    heard: BTreeMap<Incarnation, Heard>,
+    heard: BTreeMap<Incarnation, HeardAnnouncement>,
     over: BTreeSet<Incarnation>,
     /// Runs of this very node that other nodes have heard, beside this one: on a copy of its directory.
     expected: BTreeSet<Incarnation>,
@@ -30,9 +30,9 @@ pub struct Positions {
 
 /// The latest announcement of one run of a node.
 #[derive(Debug)]
-pub struct Heard {
+pub struct HeardAnnouncement {
     /// The announcement.
-    pub spoken: Spoken,
+    pub spoken: CarriedAnnouncement,
     /// When this node heard it, by its own clock.
     pub at: Timestamp,
     /// It was heard before this process began, and may be long outdated.
@@ -40,7 +40,7 @@ pub struct Heard {
     steps: BTreeMap<Origin, VecDeque<(Sequence, Timestamp)>>,
 }
 
-impl Heard {
+impl HeardAnnouncement {
     pub fn announcement(&self) -> &Announcement {
         &self.spoken.announcement
     }
@@ -80,7 +80,7 @@ impl Heard {
 
 /// How far a record has spread, for one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct NodeReach {
     pub node: NodeName,
     pub region: Region,
     /// When it was heard to have applied the record; nothing as long as it was not.
@@ -89,10 +89,11 @@ pub struct Reached {
 
 impl Positions {
     /// A node's announcement has been verified and arrived.
-    pub fn hear(&mut self, spoken: Spoken, at: Timestamp) -> Arrival {
+    pub fn hear(&mut self, spoken: CarriedAnnouncement, at: Timestamp) -> Arrival {
         let said = &spoken.announcement;
         let (incarnation, key) = (said.incarnation, said.node);
-        let older = |heard: &Heard| heard.announcement().number >= said.number || heard.announcement().node != key;
+        let older =
+            |heard: &HeardAnnouncement| heard.announcement().number >= said.number || heard.announcement().node != key;
         if self.over.contains(&incarnation) || self.heard.get(&incarnation).is_some_and(older) {
             return Arrival::Old;
         }
@@ -106,7 +107,7 @@ impl Positions {
         }
         self.expected.remove(&incarnation);
         let steps = self.heard.remove(&incarnation).map(|heard| heard.steps).unwrap_or_default();
-        let mut heard = Heard { spoken, at, is_recalled: false, steps };
+        let mut heard = HeardAnnouncement { spoken, at, is_recalled: false, steps };
         heard.step(at);
         self.heard.insert(incarnation, heard);
         self.bound(key);
@@ -114,7 +115,7 @@ impl Positions {
     }
 
     /// An announcement was heard before this process began.
-    pub fn recall(&mut self, spoken: Spoken, at: Timestamp) {
+    pub fn recall(&mut self, spoken: CarriedAnnouncement, at: Timestamp) {
         let incarnation = spoken.announcement.incarnation;
         if self.hear(spoken, at) == Arrival::News
             && let Some(heard) = self.heard.get_mut(&incarnation)
@@ -124,12 +125,12 @@ impl Positions {
     }
 
     /// The runs of that node that are not known to be over: one, unless its directory was copied.
-    pub fn of(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
+    pub fn of(&self, key: NodeKey) -> impl Iterator<Item = &HeardAnnouncement> {
         self.heard.values().filter(move |heard| heard.announcement().node == key)
     }
 
     /// The latest announcement of every run.
-    pub fn iter(&self) -> impl Iterator<Item = &Heard> {
+    pub fn iter(&self) -> impl Iterator<Item = &HeardAnnouncement> {
         self.heard.values()
     }
 
@@ -150,15 +151,15 @@ impl Positions {
 
     /// The runs of that node without those that have said farewell, unless all have. A stopped copy beside a running
     /// one need not be waited for: started again, it does not answer until it holds what the others hold.
-    fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &Heard> {
+    fn going_on(&self, key: NodeKey) -> impl Iterator<Item = &HeardAnnouncement> {
         let all_left = self.of(key).all(|heard| heard.announcement().farewell);
         self.of(key).filter(move |heard| all_left || !heard.announcement().farewell)
     }
 
     /// Whether more than one run of that node has spoken within so many milliseconds: its directory was copied.
     pub fn is_copied(&self, key: NodeKey, now: Timestamp, within_millis: u64) -> bool {
-        let goes_on = |heard: &&Heard| !heard.announcement().farewell && !heard.is_recalled;
-        let speaks = |heard: &&Heard| goes_on(heard) && now.millis_since(heard.at) < within_millis;
+        let goes_on = |heard: &&HeardAnnouncement| !heard.announcement().farewell && !heard.is_recalled;
+        let speaks = |heard: &&HeardAnnouncement| goes_on(heard) && now.millis_since(heard.at) < within_millis;
         self.going_on(key).filter(speaks).count() > 1
     }
 
@@ -182,7 +183,7 @@ impl Positions {
     /// Whether every member that counts, in that region if one is named, has applied the record. `own` holds it; another run of
     /// it, on a copy of its directory and with an origin of its own, must have applied it too.
     pub fn have_reached(&self, place: Place, members: &Members, own: NodeKey, region: Option<&Region>) -> bool {
-        let beside = |heard: &Heard| heard.announcement().origin != place.origin;
+        let beside = |heard: &HeardAnnouncement| heard.announcement().origin != place.origin;
         let has = |key| match key == own {
             true if !self.expected.is_empty() => false,
             true => self
@@ -203,8 +204,9 @@ impl Positions {
             let key = heard.announcement().node;
             key != own && members.is_present(key)
         });
-        let holds = |heard: &Heard| heard.announcement().applied.iter().all(|(origin, far)| held(*origin) >= *far);
-        let of_members: Vec<&Heard> = of_members.collect();
+        let holds =
+            |heard: &HeardAnnouncement| heard.announcement().applied.iter().all(|(origin, far)| held(*origin) >= *far);
+        let of_members: Vec<&HeardAnnouncement> = of_members.collect();
         let mut counting = members.counting(None).filter(|(key, _)| *key != own).peekable();
         let nobody_counts = counting.peek().is_none();
         let told = nobody_counts || counting.any(|(key, _)| self.of(key).any(|heard| !heard.is_recalled));
@@ -228,7 +230,7 @@ impl Positions {
     }
 
     /// How far the record has spread, member by member; `own` since `here_at`.
-    pub fn reach(&self, place: Place, members: &Members, own: NodeKey, here_at: Option<Timestamp>) -> Vec<Reached> {
+    pub fn reach(&self, place: Place, members: &Members, own: NodeKey, here_at: Option<Timestamp>) -> Vec<NodeReach> {
         let at = |key| match key == own {
             true => here_at,
             false => {
@@ -236,7 +238,7 @@ impl Positions {
                 runs.and_then(|runs| runs.into_iter().max())
             }
         };
-        let one = |(key, joined): (NodeKey, &crate::domain::NodeJoined)| Reached {
+        let one = |(key, joined): (NodeKey, &crate::domain::NodeJoined)| NodeReach {
             node: joined.node.clone(),
             region: joined.region.clone(),
             at: at(key),

@@ -20,7 +20,7 @@ const HALF_VERIFIED: usize = 1_024;
 const CONTEXT: &str = "authledger 2026 verified node signature v1";
 
 thread_local! {
-    static VERIFIED: RefCell<Verified> = RefCell::default();
+    static VERIFIED: RefCell<VerifiedSignatures> = RefCell::default();
 }
 
 /// Whether the node with that key signed these bytes.
@@ -48,12 +48,12 @@ fn digest_of(key: NodeKey, message: &[u8], signature: &Signature) -> [u8; 32] {
 
 /// Recently verified signatures. Those older than a half are dropped with the half before.
 #[derive(Default)]
-struct Verified {
+struct VerifiedSignatures {
     young: HashSet<[u8; 32]>,
     old: HashSet<[u8; 32]>,
 }
 
-impl Verified {
+impl VerifiedSignatures {
     fn has(&self, digest: &[u8; 32]) -> bool {
         self.young.contains(digest) || self.old.contains(digest)
     }

@@ -42,7 +42,7 @@ pub enum Event {
     /// A token was issued.
     TokenIssued(Box<TokenIssued>),
     /// A ticket, session or token was revoked.
-    Revoked(Revoked),
+    Revoked(CredentialRevoked),
     /// Everything that a subject had of some kinds was revoked.
     SubjectRevoked(SubjectRevoked),
     /// A subject was erased: everything that it had was revoked permanently, and the keys of its personal data were
@@ -214,7 +214,7 @@ impl TokenIssued {
 
 /// A credential's revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
+pub struct CredentialRevoked {
     pub kind: Kind,
     pub credential: CredentialRef,
     /// Of a session that is named by its id: the digest of its token, for readers that are presented only that.
@@ -231,7 +231,7 @@ pub struct Revoked {
     pub note: Option<Sealed>,
 }
 
-impl Revoked {
+impl CredentialRevoked {
     /// The key that the revocation is kept under.
     pub fn key(&self) -> CredentialKey {
         CredentialKey { kind: self.kind, id: self.credential.id() }

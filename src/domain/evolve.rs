@@ -13,8 +13,8 @@ use super::credential::{
     Revocations, UnknownRevoker,
 };
 use super::event::{
-    Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, Revoked, SessionIssued, SubjectErased,
-    SubjectRevoked, TicketIssued, TokenIssued,
+    CredentialRevoked, Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, SessionIssued,
+    SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
 use super::membership::{Member, NodeKey, Removal};
@@ -97,7 +97,7 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             add(Patch::Credential(key, ticket_issued(recorded, issued)));
         }
         Event::TicketsRenewed(renewals) => {
-            for Renewal { place, last_use_at } in renewals.iter().flat_map(each_renewal) {
+            for TicketRenewal { place, last_use_at } in renewals.iter().flat_map(each_renewal) {
                 add(Patch::TicketUsed(place, last_use_at));
             }
         }
@@ -169,14 +169,14 @@ fn slot(recorded: &Recorded, sealed: Option<&super::event::Sealed>, add: &mut im
     }
 }
 
-struct Renewal {
+struct TicketRenewal {
     place: Place,
     last_use_at: Timestamp,
 }
 
-fn each_renewal(renewals: &super::event::Renewals) -> impl Iterator<Item = Renewal> {
+fn each_renewal(renewals: &super::event::Renewals) -> impl Iterator<Item = TicketRenewal> {
     let origin = renewals.origin;
-    renewals.uses.iter().map(move |(sequence, last_use_at)| Renewal {
+    renewals.uses.iter().map(move |(sequence, last_use_at)| TicketRenewal {
         place: Place { origin, sequence: *sequence },
         last_use_at: *last_use_at,
     })
@@ -236,7 +236,7 @@ fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
     Credential::issued(issue)
 }
 
-fn revoked_alone(recorded: &Recorded, revoked: &Revoked) -> Patch {
+fn revoked_alone(recorded: &Recorded, revoked: &CredentialRevoked) -> Patch {
     let key = revoked.key();
     let revocation = Revocation {
         whose: RevocationTarget {

@@ -32,9 +32,9 @@ impl<T: std::fmt::Display> Serialize for Displayed<T> {
 
 /// One entity of the state as a compact JSON array, its kind first. State that exists only in memory is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row(String);
+pub struct StateRow(String);
 
-impl Row {
+impl StateRow {
     /// An origin: `["origin", origin, sequence, ledger, node, region]`.
     pub fn origin(place: Place, opened: &LedgerOpened) -> Self {
         let (node, region) = (opened.node.as_str(), opened.region.as_str());
@@ -269,7 +269,7 @@ pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// The fingerprint of sorted rows.
-    pub fn of_sorted<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+    pub fn of_sorted<'a>(rows: impl IntoIterator<Item = &'a StateRow>) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         for row in rows {
             // A row is made of one record's parts, so its length fits four bytes many times over.
@@ -296,17 +296,18 @@ impl std::fmt::Debug for Fingerprint {
 
 impl State {
     /// Every entity as a row, sorted. Prune first: nodes differ in expired entities that they have not swept yet.
-    pub fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.origins.iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
-        rows.extend(self.applications.iter().map(|(id, application)| Row::application(*id, application)));
-        rows.extend(self.credentials.iter().map(|(key, credential)| Row::credential(*key, credential)));
-        rows.extend(self.early_uses.iter().map(|(place, at)| Row::early_use(*place, *at)));
-        rows.extend(self.subjects.iter().map(|((tenant, subject), state)| Row::subject(tenant, subject, state)));
-        rows.extend(self.keys.iter().map(|(id, key)| Row::key(id, key)));
-        rows.extend(self.slots.iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
-        rows.extend(self.members.iter().map(|(key, member)| Row::node(key, member)));
-        rows.extend(self.imported.then(Row::imported));
-        rows.extend(self.answered.values().map(Row::answered));
+    pub fn rows(&self) -> Vec<StateRow> {
+        let mut rows: Vec<StateRow> =
+            self.origins.iter().map(|(place, opened)| StateRow::origin(*place, opened)).collect();
+        rows.extend(self.applications.iter().map(|(id, application)| StateRow::application(*id, application)));
+        rows.extend(self.credentials.iter().map(|(key, credential)| StateRow::credential(*key, credential)));
+        rows.extend(self.early_uses.iter().map(|(place, at)| StateRow::early_use(*place, *at)));
+        rows.extend(self.subjects.iter().map(|((tenant, subject), state)| StateRow::subject(tenant, subject, state)));
+        rows.extend(self.keys.iter().map(|(id, key)| StateRow::key(id, key)));
+        rows.extend(self.slots.iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
+        rows.extend(self.members.iter().map(|(key, member)| StateRow::node(key, member)));
+        rows.extend(self.imported.then(StateRow::imported));
+        rows.extend(self.answered.values().map(StateRow::answered));
         rows.sort_unstable();
         rows
     }

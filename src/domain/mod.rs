@@ -36,12 +36,12 @@ pub use decide::{
     may_see, signing_key, worth_recording,
 };
 pub use event::{
-    Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues, KeyPublished, LOG_FORMAT,
-    LedgerOpened, NodeJoined, NodeRemoved, NodeUpgraded, Previous, Recorded, Renewals, Revoked, Revokes,
+    CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues, KeyPublished,
+    LOG_FORMAT, LedgerOpened, NodeJoined, NodeRemoved, NodeUpgraded, Previous, Recorded, Renewals, Revokes,
     RevokesSubject, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
-pub use fingerprint::{Fingerprint, Row};
+pub use fingerprint::{Fingerprint, StateRow};
 pub use hashing::{HashMap, Hashing};
 pub use ids::{
     ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::chain::ChainHash;
 use super::record::RecordError;
-use super::schema::Broken;
+use super::schema::BrokenGuard;
 use crate::domain::{Origin, Position, Sequence};
 
 /// Why a log can't be opened.
@@ -36,7 +36,7 @@ pub enum OpenError {
     Altered {
         path: PathBuf,
         /// The object that no longer guards the events, or may change or refuse them.
-        broken: Broken,
+        broken: BrokenGuard,
     },
     /// A server saved its log under another name, because the files under the usual ones were taken away from it.
     #[error("{} holds what a running server saved as its files were deleted or replaced, and the files beside it may lack records that were acknowledged: move ledger.db, ledger.db-wal and ledger.db-shm away and rename it to ledger.db, or, if it is not wanted, move it away", .0.display())]
@@ -72,7 +72,7 @@ pub enum OpenError {
 }
 
 /// The advice that mends a schema.
-fn advice(broken: &Broken) -> String {
+fn advice(broken: &BrokenGuard) -> String {
     match &broken.mend {
         Some(statement) => format!("if only that is found, remove it with sqlite3: {statement}"),
         None => "continue from a backup (authledger restore)".to_owned(),

@@ -37,11 +37,11 @@ pub use record::{MAX_RECORD_BYTES, RecordError, decode, decode_by_definition, en
 #[cfg(feature = "server")]
 pub use rescue::refuse_rescued;
 pub use rusqlite::Error as SqliteError;
-pub use schema::{Added, Broken, SchemaChanges};
+pub use schema::{Added, BrokenGuard, SchemaChanges};
 pub use store::{DataDirectory, FORMAT, open_for_reading, open_for_writing};
 #[cfg(feature = "server")]
 pub use wal::WalCopier;
 #[cfg(feature = "server")]
-pub use watch::{Observed, ROOM_FOR_A_BATCH_BYTES, Rescue, Taken};
+pub use watch::{Observed, ROOM_FOR_A_BATCH_BYTES, RemovedLog, Rescue};
 #[cfg(feature = "server")]
-pub use writer::{Batch, Entry, ForeignError, Machine, NowFn, Start, Writer};
+pub use writer::{Batch, ForeignError, LogEntry, Machine, NowFn, Writer, WriterStart};

@@ -65,7 +65,7 @@ impl Reader {
         stride: u64,
         until: Position,
         make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
-        give: &SyncSender<Piece<T>>,
+        give: &SyncSender<WorkerPiece<T>>,
     ) {
         let mut links = Links::default();
         while before < until {
@@ -84,8 +84,8 @@ impl Reader {
         last: Position,
         links: &mut Links,
         make: &impl Fn(&RowRecord<'_>) -> Result<T, ReadError>,
-    ) -> Piece<T> {
-        let mut piece = Piece::new(before, last);
+    ) -> WorkerPiece<T> {
+        let mut piece = WorkerPiece::new(before, last);
         let read = self.rows(before, last, |row| piece.add(row, links, make));
         let read = read.and_then(|()| if piece.is_whole() { Ok(()) } else { self.hole_after(piece.reached, last) });
         // A link that does not hold lies before every other error, or at the same position, where it comes first.
@@ -108,14 +108,14 @@ impl Reader {
 }
 
 /// A worker's results for some positions.
-struct Piece<T> {
+struct WorkerPiece<T> {
     /// The end of the valid rows, and the expected one.
     reached: Position,
     last: Position,
     made: Vec<T>,
     /// Each origin's first record in the piece, in the order of positions: the joining thread checks how it follows
     /// from the piece before.
-    firsts: Vec<First>,
+    firsts: Vec<FirstRecord>,
     /// Each origin's head at the end of the piece.
     heads: BTreeMap<Origin, Head>,
     /// Why the piece ends early.
@@ -123,14 +123,14 @@ struct Piece<T> {
 }
 
 /// A record whose predecessor lies before the piece.
-struct First {
+struct FirstRecord {
     position: Position,
     place: Place,
     record: Box<str>,
     hash: ChainHash,
 }
 
-impl<T> Piece<T> {
+impl<T> WorkerPiece<T> {
     fn new(before: Position, last: Position) -> Self {
         let made = Vec::with_capacity((last.0 - before.0) as usize);
         Self { reached: before, last, made, firsts: Vec::new(), heads: BTreeMap::new(), wrong: None }
@@ -157,7 +157,7 @@ impl<T> Piece<T> {
                 goes_on(head, position, place)?;
                 links.add(position, &head.hash, row.record, hash)?;
             }
-            None => self.firsts.push(First { position, place, record: row.record.into(), hash }),
+            None => self.firsts.push(FirstRecord { position, place, record: row.record.into(), hash }),
         }
         self.made.push(make(row)?);
         self.heads.insert(place.origin, Head { sequence: place.sequence, hash });
@@ -194,7 +194,7 @@ impl<T> Piece<T> {
     }
 }
 
-impl First {
+impl FirstRecord {
     /// Whether it is the next record of its origin.
     fn follows(&self, head: &Head, chain: &Chain) -> Result<(), ReadError> {
         goes_on(head, self.position, self.place)?;
@@ -218,7 +218,7 @@ fn goes_on(head: &Head, position: Position, place: Place) -> Result<(), ReadErro
 /// Takes the pieces in turn, one from each worker after the other.
 fn join<T>(
     base: &mut Base,
-    ready: &[Receiver<Piece<T>>],
+    ready: &[Receiver<WorkerPiece<T>>],
     take: &mut impl FnMut(&Base, Vec<T>) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
     let chain = Chain::default();

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
 
 use super::error::Fault;
-use super::watch::{Observed, Seen};
+use super::watch::{Observed, SharedObservations};
 use super::writer::{Batch, Machine};
 
 /// Why a command did not get to the writer, or came back without a decision.
@@ -27,7 +27,7 @@ pub enum SubmitError {
 }
 
 /// A command on its way through the writer, whatever it answers.
-pub(super) trait Command<M>: Send {
+pub(super) trait QueuedCommand<M>: Send {
     fn decide(&mut self, machine: &mut M, batch: &mut Batch);
 
     /// Sends what was decided, or why it does not hold.
@@ -35,13 +35,13 @@ pub(super) trait Command<M>: Send {
 }
 
 /// A command that was not decided yet, or the answer that waits for the commit.
-struct Pending<F, T> {
+struct PendingCommand<F, T> {
     decide: Option<F>,
     decided: Option<T>,
     caller: oneshot::Sender<Result<T, SubmitError>>,
 }
 
-impl<M, F, T> Command<M> for Pending<F, T>
+impl<M, F, T> QueuedCommand<M> for PendingCommand<F, T>
 where
     F: FnOnce(&mut M, &mut Batch) -> T + Send,
     T: Send,
@@ -62,10 +62,10 @@ where
 }
 
 /// The commands of a batch, which wait for its commit.
-pub(super) type Waiting<M> = Vec<Box<dyn Command<M>>>;
+pub(super) type UncommittedCommands<M> = Vec<Box<dyn QueuedCommand<M>>>;
 
 pub(super) enum Work<M: Machine> {
-    Decide(Box<dyn Command<M>>),
+    Decide(Box<dyn QueuedCommand<M>>),
     Stop,
 }
 
@@ -86,7 +86,7 @@ impl<T> Queued<T> {
 pub struct WriterHandle<M: Machine> {
     pub(super) queue: SyncSender<Work<M>>,
     pub(super) fault: Arc<OnceLock<Fault>>,
-    pub(super) seen: Seen,
+    pub(super) seen: SharedObservations,
 }
 
 impl<M: Machine> Clone for WriterHandle<M> {
@@ -114,7 +114,7 @@ impl<M: Machine> WriterHandle<M> {
             return Err(fault.clone().into());
         }
         let (caller, answer) = oneshot::channel();
-        let command = Box::new(Pending { decide: Some(decide), decided: None, caller });
+        let command = Box::new(PendingCommand { decide: Some(decide), decided: None, caller });
         self.queue.try_send(Work::Decide(command)).map_err(|error| match error {
             TrySendError::Full(_) => SubmitError::Overloaded,
             TrySendError::Disconnected(_) => SubmitError::Stopping,
@@ -134,7 +134,7 @@ impl<M: Machine> WriterHandle<M> {
 }
 
 /// Answers everything of a batch that is not acknowledged.
-pub(super) fn refuse_all<M>(waiting: Waiting<M>, why: &SubmitError) {
+pub(super) fn refuse_all<M>(waiting: UncommittedCommands<M>, why: &SubmitError) {
     for command in waiting {
         command.answer(Err(why.clone()));
     }

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{
-    Actor, ApplicationId, CredentialId, CredentialRef, Digest, Event, Grant, Grants, Idempotency, IdempotencyMark,
-    Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous, Reason,
-    Recorded, Region, Registration, Renewals, RequestId, Revoked, Scope, Sequence, Subject, Tenant, TicketIssued,
-    Timestamp, Ttl,
+    Actor, ApplicationId, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Grant, Grants, Idempotency,
+    IdempotencyMark, Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place,
+    Previous, Reason, Recorded, Region, Registration, Renewals, RequestId, Scope, Sequence, Subject, Tenant,
+    TicketIssued, Timestamp, Ttl,
 };
 use crate::json;
-use canonical::{Reader, Refused};
+use canonical::{CanonicalReader, Refused};
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
 use nodes::{NodeJoinedData, NodeRemovedData, NodeUpgradedData};
@@ -107,7 +107,7 @@ fn canonical(text: &str) -> Result<Recorded, RecordError> {
     if text.len() > MAX_RECORD_BYTES {
         return Err(Refused.into());
     }
-    let mut reader = Reader::new(text);
+    let mut reader = CanonicalReader::new(text);
     let mut members = reader.object()?;
     let envelope = Envelope {
         origin: members.due("origin")?,
@@ -129,17 +129,17 @@ fn canonical(text: &str) -> Result<Recorded, RecordError> {
 }
 
 /// The source of a record's data.
-trait Source<'a> {
+trait DataSource<'a> {
     fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError>;
 }
 
-impl<'a> Source<'a> for &'a RawValue {
+impl<'a> DataSource<'a> for &'a RawValue {
     fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError> {
         serde_json::from_str(self.get()).map_err(RecordError::malformed)
     }
 }
 
-impl<'a> Source<'a> for &mut Reader<'a> {
+impl<'a> DataSource<'a> for &mut CanonicalReader<'a> {
     fn read<D: Deserialize<'a>>(self) -> Result<D, RecordError> {
         Ok(self.value()?)
     }
@@ -218,7 +218,7 @@ fn recorded<D>(
     })
 }
 
-fn event<'a>(type_name: &str, version: u64, data: impl Source<'a>) -> Result<Event, RecordError> {
+fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result<Event, RecordError> {
     Ok(match (type_name, version) {
         ("ledger.opened", 1) => Event::LedgerOpened(data.read::<LedgerOpenedData<'_>>()?.into_domain()?),
         ("application.registered", 1) => {
@@ -514,8 +514,8 @@ struct RevokedData<'a> {
     note: Option<SealedData<'a>>,
 }
 
-impl<'a> From<&'a Revoked> for RevokedData<'a> {
-    fn from(revoked: &'a Revoked) -> Self {
+impl<'a> From<&'a CredentialRevoked> for RevokedData<'a> {
+    fn from(revoked: &'a CredentialRevoked) -> Self {
         let id = match &revoked.credential {
             CredentialRef::Id(_) => revoked.credential.public_id(revoked.kind),
             CredentialRef::Digest(_) | CredentialRef::Jwt { .. } | CredentialRef::Payload { .. } => None,
@@ -540,7 +540,7 @@ impl<'a> From<&'a Revoked> for RevokedData<'a> {
 }
 
 impl RevokedData<'_> {
-    fn into_domain(self, kind: Kind) -> Result<Revoked, RecordError> {
+    fn into_domain(self, kind: Kind) -> Result<CredentialRevoked, RecordError> {
         let session_digest = self.digest.as_ref().map(|digest| digest.0).filter(|_| self.id.is_some());
         let credential = match (self.digest, self.id, self.iss, self.jti, self.payload) {
             (Some(digest), None, None, None, None) => CredentialRef::Digest(digest.0),
@@ -566,7 +566,7 @@ impl RevokedData<'_> {
         if known && self.subject.is_none() {
             return Err(RecordError::malformed("a credential that was known, without its subject"));
         }
-        Ok(Revoked {
+        Ok(CredentialRevoked {
             kind,
             credential,
             session_digest,

@@ -13,14 +13,14 @@ const TABLE: &str = "event";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaChanges {
     /// The first change that may let events be changed, or keep them from being recorded.
-    pub broken: Option<Broken>,
+    pub broken: Option<BrokenGuard>,
     /// The objects that were added and do no harm.
     pub added: Vec<Added>,
 }
 
 /// A table, index or trigger that no longer guards the events, or that may change or refuse them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub struct BrokenGuard {
     /// Its kind and name.
     pub name: String,
     /// The problem with it.
@@ -75,7 +75,7 @@ pub fn changes(connection: &Connection) -> rusqlite::Result<SchemaChanges> {
     let (mut found, due) = (objects(connection)?, objects(&empty)?);
     let mut changes = SchemaChanges::default();
     let mut broken = |name: String, what, mend| {
-        changes.broken.get_or_insert(Broken { name, what, mend });
+        changes.broken.get_or_insert(BrokenGuard { name, what, mend });
     };
     for (title, object) in &due {
         match found.remove(title) {

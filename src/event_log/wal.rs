@@ -33,14 +33,14 @@ const COMMIT_OVERHEAD_FRAMES: u64 = 4;
 
 /// The writer's end of the copying thread.
 pub struct WalCopier {
-    shared: Arc<Shared>,
+    shared: Arc<CopierState>,
     pass: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     since_pass: u64,
 }
 
 #[derive(Default)]
-struct Shared {
+struct CopierState {
     halted: AtomicBool,
     /// The thread has passed over a large WAL.
     finish: AtomicBool,
@@ -55,7 +55,7 @@ impl WalCopier {
     pub fn spawn(path: &Path) -> Result<Self, OpenError> {
         let connection = super::store::open_for_writing(path)?;
         only_when_told(&connection).map_err(|source| OpenError::unusable(path, "writing", source))?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(CopierState::default());
         let (pass, passes) = sync_channel::<()>(1);
         let theirs = shared.clone();
         let run = move || {
@@ -135,7 +135,7 @@ struct Pass {
     copied_bytes: u64,
 }
 
-impl Shared {
+impl CopierState {
     /// Copies the frames that no reader needs in the WAL any more, repeatedly until few come in during a pass.
     fn pass(&self, connection: &Connection) {
         let (mut before, mut last) = (0, Pass::default());

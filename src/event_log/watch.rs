@@ -52,12 +52,12 @@ pub struct Observed {
     /// The differences from a ledger's own schema.
     pub schema: SchemaChanges,
     /// The loss of the files, if they were taken away.
-    pub taken: Option<Taken>,
+    pub taken: Option<RemovedLog>,
 }
 
 /// A log whose files were taken away.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct RemovedLog {
     /// The file, and what happened to it.
     pub what: Arc<str>,
     /// The state of the rescue.
@@ -96,7 +96,7 @@ impl fmt::Display for Rescue {
     }
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for RemovedLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}. {}", self.what, self.rescue)
     }
@@ -150,12 +150,12 @@ impl Observed {
 }
 
 /// The observations, shared with readiness and metrics.
-pub(super) type Seen = Arc<Mutex<Observed>>;
+pub(super) type SharedObservations = Arc<Mutex<Observed>>;
 
 /// The writer's observer.
 pub(super) struct Watch {
     files: Files,
-    seen: Seen,
+    seen: SharedObservations,
     looked_at: Instant,
     schema_version: Option<i64>,
     sizes: VecDeque<(Instant, u64)>,
@@ -167,7 +167,7 @@ impl Watch {
     pub(super) fn start(files: Files, connection: &Connection) -> io::Result<Self> {
         let mut watch = Self {
             files,
-            seen: Seen::default(),
+            seen: SharedObservations::default(),
             looked_at: Instant::now(),
             schema_version: None,
             sizes: VecDeque::new(),
@@ -177,7 +177,7 @@ impl Watch {
         Ok(watch)
     }
 
-    pub(super) fn seen(&self) -> &Seen {
+    pub(super) fn seen(&self) -> &SharedObservations {
         &self.seen
     }
 
@@ -253,7 +253,7 @@ impl Watch {
     /// Everything up to `acknowledged` should be there.
     pub(super) fn save(&mut self, connection: &Connection, what: &Arc<str>, acknowledged: Position) {
         let is_settled = match &self.seen.lock().taken {
-            Some(Taken { rescue: Rescue::Whole(..) | Rescue::Partial(..), .. }) => true,
+            Some(RemovedLog { rescue: Rescue::Whole(..) | Rescue::Partial(..), .. }) => true,
             _ => self.rescued_at.is_some_and(|at| at.elapsed() < RESCUE_EVERY),
         };
         if is_settled {
@@ -288,7 +288,7 @@ impl Watch {
 
     /// The files were taken away.
     pub(super) fn set_taken(&self, what: &Arc<str>, rescue: Rescue) {
-        self.seen.lock().taken = Some(Taken { what: what.clone(), rescue });
+        self.seen.lock().taken = Some(RemovedLog { what: what.clone(), rescue });
     }
 
     /// The differences of the schema, if it has changed since the last look.

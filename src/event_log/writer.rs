@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use super::chain::{Chain, ChainHash};
 use super::error::{Damage, Fault, ReadError};
 use super::files::OpenLog;
-use super::queue::{SubmitError, Waiting, Work, WriterHandle, refuse, refuse_all};
+use super::queue::{SubmitError, UncommittedCommands, Work, WriterHandle, refuse, refuse_all};
 use super::reader::{Base, Head};
 use super::store::{LOCK_WAIT, is_lock};
 use super::wal::{WalCopier, only_when_told};
@@ -33,7 +33,7 @@ pub(super) const MAX_BATCH_BYTES: usize = 8 << 20;
 /// not at all.
 pub trait Machine: Send + 'static {
     /// The batch is durable: fold it, publish it. Its answers have not been sent yet.
-    fn committed(&mut self, entries: Vec<Entry>, took: Duration);
+    fn committed(&mut self, entries: Vec<LogEntry>, took: Duration);
 
     /// Nothing of the batch was written, or will be: drop its decisions. No caller has been told of them.
     fn refused(&mut self);
@@ -47,7 +47,7 @@ pub type NowFn = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A record on its way into the log, or in it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct LogEntry {
     /// Its place in this file.
     pub position: Position,
     /// Its origin and sequence.
@@ -80,7 +80,7 @@ pub struct Batch {
     origin: Origin,
     now: Timestamp,
     base: Base,
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
     bytes: usize,
     chain: Chain,
 }
@@ -140,7 +140,7 @@ impl Batch {
         self.base.heads.insert(place.origin, Head { sequence: place.sequence, hash });
         self.bytes += record.len();
         let position = self.base.position;
-        self.entries.push(Entry { position, place, record: record.into(), hash });
+        self.entries.push(LogEntry { position, place, record: record.into(), hash });
         position
     }
 
@@ -156,7 +156,7 @@ pub struct Writer<M: Machine> {
 }
 
 /// The start of a writer.
-pub struct Start {
+pub struct WriterStart {
     /// The log, which it alone writes.
     pub log: OpenLog,
     /// The origin that it continues, or starts if that has no records yet.
@@ -173,7 +173,7 @@ pub struct Start {
 
 impl<M: Machine> Writer<M> {
     /// Starts the thread. Within a runtime, that runtime's threads hand out the answers.
-    pub fn spawn(start: Start, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
+    pub fn spawn(start: WriterStart, wal_copier: WalCopier, machine: M) -> std::io::Result<Self> {
         // The triggers are meant for all other programs. For each insert that a trigger watches, SQLite copies the page
         // that the row goes to, which is half of an insert's time; the check before COMMIT finds what they would refuse.
         let OpenLog { connection, files } = start.log;
@@ -317,7 +317,7 @@ impl Scribe {
     /// Decides and commits the waiting commands. True if the writer is to stop then.
     fn batch<M: Machine>(&mut self, first: Work<M>, work: &Receiver<Work<M>>, machine: &mut M) -> bool {
         let mut batch = self.begin();
-        let mut waiting: Waiting<M> = Vec::new();
+        let mut waiting: UncommittedCommands<M> = Vec::new();
         let mut next = Some(first);
         let mut stopping = false;
         while let Some(item) = next {
@@ -347,7 +347,7 @@ impl Scribe {
         }
     }
 
-    fn finish<M: Machine>(&mut self, batch: Batch, waiting: Waiting<M>, machine: &mut M) {
+    fn finish<M: Machine>(&mut self, batch: Batch, waiting: UncommittedCommands<M>, machine: &mut M) {
         let Batch { now, base, entries, bytes, .. } = batch;
         if !entries.is_empty() {
             let started = Instant::now();
@@ -381,7 +381,7 @@ impl Scribe {
         }
     }
 
-    fn commit(&mut self, entries: &[Entry], now: Timestamp) -> Result<(), Unwritten> {
+    fn commit(&mut self, entries: &[LogEntry], now: Timestamp) -> Result<(), Unwritten> {
         let stored_at = now.as_millis().cast_signed();
         self.take_lock()?;
         if let Some(foreign) = self.foreign_end()? {

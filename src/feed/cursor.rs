@@ -24,21 +24,21 @@ const MAX_CHARS: usize = 65_536;
 
 /// How far a follower has read one origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct OriginPosition {
     /// The last record that it has.
     pub sequence: Sequence,
     /// The first bytes of the chain there.
     pub hash: [u8; HASH_BYTES],
 }
 
-impl Reached {
+impl OriginPosition {
     /// Whether that chain is the one which the follower saw.
     pub fn agrees(&self, hash: &ChainHash) -> bool {
         hash.0.starts_with(&self.hash)
     }
 }
 
-impl From<&Head> for Reached {
+impl From<&Head> for OriginPosition {
     fn from(head: &Head) -> Self {
         let mut hash = [0; HASH_BYTES];
         hash.copy_from_slice(&head.hash.0[..HASH_BYTES]);
@@ -52,7 +52,7 @@ pub struct Cursor {
     /// The ledger that it is valid for.
     pub ledger: LedgerId,
     /// How far each origin has been followed.
-    pub origins: BTreeMap<Origin, Reached>,
+    pub origins: BTreeMap<Origin, OriginPosition>,
 }
 
 /// The text is not a cursor.
@@ -68,7 +68,7 @@ impl Cursor {
 
     /// The same place, and for each origin at least that one.
     #[must_use]
-    pub fn at_least(&self, floor: &BTreeMap<Origin, Reached>) -> Self {
+    pub fn at_least(&self, floor: &BTreeMap<Origin, OriginPosition>) -> Self {
         let mut origins = self.origins.clone();
         for (origin, reached) in floor {
             let own = origins.entry(*origin).or_insert(*reached);
@@ -127,14 +127,14 @@ fn read(content: &[u8]) -> Option<Cursor> {
     if version != VERSION || rest.len() != count * ENTRY_BYTES {
         return None;
     }
-    let origins: BTreeMap<Origin, Reached> = rest.chunks_exact(ENTRY_BYTES).map(entry).collect::<Option<_>>()?;
+    let origins: BTreeMap<Origin, OriginPosition> = rest.chunks_exact(ENTRY_BYTES).map(entry).collect::<Option<_>>()?;
     (origins.len() == count).then_some(Cursor { ledger: LedgerId(Uuid::from_bytes(*ledger)), origins })
 }
 
-fn entry(bytes: &[u8]) -> Option<(Origin, Reached)> {
+fn entry(bytes: &[u8]) -> Option<(Origin, OriginPosition)> {
     let (origin, rest) = bytes.split_first_chunk::<{ Origin::LEN }>()?;
     let (sequence, hash) = rest.split_first_chunk::<8>()?;
     let origin = std::str::from_utf8(origin).ok()?.parse().ok()?;
     let sequence = Sequence(u64::from_be_bytes(*sequence));
-    Some((origin, Reached { sequence, hash: hash.try_into().ok()? }))
+    Some((origin, OriginPosition { sequence, hash: hash.try_into().ok()? }))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cursor::{Cursor, Reached};
-use super::frame::{Filter, Frame, may_revoke};
-use super::hub::{Found, Hub, Tip};
+use super::cursor::{Cursor, OriginPosition};
+use super::frame::{FeedFilter, Frame, may_revoke};
+use super::hub::{Hub, HubLookup, Tip};
 use crate::domain::{Origin, Place, Position, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::service::{Error, Filed, Party};
@@ -15,7 +15,7 @@ const PAGE_ROWS: usize = 2_000;
 
 /// A follower's start.
 #[derive(Clone, Debug)]
-pub enum Start {
+pub enum FollowStart {
     /// The revocations from now on.
     Now,
     /// All revocations from the first one.
@@ -49,7 +49,7 @@ impl From<Error> for FollowError {
 }
 
 /// The result of taking from the feed.
-pub struct Taken {
+pub struct FollowedFrames {
     /// Revocations that pass the filter, in order.
     pub frames: Vec<Arc<Frame>>,
     /// Whether the cursor moved, if only past records that the filter hides.
@@ -68,10 +68,10 @@ pub struct Follower {
     /// The place of its paging through the log, while it is behind.
     base: Option<Base>,
     /// How far it has read origins in which this node lags behind it: records that come in up to there it has already.
-    ahead: BTreeMap<Origin, Reached>,
+    ahead: BTreeMap<Origin, OriginPosition>,
     /// Its cursor names a place where this log has never been.
     gap: bool,
-    filter: Filter,
+    filter: FeedFilter,
 }
 
 impl Follower {
@@ -81,17 +81,17 @@ impl Follower {
         reader: Arc<Reader>,
         own: Origin,
         party: Party,
-        filter: Filter,
-        start: Start,
+        filter: FeedFilter,
+        start: FollowStart,
     ) -> Result<Self, FollowError> {
         let tip = hub.tip();
         let ledger = hub.ledger();
         let mut follower = Self { hub, reader, party, at: tip, base: None, ahead: BTreeMap::new(), gap: false, filter };
         match start {
-            Start::Now => {}
-            Start::Beginning => follower.go_to(Position(0), Cursor { ledger, origins: BTreeMap::new() }),
-            Start::Cursor(cursor) if cursor.ledger != ledger => return Err(FollowError::OtherLedger),
-            Start::Cursor(cursor) => follower.resume(own, cursor).await?,
+            FollowStart::Now => {}
+            FollowStart::Beginning => follower.go_to(Position(0), Cursor { ledger, origins: BTreeMap::new() }),
+            FollowStart::Cursor(cursor) if cursor.ledger != ledger => return Err(FollowError::OtherLedger),
+            FollowStart::Cursor(cursor) => follower.resume(own, cursor).await?,
         }
         Ok(follower)
     }
@@ -112,17 +112,17 @@ impl Follower {
     }
 
     /// How far the follower has read origins in which this node lags behind it.
-    pub fn ahead(&self) -> &BTreeMap<Origin, Reached> {
+    pub fn ahead(&self) -> &BTreeMap<Origin, OriginPosition> {
         &self.ahead
     }
 
     /// The revocations that the follower wants and may see.
-    pub fn filter(&self) -> &Filter {
+    pub fn filter(&self) -> &FeedFilter {
         &self.filter
     }
 
     /// Sets what the follower may see from now on.
-    pub fn set_filter(&mut self, filter: Filter) {
+    pub fn set_filter(&mut self, filter: FeedFilter) {
         self.filter = filter;
     }
 
@@ -136,21 +136,21 @@ impl Follower {
     }
 
     /// The next revocations after the cursor, at most `limit`; moves the cursor past them. Does not wait.
-    pub async fn take(&mut self, limit: usize) -> Result<Taken, FollowError> {
+    pub async fn take(&mut self, limit: usize) -> Result<FollowedFrames, FollowError> {
         self.settle();
         let before = self.at.position;
         let (frames, tip) = match self.hub.after(self.at.position, limit) {
-            Found::Frames(frames, tip) => {
+            HubLookup::Frames(frames, tip) => {
                 self.base = None;
                 (frames, tip)
             }
-            Found::Behind => self.page(limit).await?,
+            HubLookup::Behind => self.page(limit).await?,
         };
         let more = frames.len() == limit || self.base.is_some();
         self.at = tip;
         self.meet().await?;
         let kept = frames.into_iter().filter(|frame| self.wants(frame)).collect();
-        Ok(Taken { frames: kept, moved: self.at.position != before, more })
+        Ok(FollowedFrames { frames: kept, moved: self.at.position != before, more })
     }
 
     /// Waits until there may be something beyond the cursor.
@@ -201,7 +201,7 @@ impl Follower {
         }
         let at = self.at.cursor.clone();
         let met = self.ahead.iter().filter(|(origin, reached)| at.covers(origin, reached.sequence));
-        let met: Vec<(Origin, Reached)> = met.map(|(origin, reached)| (*origin, *reached)).collect();
+        let met: Vec<(Origin, OriginPosition)> = met.map(|(origin, reached)| (*origin, *reached)).collect();
         if met.is_empty() {
             return Ok(());
         }
@@ -262,7 +262,7 @@ impl Follower {
     }
 }
 
-fn agrees(reader: &Reader, origin: Origin, reached: &Reached) -> Result<bool, ReadError> {
+fn agrees(reader: &Reader, origin: Origin, reached: &OriginPosition) -> Result<bool, ReadError> {
     if reached.sequence.0 == 0 {
         return Ok(true);
     }

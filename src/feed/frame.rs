@@ -17,7 +17,7 @@ use crate::service::Filed;
 
 /// The layout of frames on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FrameFormat {
     /// `text/event-stream`.
     EventStream,
     /// `application/x-ndjson`.
@@ -63,26 +63,26 @@ impl Frame {
     }
 
     /// The bytes for followers whose cursor is the frame's own: made once, shared by all.
-    pub fn bytes(&self, format: Format, audit: bool) -> Bytes {
+    pub fn bytes(&self, format: FrameFormat, audit: bool) -> Bytes {
         let place = &self.shared[format as usize][usize::from(audit)];
         place.get_or_init(|| self.bytes_at(format, audit, &self.cursor)).clone()
     }
 
     /// The bytes for a follower with its own cursor.
-    pub fn bytes_at(&self, format: Format, audit: bool, cursor: &Cursor) -> Bytes {
+    pub fn bytes_at(&self, format: FrameFormat, audit: bool, cursor: &Cursor) -> Bytes {
         let cursor = cursor.to_string();
         event_bytes(format, "revoked", Some(&cursor), &self.item(audit, &cursor))
     }
 
     /// The item: the revoked credentials, the time and the record.
-    pub fn item<'a>(&'a self, audit: bool, cursor: &'a str) -> Item<'a> {
-        Item::of(&self.filed, Some(cursor), audit)
+    pub fn item<'a>(&'a self, audit: bool, cursor: &'a str) -> FeedItem<'a> {
+        FeedItem::of(&self.filed, Some(cursor), audit)
     }
 }
 
 /// A revocation in the form for followers.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Item<'a> {
+pub struct FeedItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
     #[serde(rename = "type")]
@@ -126,7 +126,7 @@ pub struct Item<'a> {
     actor: Option<String>,
 }
 
-impl<'a> Item<'a> {
+impl<'a> FeedItem<'a> {
     fn of(filed: &'a Filed, cursor: Option<&'a str>, audit: bool) -> Self {
         let recorded = &filed.recorded;
         let item = Self {
@@ -181,27 +181,27 @@ impl<'a> Item<'a> {
 }
 
 /// An event of the stream in that format. Events with an `id` move an EventSource's `Last-Event-ID`.
-pub fn event_bytes(format: Format, name: &'static str, id: Option<&str>, data: &impl Serialize) -> Bytes {
+pub fn event_bytes(format: FrameFormat, name: &'static str, id: Option<&str>, data: &impl Serialize) -> Bytes {
     #[derive(Serialize)]
-    struct Line<'a, D> {
+    struct FrameLine<'a, D> {
         event: &'a str,
         #[serde(flatten)]
         data: &'a D,
     }
     let text = match format {
-        Format::EventStream => {
+        FrameFormat::EventStream => {
             let data = json::text(data);
             let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
             format!("event: {name}\n{id}data: {data}\n\n")
         }
-        Format::Lines => json::text(&Line { event: name, data }) + "\n",
+        FrameFormat::Lines => json::text(&FrameLine { event: name, data }) + "\n",
     };
     text.into()
 }
 
 /// The revocations that a follower wants and may see.
 #[derive(Clone, Debug)]
-pub struct Filter {
+pub struct FeedFilter {
     /// The follower's scopes, tenant by tenant.
     pub grants: Arc<Grants>,
     /// One tenant only.
@@ -210,7 +210,7 @@ pub struct Filter {
     pub kinds: Kinds,
 }
 
-impl Filter {
+impl FeedFilter {
     /// Whether the follower gets that record.
     pub fn passes(&self, filed: &Filed) -> bool {
         revoked_kinds(&filed.recorded.event).intersects(self.kinds)
@@ -264,7 +264,7 @@ impl Filter {
 
 /// The lines of a snapshot for a revocation in force: one, or for a subject one for each kind. They give the names of
 /// the credential that its revokers gave, and more only to callers that may follow the credential's tenant.
-pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &Filter) -> Vec<Item<'a>> {
+pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &FeedFilter) -> Vec<FeedItem<'a>> {
     match revocation {
         InForce::Credential(key, credential, revocation) => {
             let issue =
@@ -286,13 +286,13 @@ fn single_item<'a>(
     session_digest: Option<&Digest>,
     subject: Option<&'a Subject>,
     revocation: &'a Revocation,
-) -> Item<'a> {
+) -> FeedItem<'a> {
     let type_name = match kind {
         Kind::Ticket => "ticket.revoked",
         Kind::Session => "session.revoked",
         Kind::Token => "token.revoked",
     };
-    let item = Item {
+    let item = FeedItem {
         type_name,
         tenant: revocation.whose.tenant.as_ref().map(Tenant::as_str),
         subject: subject.map(Subject::as_str),
@@ -301,15 +301,20 @@ fn single_item<'a>(
         revoked_at: revocation.revoked_at.to_string(),
         origin: revocation.place.origin.as_str(),
         sequence: revocation.place.sequence.0,
-        ..Item::default()
+        ..FeedItem::default()
     };
     item.named(kind, named, session_digest)
 }
 
-fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state: &'a SubjectState) -> Option<Item<'a>> {
+fn subject_item<'a>(
+    tenant: &'a Tenant,
+    subject: &'a Subject,
+    kind: Kind,
+    state: &'a SubjectState,
+) -> Option<FeedItem<'a>> {
     let SubjectKind { revocations, hold_until } = state.of(kind);
     let (origin, latest) = revocations.iter().max_by_key(|(origin, revocation)| (revocation.revoked_at, **origin))?;
-    Some(Item {
+    Some(FeedItem {
         type_name: if state.erasure.is_some() { "subject.erased" } else { "subject.revoked" },
         tenant: Some(tenant.as_str()),
         subject: Some(subject.as_str()),
@@ -326,7 +331,7 @@ fn subject_item<'a>(tenant: &'a Tenant, subject: &'a Subject, kind: Kind, state:
         revoked_at: latest.revoked_at.to_string(),
         origin: origin.as_str(),
         sequence: latest.sequence.0,
-        ..Item::default()
+        ..FeedItem::default()
     })
 }
 
@@ -381,7 +386,7 @@ mod tests {
         let frame =
             Frame::new(filed, || Arc::new(Cursor { ledger: LedgerId(uuid::Uuid::nil()), origins: BTreeMap::new() }))
                 .expect("a frame for followers");
-        let line = String::from_utf8(frame.bytes(Format::Lines, false).to_vec()).expect("a text");
+        let line = String::from_utf8(frame.bytes(FrameFormat::Lines, false).to_vec()).expect("a text");
         assert!(line.contains(r#""type":"example.revoked""#) && line.contains(r#""subject":"user-1""#), "{line}");
     }
 

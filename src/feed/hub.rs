@@ -37,7 +37,7 @@ pub struct Tip {
 }
 
 /// The result of a look into the hub.
-pub enum Found {
+pub enum HubLookup {
     /// The frames after its position, and its tip after them.
     Frames(Vec<Arc<Frame>>, Tip),
     /// It is too far behind: the missing frames are only in the log.
@@ -47,7 +47,7 @@ pub enum Found {
 /// The newest revocations.
 pub struct Hub {
     ledger: LedgerId,
-    recent: RwLock<Recent>,
+    recent: RwLock<RecentFrames>,
     news: watch::Sender<Position>,
     /// Followers that read pages of the log.
     pub(super) pages: LogReaders,
@@ -55,7 +55,7 @@ pub struct Hub {
     pub(super) places: Arc<FairShare>,
 }
 
-struct Recent {
+struct RecentFrames {
     /// Every revocation after this position is in `frames`.
     floor: Position,
     frames: VecDeque<Arc<Frame>>,
@@ -70,7 +70,7 @@ impl Hub {
     pub fn new(ledger: LedgerId, base: Base) -> Arc<Self> {
         let cursor = Arc::new(Cursor::at(ledger, &base));
         let position = base.position;
-        let recent = Recent {
+        let recent = RecentFrames {
             floor: position,
             frames: VecDeque::new(),
             tip: Tip { position, cursor },
@@ -112,10 +112,10 @@ impl Hub {
     }
 
     /// The revocations after that position, at most `limit`.
-    pub fn after(&self, position: Position, limit: usize) -> Found {
+    pub fn after(&self, position: Position, limit: usize) -> HubLookup {
         let recent = self.recent.read();
         if position < recent.floor {
-            return Found::Behind;
+            return HubLookup::Behind;
         }
         let start = recent.frames.partition_point(|frame| frame.position <= position);
         let frames: Vec<_> = recent.frames.range(start..).take(limit).cloned().collect();
@@ -125,7 +125,7 @@ impl Hub {
             }
             _ => recent.tip.clone(),
         };
-        Found::Frames(frames, tip)
+        HubLookup::Frames(frames, tip)
     }
 
     fn publish(&self, committed: &[Committed]) {
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-impl Recent {
+impl RecentFrames {
     fn push(&mut self, frame: Frame) {
         if self.frames.len() == KEPT_FRAMES
             && let Some(oldest) = self.frames.pop_front()

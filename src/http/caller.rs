@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Code, Problem};
 use super::{App, body, input};
 use crate::domain::{Idempotency, RequestId, Scope, Secret};
-use crate::service::{Authentication, Call, Consistency, Identity, KEY_BYTES, Level};
+use crate::service::{Authentication, Call, CallerIdentity, Consistency, ConsistencyLevel, KEY_BYTES};
 
 /// The caller's own name of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,26 +29,26 @@ const DEFAULT_WAIT_SECONDS: u64 = 30;
 const MAX_WAIT_SECONDS: u64 = 120;
 
 /// The caller, if it holds that scope in any tenant at all. The service decides in which ones.
-pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
+pub fn authorise(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
     let identity = authenticate(app, headers)?;
     if identity.grants.somewhere(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
 /// The caller, if it holds that scope in every tenant.
-pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Identity, Problem> {
+pub fn authorise_everywhere(app: &App, headers: &HeaderMap, scope: Scope) -> Result<CallerIdentity, Problem> {
     let identity = authenticate(app, headers)?;
     if identity.grants.everywhere().contains(scope) { Ok(identity) } else { Err(Code::Forbidden.into()) }
 }
 
 /// The caller that may follow somewhere, and the secret that it presented: a stream checks again whether it is still
 /// active.
-pub fn follower(app: &App, headers: &HeaderMap) -> Result<(Identity, Secret), Problem> {
+pub fn follower(app: &App, headers: &HeaderMap) -> Result<(CallerIdentity, Secret), Problem> {
     let identity = authorise(app, headers, Scope::Follow)?;
     let secret = bearer_secret(headers).and_then(|secret| std::str::from_utf8(secret).ok());
     secret.map(|secret| (identity, Secret::new(secret))).ok_or(Code::Unauthenticated.into())
 }
 
-fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Problem> {
     let secret = bearer_secret(headers).ok_or(Code::Unauthenticated)?;
     match app.service.authenticate(secret) {
         Authentication::Caller(identity) => Ok(identity),
@@ -67,7 +67,7 @@ pub async fn question<T: DeserializeOwned>(
     app: &App,
     request: Request,
     scope: Scope,
-) -> Result<(Identity, T), Problem> {
+) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
@@ -79,7 +79,7 @@ pub async fn question_everywhere<T: DeserializeOwned>(
     app: &App,
     request: Request,
     scope: Scope,
-) -> Result<(Identity, T), Problem> {
+) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise_everywhere(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
@@ -138,12 +138,12 @@ pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) 
     bare(app, identity, parts, body).await
 }
 
-async fn bare(app: &App, identity: Identity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
+async fn bare(app: &App, identity: CallerIdentity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
     let body = body::read(body, app.options.body_bytes).await?;
     Ok((call(app, identity, &parts, &body)?, parts))
 }
 
-fn call(app: &App, identity: Identity, parts: &Parts, body: &Bytes) -> Result<Call, Problem> {
+fn call(app: &App, identity: CallerIdentity, parts: &Parts, body: &Bytes) -> Result<Call, Problem> {
     Ok(Call {
         request: request_id(&parts.headers),
         idempotency: idempotency(app, &identity, parts, body)?,
@@ -157,7 +157,12 @@ pub fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::new(headers.get(X_REQUEST_ID)?.to_str().ok()?).ok()
 }
 
-fn idempotency(app: &App, identity: &Identity, parts: &Parts, body: &Bytes) -> Result<Option<Idempotency>, Problem> {
+fn idempotency(
+    app: &App,
+    identity: &CallerIdentity,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = once(&parts.headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
     if !KEY_BYTES.contains(&key.len()) {
         return Err(Problem::with_detail(Code::InvalidHeader, "`Idempotency-Key` must be 16 to 255 bytes"));
@@ -173,8 +178,8 @@ fn consistency(headers: &HeaderMap) -> Result<Option<Consistency>, Problem> {
     let timeout = wait(headers)?;
     let Some(level) = once(headers, &LEDGER_CONSISTENCY)? else { return Ok(None) };
     let level = match level.as_bytes() {
-        b"local_region" => Level::LocalRegion,
-        b"all_regions" => Level::AllRegions,
+        b"local_region" => ConsistencyLevel::LocalRegion,
+        b"all_regions" => ConsistencyLevel::AllRegions,
         _ => {
             let detail = "`Ledger-Consistency` must be local_region or all_regions";
             return Err(Problem::with_detail(Code::InvalidHeader, detail));

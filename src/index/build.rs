@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cover::{self, Range};
+use super::cover::{self, PositionRange};
 use super::damage::{IndexError, Unusable};
-use super::key::Keys;
-use super::segment::{self, Contents, Entry, SUFFIX, Segment, UNFINISHED};
+use super::key::IndexKeyHasher;
+use super::segment::{self, SUFFIX, Segment, SegmentContents, SegmentEntry, UNFINISHED};
 use super::tail::Tail;
 use crate::domain::{Position, Recorded};
 use crate::event_log::{Base, ChainHash, Damage, Head, MAX_PAGE_ROWS, ReadError, Reader};
@@ -48,7 +48,7 @@ pub struct Builder {
     reader: Reader,
     directory: PathBuf,
     shape: Shape,
-    keys: Keys,
+    keys: IndexKeyHasher,
     /// The end of the tail.
     base: Base,
     tail: Arc<Mutex<Tail>>,
@@ -64,7 +64,8 @@ impl Builder {
         dropped: impl FnMut(&Unusable),
     ) -> Result<Self, IndexError> {
         let (directory, tail) = (directory.to_owned(), Arc::default());
-        let mut builder = Self { reader, directory, shape, keys: Keys::default(), base: Base::default(), tail };
+        let mut builder =
+            Self { reader, directory, shape, keys: IndexKeyHasher::default(), base: Base::default(), tail };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -104,7 +105,7 @@ impl Builder {
         let found = if found.unusable.is_empty() { found } else { cover::open(&self.directory, &self.reader)? };
         let mut next = 1;
         for segment in &found.segments {
-            self.fill(Range { first: next, last: segment.range().first - 1 })?;
+            self.fill(PositionRange { first: next, last: segment.range().first - 1 })?;
             next = segment.range().last + 1;
         }
         self.base = self.reader.base_at(Position(next - 1))?;
@@ -172,12 +173,12 @@ impl Builder {
         } else {
             self.reader.base_at(Position(range.last))?
         };
-        let contents = Contents { range, entries: entries.len() as u64, base };
+        let contents = SegmentContents { range, entries: entries.len() as u64, base };
         segment::write(&self.directory, &contents, entries.into_iter().map(Ok)).map(drop)
     }
 
     /// Reads a gap between two segments, and writes its entries.
-    fn fill(&self, gap: Range) -> Result<(), IndexError> {
+    fn fill(&self, gap: PositionRange) -> Result<(), IndexError> {
         if gap.first > gap.last {
             return Ok(());
         }
@@ -207,9 +208,9 @@ impl Builder {
             let segments = cover::open(&self.directory, &self.reader)?.segments;
             let Some(run) = segments.windows(self.shape.fan_in).find(|run| self.alike(run)) else { return Ok(()) };
             let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
-            let range = Range { first: first.range().first, last: last.range().last };
+            let range = PositionRange { first: first.range().first, last: last.range().last };
             let entries = run.iter().map(|segment| segment.about().entries).sum();
-            let contents = Contents { range, entries, base: last.about().base.clone() };
+            let contents = SegmentContents { range, entries, base: last.about().base.clone() };
             segment::write(&self.directory, &contents, merged(run))?;
             run.iter().try_for_each(|segment| remove(segment.path()))?;
             segment::sync_directory(&self.directory)?;
@@ -252,7 +253,7 @@ fn remove(path: &Path) -> Result<(), IndexError> {
 }
 
 /// The entries of all these, sorted.
-fn merged(segments: &[Segment]) -> impl Iterator<Item = Result<Entry, IndexError>> + '_ {
+fn merged(segments: &[Segment]) -> impl Iterator<Item = Result<SegmentEntry, IndexError>> + '_ {
     let mut sources: Vec<_> = segments.iter().map(Segment::entries).collect();
     let mut heap = BinaryHeap::new();
     let mut failed = None;

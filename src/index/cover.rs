@@ -12,12 +12,12 @@ use crate::event_log::{ReadError, Reader};
 
 /// Positions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Range {
+pub struct PositionRange {
     pub first: u64,
     pub last: u64,
 }
 
-impl Range {
+impl PositionRange {
     pub(super) fn contains(self, position: Position) -> bool {
         (self.first..=self.last).contains(&position.0)
     }
@@ -35,7 +35,7 @@ impl Range {
 
 /// The contents of a directory.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct SegmentScan {
     /// Segments that are complete according to their heads, of this log, without overlaps, in order.
     pub(super) segments: Vec<Segment>,
     /// Segments that others cover: left over from a merge that a crash cut short.
@@ -45,8 +45,8 @@ pub(super) struct Found {
 }
 
 /// Opens the files. A directory that does not exist is empty.
-pub(super) fn open(directory: &Path, reader: &Reader) -> Result<Found, ReadError> {
-    let mut found = Found::default();
+pub(super) fn open(directory: &Path, reader: &Reader) -> Result<SegmentScan, ReadError> {
+    let mut found = SegmentScan::default();
     let names = match list(directory) {
         Ok(names) => names,
         Err(source) => {
@@ -75,7 +75,7 @@ pub(super) fn open(directory: &Path, reader: &Reader) -> Result<Found, ReadError
 }
 
 /// Ranges and paths of the segments, the larger first where several start at one position.
-pub(super) fn list(directory: &Path) -> io::Result<Vec<(Range, PathBuf)>> {
+pub(super) fn list(directory: &Path) -> io::Result<Vec<(PositionRange, PathBuf)>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

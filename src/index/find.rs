@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::about::{Sought, about};
-use super::cover::{self, Range};
+use super::cover::{self, PositionRange};
 use super::damage::Unusable;
-use super::key::{Key, Keys};
+use super::key::{IndexKey, IndexKeyHasher};
 use super::segment::Segment;
 use super::tail::Tail;
 use crate::domain::{Position, Recorded};
@@ -37,19 +37,19 @@ pub struct Coverage {
 /// Finds records of a log up to its end when the finder was made.
 pub struct Finder<'a> {
     reader: &'a Reader,
-    keys: Keys,
+    keys: IndexKeyHasher,
     head: Position,
-    pieces: Vec<Piece>,
+    pieces: Vec<CoveragePiece>,
     unusable: Vec<Unusable>,
     remembered: u64,
 }
 
-struct Piece {
-    range: Range,
-    source: Source,
+struct CoveragePiece {
+    range: PositionRange,
+    source: PieceSource,
 }
 
-enum Source {
+enum PieceSource {
     Segment(Box<Segment>),
     Tail(Tail),
     Log,
@@ -65,7 +65,7 @@ impl<'a> Finder<'a> {
         let head = reader.head()?;
         let mut finder = Self {
             reader,
-            keys: Keys::default(),
+            keys: IndexKeyHasher::default(),
             head,
             pieces: Vec::new(),
             unusable: found.unusable,
@@ -75,7 +75,7 @@ impl<'a> Finder<'a> {
         for segment in found.segments {
             let range = segment.range();
             finder.bridge(next, range.first - 1, tail.as_ref());
-            finder.pieces.push(Piece { range, source: Source::Segment(Box::new(segment)) });
+            finder.pieces.push(CoveragePiece { range, source: PieceSource::Segment(Box::new(segment)) });
             next = range.last + 1;
         }
         finder.bridge(next, head.0, tail.as_ref());
@@ -90,17 +90,17 @@ impl<'a> Finder<'a> {
 
     /// The part that no segment covers is in the tail, or must be read.
     fn bridge(&mut self, first: u64, last: u64, tail: Option<&Tail>) {
-        let gap = Range { first, last };
+        let gap = PositionRange { first, last };
         let remembered = tail.and_then(|tail| Some((tail, tail.range()?.and(gap)?)));
         let Some((tail, range)) = remembered.filter(|_| first <= last) else { return self.read_later(first, last) };
         self.read_later(first, range.first - 1);
-        self.pieces.push(Piece { range, source: Source::Tail(tail.clone()) });
+        self.pieces.push(CoveragePiece { range, source: PieceSource::Tail(tail.clone()) });
         self.read_later(range.last + 1, last);
     }
 
     fn read_later(&mut self, first: u64, last: u64) {
         if first <= last {
-            self.pieces.push(Piece { range: Range { first, last }, source: Source::Log });
+            self.pieces.push(CoveragePiece { range: PositionRange { first, last }, source: PieceSource::Log });
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> Finder<'a> {
 
     /// How much of the log is looked up rather than read.
     pub fn coverage(&self) -> Coverage {
-        let indexed = self.pieces.iter().filter(|piece| !matches!(piece.source, Source::Log));
+        let indexed = self.pieces.iter().filter(|piece| !matches!(piece.source, PieceSource::Log));
         Coverage { indexed: indexed.map(|piece| piece.range.len()).sum(), head: self.head }
     }
 
@@ -132,11 +132,11 @@ impl<'a> Finder<'a> {
         progress: &mut dyn FnMut(Position, Position),
         take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, FindError> {
-        let wanted = Range { first: after.0 + 1, last: until.0.min(self.head.0) };
-        let mut keys: Vec<Key> = sought.iter().map(|sought| self.keys.of(&sought.about)).collect();
+        let wanted = PositionRange { first: after.0 + 1, last: until.0.min(self.head.0) };
+        let mut keys: Vec<IndexKey> = sought.iter().map(|sought| self.keys.of(&sought.about)).collect();
         keys.sort_unstable();
         keys.dedup();
-        let filter = Filter::new(sought);
+        let filter = RecordFilter::new(sought);
         for number in 0..self.pieces.len() {
             let Some(within) = self.pieces[number].range.and(wanted) else { continue };
             self.remember(number, progress)?;
@@ -154,8 +154,8 @@ impl<'a> Finder<'a> {
     /// Reads a short piece that has to be read, so that it can be looked up from then on. A piece with a record of a
     /// later version is left as it is: look-ups of other records still work.
     fn remember(&mut self, number: usize, progress: &mut dyn FnMut(Position, Position)) -> Result<(), FindError> {
-        let Piece { range, source } = &self.pieces[number];
-        if !matches!(source, Source::Log) || range.len() > self.remembered {
+        let CoveragePiece { range, source } = &self.pieces[number];
+        if !matches!(source, PieceSource::Log) || range.len() > self.remembered {
             return Ok(());
         }
         let (mut base, mut tail) = (self.reader.base_at(Position(range.first - 1))?, Tail::default());
@@ -172,23 +172,23 @@ impl<'a> Finder<'a> {
             progress(base.position, self.head);
         }
         if base.position.0 == range.last {
-            self.pieces[number].source = Source::Tail(tail);
+            self.pieces[number].source = PieceSource::Tail(tail);
         }
         Ok(())
     }
 
     /// The positions that a piece has for these keys; none if it has to be read.
-    fn look_up(&mut self, number: usize, keys: &[Key], within: Range) -> Option<Vec<Position>> {
+    fn look_up(&mut self, number: usize, keys: &[IndexKey], within: PositionRange) -> Option<Vec<Position>> {
         let mut found = Vec::new();
         let piece = &mut self.pieces[number];
         match &piece.source {
-            Source::Log => return None,
-            Source::Tail(tail) => tail.positions(keys, within, &mut found),
-            Source::Segment(segment) => {
+            PieceSource::Log => return None,
+            PieceSource::Tail(tail) => tail.positions(keys, within, &mut found),
+            PieceSource::Segment(segment) => {
                 let looked_up = keys.iter().try_for_each(|key| segment.positions(*key, within, &mut found));
                 if let Err(unusable) = looked_up {
                     self.unusable.push(unusable);
-                    piece.source = Source::Log;
+                    piece.source = PieceSource::Log;
                     return None;
                 }
             }
@@ -201,7 +201,7 @@ impl<'a> Finder<'a> {
     fn visit(
         &self,
         positions: &[Position],
-        filter: &Filter<'_>,
+        filter: &RecordFilter<'_>,
         take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, FindError> {
         for position in positions {
@@ -217,8 +217,8 @@ impl<'a> Finder<'a> {
 
     fn scan(
         &self,
-        within: Range,
-        filter: &Filter<'_>,
+        within: PositionRange,
+        filter: &RecordFilter<'_>,
         progress: &mut dyn FnMut(Position, Position),
         take: &mut dyn FnMut(StoredRecord, Recorded) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, FindError> {
@@ -246,12 +246,12 @@ impl<'a> Finder<'a> {
 }
 
 /// The filter that tells the sought records from those that merely share a key or a text with them.
-struct Filter<'a> {
+struct RecordFilter<'a> {
     sought: BTreeSet<&'a super::about::About>,
     texts: Vec<String>,
 }
 
-impl<'a> Filter<'a> {
+impl<'a> RecordFilter<'a> {
     fn new(sought: &'a [Sought]) -> Self {
         let mut texts = Vec::new();
         for one in sought {

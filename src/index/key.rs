@@ -6,21 +6,21 @@ const CONTEXT: &str = "authledger 2026 index key v1";
 
 /// The sort key of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub u64);
+pub struct IndexKey(pub u64);
 
 /// Makes keys. Deriving the hasher costs more than a key, so it is done once.
 #[derive(Clone)]
-pub struct Keys(blake3::Hasher);
+pub struct IndexKeyHasher(blake3::Hasher);
 
-impl Default for Keys {
+impl Default for IndexKeyHasher {
     fn default() -> Self {
         Self(blake3::Hasher::new_derive_key(CONTEXT))
     }
 }
 
-impl Keys {
+impl IndexKeyHasher {
     /// The first 8 bytes of `BLAKE3-derive-key("authledger 2026 index key v1", tag ‖ LF ‖ …)`, as a big-endian integer.
-    pub fn of(&self, about: &About) -> Key {
+    pub fn of(&self, about: &About) -> IndexKey {
         let mut hash = self.0.clone();
         // Names do not hold control characters, so the parts can't run together.
         match about {
@@ -45,6 +45,6 @@ impl Keys {
         }
         let mut first = [0; 8];
         first.copy_from_slice(&hash.finalize().as_bytes()[..8]);
-        Key(u64::from_be_bytes(first))
+        IndexKey(u64::from_be_bytes(first))
     }
 }

@@ -19,9 +19,9 @@ pub use about::{About, Sought, about};
 pub use build::{Builder, Shape};
 pub use damage::{IndexError, Problem, Unusable};
 pub use find::{Coverage, FindError, Finder};
-pub use key::{Key, Keys};
+pub use key::{IndexKey, IndexKeyHasher};
 pub use tail::Tail;
-pub use thread::{Fed, Feed, Indexing, Spoken, channel};
+pub use thread::{Fed, IndexFeed, IndexableRecord, Indexing, channel};
 pub use verify::{IndexVerified, IndexVerifyError, verify};
 
 use std::path::{Path, PathBuf};

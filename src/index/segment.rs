@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cover::Range;
+use super::cover::PositionRange;
 use super::damage::{IndexError, Problem, Unusable};
-use super::key::Key;
+use super::key::IndexKey;
 use crate::domain::{Origin, Position, Sequence, hex};
 use crate::event_log::{Base, ChainHash, Head};
 use crate::json;
@@ -36,16 +36,16 @@ pub(super) const SUFFIX: &str = "segment";
 
 /// A key, and a position at which the log has its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    pub key: Key,
+pub struct SegmentEntry {
+    pub key: IndexKey,
     pub position: Position,
 }
 
 /// The contents of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(super) struct SegmentContents {
     /// The positions that it covers.
-    pub(super) range: Range,
+    pub(super) range: PositionRange,
     /// How many entries it has.
     pub(super) entries: u64,
     /// The head of the log at the range's last position.
@@ -62,8 +62,8 @@ struct HeadData {
     heads: Vec<(String, u64, String)>,
 }
 
-impl From<&Contents> for HeadData {
-    fn from(about: &Contents) -> Self {
+impl From<&SegmentContents> for HeadData {
+    fn from(about: &SegmentContents) -> Self {
         let head = |(origin, head): (&Origin, &Head)| (origin.to_string(), head.sequence.0, head.hash.to_string());
         Self {
             format: FORMAT,
@@ -76,20 +76,24 @@ impl From<&Contents> for HeadData {
 }
 
 impl HeadData {
-    fn into_contents(self) -> Option<Contents> {
+    fn into_contents(self) -> Option<SegmentContents> {
         let head = |(origin, sequence, hash): (String, u64, String)| {
             let hash = ChainHash(hex::parse(&hash).ok()?);
             Some((origin.parse().ok()?, Head { sequence: Sequence(sequence), hash }))
         };
         let heads = self.heads.into_iter().map(head).collect::<Option<BTreeMap<_, _>>>()?;
-        let range = Range { first: self.first, last: self.last };
+        let range = PositionRange { first: self.first, last: self.last };
         let base = Base { position: Position(self.last), heads };
-        (range.first >= 1 && range.first <= range.last).then_some(Contents { range, entries: self.entries, base })
+        (range.first >= 1 && range.first <= range.last).then_some(SegmentContents {
+            range,
+            entries: self.entries,
+            base,
+        })
     }
 }
 
 /// The head's bytes, and the checksum at their end.
-fn head_bytes(about: &Contents) -> (Vec<u8>, [u8; 32]) {
+fn head_bytes(about: &SegmentContents) -> (Vec<u8>, [u8; 32]) {
     let text = json::bytes(&HeadData::from(about));
     let length = (MAGIC.len() + 4 + text.len() + 32).next_multiple_of(BLOCK_BYTES);
     let mut bytes = Vec::with_capacity(length);
@@ -121,22 +125,22 @@ impl Seals {
 }
 
 /// The name of a segment of that range.
-pub(super) fn file_name(range: Range) -> String {
+pub(super) fn file_name(range: PositionRange) -> String {
     format!("{:016}-{:016}.{SUFFIX}", range.first, range.last)
 }
 
 /// The range in a name.
-pub(super) fn range_of(name: &str) -> Option<Range> {
+pub(super) fn range_of(name: &str) -> Option<PositionRange> {
     let (first, last) = name.strip_suffix(SUFFIX)?.strip_suffix('.')?.split_once('-')?;
-    let range = Range { first: first.parse().ok()?, last: last.parse().ok()? };
+    let range = PositionRange { first: first.parse().ok()?, last: last.parse().ok()? };
     (file_name(range) == name && range.first >= 1 && range.first <= range.last).then_some(range)
 }
 
 /// Writes a segment under another name, syncs it, and gives it its own. `entries` come sorted, as many as `about` says.
 pub(super) fn write(
     directory: &Path,
-    about: &Contents,
-    entries: impl Iterator<Item = Result<Entry, IndexError>>,
+    about: &SegmentContents,
+    entries: impl Iterator<Item = Result<SegmentEntry, IndexError>>,
 ) -> Result<PathBuf, IndexError> {
     let path = directory.join(file_name(about.range));
     let unfinished = path.with_extension(UNFINISHED);
@@ -147,7 +151,7 @@ pub(super) fn write(
     out.write_all(&head).map_err(failed())?;
     let mut blocks = Blocks { seals: Seals::new(&seal), number: 0, bytes: Vec::with_capacity(BLOCK_BYTES) };
     for entry in entries {
-        let Entry { key, position } = entry?;
+        let SegmentEntry { key, position } = entry?;
         blocks.bytes.extend_from_slice(&key.0.to_be_bytes());
         // A range is no longer than 2^32 positions: `MAX_RANGE` in build.rs.
         blocks.bytes.extend_from_slice(&((position.0 - about.range.first) as u32).to_be_bytes());
@@ -191,7 +195,7 @@ impl Blocks {
 pub(super) struct Segment {
     path: PathBuf,
     file: File,
-    about: Contents,
+    about: SegmentContents,
     seals: Seals,
     body_at: u64,
 }
@@ -236,16 +240,21 @@ impl Segment {
         &self.path
     }
 
-    pub(super) fn about(&self) -> &Contents {
+    pub(super) fn about(&self) -> &SegmentContents {
         &self.about
     }
 
-    pub(super) fn range(&self) -> Range {
+    pub(super) fn range(&self) -> PositionRange {
         self.about.range
     }
 
     /// The positions of that key among those within `within`, in order.
-    pub(super) fn positions(&self, key: Key, within: Range, found: &mut Vec<Position>) -> Result<(), Unusable> {
+    pub(super) fn positions(
+        &self,
+        key: IndexKey,
+        within: PositionRange,
+        found: &mut Vec<Position>,
+    ) -> Result<(), Unusable> {
         for number in self.first_block(key)?..self.blocks() {
             for entry in self.block(number)? {
                 if entry.key > key {
@@ -260,7 +269,7 @@ impl Segment {
     }
 
     /// All entries, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry, Unusable>> + '_ {
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<SegmentEntry, Unusable>> + '_ {
         (0..self.blocks()).flat_map(|number| match self.block(number) {
             Ok(entries) => entries.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
@@ -273,7 +282,7 @@ impl Segment {
 
     /// The first block that can hold the key. Keys are uniform, so it is near the key's proportional place; from there
     /// the steps double, and then halve.
-    fn first_block(&self, key: Key) -> Result<u64, Unusable> {
+    fn first_block(&self, key: IndexKey) -> Result<u64, Unusable> {
         let (mut low, mut high) = (0, self.blocks());
         let mut probe = ((u128::from(key.0) * u128::from(high)) >> 64) as u64;
         let mut step = 1;
@@ -293,7 +302,7 @@ impl Segment {
         Ok(low)
     }
 
-    fn block(&self, number: u64) -> Result<Vec<Entry>, Unusable> {
+    fn block(&self, number: u64) -> Result<Vec<SegmentEntry>, Unusable> {
         let mut bytes = [0; BLOCK_BYTES];
         let at = self.body_at + number * BLOCK_BYTES as u64;
         self.file.read_exact_at(&mut bytes, at).map_err(|error| Unusable::new(&self.path, error))?;
@@ -306,21 +315,21 @@ impl Segment {
         Ok(entries.chunks_exact(ENTRY_BYTES).take(here).map(|bytes| self.entry(bytes)).collect())
     }
 
-    fn entry(&self, bytes: &[u8]) -> Entry {
+    fn entry(&self, bytes: &[u8]) -> SegmentEntry {
         let (mut key, mut offset) = ([0; 8], [0; 4]);
         key.copy_from_slice(&bytes[..8]);
         offset.copy_from_slice(&bytes[8..]);
         let position = Position(self.about.range.first + u64::from(u32::from_be_bytes(offset)));
-        Entry { key: Key(u64::from_be_bytes(key)), position }
+        SegmentEntry { key: IndexKey(u64::from_be_bytes(key)), position }
     }
 }
 
-fn read_head(text: &[u8]) -> Result<Contents, Problem> {
+fn read_head(text: &[u8]) -> Result<SegmentContents, Problem> {
     #[derive(Deserialize)]
-    struct Format {
+    struct SegmentFormat {
         format: u64,
     }
-    let Format { format } = serde_json::from_slice(text).map_err(|_| Problem::Head)?;
+    let SegmentFormat { format } = serde_json::from_slice(text).map_err(|_| Problem::Head)?;
     if format != FORMAT {
         return Err(Problem::Newer(format));
     }

@@ -27,7 +27,7 @@ const QUEUED_RECORDS: usize = 16_384;
 const GATHER: Duration = Duration::from_millis(20);
 
 /// A durable record, as the feeder of the thread has it.
-pub trait Spoken: Send + 'static {
+pub trait IndexableRecord: Send + 'static {
     /// Its place in this node's log.
     fn position(&self) -> Position;
     /// The fact with its envelope.
@@ -37,7 +37,7 @@ pub trait Spoken: Send + 'static {
 }
 
 #[derive(Default)]
-struct Shared {
+struct IndexingState {
     /// The newest position that the feeder has sent, or tried to.
     head: AtomicU64,
     queued: AtomicUsize,
@@ -49,26 +49,26 @@ struct Shared {
 }
 
 /// The feeder's end.
-pub struct Feed<T> {
+pub struct IndexFeed<T> {
     sender: SyncSender<Vec<T>>,
-    shared: Arc<Shared>,
+    shared: Arc<IndexingState>,
 }
 
 /// The thread's end.
 pub struct Fed<T> {
     receiver: Receiver<Vec<T>>,
-    shared: Arc<Shared>,
+    shared: Arc<IndexingState>,
     wake: SyncSender<Vec<T>>,
 }
 
 /// The two ends of a queue.
-pub fn channel<T>() -> (Feed<T>, Fed<T>) {
+pub fn channel<T>() -> (IndexFeed<T>, Fed<T>) {
     let (sender, receiver) = sync_channel(QUEUED_BATCHES);
-    let shared = Arc::<Shared>::default();
-    (Feed { sender: sender.clone(), shared: shared.clone() }, Fed { receiver, shared, wake: sender })
+    let shared = Arc::<IndexingState>::default();
+    (IndexFeed { sender: sender.clone(), shared: shared.clone() }, Fed { receiver, shared, wake: sender })
 }
 
-impl<T: Spoken> Feed<T> {
+impl<T: IndexableRecord> IndexFeed<T> {
     /// Sends durable records, in order. It never waits: records that do not fit the queue are read in the log.
     pub fn tell(&self, records: Vec<T>) {
         let Some(last) = records.last() else { return };
@@ -86,7 +86,7 @@ impl<T: Spoken> Feed<T> {
 
 /// The thread, and its entries in memory.
 pub struct Indexing {
-    shared: Arc<Shared>,
+    shared: Arc<IndexingState>,
     thread: Mutex<Option<JoinHandle<()>>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -94,7 +94,7 @@ pub struct Indexing {
 impl Indexing {
     /// Starts the thread on that log and directory. A failure to write the index is logged once, and ends it: then
     /// answers come from the log.
-    pub fn spawn<T: Spoken>(reader: Reader, directory: PathBuf, fed: Fed<T>) -> std::io::Result<Self> {
+    pub fn spawn<T: IndexableRecord>(reader: Reader, directory: PathBuf, fed: Fed<T>) -> std::io::Result<Self> {
         let Fed { receiver, shared, wake } = fed;
         let thread = {
             let shared = shared.clone();
@@ -141,11 +141,11 @@ impl Indexing {
     }
 }
 
-fn keep<T: Spoken>(
+fn keep<T: IndexableRecord>(
     reader: Reader,
     directory: PathBuf,
     receiver: &Receiver<Vec<T>>,
-    shared: &Shared,
+    shared: &IndexingState,
 ) -> Result<(), IndexError> {
     let go_on = |_| !shared.stop.load(Ordering::Acquire);
     let mut builder = Builder::open(reader, &directory, Shape::default(), warn)?;
@@ -170,7 +170,11 @@ fn keep<T: Spoken>(
 }
 
 /// The next batch, after dropped records have been read in the log. Nothing once the feeder is gone.
-fn next<T>(receiver: &Receiver<Vec<T>>, shared: &Shared, builder: &mut Builder) -> Result<Option<Vec<T>>, IndexError> {
+fn next<T>(
+    receiver: &Receiver<Vec<T>>,
+    shared: &IndexingState,
+    builder: &mut Builder,
+) -> Result<Option<Vec<T>>, IndexError> {
     loop {
         match receiver.try_recv() {
             Ok(batch) => return Ok(Some(batch)),

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::about::about;
-use super::cover::{self, Range};
+use super::cover::{self, PositionRange};
 use super::damage::Unusable;
-use super::key::Keys;
-use super::segment::{Entry, Segment};
+use super::key::IndexKeyHasher;
+use super::segment::{Segment, SegmentEntry};
 use crate::domain::Position;
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 
@@ -99,7 +99,7 @@ fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position
         let sum = &mut sums[bucket(entry.position)];
         *sum = sum.wrapping_add(weight(entry));
     }
-    let keys = Keys::default();
+    let keys = IndexKeyHasher::default();
     let due = |row: &RowRecord<'_>| {
         let weights = entries(&keys, row)?.into_iter().map(weight);
         Ok((row.position, weights.fold(0, u128::wrapping_add)))
@@ -115,7 +115,7 @@ fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position
         None => Ok(()),
         Some(bucket) => {
             let first = range.first + bucket as u64 * BUCKET;
-            let within = Range { first, last: range.last.min(first + BUCKET - 1) };
+            let within = PositionRange { first, last: range.last.min(first + BUCKET - 1) };
             let position = first_difference(reader, segment, within)?;
             Err(IndexVerifyError::Differs { path: segment.path().to_owned(), position })
         }
@@ -123,7 +123,7 @@ fn compare(reader: &Reader, segment: &Segment, progress: &mut dyn FnMut(Position
 }
 
 /// The addend of an entry: entries that differ cancel out by chance once in 2^128.
-fn weight(entry: Entry) -> u128 {
+fn weight(entry: SegmentEntry) -> u128 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&entry.key.0.to_be_bytes());
     bytes[8..].copy_from_slice(&entry.position.0.to_be_bytes());
@@ -133,22 +133,22 @@ fn weight(entry: Entry) -> u128 {
 }
 
 /// The entries that follow from a record.
-fn entries(keys: &Keys, row: &RowRecord<'_>) -> Result<Vec<Entry>, ReadError> {
+fn entries(keys: &IndexKeyHasher, row: &RowRecord<'_>) -> Result<Vec<SegmentEntry>, ReadError> {
     let mut entries = Vec::new();
     let position = row.position;
-    about(&row.decode()?, |about| entries.push(Entry { key: keys.of(&about), position }));
+    about(&row.decode()?, |about| entries.push(SegmentEntry { key: keys.of(&about), position }));
     entries.sort_unstable();
     entries.dedup();
     Ok(entries)
 }
 
-fn first_difference(reader: &Reader, segment: &Segment, within: Range) -> Result<Position, IndexVerifyError> {
-    let by_position = |entry: &Entry| (entry.position, entry.key);
+fn first_difference(reader: &Reader, segment: &Segment, within: PositionRange) -> Result<Position, IndexVerifyError> {
+    let by_position = |entry: &SegmentEntry| (entry.position, entry.key);
     let mut held = Vec::new();
     for entry in segment.entries() {
         held.extend(Some(entry?).filter(|entry| within.contains(entry.position)));
     }
-    let (keys, mut due) = (Keys::default(), Vec::new());
+    let (keys, mut due) = (IndexKeyHasher::default(), Vec::new());
     read(reader, within, |row| entries(&keys, row), |entries| due.extend(entries.into_iter().flatten()))?;
     held.sort_unstable_by_key(by_position);
     due.sort_unstable_by_key(by_position);
@@ -159,7 +159,7 @@ fn first_difference(reader: &Reader, segment: &Segment, within: Range) -> Result
 
 fn read<T: Send>(
     reader: &Reader,
-    range: Range,
+    range: PositionRange,
     make: impl Fn(&RowRecord<'_>) -> Result<T, ReadError> + Sync,
     mut take: impl FnMut(Vec<T>),
 ) -> Result<(), ReadError> {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
 use super::sealing::unseal;
-use super::slots::{Key, Slot, Slots, wipe};
+use super::slots::{KeySlot, SlotKey, Slots, wipe};
 use super::{KeyError, file};
 use crate::domain::Origin;
 
@@ -31,7 +31,7 @@ impl BorrowedKeys {
     /// Whether that slot is settled: its key is here, or was destroyed.
     pub fn is_settled(&self, origin: Origin, slot: u64) -> Result<bool, KeyError> {
         let Some(slots) = self.find(origin)? else { return Ok(false) };
-        Ok(!matches!(slots.load_sparse(slot)?, Slot::Unfilled))
+        Ok(!matches!(slots.load_sparse(slot)?, KeySlot::Unfilled))
     }
 
     /// Keeps keys that another node lent: slots, each with a key in base64url. Texts that are not keys are left out,
@@ -39,7 +39,7 @@ impl BorrowedKeys {
     pub fn keep(&self, origin: Origin, lent: &[(u64, String)]) -> Result<(), KeyError> {
         let keys = lent.iter().filter_map(|(slot, text)| {
             let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            let key = Key::from_slice(&bytes);
+            let key = SlotKey::from_slice(&bytes);
             wipe(&mut bytes);
             key.map(|key| (*slot, key))
         });
@@ -49,16 +49,16 @@ impl BorrowedKeys {
     /// The slot's key in base64url, for another member of the ledger.
     pub fn lend(&self, origin: Origin, slot: u64) -> Option<String> {
         match self.find(origin).ok()??.load_sparse(slot) {
-            Ok(Slot::Filled(key)) => Some(URL_SAFE_NO_PAD.encode(key.as_bytes())),
-            Ok(Slot::Erased | Slot::Unfilled) | Err(_) => None,
+            Ok(KeySlot::Filled(key)) => Some(URL_SAFE_NO_PAD.encode(key.as_bytes())),
+            Ok(KeySlot::Erased | KeySlot::Unfilled) | Err(_) => None,
         }
     }
 
     /// Opens what a record of that origin sealed under that slot, if its key is here.
     pub fn open_sealed(&self, origin: Origin, slot: u64, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         match self.find(origin).ok()??.load_sparse(slot) {
-            Ok(Slot::Filled(key)) => unseal(&key, context, sealed),
-            Ok(Slot::Erased | Slot::Unfilled) | Err(_) => None,
+            Ok(KeySlot::Filled(key)) => unseal(&key, context, sealed),
+            Ok(KeySlot::Erased | KeySlot::Unfilled) | Err(_) => None,
         }
     }
 

@@ -14,7 +14,7 @@ const CHECKSUM_DIGITS: usize = 6;
 
 /// The purpose of a secret that this ledger makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prefix {
+pub enum SecretPrefix {
     /// An application's secret, root's too: `al_a_`.
     Application,
     /// A session token: `al_s_`.
@@ -23,7 +23,7 @@ pub enum Prefix {
     OpaqueToken,
 }
 
-impl Prefix {
+impl SecretPrefix {
     /// Every prefix.
     pub const ALL: [Self; 3] = [Self::Application, Self::Session, Self::OpaqueToken];
 
@@ -38,7 +38,7 @@ impl Prefix {
 }
 
 /// A new secret with 192 random bits. It fails only where the operating system gives no randomness.
-pub fn mint(prefix: Prefix) -> Result<Secret, KeyError> {
+pub fn mint(prefix: SecretPrefix) -> Result<Secret, KeyError> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|_| KeyError::NoRandomness)?;
     Ok(from_random(prefix, random))
@@ -47,7 +47,7 @@ pub fn mint(prefix: Prefix) -> Result<Secret, KeyError> {
 /// Whether the text has the form of a secret that this ledger makes, checksum included. It does not prove that the
 /// secret exists.
 pub fn is_well_formed(text: &str) -> bool {
-    Prefix::ALL.iter().any(|prefix| is_coded(prefix.as_str(), RANDOM_DIGITS, text))
+    SecretPrefix::ALL.iter().any(|prefix| is_coded(prefix.as_str(), RANDOM_DIGITS, text))
 }
 
 /// Whether the text is that prefix, so many digits of base62, and their checksum.
@@ -68,7 +68,7 @@ pub(super) fn coded(prefix: &str, digits: usize, number: &[u8]) -> String {
     text
 }
 
-fn from_random(prefix: Prefix, random: [u8; RANDOM_BYTES]) -> Secret {
+fn from_random(prefix: SecretPrefix, random: [u8; RANDOM_BYTES]) -> Secret {
     Secret::new(&coded(prefix.as_str(), RANDOM_DIGITS, &random))
 }
 
@@ -104,17 +104,20 @@ mod tests {
     #[test]
     fn the_form_is_fixed() {
         // The random digits as another implementation computes them: int.from_bytes(bytes, "big") written in base 62.
-        let zero = from_random(Prefix::Application, [0; RANDOM_BYTES]);
+        let zero = from_random(SecretPrefix::Application, [0; RANDOM_BYTES]);
         assert!(zero.expose().starts_with(&format!("al_a_{}", "0".repeat(RANDOM_DIGITS))));
         let mut one_byte = [0; RANDOM_BYTES];
         one_byte[RANDOM_BYTES - 1] = 255;
-        assert_eq!(&from_random(Prefix::Session, one_byte).expose()[..38], "al_s_000000000000000000000000000000047");
-        assert!(is_well_formed(from_random(Prefix::OpaqueToken, [255; RANDOM_BYTES]).expose()));
+        assert_eq!(
+            &from_random(SecretPrefix::Session, one_byte).expose()[..38],
+            "al_s_000000000000000000000000000000047"
+        );
+        assert!(is_well_formed(from_random(SecretPrefix::OpaqueToken, [255; RANDOM_BYTES]).expose()));
     }
 
     #[test]
     fn a_minted_secret_is_well_formed_and_any_change_of_one_character_is_noticed() {
-        let secret = mint(Prefix::Application).expect("randomness");
+        let secret = mint(SecretPrefix::Application).expect("randomness");
         let text = secret.expose();
         assert_eq!(text.len(), 44);
         assert!(is_well_formed(text));
@@ -129,7 +132,8 @@ mod tests {
 
     #[test]
     fn two_secrets_differ() {
-        let [one, other] = [mint(Prefix::Session), mint(Prefix::Session)].map(|secret| secret.expect("randomness"));
+        let [one, other] =
+            [mint(SecretPrefix::Session), mint(SecretPrefix::Session)].map(|secret| secret.expect("randomness"));
         assert!(one != other);
     }
 }

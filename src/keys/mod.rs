@@ -18,11 +18,11 @@ use std::path::PathBuf;
 
 pub use borrowed::BorrowedKeys;
 pub use copy::copy;
-pub use mint::{Prefix, is_well_formed, mint};
+pub use mint::{SecretPrefix, is_well_formed, mint};
 pub use origin::OriginKey;
 pub use pseudonym::PseudonymKey;
 pub use root::RootToken;
-pub use sealing::{OpenError, SealError, SealingKeys};
+pub use sealing::{SealError, SealingKeys, UnsealError};
 pub use signing::{Algorithm, SigningKey};
 
 /// Why a key can't be used. Each error names the file and what to do; none holds a byte of any secret.

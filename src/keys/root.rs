@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::mint::{Prefix, mint};
+use super::mint::{SecretPrefix, mint};
 use super::{KeyError, file};
 use crate::domain::{Digest, Secret};
 
@@ -72,7 +72,7 @@ fn read(bytes: &[u8]) -> Option<Secret> {
 
 fn create(data_dir: &Path, path: &Path) -> Result<Secret, KeyError> {
     file::ensure_directory(data_dir)?;
-    let secret = mint(Prefix::Application)?;
+    let secret = mint(SecretPrefix::Application)?;
     file::create(path, format!("{}\n", secret.expose()).as_bytes())?;
     Ok(secret)
 }

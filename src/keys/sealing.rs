@@ -8,7 +8,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::slots::{self, Key, Slot, Slots};
+use super::slots::{self, KeySlot, SlotKey, Slots};
 use super::{KeyError, file};
 
 const TAG_BYTES: usize = 16;
@@ -42,7 +42,7 @@ pub enum SealError {
 
 /// Why sealed data was not opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum UnsealError {
     /// The slot's key was destroyed: the data that it sealed is erased.
     #[error("open what slot {slot} sealed: its key was erased")]
     Erased { slot: u64 },
@@ -89,9 +89,9 @@ impl SealingKeys {
             return Err(SealError::TooLong { bytes: plain.len() });
         }
         let key = match self.slots.load(slot)? {
-            Slot::Filled(key) => key,
-            Slot::Erased => return Err(SealError::Erased { slot }),
-            Slot::Unfilled => return Err(SealError::Missing { slot }),
+            KeySlot::Filled(key) => key,
+            KeySlot::Erased => return Err(SealError::Erased { slot }),
+            KeySlot::Unfilled => return Err(SealError::Missing { slot }),
         };
         let mut sealed = Vec::with_capacity(plain.len() + Self::OVERHEAD_BYTES);
         sealed.extend_from_slice(&[0; NONCE_LEN]);
@@ -107,20 +107,20 @@ impl SealingKeys {
 
     /// Opens data that was sealed under that slot for that context. A caller must not keep the plain text longer than
     /// needed.
-    pub fn open_sealed(&self, slot: u64, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    pub fn open_sealed(&self, slot: u64, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let key = match self.slots.load(slot)? {
-            Slot::Filled(key) => key,
-            Slot::Erased => return Err(OpenError::Erased { slot }),
-            Slot::Unfilled => return Err(OpenError::Missing { slot }),
+            KeySlot::Filled(key) => key,
+            KeySlot::Erased => return Err(UnsealError::Erased { slot }),
+            KeySlot::Unfilled => return Err(UnsealError::Missing { slot }),
         };
-        unseal(&key, context, sealed).ok_or(OpenError::NotAuthentic { slot })
+        unseal(&key, context, sealed).ok_or(UnsealError::NotAuthentic { slot })
     }
 
     /// The slot's key in base64url, for another member of the ledger; nothing if it was destroyed or never made.
     pub fn lend(&self, slot: u64) -> Option<String> {
         match self.slots.load(slot) {
-            Ok(Slot::Filled(key)) => Some(URL_SAFE_NO_PAD.encode(key.as_bytes())),
-            Ok(Slot::Erased | Slot::Unfilled) | Err(_) => None,
+            Ok(KeySlot::Filled(key)) => Some(URL_SAFE_NO_PAD.encode(key.as_bytes())),
+            Ok(KeySlot::Erased | KeySlot::Unfilled) | Err(_) => None,
         }
     }
 
@@ -146,7 +146,7 @@ impl SealingKeys {
 
     /// Whether the slot's key was destroyed. A key that can't be read may still be there.
     pub fn is_erased(&self, slot: u64) -> bool {
-        matches!(self.slots.load(slot), Ok(Slot::Erased))
+        matches!(self.slots.load(slot), Ok(KeySlot::Erased))
     }
 }
 
@@ -158,11 +158,11 @@ impl fmt::Debug for SealingKeys {
     }
 }
 
-fn cipher(key: &Key) -> Option<RandomizedNonceKey> {
+fn cipher(key: &SlotKey) -> Option<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, key.as_bytes()).ok()
 }
 
-pub(super) fn unseal(key: &Key, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unseal(key: &SlotKey, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut plain = rest.to_vec();

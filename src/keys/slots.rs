@@ -34,9 +34,9 @@ const FILLED_CONTEXT: &str = "authledger 2026 sealing key slot v1";
 const ERASED_CONTEXT: &str = "authledger 2026 sealing key erased v1";
 
 /// A key in memory, zeroed when it is dropped.
-pub(super) struct Key([u8; KEY_BYTES]);
+pub(super) struct SlotKey([u8; KEY_BYTES]);
 
-impl Key {
+impl SlotKey {
     pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -46,16 +46,16 @@ impl Key {
     }
 }
 
-impl Drop for Key {
+impl Drop for SlotKey {
     fn drop(&mut self) {
         wipe(&mut self.0);
     }
 }
 
 /// The content of a slot.
-pub(super) enum Slot {
+pub(super) enum KeySlot {
     Unfilled,
-    Filled(Key),
+    Filled(SlotKey),
     Erased,
 }
 
@@ -99,7 +99,7 @@ impl Slots {
     }
 
     /// The content of a slot of a sparse file.
-    pub(super) fn load_sparse(&self, slot: u64) -> Result<Slot, KeyError> {
+    pub(super) fn load_sparse(&self, slot: u64) -> Result<KeySlot, KeyError> {
         let mut bytes = [0; SLOT_BYTES];
         let reading = self.erasing.read();
         let read = read_up_to(&self.file, &mut bytes, offset(slot));
@@ -111,10 +111,10 @@ impl Slots {
     }
 
     /// Writes keys into empty slots of a sparse file, and syncs: an erased slot stays erased.
-    pub(super) fn put(&self, keys: &[(u64, Key)]) -> Result<(), KeyError> {
+    pub(super) fn put(&self, keys: &[(u64, SlotKey)]) -> Result<(), KeyError> {
         let _one_at_a_time = self.filling.lock();
         for (slot, key) in keys.iter().filter(|(slot, _)| *slot < MAX_SLOTS) {
-            if !matches!(self.load_sparse(*slot)?, Slot::Unfilled) {
+            if !matches!(self.load_sparse(*slot)?, KeySlot::Unfilled) {
                 continue;
             }
             let mut bytes = filled(*slot, key);
@@ -149,9 +149,9 @@ impl Slots {
         Ok(())
     }
 
-    pub(super) fn load(&self, slot: u64) -> Result<Slot, KeyError> {
+    pub(super) fn load(&self, slot: u64) -> Result<KeySlot, KeyError> {
         if slot >= self.filled() {
-            return Ok(Slot::Unfilled);
+            return Ok(KeySlot::Unfilled);
         }
         let mut bytes = [0; SLOT_BYTES];
         let reading = self.erasing.read();
@@ -162,7 +162,7 @@ impl Slots {
         read.map_err(KeyError::io("read", &self.path))?;
         match found {
             // Zeros below the last step are not a torn write: they were a key.
-            None | Some(Slot::Unfilled) => Err(self.damaged(slot)),
+            None | Some(KeySlot::Unfilled) => Err(self.damaged(slot)),
             Some(found) => Ok(found),
         }
     }
@@ -198,8 +198,8 @@ impl Slots {
         step[read / SLOT_BYTES * SLOT_BYTES..].fill(0);
         for (slot, bytes) in (first..).zip(slots_in(step)) {
             match decode(slot, bytes) {
-                Some(Slot::Unfilled) => fill(slot, bytes)?,
-                Some(Slot::Filled(_) | Slot::Erased) => {}
+                Some(KeySlot::Unfilled) => fill(slot, bytes)?,
+                Some(KeySlot::Filled(_) | KeySlot::Erased) => {}
                 None => return Err(self.damaged(slot)),
             }
         }
@@ -251,7 +251,7 @@ fn copy_steps(
 fn settle(source: &File, path: &Path, slot: u64, bytes: &mut [u8; SLOT_BYTES], is_last: bool) -> Result<(), KeyError> {
     for _ in 0..COPY_TRIES {
         match decode(slot, bytes) {
-            Some(Slot::Unfilled) if !is_last => break,
+            Some(KeySlot::Unfilled) if !is_last => break,
             Some(_) => return Ok(()),
             None => source.read_exact_at(bytes, offset(slot)).map_err(KeyError::io("read", path))?,
         }
@@ -295,15 +295,15 @@ fn slots_in(step: &mut [u8]) -> impl Iterator<Item = &mut [u8; SLOT_BYTES]> {
 }
 
 /// The slot in these bytes; nothing if they are neither a key, nor the mark of an erased one, nor empty.
-fn decode(slot: u64, bytes: &[u8; SLOT_BYTES]) -> Option<Slot> {
-    let mut key = Key([0; KEY_BYTES]);
+fn decode(slot: u64, bytes: &[u8; SLOT_BYTES]) -> Option<KeySlot> {
+    let mut key = SlotKey([0; KEY_BYTES]);
     key.0.copy_from_slice(&bytes[..KEY_BYTES]);
     if bytes[KEY_BYTES..] == check(FILLED_CONTEXT, slot, &key.0) {
-        Some(Slot::Filled(key))
+        Some(KeySlot::Filled(key))
     } else if *bytes == erased(slot) {
-        Some(Slot::Erased)
+        Some(KeySlot::Erased)
     } else {
-        (*bytes == [0; SLOT_BYTES]).then_some(Slot::Unfilled)
+        (*bytes == [0; SLOT_BYTES]).then_some(KeySlot::Unfilled)
     }
 }
 
@@ -314,7 +314,7 @@ fn fill(slot: u64, bytes: &mut [u8; SLOT_BYTES]) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn filled(slot: u64, key: &Key) -> [u8; SLOT_BYTES] {
+fn filled(slot: u64, key: &SlotKey) -> [u8; SLOT_BYTES] {
     let mut bytes = [0; SLOT_BYTES];
     bytes[..KEY_BYTES].copy_from_slice(&key.0);
     bytes[KEY_BYTES..].copy_from_slice(&check(FILLED_CONTEXT, slot, &key.0));

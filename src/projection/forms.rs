@@ -4,23 +4,23 @@ use uuid::Uuid;
 
 use super::handle::SubjectHandle;
 use super::numbers::Number;
-use super::packed::{Packed, Shared, Span, Times, pack_slot, unpack_slot};
+use super::packed::{InternedValues, Packed, RowTimes, Span, pack_slot, unpack_slot};
 use crate::domain::{
     Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, Kind, Lifetime, Place, Timestamp, TokenId, Ttl,
 };
 
 /// The part that is the same for rows of every size.
-pub(super) trait Row {
+pub(super) trait PackedRow {
     fn id(&self) -> CredentialId;
     fn subject(&self) -> SubjectHandle;
     fn not_after(&self) -> Timestamp;
     /// The place and time of issue.
-    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)>;
+    fn issued(&self, shared: &InternedValues) -> Option<(Place, Timestamp)>;
     /// Releases the generation whose number it holds.
-    fn release(&self, shared: &Shared);
+    fn release(&self, shared: &InternedValues);
 }
 
-impl<const N: usize> Row for Packed<N> {
+impl<const N: usize> PackedRow for Packed<N> {
     fn id(&self) -> CredentialId {
         let mut id = [0; 16];
         id.copy_from_slice(&self.name[..16]);
@@ -35,11 +35,11 @@ impl<const N: usize> Row for Packed<N> {
         self.not_after()
     }
 
-    fn issued(&self, shared: &Shared) -> Option<(Place, Timestamp)> {
+    fn issued(&self, shared: &InternedValues) -> Option<(Place, Timestamp)> {
         Some((shared.unpack_place(self.place)?, self.issued_at()))
     }
 
-    fn release(&self, shared: &Shared) {
+    fn release(&self, shared: &InternedValues) {
         self.generation.into_iter().for_each(|number| shared.generations.release(number));
     }
 }
@@ -48,29 +48,30 @@ impl<const N: usize> Row for Packed<N> {
 pub(super) trait RowKind: Sized + Send + Sync {
     const KIND: Kind;
 
-    fn row(&self) -> &impl Row;
+    fn row(&self) -> &impl PackedRow;
     /// The digest of its secret, if it has one.
     fn digest(&self) -> Option<Digest>;
 
     /// The value as a row, if it fits one. The row holds the numbers in it until it is released.
-    fn pack(id: CredentialId, credential: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self>;
+    fn pack(id: CredentialId, credential: &Credential, subject: SubjectHandle, shared: &InternedValues)
+    -> Option<Self>;
     /// The value. Nothing, if a value whose number it holds is gone, which does not happen while its shard is locked.
-    fn unpack(&self, shared: &Shared) -> Option<Credential>;
+    fn unpack(&self, shared: &InternedValues) -> Option<Credential>;
 
     /// Releases every number that it holds.
-    fn release(&self, shared: &Shared) {
+    fn release(&self, shared: &InternedValues) {
         self.row().release(shared);
     }
 }
 
-pub(super) struct TicketForm(pub(super) Packed<32>);
-pub(super) struct SessionForm(pub(super) Packed<48>);
-pub(super) struct TokenForm(pub(super) Packed<32>);
+pub(super) struct TicketRow(pub(super) Packed<32>);
+pub(super) struct SessionRow(pub(super) Packed<48>);
+pub(super) struct TokenRow(pub(super) Packed<32>);
 
-impl RowKind for TicketForm {
+impl RowKind for TicketRow {
     const KIND: Kind = Kind::Ticket;
 
-    fn row(&self) -> &impl Row {
+    fn row(&self) -> &impl PackedRow {
         &self.0
     }
 
@@ -78,7 +79,7 @@ impl RowKind for TicketForm {
         Some(Digest::from_bytes(self.0.name))
     }
 
-    fn pack(id: CredentialId, ticket: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+    fn pack(id: CredentialId, ticket: &Credential, subject: SubjectHandle, shared: &InternedValues) -> Option<Self> {
         let issue = usual(ticket)?;
         let (Some(digest), Lifetime::Sliding(ttl)) =
             (issue.digest().filter(|digest| digest.id() == id), issue.lifetime)
@@ -86,13 +87,13 @@ impl RowKind for TicketForm {
             return None;
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let times = Times { issued_at, not_after, latest: ticket.latest };
+        let times = RowTimes { issued_at, not_after, latest: ticket.latest };
         let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place)?, subject, times)?;
         let form = u32::try_from(ttl.as_seconds()).ok()?;
         Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Credential> {
+    fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let issue = Issue {
             place: shared.unpack_place(self.0.place)?,
@@ -123,10 +124,10 @@ const fn end(issue: &Issue) -> Option<Timestamp> {
     }
 }
 
-impl RowKind for SessionForm {
+impl RowKind for SessionRow {
     const KIND: Kind = Kind::Session;
 
-    fn row(&self) -> &impl Row {
+    fn row(&self) -> &impl PackedRow {
         &self.0
     }
 
@@ -136,7 +137,7 @@ impl RowKind for SessionForm {
         Some(Digest::from_bytes(digest))
     }
 
-    fn pack(id: CredentialId, session: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+    fn pack(id: CredentialId, session: &Credential, subject: SubjectHandle, shared: &InternedValues) -> Option<Self> {
         let issue = usual(session).filter(|issue| issue.session.is_none())?;
         let extended = session.latest != Timestamp::default();
         // A row has no room for an extension that extends nothing.
@@ -148,13 +149,13 @@ impl RowKind for SessionForm {
         name[16..].copy_from_slice(issue.digest()?.as_bytes());
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let latest = if extended { session.latest } else { issued_at };
-        let packed = Packed::new(name, shared.place(issue.place)?, subject, Times { issued_at, not_after, latest })?;
+        let packed = Packed::new(name, shared.place(issue.place)?, subject, RowTimes { issued_at, not_after, latest })?;
         let form = Span::between(issued_at, end(issue)?)?.bits();
         let bound = pack_slot(issue.slot)?;
         Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Credential> {
+    fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let issued_at = self.0.issued_at();
         let issue = Issue {
@@ -174,9 +175,9 @@ impl RowKind for SessionForm {
     }
 }
 
-impl TokenForm {
+impl TokenRow {
     /// The name of a JWT whose `jti` is a UUID, as this ledger's are: 16 bytes after the 16 of its id.
-    fn jwt_name(id: CredentialId, named: &CredentialRef, shared: &Shared) -> Option<([u8; 32], u32)> {
+    fn jwt_name(id: CredentialId, named: &CredentialRef, shared: &InternedValues) -> Option<([u8; 32], u32)> {
         let CredentialRef::Jwt { issuer, jti } = named else { return None };
         let uuid = Uuid::try_parse(jti.as_str()).ok()?;
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -189,7 +190,7 @@ impl TokenForm {
         Some((name, shared.issuer(issuer)?.get()))
     }
 
-    fn name(&self, shared: &Shared) -> Option<IssuedAs> {
+    fn name(&self, shared: &InternedValues) -> Option<IssuedAs> {
         let Some(issuer) = Number::new(self.0.form) else { return Some(IssuedAs::Secret(self.digest())) };
         let mut jti = [0; 16];
         jti.copy_from_slice(&self.0.name[16..]);
@@ -199,10 +200,10 @@ impl TokenForm {
     }
 }
 
-impl RowKind for TokenForm {
+impl RowKind for TokenRow {
     const KIND: Kind = Kind::Token;
 
-    fn row(&self) -> &impl Row {
+    fn row(&self) -> &impl PackedRow {
         &self.0
     }
 
@@ -210,14 +211,14 @@ impl RowKind for TokenForm {
         (self.0.form == 0).then(|| Digest::from_bytes(self.0.name))
     }
 
-    fn pack(id: CredentialId, token: &Credential, subject: SubjectHandle, shared: &Shared) -> Option<Self> {
+    fn pack(id: CredentialId, token: &Credential, subject: SubjectHandle, shared: &InternedValues) -> Option<Self> {
         let issue = usual(token).filter(|_| token.latest == Timestamp::default())?;
         let (name, form) = match &issue.name {
             IssuedAs::Secret(digest) => (*digest.filter(|digest| digest.id() == id)?.as_bytes(), 0),
             IssuedAs::Jwt(named) => Self::jwt_name(id, named, shared)?,
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let (place, times) = (shared.place(issue.place)?, Times { issued_at, not_after, latest: issued_at });
+        let (place, times) = (shared.place(issue.place)?, RowTimes { issued_at, not_after, latest: issued_at });
         let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
         let late = pack_slot(issue.slot)?;
         let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
@@ -225,7 +226,7 @@ impl RowKind for TokenForm {
         Some(Self(Packed { late, form, bound, generation, ..packed }))
     }
 
-    fn unpack(&self, shared: &Shared) -> Option<Credential> {
+    fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
         let not_after = self.0.not_after();
         let issue = Issue {
@@ -243,14 +244,14 @@ impl RowKind for TokenForm {
         Some(Credential::issued(issue))
     }
 
-    fn release(&self, shared: &Shared) {
+    fn release(&self, shared: &InternedValues) {
         self.0.release(shared);
         Number::new(self.0.bound).into_iter().for_each(|number| shared.sessions.release(number));
     }
 }
 
-impl TokenForm {
-    pub(super) fn session(&self, shared: &Shared) -> Option<CredentialId> {
+impl TokenRow {
+    pub(super) fn session(&self, shared: &InternedValues) -> Option<CredentialId> {
         Number::new(self.0.bound).and_then(|number| shared.sessions.get(number))
     }
 }
@@ -275,7 +276,7 @@ impl IssuedRow {
         })
     }
 
-    pub(super) fn of_row(row: &impl RowKind, shared: &Shared) -> Option<Self> {
+    pub(super) fn of_row(row: &impl RowKind, shared: &InternedValues) -> Option<Self> {
         let (place, issued_at) = row.row().issued(shared)?;
         Some(Self { place, subject: row.row().subject(), issued_at, digest: row.digest() })
     }

@@ -9,12 +9,12 @@ use super::handle::{SHARDS, spread};
 use crate::domain::Hashing;
 
 /// A part of the key's hash, and the handle.
-type Entry = (u32, u32);
+type TaggedHandle = (u32, u32);
 
 /// Handles of 32 bits by a hash of 64, randomly seeded. A look-up says which of the handles with the same hash it
 /// means.
 pub(super) struct Index {
-    shards: Box<[RwLock<HashTable<Entry>>]>,
+    shards: Box<[RwLock<HashTable<TaggedHandle>>]>,
     hasher: Hashing,
 }
 
@@ -53,7 +53,7 @@ impl Index {
         }
     }
 
-    fn place(&self, key: &impl Hash) -> (&RwLock<HashTable<Entry>>, u32) {
+    fn place(&self, key: &impl Hash) -> (&RwLock<HashTable<TaggedHandle>>, u32) {
         let hash = self.hasher.hash_one(key);
         (&self.shards[(hash >> 32) as usize % SHARDS], hash as u32)
     }

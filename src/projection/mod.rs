@@ -29,20 +29,20 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::{
     Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef,
     CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, NodeKey,
-    Origin, Patch, Place, Recorded, Revocation, Row, Sequence, SigningKeyState, Subject, SubjectState, Tenant,
+    Origin, Patch, Place, Recorded, Revocation, Sequence, SigningKeyState, StateRow, Subject, SubjectState, Tenant,
     Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
-use forms::{IssuedRow, RowKind as _, TokenForm};
+use forms::{IssuedRow, RowKind as _, TokenRow};
 use handle::{Handle, Layout, SHARDS, SubjectHandle};
-use packed::Shared;
-use revoked::{Revoked, tenants_of};
+use packed::InternedValues;
+use revoked::{RevocationsByTenant, tenants_of};
 use sessions::Sessions;
-use store::{Changed, Held, Store};
+use store::{JoinChanges, SlotContent, Store};
 use sweep::Sweep;
 use tickets::Tickets;
 
-pub use rebuild::{Rebuilt, Source, Times, catch_up, load_on, rebuild};
+pub use rebuild::{RebuildTimes, Rebuilt, StateSource, catch_up, load_on, rebuild};
 pub use revoked::RevocationMark;
 pub use snapshot::{SnapshotError, check, load, save};
 
@@ -55,11 +55,11 @@ pub struct Projection {
     origins: RwLock<BTreeMap<Place, LedgerOpened>>,
     applications: RwLock<Applications>,
     /// Subjects, and other values that many credentials share.
-    shared: Shared,
+    shared: InternedValues,
     tickets: Tickets,
     sessions: Sessions,
-    tokens: Store<TokenForm>,
-    revoked: Revoked,
+    tokens: Store<TokenRow>,
+    revoked: RevocationsByTenant,
     early_uses: Mutex<HashMap<Place, Timestamp>>,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
@@ -109,7 +109,7 @@ impl Keyed {
 
 /// How much is in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct MemoryCounts {
     /// Applications that have not been removed.
     pub applications: usize,
     /// Tickets in memory, whether active, expired or revoked.
@@ -131,11 +131,11 @@ impl Projection {
             base: RwLock::default(),
             origins: RwLock::default(),
             applications: RwLock::default(),
-            shared: Shared::new(layout),
+            shared: InternedValues::new(layout),
             tickets: Tickets::new(layout),
             sessions: Sessions::new(layout),
             tokens: Store::new(layout),
-            revoked: Revoked::default(),
+            revoked: RevocationsByTenant::default(),
             early_uses: Mutex::default(),
             keys: RwLock::default(),
             slots: Mutex::default(),
@@ -238,9 +238,9 @@ impl Projection {
         if let Some(id) = self.session_with(digest) {
             return Some(CredentialKey { kind: Kind::Session, id });
         }
-        let is = |held: Held<'_, TokenForm>| match held {
-            Held::Packed(row) => row.digest() == Some(*digest),
-            Held::Apart(_, token) => token.issue.as_ref().and_then(|issue| issue.digest()) == Some(digest),
+        let is = |held: SlotContent<'_, TokenRow>| match held {
+            SlotContent::Packed(row) => row.digest() == Some(*digest),
+            SlotContent::Apart(_, token) => token.issue.as_ref().and_then(|issue| issue.digest()) == Some(digest),
         };
         let is_token = self.tokens.look(digest.id(), |_, held| is(held)).unwrap_or_default();
         is_token.then(|| CredentialKey { kind: Kind::Token, id: digest.id() })
@@ -325,10 +325,10 @@ impl Projection {
     }
 
     /// How much is in memory.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> MemoryCounts {
         let applications = self.applications.read();
         let sessions = self.sessions.issued();
-        Counts {
+        MemoryCounts {
             applications: applications.by_id.values().filter(|one| one.present().is_some()).count(),
             tickets: self.tickets.store.len(),
             sessions,
@@ -339,24 +339,26 @@ impl Projection {
     }
 
     /// Every entity as a row, sorted.
-    pub fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> =
-            self.origins.read().iter().map(|(place, opened)| Row::origin(*place, opened)).collect();
-        rows.extend(self.applications.read().by_id.iter().map(|(id, application)| Row::application(*id, application)));
-        rows.extend(self.early_uses.lock().iter().map(|(place, at)| Row::early_use(*place, *at)));
+    pub fn rows(&self) -> Vec<StateRow> {
+        let mut rows: Vec<StateRow> =
+            self.origins.read().iter().map(|(place, opened)| StateRow::origin(*place, opened)).collect();
+        rows.extend(
+            self.applications.read().by_id.iter().map(|(id, application)| StateRow::application(*id, application)),
+        );
+        rows.extend(self.early_uses.lock().iter().map(|(place, at)| StateRow::early_use(*place, *at)));
         for shard in 0..SHARDS {
             let shared = &self.shared;
-            self.tickets.store.visit(shard, shared, |key, ticket| rows.push(Row::credential(key, &ticket)));
-            self.sessions.store.visit(shard, shared, |key, session| rows.push(Row::credential(key, &session)));
-            self.tokens.visit(shard, shared, |key, token| rows.push(Row::credential(key, &token)));
-            shared.subjects.visit(shard, |tenant, subject, state| rows.push(Row::subject(tenant, subject, state)));
+            self.tickets.store.visit(shard, shared, |key, ticket| rows.push(StateRow::credential(key, &ticket)));
+            self.sessions.store.visit(shard, shared, |key, session| rows.push(StateRow::credential(key, &session)));
+            self.tokens.visit(shard, shared, |key, token| rows.push(StateRow::credential(key, &token)));
+            shared.subjects.visit(shard, |tenant, subject, state| rows.push(StateRow::subject(tenant, subject, state)));
         }
-        rows.extend(self.keys.read().iter().map(|(id, key)| Row::key(id, key)));
-        rows.extend(self.slots.lock().iter().map(|(origin, slot)| Row::slot(*origin, *slot)));
-        rows.extend(self.members.read().iter().map(|(key, member)| Row::node(key, member)));
-        rows.extend(self.imported().then(Row::imported));
+        rows.extend(self.keys.read().iter().map(|(id, key)| StateRow::key(id, key)));
+        rows.extend(self.slots.lock().iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
+        rows.extend(self.members.read().iter().map(|(key, member)| StateRow::node(key, member)));
+        rows.extend(self.imported().then(StateRow::imported));
         for shard in &self.answered.shards {
-            rows.extend(shard.read().values().map(Row::answered));
+            rows.extend(shard.read().values().map(StateRow::answered));
         }
         rows.sort_unstable();
         rows
@@ -436,10 +438,15 @@ impl Projection {
     }
 
     /// Keeps the indexes of a credential in step with it; returns the subject that was looked up in vain.
-    fn changed(&self, key: CredentialKey, changed: &Changed, subject: Option<SubjectHandle>) -> Option<SubjectHandle> {
+    fn changed(
+        &self,
+        key: CredentialKey,
+        changed: &JoinChanges,
+        subject: Option<SubjectHandle>,
+    ) -> Option<SubjectHandle> {
         let [before, after] = &changed.unknown_revokers;
         self.count_unknown(before, after);
-        let Changed { handle, lost, gained, .. } = changed;
+        let JoinChanges { handle, lost, gained, .. } = changed;
         let Some(handle) = handle else { return subject };
         // The earlier of two issues of one secret wins; only a broken issuer makes a second.
         lost.iter().for_each(|issued| self.forget(key, *handle, issued));

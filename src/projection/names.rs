@@ -63,13 +63,13 @@ impl<'a> Spelled<'a> {
 
 /// Names by their place, which they keep until they are removed.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct NameArena {
     chunks: Vec<Vec<u8>>,
     /// Free places, by their size in units.
     free: Vec<Vec<u32>>,
 }
 
-impl Names {
+impl NameArena {
     pub(super) fn put(&mut self, name: &Spelled) -> u32 {
         let (mark, bytes) = name.parts();
         let units = units(bytes);
@@ -155,7 +155,7 @@ mod tests {
         fn names_are_read_as_they_were_put(
             texts in prop::collection::vec(("\\PC{1,63}", any::<u128>(), 0..3usize), 1..900),
         ) {
-            let (mut names, mut there) = (Names::default(), Vec::new());
+            let (mut names, mut there) = (NameArena::default(), Vec::new());
             for (one, number, what) in texts {
                 let uuid = Uuid::from_u128(number).to_string();
                 let name = [one, uuid.to_uppercase(), uuid][what].clone();

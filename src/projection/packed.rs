@@ -9,7 +9,7 @@ use super::subjects::Subjects;
 use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, Place, Sequence, Timestamp};
 
 /// The values whose numbers rows hold.
-pub(super) struct Shared {
+pub(super) struct InternedValues {
     pub(super) subjects: Subjects,
     /// Kept permanently: there are as many as nodes ever opened a log.
     pub(super) origins: Numbers<Origin>,
@@ -25,7 +25,7 @@ const MAX_ISSUERS: u32 = 65_536;
 /// Origins that have a number; it takes two bytes, and 0 means no origin.
 const MAX_ORIGINS: u32 = 65_535;
 
-impl Shared {
+impl InternedValues {
     pub(super) fn new(layout: Layout) -> Self {
         Self {
             subjects: Subjects::new(layout),
@@ -91,7 +91,7 @@ pub(super) struct Packed<const N: usize> {
 }
 
 /// The times in a row.
-pub(super) struct Times {
+pub(super) struct RowTimes {
     pub(super) issued_at: Timestamp,
     pub(super) not_after: Timestamp,
     /// The latest use or extension; the issue itself if there was none.
@@ -103,7 +103,7 @@ const LATE_HIGH_BITS: u32 = 64 - ISSUED_BITS;
 
 impl<const N: usize> Packed<N> {
     /// A row without the parts that only some have, if it fits.
-    pub(super) fn new(name: [u8; N], place: PackedPlace, subject: SubjectHandle, times: Times) -> Option<Self> {
+    pub(super) fn new(name: [u8; N], place: PackedPlace, subject: SubjectHandle, times: RowTimes) -> Option<Self> {
         let life = Span::between(times.issued_at, times.not_after)?;
         let issued = times.issued_at.as_millis();
         let (form, bound, generation) = (0, 0, None);
@@ -226,7 +226,7 @@ mod tests {
                 latest = instant(issued_at.as_millis().saturating_sub(1));
             }
             let subject = SubjectHandle::new(1, 1);
-            let row = Packed::new([7; 32], PackedPlace(9), subject, Times { issued_at, not_after, latest });
+            let row = Packed::new([7; 32], PackedPlace(9), subject, RowTimes { issued_at, not_after, latest });
             if let Some(row) = row {
                 prop_assert_eq!([row.issued_at(), row.not_after(), row.latest()], [issued_at, not_after, latest]);
             } else {

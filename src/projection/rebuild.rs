@@ -12,7 +12,7 @@ const PRUNE_EVERY: u64 = 1_000_000;
 
 /// The source of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum StateSource {
     /// A snapshot at that position.
     Snapshot(Position),
     /// The log from its beginning.
@@ -24,14 +24,14 @@ pub struct Rebuilt {
     /// The state.
     pub projection: Projection,
     /// The source of the state.
-    pub source: Source,
+    pub source: StateSource,
     /// How many records were read for it.
     pub records_read: u64,
 }
 
 /// The two times by which a state is put together.
 #[derive(Clone, Copy, Debug)]
-pub struct Times {
+pub struct RebuildTimes {
     /// Entries that have expired at this instant may be left out.
     pub forget_at: Timestamp,
     /// The state will be judged at this instant or later, so no entry may be missing that had not expired then.
@@ -44,7 +44,7 @@ pub struct Times {
 pub fn rebuild(
     reader: &Reader,
     snapshots: &Path,
-    times: Times,
+    times: RebuildTimes,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Rebuilt, ReadError> {
     let usable = |projection: Projection| match projection.forgotten_at() {
@@ -54,13 +54,13 @@ pub fn rebuild(
     let (projection, source) = match load_on(reader, snapshots)?.and_then(usable) {
         Ok(projection) => {
             let position = projection.base().position;
-            (projection, Source::Snapshot(position))
+            (projection, StateSource::Snapshot(position))
         }
-        Err(SnapshotError::Absent) => (Projection::default(), Source::Log),
+        Err(SnapshotError::Absent) => (Projection::default(), StateSource::Log),
         Err(error) => {
             let path = snapshots.join("state");
             tracing::warn!(path = %path.display(), %error, "the snapshot is ignored; the state is folded from the log");
-            (Projection::default(), Source::Log)
+            (Projection::default(), StateSource::Log)
         }
     };
     let records_read = catch_up(&projection, reader, None, times.forget_at, &mut progress)?;

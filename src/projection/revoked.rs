@@ -31,9 +31,9 @@ struct RevokedThere {
 
 /// All of them, by tenant; revocations that hold in every tenant are under none.
 #[derive(Default)]
-pub(super) struct Revoked(RwLock<BTreeMap<Option<Tenant>, RevokedThere>>);
+pub(super) struct RevocationsByTenant(RwLock<BTreeMap<Option<Tenant>, RevokedThere>>);
 
-impl Revoked {
+impl RevocationsByTenant {
     pub(super) fn add(&self, tenants: &[Option<Tenant>], credential: Option<Handle>) {
         if tenants.is_empty() {
             return;

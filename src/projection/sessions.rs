@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use parking_lot::RwLock;
 
-use super::forms::{IssuedRow, Row as _, RowKind as _, SessionForm};
+use super::forms::{IssuedRow, PackedRow as _, RowKind as _, SessionRow};
 use super::handle::{Handle, Layout};
 use super::index::Index;
-use super::packed::Shared;
-use super::store::{Held, Store};
+use super::packed::InternedValues;
+use super::store::{SlotContent, Store};
 use crate::domain::{CredentialId, Digest, HashMap, Tenant, Timestamp};
 
 /// Sessions in the order in which they were issued.
@@ -16,7 +16,7 @@ type ByIssue = BTreeSet<(Timestamp, CredentialId)>;
 
 /// All sessions.
 pub(super) struct Sessions {
-    pub(super) store: Store<SessionForm>,
+    pub(super) store: Store<SessionRow>,
     by_digest: Index,
     by_issue: RwLock<HashMap<Tenant, ByIssue>>,
 }
@@ -51,7 +51,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &Shared) {
+    pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &InternedValues) {
         self.remember_digest(handle, issued);
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
         self.by_issue.write().entry(tenant).or_default().insert((issued.issued_at, id));
@@ -72,7 +72,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &Shared) {
+    pub(super) fn forget(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &InternedValues) {
         issued.digest.iter().for_each(|digest| self.by_digest.remove(digest, handle.bits()));
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };
         let mut by_issue = self.by_issue.write();
@@ -90,10 +90,10 @@ impl Sessions {
     }
 }
 
-fn id_with(held: Held<'_, SessionForm>, digest: &Digest) -> Option<CredentialId> {
+fn id_with(held: SlotContent<'_, SessionRow>, digest: &Digest) -> Option<CredentialId> {
     match held {
-        Held::Packed(row) => (row.digest() == Some(*digest)).then(|| row.row().id()),
-        Held::Apart(id, lasting) => {
+        SlotContent::Packed(row) => (row.digest() == Some(*digest)).then(|| row.row().id()),
+        SlotContent::Apart(id, lasting) => {
             let issue = lasting.issue.as_ref()?;
             (issue.digest() == Some(digest)).then_some(id)
         }

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use super::forms::{IssuedRow, Row as _, RowKind};
+use super::forms::{IssuedRow, PackedRow as _, RowKind};
 use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
-use super::packed::Shared;
+use super::packed::InternedValues;
 use super::revoked::tenants_of;
 use super::slab::Slab;
 use crate::domain::{Credential, CredentialId, CredentialKey, HashMap, Hashing, Tenant, Timestamp, UnknownRevoker};
 
 /// A credential: a row, or a whole credential that does not fit one. Vacant without either.
-enum Slot<F: RowKind> {
+enum CredentialSlot<F: RowKind> {
     Packed(F),
     Apart(Option<Box<Apart>>),
 }
@@ -27,14 +27,14 @@ struct Apart {
     credential: Credential,
 }
 
-impl<F: RowKind> Default for Slot<F> {
+impl<F: RowKind> Default for CredentialSlot<F> {
     fn default() -> Self {
         Self::Apart(None)
     }
 }
 
-impl<F: RowKind> Slot<F> {
-    fn of(id: CredentialId, credential: Credential, subject: Option<SubjectHandle>, shared: &Shared) -> Self {
+impl<F: RowKind> CredentialSlot<F> {
+    fn of(id: CredentialId, credential: Credential, subject: Option<SubjectHandle>, shared: &InternedValues) -> Self {
         match subject.and_then(|subject| F::pack(id, &credential, subject, shared)) {
             Some(packed) => Self::Packed(packed),
             None => Self::Apart(Some(Box::new(Apart { id, subject, credential }))),
@@ -60,7 +60,7 @@ impl<F: RowKind> Slot<F> {
         }
     }
 
-    fn credential(&self, shared: &Shared) -> Option<Credential> {
+    fn credential(&self, shared: &InternedValues) -> Option<Credential> {
         match self {
             Self::Packed(packed) => packed.unpack(shared),
             Self::Apart(apart) => apart.as_ref().map(|apart| apart.credential.clone()),
@@ -74,7 +74,7 @@ impl<F: RowKind> Slot<F> {
         }
     }
 
-    fn release(&self, shared: &Shared) {
+    fn release(&self, shared: &InternedValues) {
         if let Self::Packed(packed) = self {
             packed.release(shared);
         }
@@ -82,40 +82,40 @@ impl<F: RowKind> Slot<F> {
 }
 
 /// The content of a slot, for callers that may read its row.
-pub(super) enum Held<'a, F: RowKind> {
+pub(super) enum SlotContent<'a, F: RowKind> {
     /// It fits a row.
     Packed(&'a F),
     /// It does not.
     Apart(CredentialId, &'a Credential),
 }
 
-struct Shard<F: RowKind> {
-    slots: Slab<Slot<F>>,
+struct CredentialShard<F: RowKind> {
+    slots: Slab<CredentialSlot<F>>,
     by_id: HashTable<u32>,
     /// Randomly seeded: importers choose ids and could force collisions.
     hasher: Hashing,
 }
 
-impl<F: RowKind> Default for Shard<F> {
+impl<F: RowKind> Default for CredentialShard<F> {
     fn default() -> Self {
         Self { slots: Slab::default(), by_id: HashTable::new(), hasher: Hashing::default() }
     }
 }
 
-impl<F: RowKind> Shard<F> {
+impl<F: RowKind> CredentialShard<F> {
     fn find(&self, id: &CredentialId) -> Option<u32> {
-        let is = |at: &u32| self.slots.get(*at).and_then(Slot::id).is_some_and(|own| own == *id);
+        let is = |at: &u32| self.slots.get(*at).and_then(CredentialSlot::id).is_some_and(|own| own == *id);
         self.by_id.find(self.hasher.hash_one(id), is).copied()
     }
 
-    fn add(&mut self, id: &CredentialId, slot: Slot<F>) -> u32 {
+    fn add(&mut self, id: &CredentialId, slot: CredentialSlot<F>) -> u32 {
         let at = self.slots.put(slot);
         let Self { slots, by_id, hasher } = self;
         by_id.insert_unique(hasher.hash_one(id), at, |at| rehash(slots, hasher, *at));
         at
     }
 
-    fn remove(&mut self, at: u32, id: &CredentialId) -> Slot<F> {
+    fn remove(&mut self, at: u32, id: &CredentialId) -> CredentialSlot<F> {
         if let Ok(entry) = self.by_id.find_entry(self.hasher.hash_one(id), |found| *found == at) {
             entry.remove();
         }
@@ -123,8 +123,8 @@ impl<F: RowKind> Shard<F> {
     }
 }
 
-fn rehash<F: RowKind>(slots: &Slab<Slot<F>>, hasher: &Hashing, at: u32) -> u64 {
-    slots.get(at).and_then(Slot::id).map_or(0, |id| hasher.hash_one(id))
+fn rehash<F: RowKind>(slots: &Slab<CredentialSlot<F>>, hasher: &Hashing, at: u32) -> u64 {
+    slots.get(at).and_then(CredentialSlot::id).map_or(0, |id| hasher.hash_one(id))
 }
 
 /// The place of a credential that its own shard had no room for.
@@ -133,11 +133,11 @@ enum Elsewhere<F: RowKind> {
     In(Handle),
     /// In none, because all are full: it is found by its id alone. Nothing is issued here by then, but issues of other
     /// nodes, and everybody's revocations, are facts.
-    Alone(Slot<F>),
+    Alone(CredentialSlot<F>),
 }
 
 /// The changes of a join, beyond the credential itself.
-pub(super) struct Changed {
+pub(super) struct JoinChanges {
     /// The place of the credential. None, if all shards are full: then no index entry was gained or lost.
     pub(super) handle: Option<Handle>,
     /// The issue that another one has replaced.
@@ -148,7 +148,7 @@ pub(super) struct Changed {
     pub(super) unknown_revokers: [Vec<UnknownRevoker>; 2],
 }
 
-impl Changed {
+impl JoinChanges {
     fn nothing(handle: Option<Handle>) -> Self {
         Self { handle, lost: None, gained: None, unknown_revokers: Default::default() }
     }
@@ -169,7 +169,7 @@ pub(super) struct Gone {
 pub(super) struct Swept {
     pub(super) gone: Vec<Gone>,
     /// For revoked ones: their issue.
-    pub(super) past: Vec<(CredentialId, Changed)>,
+    pub(super) past: Vec<(CredentialId, JoinChanges)>,
     /// Where to continue in the shard, if it has more.
     pub(super) rest: Option<u32>,
 }
@@ -177,7 +177,7 @@ pub(super) struct Swept {
 /// All credentials of one kind.
 pub(super) struct Store<F: RowKind> {
     layout: Layout,
-    shards: Box<[RwLock<Shard<F>>]>,
+    shards: Box<[RwLock<CredentialShard<F>>]>,
     /// Credentials that did not fit their own shard. Locked before any shard.
     elsewhere: RwLock<HashMap<CredentialId, Elsewhere<F>>>,
     /// The number of those: nearly always none, and then they are not searched.
@@ -202,17 +202,21 @@ impl<F: RowKind> Store<F> {
     }
 
     /// The state of a credential.
-    pub(super) fn get(&self, id: CredentialId, shared: &Shared) -> Credential {
+    pub(super) fn get(&self, id: CredentialId, shared: &InternedValues) -> Credential {
         self.find(id, |_, slot| slot.credential(shared)).flatten().unwrap_or_default()
     }
 
     /// Reads a credential and its place, while its shard is shared.
-    pub(super) fn look<R>(&self, id: CredentialId, look: impl FnOnce(Option<Handle>, Held<'_, F>) -> R) -> Option<R> {
+    pub(super) fn look<R>(
+        &self,
+        id: CredentialId,
+        look: impl FnOnce(Option<Handle>, SlotContent<'_, F>) -> R,
+    ) -> Option<R> {
         self.find(id, |handle, slot| held(slot).map(|held| look(handle, held))).flatten()
     }
 
     /// Reads the row there.
-    pub(super) fn at<R>(&self, handle: Handle, read: impl FnOnce(Held<'_, F>) -> R) -> Option<R> {
+    pub(super) fn at<R>(&self, handle: Handle, read: impl FnOnce(SlotContent<'_, F>) -> R) -> Option<R> {
         // Also while the writer waits for the lock: the caller may hold the lock of a subject, which the writer needs
         // next.
         let shard = self.shards[handle.shard()].read_recursive();
@@ -222,7 +226,7 @@ impl<F: RowKind> Store<F> {
     /// Shows the credential there, if it does not fit a row.
     pub(super) fn apart_at(&self, handle: Handle, show: &mut impl FnMut(CredentialId, &Credential)) {
         self.at(handle, |held| {
-            if let Held::Apart(id, credential) = held {
+            if let SlotContent::Apart(id, credential) = held {
                 show(id, credential);
             }
         });
@@ -231,8 +235,8 @@ impl<F: RowKind> Store<F> {
     /// The key of the handle's credential.
     pub(super) fn key_at(&self, handle: Handle) -> Option<CredentialKey> {
         let id = self.at(handle, |held| match held {
-            Held::Packed(packed) => packed.row().id(),
-            Held::Apart(id, _) => id,
+            SlotContent::Packed(packed) => packed.row().id(),
+            SlotContent::Apart(id, _) => id,
         });
         id.map(|id| CredentialKey { kind: F::KIND, id })
     }
@@ -243,8 +247,8 @@ impl<F: RowKind> Store<F> {
         id: CredentialId,
         patch: Credential,
         subject: Option<SubjectHandle>,
-        shared: &Shared,
-    ) -> Changed {
+        shared: &InternedValues,
+    ) -> JoinChanges {
         let number = self.layout.shard_of(&id);
         let mut shard = self.shards[number].write();
         if let Some(at) = shard.find(&id) {
@@ -253,16 +257,16 @@ impl<F: RowKind> Store<F> {
         }
         if self.is_simple(&shard) {
             let (gained, unknown_revokers) = (IssuedRow::of(&patch, subject), patch.revocations.unknown_revokers());
-            let at = self.add(&mut shard, &id, Slot::of(id, patch, subject, shared));
+            let at = self.add(&mut shard, &id, CredentialSlot::of(id, patch, subject, shared));
             let handle = Some(Handle::new(F::KIND, number, at));
-            return Changed { handle, lost: None, gained, unknown_revokers: [Vec::new(), unknown_revokers] };
+            return JoinChanges { handle, lost: None, gained, unknown_revokers: [Vec::new(), unknown_revokers] };
         }
         drop(shard);
         self.join_elsewhere(id, patch, subject, shared)
     }
 
     /// Whether a credential that is not in its shard is nowhere else, and fits it.
-    fn is_simple(&self, shard: &Shard<F>) -> bool {
+    fn is_simple(&self, shard: &CredentialShard<F>) -> bool {
         self.strays.load(Ordering::Acquire) == 0 && shard.slots.has_room(self.layout.room)
     }
 
@@ -271,8 +275,8 @@ impl<F: RowKind> Store<F> {
         id: CredentialId,
         patch: Credential,
         subject: Option<SubjectHandle>,
-        shared: &Shared,
-    ) -> Changed {
+        shared: &InternedValues,
+    ) -> JoinChanges {
         let mut elsewhere = self.elsewhere.write();
         match elsewhere.get_mut(&id) {
             Some(Elsewhere::In(handle)) => {
@@ -281,12 +285,12 @@ impl<F: RowKind> Store<F> {
                 return self.change(handle, subject, shared, |value| value.merge(patch));
             }
             Some(Elsewhere::Alone(slot)) => {
-                let Some(mut value) = slot.credential(shared) else { return Changed::nothing(None) };
+                let Some(mut value) = slot.credential(shared) else { return JoinChanges::nothing(None) };
                 let before = value.revocations.unknown_revokers();
                 value.merge(patch);
                 let unknown_revokers = [before, value.revocations.unknown_revokers()];
-                *slot = Slot::whole(id, value);
-                return Changed { unknown_revokers, ..Changed::nothing(None) };
+                *slot = CredentialSlot::whole(id, value);
+                return JoinChanges { unknown_revokers, ..JoinChanges::nothing(None) };
             }
             None => {}
         }
@@ -299,12 +303,12 @@ impl<F: RowKind> Store<F> {
         }
         let (gained, unknown_revokers) =
             (IssuedRow::of(&patch, subject), [Vec::new(), patch.revocations.unknown_revokers()]);
-        match self.add_anywhere(&mut elsewhere, id, patch, |patch| Slot::of(id, patch, subject, shared)) {
-            Ok(handle) => Changed { gained, unknown_revokers, ..Changed::nothing(Some(handle)) },
+        match self.add_anywhere(&mut elsewhere, id, patch, |patch| CredentialSlot::of(id, patch, subject, shared)) {
+            Ok(handle) => JoinChanges { gained, unknown_revokers, ..JoinChanges::nothing(Some(handle)) },
             Err(patch) => {
-                elsewhere.insert(id, Elsewhere::Alone(Slot::whole(id, patch)));
+                elsewhere.insert(id, Elsewhere::Alone(CredentialSlot::whole(id, patch)));
                 self.strays.fetch_add(1, Ordering::Release);
-                Changed { unknown_revokers, ..Changed::nothing(None) }
+                JoinChanges { unknown_revokers, ..JoinChanges::nothing(None) }
             }
         }
     }
@@ -315,7 +319,7 @@ impl<F: RowKind> Store<F> {
         elsewhere: &mut HashMap<CredentialId, Elsewhere<F>>,
         id: CredentialId,
         what: T,
-        slot: impl FnOnce(T) -> Slot<F>,
+        slot: impl FnOnce(T) -> CredentialSlot<F>,
     ) -> Result<Handle, T> {
         let own = self.layout.shard_of(&id);
         for number in (own..SHARDS).chain(0..own) {
@@ -333,7 +337,7 @@ impl<F: RowKind> Store<F> {
         Err(what)
     }
 
-    fn add(&self, shard: &mut Shard<F>, id: &CredentialId, slot: Slot<F>) -> u32 {
+    fn add(&self, shard: &mut CredentialShard<F>, id: &CredentialId, slot: CredentialSlot<F>) -> u32 {
         self.used.fetch_add(1, Ordering::Relaxed);
         shard.add(id, slot)
     }
@@ -343,9 +347,9 @@ impl<F: RowKind> Store<F> {
         &self,
         handle: Handle,
         subject: Option<SubjectHandle>,
-        shared: &Shared,
+        shared: &InternedValues,
         change: impl FnOnce(&mut Credential),
-    ) -> Changed {
+    ) -> JoinChanges {
         // Values whose numbers a row holds must not be looked up while the shard is locked for writing.
         let before = {
             let shard = self.shards[handle.shard()].read();
@@ -353,7 +357,7 @@ impl<F: RowKind> Store<F> {
             slot.and_then(|slot| Some((slot.id()?, slot.subject(), slot.credential(shared)?)))
         };
         let Some((id, whose, mut value)) = before else {
-            return Changed::nothing(Some(handle));
+            return JoinChanges::nothing(Some(handle));
         };
         let issued_by = |credential: &Credential| credential.issue.as_ref().map(|issue| issue.place);
         let (issue, unknown_revokers_before) = (issued_by(&value), value.revocations.unknown_revokers());
@@ -364,14 +368,14 @@ impl<F: RowKind> Store<F> {
         let whose = if same { whose } else { subject };
         let (gained, unknown_revokers) =
             (IssuedRow::of(&value, whose), [unknown_revokers_before, value.revocations.unknown_revokers()]);
-        let slot = Slot::of(id, value, whose, shared);
+        let slot = CredentialSlot::of(id, value, whose, shared);
         let old =
             self.shards[handle.shard()].write().slots.get_mut(handle.at()).map(|old| std::mem::replace(old, slot));
         old.iter().for_each(|old| old.release(shared));
         if same {
-            return Changed { unknown_revokers, ..Changed::nothing(Some(handle)) };
+            return JoinChanges { unknown_revokers, ..JoinChanges::nothing(Some(handle)) };
         }
-        Changed { handle: Some(handle), lost, gained, unknown_revokers }
+        JoinChanges { handle: Some(handle), lost, gained, unknown_revokers }
     }
 
     /// Adds a row, unless something is known of the credential already, or there is no room: then the row is handed
@@ -384,39 +388,46 @@ impl<F: RowKind> Store<F> {
             return Err(row);
         }
         if self.is_simple(&shard) {
-            return Ok(Handle::new(F::KIND, number, self.add(&mut shard, &id, Slot::Packed(row))));
+            return Ok(Handle::new(F::KIND, number, self.add(&mut shard, &id, CredentialSlot::Packed(row))));
         }
         drop(shard);
         let mut elsewhere = self.elsewhere.write();
         if elsewhere.contains_key(&id) || self.shards[number].read().find(&id).is_some() {
             return Err(row);
         }
-        self.add_anywhere(&mut elsewhere, id, row, Slot::Packed)
+        self.add_anywhere(&mut elsewhere, id, row, CredentialSlot::Packed)
     }
 
     /// Makes room for so many more in a shard, if there is one with that number.
     pub(super) fn reserve(&self, shard: usize, more: usize) {
         let Some(shard) = self.shards.get(shard) else { return };
         let mut shard = shard.write();
-        let Shard { slots, by_id, hasher } = &mut *shard;
+        let CredentialShard { slots, by_id, hasher } = &mut *shard;
         by_id.reserve(more, |at| rehash(slots, hasher, *at));
     }
 
     /// Changes a row in place. False if there is none, or `change` says that it can't.
     pub(super) fn with_row(&self, handle: Handle, change: impl FnOnce(&mut F) -> bool) -> bool {
         match self.shards[handle.shard()].write().slots.get_mut(handle.at()) {
-            Some(Slot::Packed(packed)) => change(packed),
+            Some(CredentialSlot::Packed(packed)) => change(packed),
             _ => false,
         }
     }
 
     /// Removes expired credentials among that many slots of a shard, and the issue of revoked ones that have expired.
-    pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
+    pub(super) fn sweep(
+        &self,
+        shard: usize,
+        from: u32,
+        slots: usize,
+        now: Timestamp,
+        shared: &InternedValues,
+    ) -> Swept {
         let (mut over, mut past) = (Vec::new(), Vec::new());
         for (at, slot) in self.shards[shard].read().slots.iter_from(from).take(slots) {
             if slot.is_over(now) {
                 over.push(at);
-            } else if let Slot::Apart(Some(apart)) = slot
+            } else if let CredentialSlot::Apart(Some(apart)) = slot
                 && apart.credential.issue.as_ref().is_some_and(|issue| issue.not_after <= now)
             {
                 past.push((at, apart.id));
@@ -441,7 +452,7 @@ impl<F: RowKind> Store<F> {
             return gone;
         }
         self.elsewhere.write().retain(|id, one| {
-            let Elsewhere::Alone(Slot::Apart(Some(apart))) = one else { return true };
+            let Elsewhere::Alone(CredentialSlot::Apart(Some(apart))) = one else { return true };
             let over = apart.credential.retain_until() <= now;
             apart.credential.forget_issue(now);
             if over {
@@ -455,7 +466,7 @@ impl<F: RowKind> Store<F> {
         gone
     }
 
-    fn remove(&self, handle: Handle, shared: &Shared) -> Option<Gone> {
+    fn remove(&self, handle: Handle, shared: &InternedValues) -> Option<Gone> {
         let mut shard = self.shards[handle.shard()].write();
         let id = shard.slots.get(handle.at())?.id()?;
         let slot = shard.remove(handle.at(), &id);
@@ -464,11 +475,11 @@ impl<F: RowKind> Store<F> {
         self.forget_stray(&id, handle);
         let handle = Some(handle);
         let gone = match &slot {
-            Slot::Packed(packed) => {
+            CredentialSlot::Packed(packed) => {
                 let issued = IssuedRow::of_row(packed, shared);
                 Gone { handle, id, issued, unknown_revokers: Vec::new(), revoked_in: Vec::new() }
             }
-            Slot::Apart(apart) => {
+            CredentialSlot::Apart(apart) => {
                 let Apart { subject, credential: value, .. } = &**apart.as_ref()?;
                 let (unknown_revokers, revoked_in) =
                     (value.revocations.unknown_revokers(), tenants_of(&value.revocations));
@@ -496,14 +507,19 @@ impl<F: RowKind> Store<F> {
             return;
         }
         for one in self.elsewhere.read().values() {
-            if let Elsewhere::Alone(Slot::Apart(Some(apart))) = one {
+            if let Elsewhere::Alone(CredentialSlot::Apart(Some(apart))) = one {
                 visit(apart);
             }
         }
     }
 
     /// Visits every credential of a shard while its lock is shared.
-    pub(super) fn visit(&self, shard: usize, shared: &Shared, mut visit: impl FnMut(CredentialKey, Credential)) {
+    pub(super) fn visit(
+        &self,
+        shard: usize,
+        shared: &InternedValues,
+        mut visit: impl FnMut(CredentialKey, Credential),
+    ) {
         for (_, slot) in self.shards[shard].read().slots.iter_from(0) {
             if let (Some(id), Some(value)) = (slot.id(), slot.credential(shared)) {
                 visit(CredentialKey { kind: F::KIND, id }, value);
@@ -518,10 +534,10 @@ impl<F: RowKind> Store<F> {
         shard: usize,
         from: u32,
         slots: usize,
-        mut visit: impl FnMut(Held<'_, F>),
+        mut visit: impl FnMut(SlotContent<'_, F>),
     ) -> Option<u32> {
         if from == 0 {
-            self.visit_alone(shard, |apart| visit(Held::Apart(apart.id, &apart.credential)));
+            self.visit_alone(shard, |apart| visit(SlotContent::Apart(apart.id, &apart.credential)));
         }
         let shard = self.shards[shard].read();
         shard.slots.iter_from(from).take(slots).filter_map(|(_, slot)| held(slot)).for_each(&mut visit);
@@ -549,7 +565,7 @@ impl<F: RowKind> Store<F> {
         self.shards.iter().map(|shard| shard.read().slots.len()).sum()
     }
 
-    fn find<R>(&self, id: CredentialId, read: impl FnOnce(Option<Handle>, &Slot<F>) -> R) -> Option<R> {
+    fn find<R>(&self, id: CredentialId, read: impl FnOnce(Option<Handle>, &CredentialSlot<F>) -> R) -> Option<R> {
         let number = self.layout.shard_of(&id);
         let shard = self.shards[number].read();
         if let Some(at) = shard.find(&id) {
@@ -572,22 +588,22 @@ impl<F: RowKind> Store<F> {
     }
 }
 
-fn held<F: RowKind>(slot: &Slot<F>) -> Option<Held<'_, F>> {
+fn held<F: RowKind>(slot: &CredentialSlot<F>) -> Option<SlotContent<'_, F>> {
     match slot {
-        Slot::Packed(packed) => Some(Held::Packed(packed)),
-        Slot::Apart(apart) => apart.as_ref().map(|apart| Held::Apart(apart.id, &apart.credential)),
+        CredentialSlot::Packed(packed) => Some(SlotContent::Packed(packed)),
+        CredentialSlot::Apart(apart) => apart.as_ref().map(|apart| SlotContent::Apart(apart.id, &apart.credential)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::forms::{SessionForm, TicketForm, TokenForm};
+    use super::super::forms::{SessionRow, TicketRow, TokenRow};
     use super::*;
 
     #[test]
     fn what_does_not_fit_a_row_makes_rows_no_larger() {
-        assert_eq!(size_of::<Slot<TicketForm>>(), 72);
-        assert_eq!(size_of::<Slot<TokenForm>>(), 72);
-        assert_eq!(size_of::<Slot<SessionForm>>(), 88);
+        assert_eq!(size_of::<CredentialSlot<TicketRow>>(), 72);
+        assert_eq!(size_of::<CredentialSlot<TokenRow>>(), 72);
+        assert_eq!(size_of::<CredentialSlot<SessionRow>>(), 88);
     }
 }

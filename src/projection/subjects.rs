@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::handle::{Handle, Layout, SubjectHandle, spread};
 use super::index::Index;
-use super::names::{Names, Spelled};
+use super::names::{NameArena, Spelled};
 use super::numbers::{Number, Numbers};
 use super::slab::Slab;
 use crate::domain::{CredentialKey, HashMap, Hashing, Kind, Kinds, Subject, SubjectState, Tenant, Timestamp};
@@ -25,7 +25,7 @@ use list::{Credentials, Lists};
 pub(super) use super::handle::SHARDS;
 
 /// A subject with a credential or a revocation.
-struct Entry {
+struct SubjectEntry {
     tenant: Number,
     name: u32,
     /// A part of the hash of tenant and name, so that a table that grows need not read them.
@@ -34,17 +34,17 @@ struct Entry {
 }
 
 #[derive(Default)]
-struct Shard {
-    entries: Slab<Option<Entry>>,
+struct SubjectShard {
+    entries: Slab<Option<SubjectEntry>>,
     by_name: HashTable<u32>,
-    names: Names,
+    names: NameArena,
     lists: Lists,
     /// Revocations, by the entry's place.
     states: HashMap<u32, Box<SubjectState>>,
 }
 
-impl Shard {
-    fn entry(&self, at: u32) -> Option<&Entry> {
+impl SubjectShard {
+    fn entry(&self, at: u32) -> Option<&SubjectEntry> {
         self.entries.get(at)?.as_ref()
     }
 
@@ -59,7 +59,7 @@ impl Shard {
 
     fn add(&mut self, tenant: Number, name: &Spelled, tag: u32) -> u32 {
         let name = self.names.put(name);
-        let at = self.entries.put(Some(Entry { tenant, name, tag, credentials: Credentials::None }));
+        let at = self.entries.put(Some(SubjectEntry { tenant, name, tag, credentials: Credentials::None }));
         let Self { entries, by_name, .. } = self;
         let hash = |at: &u32| entries.get(*at).and_then(Option::as_ref).map_or(0, |entry| rehash(entry.tag));
         by_name.insert_unique(rehash(tag), at, hash);
@@ -88,7 +88,7 @@ const fn rehash(tag: u32) -> u64 {
 
 /// All subjects.
 pub(super) struct Subjects {
-    shards: Box<[RwLock<Shard>]>,
+    shards: Box<[RwLock<SubjectShard>]>,
     /// Each is held by every entry of it.
     tenants: Numbers<Tenant>,
     /// Subjects that have a session and whose name is not a UUID, by the UUID that stands for them.
@@ -246,7 +246,7 @@ impl Subjects {
         key_of: impl Fn(Handle) -> Option<CredentialKey>,
     ) {
         let mut shard = self.shards[subject.shard()].write();
-        let Shard { entries, lists, .. } = &mut *shard;
+        let SubjectShard { entries, lists, .. } = &mut *shard;
         let Some(Some(entry)) = entries.get_mut(subject.at()) else { return };
         let first_session = credential.kind() == Kind::Session && !lists.has_session(entry.credentials);
         entry.credentials = lists.insert(entry.credentials, credential, key_of);
@@ -259,7 +259,7 @@ impl Subjects {
     /// Takes the credential off the subject's list, and removes the subject with its last one.
     pub(super) fn remove(&self, subject: SubjectHandle, credential: Handle, key: CredentialKey) {
         let mut shard = self.shards[subject.shard()].write();
-        let Shard { entries, lists, .. } = &mut *shard;
+        let SubjectShard { entries, lists, .. } = &mut *shard;
         let Some(Some(entry)) = entries.get_mut(subject.at()) else { return };
         entry.credentials = lists.remove(entry.credentials, credential, key);
         let last_session = key.kind == Kind::Session && !lists.has_session(entry.credentials);

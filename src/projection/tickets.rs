@@ -2,11 +2,11 @@
 
 use parking_lot::Mutex;
 
-use super::forms::{RowKind as _, TicketForm};
+use super::forms::{RowKind as _, TicketRow};
 use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::index::Index;
-use super::packed::Shared;
-use super::store::{Changed, Held, Store, Swept};
+use super::packed::InternedValues;
+use super::store::{JoinChanges, SlotContent, Store, Swept};
 use crate::domain::{Credential, CredentialId, Digest, HashMap, Place, Timestamp};
 
 /// The use of a ticket that only memory knows. Most of the time a ticket has none: it is dropped once it is on record.
@@ -31,7 +31,7 @@ impl Use {
 
 /// All tickets.
 pub(super) struct Tickets {
-    pub(super) store: Store<TicketForm>,
+    pub(super) store: Store<TicketRow>,
     /// The places of their issues, for renewals, which name them so.
     places: Index,
     /// By the ticket's place in its shard. Locked after the shard.
@@ -48,16 +48,16 @@ impl Tickets {
     }
 
     /// The ticket, and its latest use that is to be recorded.
-    pub(super) fn get_with_use(&self, id: CredentialId, shared: &Shared) -> (Credential, Timestamp) {
+    pub(super) fn get_with_use(&self, id: CredentialId, shared: &InternedValues) -> (Credential, Timestamp) {
         let found = self.store.look(id, |handle, held| (value(held, shared), self.in_use(handle).due_at()));
         found.unwrap_or_default()
     }
 
     /// Whether a ticket with that secret was issued.
     pub(super) fn is_issued(&self, digest: &Digest) -> bool {
-        let is = |held: Held<'_, TicketForm>| match held {
-            Held::Packed(row) => row.0.name == *digest.as_bytes(),
-            Held::Apart(_, ticket) => ticket.issue.as_ref().is_some_and(|issue| issue.digest() == Some(digest)),
+        let is = |held: SlotContent<'_, TicketRow>| match held {
+            SlotContent::Packed(row) => row.0.name == *digest.as_bytes(),
+            SlotContent::Apart(_, ticket) => ticket.issue.as_ref().is_some_and(|issue| issue.digest() == Some(digest)),
         };
         self.store.look(digest.id(), |_, held| is(held)).unwrap_or_default()
     }
@@ -67,8 +67,8 @@ impl Tickets {
         id: CredentialId,
         patch: Credential,
         subject: Option<SubjectHandle>,
-        shared: &Shared,
-    ) -> Changed {
+        shared: &InternedValues,
+    ) -> JoinChanges {
         let changed = self.store.join(id, patch, subject, shared);
         if let (Some(handle), Some(_)) = (changed.handle, &changed.lost) {
             // A use belongs to the issue that it was made of.
@@ -86,11 +86,11 @@ impl Tickets {
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
-    pub(super) fn used(&self, place: Place, used_at: Timestamp, shared: &Shared) -> bool {
+    pub(super) fn used(&self, place: Place, used_at: Timestamp, shared: &InternedValues) -> bool {
         let is = |bits| self.store.at(Handle::from_bits(bits), |held| issued_at(held, shared) == Some(place));
         let Some(bits) = self.places.find(&place, |bits| is(bits).unwrap_or_default()) else { return false };
         let handle = Handle::from_bits(bits);
-        let in_row = |row: &mut TicketForm| used_at <= row.0.latest() || row.0.set_latest(used_at);
+        let in_row = |row: &mut TicketRow| used_at <= row.0.latest() || row.0.set_latest(used_at);
         if !self.store.with_row(handle, in_row) {
             self.store.change(handle, None, shared, |ticket| {
                 ticket.used(place, used_at);
@@ -148,7 +148,14 @@ impl Tickets {
     }
 
     /// Like [`Store::sweep`], with the uses that only memory knows.
-    pub(super) fn sweep(&self, shard: usize, from: u32, slots: usize, now: Timestamp, shared: &Shared) -> Swept {
+    pub(super) fn sweep(
+        &self,
+        shard: usize,
+        from: u32,
+        slots: usize,
+        now: Timestamp,
+        shared: &InternedValues,
+    ) -> Swept {
         let swept = self.store.sweep(shard, from, slots, now, shared);
         let mut uses = self.uses[shard].lock();
         let past = swept.past.iter().filter_map(|(_, changed)| changed.handle);
@@ -164,23 +171,23 @@ impl Tickets {
     }
 }
 
-fn value(held: Held<'_, TicketForm>, shared: &Shared) -> Credential {
+fn value(held: SlotContent<'_, TicketRow>, shared: &InternedValues) -> Credential {
     match held {
-        Held::Packed(row) => row.unpack(shared).unwrap_or_default(),
-        Held::Apart(_, ticket) => ticket.clone(),
+        SlotContent::Packed(row) => row.unpack(shared).unwrap_or_default(),
+        SlotContent::Apart(_, ticket) => ticket.clone(),
     }
 }
 
-fn last_use_at(held: Held<'_, TicketForm>) -> Timestamp {
+fn last_use_at(held: SlotContent<'_, TicketRow>) -> Timestamp {
     match held {
-        Held::Packed(row) => row.0.latest(),
-        Held::Apart(_, ticket) => ticket.latest,
+        SlotContent::Packed(row) => row.0.latest(),
+        SlotContent::Apart(_, ticket) => ticket.latest,
     }
 }
 
-fn issued_at(held: Held<'_, TicketForm>, shared: &Shared) -> Option<Place> {
+fn issued_at(held: SlotContent<'_, TicketRow>, shared: &InternedValues) -> Option<Place> {
     match held {
-        Held::Packed(row) => shared.unpack_place(row.0.place),
-        Held::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),
+        SlotContent::Packed(row) => shared.unpack_place(row.0.place),
+        SlotContent::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),
     }
 }

@@ -22,7 +22,7 @@ const WAIT_SECONDS: u64 = 20;
 
 /// Why another node did not answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum PeerRequestError {
     /// The client can't be set up.
     #[error("set up the client for other nodes: {0}")]
     Setup(String),
@@ -51,7 +51,7 @@ pub enum AskError {
     NotANode { address: String },
 }
 
-impl AskError {
+impl PeerRequestError {
     /// Whether the node says that this one is not a member: it does not know it, or it was removed.
     pub const fn is_of_membership(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED, .. } | Self::Removed { .. })
@@ -68,7 +68,7 @@ pub struct PeerClient {
 
 impl PeerClient {
     /// A client in the name of this node; `ca` names the trusted certificates, if those of the system are not.
-    pub fn new(cluster: Arc<Cluster>, ledger: LedgerId, ca: Option<&Path>) -> Result<Self, AskError> {
+    pub fn new(cluster: Arc<Cluster>, ledger: LedgerId, ca: Option<&Path>) -> Result<Self, PeerRequestError> {
         // A default that was installed before in this process is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = Client::builder()
@@ -77,16 +77,17 @@ impl PeerClient {
             .redirect(redirect::Policy::none())
             .no_proxy();
         if let Some(path) = ca {
-            let pem = std::fs::read(path).map_err(|source| AskError::File { path: path.to_owned(), source })?;
-            let read = Certificate::from_pem_bundle(&pem).map_err(|error| AskError::Setup(error.to_string()))?;
+            let pem = std::fs::read(path).map_err(|source| PeerRequestError::File { path: path.to_owned(), source })?;
+            let read =
+                Certificate::from_pem_bundle(&pem).map_err(|error| PeerRequestError::Setup(error.to_string()))?;
             builder = builder.tls_certs_only(read);
         }
-        let client = builder.build().map_err(|error| AskError::Setup(error.to_string()))?;
+        let client = builder.build().map_err(|error| PeerRequestError::Setup(error.to_string()))?;
         Ok(Self { client, cluster, ledger })
     }
 
     /// Sends this node's announcement to that node, and gives its own.
-    pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, AskError> {
+    pub async fn announce(&self, address: &str, announcement: Bytes) -> Result<Option<Bytes>, PeerRequestError> {
         // Signed over no body: the announcement is signed itself, and its reader wants to know the sender before
         // reading it. Its age does not matter: an announcement has a number.
         let (at, _) = self.cluster.request_times();
@@ -102,7 +103,7 @@ impl PeerClient {
     }
 
     /// That node's holding of an origin of this one, whose own copy ends at that record.
-    pub async fn holding(&self, address: &str, origin: Origin, own: Sequence) -> Result<HeldOf, AskError> {
+    pub async fn holding(&self, address: &str, origin: Origin, own: Sequence) -> Result<HeldOf, PeerRequestError> {
         let path = format!("{HOLDINGS_PATH}?origin={origin}&sequence={own}");
         let response = self.get(address, &path, ANSWER_TIMEOUT).await?;
         json(address, response).await
@@ -116,7 +117,7 @@ impl PeerClient {
         origin: Origin,
         after: Sequence,
         wait: bool,
-    ) -> Result<Option<Bytes>, AskError> {
+    ) -> Result<Option<Bytes>, PeerRequestError> {
         let seconds = if wait { WAIT_SECONDS } else { 0 };
         let path = format!("/v1/origins/{origin}/records?after={after}&wait={seconds}");
         let response = self.get(address, &path, ANSWER_TIMEOUT + Duration::from_secs(seconds)).await?;
@@ -127,7 +128,7 @@ impl PeerClient {
     }
 
     /// Offers that node records of an origin, and learns how far it now holds that origin.
-    pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, AskError> {
+    pub async fn offer(&self, address: &str, origin: Origin, text: Bytes) -> Result<Sequence, PeerRequestError> {
         let request = self.client.post(format!("{address}/v1/origins/{origin}/records")).timeout(ANSWER_TIMEOUT);
         // Proves before the body that it contains something signed by this origin.
         let head = SignedHead::last_in(&text).unwrap_or_default().to_owned();
@@ -138,7 +139,7 @@ impl PeerClient {
 
     /// Requests that path, signed. A node with an unsettled clock gives its ledger time first, and if that is refused
     /// its wall clock: whichever is right, the others must hear of it.
-    pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
+    pub async fn get(&self, address: &str, path: &str, timeout: Duration) -> Result<Response, PeerRequestError> {
         let (ledger_time, wall_clock) = self.cluster.request_times();
         let response = self.get_at(ledger_time, address, path, timeout).await?;
         match wall_clock {
@@ -149,7 +150,13 @@ impl PeerClient {
         }
     }
 
-    async fn get_at(&self, at: Timestamp, address: &str, path: &str, timeout: Duration) -> Result<Response, AskError> {
+    async fn get_at(
+        &self,
+        at: Timestamp,
+        address: &str,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<Response, PeerRequestError> {
         let signature = self.cluster.sign_request(self.ledger, at, (Method::GET.as_str(), path, b""));
         let request = self.client.get(format!("{address}{path}")).timeout(timeout);
         let request = request.header(reqwest::header::AUTHORIZATION, signature.to_string());
@@ -158,46 +165,46 @@ impl PeerClient {
 }
 
 /// A JSON answer, bounded.
-pub async fn json<T: DeserializeOwned>(address: &str, response: Response) -> Result<T, AskError> {
+pub async fn json<T: DeserializeOwned>(address: &str, response: Response) -> Result<T, PeerRequestError> {
     let body = whole(address, response, MAX_ANNOUNCEMENT_BYTES).await?;
-    serde_json::from_slice(&body).map_err(|_| AskError::NotANode { address: address.to_owned() })
+    serde_json::from_slice(&body).map_err(|_| PeerRequestError::NotANode { address: address.to_owned() })
 }
 
 /// What a conflict says: this node was removed.
-async fn removed(address: &str, mut response: Response) -> AskError {
-    let not_a_node = || AskError::NotANode { address: address.to_owned() };
+async fn removed(address: &str, mut response: Response) -> PeerRequestError {
+    let not_a_node = || PeerRequestError::NotANode { address: address.to_owned() };
     let body = match bounded(address, &mut response, MAX_ANNOUNCEMENT_BYTES).await {
         Ok(body) => body,
         Err(error) => return error,
     };
     let Ok(RemovedBy { origin, sequence }) = serde_json::from_slice(&body) else { return not_a_node() };
     let Ok(origin) = origin.parse() else { return not_a_node() };
-    AskError::Removed { address: address.to_owned(), by: Place { origin, sequence: Sequence(sequence) } }
+    PeerRequestError::Removed { address: address.to_owned(), by: Place { origin, sequence: Sequence(sequence) } }
 }
 
-async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, AskError> {
+async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, PeerRequestError> {
     let status = response.status();
     if status != StatusCode::OK {
-        return Err(AskError::Refused { address: address.to_owned(), status });
+        return Err(PeerRequestError::Refused { address: address.to_owned(), status });
     }
     bounded(address, &mut response, limit).await
 }
 
-async fn bounded(address: &str, response: &mut Response, limit: usize) -> Result<Bytes, AskError> {
+async fn bounded(address: &str, response: &mut Response, limit: usize) -> Result<Bytes, PeerRequestError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(address, &error))? {
         if body.len() + chunk.len() > limit {
-            return Err(AskError::NotANode { address: address.to_owned() });
+            return Err(PeerRequestError::NotANode { address: address.to_owned() });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.into())
 }
 
-fn unreachable(address: &str, error: &reqwest::Error) -> AskError {
+fn unreachable(address: &str, error: &reqwest::Error) -> PeerRequestError {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    AskError::Unreachable { address: address.to_owned(), why: deepest.to_string() }
+    PeerRequestError::Unreachable { address: address.to_owned(), why: deepest.to_string() }
 }

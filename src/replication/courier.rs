@@ -30,7 +30,7 @@ pub struct Sender {
 
 /// Records of one origin, one after the other, up to a head that the origin has signed.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct OutgoingParcel {
     /// The first record's sequence.
     pub first: Sequence,
     /// The last record's, which is the head's.
@@ -69,13 +69,13 @@ pub trait Post: Send + Sync + 'static {
 
     /// This node's own records after that one, signed: at least one, and not many more bytes than `bytes`. Nothing, if
     /// there are none.
-    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
+    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>>;
 
     /// The record that made this node a member.
     fn joined_by(&self) -> Option<Place>;
 
     /// The same for another origin's records, up to a head that it has signed.
-    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>>;
+    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>>;
 
     /// How far this node holds an origin's records.
     fn held(&self, origin: Origin) -> Sequence;

@@ -11,7 +11,8 @@ use super::peers::addresses_of;
 use crate::clock::fresh_uuid;
 use crate::cluster::wire::HeldOf;
 use crate::cluster::{
-    Begun, Holding, Identity, Incarnation, LEAST_PATIENCE, Own, Renewal, beside, have_all_answered, identify, may_write,
+    Begun, Holding, IdentityDecision, Incarnation, LEAST_PATIENCE, OriginRenewal, Own, beside, have_all_answered,
+    identify, may_write,
 };
 use crate::domain::{LedgerId, NodeKey, Origin, PeerAddress, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
@@ -55,7 +56,7 @@ pub struct Settled {
     /// The runs of this node that exist beside it, on copies of its directory.
     pub beside: Vec<Incarnation>,
     /// Why it opens a new origin, if it does.
-    pub renewal: Option<Renewal>,
+    pub renewal: Option<OriginRenewal>,
     /// Whether the run has begun already, and the others have heard of it.
     pub has_begun: bool,
 }
@@ -71,13 +72,19 @@ impl Settled {
     pub fn unasked(prepared: &Prepared) -> Self {
         match prepared.own_origin() {
             Some(origin) if prepared.cluster().signed(origin) > prepared.cluster().held(origin) => {
-                Self::renewed(prepared, origin, Renewal::OlderCopy, past_of(prepared), 0)
+                Self::renewed(prepared, origin, OriginRenewal::OlderCopy, past_of(prepared), 0)
             }
             _ => Self::alone(),
         }
     }
 
-    fn renewed(prepared: &Prepared, origin: Origin, renewal: Renewal, over: Vec<Incarnation>, slots_used: u64) -> Self {
+    fn renewed(
+        prepared: &Prepared,
+        origin: Origin,
+        renewal: OriginRenewal,
+        over: Vec<Incarnation>,
+        slots_used: u64,
+    ) -> Self {
         let (head, why) = (prepared.cluster().held(origin), renewal.explanation());
         tracing::warn!(%origin, %head, why, "this node does not continue its origin: it opens a new one that names it");
         let beginning = Beginning::Renewed { slots_used: beyond(slots_used, renewal) };
@@ -110,29 +117,31 @@ pub async fn settle(
         let (holdings, all) = asking.ask(origin, own.head.sequence).await;
         let slots_used = holdings.iter().map(|holding| holding.slots_used).max().unwrap_or_default();
         match identify(&own, &holdings, all, started.elapsed() >= patience) {
-            Identity::Continue(mut over) => {
+            IdentityDecision::Continue(mut over) => {
                 let settled = Settled { over: over.clone(), has_begun: true, ..Settled::alone() };
                 let run = begin_run(cluster, origin, prepared.data(), &settled)?;
                 let (renewal, beside) = match asking.begun(ledger, origin, run, &over, patience).await {
-                    Begun::GoOn | Begun::Tell if prepared.renews_for_clock() => (Renewal::ClockAccepted, Vec::new()),
+                    Begun::GoOn | Begun::Tell if prepared.renews_for_clock() => {
+                        (OriginRenewal::ClockAccepted, Vec::new())
+                    }
                     Begun::GoOn | Begun::Tell => return Ok(settled),
-                    Begun::Unheard => (Renewal::NobodyAnswered, Vec::new()),
+                    Begun::Unheard => (OriginRenewal::NobodyAnswered, Vec::new()),
                     // Two copies of the directory were started at once. Each that sees the other one leaves the origin:
                     // at least one does.
                     Begun::Beside(runs) => {
                         cluster.note_twin();
-                        (Renewal::Running, runs)
+                        (OriginRenewal::Running, runs)
                     }
                 };
                 over.insert(0, run);
                 return Ok(Settled { beside, ..Settled::renewed(prepared, origin, renewal, over, slots_used) });
             }
-            Identity::Renew(renewal, over) => {
+            IdentityDecision::Renew(renewal, over) => {
                 let beside = beside(&holdings, &over);
                 return Ok(Settled { beside, ..Settled::renewed(prepared, origin, renewal, over, slots_used) });
             }
-            Identity::Contradicted => return Err(Contradicted { origin, sequence: own.head.sequence }.into()),
-            Identity::Ask => {}
+            IdentityDecision::Contradicted => return Err(Contradicted { origin, sequence: own.head.sequence }.into()),
+            IdentityDecision::Ask => {}
         }
         if !std::mem::replace(&mut told_once, true) {
             let (patience_seconds, members) = (patience.as_secs(), asking.others().len());
@@ -160,13 +169,13 @@ pub fn begin_run(cluster: &Cluster, origin: Origin, data: &Path, settled: &Settl
 
 /// A slot that nothing on record has used: far beyond, if it is not known which were. A copy that is the newest knows
 /// it itself.
-fn beyond(used: u64, renewal: Renewal) -> u64 {
+fn beyond(used: u64, renewal: OriginRenewal) -> u64 {
     const NEAR: u64 = 4_096;
     const FAR: u64 = 1 << 20;
-    if renewal == Renewal::ClockAccepted {
+    if renewal == OriginRenewal::ClockAccepted {
         return used;
     }
-    let is_known = used > 0 && renewal != Renewal::NobodyAnswered;
+    let is_known = used > 0 && renewal != OriginRenewal::NobodyAnswered;
     used + if is_known { NEAR } else { FAR }
 }
 

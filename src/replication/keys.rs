@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::client::{AskError, PeerClient, json};
+use super::client::{PeerClient, PeerRequestError, json};
 use super::peers::addresses_of;
 use crate::cluster::wire::{LentKeys, MAX_LENT_KEYS};
 use crate::domain::{Origin, PeerAddress, Position};
@@ -124,7 +124,7 @@ impl Fetcher {
         Ok(slots)
     }
 
-    async fn ask(&self, address: &str, origin: Origin, slots: &[u64]) -> Result<LentKeys, AskError> {
+    async fn ask(&self, address: &str, origin: Origin, slots: &[u64]) -> Result<LentKeys, PeerRequestError> {
         let list = slots.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let path = format!("/v1/origins/{origin}/sealing-keys?slots={list}");
         json(address, self.client.get(address, &path, ANSWER_TIMEOUT).await?).await

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::courier::{Doing, Parcel, Post, Receipt, Sender, StreamOf};
+use super::courier::{Doing, OutgoingParcel, Post, Receipt, Sender, StreamOf};
 use crate::domain::{Origin, Place, Sequence};
 use crate::service::{Cluster, Ingested, Service};
 
@@ -64,7 +64,7 @@ impl Node {
     fn streams_now(&self) -> BTreeMap<Origin, StreamOf> {
         let own = self.sender.origin;
         self.service.cluster().positions(|positions| {
-            let of = |heard: &crate::cluster::Heard| {
+            let of = |heard: &crate::cluster::HeardAnnouncement| {
                 let said = heard.announcement();
                 let name = said.stream.as_deref()?.into();
                 (said.origin != own).then(|| (said.origin, StreamOf { region: said.region.clone(), name }))
@@ -83,7 +83,7 @@ impl Post for Node {
         self.service.cluster().own_head()
     }
 
-    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>> {
+    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>> {
         self.relayed(self.sender.origin, after, bytes)
     }
 
@@ -91,10 +91,10 @@ impl Post for Node {
         self.service.cluster().joined_by()
     }
 
-    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>> {
+    fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>> {
         Box::pin(async move {
             match self.service.parcel_after(origin, after, bytes).await {
-                Ok(parcel) => parcel.map(|parcel| Parcel {
+                Ok(parcel) => parcel.map(|parcel| OutgoingParcel {
                     first: parcel.first(),
                     last: parcel.head.place.sequence,
                     text: parcel.to_text().into(),

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::client::{AskError, PeerClient};
+use super::client::{PeerClient, PeerRequestError};
 use super::courier::{Courier, Doing, Post, Receipt};
-use crate::cluster::Spoken;
+use crate::cluster::CarriedAnnouncement;
 use crate::domain::{Origin, PeerAddress, Place, Sequence};
 use crate::service::Cluster;
 use crate::setting::is_loopback;
@@ -112,7 +112,7 @@ struct Talk {
 
 /// The last announcement of another node.
 #[derive(Clone, Default)]
-struct Said {
+struct PeerAnnouncement {
     origin: Option<Origin>,
     applied: Arc<BTreeMap<Origin, Sequence>>,
 }
@@ -123,7 +123,7 @@ impl Talk {
     }
 
     async fn run(self, stop: watch::Receiver<bool>) {
-        let said = watch::Sender::new(Said::default());
+        let said = watch::Sender::new(PeerAnnouncement::default());
         let listening = said.subscribe();
         let mut stopping = stop.clone();
         tokio::select! {
@@ -136,7 +136,7 @@ impl Talk {
     }
 
     /// Sends this node's announcement as soon as there is a new one, and hears the other's.
-    async fn exchange(&self, said: &watch::Sender<Said>, mut stop: watch::Receiver<bool>) {
+    async fn exchange(&self, said: &watch::Sender<PeerAnnouncement>, mut stop: watch::Receiver<bool>) {
         let mut announcement = self.post.announcement();
         let mut reached = true;
         let mut settled: Option<Instant> = None;
@@ -190,9 +190,9 @@ impl Talk {
     }
 
     /// The other node says that this one is not a member: one of the two lacks the record that made it one, or that removed it.
-    async fn settle(&self, refused: &AskError) {
+    async fn settle(&self, refused: &PeerRequestError) {
         match refused {
-            AskError::Removed { by, .. } => self.learn_of_removal(*by).await,
+            PeerRequestError::Removed { by, .. } => self.learn_of_removal(*by).await,
             _ => self.introduce().await,
         }
     }
@@ -221,24 +221,27 @@ impl Talk {
         }
     }
 
-    fn note(&self, reached: &mut bool, error: &AskError) {
+    fn note(&self, reached: &mut bool, error: &PeerRequestError) {
         if std::mem::take(reached) {
             tracing::warn!(address = %self.address, %error, "a node can't be reached; it is asked again and again");
         }
     }
 
-    fn hear(&self, answer: Bytes, said: &watch::Sender<Said>) {
+    fn hear(&self, answer: Bytes, said: &watch::Sender<PeerAnnouncement>) {
         // Verified first, and then read: it is verified only once.
         if !self.post.hear(answer.clone()) {
             return;
         }
-        if let Some(announcement) = Spoken::read(&answer).map(|unverified| unverified.said()) {
-            said.send_replace(Said { origin: Some(announcement.origin), applied: announcement.applied.into() });
+        if let Some(announcement) = CarriedAnnouncement::read(&answer).map(|unverified| unverified.said()) {
+            said.send_replace(PeerAnnouncement {
+                origin: Some(announcement.origin),
+                applied: announcement.applied.into(),
+            });
         }
     }
 
     /// Asks for the other node's own records, and waits for them.
-    async fn follow(&self, mut said: watch::Receiver<Said>) {
+    async fn follow(&self, mut said: watch::Receiver<PeerAnnouncement>) {
         loop {
             let Ok(origin) = said.wait_for(|said| said.origin.is_some()).await.map(|said| said.origin) else { return };
             let Some(origin) = origin else { continue };
@@ -250,13 +253,13 @@ impl Talk {
     }
 
     /// Takes what is missing of any origin for a while.
-    async fn fill(&self, mut said: watch::Receiver<Said>) {
+    async fn fill(&self, mut said: watch::Receiver<PeerAnnouncement>) {
         let mut missing: BTreeMap<Origin, (Sequence, Instant)> = BTreeMap::new();
         loop {
             if said.changed().await.is_err() {
                 return;
             }
-            let Said { origin: own, applied } = said.borrow_and_update().clone();
+            let PeerAnnouncement { origin: own, applied } = said.borrow_and_update().clone();
             for (origin, far) in applied.iter() {
                 let held = self.post.held(*origin);
                 // Its own node's records come by themselves, unless that node is away. This node's own are missing if

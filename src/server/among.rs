@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::ServeError;
-use crate::cluster::Renewal;
+use crate::cluster::OriginRenewal;
 use crate::config::Members;
 use crate::domain::LedgerId;
 use crate::http::doors::Doors;
@@ -52,9 +52,9 @@ pub(super) fn waits_for(service: &Service, settled: &Settled) -> Wait {
     match settled.renewal {
         _ if !service.cluster().has_others() => Wait::Nothing,
         _ if !service.cluster().counts() => Wait::Join,
-        Some(Renewal::OlderCopy | Renewal::UsedSince | Renewal::Running) => Wait::CatchUp,
-        Some(Renewal::NobodyAnswered | Renewal::SomeWereSilent) => Wait::Nothing,
-        Some(Renewal::ClockAccepted) | None => Wait::Counted,
+        Some(OriginRenewal::OlderCopy | OriginRenewal::UsedSince | OriginRenewal::Running) => Wait::CatchUp,
+        Some(OriginRenewal::NobodyAnswered | OriginRenewal::SomeWereSilent) => Wait::Nothing,
+        Some(OriginRenewal::ClockAccepted) | None => Wait::Counted,
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) fn check_nats(members: &Members, _: &crate::domain::Region, _: &Path)
 }
 
 #[cfg(feature = "nats")]
-fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) -> Option<jetstream::Settings> {
+fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) -> Option<jetstream::JetStreamSettings> {
     let servers = |servers: &crate::config::NatsServers| jetstream::RegionServers {
         region: servers.region.clone(),
         urls: servers.urls.clone(),
@@ -161,7 +161,7 @@ fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) ->
         ca: servers.ca.clone(),
     };
     let here = members.nats.iter().find(|servers| servers.region == *own).or(members.nats.first())?;
-    Some(jetstream::Settings {
+    Some(jetstream::JetStreamSettings {
         own: own.clone(),
         regions: members.nats.iter().map(servers).collect(),
         replicas: here.replicas.unwrap_or(1),
@@ -174,7 +174,7 @@ fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) ->
 #[cfg(feature = "nats")]
 fn over_nats(app: &SharedApp, members: &Members, data: &Path) -> Option<Box<dyn Courier>> {
     let settings = nats_settings(members, &app.service.cluster().naming().region, data)?;
-    let counted: Arc<jetstream::Counted> = Arc::default();
+    let counted: Arc<jetstream::CourierCounters> = Arc::default();
     tokio::spawn(measure_nats(app.clone(), counted.clone()));
     // It was checked before anything was started.
     JetStream::new(&settings, counted).ok().map(|courier| Box::new(courier) as Box<dyn Courier>)
@@ -187,7 +187,7 @@ fn over_nats(_: &SharedApp, _: &Members, _: &Path) -> Option<Box<dyn Courier>> {
 
 /// Copies the counts of the courier to the metrics, once a second.
 #[cfg(feature = "nats")]
-async fn measure_nats(app: SharedApp, counted: Arc<jetstream::Counted>) {
+async fn measure_nats(app: SharedApp, counted: Arc<jetstream::CourierCounters>) {
     let mut stop = app.stop.clone();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);

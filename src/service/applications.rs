@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::machine::Outcome;
 use super::pace::{Pace, STEP_ROWS};
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     ApplicationId, Command, Event, Grants, Registration, Rejection, Scope, Secret, Timestamp, may_see,
 };
-use crate::keys::{Prefix, mint};
+use crate::keys::{SecretPrefix, mint};
 
 /// An application to register.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl Service {
         }
         let secret = match new.secret {
             Some(secret) => secret,
-            None => mint(Prefix::Application).map_err(|_| Error::NoRandomness)?,
+            None => mint(SecretPrefix::Application).map_err(|_| Error::NoRandomness)?,
         };
         let registration = Arc::new(Registration {
             id: ApplicationId(fresh_uuid()?),
@@ -65,7 +65,11 @@ impl Service {
     }
 
     /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.
-    pub async fn applications(&self, identity: &Identity, pace: &mut Pace) -> Result<Vec<Arc<Registration>>, Error> {
+    pub async fn applications(
+        &self,
+        identity: &CallerIdentity,
+        pace: &mut Pace,
+    ) -> Result<Vec<Arc<Registration>>, Error> {
         if !identity.grants.somewhere(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }

@@ -9,7 +9,7 @@ mod marks;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::{Acceptance, Accepted, ClockStanding};
 use crate::domain::{Rejection, Scope, Timestamp, View as _, lineage};
 
@@ -42,7 +42,7 @@ pub struct ClockAccepted {
 
 impl Service {
     /// The two clocks. Needs `admin` in every tenant.
-    pub async fn clock_shown(&self, identity: &Identity) -> Result<ClockShown, Error> {
+    pub async fn clock_shown(&self, identity: &CallerIdentity) -> Result<ClockShown, Error> {
         admin_everywhere(identity)?;
         let standing = self.clock.standing();
         let is_ahead = standing.jump.is_some() && standing.wall < standing.ledger;
@@ -102,7 +102,7 @@ impl Service {
     }
 }
 
-fn admin_everywhere(identity: &Identity) -> Result<(), Error> {
+fn admin_everywhere(identity: &CallerIdentity) -> Result<(), Error> {
     if identity.grants.everywhere().contains(Scope::Admin) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
 }
 

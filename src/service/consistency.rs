@@ -9,7 +9,7 @@ use crate::domain::Place;
 
 /// The nodes that must have applied a command before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum ConsistencyLevel {
     /// Every member node of this region.
     LocalRegion,
     /// Every member node.
@@ -20,7 +20,7 @@ pub enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consistency {
     /// The nodes.
-    pub level: Level,
+    pub level: ConsistencyLevel,
     /// How long to wait for them: 1 to 120 seconds.
     pub timeout: Duration,
 }
@@ -32,7 +32,7 @@ pub struct ConsistencyTimeout;
 /// Waits until the requested nodes have applied a record.
 pub trait Reach: Send + Sync {
     /// Whether they have already.
-    fn has_reached(&self, place: Place, level: Level) -> bool;
+    fn has_reached(&self, place: Place, level: ConsistencyLevel) -> bool;
 
     /// Returns when they have, or when the time is up.
     fn reached(
@@ -43,10 +43,10 @@ pub trait Reach: Send + Sync {
 }
 
 /// A node without members: a record that is durable here is durable everywhere.
-pub struct Alone;
+pub struct SingleNode;
 
-impl Reach for Alone {
-    fn has_reached(&self, _: Place, _: Level) -> bool {
+impl Reach for SingleNode {
+    fn has_reached(&self, _: Place, _: ConsistencyLevel) -> bool {
         true
     }
 

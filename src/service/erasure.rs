@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::{NOBODY, Sealer};
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
-use super::{AskError, Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, LogQuestionError, Service};
 use crate::domain::{
     Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place,
     Position, Reason, Rejection, Request, Scope, Subject, Tenant, Timestamp,
@@ -76,7 +76,8 @@ impl Service {
     /// Erases a subject that another node has erased: this node's keys are in no other store, and it puts them on
     /// record itself.
     pub(super) async fn forget_too(&self, tenant: Tenant, subject: Subject) -> Result<(), Error> {
-        let identity = Identity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
+        let identity =
+            CallerIdentity { caller: Caller::Node, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
         let alone = self.alone(&Party::NODE).await?;
         self.forget(Order { call, tenant, subject, reason: None }, alone).await.map(drop)
@@ -192,9 +193,9 @@ impl Service {
             Ok((until, slots))
         });
         found.await.map_err(|error| match error {
-            AskError::Failed(error) => error,
+            LogQuestionError::Failed(error) => error,
             // Neither a point nor a number of credentials was requested.
-            AskError::Beyond { .. } | AskError::TooMany => {
+            LogQuestionError::Beyond { .. } | LogQuestionError::TooMany => {
                 Error::internal(None, "a search of the whole log was refused as too long")
             }
         })

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::records::audit_everywhere;
-use super::{Error, Identity, Service};
+use super::{CallerIdentity, Error, Service};
 use crate::domain::{Origin, Place, Position, Sequence};
 use crate::tlog::{InclusionProof, Tile};
-use crate::tree::{Signed, TreeError};
+use crate::tree::{SignedCheckpoint, TreeError};
 
 /// How long a proof waits for the checkpoint over a record that was just stored: twice the promised time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ impl Service {
     /// no such record. Needs `audit` in every tenant. A record that was just stored waits for the next checkpoint.
     pub async fn prove(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         position: Position,
     ) -> Result<Option<InclusionProof>, EvidenceError> {
         let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
@@ -41,7 +41,7 @@ impl Service {
     }
 
     /// The newest checkpoint of that origin, if one is held here. Anybody may see it.
-    pub fn checkpoint(&self, origin: Origin) -> Option<Signed> {
+    pub fn checkpoint(&self, origin: Origin) -> Option<SignedCheckpoint> {
         self.trees.signed(origin)
     }
 
@@ -56,7 +56,7 @@ impl Service {
     /// `audit` in every tenant.
     pub async fn entries(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         origin: Origin,
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EvidenceError> {

@@ -45,10 +45,10 @@ const MAX_SECRETS: usize = 100_000;
 
 /// Secrets of commands that came with an idempotency key, for a repetition within a minute. Only in this process's memory.
 #[derive(Default)]
-pub(super) struct RecentSecrets(Mutex<Recent>);
+pub(super) struct RecentSecrets(Mutex<SecretWindow>);
 
 #[derive(Default)]
-struct Recent {
+struct SecretWindow {
     by_id: HashMap<CredentialId, Secret>,
     order: VecDeque<(Timestamp, CredentialId)>,
 }
@@ -71,7 +71,7 @@ impl RecentSecrets {
     }
 }
 
-impl Recent {
+impl SecretWindow {
     fn forget(&mut self, now: Timestamp) {
         while let Some((until, id)) = self.order.front().copied() {
             if now < until && self.order.len() < MAX_SECRETS {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::machine::Outcome;
 use super::shares::{Bounds, FairShare, Party};
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::domain::{
     Command, CredentialId, CredentialKey, CredentialView as _, Event, HashMap, Import, Kind, PastIssue, Position,
     RETENTION_MARGIN_MILLIS, Recorded, Scope,
@@ -35,7 +35,7 @@ impl Service {
     /// is decided.
     pub async fn recall<'a>(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         imports: impl Iterator<Item = &'a mut Import>,
     ) -> Result<(), Error> {
         let unknown = |import: &&mut Import| identity.may(Scope::Admin, &import.tenant) && !self.remembers(import);

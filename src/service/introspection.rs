@@ -2,8 +2,8 @@
 
 use super::pace::STEP_ROWS;
 use super::shares::Party;
-use super::tokens::{Judged, Standing, looks_like_jwt};
-use super::{Error, Identity, Service};
+use super::tokens::{Judged, JwtStanding, looks_like_jwt};
+use super::{CallerIdentity, Error, Service};
 use crate::domain::{
     Active, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds, Rejection, Scope,
     Subject, SubjectState, Tenant, Timestamp,
@@ -47,7 +47,11 @@ const PAGE_SCAN: usize = 10_000;
 
 impl Service {
     /// The introspection of that credential, if it is active and the caller may ask in its tenant. Never prolongs it.
-    pub async fn introspect(&self, identity: &Identity, credential: &str) -> Result<Option<Introspection>, Error> {
+    pub async fn introspect(
+        &self,
+        identity: &CallerIdentity,
+        credential: &str,
+    ) -> Result<Option<Introspection>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
         }
@@ -74,7 +78,7 @@ impl Service {
     /// A page of a subject's credentials, at most `limit`. Needs `introspect` in the tenant.
     pub async fn subject(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         tenant: &Tenant,
         subject: &Subject,
         after: Option<CredentialKey>,
@@ -123,7 +127,7 @@ impl Service {
 }
 
 fn of_jwt(judged: &Judged) -> Option<Introspection> {
-    if judged.standing != Standing::Good {
+    if judged.standing != JwtStanding::Good {
         return None;
     }
     let presented = &judged.presented;

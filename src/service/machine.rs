@@ -10,7 +10,7 @@ use crate::domain::{
     Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Place, Policy, Position, Recorded,
     Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
 };
-use crate::event_log::{Base, Batch, ChainHash, Entry, ForeignError, Head, MAX_RECORD_BYTES, Machine, encode};
+use crate::event_log::{Base, Batch, ChainHash, ForeignError, Head, LogEntry, MAX_RECORD_BYTES, Machine, encode};
 use crate::projection::Projection;
 
 /// A durable record.
@@ -195,7 +195,7 @@ impl Ledger {
 }
 
 impl Machine for Ledger {
-    fn committed(&mut self, entries: Vec<Entry>, took: Duration) {
+    fn committed(&mut self, entries: Vec<LogEntry>, took: Duration) {
         self.clock.has_recorded();
         self.pending.clear();
         let staged = std::mem::take(&mut self.staged);

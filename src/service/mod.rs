@@ -38,16 +38,16 @@ use crate::domain::{
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
-use crate::projection::{self, Counts, Projection, SnapshotError, Source};
+use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSource};
 use crate::tree::{Keeper, Trees};
 
 pub use applications::{NewApplication, Registered};
 pub use clock::{Beyond, BeyondCredential, ClockAccepted, ClockShown, MAX_LISTED};
 pub use cluster::{
-    Cluster, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown, ReachShown, RunShown,
-    Trouble,
+    Cluster, ClusterTrouble, FilesError, Ingested, JoinedNode, MAX_SKEW_MILLIS, Naming, NodeFile, NodeShown,
+    ReachShown, RunShown,
 };
-pub use consistency::{Alone, Consistency, ConsistencyTimeout, Level, Reach};
+pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, SingleNode};
 pub use erasure::SubjectForgotten;
 pub use error::Error;
 pub use evidence::EvidenceError;
@@ -56,12 +56,12 @@ pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
 pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
-pub use open::{Beginning, Prepared, Settings, StartError, open, prepare};
+pub use open::{Beginning, NodeSettings, Prepared, StartError, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
-pub use questions::{AskError, Heard, HistoryPage, MAX_FOLLOWED, MAX_TOLD};
+pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{NewSubjectRevocation, Revocations, Target, Why};
+pub use revocations::{NewSubjectRevocation, RevocationOutcome, Target, Why};
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use sessions::{
@@ -70,7 +70,7 @@ pub use sessions::{
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
-pub use tokens::{IssuedToken, Judged, NewToken, Revoker, Standing, looks_like_jwt};
+pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, Revoker, looks_like_jwt};
 
 use clock::{Marks, Timekeeper};
 use idempotency::RecentSecrets;
@@ -83,7 +83,7 @@ use signing::Signing;
 
 /// The caller, and what it may do.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct CallerIdentity {
     /// Root or an application.
     pub caller: Caller,
     /// Its scopes, tenant by tenant.
@@ -92,7 +92,7 @@ pub struct Identity {
     pub registration: Option<Arc<Registration>>,
 }
 
-impl Identity {
+impl CallerIdentity {
     /// Whether the scope is granted in that tenant.
     pub fn may(&self, scope: Scope, tenant: &Tenant) -> bool {
         self.grants.in_tenant(tenant).contains(scope)
@@ -103,7 +103,7 @@ impl Identity {
 #[derive(Clone, Debug)]
 pub enum Authentication {
     /// It is active.
-    Caller(Identity),
+    Caller(CallerIdentity),
     /// It belongs to an application that has expired.
     Expired(Arc<Registration>),
     /// It is unknown, or belongs to a removed application.
@@ -114,7 +114,7 @@ pub enum Authentication {
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The caller.
-    pub identity: Identity,
+    pub identity: CallerIdentity,
     /// The caller's own request id.
     pub request: Option<RequestId>,
     /// How a repetition of the command is recognised.
@@ -152,7 +152,7 @@ pub struct Service {
     importing: Arc<FairShare>,
     /// Turns to erase a subject: an erasure may read the whole log, which only one may do at a time.
     erasing: Arc<FairShare>,
-    source: Source,
+    source: StateSource,
     records_read: u64,
     started: Instant,
 }
@@ -178,7 +178,7 @@ impl Service {
         let digest = Digest::of(secret);
         if digest == self.root {
             let grants = Arc::new(Grants::everything());
-            return Authentication::Caller(Identity { caller: Caller::Root, grants, registration: None });
+            return Authentication::Caller(CallerIdentity { caller: Caller::Root, grants, registration: None });
         }
         let found = self.projection.application_with(&digest);
         let Some((id, registration)) = found.and_then(|(id, one)| Some((id, one.present()?.clone()))) else {
@@ -189,7 +189,7 @@ impl Service {
         }
         let grants = registration.grants.clone();
         let registration = Some(registration);
-        Authentication::Caller(Identity { caller: Caller::Application(id), grants, registration })
+        Authentication::Caller(CallerIdentity { caller: Caller::Application(id), grants, registration })
     }
 
     /// The state. The layers above ask the functions beside this one instead: it is here for tests.
@@ -203,7 +203,7 @@ impl Service {
     }
 
     /// How many of each there are in memory.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> MemoryCounts {
         self.projection.counts()
     }
 

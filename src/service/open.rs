@@ -23,11 +23,11 @@ use crate::domain::{
     Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
-    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, Start, WalCopier, Writer, refuse_rescued,
+    Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, WalCopier, Writer, WriterStart, refuse_rescued,
 };
 use crate::jose::TrustedIssuers;
 use crate::keys::{Algorithm, BorrowedKeys, KeyError, OriginKey, SealingKeys};
-use crate::projection::{self, Projection, Rebuilt, Source, rebuild};
+use crate::projection::{self, Projection, Rebuilt, StateSource, rebuild};
 use crate::tlog::{KeyName, TreeHash};
 use crate::tree::{self, Checkpoints, Keeper, Leaf, Trees};
 
@@ -35,7 +35,7 @@ use crate::tree::{self, Checkpoints, Keeper, Leaf, Trees};
 const REVOKED_AT_A_TIME: usize = 1_024;
 
 /// The settings of a starting node.
-pub struct Settings {
+pub struct NodeSettings {
     /// The data directory.
     pub data: PathBuf,
     /// This node's name, for an origin that is opened now.
@@ -64,7 +64,7 @@ pub struct Settings {
     pub reads: Reads,
 }
 
-impl Settings {
+impl NodeSettings {
     fn naming(&self) -> Naming {
         let Self { node, region, address, reads, .. } = self;
         Naming { node: node.clone(), region: region.clone(), address: address.clone(), reads: reads.clone() }
@@ -112,7 +112,7 @@ pub enum StartError {
     Files(#[from] FilesError),
     /// The checkpoints that this node has signed do not match its log.
     #[error(transparent)]
-    Checkpoint(#[from] tree::StartError),
+    Checkpoint(#[from] tree::CheckpointStartError),
     /// The ledger's tokens have another issuer.
     #[error(
         "--public-url is {set}, and this ledger's tokens have the issuer {fixed}, fixed with the first key that signed any: set --public-url to {fixed}, or leave it out"
@@ -162,7 +162,7 @@ pub struct Prepared {
     log: OpenLog,
     reader: Arc<Reader>,
     projection: Arc<Projection>,
-    source: Source,
+    source: StateSource,
     records_read: u64,
     pseudonyms: Pseudonyms,
     key: Arc<OriginKey>,
@@ -189,7 +189,7 @@ pub enum Beginning {
 /// [`Prepared::begin`] for a node that asks no other node.
 pub async fn open(
     directory: DataDirectory,
-    settings: Settings,
+    settings: NodeSettings,
     clock: Clock,
     root: Digest,
     reach: Arc<dyn Reach>,
@@ -204,7 +204,7 @@ pub async fn open(
 /// the log is folded.
 pub fn prepare(
     directory: DataDirectory,
-    settings: &Settings,
+    settings: &NodeSettings,
     clock: &Clock,
     progress: impl FnMut(Position, Position),
 ) -> Result<Prepared, StartError> {
@@ -302,7 +302,7 @@ impl Prepared {
     /// ledger and its position; `reach` tells how far records have spread, if this node's own cluster does not.
     pub async fn begin(
         self,
-        settings: Settings,
+        settings: NodeSettings,
         clock: Clock,
         root: Digest,
         reach: Option<Arc<dyn Reach>>,
@@ -340,7 +340,7 @@ impl Prepared {
         hooks.push(grow(feed));
         hooks.push(tell_cluster(cluster.clone(), origin));
         cluster.committed(base.position, Some(cluster.held(origin)));
-        let start = Start {
+        let start = WriterStart {
             log,
             origin,
             last_recorded_at: last_recorded_at(&reader, &base, origin)?,
@@ -447,7 +447,7 @@ fn tell_cluster(cluster: Arc<Cluster>, own: Origin) -> Hook {
 }
 
 /// Hands the hash of each durable record to the tree's thread.
-fn grow(feed: tree::Feed) -> Hook {
+fn grow(feed: tree::LeafFeed) -> Hook {
     Box::new(move |committed, _| {
         let leaf =
             |one: &Committed| Leaf { place: one.filed.recorded.place, hash: TreeHash::of_leaf(one.record.as_bytes()) };
@@ -467,11 +467,11 @@ fn refuse_lost_log(reader: &Reader, directory: &DataDirectory) -> Result<(), Sta
         }
         _ => {}
     }
-    let signed = Checkpoints::of(directory.path()).list().map_err(tree::StartError::from)?;
+    let signed = Checkpoints::of(directory.path()).list().map_err(tree::CheckpointStartError::from)?;
     signed.first().map_or(Ok(()), |origin| Err(StartError::LostSignedLog { path: directory.ledger(), origin: *origin }))
 }
 
-fn refuse_other_issuer(projection: &Projection, settings: &Settings) -> Result<(), StartError> {
+fn refuse_other_issuer(projection: &Projection, settings: &NodeSettings) -> Result<(), StartError> {
     match (issuer(projection), &settings.issuer) {
         (Some(fixed), Some(set)) if settings.issuer_is_set && fixed != *set => {
             Err(StartError::IssuerDiffers { set: set.clone(), fixed })
@@ -507,7 +507,7 @@ fn is_continued(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin) -> bool
 fn opening(
     projection: &Projection,
     base: &Base,
-    settings: &Settings,
+    settings: &NodeSettings,
     cluster: &Cluster,
     beginning: Beginning,
 ) -> Result<LedgerOpened, StartError> {

@@ -7,11 +7,11 @@ use super::log_readers::LogReaders;
 use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
 use super::shares::{Bounds, Party};
-use super::{Error, Identity, Service};
-use crate::audit::{self, Lookup, Point, Prefix, QuestionError, Standing};
+use super::{CallerIdentity, Error, Service};
+use crate::audit::{self, CredentialStanding, LogPrefix, Lookup, Point, QuestionError};
 use crate::domain::{Position, Recorded};
 use crate::event_log::{ChainHash, ReadError, Reader, StoredRecord};
-use crate::index::{self, Finder, Indexing, Spoken};
+use crate::index::{self, Finder, IndexableRecord, Indexing};
 
 /// The most records in one page of a history.
 pub const MAX_TOLD: usize = 1_000;
@@ -33,7 +33,7 @@ const RECALL_NICENESS: i32 = 5;
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum AskError {
+pub enum LogQuestionError {
     /// Any call may have this reason.
     #[error(transparent)]
     Failed(#[from] Error),
@@ -50,7 +50,7 @@ pub enum AskError {
     TooMany,
 }
 
-impl From<QuestionError> for AskError {
+impl From<QuestionError> for LogQuestionError {
     fn from(error: QuestionError) -> Self {
         match error {
             QuestionError::Beyond { head, .. } => Self::Beyond { head },
@@ -62,7 +62,7 @@ impl From<QuestionError> for AskError {
     }
 }
 
-impl From<ReadError> for AskError {
+impl From<ReadError> for LogQuestionError {
     fn from(error: ReadError) -> Self {
         Self::Failed(error.into())
     }
@@ -95,18 +95,18 @@ impl Default for Questions {
 }
 
 /// A durable record, as the index's thread gets it.
-pub struct Heard {
+pub struct IndexedRecord {
     filed: Arc<Filed>,
     hash: ChainHash,
 }
 
-impl From<&Committed> for Heard {
+impl From<&Committed> for IndexedRecord {
     fn from(committed: &Committed) -> Self {
         Self { filed: committed.filed.clone(), hash: committed.hash }
     }
 }
 
-impl Spoken for Heard {
+impl IndexableRecord for IndexedRecord {
     fn position(&self) -> Position {
         self.filed.position
     }
@@ -136,11 +136,11 @@ impl Service {
     /// and about 8 MiB. Needs `audit` in every tenant.
     pub async fn history(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         asked: Lookup,
         after: Position,
         limit: usize,
-    ) -> Result<HistoryPage, AskError> {
+    ) -> Result<HistoryPage, LogQuestionError> {
         audit_everywhere(identity)?;
         let limit = limit.min(MAX_TOLD);
         self.ask(&Party::of(identity), move |_, finder| {
@@ -164,15 +164,15 @@ impl Service {
     /// one. Needs `audit` in every tenant.
     pub async fn as_of(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         asked: Lookup,
         point: Point,
         after: Position,
         limit: usize,
-    ) -> Result<(Prefix, Vec<Standing>), AskError> {
+    ) -> Result<(LogPrefix, Vec<CredentialStanding>), LogQuestionError> {
         audit_everywhere(identity)?;
         self.ask(&Party::of(identity), move |reader, finder| {
-            let prefix = Prefix::of(point, reader, finder.head())?;
+            let prefix = LogPrefix::of(point, reader, finder.head())?;
             let mut standings = audit::as_of(reader, finder, &asked, &prefix, MAX_FOLLOWED, &mut |_, _| ())?;
             standings.retain(|one| one.issued.as_ref().is_none_or(|issued| issued.position > after));
             standings.truncate(limit + 1);
@@ -184,8 +184,8 @@ impl Service {
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         party: &Party,
-        answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, AskError> + Send + 'static,
-    ) -> Result<T, AskError> {
+        answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, LogQuestionError> + Send + 'static,
+    ) -> Result<T, LogQuestionError> {
         self.ask_in_turn(&self.questions.readers, party, answer).await
     }
 

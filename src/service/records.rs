@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::machine::Filed;
 use super::shares::Party;
-use super::{Error, Identity, Service};
+use super::{CallerIdentity, Error, Service};
 use crate::domain::{LedgerOpened, Place, Position, Rejection, Scope, View as _};
 use crate::event_log::{Base, Reader, StoredRecord};
-use crate::projection::{Counts, Source};
+use crate::projection::{MemoryCounts, StateSource};
 
 /// The most records in one answer.
 pub const MAX_EVENTS: usize = 10_000;
@@ -23,9 +23,9 @@ pub struct Status {
     /// The heads of the log and of each origin.
     pub base: Base,
     /// The number of entries in memory.
-    pub counts: Counts,
+    pub counts: MemoryCounts,
     /// The source of the state at the start.
-    pub source: Source,
+    pub source: StateSource,
     /// How many records were read at the start.
     pub records_read: u64,
     /// How long this process has been running.
@@ -47,7 +47,7 @@ pub struct EventsPage {
 
 impl Service {
     /// The state of the ledger. Needs `audit` in every tenant.
-    pub fn status(&self, identity: &Identity) -> Result<Status, Error> {
+    pub fn status(&self, identity: &CallerIdentity) -> Result<Status, Error> {
         audit_everywhere(identity)?;
         Ok(Status {
             base: self.projection.base(),
@@ -62,7 +62,7 @@ impl Service {
 
     /// The records after that position, at most `limit` and [`MAX_EVENTS`], and about 8 MiB. Needs `audit` in every
     /// tenant.
-    pub async fn events(&self, identity: &Identity, after: Position, limit: usize) -> Result<EventsPage, Error> {
+    pub async fn events(&self, identity: &CallerIdentity, after: Position, limit: usize) -> Result<EventsPage, Error> {
         audit_everywhere(identity)?;
         let (limit, reader) = (limit.min(MAX_EVENTS), self.reader.clone());
         let read = move || {
@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// The record at that position. Needs `audit` in every tenant.
-    pub async fn event(&self, identity: &Identity, position: Position) -> Result<Option<StoredRecord>, Error> {
+    pub async fn event(&self, identity: &CallerIdentity, position: Position) -> Result<Option<StoredRecord>, Error> {
         audit_everywhere(identity)?;
         self.read(move |reader| Ok(reader.find(position)?)).await
     }
@@ -93,7 +93,7 @@ impl Service {
     /// `audit` in every tenant.
     pub async fn opened_event(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         position: Position,
     ) -> Result<Option<Option<serde_json::Value>>, Error> {
         let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
@@ -126,6 +126,6 @@ impl Service {
     }
 }
 
-pub(super) fn audit_everywhere(identity: &Identity) -> Result<(), Error> {
+pub(super) fn audit_everywhere(identity: &CallerIdentity) -> Result<(), Error> {
     if identity.grants.everywhere().contains(Scope::Audit) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
-use super::{Call, Error, Identity, Service, WholeRevocation};
+use super::{Call, CallerIdentity, Error, Service, WholeRevocation};
 use crate::domain::{
     Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Place, Reason,
     Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
@@ -47,7 +47,7 @@ pub struct NewSubjectRevocation {
 }
 
 /// The revocations that a call made or found.
-pub struct Revocations {
+pub struct RevocationOutcome {
     records: Records,
     /// Whether this call, or the one that it repeats, made them.
     pub made: bool,
@@ -64,7 +64,7 @@ enum Records {
     InLog(Place, u64),
 }
 
-impl From<Outcome> for Revocations {
+impl From<Outcome> for RevocationOutcome {
     fn from(outcome: Outcome) -> Self {
         let (records, made) = match outcome {
             Outcome::Appended(filed) => (Records::Here(filed), true),
@@ -78,7 +78,7 @@ impl From<Outcome> for Revocations {
 
 impl Service {
     /// Revokes one credential; if it is revoked already, returns its revocation. Needs `revoke` in its tenant.
-    pub async fn revoke(&self, call: &Call, target: Target, why: Why) -> Result<Revocations, Error> {
+    pub async fn revoke(&self, call: &Call, target: Target, why: Why) -> Result<RevocationOutcome, Error> {
         if !call.identity.grants.somewhere(Scope::Revoke) {
             return Err(Rejection::Forbidden.into());
         }
@@ -101,7 +101,7 @@ impl Service {
     }
 
     /// Revokes everything that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: NewSubjectRevocation) -> Result<Revocations, Error> {
+    pub async fn revoke_subject(&self, call: &Call, end: NewSubjectRevocation) -> Result<RevocationOutcome, Error> {
         self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
     }
 
@@ -111,7 +111,7 @@ impl Service {
         &self,
         call: &Call,
         end: NewSubjectRevocation,
-    ) -> Result<(Revocations, Option<WholeRevocation>), Error> {
+    ) -> Result<(RevocationOutcome, Option<WholeRevocation>), Error> {
         let NewSubjectRevocation { tenant, subject, kinds, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
@@ -147,7 +147,7 @@ impl Service {
     /// else the one that the caller gave.
     fn note_for(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         kind: Kind,
         credential: &CredentialRef,
         why: &Why,
@@ -176,7 +176,7 @@ impl Service {
     }
 
     /// The records of revocations. Those that this call did not append are read from the log: a contract that shows none need not ask.
-    pub async fn records_of(&self, revocations: Revocations) -> Result<Vec<Arc<Filed>>, Error> {
+    pub async fn records_of(&self, revocations: RevocationOutcome) -> Result<Vec<Arc<Filed>>, Error> {
         match revocations.records {
             Records::Here(filed) => Ok(filed),
             Records::InLog(first, records) => self.filed(first, records).await,

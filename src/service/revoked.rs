@@ -47,7 +47,7 @@ type Turnstile = Arc<tokio::sync::Mutex<()>>;
 pub(super) struct OneByOne(Mutex<HashMap<(Tenant, Subject), Turnstile>>);
 
 /// The turn to revoke a subject alone, for as long as it exists.
-pub(super) struct Alone<'a> {
+pub(super) struct SubjectTurn<'a> {
     all: &'a OneByOne,
     whom: (Tenant, Subject),
     /// There until it is dropped.
@@ -56,17 +56,17 @@ pub(super) struct Alone<'a> {
 }
 
 impl OneByOne {
-    pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> Alone<'_> {
+    pub(super) async fn lock(&self, tenant: &Tenant, subject: &Subject) -> SubjectTurn<'_> {
         let whom = (tenant.clone(), subject.clone());
         let place = self.0.lock().entry(whom.clone()).or_default().clone();
         // Made before it waits: a caller that gives up releases its place all the same.
-        let mut alone = Alone { all: self, whom, place: Some(place.clone()), held: None };
+        let mut alone = SubjectTurn { all: self, whom, place: Some(place.clone()), held: None };
         alone.held = Some(place.lock_owned().await);
         alone
     }
 }
 
-impl Drop for Alone<'_> {
+impl Drop for SubjectTurn<'_> {
     fn drop(&mut self) {
         self.held = None;
         let mut all = self.all.0.lock();
@@ -144,19 +144,19 @@ impl Service {
         after: Option<CredentialKey>,
     ) -> (Vec<RevokedTogether>, Option<CredentialKey>) {
         let scanned = self.projection.credentials_of(&revoked.tenant, &revoked.subject, Kinds::ALL, after, STEP_ROWS);
-        let view = Before { view: &*self.projection, revoked };
+        let view = StateBefore { view: &*self.projection, revoked };
         let found = scanned.iter().filter_map(|key| view.revoked_by(*key)).collect();
         (found, scanned.last().copied().filter(|_| scanned.len() == STEP_ROWS))
     }
 }
 
 /// The state, with the revocations of the subject before the record.
-struct Before<'a, V> {
+struct StateBefore<'a, V> {
     view: &'a V,
     revoked: &'a WholeRevocation,
 }
 
-impl<V: CredentialView> Before<'_, V> {
+impl<V: CredentialView> StateBefore<'_, V> {
     fn revoked_by(&self, key: CredentialKey) -> Option<RevokedTogether> {
         let revoked_at = self.revoked.revoked_at;
         let credential = self.view.credential(key);
@@ -172,7 +172,7 @@ impl<V: CredentialView> Before<'_, V> {
     }
 }
 
-impl<V: CredentialView> CredentialView for Before<'_, V> {
+impl<V: CredentialView> CredentialView for StateBefore<'_, V> {
     fn credential(&self, key: CredentialKey) -> Credential {
         self.view.credential(key)
     }

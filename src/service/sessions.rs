@@ -11,14 +11,14 @@ use super::machine::{Filed, Issued, Outcome};
 use super::pace::{Pace, STEP_ROWS};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::shares::Party;
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Aal, Active, Caller, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, GivenSubject,
     Inactive, Issue, IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request,
     RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
-use crate::keys::{Prefix, mint};
+use crate::keys::{SecretPrefix, mint};
 
 pub(super) use facts::FactsCache;
 
@@ -133,7 +133,7 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session)?;
-        let secret = mint(Prefix::Session).map_err(|_| Error::NoRandomness)?;
+        let secret = mint(SecretPrefix::Session).map_err(|_| Error::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let id = CredentialId::of_session(fresh_uuid()?);
         let NewSession { tenant, subject, ttl, aal, methods, personal } = new;
@@ -270,7 +270,7 @@ impl Service {
     /// The session of that id, active or not. Needs `introspect` in its tenant; a session of another tenant is unknown.
     pub async fn find_session(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         tenant: &Tenant,
         id: CredentialId,
     ) -> Result<Option<Session>, Error> {
@@ -284,7 +284,7 @@ impl Service {
 
     /// The session of that id, active or not, whatever its tenant. A session that the caller may not introspect is
     /// unknown.
-    pub async fn session(&self, identity: &Identity, id: CredentialId) -> Result<Option<Session>, Error> {
+    pub async fn session(&self, identity: &CallerIdentity, id: CredentialId) -> Result<Option<Session>, Error> {
         let issue = self.projection.credential(key(id)).issue;
         if !issue.is_some_and(|issue| identity.may(Scope::Introspect, &issue.tenant)) {
             return Ok(None);
@@ -302,7 +302,7 @@ impl Service {
     /// the start of the next page. A page may be short, or empty, before the last. Needs `introspect` there.
     pub async fn tenant_sessions(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         tenant: &Tenant,
         active: Option<bool>,
         before: Option<SessionCursor>,
@@ -336,7 +336,7 @@ impl Service {
     /// The subject's sessions, active, inactive or both, the newest first. Needs `introspect` in the tenant.
     pub async fn subject_sessions(
         &self,
-        identity: &Identity,
+        identity: &CallerIdentity,
         tenant: &Tenant,
         subject: &Subject,
         active: Option<bool>,
@@ -392,7 +392,7 @@ impl Service {
         }
     }
 
-    pub(super) fn may_introspect(&self, identity: &Identity, tenant: &Tenant) -> Result<(), Error> {
+    pub(super) fn may_introspect(&self, identity: &CallerIdentity, tenant: &Tenant) -> Result<(), Error> {
         if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
     }
 

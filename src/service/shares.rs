@@ -11,14 +11,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Error, Holder, Identity};
+use super::{CallerIdentity, Error, Holder};
 use crate::domain::{ApplicationId, Caller, Grants, NodeKey, Scopes, Subject, Tenant};
 
 /// A caller, as far as sharing matters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Party {
     home: Home,
-    who: Who,
+    who: Requester,
 }
 
 /// The unit that shares first: an administrator can register any number of applications, but only in their own tenants.
@@ -34,7 +34,7 @@ enum Home {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Who {
+enum Requester {
     Root,
     Application(ApplicationId),
     Subject(Subject),
@@ -43,13 +43,13 @@ enum Who {
 
 impl Party {
     /// The node itself, for its own work.
-    pub const NODE: Self = Self { home: Home::Node, who: Who::Node };
+    pub const NODE: Self = Self { home: Home::Node, who: Requester::Node };
 
     /// The party of a caller.
-    pub fn of(identity: &Identity) -> Self {
+    pub fn of(identity: &CallerIdentity) -> Self {
         match &identity.caller {
-            Caller::Root => Self { home: Home::Everywhere, who: Who::Root },
-            Caller::Application(id) => Self { home: Home::of(&identity.grants), who: Who::Application(*id) },
+            Caller::Root => Self { home: Home::Everywhere, who: Requester::Root },
+            Caller::Application(id) => Self { home: Home::of(&identity.grants), who: Requester::Application(*id) },
             Caller::Session { tenant, subject, .. } => Self::of_subject(tenant, subject),
             // A bearer only revokes what it holds, and waits for nothing here.
             Caller::Bearer { .. } | Caller::Node => Self::NODE,
@@ -63,16 +63,16 @@ impl Party {
 
     /// Another node of the ledger.
     pub fn of_member(node: NodeKey) -> Self {
-        Self { home: Home::Member(node), who: Who::Node }
+        Self { home: Home::Member(node), who: Requester::Node }
     }
 
     /// A tenant, for questions about its sessions by any caller.
     pub fn of_tenant(tenant: &Tenant) -> Self {
-        Self { home: Home::Tenant(tenant.clone()), who: Who::Node }
+        Self { home: Home::Tenant(tenant.clone()), who: Requester::Node }
     }
 
     fn of_subject(tenant: &Tenant, subject: &Subject) -> Self {
-        Self { home: Home::Tenant(tenant.clone()), who: Who::Subject(subject.clone()) }
+        Self { home: Home::Tenant(tenant.clone()), who: Requester::Subject(subject.clone()) }
     }
 }
 
@@ -104,17 +104,17 @@ pub struct Bounds {
 /// A resource of which every caller gets a fair share.
 pub struct FairShare {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<ShareState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ShareState {
     admitted: usize,
     admitted_of_caller: HashMap<Party, usize>,
     admitted_of_tenant: HashMap<Home, usize>,
     turns: usize,
     turns_of_tenant: HashMap<Home, usize>,
-    waiting: Ring<Home, Ring<Who, VecDeque<Waiter>>>,
+    waiting: Ring<Home, Ring<Requester, VecDeque<Waiter>>>,
     last_waiter: u64,
 }
 
@@ -157,15 +157,15 @@ impl FairShare {
         self.state.lock().waiting.0.iter().flat_map(|(_, of_tenant)| &of_tenant.0).map(|(_, queue)| queue.len()).sum()
     }
 
-    fn may_take(&self, state: &State, home: &Home) -> bool {
+    fn may_take(&self, state: &ShareState, home: &Home) -> bool {
         state.turns < self.bounds.turns
             && state.turns_of_tenant.get(home).copied().unwrap_or_default() < self.bounds.turns_of_tenant
     }
 
     /// Gives free turns to waiting requests.
-    fn pass_on(&self, state: &mut State) {
+    fn pass_on(&self, state: &mut ShareState) {
         while state.turns < self.bounds.turns {
-            let State { waiting, turns_of_tenant, .. } = &mut *state;
+            let ShareState { waiting, turns_of_tenant, .. } = &mut *state;
             let full =
                 |home: &Home| turns_of_tenant.get(home).is_some_and(|taken| *taken >= self.bounds.turns_of_tenant);
             let Some((home, waiter)) = waiting.next(|home| !full(home)) else { return };
@@ -183,7 +183,7 @@ impl FairShare {
     }
 }
 
-impl State {
+impl ShareState {
     fn take(&mut self, home: &Home) {
         self.turns += 1;
         *self.turns_of_tenant.entry(home.clone()).or_default() += 1;
@@ -220,7 +220,7 @@ impl Admitted {
             let number = state.last_waiter;
             let Party { home, who } = &self.party;
             state.waiting.of(home).of(who).push_back(Waiter { number, granted });
-            Waiting { admitted: self, number, notice, is_over: false }
+            TurnWait { admitted: self, number, notice, is_over: false }
         };
         waiting.granted().await
     }
@@ -235,14 +235,14 @@ impl Drop for Admitted {
     }
 }
 
-struct Waiting<'a> {
+struct TurnWait<'a> {
     admitted: &'a Admitted,
     number: u64,
     notice: oneshot::Receiver<()>,
     is_over: bool,
 }
 
-impl Waiting<'_> {
+impl TurnWait<'_> {
     async fn granted(mut self) -> Turn {
         // The sender stays in the queue until it is used, and the queue as long as this request.
         let _ = (&mut self.notice).await;
@@ -251,7 +251,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for TurnWait<'_> {
     fn drop(&mut self) {
         if self.is_over {
             return;
@@ -295,7 +295,7 @@ impl<K: Clone + PartialEq, V: Default> Ring<K, V> {
     }
 }
 
-impl Ring<Who, VecDeque<Waiter>> {
+impl Ring<Requester, VecDeque<Waiter>> {
     fn next(&mut self) -> Option<Waiter> {
         let (who, mut queue) = self.0.pop_front()?;
         let waiter = queue.pop_front();
@@ -306,7 +306,7 @@ impl Ring<Who, VecDeque<Waiter>> {
     }
 }
 
-impl Ring<Home, Ring<Who, VecDeque<Waiter>>> {
+impl Ring<Home, Ring<Requester, VecDeque<Waiter>>> {
     fn next(&mut self, may: impl Fn(&Home) -> bool) -> Option<(Home, Waiter)> {
         let at = self.0.iter().position(|(home, _)| may(home))?;
         let (home, mut callers) = self.0.remove(at)?;

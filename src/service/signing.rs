@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::domain::{
     Caller, Command, CredentialRef, Event, GivenSubject, Issuer, KeyId, KeyPublished, PublishKey,
     RETENTION_MARGIN_MILLIS, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, signing_key,
@@ -99,7 +99,7 @@ impl Service {
 
     /// The keys that verify the ledger's tokens which may still be active, the newest first. Needs `admin` in every
     /// tenant.
-    pub async fn keys(&self, identity: &Identity) -> Result<Vec<PublishedKey>, Error> {
+    pub async fn keys(&self, identity: &CallerIdentity) -> Result<Vec<PublishedKey>, Error> {
         if !identity.grants.everywhere().contains(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }

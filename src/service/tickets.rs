@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::machine::{Filed, Issued};
-use super::{Call, Error, Identity, Service};
+use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Active, Command, CredentialKey, Digest, Event, Issue, IssueTicket, Kind, Rejection, Scope, Secret, Subject, Tenant,
@@ -52,7 +52,7 @@ impl Service {
     /// Uses a ticket: it stays active for another life from now on. Needs `introspect` in its tenant.
     ///
     /// Nothing is appended now; a use is recorded once a tenth of the ticket's life has passed since the last record.
-    pub fn use_ticket(&self, identity: &Identity, ticket: &[u8]) -> Result<Option<UsedTicket>, Error> {
+    pub fn use_ticket(&self, identity: &CallerIdentity, ticket: &[u8]) -> Result<Option<UsedTicket>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::machine::{Filed, Issued, Outcome};
-use super::revocations::{Revocations, Why};
+use super::revocations::{RevocationOutcome, Why};
 use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
 use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, Consistency, Error, Service};
@@ -16,7 +16,7 @@ use crate::domain::{
     Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Times, TokenError, Verified};
-use crate::keys::{Prefix, mint};
+use crate::keys::{SecretPrefix, mint};
 
 /// A token to issue.
 #[derive(Clone)]
@@ -56,12 +56,12 @@ pub struct Judged {
     /// Of a container: the token in it.
     pub inner: Option<PresentedToken>,
     /// Active, or why not. A container is active only if the token in it is, too.
-    pub standing: Standing,
+    pub standing: JwtStanding,
 }
 
 /// The standing of a JWT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum JwtStanding {
     /// It is active.
     Good,
     /// It is not valid yet.
@@ -124,7 +124,7 @@ impl Service {
     }
 
     async fn issue_opaque(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
-        let secret = mint(Prefix::OpaqueToken).map_err(|_| Error::NoRandomness)?;
+        let secret = mint(SecretPrefix::OpaqueToken).map_err(|_| Error::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let digest = secret.digest();
         match self.append_token(call, new, TokenForm::Opaque(digest), &CredentialRef::Digest(digest)).await? {
@@ -197,20 +197,20 @@ impl Service {
         let inner = token.inner.as_deref().map(|inner| self.presented(inner)).transpose()?;
         let now = self.clock.now();
         let mut standing = self.standing(&token, &presented, now);
-        if let (Standing::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
+        if let (JwtStanding::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
             standing = self.standing(token, inner, now);
         }
         Ok(Judged { token, presented, inner, standing })
     }
 
-    fn standing(&self, token: &Verified, presented: &PresentedToken, now: Timestamp) -> Standing {
+    fn standing(&self, token: &Verified, presented: &PresentedToken, now: Timestamp) -> JwtStanding {
         match judge_presented(&*self.projection, presented, now) {
-            Err(Inactive::Revoked(place, revoked_at)) => Standing::Revoked(place, revoked_at),
-            Err(Inactive::Expired | Inactive::Unknown) => Standing::Expired,
+            Err(Inactive::Revoked(place, revoked_at)) => JwtStanding::Revoked(place, revoked_at),
+            Err(Inactive::Expired | Inactive::Unknown) => JwtStanding::Expired,
             Ok(()) => match token.check_times(now.as_millis()) {
-                Ok(()) => Standing::Good,
-                Err(Times::Expired) => Standing::Expired,
-                Err(Times::NotYetValid) => Standing::NotYetValid,
+                Ok(()) => JwtStanding::Good,
+                Err(Times::Expired) => JwtStanding::Expired,
+                Err(Times::NotYetValid) => JwtStanding::NotYetValid,
             },
         }
     }
@@ -218,7 +218,7 @@ impl Service {
     /// Revokes a JWT, and the one in it if it is a container. If it is revoked already, returns the revocation; an
     /// expired one has nothing left to revoke. A repetition waits for its consistency as the first call did, and tells
     /// whether it had to.
-    pub async fn revoke_jwt(&self, revoker: Revoker, token: &Judged, why: Why) -> Result<Revocations, Error> {
+    pub async fn revoke_jwt(&self, revoker: Revoker, token: &Judged, why: Why) -> Result<RevocationOutcome, Error> {
         let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
         let note = match &why.note {
             Some(note) => {
@@ -240,7 +240,7 @@ impl Service {
             Some(consistency) => self.wait_for(&self.revocations_of(token, &outcome), consistency).await?,
             None => false,
         };
-        let mut revocations = Revocations::from(outcome);
+        let mut revocations = RevocationOutcome::from(outcome);
         revocations.waited = waited && !revocations.made;
         Ok(revocations)
     }

@@ -12,12 +12,12 @@ mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use gathered::{Gathered, Missing, RequestedNodes};
+pub use gathered::{GatheredHashes, Missing, RequestedNodes};
 pub use hash::TreeHash;
 pub use note::{KeyName, MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey, VerifierKeyError};
 pub use proof::{ConsistencyProof, FileError, InclusionProof, ProofError};
 pub use tile::{Tile, TilePathError};
 pub use tree::{
-    Frontier, Node, Nodes, Unproven, consistency_proof, cover, inclusion_proof, root, verify_consistency,
+    Frontier, Nodes, TreeNode, Unproven, consistency_proof, cover, inclusion_proof, root, verify_consistency,
     verify_inclusion,
 };

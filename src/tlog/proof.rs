@@ -78,7 +78,7 @@ impl InclusionProof {
 
     /// Reads a file.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        let mut lines = Lines::new(text);
+        let mut lines = ProofLines::new(text);
         let heading = lines.next("c2sp.org/tlog-proof@v1")?;
         if heading != HEADING {
             return Err(lines.refuse("c2sp.org/tlog-proof@v1"));
@@ -120,7 +120,7 @@ impl ConsistencyProof {
         let (old, _) = text.split_once(BODY).ok_or(FileError::Line { line: 1, wanted: OLD })?;
         let body = &text[old.len() + 2..];
         let old = SignedNote::parse(&text[..=old.len()])?;
-        let mut lines = Lines::new(body);
+        let mut lines = ProofLines::new(body);
         lines.line = old.as_str().lines().count() + 1;
         let size = lines.number("old ", OLD)?;
         if Checkpoint::parse(old.text()).is_ok_and(|checkpoint| checkpoint.size != size) {
@@ -157,12 +157,12 @@ impl fmt::Display for ConsistencyProof {
 const BODY: &str = "\n\nold ";
 
 /// The lines before the checkpoint.
-struct Lines<'a> {
+struct ProofLines<'a> {
     rest: &'a str,
     line: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> ProofLines<'a> {
     fn new(text: &'a str) -> Self {
         Self { rest: text, line: 0 }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::tree::Node;
+use super::tree::TreeNode;
 
 /// Up to 256 hashes of the tree side by side: at level 0 of leaves, at level `l` of subtrees of 256^`l` leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +48,7 @@ impl Tile {
     }
 
     /// The level whose hashes make that subtree, the first of them there, and how many they are: 1 to 128.
-    pub fn below(node: Node) -> (u8, u64, u64) {
+    pub fn below(node: TreeNode) -> (u8, u64, u64) {
         let (level, height) = (node.height / Self::HEIGHT, node.height % Self::HEIGHT);
         (level, node.index << height, 1 << height)
     }

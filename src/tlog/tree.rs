@@ -6,7 +6,7 @@ use super::hash::TreeHash;
 
 /// A perfect subtree: 2^`height` leaves, of which the first is leaf `index` · 2^`height`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node {
+pub struct TreeNode {
     /// 0 is a leaf.
     pub height: u8,
     /// Its place among those of that height.
@@ -19,16 +19,16 @@ pub trait Nodes {
     type Error;
 
     /// The hash of that subtree, which is complete.
-    fn load(&self, node: Node) -> Result<TreeHash, Self::Error>;
+    fn load(&self, node: TreeNode) -> Result<TreeHash, Self::Error>;
 }
 
 /// The fewest perfect subtrees side by side over the leaves from `begin` up to and without `end`.
-pub fn cover(mut begin: u64, end: u64) -> impl Iterator<Item = Node> {
+pub fn cover(mut begin: u64, end: u64) -> impl Iterator<Item = TreeNode> {
     std::iter::from_fn(move || {
         let longest = end.checked_sub(begin)?.checked_ilog2()?;
         // A subtree starts at a multiple of its size; leaf 0 is a multiple of all.
         let height = if begin == 0 { longest } else { longest.min(begin.trailing_zeros()) };
-        let node = Node { height: height as u8, index: begin >> height };
+        let node = TreeNode { height: height as u8, index: begin >> height };
         begin += 1 << height;
         Some(node)
     })
@@ -66,7 +66,7 @@ impl Frontier {
     }
 
     /// Adds a leaf, and reports the perfect subtrees that it completes: the leaf itself first, the largest last.
-    pub fn append(&mut self, leaf: TreeHash, made: impl FnMut(Node, TreeHash)) {
+    pub fn append(&mut self, leaf: TreeHash, made: impl FnMut(TreeNode, TreeHash)) {
         self.extend(0, leaf, made);
     }
 
@@ -85,11 +85,11 @@ impl Frontier {
         join(self.peaks.iter().copied()).unwrap_or_else(TreeHash::of_nothing)
     }
 
-    fn extend(&mut self, mut height: u8, mut hash: TreeHash, mut made: impl FnMut(Node, TreeHash)) {
+    fn extend(&mut self, mut height: u8, mut hash: TreeHash, mut made: impl FnMut(TreeNode, TreeHash)) {
         let first = self.size;
         self.size += 1 << height;
         loop {
-            made(Node { height, index: first >> height }, hash);
+            made(TreeNode { height, index: first >> height }, hash);
             // Beside a left sibling it completes the subtree above.
             if first >> height & 1 == 0 {
                 break;

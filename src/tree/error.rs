@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::event_log::ReadError;
-use crate::tlog::{CheckpointError, Node, NoteError};
+use crate::tlog::{CheckpointError, NoteError, TreeNode};
 
 /// Why a tree can't be used or grown.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum TreeError {
     Log(#[from] ReadError),
     /// The tree is not that large.
     #[error("find the subtree of height {} and index {}: the tree is smaller", .0.height, .0.index)]
-    Missing(Node),
+    Missing(TreeNode),
     /// A tile is not as it was written.
     #[error("read {}: tile {index} does not lead to its hash one level up; it is derived, and grown again from the log at the next start", path.display())]
     DamagedTile {

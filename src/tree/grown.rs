@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::TreeError;
-use crate::tlog::{Node, Nodes, Tile, TreeHash};
+use crate::tlog::{Nodes, Tile, TreeHash, TreeNode};
 
 /// Hashes in a tile.
 const WIDTH: u64 = Tile::WIDTH as u64;
@@ -21,12 +21,12 @@ pub struct GrownTree {
     directory: PathBuf,
     /// Whether full tiles are written to the files; otherwise they stay in memory, for a reader that may not write.
     writes: bool,
-    levels: Vec<Level>,
+    levels: Vec<TreeLevel>,
 }
 
 /// The hashes of one level, from left to right.
 #[derive(Default)]
-struct Level {
+struct TreeLevel {
     file: Option<File>,
     /// How many full tiles are in the file.
     full: u64,
@@ -34,7 +34,7 @@ struct Level {
     edge: Vec<TreeHash>,
 }
 
-impl Level {
+impl TreeLevel {
     fn hashes(&self) -> u64 {
         self.full * WIDTH + self.edge.len() as u64
     }
@@ -64,7 +64,7 @@ impl GrownTree {
 
     /// How many leaves it has.
     pub fn size(&self) -> u64 {
-        self.levels.first().map_or(0, Level::hashes)
+        self.levels.first().map_or(0, TreeLevel::hashes)
     }
 
     /// Adds the next leaf.
@@ -85,7 +85,7 @@ impl GrownTree {
             return Ok(None);
         }
         let hashes = self.hashes(tile.level, tile.index * WIDTH, tile.width.into())?;
-        let above = Node { height: (tile.level + 1) * Tile::HEIGHT, index: tile.index };
+        let above = TreeNode { height: (tile.level + 1) * Tile::HEIGHT, index: tile.index };
         if tile.is_full() && self.load_hash(tile.level + 1, tile.index)? != joined(&hashes) {
             return Err(self.damaged(tile.level, above.index));
         }
@@ -114,7 +114,7 @@ impl GrownTree {
     }
 
     /// A level with at most that many full tiles.
-    fn open_level(&self, level: usize, most: u64) -> Result<Level, TreeError> {
+    fn open_level(&self, level: usize, most: u64) -> Result<TreeLevel, TreeError> {
         let path = self.path(level);
         let opened = OpenOptions::new()
             .read(true)
@@ -125,7 +125,7 @@ impl GrownTree {
             .open(&path);
         let file = match opened {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Level::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TreeLevel::default()),
             Err(error) => return Err(TreeError::io("open", &path)(error)),
         };
         let length = file.metadata().map_err(TreeError::io("inspect", &path))?.len();
@@ -133,7 +133,7 @@ impl GrownTree {
         if self.writes && length > full * TILE_BYTES {
             file.set_len(full * TILE_BYTES).map_err(TreeError::io("cut", &path))?;
         }
-        Ok(Level { file: Some(file), full, edge: Vec::new() })
+        Ok(TreeLevel { file: Some(file), full, edge: Vec::new() })
     }
 
     /// Adds a hash to a level, and writes the tile that it completes.
@@ -166,12 +166,12 @@ impl GrownTree {
 
     fn load_hash(&self, level: u8, index: u64) -> Result<TreeHash, TreeError> {
         let hashes = self.hashes(level, index, 1)?;
-        hashes.first().copied().ok_or(TreeError::Missing(Node { height: level * Tile::HEIGHT, index }))
+        hashes.first().copied().ok_or(TreeError::Missing(TreeNode { height: level * Tile::HEIGHT, index }))
     }
 
     /// Hashes of a level side by side, in the file or after it.
     fn hashes(&self, level: u8, first: u64, count: u64) -> Result<Vec<TreeHash>, TreeError> {
-        let missing = || TreeError::Missing(Node { height: level.saturating_mul(Tile::HEIGHT), index: first });
+        let missing = || TreeError::Missing(TreeNode { height: level.saturating_mul(Tile::HEIGHT), index: first });
         let at = self.levels.get(usize::from(level)).filter(|at| first + count <= at.hashes()).ok_or_else(missing)?;
         let filed = at.full * WIDTH;
         let in_file = count.min(filed.saturating_sub(first));
@@ -198,7 +198,7 @@ impl GrownTree {
 impl Nodes for GrownTree {
     type Error = TreeError;
 
-    fn load(&self, node: Node) -> Result<TreeHash, TreeError> {
+    fn load(&self, node: TreeNode) -> Result<TreeHash, TreeError> {
         let (level, first, count) = Tile::below(node);
         Ok(joined(&self.hashes(level, first, count)?))
     }

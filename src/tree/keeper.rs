@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, park_timeout};
 use std::time::{Duration, Instant};
 
-use super::trees::{Signed, Trees};
+use super::trees::{SignedCheckpoint, Trees};
 use super::{GrownTree, TreeError};
 use crate::domain::{Origin, Place, Position, Sequence};
 use crate::event_log::{Base, MAX_PAGE_ROWS, Reader};
@@ -40,12 +40,12 @@ pub type Signer = Box<dyn Fn(&[u8]) -> [u8; 64] + Send>;
 
 /// The entrance for leaves. It never blocks.
 #[derive(Clone)]
-pub struct Feed {
+pub struct LeafFeed {
     queue: SyncSender<Vec<Leaf>>,
     lost: Arc<AtomicBool>,
 }
 
-impl Feed {
+impl LeafFeed {
     /// Hands in the leaves of a commit, in order.
     pub fn send(&self, leaves: Vec<Leaf>) {
         if self.queue.try_send(leaves).is_err() {
@@ -62,7 +62,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts it on the trees of that log.
-    pub fn spawn(trees: Arc<Trees>, reader: Arc<Reader>, signer: Signer) -> std::io::Result<(Self, Feed)> {
+    pub fn spawn(trees: Arc<Trees>, reader: Arc<Reader>, signer: Signer) -> std::io::Result<(Self, LeafFeed)> {
         let (queue, fed) = sync_channel(QUEUE_BATCHES);
         let lost = Arc::new(AtomicBool::new(false));
         let stopping = Arc::new(OnceLock::new());
@@ -77,10 +77,10 @@ impl Keeper {
             signed_at: None,
         };
         let thread = std::thread::Builder::new().name("tree".to_owned()).spawn(move || gardener.run(&fed))?;
-        Ok((Self { stopping, thread }, Feed { queue, lost }))
+        Ok((Self { stopping, thread }, LeafFeed { queue, lost }))
     }
 
-    /// Waits until the fed leaves are in the trees and signed. Every [`Feed`] must be gone by then.
+    /// Waits until the fed leaves are in the trees and signed. Every [`LeafFeed`] must be gone by then.
     pub fn stop(self) {
         // Stopped once, because this takes the keeper.
         let _ = self.stopping.set(Instant::now());
@@ -291,7 +291,7 @@ impl Gardener {
             return Ok(());
         }
         let note = checkpoint.sign(key, |message| (self.signer)(message));
-        self.trees.publish(Signed { note: Arc::new(note), checkpoint, key: key.clone() })?;
+        self.trees.publish(SignedCheckpoint { note: Arc::new(note), checkpoint, key: key.clone() })?;
         self.trees.note_trouble(None);
         Ok(())
     }

@@ -15,9 +15,9 @@ pub use checkpoints::Checkpoints;
 pub use error::TreeError;
 pub use grown::GrownTree;
 #[cfg(feature = "server")]
-pub use keeper::{Feed, Keeper, Leaf, Signer};
+pub use keeper::{Keeper, Leaf, LeafFeed, Signer};
 #[cfg(feature = "server")]
-pub use trees::{Signed, StartError, Trees};
+pub use trees::{CheckpointStartError, SignedCheckpoint, Trees};
 
 use std::path::{Path, PathBuf};
 

@@ -15,7 +15,7 @@ use crate::tlog::{Checkpoint, InclusionProof, KeyName, SignedNote, Tile, TreeHas
 
 /// A checkpoint that this node holds, its signature checked.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct SignedCheckpoint {
     pub note: Arc<SignedNote>,
     /// Its content.
     pub checkpoint: Checkpoint,
@@ -25,7 +25,7 @@ pub struct Signed {
 
 /// Why a node does not start with the checkpoints that it has signed.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum CheckpointStartError {
     /// They can't be read, or are not of this log.
     #[error(
         "{0}; this node has shown the file's checkpoint to others: put back a copy, or move it away to continue without it"
@@ -72,7 +72,7 @@ pub struct Trees {
     own: Origin,
     key: VerifierKey,
     checkpoints: Checkpoints,
-    held: RwLock<BTreeMap<Origin, Arc<Held>>>,
+    held: RwLock<BTreeMap<Origin, Arc<OriginTree>>>,
     /// The size of this node's own newest checkpoint.
     signed_size: watch::Sender<u64>,
     contradiction: OnceLock<String>,
@@ -82,9 +82,9 @@ pub struct Trees {
 
 /// One origin's tree and checkpoint. There is no tree until it has been opened.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct OriginTree {
     pub(super) tree: RwLock<Option<GrownTree>>,
-    pub(super) signed: RwLock<Option<Signed>>,
+    pub(super) signed: RwLock<Option<SignedCheckpoint>>,
 }
 
 impl Trees {
@@ -98,12 +98,12 @@ impl Trees {
         keys: &BTreeMap<Origin, [u8; 32]>,
         base: &Base,
         name: Option<KeyName>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, CheckpointStartError> {
         let checkpoints = Checkpoints::of(data);
         let mut held = BTreeMap::new();
         for (origin, public) in keys {
             let signed = find(&checkpoints, *origin, *public)?;
-            let one = Held { tree: RwLock::default(), signed: RwLock::new(signed) };
+            let one = OriginTree { tree: RwLock::default(), signed: RwLock::new(signed) };
             held.insert(*origin, Arc::new(one));
         }
         let name = settle_name(own, &held, name)?;
@@ -111,7 +111,7 @@ impl Trees {
         let size = signed.as_ref().map_or(0, |signed| signed.checkpoint.size);
         let head = base.heads.get(&own).map_or(0, |head| head.sequence.0);
         if size > head {
-            return Err(StartError::RolledBack { origin: own, head, size, path: checkpoints.path(own) });
+            return Err(CheckpointStartError::RolledBack { origin: own, head, size, path: checkpoints.path(own) });
         }
         let key = VerifierKey::new(name, keys.get(&own).copied().unwrap_or_default());
         let (data, held, signed_size) = (data.to_owned(), RwLock::new(held), watch::Sender::new(size));
@@ -138,7 +138,7 @@ impl Trees {
     }
 
     /// The newest checkpoint of that origin, if there is one here.
-    pub fn signed(&self, origin: Origin) -> Option<Signed> {
+    pub fn signed(&self, origin: Origin) -> Option<SignedCheckpoint> {
         self.held.read().get(&origin)?.signed.read().clone()
     }
 
@@ -172,7 +172,7 @@ impl Trees {
 
     /// The newest checkpoint that covers that place. If it is one of this node's own and due, this waits for it, within
     /// `patience`.
-    pub async fn covering(&self, place: Place, patience: Duration) -> Option<Signed> {
+    pub async fn covering(&self, place: Place, patience: Duration) -> Option<SignedCheckpoint> {
         if place.origin == self.own {
             let mut sizes = self.signed_size.subscribe();
             let covered = sizes.wait_for(|size| *size >= place.sequence.0);
@@ -183,7 +183,12 @@ impl Trees {
     }
 
     /// The proof that the record at that place is in that checkpoint's tree.
-    pub fn prove(&self, place: Place, record: &[u8], signed: &Signed) -> Result<Option<InclusionProof>, TreeError> {
+    pub fn prove(
+        &self,
+        place: Place,
+        record: &[u8],
+        signed: &SignedCheckpoint,
+    ) -> Result<Option<InclusionProof>, TreeError> {
         let Some(held) = self.held.read().get(&place.origin).cloned() else { return Ok(None) };
         let tree = held.tree.read();
         let Some(tree) = tree.as_ref() else { return Ok(None) };
@@ -192,7 +197,7 @@ impl Trees {
         Ok(Some(InclusionProof { record: record.into(), index, hashes, checkpoint: (*signed.note).clone() }))
     }
 
-    pub(super) fn hold(&self, origin: Origin) -> Arc<Held> {
+    pub(super) fn hold(&self, origin: Origin) -> Arc<OriginTree> {
         if let Some(held) = self.held.read().get(&origin) {
             return held.clone();
         }
@@ -204,7 +209,7 @@ impl Trees {
     }
 
     /// Shows a checkpoint of this node, once it is durable.
-    pub(super) fn publish(&self, signed: Signed) -> Result<(), TreeError> {
+    pub(super) fn publish(&self, signed: SignedCheckpoint) -> Result<(), TreeError> {
         self.checkpoints.store(self.own, &signed.note)?;
         let size = signed.checkpoint.size;
         *self.hold(self.own).signed.write() = Some(signed);
@@ -224,22 +229,26 @@ impl Trees {
 }
 
 /// The newest checkpoint of that origin, if that origin has signed it.
-fn find(checkpoints: &Checkpoints, origin: Origin, public: [u8; 32]) -> Result<Option<Signed>, TreeError> {
+fn find(checkpoints: &Checkpoints, origin: Origin, public: [u8; 32]) -> Result<Option<SignedCheckpoint>, TreeError> {
     let Some(note) = checkpoints.find(origin)? else { return Ok(None) };
     let refused = |source| TreeError::NoCheckpoint { path: checkpoints.path(origin), source };
     let name = Checkpoint::parse(note.text()).map_err(refused)?.origin;
     let key = VerifierKey::new(name, public);
     let checkpoint = Checkpoint::open(&note, &key).map_err(refused)?;
-    Ok(Some(Signed { note: Arc::new(note), checkpoint, key }))
+    Ok(Some(SignedCheckpoint { note: Arc::new(note), checkpoint, key }))
 }
 
-fn settle_name(own: Origin, held: &BTreeMap<Origin, Arc<Held>>, set: Option<KeyName>) -> Result<KeyName, StartError> {
-    let fixed = |held: &Held| held.signed.read().as_ref().map(|signed| signed.key.name().clone());
+fn settle_name(
+    own: Origin,
+    held: &BTreeMap<Origin, Arc<OriginTree>>,
+    set: Option<KeyName>,
+) -> Result<KeyName, CheckpointStartError> {
+    let fixed = |held: &OriginTree| held.signed.read().as_ref().map(|signed| signed.key.name().clone());
     match (held.get(&own).and_then(|held| fixed(held)), set) {
-        (Some(fixed), Some(set)) if fixed != set => Err(StartError::OtherName { set, fixed }),
+        (Some(fixed), Some(set)) if fixed != set => Err(CheckpointStartError::OtherName { set, fixed }),
         (Some(fixed), _) => Ok(fixed),
         (None, Some(set)) => match held.iter().find(|(_, held)| fixed(held).as_ref() == Some(&set)) {
-            Some((origin, _)) => Err(StartError::TakenName { set, origin: *origin }),
+            Some((origin, _)) => Err(CheckpointStartError::TakenName { set, origin: *origin }),
             None => Ok(set),
         },
         (None, None) => Ok(KeyName::of_origin(own)),

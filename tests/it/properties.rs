@@ -6,7 +6,8 @@ use authledger::audit::{AuditError, verify};
 use authledger::domain::{
     Aal, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Decision, EraseSubject, Event, Grants,
     ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, OwnSessions, Place, Position, PresentedToken, Recorded,
-    RevokeSubject, RevokeTokens, Row, Scope, Sealed, State, Tenant, Timestamp, TokenForm, View as _, judge as judge_at,
+    RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Tenant, Timestamp, TokenForm, View as _,
+    judge as judge_at,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -410,7 +411,7 @@ pub fn live(alone: bool, history: &[Happening]) -> World {
     world
 }
 
-fn rows_at(records: &[Recorded], now: Timestamp) -> Vec<Row> {
+fn rows_at(records: &[Recorded], now: Timestamp) -> Vec<StateRow> {
     let mut state = State::default();
     records.iter().for_each(|recorded| state.fold(recorded));
     state.prune(now);

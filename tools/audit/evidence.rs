@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use authledger::audit::{self, EvidenceError, Kept, Range, Trust, Which};
+use authledger::audit::{self, BundleRange, EvidenceCheckError, KeptCheckpoint, Trust, Which};
 use authledger::domain::{Origin, Place, Position, Sequence};
 use authledger::tlog::VerifierKey;
 use clap::Args;
@@ -95,14 +95,14 @@ pub(crate) struct Export {
 
 /// True if everything held.
 pub(crate) fn verify(arguments: &Verify) -> anyhow::Result<bool> {
-    let checkpoints = arguments.checkpoint.iter().map(|path| Kept::read(path)).collect::<Result<_, _>>()?;
+    let checkpoints = arguments.checkpoint.iter().map(|path| KeptCheckpoint::read(path)).collect::<Result<_, _>>()?;
     let trust = Trust { keys: keys(&arguments.key)?, checkpoints };
     let mut progress = print::Progress::new("verified");
     let verified = audit::verify_evidence(&arguments.path, &trust, |reached, head| progress.show(reached, head));
     drop(progress);
     let report = verified.map_err(|error| match error {
         // Its sentence is complete.
-        EvidenceError::Log(error) => anyhow::Error::from(error),
+        EvidenceCheckError::Log(error) => anyhow::Error::from(error),
         error => error.into(),
     })?;
     print::report(&arguments.path, &report, arguments.json);
@@ -113,12 +113,12 @@ pub(crate) fn verify(arguments: &Verify) -> anyhow::Result<bool> {
 pub(crate) fn prove(arguments: &Prove) -> anyhow::Result<bool> {
     let ledger = ledger_file(&arguments.ledger);
     let trust = Trust { keys: keys(&arguments.key)?, checkpoints: Vec::new() };
-    let read = |path: &Option<PathBuf>| path.as_deref().map(Kept::read).transpose();
+    let read = |path: &Option<PathBuf>| path.as_deref().map(KeptCheckpoint::read).transpose();
     let mut progress = print::Progress::new("read");
     let progress = |reached, head| progress.show(reached, head);
     let proven = match (&arguments.from, which(arguments)) {
         (Some(from), _) => {
-            let (from, to) = (Kept::read(from)?, read(&arguments.to)?);
+            let (from, to) = (KeptCheckpoint::read(from)?, read(&arguments.to)?);
             audit::prove_consistency(&ledger, &from, to, &trust, progress).map(|proof| proof.to_string())
         }
         (None, Some(which)) => {
@@ -140,7 +140,7 @@ pub(crate) fn prove(arguments: &Prove) -> anyhow::Result<bool> {
 /// True if the bundle was written.
 pub(crate) fn export(arguments: &Export) -> anyhow::Result<bool> {
     let ledger = ledger_file(&arguments.ledger);
-    let range = Range { from: arguments.from.map(Position), to: arguments.to.map(Position) };
+    let range = BundleRange { from: arguments.from.map(Position), to: arguments.to.map(Position) };
     let mut progress = print::Progress::new("exported");
     let exported = audit::export(&ledger, &arguments.output, range, |reached, head| progress.show(reached, head));
     drop(progress);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use authledger::audit::{Compared, Differences, Finding, Lives, Replayed, Report, Tally};
-use authledger::domain::{Position, Row};
+use authledger::domain::{Position, StateRow};
 use authledger::event_log::Base;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ pub(crate) fn replayed(path: &Path, replayed: &Replayed, as_json: bool) {
 pub(crate) fn compared(path: &Path, compared: &Compared, as_json: bool) {
     let Differences { only_replayed, only_snapshot, total } = &compared.differences;
     if as_json {
-        let rows = |rows: &[Row]| rows.iter().map(Row::as_str).map(str::to_owned).collect::<Vec<_>>();
+        let rows = |rows: &[StateRow]| rows.iter().map(StateRow::as_str).map(str::to_owned).collect::<Vec<_>>();
         let mut answer = replayed_json(&compared.replayed);
         answer["ok"] = json!(*total == 0);
         answer["snapshot_position"] = json!(compared.snapshot_position.0);

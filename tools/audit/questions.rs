@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use authledger::audit::{self, AuditError, Lookup, LookupCredential, Point, Prefix, QuestionError, Told};
+use authledger::audit::{self, AuditError, HistoryRecord, LogPrefix, Lookup, LookupCredential, Point, QuestionError};
 use authledger::domain::{Digest, Event, Issuer, Kind, LedgerOpened, Position, Subject, Tenant};
 use authledger::event_log::Reader;
 use authledger::index::{self, Finder};
@@ -114,7 +114,7 @@ pub(crate) fn history(arguments: &History) -> anyhow::Result<bool> {
         refuse_own_name(&reader, &asked)?;
         let mut finder = Finder::new(&reader, &index::beside(&path), None)?;
         let (mut progress, mut written) = (print::Progress::new("read"), Ok(()));
-        let mut take = |told: Told| {
+        let mut take = |told: HistoryRecord| {
             written = if arguments.json { show::told_json(out, &told) } else { show::told(out, &told) };
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
@@ -136,13 +136,13 @@ pub(crate) fn as_of(arguments: &AsOf) -> anyhow::Result<bool> {
         let mut progress = print::Progress::new("read");
         let mut progress = |reached, head| progress.show(reached, head);
         let Some(asked) = &asked else {
-            let prefix = Prefix::of(point, &reader, reader.head()?)?;
+            let prefix = LogPrefix::of(point, &reader, reader.head()?)?;
             let tally = audit::tally_as_of(&reader, &prefix, &mut progress)?;
             return Ok(show::tally(out, &prefix, &tally, arguments.json)?);
         };
         refuse_own_name(&reader, asked)?;
         let mut finder = Finder::new(&reader, &index::beside(&path), None)?;
-        let prefix = Prefix::of(point, &reader, finder.head())?;
+        let prefix = LogPrefix::of(point, &reader, finder.head())?;
         let standings = audit::as_of(&reader, &mut finder, asked, &prefix, usize::MAX, &mut progress);
         say_unusable(&finder);
         Ok(show::standings(out, &prefix, &standings?, arguments.json)?)
@@ -155,8 +155,8 @@ pub(crate) fn diff(arguments: &Diff) -> anyhow::Result<bool> {
     answered(&path, arguments.json, |out| {
         let reader = Reader::open(&path).map_err(AuditError::from)?;
         let head = reader.head()?;
-        let from = Prefix::of(arguments.from, &reader, head)?;
-        let to = Prefix::of(arguments.to, &reader, head)?;
+        let from = LogPrefix::of(arguments.from, &reader, head)?;
+        let to = LogPrefix::of(arguments.to, &reader, head)?;
         let (mut progress, mut written) = (print::Progress::new("read"), Ok(()));
         let changed = audit::diff(
             &reader,
@@ -165,7 +165,8 @@ pub(crate) fn diff(arguments: &Diff) -> anyhow::Result<bool> {
             |reached, last| progress.show(reached, last),
             |stored, recorded, _| {
                 if arguments.list && written.is_ok() {
-                    let told = Told { stored: stored.clone(), recorded: recorded.clone(), used_at: Vec::new() };
+                    let told =
+                        HistoryRecord { stored: stored.clone(), recorded: recorded.clone(), used_at: Vec::new() };
                     written = if arguments.json { show::told_json(out, &told) } else { show::told(out, &told) };
                 }
             },

@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use authledger::domain::{Event, Origin};
 use authledger::event_log::{MAX_RECORD_BYTES, decode};
 use authledger::tlog::{
-    Checkpoint, Frontier, MAX_NOTE_BYTES, Node, Nodes, SignedNote, Tile, TreeHash, VerifierKey, consistency_proof,
+    Checkpoint, Frontier, MAX_NOTE_BYTES, Nodes, SignedNote, Tile, TreeHash, TreeNode, VerifierKey, consistency_proof,
     inclusion_proof, root, verify_consistency, verify_inclusion,
 };
 use clap::Args;
@@ -326,7 +326,7 @@ struct Tiles<'a> {
 impl Nodes for Tiles<'_> {
     type Error = anyhow::Error;
 
-    fn load(&self, node: Node) -> anyhow::Result<TreeHash> {
+    fn load(&self, node: TreeNode) -> anyhow::Result<TreeHash> {
         let (level, first, count) = Tile::below(node);
         let width = u64::from(Tile::WIDTH);
         let (index, from) = (first / width, (first % width) as usize);

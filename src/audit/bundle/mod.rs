@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use read::{BundleError, BundleReader, Contents};
+pub use read::{BundleContents, BundleError, BundleReader};
 pub use verify::verify;
-pub use write::{ExportError, Exported, Range, export};
+pub use write::{BundleRange, ExportError, Exported, export};
 
 use crate::domain::{Place, Sequence};
 use crate::event_log::ChainHash;
@@ -31,19 +31,19 @@ const MAX_LINE_BYTES: usize = 8 << 20;
 /// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct First {
+struct BundleHeader {
     format: String,
     version: u64,
     ledger: Option<String>,
     from: u64,
     to: u64,
-    origins: BTreeMap<String, Before>,
+    origins: BTreeMap<String, BundleOriginStart>,
 }
 
 /// An origin where the range begins.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Before {
+struct BundleOriginStart {
     sequence: u64,
     hash: String,
     left: Vec<String>,
@@ -56,7 +56,7 @@ const HASH_EVERY: u64 = 256;
 /// A line between the first and the last.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct BundleLine<'a> {
     position: u64,
     stored_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ struct Line<'a> {
 /// The last line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Last {
+struct BundleTrailer {
     records: u64,
     origins: BTreeMap<String, After>,
     blake3: String,

@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{FORMAT, First, HASH_EVERY, Last, Line, MAX_LINE_BYTES, VERSION, chain_hash, hashes, place_of};
-use crate::audit::trust::{Kept, Openings};
-use crate::audit::{EvidenceError, Flaw};
+use super::{
+    BundleHeader, BundleLine, BundleTrailer, FORMAT, HASH_EVERY, MAX_LINE_BYTES, VERSION, chain_hash, hashes, place_of,
+};
+use crate::audit::trust::{KeptCheckpoint, Openings};
+use crate::audit::{EvidenceCheckError, Flaw};
 use crate::domain::{Event, Origin, Place, Position, Sequence, Timestamp};
 use crate::event_log::{
     Base, Chain, ChainHash, Damage, Head, Lineage, MAX_PAGE_ROWS, ReadError, RecordError, StoredRecord, decode,
@@ -26,19 +28,19 @@ pub enum BundleError {
     },
     /// The file can't be read.
     #[error(transparent)]
-    Unread(#[from] EvidenceError),
+    Unread(#[from] EvidenceCheckError),
 }
 
 /// The first line of a bundle.
 #[derive(Clone, Debug)]
-pub struct Contents {
+pub struct BundleContents {
     pub ledger: Option<String>,
     /// The first position.
     pub from: Position,
     /// The last one.
     pub to: Position,
     /// The checkpoints, by origin.
-    pub checkpoints: Vec<Kept>,
+    pub checkpoints: Vec<KeptCheckpoint>,
 }
 
 /// An origin of the bundle, as far as it has been read.
@@ -57,7 +59,7 @@ pub struct BundleReader {
     line: u64,
     buffer: Vec<u8>,
     hasher: blake3::Hasher,
-    contents: Contents,
+    contents: BundleContents,
     position: Position,
     chain: Chain,
     lineage: Lineage,
@@ -71,7 +73,7 @@ pub struct BundleReader {
 impl BundleReader {
     /// Opens a bundle and reads its first line.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let failed = |source| EvidenceError::Io { action: "open", path: path.to_owned(), source };
+        let failed = |source| EvidenceCheckError::Io { action: "open", path: path.to_owned(), source };
         let file = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
         let decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(failed)?;
         let mut reader = Self {
@@ -80,7 +82,7 @@ impl BundleReader {
             line: 0,
             buffer: Vec::new(),
             hasher: blake3::Hasher::new(),
-            contents: Contents { ledger: None, from: Position(0), to: Position(0), checkpoints: Vec::new() },
+            contents: BundleContents { ledger: None, from: Position(0), to: Position(0), checkpoints: Vec::new() },
             position: Position(0),
             chain: Chain::default(),
             lineage: Lineage::default(),
@@ -95,7 +97,7 @@ impl BundleReader {
     }
 
     /// The content of the first line.
-    pub fn contents(&self) -> &Contents {
+    pub fn contents(&self) -> &BundleContents {
         &self.contents
     }
 
@@ -120,7 +122,7 @@ impl BundleReader {
 
     fn first(&mut self) -> Result<(), BundleError> {
         self.next_line()?;
-        let first: First = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
+        let first: BundleHeader = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
         if first.format != FORMAT || first.version != VERSION {
             let why = format!(
                 "{:?}, version {}: this version of authledger reads bundles of version {VERSION}",
@@ -145,26 +147,26 @@ impl BundleReader {
             let head = Head { sequence: Sequence(before.sequence), hash };
             let roots = BTreeMap::from([(before.sequence, frontier.root())]);
             self.origins.insert(origin, Bundled { head, begin: before.sequence, frontier, roots });
-            let kept = |text: &String| Kept {
+            let kept = |text: &String| KeptCheckpoint {
                 place: format!("line 1, checkpoint of {origin}"),
                 text: text.clone(),
                 origin: Some(origin),
             };
             self.contents.checkpoints.extend(before.checkpoint.as_ref().map(kept));
         }
-        self.contents = Contents {
+        self.contents = BundleContents {
             ledger: first.ledger,
             from: Position(first.from),
             to: Position(first.to),
             checkpoints: std::mem::take(&mut self.contents.checkpoints),
         };
-        self.watched.extend(self.contents.checkpoints.iter().filter_map(Kept::size));
+        self.watched.extend(self.contents.checkpoints.iter().filter_map(KeptCheckpoint::size));
         Ok(())
     }
 
     fn record(&mut self) -> Result<StoredRecord, BundleError> {
         self.next_line()?;
-        let line: Line<'_> = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
+        let line: BundleLine<'_> = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
         let (found, stored_at, said, record) =
             (line.position, line.stored_at, line.hash, Box::<str>::from(line.record.get()));
         let position = self.position.next();
@@ -239,7 +241,7 @@ impl BundleReader {
     fn last(&mut self) -> Result<(), BundleError> {
         let blake3 = self.hasher.finalize().to_string();
         self.next_line()?;
-        let last: Last = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
+        let last: BundleTrailer = serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(error))?;
         let records = self.contents.to.0 - self.contents.from.0 + 1;
         if last.records != records {
             return Err(self.malformed(format!("it counts {} records, and there are {records}", last.records)));
@@ -277,7 +279,8 @@ impl BundleReader {
 
     /// Adds the subtrees after the range, up to the end of the signed tree.
     fn complete(&mut self, origin: Origin, right: &[TreeHash]) -> Result<(), BundleError> {
-        let signed = self.contents.checkpoints.iter().find(|kept| kept.origin == Some(origin)).and_then(Kept::size);
+        let signed =
+            self.contents.checkpoints.iter().find(|kept| kept.origin == Some(origin)).and_then(KeptCheckpoint::size);
         let Some(bundled) = self.origins.get_mut(&origin) else { return Ok(()) };
         let end = bundled.frontier.size();
         let due: Vec<_> = signed.map_or_else(Vec::new, |size| cover(end, size).collect());
@@ -319,7 +322,7 @@ impl BundleReader {
     /// An error without a system error comes from the decompressor: the bytes are not those that were written.
     fn unread(&self, source: io::Error) -> BundleError {
         if source.raw_os_error().is_some() {
-            return EvidenceError::Io { action: "read", path: self.path.clone(), source }.into();
+            return EvidenceCheckError::Io { action: "read", path: self.path.clone(), source }.into();
         }
         self.malformed(format!("the compressed bytes are damaged here: {source}"))
     }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::read::{BundleError, BundleReader, Bundled};
-use crate::audit::report::{Kind, Report};
-use crate::audit::trust::{Kept, Trust};
-use crate::audit::{EvidenceError, Flaw, Verified};
+use crate::audit::report::{EvidenceKind, Report};
+use crate::audit::trust::{KeptCheckpoint, Trust};
+use crate::audit::{EvidenceCheckError, Flaw, VerifiedLog};
 use crate::domain::{LedgerId, Position};
 use crate::tlog::{Checkpoint, SignedNote};
 
@@ -15,8 +15,8 @@ pub fn verify(
     path: &Path,
     trust: &Trust,
     progress: &mut impl FnMut(Position, Position),
-) -> Result<Report, EvidenceError> {
-    let mut report = Report::new(Kind::Bundle);
+) -> Result<Report, EvidenceCheckError> {
+    let mut report = Report::new(EvidenceKind::Bundle);
     match read(path, trust, &mut report, progress) {
         Ok(()) => Ok(report),
         Err(BundleError::Flaw { line, flaw }) => {
@@ -35,7 +35,7 @@ fn read(
 ) -> Result<(), BundleError> {
     let started = Instant::now();
     let mut reader = BundleReader::open(path)?;
-    reader.watched.extend(trust.checkpoints.iter().filter_map(Kept::size));
+    reader.watched.extend(trust.checkpoints.iter().filter_map(KeptCheckpoint::size));
     let (from, to) = (reader.contents().from, reader.contents().to);
     while let Some(last) = reader.next_page()?.last() {
         progress(last.position, to);
@@ -43,7 +43,7 @@ fn read(
     let events = to.0 - from.0 + 1;
     let ledger = reader.contents().ledger.as_deref().and_then(|ledger| ledger.parse().ok()).map(LedgerId);
     report.verified =
-        Some(Verified { events, base: reader.base(), ledger, added: Vec::new(), elapsed: started.elapsed() });
+        Some(VerifiedLog { events, base: reader.base(), ledger, added: Vec::new(), elapsed: started.elapsed() });
     report.hold(format!("positions {from} to {to}"), "chained without a gap");
     know_pinned(&mut reader, trust)?;
     for (origin, bundled) in &reader.origins {
@@ -57,7 +57,7 @@ fn read(
     for kept in &trust.checkpoints {
         match extends(kept, &reader, trust) {
             Some(checked) => report.take(kept.place.clone(), checked),
-            None => return Err(EvidenceError::Incomparable { place: kept.place.clone() }.into()),
+            None => return Err(EvidenceCheckError::Incomparable { place: kept.place.clone() }.into()),
         }
     }
     for (name, flaw) in trust.unmet(&reader.openings) {
@@ -67,13 +67,13 @@ fn read(
 }
 
 /// If the range does not hold an origin's opening, its key is the one that was given for its name.
-fn know_pinned(reader: &mut BundleReader, trust: &Trust) -> Result<(), EvidenceError> {
+fn know_pinned(reader: &mut BundleReader, trust: &Trust) -> Result<(), EvidenceCheckError> {
     for kept in reader.contents().checkpoints.clone() {
         let Some(origin) = kept.origin.filter(|origin| !reader.openings.contains_key(origin)) else { continue };
         let said = SignedNote::parse(&kept.text).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
         // An unreadable checkpoint is a finding.
         let Some(said) = said else { continue };
-        let key = trust.key(&said.origin).ok_or(EvidenceError::NoKey(said.origin))?;
+        let key = trust.key(&said.origin).ok_or(EvidenceCheckError::NoKey(said.origin))?;
         reader.openings.insert(origin, *key.public());
     }
     for key in &trust.keys {
@@ -84,7 +84,7 @@ fn know_pinned(reader: &mut BundleReader, trust: &Trust) -> Result<(), EvidenceE
 }
 
 /// Whether the range is in the signed tree.
-fn signed(kept: &Kept, bundled: &Bundled, reader: &BundleReader, trust: &Trust) -> Result<String, Flaw> {
+fn signed(kept: &KeptCheckpoint, bundled: &Bundled, reader: &BundleReader, trust: &Trust) -> Result<String, Flaw> {
     let believed = trust.believe(kept, &reader.openings)?;
     let (size, root, origin) = (believed.checkpoint.size, believed.checkpoint.root, believed.origin);
     let name = believed.checkpoint.origin;
@@ -104,7 +104,7 @@ fn signed(kept: &Kept, bundled: &Bundled, reader: &BundleReader, trust: &Trust) 
 }
 
 /// Whether the bundle continues a checkpoint that was kept elsewhere; nothing if the range can't tell.
-fn extends(kept: &Kept, reader: &BundleReader, trust: &Trust) -> Option<Result<String, Flaw>> {
+fn extends(kept: &KeptCheckpoint, reader: &BundleReader, trust: &Trust) -> Option<Result<String, Flaw>> {
     let believed = match trust.believe(kept, &reader.openings) {
         Ok(believed) => believed,
         Err(flaw) => return Some(Err(flaw)),

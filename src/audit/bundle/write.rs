@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{After, Before, FORMAT, First, HASH_EVERY, Last, Line, VERSION, texts};
+use super::{After, BundleHeader, BundleLine, BundleOriginStart, BundleTrailer, FORMAT, HASH_EVERY, VERSION, texts};
 use crate::audit::evidence::checkpoints_in;
 use crate::audit::prove::openings;
-use crate::audit::trust::{Kept, Trust};
-use crate::audit::{AuditError, EvidenceError, Flaw};
+use crate::audit::trust::{KeptCheckpoint, Trust};
+use crate::audit::{AuditError, EvidenceCheckError, Flaw};
 use crate::domain::{Event, LedgerId, Origin, Place, Position, Sequence};
 use crate::event_log::{Base, Damage, MAX_PAGE_ROWS, ReadError, Reader, RecordError, StoredRecord};
-use crate::tlog::{Checkpoint, Frontier, Gathered, TreeHash, cover};
+use crate::tlog::{Checkpoint, Frontier, GatheredHashes, TreeHash, cover};
 
 /// Zstandard's level: beyond it the file hardly shrinks, and takes twice as long.
 const LEVEL: i32 = 3;
 
 /// The positions to export.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Range {
+pub struct BundleRange {
     /// The first; absent, 1.
     pub from: Option<Position>,
     /// The last; absent, the end of the log when the export starts.
@@ -53,7 +53,7 @@ pub enum ExportError {
     Log(#[from] AuditError),
     /// A file beside it can't be read.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Evidence(#[from] EvidenceCheckError),
     /// A file of that name exists.
     #[error("write {}: it exists; name another file", .0.display())]
     Exists(PathBuf),
@@ -95,13 +95,13 @@ impl ExportError {
 pub fn export(
     ledger: &Path,
     file: &Path,
-    range: Range,
+    range: BundleRange,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Exported, ExportError> {
     if file.exists() {
         return Err(ExportError::Exists(file.to_owned()));
     }
-    let source = Source::open(ledger, range)?;
+    let source = ExportSource::open(ledger, range)?;
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".unfinished");
     let unfinished = PathBuf::from(unfinished);
@@ -129,7 +129,7 @@ fn name(unfinished: &Path, file: &Path) -> Result<(), ExportError> {
 }
 
 /// The source of an export.
-struct Source {
+struct ExportSource {
     reader: Reader,
     from: Position,
     to: Position,
@@ -137,13 +137,13 @@ struct Source {
     before: Base,
     after: Base,
     ledger: Option<LedgerId>,
-    signed: BTreeMap<Origin, (Kept, Checkpoint)>,
+    signed: BTreeMap<Origin, (KeptCheckpoint, Checkpoint)>,
     /// The last position that has to be read: of the range, or of the checkpoint.
     until: Position,
 }
 
-impl Source {
-    fn open(ledger: &Path, range: Range) -> Result<Self, ExportError> {
+impl ExportSource {
+    fn open(ledger: &Path, range: BundleRange) -> Result<Self, ExportError> {
         // Before the log: the records that are read later cover the checkpoints.
         let kept = checkpoints_in(&ledger.parent().unwrap_or(Path::new("")).join("checkpoints"))?;
         let reader = Reader::open(ledger).map_err(AuditError::from)?;
@@ -196,18 +196,18 @@ fn opened(reader: &Reader) -> Result<Option<LedgerId>, ExportError> {
 #[derive(Default)]
 struct Tree {
     frontier: Frontier,
-    right: Gathered,
+    right: GatheredHashes,
     signed: Option<TreeHash>,
 }
 
 fn write(
-    source: &Source,
+    source: &ExportSource,
     unfinished: &Path,
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Exported, ExportError> {
     let mut trees: BTreeMap<Origin, Tree> =
         source.after.heads.keys().map(|origin| (*origin, tree(source, *origin))).collect();
-    let mut lines = Lines::create(unfinished)?;
+    let mut lines = BundleFile::create(unfinished)?;
     let mut base = Base::default();
     let mut started = false;
     while base.position < source.until {
@@ -251,7 +251,7 @@ fn write(
     })
 }
 
-fn tree(source: &Source, origin: Origin) -> Tree {
+fn tree(source: &ExportSource, origin: Origin) -> Tree {
     let mut tree = Tree::default();
     let end = source.after.heads.get(&origin).map_or(0, |head| head.sequence.0);
     if let Some((_, checkpoint)) = source.signed.get(&origin) {
@@ -275,10 +275,10 @@ impl Tree {
     }
 }
 
-fn first(source: &Source, trees: &BTreeMap<Origin, Tree>) -> First {
+fn first(source: &ExportSource, trees: &BTreeMap<Origin, Tree>) -> BundleHeader {
     let origins = trees.iter().map(|(origin, tree)| {
         let head = source.before.heads.get(origin).copied().unwrap_or_default();
-        let before = Before {
+        let before = BundleOriginStart {
             sequence: source.begin(origin),
             hash: head.hash.to_string(),
             left: texts(tree.frontier.peaks().iter().copied()),
@@ -286,7 +286,7 @@ fn first(source: &Source, trees: &BTreeMap<Origin, Tree>) -> First {
         };
         (origin.to_string(), before)
     });
-    First {
+    BundleHeader {
         format: FORMAT.to_owned(),
         version: VERSION,
         ledger: source.ledger.map(|ledger| ledger.to_string()),
@@ -296,7 +296,7 @@ fn first(source: &Source, trees: &BTreeMap<Origin, Tree>) -> First {
     }
 }
 
-fn last(source: &Source, trees: &BTreeMap<Origin, Tree>, blake3: String) -> Last {
+fn last(source: &ExportSource, trees: &BTreeMap<Origin, Tree>, blake3: String) -> BundleTrailer {
     let origins = source.after.heads.iter().map(|(origin, head)| {
         let size = source.signed.get(origin).map_or(0, |(_, checkpoint)| checkpoint.size);
         let right = trees.get(origin).and_then(|tree| right(head.sequence.0, size, &tree.right).ok());
@@ -304,18 +304,18 @@ fn last(source: &Source, trees: &BTreeMap<Origin, Tree>, blake3: String) -> Last
             After { sequence: head.sequence.0, hash: head.hash.to_string(), right: texts(right.unwrap_or_default()) };
         (origin.to_string(), after)
     });
-    Last { records: source.to.0 - source.from.0 + 1, origins: origins.collect(), blake3 }
+    BundleTrailer { records: source.to.0 - source.from.0 + 1, origins: origins.collect(), blake3 }
 }
 
 /// The file: lines, hashed and compressed.
-struct Lines {
+struct BundleFile {
     path: PathBuf,
     encoder: zstd::stream::write::Encoder<'static, BufWriter<File>>,
     hasher: blake3::Hasher,
     buffer: Vec<u8>,
 }
 
-impl Lines {
+impl BundleFile {
     fn create(path: &Path) -> Result<Self, ExportError> {
         // The remains of a killed export belong to nobody.
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -334,7 +334,7 @@ impl Lines {
         let raw: &RawValue = serde_json::from_str(&stored.record).map_err(|error| failed(&self.path)(error.into()))?;
         let position = stored.position.0;
         let hash = position.is_multiple_of(HASH_EVERY).then(|| stored.hash.to_string());
-        self.line(&Line { position, stored_at: stored.stored_at.as_millis(), hash, record: raw })
+        self.line(&BundleLine { position, stored_at: stored.stored_at.as_millis(), hash, record: raw })
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), ExportError> {
@@ -346,7 +346,7 @@ impl Lines {
     }
 
     /// Writes the last line, which has the hash of all lines before it, and makes the file durable. Returns its length.
-    fn end(mut self, last: impl FnOnce(String) -> Last) -> Result<u64, ExportError> {
+    fn end(mut self, last: impl FnOnce(String) -> BundleTrailer) -> Result<u64, ExportError> {
         let blake3 = self.hasher.finalize().to_string();
         self.line(&last(blake3))?;
         let path = self.path;
@@ -370,7 +370,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> ExportError {
     move |source| ExportError::Write { path, source }
 }
 
-fn found(kept: &Kept) -> impl FnOnce(Flaw) -> ExportError {
+fn found(kept: &KeptCheckpoint) -> impl FnOnce(Flaw) -> ExportError {
     let place = kept.place.clone();
     move |flaw| ExportError::Found { place, flaw: Box::new(flaw) }
 }

@@ -232,7 +232,7 @@ impl Demo {
         let compared = audit::against(&ledger, &self.data, now, LISTED_ROWS, |_, _| {})?;
         claim(compared.differences.total == 0, || {
             let rows = compared.differences.only_replayed.iter().chain(&compared.differences.only_snapshot);
-            let rows: Vec<&str> = rows.map(crate::domain::Row::as_str).collect();
+            let rows: Vec<&str> = rows.map(crate::domain::StateRow::as_str).collect();
             format!("replay and snapshot differ in {} rows: {}", compared.differences.total, rows.join("; "))
         })?;
         self.narrator.holds("folded again from the first event, it equals the server's state in memory");

@@ -3,7 +3,7 @@
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
 use super::super::credential::{CredentialKey, CredentialRef, Digest, Kind, revoked_unknown};
-use super::super::event::{Draft, Event, Revoked, SessionIssued, TicketIssued, TokenIssued};
+use super::super::event::{CredentialRevoked, Draft, Event, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::state::View;
 use super::super::subject::Generation;
@@ -80,7 +80,7 @@ fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event
     let alone = under_its_name || by_its_secret;
     let with_all = view.subject(tenant, subject).revokes(kind, generation).is_some();
     (alone || with_all).then(|| {
-        Event::Revoked(Revoked {
+        Event::Revoked(CredentialRevoked {
             kind,
             credential,
             session_digest,

@@ -8,7 +8,7 @@ use super::super::credential::{
     CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Kind, UnknownRevoker, judge, judge_known,
     judge_presented,
 };
-use super::super::event::{Draft, Event, Revoked, Sealed, SubjectRevoked};
+use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
 use super::super::ids::{Place, Subject, Tenant};
 use super::super::state::View;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
@@ -20,7 +20,7 @@ pub const MAX_OWN_SESSIONS: usize = 5_000;
 const MAX_UNKNOWN_OF_SUBJECT: u64 = 100;
 
 /// A credential that this node knows, and may still have to revoke.
-struct Known {
+struct KnownCredential {
     kind: Kind,
     named: CredentialRef,
     session_digest: Option<Digest>,
@@ -47,7 +47,7 @@ pub fn one(
     if let Some(place) = known.revoked_by {
         return Ok(Decision::Already(place));
     }
-    let revoked = Revoked {
+    let revoked = CredentialRevoked {
         kind: known.kind,
         credential: known.named,
         session_digest: known.session_digest,
@@ -61,7 +61,7 @@ pub fn one(
 }
 
 /// A credential that could have left memory by now counts as unknown, however far the sweep is.
-fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
+fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<KnownCredential> {
     let named = &revoke.credential;
     let find = |kind, id: CredentialId| known(view, CredentialKey { kind, id }, named, now);
     match named {
@@ -73,7 +73,7 @@ fn find(view: &impl View, revoke: &Revoke, now: Timestamp) -> Option<Known> {
     }
 }
 
-fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Timestamp) -> Option<Known> {
+fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Timestamp) -> Option<KnownCredential> {
     let credential = view.credential(key);
     let issue = credential.issue.as_ref()?;
     let same = named.digest().is_none_or(|digest| issue.digest() == Some(digest));
@@ -81,7 +81,7 @@ fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Times
         return None;
     }
     let issue = issue.clone();
-    Some(Known {
+    Some(KnownCredential {
         kind: key.kind,
         named: issue.named(key),
         session_digest: issue.digest().filter(|_| key.kind == Kind::Session).copied(),
@@ -138,8 +138,8 @@ fn bound_unknown(view: &impl View, unknown_revoker: &UnknownRevoker, more: usize
     }
 }
 
-fn unseen(revoke: &Revoke, latest: Timestamp) -> Revoked {
-    Revoked {
+fn unseen(revoke: &Revoke, latest: Timestamp) -> CredentialRevoked {
+    CredentialRevoked {
         kind: revoke.kind,
         credential: revoke.credential.clone(),
         session_digest: None,
@@ -216,7 +216,7 @@ fn holds(caller: &Caller, revoke: &RevokeTokens, token: &PresentedToken) -> bool
 fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Sealed>) -> Draft {
     // A token without an expiry of its own keeps its revocation permanently.
     let forever = Timestamp::default().plus_millis(u64::MAX);
-    let revoked = Revoked {
+    let revoked = CredentialRevoked {
         kind: Kind::Token,
         credential: token.credential.clone(),
         session_digest: None,
@@ -249,7 +249,7 @@ pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: C
     for id in ids.iter().take(MAX_OWN_SESSIONS).filter(|id| ends_current || *id != current) {
         let issue = judge(view, session(*id), context.earliest).ok().map(|active| active.issue);
         let Some(issue) = issue.filter(|issue| issue.tenant == *tenant && issue.subject == *subject) else { continue };
-        let revoked = Revoked {
+        let revoked = CredentialRevoked {
             session_digest: issue.digest().copied(),
             known: true,
             retain_until: issue.retain_revocation_until(),
@@ -283,8 +283,8 @@ fn own_unknown(
     Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
 }
 
-fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, .. }: Context) -> Revoked {
-    Revoked {
+fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, .. }: Context) -> CredentialRevoked {
+    CredentialRevoked {
         kind: Kind::Session,
         credential: CredentialRef::Id(id),
         session_digest: None,

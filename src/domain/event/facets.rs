@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{Event, NodeJoined, Renewals, Revoked, Sealed, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued};
+use super::{
+    CredentialRevoked, Event, NodeJoined, Renewals, Sealed, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued,
+};
 use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds};
 use crate::domain::ids::{Reason, Subject};
 use crate::domain::subject::Generation;
@@ -117,7 +119,7 @@ pub struct Extends<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Revokes<'a> {
     /// One credential.
-    Credential(&'a Revoked),
+    Credential(&'a CredentialRevoked),
     /// Everything that a subject has of some kinds.
     Subject(RevokesSubject<'a>),
 }
@@ -249,9 +251,9 @@ impl Event {
             Self::SessionIssued(_) => &EventType::SESSION_ISSUED,
             Self::SessionExtended(_) => &EventType::SESSION_EXTENDED,
             Self::TokenIssued(_) => &EventType::TOKEN_ISSUED,
-            Self::Revoked(Revoked { kind: Kind::Ticket, .. }) => &EventType::TICKET_REVOKED,
-            Self::Revoked(Revoked { kind: Kind::Session, .. }) => &EventType::SESSION_REVOKED,
-            Self::Revoked(Revoked { kind: Kind::Token, .. }) => &EventType::TOKEN_REVOKED,
+            Self::Revoked(CredentialRevoked { kind: Kind::Ticket, .. }) => &EventType::TICKET_REVOKED,
+            Self::Revoked(CredentialRevoked { kind: Kind::Session, .. }) => &EventType::SESSION_REVOKED,
+            Self::Revoked(CredentialRevoked { kind: Kind::Token, .. }) => &EventType::TOKEN_REVOKED,
             Self::SubjectRevoked(_) => &EventType::SUBJECT_REVOKED,
             Self::SubjectErased(_) => &EventType::SUBJECT_ERASED,
             Self::KeyPublished(_) => &EventType::KEY_PUBLISHED,

@@ -33,13 +33,13 @@ impl serde::de::Error for Refused {
 }
 
 /// A text that is read from its beginning to its end.
-pub(super) struct Reader<'a> {
+pub(super) struct CanonicalReader<'a> {
     text: &'a str,
     /// The end of the part that was read; always between two characters.
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CanonicalReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
@@ -50,9 +50,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Starts an object.
-    pub(super) fn object(&mut self) -> Result<Members<'_, 'a>, Refused> {
+    pub(super) fn object(&mut self) -> Result<ObjectMembers<'_, 'a>, Refused> {
         self.expect(b'{')?;
-        Ok(Members { reader: self, first: true })
+        Ok(ObjectMembers { reader: self, first: true })
     }
 
     /// Nothing may follow.
@@ -171,12 +171,12 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 }
 
 /// The members of an object that is being read.
-pub(super) struct Members<'r, 'a> {
-    reader: &'r mut Reader<'a>,
+pub(super) struct ObjectMembers<'r, 'a> {
+    reader: &'r mut CanonicalReader<'a>,
     first: bool,
 }
 
-impl<'a> Members<'_, 'a> {
+impl<'a> ObjectMembers<'_, 'a> {
     /// The member of that name, which must come next.
     pub(super) fn due<T: Deserialize<'a>>(&mut self, name: &str) -> Result<T, Refused> {
         self.find(name)?.ok_or(Refused)
@@ -193,7 +193,7 @@ impl<'a> Members<'_, 'a> {
     }
 
     /// The reader of the value of the member of that name, which must come next.
-    pub(super) fn value_of(&mut self, name: &str) -> Result<&mut Reader<'a>, Refused> {
+    pub(super) fn value_of(&mut self, name: &str) -> Result<&mut CanonicalReader<'a>, Refused> {
         if self.named(name) { Ok(self.reader) } else { Err(Refused) }
     }
 
@@ -216,7 +216,7 @@ impl<'a> Members<'_, 'a> {
     }
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
+impl<'de> Deserializer<'de> for &mut CanonicalReader<'de> {
     type Error = Refused;
 
     /// Every type of a record names its form.
@@ -267,7 +267,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         self.expect(b'{')?;
-        let value = visitor.visit_map(Entries { reader: self, first: true })?;
+        let value = visitor.visit_map(MapEntries { reader: self, first: true })?;
         self.expect(b'}')?;
         Ok(value)
     }
@@ -292,7 +292,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
 /// The elements of an array.
 struct Elements<'r, 'a> {
-    reader: &'r mut Reader<'a>,
+    reader: &'r mut CanonicalReader<'a>,
     first: bool,
 }
 
@@ -311,12 +311,12 @@ impl<'a> SeqAccess<'a> for Elements<'_, 'a> {
 }
 
 /// The entries of a map, whose names the type checks.
-struct Entries<'r, 'a> {
-    reader: &'r mut Reader<'a>,
+struct MapEntries<'r, 'a> {
+    reader: &'r mut CanonicalReader<'a>,
     first: bool,
 }
 
-impl<'a> MapAccess<'a> for Entries<'_, 'a> {
+impl<'a> MapAccess<'a> for MapEntries<'_, 'a> {
     type Error = Refused;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
@@ -337,7 +337,7 @@ impl<'a> MapAccess<'a> for Entries<'_, 'a> {
 
 /// The members of a struct, by their number in its declaration.
 struct Fields<'m, 'r, 'a> {
-    members: &'m mut Members<'r, 'a>,
+    members: &'m mut ObjectMembers<'r, 'a>,
     fields: &'static [&'static str],
     /// The first member that may come next.
     next: usize,

@@ -127,8 +127,8 @@ impl Serialize for GenerationData {
 
 impl<'de> Deserialize<'de> for GenerationData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
+        struct GenerationVisitor;
+        impl<'de> Visitor<'de> for GenerationVisitor {
             type Value = GenerationData;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -146,6 +146,6 @@ impl<'de> Deserialize<'de> for GenerationData {
                 Ok(GenerationData(entries.into_iter().collect()))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(GenerationVisitor)
     }
 }

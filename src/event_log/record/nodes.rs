@@ -112,8 +112,8 @@ impl<K: Serialize> Serialize for Numbered<K> {
 
 impl<'de, K: Deserialize<'de>> Deserialize<'de> for Numbered<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<K>(std::marker::PhantomData<K>);
-        impl<'de, K: Deserialize<'de>> Visitor<'de> for Entries<K> {
+        struct NumberedVisitor<K>(std::marker::PhantomData<K>);
+        impl<'de, K: Deserialize<'de>> Visitor<'de> for NumberedVisitor<K> {
             type Value = Numbered<K>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,6 +131,6 @@ impl<'de, K: Deserialize<'de>> Deserialize<'de> for Numbered<K> {
                 Ok(Numbered(entries))
             }
         }
-        deserializer.deserialize_map(Entries(std::marker::PhantomData))
+        deserializer.deserialize_map(NumberedVisitor(std::marker::PhantomData))
     }
 }

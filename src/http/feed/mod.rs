@@ -17,8 +17,8 @@ use super::openapi::Refusals;
 use super::problem::{Code, Problem};
 use super::{App, SharedApp};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
-use crate::feed::{Filter, FollowError, Follower, Format};
-use crate::service::{Authentication, Error, Identity, Party};
+use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat};
+use crate::service::{Authentication, CallerIdentity, Error, Party};
 
 /// The path of the snapshot.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -95,16 +95,16 @@ pub async fn snapshot(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap
     let filter = filter(&identity, tenant, kinds)?;
     let mut pace = app.service.pace(Party::of(&identity));
     pace.admit()?;
-    Ok(streamed(Format::Lines, snapshot::body(app, filter, pace)))
+    Ok(streamed(FrameFormat::Lines, snapshot::body(app, filter, pace)))
 }
 
-fn filter(identity: &Identity, tenant: Option<Tenant>, kinds: Kinds) -> Result<Filter, Problem> {
-    let filter = Filter { grants: identity.grants.clone(), tenant, kinds };
+fn filter(identity: &CallerIdentity, tenant: Option<Tenant>, kinds: Kinds) -> Result<FeedFilter, Problem> {
+    let filter = FeedFilter { grants: identity.grants.clone(), tenant, kinds };
     if may_follow(identity, &filter) { Ok(filter) } else { Err(Code::Forbidden.into()) }
 }
 
 /// Whether the identity may follow anything that the filter asks for.
-fn may_follow(identity: &Identity, filter: &Filter) -> bool {
+fn may_follow(identity: &CallerIdentity, filter: &FeedFilter) -> bool {
     match &filter.tenant {
         Some(tenant) => identity.may(Scope::Follow, tenant),
         None => identity.grants.somewhere(Scope::Follow),
@@ -113,9 +113,9 @@ fn may_follow(identity: &Identity, filter: &Filter) -> bool {
 
 /// The filter, narrowed to what its follower may see by now; nothing if its secret is inactive, or it may no longer
 /// follow.
-fn still_following(app: &App, secret: &Secret, filter: &Filter) -> Option<Filter> {
+fn still_following(app: &App, secret: &Secret, filter: &FeedFilter) -> Option<FeedFilter> {
     let Authentication::Caller(identity) = app.service.authenticate(secret.expose().as_bytes()) else { return None };
-    let filter = Filter { grants: identity.grants.clone(), ..filter.clone() };
+    let filter = FeedFilter { grants: identity.grants.clone(), ..filter.clone() };
     may_follow(&identity, &filter).then_some(filter)
 }
 
@@ -128,11 +128,11 @@ fn refuse(error: FollowError) -> Problem {
     }
 }
 
-fn streamed(format: Format, body: Body) -> Response {
+fn streamed(format: FrameFormat, body: Body) -> Response {
     let mut response = Response::new(body);
     let content_type = match format {
-        Format::EventStream => "text/event-stream",
-        Format::Lines => "application/x-ndjson",
+        FrameFormat::EventStream => "text/event-stream",
+        FrameFormat::Lines => "application/x-ndjson",
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

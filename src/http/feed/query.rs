@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::{Kind, Kinds, Malformed, Tenant};
-use crate::feed::{Cursor, Format, NoCursor, Start};
+use crate::feed::{Cursor, FollowStart, FrameFormat, NoCursor};
 use crate::http::input;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form, Text, Whole};
@@ -24,14 +24,14 @@ pub enum Layout {
     /// One page of JSON.
     Page,
     /// A stream that does not end.
-    Stream(Format),
+    Stream(FrameFormat),
 }
 
 /// A follower's request.
 #[derive(Debug)]
 pub struct Wanted {
     /// Where to start: `Last-Event-ID` beats `after`; from now on without either.
-    pub start: Start,
+    pub start: FollowStart,
     /// One tenant only.
     pub tenant: Option<Tenant>,
     /// These kinds only; all without `kind`.
@@ -102,14 +102,14 @@ pub fn of_snapshot(uri: &Uri) -> Result<(Option<Tenant>, Kinds), Problem> {
     Ok((tenant.map(|Text(tenant)| tenant), kind.map_or(Kinds::ALL, |Text(kinds)| kinds)))
 }
 
-fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<Start, Problem> {
+fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<FollowStart, Problem> {
     let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
     let last = last.map_err(|_| Problem::with_detail(Code::InvalidCursor, NoCursor.to_string()))?;
     match last.or(after) {
-        None => Ok(Start::Now),
-        Some("0") => Ok(Start::Beginning),
+        None => Ok(FollowStart::Now),
+        Some("0") => Ok(FollowStart::Beginning),
         Some(text) => Cursor::from_str(text)
-            .map(Start::Cursor)
+            .map(FollowStart::Cursor)
             .map_err(|error| Problem::with_detail(Code::InvalidCursor, error.to_string())),
     }
 }
@@ -127,8 +127,8 @@ fn layout(headers: &HeaderMap) -> Layout {
     let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     for part in accepted.split(',') {
         match part.split(';').next().unwrap_or_default().trim() {
-            "text/event-stream" => return Layout::Stream(Format::EventStream),
-            "application/x-ndjson" => return Layout::Stream(Format::Lines),
+            "text/event-stream" => return Layout::Stream(FrameFormat::EventStream),
+            "application/x-ndjson" => return Layout::Stream(FrameFormat::Lines),
             "application/json" => return Layout::Page,
             _ => {}
         }

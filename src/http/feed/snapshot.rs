@@ -7,7 +7,7 @@ use futures_util::stream;
 use serde::Serialize;
 
 use crate::domain::{Tenant, Timestamp};
-use crate::feed::{Filter, snapshot_items};
+use crate::feed::{FeedFilter, snapshot_items};
 use crate::http::SharedApp;
 use crate::json;
 use crate::projection::RevocationMark;
@@ -30,7 +30,7 @@ struct Last {
 
 struct Walk {
     app: SharedApp,
-    filter: Filter,
+    filter: FeedFilter,
     pace: Pace,
     now: Timestamp,
     step: Step,
@@ -54,7 +54,7 @@ struct Place {
 ///
 /// The cursor is taken first, so that a follower that continues from it misses nothing; a revocation that is recorded
 /// meanwhile may come twice. Only the revocations of tenants that the reader may follow are looked at.
-pub(super) fn body(app: SharedApp, filter: Filter, pace: Pace) -> Body {
+pub(super) fn body(app: SharedApp, filter: FeedFilter, pace: Pace) -> Body {
     let now = app.service.clock().now();
     let walk = Walk { app, filter, pace, now, step: Step::First, count: 0 };
     Body::from_stream(stream::unfold(walk, |mut walk| async move {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{SNAPSHOT_PATH, still_following};
 use crate::domain::Position;
-use crate::feed::{FollowError, Follower, Format, event_bytes};
+use crate::feed::{FollowError, Follower, FrameFormat, event_bytes};
 use crate::http::SharedApp;
 
 /// Revocations that go into one chunk of the body.
@@ -48,7 +48,7 @@ pub struct Session {
     follower: Follower,
     /// Presented again at each heartbeat: an application that was removed does not follow on.
     secret: Arc<crate::domain::Secret>,
-    format: Format,
+    format: FrameFormat,
     news: watch::Receiver<Position>,
     stop: watch::Receiver<bool>,
     beat_at: Instant,
@@ -90,7 +90,7 @@ impl Drop for Counted {
 
 impl Session {
     /// The connection of a follower that presented that secret.
-    pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: Format) -> Self {
+    pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: FrameFormat) -> Self {
         Self {
             news: app.hub.news(),
             stop: app.stop.clone(),
@@ -198,14 +198,14 @@ impl Session {
     fn opening(&mut self) -> Bytes {
         let gap = if self.follower.take_gap() { self.gap() } else { Bytes::new() };
         let start = match self.format {
-            Format::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
-            Format::Lines => self.heartbeat(),
+            FrameFormat::EventStream => format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.follower.cursor()).into(),
+            FrameFormat::Lines => self.heartbeat(),
         };
         [gap, start].concat().into()
     }
 
     fn tell_hidden(&mut self) -> Option<Bytes> {
-        if !self.hidden || self.format == Format::Lines || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
+        if !self.hidden || self.format == FrameFormat::Lines || self.hidden_told_at.elapsed() < HIDDEN_EVERY {
             return None;
         }
         self.hidden = false;

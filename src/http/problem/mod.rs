@@ -163,12 +163,12 @@ impl From<Rejection> for Code {
     }
 }
 
-impl From<service::AskError> for Problem {
-    fn from(error: service::AskError) -> Self {
+impl From<service::LogQuestionError> for Problem {
+    fn from(error: service::LogQuestionError) -> Self {
         match error {
-            service::AskError::Failed(error) => error.into(),
-            service::AskError::Beyond { .. } => Self::new(Code::UnknownPosition),
-            service::AskError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
+            service::LogQuestionError::Failed(error) => error.into(),
+            service::LogQuestionError::Beyond { .. } => Self::new(Code::UnknownPosition),
+            service::LogQuestionError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
         }
     }
 }

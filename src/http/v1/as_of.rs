@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Names, query};
-use crate::audit::{Lookup, LookupCredential, Point, Prefix, RevokedBy, Standing, Verdict};
+use crate::audit::{CredentialStanding, CredentialVerdict, LogPrefix, Lookup, LookupCredential, Point, RevokedBy};
 use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
@@ -235,19 +235,19 @@ pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> 
     Ok(show(&prefix, &standings))
 }
 
-fn show(prefix: &Prefix, standings: &[Standing]) -> Response {
+fn show(prefix: &LogPrefix, standings: &[CredentialStanding]) -> Response {
     let credentials = standings.iter().map(Stood::of).collect();
     answer::json(StatusCode::OK, &Answer { at: Shown(prefix.at), position: prefix.until.0, credentials })
 }
 
 impl Stood {
-    fn of(standing: &Standing) -> Self {
+    fn of(standing: &CredentialStanding) -> Self {
         let (expires_at, indeterminate_until, revoked) = match &standing.verdict {
-            Verdict::Active { expires_at } => (Some(*expires_at), None, None),
-            Verdict::Expired { at } => (Some(*at), None, None),
-            Verdict::Indeterminate { from, until } => (Some(*from), Some(*until), None),
-            Verdict::Revoked(by) | Verdict::Erased(by) => (None, None, Some(by)),
-            Verdict::NeverIssued { revoked } => (None, None, revoked.as_ref()),
+            CredentialVerdict::Active { expires_at } => (Some(*expires_at), None, None),
+            CredentialVerdict::Expired { at } => (Some(*at), None, None),
+            CredentialVerdict::Indeterminate { from, until } => (Some(*from), Some(*until), None),
+            CredentialVerdict::Revoked(by) | CredentialVerdict::Erased(by) => (None, None, Some(by)),
+            CredentialVerdict::NeverIssued { revoked } => (None, None, revoked.as_ref()),
         };
         let issued = standing.issued.as_ref();
         Self {

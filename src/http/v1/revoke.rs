@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revoked, Revokes, RevokesSubject, Scope, Secret,
-    Subject, Tenant, Timestamp, TokenId,
+    CredentialId, CredentialRevoked, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revokes, RevokesSubject, Scope,
+    Secret, Subject, Tenant, Timestamp, TokenId,
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
 use crate::http::{SharedApp, answer, caller};
-use crate::keys::Prefix;
+use crate::keys::SecretPrefix;
 use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Service, Target, Why};
 
 /// What to revoke: `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
@@ -222,9 +222,9 @@ fn why(reason: Option<Text<Reason>>, note: Option<String>) -> Result<Why, Proble
 
 /// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
 fn presented(secret: &str) -> Target {
-    let kind = if secret.starts_with(Prefix::Session.as_str()) {
+    let kind = if secret.starts_with(SecretPrefix::Session.as_str()) {
         Kind::Session
-    } else if secret.starts_with(Prefix::OpaqueToken.as_str()) {
+    } else if secret.starts_with(SecretPrefix::OpaqueToken.as_str()) {
         Kind::Token
     } else {
         Kind::Ticket
@@ -259,7 +259,7 @@ impl<'a> Revocation<'a> {
         }
     }
 
-    fn of_credential(filed: &'a Filed, revoked: &'a Revoked) -> Self {
+    fn of_credential(filed: &'a Filed, revoked: &'a CredentialRevoked) -> Self {
         Self {
             kind: Some(revoked.kind.as_str()),
             id: revoked.credential.public_id(revoked.kind),

@@ -14,7 +14,7 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::Shown;
 use crate::http::{SharedApp, answer, caller};
-use crate::projection::Source;
+use crate::projection::StateSource;
 use crate::service::{Service, Status};
 
 /// The state of the ledger.
@@ -182,8 +182,8 @@ fn counts(status: &Status) -> CountsShown {
 
 fn start(status: &Status) -> StartShown {
     let (source, snapshot_position) = match status.source {
-        Source::Snapshot(position) => ("snapshot", Some(position.0)),
-        Source::Log => ("log", None),
+        StateSource::Snapshot(position) => ("snapshot", Some(position.0)),
+        StateSource::Log => ("log", None),
     };
     StartShown { source, snapshot_position, records_read: status.records_read }
 }

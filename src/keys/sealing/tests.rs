@@ -12,12 +12,12 @@ use crate::keys::slots::STEP_SLOTS;
 const CONTEXT: &[u8] = b"authledger sealed v1\nabcdefghijklm\nsession";
 const PLAIN: &[u8] = b"a name, an address";
 
-struct Keys {
+struct TestDirectory {
     _data: TempDir,
     dir: PathBuf,
 }
 
-impl Keys {
+impl TestDirectory {
     fn new() -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let dir = data.path().join("keys");
@@ -64,7 +64,7 @@ fn assert_opens(keys: &SealingKeys, slot: u64, sealed: &[u8]) {
 
 #[test]
 fn what_is_sealed_opens_again_after_a_restart_and_no_two_sealings_are_alike() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let (one, other) = (sealed(&keys, 1), sealed(&keys, 1));
     assert_eq!(one.len(), PLAIN.len() + SealingKeys::OVERHEAD_BYTES);
@@ -79,11 +79,11 @@ fn what_is_sealed_opens_again_after_a_restart_and_no_two_sealings_are_alike() {
 
 #[test]
 fn another_context_another_slot_and_any_other_byte_do_not_open() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let sealed = sealed(&keys, 7);
     let refused = |slot, context: &[u8], bytes: &[u8]| match keys.open_sealed(slot, context, bytes) {
-        Err(OpenError::NotAuthentic { slot: named }) => assert_eq!(named, slot),
+        Err(UnsealError::NotAuthentic { slot: named }) => assert_eq!(named, slot),
         other => panic!("{other:?}"),
     };
     refused(7, b"authledger sealed v1\nabcdefghijklm\nnote", &sealed);
@@ -99,14 +99,14 @@ fn another_context_another_slot_and_any_other_byte_do_not_open() {
 
 #[test]
 fn an_erased_slot_says_so_for_ever_and_its_key_is_nowhere_in_the_file() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let (gone, kept) = (sealed(&keys, 3), sealed(&keys, 4));
     let key = fs::read(data.file()).expect("readable")[64 + 3 * 64..][..32].to_vec();
     keys.erase(3).expect("erased");
     keys.erase(3).expect("erased again");
     for keys in [keys, data.open()] {
-        assert!(matches!(keys.open_sealed(3, CONTEXT, &gone), Err(OpenError::Erased { slot: 3 })));
+        assert!(matches!(keys.open_sealed(3, CONTEXT, &gone), Err(UnsealError::Erased { slot: 3 })));
         assert!(matches!(keys.seal(3, CONTEXT, PLAIN), Err(SealError::Erased { slot: 3 })));
         keys.ensure(3).expect("there is such a slot");
         assert_opens(&keys, 4, &kept);
@@ -117,12 +117,12 @@ fn an_erased_slot_says_so_for_ever_and_its_key_is_nowhere_in_the_file() {
 
 #[test]
 fn slots_exist_in_the_file_before_they_can_be_used() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let next = data.slots();
     assert_eq!(next, STEP_SLOTS);
     assert!(matches!(keys.seal(next, CONTEXT, PLAIN), Err(SealError::Missing { slot }) if slot == next));
-    assert!(matches!(keys.open_sealed(next, CONTEXT, PLAIN), Err(OpenError::Missing { slot }) if slot == next));
+    assert!(matches!(keys.open_sealed(next, CONTEXT, PLAIN), Err(UnsealError::Missing { slot }) if slot == next));
     assert!(matches!(keys.erase(next), Err(KeyError::NoSlot { slot, .. }) if slot == next));
     keys.ensure(next).expect("room");
     assert_eq!(data.slots(), 2 * STEP_SLOTS);
@@ -134,7 +134,7 @@ fn slots_exist_in_the_file_before_they_can_be_used() {
 
 #[test]
 fn ten_thousand_slots_have_ten_thousand_keys() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     keys.ensure(9_999).expect("room");
     let all: Vec<_> = (0..10_000).map(|slot| sealed(&keys, slot)).collect();
@@ -149,7 +149,7 @@ fn ten_thousand_slots_have_ten_thousand_keys() {
 #[test]
 fn a_torn_last_step_is_completed_and_no_key_in_it_is_lost() {
     for (cut_at, byte) in [(0, 0), (0, 63), (1, 0), (100, 17), (STEP_SLOTS, 5), (STEP_SLOTS + 1_000, 63)] {
-        let data = Keys::new();
+        let data = TestDirectory::new();
         let keys = data.open();
         keys.ensure(STEP_SLOTS).expect("room");
         let before: Vec<_> = (0..cut_at).map(|slot| sealed(&keys, slot)).collect();
@@ -166,7 +166,7 @@ fn a_torn_last_step_is_completed_and_no_key_in_it_is_lost() {
 
 #[test]
 fn slots_that_a_crash_left_empty_are_filled_and_those_around_them_stay() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let (before, after) = (sealed(&keys, 9), sealed(&keys, 20));
     drop(keys);
@@ -179,7 +179,7 @@ fn slots_that_a_crash_left_empty_are_filled_and_those_around_them_stay() {
 
 #[test]
 fn a_damaged_slot_is_named_and_never_given_a_new_key() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let kept = sealed(&keys, 6);
     data.overwrite(5, 31, b"?");
@@ -192,7 +192,7 @@ fn a_damaged_slot_is_named_and_never_given_a_new_key() {
     let keys = data.open();
     for slot in [5, 8] {
         let found = keys.open_sealed(slot, CONTEXT, &kept);
-        assert!(matches!(found, Err(OpenError::Key(KeyError::DamagedSlot { slot: named, .. })) if named == slot));
+        assert!(matches!(found, Err(UnsealError::Key(KeyError::DamagedSlot { slot: named, .. })) if named == slot));
     }
     assert_opens(&keys, 6, &kept);
     keys.erase(5).expect("a damaged slot can still be erased");
@@ -201,7 +201,7 @@ fn a_damaged_slot_is_named_and_never_given_a_new_key() {
 
 #[test]
 fn a_key_in_the_wrong_place_is_damage() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let file = fs::read(data.file()).expect("readable");
     data.overwrite(2, 0, &file[64 + 64..64 + 128]);
@@ -211,14 +211,14 @@ fn a_key_in_the_wrong_place_is_damage() {
 #[test]
 fn a_file_of_another_kind_or_format_is_named_and_left_alone() {
     for garbage in [&b"garbage"[..], &[0; 200], b""] {
-        let data = Keys::new();
+        let data = TestDirectory::new();
         data.open();
         fs::write(data.file(), garbage).expect("our own file");
         let refusal = data.refusal().to_string();
         assert!(refusal.contains("sealing.keys") && refusal.contains("format 1"), "{refusal}");
         assert_eq!(fs::read(data.file()).expect("still there"), garbage);
     }
-    let data = Keys::new();
+    let data = TestDirectory::new();
     data.open();
     let file = OpenOptions::new().write(true).open(data.file()).expect("our own file");
     file.write_all_at(&[2], 24).expect("room");
@@ -227,7 +227,7 @@ fn a_file_of_another_kind_or_format_is_named_and_left_alone() {
 
 #[test]
 fn the_file_is_private_and_one_that_others_can_read_is_refused() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     data.open();
     let mode = |path| fs::metadata(path).expect("it exists").permissions().mode() & 0o7777;
     assert_eq!((mode(data.dir.clone()), mode(data.file())), (0o700, 0o600));
@@ -238,7 +238,7 @@ fn the_file_is_private_and_one_that_others_can_read_is_refused() {
 
 #[test]
 fn neither_the_file_nor_what_is_sealed_nor_a_debug_print_holds_the_plain_text_or_a_key() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     let sealed = sealed(&keys, 1);
     let file = fs::read(data.file()).expect("readable");
@@ -253,7 +253,7 @@ fn neither_the_file_nor_what_is_sealed_nor_a_debug_print_holds_the_plain_text_or
 #[test]
 fn threads_that_extend_seal_and_erase_at_once_do_not_disturb_each_other() {
     const THREADS: u64 = 4;
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -277,11 +277,11 @@ fn threads_that_extend_seal_and_erase_at_once_do_not_disturb_each_other() {
 
 #[test]
 fn a_copy_made_while_keys_are_added_and_erased_opens_what_was_sealed_before_it() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     keys.ensure(2 * STEP_SLOTS).expect("room");
     let before: Vec<_> = (0..3 * STEP_SLOTS).step_by(97).map(|slot| (slot, sealed(&keys, slot))).collect();
-    let target = Keys::new();
+    let target = TestDirectory::new();
     thread::scope(|scope| {
         let busy = scope.spawn(|| {
             for step in 3..8 {
@@ -304,17 +304,17 @@ fn a_copy_made_while_keys_are_added_and_erased_opens_what_was_sealed_before_it()
 
 #[test]
 fn a_torn_file_copies_whole_slots_and_a_damaged_one_is_refused() {
-    let data = Keys::new();
+    let data = TestDirectory::new();
     let keys = data.open();
     keys.ensure(STEP_SLOTS).expect("room");
     let kept = sealed(&keys, 50);
     data.cut(STEP_SLOTS + 9, 20);
-    let target = Keys::new();
+    let target = TestDirectory::new();
     keys::copy(&data.dir, &target.dir).expect("copied");
     assert_eq!(target.slots(), STEP_SLOTS + 9);
     assert_opens(&target.open(), 50, &kept);
     data.overwrite(60, 1, b"??");
-    let target = Keys::new();
+    let target = TestDirectory::new();
     let refusal = keys::copy(&data.dir, &target.dir).expect_err("damaged");
     assert!(matches!(refusal, KeyError::DamagedSlot { slot: 60, .. }), "{refusal}");
     assert_eq!(fs::read_dir(&target.dir).expect("readable").count(), 0, "no half of a copy is left");

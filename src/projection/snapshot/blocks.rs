@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{SnapshotError, items::Item};
+use super::{SnapshotError, items::SnapshotItem};
 use crate::domain::Timestamp;
 
 const MAGIC: &[u8; 8] = b"aledsnap";
@@ -69,7 +69,7 @@ impl<W: Write> BlockWriter<W> {
         Ok(blocks)
     }
 
-    pub(super) fn items(&mut self, items: &[Item]) -> Result<(), SnapshotError> {
+    pub(super) fn items(&mut self, items: &[SnapshotItem]) -> Result<(), SnapshotError> {
         for chunk in items.chunks(BLOCK_ITEMS) {
             self.entities += chunk.len() as u64;
             self.block(&encoded(chunk, vec![Content::Items as u8])?)?;
@@ -142,14 +142,14 @@ impl Block {
 
 /// The content of the last block.
 #[derive(Clone, Copy)]
-pub(super) struct End {
+pub(super) struct SnapshotTrailer {
     /// How many entities there are.
     pub(super) entities: u64,
     /// The instant of the last sweep, in milliseconds since 1970.
     pub(super) forgotten_at: u64,
 }
 
-impl End {
+impl SnapshotTrailer {
     pub(super) fn read(end: &[u8]) -> Result<Self, SnapshotError> {
         let (entities, forgotten_at) = end
             .split_first_chunk::<8>()

@@ -14,7 +14,7 @@ use crate::domain::{
 use crate::event_log::{decode, encode};
 
 #[derive(Serialize, Deserialize)]
-pub(super) enum Item {
+pub(super) enum SnapshotItem {
     /// An entity that is written as the record that makes it.
     Record(String),
     /// A credential whose life slides.
@@ -135,12 +135,12 @@ pub(super) fn nowhere() -> Place {
     Place { origin: Origin::from_random([0; Origin::LEN]), sequence: Sequence(1) }
 }
 
-pub(super) fn record(place: Place, event: Event) -> Item {
+pub(super) fn record(place: Place, event: Event) -> SnapshotItem {
     record_at(place, Timestamp::default(), event)
 }
 
 /// The state of a node, as the records that would make it.
-pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item = Item> {
+pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item = SnapshotItem> {
     let joins =
         member.joins.iter().map(|(place, (at, joined))| (*at, *place, Event::NodeJoined(joined.clone().into())));
     let upgraded = member
@@ -154,26 +154,26 @@ pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item 
     joins.chain(upgraded).chain(removed).map(|(at, place, event)| record_at(place, at, event))
 }
 
-fn record_at(place: Place, recorded_at: Timestamp, event: Event) -> Item {
+fn record_at(place: Place, recorded_at: Timestamp, event: Event) -> SnapshotItem {
     let envelope = Recorded { place, recorded_at, tenant: None, actor: None, request: None, idempotency: None, event };
-    Item::Record(encode(&envelope))
+    SnapshotItem::Record(encode(&envelope))
 }
 
 pub(super) fn place_item(place: Place) -> PlaceItem {
     (*place.origin.as_bytes(), place.sequence.0)
 }
 
-pub(super) fn credential_item(key: CredentialKey, credential: &Credential) -> Item {
+pub(super) fn credential_item(key: CredentialKey, credential: &Credential) -> SnapshotItem {
     let (id, latest) = (*key.id.as_bytes(), credential.latest.as_millis());
     let revocations = credential.revocations.iter().map(revocation_item).collect();
     match key.kind {
         Kind::Ticket => {
             let issue = credential.issue.as_ref().and_then(sliding_issue_item);
-            Item::Ticket { id, issue, last_use_at: latest, revocations }
+            SnapshotItem::Ticket { id, issue, last_use_at: latest, revocations }
         }
         kind => {
             let issue = credential.issue.as_ref().and_then(fixed_issue_item);
-            Item::Fixed { kind: kind.index() as u8, id, issue, extended_to: latest, revocations }
+            SnapshotItem::Fixed { kind: kind.index() as u8, id, issue, extended_to: latest, revocations }
         }
     }
 }
@@ -256,16 +256,16 @@ fn named(item: NameItem) -> Result<CredentialRef, Malformed> {
     })
 }
 
-pub(super) fn key_item(id: &KeyId, key: &SigningKeyState) -> Item {
+pub(super) fn key_item(id: &KeyId, key: &SigningKeyState) -> SnapshotItem {
     let published = key
         .published
         .as_ref()
         .map(|(place, key)| (place_item(*place), key.issuer.as_str().to_owned(), key.jwk.clone().into_string()));
     let (id, last_expiry) = (id.as_str().to_owned(), key.last_expiry.as_millis());
-    Item::Key { id, published, retired: key.retired, last_expiry }
+    SnapshotItem::Key { id, published, retired: key.retired, last_expiry }
 }
 
-pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Item {
+pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> SnapshotItem {
     let kinds = Kind::ALL.iter().map(|kind| {
         let state = state.of(*kind);
         let revocations = state.revocations.iter().map(|(origin, revocation)| {
@@ -281,11 +281,11 @@ pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectSt
         erased_at: erasure.erased_at.as_millis(),
         slots: erasure.slots.iter().map(|(origin, slots)| (*origin.as_bytes(), slots.clone())).collect(),
     });
-    Item::Subject { tenant, subject, kinds: kinds.collect(), erasure }
+    SnapshotItem::Subject { tenant, subject, kinds: kinds.collect(), erasure }
 }
 
-pub(super) fn answered_item(answered: &Answered) -> Item {
-    Item::Answered {
+pub(super) fn answered_item(answered: &Answered) -> SnapshotItem {
+    SnapshotItem::Answered {
         key: answered.digests.key,
         body: answered.digests.body,
         first: place_item(answered.first),
@@ -309,29 +309,29 @@ fn instant(millis: u64) -> Result<Timestamp, Malformed> {
 }
 
 /// Joins the entity.
-pub(super) fn take(projection: &Projection, item: Item) -> Result<(), Malformed> {
+pub(super) fn take(projection: &Projection, item: SnapshotItem) -> Result<(), Malformed> {
     match item {
-        Item::Record(record) => projection.fold(&decode(record.as_bytes()).map_err(|_| FORM)?),
+        SnapshotItem::Record(record) => projection.fold(&decode(record.as_bytes()).map_err(|_| FORM)?),
         item => projection.restore(patch(item)?),
     }
     Ok(())
 }
 
 /// The piece of state that it is; a record is not one.
-fn patch(item: Item) -> Result<Patch, Malformed> {
+fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
     Ok(match item {
-        Item::Ticket { id, issue, last_use_at, revocations } => {
+        SnapshotItem::Ticket { id, issue, last_use_at, revocations } => {
             let (issue, revocations) = (issue.map(sliding_issue).transpose()?, self::revocations(revocations)?);
             let credential = Credential { issue, latest: instant(last_use_at)?, revocations };
             Patch::Credential(CredentialKey { kind: Kind::Ticket, id: CredentialId::from_bytes(id) }, credential)
         }
-        Item::Fixed { kind, id, issue, extended_to, revocations } => {
+        SnapshotItem::Fixed { kind, id, issue, extended_to, revocations } => {
             let kind = Kind::ALL.get(usize::from(kind)).copied().filter(|kind| *kind != Kind::Ticket).ok_or(FORM)?;
             let (issue, revocations) = (issue.map(fixed_issue).transpose()?, self::revocations(revocations)?);
             let credential = Credential { issue, latest: instant(extended_to)?, revocations };
             Patch::Credential(CredentialKey { kind, id: CredentialId::from_bytes(id) }, credential)
         }
-        Item::Key { id, published, retired, last_expiry } => {
+        SnapshotItem::Key { id, published, retired, last_expiry } => {
             let id = KeyId::new(&id)?;
             let published = published.map(|(at, issuer, jwk)| {
                 Ok((place(at)?, KeyPublished { id: id.clone(), issuer: Issuer::new(&issuer)?, jwk: jwk.into() }))
@@ -340,20 +340,20 @@ fn patch(item: Item) -> Result<Patch, Malformed> {
             let key = SigningKeyState { published: published.transpose()?, retired, last_expiry };
             Patch::Key(id, key)
         }
-        Item::Slot { origin, slot } => Patch::Slot(self::origin(origin)?, slot),
-        Item::Imported => Patch::Imported,
-        Item::EarlyUse { place, used_at } => Patch::TicketUsed(self::place(place)?, instant(used_at)?),
-        Item::Subject { tenant, subject, kinds, erasure } => {
+        SnapshotItem::Slot { origin, slot } => Patch::Slot(self::origin(origin)?, slot),
+        SnapshotItem::Imported => Patch::Imported,
+        SnapshotItem::EarlyUse { place, used_at } => Patch::TicketUsed(self::place(place)?, instant(used_at)?),
+        SnapshotItem::Subject { tenant, subject, kinds, erasure } => {
             let erasure = erasure.map(self::erasure).transpose()?.map(Box::new);
             let state = SubjectState { erasure, ..subject_state(kinds)? };
             Patch::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?, state)
         }
-        Item::Answered { key, body, first, records, recorded_at } => {
+        SnapshotItem::Answered { key, body, first, records, recorded_at } => {
             let (first, recorded_at) = (place(first)?, instant(recorded_at)?);
             let digests = Idempotency { key, body };
             Patch::Answered(Answered { digests, first, records, recorded_at })
         }
-        Item::Record(_) => return Err(FORM),
+        SnapshotItem::Record(_) => return Err(FORM),
     })
 }
 

@@ -26,13 +26,15 @@ use parking_lot::Mutex;
 
 use super::Projection;
 use super::handle::{Layout, SHARDS};
-use super::packed::Shared;
-use super::store::{Held, Store};
+use super::packed::InternedValues;
+use super::store::{SlotContent, Store};
 use crate::domain::{CredentialKey, Event, LedgerId, Malformed, Position, Sequence, Timestamp, View as _};
 use crate::event_log::{Base, ChainHash, Head};
-use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, End, FORMAT, Header};
-use items::{Item, answered_item, credential_item, key_item, member_items, nowhere, place_item, record, subject_item};
-use rows::{Issues, RowForm, RowWriter};
+use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, SnapshotTrailer};
+use items::{
+    SnapshotItem, answered_item, credential_item, key_item, member_items, nowhere, place_item, record, subject_item,
+};
+use rows::{RowForm, RowWriter, SessionIssueTimes};
 
 /// Blocks that have been read and wait for a decoder.
 const WAITING_BLOCKS: usize = 8;
@@ -110,7 +112,7 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
     let Loading { projection, taken, issues, failed } = loading;
     // A decoder's error says more than that it took no further block.
     failed.into_inner().map_or(Ok(()), Err)?;
-    let End { entities, forgotten_at } = due?;
+    let SnapshotTrailer { entities, forgotten_at } = due?;
     if entities != taken.into_inner() {
         return Err(SnapshotError::Damaged("entities are missing"));
     }
@@ -121,11 +123,14 @@ pub fn load(directory: &Path) -> Result<Projection, SnapshotError> {
 }
 
 /// Hands on every block but the last; returns the content of that one.
-fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Block>) -> Result<End, SnapshotError> {
+fn read_to_end<R: io::Read>(
+    blocks: &mut BlockReader<R>,
+    decoders: SyncSender<Block>,
+) -> Result<SnapshotTrailer, SnapshotError> {
     loop {
         let block = blocks.next()?;
         if block.seems_last() {
-            let end = End::read(block.checked()?.1)?;
+            let end = SnapshotTrailer::read(block.checked()?.1)?;
             return if blocks.is_at_end()? { Ok(end) } else { Err(BEHIND_END) };
         }
         decoders.send(block).map_err(|_| SnapshotError::Damaged("a block can't be decoded"))?;
@@ -136,7 +141,7 @@ fn read_to_end<R: io::Read>(blocks: &mut BlockReader<R>, decoders: SyncSender<Bl
 struct Loading {
     projection: Projection,
     taken: AtomicU64,
-    issues: Mutex<Issues>,
+    issues: Mutex<SessionIssueTimes>,
     failed: Mutex<Option<SnapshotError>>,
 }
 
@@ -152,7 +157,7 @@ impl Loading {
 
     /// Takes blocks until there are no more, or one is unusable.
     fn decode(&self, blocks: &Mutex<Receiver<Block>>) {
-        let mut issues = Issues::new();
+        let mut issues = SessionIssueTimes::new();
         loop {
             let next = blocks.lock().recv();
             let Ok(block) = next else { break };
@@ -169,7 +174,7 @@ impl Loading {
     }
 
     /// Joins the content of the block; returns how many entities it has.
-    fn take(&self, block: &Block, issues: &mut Issues) -> Result<u64, SnapshotError> {
+    fn take(&self, block: &Block, issues: &mut SessionIssueTimes) -> Result<u64, SnapshotError> {
         let (content, bytes) = block.checked()?;
         let projection = &self.projection;
         let subjects = &projection.shared.subjects;
@@ -195,14 +200,14 @@ impl Loading {
     }
 
     fn take_items(&self, bytes: &[u8]) -> Result<u64, SnapshotError> {
-        let items: Vec<Item> = decoded(bytes)?;
+        let items: Vec<SnapshotItem> = decoded(bytes)?;
         let count = items.len() as u64;
         items.into_iter().try_for_each(|item| items::take(&self.projection, item)).map_err(broken)?;
         Ok(count)
     }
 }
 
-fn decoded(bytes: &[u8]) -> Result<Vec<Item>, SnapshotError> {
+fn decoded(bytes: &[u8]) -> Result<Vec<SnapshotItem>, SnapshotError> {
     postcard::from_bytes(bytes).map_err(|_| SnapshotError::Damaged("a block can't be read"))
 }
 
@@ -220,7 +225,7 @@ pub fn check(directory: &Path) -> Result<Base, SnapshotError> {
         match block.checked()? {
             (Content::Items, bytes) => count += decoded(bytes)?.len() as u64,
             (Content::End, end) => {
-                if End::read(end)?.entities != count {
+                if SnapshotTrailer::read(end)?.entities != count {
                     return Err(SnapshotError::Damaged("entities are missing"));
                 }
                 if !blocks.is_at_end()? {
@@ -253,7 +258,7 @@ pub(super) fn ledger(projection: &Projection) -> Option<LedgerId> {
 }
 
 fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -> Result<(), SnapshotError> {
-    let mut items: Vec<Item> = Vec::new();
+    let mut items: Vec<SnapshotItem> = Vec::new();
     for (place, opened) in projection.origins.read().iter() {
         items.push(record(*place, Event::LedgerOpened(opened.clone())));
     }
@@ -272,18 +277,22 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
             .early_uses
             .lock()
             .iter()
-            .map(|(place, used_at)| Item::EarlyUse { place: place_item(*place), used_at: used_at.as_millis() }),
+            .map(|(place, used_at)| SnapshotItem::EarlyUse { place: place_item(*place), used_at: used_at.as_millis() }),
     );
     for (id, key) in projection.keys() {
         items.push(key_item(&id, &key));
     }
     items.extend(
-        projection.slots.lock().iter().map(|(origin, slot)| Item::Slot { origin: *origin.as_bytes(), slot: *slot }),
+        projection
+            .slots
+            .lock()
+            .iter()
+            .map(|(origin, slot)| SnapshotItem::Slot { origin: *origin.as_bytes(), slot: *slot }),
     );
     for (key, member) in projection.members().iter() {
         items.extend(member_items(key, member));
     }
-    items.extend(projection.imported().then_some(Item::Imported));
+    items.extend(projection.imported().then_some(SnapshotItem::Imported));
     blocks.items(&items)?;
     write_rows(&projection.shared, &projection.sessions.store, Content::Sessions, blocks)?;
     write_rows(&projection.shared, &projection.tokens, Content::Tokens, blocks)?;
@@ -304,7 +313,7 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
 /// Writes one kind's credentials: a piece of each shard and then the next of each, so that threads that read blocks
 /// side by side seldom need the same shard.
 fn write_rows<F: RowForm, W: Write>(
-    shared: &Shared,
+    shared: &InternedValues,
     store: &Store<F>,
     content: Content,
     blocks: &mut BlockWriter<W>,
@@ -316,8 +325,8 @@ fn write_rows<F: RowForm, W: Write>(
         for (shard, from) in open {
             let mut rows = RowWriter::new(shared, shard);
             let next = store.visit_slots(shard, from, BLOCK_ITEMS, |held| match held {
-                Held::Packed(row) => row.write(&mut rows),
-                Held::Apart(id, credential) => {
+                SlotContent::Packed(row) => row.write(&mut rows),
+                SlotContent::Apart(id, credential) => {
                     apart.push(credential_item(CredentialKey { kind: F::KIND, id }, credential));
                 }
             });

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
-use super::super::forms::{IssuedRow, Row as _, RowKind, SessionForm, TicketForm, TokenForm};
+use super::super::forms::{IssuedRow, PackedRow as _, RowKind, SessionRow, TicketRow, TokenRow};
 use super::super::names::Spelled;
 use super::super::numbers::Number;
-use super::super::packed::{Packed, ROW_NUMBERS, Shared};
+use super::super::packed::{InternedValues, Packed, ROW_NUMBERS};
 use super::SnapshotError;
 use super::blocks::BLOCK_ITEMS;
 use super::items::{FORM, PlaceItem, generation, origin};
@@ -31,7 +31,7 @@ pub(super) struct RefersTo {
 
 /// Rows that are being written.
 pub(super) struct RowWriter<'a> {
-    shared: &'a Shared,
+    shared: &'a InternedValues,
     pub(super) refers_to: RefersTo,
     pub(super) bytes: Vec<u8>,
     tenants: HashMap<Number, u32>,
@@ -54,7 +54,7 @@ fn which<K: std::hash::Hash + Eq, V>(
 }
 
 impl<'a> RowWriter<'a> {
-    pub(super) fn new(shared: &'a Shared, shard: usize) -> Self {
+    pub(super) fn new(shared: &'a InternedValues, shard: usize) -> Self {
         Self {
             shared,
             refers_to: RefersTo { shard: shard as u32, ..RefersTo::default() },
@@ -112,7 +112,7 @@ pub(super) trait RowForm: RowKind {
     fn read(input: &mut RowReader) -> Result<Self, Malformed>;
 }
 
-impl RowForm for TicketForm {
+impl RowForm for TicketRow {
     fn write(&self, out: &mut RowWriter) {
         out.packed(&self.0);
     }
@@ -122,7 +122,7 @@ impl RowForm for TicketForm {
     }
 }
 
-impl RowForm for SessionForm {
+impl RowForm for SessionRow {
     fn write(&self, out: &mut RowWriter) {
         out.packed(&self.0);
     }
@@ -132,7 +132,7 @@ impl RowForm for SessionForm {
     }
 }
 
-impl RowForm for TokenForm {
+impl RowForm for TokenRow {
     fn write(&self, out: &mut RowWriter) {
         let issuer = out.issuer(self.0.form);
         out.number(issuer);
@@ -154,7 +154,7 @@ impl RowForm for TokenForm {
 
 /// Rows that are being read, with the values that they refer to.
 pub(super) struct RowReader<'a> {
-    shared: &'a Shared,
+    shared: &'a InternedValues,
     rest: &'a [u8],
     origins: Vec<Origin>,
     tenants: Vec<Number>,
@@ -163,7 +163,7 @@ pub(super) struct RowReader<'a> {
 }
 
 impl<'a> RowReader<'a> {
-    fn new(shared: &'a Shared, refers_to: &RefersTo, rest: &'a [u8]) -> Result<Self, Malformed> {
+    fn new(shared: &'a InternedValues, refers_to: &RefersTo, rest: &'a [u8]) -> Result<Self, Malformed> {
         let tenants = refers_to.tenants.iter().map(|tenant| Tenant::new(tenant)).collect::<Result<Vec<_>, _>>()?;
         let issuer = |issuer: &String| shared.issuer(&Issuer::new(issuer)?).ok_or(FORM);
         Ok(Self {
@@ -218,7 +218,7 @@ pub(super) fn count(content: &[u8]) -> Result<u64, SnapshotError> {
 }
 
 /// Sessions whose place in the order of issue is yet to be noted.
-pub(super) type Issues = Vec<(Tenant, Timestamp, CredentialId)>;
+pub(super) type SessionIssueTimes = Vec<(Tenant, Timestamp, CredentialId)>;
 
 /// Adds a block's rows; returns how many they were.
 pub(super) fn take<F: RowForm>(

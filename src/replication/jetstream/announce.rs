@@ -6,7 +6,7 @@ use async_nats::jetstream::kv;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::link::Session;
+use super::link::BrokerSession;
 
 /// The pause after the bucket was written.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const BUCKET_BYTES: i64 = 64 * 1024 * 1024;
 
 /// Sends the newest announcement to every listener. The node limits how often there is a new one.
-pub(super) async fn tell(session: Session) {
+pub(super) async fn tell(session: BrokerSession) {
     let mut announcement = session.shared.post.announcement();
     announcement.mark_changed();
     let subject = session.shared.names.announce();
@@ -26,7 +26,7 @@ pub(super) async fn tell(session: Session) {
 }
 
 /// Keeps the newest announcement in the bucket.
-pub(super) async fn keep(session: Session) {
+pub(super) async fn keep(session: BrokerSession) {
     let mut announcement = session.shared.post.announcement();
     announcement.mark_changed();
     let (mut bucket, mut is_known_to_fail) = (None, false);
@@ -60,7 +60,7 @@ async fn next(announcement: &mut watch::Receiver<Bytes>) -> Option<Bytes> {
     }
 }
 
-async fn put(session: &Session, bucket: &mut Option<kv::Store>, latest: Bytes) -> Result<(), async_nats::Error> {
+async fn put(session: &BrokerSession, bucket: &mut Option<kv::Store>, latest: Bytes) -> Result<(), async_nats::Error> {
     let store = match bucket {
         Some(store) => store,
         None => bucket.insert(open(session).await?),
@@ -69,7 +69,7 @@ async fn put(session: &Session, bucket: &mut Option<kv::Store>, latest: Bytes) -
     Ok(())
 }
 
-async fn open(session: &Session) -> Result<kv::Store, async_nats::Error> {
+async fn open(session: &BrokerSession) -> Result<kv::Store, async_nats::Error> {
     let config = kv::Config {
         bucket: session.shared.names.bucket(),
         description: "The newest announcement of each node of the region".to_owned(),

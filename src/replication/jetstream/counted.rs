@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 /// Counters that only grow, from the start of the process.
 #[derive(Debug, Default)]
-pub struct Counted {
+pub struct CourierCounters {
     /// Parcels sent to a stream, including those that were sent again.
     pub published: AtomicU64,
     /// Parcels that a stream's servers acknowledged.
@@ -31,7 +31,7 @@ pub struct Counted {
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-impl Counted {
+impl CourierCounters {
     /// How many parcels or announcements were refused, by the reason's code.
     pub fn refused_by_reason(&self) -> BTreeMap<&'static str, u64> {
         self.refused.lock().clone()

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::MAX_MESSAGE_BYTES;
 use super::counted::add;
-use super::link::Session;
+use super::link::BrokerSession;
 use super::publish::{find, last_record};
 use crate::domain::{Origin, Sequence};
 use crate::replication::courier::Receipt;
@@ -41,7 +41,7 @@ const NOT_NOW_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_
 const GAP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads the stream of every origin that publishes in the region; starts and stops as the node names them.
-pub(super) async fn all(session: Session) {
+pub(super) async fn all(session: BrokerSession) {
     let mut streams = session.shared.post.streams();
     let mut followed: BTreeMap<Origin, (Arc<str>, AbortHandle)> = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -74,13 +74,13 @@ pub(super) async fn all(session: Session) {
     }
 }
 
-fn is_to_be_read(session: &Session, origin: Origin, stream: &str) -> bool {
+fn is_to_be_read(session: &BrokerSession, origin: Origin, stream: &str) -> bool {
     let names = &session.shared.names;
     origin != names.origin() && names.is_stream_of(origin, stream)
 }
 
 /// Why reading a stream broke off.
-enum Broken {
+enum StreamReadError {
     /// The stream is not there.
     Missing,
     /// The server does not answer, or refuses.
@@ -89,7 +89,7 @@ enum Broken {
     Gap,
 }
 
-async fn follow(session: Session, origin: Origin, name: Arc<str>) {
+async fn follow(session: BrokerSession, origin: Origin, name: Arc<str>) {
     let (mut last_gap, [shortest, longest]) = (None, RETRY_DELAY);
     let mut delay = shortest;
     loop {
@@ -98,13 +98,13 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
         // A reading that went well for a while is repeated at once.
         delay = if began.elapsed() > longest { shortest } else { delay };
         match broken {
-            Broken::Missing => {
+            StreamReadError::Missing => {
                 tracing::debug!(%origin, stream = %name, "a stream that was announced is not there; it is looked for again")
             }
-            Broken::Failed(error) => {
+            StreamReadError::Failed(error) => {
                 tracing::debug!(%origin, stream = %name, %error, "a stream can't be read; it is tried again")
             }
-            Broken::Gap => {
+            StreamReadError::Gap => {
                 let held = session.shared.post.held(origin);
                 // The first time something may have been lost on the way; the next time the stream itself lacks it.
                 if last_gap.replace(held) == Some(held) {
@@ -123,15 +123,19 @@ async fn follow(session: Session, origin: Origin, name: Arc<str>) {
 }
 
 /// Reads a stream from the first message that holds something new.
-async fn read(session: &Session, origin: Origin, name: &Arc<str>) -> Broken {
+async fn read(session: &BrokerSession, origin: Origin, name: &Arc<str>) -> StreamReadError {
     match try_to_read(session, origin, name).await {
         Ok(broken) => broken,
-        Err(error) => Broken::Failed(error),
+        Err(error) => StreamReadError::Failed(error),
     }
 }
 
-async fn try_to_read(session: &Session, origin: Origin, name: &Arc<str>) -> Result<Broken, async_nats::Error> {
-    let Some(stream) = find(session, name).await? else { return Ok(Broken::Missing) };
+async fn try_to_read(
+    session: &BrokerSession,
+    origin: Origin,
+    name: &Arc<str>,
+) -> Result<StreamReadError, async_nats::Error> {
+    let Some(stream) = find(session, name).await? else { return Ok(StreamReadError::Missing) };
     let start_sequence = first_new(&stream, session.shared.post.held(origin)).await?;
     let consumer = stream
         .create_consumer(pull::Config {
@@ -153,14 +157,14 @@ async fn try_to_read(session: &Session, origin: Origin, name: &Arc<str>) -> Resu
         .await?;
     while let Some(message) = messages.next().await {
         if !take(session, origin, &message?).await {
-            return Ok(Broken::Gap);
+            return Ok(StreamReadError::Gap);
         }
     }
     Err("the server ended the messages".into())
 }
 
 /// Hands a message over. False if records are missing before it.
-async fn take(session: &Session, origin: Origin, message: &Message) -> bool {
+async fn take(session: &BrokerSession, origin: Origin, message: &Message) -> bool {
     let shared = &session.shared;
     let last = message.headers.as_ref().and_then(last_record);
     if last.is_some_and(|last| last <= shared.post.held(origin)) {

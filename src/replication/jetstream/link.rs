@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::counted::add;
 use super::settings::Servers;
-use super::{PARCEL_BYTES, Shared, announce, follow, listen, publish};
+use super::{CourierState, PARCEL_BYTES, announce, follow, listen, publish};
 use crate::domain::Region;
 
 /// The pause before the next attempt to connect.
@@ -33,14 +33,14 @@ const CLIENT_COMMANDS: usize = 64;
 
 /// A connection, and the state that its tasks need.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(super) struct BrokerSession {
     pub(super) client: Client,
     pub(super) context: Context,
     pub(super) region: Region,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<CourierState>,
 }
 
-impl Session {
+impl BrokerSession {
     /// How many bytes of records to put into a message: half of the server's limit leaves room for a longer record, and
     /// for headers.
     pub(super) fn parcel_bytes(&self) -> usize {
@@ -49,14 +49,14 @@ impl Session {
 }
 
 /// Keeps a connection until `stop` is true.
-pub(super) async fn keep(servers: Servers, is_own: bool, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn keep(servers: Servers, is_own: bool, shared: Arc<CourierState>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         () = again_and_again(&servers, is_own, &shared) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
-async fn again_and_again(servers: &Servers, is_own: bool, shared: &Arc<Shared>) {
+async fn again_and_again(servers: &Servers, is_own: bool, shared: &Arc<CourierState>) {
     let region = &servers.region;
     let (mut connections, mut is_known_to_fail) = (0u64, false);
     loop {
@@ -126,9 +126,15 @@ async fn connect(servers: &Servers) -> Result<(Client, watch::Receiver<bool>), L
 }
 
 /// Runs all tasks of a connection, until it is lost or one of them ends.
-async fn session(client: Client, lost: watch::Receiver<bool>, region: Region, is_own: bool, shared: &Arc<Shared>) {
+async fn session(
+    client: Client,
+    lost: watch::Receiver<bool>,
+    region: Region,
+    is_own: bool,
+    shared: &Arc<CourierState>,
+) {
     let context = async_nats::jetstream::new(client.clone());
-    let session = Session { client: client.clone(), context, region, shared: Arc::clone(shared) };
+    let session = BrokerSession { client: client.clone(), context, region, shared: Arc::clone(shared) };
     // Dropping it ends them.
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::live(session.clone()));

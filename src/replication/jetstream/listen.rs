@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::MAX_MESSAGE_BYTES;
 use super::counted::add;
-use super::link::{SUBSCRIPTION_MESSAGES, Session};
+use super::link::{BrokerSession, SUBSCRIPTION_MESSAGES};
 use super::names::last_token;
 use crate::cluster::MAX_ANNOUNCEMENT_BYTES;
 use crate::domain::Origin;
@@ -32,7 +32,7 @@ const RETRY_DELAY: [Duration; 2] = [Duration::from_millis(50), Duration::from_se
 const KEYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Hands over plain messages of records as they come.
-pub(super) async fn live(session: Session) {
+pub(super) async fn live(session: BrokerSession) {
     let subscriber = match session.client.subscribe(session.shared.names.all_live()).await {
         Ok(subscriber) => subscriber,
         Err(error) => {
@@ -43,14 +43,14 @@ pub(super) async fn live(session: Session) {
     tokio::join!(collect(&session, subscriber, queue), hand_over(&session, waiting));
 }
 
-struct Waiting {
+struct LiveMessage {
     origin: Origin,
     text: Bytes,
     _room: OwnedSemaphorePermit,
 }
 
 /// Empties the subscription, whose room is counted in messages, into a queue whose room is counted in bytes.
-async fn collect(session: &Session, mut subscriber: async_nats::Subscriber, queue: mpsc::Sender<Waiting>) {
+async fn collect(session: &BrokerSession, mut subscriber: async_nats::Subscriber, queue: mpsc::Sender<LiveMessage>) {
     let room = Arc::new(Semaphore::new(LIVE_BYTES));
     while let Some(message) = subscriber.next().await {
         let Ok(origin) = last_token(&message.subject).parse::<Origin>() else { continue };
@@ -64,7 +64,7 @@ async fn collect(session: &Session, mut subscriber: async_nats::Subscriber, queu
         let bytes = u32::try_from(message.payload.len()).unwrap_or(u32::MAX);
         let waits = Arc::clone(&room)
             .try_acquire_many_owned(bytes)
-            .is_ok_and(|permit| queue.try_send(Waiting { origin, text: message.payload, _room: permit }).is_ok());
+            .is_ok_and(|permit| queue.try_send(LiveMessage { origin, text: message.payload, _room: permit }).is_ok());
         if !waits {
             add(&session.shared.counted.dropped_live);
         }
@@ -72,19 +72,20 @@ async fn collect(session: &Session, mut subscriber: async_nats::Subscriber, queu
 }
 
 /// In order, and many at a time: messages that are on their way to the disk together share a commit.
-async fn hand_over(session: &Session, mut waiting: mpsc::Receiver<Waiting>) {
-    let received = futures_util::stream::poll_fn(|context| waiting.poll_recv(context)).map(async |next: Waiting| {
-        add(&session.shared.counted.received_live);
-        // A gap is filled from the stream, and so is a message that can't be taken now.
-        if let Receipt::Refused(reason) = session.shared.post.receive(next.text).await {
-            session.shared.refused(next.origin, reason);
-        }
-    });
+async fn hand_over(session: &BrokerSession, mut waiting: mpsc::Receiver<LiveMessage>) {
+    let received =
+        futures_util::stream::poll_fn(|context| waiting.poll_recv(context)).map(async |next: LiveMessage| {
+            add(&session.shared.counted.received_live);
+            // A gap is filled from the stream, and so is a message that can't be taken now.
+            if let Receipt::Refused(reason) = session.shared.post.receive(next.text).await {
+                session.shared.refused(next.origin, reason);
+            }
+        });
     received.buffered(IN_HAND).for_each(async |()| {}).await;
 }
 
 /// Hears announcements as they come, after those that the bucket keeps.
-pub(super) async fn announcements(session: Session) {
+pub(super) async fn announcements(session: BrokerSession) {
     let subscriber = match session.client.subscribe(session.shared.names.all_announce()).await {
         Ok(subscriber) => subscriber,
         Err(error) => {
@@ -97,7 +98,7 @@ pub(super) async fn announcements(session: Session) {
     }
 }
 
-async fn hear_as_they_come(session: &Session, mut subscriber: async_nats::Subscriber) {
+async fn hear_as_they_come(session: &BrokerSession, mut subscriber: async_nats::Subscriber) {
     while let Some(first) = subscriber.next().await {
         // Of several waiting announcements of a node, only the newest is needed.
         let mut latest = BTreeMap::new();
@@ -114,11 +115,11 @@ async fn hear_as_they_come(session: &Session, mut subscriber: async_nats::Subscr
     }
 }
 
-fn hear_message(session: &Session, message: Message) {
+fn hear_message(session: &BrokerSession, message: Message) {
     hear(session, last_token(&message.subject), message.payload);
 }
 
-fn hear(session: &Session, node: &str, announcement: Bytes) {
+fn hear(session: &BrokerSession, node: &str, announcement: Bytes) {
     if node == session.shared.names.node() {
         return;
     }
@@ -132,7 +133,7 @@ fn hear(session: &Session, node: &str, announcement: Bytes) {
 }
 
 /// Reads the bucket once, and then waits for ever: changes there come as plain messages too.
-async fn hear_those_kept(session: &Session) {
+async fn hear_those_kept(session: &BrokerSession) {
     let [mut delay, longest] = RETRY_DELAY;
     while let Err(error) = read_bucket(session).await {
         tracing::debug!(region = %session.region, %error, "the bucket of announcements can't be read; it is tried again");
@@ -144,7 +145,7 @@ async fn hear_those_kept(session: &Session) {
     std::future::pending().await
 }
 
-async fn read_bucket(session: &Session) -> Result<(), async_nats::Error> {
+async fn read_bucket(session: &BrokerSession) -> Result<(), async_nats::Error> {
     let store = session.context.get_key_value(session.shared.names.bucket()).await?;
     let keys = tokio::time::timeout(KEYS_WITHIN, async {
         store

@@ -29,15 +29,15 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use counted::Counted;
+pub use counted::CourierCounters;
 pub use names::LAST_HEADER;
 pub use publish::START_RECORDS;
 pub use settings::{
-    DEFAULT_AGE_S, DEFAULT_STREAM_BYTES, MAX_REGIONS, MAX_REPLICAS, MAX_URLS, MIN_AGE_S, MIN_STREAM_BYTES,
-    RegionServers, Settings, SettingsError,
+    DEFAULT_AGE_S, DEFAULT_STREAM_BYTES, JetStreamSettings, MAX_REGIONS, MAX_REPLICAS, MAX_URLS, MIN_AGE_S,
+    MIN_STREAM_BYTES, RegionServers, SettingsError,
 };
 
-use self::names::Names;
+use self::names::JetStreamNames;
 use self::remember::Acknowledged;
 use self::settings::Servers;
 use super::courier::{Courier, Doing, Post};
@@ -58,7 +58,7 @@ pub struct JetStream {
     servers: Vec<Servers>,
     streams: Streams,
     state: PathBuf,
-    counted: Arc<Counted>,
+    counted: Arc<CourierCounters>,
 }
 
 /// The settings of this node's streams.
@@ -79,7 +79,7 @@ impl Streams {
 impl JetStream {
     /// The courier with those settings, if they can be used. It counts in `counted`, and connects to nothing until it
     /// runs.
-    pub fn new(settings: &Settings, counted: Arc<Counted>) -> Result<Self, SettingsError> {
+    pub fn new(settings: &JetStreamSettings, counted: Arc<CourierCounters>) -> Result<Self, SettingsError> {
         let servers = settings.check()?;
         let own = servers.iter().position(|servers| servers.region == settings.own);
         let own = own.ok_or_else(|| SettingsError::OwnMissing(settings.own.clone()))?;
@@ -100,16 +100,16 @@ impl Courier for JetStream {
 }
 
 /// The state that all connections share, and that outlives each.
-struct Shared {
+struct CourierState {
     post: Arc<dyn Post>,
-    names: Names,
+    names: JetStreamNames,
     streams: Streams,
-    counted: Arc<Counted>,
+    counted: Arc<CourierCounters>,
     acknowledged: watch::Sender<Option<Acknowledged>>,
     complaints: Mutex<HashSet<(Origin, &'static str)>>,
 }
 
-impl Shared {
+impl CourierState {
     /// Whether this complaint is new. Complaints beyond the memory are not logged.
     fn is_news(&self, origin: Origin, reason: &'static str) -> bool {
         let mut complaints = self.complaints.lock();
@@ -126,13 +126,13 @@ impl Shared {
 }
 
 async fn run(courier: JetStream, post: Arc<dyn Post>, mut stop: watch::Receiver<bool>) {
-    let names = Names::new(post.sender());
+    let names = JetStreamNames::new(post.sender());
     let acknowledged = watch::Sender::new(remember::load(&courier.state, &names).await);
     let mut known = acknowledged.subscribe();
     known.mark_unchanged();
     let (last, end) = watch::channel(false);
     let keeper = tokio::spawn(remember::keep(courier.state, names.clone(), known, end));
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(CourierState {
         post,
         names,
         streams: courier.streams,

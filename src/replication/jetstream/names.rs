@@ -8,14 +8,14 @@ pub const LAST_HEADER: &str = "Authledger-Last";
 
 /// The names that belong to a ledger and to this node in it.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct JetStreamNames {
     /// The ledger's UUID without hyphens.
     ledger: String,
     origin: Origin,
     node: String,
 }
 
-impl Names {
+impl JetStreamNames {
     pub(super) fn new(sender: &Sender) -> Self {
         Self { ledger: sender.ledger.0.simple().to_string(), origin: sender.origin, node: sender.node.to_string() }
     }
@@ -99,8 +99,12 @@ mod tests {
     fn a_stream_is_an_origins_only_by_its_exact_name() {
         let (ours, theirs) = (Origin::from_random([0; 13]), Origin::from_random([1; 13]));
         let region = Region::new("east").expect("a name");
-        let names =
-            Names::new(&Sender { ledger: LedgerId(uuid::Uuid::nil()), origin: ours, node: "00".into(), region });
+        let names = JetStreamNames::new(&Sender {
+            ledger: LedgerId(uuid::Uuid::nil()),
+            origin: ours,
+            node: "00".into(),
+            region,
+        });
         let stream = names.stream(12);
         assert_eq!(
             (stream.as_str(), names.number(&stream)),

@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::counted::add;
-use super::link::Session;
+use super::link::BrokerSession;
 use super::names::LAST_HEADER;
 use super::remember::Acknowledged;
 use crate::domain::Sequence;
-use crate::replication::courier::{Doing, Parcel};
+use crate::replication::courier::{Doing, OutgoingParcel};
 
 /// How many of the last records a new stream begins with.
 pub const START_RECORDS: u64 = 10_000;
@@ -42,7 +42,7 @@ const DUPLICATES_WITHIN: Duration = Duration::from_secs(60);
 const MAX_STREAMS: usize = 4096;
 
 /// Sends records as they become durable, without waiting for anything; the stream is for nodes that miss them.
-pub(super) async fn live(session: Session, newest: watch::Sender<Option<Parcel>>) {
+pub(super) async fn live(session: BrokerSession, newest: watch::Sender<Option<OutgoingParcel>>) {
     let post = &session.shared.post;
     let mut head = post.head();
     let mut told = *head.borrow_and_update();
@@ -58,7 +58,7 @@ pub(super) async fn live(session: Session, newest: watch::Sender<Option<Parcel>>
 }
 
 /// The records after that one, once there are any.
-async fn after(session: &Session, head: &mut watch::Receiver<Sequence>, told: Sequence) -> Parcel {
+async fn after(session: &BrokerSession, head: &mut watch::Receiver<Sequence>, told: Sequence) -> OutgoingParcel {
     let [mut delay, longest] = RETRY_DELAY;
     loop {
         if *head.borrow_and_update() > told {
@@ -77,7 +77,7 @@ async fn after(session: &Session, head: &mut watch::Receiver<Sequence>, told: Se
 }
 
 /// Publishes in the stream, for as long as the connection lasts.
-pub(super) async fn in_stream(session: Session, newest: watch::Receiver<Option<Parcel>>) {
+pub(super) async fn in_stream(session: BrokerSession, newest: watch::Receiver<Option<OutgoingParcel>>) {
     let mut publisher = Publisher { session, newest, is_known_to_fail: false };
     let [shortest, longest] = RETRY_DELAY;
     let mut delay = shortest;
@@ -96,7 +96,7 @@ pub(super) async fn in_stream(session: Session, newest: watch::Receiver<Option<P
 
 /// Why publishing broke off.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum StreamPublishError {
     #[error("the stream can't be looked at: {0}")]
     Look(#[source] async_nats::Error),
     #[error("the stream can't be made: {0}")]
@@ -113,14 +113,14 @@ enum Trouble {
 }
 
 /// The end of the stream.
-struct End {
+struct StreamEnd {
     number: u32,
     message: u64,
     record: Sequence,
 }
 
 /// The result of looking for a stream of a certain name.
-enum Found {
+enum StreamLookup {
     Nothing,
     Stream {
         message: u64,
@@ -138,14 +138,14 @@ struct Unacknowledged {
 }
 
 struct Publisher {
-    session: Session,
-    newest: watch::Receiver<Option<Parcel>>,
+    session: BrokerSession,
+    newest: watch::Receiver<Option<OutgoingParcel>>,
     is_known_to_fail: bool,
 }
 
 impl Publisher {
     /// Finds the end of the stream and publishes from there, until something fails or it is time to look again.
-    async fn go_on(&mut self) -> Result<(), Trouble> {
+    async fn go_on(&mut self) -> Result<(), StreamPublishError> {
         let end = self.find_end().await?;
         self.session.shared.post.publish_in(&self.session.shared.names.stream(end.number));
         self.publish(end).await
@@ -153,7 +153,7 @@ impl Publisher {
 
     /// The end of the stream to write to, which is made if there is none. A stream that lost acknowledged messages, or
     /// holds records that this node does not, is abandoned for the next.
-    async fn find_end(&self) -> Result<End, Trouble> {
+    async fn find_end(&self) -> Result<StreamEnd, StreamPublishError> {
         let shared = &self.session.shared;
         loop {
             let known = *shared.acknowledged.borrow();
@@ -171,20 +171,25 @@ impl Publisher {
         }
     }
 
-    async fn end_of(&self, found: Found, known: Acknowledged, head: Sequence) -> Result<End, Trouble> {
+    async fn end_of(
+        &self,
+        found: StreamLookup,
+        known: Acknowledged,
+        head: Sequence,
+    ) -> Result<StreamEnd, StreamPublishError> {
         let number = known.number;
         let start = Sequence(head.0.saturating_sub(START_RECORDS));
         match found {
-            Found::Nothing => {
+            StreamLookup::Nothing => {
                 self.make(number).await?;
-                Ok(End { number, message: 0, record: start })
+                Ok(StreamEnd { number, message: 0, record: start })
             }
-            Found::Stream { message: 0, .. } => Ok(End { number, message: 0, record: start }),
-            Found::Stream { message, record } => {
+            StreamLookup::Stream { message: 0, .. } => Ok(StreamEnd { number, message: 0, record: start }),
+            StreamLookup::Stream { message, record } => {
                 let record = record.unwrap_or(known.record);
                 // Only this node writes there, so its messages are this node's own, and durable.
                 self.acknowledged(Acknowledged { number, message, record });
-                Ok(End { number, message, record })
+                Ok(StreamEnd { number, message, record })
             }
         }
     }
@@ -207,44 +212,44 @@ impl Publisher {
     }
 
     /// The highest number of a stream of this origin, if none is remembered.
-    async fn newest_number(&self) -> Result<Option<u32>, Trouble> {
+    async fn newest_number(&self) -> Result<Option<u32>, StreamPublishError> {
         let names = &self.session.shared.names;
         let mut listed = self.session.context.stream_names().take(MAX_STREAMS);
         let mut newest = None;
         while let Some(stream) = listed.next().await {
-            let stream = stream.map_err(|error| Trouble::Look(error.into()))?;
+            let stream = stream.map_err(|error| StreamPublishError::Look(error.into()))?;
             newest = newest.max(names.number(&stream));
         }
         Ok(newest)
     }
 
-    async fn look_at(&self, number: u32) -> Result<Found, Trouble> {
+    async fn look_at(&self, number: u32) -> Result<StreamLookup, StreamPublishError> {
         let name = self.session.shared.names.stream(number);
         let stream = match self.session.context.get_stream(&name).await {
             Ok(stream) => stream,
-            Err(error) if is_not_found(&error.kind()) => return Ok(Found::Nothing),
-            Err(error) => return Err(Trouble::Look(error.into())),
+            Err(error) if is_not_found(&error.kind()) => return Ok(StreamLookup::Nothing),
+            Err(error) => return Err(StreamPublishError::Look(error.into())),
         };
         let config = &stream.cached_info().config;
         if let Some(setting) = unfit(config) {
             add(&self.session.shared.counted.unfit);
-            return Err(Trouble::Unfit { stream: name, setting });
+            return Err(StreamPublishError::Unfit { stream: name, setting });
         }
         self.adjust(config.clone()).await;
         let state = &stream.cached_info().state;
         if state.messages == 0 {
-            return Ok(Found::Stream { message: state.last_sequence, record: None });
+            return Ok(StreamLookup::Stream { message: state.last_sequence, record: None });
         }
         match stream.get_raw_message(state.last_sequence).await {
-            Ok(last) => Ok(Found::Stream { message: last.sequence, record: last_record(&last.headers) }),
+            Ok(last) => Ok(StreamLookup::Stream { message: last.sequence, record: last_record(&last.headers) }),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                Ok(Found::Stream { message: state.last_sequence, record: None })
+                Ok(StreamLookup::Stream { message: state.last_sequence, record: None })
             }
-            Err(error) => Err(Trouble::Look(error.into())),
+            Err(error) => Err(StreamPublishError::Look(error.into())),
         }
     }
 
-    async fn make(&self, number: u32) -> Result<(), Trouble> {
+    async fn make(&self, number: u32) -> Result<(), StreamPublishError> {
         let (names, limits) = (&self.session.shared.names, self.session.shared.streams);
         let config = limits.applied(stream::Config {
             name: names.stream(number),
@@ -255,7 +260,8 @@ impl Publisher {
             discard: stream::DiscardPolicy::Old,
             ..stream::Config::default()
         });
-        let made = self.session.context.create_stream(config).await.map_err(|error| Trouble::Make(error.into()))?;
+        let made =
+            self.session.context.create_stream(config).await.map_err(|error| StreamPublishError::Make(error.into()))?;
         tracing::info!(stream = made.cached_info().config.name, "a stream for this node's records was made");
         Ok(())
     }
@@ -272,7 +278,7 @@ impl Publisher {
     }
 
     /// Publishes after that end, several messages ahead of their acknowledgements.
-    async fn publish(&mut self, end: End) -> Result<(), Trouble> {
+    async fn publish(&mut self, end: StreamEnd) -> Result<(), StreamPublishError> {
         let stream = self.session.shared.names.stream(end.number);
         let subject = self.session.shared.names.records(end.number);
         let mut waiting = VecDeque::new();
@@ -307,7 +313,7 @@ impl Publisher {
     }
 
     /// The records after that one: those that were just sent, if they match.
-    fn next(&self, record: Sequence) -> Doing<'static, Parcel> {
+    fn next(&self, record: Sequence) -> Doing<'static, OutgoingParcel> {
         let (session, newest) = (self.session.clone(), self.newest.clone());
         let mut head = session.shared.post.head();
         Box::pin(async move {
@@ -325,8 +331,8 @@ impl Publisher {
         stream: &str,
         subject: &str,
         after: u64,
-        parcel: &Parcel,
-    ) -> Result<Option<Unacknowledged>, Trouble> {
+        parcel: &OutgoingParcel,
+    ) -> Result<Option<Unacknowledged>, StreamPublishError> {
         let shared = &self.session.shared;
         let message = PublishMessage::build()
             .payload(parcel.text.clone())
@@ -354,9 +360,9 @@ impl Publisher {
         }
     }
 
-    fn check(&self, number: u32, answer: PublishAck, was: &Unacknowledged) -> Result<(), Trouble> {
+    fn check(&self, number: u32, answer: PublishAck, was: &Unacknowledged) -> Result<(), StreamPublishError> {
         if answer.sequence != was.message || answer.duplicate {
-            return Err(Trouble::Acknowledged { wanted: was.message, got: answer.sequence });
+            return Err(StreamPublishError::Acknowledged { wanted: was.message, got: answer.sequence });
         }
         add(&self.session.shared.counted.acknowledged);
         self.acknowledged(Acknowledged { number, message: was.message, record: was.record });
@@ -376,20 +382,20 @@ async fn oldest(waiting: &mut VecDeque<Unacknowledged>) -> (Result<PublishAck, P
 }
 
 /// Why the stream that was found can't be the one that acknowledged, if it can't.
-fn contradiction(found: &Found, known: Acknowledged, head: Sequence) -> Option<&'static str> {
+fn contradiction(found: &StreamLookup, known: Acknowledged, head: Sequence) -> Option<&'static str> {
     match *found {
-        Found::Nothing => (known.message > 0).then_some("it is gone"),
-        Found::Stream { message, .. } if message < known.message => {
+        StreamLookup::Nothing => (known.message > 0).then_some("it is gone"),
+        StreamLookup::Stream { message, .. } if message < known.message => {
             Some("it ends before messages that were acknowledged")
         }
-        Found::Stream { message: 0, .. } => None,
-        Found::Stream { message, record: None } => {
+        StreamLookup::Stream { message: 0, .. } => None,
+        StreamLookup::Stream { message, record: None } => {
             (message != known.message).then_some("it does not have its last message, so its contents are not known")
         }
-        Found::Stream { record: Some(record), .. } if record > head => {
+        StreamLookup::Stream { record: Some(record), .. } if record > head => {
             Some("it has records that this node does not have")
         }
-        Found::Stream { message, record: Some(record) } => {
+        StreamLookup::Stream { message, record: Some(record) } => {
             let differs = record < known.record || (message == known.message && record != known.record);
             differs.then_some("its last message is not the one that was acknowledged")
         }
@@ -428,7 +434,7 @@ pub(super) fn last_record(headers: &async_nats::HeaderMap) -> Option<Sequence> {
 }
 
 /// A stream as the servers have it, if it exists.
-pub(super) async fn find(session: &Session, name: &str) -> Result<Option<stream::Stream>, async_nats::Error> {
+pub(super) async fn find(session: &BrokerSession, name: &str) -> Result<Option<stream::Stream>, async_nats::Error> {
     match session.context.get_stream(name).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if is_not_found(&error.kind()) => Ok(None),
@@ -444,8 +450,8 @@ mod tests {
         Acknowledged { number: 1, message, record: Sequence(record) }
     }
 
-    const fn stream(message: u64, record: Option<u64>) -> Found {
-        Found::Stream {
+    const fn stream(message: u64, record: Option<u64>) -> StreamLookup {
+        StreamLookup::Stream {
             message,
             record: match record {
                 Some(record) => Some(Sequence(record)),
@@ -478,7 +484,7 @@ mod tests {
     fn a_stream_is_written_on_only_if_it_has_what_it_acknowledged() {
         let head = Sequence(100);
         let good = [
-            (Found::Nothing, known(0, 0)),
+            (StreamLookup::Nothing, known(0, 0)),
             (stream(0, None), known(0, 0)),
             (stream(7, Some(70)), known(0, 0)),
             (stream(7, Some(70)), known(7, 70)),
@@ -491,7 +497,7 @@ mod tests {
             assert_eq!(contradiction(&found, known, head), None, "{known:?}");
         }
         let bad = [
-            (Found::Nothing, known(7, 70)),
+            (StreamLookup::Nothing, known(7, 70)),
             (stream(0, None), known(7, 70)),
             (stream(6, Some(70)), known(7, 70)),
             (stream(7, Some(69)), known(7, 70)),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::names::Names;
+use super::names::JetStreamNames;
 use crate::domain::Sequence;
 
 /// How often the file is written at most.
@@ -38,7 +38,7 @@ struct File {
 }
 
 /// The content of the file, or nothing if it has nothing about this origin.
-pub(super) async fn load(path: &Path, names: &Names) -> Option<Acknowledged> {
+pub(super) async fn load(path: &Path, names: &JetStreamNames) -> Option<Acknowledged> {
     let read = match read(path).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -67,7 +67,7 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Writes the file whenever there is something new, at most once a second, and when it stops.
 pub(super) async fn keep(
     path: PathBuf,
-    names: Names,
+    names: JetStreamNames,
     mut acknowledged: watch::Receiver<Option<Acknowledged>>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -89,7 +89,7 @@ pub(super) async fn keep(
     }
 }
 
-async fn write(path: &Path, names: &Names, latest: Acknowledged) -> io::Result<()> {
+async fn write(path: &Path, names: &JetStreamNames, latest: Acknowledged) -> io::Result<()> {
     let file = File { stream: names.stream(latest.number), message: latest.message, record: latest.record.0 };
     let unfinished = path.with_extension("unfinished");
     tokio::fs::write(&unfinished, serde_json::to_vec(&file)?).await?;

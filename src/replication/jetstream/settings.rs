@@ -48,7 +48,7 @@ impl fmt::Debug for RegionServers {
 
 /// The settings of the courier.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct JetStreamSettings {
     /// The region whose servers this node publishes to.
     pub own: Region,
     /// Every region's servers, including the own.
@@ -119,7 +119,7 @@ pub(super) struct Servers {
     pub(super) ca: Option<PathBuf>,
 }
 
-impl Settings {
+impl JetStreamSettings {
     /// The servers of each region, if all the settings can be used.
     pub(super) fn check(&self) -> Result<Vec<Servers>, SettingsError> {
         if self.regions.len() > MAX_REGIONS {
@@ -211,8 +211,8 @@ mod tests {
         RegionServers { region: Region::new(name).expect("a name"), urls, credentials: None, ca: None }
     }
 
-    fn settings(regions: Vec<RegionServers>) -> Settings {
-        Settings {
+    fn settings(regions: Vec<RegionServers>) -> JetStreamSettings {
+        JetStreamSettings {
             own: Region::new("east").expect("a name"),
             regions,
             replicas: 1,
@@ -239,7 +239,7 @@ mod tests {
     fn settings_that_cannot_work_are_refused_by_name() {
         let good = || region("east", &["nats://a.example:4222"]);
         let east = || Region::new("east").expect("a name");
-        let check = |settings: Settings| settings.check().err();
+        let check = |settings: JetStreamSettings| settings.check().err();
         assert_eq!(check(settings(vec![good()])), None);
         assert_eq!(check(settings(vec![region("west", &["nats://a:1"])])), Some(SettingsError::OwnMissing(east())));
         assert_eq!(check(settings(vec![good(), good()])), Some(SettingsError::Twice(east())));
@@ -260,12 +260,21 @@ mod tests {
         let regions = (0..=MAX_REGIONS).map(|number| region(&format!("r{number}"), &["nats://a:1"])).collect();
         assert_eq!(check(settings(regions)), Some(SettingsError::TooManyRegions(MAX_REGIONS + 1)));
         for replicas in [0, MAX_REPLICAS + 1] {
-            assert_eq!(check(Settings { replicas, ..settings(vec![good()]) }), Some(SettingsError::Replicas(replicas)));
+            assert_eq!(
+                check(JetStreamSettings { replicas, ..settings(vec![good()]) }),
+                Some(SettingsError::Replicas(replicas))
+            );
         }
         for max_bytes in [MIN_STREAM_BYTES - 1, u64::MAX] {
-            assert_eq!(check(Settings { max_bytes, ..settings(vec![good()]) }), Some(SettingsError::Bytes(max_bytes)));
+            assert_eq!(
+                check(JetStreamSettings { max_bytes, ..settings(vec![good()]) }),
+                Some(SettingsError::Bytes(max_bytes))
+            );
         }
         let max_age = Duration::from_secs(MIN_AGE_S - 1);
-        assert_eq!(check(Settings { max_age, ..settings(vec![good()]) }), Some(SettingsError::Age(MIN_AGE_S - 1)));
+        assert_eq!(
+            check(JetStreamSettings { max_age, ..settings(vec![good()]) }),
+            Some(SettingsError::Age(MIN_AGE_S - 1))
+        );
     }
 }

@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 use crate::clock::{Acceptance, Accepted, Before, Clock, Mark};
 use crate::domain::{Origin, Timestamp};
 use crate::event_log::{ReadError, Reader};
-use crate::projection::Times;
+use crate::projection::RebuildTimes;
 
 /// The knowledge about time of a starting node that has not folded the log yet.
 pub struct ClockStart {
     mark: Option<Mark>,
-    times: Times,
+    times: RebuildTimes,
 }
 
 impl ClockStart {
@@ -29,17 +29,17 @@ impl ClockStart {
         let times = match mark {
             // If an earlier time was accepted, a snapshot may lack entries that have not expired by it.
             Some(Mark { accepted: Some(_), ledger_time, forgotten_at, .. }) => {
-                Times { forget_at: forgotten_at, judged_at: ledger_time.max(wall) }
+                RebuildTimes { forget_at: forgotten_at, judged_at: ledger_time.max(wall) }
             }
             // Ledger time never starts earlier than the instant up to which a snapshot was swept.
-            Some(mark) => Times { forget_at: mark.forgotten_at, judged_at: Timestamp::MAX },
-            None => Times { forget_at: wall.min(last_recorded_at(reader)?), judged_at: Timestamp::MAX },
+            Some(mark) => RebuildTimes { forget_at: mark.forgotten_at, judged_at: Timestamp::MAX },
+            None => RebuildTimes { forget_at: wall.min(last_recorded_at(reader)?), judged_at: Timestamp::MAX },
         };
         Ok(Self { mark, times })
     }
 
     /// The two times by which the state is put together.
-    pub fn times(&self) -> Times {
+    pub fn times(&self) -> RebuildTimes {
         self.times
     }
 
@@ -71,7 +71,7 @@ impl ClockStart {
         let marks = Marks {
             data: data.to_owned(),
             clock: clock.clone(),
-            pending: Mutex::new(accepted.map_or(Pending::Nothing, Pending::Healing)),
+            pending: Mutex::new(accepted.map_or(PendingAcceptance::Nothing, PendingAcceptance::Healing)),
             confirmed_by: Mutex::default(),
         };
         // Until a first mark is on disk, nothing leaves memory beyond the old mark, or beyond the sweep so far.
@@ -93,14 +93,14 @@ fn last_recorded_at(reader: &Reader) -> Result<Timestamp, ReadError> {
 pub struct Marks {
     data: PathBuf,
     clock: Clock,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingAcceptance>,
     /// The confirmation of the wall clock, if it can't be accepted without an operator.
     confirmed_by: Mutex<Option<&'static str>>,
 }
 
 /// An earlier time that was accepted.
 #[derive(Clone, Copy)]
-enum Pending {
+enum PendingAcceptance {
     Nothing,
     /// The server is about to restart: ledger time of this run no longer counts.
     Starting(Accepted),
@@ -114,7 +114,7 @@ impl Marks {
         self.store_as(&self.pending.lock())
     }
 
-    fn store_as(&self, pending: &Pending) -> io::Result<()> {
+    fn store_as(&self, pending: &PendingAcceptance) -> io::Result<()> {
         let standing = self.clock.standing();
         let mut mark = Mark {
             ledger_time: standing.ledger,
@@ -123,9 +123,9 @@ impl Marks {
             accepted: None,
         };
         match *pending {
-            Pending::Nothing => {}
-            Pending::Healing(accepted) => mark.accepted = Some(accepted),
-            Pending::Starting(accepted) => {
+            PendingAcceptance::Nothing => {}
+            PendingAcceptance::Healing(accepted) => mark.accepted = Some(accepted),
+            PendingAcceptance::Starting(accepted) => {
                 mark = Mark {
                     ledger_time: accepted.at,
                     forgotten_at: mark.forgotten_at.min(accepted.at),
@@ -135,7 +135,7 @@ impl Marks {
             }
         }
         mark.store(&self.data)?;
-        if !matches!(pending, Pending::Starting(_)) {
+        if !matches!(pending, PendingAcceptance::Starting(_)) {
             self.clock.is_marked(mark.forgotten_at);
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Marks {
     /// Accepts the wall clock, if that does not need a restart, and writes that down.
     pub fn take_over(&self) -> io::Result<Acceptance> {
         let pending = self.pending.lock();
-        if matches!(*pending, Pending::Nothing) {
+        if matches!(*pending, PendingAcceptance::Nothing) {
             let acceptance = self.clock.accept();
             if acceptance == Acceptance::Taken {
                 self.store_as(&pending)?;
@@ -157,7 +157,7 @@ impl Marks {
     /// Writes down that an earlier time was accepted, for the next start.
     pub fn accept(&self, accepted: Accepted) -> io::Result<()> {
         let mut pending = self.pending.lock();
-        let starting = Pending::Starting(accepted);
+        let starting = PendingAcceptance::Starting(accepted);
         self.store_as(&starting)?;
         *pending = starting;
         Ok(())
@@ -166,16 +166,16 @@ impl Marks {
     /// The earlier time that was accepted before this run, until [`Marks::is_healed`].
     pub fn healing(&self) -> Option<Accepted> {
         match *self.pending.lock() {
-            Pending::Healing(accepted) => Some(accepted),
-            Pending::Nothing | Pending::Starting(_) => None,
+            PendingAcceptance::Healing(accepted) => Some(accepted),
+            PendingAcceptance::Nothing | PendingAcceptance::Starting(_) => None,
         }
     }
 
     /// The credentials recorded beyond it are revoked.
     pub fn is_healed(&self) -> io::Result<()> {
         let mut pending = self.pending.lock();
-        self.store_as(&Pending::Nothing)?;
-        *pending = Pending::Nothing;
+        self.store_as(&PendingAcceptance::Nothing)?;
+        *pending = PendingAcceptance::Nothing;
         Ok(())
     }
 

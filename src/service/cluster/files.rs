@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Cluster;
-use crate::cluster::{Fork, Heard, Incarnation, MAX_SUPERSEDED, SignedHead, Spoken};
+use crate::cluster::{CarriedAnnouncement, Fork, HeardAnnouncement, Incarnation, MAX_SUPERSEDED, SignedHead};
 use crate::domain::{NodeKey, Origin, Place, hex};
 use crate::json;
 
@@ -140,7 +140,7 @@ impl Cluster {
     /// Keeps the runs of that node that are not on disk yet. A run that can't be kept is not reported as heard.
     pub(super) fn keep_runs(&self, node: NodeKey) {
         let mut kept = self.kept_runs.lock();
-        let is_new = |heard: &&Heard| !kept.contains(&heard.announcement().incarnation);
+        let is_new = |heard: &&HeardAnnouncement| !kept.contains(&heard.announcement().incarnation);
         let new: Vec<Word> = self.positions(|positions| positions.of(node).filter(is_new).map(word).collect());
         for (run, name, text) in new {
             match replace(&self.data.join("members").join("heard").join(name), &text) {
@@ -155,7 +155,7 @@ impl Cluster {
     /// Reads the kept announcements of other nodes. Each is verified again.
     pub fn recall(&self) {
         for (modified, text) in read_all(&self.data.join("members").join("heard")) {
-            let spoken = Spoken::hear(&text).filter(|spoken| self.admits(spoken.announcement.node));
+            let spoken = CarriedAnnouncement::hear(&text).filter(|spoken| self.admits(spoken.announcement.node));
             if let Some(spoken) = spoken {
                 self.kept_runs.lock().insert(spoken.announcement.incarnation);
                 self.remember(spoken, modified);
@@ -167,7 +167,7 @@ impl Cluster {
 /// The latest announcement of a run: the run, the name of its file, and its text.
 type Word = (Incarnation, String, Box<[u8]>);
 
-fn word(heard: &Heard) -> Word {
+fn word(heard: &HeardAnnouncement) -> Word {
     let said = heard.announcement();
     (said.incarnation, format!("{}.{}", said.node, said.incarnation.0), heard.spoken.text.clone())
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::cluster::{Foreign, Fork, Known, Parcel, Refusal, SignedHead, Unreadable, Verdict, judge, other_end};
+use crate::cluster::{
+    Foreign, Fork, IngestContext, Parcel, ParcelVerdict, Refusal, SignedHead, Unreadable, judge, other_end,
+};
 use crate::domain::{Event, Place, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::{Error, Service};
@@ -43,7 +45,7 @@ impl Service {
         }
         let one_at_a_time = self.cluster.ingesting(origin).await;
         match self.judge(parcel).await? {
-            Verdict::Append(records) => {
+            ParcelVerdict::Append(records) => {
                 self.note_other_end(records.first(), head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
                 let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
@@ -53,16 +55,16 @@ impl Service {
                 let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
                 taken.await.map_err(Error::of_task)?
             }
-            Verdict::Held(sequence) => Ok(Ingested::Held(sequence)),
-            Verdict::Gap(due) => Ok(Ingested::Gap(due)),
-            Verdict::Refused(refusal) => {
+            ParcelVerdict::Held(sequence) => Ok(Ingested::Held(sequence)),
+            ParcelVerdict::Gap(due) => Ok(Ingested::Gap(due)),
+            ParcelVerdict::Refused(refusal) => {
                 if refusal == Refusal::Twin {
                     self.compare_with_log(head).await?;
                 }
                 Ok(self.refuse(refusal))
             }
-            Verdict::Fork(fork) => self.note_fork(fork).await,
-            Verdict::Unreadable(unreadable) => self.note_unreadable(unreadable, text).await,
+            ParcelVerdict::Fork(fork) => self.note_fork(fork).await,
+            ParcelVerdict::Unreadable(unreadable) => self.note_unreadable(unreadable, text).await,
         }
     }
 
@@ -100,7 +102,7 @@ impl Service {
         Ok(self.append_foreign(vec![Foreign { recorded, record, hash }]).await?.map_err(IngestError::from))
     }
 
-    async fn judge(&self, parcel: Parcel) -> Result<Verdict, Error> {
+    async fn judge(&self, parcel: Parcel) -> Result<ParcelVerdict, Error> {
         let (cluster, ledger, own) = (self.cluster.clone(), self.ledger, self.origin);
         self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await
     }
@@ -238,10 +240,10 @@ fn judge_here(
     reader: &Reader,
     ledger: crate::domain::LedgerId,
     own: crate::domain::Origin,
-) -> Verdict {
+) -> ParcelVerdict {
     let origin = parcel.origin();
     let members = cluster.members();
-    let known = Known {
+    let known = IngestContext {
         ledger,
         own,
         members: &members,

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::cluster::{
-    Anchors, Announcement, Arrival, Fork, Incarnation, KeptHeads, MAX_SUPERSEDED, Positions, Refusal, RequestSignature,
-    SignedHead, Spoken, Unreadable,
+    Anchors, Announcement, Arrival, CarriedAnnouncement, Fork, Incarnation, KeptHeads, MAX_SUPERSEDED, Positions,
+    Refusal, RequestSignature, SignedHead, Unreadable,
 };
 use crate::domain::{
     LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Place, Position, Reads, Region, Sequence,
@@ -91,7 +91,7 @@ pub struct Cluster {
     admitted: AtomicBool,
     waiting: AtomicUsize,
     run: Mutex<Run>,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<ClusterTrouble>,
     refused: [AtomicU64; Refusal::ALL.len()],
     ingesting: [tokio::sync::Mutex<()>; INGESTING],
     /// For each origin with records on their way to the writer: its head with them, and how many parcels they are.
@@ -113,7 +113,7 @@ struct Run {
 
 /// The obstacles to following some origin, until an operator does something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ClusterTrouble {
     /// Origins with a record of a later release.
     pub unreadable: BTreeMap<Origin, Unreadable>,
     /// Origins that have signed two histories.
@@ -126,7 +126,7 @@ pub struct Trouble {
     pub copied: BTreeSet<NodeKey>,
 }
 
-impl Trouble {
+impl ClusterTrouble {
     /// The warning for the operator, if there is one.
     fn warning(&self) -> Option<&'static str> {
         const COPIED: &str = "two processes run with the key of one member: its data directory was copied; stop one of the two, and \
@@ -311,7 +311,7 @@ impl Cluster {
     }
 
     /// Sets this node's newest announcement.
-    pub fn speak_out(&self, spoken: Spoken) {
+    pub fn speak_out(&self, spoken: CarriedAnnouncement) {
         self.spoken.send_replace(spoken.text.into_vec().into());
     }
 
@@ -392,7 +392,7 @@ impl Cluster {
     }
 
     /// The announcement of this node now. Nothing before the run has begun.
-    pub fn speak(&self, ledger: LedgerId, origin: Origin) -> Option<Spoken> {
+    pub fn speak(&self, ledger: LedgerId, origin: Origin) -> Option<CarriedAnnouncement> {
         let run = {
             let mut run = self.run.lock();
             run.number += 1;
@@ -418,7 +418,7 @@ impl Cluster {
 
     /// Takes an announcement. Nothing, if it is not trusted.
     pub fn hear(&self, ledger: LedgerId, text: &[u8]) -> Option<Arrival> {
-        let unverified = Spoken::read(text)?;
+        let unverified = CarriedAnnouncement::read(text)?;
         let (of, node) = unverified.of();
         if of != ledger || !(self.admits(node) || node == self.node()) {
             return None;
@@ -446,7 +446,7 @@ impl Cluster {
     }
 
     /// An announcement that was heard before this process began: of a run that may still exist.
-    pub fn remember(&self, spoken: Spoken, at: Timestamp) {
+    pub fn remember(&self, spoken: CarriedAnnouncement, at: Timestamp) {
         self.positions.lock().recall(spoken, at);
     }
 
@@ -494,7 +494,7 @@ impl Cluster {
     /// How many other members have said within the last seconds that it is about that time, by their ledger time.
     pub fn members_at(&self, time: Timestamp) -> usize {
         let (members, own, now) = (self.members(), self.node(), self.clock.now());
-        let agrees = |heard: &crate::cluster::Heard| {
+        let agrees = |heard: &crate::cluster::HeardAnnouncement| {
             let silent = now.millis_since(heard.at);
             let theirs = heard.announcement().now.plus_millis(silent);
             let off_by = theirs.as_millis().abs_diff(time.as_millis());
@@ -559,7 +559,7 @@ impl Cluster {
     }
 
     /// The obstacles.
-    pub fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> ClusterTrouble {
         self.trouble.lock().clone()
     }
 

@@ -6,7 +6,7 @@ use crate::domain::{
     Sequence, Timestamp,
 };
 use crate::service::records::audit_everywhere;
-use crate::service::{Call, Error, Grants, Identity, Outcome, Service};
+use crate::service::{Call, CallerIdentity, Error, Grants, Outcome, Service};
 
 /// A node of this ledger.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct JoinedNode {
 
 impl Service {
     /// The nodes of this ledger; only this node, if there are no others. Needs `audit` in every tenant.
-    pub fn nodes(&self, identity: &Identity) -> Result<Vec<NodeShown>, Error> {
+    pub fn nodes(&self, identity: &CallerIdentity) -> Result<Vec<NodeShown>, Error> {
         audit_everywhere(identity)?;
         let members = self.cluster.members();
         let own = self.cluster.node();
@@ -64,7 +64,7 @@ impl Service {
             member,
             origins: members.origins_of(key).map(|origin| (origin, self.cluster.held(origin))).collect(),
             runs: self.cluster.positions(|positions| {
-                let run = |heard: &crate::cluster::Heard| RunShown {
+                let run = |heard: &crate::cluster::HeardAnnouncement| RunShown {
                     heard_at: heard.at,
                     applied: heard.announcement().applied.iter().map(|(origin, far)| (*origin, *far)).collect(),
                 };
@@ -109,7 +109,7 @@ impl Service {
     /// Records that this node has caught up, or which events it reads, if its members do not know.
     pub async fn upgrade_node(&self) -> Result<(), Error> {
         let upgraded = NodeUpgraded { key: self.cluster.node(), reads: self.cluster.naming().reads.clone() };
-        let identity = Identity {
+        let identity = CallerIdentity {
             caller: crate::domain::Caller::Node,
             grants: std::sync::Arc::new(Grants::everything()),
             registration: None,

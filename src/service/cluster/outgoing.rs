@@ -2,7 +2,7 @@
 //! have signed.
 
 use super::Cluster;
-use crate::cluster::{Holding, MAX_VOUCHED, Parcel, SignedHead, Spoken, Vouch};
+use crate::cluster::{CarriedAnnouncement, Holding, MAX_VOUCHED, Parcel, SignedHead, Vouch};
 use crate::domain::{NodeKey, Origin, Place, Sequence};
 use crate::event_log::{ChainHash, Head, ReadError, Reader, StoredRecord};
 use crate::service::{Error, Service};
@@ -44,7 +44,7 @@ impl Service {
     }
 
     /// The newest announcement of this node.
-    pub fn speak(&self) -> Option<Spoken> {
+    pub fn speak(&self) -> Option<CarriedAnnouncement> {
         self.cluster.speak(self.ledger, self.origin)
     }
 
@@ -124,7 +124,7 @@ impl Cluster {
         let now = self.clock.now();
         let kept = self.kept_runs.lock().clone();
         let (heard, known) = self.positions(|positions| {
-            let silence = |heard: &crate::cluster::Heard| match heard.announcement().farewell {
+            let silence = |heard: &crate::cluster::HeardAnnouncement| match heard.announcement().farewell {
                 true => std::time::Duration::MAX,
                 false => std::time::Duration::from_millis(now.millis_since(heard.at)),
             };

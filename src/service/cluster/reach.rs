@@ -5,19 +5,19 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
 use super::Cluster;
-use crate::cluster::Reached;
+use crate::cluster::NodeReach;
 use crate::domain::{NodeName, Place, Region, Timestamp};
 use crate::service::records::audit_everywhere;
-use crate::service::{Consistency, ConsistencyTimeout, Error, Identity, Level, Reach, Service};
+use crate::service::{CallerIdentity, Consistency, ConsistencyLevel, ConsistencyTimeout, Error, Reach, Service};
 
 /// The most calls that wait for other nodes at the same time. A call beyond that does not wait: its command stands.
 const MAX_WAITING: usize = 10_000;
 
 impl Reach for Cluster {
-    fn has_reached(&self, place: Place, level: Level) -> bool {
+    fn has_reached(&self, place: Place, level: ConsistencyLevel) -> bool {
         let region = match level {
-            Level::LocalRegion => Some(&self.naming.region),
-            Level::AllRegions => None,
+            ConsistencyLevel::LocalRegion => Some(&self.naming.region),
+            ConsistencyLevel::AllRegions => None,
         };
         let members = self.members();
         self.positions.lock().have_reached(place, &members, self.node(), region)
@@ -52,12 +52,12 @@ pub struct ReachShown {
     pub node: NodeName,
     pub region: Region,
     /// Each member that counts, and when it was heard to have applied the record.
-    pub nodes: Vec<Reached>,
+    pub nodes: Vec<NodeReach>,
 }
 
 impl Service {
     /// How far that record has spread; nothing, if this node does not hold it. Needs `audit` in every tenant.
-    pub async fn reach_of(&self, identity: &Identity, place: Place) -> Result<Option<ReachShown>, Error> {
+    pub async fn reach_of(&self, identity: &CallerIdentity, place: Place) -> Result<Option<ReachShown>, Error> {
         audit_everywhere(identity)?;
         let Some(stored) = self.read(move |reader| Ok(reader.find_place(place)?)).await? else { return Ok(None) };
         let cluster = &self.cluster;
@@ -66,7 +66,7 @@ impl Service {
         let (node, region) = (cluster.naming.node.clone(), cluster.naming.region.clone());
         if nodes.is_empty() {
             // A node without members is all regions.
-            nodes.push(Reached { node: node.clone(), region: region.clone(), at: here });
+            nodes.push(NodeReach { node: node.clone(), region: region.clone(), at: here });
         }
         Ok(Some(ReachShown { place, node, region, nodes }))
     }

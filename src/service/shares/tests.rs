@@ -11,7 +11,7 @@ fn application(tenant: &str, number: u128) -> Party {
     let tenant = Tenant::new(tenant).expect("a name");
     let grants = Grants::new(vec![Grant { tenant: Some(tenant), scopes: Scopes::from_iter([Scope::Follow]) }]);
     let caller = Caller::Application(ApplicationId(uuid::Uuid::from_u128(number)));
-    Party::of(&Identity { caller, grants: grants.expect("few").into(), registration: None })
+    Party::of(&CallerIdentity { caller, grants: grants.expect("few").into(), registration: None })
 }
 
 fn admit(share: &Arc<FairShare>, party: &Party) -> Admitted {
@@ -20,7 +20,7 @@ fn admit(share: &Arc<FairShare>, party: &Party) -> Admitted {
 
 #[test]
 fn whoever_can_act_everywhere_is_at_home_in_no_tenant() {
-    let everything = Identity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
+    let everything = CallerIdentity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
     assert_eq!(Party::of(&everything).home, Home::Everywhere);
     assert_eq!(application("acme", 1).home, Home::Tenant(Tenant::new("acme").expect("a name")));
 }

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use authledger::audit::{
-    Lookup, LookupCredential, Point, Prefix, QuestionError, Standing, Verdict, as_of, diff, history, stats, tally_as_of,
+    CredentialStanding, CredentialVerdict, LogPrefix, Lookup, LookupCredential, Point, QuestionError, as_of, diff,
+    history, stats, tally_as_of,
 };
 use authledger::domain::{
     CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind, Place, Position, Recorded, Secret, State,
@@ -36,13 +37,13 @@ fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactiv
 }
 
 /// What a verdict says, as the domain says it.
-fn plain(standings: &[Standing], key: CredentialKey) -> Result<(), Option<Place>> {
+fn plain(standings: &[CredentialStanding], key: CredentialKey) -> Result<(), Option<Place>> {
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
-        Verdict::Active { .. } => Ok(()),
-        Verdict::Revoked(by) | Verdict::Erased(by) => Err(Some(by.place)),
-        Verdict::Expired { .. } | Verdict::Indeterminate { .. } => Err(None),
-        Verdict::NeverIssued { .. } => panic!("it was issued: {standing:?}"),
+        CredentialVerdict::Active { .. } => Ok(()),
+        CredentialVerdict::Revoked(by) | CredentialVerdict::Erased(by) => Err(Some(by.place)),
+        CredentialVerdict::Expired { .. } | CredentialVerdict::Indeterminate { .. } => Err(None),
+        CredentialVerdict::NeverIssued { .. } => panic!("it was issued: {standing:?}"),
     }
 }
 
@@ -69,7 +70,7 @@ proptest! {
         log.iter().for_each(|recorded| all.fold(recorded));
         let reader = &file.reader;
         let mut finder = Finder::new(reader, &file.directory(), None).unwrap();
-        let prefix = Prefix::of(point, reader, finder.head()).unwrap();
+        let prefix = LogPrefix::of(point, reader, finder.head()).unwrap();
         prop_assert_eq!(prefix.at, time);
         for key in all.credentials.keys().copied() {
             let question = asked(&all, key);
@@ -80,7 +81,7 @@ proptest! {
                 Err(Inactive::Revoked(place, _)) => prop_assert_eq!(plain(&standings, key), Err(Some(place)), "{:?}", key),
                 Err(Inactive::Unknown) => {
                     let verdict = &standings[0].verdict;
-                    prop_assert!(matches!(verdict, Verdict::NeverIssued { .. }), "{:?}: {:?}", key, verdict);
+                    prop_assert!(matches!(verdict, CredentialVerdict::NeverIssued { .. }), "{:?}: {:?}", key, verdict);
                 }
             }
         }
@@ -124,7 +125,7 @@ proptest! {
     }
 }
 
-fn id_of(standing: &Standing) -> authledger::domain::CredentialId {
+fn id_of(standing: &CredentialStanding) -> authledger::domain::CredentialId {
     standing.name.id()
 }
 
@@ -163,9 +164,9 @@ impl Asking {
         told.iter().map(|recorded| recorded.event.type_name()).collect()
     }
 
-    fn verdict(&self, credential: LookupCredential, at: Timestamp) -> Verdict {
+    fn verdict(&self, credential: LookupCredential, at: Timestamp) -> CredentialVerdict {
         let mut finder = self.finder();
-        let prefix = Prefix::of(Point::Recorded(at), &self.reader, finder.head()).unwrap();
+        let prefix = LogPrefix::of(Point::Recorded(at), &self.reader, finder.head()).unwrap();
         let asked = Lookup::Credential(credential);
         as_of(&self.reader, &mut finder, &asked, &prefix, EVERYTHING, &mut |_, _| ()).unwrap().remove(0).verdict
     }
@@ -233,11 +234,11 @@ fn what_a_tickets_uses_leave_open_is_said() {
     let asking = Asking::of(&node);
     let verdict = |millis| asking.verdict(LookupCredential::digest(digest(1)), at(millis));
     let end = at(1_000_000);
-    assert_eq!(verdict(999_999), Verdict::Active { expires_at: end });
-    let open = Verdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
+    assert_eq!(verdict(999_999), CredentialVerdict::Active { expires_at: end });
+    let open = CredentialVerdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
     assert_eq!((verdict(1_000_000), verdict(1_000_999)), (open.clone(), open));
-    assert_eq!(verdict(1_001_000), Verdict::Expired { at: end });
-    assert_eq!(verdict(50_000), Verdict::Active { expires_at: at(900_000) }, "the use was not yet");
+    assert_eq!(verdict(1_001_000), CredentialVerdict::Expired { at: end });
+    assert_eq!(verdict(50_000), CredentialVerdict::Active { expires_at: at(900_000) }, "the use was not yet");
 }
 
 #[test]
@@ -248,16 +249,19 @@ fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_is
     node.ask(revoke(1)).unwrap();
     node.ask(revoke(7)).unwrap();
     let asking = Asking::of(&node);
-    let Verdict::Revoked(by) = asking.verdict(LookupCredential::digest(digest(1)), node.now) else { panic!() };
+    let CredentialVerdict::Revoked(by) = asking.verdict(LookupCredential::digest(digest(1)), node.now) else {
+        panic!()
+    };
     assert_eq!((by.event, by.at, by.position), ("ticket.revoked", node.now, Position(4)));
     assert_eq!(by.actor.unwrap().to_string(), format!("root@{}", node.origin));
-    let Verdict::NeverIssued { revoked: Some(by) } = asking.verdict(LookupCredential::digest(digest(7)), node.now)
+    let CredentialVerdict::NeverIssued { revoked: Some(by) } =
+        asking.verdict(LookupCredential::digest(digest(7)), node.now)
     else {
         panic!()
     };
     assert_eq!(by.position, Position(5));
     let never = asking.verdict(LookupCredential::digest(digest(9)), node.now);
-    assert_eq!(never, Verdict::NeverIssued { revoked: None });
+    assert_eq!(never, CredentialVerdict::NeverIssued { revoked: None });
 }
 
 #[test]
@@ -272,7 +276,7 @@ fn changes_between_two_points_are_counted_once() {
     }
     let asking = Asking::of(&world);
     let head = asking.reader.head().unwrap();
-    let prefix = |point| Prefix::of(point, &asking.reader, head).unwrap();
+    let prefix = |point| LogPrefix::of(point, &asking.reader, head).unwrap();
     for (first, second) in [(3, 17), (1, head.0), (5, 5)] {
         let due = world.log[first as usize..second as usize].iter();
         let issued = due.filter(|recorded| matches!(recorded.event, Event::TicketIssued(_))).count() as u64;
@@ -291,7 +295,7 @@ fn changes_between_two_points_are_counted_once() {
     let stats = stats(&asking.reader, |_, _| ()).unwrap();
     assert_eq!((stats.counted.total.issued[0], stats.counted.total.revoked[0], stats.days.len()), (20, 5, 2));
     assert!(matches!(
-        Prefix::of(Point::Position(Position(1_000)), &asking.reader, head),
+        LogPrefix::of(Point::Position(Position(1_000)), &asking.reader, head),
         Err(QuestionError::Beyond { .. })
     ));
 }

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use authledger::audit::{self, Verified};
+use authledger::audit::{self, VerifiedLog};
 use authledger::domain::Sequence;
 
 use super::{Path, run};
 use crate::audit::real::Real;
 use crate::process::node::{Node, text};
 
-fn verified(data: &Path) -> Verified {
+fn verified(data: &Path) -> VerifiedLog {
     let report = audit::verify_evidence(data, &audit::Trust::default(), |_, _| {}).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     report.verified.unwrap()
@@ -49,7 +49,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
         assert_eq!(node.stop().await.0, Some(0));
     }
     let (original, copy) = (verified(real.data()), verified(&restored));
-    let head = |of: &Verified| of.base.heads[&real.origin];
+    let head = |of: &VerifiedLog| of.base.heads[&real.origin];
     assert_eq!(head(&copy), head(&at_first), "the copy adds nothing to the origin that it was copied from");
     assert_eq!((head(&copy).sequence, head(&original).sequence), (Sequence(705), Sequence(707)));
     assert_eq!((original.base.heads.len(), copy.base.heads.len()), (1, 2), "the origins tell the two apart");

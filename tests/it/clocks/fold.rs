@@ -6,7 +6,7 @@ use authledger::domain::{
     judge_presented,
 };
 use authledger::event_log::Reader;
-use authledger::projection::{Source, Times, rebuild, save};
+use authledger::projection::{RebuildTimes, StateSource, rebuild, save};
 
 use crate::support::log::LogFile;
 use crate::support::node::{Node, application_id, at, jti, jwt, new_token, publish, seconds, subject};
@@ -52,9 +52,9 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let reader = Reader::open(&log.path()).unwrap();
     let snapshots = log.directory.path().join("snapshot");
     let now = at(600_000);
-    let times = Times { forget_at: now, judged_at: Timestamp::MAX };
+    let times = RebuildTimes { forget_at: now, judged_at: Timestamp::MAX };
     let rebuilt = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
-    assert_eq!(rebuilt.source, Source::Log);
+    assert_eq!(rebuilt.source, StateSource::Log);
     let judged = |now| judge_presented(&rebuilt.projection, &presented, now);
     assert!(matches!(judged(now), Err(Inactive::Revoked(..))), "{:?}", judged(now));
     assert!(rebuilt.projection.forgotten_at() <= now);
@@ -67,12 +67,12 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     rebuilt.projection.prune(at(2 * HOUR));
     assert_eq!(judge_presented(&rebuilt.projection, &presented, now), Ok(()), "it was forgotten");
     save(&rebuilt.projection, &snapshots).unwrap();
-    let times = Times { forget_at: now, judged_at: now };
+    let times = RebuildTimes { forget_at: now, judged_at: now };
     let again = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
-    assert_eq!(again.source, Source::Log);
+    assert_eq!(again.source, StateSource::Log);
     assert!(matches!(judge_presented(&again.projection, &presented, now), Err(Inactive::Revoked(..))));
-    let times = Times { forget_at: now, judged_at: at(2 * HOUR) };
+    let times = RebuildTimes { forget_at: now, judged_at: at(2 * HOUR) };
     let loaded = rebuild(&reader, &snapshots, times, |_, _| {}).unwrap();
-    assert!(matches!(loaded.source, Source::Snapshot(_)));
+    assert!(matches!(loaded.source, StateSource::Snapshot(_)));
     assert_eq!(loaded.projection.forgotten_at(), at(2 * HOUR), "a snapshot says what it has forgotten");
 }

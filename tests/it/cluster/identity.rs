@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use authledger::cluster::{
-    Announcement, Begun, Holding, Identity, Incarnation, Own, Positions, Renewal, have_all_answered, identify,
-    may_write,
+    Announcement, Begun, Holding, IdentityDecision, Incarnation, OriginRenewal, Own, Positions, have_all_answered,
+    identify, may_write,
 };
 use authledger::domain::{NodeKey, Sequence, Timestamp};
 use authledger::event_log::{ChainHash, Head};
@@ -40,10 +40,10 @@ fn holding(n: u8, sequence: u64, heard: &[(u128, u64)]) -> Holding {
 
 #[test]
 fn an_origin_is_continued_by_the_newest_copy_alone_and_by_it_whatever_the_others_remember() {
-    use Renewal::{OlderCopy, Running, SomeWereSilent, UsedSince};
+    use OriginRenewal::{OlderCopy, Running, SomeWereSilent, UsedSince};
     let runs = |numbers: &[u128]| numbers.iter().copied().map(run).collect::<Vec<_>>();
-    let renewed = |why, over: &[u128]| Identity::Renew(why, runs(over));
-    let continued = |over: &[u128]| Identity::Continue(runs(over));
+    let renewed = |why, over: &[u128]| IdentityDecision::Renew(why, runs(over));
+    let continued = |over: &[u128]| IdentityDecision::Continue(runs(over));
     let table = [
         ("its last run ended", holding(1, 9, &[(3, 60)]), true, false, continued(&[3, 2, 1])),
         ("an earlier run of it is remembered", holding(1, 9, &[(1, 60)]), true, false, continued(&[3, 1, 2])),
@@ -54,12 +54,12 @@ fn an_origin_is_continued_by_the_newest_copy_alone_and_by_it_whatever_the_others
             false,
             renewed(UsedSince, &[3, 8, 2, 1]),
         ),
-        ("its last run was heard just now", holding(1, 9, &[(3, 1)]), true, false, Identity::Ask),
-        ("an earlier run was heard just now", holding(1, 9, &[(2, 1)]), true, false, Identity::Ask),
+        ("its last run was heard just now", holding(1, 9, &[(3, 1)]), true, false, IdentityDecision::Ask),
+        ("an earlier run was heard just now", holding(1, 9, &[(2, 1)]), true, false, IdentityDecision::Ask),
         ("its last run goes on", holding(1, 9, &[(3, 1)]), true, true, renewed(Running, &[2, 1])),
         ("another run goes on", holding(1, 9, &[(8, 1), (3, 60)]), true, false, renewed(Running, &[3, 2, 1])),
         ("others hold more", holding(1, 10, &[(3, 60)]), true, false, renewed(OlderCopy, &[3, 2, 1])),
-        ("some are silent", holding(1, 9, &[(3, 60)]), false, false, Identity::Ask),
+        ("some are silent", holding(1, 9, &[(3, 60)]), false, false, IdentityDecision::Ask),
         ("some stay silent", holding(1, 9, &[(3, 60)]), false, true, renewed(SomeWereSilent, &[3, 2, 1])),
     ];
     for (what, answer, all, patience_is_over, due) in table {

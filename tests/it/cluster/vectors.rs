@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use authledger::cluster::{Announcement, Incarnation, Parcel, RequestSignature, SignedHead, Spoken};
+use authledger::cluster::{Announcement, CarriedAnnouncement, Incarnation, Parcel, RequestSignature, SignedHead};
 use authledger::domain::{LedgerId, NodeKey, Origin, Region, Sequence, Timestamp, hex};
 use authledger::event_log::{Chain, ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -116,11 +116,11 @@ fn what_nodes_tell_one_another_agrees_with_the_vectors() {
 fn what_is_read_back_is_what_was_said_and_nothing_that_was_altered_is_believed() {
     assert_eq!(Parcel::parse(&parcel().to_text()), Ok(parcel()));
     let spoken = announcement().speak(sign);
-    assert_eq!(Spoken::hear(&spoken.text).unwrap().announcement, announcement());
+    assert_eq!(CarriedAnnouncement::hear(&spoken.text).unwrap().announcement, announcement());
     for at in 0..spoken.text.len() {
         let mut altered = spoken.text.clone();
         altered[at] ^= 1;
-        assert!(Spoken::hear(&altered).is_none(), "byte {at}");
+        assert!(CarriedAnnouncement::hear(&altered).is_none(), "byte {at}");
     }
     let (head, text) = (head(&records()), request().to_string());
     assert!(head.is_signed_by(key(), ledger()));

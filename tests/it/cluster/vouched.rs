@@ -1,6 +1,6 @@
 //! Heads that a member signs in place of an origin's node that is gone.
 
-use authledger::cluster::{Anchors, Known, Parcel, Refusal, SignedHead, Verdict, Vouch, judge};
+use authledger::cluster::{Anchors, IngestContext, Parcel, ParcelVerdict, Refusal, SignedHead, Vouch, judge};
 use authledger::domain::{Event, LedgerId, Members, NodeKey, Reads, Sequence};
 use authledger::event_log::{Chain, ChainHash, Head, decode};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -44,9 +44,9 @@ fn ledger() -> LedgerId {
 }
 
 /// What comes of it at a node that holds nothing, and was told that when it joined.
-fn judged(parcel: Parcel, vouched: Vec<Vouch>) -> Verdict {
+fn judged(parcel: Parcel, vouched: Vec<Vouch>) -> ParcelVerdict {
     let anchors = Anchors::new(ledger(), [], Vec::new()).with_vouched(vouched);
-    let known = Known {
+    let known = IngestContext {
         ledger: ledger(),
         own: "aaaaaaaaaaaaa".parse().unwrap(),
         members: &Members::default(),
@@ -62,11 +62,12 @@ fn records_of_a_node_that_is_gone_are_taken_up_to_where_a_member_vouches_for_the
     let (voucher, other) = (Voucher::new(7), Voucher::new(8));
     let all = records().len();
     let vouch = Vouch { origin: origin(), head: head(all), by: voucher.key() };
-    let refused = |verdict: Verdict, why: Refusal| matches!(verdict, Verdict::Refused(refusal) if refusal == why);
+    let refused =
+        |verdict: ParcelVerdict, why: Refusal| matches!(verdict, ParcelVerdict::Refused(refusal) if refusal == why);
 
-    let Verdict::Append(taken) = judged(voucher.shows(all), vec![vouch]) else { panic!("it is not taken") };
+    let ParcelVerdict::Append(taken) = judged(voucher.shows(all), vec![vouch]) else { panic!("it is not taken") };
     assert_eq!(taken.len(), all);
-    assert!(matches!(judged(voucher.shows(1), vec![vouch]), Verdict::Append(taken) if taken.len() == 1));
+    assert!(matches!(judged(voucher.shows(1), vec![vouch]), ParcelVerdict::Append(taken) if taken.len() == 1));
     assert!(refused(judged(voucher.shows(all), Vec::new()), Refusal::NotAMember), "nobody vouches");
     assert!(refused(judged(other.shows(all), vec![vouch]), Refusal::BadSignature), "another one signs");
     let less = Vouch { head: head(all - 1), ..vouch };

@@ -14,7 +14,7 @@ use authledger::http::compat::crafter::{
 };
 use authledger::http::{App, Options, Surface};
 use authledger::service::{
-    Alone, Call, Identity, NewApplication, NewSubjectRevocation, Party, Running, Service, Why, open,
+    Call, CallerIdentity, NewApplication, NewSubjectRevocation, Party, Running, Service, SingleNode, Why, open,
 };
 use authledger::telemetry::Metrics;
 use axum::Router;
@@ -60,7 +60,7 @@ impl Node {
         let settings = settings(directory.path().into(), &clock);
         let locked = DataDirectory::lock(directory.path()).expect("nobody else's");
         let root = Digest::of(ROOT.as_bytes());
-        let running = open(locked, settings, clock.clone(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {});
+        let running = open(locked, settings, clock.clone(), root, Arc::new(SingleNode), |_, _| Vec::new(), |_, _| {});
         let running = running.await.expect("a fresh node starts");
         let service = running.service.clone();
         if allow_published_access_tokens {
@@ -137,7 +137,7 @@ fn grant(tenant: Option<&str>, scopes: &[Scope]) -> Grant {
 }
 
 fn root() -> Call {
-    let identity = Identity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
+    let identity = CallerIdentity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
     Call { identity, request: None, idempotency: None, consistency: None }
 }
 

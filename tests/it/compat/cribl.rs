@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::domain::{Aal, CredentialId, Secret, Subject, Tenant, Ttl};
 use authledger::keys::Algorithm;
-use authledger::service::{Authentication, Call, Identity, NewSession, NewTicket, NewToken, Personal, Service};
+use authledger::service::{Authentication, Call, CallerIdentity, NewSession, NewTicket, NewToken, Personal, Service};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -36,7 +36,7 @@ impl Issuer {
         Call { identity, request: None, idempotency: None, consistency: None }
     }
 
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> CallerIdentity {
         self.call().identity
     }
 

@@ -11,7 +11,7 @@ use authledger::domain::{
 };
 use authledger::http::Options;
 use authledger::http::compat::ory;
-use authledger::service::{Call, Identity, NewSession, Personal, Service};
+use authledger::service::{Call, CallerIdentity, NewSession, Personal, Service};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,7 @@ struct Issued {
 }
 
 fn as_root() -> Call {
-    let identity = Identity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
+    let identity = CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
     Call { identity, request: None, idempotency: None, consistency: None }
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Actor, ApplicationId, CredentialRef, Digest, Event, Fingerprint, Grants, Idempotency, IdempotencyMark, Issuer,
-    Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous, Reason, Recorded, Region,
-    Registration, Renewals, RequestId, Revoked, Scope, Secret, Sequence, State, Subject, SubjectErased, SubjectRevoked,
-    Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
+    Actor, ApplicationId, CredentialRef, CredentialRevoked, Digest, Event, Fingerprint, Grants, Idempotency,
+    IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous,
+    Reason, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
+    SubjectErased, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
 use authledger::keys::PseudonymKey;
@@ -226,7 +226,7 @@ fn renewed() -> Recorded {
 fn revoked() -> Vec<Recorded> {
     let second = secret("secret two");
     let revoked = |credential, subject: Option<&str>, until, reason: Option<&str>| {
-        Event::Revoked(Revoked {
+        Event::Revoked(CredentialRevoked {
             kind: Kind::Ticket,
             credential,
             session_digest: None,
@@ -264,7 +264,7 @@ fn revoked() -> Vec<Recorded> {
 
 fn noted(event: Event) -> Event {
     match event {
-        Event::Revoked(revoked) => Event::Revoked(Revoked { note: Some(lasting::sealed()), ..revoked }),
+        Event::Revoked(revoked) => Event::Revoked(CredentialRevoked { note: Some(lasting::sealed()), ..revoked }),
         other => other,
     }
 }

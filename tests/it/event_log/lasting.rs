@@ -1,9 +1,9 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, CredentialId, CredentialRef, Digest, Event, Issuer, KeyId, KeyPublished, Kind, MAX_INTEGER, Method,
-    MethodName, Reason, Recorded, RequestId, Revoked, Sealed, Sequence, SessionExtended, SessionIssued, Subject,
-    Tenant, TokenId, TokenIssued,
+    Aal, Actor, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId, KeyPublished, Kind,
+    MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence, SessionExtended, SessionIssued,
+    Subject, Tenant, TokenId, TokenIssued,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -143,8 +143,8 @@ pub(super) fn tokens() -> Vec<Recorded> {
 }
 
 /// An ending: of a subject that is known, or whose it must be, or anybody's; kept until so long after the start.
-fn revocation(kind: Kind, credential: CredentialRef, subject: Option<&str>, until: u64) -> Revoked {
-    Revoked {
+fn revocation(kind: Kind, credential: CredentialRef, subject: Option<&str>, until: u64) -> CredentialRevoked {
+    CredentialRevoked {
         kind,
         credential,
         session_digest: None,
@@ -158,14 +158,16 @@ fn revocation(kind: Kind, credential: CredentialRef, subject: Option<&str>, unti
 
 pub(super) fn sessions_revoked() -> Vec<Recorded> {
     let kind = Kind::Session;
-    let known = Revoked {
+    let known = CredentialRevoked {
         session_digest: Some(secret("al_s_example")),
         reason: Some(Reason::new("logout").unwrap()),
         note: Some(sealed()),
         ..revocation(kind, CredentialRef::Id(one()), Some("profile-17"), 400_000 + 30 * DAY + 300_000)
     };
-    let own =
-        Revoked { known: false, ..revocation(kind, CredentialRef::Id(two()), Some("zoë@example.com"), 366 * DAY) };
+    let own = CredentialRevoked {
+        known: false,
+        ..revocation(kind, CredentialRef::Id(two()), Some("zoë@example.com"), 366 * DAY)
+    };
     let by_secret = revocation(kind, CredentialRef::Digest(secret("zoë")), None, 366 * DAY);
     let by_id = revocation(kind, CredentialRef::Id(two()), None, 366 * DAY);
     let unpresentable = revocation(kind, CredentialRef::Id(one()), Some("profile-17"), DAY);
@@ -184,7 +186,7 @@ pub(super) fn sessions_revoked() -> Vec<Recorded> {
 pub(super) fn tokens_revoked() -> Vec<Recorded> {
     let kind = Kind::Token;
     let opaque = revocation(kind, CredentialRef::Digest(secret("al_o_example")), Some("profile-17"), 4_300_000);
-    let ours = Revoked {
+    let ours = CredentialRevoked {
         reason: Some(Reason::new("a").unwrap()),
         ..revocation(kind, jwt("100%/ü"), Some("profile-17"), 4_300_000)
     };
@@ -192,7 +194,7 @@ pub(super) fn tokens_revoked() -> Vec<Recorded> {
         issuer: Issuer::new("https://idp.example").unwrap(),
         digest: Digest::of_payload(b"{\"sub\":\"profile-17\"}"),
     };
-    let foreign = Revoked {
+    let foreign = CredentialRevoked {
         note: Some(sealed()),
         retain_until: at(MAX_INTEGER),
         ..revocation(kind, payload, Some("profile-17"), 0)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use authledger::domain::{Origin, Place, Position, Sequence, Timestamp};
 use authledger::event_log::{
-    Base, Batch, Chain, ChainHash, Entry, ForeignError, Machine, OpenLog, Reader, Start, SubmitError, WalCopier,
-    Writer, WriterHandle, open_for_writing,
+    Base, Batch, Chain, ChainHash, ForeignError, LogEntry, Machine, OpenLog, Reader, SubmitError, WalCopier, Writer,
+    WriterHandle, WriterStart, open_for_writing,
 };
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ impl Scripted {
 }
 
 impl Machine for Scripted {
-    fn committed(&mut self, entries: Vec<Entry>, _took: Duration) {
+    fn committed(&mut self, entries: Vec<LogEntry>, _took: Duration) {
         self.0.lock().unwrap().push(entries.len());
     }
 
@@ -78,7 +78,7 @@ fn own() -> Origin {
 fn start(queue: usize) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
-    let start = Start {
+    let start = WriterStart {
         log: OpenLog::open(&path).unwrap(),
         origin: own(),
         base: Base::default(),

@@ -6,7 +6,7 @@ use authledger::domain::{
     Command, CredentialRef, Digest, EraseSubject, Event, Grants, Issuer, Kind, Kinds, OwnSessions, Position,
     PresentedToken, Reason, RevokeTokens, Scope, Tenant, Timestamp,
 };
-use authledger::feed::{Filter, Frame, snapshot_items};
+use authledger::feed::{FeedFilter, Frame, snapshot_items};
 use authledger::projection::{InForce, Projection};
 use authledger::service::Filed;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn ledger(node: &Node) -> authledger::domain::LedgerId {
     }
 }
 
-fn snapshot(node: &Node, filter: &Filter) -> Vec<Value> {
+fn snapshot(node: &Node, filter: &FeedFilter) -> Vec<Value> {
     let projection = projection_of(&node.log);
     let passing: Vec<_> =
         in_force(&projection, node.now).filter(|revocation| filter.passes_in_force(revocation)).collect();
@@ -58,8 +58,8 @@ fn in_force(projection: &Projection, now: Timestamp) -> impl Iterator<Item = InF
     })
 }
 
-fn all() -> Filter {
-    Filter { grants: Grants::everything().into(), tenant: None, kinds: Kinds::ALL }
+fn all() -> FeedFilter {
+    FeedFilter { grants: Grants::everything().into(), tenant: None, kinds: Kinds::ALL }
 }
 
 fn sorted(items: &[Value]) -> Vec<String> {
@@ -139,7 +139,7 @@ fn a_snapshot_names_a_session_that_was_revoked_by_its_token_by_its_id_once_that_
 fn a_filter_by_kind_holds_for_the_snapshot_too() {
     let mut node = varied();
     node.ask(revoke_kinds("bob", &[Kind::Ticket, Kind::Token])).unwrap();
-    let of = |kind| snapshot(&node, &Filter { kinds: Kinds::from_iter([kind]), ..all() });
+    let of = |kind| snapshot(&node, &FeedFilter { kinds: Kinds::from_iter([kind]), ..all() });
     let kinds = |items: &[Value]| items.iter().filter(|item| item.get("kinds").is_some()).count();
     assert_eq!((of(Kind::Session).len(), kinds(&of(Kind::Session))), (3, 0));
     assert_eq!((of(Kind::Token).len(), kinds(&of(Kind::Token))), (5, 1));
@@ -148,7 +148,7 @@ fn a_filter_by_kind_holds_for_the_snapshot_too() {
 
 #[test]
 fn a_follower_of_one_tenant_gets_its_revocations_and_those_that_hold_everywhere() {
-    let acme = Filter { grants: grants(&[("acme", &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL };
+    let acme = FeedFilter { grants: grants(&[("acme", &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL };
     let tenants: Vec<_> = snapshot(&varied(), &acme).iter().map(|item| item.get("tenant").cloned()).collect();
     assert_eq!(tenants.len(), 2);
     assert!(tenants.contains(&Some(json!("acme"))) && tenants.contains(&None));
@@ -183,8 +183,8 @@ fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
 }
 
 /// Whoever may follow one tenant only.
-fn follower_of(name: &str) -> Filter {
-    Filter { grants: grants(&[(name, &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL }
+fn follower_of(name: &str) -> FeedFilter {
+    FeedFilter { grants: grants(&[(name, &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL }
 }
 
 /// Each name under which somebody else's credential may be ended: the snapshot has that name, and none that others have for it.

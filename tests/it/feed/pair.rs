@@ -9,8 +9,8 @@ use authledger::domain::{
     Sequence, Subject, Tenant,
 };
 use authledger::event_log::{Base, Chain, ChainHash, DataDirectory, Reader, encode};
-use authledger::feed::{Cursor, Filter, FollowError, Follower, Hub, Start};
-use authledger::service::{self, Alone, Call, Identity, NewTicket, Party, Running, Target};
+use authledger::feed::{Cursor, FeedFilter, FollowError, FollowStart, Follower, Hub};
+use authledger::service::{self, Call, CallerIdentity, NewTicket, Party, Running, SingleNode, Target};
 use tempfile::TempDir;
 
 /// A node with its files and its hub.
@@ -32,7 +32,7 @@ impl Node {
         let hooks = |ledger, base: &Base| vec![hub.get_or_init(|| Hub::new(ledger, base.clone())).hook()];
         let lock = DataDirectory::lock(directory.path()).unwrap();
         let root = Digest::of(b"root");
-        let reach = Arc::new(Alone);
+        let reach = Arc::new(SingleNode);
         let running = service::open(lock, settings, Clock::system(), root, reach, hooks, |_, _| {}).await.unwrap();
         Self { running, hub: hub.into_inner().unwrap(), directory }
     }
@@ -55,7 +55,8 @@ impl Node {
 
     /// Issues a ticket and ends it; the place of its end.
     pub async fn revoke_one(&self, subject: &str) -> Place {
-        let identity = Identity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
+        let identity =
+            CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
         let subject = Subject::new(subject).unwrap();
         let new = NewTicket { tenant: Tenant::default(), subject, ttl: None };
@@ -89,14 +90,14 @@ impl Node {
         }
     }
 
-    pub async fn follow(&self, start: Start) -> Result<Follower, FollowError> {
-        let filter = Filter { grants: Arc::new(Grants::everything()), tenant: None, kinds: Kinds::ALL };
+    pub async fn follow(&self, start: FollowStart) -> Result<Follower, FollowError> {
+        let filter = FeedFilter { grants: Arc::new(Grants::everything()), tenant: None, kinds: Kinds::ALL };
         let reader = self.running.service.reader().clone();
         Follower::start(self.hub.clone(), reader, self.origin(), Party::NODE, filter, start).await
     }
 
     pub async fn follow_text(&self, cursor: &str) -> Follower {
-        self.follow(Start::Cursor(cursor.parse().unwrap())).await.unwrap()
+        self.follow(FollowStart::Cursor(cursor.parse().unwrap())).await.unwrap()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A cursor that one node gave, taken to another.
 
 use authledger::domain::{Origin, Place, Sequence};
-use authledger::feed::{FollowError, Start};
+use authledger::feed::{FollowError, FollowStart};
 
 use super::pair::{Foreign, Node, cursor_at, drain, revocation};
 
@@ -16,7 +16,7 @@ fn sequences(places: &[Place], origin: Origin) -> Vec<u64> {
 #[tokio::test]
 async fn a_follower_hears_both_origins_each_in_its_order() {
     let node = Node::first().await;
-    let mut follower = node.follow(Start::Now).await.unwrap();
+    let mut follower = node.follow(FollowStart::Now).await.unwrap();
     let foreign = Foreign::made_up(node.ledger(), far(), 5);
     let one = node.revoke_one("one").await;
     node.receive(&foreign.first(3)).await;
@@ -26,10 +26,10 @@ async fn a_follower_hears_both_origins_each_in_its_order() {
     assert_eq!(sequences(&heard, far()), [2, 3, 4, 5, 6]);
     assert_eq!(sequences(&heard, node.origin()), [one.sequence.0, two.sequence.0]);
 
-    let mut again = node.follow(Start::Beginning).await.unwrap();
+    let mut again = node.follow(FollowStart::Beginning).await.unwrap();
     assert_eq!(drain(&mut again).await, heard);
     let node = node.restart().await;
-    let mut from_the_log = node.follow(Start::Beginning).await.unwrap();
+    let mut from_the_log = node.follow(FollowStart::Beginning).await.unwrap();
     assert_eq!(drain(&mut from_the_log).await, heard, "the log tells what the hub told");
     assert_eq!(from_the_log.cursor().to_string(), again.cursor().to_string());
 }
@@ -41,7 +41,7 @@ async fn at_a_node_that_lags_a_follower_does_not_get_again_what_it_has() {
     node.receive(&foreign.first(3)).await;
     let own = node.revoke_one("before").await;
     // Elsewhere he has heard the far origin up to its record 6, and nothing of this node's.
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     assert_eq!(drain(&mut follower).await, [own]);
     assert!(!follower.take_gap());
     assert!(follower.cursor().covers(&far(), Sequence(6)), "his cursor does not go back");
@@ -59,7 +59,7 @@ async fn at_a_node_that_lags_a_follower_does_not_get_again_what_it_has() {
 async fn a_batch_in_which_the_node_catches_up_is_cut_at_what_the_follower_has() {
     let node = Node::first().await;
     let foreign = Foreign::made_up(node.ledger(), far(), 9);
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     node.receive(&foreign).await;
     let taken = follower.take(100).await.unwrap();
     let places: Vec<Place> = taken.frames.iter().map(|frame| frame.filed().recorded.place).collect();
@@ -72,7 +72,7 @@ async fn a_cursor_of_a_lagging_node_survives_a_restart_of_the_follower() {
     let node = Node::first().await;
     let foreign = Foreign::made_up(node.ledger(), far(), 9);
     node.receive(&foreign.first(2)).await;
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     let own = node.revoke_one("meanwhile").await;
     assert_eq!(drain(&mut follower).await, [own]);
     let cursor = follower.cursor().to_string();
@@ -88,7 +88,7 @@ async fn a_hash_that_differs_is_a_gap() {
     node.receive(&foreign).await;
     let mut other = foreign.first(3);
     other.append(revocation(99));
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
     assert!(follower.take_gap(), "the far origin's record 4 is another one here");
     assert!(!follower.take_gap(), "it is told once");
     let next = node.revoke_one("after the gap").await;
@@ -101,7 +101,7 @@ async fn a_hash_that_turns_out_to_differ_is_a_gap_then() {
     let foreign = Foreign::made_up(node.ledger(), far(), 4);
     let mut other = foreign.first(3);
     other.append(revocation(99));
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &other, 4))).await.unwrap();
     node.receive(&foreign.first(3)).await;
     drain(&mut follower).await;
     assert!(!follower.take_gap(), "so far nothing speaks against it");
@@ -119,9 +119,9 @@ async fn a_place_that_this_origin_has_not_reached_is_a_gap() {
     for number in 0..20 {
         ahead.append(revocation(number));
     }
-    let mut follower = node.follow(Start::Cursor(cursor_at(&node, &ahead, 20))).await.unwrap();
+    let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &ahead, 20))).await.unwrap();
     assert!(follower.take_gap());
-    let mut known = node.follow(Start::Cursor(cursor_at(&node, &short, 2))).await.unwrap();
+    let mut known = node.follow(FollowStart::Cursor(cursor_at(&node, &short, 2))).await.unwrap();
     assert!(!known.take_gap());
     assert_eq!(drain(&mut known).await.len(), 1);
 }
@@ -129,7 +129,7 @@ async fn a_place_that_this_origin_has_not_reached_is_a_gap() {
 #[tokio::test]
 async fn a_cursor_of_another_ledger_is_refused() {
     let (node, other) = (Node::first().await, Node::first().await);
-    let cursor = other.follow(Start::Now).await.unwrap().cursor();
-    let refused = node.follow(Start::Cursor((*cursor).clone())).await;
+    let cursor = other.follow(FollowStart::Now).await.unwrap().cursor();
+    let refused = node.follow(FollowStart::Cursor((*cursor).clone())).await;
     assert!(matches!(refused, Err(FollowError::OtherLedger)));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use authledger::domain::Place;
-use authledger::service::{Consistency, ConsistencyTimeout, Level, Reach};
+use authledger::service::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -406,7 +406,7 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 pub(super) struct Never;
 
 impl Reach for Never {
-    fn has_reached(&self, _: Place, _: Level) -> bool {
+    fn has_reached(&self, _: Place, _: ConsistencyLevel) -> bool {
         false
     }
 
@@ -415,7 +415,7 @@ impl Reach for Never {
         _: Place,
         asked: Consistency,
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
-        assert_eq!(asked, Consistency { level: Level::AllRegions, timeout: Duration::from_secs(7) });
+        assert_eq!(asked, Consistency { level: ConsistencyLevel::AllRegions, timeout: Duration::from_secs(7) });
         Box::pin(std::future::ready(Err(ConsistencyTimeout)))
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use authledger::domain::{Position, Recorded, Subject, Tenant};
 use authledger::event_log::{ChainHash, Reader};
-use authledger::index::{Finder, Indexing, Spoken, beside, channel};
-use authledger::service::{Authentication, Call, Heard, Hook, NewTicket};
+use authledger::index::{Finder, IndexableRecord, Indexing, beside, channel};
+use authledger::service::{Authentication, Call, Hook, IndexedRecord, NewTicket};
 
 use super::{Indexed, positions};
 use crate::support::log::hashes;
@@ -16,7 +16,7 @@ use crate::support::served::{self, Made, ROOT};
 #[derive(Clone)]
 struct Row(Position, Arc<Recorded>, ChainHash);
 
-impl Spoken for Row {
+impl IndexableRecord for Row {
     fn position(&self) -> Position {
         self.0
     }
@@ -85,8 +85,8 @@ async fn the_writer_goes_on_as_fast_beside_the_thread() {
     let mut rates = [Vec::new(), Vec::new()];
     for round in 0..6 {
         let with = round % 2 == 1;
-        let (feed, fed) = channel::<Heard>();
-        let hook: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(Heard::from).collect()));
+        let (feed, fed) = channel::<IndexedRecord>();
+        let hook: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(IndexedRecord::from).collect()));
         let hooks = if with { vec![hook] } else { Vec::new() };
         let node = served::Node::made(Made { hooks, ..Made::default() }).await;
         let ledger = node.ledger();

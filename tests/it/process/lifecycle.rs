@@ -10,7 +10,7 @@ use std::sync::Arc;
 use authledger::clock::Clock;
 use authledger::domain::{Caller, Digest, Grants, Subject, Tenant};
 use authledger::event_log::DataDirectory;
-use authledger::service::{self, Alone, Call, Identity, NewTicket, Running};
+use authledger::service::{self, Call, CallerIdentity, NewTicket, Running, SingleNode};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -29,7 +29,7 @@ async fn open(data: &Path) -> Running {
     let settings = settings(data.to_owned(), &Clock::system());
     let directory = DataDirectory::lock(data).unwrap();
     let root = Digest::of(ROOT.as_bytes());
-    service::open(directory, settings, Clock::system(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {})
+    service::open(directory, settings, Clock::system(), root, Arc::new(SingleNode), |_, _| Vec::new(), |_, _| {})
         .await
         .unwrap()
 }
@@ -37,7 +37,7 @@ async fn open(data: &Path) -> Running {
 /// Fills a ledger with tickets, and stops it as a server stops.
 async fn fill(data: &Path, tickets: usize) {
     let running = open(data).await;
-    let identity = Identity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
+    let identity = CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
     let call = Call { identity, request: None, idempotency: None, consistency: None };
     let mut issued = 0;
     while issued < tickets {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Aal, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Event, Generation, Issuer, Kind,
-    Kinds, MAX_INTEGER, Origin, Place, Recorded, Renewals, Revoked, Sealed, Sequence, SessionExtended, SessionIssued,
-    State, Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl, View as _,
+    Aal, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Digest, Event, Generation,
+    Issuer, Kind, Kinds, MAX_INTEGER, Origin, Place, Recorded, Renewals, Sealed, Sequence, SessionExtended,
+    SessionIssued, State, Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl,
+    View as _,
 };
 use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
@@ -183,7 +184,7 @@ fn revoked(step: &Step, now: u64) -> Event {
         Kind::Session => CredentialRef::Id(session(step.credential)),
         Kind::Token => token(step),
     };
-    Event::Revoked(Revoked {
+    Event::Revoked(CredentialRevoked {
         kind,
         credential,
         session_digest: None,

@@ -8,10 +8,12 @@ use std::path::Path;
 
 use authledger::domain::{
     Command, CredentialKey, CredentialRef, CredentialView as _, Digest, Grants, Kind, Kinds, OwnSessions,
-    PresentedToken, RevokeTokens, Row, Sealed, Subject, Tenant, Timestamp, View as _,
+    PresentedToken, RevokeTokens, Sealed, StateRow, Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
-use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up, load, load_on, rebuild, save};
+use authledger::projection::{
+    Projection, RebuildTimes, SnapshotError, StateSource, catch_up, load, load_on, rebuild, save,
+};
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
@@ -78,7 +80,7 @@ fn with_sessions(node: &mut Node) {
     node.ask(publish("k-2", true)).unwrap();
 }
 
-fn rows_of(node: &Node) -> Vec<Row> {
+fn rows_of(node: &Node) -> Vec<StateRow> {
     node.state.rows()
 }
 
@@ -94,10 +96,11 @@ fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
     (log, directory)
 }
 
-fn rebuilt(log: &LogFile, directory: &Path) -> (Vec<Row>, Source, u64) {
+fn rebuilt(log: &LogFile, directory: &Path) -> (Vec<StateRow>, StateSource, u64) {
     let reader = Reader::open(&log.path()).unwrap();
     let rebuilt =
-        rebuild(&reader, directory, Times { forget_at: Timestamp::MAX, judged_at: Timestamp::MAX }, |_, _| {}).unwrap();
+        rebuild(&reader, directory, RebuildTimes { forget_at: Timestamp::MAX, judged_at: Timestamp::MAX }, |_, _| {})
+            .unwrap();
     assert_eq!(rebuilt.projection.base(), reader.current_base().unwrap());
     (rebuilt.projection.rows(), rebuilt.source, rebuilt.records_read)
 }
@@ -114,7 +117,7 @@ fn a_snapshot_brings_everything_back() {
     let (log, directory) = with_snapshot(&node, node.log.len());
     assert_eq!(load(&directory).unwrap().rows(), rows_of(&node));
     let head = authledger::domain::Position(node.log.len() as u64);
-    assert_eq!(rebuilt(&log, &directory), (rows_of(&node), Source::Snapshot(head), 0));
+    assert_eq!(rebuilt(&log, &directory), (rows_of(&node), StateSource::Snapshot(head), 0));
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn a_snapshot_of_any_position_and_the_tail_give_the_state() {
         let (log, directory) = with_snapshot(&node, records);
         let (rows, source, read) = rebuilt(&log, &directory);
         assert_eq!(rows, rows_of(&node), "snapshot at {records}");
-        assert_eq!(source, Source::Snapshot(authledger::domain::Position(records as u64)));
+        assert_eq!(source, StateSource::Snapshot(authledger::domain::Position(records as u64)));
         assert_eq!(read, (node.log.len() - records) as u64);
     }
 }
@@ -153,7 +156,7 @@ fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
     for length in [0, 7, 8, 12, whole.len() / 2, whole.len() - 1] {
         fs::write(directory.join("state"), &whole[..length]).unwrap();
         assert!(load(&directory).is_err(), "cut to {length}");
-        assert_eq!(rebuilt(&log, &directory).1, Source::Log);
+        assert_eq!(rebuilt(&log, &directory).1, StateSource::Log);
     }
     fs::write(directory.join("state"), [&whole[..], b"x"].concat()).unwrap();
     assert!(load(&directory).is_err(), "a byte behind its end");
@@ -188,7 +191,7 @@ fn a_snapshot_of_another_log_is_ignored() {
     for log in [longer, shorter] {
         let reader = Reader::open(&log.path()).unwrap();
         assert!(matches!(load_on(&reader, &directory).unwrap(), Err(SnapshotError::Foreign(_))));
-        assert_eq!(rebuilt(&log, &directory).1, Source::Log);
+        assert_eq!(rebuilt(&log, &directory).1, StateSource::Log);
     }
 }
 
@@ -208,7 +211,7 @@ fn without_a_snapshot_the_log_is_folded() {
     let node = varied();
     let log = LogFile::of(&node.log);
     let (rows, source, read) = rebuilt(&log, &log.directory.path().join("snapshot"));
-    assert_eq!((rows, source, read), (rows_of(&node), Source::Log, node.log.len() as u64));
+    assert_eq!((rows, source, read), (rows_of(&node), StateSource::Log, node.log.len() as u64));
 }
 
 #[test]

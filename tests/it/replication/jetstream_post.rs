@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use authledger::domain::{LedgerId, Origin, Place, Region, Sequence};
-use authledger::replication::courier::{Courier, Doing, Parcel, Post, Receipt, Sender, StreamOf};
-use authledger::replication::jetstream::{Counted, JetStream, RegionServers, Settings};
+use authledger::replication::courier::{Courier, Doing, OutgoingParcel, Post, Receipt, Sender, StreamOf};
+use authledger::replication::jetstream::{CourierCounters, JetStream, JetStreamSettings, RegionServers};
 use axum::body::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -147,7 +147,7 @@ impl Post for Fake {
         self.head.subscribe()
     }
 
-    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<Parcel>> {
+    fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>> {
         let (mut text, mut last) = (String::new(), after);
         let head = *self.head.borrow();
         let held = self.held.borrow();
@@ -160,7 +160,7 @@ impl Post for Fake {
             text.push('\n');
         }
         text.push_str(&json!({"head": {"origin": self.origin().as_str(), "sequence": last.0}}).to_string());
-        let parcel = Parcel { first: after.next(), last, text: text.into() };
+        let parcel = OutgoingParcel { first: after.next(), last, text: text.into() };
         Box::pin(std::future::ready((last > after).then_some(parcel)))
     }
 
@@ -168,7 +168,7 @@ impl Post for Fake {
         None
     }
 
-    fn relayed(&self, _: Origin, _: Sequence, _: usize) -> Doing<'_, Option<Parcel>> {
+    fn relayed(&self, _: Origin, _: Sequence, _: usize) -> Doing<'_, Option<OutgoingParcel>> {
         Box::pin(std::future::ready(None))
     }
 
@@ -230,7 +230,7 @@ impl Post for Fake {
 
 /// A courier that runs for a node.
 pub struct Running {
-    pub counted: Arc<Counted>,
+    pub counted: Arc<CourierCounters>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -247,8 +247,8 @@ impl Running {
         Self::with(post, &settings(post, state, regions.iter().map(servers).collect()))
     }
 
-    pub fn with(post: &Arc<Fake>, settings: &Settings) -> Self {
-        let counted = Arc::new(Counted::default());
+    pub fn with(post: &Arc<Fake>, settings: &JetStreamSettings) -> Self {
+        let counted = Arc::new(CourierCounters::default());
         let courier = Box::new(JetStream::new(settings, Arc::clone(&counted)).unwrap());
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(courier.run(Arc::clone(post) as Arc<dyn Post>, stopped));
@@ -262,8 +262,8 @@ impl Running {
     }
 }
 
-pub fn settings(post: &Fake, state: PathBuf, regions: Vec<RegionServers>) -> Settings {
-    Settings {
+pub fn settings(post: &Fake, state: PathBuf, regions: Vec<RegionServers>) -> JetStreamSettings {
+    JetStreamSettings {
         own: post.sender.region.clone(),
         regions,
         replicas: 1,

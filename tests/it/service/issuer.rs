@@ -21,10 +21,10 @@ fn token(opaque: bool) -> NewToken {
 async fn start_as(data: &Path, issuer: Option<&str>) -> Result<Running, StartError> {
     let clock = Clock::system();
     let issuer = issuer.map(|issuer| Issuer::new(issuer).unwrap());
-    let settings = Settings { issuer_is_set: issuer.is_some(), issuer, ..settings(data.to_owned(), &clock) };
+    let settings = NodeSettings { issuer_is_set: issuer.is_some(), issuer, ..settings(data.to_owned(), &clock) };
     let directory = DataDirectory::lock(data).unwrap();
     let root = Secret::new(ROOT).digest();
-    open(directory, settings, clock, root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {}).await
+    open(directory, settings, clock, root, Arc::new(SingleNode), |_, _| Vec::new(), |_, _| {}).await
 }
 
 #[tokio::test]

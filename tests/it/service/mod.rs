@@ -13,15 +13,15 @@ use std::sync::Arc;
 use authledger::clock::Clock;
 use authledger::domain::{Secret, Subject, Tenant, Ttl};
 use authledger::event_log::DataDirectory;
-use authledger::service::{Alone, Authentication, Call, NewTicket, Running, Service, Settings, open};
+use authledger::service::{Authentication, Call, NewTicket, NodeSettings, Running, Service, SingleNode, open};
 
 const ROOT: &str = "a root secret of the tests, long enough";
 
 async fn start(data: &Path, clock: &Clock, queue: usize) -> Running {
-    let settings = Settings { queue, ..settings(data.to_owned(), clock) };
+    let settings = NodeSettings { queue, ..settings(data.to_owned(), clock) };
     let directory = DataDirectory::lock(data).unwrap();
     let root = Secret::new(ROOT).digest();
-    open(directory, settings, clock.clone(), root, Arc::new(Alone), |_, _| Vec::new(), |_, _| {}).await.unwrap()
+    open(directory, settings, clock.clone(), root, Arc::new(SingleNode), |_, _| Vec::new(), |_, _| {}).await.unwrap()
 }
 
 fn call(service: &Service) -> Call {

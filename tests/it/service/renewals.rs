@@ -89,7 +89,7 @@ async fn a_hundred_thousand_tickets_in_use_append_little_and_a_restart_loses_a_t
     let running = start(data.path(), &clock, 8_192).await;
     clock.advance(TTL_SECONDS * 900 - 1);
     let identity = call(&running.service).identity;
-    let good = async |running: &Running, identity: &authledger::service::Identity| {
+    let good = async |running: &Running, identity: &authledger::service::CallerIdentity| {
         let mut good = 0;
         for secret in &secrets {
             good += usize::from(running.service.introspect(identity, secret).await.unwrap().is_some());

@@ -12,7 +12,7 @@ use authledger::feed::Hub;
 use authledger::http::{App, Options, router};
 use authledger::jose::TrustedIssuer;
 use authledger::jose::TrustedIssuers;
-use authledger::service::{Alone, Hook, Reach, Running, Service, Settings, open};
+use authledger::service::{Hook, NodeSettings, Reach, Running, Service, SingleNode, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -48,7 +48,7 @@ impl Default for Made {
             queue: 8_192,
             hooks: Vec::new(),
             options: Options::default(),
-            reach: Arc::new(Alone),
+            reach: Arc::new(SingleNode),
             trusted: Vec::new(),
             issuer: ISSUER,
         }
@@ -140,7 +140,7 @@ async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("good issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
-    let settings = Settings { queue, trusted, issuer, ..settings(data, &clock) };
+    let settings = NodeSettings { queue, trusted, issuer, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
     let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
     let service = running.service.clone();

@@ -6,14 +6,14 @@ use authledger::clock::Clock;
 use authledger::domain::{Issuer, NodeName, Policy, Reads, Region};
 use authledger::jose::TrustedIssuers;
 use authledger::keys::Algorithm;
-use authledger::service::Settings;
+use authledger::service::NodeSettings;
 
 /// The issuer of the tokens of in-process nodes.
 pub const ISSUER: &str = "http://ledger.test";
 
 /// A node's settings.
-pub fn settings(data: PathBuf, clock: &Clock) -> Settings {
-    Settings {
+pub fn settings(data: PathBuf, clock: &Clock) -> NodeSettings {
+    NodeSettings {
         data,
         node: NodeName::new("node").expect("a name"),
         region: Region::new("region").expect("a name"),

@@ -5,13 +5,13 @@ mod proofs;
 mod tiles;
 mod vectors;
 
-use authledger::tlog::{Frontier, Gathered, Node, Nodes, TreeHash};
+use authledger::tlog::{Frontier, GatheredHashes, Nodes, TreeHash, TreeNode};
 
 /// Every subtree of a tree, kept in the plainest way.
 #[derive(Default)]
 pub(crate) struct Plain {
     pub(crate) frontier: Frontier,
-    nodes: std::collections::BTreeMap<Node, TreeHash>,
+    nodes: std::collections::BTreeMap<TreeNode, TreeHash>,
 }
 
 impl Plain {
@@ -30,9 +30,9 @@ impl Plain {
 }
 
 impl Nodes for Plain {
-    type Error = Node;
+    type Error = TreeNode;
 
-    fn load(&self, node: Node) -> Result<TreeHash, Node> {
+    fn load(&self, node: TreeNode) -> Result<TreeHash, TreeNode> {
         self.nodes.get(&node).copied().ok_or(node)
     }
 }
@@ -54,7 +54,7 @@ fn naive_root(leaves: &[Vec<u8>]) -> TreeHash {
 }
 
 /// What a proof needs, gathered while a tree of that size grows.
-fn gathered(size: u64, mut gathered: Gathered) -> Gathered {
+fn gathered(size: u64, mut gathered: GatheredHashes) -> GatheredHashes {
     let mut frontier = Frontier::default();
     (0..size)
         .for_each(|number| frontier.append(TreeHash::of_leaf(&leaf(number)), |node, hash| gathered.take(node, hash)));

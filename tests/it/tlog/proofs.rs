@@ -2,7 +2,7 @@
 
 use authledger::domain::hex;
 use authledger::tlog::{
-    Frontier, Gathered, TreeHash, Unproven, consistency_proof, cover, inclusion_proof, root, verify_consistency,
+    Frontier, GatheredHashes, TreeHash, Unproven, consistency_proof, cover, inclusion_proof, root, verify_consistency,
     verify_inclusion,
 };
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn every_proof_of_every_small_tree_holds_and_is_the_one_that_a_gatherer_makes() 
         }
     }
     for (index, old) in [(0, 1), (69, 64), (41, 37)] {
-        let mut few = Gathered::default();
+        let mut few = GatheredHashes::default();
         few.want(|nodes| inclusion_proof(index, MOST, nodes));
         few.want(|nodes| consistency_proof(old, MOST, nodes));
         let few = gathered(MOST, few);

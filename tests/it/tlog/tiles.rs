@@ -1,6 +1,6 @@
 //! Where a tile is found, and which hashes it has.
 
-use authledger::tlog::{Node, Tile};
+use authledger::tlog::{Tile, TreeNode};
 
 #[test]
 fn a_tile_has_one_path() {
@@ -62,7 +62,7 @@ fn a_tree_has_the_tiles_that_the_specification_names() {
     }
     assert!(!in_70_000(3, 0, 1) && !in_70_000(63, 0, 1) && !in_70_000(0, u64::MAX, 256));
     assert_eq!([0, 1, 2, 3].map(|level| Tile::hashes_at(level, 70_000)), [70_000, 273, 1, 0]);
-    assert_eq!(Tile::below(Node { height: 0, index: 9 }), (0, 9, 1));
-    assert_eq!(Tile::below(Node { height: 7, index: 3 }), (0, 384, 128));
-    assert_eq!(Tile::below(Node { height: 17, index: 5 }), (2, 10, 2));
+    assert_eq!(Tile::below(TreeNode { height: 0, index: 9 }), (0, 9, 1));
+    assert_eq!(Tile::below(TreeNode { height: 7, index: 3 }), (0, 384, 128));
+    assert_eq!(Tile::below(TreeNode { height: 17, index: 5 }), (2, 10, 2));
 }

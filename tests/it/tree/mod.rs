@@ -34,7 +34,7 @@ fn assert_tiles(tree: &GrownTree, plain: &Plain) {
             let width = (hashes - index * 256).min(256) as u16;
             let tile = Tile { level, index, width };
             let due: Vec<TreeHash> = (0..u64::from(width))
-                .map(|n| plain.load(authledger::tlog::Node { height: level * 8, index: index * 256 + n }).unwrap())
+                .map(|n| plain.load(authledger::tlog::TreeNode { height: level * 8, index: index * 256 + n }).unwrap())
                 .collect();
             assert_eq!(tree.tile(tile).unwrap(), Some(due), "{tile} of {size}");
             assert_eq!(tree.tile(Tile { width: 256, ..tile }).unwrap().is_some(), width == 256);

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use authledger::audit::{Changed, Counted, Counts, Prefix, RevokedBy, Standing, Stats, Tally, Told, Verdict};
+use authledger::audit::{
+    ChangeCounts, ChangeTotals, CredentialStanding, CredentialVerdict, HistoryRecord, LogPrefix, PointDifference,
+    RevokedBy, Stats, Tally,
+};
 use authledger::domain::{CredentialRef, Kind, Recorded, Revokes, RevokesSubject, Subject, Tenant};
 use serde_json::{Value, json};
 use terminal_size::{Width, terminal_size};
@@ -13,7 +16,7 @@ const USUAL_WIDTH: usize = 80;
 const NARROWEST_BAR: usize = 8;
 
 /// A record on one line: its time, event, subject, actor, reason and place.
-pub(super) fn told(out: &mut dyn Write, told: &Told) -> io::Result<()> {
+pub(super) fn told(out: &mut dyn Write, told: &HistoryRecord) -> io::Result<()> {
     let recorded = &told.recorded;
     let actor = recorded.actor.as_ref().map(|actor| format!("  by {actor}")).unwrap_or_default();
     let reason = reason(recorded).map(|reason| format!("  because {reason}")).unwrap_or_default();
@@ -22,13 +25,13 @@ pub(super) fn told(out: &mut dyn Write, told: &Told) -> io::Result<()> {
 }
 
 /// `{"position","stored_at","record"}`: the record is embedded as its own JSON text, byte for byte.
-pub(super) fn told_json(out: &mut dyn Write, told: &Told) -> io::Result<()> {
+pub(super) fn told_json(out: &mut dyn Write, told: &HistoryRecord) -> io::Result<()> {
     let stored = &told.stored;
     let (position, stored_at) = (stored.position, stored.stored_at.as_millis());
     writeln!(out, "{{\"position\":{position},\"stored_at\":{stored_at},\"record\":{}}}", stored.record)
 }
 
-fn what(told: &Told) -> String {
+fn what(told: &HistoryRecord) -> String {
     let recorded = &told.recorded;
     let whose = |subject: &Subject| format!("{}/{subject}", recorded.tenant.clone().unwrap_or_default());
     let facets = recorded.event.facets();
@@ -72,7 +75,12 @@ fn named(kind: Kind, name: &CredentialRef) -> String {
 }
 
 /// The verdict on each credential.
-pub(super) fn standings(out: &mut dyn Write, prefix: &Prefix, standings: &[Standing], as_json: bool) -> io::Result<()> {
+pub(super) fn standings(
+    out: &mut dyn Write,
+    prefix: &LogPrefix,
+    standings: &[CredentialStanding],
+    as_json: bool,
+) -> io::Result<()> {
     if as_json {
         let credentials: Vec<Value> = standings.iter().map(standing_json).collect();
         let answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "credentials": credentials});
@@ -85,7 +93,7 @@ pub(super) fn standings(out: &mut dyn Write, prefix: &Prefix, standings: &[Stand
     standings.iter().try_for_each(|standing| stood(out, standing))
 }
 
-fn stood(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
+fn stood(out: &mut dyn Write, standing: &CredentialStanding) -> io::Result<()> {
     let name = match standing.kind {
         Some(kind) => named(kind, &standing.name),
         None => "the credential".to_owned(),
@@ -95,23 +103,23 @@ fn stood(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
         format!(" of {tenant}/{subject}, issued {} at position {}", issued.at, issued.position)
     });
     let erased = match (&standing.verdict, &standing.erased) {
-        (Verdict::Erased(_), _) | (_, None) => String::new(),
+        (CredentialVerdict::Erased(_), _) | (_, None) => String::new(),
         (_, Some(by)) => format!("; its subject was erased {}", revoked(by)),
     };
     writeln!(out, "{name}{}: {}{erased}", issued.unwrap_or_default(), verdict(&standing.verdict))
 }
 
-fn verdict(verdict: &Verdict) -> String {
+fn verdict(verdict: &CredentialVerdict) -> String {
     match verdict {
-        Verdict::Active { expires_at } => format!("active; it would expire {expires_at}"),
-        Verdict::Revoked(by) => format!("revoked {}", revoked(by)),
-        Verdict::Erased(by) => format!("erased {}", revoked(by)),
-        Verdict::Expired { at } => format!("expired since {at}"),
-        Verdict::Indeterminate { from, until } => {
+        CredentialVerdict::Active { expires_at } => format!("active; it would expire {expires_at}"),
+        CredentialVerdict::Revoked(by) => format!("revoked {}", revoked(by)),
+        CredentialVerdict::Erased(by) => format!("erased {}", revoked(by)),
+        CredentialVerdict::Expired { at } => format!("expired since {at}"),
+        CredentialVerdict::Indeterminate { from, until } => {
             format!("indeterminate: between {from} and {until} a use may have been made that is not on record")
         }
-        Verdict::NeverIssued { revoked: None } => "never issued".to_owned(),
-        Verdict::NeverIssued { revoked: Some(by) } => format!("never issued, but revoked {}", revoked(by)),
+        CredentialVerdict::NeverIssued { revoked: None } => "never issued".to_owned(),
+        CredentialVerdict::NeverIssued { revoked: Some(by) } => format!("never issued, but revoked {}", revoked(by)),
     }
 }
 
@@ -121,7 +129,7 @@ fn revoked(by: &RevokedBy) -> String {
     format!("{} by {} at position {}{actor}{reason}", by.at, by.event, by.position)
 }
 
-fn standing_json(standing: &Standing) -> Value {
+fn standing_json(standing: &CredentialStanding) -> Value {
     let mut answer = json!({"verdict": standing.verdict.as_str()});
     let mut add = |member: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -138,17 +146,17 @@ fn standing_json(standing: &Standing) -> Value {
         add("position", Some(json!(issued.position.0)));
     }
     let by = match &standing.verdict {
-        Verdict::Active { expires_at } | Verdict::Expired { at: expires_at } => {
+        CredentialVerdict::Active { expires_at } | CredentialVerdict::Expired { at: expires_at } => {
             add("expires_at", Some(json!(expires_at.to_string())));
             None
         }
-        Verdict::Indeterminate { from, until } => {
+        CredentialVerdict::Indeterminate { from, until } => {
             add("expires_at", Some(json!(from.to_string())));
             add("indeterminate_until", Some(json!(until.to_string())));
             None
         }
-        Verdict::Revoked(by) | Verdict::Erased(by) => Some(by),
-        Verdict::NeverIssued { revoked } => revoked.as_ref(),
+        CredentialVerdict::Revoked(by) | CredentialVerdict::Erased(by) => Some(by),
+        CredentialVerdict::NeverIssued { revoked } => revoked.as_ref(),
     };
     add("revoked", by.map(revoked_json));
     add("erased", standing.erased.as_ref().map(revoked_json));
@@ -167,7 +175,7 @@ fn revoked_json(by: &RevokedBy) -> Value {
 }
 
 /// The tally of the whole state.
-pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json: bool) -> io::Result<()> {
+pub(super) fn tally(out: &mut dyn Write, prefix: &LogPrefix, tally: &Tally, as_json: bool) -> io::Result<()> {
     let kinds = [("tickets", tally.tickets), ("sessions", tally.sessions), ("tokens", tally.tokens)];
     if as_json {
         let mut answer = json!({"at": prefix.at.to_string(), "position": prefix.until.0, "subjects": tally.subjects,
@@ -187,7 +195,13 @@ pub(super) fn tally(out: &mut dyn Write, prefix: &Prefix, tally: &Tally, as_json
 }
 
 /// The changes between two points.
-pub(super) fn changed(out: &mut dyn Write, from: &str, to: &str, changed: &Changed, as_json: bool) -> io::Result<()> {
+pub(super) fn changed(
+    out: &mut dyn Write,
+    from: &str,
+    to: &str,
+    changed: &PointDifference,
+    as_json: bool,
+) -> io::Result<()> {
     if as_json {
         let mut answer = counted_json(&changed.counted);
         answer["from"] = json!(from);
@@ -199,7 +213,7 @@ pub(super) fn changed(out: &mut dyn Write, from: &str, to: &str, changed: &Chang
     counted(out, &changed.counted)
 }
 
-fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
+fn counted(out: &mut dyn Write, counted: &ChangeTotals) -> io::Result<()> {
     let total = &counted.total;
     for kind in Kind::ALL {
         let (issued, revoked) = (total.issued[kind.index()], total.revoked[kind.index()]);
@@ -213,14 +227,14 @@ fn counted(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
     Ok(())
 }
 
-fn counted_json(counted: &Counted) -> Value {
+fn counted_json(counted: &ChangeTotals) -> Value {
     let by_actor = counted.by_actor.iter().map(|(who, counts)| (who.to_string(), counts_json(counts)));
     let mut answer = counts_json(&counted.total);
     answer["by_actor"] = Value::Object(by_actor.collect());
     answer
 }
 
-fn counts_json(counts: &Counts) -> Value {
+fn counts_json(counts: &ChangeCounts) -> Value {
     let by_kind = |of: &[u64; 3]| -> Value {
         Value::Object(Kind::ALL.iter().map(|kind| (kind.to_string(), json!(of[kind.index()]))).collect())
     };
@@ -244,8 +258,8 @@ pub(super) fn stats(out: &mut dyn Write, stats: &Stats, as_json: bool) -> io::Re
 }
 
 fn chart(out: &mut dyn Write, stats: &Stats, width: usize) -> io::Result<()> {
-    let most = |of: fn(&Counts) -> u64| stats.days.values().map(|day| of(&day.total)).max().unwrap_or_default();
-    let (issued, revoked) = (most(Counts::all_issued), most(Counts::all_revoked));
+    let most = |of: fn(&ChangeCounts) -> u64| stats.days.values().map(|day| of(&day.total)).max().unwrap_or_default();
+    let (issued, revoked) = (most(ChangeCounts::all_issued), most(ChangeCounts::all_revoked));
     let digits = |number: u64| number.to_string().len().max(6);
     let (left, right) = (digits(issued), digits(revoked));
     // The day, two numbers, and a space before each of the four other columns.

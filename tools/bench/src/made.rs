@@ -10,8 +10,8 @@ use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 use authledger::domain::{
-    Aal, Actor, CredentialId, CredentialRef, Digest, Event, Generation, Kind, Origin, Place, Position,
-    RETENTION_MARGIN_MILLIS, Recorded, Revoked, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp,
+    Aal, Actor, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Generation, Kind, Origin, Place,
+    Position, RETENTION_MARGIN_MILLIS, Recorded, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp,
     TokenIssued, Ttl,
 };
 use authledger::event_log::{Base, Chain, ChainHash, MAX_PAGE_ROWS, Reader, StoredRecord, encode, open_for_writing};
@@ -215,7 +215,7 @@ impl Maker {
             Kind::Session => (CredentialRef::Id(session(number)), Some(digest)),
             Kind::Ticket | Kind::Token => (CredentialRef::Digest(digest), None),
         };
-        Ok(Event::Revoked(Revoked {
+        Ok(Event::Revoked(CredentialRevoked {
             kind: plan.kind,
             credential,
             session_digest,

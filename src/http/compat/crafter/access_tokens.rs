@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::http::{App, SharedApp, answer};
 use crate::json;
-use crate::service::{Authentication, Error, Identity, NewApplication, Party, Service};
+use crate::service::{Authentication, CallerIdentity, Error, NewApplication, Party, Service};
 
 /// The action that stands for the ledger's scopes on tickets.
 const MANAGE_TICKETS: &str = "MANAGE_TICKETS";
@@ -209,7 +209,7 @@ fn permission(grant: &Grant) -> TenantPermission {
     TenantPermission { allowed_actions: action.into_iter().collect(), tenant }
 }
 
-fn must_be_master(identity: &Identity, action: GlobalAction) -> Result<(), Refusal> {
+fn must_be_master(identity: &CallerIdentity, action: GlobalAction) -> Result<(), Refusal> {
     if identity.grants.somewhere(Scope::Admin) { Ok(()) } else { Err(Refusal::GlobalActionDenied(action)) }
 }
 

@@ -12,7 +12,7 @@ use super::published::is_published;
 use crate::domain::{Malformed, RequestId};
 use crate::http::App;
 use crate::http::body::{self, UNAUTHENTICATED_BYTES};
-use crate::service::{Authentication, Call, Identity};
+use crate::service::{Authentication, Call, CallerIdentity};
 
 const ACCESS_TOKEN_ID: &str = "accessTokenId";
 
@@ -169,7 +169,7 @@ fn access_token_id(head: &Parts, form: Form, body: &Result<Bytes, body::BodyErro
     found.filter(|id| !id.is_empty()).ok_or(Refusal::MissingAccessToken)
 }
 
-fn authenticate(app: &App, id: &str) -> Result<Identity, Refusal> {
+fn authenticate(app: &App, id: &str) -> Result<CallerIdentity, Refusal> {
     let unknown = || Refusal::UnknownAccessToken(id.to_owned());
     if is_published(id) && !app.options.compat.crafter.allow_published_access_tokens {
         return Err(unknown());

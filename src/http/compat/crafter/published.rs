@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::access_tokens::{application, find};
 use super::wire::{AccessToken, TenantPermission};
 use crate::domain::{Caller, Grants, Rejection, Secret};
-use crate::service::{Call, Error, Identity, Service};
+use crate::service::{Call, CallerIdentity, Error, Service};
 
 /// The published ids.
 pub const PUBLISHED_ACCESS_TOKENS: [&str; 3] = [
@@ -69,6 +69,6 @@ async fn register(service: &Service, id: &str, name: &str, actions: &[&str]) -> 
 }
 
 fn as_root() -> Call {
-    let identity = Identity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
+    let identity = CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
     Call { identity, request: None, idempotency: None, consistency: None }
 }

@@ -9,7 +9,7 @@ use crate::domain::{GivenSubject, Kind, Kinds, Malformed, Scope, Tenant, Ttl};
 use crate::http::caller::{bearer_secret, once};
 use crate::http::wire::{Form, Text};
 use crate::http::{App, input};
-use crate::service::{Authentication, Identity};
+use crate::service::{Authentication, CallerIdentity};
 
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
 
@@ -63,7 +63,7 @@ impl Form for Life {
 }
 
 /// The application, if it may revoke anywhere at all.
-pub fn administrator(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+pub fn administrator(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Refusal> {
     let secret = bearer_secret(headers).ok_or(Refusal::Unauthorized)?;
     let Authentication::Caller(identity) = app.service.authenticate(secret) else { return Err(Refusal::Unauthorized) };
     if identity.grants.somewhere(Scope::Revoke) { Ok(identity) } else { Err(Refusal::Forbidden) }

@@ -7,7 +7,7 @@ use super::error::Refusal;
 use crate::domain::{Grants, Scope, Tenant};
 use crate::http::wire::Form as _;
 use crate::http::{App, caller};
-use crate::service::{Authentication, Call, Identity};
+use crate::service::{Authentication, Call, CallerIdentity};
 
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
 
@@ -33,7 +33,7 @@ pub fn administrator(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Adm
     Ok(Administrator { call: Call { identity, request, idempotency: None, consistency: None }, tenant })
 }
 
-fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Refusal> {
     let secret = secret(headers).ok_or(Refusal::NoApplication)?;
     match app.service.authenticate(secret) {
         Authentication::Caller(identity) => Ok(identity),

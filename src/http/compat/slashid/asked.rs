@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::error::Refusal;
 use crate::http::wire::Object;
 use crate::http::{App, body, caller};
-use crate::service::{Authentication, Consistency, Identity, Level};
+use crate::service::{Authentication, CallerIdentity, Consistency, ConsistencyLevel};
 
 /// An application's secret.
 pub const API_KEY: HeaderName = HeaderName::from_static("slashid-api-key");
@@ -29,7 +29,7 @@ pub fn once<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &str) -> Resul
 }
 
 /// The application with that key.
-pub fn application(app: &App, key: &HeaderValue) -> Result<Identity, Refusal> {
+pub fn application(app: &App, key: &HeaderValue) -> Result<CallerIdentity, Refusal> {
     match app.service.authenticate(key.as_bytes()) {
         Authentication::Caller(identity) => Ok(identity),
         Authentication::Expired(_) | Authentication::Unknown => {
@@ -41,8 +41,8 @@ pub fn application(app: &App, key: &HeaderValue) -> Result<Identity, Refusal> {
 /// How far the call must have spread before it is answered.
 pub fn consistency(headers: &HeaderMap) -> Result<Consistency, Refusal> {
     let level = match once(headers, &CONSISTENCY, "SlashID-Required-Consistency")?.map(HeaderValue::as_bytes) {
-        None | Some(b"local_region") => Level::LocalRegion,
-        Some(b"all_regions") => Level::AllRegions,
+        None | Some(b"local_region") => ConsistencyLevel::LocalRegion,
+        Some(b"all_regions") => ConsistencyLevel::AllRegions,
         Some(_) => {
             let message = "`SlashID-Required-Consistency` must be local_region or all_regions";
             return Err(Refusal::Malformed(message.into()));

@@ -13,7 +13,7 @@ use crate::domain::{GivenSubject, Scope, Scopes, Subject, Tenant};
 use crate::http::caller::request_id;
 use crate::http::wire::Form as _;
 use crate::http::{SharedApp, input};
-use crate::service::{Call, Identity, NewToken, RESERVED_CLAIMS};
+use crate::service::{Call, CallerIdentity, NewToken, RESERVED_CLAIMS};
 
 /// The claim in which SlashID's SDK looks for the person. The ledger sets it beside `sub`, so callers may not.
 const PERSON: &str = "person_id";
@@ -70,7 +70,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
     Ok(success(StatusCode::CREATED, issued.secret.expose()))
 }
 
-fn organisation(identity: &Identity, headers: &HeaderMap) -> Result<Tenant, Refusal> {
+fn organisation(identity: &CallerIdentity, headers: &HeaderMap) -> Result<Tenant, Refusal> {
     let header = asked::once(headers, &ORGANISATION, "SlashID-OrgID")?;
     let header = header.ok_or(Refusal::Malformed("`SlashID-OrgID` is missing".into()))?;
     let text = std::str::from_utf8(header.as_bytes()).map_err(|_| Refusal::UnknownOrganisation)?;

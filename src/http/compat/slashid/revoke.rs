@@ -11,7 +11,7 @@ use crate::domain::{Scope, Secret};
 use crate::http::caller::{bearer_secret, request_id};
 use crate::http::{App, SharedApp};
 use crate::jose::TokenError;
-use crate::service::{Authentication, Call, Consistency, Identity, Judged, Revoker, Service, Why};
+use crate::service::{Authentication, Call, CallerIdentity, Consistency, Judged, Revoker, Service, Why};
 
 const NOBODY: Refusal = Refusal::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
 const NOT_ITS_OWN: Refusal = Refusal::Unauthenticated("the bearer is neither this token nor an application's key");
@@ -20,7 +20,7 @@ const NOT_THERE: Refusal =
 
 /// The caller that wants a token revoked.
 enum Claimant {
-    Application(Identity),
+    Application(CallerIdentity),
     /// It presented something that is not an application's secret.
     Bearer(Secret),
 }

@@ -12,7 +12,7 @@ use crate::domain::Timestamp;
 use crate::http::SharedApp;
 use crate::http::wire::Shown;
 use crate::jose::TokenError;
-use crate::service::{Judged, Service, Standing};
+use crate::service::{Judged, JwtStanding, Service};
 
 /// Whether a token is active now. Its holder may ask.
 #[utoipa::path(
@@ -39,12 +39,12 @@ pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<
 
 fn validity(service: &Service, judged: &Judged) -> Validity {
     match judged.standing {
-        Standing::Good => good(judged, service.clock().now()),
-        Standing::NotYetValid => invalid(Invalidity::InvalidTokenContent),
-        Standing::Expired => invalid(Invalidity::Expired),
+        JwtStanding::Good => good(judged, service.clock().now()),
+        JwtStanding::NotYetValid => invalid(Invalidity::InvalidTokenContent),
+        JwtStanding::Expired => invalid(Invalidity::Expired),
         // A hold refuses new tokens and revokes none: it says more of one that is revoked, and nothing of one that is not.
-        Standing::Revoked(..) if service.is_on_hold(&judged.presented) => invalid(Invalidity::PersonNotActive),
-        Standing::Revoked(..) => invalid(Invalidity::Revoked),
+        JwtStanding::Revoked(..) if service.is_on_hold(&judged.presented) => invalid(Invalidity::PersonNotActive),
+        JwtStanding::Revoked(..) => invalid(Invalidity::Revoked),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::cluster::Reached;
+use crate::cluster::NodeReach;
 use crate::domain::{Place, Scope, Sequence, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
@@ -91,11 +91,11 @@ pub async fn reach(
 
 impl ReachBody {
     fn of(reach: &ReachShown) -> Self {
-        let mut regions: BTreeMap<&str, Vec<&Reached>> = BTreeMap::new();
+        let mut regions: BTreeMap<&str, Vec<&NodeReach>> = BTreeMap::new();
         for node in &reach.nodes {
             regions.entry(node.region.as_str()).or_default().push(node);
         }
-        let all = |nodes: &[&Reached]| nodes.iter().all(|node| node.at.is_some());
+        let all = |nodes: &[&NodeReach]| nodes.iter().all(|node| node.at.is_some());
         Self {
             origin: reach.place.origin.to_string(),
             sequence: reach.place.sequence.0,
@@ -106,9 +106,9 @@ impl ReachBody {
     }
 }
 
-fn region_shown(region: &str, nodes: &[&Reached]) -> RegionShown {
+fn region_shown(region: &str, nodes: &[&NodeReach]) -> RegionShown {
     let times: Option<Vec<Timestamp>> = nodes.iter().map(|node| node.at).collect();
-    let node = |node: &&Reached| MemberShown {
+    let node = |node: &&NodeReach| MemberShown {
         node: node.node.to_string(),
         reached: node.at.is_some(),
         reached_at: node.at.map(|at| at.to_string()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::domain::Place as Record;
-use authledger::service::{Consistency, ConsistencyTimeout, Level, Reach};
+use authledger::service::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -39,7 +39,7 @@ struct Delayed {
 }
 
 impl Reach for Delayed {
-    fn has_reached(&self, record: Record, _: Level) -> bool {
+    fn has_reached(&self, record: Record, _: ConsistencyLevel) -> bool {
         self.others.borrow().has(record)
     }
 
@@ -86,7 +86,7 @@ async fn a_revocation_that_has_not_reached_all_nodes_stands_and_its_repetition_l
         assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"), "it is durable here");
         assert_eq!(place.records_after(before).await.len(), revocations);
         assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()), "it waits again");
-        let asked = Consistency { level: Level::AllRegions, timeout: Duration::from_secs(7) };
+        let asked = Consistency { level: ConsistencyLevel::AllRegions, timeout: Duration::from_secs(7) };
         assert!(reach.asked.lock().drain(..).all(|one| one == asked));
         while waiting.try_recv().is_ok() {}
 
@@ -109,7 +109,7 @@ async fn by_default_the_region_is_waited_for_half_a_minute() {
     let (place, reach, _waiting) = among_others(AWAY).await;
     let token = place.token(json!({}));
     assert_eq!(refusal(&place.log_out(&token).await), (408, STANDS.to_owned()));
-    let asked = Consistency { level: Level::LocalRegion, timeout: Duration::from_secs(30) };
+    let asked = Consistency { level: ConsistencyLevel::LocalRegion, timeout: Duration::from_secs(30) };
     assert_eq!(*reach.asked.lock(), [asked]);
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authledger::cluster::{
-    Announcement, Arrival, Foreign, Holding, Identity, Incarnation, Known, Own, Parcel, Positions, Refusal, SignedHead,
-    Spoken, Verdict, identify, judge, other_end,
+    Announcement, Arrival, CarriedAnnouncement, Foreign, Holding, IdentityDecision, Incarnation, IngestContext, Own,
+    Parcel, ParcelVerdict, Positions, Refusal, SignedHead, identify, judge, other_end,
 };
 use authledger::domain::{
     Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerOpened, Members, NodeJoined, NodeKey,
@@ -99,7 +99,7 @@ impl Node {
     pub fn on(disk: Disk, reads: Reads, clocks: Clocks) -> Self {
         let mut positions = Positions::default();
         for (_, at, text) in disk.heard.values() {
-            Spoken::hear(text).into_iter().for_each(|spoken| positions.recall(spoken, *at));
+            CarriedAnnouncement::hear(text).into_iter().for_each(|spoken| positions.recall(spoken, *at));
         }
         Self {
             state: disk.state(),
@@ -291,7 +291,7 @@ impl Node {
         if self.weakness == Weakness::BasesAreNotCompared {
             parcel.base = None;
         }
-        let known = Known {
+        let known = IngestContext {
             ledger: self.disk.ledger,
             own: self.disk.own,
             members: &self.members(),
@@ -300,7 +300,7 @@ impl Node {
             head: self.disk.head(origin),
         };
         match judge(parcel, &known, |sequence| self.disk.hash_at(origin, sequence)) {
-            Verdict::Append(records) => {
+            ParcelVerdict::Append(records) => {
                 let taken = records.len();
                 let hash_at = |place: Place| self.disk.hash_at(place.origin, place.sequence);
                 let first = records.first();
@@ -313,20 +313,20 @@ impl Node {
                 self.unkept.push(head);
                 Taken::Records(taken)
             }
-            Verdict::Held(_) => Taken::Nothing,
-            Verdict::Gap(_) => Taken::Gap(origin),
-            Verdict::Refused(Refusal::Twin) => Taken::SetBack(head),
-            Verdict::Refused(refusal) => Taken::Refused(refusal),
-            Verdict::Fork(_) => {
+            ParcelVerdict::Held(_) => Taken::Nothing,
+            ParcelVerdict::Gap(_) => Taken::Gap(origin),
+            ParcelVerdict::Refused(Refusal::Twin) => Taken::SetBack(head),
+            ParcelVerdict::Refused(refusal) => Taken::Refused(refusal),
+            ParcelVerdict::Fork(_) => {
                 self.forked.insert(origin);
                 Taken::Fork(origin)
             }
-            Verdict::Unreadable(_) => Taken::Unreadable,
+            ParcelVerdict::Unreadable(_) => Taken::Unreadable,
         }
     }
 
     /// What it has to say of itself.
-    pub fn speak(&mut self, now: Timestamp) -> Spoken {
+    pub fn speak(&mut self, now: Timestamp) -> CarriedAnnouncement {
         self.number += 1;
         let own = self.disk.own;
         let sequence = self.disk.durable(own);
@@ -350,7 +350,7 @@ impl Node {
 
     /// An announcement has arrived. Nothing, if it is not to be believed.
     pub fn hear(&mut self, bytes: &[u8], now: Timestamp) -> Option<Arrival> {
-        let spoken = Spoken::hear(bytes)?;
+        let spoken = CarriedAnnouncement::hear(bytes)?;
         let said = &spoken.announcement;
         let trusted = self.state.members.takes_from(said.node) || self.disk.anchors.trusts(said.node);
         if said.ledger != self.disk.ledger || said.incarnation == self.incarnation || !trusted {
@@ -403,7 +403,7 @@ impl Node {
         self.state.members.present().map(|(key, _, _)| key).filter(|key| *key != self.key()).collect()
     }
 
-    pub fn identify(&self, answers: &[Holding], all: bool, patience_is_over: bool) -> Identity {
+    pub fn identify(&self, answers: &[Holding], all: bool, patience_is_over: bool) -> IdentityDecision {
         let own = Own {
             head: self.disk.head(self.disk.own),
             signed: self.disk.signed.map_or(Sequence(0), |head| head.place.sequence),
@@ -411,7 +411,7 @@ impl Node {
             past: self.disk.past.clone(),
         };
         if self.weakness == Weakness::OriginsAreAlwaysContinued {
-            return Identity::Continue(own.incarnation.into_iter().collect());
+            return IdentityDecision::Continue(own.incarnation.into_iter().collect());
         }
         identify(&own, answers, all, patience_is_over)
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use authledger::cluster::{
-    Anchors, Begun, Holding, Identity, Incarnation, Parcel, Renewal, SignedHead, beside, have_all_answered, is_heard,
-    may_write,
+    Anchors, Begun, Holding, IdentityDecision, Incarnation, OriginRenewal, Parcel, SignedHead, beside,
+    have_all_answered, is_heard, may_write,
 };
 use authledger::domain::{
     Caller, Command, Decision, JoinNode, LedgerId, NodeKey, NodeName, Origin, Reads, Region, Rejection, Sequence,
@@ -484,18 +484,18 @@ impl World {
         let identity = self.nodes[slot].identify(&answers, all, asked >= PATIENCE);
         self.tell(|| format!("node {slot} is told {} answers, all: {all}; so {identity:?}", answers.len()));
         match identity {
-            Identity::Ask => self.nodes[slot].phase = Phase::Starting(asked + 1),
-            Identity::Continue(over) => {
+            IdentityDecision::Ask => self.nodes[slot].phase = Phase::Starting(asked + 1),
+            IdentityDecision::Continue(over) => {
                 self.run(slot, over);
                 if self.weakness.remembers() {
                     self.nodes[slot].phase = Phase::Begun(0);
                 }
             }
-            Identity::Renew(why, over) => {
+            IdentityDecision::Renew(why, over) => {
                 let beside = beside(&answers, &over);
                 self.leave(slot, why, over, beside);
             }
-            Identity::Contradicted => {
+            IdentityDecision::Contradicted => {
                 self.count("directory contradicted");
                 self.truth.evidence.insert(own);
                 self.halt(slot);
@@ -515,8 +515,8 @@ impl World {
                 self.count("origin continued");
                 self.nodes[slot].phase = Phase::Running;
             }
-            Begun::Unheard => self.leave(slot, Renewal::NobodyAnswered, leave(), Vec::new()),
-            Begun::Beside(runs) => self.leave(slot, Renewal::Running, leave(), runs),
+            Begun::Unheard => self.leave(slot, OriginRenewal::NobodyAnswered, leave(), Vec::new()),
+            Begun::Beside(runs) => self.leave(slot, OriginRenewal::Running, leave(), runs),
         }
     }
 
@@ -533,15 +533,15 @@ impl World {
     }
 
     /// Another origin takes the place of the one that this node may not continue.
-    fn leave(&mut self, slot: usize, why: Renewal, over: Vec<Incarnation>, beside: Vec<Incarnation>) {
+    fn leave(&mut self, slot: usize, why: OriginRenewal, over: Vec<Incarnation>, beside: Vec<Incarnation>) {
         self.tell(|| format!("node {slot} leaves its origin: {why:?}"));
         self.count(match why {
-            Renewal::NobodyAnswered => "origin renewed: nobody answered",
-            Renewal::SomeWereSilent => "origin renewed: some were silent",
-            Renewal::OlderCopy => "origin renewed: older copy",
-            Renewal::UsedSince => "origin renewed: used since",
-            Renewal::Running => "origin renewed: running",
-            Renewal::ClockAccepted => "origin renewed: clock accepted",
+            OriginRenewal::NobodyAnswered => "origin renewed: nobody answered",
+            OriginRenewal::SomeWereSilent => "origin renewed: some were silent",
+            OriginRenewal::OlderCopy => "origin renewed: older copy",
+            OriginRenewal::UsedSince => "origin renewed: used since",
+            OriginRenewal::Running => "origin renewed: running",
+            OriginRenewal::ClockAccepted => "origin renewed: clock accepted",
         });
         self.run(slot, over);
         self.nodes[slot].positions.expect(beside);
