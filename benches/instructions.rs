@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, Digest, Draft, Event,
-    Hashing, IssueTicket, Kind, Origin, Overlay, Place, Policy, Position, Recorded, Request, Revoke, Secret, Sequence,
-    State, Subject, Tenant, TicketIssued, Timestamp, Ttl, decide,
+    Hashing, IssueTicket, Kind, Origin, Overlay, Policy, Position, RecordId, Recorded, Request, Revoke, Secret,
+    Sequence, State, Subject, Tenant, TicketIssued, Timestamp, Ttl, decide,
 };
 use authledger::event_log::{Base, Chain, ChainHash, Head, StoredRecord, decode, encode};
 use authledger::feed::{Cursor, Frame, FrameFormat};
@@ -50,7 +50,7 @@ fn subject(n: u64) -> Subject {
 
 fn recorded(n: u64, event: Event) -> Recorded {
     Recorded {
-        place: Place { origin: origin(), sequence: Sequence(n) },
+        place: RecordId { origin: origin(), sequence: Sequence(n) },
         recorded_at: now(),
         tenant: Some(Tenant::default()),
         actor: None,
@@ -127,7 +127,7 @@ fn rows() -> Vec<StoredRecord> {
     let row = |(n, recorded): (usize, Recorded)| {
         let record = encode(&recorded);
         hash = chain.link(&hash, record.as_bytes());
-        let place = Place { origin: origin(), sequence: Sequence(n as u64 + 1) };
+        let place = RecordId { origin: origin(), sequence: Sequence(n as u64 + 1) };
         StoredRecord { position: Position(n as u64 + 1), place, stored_at: now(), record: record.into(), hash }
     };
     events().into_iter().enumerate().map(row).collect()

@@ -20,7 +20,7 @@ use super::replay::PRUNE_EVERY;
 use super::{AuditError, Lookup, LookupCredential, QuestionError, Tally, pages};
 use crate::domain::{
     Actor, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind,
-    Lifetime, Origin, Place, Position, Reason, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
+    Lifetime, Origin, Position, Reason, RecordId, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
@@ -82,7 +82,7 @@ pub struct RevokedBy {
     /// Its place in this log.
     pub position: Position,
     /// Which record of which origin.
-    pub place: Place,
+    pub place: RecordId,
     /// When it was recorded.
     pub at: Timestamp,
     /// The event's type.
@@ -121,7 +121,7 @@ pub struct IssueFound {
     /// When.
     pub at: Timestamp,
     /// The record.
-    pub place: Place,
+    pub place: RecordId,
     /// Its place in this log.
     pub position: Position,
 }
@@ -179,7 +179,7 @@ fn named_by(state: &State, asked: &Lookup, key: CredentialKey) -> bool {
     }
 }
 
-fn place_of(state: &State, key: CredentialKey) -> Option<Place> {
+fn place_of(state: &State, key: CredentialKey) -> Option<RecordId> {
     state.credential(key).issue.map(|issue| issue.place)
 }
 
@@ -211,7 +211,7 @@ impl Judge<'_> {
         Ok(Some(CredentialStanding { kind: Some(key.kind), name, issued: Some(issued), verdict, erased }))
     }
 
-    fn revoked(&self, place: Place) -> Result<CredentialVerdict, QuestionError> {
+    fn revoked(&self, place: RecordId) -> Result<CredentialVerdict, QuestionError> {
         let by = self.revoked_by(place)?;
         Ok(if by.is_erasure() { CredentialVerdict::Erased(by) } else { CredentialVerdict::Revoked(by) })
     }
@@ -250,7 +250,7 @@ impl Judge<'_> {
         }))
     }
 
-    fn revoked_by(&self, place: Place) -> Result<RevokedBy, QuestionError> {
+    fn revoked_by(&self, place: RecordId) -> Result<RevokedBy, QuestionError> {
         let absent = ReadError::Damaged { position: Position(0), damage: Damage::Absent };
         let stored = self.reader.find_place(place)?.ok_or(absent)?;
         let recorded = stored.decode()?;

@@ -2,7 +2,7 @@
 
 use super::changes::{Change, ChangeTotals};
 use super::{LogPrefix, QuestionError};
-use crate::domain::{Origin, Place, Position, Recorded, Sequence, Timestamp};
+use crate::domain::{Origin, Position, RecordId, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, MAX_PAGE_ROWS, ReadError, Reader, StoredRecord};
 
 /// The changes between two points.
@@ -60,7 +60,8 @@ fn first_beyond(reader: &Reader, prefix: &LogPrefix) -> Result<Position, Questio
     let mut first = prefix.until.next();
     for origin in reader.origins()? {
         let last = recorded_by(reader, origin, by)?;
-        first = reader.position_after(Place { origin, sequence: last })?.map_or(first, |position| position.min(first));
+        first =
+            reader.position_after(RecordId { origin, sequence: last })?.map_or(first, |position| position.min(first));
     }
     Ok(first)
 }
@@ -70,7 +71,7 @@ fn last_of(reader: &Reader, prefix: &LogPrefix) -> Result<Position, QuestionErro
     let Some(by) = prefix.recorded_by else { return Ok(prefix.until) };
     let mut last = Position(0);
     for origin in reader.origins()? {
-        let place = Place { origin, sequence: recorded_by(reader, origin, by)? };
+        let place = RecordId { origin, sequence: recorded_by(reader, origin, by)? };
         last = last.max(reader.find_place(place)?.map_or(Position(0), |stored| stored.position));
     }
     Ok(last.min(prefix.until))
@@ -83,7 +84,7 @@ fn recorded_by(reader: &Reader, origin: Origin, by: Timestamp) -> Result<Sequenc
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         let absent = ReadError::Damaged { position: Position(0), damage: Damage::Absent };
-        let stored = reader.find_place(Place { origin, sequence: Sequence(middle) })?.ok_or(absent)?;
+        let stored = reader.find_place(RecordId { origin, sequence: Sequence(middle) })?.ok_or(absent)?;
         if stored.decode()?.recorded_at <= by { low = middle } else { high = middle - 1 }
     }
     Ok(Sequence(low))

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::point::LogPrefix;
 use super::{Lookup, QuestionError};
 use crate::domain::{
-    CredentialId, CredentialRevoked, Digest, Extends, Generation, Kind, Place, Position, Recorded, Revokes,
+    CredentialId, CredentialRevoked, Digest, Extends, Generation, Kind, Position, RecordId, Recorded, Revokes,
     RevokesSubject, Sequence, State, Subject, Tenant, Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
@@ -19,7 +19,7 @@ use crate::index::{About, Finder, Sought};
 #[derive(Clone, Debug)]
 pub(super) struct GatheredIssue {
     pub(super) position: Position,
-    pub(super) place: Place,
+    pub(super) place: RecordId,
     pub(super) kind: Kind,
     /// The id that it is kept under.
     pub(super) id: CredentialId,
@@ -43,7 +43,7 @@ pub(super) struct GatheredRecords {
     sessions: BTreeSet<CredentialId>,
     /// The credentials in the question, by all their names.
     own: BTreeSet<CredentialId>,
-    places: BTreeSet<Place>,
+    places: BTreeSet<RecordId>,
 }
 
 /// Gathers the records. More than `limit` credentials are refused, because each is followed.
@@ -174,7 +174,7 @@ impl GatheredRecords {
     /// When tickets in the question were used, according to that record.
     pub(super) fn uses(&self, recorded: &Recorded) -> Vec<Timestamp> {
         let renewals = recorded.event.facets().uses;
-        let own = |origin, sequence: &Sequence| self.places.contains(&Place { origin, sequence: *sequence });
+        let own = |origin, sequence: &Sequence| self.places.contains(&RecordId { origin, sequence: *sequence });
         let uses = renewals.iter().flat_map(|one| one.uses.iter().map(move |used| (one.origin, used)));
         uses.filter(|(origin, (sequence, _))| own(*origin, sequence)).map(|(_, (_, at))| *at).collect()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::QuestionError;
-use crate::domain::{Malformed, Place, Position, Recorded, Sequence, Timestamp};
+use crate::domain::{Malformed, Position, RecordId, Recorded, Sequence, Timestamp};
 use crate::event_log::{Damage, ReadError, Reader};
 
 /// A point in the past, as a question names it.
@@ -92,7 +92,7 @@ impl LogPrefix {
 fn stored_by(reader: &Reader, at: Timestamp, head: Position) -> Result<Position, ReadError> {
     let mut ends = vec![head.0];
     for origin in reader.origins()? {
-        let opening = reader.find_place(Place { origin, sequence: Sequence(1) })?.map(|stored| stored.position.0);
+        let opening = reader.find_place(RecordId { origin, sequence: Sequence(1) })?.map(|stored| stored.position.0);
         ends.extend(opening.map(|opening| opening.saturating_sub(1)).filter(|end| *end < head.0));
     }
     ends.sort_unstable();

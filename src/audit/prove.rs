@@ -9,7 +9,7 @@ use super::evidence::checkpoints_in;
 use super::forest::{Forest, Grown};
 use super::trust::{Believed, KeptCheckpoint, Openings, Trust};
 use super::{AuditError, EvidenceCheckError, Flaw, pages};
-use crate::domain::{Event, Origin, Place, Position, Sequence};
+use crate::domain::{Event, Origin, Position, RecordId, Sequence};
 use crate::event_log::{Base, Reader, RowRecord, StoredRecord};
 use crate::tlog::{
     Checkpoint, ConsistencyProof, GatheredHashes, InclusionProof, Missing, SignedNote, TreeHash, consistency_proof,
@@ -22,7 +22,7 @@ pub enum Which {
     /// The one at that position of this file.
     Position(Position),
     /// The one at that place of its origin.
-    Place(Place),
+    Place(RecordId),
 }
 
 /// Why there is no proof.
@@ -109,7 +109,7 @@ pub fn prove_inclusion(
 ) -> Result<InclusionProof, ProveError> {
     let reader = Reader::open(ledger).map_err(AuditError::from)?;
     let stored = find(&reader, which)?;
-    let Place { origin, sequence } = stored.place;
+    let RecordId { origin, sequence } = stored.place;
     let kept = checkpoint.map_or_else(|| newest(ledger, origin), Ok)?;
     let checkpoint = believe(&kept, trust, &openings(&reader)?, origin)?;
     if sequence.0 > checkpoint.size {
@@ -180,7 +180,7 @@ pub(super) fn openings(reader: &Reader) -> Result<Openings, AuditError> {
     let failed = |error| AuditError::from_read(error, &Base::default());
     let mut openings = Openings::new();
     for origin in reader.origins().map_err(failed)? {
-        let first = reader.find_place(Place { origin, sequence: Sequence(1) }).map_err(failed)?;
+        let first = reader.find_place(RecordId { origin, sequence: Sequence(1) }).map_err(failed)?;
         let Some(first) = first else { continue };
         if let Event::LedgerOpened(opened) = first.decode().map_err(failed)?.event {
             openings.insert(origin, opened.public_key);
@@ -198,7 +198,7 @@ fn grow(
     progress: &mut impl FnMut(Position, Position),
 ) -> Result<Grown, ProveError> {
     let last = checkpoints.iter().map(|(_, checkpoint)| checkpoint.size).max().unwrap_or(0);
-    let until = position_of(reader, Place { origin, sequence: Sequence(last) })?;
+    let until = position_of(reader, RecordId { origin, sequence: Sequence(last) })?;
     let mut forest = Forest::with_roots_at(checkpoints.iter().map(|(_, checkpoint)| checkpoint.size));
     forest.tree(origin).gathered = gathered;
     let head = reader.head().map_err(|error| AuditError::from_read(error, &Base::default()))?;
@@ -222,7 +222,7 @@ fn grow(
 }
 
 /// The position of that record, if it exists.
-fn position_of(reader: &Reader, place: Place) -> Result<Option<Position>, AuditError> {
+fn position_of(reader: &Reader, place: RecordId) -> Result<Option<Position>, AuditError> {
     let found = reader.find_place(place).map_err(|error| AuditError::from_read(error, &Base::default()))?;
     Ok(found.map(|stored| stored.position))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::forest::Forest;
 use super::trust::Openings;
 use super::{AuditError, pages};
-use crate::domain::{Event, LedgerId, LedgerOpened, Place, Position, Recorded, Timestamp};
+use crate::domain::{Event, LedgerId, LedgerOpened, Position, RecordId, Recorded, Timestamp};
 use crate::event_log::{Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord};
 use crate::tlog::TreeHash;
 
@@ -101,7 +101,7 @@ fn verify_events(
 /// The parts of a record that are checked against other records.
 struct CheckedRecord {
     position: Position,
-    place: Place,
+    place: RecordId,
     said: RecordContent,
     /// Its leaf in its origin's tree, if that is requested.
     leaf: Option<TreeHash>,

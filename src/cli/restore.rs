@@ -15,7 +15,7 @@ use super::directory::{DirectoryError, Filling};
 use crate::audit::{self, AuditError, BundleError, BundleReader, EvidenceCheckError, KeptCheckpoint, Trust};
 use crate::clock::{NoRandomness, fresh_origin, wall_clock};
 use crate::domain::{
-    Event, LOG_FORMAT, LedgerOpened, Origin, Place, Position, Previous, Recorded, Sequence, Timestamp,
+    Event, LOG_FORMAT, LedgerOpened, Origin, Position, Previous, RecordId, Recorded, Sequence, Timestamp,
 };
 use crate::event_log::{
     Base, Chain, ChainHash, CopyError, CopyWriter, DataDirectory, Head, MAX_PAGE_ROWS, OpenError, ReadError, Reader,
@@ -287,7 +287,7 @@ fn previous(
         },
     };
     let head = base.heads.get(&origin).copied().unwrap_or_default();
-    Ok(Previous { place: Place { origin, sequence: head.sequence }, hash: head.hash.0 })
+    Ok(Previous { place: RecordId { origin, sequence: head.sequence }, hash: head.hash.0 })
 }
 
 /// The origin whose key is among those of the backup.
@@ -319,7 +319,7 @@ fn successor(opened: &LedgerOpened, previous: Previous, key: &OriginKey) -> Ledg
 /// clock is behind that, expired credentials must not become active again, and the server says so when it starts.
 fn opening(origin: Origin, opened: LedgerOpened, not_before: Timestamp, base: &mut Base) -> StoredRecord {
     let now = wall_clock().max(not_before);
-    let place = Place { origin, sequence: Sequence(1) };
+    let place = RecordId { origin, sequence: Sequence(1) };
     let recorded = Recorded {
         place,
         recorded_at: now,

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::sign::{Signature, verify};
-use crate::domain::{LedgerId, NodeKey, Origin, Place, Sequence, hex};
+use crate::domain::{LedgerId, NodeKey, Origin, RecordId, Sequence, hex};
 use crate::event_log::{ChainHash, Head};
 
 /// A head that its origin has signed. It proves that the origin's records up to there are the true ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedHead {
     /// The record.
-    pub place: Place,
+    pub place: RecordId,
     /// The chain up to and with it.
     pub hash: ChainHash,
     /// The signature of the origin's node.
@@ -30,7 +30,7 @@ pub(super) struct HeadText {
 impl SignedHead {
     /// The origin's head, signed with its key.
     pub fn sign(ledger: LedgerId, origin: Origin, head: Head, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
-        let place = Place { origin, sequence: head.sequence };
+        let place = RecordId { origin, sequence: head.sequence };
         let signature = Signature(sign(&message(ledger, place, &head.hash)));
         Self { place, hash: head.hash, signature }
     }
@@ -55,14 +55,14 @@ impl SignedHead {
     }
 
     pub(super) fn from_text(text: &HeadText) -> Option<Self> {
-        let place = Place { origin: text.origin.parse().ok()?, sequence: Sequence(text.sequence) };
+        let place = RecordId { origin: text.origin.parse().ok()?, sequence: Sequence(text.sequence) };
         let hash = ChainHash(hex::parse(&text.hash).ok()?);
         Some(Self { place, hash, signature: text.signature.parse().ok()? })
     }
 }
 
 /// The signed message: `schema/replication.md`.
-fn message(ledger: LedgerId, place: Place, hash: &ChainHash) -> Vec<u8> {
-    let Place { origin, sequence } = place;
+fn message(ledger: LedgerId, place: RecordId, hash: &ChainHash) -> Vec<u8> {
+    let RecordId { origin, sequence } = place;
     format!("authledger signed head v1\n{ledger}\n{origin}\n{sequence}\n{}\n", hex::encode(&hash.0)).into_bytes()
 }

@@ -3,7 +3,7 @@
 use super::anchors::Anchors;
 use super::head::SignedHead;
 use super::parcel::Parcel;
-use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Place, Previous, Reads, Recorded, Sequence};
+use crate::domain::{Event, LedgerId, Members, NodeKey, Origin, Previous, Reads, RecordId, Recorded, Sequence};
 use crate::event_log::{Chain, ChainHash, Head, RecordError, decode};
 
 /// The state of this node when a parcel arrives.
@@ -93,7 +93,7 @@ impl Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fork {
     /// A record at which they differ.
-    pub place: Place,
+    pub place: RecordId,
     /// The chain there in the other history.
     pub theirs: ChainHash,
     /// The chain there in the history that is held here.
@@ -107,7 +107,7 @@ pub struct Fork {
 /// A record of a later release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    pub place: Place,
+    pub place: RecordId,
     /// The event's type.
     pub type_name: String,
     /// The version of its data.
@@ -233,7 +233,7 @@ pub fn other_end(
     head: SignedHead,
     ledger: LedgerId,
     members: &Members,
-    hash_at: impl Fn(Place) -> Option<ChainHash>,
+    hash_at: impl Fn(RecordId) -> Option<ChainHash>,
 ) -> Option<Fork> {
     let Event::LedgerOpened(opened) = &first.recorded.event else { return None };
     let Previous { place, hash } = opened.previous.as_ref()?;
@@ -262,7 +262,7 @@ fn new_records(parcel: Parcel, known: &IngestContext<'_>) -> ParcelVerdict {
     let mut foreign = Vec::with_capacity(hashes.len());
     for (record, hash) in parcel.records.into_iter().skip(held).zip(hashes) {
         place = place.next();
-        let due = Place { origin, sequence: place };
+        let due = RecordId { origin, sequence: place };
         match readable(&record, due, known) {
             Ok(recorded) => foreign.push(Foreign { recorded, record, hash }),
             Err(verdict) => return *verdict,
@@ -271,7 +271,7 @@ fn new_records(parcel: Parcel, known: &IngestContext<'_>) -> ParcelVerdict {
     ParcelVerdict::Append(foreign)
 }
 
-fn readable(record: &str, due: Place, known: &IngestContext<'_>) -> Result<Recorded, Box<ParcelVerdict>> {
+fn readable(record: &str, due: RecordId, known: &IngestContext<'_>) -> Result<Recorded, Box<ParcelVerdict>> {
     let recorded = match decode(record.as_bytes()) {
         Ok(recorded) => recorded,
         Err(RecordError::Unreadable { type_name, version }) => {

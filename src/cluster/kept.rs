@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::head::SignedHead;
 use super::sign::Signature;
-use crate::domain::{Origin, Place, Sequence};
+use crate::domain::{Origin, RecordId, Sequence};
 use crate::event_log::ChainHash;
 
 /// The least distance of two kept heads in records, except for the newest.
@@ -132,7 +132,7 @@ fn entry(head: &SignedHead) -> [u8; ENTRY_BYTES] {
 fn parsed(origin: Origin, bytes: &[u8]) -> Option<SignedHead> {
     let (sequence, rest) = bytes.split_first_chunk::<8>()?;
     let (hash, signature) = rest.split_first_chunk::<32>()?;
-    let place = Place { origin, sequence: Sequence(u64::from_be_bytes(*sequence)) };
+    let place = RecordId { origin, sequence: Sequence(u64::from_be_bytes(*sequence)) };
     Some(SignedHead { place, hash: ChainHash(*hash), signature: Signature(signature.try_into().ok()?) })
 }
 

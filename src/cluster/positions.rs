@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::announcement::{Announcement, CarriedAnnouncement, Incarnation};
-use crate::domain::{Members, NodeKey, NodeName, Origin, Place, Region, Sequence, Timestamp};
+use crate::domain::{Members, NodeKey, NodeName, Origin, RecordId, Region, Sequence, Timestamp};
 
 /// The most runs of one node that are remembered: nobody starts more at a time on purpose.
 const MAX_INCARNATIONS: usize = 16;
@@ -57,7 +57,7 @@ impl HeardAnnouncement {
 
     /// When this node heard that it had applied that record, if it has. For a record of long ago, the earliest known
     /// time.
-    fn reached_at(&self, place: Place) -> Option<Timestamp> {
+    fn reached_at(&self, place: RecordId) -> Option<Timestamp> {
         if self.applied(place.origin) < place.sequence {
             return None;
         }
@@ -182,7 +182,7 @@ impl Positions {
 
     /// Whether every member that counts, in that region if one is named, has applied the record. `own` holds it; another run of
     /// it, on a copy of its directory and with an origin of its own, must have applied it too.
-    pub fn have_reached(&self, place: Place, members: &Members, own: NodeKey, region: Option<&Region>) -> bool {
+    pub fn have_reached(&self, place: RecordId, members: &Members, own: NodeKey, region: Option<&Region>) -> bool {
         let beside = |heard: &HeardAnnouncement| heard.announcement().origin != place.origin;
         let has = |key| match key == own {
             true if !self.expected.is_empty() => false,
@@ -216,7 +216,7 @@ impl Positions {
     /// Whether every member waits for this node, whose `node.upgraded` is at that place, and it holds everything that
     /// they had recorded before they knew: only then its answers are as good as theirs. If it continues a directory
     /// under a new origin, the place is that of the origin's first record.
-    pub fn admit(&self, place: Place, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
+    pub fn admit(&self, place: RecordId, held: impl Fn(Origin) -> Sequence, members: &Members, own: NodeKey) -> bool {
         let alone = members.present().all(|(key, ..)| key == own);
         // A member that counts knows of all that count. Without its announcement this node may not have heard of nodes
         // that it must wait for.
@@ -230,7 +230,13 @@ impl Positions {
     }
 
     /// How far the record has spread, member by member; `own` since `here_at`.
-    pub fn reach(&self, place: Place, members: &Members, own: NodeKey, here_at: Option<Timestamp>) -> Vec<NodeReach> {
+    pub fn reach(
+        &self,
+        place: RecordId,
+        members: &Members,
+        own: NodeKey,
+        here_at: Option<Timestamp>,
+    ) -> Vec<NodeReach> {
         let at = |key| match key == own {
             true => here_at,
             false => {

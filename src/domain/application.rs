@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::credential::Digest;
-use super::ids::{ApplicationId, Malformed, Place, Tenant};
+use super::ids::{ApplicationId, Malformed, RecordId, Tenant};
 use super::time::Timestamp;
 
 /// A permission of a caller.
@@ -194,7 +194,7 @@ pub struct Registration {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// How it was registered, by the earliest record if there are several.
-    pub registered: Option<(Place, Arc<Registration>)>,
+    pub registered: Option<(RecordId, Arc<Registration>)>,
     /// Whether it has been removed.
     pub removed: bool,
 }

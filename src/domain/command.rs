@@ -7,7 +7,7 @@ use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
-use super::ids::{ApplicationId, Issuer, NodeName, Origin, Place, Reason, RequestId, Subject, Tenant, TokenId};
+use super::ids::{ApplicationId, Issuer, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId};
 use super::membership::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
@@ -236,7 +236,7 @@ pub struct PastIssue {
     pub tenant: Tenant,
     pub subject: Subject,
     /// The record.
-    pub place: Place,
+    pub place: RecordId,
 }
 
 /// The kind of an imported credential, with its parts.
@@ -393,9 +393,9 @@ pub enum Decision {
     /// These facts are to be appended, all or none.
     Append(Vec<super::event::Draft>),
     /// It holds already, since that record.
-    Already(Place),
+    Already(RecordId),
     /// It was carried out before with the same idempotency key: the first of its records, and their number.
-    Repeated(Place, u64),
+    Repeated(RecordId, u64),
     /// There is nothing to do.
     Nothing,
 }

@@ -10,7 +10,7 @@ use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::ids::{
-    ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Place, Reason, Region, RequestId, Sequence, Subject,
+    ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Reason, RecordId, Region, RequestId, Sequence, Subject,
     Tenant,
 };
 use super::membership::{NodeKey, PeerAddress, Reads};
@@ -104,7 +104,7 @@ pub struct LedgerOpened {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     /// Its last record.
-    pub place: Place,
+    pub place: RecordId,
     /// The chain up to there.
     pub hash: [u8; 32],
 }
@@ -329,7 +329,7 @@ pub struct IdempotencyMark {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The place of the record.
-    pub place: Place,
+    pub place: RecordId,
     /// The origin's clock; it never goes back within an origin.
     pub recorded_at: Timestamp,
     /// The name space that the fact belongs to, if it belongs to one.

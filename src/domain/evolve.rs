@@ -16,7 +16,7 @@ use super::event::{
     CredentialRevoked, Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, SessionIssued,
     SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
-use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
+use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, NodeKey, Removal};
 use super::signing::SigningKeyState;
 use super::subject::{Erasure, SubjectRevocation, SubjectState};
@@ -26,13 +26,13 @@ use super::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Patch {
     /// An origin was opened.
-    Origin(Place, LedgerOpened),
+    Origin(RecordId, LedgerOpened),
     /// Something about an application.
     Application(ApplicationId, Application),
     /// Something about a credential.
     Credential(CredentialKey, Credential),
     /// The ticket that was issued at that place was used.
-    TicketUsed(Place, Timestamp),
+    TicketUsed(RecordId, Timestamp),
     /// Something about a key that signs the ledger's JWTs.
     Key(KeyId, SigningKeyState),
     /// Something about a node.
@@ -53,7 +53,7 @@ pub struct Answered {
     /// The digests that the command came with.
     pub digests: Idempotency,
     /// The first record that it appended.
-    pub first: Place,
+    pub first: RecordId,
     /// How many it appended.
     pub records: u64,
     /// When.
@@ -170,14 +170,14 @@ fn slot(recorded: &Recorded, sealed: Option<&super::event::Sealed>, add: &mut im
 }
 
 struct TicketRenewal {
-    place: Place,
+    place: RecordId,
     last_use_at: Timestamp,
 }
 
 fn each_renewal(renewals: &super::event::Renewals) -> impl Iterator<Item = TicketRenewal> {
     let origin = renewals.origin;
     renewals.uses.iter().map(move |(sequence, last_use_at)| TicketRenewal {
-        place: Place { origin, sequence: *sequence },
+        place: RecordId { origin, sequence: *sequence },
         last_use_at: *last_use_at,
     })
 }
@@ -281,7 +281,7 @@ fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectStat
 /// Like a revocation of every kind that is kept permanently, so that a reader that judges by generations alone finds
 /// all of it inactive too.
 fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
-    let Place { origin, sequence } = recorded.place;
+    let RecordId { origin, sequence } = recorded.place;
     let revocation = SubjectRevocation {
         sequence,
         revoked_at: recorded.recorded_at,

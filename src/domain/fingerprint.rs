@@ -10,7 +10,7 @@ use super::credential::{
 };
 use super::event::LedgerOpened;
 use super::evolve::Answered;
-use super::ids::{ApplicationId, KeyId, Origin, Place, Subject, Tenant};
+use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
@@ -36,7 +36,7 @@ pub struct StateRow(String);
 
 impl StateRow {
     /// An origin: `["origin", origin, sequence, ledger, node, region]`.
-    pub fn origin(place: Place, opened: &LedgerOpened) -> Self {
+    pub fn origin(place: RecordId, opened: &LedgerOpened) -> Self {
         let (node, region) = (opened.node.as_str(), opened.region.as_str());
         Self::of(json!(["origin", place.origin.as_str(), place.sequence.0, opened.ledger.to_string(), node, region]))
     }
@@ -105,7 +105,7 @@ impl StateRow {
             .as_ref()
             .map(|(at, place, read)| json!([place.origin.as_str(), place.sequence.0, at.as_millis(), reads(read)]));
         let removed = member.removed.as_ref().map(|removal| {
-            let Place { origin, sequence } = removal.place;
+            let RecordId { origin, sequence } = removal.place;
             let seals: Vec<_> = removal.seals.iter().map(|(origin, seal)| (Displayed(*origin), seal.0)).collect();
             json!([origin.as_str(), sequence.0, removal.removed_at.as_millis(), seals])
         });
@@ -118,7 +118,7 @@ impl StateRow {
     }
 
     /// The use of a ticket whose issue has not arrived: `["early_use", origin, sequence, used_at]`.
-    pub fn early_use(place: Place, used_at: Timestamp) -> Self {
+    pub fn early_use(place: RecordId, used_at: Timestamp) -> Self {
         Self::of(json!(["early_use", place.origin.as_str(), place.sequence.0, used_at.as_millis()]))
     }
 
@@ -249,7 +249,7 @@ fn revocation(revocation: &Revocation) -> impl Serialize {
 
 fn erasure(erasure: &Erasure) -> Value {
     let slots = erasure.slots.iter().map(|(origin, slots)| json!([origin.as_str(), slots]));
-    let Place { origin, sequence } = erasure.place;
+    let RecordId { origin, sequence } = erasure.place;
     json!([origin.as_str(), sequence.0, erasure.erased_at.as_millis(), slots.collect::<Vec<_>>()])
 }
 

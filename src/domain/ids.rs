@@ -216,7 +216,7 @@ ordinal!(
 
 /// The place of a record, the same on every node that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct RecordId {
     /// The log that the record belongs to.
     pub origin: Origin,
     /// Its place there.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::credential::hex;
 use super::event::EventType;
 use super::event::{NodeJoined, NodeRemoved};
-use super::ids::{MAX_NAME_BYTES, Malformed, NodeName, Origin, Place, Region, Sequence};
+use super::ids::{MAX_NAME_BYTES, Malformed, NodeName, Origin, RecordId, Region, Sequence};
 use super::time::Timestamp;
 
 /// The key that a node signs with, by which other nodes know it: Ed25519, RFC 8032, 32 bytes.
@@ -110,9 +110,9 @@ impl FromIterator<(Box<str>, u64)> for Reads {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
     /// Its joins: every record of one is kept, because one may turn out not to count.
-    pub joins: BTreeMap<Place, (Timestamp, NodeJoined)>,
+    pub joins: BTreeMap<RecordId, (Timestamp, NodeJoined)>,
     /// The events that it reads, by its own latest record. Until there is one it is catching up, and does not count.
-    pub upgraded: Option<(Timestamp, Place, Reads)>,
+    pub upgraded: Option<(Timestamp, RecordId, Reads)>,
     /// Its removal, which is permanent.
     pub removed: Option<Removal>,
 }
@@ -121,7 +121,7 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
     /// The record that removed it first.
-    pub place: Place,
+    pub place: RecordId,
     /// When that was recorded.
     pub removed_at: Timestamp,
     /// The last record of each of its origins that counts in full. Of an origin that is not named, no record does.
@@ -130,7 +130,7 @@ pub struct Removal {
 
 impl Removal {
     /// The removal that the record at that place, of that time, contains.
-    pub fn of(place: Place, removed_at: Timestamp, removed: &NodeRemoved) -> Self {
+    pub fn of(place: RecordId, removed_at: Timestamp, removed: &NodeRemoved) -> Self {
         Self { place, removed_at, seals: removed.seals.clone() }
     }
 
@@ -152,18 +152,18 @@ impl Removal {
 
 impl Member {
     /// The join that the record at that place, of that time, contains.
-    pub fn of_join(place: Place, joined_at: Timestamp, joined: NodeJoined) -> Self {
+    pub fn of_join(place: RecordId, joined_at: Timestamp, joined: NodeJoined) -> Self {
         Self { joins: BTreeMap::from([(place, (joined_at, joined))]), ..Self::default() }
     }
 
     /// The time of the latest join at such a place.
-    fn joined_at(&self, counts: impl Fn(Place) -> bool) -> Option<(Timestamp, Place, &NodeJoined)> {
+    fn joined_at(&self, counts: impl Fn(RecordId) -> bool) -> Option<(Timestamp, RecordId, &NodeJoined)> {
         let joins = self.joins.iter().filter(|(place, _)| counts(**place));
         joins.max_by_key(|(place, (at, _))| (*at, **place)).map(|(place, (at, joined))| (*at, *place, joined))
     }
 
     /// Its join, by the latest record; [`Members::joined`] tells whether any of them counts.
-    pub fn joined(&self) -> Option<(Timestamp, Place, &NodeJoined)> {
+    pub fn joined(&self) -> Option<(Timestamp, RecordId, &NodeJoined)> {
         self.joined_at(|_| true)
     }
 
@@ -252,7 +252,7 @@ impl Members {
     }
 
     /// A node's join, by the latest record that counts.
-    pub fn joined(&self, key: NodeKey) -> Option<(Place, &NodeJoined)> {
+    pub fn joined(&self, key: NodeKey) -> Option<(RecordId, &NodeJoined)> {
         let joined = self.by_key.get(&key)?.joined_at(|place| self.is_vouched(key, place, &mut Vec::new()));
         joined.map(|(_, place, joined)| (place, joined))
     }
@@ -313,7 +313,7 @@ impl Members {
 
     /// Whether that node was there before all others: only it has recorded its own join.
     pub fn is_first(&self, key: NodeKey) -> bool {
-        let by_itself = |join: &Place| self.key_of(join.origin) == Some(key);
+        let by_itself = |join: &RecordId| self.key_of(join.origin) == Some(key);
         let member = self.get(key).filter(|member| !member.joins.is_empty());
         member.is_some_and(|member| member.joins.keys().all(by_itself))
     }
@@ -321,7 +321,7 @@ impl Members {
     /// Whether a join of that node counts: the node that recorded it is itself a member on the word of others, and
     /// recorded it before it was sealed. Only the first node needs no other: its own word counts as long as it is the
     /// only one.
-    fn is_vouched(&self, key: NodeKey, join: Place, asked: &mut Vec<NodeKey>) -> bool {
+    fn is_vouched(&self, key: NodeKey, join: RecordId, asked: &mut Vec<NodeKey>) -> bool {
         if self.sealed_off(join).is_some() {
             return false;
         }
@@ -349,7 +349,7 @@ impl Members {
     /// The removal that the record at that place comes too late for: a credential that its node issued after it was
     /// sealed is inactive. So are the credentials of a node that was joined only by removed nodes after they were
     /// sealed, or by nodes of which that is true.
-    pub fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    pub fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         self.sealed_off(place).or_else(|| {
             let key = self.key_of(place.origin)?;
             let has_joined = self.by_key.get(&key).is_some_and(|member| !member.joins.is_empty());
@@ -362,7 +362,7 @@ impl Members {
     }
 
     /// The removal of its own node that the record comes too late for.
-    fn sealed_off(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn sealed_off(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         let removal = self.by_key.get(self.origins.get(&place.origin)?)?.removed.as_ref()?;
         (place.sequence > removal.seal(place.origin)).then_some((removal.place, removal.removed_at))
     }

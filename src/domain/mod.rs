@@ -45,7 +45,7 @@ pub use fingerprint::{Fingerprint, StateRow};
 pub use hashing::{HashMap, Hashing};
 pub use ids::{
     ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,
-    Place, Position, Reason, Region, RequestId, Sequence, Subject, Tenant, TokenId,
+    Position, Reason, RecordId, Region, RequestId, Sequence, Subject, Tenant, TokenId,
 };
 pub use membership::{Member, Members, NodeKey, PeerAddress, Reads, Removal};
 pub use signing::SigningKeyState;

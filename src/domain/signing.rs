@@ -1,14 +1,14 @@
 //! The keys that sign the ledger's JWTs, as the log publishes them. Private keys are not in any record.
 
 use super::event::KeyPublished;
-use super::ids::Place;
+use super::ids::RecordId;
 use super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
 
 /// The folded state of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SigningKeyState {
     /// Its publication, by the earliest record if there are several.
-    pub published: Option<(Place, KeyPublished)>,
+    pub published: Option<(RecordId, KeyPublished)>,
     /// Whether it no longer signs.
     pub retired: bool,
     /// When the last token that it signed expires.
@@ -23,7 +23,7 @@ impl SigningKeyState {
     }
 
     /// The key, if it signs.
-    pub fn signs(&self) -> Option<(Place, &KeyPublished)> {
+    pub fn signs(&self) -> Option<(RecordId, &KeyPublished)> {
         self.published.as_ref().filter(|_| !self.retired).map(|(place, key)| (*place, key))
     }
 

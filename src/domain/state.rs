@@ -11,7 +11,7 @@ use super::credential::{Credential, CredentialId, CredentialKey, Digest, Kind, U
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
 use super::hashing::HashMap;
-use super::ids::{ApplicationId, KeyId, Origin, Place, Sequence, Subject, Tenant};
+use super::ids::{ApplicationId, KeyId, Origin, RecordId, Sequence, Subject, Tenant};
 use super::membership::{Members, NodeKey};
 use super::signing::SigningKeyState;
 use super::subject::SubjectState;
@@ -25,13 +25,13 @@ pub trait CredentialView {
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
     /// The removal of its node that the record at that place comes too late for: a credential that it issued is
     /// inactive.
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)>;
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)>;
 }
 
 /// The further inputs of a decision.
 pub trait View: CredentialView {
     /// The origins of this ledger, each with the record that opened it.
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened>;
+    fn origins(&self) -> BTreeMap<RecordId, LedgerOpened>;
     /// The state of an application.
     fn application(&self, id: ApplicationId) -> Application;
     /// Every application that was ever registered with that secret.
@@ -89,13 +89,13 @@ pub fn forget_use_at(last_use_at: Timestamp) -> Timestamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// The origins of this ledger.
-    pub origins: BTreeMap<Place, LedgerOpened>,
+    pub origins: BTreeMap<RecordId, LedgerOpened>,
     /// Every application that was ever named, removed ones too.
     pub applications: HashMap<ApplicationId, Application>,
     /// Credentials, issued or revoked.
     pub credentials: HashMap<CredentialKey, Credential>,
     /// Uses of tickets whose issue has not arrived.
-    pub early_uses: HashMap<Place, Timestamp>,
+    pub early_uses: HashMap<RecordId, Timestamp>,
     /// Subjects with a revocation.
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
     /// Keys that sign or signed the ledger's JWTs.
@@ -112,7 +112,7 @@ pub struct State {
     latest_end: Timestamp,
     /// How far each origin has been folded in.
     heads: BTreeMap<Origin, Sequence>,
-    tickets_by_issue: HashMap<Place, CredentialKey>,
+    tickets_by_issue: HashMap<RecordId, CredentialKey>,
     sessions_by_digest: HashMap<Digest, CredentialId>,
     applications_by_digest: HashMap<Digest, BTreeSet<ApplicationId>>,
     unknown_revocations: HashMap<UnknownRevoker, u64>,
@@ -184,7 +184,7 @@ impl State {
         self.subjects.retain(|_, subject| !subject.is_empty());
         self.answered.retain(|_, answered| now < answered.retain_until());
         let heads = &self.heads;
-        let awaited = |place: &Place| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
+        let awaited = |place: &RecordId| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
         self.early_uses.retain(|place, at| awaited(place) && now < forget_use_at(*at));
         let unknown = &mut self.unknown_revocations;
         self.credentials.retain(|_, credential| {
@@ -230,7 +230,7 @@ impl State {
         }
     }
 
-    fn reissued_ticket(&mut self, key: CredentialKey, lost: Option<Place>, gained: Option<Place>) {
+    fn reissued_ticket(&mut self, key: CredentialKey, lost: Option<RecordId>, gained: Option<RecordId>) {
         if let Some(lost) = lost {
             self.tickets_by_issue.remove(&lost);
         }
@@ -256,7 +256,7 @@ impl State {
         }
     }
 
-    fn join_use(&mut self, place: Place, used_at: Timestamp) {
+    fn join_use(&mut self, place: RecordId, used_at: Timestamp) {
         let ticket = self.tickets_by_issue.get(&place).and_then(|key| self.credentials.get_mut(key));
         if !ticket.is_some_and(|ticket| ticket.used(place, used_at)) {
             let early = self.early_uses.entry(place).or_default();
@@ -290,13 +290,13 @@ impl CredentialView for State {
         self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
     }
 
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         self.members.beyond_seal(place)
     }
 }
 
 impl View for State {
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+    fn origins(&self) -> BTreeMap<RecordId, LedgerOpened> {
         self.origins.clone()
     }
 
@@ -372,7 +372,7 @@ impl<V: View> CredentialView for Overlay<'_, V> {
         state
     }
 
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         if self.pending.members.is_empty() {
             return self.durable.beyond_seal(place);
         }
@@ -381,7 +381,7 @@ impl<V: View> CredentialView for Overlay<'_, V> {
 }
 
 impl<V: View> View for Overlay<'_, V> {
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+    fn origins(&self) -> BTreeMap<RecordId, LedgerOpened> {
         let mut origins = self.durable.origins();
         origins.extend(self.pending.origins());
         origins

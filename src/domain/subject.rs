@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::credential::Kind;
-use super::ids::{Origin, Place, Sequence};
+use super::ids::{Origin, RecordId, Sequence};
 use super::time::Timestamp;
 
 /// A generation: for each origin, the sequence of its latest `subject.revoked` that names the kind.
@@ -92,14 +92,14 @@ impl SubjectKind {
     }
 
     /// The earliest revocation that a credential of that generation does not reach.
-    pub fn revokes(&self, generation: &Generation) -> Option<(Place, &SubjectRevocation)> {
+    pub fn revokes(&self, generation: &Generation) -> Option<(RecordId, &SubjectRevocation)> {
         let unreached = |(origin, revocation): &(&Origin, &SubjectRevocation)| {
             generation.get(**origin).is_none_or(|own| own < revocation.sequence)
         };
         self.revocations
             .iter()
             .filter(unreached)
-            .map(|(origin, revocation)| (Place { origin: *origin, sequence: revocation.sequence }, revocation))
+            .map(|(origin, revocation)| (RecordId { origin: *origin, sequence: revocation.sequence }, revocation))
             .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
@@ -109,14 +109,14 @@ impl SubjectKind {
         &self,
         issued_at_seconds: Option<u64>,
         leeway_seconds: u64,
-    ) -> Option<(Place, &SubjectRevocation)> {
+    ) -> Option<(RecordId, &SubjectRevocation)> {
         let inactive = |(_, revocation): &(&Origin, &SubjectRevocation)| {
             issued_at_seconds.is_none_or(|issued_at| issued_at <= revocation.not_before.saturating_add(leeway_seconds))
         };
         self.revocations
             .iter()
             .filter(inactive)
-            .map(|(origin, revocation)| (Place { origin: *origin, sequence: revocation.sequence }, revocation))
+            .map(|(origin, revocation)| (RecordId { origin: *origin, sequence: revocation.sequence }, revocation))
             .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
@@ -146,7 +146,7 @@ impl SubjectKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
     /// The record that erased it first.
-    pub place: Place,
+    pub place: RecordId,
     /// When that was recorded.
     pub erased_at: Timestamp,
     /// The keys that were destroyed: for each origin, slots of its store.
@@ -191,16 +191,20 @@ impl SubjectState {
 
     /// The earliest record that revokes a credential of that kind and generation. After an erasure no generation
     /// reaches far enough.
-    pub fn revokes(&self, kind: Kind, generation: &Generation) -> Option<(Place, Timestamp)> {
+    pub fn revokes(&self, kind: Kind, generation: &Generation) -> Option<(RecordId, Timestamp)> {
         self.earliest(self.of(kind).revokes(generation))
     }
 
     /// The earliest record that revokes a foreign token: see [`SubjectKind::revokes_foreign`].
-    pub fn revokes_foreign(&self, issued_at_seconds: Option<u64>, leeway_seconds: u64) -> Option<(Place, Timestamp)> {
+    pub fn revokes_foreign(
+        &self,
+        issued_at_seconds: Option<u64>,
+        leeway_seconds: u64,
+    ) -> Option<(RecordId, Timestamp)> {
         self.earliest(self.of(Kind::Token).revokes_foreign(issued_at_seconds, leeway_seconds))
     }
 
-    fn earliest(&self, revocation: Option<(Place, &SubjectRevocation)>) -> Option<(Place, Timestamp)> {
+    fn earliest(&self, revocation: Option<(RecordId, &SubjectRevocation)>) -> Option<(RecordId, Timestamp)> {
         let erasure = self.erasure.as_ref().map(|erasure| (erasure.place, erasure.erased_at));
         let revocation = revocation.map(|(place, revocation)| (place, revocation.revoked_at));
         revocation.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))

@@ -18,7 +18,7 @@ use super::chain::{Chain, ChainHash};
 use super::error::{Damage, ReadError};
 use super::links::Links;
 use super::reader::{Base, Head, Reader, RowRecord};
-use crate::domain::{Origin, Place, Position};
+use crate::domain::{Origin, Position, RecordId};
 
 /// Positions in one piece: enough that starting it costs nothing beside reading it, few enough to be read within a page's time.
 const PIECE: u64 = 2_048;
@@ -125,7 +125,7 @@ struct WorkerPiece<T> {
 /// A record whose predecessor lies before the piece.
 struct FirstRecord {
     position: Position,
-    place: Place,
+    place: RecordId,
     record: Box<str>,
     hash: ChainHash,
 }
@@ -207,7 +207,7 @@ impl FirstRecord {
     }
 }
 
-fn goes_on(head: &Head, position: Position, place: Place) -> Result<(), ReadError> {
+fn goes_on(head: &Head, position: Position, place: RecordId) -> Result<(), ReadError> {
     if place.sequence == head.sequence.next() {
         return Ok(());
     }

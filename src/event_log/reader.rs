@@ -13,7 +13,7 @@ use super::files::FileId;
 use super::record;
 use super::schema::{self, SchemaChanges};
 use super::store;
-use crate::domain::{Event, LedgerId, Origin, Place, Position, Recorded, Sequence, Timestamp};
+use crate::domain::{Event, LedgerId, Origin, Position, RecordId, Recorded, Sequence, Timestamp};
 
 /// The most rows that one read transaction returns: a longer one would pin the WAL.
 pub const MAX_PAGE_ROWS: usize = 10_000;
@@ -30,7 +30,7 @@ pub struct StoredRecord {
     /// Its place in this file.
     pub position: Position,
     /// Its origin and sequence.
-    pub place: Place,
+    pub place: RecordId,
     /// When this node stored it.
     pub stored_at: Timestamp,
     /// Its bytes.
@@ -57,7 +57,7 @@ pub struct RowRecord<'a> {
     /// Its place in this file.
     pub position: Position,
     /// Its origin and sequence.
-    pub place: Place,
+    pub place: RecordId,
     /// When this node stored it.
     pub stored_at: Timestamp,
     /// Its bytes.
@@ -211,7 +211,7 @@ impl Reader {
     }
 
     /// The record at that place of its origin, checked against the one before it.
-    pub fn find_place(&self, place: Place) -> Result<Option<StoredRecord>, ReadError> {
+    pub fn find_place(&self, place: RecordId) -> Result<Option<StoredRecord>, ReadError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT position, origin, sequence, stored_at, record, hash FROM event WHERE origin = ?1 AND sequence = ?2",
@@ -224,7 +224,7 @@ impl Reader {
 
     /// The records of one origin from that place on, at most `limit` and [`MAX_PAGE_ROWS`], each checked against the one before
     /// it. A page that takes long ends early.
-    pub fn run_from(&self, first: Place, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
+    pub fn run_from(&self, first: RecordId, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT position, origin, sequence, stored_at, record, hash FROM event \
@@ -249,7 +249,7 @@ impl Reader {
     }
 
     /// The position of the first record of that origin beyond that sequence.
-    pub fn position_after(&self, place: Place) -> Result<Option<Position>, ReadError> {
+    pub fn position_after(&self, place: RecordId) -> Result<Option<Position>, ReadError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT position FROM event WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT 1",
@@ -413,7 +413,7 @@ fn borrowed<'a>(row: &'a Row<'_>) -> Result<RowRecord<'a>, ReadError> {
     let read = || {
         Some(RowRecord {
             position,
-            place: Place {
+            place: RecordId {
                 origin: row.get_ref(1).ok()?.as_str().ok()?.parse().ok()?,
                 sequence: Sequence(u64::try_from(row.get_ref(2).ok()?.as_i64().ok()?).ok()?),
             },
@@ -468,7 +468,7 @@ impl Lineage {
     pub fn check_place(
         &mut self,
         position: Position,
-        place: Place,
+        place: RecordId,
         recorded_at: Timestamp,
         opened: Option<LedgerId>,
     ) -> Result<(), ReadError> {

@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 
 use crate::domain::{
     Actor, ApplicationId, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Grant, Grants, Idempotency,
-    IdempotencyMark, Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place,
-    Previous, Reason, Recorded, Region, Registration, Renewals, RequestId, Scope, Sequence, Subject, Tenant,
+    IdempotencyMark, Issuer, KeyId, KeyPublished, Kind, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin,
+    Previous, Reason, RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Sequence, Subject, Tenant,
     TicketIssued, Timestamp, Ttl,
 };
 use crate::json;
@@ -208,7 +208,7 @@ fn recorded<D>(
         return Err(RecordError::malformed("sequence 0"));
     }
     Ok(Recorded {
-        place: Place { origin: envelope.origin.0, sequence: Sequence(integer(envelope.sequence)?) },
+        place: RecordId { origin: envelope.origin.0, sequence: Sequence(integer(envelope.sequence)?) },
         recorded_at: instant(envelope.recorded_at)?,
         tenant,
         actor: envelope.actor.as_ref().map(|actor| actor.0.clone()),
@@ -331,7 +331,7 @@ impl LedgerOpenedData<'_> {
         let previous = self.previous.map(|previous| {
             let sequence = Sequence(integer(previous.sequence)?);
             Ok::<_, RecordError>(Previous {
-                place: Place { origin: previous.origin.0, sequence },
+                place: RecordId { origin: previous.origin.0, sequence },
                 hash: previous.hash.0,
             })
         });

@@ -22,7 +22,7 @@ use super::reader::{Base, Head};
 use super::store::{LOCK_WAIT, is_lock};
 use super::wal::{WalCopier, only_when_told};
 use super::watch::{Rescue, Watch};
-use crate::domain::{Origin, Place, Position, Sequence, Timestamp};
+use crate::domain::{Origin, Position, RecordId, Sequence, Timestamp};
 
 /// The most commands that share a commit.
 const MAX_BATCH_COMMANDS: usize = 4_096;
@@ -51,7 +51,7 @@ pub struct LogEntry {
     /// Its place in this file.
     pub position: Position,
     /// Its origin and sequence.
-    pub place: Place,
+    pub place: RecordId,
     /// Its bytes.
     pub record: Box<str>,
     /// The chain up to and with it.
@@ -97,8 +97,8 @@ impl Batch {
     }
 
     /// The place that this node's next record gets.
-    pub fn next_place(&self) -> Place {
-        Place { origin: self.origin, sequence: self.head(self.origin).sequence.next() }
+    pub fn next_place(&self) -> RecordId {
+        RecordId { origin: self.origin, sequence: self.head(self.origin).sequence.next() }
     }
 
     /// Appends this node's next record; it must name [`Batch::next_place`] and [`Batch::now`].
@@ -109,7 +109,12 @@ impl Batch {
     }
 
     /// Appends another node's record, if it is the next of its origin and `hash` is the chain with it.
-    pub fn append_foreign(&mut self, place: Place, record: String, hash: ChainHash) -> Result<Position, ForeignError> {
+    pub fn append_foreign(
+        &mut self,
+        place: RecordId,
+        record: String,
+        hash: ChainHash,
+    ) -> Result<Position, ForeignError> {
         if place.origin == self.origin {
             return Err(ForeignError::Own);
         }
@@ -135,7 +140,7 @@ impl Batch {
         self.base.heads.get(&origin).copied().unwrap_or_default()
     }
 
-    fn push(&mut self, place: Place, record: String, hash: ChainHash) -> Position {
+    fn push(&mut self, place: RecordId, record: String, hash: ChainHash) -> Position {
         self.base.position = self.base.position.next();
         self.base.heads.insert(place.origin, Head { sequence: place.sequence, hash });
         self.bytes += record.len();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cursor::{Cursor, OriginPosition};
 use super::frame::{FeedFilter, Frame, may_revoke};
 use super::hub::{Hub, HubLookup, Tip};
-use crate::domain::{Origin, Place, Position, Timestamp};
+use crate::domain::{Origin, Position, RecordId, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
 use crate::service::{Error, Filed, Party};
 
@@ -266,7 +266,7 @@ fn agrees(reader: &Reader, origin: Origin, reached: &OriginPosition) -> Result<b
     if reached.sequence.0 == 0 {
         return Ok(true);
     }
-    let stored = reader.find_place(Place { origin, sequence: reached.sequence })?;
+    let stored = reader.find_place(RecordId { origin, sequence: reached.sequence })?;
     Ok(stored.is_some_and(|stored| reached.agrees(&stored.hash)))
 }
 
@@ -287,7 +287,7 @@ fn locate(reader: &Reader, own: Origin, cursor: &Cursor, head: &Tip) -> Result<O
         if !known && origin == own && sequence.0 > 0 {
             return Ok(None);
         }
-        if let Some(next) = reader.position_after(Place { origin, sequence })? {
+        if let Some(next) = reader.position_after(RecordId { origin, sequence })? {
             start = start.min(Position(next.0 - 1));
         }
     }

@@ -340,7 +340,7 @@ mod tests {
     use super::*;
     use crate::audit::Change;
     use crate::domain::{
-        CredentialView as _, LedgerId, Place, Reads, Recorded, Sequence, State, SubjectRevoked, Timestamp,
+        CredentialView as _, LedgerId, Reads, RecordId, Recorded, Sequence, State, SubjectRevoked, Timestamp,
     };
     use crate::event_log::{decode, encode};
     use crate::index::{About, about};
@@ -348,7 +348,7 @@ mod tests {
     fn example(subject: Subject) -> Recorded {
         let at = Timestamp::from_millis(1_800_000_000_000).expect("in range");
         Recorded {
-            place: Place { origin: "k7m2qx4dnzr5a".parse().expect("an origin"), sequence: Sequence(7) },
+            place: RecordId { origin: "k7m2qx4dnzr5a".parse().expect("an origin"), sequence: Sequence(7) },
             recorded_at: at,
             tenant: Some(Tenant::default()),
             actor: None,

@@ -1,7 +1,7 @@
 //! The names by which a record can be found. Keys and the exact filter both follow from them, so that they can't
 //! disagree.
 
-use crate::domain::{CredentialId, Place, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
+use crate::domain::{CredentialId, RecordId, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
 
 /// A name in a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub enum About {
     /// A credential, by its id or by the id of its digest; its kind does not matter.
     Credential(CredentialId),
     /// A use of the ticket that was issued at that place.
-    Use(Place),
+    Use(RecordId),
 }
 
 /// All names by which the record can be found. A record without a subject or credential, such as a key's, can't be
@@ -36,7 +36,7 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
     }
     for Renewals { origin, uses } in facets.uses {
         for (sequence, _) in uses {
-            add(About::Use(Place { origin: *origin, sequence: *sequence }));
+            add(About::Use(RecordId { origin: *origin, sequence: *sequence }));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::handle::SubjectHandle;
 use super::numbers::Number;
 use super::packed::{InternedValues, Packed, RowTimes, Span, pack_slot, unpack_slot};
 use crate::domain::{
-    Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, Kind, Lifetime, Place, Timestamp, TokenId, Ttl,
+    Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, Kind, Lifetime, RecordId, Timestamp, TokenId, Ttl,
 };
 
 /// The part that is the same for rows of every size.
@@ -15,7 +15,7 @@ pub(super) trait PackedRow {
     fn subject(&self) -> SubjectHandle;
     fn not_after(&self) -> Timestamp;
     /// The place and time of issue.
-    fn issued(&self, shared: &InternedValues) -> Option<(Place, Timestamp)>;
+    fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)>;
     /// Releases the generation whose number it holds.
     fn release(&self, shared: &InternedValues);
 }
@@ -35,7 +35,7 @@ impl<const N: usize> PackedRow for Packed<N> {
         self.not_after()
     }
 
-    fn issued(&self, shared: &InternedValues) -> Option<(Place, Timestamp)> {
+    fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)> {
         Some((shared.unpack_place(self.place)?, self.issued_at()))
     }
 
@@ -259,7 +259,7 @@ impl TokenRow {
 /// The keys by which a credential's issue is found elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct IssuedRow {
-    pub(super) place: Place,
+    pub(super) place: RecordId,
     pub(super) subject: SubjectHandle,
     pub(super) issued_at: Timestamp,
     pub(super) digest: Option<Digest>,

@@ -29,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::{
     Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef,
     CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, NodeKey,
-    Origin, Patch, Place, Recorded, Revocation, Sequence, SigningKeyState, StateRow, Subject, SubjectState, Tenant,
+    Origin, Patch, RecordId, Recorded, Revocation, Sequence, SigningKeyState, StateRow, Subject, SubjectState, Tenant,
     Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
@@ -52,7 +52,7 @@ const SMALL_SHARDS: usize = 16;
 pub struct Projection {
     layout: Layout,
     base: RwLock<Base>,
-    origins: RwLock<BTreeMap<Place, LedgerOpened>>,
+    origins: RwLock<BTreeMap<RecordId, LedgerOpened>>,
     applications: RwLock<Applications>,
     /// Subjects, and other values that many credentials share.
     shared: InternedValues,
@@ -60,7 +60,7 @@ pub struct Projection {
     sessions: Sessions,
     tokens: Store<TokenRow>,
     revoked: RevocationsByTenant,
-    early_uses: Mutex<HashMap<Place, Timestamp>>,
+    early_uses: Mutex<HashMap<RecordId, Timestamp>>,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     slots: Mutex<BTreeMap<Origin, u64>>,
     imported: AtomicBool,
@@ -468,7 +468,7 @@ impl Projection {
         }
     }
 
-    fn remember_ticket(&self, handle: Handle, place: Place) {
+    fn remember_ticket(&self, handle: Handle, place: RecordId) {
         self.tickets.issued_at_place(place, handle);
         let early = self.early_uses.lock().remove(&place);
         if let Some(used_at) = early {
@@ -493,7 +493,7 @@ impl Projection {
         }
     }
 
-    fn join_use(&self, place: Place, used_at: Timestamp) {
+    fn join_use(&self, place: RecordId, used_at: Timestamp) {
         // Locked before the look-up: a thread that adds that ticket meanwhile looks here when the ticket can be found.
         let mut early_uses = self.early_uses.lock();
         if !self.tickets.used(place, used_at, &self.shared) {
@@ -541,7 +541,7 @@ impl CredentialView for Projection {
         self.shared.subjects.state(tenant, subject)
     }
 
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         if !self.any_removed.load(Ordering::Acquire) {
             return None;
         }
@@ -550,7 +550,7 @@ impl CredentialView for Projection {
 }
 
 impl View for Projection {
-    fn origins(&self) -> BTreeMap<Place, LedgerOpened> {
+    fn origins(&self) -> BTreeMap<RecordId, LedgerOpened> {
         self.origins.read().clone()
     }
 

@@ -6,7 +6,7 @@
 use super::handle::{Layout, SubjectHandle};
 use super::numbers::{Number, Numbers};
 use super::subjects::Subjects;
-use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, Place, Sequence, Timestamp};
+use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, RecordId, Sequence, Timestamp};
 
 /// The values whose numbers rows hold.
 pub(super) struct InternedValues {
@@ -49,16 +49,16 @@ impl InternedValues {
     }
 
     /// A place in eight bytes: two for the origin, six for the sequence.
-    pub(super) fn place(&self, place: Place) -> Option<PackedPlace> {
+    pub(super) fn place(&self, place: RecordId) -> Option<PackedPlace> {
         let origin = self.origins.keep(&place.origin, MAX_ORIGINS)?;
         let fits = place.sequence.0 < 1 << SEQUENCE_BITS;
         fits.then(|| PackedPlace(u64::from(origin.get()) << SEQUENCE_BITS | place.sequence.0))
     }
 
-    pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<Place> {
+    pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<RecordId> {
         let origin = Number::new((place.0 >> SEQUENCE_BITS) as u32)?;
         let sequence = Sequence(place.0 & ((1 << SEQUENCE_BITS) - 1));
-        Some(Place { origin: self.origins.get(origin)?, sequence })
+        Some(RecordId { origin: self.origins.get(origin)?, sequence })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::handle::SHARDS;
 use super::store::{Gone, Swept};
 use super::{Projection, SMALL_SHARDS};
-use crate::domain::{CredentialKey, Kind, Place, Timestamp, forget_use_at};
+use crate::domain::{CredentialKey, Kind, RecordId, Timestamp, forget_use_at};
 
 /// How long a round of the sweep is planned to take: about so long does anything stay beyond its expiry.
 const SWEEP_MILLIS: u64 = 60_000;
@@ -105,7 +105,8 @@ impl Projection {
     fn sweep_small(&self, shard: usize, now: Timestamp) {
         self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
         let base = self.base.read();
-        let awaited = |place: &Place| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
+        let awaited =
+            |place: &RecordId| base.heads.get(&place.origin).is_none_or(|head| head.sequence < place.sequence);
         self.early_uses.lock().retain(|place, used_at| awaited(place) && now < forget_use_at(*used_at));
     }
 }

@@ -7,7 +7,7 @@ use super::handle::{Handle, Layout, SHARDS, SubjectHandle};
 use super::index::Index;
 use super::packed::InternedValues;
 use super::store::{JoinChanges, SlotContent, Store, Swept};
-use crate::domain::{Credential, CredentialId, Digest, HashMap, Place, Timestamp};
+use crate::domain::{Credential, CredentialId, Digest, HashMap, RecordId, Timestamp};
 
 /// The use of a ticket that only memory knows. Most of the time a ticket has none: it is dropped once it is on record.
 #[derive(Clone, Copy, Default)]
@@ -77,16 +77,16 @@ impl Tickets {
         changed
     }
 
-    pub(super) fn issued_at_place(&self, place: Place, handle: Handle) {
+    pub(super) fn issued_at_place(&self, place: RecordId, handle: Handle) {
         self.places.insert(&place, handle.bits());
     }
 
-    pub(super) fn forget_place(&self, place: Place, handle: Handle) {
+    pub(super) fn forget_place(&self, place: RecordId, handle: Handle) {
         self.places.remove(&place, handle.bits());
     }
 
     /// Joins a use of the ticket that was issued at that place. True if there is that ticket.
-    pub(super) fn used(&self, place: Place, used_at: Timestamp, shared: &InternedValues) -> bool {
+    pub(super) fn used(&self, place: RecordId, used_at: Timestamp, shared: &InternedValues) -> bool {
         let is = |bits| self.store.at(Handle::from_bits(bits), |held| issued_at(held, shared) == Some(place));
         let Some(bits) = self.places.find(&place, |bits| is(bits).unwrap_or_default()) else { return false };
         let handle = Handle::from_bits(bits);
@@ -185,7 +185,7 @@ fn last_use_at(held: SlotContent<'_, TicketRow>) -> Timestamp {
     }
 }
 
-fn issued_at(held: SlotContent<'_, TicketRow>, shared: &InternedValues) -> Option<Place> {
+fn issued_at(held: SlotContent<'_, TicketRow>, shared: &InternedValues) -> Option<RecordId> {
     match held {
         SlotContent::Packed(row) => shared.unpack_place(row.0.place),
         SlotContent::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),

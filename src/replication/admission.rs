@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::{Place, Sequence};
+use crate::domain::{RecordId, Sequence};
 use crate::service::{Cluster, Error, Service};
 
 /// How long to wait before another attempt to write a record.
@@ -55,7 +55,7 @@ async fn admit(service: &Service, wait: Wait, standby: bool) {
     }
     upgrade(service).await;
     if wait == Wait::CatchUp {
-        let first = Place { origin: service.origin(), sequence: Sequence(1) };
+        let first = RecordId { origin: service.origin(), sequence: Sequence(1) };
         until(cluster, || is_waited_for(cluster, first)).await;
     }
     if matches!(wait, Wait::CatchUp | Wait::Join) {
@@ -71,7 +71,7 @@ fn holds_all(cluster: &Cluster) -> bool {
         && cluster.positions(|positions| positions.are_held(|origin| cluster.held(origin), &members, cluster.node()))
 }
 
-fn is_waited_for(cluster: &Cluster, place: Place) -> bool {
+fn is_waited_for(cluster: &Cluster, place: RecordId) -> bool {
     let (members, own) = (cluster.members(), cluster.node());
     cluster.positions(|positions| positions.admit(place, |origin| cluster.held(origin), &members, own))
 }

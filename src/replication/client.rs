@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HEAD_HEADER, HOLDINGS_PATH, HeldOf, HeldRecords, RemovedBy};
 use crate::cluster::{MAX_ANNOUNCEMENT_BYTES, MAX_PARCEL_BYTES, SignedHead};
-use crate::domain::{LedgerId, Origin, Place, Sequence, Timestamp};
+use crate::domain::{LedgerId, Origin, RecordId, Sequence, Timestamp};
 use crate::service::Cluster;
 
 /// How long a connection may take.
@@ -44,7 +44,7 @@ pub enum PeerRequestError {
     Removed {
         address: String,
         /// The record that did it.
-        by: Place,
+        by: RecordId,
     },
     /// The other end is not a node of this ledger.
     #[error("{address} does not answer like a node")]
@@ -179,7 +179,7 @@ async fn removed(address: &str, mut response: Response) -> PeerRequestError {
     };
     let Ok(RemovedBy { origin, sequence }) = serde_json::from_slice(&body) else { return not_a_node() };
     let Ok(origin) = origin.parse() else { return not_a_node() };
-    PeerRequestError::Removed { address: address.to_owned(), by: Place { origin, sequence: Sequence(sequence) } }
+    PeerRequestError::Removed { address: address.to_owned(), by: RecordId { origin, sequence: Sequence(sequence) } }
 }
 
 async fn whole(address: &str, mut response: Response, limit: usize) -> Result<Bytes, PeerRequestError> {

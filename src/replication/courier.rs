@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::domain::{LedgerId, Origin, Place, Region, Sequence};
+use crate::domain::{LedgerId, Origin, RecordId, Region, Sequence};
 
 /// A future that a trait object gives.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,7 +72,7 @@ pub trait Post: Send + Sync + 'static {
     fn outgoing(&self, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>>;
 
     /// The record that made this node a member.
-    fn joined_by(&self) -> Option<Place>;
+    fn joined_by(&self) -> Option<RecordId>;
 
     /// The same for another origin's records, up to a head that it has signed.
     fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Doing<'_, Option<OutgoingParcel>>;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::courier::{Doing, OutgoingParcel, Post, Receipt, Sender, StreamOf};
-use crate::domain::{Origin, Place, Sequence};
+use crate::domain::{Origin, RecordId, Sequence};
 use crate::service::{Cluster, Ingested, Service};
 
 /// How often a node announces itself at least.
@@ -87,7 +87,7 @@ impl Post for Node {
         self.relayed(self.sender.origin, after, bytes)
     }
 
-    fn joined_by(&self) -> Option<Place> {
+    fn joined_by(&self) -> Option<RecordId> {
         self.service.cluster().joined_by()
     }
 

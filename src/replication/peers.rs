@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::client::{PeerClient, PeerRequestError};
 use super::courier::{Courier, Doing, Post, Receipt};
 use crate::cluster::CarriedAnnouncement;
-use crate::domain::{Origin, PeerAddress, Place, Sequence};
+use crate::domain::{Origin, PeerAddress, RecordId, Sequence};
 use crate::service::Cluster;
 use crate::setting::is_loopback;
 
@@ -198,14 +198,14 @@ impl Talk {
     }
 
     /// The other node says that this one was removed: it gets the records up to the removal from that node, which prove it.
-    async fn learn_of_removal(&self, by: Place) {
+    async fn learn_of_removal(&self, by: RecordId) {
         while self.post.held(by.origin) < by.sequence && self.take(by.origin, false).await {}
     }
 
     /// The other node does not know this one as a member: it gets the records of that origin in which it became one. It
     /// may have been rolled back behind them, and no other node may know.
     async fn introduce(&self) {
-        let Some(Place { origin, sequence: joined }) = self.post.joined_by() else { return };
+        let Some(RecordId { origin, sequence: joined }) = self.post.joined_by() else { return };
         let mut after = Sequence(joined.0 - 1);
         while after < joined {
             let Some(parcel) = self.post.relayed(origin, after, INTRODUCTION_BYTES).await else { return };

@@ -99,7 +99,7 @@ impl Service {
         }
     }
 
-    async fn registered_before(&self, first: crate::domain::Place) -> Result<Registered, Error> {
+    async fn registered_before(&self, first: crate::domain::RecordId) -> Result<Registered, Error> {
         let filed = self.filed(first, 1).await?;
         let Some(Event::ApplicationRegistered(registration)) = filed.first().map(|filed| &filed.recorded.event) else {
             return Err(Rejection::UnknownApplication.into());

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::Place;
+use crate::domain::RecordId;
 
 /// The nodes that must have applied a command before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +32,12 @@ pub struct ConsistencyTimeout;
 /// Waits until the requested nodes have applied a record.
 pub trait Reach: Send + Sync {
     /// Whether they have already.
-    fn has_reached(&self, place: Place, level: ConsistencyLevel) -> bool;
+    fn has_reached(&self, place: RecordId, level: ConsistencyLevel) -> bool;
 
     /// Returns when they have, or when the time is up.
     fn reached(
         &self,
-        place: Place,
+        place: RecordId,
         consistency: Consistency,
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>>;
 }
@@ -46,13 +46,13 @@ pub trait Reach: Send + Sync {
 pub struct SingleNode;
 
 impl Reach for SingleNode {
-    fn has_reached(&self, _: Place, _: ConsistencyLevel) -> bool {
+    fn has_reached(&self, _: RecordId, _: ConsistencyLevel) -> bool {
         true
     }
 
     fn reached(
         &self,
-        _: Place,
+        _: RecordId,
         _: Consistency,
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(())))

@@ -9,8 +9,8 @@ use super::sealing::{NOBODY, Sealer};
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
 use super::{Call, CallerIdentity, Error, LogQuestionError, Service};
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Place,
-    Position, Reason, Rejection, Request, Scope, Subject, Tenant, Timestamp,
+    Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Position,
+    Reason, RecordId, Rejection, Request, Scope, Subject, Tenant, Timestamp,
 };
 use crate::index::{About, Sought};
 use crate::keys::KeyError;
@@ -215,7 +215,7 @@ impl Order {
     }
 
     /// Whether the first record of the erasure belongs to this call, or to the one that it repeats.
-    fn is_first(&self, outcome: &Outcome, first: Place) -> bool {
+    fn is_first(&self, outcome: &Outcome, first: RecordId) -> bool {
         match outcome {
             Outcome::Appended(filed) => filed.iter().any(|filed| filed.recorded.place == first),
             Outcome::Repeated(place, _) => *place == first,

@@ -6,7 +6,7 @@ use tokio::task::JoinError;
 
 use super::sealing::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
-use crate::domain::{Place, Rejection, RequestId};
+use crate::domain::{RecordId, Rejection, RequestId};
 use crate::event_log::{Fault, ReadError, SubmitError};
 use crate::jose::TokenError;
 
@@ -34,7 +34,7 @@ pub enum Error {
     Stopping,
     /// That record is durable here, but has not reached all the requested nodes in time. It stands and still spreads.
     #[error("reach every requested node in time; the command stands and is still sent to them")]
-    ConsistencyTimeout(Place),
+    ConsistencyTimeout(RecordId),
     /// The machine failed.
     #[error(transparent)]
     Fault(Fault),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::records::audit_everywhere;
 use super::{CallerIdentity, Error, Service};
-use crate::domain::{Origin, Place, Position, Sequence};
+use crate::domain::{Origin, Position, RecordId, Sequence};
 use crate::tlog::{InclusionProof, Tile};
 use crate::tree::{SignedCheckpoint, TreeError};
 
@@ -66,7 +66,7 @@ impl Service {
         }
         let bundle = self.read(move |reader| {
             let (mut bundle, mut left) = (Vec::new(), usize::from(tile.width));
-            let mut next = Place { origin, sequence: Sequence(tile.index * u64::from(Tile::WIDTH) + 1) };
+            let mut next = RecordId { origin, sequence: Sequence(tile.index * u64::from(Tile::WIDTH) + 1) };
             while left > 0 {
                 let run = reader.run_from(next, left)?;
                 for stored in &run {

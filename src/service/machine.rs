@@ -7,8 +7,8 @@ use super::{Call, Error};
 use crate::clock::Clock;
 use crate::cluster::Foreign;
 use crate::domain::{
-    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Place, Policy, Position, Recorded,
-    Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
+    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Policy, Position, RecordId,
+    Recorded, Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
 };
 use crate::event_log::{Base, Batch, ChainHash, ForeignError, Head, LogEntry, MAX_RECORD_BYTES, Machine, encode};
 use crate::projection::Projection;
@@ -28,9 +28,9 @@ pub enum Outcome {
     /// These records were appended.
     Appended(Vec<Arc<Filed>>),
     /// It held already, since that record.
-    Already(Place),
+    Already(RecordId),
     /// It was carried out before, by that many records from there on.
-    Repeated(Place, u64),
+    Repeated(RecordId, u64),
     /// There was nothing to do.
     Nothing,
 }
@@ -40,7 +40,7 @@ pub enum Issued {
     /// This command appended it.
     Now(Arc<Filed>),
     /// An earlier command with the same idempotency key appended it, as that record.
-    Before(Place),
+    Before(RecordId),
 }
 
 impl Outcome {

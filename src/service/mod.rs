@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::domain::{
     Caller, Command, CredentialKey, CredentialView as _, Decision, Digest, Grants, Idempotency, Kind, LedgerId, Origin,
-    Place, Policy, Position, Registration, Request, RequestId, Scope, Tenant, Timestamp, View as _, decide,
+    Policy, Position, RecordId, Registration, Request, RequestId, Scope, Tenant, Timestamp, View as _, decide,
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -303,7 +303,7 @@ impl Service {
     }
 
     async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {
-        let last: Option<Place> = match outcome {
+        let last: Option<RecordId> = match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place),
             Outcome::Already(place) | Outcome::Repeated(place, _) => Some(*place),
             Outcome::Nothing => None,
@@ -312,7 +312,7 @@ impl Service {
     }
 
     /// Waits until all of these have reached the requested nodes, and tells whether any had not when it was called.
-    async fn wait_for(&self, places: &[Place], consistency: Consistency) -> Result<bool, Error> {
+    async fn wait_for(&self, places: &[RecordId], consistency: Consistency) -> Result<bool, Error> {
         let Consistency { level, mut timeout } = consistency;
         let mut waited = false;
         for place in places {

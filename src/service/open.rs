@@ -19,8 +19,8 @@ use super::{
 use crate::clock::{Clock, NoRandomness, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, AnchorsError, Incarnation, KeptError, KeptHeads, SignedHead};
 use crate::domain::{
-    Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeKey, NodeName, Origin, PeerAddress, Place, Policy,
-    Position, Previous, Reads, Region, Timestamp, View as _, issuer, lineage,
+    Digest, Event, Issuer, LOG_FORMAT, LedgerId, LedgerOpened, NodeKey, NodeName, Origin, PeerAddress, Policy,
+    Position, Previous, Reads, RecordId, Region, Timestamp, View as _, issuer, lineage,
 };
 use crate::event_log::{
     Base, DataDirectory, OpenError, OpenLog, ReadError, Reader, WalCopier, Writer, WriterStart, refuse_rescued,
@@ -498,7 +498,7 @@ fn own_origin(projection: &Projection, node: NodeKey) -> Option<Origin> {
 }
 
 /// Whether another origin in this log names that one as the one that it continues.
-fn is_continued(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin) -> bool {
+fn is_continued(origins: &BTreeMap<RecordId, LedgerOpened>, origin: Origin) -> bool {
     origins.values().any(|opened| opened.previous.as_ref().is_some_and(|previous| previous.place.origin == origin))
 }
 
@@ -514,7 +514,7 @@ fn opening(
     let origins = projection.origins();
     let previous = previous_origin(&origins, cluster, beginning)?.and_then(|origin| {
         let head = base.heads.get(&origin)?;
-        Some(Previous { place: Place { origin, sequence: head.sequence }, hash: head.hash.0 })
+        Some(Previous { place: RecordId { origin, sequence: head.sequence }, hash: head.hash.0 })
     });
     if let (Some(previous), Beginning::Continued) = (&previous, beginning) {
         tracing::warn!(origin = %previous.place.origin, "the origin's key is gone: a new origin continues it");
@@ -536,7 +536,7 @@ fn opening(
 
 /// The origin that a new one continues, if it does.
 fn previous_origin(
-    origins: &BTreeMap<Place, LedgerOpened>,
+    origins: &BTreeMap<RecordId, LedgerOpened>,
     cluster: &Cluster,
     beginning: Beginning,
 ) -> Result<Option<Origin>, StartError> {
@@ -568,6 +568,6 @@ async fn open_origin(writer: &Writer<Ledger>, opened: LedgerOpened) -> Result<()
 
 fn last_recorded_at(reader: &Reader, base: &Base, origin: Origin) -> Result<Timestamp, ReadError> {
     let Some(head) = base.heads.get(&origin) else { return Ok(Timestamp::default()) };
-    let last = reader.find_place(Place { origin, sequence: head.sequence })?;
+    let last = reader.find_place(RecordId { origin, sequence: head.sequence })?;
     last.map_or(Ok(Timestamp::default()), |stored| Ok(stored.decode()?.recorded_at))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::machine::Filed;
 use super::shares::Party;
 use super::{CallerIdentity, Error, Service};
-use crate::domain::{LedgerOpened, Place, Position, Rejection, Scope, View as _};
+use crate::domain::{LedgerOpened, Position, RecordId, Rejection, Scope, View as _};
 use crate::event_log::{Base, Reader, StoredRecord};
 use crate::projection::{MemoryCounts, StateSource};
 
@@ -31,7 +31,7 @@ pub struct Status {
     /// How long this process has been running.
     pub uptime: Duration,
     /// The origins, in order.
-    pub origins: Vec<(Place, LedgerOpened)>,
+    pub origins: Vec<(RecordId, LedgerOpened)>,
     /// The fault that halted the log, if there is one.
     pub fault: Option<String>,
 }
@@ -101,7 +101,7 @@ impl Service {
     }
 
     /// Reads a number of records of one origin that are durable, from `first` on.
-    pub(super) async fn filed(&self, first: Place, records: u64) -> Result<Vec<Arc<Filed>>, Error> {
+    pub(super) async fn filed(&self, first: RecordId, records: u64) -> Result<Vec<Arc<Filed>>, Error> {
         self.read(move |reader| {
             let mut filed = Vec::new();
             let mut place = first;

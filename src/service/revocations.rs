@@ -7,7 +7,7 @@ use super::sealing::Belongs;
 use super::tokens::{Revoker, looks_like_jwt};
 use super::{Call, CallerIdentity, Error, Service, WholeRevocation};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Place, Reason,
+    Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Reason, RecordId,
     Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
@@ -61,7 +61,7 @@ enum Records {
     /// At hand: this call appended them.
     Here(Vec<Arc<Filed>>),
     /// In the log: so many from that one on.
-    InLog(Place, u64),
+    InLog(RecordId, u64),
 }
 
 impl From<Outcome> for RevocationOutcome {

@@ -10,8 +10,8 @@ use super::Service;
 use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
-    Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, Place, Subject,
-    SubjectState, Tenant, Timestamp, judge_known,
+    Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, RecordId,
+    Subject, SubjectState, Tenant, Timestamp, judge_known,
 };
 use crate::projection::{InForce, RevocationMark};
 
@@ -31,7 +31,7 @@ pub struct RevokedTogether {
 pub struct WholeRevocation {
     tenant: Tenant,
     subject: Subject,
-    place: Place,
+    place: RecordId,
     revoked_at: Timestamp,
     kinds: Kinds,
     before: SubjectState,
@@ -184,7 +184,7 @@ impl<V: CredentialView> CredentialView for StateBefore<'_, V> {
         self.view.subject(tenant, subject)
     }
 
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         self.view.beyond_seal(place)
     }
 }

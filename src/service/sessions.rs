@@ -15,7 +15,7 @@ use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Aal, Active, Caller, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, GivenSubject,
-    Inactive, Issue, IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, Place, Rejection, Request,
+    Inactive, Issue, IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection, Request,
     RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{SecretPrefix, mint};
@@ -154,7 +154,7 @@ impl Service {
         }
     }
 
-    async fn session_issued_before(&self, first: Place) -> Result<IssuedSession, Error> {
+    async fn session_issued_before(&self, first: RecordId) -> Result<IssuedSession, Error> {
         let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
         let Event::SessionIssued(issued) = &filed.recorded.event else {
             return Err(Rejection::UnknownCredential.into());

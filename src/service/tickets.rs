@@ -104,7 +104,7 @@ impl Service {
         refused
     }
 
-    async fn issued_before(&self, first: crate::domain::Place) -> Result<IssuedTicket, Error> {
+    async fn issued_before(&self, first: crate::domain::RecordId) -> Result<IssuedTicket, Error> {
         let filed = self.filed(first, 1).await?.into_iter().next();
         let filed = filed.ok_or(Rejection::UnknownCredential)?;
         let Event::TicketIssued(issued) = &filed.recorded.event else {

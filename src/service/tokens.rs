@@ -12,7 +12,7 @@ use super::{Call, Consistency, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Caller, Command, CredentialId, CredentialRef, CredentialView as _, Generation, Inactive, IssueToken, Kind, Origin,
-    Place, PresentedToken, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant,
+    PresentedToken, RecordId, Rejection, Request, RequestId, RevokeTokens, Scope, Secret, Sequence, Subject, Tenant,
     Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Times, TokenError, Verified};
@@ -69,7 +69,7 @@ pub enum JwtStanding {
     /// It has expired.
     Expired,
     /// It was revoked.
-    Revoked(Place, Timestamp),
+    Revoked(RecordId, Timestamp),
 }
 
 /// The party that revokes a JWT.
@@ -163,7 +163,7 @@ impl Service {
         self.execute(call, Command::IssueToken(Box::new(issue))).await?.issued(call)
     }
 
-    async fn token_issued_before(&self, first: Place) -> Result<IssuedToken, Error> {
+    async fn token_issued_before(&self, first: RecordId) -> Result<IssuedToken, Error> {
         let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
         let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
         self.refuse_erased(&filed, &token.subject)?;
@@ -247,12 +247,12 @@ impl Service {
 
     /// The records that a call waits for: the ones that it appended, or else the ones that have revoked the token and
     /// the one in it.
-    fn revocations_of(&self, token: &Judged, outcome: &Outcome) -> Vec<Place> {
+    fn revocations_of(&self, token: &Judged, outcome: &Outcome) -> Vec<RecordId> {
         match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place).into_iter().collect(),
             Outcome::Repeated(first, records) => {
                 let last = Sequence(first.sequence.0 + records.saturating_sub(1));
-                vec![Place { sequence: last, ..*first }]
+                vec![RecordId { sequence: last, ..*first }]
             }
             Outcome::Already(_) | Outcome::Nothing => {
                 let now = self.clock.now();

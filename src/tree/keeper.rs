@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::trees::{SignedCheckpoint, Trees};
 use super::{GrownTree, TreeError};
-use crate::domain::{Origin, Place, Position, Sequence};
+use crate::domain::{Origin, Position, RecordId, Sequence};
 use crate::event_log::{Base, MAX_PAGE_ROWS, Reader};
 use crate::tlog::{Checkpoint, TreeHash, root};
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf {
     /// The record's place.
-    pub place: Place,
+    pub place: RecordId,
     /// The hash of its bytes.
     pub hash: TreeHash,
 }
@@ -214,7 +214,7 @@ impl Gardener {
         let mut first: Option<Position> = None;
         for origin in self.reader.origins()? {
             let sequence = Sequence(self.size_of(origin)?);
-            let missing = self.reader.position_after(Place { origin, sequence })?;
+            let missing = self.reader.position_after(RecordId { origin, sequence })?;
             first = first.into_iter().chain(missing).min();
         }
         Ok(first)
@@ -238,7 +238,7 @@ impl Gardener {
     }
 
     fn append(&self, leaf: &Leaf) -> Result<Step, TreeError> {
-        let Place { origin, sequence } = leaf.place;
+        let RecordId { origin, sequence } = leaf.place;
         let held = self.trees.hold(origin);
         let mut tree = held.tree.write();
         let Some(tree) = tree.as_mut() else { return Ok(Step::Gap) };

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::{Checkpoints, GrownTree, TreeError};
-use crate::domain::{Origin, Place};
+use crate::domain::{Origin, RecordId};
 use crate::event_log::Base;
 use crate::tlog::{Checkpoint, InclusionProof, KeyName, SignedNote, Tile, TreeHash, VerifierKey, inclusion_proof};
 
@@ -172,7 +172,7 @@ impl Trees {
 
     /// The newest checkpoint that covers that place. If it is one of this node's own and due, this waits for it, within
     /// `patience`.
-    pub async fn covering(&self, place: Place, patience: Duration) -> Option<SignedCheckpoint> {
+    pub async fn covering(&self, place: RecordId, patience: Duration) -> Option<SignedCheckpoint> {
         if place.origin == self.own {
             let mut sizes = self.signed_size.subscribe();
             let covered = sizes.wait_for(|size| *size >= place.sequence.0);
@@ -185,7 +185,7 @@ impl Trees {
     /// The proof that the record at that place is in that checkpoint's tree.
     pub fn prove(
         &self,
-        place: Place,
+        place: RecordId,
         record: &[u8],
         signed: &SignedCheckpoint,
     ) -> Result<Option<InclusionProof>, TreeError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
     Aal, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Decision, EraseSubject, Event, Grants,
-    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, OwnSessions, Place, Position, PresentedToken, Recorded,
+    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, OwnSessions, Position, PresentedToken, RecordId, Recorded,
     RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Tenant, Timestamp, TokenForm, View as _,
     judge as judge_at,
 };
@@ -619,7 +619,7 @@ fn key_of(recorded: &Recorded) -> Option<KeyId> {
 
 /// A permutation that the seed chooses.
 fn shuffle(records: &mut [Recorded], seed: u64) {
-    let key = |place: Place| {
+    let key = |place: RecordId| {
         let bytes = [&seed.to_be_bytes()[..], place.origin.as_bytes(), &place.sequence.0.to_be_bytes()].concat();
         *blake3::hash(&bytes).as_bytes()
     };

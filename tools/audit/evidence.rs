@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use authledger::audit::{self, BundleRange, EvidenceCheckError, KeptCheckpoint, Trust, Which};
-use authledger::domain::{Origin, Place, Position, Sequence};
+use authledger::domain::{Origin, Position, RecordId, Sequence};
 use authledger::tlog::VerifierKey;
 use clap::Args;
 
@@ -167,7 +167,7 @@ pub(crate) fn export(arguments: &Export) -> anyhow::Result<bool> {
 fn which(arguments: &Prove) -> Option<Which> {
     match (arguments.position, arguments.origin, arguments.sequence) {
         (Some(position), ..) => Some(Which::Position(Position(position))),
-        (None, Some(origin), Some(sequence)) => Some(Which::Place(Place { origin, sequence: Sequence(sequence) })),
+        (None, Some(origin), Some(sequence)) => Some(Which::Place(RecordId { origin, sequence: Sequence(sequence) })),
         _ => None,
     }
 }

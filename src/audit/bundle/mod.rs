@@ -17,7 +17,7 @@ pub use read::{BundleContents, BundleError, BundleReader};
 pub use verify::verify;
 pub use write::{BundleRange, ExportError, Exported, export};
 
-use crate::domain::{Place, Sequence};
+use crate::domain::{RecordId, Sequence};
 use crate::event_log::ChainHash;
 use crate::tlog::TreeHash;
 
@@ -101,7 +101,7 @@ fn chain_hash(text: &str) -> Option<ChainHash> {
 }
 
 /// The place in a record, even if its type is of a later version.
-pub(super) fn place_of(record: &[u8]) -> Result<Place, String> {
+pub(super) fn place_of(record: &[u8]) -> Result<RecordId, String> {
     #[derive(Deserialize)]
     struct Placed<'a> {
         origin: &'a str,
@@ -109,5 +109,5 @@ pub(super) fn place_of(record: &[u8]) -> Result<Place, String> {
     }
     let placed: Placed<'_> = serde_json::from_slice(record).map_err(|error| error.to_string())?;
     let origin = placed.origin.parse().map_err(|error| format!("{error}"))?;
-    Ok(Place { origin, sequence: Sequence(placed.sequence) })
+    Ok(RecordId { origin, sequence: Sequence(placed.sequence) })
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::audit::trust::{KeptCheckpoint, Openings};
 use crate::audit::{EvidenceCheckError, Flaw};
-use crate::domain::{Event, Origin, Place, Position, Sequence, Timestamp};
+use crate::domain::{Event, Origin, Position, RecordId, Sequence, Timestamp};
 use crate::event_log::{
     Base, Chain, ChainHash, Damage, Head, Lineage, MAX_PAGE_ROWS, ReadError, RecordError, StoredRecord, decode,
 };
@@ -227,7 +227,7 @@ impl BundleReader {
         }
     }
 
-    fn take(&mut self, place: Place, hash: ChainHash, record: &[u8]) {
+    fn take(&mut self, place: RecordId, hash: ChainHash, record: &[u8]) {
         let Some(bundled) = self.origins.get_mut(&place.origin) else { return };
         bundled.head = Head { sequence: place.sequence, hash };
         bundled.frontier.append(TreeHash::of_leaf(record), |_, _| {});

@@ -14,7 +14,7 @@ use crate::audit::evidence::checkpoints_in;
 use crate::audit::prove::openings;
 use crate::audit::trust::{KeptCheckpoint, Trust};
 use crate::audit::{AuditError, EvidenceCheckError, Flaw};
-use crate::domain::{Event, LedgerId, Origin, Place, Position, Sequence};
+use crate::domain::{Event, LedgerId, Origin, Position, RecordId, Sequence};
 use crate::event_log::{Base, Damage, MAX_PAGE_ROWS, ReadError, Reader, RecordError, StoredRecord};
 use crate::tlog::{Checkpoint, Frontier, GatheredHashes, TreeHash, cover};
 
@@ -165,7 +165,7 @@ impl ExportSource {
             if !source.after.heads.contains_key(&origin) || checkpoint.size <= begin {
                 continue;
             }
-            let place = Place { origin, sequence: Sequence(checkpoint.size) };
+            let place = RecordId { origin, sequence: Sequence(checkpoint.size) };
             let last = source.reader.find_place(place).map_err(unread)?;
             let Some(last) = last else {
                 let records = source.reader.base_at(head).map_err(unread)?;

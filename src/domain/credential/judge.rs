@@ -6,7 +6,7 @@
 
 use super::{Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, Kind};
 use crate::domain::command::PresentedToken;
-use crate::domain::ids::{Place, Subject, Tenant};
+use crate::domain::ids::{RecordId, Subject, Tenant};
 use crate::domain::state::CredentialView;
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
@@ -42,7 +42,7 @@ pub fn revoked_unknown(
     digest: &Digest,
     tenant: &Tenant,
     subject: &Subject,
-) -> Option<(Place, Timestamp)> {
+) -> Option<(RecordId, Timestamp)> {
     // Its own key has been checked already, except a session's, which is not made of its digest.
     let others = Kind::ALL.into_iter().filter(|other| *other != kind || kind == Kind::Session);
     let unknown = others.map(|kind| view.credential(CredentialKey { kind, id: digest.id() }));
@@ -58,7 +58,7 @@ fn revoked_by(
     kind: Kind,
     credential: &Credential,
     issue: &Issue,
-) -> Option<(Place, Timestamp)> {
+) -> Option<(RecordId, Timestamp)> {
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
@@ -79,7 +79,7 @@ fn session_revoked(
     subject: &Subject,
     session: CredentialId,
     generation: &Generation,
-) -> Option<(Place, Timestamp)> {
+) -> Option<(RecordId, Timestamp)> {
     let kind = Kind::Session;
     let session = view.credential(CredentialKey { kind, id: session });
     let alone = session.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
@@ -112,7 +112,7 @@ fn revoked_unseen(
     view: &impl CredentialView,
     token: &PresentedToken,
     credential: &Credential,
-) -> Option<(Place, Timestamp)> {
+) -> Option<(RecordId, Timestamp)> {
     let PresentedToken { tenant, subject, .. } = token;
     let alone = credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let state = view.subject(tenant, subject);

@@ -1,7 +1,7 @@
 //! Revocations of credentials, known here or not, as the fold keeps them.
 
 use super::CredentialRef;
-use crate::domain::ids::{ApplicationId, Place, Subject, Tenant};
+use crate::domain::ids::{ApplicationId, RecordId, Subject, Tenant};
 use crate::domain::time::Timestamp;
 
 /// One revocation, in force until `retain_until`.
@@ -10,7 +10,7 @@ pub struct Revocation {
     /// The credentials that it may revoke: anybody's, or only those of a tenant or a subject.
     pub whose: RevocationTarget,
     /// The record that revoked it first.
-    pub place: Place,
+    pub place: RecordId,
     /// When that was recorded.
     pub revoked_at: Timestamp,
     /// Until when it is kept.

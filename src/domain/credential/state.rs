@@ -1,7 +1,7 @@
 //! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
 use super::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Revocation, Revocations};
-use crate::domain::ids::{Place, Subject, Tenant};
+use crate::domain::ids::{RecordId, Subject, Tenant};
 use crate::domain::subject::Generation;
 use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 
@@ -9,7 +9,7 @@ use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
     /// The record that issued it.
-    pub place: Place,
+    pub place: RecordId,
     /// The name space of its subject.
     pub tenant: Tenant,
     pub subject: Subject,
@@ -75,7 +75,7 @@ pub enum Inactive {
     /// It has expired.
     Expired,
     /// It was revoked, by that record.
-    Revoked(Place, Timestamp),
+    Revoked(RecordId, Timestamp),
 }
 
 impl Issue {
@@ -175,7 +175,7 @@ impl Credential {
     }
 
     /// Joins a use of the ticket that was issued at that place. True if this is that ticket.
-    pub fn used(&mut self, issued: Place, used_at: Timestamp) -> bool {
+    pub fn used(&mut self, issued: RecordId, used_at: Timestamp) -> bool {
         let is_this = self.issue.as_ref().is_some_and(|issue| issue.place == issued);
         if is_this {
             self.latest = self.latest.max(used_at);

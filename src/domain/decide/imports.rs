@@ -4,7 +4,7 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
 use super::super::credential::{CredentialKey, CredentialRef, Digest, Kind, revoked_unknown};
 use super::super::event::{CredentialRevoked, Draft, Event, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::{Place, Subject, Tenant};
+use super::super::ids::{RecordId, Subject, Tenant};
 use super::super::state::View;
 use super::super::subject::Generation;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
@@ -54,7 +54,7 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
 enum Name {
     Free,
     /// It was issued or imported before, by that record.
-    Own(Place),
+    Own(RecordId),
     /// Another credential has one of them.
     Taken,
 }
@@ -135,7 +135,7 @@ fn on_record(import: &Import) -> Name {
         .unwrap_or(Name::Free)
 }
 
-fn own_or_taken(import: &Import, digest: Option<&Digest>, tenant: &Tenant, subject: &Subject, place: Place) -> Name {
+fn own_or_taken(import: &Import, digest: Option<&Digest>, tenant: &Tenant, subject: &Subject, place: RecordId) -> Name {
     let own = digest == import.life.digest() && import.tenant == *tenant && import.subject == *subject;
     if own { Name::Own(place) } else { Name::Taken }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, PublishKey, Rejection};
 use super::super::event::{Draft, Event, LedgerOpened};
-use super::super::ids::{Issuer, Origin, Place};
+use super::super::ids::{Issuer, Origin, RecordId};
 use super::super::state::View;
 
 /// Every node publishes keys of its own, all under the issuer that the first one named.
@@ -41,7 +41,11 @@ pub fn publish(
 
 /// The origin, and the origins that it continues: they belong to one node. `opening` is its first record, if that is
 /// not in the log yet.
-pub fn lineage(origins: &BTreeMap<Place, LedgerOpened>, origin: Origin, opening: Option<&LedgerOpened>) -> Vec<Origin> {
+pub fn lineage(
+    origins: &BTreeMap<RecordId, LedgerOpened>,
+    origin: Origin,
+    opening: Option<&LedgerOpened>,
+) -> Vec<Origin> {
     let previous_of = |opened: &LedgerOpened| opened.previous.as_ref().map(|previous| previous.place.origin);
     let opened = |origin: Origin| origins.iter().find(|(place, _)| place.origin == origin).map(|(_, opened)| opened);
     let mut lineage = vec![origin];

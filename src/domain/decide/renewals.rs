@@ -3,7 +3,7 @@
 use super::super::command::Decision;
 use super::super::credential::{CredentialId, CredentialKey, Issue, Kind, Lifetime, judge_known};
 use super::super::event::{Draft, Event, Renewals};
-use super::super::ids::Place;
+use super::super::ids::RecordId;
 use super::super::state::View;
 use super::super::time::Timestamp;
 
@@ -12,7 +12,7 @@ const MAX_USES: usize = 850;
 
 /// A use counts if the ticket was active then and is not revoked now, and its last record is a tenth of its life old.
 pub fn renew(view: &impl View, uses: &[(CredentialId, Timestamp)], now: Timestamp) -> Decision {
-    let mut counted: Vec<(Place, Timestamp)> = Vec::with_capacity(uses.len());
+    let mut counted: Vec<(RecordId, Timestamp)> = Vec::with_capacity(uses.len());
     for (id, used_at) in uses {
         let ticket = view.credential(CredentialKey { kind: Kind::Ticket, id: *id });
         let used_at = (*used_at).min(now);
@@ -42,7 +42,7 @@ pub fn worth_recording(issue: &Issue, recorded_use_at: Timestamp, used_at: Times
     moves && used_at.millis_since(recorded_use_at) >= ttl.as_millis() / 10
 }
 
-fn renewed(uses: &[(Place, Timestamp)]) -> Event {
+fn renewed(uses: &[(RecordId, Timestamp)]) -> Event {
     let by_origin = uses.chunk_by(|(one, _), (other, _)| one.origin == other.origin);
     Event::TicketsRenewed(
         by_origin

@@ -9,7 +9,7 @@ use super::super::credential::{
     judge_presented,
 };
 use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
-use super::super::ids::{Place, Subject, Tenant};
+use super::super::ids::{RecordId, Subject, Tenant};
 use super::super::state::View;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::{allow, alone, one as append_one};
@@ -27,7 +27,7 @@ struct KnownCredential {
     tenant: Tenant,
     subject: Subject,
     retain_until: Timestamp,
-    revoked_by: Option<Place>,
+    revoked_by: Option<RecordId>,
 }
 
 pub fn one(
@@ -92,7 +92,7 @@ fn known(view: &impl View, key: CredentialKey, named: &CredentialRef, now: Times
     })
 }
 
-fn revoked_by<T>(judged: Result<T, Inactive>) -> Option<Place> {
+fn revoked_by<T>(judged: Result<T, Inactive>) -> Option<RecordId> {
     match judged {
         Err(Inactive::Revoked(place, _)) => Some(place),
         Ok(_) | Err(Inactive::Expired | Inactive::Unknown) => None,

@@ -51,7 +51,7 @@ impl Options {
 
 /// A record, for tests of refusals.
 #[cfg(test)]
-fn a_place() -> crate::domain::Place {
+fn a_place() -> crate::domain::RecordId {
     let origin = "k7m2qx4dnzr5a".parse().expect("an origin");
-    crate::domain::Place { origin, sequence: crate::domain::Sequence(7) }
+    crate::domain::RecordId { origin, sequence: crate::domain::Sequence(7) }
 }

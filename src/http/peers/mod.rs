@@ -20,7 +20,7 @@ use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::cluster::RequestSignature;
 use crate::cluster::wire::{ANNOUNCEMENTS_PATH, HOLDINGS_PATH};
-use crate::domain::{LedgerId, NodeKey, Place};
+use crate::domain::{LedgerId, NodeKey, RecordId};
 use crate::event_log::Reader;
 use crate::service::{Cluster, Service};
 
@@ -66,7 +66,7 @@ pub fn routes() -> Router<SharedApp> {
 struct Signed {
     node: NodeKey,
     /// The record that removed the node, if one did.
-    removed_by: Option<Place>,
+    removed_by: Option<RecordId>,
 }
 
 /// The member that asks. A caller that is not a member learns nothing else, and one that was removed learns that.

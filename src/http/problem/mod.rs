@@ -16,7 +16,7 @@ pub use page::page;
 pub use table::Code;
 
 use super::body::BodyError;
-use crate::domain::{Place, Rejection};
+use crate::domain::{RecordId, Rejection};
 use crate::jose::TokenError;
 use crate::json;
 use crate::service;
@@ -30,7 +30,7 @@ pub struct Problem {
     code: Code,
     detail: Option<Cow<'static, str>>,
     id: Option<String>,
-    record: Option<Place>,
+    record: Option<RecordId>,
 }
 
 /// A problem as it is sent, RFC 9457.
@@ -73,7 +73,7 @@ impl Problem {
     }
 
     /// A member's key signed this request, but that member was removed by this record.
-    pub fn removed_by(record: Place) -> Self {
+    pub fn removed_by(record: RecordId) -> Self {
         Self { record: Some(record), ..Self::new(Code::NodeRemoved) }
     }
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{LedgerId, LedgerOpened, Origin, Place, Scope, hex};
+use crate::domain::{LedgerId, LedgerOpened, Origin, RecordId, Scope, hex};
 use crate::event_log::{Base, Head};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
@@ -209,7 +209,7 @@ fn nodes(service: &Service, status: &Status) -> Vec<NodeShown> {
     own.into_iter().chain(others).collect()
 }
 
-fn origin<'a>(service: &Service, base: &Base, place: Place, opened: &'a LedgerOpened) -> OriginShown<'a> {
+fn origin<'a>(service: &Service, base: &Base, place: RecordId, opened: &'a LedgerOpened) -> OriginShown<'a> {
     let head = head_of(base, place.origin);
     OriginShown {
         origin: Shown(place.origin),

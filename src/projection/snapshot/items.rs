@@ -8,7 +8,7 @@ use super::super::Projection;
 use crate::domain::{
     Answered, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Erasure, Event,
     Generation, Idempotency, Issue, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lifetime, Malformed, Member, NodeKey,
-    NodeRemoved, NodeUpgraded, Origin, Patch, Place, Recorded, Revocation, RevocationTarget, Revocations, Sequence,
+    NodeRemoved, NodeUpgraded, Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence,
     SigningKeyState, Subject, SubjectRevocation, SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
 };
 use crate::event_log::{decode, encode};
@@ -131,11 +131,11 @@ pub(super) struct KindItem {
 }
 
 /// The place of a removal whose registration has not been seen: removals do not depend on it.
-pub(super) fn nowhere() -> Place {
-    Place { origin: Origin::from_random([0; Origin::LEN]), sequence: Sequence(1) }
+pub(super) fn nowhere() -> RecordId {
+    RecordId { origin: Origin::from_random([0; Origin::LEN]), sequence: Sequence(1) }
 }
 
-pub(super) fn record(place: Place, event: Event) -> SnapshotItem {
+pub(super) fn record(place: RecordId, event: Event) -> SnapshotItem {
     record_at(place, Timestamp::default(), event)
 }
 
@@ -154,12 +154,12 @@ pub(super) fn member_items(key: NodeKey, member: &Member) -> impl Iterator<Item 
     joins.chain(upgraded).chain(removed).map(|(at, place, event)| record_at(place, at, event))
 }
 
-fn record_at(place: Place, recorded_at: Timestamp, event: Event) -> SnapshotItem {
+fn record_at(place: RecordId, recorded_at: Timestamp, event: Event) -> SnapshotItem {
     let envelope = Recorded { place, recorded_at, tenant: None, actor: None, request: None, idempotency: None, event };
     SnapshotItem::Record(encode(&envelope))
 }
 
-pub(super) fn place_item(place: Place) -> PlaceItem {
+pub(super) fn place_item(place: RecordId) -> PlaceItem {
     (*place.origin.as_bytes(), place.sequence.0)
 }
 
@@ -300,8 +300,8 @@ pub(super) fn origin(bytes: [u8; Origin::LEN]) -> Result<Origin, Malformed> {
     std::str::from_utf8(&bytes).map_err(|_| FORM)?.parse()
 }
 
-fn place((bytes, sequence): PlaceItem) -> Result<Place, Malformed> {
-    Ok(Place { origin: origin(bytes)?, sequence: Sequence(sequence) })
+fn place((bytes, sequence): PlaceItem) -> Result<RecordId, Malformed> {
+    Ok(RecordId { origin: origin(bytes)?, sequence: Sequence(sequence) })
 }
 
 fn instant(millis: u64) -> Result<Timestamp, Malformed> {
@@ -433,7 +433,7 @@ fn subject_state(kinds: Vec<KindItem>) -> Result<SubjectState, Malformed> {
         let kind = state.kinds.get_mut(usize::from(item.kind)).ok_or(FORM)?;
         kind.hold_until = item.hold_until.map(instant).transpose()?;
         for (place, revoked_at, not_before, retain_until) in item.revocations {
-            let Place { origin, sequence } = self::place(place)?;
+            let RecordId { origin, sequence } = self::place(place)?;
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);
             kind.revocations.insert(origin, SubjectRevocation { sequence, revoked_at, not_before, retain_until });
         }

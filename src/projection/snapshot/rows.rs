@@ -14,7 +14,7 @@ use super::SnapshotError;
 use super::blocks::BLOCK_ITEMS;
 use super::items::{FORM, PlaceItem, generation, origin};
 use crate::domain::{
-    CredentialId, CredentialKey, Generation, HashMap, Issuer, Malformed, Origin, Patch, Place, Sequence, Tenant,
+    CredentialId, CredentialKey, Generation, HashMap, Issuer, Malformed, Origin, Patch, RecordId, Sequence, Tenant,
     Timestamp,
 };
 
@@ -191,7 +191,7 @@ impl<'a> RowReader<'a> {
         let (name, numbers) = (self.bytes::<N>()?, self.bytes::<ROW_NUMBERS>()?);
         let origin = self.number()? as usize;
         let origin = *self.origins.get(origin.wrapping_sub(1)).ok_or(FORM)?;
-        let place = Place { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
+        let place = RecordId { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
         let place = self.shared.place(place).ok_or(FORM)?;
         let generation = self.number()? as usize;
         let tenant = self.number()? as usize;

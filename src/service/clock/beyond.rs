@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::clock::Accepted;
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Origin, Place, Reason, Recorded,
-    Request, Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
+    Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Origin, Reason, RecordId,
+    Recorded, Request, Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};
@@ -45,7 +45,7 @@ pub struct BeyondCredential {
     pub tenant: Tenant,
     pub subject: Subject,
     /// The first record beyond the instant that is about it.
-    pub place: Place,
+    pub place: RecordId,
     /// When that was recorded.
     pub recorded_at: Timestamp,
 }
@@ -90,7 +90,7 @@ pub async fn revoke_beyond(
     for before in lineage(&projection.origins(), accepted.origin, None) {
         let mut next = first_beyond(reader, projection, before, accepted.at)?;
         while let Some(sequence) = next {
-            let page = reader.run_from(Place { origin: before, sequence }, PAGE_RECORDS)?;
+            let page = reader.run_from(RecordId { origin: before, sequence }, PAGE_RECORDS)?;
             next = page.last().map(|last| last.place.sequence.next());
             let mut names: Vec<(Kind, CredentialRef)> = Vec::new();
             for stored in page {
@@ -137,7 +137,7 @@ fn each(
 ) -> Result<(), ReadError> {
     let mut next = first_beyond(reader, projection, origin, at)?;
     while let Some(sequence) = next {
-        let page = reader.run_from(Place { origin, sequence }, PAGE_RECORDS)?;
+        let page = reader.run_from(RecordId { origin, sequence }, PAGE_RECORDS)?;
         next = page.last().map(|last| last.place.sequence.next());
         for stored in page {
             take(&stored.decode()?)?;
@@ -157,7 +157,7 @@ fn first_beyond(
     let end = high;
     while low < high {
         let middle = low + (high - low) / 2;
-        let stored = reader.find_place(Place { origin, sequence: Sequence(middle) })?;
+        let stored = reader.find_place(RecordId { origin, sequence: Sequence(middle) })?;
         let is_beyond = stored.is_some_and(|stored| stored.decode().is_ok_and(|recorded| recorded.recorded_at > at));
         if is_beyond { high = middle } else { low = middle + 1 }
     }
@@ -175,7 +175,7 @@ fn touched(reader: &Reader, recorded: &Recorded) -> Result<Vec<CredentialKey>, R
         Event::SessionExtended(extended) => key(Kind::Session, extended.id),
         Event::TicketsRenewed(renewals) => {
             let uses = renewals.iter().flat_map(|renewal| {
-                renewal.uses.iter().map(|(sequence, _)| Place { origin: renewal.origin, sequence: *sequence })
+                renewal.uses.iter().map(|(sequence, _)| RecordId { origin: renewal.origin, sequence: *sequence })
             });
             let mut keys = Vec::new();
             for place in uses {

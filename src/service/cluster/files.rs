@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Cluster;
 use crate::cluster::{CarriedAnnouncement, Fork, HeardAnnouncement, Incarnation, MAX_SUPERSEDED, SignedHead};
-use crate::domain::{NodeKey, Origin, Place, hex};
+use crate::domain::{NodeKey, Origin, RecordId, hex};
 use crate::json;
 
 /// The most announcements of other nodes that are kept.
@@ -91,9 +91,9 @@ impl Cluster {
     /// Keeps the proof that an origin has signed two histories: its newly signed head, and the chain that is held here,
     /// under the newest head that it signed before.
     pub(super) fn keep_evidence(&self, fork: &Fork) -> Result<(), FilesError> {
-        let Place { origin, sequence } = fork.place;
+        let RecordId { origin, sequence } = fork.place;
         let signed = |head: &SignedHead| {
-            let Place { origin, sequence } = head.place;
+            let RecordId { origin, sequence } = head.place;
             json!({
                 "origin": origin.as_str(),
                 "sequence": sequence.0,

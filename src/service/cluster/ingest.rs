@@ -7,7 +7,7 @@ use super::Cluster;
 use crate::cluster::{
     Foreign, Fork, IngestContext, Parcel, ParcelVerdict, Refusal, SignedHead, Unreadable, judge, other_end,
 };
-use crate::domain::{Event, Place, Sequence, Subject, Tenant};
+use crate::domain::{Event, RecordId, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
 use crate::service::{Error, Service};
 
@@ -72,7 +72,7 @@ impl Service {
     /// lead there either, this directory is an older copy of another: any record that this process would append could
     /// only contradict that.
     async fn compare_with_log(&self, head: SignedHead) -> Result<(), Error> {
-        let Place { origin, sequence: signed } = head.place;
+        let RecordId { origin, sequence: signed } = head.place;
         if self.read(move |reader| Ok(reader.find_place(head.place)?)).await?.is_some() {
             return Ok(());
         }
@@ -181,7 +181,7 @@ impl Service {
 
     /// Warns of it, and keeps the evidence.
     async fn keep_fork(&self, fork: Fork) {
-        let Place { origin, sequence } = fork.place;
+        let RecordId { origin, sequence } = fork.place;
         let known = self.cluster.trouble.lock().forked.insert(origin, fork.clone());
         if known.is_none() {
             tracing::error!(%origin, %sequence, "an origin has signed two histories: only the one that is held here is taken");
@@ -194,7 +194,7 @@ impl Service {
     }
 
     async fn note_unreadable(&self, unreadable: Unreadable, text: bytes::Bytes) -> Result<Ingested, Error> {
-        let Place { origin, sequence } = unreadable.place;
+        let RecordId { origin, sequence } = unreadable.place;
         let Unreadable { type_name, version, .. } = unreadable.clone();
         if self.cluster.trouble.lock().unreadable.insert(origin, unreadable).is_some() {
             return Ok(Ingested::Unreadable);
@@ -253,7 +253,7 @@ fn judge_here(
     };
     let hash_at = |sequence| {
         // Damage is found by `verify`, which reads the whole log.
-        reader.find_place(Place { origin, sequence }).ok().flatten().map(|stored| stored.hash)
+        reader.find_place(RecordId { origin, sequence }).ok().flatten().map(|stored| stored.hash)
     };
     judge(parcel, &known, hash_at)
 }

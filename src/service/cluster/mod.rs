@@ -21,7 +21,7 @@ use crate::cluster::{
     Refusal, RequestSignature, SignedHead, Unreadable,
 };
 use crate::domain::{
-    LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Place, Position, Reads, Region, Sequence,
+    LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Position, Reads, RecordId, Region, Sequence,
     Timestamp, View as _,
 };
 use crate::event_log::Head;
@@ -238,12 +238,12 @@ impl Cluster {
     }
 
     /// The record that removed that node, if one did.
-    pub fn removal_of(&self, key: NodeKey) -> Option<Place> {
+    pub fn removal_of(&self, key: NodeKey) -> Option<RecordId> {
         self.members().get(key).and_then(|member| member.removed.as_ref()).map(|removal| removal.place)
     }
 
     /// The record that made this node a member.
-    pub fn joined_by(&self) -> Option<Place> {
+    pub fn joined_by(&self) -> Option<RecordId> {
         self.members().joined(self.node()).map(|(place, _)| place)
     }
 

@@ -3,7 +3,7 @@
 
 use super::Cluster;
 use crate::cluster::{CarriedAnnouncement, Holding, MAX_VOUCHED, Parcel, SignedHead, Vouch};
-use crate::domain::{NodeKey, Origin, Place, Sequence};
+use crate::domain::{NodeKey, Origin, RecordId, Sequence};
 use crate::event_log::{ChainHash, Head, ReadError, Reader, StoredRecord};
 use crate::service::{Error, Service};
 
@@ -30,7 +30,7 @@ impl Service {
     /// the removal, and is shown nothing beyond.
     pub async fn removal_after(
         &self,
-        removal: Place,
+        removal: RecordId,
         origin: Origin,
         after: Sequence,
         bytes: usize,
@@ -143,7 +143,7 @@ fn hash_at(reader: &Reader, origin: Origin, sequence: Sequence) -> Result<Option
     if sequence == Sequence(0) {
         return Ok(None);
     }
-    Ok(reader.find_place(Place { origin, sequence })?.map(|stored| stored.hash))
+    Ok(reader.find_place(RecordId { origin, sequence })?.map(|stored| stored.hash))
 }
 
 /// Records after that one, up to `last`, for as long as `goes_on` allows by their number and bytes.
@@ -157,7 +157,7 @@ fn run(
     let (mut records, mut bytes, mut next) = (Vec::new(), 0, after.next());
     while next.0 <= last && goes_on(records.len(), bytes) {
         let limit = PAGE_ROWS.min((last - next.0).saturating_add(1).try_into().unwrap_or(PAGE_ROWS));
-        let page = reader.run_from(Place { origin, sequence: next }, limit)?;
+        let page = reader.run_from(RecordId { origin, sequence: next }, limit)?;
         let Some(end) = page.last() else { break };
         next = end.place.sequence.next();
         for stored in page {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Cluster;
 use crate::cluster::NodeReach;
-use crate::domain::{NodeName, Place, Region, Timestamp};
+use crate::domain::{NodeName, RecordId, Region, Timestamp};
 use crate::service::records::audit_everywhere;
 use crate::service::{CallerIdentity, Consistency, ConsistencyLevel, ConsistencyTimeout, Error, Reach, Service};
 
@@ -14,7 +14,7 @@ use crate::service::{CallerIdentity, Consistency, ConsistencyLevel, ConsistencyT
 const MAX_WAITING: usize = 10_000;
 
 impl Reach for Cluster {
-    fn has_reached(&self, place: Place, level: ConsistencyLevel) -> bool {
+    fn has_reached(&self, place: RecordId, level: ConsistencyLevel) -> bool {
         let region = match level {
             ConsistencyLevel::LocalRegion => Some(&self.naming.region),
             ConsistencyLevel::AllRegions => None,
@@ -25,7 +25,7 @@ impl Reach for Cluster {
 
     fn reached(
         &self,
-        place: Place,
+        place: RecordId,
         Consistency { level, timeout }: Consistency,
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         Box::pin(async move {
@@ -47,7 +47,7 @@ impl Reach for Cluster {
 #[derive(Clone, Debug)]
 pub struct ReachShown {
     /// The record.
-    pub place: Place,
+    pub place: RecordId,
     /// This node.
     pub node: NodeName,
     pub region: Region,
@@ -57,7 +57,7 @@ pub struct ReachShown {
 
 impl Service {
     /// How far that record has spread; nothing, if this node does not hold it. Needs `audit` in every tenant.
-    pub async fn reach_of(&self, identity: &CallerIdentity, place: Place) -> Result<Option<ReachShown>, Error> {
+    pub async fn reach_of(&self, identity: &CallerIdentity, place: RecordId) -> Result<Option<ReachShown>, Error> {
         audit_everywhere(identity)?;
         let Some(stored) = self.read(move |reader| Ok(reader.find_place(place)?)).await? else { return Ok(None) };
         let cluster = &self.cluster;

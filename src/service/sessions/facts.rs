@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::super::sealing::Belongs;
 use super::{Personal, key};
-use crate::domain::{Aal, Event, Method, Place, Recorded, SessionIssued, Timestamp};
+use crate::domain::{Aal, Event, Method, RecordId, Recorded, SessionIssued, Timestamp};
 use crate::event_log::Reader;
 use crate::service::{Error, Party, Service};
 
@@ -35,14 +35,14 @@ struct Emptied(u64);
 
 #[derive(Default)]
 struct Halves {
-    young: HashMap<Place, Arc<Facts>>,
+    young: HashMap<RecordId, Arc<Facts>>,
     young_bytes: usize,
-    old: HashMap<Place, Arc<Facts>>,
+    old: HashMap<RecordId, Arc<Facts>>,
     emptied: u64,
 }
 
 impl FactsCache {
-    fn find(&self, place: Place) -> Option<Arc<Facts>> {
+    fn find(&self, place: RecordId) -> Option<Arc<Facts>> {
         let mut halves = self.0.lock();
         if let Some(facts) = halves.young.get(&place) {
             return Some(facts.clone());
@@ -58,7 +58,7 @@ impl FactsCache {
 
     /// Keeps the facts that were read since; facts that were opened before the cache was emptied may be the reason for
     /// emptying it.
-    fn keep(&self, place: Place, facts: Arc<Facts>, since: Emptied) {
+    fn keep(&self, place: RecordId, facts: Arc<Facts>, since: Emptied) {
         let mut halves = self.0.lock();
         if halves.emptied == since.0 {
             halves.insert(place, facts);
@@ -73,7 +73,7 @@ impl FactsCache {
 }
 
 impl Halves {
-    fn insert(&mut self, place: Place, facts: Arc<Facts>) {
+    fn insert(&mut self, place: RecordId, facts: Arc<Facts>) {
         self.young_bytes += facts.bytes;
         self.young.insert(place, facts);
         if self.young_bytes > HALF_BYTES {
@@ -88,10 +88,10 @@ impl Service {
     pub(super) async fn session_facts(
         &self,
         party: &Party,
-        places: Vec<Place>,
+        places: Vec<RecordId>,
     ) -> Result<Vec<Option<Arc<Facts>>>, Error> {
         let mut facts: Vec<Option<Arc<Facts>>> = places.iter().map(|place| self.facts.find(*place)).collect();
-        let missing: Vec<Place> =
+        let missing: Vec<RecordId> =
             places.iter().zip(&facts).filter(|(_, facts)| facts.is_none()).map(|(place, _)| *place).collect();
         if missing.is_empty() {
             return Ok(facts);
@@ -117,7 +117,7 @@ impl Service {
         Ok(facts)
     }
 
-    fn facts_of(&self, place: Place, issued: &SessionIssued) -> Facts {
+    fn facts_of(&self, place: RecordId, issued: &SessionIssued) -> Facts {
         let sealed = issued.sealed.as_ref();
         let plain = sealed.and_then(|sealed| self.open_sealed(place.origin, &Belongs::Session(key(issued.id)), sealed));
         let personal = plain.as_deref().and_then(|plain| serde_json::from_slice(plain).ok()).unwrap_or_default();
@@ -132,6 +132,6 @@ impl Service {
     }
 }
 
-fn recorded(reader: &Reader, place: Place) -> Result<Option<Recorded>, Error> {
+fn recorded(reader: &Reader, place: RecordId) -> Result<Option<Recorded>, Error> {
     Ok(reader.find_place(place)?.map(|stored| stored.decode()).transpose()?)
 }

@@ -8,8 +8,8 @@ use authledger::audit::{
     history, stats, tally_as_of,
 };
 use authledger::domain::{
-    CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind, Place, Position, Recorded, Secret, State,
-    Tenant, Timestamp,
+    CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind, Position, RecordId, Recorded, Secret,
+    State, Tenant, Timestamp,
 };
 use authledger::event_log::Reader;
 use authledger::index::Finder;
@@ -37,7 +37,7 @@ fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactiv
 }
 
 /// What a verdict says, as the domain says it.
-fn plain(standings: &[CredentialStanding], key: CredentialKey) -> Result<(), Option<Place>> {
+fn plain(standings: &[CredentialStanding], key: CredentialKey) -> Result<(), Option<RecordId>> {
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
         CredentialVerdict::Active { .. } => Ok(()),
@@ -129,7 +129,7 @@ fn id_of(standing: &CredentialStanding) -> authledger::domain::CredentialId {
     standing.name.id()
 }
 
-fn places(finder: &mut Finder<'_>, asked: &Lookup) -> Vec<Place> {
+fn places(finder: &mut Finder<'_>, asked: &Lookup) -> Vec<RecordId> {
     tell(finder, asked).into_iter().map(|recorded| recorded.place).collect()
 }
 

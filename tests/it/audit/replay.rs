@@ -1,5 +1,5 @@
 use authledger::audit::{AgainstError, Compared, Lives, against, replay};
-use authledger::domain::{Command, CredentialRef, Digest, Grants, Kind, Patch, Place, Position, Timestamp};
+use authledger::domain::{Command, CredentialRef, Digest, Grants, Kind, Patch, Position, RecordId, Timestamp};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 
@@ -86,7 +86,8 @@ fn differences_of_a_snapshot_are_listed_and_counted() {
         resurrected.fold(recorded);
     }
     for n in 50..55 {
-        let place = authledger::domain::Place { origin: node.origin, sequence: authledger::domain::Sequence(1000 + n) };
+        let place =
+            authledger::domain::RecordId { origin: node.origin, sequence: authledger::domain::Sequence(1000 + n) };
         fold_ticket(&resurrected, &node, place, digest(n));
     }
     resurrected.reached(lying.base());
@@ -100,7 +101,7 @@ fn differences_of_a_snapshot_are_listed_and_counted() {
 }
 
 /// Folds a ticket in as a record of its own would.
-fn fold_ticket(projection: &Projection, node: &Node, place: Place, digest: Digest) {
+fn fold_ticket(projection: &Projection, node: &Node, place: RecordId, digest: Digest) {
     let mut recorded = node.log.iter().find(|one| one.event.type_name() == "ticket.issued").unwrap().clone();
     let authledger::domain::Event::TicketIssued(issued) = &mut recorded.event else { unreachable!() };
     issued.digest = digest;

@@ -2,7 +2,7 @@
 
 use authledger::audit::against;
 use authledger::domain::{
-    Command, Event, Inactive, Place, PresentedToken, Recorded, RevokeTokens, Sequence, Tenant, Timestamp, TokenForm,
+    Command, Event, Inactive, PresentedToken, RecordId, Recorded, RevokeTokens, Sequence, Tenant, Timestamp, TokenForm,
     judge_presented,
 };
 use authledger::event_log::Reader;
@@ -38,7 +38,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let first = node.last_place().sequence.0 + 1;
     // What came after it was stamped no earlier.
     let ahead = |number: u64| Recorded {
-        place: Place { origin: node.origin, sequence: Sequence(number) },
+        place: RecordId { origin: node.origin, sequence: Sequence(number) },
         recorded_at: at(2 * HOUR),
         tenant: None,
         actor: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use authledger::clock::{Before, Course, Reading};
 use authledger::domain::{
-    Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Place, Policy, PresentedToken,
+    Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Policy, PresentedToken, RecordId,
     Revoke, RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
 };
 use proptest::prelude::*;
@@ -341,7 +341,7 @@ impl World {
         self.marked = Mark { reached: accepted, forgotten: self.marked.forgotten.min(accepted) };
         let snapshot = Some((std::mem::take(&mut self.node.state), self.forgotten, self.node.log.len()));
         self.rebuild(snapshot, accepted);
-        let beyond: Vec<Place> =
+        let beyond: Vec<RecordId> =
             self.node.log.iter().filter(|one| one.recorded_at > accepted).map(|one| one.place).collect();
         let before = Before {
             reached: Some(accepted.max(self.forgotten)),
@@ -353,7 +353,8 @@ impl World {
         self.origins += 1;
         self.node.renew_origin(char::from(b'a' + self.origins));
         self.stamped = self.node.now;
-        let records: BTreeMap<Place, Event> = self.node.log.iter().map(|one| (one.place, one.event.clone())).collect();
+        let records: BTreeMap<RecordId, Event> =
+            self.node.log.iter().map(|one| (one.place, one.event.clone())).collect();
         for place in beyond {
             let (kind, credential) = match &records[&place] {
                 Event::TicketIssued(issued) => (Kind::Ticket, CredentialRef::Digest(issued.digest)),

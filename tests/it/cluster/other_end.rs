@@ -2,8 +2,8 @@
 
 use authledger::cluster::{Foreign, SignedHead, other_end};
 use authledger::domain::{
-    Event, LOG_FORMAT, LedgerId, LedgerOpened, Members, NodeName, Origin, Place, Previous, Recorded, Region, Sequence,
-    State, Timestamp, View as _,
+    Event, LOG_FORMAT, LedgerId, LedgerOpened, Members, NodeName, Origin, Previous, RecordId, Recorded, Region,
+    Sequence, State, Timestamp, View as _,
 };
 use authledger::event_log::{Chain, ChainHash, Head, encode};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -23,7 +23,7 @@ fn origin(letter: char) -> Origin {
 
 fn opened(origin: Origin, seed: u8, previous: Option<Previous>) -> Recorded {
     Recorded {
-        place: Place { origin, sequence: Sequence(1) },
+        place: RecordId { origin, sequence: Sequence(1) },
         recorded_at: Timestamp::default(),
         tenant: None,
         actor: None,
@@ -47,13 +47,13 @@ fn is_shown(opened_by: u8, signed_by: u8, end: ChainHash, sequence: u64) -> bool
     let mut state = State::default();
     state.fold(&opened(origin('a'), 7, None));
     let members: Members = (*state.members()).clone();
-    let place = Place { origin: origin('a'), sequence: Sequence(sequence) };
+    let place = RecordId { origin: origin('a'), sequence: Sequence(sequence) };
     let recorded = opened(origin('b'), opened_by, Some(Previous { place, hash: end.0 }));
     let record = encode(&recorded).into_boxed_str();
     let hash = Chain::default().link(&ChainHash::default(), record.as_bytes());
     let sign = |message: &[u8]| key(signed_by).sign(message).as_ref().try_into().unwrap();
     let head = SignedHead::sign(LEDGER, origin('b'), Head { sequence: Sequence(1), hash }, sign);
-    let held = |place: Place| (place.sequence == Sequence(5)).then_some(HELD);
+    let held = |place: RecordId| (place.sequence == Sequence(5)).then_some(HELD);
     let first = Foreign { recorded, record: record.clone(), hash };
     let fork = other_end(&first, head, LEDGER, &members, held);
     if let Some(fork) = &fork {

@@ -2,7 +2,7 @@
 
 use authledger::domain::{
     Application, Caller, Command, CredentialView as _, Decision, Event, Grants, Inactive, JoinNode, Member, Members,
-    NodeJoined, NodeKey, NodeName, NodeUpgraded, Place, Reads, Recorded, Region, Rejection, Scope, Sequence, State,
+    NodeJoined, NodeKey, NodeName, NodeUpgraded, Reads, RecordId, Recorded, Region, Rejection, Scope, Sequence, State,
     View as _,
 };
 use authledger::projection::{load, save};
@@ -202,7 +202,7 @@ fn members_outlive_a_snapshot() {
     let loaded = load(directory.path()).unwrap();
     assert_eq!((loaded.rows(), loaded.members()), (whole.rows(), whole.members()));
     assert_eq!(loaded.rows(), one.state.rows());
-    let beyond = Place { origin: origin('b'), sequence: Sequence(99) };
+    let beyond = RecordId { origin: origin('b'), sequence: Sequence(99) };
     assert!(loaded.beyond_seal(beyond).is_some() && loaded.beyond_seal(beyond) == one.state.beyond_seal(beyond));
     assert_eq!(loaded.application(application_id(1)), Application::default());
 }

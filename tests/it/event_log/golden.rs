@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Actor, ApplicationId, CredentialRef, CredentialRevoked, Digest, Event, Fingerprint, Grants, Idempotency,
-    IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Place, Previous,
-    Reason, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
+    IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Previous, Reason,
+    RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
     SubjectErased, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
@@ -82,7 +82,7 @@ pub(super) fn by_root() -> Option<Actor> {
 
 pub(super) fn record(sequence: u64, millis: u64, event: Event) -> Recorded {
     Recorded {
-        place: Place { origin: a(), sequence: Sequence(sequence) },
+        place: RecordId { origin: a(), sequence: Sequence(sequence) },
         recorded_at: at(T + millis),
         tenant: None,
         actor: None,
@@ -141,7 +141,7 @@ fn opened() -> Vec<Recorded> {
     let continued = LedgerOpened {
         node: NodeName::new("nœud \"2\"").unwrap(),
         region: Region::new("\\west/1").unwrap(),
-        previous: Some(Previous { place: Place { origin: a(), sequence: Sequence(41) }, hash: [0xab; 32] }),
+        previous: Some(Previous { place: RecordId { origin: a(), sequence: Sequence(41) }, hash: [0xab; 32] }),
         ..opened.clone()
     };
     let mut second = record(1, 5, Event::LedgerOpened(continued));
@@ -333,7 +333,7 @@ fn subject_erased() -> Vec<Recorded> {
         Recorded { tenant: Some(Tenant::default()), actor: by_application(), ..known },
         Recorded { tenant: Some(tenant("acme/eu")), actor: by_root(), ..unknown },
         Recorded {
-            place: Place { origin: b(), sequence: Sequence(2) },
+            place: RecordId { origin: b(), sequence: Sequence(2) },
             tenant: Some(Tenant::default()),
             actor: by_application(),
             ..elsewhere

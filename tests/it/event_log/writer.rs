@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use authledger::domain::{Origin, Place, Position, Sequence, Timestamp};
+use authledger::domain::{Origin, Position, RecordId, Sequence, Timestamp};
 use authledger::event_log::{
     Base, Batch, Chain, ChainHash, ForeignError, LogEntry, Machine, OpenLog, Reader, SubmitError, WalCopier, Writer,
     WriterHandle, WriterStart, open_for_writing,
@@ -21,7 +21,7 @@ enum Ask {
     /// Meet a bug.
     Panic,
     /// Append another origin's record.
-    Foreign(Place, &'static str, ChainHash),
+    Foreign(RecordId, &'static str, ChainHash),
     /// Say that the writer is here, and wait to be let go on.
     Wait(Sender<()>, Receiver<()>),
 }
@@ -155,7 +155,7 @@ fn commands_that_wait_together_share_a_commit() {
 #[test]
 fn one_bad_command_does_not_fail_its_neighbours() {
     let running = start(16);
-    let fork = Ask::Foreign(Place { origin: origin('b'), sequence: Sequence(1) }, "b1", ChainHash([1; 32]));
+    let fork = Ask::Foreign(RecordId { origin: origin('b'), sequence: Sequence(1) }, "b1", ChainHash([1; 32]));
     let told = ask_together(&running, vec![Ask::Append("one"), Ask::Refuse, fork, Ask::Append("two")]);
     assert_eq!(told[1..3], [Told::Refused, Told::Foreign(Err(ForeignError::Fork))]);
     assert_eq!(told[3], Told::Appended(Position(2)));
@@ -186,7 +186,7 @@ fn another_origins_records_are_taken_in_order_and_once() {
     let chain = Chain::default();
     let first = chain.link(&ChainHash::default(), b"b1");
     let second = chain.link(&first, b"b2");
-    let place = |letter, sequence| Place { origin: origin(letter), sequence: Sequence(sequence) };
+    let place = |letter, sequence| RecordId { origin: origin(letter), sequence: Sequence(sequence) };
     let handle = running.writer.handle();
     let take = |place, record, hash| match block_on(submit(&handle, Ask::Foreign(place, record, hash))).unwrap() {
         Told::Foreign(taken) => taken,

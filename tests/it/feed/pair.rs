@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use authledger::clock::Clock;
 use authledger::domain::{
-    Caller, Digest, Grants, Kinds, LedgerId, LedgerOpened, NodeName, Origin, Place, Position, Recorded, Region,
+    Caller, Digest, Grants, Kinds, LedgerId, LedgerOpened, NodeName, Origin, Position, RecordId, Recorded, Region,
     Sequence, Subject, Tenant,
 };
 use authledger::event_log::{Base, Chain, ChainHash, DataDirectory, Reader, encode};
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Issues a ticket and ends it; the place of its end.
-    pub async fn revoke_one(&self, subject: &str) -> Place {
+    pub async fn revoke_one(&self, subject: &str) -> RecordId {
         let identity =
             CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
@@ -134,7 +134,7 @@ impl Foreign {
 
     pub fn append(&mut self, event: authledger::domain::Event) {
         let opening = matches!(event, authledger::domain::Event::LedgerOpened(_));
-        let place = Place { origin: self.origin, sequence: Sequence(self.records.len() as u64 + 1) };
+        let place = RecordId { origin: self.origin, sequence: Sequence(self.records.len() as u64 + 1) };
         let recorded = Recorded {
             place,
             recorded_at: Clock::system().now(),
@@ -166,7 +166,7 @@ pub fn revocation(number: u64) -> authledger::domain::Event {
 }
 
 /// The places of all endings that the follower gets without waiting, and the cursor that the last of them carries.
-pub async fn drain(follower: &mut Follower) -> Vec<Place> {
+pub async fn drain(follower: &mut Follower) -> Vec<RecordId> {
     let mut places = Vec::new();
     loop {
         let taken = follower.take(3).await.unwrap();

@@ -1,6 +1,6 @@
 //! A cursor that one node gave, taken to another.
 
-use authledger::domain::{Origin, Place, Sequence};
+use authledger::domain::{Origin, RecordId, Sequence};
 use authledger::feed::{FollowError, FollowStart};
 
 use super::pair::{Foreign, Node, cursor_at, drain, revocation};
@@ -9,7 +9,7 @@ fn far() -> Origin {
     "b".repeat(Origin::LEN).parse().unwrap()
 }
 
-fn sequences(places: &[Place], origin: Origin) -> Vec<u64> {
+fn sequences(places: &[RecordId], origin: Origin) -> Vec<u64> {
     places.iter().filter(|place| place.origin == origin).map(|place| place.sequence.0).collect()
 }
 
@@ -62,7 +62,7 @@ async fn a_batch_in_which_the_node_catches_up_is_cut_at_what_the_follower_has() 
     let mut follower = node.follow(FollowStart::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     node.receive(&foreign).await;
     let taken = follower.take(100).await.unwrap();
-    let places: Vec<Place> = taken.frames.iter().map(|frame| frame.filed().recorded.place).collect();
+    let places: Vec<RecordId> = taken.frames.iter().map(|frame| frame.filed().recorded.place).collect();
     assert_eq!(sequences(&places, far()), [7, 8, 9, 10]);
     assert!(!follower.take_gap());
 }

@@ -61,8 +61,8 @@ async fn a_checkpoint_and_tiles_are_anybodys_and_entries_an_auditors() {
     }
 }
 
-fn place(node: &Node, sequence: u64) -> authledger::domain::Place {
-    authledger::domain::Place { origin: node.service().origin(), sequence: authledger::domain::Sequence(sequence) }
+fn place(node: &Node, sequence: u64) -> authledger::domain::RecordId {
+    authledger::domain::RecordId { origin: node.service().origin(), sequence: authledger::domain::Sequence(sequence) }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authledger::domain::{Place, Rejection, Sequence};
+use authledger::domain::{RecordId, Rejection, Sequence};
 use authledger::event_log::{Fault, ReadError};
 use authledger::http::Surface;
 use authledger::http::body::BodyError;
@@ -43,7 +43,7 @@ async fn every_error_has_its_code() {
         Error::Overloaded,
         Error::Locked,
         Error::Stopping,
-        Error::ConsistencyTimeout(Place { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
+        Error::ConsistencyTimeout(RecordId { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
         Error::Fault(Fault("disk I/O error in /a/path".into())),
         unreadable,
         Error::NoRandomness,

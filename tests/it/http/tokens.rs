@@ -1,7 +1,7 @@
 //! Tokens, through the native API.
 
 use authledger::domain::{
-    Caller, Event, Kinds, LOG_FORMAT, LedgerOpened, NodeName, Origin, Place, Recorded, Region, Sequence, Subject,
+    Caller, Event, Kinds, LOG_FORMAT, LedgerOpened, NodeName, Origin, RecordId, Recorded, Region, Sequence, Subject,
     SubjectRevoked, Tenant, Ttl, actor_of,
 };
 use authledger::event_log::{Chain, ChainHash, encode};
@@ -205,7 +205,7 @@ async fn revoke_elsewhere(node: &Node, number: u8, subject: &str) {
     for (sequence, event) in [(1, Event::LedgerOpened(opened)), (2, Event::SubjectRevoked(revoked))] {
         let opening = sequence == 1;
         let recorded = Recorded {
-            place: Place { origin, sequence: Sequence(sequence) },
+            place: RecordId { origin, sequence: Sequence(sequence) },
             recorded_at: now,
             tenant: (!opening).then(Tenant::default),
             actor: (!opening).then(|| actor_of(&Caller::Root, origin)).flatten(),

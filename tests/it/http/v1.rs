@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use authledger::domain::Place;
+use authledger::domain::RecordId;
 use authledger::service::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -406,13 +406,13 @@ async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
 pub(super) struct Never;
 
 impl Reach for Never {
-    fn has_reached(&self, _: Place, _: ConsistencyLevel) -> bool {
+    fn has_reached(&self, _: RecordId, _: ConsistencyLevel) -> bool {
         false
     }
 
     fn reached(
         &self,
-        _: Place,
+        _: RecordId,
         asked: Consistency,
     ) -> Pin<Box<dyn Future<Output = Result<(), ConsistencyTimeout>> + Send + '_>> {
         assert_eq!(asked, Consistency { level: ConsistencyLevel::AllRegions, timeout: Duration::from_secs(7) });

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use authledger::audit::{Lookup, LookupCredential, history};
-use authledger::domain::{Event, Place, Position, Recorded, Sequence, Tenant, TicketIssued, Timestamp, Ttl};
+use authledger::domain::{Event, Position, RecordId, Recorded, Sequence, Tenant, TicketIssued, Timestamp, Ttl};
 use authledger::event_log::{Chain, ChainHash, CopyWriter, Reader, StoredRecord, encode};
 use authledger::index::{Builder, Finder, Shape};
 
@@ -86,7 +86,7 @@ fn write(path: &Path, events: u64, subjects: u64) {
             2 => node.log[2].clone(),
             _ => ticket(&node.log[1], &template, position, subjects),
         };
-        recorded.place = Place { origin: node.origin, sequence: Sequence(position) };
+        recorded.place = RecordId { origin: node.origin, sequence: Sequence(position) };
         let record: Box<str> = encode(&recorded).into();
         hash = chain.link(&hash, record.as_bytes());
         let place = recorded.place;

@@ -137,7 +137,7 @@ async fn a_node_that_was_away_when_it_was_removed_is_told_and_shown_nothing_else
     let b = launch(&data, "b", &to_b).args(&["--member-wait", "5"]).start();
     until("b says that it was removed", async || warning(&b.api).await.contains("was removed")).await;
     let log = authledger::event_log::Reader::open(&data.join("ledger.db")).expect("b's log");
-    let place = |sequence| authledger::domain::Place {
+    let place = |sequence| authledger::domain::RecordId {
         origin: origin.parse().expect("an origin"),
         sequence: authledger::domain::Sequence(sequence),
     };

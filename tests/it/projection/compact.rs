@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use authledger::domain::{
     Aal, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Digest, Event, Generation,
-    Issuer, Kind, Kinds, MAX_INTEGER, Origin, Place, Recorded, Renewals, Sealed, Sequence, SessionExtended,
+    Issuer, Kind, Kinds, MAX_INTEGER, Origin, RecordId, Recorded, Renewals, Sealed, Sequence, SessionExtended,
     SessionIssued, State, Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl,
     View as _,
 };
@@ -99,7 +99,7 @@ fn records(steps: &[Step]) -> Vec<Recorded> {
         *sequence += 1;
         now += step.odd % 2_000;
         Recorded {
-            place: Place { origin: origin(step.second_origin), sequence: Sequence(*sequence) },
+            place: RecordId { origin: origin(step.second_origin), sequence: Sequence(*sequence) },
             recorded_at: at(now),
             tenant: Some(tenant(step.subject)),
             actor: None,

@@ -2,7 +2,7 @@
 
 use authledger::domain::{
     Caller, Command, Context, CredentialId, CredentialKey, CredentialRef, Decision, Digest, Event, Generation, Kind,
-    Kinds, Place, Policy, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide,
+    Kinds, Policy, RecordId, Recorded, Rejection, Request, Sequence, State, Timestamp, TokenIssued, View as _, decide,
     judge,
 };
 use authledger::event_log::{decode, encode};
@@ -29,7 +29,7 @@ fn foreign(sequence: u64, digest: Digest) -> Recorded {
         sealed: None,
     };
     Recorded {
-        place: Place { origin: origin('b'), sequence: Sequence(sequence) },
+        place: RecordId { origin: origin('b'), sequence: Sequence(sequence) },
         recorded_at: at(1),
         tenant: Some(tenant("acme")),
         actor: None,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use authledger::domain::{LedgerId, Origin, Place, Region, Sequence};
+use authledger::domain::{LedgerId, Origin, RecordId, Region, Sequence};
 use authledger::replication::courier::{Courier, Doing, OutgoingParcel, Post, Receipt, Sender, StreamOf};
 use authledger::replication::jetstream::{CourierCounters, JetStream, JetStreamSettings, RegionServers};
 use axum::body::Bytes;
@@ -164,7 +164,7 @@ impl Post for Fake {
         Box::pin(std::future::ready((last > after).then_some(parcel)))
     }
 
-    fn joined_by(&self) -> Option<Place> {
+    fn joined_by(&self) -> Option<RecordId> {
         None
     }
 

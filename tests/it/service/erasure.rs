@@ -1,7 +1,7 @@
 //! A subject that was forgotten: nothing of it opens any more, by whatever key it was sealed and whenever.
 
 use authledger::domain::{
-    Event, Kind, Kinds, LedgerOpened, Place, Position, Recorded, Rejection, Sequence, SubjectErased, Timestamp,
+    Event, Kind, Kinds, LedgerOpened, Position, RecordId, Recorded, Rejection, Sequence, SubjectErased, Timestamp,
     View as _,
 };
 use authledger::event_log::{Chain, ChainHash, encode};
@@ -180,7 +180,7 @@ async fn what_another_node_has_forgotten_is_forgotten_here_too() {
         [(1, Event::LedgerOpened(LedgerOpened { public_key: [7; 32], ..opened })), (2, Event::SubjectErased(erased))]
     {
         let recorded = Recorded {
-            place: Place { origin: other, sequence: Sequence(sequence) },
+            place: RecordId { origin: other, sequence: Sequence(sequence) },
             recorded_at: Clock::system().now(),
             tenant: (sequence == 2).then(Tenant::default),
             actor: None,

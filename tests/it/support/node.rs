@@ -4,7 +4,7 @@ use authledger::domain::{
     Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, CredentialRef, Decision,
     Digest, Draft, Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession,
     IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, NodeName,
-    Origin, Place, Policy, Previous, PublishKey, Recorded, Region, Registration, Rejection, Request, Revoke,
+    Origin, Policy, Previous, PublishKey, RecordId, Recorded, Region, Registration, Rejection, Request, Revoke,
     RevokeSubject, Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide,
     judge,
 };
@@ -344,7 +344,7 @@ impl Node {
     }
 
     /// The place of the newest record.
-    pub fn last_place(&self) -> Place {
+    pub fn last_place(&self) -> RecordId {
         self.last().place
     }
 
@@ -372,7 +372,7 @@ impl Node {
 
     /// Takes in everything of the other's own that it lacks.
     pub fn catch_up(&mut self, other: &Self) {
-        let held: std::collections::BTreeSet<Place> = self.log.iter().map(|recorded| recorded.place).collect();
+        let held: std::collections::BTreeSet<RecordId> = self.log.iter().map(|recorded| recorded.place).collect();
         let missing: Vec<Recorded> = other.own().filter(|one| !held.contains(&one.place)).cloned().collect();
         missing.iter().for_each(|recorded| self.receive(recorded));
     }
@@ -390,7 +390,7 @@ impl Node {
         let records = drafts.len() as u64;
         for (n, draft) in drafts.into_iter().enumerate() {
             let recorded = Recorded {
-                place: Place { origin: self.origin, sequence: self.next },
+                place: RecordId { origin: self.origin, sequence: self.next },
                 recorded_at: self.now,
                 tenant: draft.tenant,
                 actor: actor_of(caller, self.origin),

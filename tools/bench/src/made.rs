@@ -10,8 +10,8 @@ use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 use authledger::domain::{
-    Aal, Actor, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Generation, Kind, Origin, Place,
-    Position, RETENTION_MARGIN_MILLIS, Recorded, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp,
+    Aal, Actor, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Generation, Kind, Origin, Position,
+    RETENTION_MARGIN_MILLIS, RecordId, Recorded, Sequence, SessionIssued, Subject, Tenant, TicketIssued, Timestamp,
     TokenIssued, Ttl,
 };
 use authledger::event_log::{Base, Chain, ChainHash, MAX_PAGE_ROWS, Reader, StoredRecord, encode, open_for_writing};
@@ -149,7 +149,7 @@ impl Maker {
 
     fn next(&mut self, plan: Plan, number: u64) -> anyhow::Result<StoredRecord> {
         self.last += 1;
-        let place = Place { origin: self.origin, sequence: Sequence(self.last) };
+        let place = RecordId { origin: self.origin, sequence: Sequence(self.last) };
         let event =
             if number < plan.issued { self.issued(plan, number)? } else { self.revoked(plan, number - plan.issued)? };
         let recorded = Recorded {

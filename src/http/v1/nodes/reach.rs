@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::cluster::NodeReach;
-use crate::domain::{Place, Scope, Sequence, Timestamp};
+use crate::domain::{RecordId, Scope, Sequence, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
@@ -84,7 +84,7 @@ pub async fn reach(
         )
     };
     let sequence: u64 = sequence.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(must_be)?;
-    let place = Place { origin: origin.parse().map_err(|_| must_be())?, sequence: Sequence(sequence) };
+    let place = RecordId { origin: origin.parse().map_err(|_| must_be())?, sequence: Sequence(sequence) };
     let reach = app.service.reach_of(&identity, place).await?.ok_or(Code::UnknownPosition)?;
     Ok(answer::json(StatusCode::OK, &ReachBody::of(&reach)))
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authledger::domain::Place as Record;
+use authledger::domain::RecordId as Record;
 use authledger::service::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach};
 use parking_lot::Mutex;
 use serde_json::json;

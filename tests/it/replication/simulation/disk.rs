@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::cluster::{Anchors, Incarnation, SignedHead};
 use authledger::domain::{
-    CredentialId, Event, LedgerId, NodeKey, NodeName, Origin, Place, Recorded, Region, Sequence, State, Timestamp,
+    CredentialId, Event, LedgerId, NodeKey, NodeName, Origin, RecordId, Recorded, Region, Sequence, State, Timestamp,
 };
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -128,17 +128,17 @@ impl Disk {
         all.filter(|(_, sequence)| sequence.0 > 0).collect()
     }
 
-    pub fn at(&self, place: Place) -> Option<&Entry> {
+    pub fn at(&self, place: RecordId) -> Option<&Entry> {
         let at = *self.places.get(&place.origin)?.get((place.sequence.0 as usize).checked_sub(1)?)?;
         self.log.get(at as usize)
     }
 
     pub fn hash_at(&self, origin: Origin, sequence: Sequence) -> Option<ChainHash> {
-        self.at(Place { origin, sequence }).map(|entry| entry.hash)
+        self.at(RecordId { origin, sequence }).map(|entry| entry.hash)
     }
 
     /// Whether that very record is there, and synced.
-    pub fn has(&self, place: Place, hash: ChainHash) -> bool {
+    pub fn has(&self, place: RecordId, hash: ChainHash) -> bool {
         self.durable(place.origin) >= place.sequence && self.hash_at(place.origin, place.sequence) == Some(hash)
     }
 

@@ -10,7 +10,7 @@ use authledger::cluster::{
 };
 use authledger::domain::{
     Caller, Command, Context, Decision, Draft, Event, LOG_FORMAT, LedgerOpened, Members, NodeJoined, NodeKey,
-    NodeUpgraded, Origin, Place, Policy, Previous, Reads, Recorded, Region, Rejection, Request, Sequence, State,
+    NodeUpgraded, Origin, Policy, Previous, Reads, RecordId, Recorded, Region, Rejection, Request, Sequence, State,
     Timestamp, actor_of, decide,
 };
 use authledger::event_log::{Chain, Head, encode};
@@ -37,13 +37,13 @@ pub enum Phase {
 /// Somebody waits until a record has been applied by all, or by all of a region.
 #[derive(Clone, Debug)]
 pub struct Wait {
-    pub place: Place,
+    pub place: RecordId,
     pub region: Option<Region>,
 }
 
 /// A command that was decided, and is acknowledged once its records are synced.
 pub struct Pending {
-    pub places: Vec<Place>,
+    pub places: Vec<RecordId>,
     pub wait: Option<Wait>,
 }
 
@@ -178,7 +178,7 @@ impl Node {
         caller: Caller,
         command: Command,
         now: Timestamp,
-    ) -> Result<(Decision, Vec<Place>), Rejection> {
+    ) -> Result<(Decision, Vec<RecordId>), Rejection> {
         let request = Request { caller, request: None, idempotency: None, command };
         let (now, wall) = (self.recording_at(now), self.clocks.wall());
         let context = Context {
@@ -204,7 +204,7 @@ impl Node {
 
     /// When the last record of its own origin was made.
     fn stamped(&self) -> Timestamp {
-        let place = Place { origin: self.disk.own, sequence: self.disk.held(self.disk.own) };
+        let place = RecordId { origin: self.disk.own, sequence: self.disk.held(self.disk.own) };
         self.disk.at(place).map(|last| last.recorded.recorded_at).unwrap_or_default()
     }
 
@@ -221,12 +221,12 @@ impl Node {
         self.forgotten = self.forgotten.max(at);
     }
 
-    fn append(&mut self, caller: &Caller, drafts: Vec<Draft>, now: Timestamp) -> Vec<Place> {
+    fn append(&mut self, caller: &Caller, drafts: Vec<Draft>, now: Timestamp) -> Vec<RecordId> {
         let (origin, chain) = (self.disk.own, Chain::default());
         let mut places = Vec::new();
         for Draft { tenant, event } in drafts {
             let head = self.disk.head(origin);
-            let place = Place { origin, sequence: head.sequence.next() };
+            let place = RecordId { origin, sequence: head.sequence.next() };
             let actor = actor_of(caller, origin);
             let recorded = Recorded { place, recorded_at: now, tenant, actor, request: None, idempotency: None, event };
             let text = encode(&recorded);
@@ -276,7 +276,7 @@ impl Node {
             }
             _ => kept.iter().find(|head| head.place.sequence == after).copied(),
         };
-        let text = |n| self.disk.at(Place { origin, sequence: Sequence(n) }).map(|entry| (*entry.text).into());
+        let text = |n| self.disk.at(RecordId { origin, sequence: Sequence(n) }).map(|entry| (*entry.text).into());
         let records = (after.0 + 1..=head.place.sequence.0).map(text).collect::<Option<Vec<_>>>()?;
         Some(Parcel { base, records, head })
     }
@@ -302,7 +302,7 @@ impl Node {
         match judge(parcel, &known, |sequence| self.disk.hash_at(origin, sequence)) {
             ParcelVerdict::Append(records) => {
                 let taken = records.len();
-                let hash_at = |place: Place| self.disk.hash_at(place.origin, place.sequence);
+                let hash_at = |place: RecordId| self.disk.hash_at(place.origin, place.sequence);
                 let first = records.first();
                 let shown = |first| other_end(first, head, self.disk.ledger, &self.members(), hash_at);
                 let fork = if self.weakness == Weakness::BasesAreNotCompared { None } else { first.and_then(shown) };
@@ -430,7 +430,7 @@ impl Node {
     /// Opens a new origin behind the one that it may not continue.
     pub fn renew(&mut self, origin: Origin, now: Timestamp) {
         let Head { sequence, hash } = self.disk.head(self.disk.own);
-        let previous = Previous { place: Place { origin: self.disk.own, sequence }, hash: hash.0 };
+        let previous = Previous { place: RecordId { origin: self.disk.own, sequence }, hash: hash.0 };
         self.open(origin, Some(previous), now);
     }
 
@@ -469,7 +469,7 @@ impl Node {
             return false;
         }
         let durable = |origin| self.disk.durable(origin);
-        let admits = |place: Place| {
+        let admits = |place: RecordId| {
             durable(place.origin) >= place.sequence && self.positions.admit(place, durable, &members, own)
         };
         let places = self.admission(&members);
@@ -486,8 +486,8 @@ impl Node {
     }
 
     /// The records from which on others know that this node, as it is now, is to be waited for.
-    fn admission(&self, members: &Members) -> Vec<Place> {
-        let opening = Place { origin: self.disk.own, sequence: Sequence(1) };
+    fn admission(&self, members: &Members) -> Vec<RecordId> {
+        let opening = RecordId { origin: self.disk.own, sequence: Sequence(1) };
         let renewed = self.state.origins.get(&opening).is_some_and(|opened| opened.previous.is_some());
         let upgraded = members.get(self.key()).and_then(|member| member.upgraded.as_ref());
         let upgraded = upgraded.map(|(_, place, _)| *place);

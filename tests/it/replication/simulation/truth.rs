@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin, Place, PresentedToken,
-    Recorded, Sequence, Subject, Tenant,
+    CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin, PresentedToken,
+    RecordId, Recorded, Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
 
@@ -20,12 +20,12 @@ pub type Knew = BTreeMap<Origin, Sequence>;
 #[derive(Default)]
 pub struct Truth {
     /// Every record that exists: one for each place, unless an origin has told two stories.
-    records: BTreeMap<Place, Vec<(ChainHash, Arc<Recorded>)>>,
+    records: BTreeMap<RecordId, Vec<(ChainHash, Arc<Recorded>)>>,
     /// What the node that recorded it had applied by then.
     pub knew: HashMap<ChainHash, Knew>,
-    pub acknowledged: BTreeSet<(Place, ChainHash)>,
+    pub acknowledged: BTreeSet<(RecordId, ChainHash)>,
     /// What only a disk that was replaced, or that nobody reads any more, has held.
-    pub lost: BTreeSet<(Place, ChainHash)>,
+    pub lost: BTreeSet<(RecordId, ChainHash)>,
     pub forked: BTreeSet<Origin>,
     /// Origins that some node has found to have told two stories.
     pub evidence: BTreeSet<Origin>,
@@ -33,9 +33,9 @@ pub struct Truth {
     /// Runs that another one of the same node has taken the place of.
     pub over: BTreeSet<Incarnation>,
     /// Endings of credentials that were not known where they were ended.
-    pub unseen: BTreeSet<Place>,
+    pub unseen: BTreeSet<RecordId>,
     /// By which records a credential was found dead, by any node.
-    inactive: BTreeMap<CredentialKey, BTreeSet<(Place, ChainHash)>>,
+    inactive: BTreeMap<CredentialKey, BTreeSet<(RecordId, ChainHash)>>,
     /// JWTs, as their bearers present them, to whatever node.
     jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
@@ -101,7 +101,7 @@ impl Truth {
 
 /// Who is ended, and of which kinds.
 struct SubjectRevocation {
-    place: Place,
+    place: RecordId,
     tenant: Tenant,
     subject: Subject,
     kinds: Vec<Kind>,
@@ -110,7 +110,7 @@ struct SubjectRevocation {
 struct Issue {
     key: CredentialKey,
     digest: Option<Digest>,
-    place: Place,
+    place: RecordId,
     hash: ChainHash,
     whose: Option<(Tenant, Subject)>,
 }
@@ -154,7 +154,7 @@ impl World {
             forgotten_jwts +=
                 u64::from(jwt.is_some() && credential.is_none_or(|credential| credential.issue.is_none()));
             // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
-            let revocations = |place: Place| {
+            let revocations = |place: RecordId| {
                 node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
             };
             if let Err(Inactive::Revoked(place, _)) = judged
@@ -260,7 +260,7 @@ impl World {
     /// Where two of those who are left hold two stories, somebody has noticed. A story that only disks held which are lost, or nodes which
     /// are removed or were refused when they joined, and which nobody asks, can be noticed by nobody: the origin is whole again.
     fn forks_are_noticed(&mut self) -> Checked {
-        let mut left: BTreeMap<Place, ChainHash> = BTreeMap::new();
+        let mut left: BTreeMap<RecordId, ChainHash> = BTreeMap::new();
         let mut forked = BTreeSet::new();
         for node in self.nodes.iter().filter(|node| self.is_asked(node)) {
             for entry in &node.disk.log[..node.disk.synced] {
@@ -347,7 +347,7 @@ impl World {
             self.truth.sound().filter_map(|(_, recorded)| subject_revocation_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
-            let knew = |place: Place| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
+            let knew = |place: RecordId| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
             let of_it = revocations.iter().filter(|end| {
                 issue.whose.as_ref() == Some(&(end.tenant.clone(), end.subject.clone()))
                     && end.kinds.contains(&issue.key.kind)
@@ -373,7 +373,7 @@ impl World {
         });
         for (place, knew, key) in removals {
             let of_it = |issue: &Issue| {
-                let opening = Place { origin: issue.place.origin, sequence: Sequence(1) };
+                let opening = RecordId { origin: issue.place.origin, sequence: Sequence(1) };
                 let opened = self.truth.records.get(&opening).and_then(|known| known.first());
                 opened.is_some_and(|(_, opened)| matches!(&opened.event, Event::LedgerOpened(opened) if opened.public_key == *key.as_bytes()))
             };
@@ -391,7 +391,7 @@ impl World {
         Ok(())
     }
 
-    fn inactive_where_both_are(&self, check: &str, participants: &[usize], issue: &Issue, by: Place) -> Checked {
+    fn inactive_where_both_are(&self, check: &str, participants: &[usize], issue: &Issue, by: RecordId) -> Checked {
         for slot in participants {
             let node = &self.nodes[*slot];
             let both = [issue.place, by].iter().all(|place| node.disk.held(place.origin) >= place.sequence);

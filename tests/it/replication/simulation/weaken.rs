@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, Place, PresentedToken, Revocations, State,
-    Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
+    Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, PresentedToken, RecordId, Revocations,
+    State, Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
 };
 
 /// The rule that is left out.
@@ -63,7 +63,7 @@ impl Weakness {
     pub fn judge(
         self,
         state: &State,
-        unseen: &BTreeSet<Place>,
+        unseen: &BTreeSet<RecordId>,
         key: CredentialKey,
         jwt: Option<&PresentedToken>,
         now: Timestamp,
@@ -91,7 +91,7 @@ fn judged(
 struct Weakened<'a> {
     state: &'a State,
     /// The endings of credentials that were not known.
-    unseen: &'a BTreeSet<Place>,
+    unseen: &'a BTreeSet<RecordId>,
     weakness: Weakness,
 }
 
@@ -120,7 +120,7 @@ impl CredentialView for Weakened<'_> {
         }
     }
 
-    fn beyond_seal(&self, place: Place) -> Option<(Place, Timestamp)> {
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         if self.weakness == Weakness::SealsAreIgnored { None } else { self.state.beyond_seal(place) }
     }
 }
