@@ -180,6 +180,11 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<u64>,
 
+    /// Seconds that a connection stays open between two requests. Give more than the balancer in front keeps its own
+    /// connections, or it meets closed ones: Google's keeps them for 600 [default: 75]
+    #[arg(long, env = "AUTHLEDGER_KEEP_ALIVE", value_name = "SECONDS")]
+    pub keep_alive: Option<u64>,
+
     /// The largest request body in bytes; a larger one is answered 413 [default: 65536]
     #[arg(long, env = "AUTHLEDGER_BODY_BYTES", value_name = "BYTES")]
     pub body_bytes: Option<u64>,
@@ -245,6 +250,8 @@ pub struct Settings {
     pub queue_commands: usize,
     /// Connections that may be open.
     pub connections: usize,
+    /// How long a connection stays open between two requests.
+    pub keep_alive: Duration,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
     /// The time between two heartbeats of the feed.
@@ -310,6 +317,10 @@ impl Settings {
             compat: compat::Options::check(&layers.part(|a| &a.compat))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
+            keep_alive: layers
+                .get("keep_alive", |a| a.keep_alive)
+                .bounded(75, 1..=3_600, "seconds")
+                .map(Duration::from_secs)?,
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
             heartbeat: layers
                 .get("heartbeat", |a| a.heartbeat)

@@ -101,7 +101,7 @@ impl Server {
         let progress = |at: Position, head: Position| tracing::info!(at = at.0, head = head.0, "folding the event log");
         let prepared = service::prepare(directory, &opening, &clock, progress)?;
         let (stop, stopping) = watch::channel(false);
-        let limits = Limits { connections: settings.connections, ..Limits::default() };
+        let limits = Limits::new(settings.connections, settings.keep_alive);
         let listen = |router, metrics: &SharedMetrics| {
             let server = listen::Server { router, tls, limits, metrics: metrics.clone() };
             tokio::spawn(server.run(listener, stopping.clone()))

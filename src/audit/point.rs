@@ -34,7 +34,8 @@ impl FromStr for Point {
 
     /// A whole number is a position, and everything else an RFC 3339 time.
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        const FORM: Malformed = Malformed("an RFC 3339 time such as 2026-06-01T14:03:00Z, or a position from 1");
+        const FORM: Malformed =
+            Malformed("an RFC 3339 time such as 2026-06-01T14:03:00Z, not seconds since 1970, or a position from 1");
         if let Ok(position) = text.parse() {
             return if position == 0 { Err(FORM) } else { Ok(Self::Position(Position(position))) };
         }

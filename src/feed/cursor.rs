@@ -20,7 +20,7 @@ const CHECK_BYTES: usize = 4;
 const ENTRY_BYTES: usize = Origin::LEN + 8 + HASH_BYTES;
 const HASH_BYTES: usize = 8;
 /// The longest cursor that is read, in characters: some 1,600 origins.
-const MAX_CHARS: usize = 65_536;
+pub const MAX_CURSOR_CHARS: usize = 65_536;
 
 /// How far a follower has read one origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl FromStr for Cursor {
     type Err = NoCursor;
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
-        if text.len() > MAX_CHARS {
+        if text.len() > MAX_CURSOR_CHARS {
             return Err(NoCursor);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NoCursor)?;

@@ -5,7 +5,7 @@ mod follower;
 mod frame;
 mod hub;
 
-pub use cursor::{Cursor, NoCursor, OriginPosition};
+pub use cursor::{Cursor, MAX_CURSOR_CHARS, NoCursor, OriginPosition};
 pub use follower::{FollowError, FollowStart, FollowedFrames, Follower};
 pub use frame::{FeedFilter, FeedItem, Frame, FrameFormat, event_bytes, revoked_kinds, snapshot_items};
 pub use hub::{Hub, HubLookup, Tip};

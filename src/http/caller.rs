@@ -88,7 +88,8 @@ pub async fn question_everywhere<T: DeserializeOwned>(
 
 /// A command with a JSON body, and what comes with it.
 pub async fn command<T: DeserializeOwned>(app: &App, request: Request, scope: Scope) -> Result<(Call, T), Problem> {
-    command_at(app, request, scope).await.map(|(call, _, body)| (call, body))
+    let (call, parts, body) = command_bytes(app, request, scope).await?;
+    Ok((call, input::json(&parts.headers, &body)?))
 }
 
 /// The same for a caller that holds that scope in every tenant.
@@ -101,17 +102,22 @@ pub async fn command_everywhere<T: DeserializeOwned>(
     command(app, request, scope).await
 }
 
-/// A command with a JSON body about the resource that its path names, and the headers of a command.
-pub async fn command_at<T: DeserializeOwned>(
+/// A command about the resource that its path names, whose JSON body may be left out because its members may.
+pub async fn command_at_or_default<T: DeserializeOwned + Default>(
     app: &App,
     request: Request,
     scope: Scope,
 ) -> Result<(Call, Parts, T), Problem> {
+    let (call, parts, body) = command_bytes(app, request, scope).await?;
+    let body = if body.is_empty() { T::default() } else { input::json(&parts.headers, &body)? };
+    Ok((call, parts, body))
+}
+
+async fn command_bytes(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     let body = body::read(body, app.options.body_bytes).await?;
     let call = call(app, identity, &parts, &body)?;
-    let body = input::json(&parts.headers, &body)?;
     Ok((call, parts, body))
 }
 

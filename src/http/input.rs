@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::fields;
 use super::problem::{Code, Problem};
 use super::wire::Object;
 use crate::domain::Origin;
@@ -35,13 +36,10 @@ pub fn ndjson(headers: &HeaderMap) -> Result<(), Problem> {
 /// Whether the body has that type, and is in UTF-8 if it names a charset. A body without a type is refused: nobody
 /// sends that on purpose.
 fn is(headers: &HeaderMap, wanted: &str) -> bool {
-    let Some(Ok(media_type)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
-    let (essence, parameter) = media_type.split_once(';').unwrap_or((media_type, ""));
-    let charset = parameter.trim();
-    let utf8 = charset.is_empty()
-        || charset.eq_ignore_ascii_case("charset=utf-8")
-        || charset.eq_ignore_ascii_case("charset=\"utf-8\"");
-    utf8 && essence.trim().eq_ignore_ascii_case(wanted)
+    let types = fields::elements(headers, &CONTENT_TYPE);
+    let [media_type] = &*types else { return false };
+    let is_utf8 = media_type.parameter("charset").is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8"));
+    is_utf8 && media_type.name == wanted
 }
 
 /// Reads once more, slower, to name the member that is wrong.
@@ -68,11 +66,42 @@ fn at_member(path: &str, problem: &str) -> String {
     if named { problem.to_owned() } else { format!("`{path}`: {problem}") }
 }
 
-/// The parameters of a call. Unlike a form's, its percent escapes must be whole and in UTF-8.
+/// The parameters of a call. Unlike a form's, its percent escapes must be whole and in UTF-8, and a plus is never a space.
 pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
-    if !well_escaped(uri.query().unwrap_or_default()) {
+    let text = uri.query().unwrap_or_default();
+    if !well_escaped(text) {
         return Err(Problem::with_detail(Code::InvalidQuery, "a percent escape is incomplete, or not UTF-8"));
     }
+    let Some(escaped) = without_plus(text)? else { return parameters(uri) };
+    let uri = Uri::builder().path_and_query(format!("/?{escaped}")).build();
+    parameters(&uri.map_err(|_| Problem::new(Code::InvalidQuery))?)
+}
+
+/// The query with each plus of a time written as `%2B`; nothing if it has no plus.
+///
+/// Forms write a space as a plus, and RFC 3986 knows no such rule. A reader that takes the plus of `user+tag@example.org` for a space, or
+/// the other way about, finds nothing and says so with an empty 200. So a plus is refused wherever both could be meant.
+fn without_plus(query: &str) -> Result<Option<String>, Problem> {
+    if !query.contains('+') {
+        return Ok(None);
+    }
+    let escaped = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_time = || value.replace("%3A", ":").replace("%3a", ":").parse::<jiff::Timestamp>().is_ok();
+        if !pair.contains('+') {
+            Ok(pair.to_owned())
+        } else if !name.contains('+') && is_time() {
+            Ok(format!("{name}={}", value.replace('+', "%2B")))
+        } else {
+            let detail = format!("`{name}`: write a plus as %2B and a space as %20; a bare plus could mean either");
+            Err(Problem::with_detail(Code::InvalidQuery, detail))
+        }
+    };
+    let pairs: Vec<String> = query.split('&').map(escaped).collect::<Result<_, _>>()?;
+    Ok(Some(pairs.join("&")))
+}
+
+fn parameters<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(|rejection| {
         let text = rejection.body_text();
         // The problem, with the parameter in front if one's value was wrong.
@@ -97,7 +126,16 @@ pub async fn segment(parts: &mut Parts) -> Result<String, Problem> {
     if !well_escaped(parts.uri.path()) {
         return Err(escapes);
     }
-    Path::<String>::from_request_parts(parts, &()).await.map(|Path(segment)| segment).map_err(|_| escapes)
+    let Path(segment) = Path::<String>::from_request_parts(parts, &()).await.map_err(|_| escapes)?;
+    if is_dotted(&segment) {
+        return Err(Problem::with_detail(Code::InvalidPath, "`.` and `..` name nothing here"));
+    }
+    Ok(segment)
+}
+
+/// Whether a segment of a path is one that clients and proxies resolve: a call that reaches us with it was meant for another resource.
+pub fn is_dotted(segment: &str) -> bool {
+    matches!(segment, "." | "..")
 }
 
 /// An origin that is named in a path.
@@ -140,6 +178,17 @@ mod tests {
         }
         for bad in ["%", "%4", "%zz", "%+1", "%ff", "%C3", "a%C3b"] {
             assert!(!well_escaped(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_plus_is_a_plus_in_a_time_and_refused_elsewhere() {
+        let escaped = |query: &str| without_plus(query).map_err(|problem| problem.detail().to_owned());
+        assert_eq!(escaped("subject=a%2Bb&at=1"), Ok(None));
+        let time = "at=2026-11-29T10%3a00:00+02:00&subject=a%2Bb%20c";
+        assert_eq!(escaped(time), Ok(Some(time.replace('+', "%2B"))));
+        for ambiguous in ["subject=a+b", "x=1&subject=+", "a+t=2026-11-29T10:00:00+02:00", "at=2026+", "+"] {
+            assert!(escaped(ambiguous).expect_err(ambiguous).contains("%2B"), "{ambiguous}");
         }
     }
 

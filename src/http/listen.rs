@@ -73,6 +73,14 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+impl Limits {
+    /// So many connections, each open for that long between two requests.
+    pub fn new(connections: usize, keep_alive: Duration) -> Self {
+        let default = Self::default();
+        Self { connections, patience: Patience { idle: keep_alive, ..default.patience }, ..default }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -5,7 +5,9 @@ pub mod body;
 pub mod caller;
 pub mod compat;
 pub mod doors;
+mod exact;
 pub mod feed;
+mod fields;
 pub mod guard;
 mod health;
 mod host;
@@ -139,7 +141,10 @@ fn measured() -> Router<SharedApp> {
 }
 
 fn followed() -> Router<SharedApp> {
-    Router::new().route("/v1/revocations", get(feed::follow)).route(feed::SNAPSHOT_PATH, get(feed::snapshot))
+    Router::new()
+        .route("/v1/revocations", get(feed::follow))
+        .route(feed::FOLLOW_PATH, post(feed::follow_body))
+        .route(feed::SNAPSHOT_PATH, get(feed::snapshot))
 }
 
 /// The handlers' shared state.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::openapi::Refusals;
 use super::problem::{Code, Problem};
-use super::{SharedApp, caller, input};
+use super::{SharedApp, caller, fields, input};
 use crate::domain::{Origin, Scope};
 use crate::service::EvidenceError;
 use crate::tlog::Tile;
@@ -119,8 +119,7 @@ async fn show_tile(app: &SharedApp, headers: &HeaderMap, origin: Origin, path: &
 /// Entries, compressed for a client that can read it.
 fn compressed(headers: &HeaderMap, entries: Vec<u8>) -> Response {
     let head = [(CONTENT_TYPE, BYTES), (CACHE_CONTROL, FOR_EVER_PRIVATE), (VARY, HeaderValue::from(ACCEPT_ENCODING))];
-    let accepts = headers.get(ACCEPT_ENCODING).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
-    let zstd = accepts.split(',').any(|coding| coding.trim() == "zstd");
+    let zstd = fields::accepts_coding(headers, "zstd");
     match zstd.then(|| zstd::encode_all(&*entries, ZSTD_LEVEL)) {
         Some(Ok(smaller)) => (head, [(CONTENT_ENCODING, "zstd")], smaller).into_response(),
         // A client that can't read the compressed form gets the plain one.

@@ -45,6 +45,9 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
 
 /// A value that has one form as text.
 pub trait Form: Sized {
+    /// What a value that is not a string is told.
+    const EXPECTED: &'static str = "a string";
+
     /// Reads the text, or says what it must be.
     fn parse(text: &str) -> Result<Self, Malformed>;
 }
@@ -65,7 +68,7 @@ impl<T: Form> Visitor<'_> for TextVisitor<T> {
     type Value = Text<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
+        f.write_str(T::EXPECTED)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -141,8 +144,11 @@ impl Form for Scope {
 }
 
 impl Form for Timestamp {
+    const EXPECTED: &'static str =
+        "a string with an RFC 3339 time such as 2030-01-01T00:00:00Z, not seconds since 1970";
+
     fn parse(text: &str) -> Result<Self, Malformed> {
-        const FORM: Malformed = Malformed("an RFC 3339 time such as 2030-01-01T00:00:00Z");
+        const FORM: Malformed = Malformed("an RFC 3339 time such as 2030-01-01T00:00:00Z, not seconds since 1970");
         let instant: jiff::Timestamp = text.parse().map_err(|_| FORM)?;
         u64::try_from(instant.as_millisecond()).ok().and_then(Self::from_millis).ok_or(FORM)
     }

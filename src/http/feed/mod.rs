@@ -7,25 +7,28 @@ mod snapshot;
 mod stream;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
 use self::query::{Layout, Wanted};
-use super::caller;
 use super::openapi::Refusals;
 use super::problem::{Code, Problem};
-use super::{App, SharedApp};
+use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
-use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat};
+use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat, MAX_CURSOR_CHARS};
 use crate::service::{Authentication, CallerIdentity, Error, Party};
 
 /// The path of the snapshot.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
+/// The path at which the cursor comes in a body.
+pub const FOLLOW_PATH: &str = "/v1/revocations/follow";
+/// The largest body with a cursor, whatever the operator allows for others.
+const FOLLOW_BODY_BYTES: usize = MAX_CURSOR_CHARS + 4_096;
 
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(follow, snapshot))]
+#[openapi(paths(follow, follow_body, snapshot))]
 pub struct Api;
 
 /// Every revocation, in order, from the cursor on. Needs the scope `follow`.
@@ -57,22 +60,62 @@ pub struct Api;
 )]
 pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let (identity, secret) = caller::follower(&app, &headers)?;
-    let wanted = Wanted::read(&uri, &headers)?;
+    answer(&app, identity, secret, Wanted::read(&uri, &headers)?).await
+}
+
+/// The same with the cursor in the body, for a ledger with so many origins that a cursor does not fit a header or a query. Any node
+/// takes it. Needs the scope `follow`.
+#[utoipa::path(
+    post,
+    path = "/v1/revocations/follow",
+    tag = "feed",
+    params(
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to continue from; it takes precedence over `after`"),
+        ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
+    ),
+    request_body = query::FollowBody,
+    responses(
+        (
+            status = 200,
+            description = "A page, or a stream that does not end",
+            content(
+                (page::PageSchema = "application/json"),
+                (String = "text/event-stream"),
+                (String = "application/x-ndjson"),
+            ),
+        ),
+        Refusals,
+    ),
+)]
+pub async fn follow_body(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let (identity, secret) = caller::follower(&app, &parts.headers)?;
+    let body = body::read(body, FOLLOW_BODY_BYTES).await?;
+    answer(&app, identity, secret, Wanted::read_body(&body, &parts.headers)?).await
+}
+
+async fn answer(
+    app: &SharedApp,
+    identity: CallerIdentity,
+    secret: Secret,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
     let filter = filter(&identity, wanted.tenant.clone(), wanted.kinds)?;
     let (hub, reader, party) = (app.hub.clone(), app.service.reader().clone(), Party::of(&identity));
     let follower = Follower::start(hub, reader, app.service.origin(), party, filter.clone(), wanted.start);
     let follower = follower.await.map_err(refuse)?;
-    match wanted.layout {
+    let mut answer = match wanted.layout {
         Layout::Page => {
             let pace = app.service.pace(Party::of(&identity));
-            let answer = page::answer(&app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
+            let page = page::answer(app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
             // The request may have waited for long: a caller that lost its rights meanwhile learns nothing.
-            still_following(&app, &secret, &filter).map(|_| answer).ok_or(Code::Unauthenticated.into())
+            still_following(app, &secret, &filter).ok_or(Code::Unauthenticated)?;
+            page
         }
-        Layout::Stream(format) => {
-            Ok(streamed(format, stream::Session::new(&app, follower, secret, format).into_body()))
-        }
-    }
+        Layout::Stream(format) => streamed(format, stream::Session::new(app, follower, secret, format).into_body()),
+    };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
+    Ok(answer)
 }
 
 /// Every revocation in force, as lines of JSON. Needs the scope `follow`.

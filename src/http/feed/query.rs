@@ -1,22 +1,33 @@
 //! The query and headers of a follower's request.
 
+use std::cmp::Reverse;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::{Kind, Kinds, Malformed, Tenant};
 use crate::feed::{Cursor, FollowStart, FrameFormat, NoCursor};
+use crate::http::fields;
 use crate::http::input;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form, Text, Whole};
+use crate::http::wire::{Form, Text, Whole, present};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 /// The longest that a request for a page waits for something to put on it.
 const MAX_WAIT_SECONDS: u64 = 120;
+
+/// The client's wishes about how an answer is made (RFC 7240).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// The layouts by their media types.
+const LAYOUTS: [(&str, Layout); 3] = [
+    ("text/event-stream", Layout::Stream(FrameFormat::EventStream)),
+    ("application/x-ndjson", Layout::Stream(FrameFormat::Lines)),
+    ("application/json", Layout::Page),
+];
 
 /// How the answer is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +41,7 @@ pub enum Layout {
 /// A follower's request.
 #[derive(Debug)]
 pub struct Wanted {
-    /// Where to start: `Last-Event-ID` beats `after`; from now on without either.
+    /// Where to start: `Last-Event-ID` takes precedence over `lastEventId`, and that over `after`; from now on without any.
     pub start: FollowStart,
     /// One tenant only.
     pub tenant: Option<Tenant>,
@@ -51,6 +62,10 @@ pub struct Wanted {
 pub struct Parameters {
     /// The cursor to continue from; `0` is the beginning. From now on if left out.
     after: Option<String>,
+    /// The same, as EventSource polyfills that can't send `Last-Event-ID` name it; it takes precedence over `after`.
+    #[serde(rename = "lastEventId")]
+    #[param(rename = "lastEventId")]
+    last_event_id: Option<String>,
     /// One tenant only; every one that the caller may follow if left out.
     #[param(value_type = Option<String>)]
     tenant: Option<Text<Tenant>>,
@@ -60,6 +75,29 @@ pub struct Parameters {
     /// Items on a page of JSON.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<Text<Whole>>,
+}
+
+/// A follower's request whose cursor is too long for a header or a query: each origin adds 39 characters to it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Follow)]
+pub struct FollowBody {
+    /// The cursor to continue from; `0` is the beginning. From now on if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    after: Option<String>,
+    /// One tenant only; every one that the caller may follow if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    tenant: Option<Text<Tenant>>,
+    /// These kinds only, separated by commas: ticket, session, token.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String)]
+    kind: Option<Text<Kinds>>,
+    /// Items on a page of JSON.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u64, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u64>,
 }
 
 /// The parameters of a snapshot.
@@ -84,12 +122,32 @@ impl Form for Kinds {
 impl Wanted {
     /// Reads query and headers.
     pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        let Parameters { after, tenant, kind, limit } = input::query(uri)?;
+        let Parameters { after, last_event_id: polyfilled, tenant, kind, limit } = input::query(uri)?;
+        let start = begin([last_event_id(headers)?, polyfilled.as_deref()], after.as_deref())?;
+        let limit = limit.map(|Text(limit)| limit.saturating());
+        Self::new(headers, start, tenant, kind, limit)
+    }
+
+    /// Reads body and headers.
+    pub fn read_body(body: &[u8], headers: &HeaderMap) -> Result<Self, Problem> {
+        let FollowBody { after, tenant, kind, limit } = input::json(headers, body)?;
+        let start = begin([last_event_id(headers)?, None], after.as_deref())?;
+        let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Self::new(headers, start, tenant, kind, limit)
+    }
+
+    fn new(
+        headers: &HeaderMap,
+        start: FollowStart,
+        tenant: Option<Text<Tenant>>,
+        kinds: Option<Text<Kinds>>,
+        limit: Option<usize>,
+    ) -> Result<Self, Problem> {
         Ok(Self {
-            start: begin(after.as_deref(), headers)?,
+            start,
             tenant: tenant.map(|Text(tenant)| tenant),
-            kinds: kind.map_or(Kinds::ALL, |Text(kinds)| kinds),
-            limit: input::limit(limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?,
+            kinds: kinds.map_or(Kinds::ALL, |Text(kinds)| kinds),
+            limit: input::limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             wait: wait(headers),
             layout: layout(headers),
         })
@@ -102,36 +160,43 @@ pub fn of_snapshot(uri: &Uri) -> Result<(Option<Tenant>, Kinds), Problem> {
     Ok((tenant.map(|Text(tenant)| tenant), kind.map_or(Kinds::ALL, |Text(kinds)| kinds)))
 }
 
-fn begin(after: Option<&str>, headers: &HeaderMap) -> Result<FollowStart, Problem> {
-    let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
-    let last = last.map_err(|_| Problem::with_detail(Code::InvalidCursor, NoCursor.to_string()))?;
-    match last.or(after) {
-        None => Ok(FollowStart::Now),
-        Some("0") => Ok(FollowStart::Beginning),
-        Some(text) => Cursor::from_str(text)
-            .map(FollowStart::Cursor)
-            .map_err(|error| Problem::with_detail(Code::InvalidCursor, error.to_string())),
-    }
+/// An empty last event's id is none: an EventSource that has received nothing may send that. An empty `after` is refused, because
+/// its sender has lost a cursor.
+fn begin(last_event_ids: [Option<&str>; 2], after: Option<&str>) -> Result<FollowStart, Problem> {
+    let last = last_event_ids.into_iter().flatten().find(|text| !text.is_empty());
+    last.or(after).map_or(Ok(FollowStart::Now), start)
 }
 
-/// RFC 7240: a preference that is malformed is ignored.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let last = headers.get("last-event-id").map(HeaderValue::to_str).transpose();
+    last.map_err(|_| Problem::with_detail(Code::InvalidCursor, NoCursor.to_string()))
+}
+
+fn start(text: &str) -> Result<FollowStart, Problem> {
+    if text == "0" {
+        return Ok(FollowStart::Beginning);
+    }
+    let refused = |error: NoCursor| Problem::with_detail(Code::InvalidCursor, error.to_string());
+    Cursor::from_str(text).map(FollowStart::Cursor).map_err(refused)
+}
+
+/// RFC 7240: the first `wait` counts, and one that is malformed is ignored.
 fn wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let mut each = preferences.flat_map(|value| value.split(','));
-    let seconds = each.find_map(|preference| preference.trim().strip_prefix("wait=")?.trim().parse::<u64>().ok());
+    let preferences = fields::elements(headers, &PREFER);
+    let wait = preferences.iter().find(|preference| preference.name == "wait");
+    let seconds: Option<u64> = wait.and_then(|wait| wait.value.as_deref()?.parse().ok());
     Duration::from_secs(seconds.unwrap_or(0).min(MAX_WAIT_SECONDS))
 }
 
-/// The first type that is named decides; `*/*` and nothing at all get a page.
+/// The layout that the client weighs most; of two that weigh the same, the one that it names more exactly, or else names first. A client
+/// that accepts none of them gets a page (RFC 9110, section 12.5.1, allows that).
 fn layout(headers: &HeaderMap) -> Layout {
-    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    for part in accepted.split(',') {
-        match part.split(';').next().unwrap_or_default().trim() {
-            "text/event-stream" => return Layout::Stream(FrameFormat::EventStream),
-            "application/x-ndjson" => return Layout::Stream(FrameFormat::Lines),
-            "application/json" => return Layout::Page,
-            _ => {}
-        }
-    }
-    Layout::Page
+    let accepted = fields::elements(headers, &header::ACCEPT);
+    let named_at = |media_type: &str| accepted.iter().position(|element| element.name == media_type);
+    let rank = |(media_type, _): &&(&str, Layout)| {
+        let first = Reverse(named_at(media_type).unwrap_or(usize::MAX));
+        fields::accepted(&accepted, media_type).filter(|(weight, _)| *weight > 0).map(|how| (how, first))
+    };
+    // Of several that rank the same, `max_by_key` takes the last: a page.
+    LAYOUTS.iter().max_by_key(rank).map_or(Layout::Page, |(_, layout)| *layout)
 }

@@ -6,7 +6,7 @@ mod table;
 use std::borrow::Cow;
 
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -113,6 +113,8 @@ impl IntoResponse for Problem {
         const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
         let mut response = (self.code.status(), [(CONTENT_TYPE, PROBLEM_JSON)], self.body()).into_response();
         let headers = response.headers_mut();
+        // A tile that is not there yet will be: without this, caches may keep a 404 (RFC 9111, section 4.2.2).
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.code.retry_after_seconds() {
             headers.insert(RETRY_AFTER, seconds.into());
         }

@@ -2,11 +2,12 @@
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::{Code, Problem};
+use crate::http::fields;
 
 /// What a problem means and what to do about it: a page for people, or JSON if the request asks for it.
 #[utoipa::path(
@@ -24,15 +25,18 @@ use super::{Code, Problem};
 pub async fn page(headers: HeaderMap, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let Ok(Path(name)) = name else { return Err(Problem::new(Code::InvalidPath)) };
     let code = Code::find(&name).ok_or(Problem::new(Code::UnknownProblem))?;
-    if wants_json(&headers) {
-        return Ok(([(CONTENT_TYPE, "application/json")], Problem::new(code).body()).into_response());
+    let varies = [(VARY, HeaderValue::from(ACCEPT))];
+    if prefers_json(&headers) {
+        return Ok((varies, [(CONTENT_TYPE, "application/json")], Problem::new(code).body()).into_response());
     }
-    Ok(Html(html(code)).into_response())
+    Ok((varies, Html(html(code))).into_response())
 }
 
-fn wants_json(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    accept.contains("json") && !accept.contains("text/html")
+/// A page for people unless the request prefers JSON to it, so that a browser and a bare `curl` get the page.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let accepted = fields::elements(headers, &ACCEPT);
+    let json = ["application/json", "application/problem+json"].map(|json| fields::accepted(&accepted, json));
+    json.into_iter().max() > Some(fields::accepted(&accepted, "text/html"))
 }
 
 /// The table holds nothing that HTML would have to escape.

@@ -14,7 +14,7 @@ use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, present};
 use crate::http::{SharedApp, answer, caller};
 
 /// How long a session is to last.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Extend)]
 struct Body {
@@ -44,7 +44,8 @@ struct Extended<'a> {
     not_after: Shown<Timestamp>,
 }
 
-/// Extends a session. A session that has expired or was revoked stays inactive. Needs the scope `issue` in its tenant.
+/// Extends a session. A session that has expired or was revoked stays inactive. The body may be left out. Needs the scope `issue` in
+/// its tenant.
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/extend",
@@ -54,7 +55,7 @@ struct Extended<'a> {
     responses((status = 200, description = "How long it lasts now", body = Extended), Refusals),
 )]
 pub async fn extend_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, mut parts, body) = caller::command_at::<Body>(&app, request, Scope::Issue).await?;
+    let (call, mut parts, body) = caller::command_at_or_default::<Body>(&app, request, Scope::Issue).await?;
     let id = named(&mut parts).await?;
     app.service.extend_session(&call, id, body.ttl.map(|Seconds(ttl)| ttl)).await?;
     let session = app.service.sessions(&[id]).await?.pop().ok_or(Code::UnknownCredential)?;

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::session::SessionShown;
 use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant, Timestamp};
+use crate::http::exact::Exact;
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form as _, MAX_TTL_SECONDS, Object, Seconds, Text, present};
@@ -48,10 +49,11 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<EitherForm>, max_items = 16)]
     methods: Option<Vec<RequestedMethod>>,
-    /// The identity that its bearer is to see. Sealed at rest; together with the device at most 32 KiB.
+    /// The identity that its bearer is to see, exactly as it is sent: a doubled member is refused, and so is a number that could not be
+    /// kept as it is. Sealed at rest; together with the device at most 32 KiB.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
-    identity: Option<Map<String, Value>>,
+    identity: Option<Exact>,
     /// The device that the session is issued to. Sealed at rest.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Device)]
@@ -174,7 +176,10 @@ impl Body {
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
             aal: self.aal.map(|Text(aal)| aal).unwrap_or_default(),
             methods,
-            personal: Personal { identity: self.identity, device: self.device.map(|Object(device)| device.members()) },
+            personal: Personal {
+                identity: self.identity.map(|Exact(identity)| identity),
+                device: self.device.map(|Object(device)| device.members()),
+            },
         })
     }
 }

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
+use crate::http::exact::Exact;
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Form, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
@@ -54,10 +54,11 @@ struct Body {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 1_024)]
     scope: Option<Text<TokenScope>>,
-    /// Claims to add to a JWT. Sealed at rest, at most 32 KiB, and none of the claims that the ledger sets itself.
+    /// Claims to add to a JWT, exactly as they are sent: a doubled member is refused, and so is a number that could not be kept as it is.
+    /// Sealed at rest, at most 32 KiB, and none of the claims that the ledger sets itself.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
-    claims: Option<Map<String, Value>>,
+    claims: Option<Exact>,
     /// `jwt`, which its receivers verify by themselves, or `opaque`, which they introspect; `jwt` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^(jwt|opaque)$")]
@@ -204,7 +205,7 @@ impl Body {
             session: self.session_id.map(|Text(id)| CredentialId::of_session(id)),
             audience: self.audience.map(|Audience(list)| list).unwrap_or_default(),
             scope: self.scope.map(|Text(TokenScope(scope))| scope),
-            claims: self.claims.unwrap_or_default(),
+            claims: self.claims.unwrap_or_default().0,
             opaque: self.format.is_some_and(|Text(format)| format == Format::Opaque),
         }
     }

@@ -4,6 +4,7 @@ mod host;
 mod imports;
 mod keys;
 mod listen;
+mod manners;
 mod openapi;
 mod problems;
 mod questions;

@@ -189,6 +189,16 @@ impl Actor {
         self.send(Method::GET, path, Body::empty()).await
     }
 
+    /// The headers of an answer, whose body may never end.
+    pub async fn head_of(&self, path: &str) -> HeaderMap {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        self.router.clone().oneshot(request).await.expect("a router always answers").into_parts().0.headers
+    }
+
     /// Deletes.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, Body::empty()).await
