@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::flaw::{EvidenceCheckError, Flaw};
 use super::forest::{Forest, Grown};
 use super::manifest::{MANIFEST, Manifest};
-use super::report::{EvidenceCheckError, EvidenceKind, Flaw, Report};
+use super::report::{EvidenceKind, Report};
 use super::tiles::{Tiles, origins_in};
 use super::trust::{KeptCheckpoint, Openings, Trust};
 use super::verify::{Read, verify_grown};

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::report::{EvidenceCheckError, EvidenceKind, Flaw, Report};
+use super::flaw::{EvidenceCheckError, Flaw};
+use super::report::{EvidenceKind, Report};
 use super::trust::{Trust, text};
 use crate::domain::Sequence;
 use crate::event_log::{RecordError, decode};

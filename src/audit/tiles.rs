@@ -7,63 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::EvidenceCheckError;
+use super::flaw::{EvidenceCheckError, TILE_BYTES, TileFlaw};
 use crate::tlog::{Tile, TreeHash, TreeNode};
-
-const TILE_BYTES: u64 = Tile::WIDTH as u64 * TreeHash::BYTES as u64;
-
-/// The ways in which tiles can differ from the records.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TileFlaw {
-    /// A hash differs.
-    #[error(
-        "tile {tile}, hash {hash}: it says {found}, and the records lead to {computed} (leaves from {leaf}); tiles are derived: delete the directory, and the next start makes them again"
-    )]
-    Hash {
-        /// The tile of the level, from 0.
-        tile: u64,
-        /// The hash in it, from 0.
-        hash: u64,
-        /// The first leaf below it, from 0: its sequence − 1.
-        leaf: u64,
-        /// The hash in the file.
-        found: TreeHash,
-        /// The hash of the records.
-        computed: TreeHash,
-    },
-    /// The file ends within a tile.
-    #[error(
-        "tile {tile}: the file ends after {bytes} of its {TILE_BYTES} bytes; tiles are derived: delete the directory, and the next start makes them again"
-    )]
-    Short {
-        /// The tile of the level, from 0.
-        tile: u64,
-        /// How many bytes are there.
-        bytes: u64,
-    },
-    /// There are hashes of records that do not exist.
-    #[error("tile {tile}: the log has no records for it: the log was cut off, or the tiles are another log's")]
-    Beyond {
-        /// The first such tile.
-        tile: u64,
-    },
-    /// A checkpoint needs more tiles.
-    #[error(
-        "tile {tile}: it is missing, but the newest checkpoint covers it; tiles are derived: the next start makes it again"
-    )]
-    Missing {
-        /// The first such tile.
-        tile: u64,
-    },
-    /// It can't be read up to its end of a moment ago.
-    #[error("tile {tile}: {why}")]
-    Unread {
-        /// The tile of the level.
-        tile: u64,
-        /// The system's error.
-        why: String,
-    },
-}
 
 /// The tiles of one origin.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{EvidenceCheckError, Flaw};
+use super::flaw::{EvidenceCheckError, Flaw};
 use crate::domain::Origin;
 use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
 

@@ -8,7 +8,7 @@ use super::authentication::{Aal, Method};
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{ApplicationId, Issuer, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId};
-use super::membership::NodeKey;
+use super::node::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 

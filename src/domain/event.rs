@@ -13,7 +13,7 @@ use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Reason, RecordId, Region, RequestId, Sequence, Subject,
     Tenant,
 };
-use super::membership::{NodeKey, PeerAddress, Reads};
+use super::node::{NodeKey, PeerAddress, Reads};
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
 

@@ -17,7 +17,8 @@ use super::event::{
     SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
-use super::membership::{Member, NodeKey, Removal};
+use super::membership::{Member, Removal};
+use super::node::NodeKey;
 use super::signing::SigningKeyState;
 use super::subject::{Erasure, SubjectRevocation, SubjectState};
 use super::time::Timestamp;

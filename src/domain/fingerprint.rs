@@ -11,7 +11,8 @@ use super::credential::{
 use super::event::LedgerOpened;
 use super::evolve::Answered;
 use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
-use super::membership::{Member, NodeKey, PeerAddress, Reads};
+use super::membership::Member;
+use super::node::{NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
 use super::subject::{Erasure, Generation, SubjectKind, SubjectState};

@@ -13,6 +13,7 @@ mod fingerprint;
 mod hashing;
 mod ids;
 mod membership;
+mod node;
 mod signing;
 mod state;
 mod subject;
@@ -47,7 +48,8 @@ pub use ids::{
     ApplicationId, GivenSubject, Issuer, KeyId, LedgerId, MAX_NAME_BYTES, Malformed, MethodName, NodeName, Origin,
     Position, Reason, RecordId, Region, RequestId, Sequence, Subject, Tenant, TokenId,
 };
-pub use membership::{Member, Members, NodeKey, PeerAddress, Reads, Removal};
+pub use membership::{Member, Members, Removal};
+pub use node::{NodeKey, PeerAddress, Reads};
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
 pub use subject::{Erasure, Generation, SubjectKind, SubjectRevocation, SubjectState};

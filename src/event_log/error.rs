@@ -42,11 +42,13 @@ pub enum OpenError {
     #[error("{} holds what a running server saved as its files were deleted or replaced, and the files beside it may lack records that were acknowledged: move ledger.db, ledger.db-wal and ledger.db-shm away and rename it to ledger.db, or, if it is not wanted, move it away", .0.display())]
     Rescued(PathBuf),
     /// The file's format is a later one.
-    #[error("{} has event log format {found}, and this version of authledger reads up to {}; run the version that wrote it", path.display(), super::store::FORMAT)]
+    #[error("{} has event log format {found}, and this version of authledger reads up to {readable}; run the version that wrote it", path.display())]
     Newer {
         path: PathBuf,
         /// The format that it has.
         found: i64,
+        /// The latest that this version reads.
+        readable: i64,
     },
     /// The file is closed to this user, or the system can't open it.
     #[error("{} can't be opened for {access}: {source}; check the owner and mode of the file and its directory, and the space on the disk", path.display())]

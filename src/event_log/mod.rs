@@ -1,5 +1,6 @@
 //! The event log: an append-only SQLite file whose records are chained by hash. `schema/event-log.md` defines the bytes.
 
+mod batch;
 mod chain;
 #[cfg(feature = "server")]
 mod copy;
@@ -24,6 +25,7 @@ mod watch;
 #[cfg(feature = "server")]
 mod writer;
 
+pub use batch::{Batch, ForeignError, LogEntry, Machine};
 pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]
 pub use copy::{CopyError, CopyWriter};
@@ -44,4 +46,4 @@ pub use wal::WalCopier;
 #[cfg(feature = "server")]
 pub use watch::{Observed, ROOM_FOR_A_BATCH_BYTES, RemovedLog, Rescue};
 #[cfg(feature = "server")]
-pub use writer::{Batch, ForeignError, LogEntry, Machine, NowFn, Writer, WriterStart};
+pub use writer::{NowFn, Writer, WriterStart};

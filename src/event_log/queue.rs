@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
 
+use super::batch::{Batch, Machine};
 use super::error::Fault;
 use super::watch::{Observed, SharedObservations};
-use super::writer::{Batch, Machine};
 
 /// Why a command did not get to the writer, or came back without a decision.
 #[derive(Clone, Debug, thiserror::Error)]

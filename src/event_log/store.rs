@@ -182,7 +182,7 @@ fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Foreign { path: path.to_owned(), what });
     }
     if format > FORMAT {
-        return Err(OpenError::Newer { path: path.to_owned(), found: format });
+        return Err(OpenError::Newer { path: path.to_owned(), found: format, readable: FORMAT });
     }
     if format != FORMAT {
         return Err(OpenError::Foreign { path: path.to_owned(), what: format!("format {format}") });

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use super::batch::MAX_BATCH_BYTES;
 use super::files::{Files, Sizes};
 use super::rescue::{self, Saved};
 use super::schema::{self, SchemaChanges};
-use super::writer::MAX_BATCH_BYTES;
 use super::{locks, store};
 use crate::domain::Position;
 

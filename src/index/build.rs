@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::cover::{self, PositionRange};
+use super::cover;
 use super::damage::{IndexError, Unusable};
 use super::key::IndexKeyHasher;
+use super::range::PositionRange;
 use super::segment::{self, SUFFIX, Segment, SegmentContents, SegmentEntry, UNFINISHED};
 use super::tail::Tail;
 use crate::domain::{Position, Recorded};

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::about::{Sought, about};
-use super::cover::{self, PositionRange};
+use super::cover;
 use super::damage::Unusable;
 use super::key::{IndexKey, IndexKeyHasher};
+use super::range::PositionRange;
 use super::segment::Segment;
 use super::tail::Tail;
 use crate::domain::{Position, Recorded};

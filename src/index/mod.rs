@@ -10,6 +10,7 @@ mod cover;
 mod damage;
 mod find;
 mod key;
+mod range;
 mod segment;
 mod tail;
 mod thread;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cover::PositionRange;
 use super::damage::{IndexError, Problem, Unusable};
 use super::key::IndexKey;
+use super::range::PositionRange;
 use crate::domain::{Origin, Position, Sequence, hex};
 use crate::event_log::{Base, ChainHash, Head};
 use crate::json;

@@ -1,8 +1,8 @@
 //! The tail: the entries that a server has in memory and has not yet written to a file.
 
 use super::about::about;
-use super::cover::PositionRange;
 use super::key::{IndexKey, IndexKeyHasher};
+use super::range::PositionRange;
 use super::segment::SegmentEntry;
 use crate::domain::{Position, Recorded};
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::about::about;
-use super::cover::{self, PositionRange};
+use super::cover;
 use super::damage::Unusable;
 use super::key::IndexKeyHasher;
+use super::range::PositionRange;
 use super::segment::{Segment, SegmentEntry};
 use crate::domain::Position;
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};

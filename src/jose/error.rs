@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES};
-
 /// Why a token is refused. Each says what is wrong with it, and none holds a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -147,3 +145,20 @@ impl From<reqwest::Error> for LoadError {
         Self::Fetch(error.without_url())
     }
 }
+
+/// The largest key set that is read, in bytes.
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+
+/// Why bytes are not a key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// There are too many.
+    #[error("it is longer than {MAX_JWKS_BYTES} bytes")]
+    TooLong,
+    /// They are not JSON, or have no list of keys.
+    #[error("it is not a JSON object with a list `keys`")]
+    Malformed,
+}
+
+/// The longest token that is read, in bytes.
+pub const MAX_JWT_BYTES: usize = 16 * 1024;

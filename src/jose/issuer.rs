@@ -11,8 +11,8 @@ use reqwest::{Client, StatusCode, redirect};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 
-use super::error::LoadError;
-use super::key_set::{Key, KeySet, MAX_JWKS_BYTES, Miss};
+use super::error::{LoadError, MAX_JWKS_BYTES};
+use super::key_set::{Key, KeySet, Miss};
 use super::trusted::{JwksUrl, KeySource, TrustedIssuer};
 use super::{TokenError, TrustError};
 use crate::clock::Clock;

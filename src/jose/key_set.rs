@@ -6,26 +6,13 @@ use jsonwebtoken::{DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Parsed, TokenError};
+use super::{KeySetError, MAX_JWKS_BYTES, Parsed, TokenError};
 use crate::keys::Algorithm;
 
-/// The largest key set that is read, in bytes.
-pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 /// Bytes of a coordinate on P-256, and of an Ed25519 key.
 const POINT_BYTES: usize = 32;
 /// Sizes of RSA moduli that verify, in bytes: 2048 to 8192 bits.
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
-
-/// Why bytes are not a key set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeySetError {
-    /// There are too many.
-    #[error("it is longer than {MAX_JWKS_BYTES} bytes")]
-    TooLong,
-    /// They are not JSON, or have no list of keys.
-    #[error("it is not a JSON object with a list `keys`")]
-    Malformed,
-}
 
 /// A JWK set (RFC 7517, section 5), with the keys that can verify one of the three algorithms.
 #[derive(Default)]

@@ -4,12 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::TokenError;
+use super::error::{MAX_JWT_BYTES, TokenError};
 use super::json::{JsonRefusal, object};
 use crate::keys::Algorithm;
-
-/// The longest token that is read, in bytes.
-pub const MAX_JWT_BYTES: usize = 16 * 1024;
 
 /// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature has not been verified.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinError;
 
-use super::sealing::MAX_PERSONAL_BYTES;
+use super::limits::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
 use crate::domain::{RecordId, Rejection, RequestId};
 use crate::event_log::{Fault, ReadError, SubmitError};

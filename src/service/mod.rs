@@ -10,6 +10,8 @@ mod evidence;
 mod idempotency;
 mod imports;
 mod introspection;
+mod jwt_revocations;
+mod limits;
 mod log_readers;
 mod machine;
 mod open;
@@ -23,6 +25,7 @@ mod sealing;
 mod sessions;
 mod shares;
 mod signing;
+mod start_error;
 mod tickets;
 mod tokens;
 
@@ -54,23 +57,25 @@ pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
 pub use introspection::{Introspection, SubjectPage};
+pub use limits::{MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
 pub use log_readers::LogReaders;
 pub use machine::{Committed, Filed, Hook, Ledger, Outcome};
-pub use open::{Beginning, NodeSettings, Prepared, StartError, open, prepare};
+pub use open::{Beginning, NodeSettings, Prepared, open, prepare};
 pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{NewSubjectRevocation, RevocationOutcome, Target, Why};
+pub use revocations::{NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why};
 pub use revoked::{RevokedTogether, WholeRevocation};
-pub use sealing::{Lent, MAX_NOTE_BYTES, MAX_PERSONAL_BYTES};
+pub use sealing::Lent;
 pub use sessions::{
     Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor,
 };
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{PublishedKey, RESERVED_CLAIMS};
+pub use start_error::StartError;
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
-pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, Revoker, looks_like_jwt};
+pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, looks_like_jwt};
 
 use clock::{Marks, Timekeeper};
 use idempotency::RecentSecrets;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
-use super::tokens::{Revoker, looks_like_jwt};
-use super::{Call, CallerIdentity, Error, Service, WholeRevocation};
+use super::tokens::{Judged, looks_like_jwt};
+use super::{Call, CallerIdentity, Consistency, Error, Service, WholeRevocation};
 use crate::domain::{
     Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Kinds, Reason, RecordId,
-    Rejection, Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
+    Rejection, RequestId, Revoke, RevokeSubject, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -44,6 +44,14 @@ pub struct NewSubjectRevocation {
     pub hold: Option<Ttl>,
     /// The reason.
     pub why: Why,
+}
+
+/// The party that revokes a JWT.
+pub enum Revoker {
+    /// An application that may revoke in the token's tenant.
+    Application(Box<Call>),
+    /// A caller without an application's secret: it presents the token itself, as bearer.
+    Bearer(Box<Judged>, Option<RequestId>, Option<Consistency>),
 }
 
 /// The revocations that a call made or found.

@@ -18,11 +18,6 @@ const MAX_LOOKED_AT: usize = 8;
 /// The slot of data that belongs to no known subject.
 pub(super) const NOBODY: u64 = 0;
 
-/// The longest `note` of a revocation, in bytes.
-pub const MAX_NOTE_BYTES: usize = 1_024;
-/// The longest identity and device of a session, or added claims of a token, as JSON, in bytes.
-pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
-
 /// The sealing keys, and the next slot.
 pub(super) struct Sealer {
     keys: SealingKeys,

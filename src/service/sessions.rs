@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::limits::MAX_PERSONAL_BYTES;
 use super::machine::{Filed, Issued, Outcome};
 use super::pace::{Pace, STEP_ROWS};
-use super::sealing::{Belongs, MAX_PERSONAL_BYTES};
+use super::sealing::Belongs;
 use super::shares::Party;
 use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
@@ -92,6 +93,13 @@ pub struct Holder {
     /// The name space of its subject.
     pub tenant: Tenant,
     pub subject: Subject,
+}
+
+impl Party {
+    /// The holder of a session.
+    pub fn of_holder(holder: &Holder) -> Self {
+        Self::of_subject(&holder.tenant, &holder.subject)
+    }
 }
 
 /// The result of presenting a session token.

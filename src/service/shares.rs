@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{CallerIdentity, Error, Holder};
+use super::{CallerIdentity, Error};
 use crate::domain::{ApplicationId, Caller, Grants, NodeKey, Scopes, Subject, Tenant};
 
 /// A caller, as far as sharing matters.
@@ -56,11 +56,6 @@ impl Party {
         }
     }
 
-    /// The holder of a session.
-    pub fn of_holder(holder: &Holder) -> Self {
-        Self::of_subject(&holder.tenant, &holder.subject)
-    }
-
     /// Another node of the ledger.
     pub fn of_member(node: NodeKey) -> Self {
         Self { home: Home::Member(node), who: Requester::Node }
@@ -71,7 +66,7 @@ impl Party {
         Self { home: Home::Tenant(tenant.clone()), who: Requester::Node }
     }
 
-    fn of_subject(tenant: &Tenant, subject: &Subject) -> Self {
+    pub(super) fn of_subject(tenant: &Tenant, subject: &Subject) -> Self {
         Self { home: Home::Tenant(tenant.clone()), who: Requester::Subject(subject.clone()) }
     }
 }

@@ -4,7 +4,7 @@ use super::super::application::{Grants, Scope};
 use super::super::command::{Decision, JoinNode, Rejection};
 use super::super::event::{Draft, Event, NodeJoined, NodeRemoved, NodeUpgraded};
 use super::super::ids::NodeName;
-use super::super::membership::NodeKey;
+use super::super::node::NodeKey;
 use super::super::state::View;
 use super::one;
 

@@ -6,7 +6,7 @@ use async_nats::jetstream::kv;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::link::BrokerSession;
+use super::session::BrokerSession;
 
 /// The pause after the bucket was written.
 const KEEP_EVERY: Duration = Duration::from_secs(1);

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::MAX_MESSAGE_BYTES;
 use super::counted::add;
-use super::link::BrokerSession;
 use super::publish::{find, last_record};
+use super::session::BrokerSession;
 use crate::domain::{Origin, Sequence};
 use crate::replication::courier::Receipt;
 

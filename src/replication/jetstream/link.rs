@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::Context;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::counted::add;
+use super::session::{BrokerSession, SUBSCRIPTION_MESSAGES};
 use super::settings::Servers;
-use super::{CourierState, PARCEL_BYTES, announce, follow, listen, publish};
+use super::{CourierState, announce, follow, listen, publish};
 use crate::domain::Region;
 
 /// The pause before the next attempt to connect.
@@ -26,27 +26,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// How often a connection is checked, should the client fail to report its loss.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Messages that wait in a subscription; it loses those beyond, and the reader finds the gap.
-pub(super) const SUBSCRIPTION_MESSAGES: usize = 1024;
 /// Commands that wait for the connection.
 const CLIENT_COMMANDS: usize = 64;
-
-/// A connection, and the state that its tasks need.
-#[derive(Clone)]
-pub(super) struct BrokerSession {
-    pub(super) client: Client,
-    pub(super) context: Context,
-    pub(super) region: Region,
-    pub(super) shared: Arc<CourierState>,
-}
-
-impl BrokerSession {
-    /// How many bytes of records to put into a message: half of the server's limit leaves room for a longer record, and
-    /// for headers.
-    pub(super) fn parcel_bytes(&self) -> usize {
-        PARCEL_BYTES.min(self.client.max_payload() / 2)
-    }
-}
 
 /// Keeps a connection until `stop` is true.
 pub(super) async fn keep(servers: Servers, is_own: bool, shared: Arc<CourierState>, mut stop: watch::Receiver<bool>) {

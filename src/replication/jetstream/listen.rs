@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::MAX_MESSAGE_BYTES;
 use super::counted::add;
-use super::link::{BrokerSession, SUBSCRIPTION_MESSAGES};
 use super::names::last_token;
+use super::session::{BrokerSession, SUBSCRIPTION_MESSAGES};
 use crate::cluster::MAX_ANNOUNCEMENT_BYTES;
 use crate::domain::Origin;
 use crate::replication::courier::Receipt;

@@ -17,6 +17,7 @@ mod listen;
 mod names;
 mod publish;
 mod remember;
+mod session;
 mod settings;
 
 use std::collections::HashSet;

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::counted::add;
-use super::link::BrokerSession;
 use super::names::LAST_HEADER;
 use super::remember::Acknowledged;
+use super::session::BrokerSession;
 use crate::domain::Sequence;
 use crate::replication::courier::{Doing, OutgoingParcel};
 

@@ -11,8 +11,8 @@ use crate::domain::{
 use crate::domain::{Inactive, lineage};
 use crate::event_log::{ReadError, Reader, SubmitError, Writer};
 use crate::projection::Projection;
-use crate::service::StartError;
 use crate::service::machine::Ledger;
+use crate::service::start_error::StartError;
 
 /// The most credentials that an answer lists.
 pub const MAX_LISTED: usize = 1_000;

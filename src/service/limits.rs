@@ -1,0 +1,7 @@
+//! Limits of what callers give, which errors name too.
+
+/// The longest `note` of a revocation, in bytes.
+pub const MAX_NOTE_BYTES: usize = 1_024;
+
+/// The longest identity and device of a session, or added claims of a token, as JSON, in bytes.
+pub const MAX_PERSONAL_BYTES: usize = 32 * 1_024;
