@@ -22,13 +22,13 @@ use crate::domain::{Malformed, NodeName, Policy, Region, Secret, Ttl};
 use crate::http::{Surface, compat};
 use crate::jose::TrustedIssuer;
 use crate::keys::{Algorithm, RootToken};
-use crate::setting::{Chosen, Place, ValueError};
+use crate::setting::{Chosen, SettingPlace, ValueError};
 use crate::telemetry::{self, LogFormat};
 use crate::tlog::KeyName;
 
-pub use error::SettingsError;
+pub use error::ConfigError;
 pub use issuers::IssuerTable;
-pub use members::{Members, NatsServers, NatsTable};
+pub use members::{MemberSettings, NatsServers, NatsTable};
 
 /// The environment variable that holds root's secret. There is no flag for it, because flags are seen in the list of
 /// processes.
@@ -200,7 +200,7 @@ pub struct ServeArgs {
     /// Those of other vendors' contracts.
     #[command(flatten)]
     #[serde(skip)]
-    pub compat: compat::Settings,
+    pub compat: compat::CompatSettings,
 
     /// The log level, or directives such as info,authledger=debug [default: info]
     #[arg(long, env = "AUTHLEDGER_LOG", value_name = "FILTER")]
@@ -233,7 +233,7 @@ pub struct Settings {
     /// The site that this node is in.
     pub region: Region,
     /// The settings about other nodes.
-    pub members: Members,
+    pub members: MemberSettings,
     /// Whether subjects are pseudonyms on record.
     pub subject_pseudonyms: bool,
     /// The lives of credentials, and the limit of unknown revocations.
@@ -259,7 +259,7 @@ pub struct Settings {
     /// Events between two snapshots.
     pub snapshot_every_events: u64,
     /// The options of other vendors' contracts.
-    pub compat: compat::Options,
+    pub compat: compat::CompatOptions,
     /// Root's secret, if the environment gives it.
     pub root_token: Option<Secret>,
     /// The log filter, in the form of tracing's `EnvFilter`.
@@ -282,18 +282,18 @@ pub struct TlsFiles {
 impl Settings {
     /// The settings from command line and environment (already joined by clap), the file that they name, and the
     /// environment's root secret.
-    pub fn load(arguments: ServeArgs) -> Result<Self, SettingsError> {
+    pub fn load(arguments: ServeArgs) -> Result<Self, ConfigError> {
         let root_token = match env::var_os(ROOT_TOKEN_VARIABLE) {
-            Some(value) => Some(value.into_string().map_err(|_| SettingsError::RootToken)?),
+            Some(value) => Some(value.into_string().map_err(|_| ConfigError::RootToken)?),
             None => None,
         };
         Self::check(arguments, root_token.as_deref())
     }
 
     /// Like [`Settings::load`], with root's secret given instead of read from the environment.
-    pub fn check(arguments: ServeArgs, root_token: Option<&str>) -> Result<Self, SettingsError> {
+    pub fn check(arguments: ServeArgs, root_token: Option<&str>) -> Result<Self, ConfigError> {
         let file = arguments.config.as_deref().map(|path| file::read(path).map(|read| (path, read))).transpose()?;
-        let layers = Layers { arguments: &arguments, file: file.as_ref().map(|(path, read)| (*path, read)) };
+        let layers = ServeLayers { arguments: &arguments, file: file.as_ref().map(|(path, read)| (*path, read)) };
         let behind_proxy = layers.get("behind_proxy", |a| a.behind_proxy).or(false);
         let tls = tls_files(&layers)?;
         let listen = listen(&layers, tls.is_some() || behind_proxy)?;
@@ -314,7 +314,7 @@ impl Settings {
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
             checkpoint_origin: checkpoint_origin(&layers)?,
-            compat: compat::Options::check(&layers.part(|a| &a.compat))?,
+            compat: compat::CompatOptions::check(&layers.part(|a| &a.compat))?,
             queue_commands: layers.get("queue", |a| a.queue).count(8192, 1..=1_000_000, "commands")?,
             connections: layers.get("connections", |a| a.connections).count(12_000, 1..=1_000_000, "connections")?,
             keep_alive: layers
@@ -345,27 +345,27 @@ impl Settings {
 }
 
 /// What command line, environment and file say.
-type Layers<'a> = crate::setting::Layers<'a, ServeArgs>;
+type ServeLayers<'a> = crate::setting::Layers<'a, ServeArgs>;
 
 impl Chosen<u64> {
-    fn life(self, default: Ttl) -> Result<Life, SettingsError> {
+    fn life(self, default: Ttl) -> Result<TtlSetting, ConfigError> {
         let place = self.place.clone();
         let seconds = self.bounded(default.as_seconds(), 1..=Ttl::MAX.as_seconds(), "seconds")?;
-        Ok(Life { ttl: Ttl::from_seconds(seconds).unwrap_or(default), place })
+        Ok(TtlSetting { ttl: Ttl::from_seconds(seconds).unwrap_or(default), place })
     }
 }
 
-struct Life {
+struct TtlSetting {
     ttl: Ttl,
-    place: Place,
+    place: SettingPlace,
 }
 
-impl Life {
-    fn at_most(&self, longer: &Self) -> Result<(), SettingsError> {
+impl TtlSetting {
+    fn at_most(&self, longer: &Self) -> Result<(), ConfigError> {
         if self.ttl <= longer.ttl {
             return Ok(());
         }
-        Err(SettingsError::LivesCross {
+        Err(ConfigError::LivesCross {
             shorter: self.place.clone(),
             shorter_seconds: self.ttl.as_seconds(),
             longer: longer.place.clone(),
@@ -375,7 +375,7 @@ impl Life {
 }
 
 /// Every life that the ledger gives, each within its bound.
-fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
+fn policy(layers: &ServeLayers) -> Result<Policy, ConfigError> {
     let default = Policy::default();
     let ticket_ttl = layers.get("ticket_ttl", |a| a.ticket_ttl).life(default.ticket_ttl)?;
     let ticket_max_life = layers.get("ticket_max_life", |a| a.ticket_max_life).life(default.ticket_max_life)?;
@@ -400,14 +400,14 @@ fn policy(layers: &Layers) -> Result<Policy, SettingsError> {
     })
 }
 
-fn checkpoint_origin(layers: &Layers) -> Result<Option<KeyName>, ValueError> {
+fn checkpoint_origin(layers: &ServeLayers) -> Result<Option<KeyName>, ValueError> {
     let Chosen { value, place } = layers.get("checkpoint_origin", |a| a.checkpoint_origin.clone());
     let Some(name) = value else { return Ok(None) };
     let must_be = Malformed("1 to 255 bytes without spaces, control characters and plus signs");
     KeyName::new(&name).map(Some).ok_or(ValueError::Malformed { place, must_be })
 }
 
-fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, ValueError> {
+fn public_url(layers: &ServeLayers) -> Result<Option<Arc<str>>, ValueError> {
     let chosen = layers.get("public_url", |a| a.public_url.clone());
     let Some(text) = chosen.value else { return Ok(None) };
     let checked = issuers::checked_public_url(&text);
@@ -415,57 +415,57 @@ fn public_url(layers: &Layers) -> Result<Option<Arc<str>>, ValueError> {
 }
 
 /// Only the file can name them.
-fn trusted_issuers(layers: &Layers, own: Option<&str>) -> Result<Vec<TrustedIssuer>, SettingsError> {
+fn trusted_issuers(layers: &ServeLayers, own: Option<&str>) -> Result<Vec<TrustedIssuer>, ConfigError> {
     match &layers.file {
         Some((path, ServeArgs { trusted_issuer: Some(tables), .. })) => issuers::checked(tables, path, own),
         _ => Ok(Vec::new()),
     }
 }
 
-fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, SettingsError> {
+fn tls_files(layers: &ServeLayers) -> Result<Option<TlsFiles>, ConfigError> {
     let certificate = layers.get("tls_certificate", |a| a.tls_certificate.clone());
     let key = layers.get("tls_key", |a| a.tls_key.clone());
     match (certificate.value, key.value) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(SettingsError::HalfTls { given: certificate.place, missing: "tls_key" }),
-        (None, Some(_)) => Err(SettingsError::HalfTls { given: key.place, missing: "tls_certificate" }),
+        (Some(_), None) => Err(ConfigError::HalfTls { given: certificate.place, missing: "tls_key" }),
+        (None, Some(_)) => Err(ConfigError::HalfTls { given: key.place, missing: "tls_certificate" }),
     }
 }
 
-fn listen(layers: &Layers, protected: bool) -> Result<SocketAddr, SettingsError> {
+fn listen(layers: &ServeLayers, protected: bool) -> Result<SocketAddr, ConfigError> {
     let chosen = layers.get("listen", |a| a.listen);
     let place = chosen.place.clone();
     let listen = chosen.or(SocketAddr::from(([127, 0, 0, 1], 7878)));
-    if protected || is_loopback_address(listen) { Ok(listen) } else { Err(SettingsError::InClear { place, listen }) }
+    if protected || is_loopback_address(listen) { Ok(listen) } else { Err(ConfigError::InClear { place, listen }) }
 }
 
 fn is_loopback_address(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-fn surfaces(layers: &Layers, exposed: bool) -> Result<Vec<Surface>, SettingsError> {
+fn surfaces(layers: &ServeLayers, exposed: bool) -> Result<Vec<Surface>, ConfigError> {
     let chosen = layers.get("surfaces", |a| a.surfaces.clone());
     let place = chosen.place.clone();
     let mut surfaces = chosen.or(Surface::value_variants().to_vec());
     if surfaces.is_empty() {
-        return Err(SettingsError::NoSurface { place });
+        return Err(ConfigError::NoSurface { place });
     }
     let public_metrics = layers.get("public_metrics", |a| a.public_metrics).or(false);
     surfaces.retain(|surface| *surface != Surface::Metrics || public_metrics || !exposed);
     Ok(surfaces)
 }
 
-fn log(layers: &Layers) -> Result<String, SettingsError> {
+fn log(layers: &ServeLayers) -> Result<String, ConfigError> {
     let chosen = layers.get("log", |a| a.log.clone());
     let place = chosen.place.clone();
     let filter = chosen.or("info".into());
-    telemetry::parse_filter(&filter).map_err(|_| SettingsError::LogFilter { place })?;
+    telemetry::parse_filter(&filter).map_err(|_| ConfigError::LogFilter { place })?;
     Ok(filter)
 }
 
-fn acceptable_root_token(text: &str) -> Result<Secret, SettingsError> {
-    if RootToken::is_acceptable(text) { Ok(Secret::new(text)) } else { Err(SettingsError::RootToken) }
+fn acceptable_root_token(text: &str) -> Result<Secret, ConfigError> {
+    if RootToken::is_acceptable(text) { Ok(Secret::new(text)) } else { Err(ConfigError::RootToken) }
 }
 
 #[cfg(test)]

@@ -26,11 +26,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "authledger", version, about, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the server.
     Serve(Box<ServeArgs>),
     /// Register, list and remove calling programs, over HTTP.
@@ -66,19 +66,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: CliCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     match command {
-        Command::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
-        Command::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
-        Command::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
-        Command::Clock(arguments) => Ok(runtime.block_on(clock::run(arguments))?),
-        Command::Node(arguments) => Ok(runtime.block_on(node::run(arguments))?),
-        Command::Subject(arguments) => Ok(runtime.block_on(subject::run(arguments))?),
-        Command::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
-        Command::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
-        Command::Backup(arguments) => Ok(backup::run(&arguments)?),
-        Command::Restore(arguments) => Ok(restore::run(&arguments)?),
-        Command::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
+        CliCommand::Serve(arguments) => Ok(runtime.block_on(serve::run(*arguments))?),
+        CliCommand::Application(arguments) => Ok(runtime.block_on(application::run(arguments))?),
+        CliCommand::Key(arguments) => Ok(runtime.block_on(key::run(arguments))?),
+        CliCommand::Clock(arguments) => Ok(runtime.block_on(clock::run(arguments))?),
+        CliCommand::Node(arguments) => Ok(runtime.block_on(node::run(arguments))?),
+        CliCommand::Subject(arguments) => Ok(runtime.block_on(subject::run(arguments))?),
+        CliCommand::Follow(arguments) => Ok(runtime.block_on(follow::run(arguments))?),
+        CliCommand::Import(arguments) => Ok(runtime.block_on(import::run(arguments))?),
+        CliCommand::Backup(arguments) => Ok(backup::run(&arguments)?),
+        CliCommand::Restore(arguments) => Ok(restore::run(&arguments)?),
+        CliCommand::Demo(arguments) => Ok(runtime.block_on(demo::run(arguments))?),
     }
 }

@@ -23,7 +23,7 @@ use crate::http::compat::crafter;
 use crate::http::doors::Doors;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
-use crate::http::{App, Options, SharedApp};
+use crate::http::{App, HttpOptions, SharedApp};
 use crate::index::{self, Fed, Indexing};
 use crate::jose::{TrustError, TrustedIssuers};
 use crate::keys::{KeyError, RootToken};
@@ -103,7 +103,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let limits = Limits::new(settings.connections, settings.keep_alive);
         let listen = |router, metrics: &SharedMetrics| {
-            let server = listen::Server { router, tls, limits, metrics: metrics.clone() };
+            let server = listen::HttpServer { router, tls, limits, metrics: metrics.clone() };
             tokio::spawn(server.run(listener, stopping.clone()))
         };
         let doors = Arc::new(Doors::default());
@@ -308,8 +308,8 @@ fn count(metrics: &SharedMetrics) -> Hook {
     })
 }
 
-fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> Options {
-    Options {
+fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> HttpOptions {
+    HttpOptions {
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
         compat: settings.compat.clone(),

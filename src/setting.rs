@@ -11,7 +11,7 @@ use crate::domain::Malformed;
 
 /// The place where a setting was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SettingPlace {
     /// On the command line or in the environment: the setting's key.
     Arguments(&'static str),
     /// In the file: the setting's key and the file.
@@ -20,7 +20,7 @@ pub enum Place {
     Default(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SettingPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arguments(key) => {
@@ -39,7 +39,7 @@ pub enum ValueError {
     #[error("use {value} for {place}: it must be {low} to {high} {unit}")]
     OutOfBounds {
         /// The place where it was set.
-        place: Place,
+        place: SettingPlace,
         value: u64,
         /// The least allowed.
         low: u64,
@@ -52,7 +52,7 @@ pub enum ValueError {
     #[error("use the text of {place}: it must be {must_be}")]
     Malformed {
         /// The place where it was set.
-        place: Place,
+        place: SettingPlace,
         must_be: Malformed,
     },
 }
@@ -74,21 +74,21 @@ impl<'a, S> Layers<'a, S> {
     /// The setting of that key, from the highest layer that has it.
     pub fn get<T>(&self, key: &'static str, setting: impl Fn(&S) -> Option<T>) -> Chosen<T> {
         if let Some(value) = setting(self.arguments) {
-            return Chosen { value: Some(value), place: Place::Arguments(key) };
+            return Chosen { value: Some(value), place: SettingPlace::Arguments(key) };
         }
         if let Some((path, file)) = self.file
             && let Some(value) = setting(file)
         {
-            return Chosen { value: Some(value), place: Place::File(key, path.to_owned()) };
+            return Chosen { value: Some(value), place: SettingPlace::File(key, path.to_owned()) };
         }
-        Chosen { value: None, place: Place::Default(key) }
+        Chosen { value: None, place: SettingPlace::Default(key) }
     }
 }
 
 /// A setting, if it was made, and its place.
 pub struct Chosen<T> {
     pub value: Option<T>,
-    pub place: Place,
+    pub place: SettingPlace,
 }
 
 impl<T> Chosen<T> {

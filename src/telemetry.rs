@@ -68,7 +68,7 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A gauge of something that is never negative.
-pub type Level = Gauge<u64, AtomicU64>;
+pub type LevelGauge = Gauge<u64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -97,31 +97,31 @@ type Requests = Family<RequestLabels, Counter>;
 /// All metrics. The fields are handles: counting through them takes no lock, or a short one.
 pub struct Metrics {
     /// The newest durable position.
-    pub head_position: Level,
+    pub head_position: LevelGauge,
     /// Records in one commit.
     pub batch_records: Histogram,
     /// Seconds that a commit took, its sync included.
     pub commit_seconds: Histogram,
     /// Bytes of the write-ahead log's file.
-    pub wal_bytes: Level,
+    pub wal_bytes: LevelGauge,
     /// Bytes that are free on the event log's disk.
-    pub disk_free_bytes: Level,
+    pub disk_free_bytes: LevelGauge,
     /// Followers of the feed that are connected.
-    pub followers: Level,
+    pub followers: LevelGauge,
     /// Connections that are open.
-    pub connections: Level,
+    pub connections: LevelGauge,
     /// Connections refused because there were too many.
     pub connections_refused: Counter,
     requests: Requests,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    entities: Family<EntityLabels, Level>,
-    nodes: Family<EntityLabels, Level>,
-    parcels_refused: Family<ReasonLabels, Level>,
-    nats: Family<EntityLabels, Level>,
+    entities: Family<EntityLabels, LevelGauge>,
+    nodes: Family<EntityLabels, LevelGauge>,
+    parcels_refused: Family<ReasonLabels, LevelGauge>,
+    nats: Family<EntityLabels, LevelGauge>,
     /// Milliseconds from ledger time to the wall clock: negative where the wall clock is behind.
     pub clock_offset_millis: Gauge,
     /// Milliseconds for which a jump of the wall clock has been unsettled; 0 without one.
-    pub clock_unsettled_millis: Level,
+    pub clock_unsettled_millis: LevelGauge,
     registry: Registry,
 }
 
@@ -137,18 +137,23 @@ impl Metrics {
         let mut registry = Registry::with_prefix("authledger");
         let seconds = Unit::Seconds;
         Self {
-            head_position: add(&mut registry, "head_position", "The newest durable position", Level::default()),
+            head_position: add(&mut registry, "head_position", "The newest durable position", LevelGauge::default()),
             batch_records: add(&mut registry, "batch_records", "Records in one commit", record_buckets()),
             commit_seconds: timed(&mut registry, "commit", "A commit, its sync included", seconds.clone(), buckets()),
-            wal_bytes: add(&mut registry, "wal_bytes", "The size of the write-ahead log's file", Level::default()),
+            wal_bytes: add(&mut registry, "wal_bytes", "The size of the write-ahead log's file", LevelGauge::default()),
             disk_free_bytes: add(
                 &mut registry,
                 "disk_free_bytes",
                 "The free space on the event log's disk",
-                Level::default(),
+                LevelGauge::default(),
             ),
-            followers: add(&mut registry, "followers", "Followers of the feed that are connected", Level::default()),
-            connections: add(&mut registry, "connections", "Connections that are open", Level::default()),
+            followers: add(
+                &mut registry,
+                "followers",
+                "Followers of the feed that are connected",
+                LevelGauge::default(),
+            ),
+            connections: add(&mut registry, "connections", "Connections that are open", LevelGauge::default()),
             connections_refused: add(
                 &mut registry,
                 "connections_refused",
@@ -182,7 +187,7 @@ impl Metrics {
                 &mut registry,
                 "clock_unsettled_milliseconds",
                 "For how long a jump of the wall clock has been unsettled, 0 without one",
-                Level::default(),
+                LevelGauge::default(),
             ),
             registry,
         }
@@ -195,22 +200,22 @@ impl Metrics {
     }
 
     /// How many entities of that kind the state holds: `ticket`, `subject`, `application`, …
-    pub fn entities(&self, kind: &'static str) -> Level {
+    pub fn entities(&self, kind: &'static str) -> LevelGauge {
         self.entities.get_or_create_owned(&EntityLabels { kind })
     }
 
     /// Other nodes: `member`, `behind_records`, `forked_origin`, `unreadable_origin`, `skewed_clock`, …
-    pub fn nodes(&self, kind: &'static str) -> Level {
+    pub fn nodes(&self, kind: &'static str) -> LevelGauge {
         self.nodes.get_or_create_owned(&EntityLabels { kind })
     }
 
     /// How many parcels were not trusted for that reason.
-    pub fn parcels_refused(&self, reason: &'static str) -> Level {
+    pub fn parcels_refused(&self, reason: &'static str) -> LevelGauge {
         self.parcels_refused.get_or_create_owned(&ReasonLabels { reason })
     }
 
     /// The counts of the courier over NATS: `published`, `acknowledged`, …
-    pub fn nats(&self, kind: &'static str) -> Level {
+    pub fn nats(&self, kind: &'static str) -> LevelGauge {
         self.nats.get_or_create_owned(&EntityLabels { kind })
     }
 

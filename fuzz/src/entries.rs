@@ -6,7 +6,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use authledger::cli::import::{self, Format};
+use authledger::cli::import::{self, DumpFormat};
 use authledger::clock::Clock;
 use authledger::cluster::{
     Anchors, CarriedAnnouncement, IngestContext, Parcel, ParcelVerdict, RequestSignature, SignedHead, judge,
@@ -17,7 +17,7 @@ use authledger::domain::{
 };
 use authledger::event_log::{Chain, ChainHash, Head, decode, decode_by_definition, encode};
 use authledger::feed::Cursor;
-use authledger::jose::{KeySet, OwnKeys, Parsed, TrustedIssuers};
+use authledger::jose::{KeySet, OwnKeys, ParsedToken, TrustedIssuers};
 use authledger::projection::Projection;
 use authledger::tlog::{Checkpoint, ConsistencyProof, InclusionProof, SignedNote, VerifierKey};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -126,7 +126,7 @@ fn origin() -> Origin {
 /// A token is its parts. Any bytes that the key has signed are verified or refused.
 pub fn jwt(bytes: &[u8]) {
     let text = text(bytes);
-    if let Ok(parsed) = Parsed::new(text) {
+    if let Ok(parsed) = ParsedToken::new(text) {
         assert_eq!(format!("{}.{}", parsed.signed, parsed.signature), text);
     }
     // A key set is read from a stranger's answer.
@@ -214,7 +214,7 @@ fn judged(parcel: Parcel) {
 
 /// A dump is read in every format, and what is sent of it is one object a line.
 pub fn dump(bytes: &[u8]) {
-    for format in [Format::Ndjson, Format::Crafter, Format::Kratos] {
+    for format in [DumpFormat::Ndjson, DumpFormat::Crafter, DumpFormat::Kratos] {
         for body in import::read_dump(bytes.to_owned(), format, at(0)).unwrap_or_default() {
             assert!(body.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object())));
         }

@@ -24,17 +24,17 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct ApplicationArgs {
     #[command(subcommand)]
-    action: Action,
+    action: ApplicationAction,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum ApplicationAction {
     /// Register a calling program, and show its secret only this once.
     Create(Create),
     /// List the applications whose grants you hold.
-    List(List),
+    List(ApplicationListArgs),
     /// Remove an application: its secret is refused at once.
-    Remove(Remove),
+    Remove(ApplicationRemoveArgs),
 }
 
 #[derive(Args)]
@@ -58,7 +58,7 @@ struct Create {
 }
 
 #[derive(Args)]
-struct List {
+struct ApplicationListArgs {
     /// One JSON object on each line of the standard output instead of a table for people
     #[arg(long)]
     json: bool,
@@ -67,7 +67,7 @@ struct List {
 }
 
 #[derive(Args)]
-struct Remove {
+struct ApplicationRemoveArgs {
     /// Its id, as `list` shows it.
     id: uuid::Uuid,
     #[command(flatten)]
@@ -105,15 +105,15 @@ struct ShownGrant {
 }
 
 #[derive(Deserialize)]
-struct Listed<T> {
+struct ApplicationList<T> {
     applications: Vec<T>,
 }
 
 pub async fn run(arguments: ApplicationArgs) -> Result<(), ApplicationError> {
     match arguments.action {
-        Action::Create(arguments) => create(&arguments).await,
-        Action::List(arguments) => list(&arguments).await,
-        Action::Remove(arguments) => remove(&arguments).await,
+        ApplicationAction::Create(arguments) => create(&arguments).await,
+        ApplicationAction::List(arguments) => list(&arguments).await,
+        ApplicationAction::Remove(arguments) => remove(&arguments).await,
     }
 }
 
@@ -138,18 +138,18 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
     Ok(())
 }
 
-async fn list(arguments: &List) -> Result<(), ApplicationError> {
+async fn list(arguments: &ApplicationListArgs) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/applications")).await?;
     let mut out = io::stdout().lock();
     if arguments.json {
-        let listed: Listed<&RawValue> = serde_json::from_str(&answer)?;
+        let listed: ApplicationList<&RawValue> = serde_json::from_str(&answer)?;
         for application in listed.applications {
             writeln!(out, "{application}")?;
         }
         return Ok(());
     }
-    let shown = serde_json::from_str::<Listed<ApplicationBody>>(&answer)?.applications;
+    let shown = serde_json::from_str::<ApplicationList<ApplicationBody>>(&answer)?.applications;
     let width = shown.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max("NAME".len());
     writeln!(out, "{:36}  {:width$}  {:24}  GRANTS", "ID", "NAME", "EXPIRES")?;
     for one in &shown {
@@ -158,7 +158,7 @@ async fn list(arguments: &List) -> Result<(), ApplicationError> {
     Ok(())
 }
 
-async fn remove(arguments: &Remove) -> Result<(), ApplicationError> {
+async fn remove(arguments: &ApplicationRemoveArgs) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
     client.send(client.request(Method::DELETE, &format!("/v1/applications/{}", arguments.id))).await?;
     writeln!(io::stdout(), "removed {}; its secret is refused from now on", arguments.id)?;

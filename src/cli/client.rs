@@ -42,7 +42,7 @@ pub struct ServerArgs {
 
 /// Which server, and how its answer is shown.
 #[derive(Args)]
-pub(super) struct Asked {
+pub(super) struct CallArgs {
     /// JSON on the standard output instead of lines for people: one object a line
     #[arg(long)]
     pub json: bool,
@@ -117,7 +117,7 @@ impl CallError {
 
 /// The shown members of an RFC 9457 problem.
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemMembers {
     #[serde(rename = "type", default)]
     reference: String,
     #[serde(default)]
@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// Opens a stream of lines that does not end by itself.
-    pub async fn lines(&self, request: RequestBuilder) -> Result<Lines, CallError> {
+    pub async fn lines(&self, request: RequestBuilder) -> Result<AnswerLines, CallError> {
         // The answer goes on for ever, so only its beginning has a deadline. The reader watches the time.
         let opened = async {
             let response = request.send().await.map_err(|error| self.unreachable(&error))?;
@@ -206,7 +206,7 @@ impl Client {
         };
         let late = |_| CallError::Unreachable { url: self.url.clone(), why: "it took too long".to_owned() };
         let response = tokio::time::timeout(ANSWER_TIMEOUT, opened).await.map_err(late)??;
-        Ok(Lines { response, url: self.url.clone(), buffer: Vec::new(), taken: 0 })
+        Ok(AnswerLines { response, url: self.url.clone(), buffer: Vec::new(), taken: 0 })
     }
 
     async fn succeeded(&self, response: Response) -> Result<Response, CallError> {
@@ -221,7 +221,9 @@ impl Client {
             return not_a_ledger;
         }
         let Ok(body) = response.bytes().await else { return not_a_ledger };
-        let Ok(Problem { reference, title, detail }) = serde_json::from_slice(&body) else { return not_a_ledger };
+        let Ok(ProblemMembers { reference, title, detail }) = serde_json::from_slice(&body) else {
+            return not_a_ledger;
+        };
         let code = reference.rsplit('/').next().unwrap_or_default().to_owned();
         CallError::Refused { status, code, title, detail }
     }
@@ -236,14 +238,14 @@ impl Client {
 }
 
 /// The lines of an answer, as they arrive.
-pub struct Lines {
+pub struct AnswerLines {
     response: Response,
     url: String,
     buffer: Vec<u8>,
     taken: usize,
 }
 
-impl Lines {
+impl AnswerLines {
     /// The next line without its end, or nothing if the answer has ended. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Result<Option<String>, CallError> {
         loop {

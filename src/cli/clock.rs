@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Asked, CallError, Client};
+use super::client::{CallArgs, CallError, Client};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,15 +28,15 @@ everything that a subject had, stand.";
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct ClockArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<ClockAction>,
     #[command(flatten)]
-    asked: Asked,
+    asked: CallArgs,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum ClockAction {
     /// Accept the wall clock as ledger time, and revoke the credentials that were recorded beyond it.
-    Accept(Asked),
+    Accept(CallArgs),
 }
 
 /// Why the command failed.
@@ -54,7 +54,7 @@ pub enum ClockError {
 }
 
 #[derive(Deserialize)]
-struct Standing {
+struct ClockReading {
     ledger_time: String,
     wall_clock: String,
     settled: bool,
@@ -63,15 +63,15 @@ struct Standing {
 }
 
 #[derive(Deserialize)]
-struct Beyond {
+struct RecordedBeyond {
     records: u64,
     subjects_revoked: u64,
     credentials_total: u64,
-    credentials: Vec<Credential>,
+    credentials: Vec<CredentialBeyond>,
 }
 
 #[derive(Deserialize)]
-struct Credential {
+struct CredentialBeyond {
     kind: String,
     id: String,
     tenant: String,
@@ -82,26 +82,26 @@ struct Credential {
 #[derive(Deserialize)]
 struct ClockBody {
     #[serde(flatten)]
-    standing: Standing,
-    recorded_beyond: Beyond,
+    standing: ClockReading,
+    recorded_beyond: RecordedBeyond,
 }
 
 #[derive(Deserialize)]
-struct Accepted {
+struct AcceptAnswer {
     changed: bool,
     starts_again: bool,
-    before: Standing,
-    recorded_beyond: Beyond,
+    before: ClockReading,
+    recorded_beyond: RecordedBeyond,
 }
 
 pub async fn run(arguments: ClockArgs) -> Result<(), ClockError> {
     match arguments.action {
         None => look(&arguments.asked).await,
-        Some(Action::Accept(asked)) => accept(&asked).await,
+        Some(ClockAction::Accept(asked)) => accept(&asked).await,
     }
 }
 
-async fn look(asked: &Asked) -> Result<(), ClockError> {
+async fn look(asked: &CallArgs) -> Result<(), ClockError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/clock")).await?;
     let mut out = io::stdout().lock();
@@ -122,14 +122,14 @@ async fn look(asked: &Asked) -> Result<(), ClockError> {
     Ok(())
 }
 
-async fn accept(asked: &Asked) -> Result<(), ClockError> {
+async fn accept(asked: &CallArgs) -> Result<(), ClockError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::POST, "/v1/clock/accept")).await?;
     let mut out = io::stdout().lock();
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let Accepted { changed, starts_again, before, recorded_beyond } = serde_json::from_str(&answer)?;
+    let AcceptAnswer { changed, starts_again, before, recorded_beyond } = serde_json::from_str(&answer)?;
     if !changed {
         return Ok(writeln!(out, "nothing to accept: ledger time follows the wall clock")?);
     }
@@ -141,8 +141,8 @@ async fn accept(asked: &Asked) -> Result<(), ClockError> {
     Ok(())
 }
 
-fn list(out: &mut impl io::Write, beyond: &Beyond) -> io::Result<()> {
-    let Beyond { records, subjects_revoked, credentials_total, credentials } = beyond;
+fn list(out: &mut impl io::Write, beyond: &RecordedBeyond) -> io::Result<()> {
+    let RecordedBeyond { records, subjects_revoked, credentials_total, credentials } = beyond;
     if *records == 0 {
         return Ok(());
     }
@@ -153,7 +153,7 @@ fn list(out: &mut impl io::Write, beyond: &Beyond) -> io::Result<()> {
             "stand        {subjects_revoked} revocations of everything that a subject had, with their holds"
         )?;
     }
-    for Credential { kind, id, tenant, subject, recorded_at } in credentials {
+    for CredentialBeyond { kind, id, tenant, subject, recorded_at } in credentials {
         writeln!(out, "  {recorded_at}  {kind:7}  {id}  {tenant}  {subject}")?;
     }
     let unlisted = credentials_total.saturating_sub(credentials.len() as u64);

@@ -17,7 +17,7 @@ use self::narrator::Narrator;
 use super::client::{CallError, Client};
 use crate::audit::{AgainstError, AuditError};
 use crate::clock::Clock;
-use crate::config::{ServeArgs, Settings, SettingsError};
+use crate::config::{ConfigError, ServeArgs, Settings};
 use crate::domain::Secret;
 use crate::keys::{KeyError, SecretPrefix, mint};
 use crate::server::{ServeError, Server};
@@ -36,11 +36,11 @@ pub struct DemoArgs {
 pub struct DemoError {
     step: usize,
     title: &'static str,
-    why: Why,
+    why: DemoFailure,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Why {
+enum DemoFailure {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("{what}: {error}")]
@@ -48,7 +48,7 @@ enum Why {
     #[error("{0}")]
     Claim(String),
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] ConfigError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -84,7 +84,7 @@ pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     };
     let outcome = demo.steps().await;
     let failed = |why| DemoError { step: demo.narrator.step(), title: demo.narrator.current(), why };
-    let left = directory.close().map_err(Why::from);
+    let left = directory.close().map_err(DemoFailure::from);
     let events = outcome.and_then(|events| left.map(|()| events)).map_err(failed)?;
     let took = started.elapsed().as_secs_f64();
     demo.narrator
@@ -92,7 +92,7 @@ pub async fn run(arguments: DemoArgs) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn start(mut narrator: Narrator, rounds: u32) -> Result<(tempfile::TempDir, Demo), Why> {
+async fn start(mut narrator: Narrator, rounds: u32) -> Result<(tempfile::TempDir, Demo), DemoFailure> {
     narrator.begin("A server on a free port, with a ledger in a temporary directory");
     let directory = tempfile::Builder::new().prefix("authledger-demo-").tempdir()?;
     let data = directory.path().join("data");
@@ -103,7 +103,7 @@ async fn start(mut narrator: Narrator, rounds: u32) -> Result<(tempfile::TempDir
     Ok((directory, Demo { narrator, data, root, server: Some(server), rounds, secrets }))
 }
 
-fn settings(data: &Path, root: &Secret) -> Result<Settings, SettingsError> {
+fn settings(data: &Path, root: &Secret) -> Result<Settings, ConfigError> {
     let arguments = ServeArgs {
         data: Some(data.to_owned()),
         listen: Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -113,14 +113,14 @@ fn settings(data: &Path, root: &Secret) -> Result<Settings, SettingsError> {
 }
 
 impl Demo {
-    fn client(&self, secret: &Secret) -> Result<Client, Why> {
+    fn client(&self, secret: &Secret) -> Result<Client, DemoFailure> {
         let address = self.server.as_ref().map(Server::address);
-        let address = address.ok_or_else(|| Why::Claim("the server has stopped".to_owned()))?;
+        let address = address.ok_or_else(|| DemoFailure::Claim("the server has stopped".to_owned()))?;
         Ok(Client::connect(&format!("http://{address}"), secret, None)?)
     }
 }
 
 /// A claim that must hold.
-fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Why> {
-    if holds { Ok(()) } else { Err(Why::Claim(otherwise())) }
+fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), DemoFailure> {
+    if holds { Ok(()) } else { Err(DemoFailure::Claim(otherwise())) }
 }

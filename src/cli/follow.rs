@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use super::client::{CallError, Client, Lines, ServerArgs};
+use super::client::{AnswerLines, CallError, Client, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp};
 
@@ -68,7 +68,7 @@ pub struct FollowArgs {
 
 /// Why following ended.
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError {
+pub enum FollowCommandError {
     /// A call did not succeed, and trying again would not help.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -92,7 +92,7 @@ pub enum FollowError {
 /// A line of the stream or the snapshot, with the members that are shown.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Line {
+struct FollowLine {
     event: String,
     cursor: Option<String>,
     reason: Option<String>,
@@ -128,13 +128,13 @@ struct Follow {
 }
 
 /// Follows until a signal comes, or continuing is pointless.
-pub async fn run(arguments: FollowArgs) -> Result<(), FollowError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(FollowError::Signal)?;
+pub async fn run(arguments: FollowArgs) -> Result<(), FollowCommandError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(FollowCommandError::Signal)?;
     let mut follow = Follow::new(arguments)?;
     tokio::select! {
         followed = follow.run() => match followed {
             // `head` has read enough.
-            Err(FollowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(FollowCommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             followed => followed,
         },
         _ = terminate.recv() => Ok(()),
@@ -143,7 +143,7 @@ pub async fn run(arguments: FollowArgs) -> Result<(), FollowError> {
 }
 
 impl Follow {
-    fn new(arguments: FollowArgs) -> Result<Self, FollowError> {
+    fn new(arguments: FollowArgs) -> Result<Self, FollowCommandError> {
         let client = Client::new(&arguments.server)?;
         // A parameter that is given twice is refused.
         let kinds = (!arguments.kind.is_empty()).then(|| ("kind", arguments.kind.join(",")));
@@ -161,13 +161,13 @@ impl Follow {
         })
     }
 
-    async fn run(&mut self) -> Result<(), FollowError> {
+    async fn run(&mut self) -> Result<(), FollowCommandError> {
         let mut pause = FIRST_PAUSE;
         loop {
             self.heard = false;
             match self.attempt().await {
                 Ok(()) => {}
-                Err(FollowError::Call(error)) if error.is_passing() => notice(&error.to_string()),
+                Err(FollowCommandError::Call(error)) if error.is_passing() => notice(&error.to_string()),
                 Err(error) => return Err(error),
             }
             if self.heard {
@@ -181,7 +181,7 @@ impl Follow {
         }
     }
 
-    async fn attempt(&mut self) -> Result<(), FollowError> {
+    async fn attempt(&mut self) -> Result<(), FollowCommandError> {
         match self.connection().await? {
             Over::Again => Ok(()),
             Over::Gap => self.snapshot().await,
@@ -189,7 +189,7 @@ impl Follow {
     }
 
     /// Follows over one connection, until it ends.
-    async fn connection(&mut self) -> Result<Over, FollowError> {
+    async fn connection(&mut self) -> Result<Over, FollowCommandError> {
         let mut request = self.client.request(Method::GET, "/v1/revocations").query(&self.query);
         request = request.header(ACCEPT, "application/x-ndjson");
         if let Some(cursor) = &self.cursor {
@@ -206,7 +206,7 @@ impl Follow {
     }
 
     /// The next line; nothing if the answer has ended, or has been silent for too long.
-    async fn next(&mut self, lines: &mut Lines) -> Result<Option<String>, FollowError> {
+    async fn next(&mut self, lines: &mut AnswerLines) -> Result<Option<String>, FollowCommandError> {
         let Ok(next) = tokio::time::timeout_at(self.freshness.stale_at(), lines.next()).await else {
             self.freshness.check();
             return Ok(None);
@@ -219,9 +219,9 @@ impl Follow {
         Ok(line)
     }
 
-    fn take(&mut self, text: &str, lines: &Lines) -> Result<Option<Over>, FollowError> {
+    fn take(&mut self, text: &str, lines: &AnswerLines) -> Result<Option<Over>, FollowCommandError> {
         // Members that a later server adds do no harm.
-        let Ok(line) = serde_json::from_str::<Line>(text) else { return Ok(None) };
+        let Ok(line) = serde_json::from_str::<FollowLine>(text) else { return Ok(None) };
         match &*line.event {
             "revoked" => self.show(text, &line)?,
             "gap" => {
@@ -229,7 +229,7 @@ impl Follow {
                 return Ok(Some(Over::Gap));
             }
             "end" if line.reason.as_deref() == Some("unauthorized") => {
-                return Err(FollowError::Ended("unauthorized".to_owned()));
+                return Err(FollowCommandError::Ended("unauthorized".to_owned()));
             }
             "end" => notice(&format!("the server ends the stream: {}", line.reason.as_deref().unwrap_or("no reason"))),
             _ => {}
@@ -245,13 +245,13 @@ impl Follow {
     }
 
     /// Every revocation in force, for a follower that has missed some and can't be told which.
-    async fn snapshot(&mut self) -> Result<(), FollowError> {
+    async fn snapshot(&mut self) -> Result<(), FollowCommandError> {
         let request = self.client.request(Method::GET, "/v1/revocations/snapshot").query(&self.query);
         let mut lines = self.client.lines(request).await?;
         let mut first: Option<String> = None;
         let mut count = 0;
         while let Some(text) = self.next(&mut lines).await? {
-            let Ok(line) = serde_json::from_str::<Line>(&text) else { continue };
+            let Ok(line) = serde_json::from_str::<FollowLine>(&text) else { continue };
             if line.end && line.count == count {
                 self.cursor = first;
                 return self.end_snapshot(count);
@@ -271,7 +271,7 @@ impl Follow {
         Ok(())
     }
 
-    fn end_snapshot(&mut self, count: u64) -> Result<(), FollowError> {
+    fn end_snapshot(&mut self, count: u64) -> Result<(), FollowCommandError> {
         if self.json {
             let cursor = self.cursor.as_deref().unwrap_or_default();
             self.write(&serde_json::json!({"event": "snapshot_end", "count": count, "cursor": cursor}).to_string())?;
@@ -281,18 +281,18 @@ impl Follow {
         self.keep()
     }
 
-    fn show(&self, text: &str, line: &Line) -> Result<(), FollowError> {
+    fn show(&self, text: &str, line: &FollowLine) -> Result<(), FollowCommandError> {
         if self.json { self.write(text) } else { self.write(&self.readable(line)) }
     }
 
-    fn show_gap(&self, text: &str) -> Result<(), FollowError> {
+    fn show_gap(&self, text: &str) -> Result<(), FollowCommandError> {
         if self.json {
             return self.write(text);
         }
         self.write("gap: this log does not hold the place that the cursor names; loading the snapshot")
     }
 
-    fn readable(&self, line: &Line) -> String {
+    fn readable(&self, line: &FollowLine) -> String {
         let revoked_at = line.revoked_at.as_deref().unwrap_or_default();
         let kind = match &line.kind {
             Some(kind) => kind.clone(),
@@ -314,14 +314,14 @@ impl Follow {
         (revoked_at >= self.connected_at).then(|| wall_clock().millis_since(revoked_at))
     }
 
-    fn write(&self, line: &str) -> Result<(), FollowError> {
+    fn write(&self, line: &str) -> Result<(), FollowCommandError> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(FollowError::Output)
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(FollowCommandError::Output)
     }
 
-    fn keep(&self) -> Result<(), FollowError> {
+    fn keep(&self) -> Result<(), FollowCommandError> {
         let (Some(path), Some(cursor)) = (&self.state, &self.cursor) else { return Ok(()) };
-        write_state(path, cursor).map_err(|source| FollowError::State { path: path.clone(), source })
+        write_state(path, cursor).map_err(|source| FollowCommandError::State { path: path.clone(), source })
     }
 }
 
@@ -364,14 +364,14 @@ fn notice(text: &str) {
     eprintln!("authledger follow: {text}");
 }
 
-fn read_state(path: &Path) -> Result<Option<String>, FollowError> {
-    let failed = |source| FollowError::State { path: path.to_owned(), source };
+fn read_state(path: &Path) -> Result<Option<String>, FollowCommandError> {
+    let failed = |source| FollowCommandError::State { path: path.to_owned(), source };
     let size = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let no_cursor = || FollowError::NoCursor(path.to_owned());
+    let no_cursor = || FollowCommandError::NoCursor(path.to_owned());
     if size > MAX_STATE_BYTES {
         return Err(no_cursor());
     }

@@ -27,9 +27,9 @@ use tokio::task::JoinHandle;
 use super::client::{CallError, Client, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp, Ttl};
-use courier::{Answer, Courier};
-use source::{Batch, Batches, Input, SourceError};
-use tally::Tally;
+use courier::{BatchSender, LineAnswer};
+use source::{Batches, DumpInput, ImportBatch, SourceError};
+use tally::ImportTally;
 
 /// The longest line of a dump, including its personal data, which is not read.
 const MAX_LINE_BYTES: usize = 1 << 20;
@@ -68,8 +68,8 @@ pub struct ImportArgs {
     file: PathBuf,
 
     /// What the dump is
-    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
-    from: Format,
+    #[arg(long, value_enum, default_value_t = DumpFormat::Ndjson)]
+    from: DumpFormat,
 
     /// The tenant of lines that do not name one; absent: default
     #[arg(long)]
@@ -98,7 +98,7 @@ pub struct ImportArgs {
 
 /// The format of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum DumpFormat {
     /// The server's own lines
     Ndjson,
     /// Crafter Profile's tickets
@@ -109,7 +109,7 @@ pub enum Format {
 
 /// The settings for reading every line.
 #[derive(Clone, Debug)]
-struct Settings {
+struct ImportSettings {
     tenant: Option<String>,
     ttl: Ttl,
     /// A credential that expires at this instant or earlier has expired.
@@ -160,7 +160,7 @@ pub async fn run(arguments: ImportArgs) -> Result<(), ImportError> {
     let input = source::open(&arguments.file)?;
     // Everything that can't work is found out before anything is sent.
     let client = if arguments.dry_run { None } else { Some(Client::new(&arguments.server)?) };
-    let mut tally = Tally::new(arguments.json, arguments.refused.clone())?;
+    let mut tally = ImportTally::new(arguments.json, arguments.refused.clone())?;
     let Some(client) = client else { return rehearse(&arguments, input, &mut tally) };
     let sent = tokio::select! {
         sent = send(&arguments, input, client, &mut tally) => sent,
@@ -178,7 +178,7 @@ pub async fn run(arguments: ImportArgs) -> Result<(), ImportError> {
     all_taken(&tally)
 }
 
-fn all_taken(tally: &Tally) -> Result<(), ImportError> {
+fn all_taken(tally: &ImportTally) -> Result<(), ImportError> {
     match tally.counts.refused {
         0 => Ok(()),
         refused => Err(ImportError::Refused(refused)),
@@ -194,7 +194,7 @@ async fn interruption() -> Result<(), ImportError> {
 }
 
 /// Reads everything, and sends nothing.
-fn rehearse(arguments: &ImportArgs, input: Input, tally: &mut Tally) -> Result<(), ImportError> {
+fn rehearse(arguments: &ImportArgs, input: DumpInput, tally: &mut ImportTally) -> Result<(), ImportError> {
     let failed = |source| ImportError::Read { path: arguments.file.clone(), source };
     let mut kinds = [0; Kind::ALL.len()];
     let mut batches = Batches::open(input, arguments.from, arguments.settings()).map_err(failed)?;
@@ -208,8 +208,8 @@ fn rehearse(arguments: &ImportArgs, input: Input, tally: &mut Tally) -> Result<(
 
 /// The bodies that would be sent for a dump, with default settings. For the fuzzer.
 #[doc(hidden)]
-pub fn read_dump(dump: Vec<u8>, format: Format, now: Timestamp) -> Result<Vec<String>, SourceError> {
-    let settings = Settings { tenant: None, ttl: Ttl::from_seconds(900).unwrap_or(Ttl::MAX), now };
+pub fn read_dump(dump: Vec<u8>, format: DumpFormat, now: Timestamp) -> Result<Vec<String>, SourceError> {
+    let settings = ImportSettings { tenant: None, ttl: Ttl::from_seconds(900).unwrap_or(Ttl::MAX), now };
     let mut batches = Batches::open(Box::new(io::Cursor::new(dump)), format, settings)?;
     let mut bodies = Vec::new();
     while let Some(batch) = batches.next()? {
@@ -219,9 +219,14 @@ pub fn read_dump(dump: Vec<u8>, format: Format, now: Timestamp) -> Result<Vec<St
 }
 
 /// Sends batch after batch. A few are on their way at once; they are settled in the dump's order.
-async fn send(arguments: &ImportArgs, input: Input, client: Client, tally: &mut Tally) -> Result<(), ImportError> {
+async fn send(
+    arguments: &ImportArgs,
+    input: DumpInput,
+    client: Client,
+    tally: &mut ImportTally,
+) -> Result<(), ImportError> {
     let mut batches = read_ahead(input, arguments.from, arguments.settings()).map_err(ImportError::Thread)?;
-    let courier = Arc::new(Courier::new(client));
+    let courier = Arc::new(BatchSender::new(client));
     let mut in_flight = VecDeque::with_capacity(MAX_IN_FLIGHT);
     let mut read = Ok(());
     while let Some(batch) = batches.recv().await {
@@ -239,9 +244,9 @@ async fn send(arguments: &ImportArgs, input: Input, client: Client, tally: &mut 
     read
 }
 
-type Brought = JoinHandle<Result<(Batch, Vec<Answer>), ImportError>>;
+type Brought = JoinHandle<Result<(ImportBatch, Vec<LineAnswer>), ImportError>>;
 
-fn bring(courier: &Arc<Courier>, batch: Batch) -> Brought {
+fn bring(courier: &Arc<BatchSender>, batch: ImportBatch) -> Brought {
     let courier = Arc::clone(courier);
     tokio::spawn(async move {
         // If every line was refused or has expired, there is nothing to ask.
@@ -251,7 +256,7 @@ fn bring(courier: &Arc<Courier>, batch: Batch) -> Brought {
     })
 }
 
-async fn settle(in_flight: &mut VecDeque<Brought>, tally: &mut Tally) -> Result<(), ImportError> {
+async fn settle(in_flight: &mut VecDeque<Brought>, tally: &mut ImportTally) -> Result<(), ImportError> {
     let Some(oldest) = in_flight.pop_front() else { return Ok(()) };
     let (batch, answers) = oldest.await.map_err(|error| ImportError::Thread(error.into()))??;
     tally.settle(batch, answers)
@@ -259,10 +264,10 @@ async fn settle(in_flight: &mut VecDeque<Brought>, tally: &mut Tally) -> Result<
 
 /// Reads in a thread of its own: a pipe may be silent for as long as it likes.
 fn read_ahead(
-    input: Input,
-    format: Format,
-    settings: Settings,
-) -> io::Result<mpsc::Receiver<Result<Batch, SourceError>>> {
+    input: DumpInput,
+    format: DumpFormat,
+    settings: ImportSettings,
+) -> io::Result<mpsc::Receiver<Result<ImportBatch, SourceError>>> {
     let (give, taken) = mpsc::channel(MAX_READ_AHEAD);
     std::thread::Builder::new().name("dump".to_owned()).spawn(move || {
         let mut opened = Batches::open(input, format, settings);
@@ -286,10 +291,10 @@ fn read_ahead(
 }
 
 impl ImportArgs {
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> ImportSettings {
         // The range was checked when the argument was read.
         let ttl = Ttl::from_seconds(self.ttl).unwrap_or(Ttl::MAX);
-        Settings { tenant: self.tenant.clone(), ttl, now: wall_clock() }
+        ImportSettings { tenant: self.tenant.clone(), ttl, now: wall_clock() }
     }
 }
 
@@ -301,21 +306,21 @@ fn notice(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::entry::{EntryRefusal, Row};
+    use super::entry::{DumpRow, EntryRefusal};
     use super::*;
 
     /// 2026-11-21T09:10:00Z, with the defaults of the arguments.
-    pub fn settings() -> Settings {
+    pub fn settings() -> ImportSettings {
         let now = Timestamp::from_millis(1_795_252_200_000).expect("as it was written");
-        Settings { tenant: None, ttl: Ttl::from_seconds(900).expect("as it was written"), now }
+        ImportSettings { tenant: None, ttl: Ttl::from_seconds(900).expect("as it was written"), now }
     }
 
     /// The line that is sent.
     #[track_caller]
-    pub fn entry(row: Result<Row, EntryRefusal>) -> String {
+    pub fn entry(row: Result<DumpRow, EntryRefusal>) -> String {
         match row {
-            Ok(Row::Entry(entry)) => serde_json::to_string(&entry).expect("as it was written"),
-            Ok(Row::Over) => panic!("it is over"),
+            Ok(DumpRow::Entry(entry)) => serde_json::to_string(&entry).expect("as it was written"),
+            Ok(DumpRow::Over) => panic!("it is over"),
             Err(refusal) => panic!("{}", refusal.detail),
         }
     }

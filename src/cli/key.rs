@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Asked, CallError, Client};
+use super::client::{CallArgs, CallError, Client};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,23 +20,23 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct KeyArgs {
     #[command(subcommand)]
-    action: Action,
+    action: KeyAction,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum KeyAction {
     /// List the keys whose tokens may still be active.
-    List(Asked),
+    List(CallArgs),
     /// Make a new key sign from now on. The previous key verifies until its last token has expired.
-    Rotate(Asked),
+    Rotate(CallArgs),
     /// Show the keys that this ledger's checkpoints and proofs are checked with. Give them to the people who are to
     /// check them.
-    Verifier(Asked),
+    Verifier(CallArgs),
 }
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum KeyCommandError {
     /// The call did not succeed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -59,19 +59,19 @@ struct KeyBody {
 }
 
 #[derive(Deserialize)]
-struct Listed<T> {
+struct KeyList<T> {
     keys: Vec<T>,
 }
 
 /// The used members of the status.
 #[derive(Deserialize)]
-struct Status {
-    head: Head,
+struct VerifierStatus {
+    head: HeadStatus,
     origins: Vec<OriginStatus>,
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct HeadStatus {
     origin: String,
     verifier_key: String,
 }
@@ -87,19 +87,19 @@ struct CheckpointStatus {
     verifier_key: String,
 }
 
-pub async fn run(arguments: KeyArgs) -> Result<(), KeyError> {
+pub async fn run(arguments: KeyArgs) -> Result<(), KeyCommandError> {
     match arguments.action {
-        Action::List(asked) => list(&asked).await,
-        Action::Rotate(asked) => rotate(&asked).await,
-        Action::Verifier(asked) => verifier(&asked).await,
+        KeyAction::List(asked) => list(&asked).await,
+        KeyAction::Rotate(asked) => rotate(&asked).await,
+        KeyAction::Verifier(asked) => verifier(&asked).await,
     }
 }
 
 /// The node's own key first, then the keys of other origins of which it holds checkpoints.
-async fn verifier(asked: &Asked) -> Result<(), KeyError> {
+async fn verifier(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/status")).await?;
-    let Status { head, origins } = serde_json::from_str(&answer)?;
+    let VerifierStatus { head, origins } = serde_json::from_str(&answer)?;
     let signed = origins.into_iter().filter_map(|one| Some((one.origin, one.checkpoint?.verifier_key)));
     let mut keys: Vec<_> = signed.filter(|(origin, _)| *origin != head.origin).collect();
     keys.insert(0, (head.origin, head.verifier_key));
@@ -114,25 +114,25 @@ async fn verifier(asked: &Asked) -> Result<(), KeyError> {
     Ok(())
 }
 
-async fn list(asked: &Asked) -> Result<(), KeyError> {
+async fn list(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/keys")).await?;
     let mut out = io::stdout().lock();
     if asked.json {
-        let listed: Listed<&RawValue> = serde_json::from_str(&answer)?;
+        let listed: KeyList<&RawValue> = serde_json::from_str(&answer)?;
         for key in listed.keys {
             writeln!(out, "{key}")?;
         }
         return Ok(());
     }
     writeln!(out, "{:43}  {:5}  {:24}  STATE", "KID", "ALG", "PUBLISHED")?;
-    for key in serde_json::from_str::<Listed<KeyBody>>(&answer)?.keys {
+    for key in serde_json::from_str::<KeyList<KeyBody>>(&answer)?.keys {
         writeln!(out, "{:43}  {:5}  {:24}  {}", key.kid, key.alg, key.published_at, key.state())?;
     }
     Ok(())
 }
 
-async fn rotate(asked: &Asked) -> Result<(), KeyError> {
+async fn rotate(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::POST, "/v1/keys")).await?;
     let mut out = io::stdout().lock();

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::client::{Asked, CallError, Client, ServerArgs};
+use super::client::{CallArgs, CallError, Client, ServerArgs};
 use crate::cluster::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 use crate::domain::{LedgerId, Malformed, NodeKey, NodeName, PeerAddress, Reads, Region};
 use crate::event_log::{DataDirectory, OpenError, ReadError, Reader};
@@ -32,18 +32,18 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct NodeArgs {
     #[command(subcommand)]
-    action: Action,
+    action: NodeAction,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum NodeAction {
     /// List the nodes, how far each has applied the ledger, and when it was last heard.
-    List(Asked),
+    List(CallArgs),
     /// Make a directory on this machine a node of an existing ledger. No server may be running on it.
     Join(Box<Join>),
     /// Remove a member permanently. The credentials that it issued beyond what the asked node holds of it become
     /// inactive; its revocations still count.
-    Remove(Remove),
+    Remove(NodeRemoveArgs),
     /// Let a standby take commands. It answers as soon as every other member waits for it.
     Promote(Promote),
 }
@@ -67,11 +67,11 @@ struct Join {
 }
 
 #[derive(Args)]
-struct Remove {
+struct NodeRemoveArgs {
     /// The member's name
     node: String,
     #[command(flatten)]
-    asked: Asked,
+    asked: CallArgs,
 }
 
 #[derive(Args)]
@@ -127,7 +127,7 @@ pub enum NodeError {
 }
 
 #[derive(Deserialize)]
-struct Joined {
+struct JoinAnswer {
     ledger: String,
     keys: Vec<String>,
     addresses: Vec<String>,
@@ -137,7 +137,7 @@ struct Joined {
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct LedgerStatus {
     ledger: String,
 }
 
@@ -146,7 +146,7 @@ fn ledger_of(text: &str) -> Result<LedgerId, NodeError> {
 }
 
 #[derive(Deserialize)]
-struct Listed<T> {
+struct NodeList<T> {
     nodes: Vec<T>,
 }
 
@@ -158,35 +158,35 @@ struct MemberBody {
     address: Option<String>,
     state: String,
     origins: BTreeMap<String, u64>,
-    runs: Vec<Run>,
+    runs: Vec<NodeRun>,
 }
 
 #[derive(Deserialize)]
-struct Run {
+struct NodeRun {
     heard_millis_ago: u64,
     applied: BTreeMap<String, u64>,
 }
 
 pub async fn run(arguments: NodeArgs) -> Result<(), NodeError> {
     match arguments.action {
-        Action::List(asked) => list(&asked).await,
-        Action::Join(join) => join.run().await,
-        Action::Remove(remove) => remove.run().await,
-        Action::Promote(promote) => promote.run().await,
+        NodeAction::List(asked) => list(&asked).await,
+        NodeAction::Join(join) => join.run().await,
+        NodeAction::Remove(remove) => remove.run().await,
+        NodeAction::Promote(promote) => promote.run().await,
     }
 }
 
-async fn list(asked: &Asked) -> Result<(), NodeError> {
+async fn list(asked: &CallArgs) -> Result<(), NodeError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/nodes")).await?;
     let mut out = io::stdout().lock();
     if asked.json {
-        for node in serde_json::from_str::<Listed<Box<RawValue>>>(&answer)?.nodes {
+        for node in serde_json::from_str::<NodeList<Box<RawValue>>>(&answer)?.nodes {
             writeln!(out, "{node}")?;
         }
         return Ok(());
     }
-    let nodes = serde_json::from_str::<Listed<MemberBody>>(&answer)?.nodes;
+    let nodes = serde_json::from_str::<NodeList<MemberBody>>(&answer)?.nodes;
     let heads: BTreeMap<&String, &u64> = nodes.iter().flat_map(|node| &node.origins).collect();
     for node in &nodes {
         writeln!(out, "{}", line(node, &heads))?;
@@ -199,7 +199,7 @@ fn line(node: &MemberBody, heads: &BTreeMap<&String, &u64>) -> String {
     let name = node.node.as_deref().unwrap_or("(alone)");
     let region = node.region.as_deref().unwrap_or("-");
     let address = node.address.as_deref().unwrap_or("-");
-    let lacks = |run: &Run| {
+    let lacks = |run: &NodeRun| {
         let lacking = heads.iter().map(|(origin, head)| head.saturating_sub(*run.applied.get(*origin).unwrap_or(&0)));
         lacking.sum::<u64>()
     };
@@ -207,7 +207,7 @@ fn line(node: &MemberBody, heads: &BTreeMap<&String, &u64>) -> String {
         _ if node.own => "this node".to_owned(),
         [] => "never heard".to_owned(),
         runs => {
-            let one = |run: &Run| {
+            let one = |run: &NodeRun| {
                 let seconds = run.heard_millis_ago as f64 / 1_000.0;
                 format!("heard {seconds:.1} s ago, {} records behind", lacks(run))
             };
@@ -239,10 +239,10 @@ impl Join {
         if let Some(own) = own
             && let Ok(status) = client.text(client.request(Method::GET, "/v1/status")).await
         {
-            self.compare(own, &serde_json::from_str::<Status>(&status)?.ledger)?;
+            self.compare(own, &serde_json::from_str::<LedgerStatus>(&status)?.ledger)?;
         }
         let answer = client.text(client.request(Method::POST, "/v1/nodes").json(&body)).await?;
-        let joined: Joined = serde_json::from_str(&answer)?;
+        let joined: JoinAnswer = serde_json::from_str(&answer)?;
         let ledger = ledger_of(&joined.ledger)?;
         own.map_or(Ok(()), |own| self.compare(own, &joined.ledger))?;
         let keys: Option<Vec<NodeKey>> = joined.keys.iter().map(|key| key.parse().ok()).collect();
@@ -281,7 +281,7 @@ impl Join {
     }
 }
 
-impl Remove {
+impl NodeRemoveArgs {
     async fn run(&self) -> Result<(), NodeError> {
         let client = Client::new(&self.asked.server)?;
         let answer = remove(&client, &self.node).await?;

@@ -155,7 +155,7 @@ pub fn run(arguments: &RestoreArgs) -> Result<(), RestoreError> {
     // The lock is held until the directory is complete, so that no server starts on an incomplete one.
     let lock = DataDirectory::lock(data)?;
     let verified = verify_source(source)?;
-    let mut input = Input::open(source)?;
+    let mut input = RestoreInput::open(source)?;
     let unfinished = data.join(UNFINISHED);
     let mut copy = CopyWriter::create(&unfinished)?;
     let Copied { mut base, openings, lasts } = copy_rows(&mut input, &mut copy)?;
@@ -196,23 +196,23 @@ fn verify_source(source: &Path) -> Result<Base, RestoreError> {
 }
 
 /// The source of the records.
-enum Rows {
+enum RecordSource {
     Ledger(Box<Reader>, Base, Position),
     Bundle(Box<BundleReader>),
 }
 
-struct Input {
-    rows: Rows,
+struct RestoreInput {
+    rows: RecordSource,
     checkpoints: Vec<(Origin, SignedNote)>,
 }
 
-impl Input {
+impl RestoreInput {
     fn open(source: &Path) -> Result<Self, RestoreError> {
         if source.is_dir() {
             let checkpoints = notes(&audit::checkpoints_in(&source.join("checkpoints"))?);
             let reader = Reader::open(&source.join(LEDGER))?;
             let head = reader.head()?;
-            return Ok(Self { rows: Rows::Ledger(Box::new(reader), Base::default(), head), checkpoints });
+            return Ok(Self { rows: RecordSource::Ledger(Box::new(reader), Base::default(), head), checkpoints });
         }
         let reader = BundleReader::open(source)?;
         let from = reader.contents().from;
@@ -220,13 +220,13 @@ impl Input {
             return Err(RestoreError::Part { path: source.to_owned(), from });
         }
         let checkpoints = notes(&reader.contents().checkpoints);
-        Ok(Self { rows: Rows::Bundle(Box::new(reader)), checkpoints })
+        Ok(Self { rows: RecordSource::Bundle(Box::new(reader)), checkpoints })
     }
 
     fn next_page(&mut self) -> Result<Vec<StoredRecord>, RestoreError> {
         match &mut self.rows {
-            Rows::Bundle(bundle) => Ok(bundle.next_page()?),
-            Rows::Ledger(reader, base, head) => {
+            RecordSource::Bundle(bundle) => Ok(bundle.next_page()?),
+            RecordSource::Ledger(reader, base, head) => {
                 let limit = (head.0 - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
                 if limit == 0 { Ok(Vec::new()) } else { Ok(reader.next_page(base, limit)?) }
             }
@@ -247,7 +247,7 @@ struct Copied {
 }
 
 /// Copies all records.
-fn copy_rows(input: &mut Input, copy: &mut CopyWriter) -> Result<Copied, RestoreError> {
+fn copy_rows(input: &mut RestoreInput, copy: &mut CopyWriter) -> Result<Copied, RestoreError> {
     let (mut base, mut openings, mut lasts) = (Base::default(), BTreeMap::new(), BTreeMap::new());
     loop {
         let page = input.next_page()?;

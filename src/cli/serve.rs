@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{ServeArgs, Settings, SettingsError};
+use crate::config::{ConfigError, ServeArgs, Settings};
 use crate::server::{self, ServeError, Server};
 use crate::telemetry::{self, TelemetryError};
 
@@ -14,7 +14,7 @@ use crate::telemetry::{self, TelemetryError};
 pub enum ServeCommandError {
     /// A setting can't be used.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] ConfigError),
     /// Logging can't be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -51,7 +51,7 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     settings.listen = server.address();
     // Not before: a start that folds a long log has nothing to finish, and ends at the signal.
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeCommandError::Signal)?;
-    while let End::StartsAgain = serve(server, settings.tls.is_some(), &mut terminate).await? {
+    while let StopReason::StartsAgain = serve(server, settings.tls.is_some(), &mut terminate).await? {
         tracing::info!("restarting, because an earlier time was accepted");
         server = tokio::select! {
             started = Server::start(settings.clone(), Clock::system()) => started?,
@@ -62,13 +62,13 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
 }
 
 /// The reason why a run of the server ended.
-enum End {
+enum StopReason {
     Asked,
     StartsAgain,
 }
 
 /// Serves until a signal comes, or until the server must restart.
-async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<End, ServeCommandError> {
+async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<StopReason, ServeCommandError> {
     let scheme = if with_tls { "https" } else { "http" };
     println!("authledger: listening on {scheme}://{}", server.address());
     if let Some(path) = server.root_token() {
@@ -76,10 +76,10 @@ async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result
         println!("authledger: root's secret is in {path}; delete the file once applications are registered");
     }
     let (is_set_back, end) = tokio::select! {
-        _ = terminate.recv() => (false, End::Asked),
-        _ = tokio::signal::ctrl_c() => (false, End::Asked),
-        () = server.set_back() => (true, End::Asked),
-        () = server.starts_again() => (false, End::StartsAgain),
+        _ = terminate.recv() => (false, StopReason::Asked),
+        _ = tokio::signal::ctrl_c() => (false, StopReason::Asked),
+        () = server.set_back() => (true, StopReason::Asked),
+        () = server.starts_again() => (false, StopReason::StartsAgain),
     };
     tracing::info!("stopping");
     match server.stop().await {

@@ -19,11 +19,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct SubjectArgs {
     #[command(subcommand)]
-    action: Action,
+    action: SubjectAction,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum SubjectAction {
     /// Erase a subject: revoke everything that it has permanently, and destroy the keys of its personal data. It can't
     /// be undone.
     Erase(Erase),
@@ -89,7 +89,7 @@ struct ErasureBody {
 
 pub async fn run(arguments: SubjectArgs) -> Result<(), SubjectError> {
     match arguments.action {
-        Action::Erase(arguments) => erase(&arguments).await,
+        SubjectAction::Erase(arguments) => erase(&arguments).await,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Reading {
 
 /// The knowledge about earlier time at a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct EarlierTime {
     /// The latest instant that ledger time is known to have reached. Nothing for a new ledger.
     pub reached: Option<Timestamp>,
     /// The latest instant up to which the sweep is known to have been allowed.
@@ -40,7 +40,7 @@ pub struct Jump {
 
 /// The change that a look at the clocks has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum CourseChange {
     /// The wall clock has jumped away. Ledger time runs on by the boot clock.
     Jumped,
     /// It is within reach again, and followed.
@@ -62,7 +62,7 @@ pub struct Course {
 
 impl Course {
     /// Starts at the later of the wall clock and the time that was reached before.
-    pub fn start(reading: Reading, before: Before) -> Self {
+    pub fn start(reading: Reading, before: EarlierTime) -> Self {
         let Reading { wall, boot } = reading;
         let at = before.reached.map_or(wall, |reached| reached.max(wall));
         let is_away = at.millis_since(wall) > FOLLOWED_MILLIS;
@@ -81,7 +81,7 @@ impl Course {
 
     /// Follows the wall clock while it is within reach. Ledger time never falls by this: while the wall clock is a
     /// little behind, ledger time runs at half speed at most.
-    pub fn follow(&mut self, reading: Reading) -> Option<Turn> {
+    pub fn follow(&mut self, reading: Reading) -> Option<CourseChange> {
         let Reading { wall, boot } = reading;
         let (now, elapsed) = (self.at(boot), boot.saturating_sub(self.boot));
         let distance = wall.as_millis().abs_diff(now.as_millis());
@@ -92,12 +92,12 @@ impl Course {
             self.jump = Some(Jump { unsettled_millis: unsettled, at_start });
             self.set(now, boot, false);
             // While the clock is unsettled, nothing leaves memory.
-            return (!was_away).then_some(Turn::Jumped);
+            return (!was_away).then_some(CourseChange::Jumped);
         }
         self.jump = None;
         self.set(now.max(wall), boot, wall < now);
         if was_away {
-            return Some(Turn::Returned);
+            return Some(CourseChange::Returned);
         }
         self.forget(elapsed);
         None
@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn fresh() -> Course {
-        Course::start(reading(START, 0), Before::default())
+        Course::start(reading(START, 0), EarlierTime::default())
     }
 
     #[test]
@@ -191,11 +191,11 @@ mod tests {
     fn it_runs_on_by_the_boot_clock_when_the_wall_clock_jumps_and_forgets_nothing_meanwhile() {
         for wall in [START + 70 * 60_000, START - 70 * 60_000] {
             let mut course = fresh();
-            assert_eq!(course.follow(reading(wall, 1_000)), Some(Turn::Jumped));
+            assert_eq!(course.follow(reading(wall, 1_000)), Some(CourseChange::Jumped));
             assert_eq!(course.follow(reading(wall + 68_000, 69_000)), None);
             assert_eq!(course.at(69_000), at(START + 69_000));
             assert_eq!(course.forgets_at(), at(START));
-            assert_eq!(course.follow(reading(START + 70_000, 70_000)), Some(Turn::Returned));
+            assert_eq!(course.follow(reading(START + 70_000, 70_000)), Some(CourseChange::Returned));
             course.follow(reading(START + 71_000, 71_000));
             assert_eq!((course.at(71_000), course.forgets_at()), (at(START + 71_000), at(START + 71_000)));
         }
@@ -208,7 +208,7 @@ mod tests {
         course.follow(reading(START - 2 * HOUR, HOUR - 1));
         assert!(!course.refuses_issues());
         let unsettled_millis = course.jump().expect("it jumped").unsettled_millis;
-        let before = Before { reached: Some(course.at(HOUR - 1)), forgotten: None, unsettled_millis };
+        let before = EarlierTime { reached: Some(course.at(HOUR - 1)), forgotten: None, unsettled_millis };
         let mut course = Course::start(reading(START - 2 * HOUR, 0), before);
         assert_eq!(course.jump(), Some(Jump { unsettled_millis: HOUR - 1, at_start: true }));
         course.follow(reading(START - 2 * HOUR, 1));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_start_takes_what_was_reached_before_and_notices_a_clock_that_is_behind() {
-        let before = Before { reached: Some(at(START)), forgotten: Some(at(START - 5_000)), unsettled_millis: 0 };
+        let before = EarlierTime { reached: Some(at(START)), forgotten: Some(at(START - 5_000)), unsettled_millis: 0 };
         let behind = Course::start(reading(1_136_073_600_000, 7), before);
         assert_eq!((behind.at(8), behind.jump().map(|jump| jump.at_start)), (at(START + 1), Some(true)));
         assert_eq!(behind.forgets_at(), at(START - 5_000));
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn downtime_counts_towards_forgetting_after_as_much_uptime_and_24_hours_at_most() {
-        let before = Before { reached: Some(at(START)), forgotten: Some(at(START)), unsettled_millis: 0 };
+        let before = EarlierTime { reached: Some(at(START)), forgotten: Some(at(START)), unsettled_millis: 0 };
         for (down, due) in [(2 * HOUR, 2 * HOUR), (40 * 24 * HOUR, 24 * HOUR)] {
             let mut course = Course::start(reading(START + down, 0), before);
             assert_eq!(course.forgets_at(), at(START));

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 4_096;
 
 /// The mark of ledger time on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct ClockMark {
     /// Ledger time when it was written.
     pub ledger_time: Timestamp,
     /// Everything that had not expired at this instant is still kept.
@@ -23,12 +23,12 @@ pub struct Mark {
     /// For how long a jump had been unsettled, in milliseconds; 0 without one.
     pub unsettled_millis: u64,
     /// An earlier time that was accepted, until the credentials recorded beyond it are revoked.
-    pub accepted: Option<Accepted>,
+    pub accepted: Option<AcceptedTime>,
 }
 
 /// An accepted time that lies before the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedTime {
     /// The accepted instant. Records of the origin beyond it have too late a time.
     pub at: Timestamp,
     /// The origin that was written then.
@@ -59,7 +59,7 @@ pub fn mark_file(data: &Path) -> PathBuf {
     data.join("clock")
 }
 
-impl Mark {
+impl ClockMark {
     /// The mark of a data directory; none if it has never had a server with marks.
     pub fn load(data: &Path) -> io::Result<Option<Self>> {
         let path = mark_file(data);
@@ -98,15 +98,17 @@ impl Mark {
 }
 
 impl MarkFile {
-    fn into_mark(self) -> Option<Mark> {
+    fn into_mark(self) -> Option<ClockMark> {
         if self.format != FORMAT {
             return None;
         }
         let accepted = match self.accepted {
-            Some(form) => Some(Accepted { at: Timestamp::from_millis(form.at)?, origin: form.origin.parse().ok()? }),
+            Some(form) => {
+                Some(AcceptedTime { at: Timestamp::from_millis(form.at)?, origin: form.origin.parse().ok()? })
+            }
             None => None,
         };
-        Some(Mark {
+        Some(ClockMark {
             ledger_time: Timestamp::from_millis(self.ledger_time)?,
             forgotten_at: Timestamp::from_millis(self.forgotten_at)?,
             unsettled_millis: self.unsettled_millis,
@@ -122,17 +124,17 @@ mod tests {
     #[test]
     fn what_was_stored_is_read_back_and_a_damaged_mark_is_an_error() {
         let data = tempfile::tempdir().expect("a directory");
-        assert_eq!(Mark::load(data.path()).expect("readable"), None);
+        assert_eq!(ClockMark::load(data.path()).expect("readable"), None);
         let at = |millis| Timestamp::from_millis(millis).expect("within bounds");
-        let accepted = Accepted { at: at(5), origin: "k7m2qx4dnzr5a".parse().expect("an origin") };
+        let accepted = AcceptedTime { at: at(5), origin: "k7m2qx4dnzr5a".parse().expect("an origin") };
         for accepted in [None, Some(accepted)] {
-            let mark = Mark { ledger_time: at(9), forgotten_at: at(7), unsettled_millis: 3, accepted };
+            let mark = ClockMark { ledger_time: at(9), forgotten_at: at(7), unsettled_millis: 3, accepted };
             mark.store(data.path()).expect("stored");
-            assert_eq!(Mark::load(data.path()).expect("readable"), Some(mark));
+            assert_eq!(ClockMark::load(data.path()).expect("readable"), Some(mark));
         }
         for broken in ["", "{}", r#"{"format":2,"ledger_time":1,"forgotten_at":1}"#] {
             fs::write(mark_file(data.path()), broken).expect("written");
-            assert!(Mark::load(data.path()).is_err(), "{broken}");
+            assert!(ClockMark::load(data.path()).is_err(), "{broken}");
         }
     }
 }

@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use crate::domain::{Origin, Timestamp};
 
-pub use course::{Before, Course, FOLLOWED_MILLIS, Jump, MAX_LAG_MILLIS, PATIENCE_MILLIS, Reading, Turn};
-pub use mark::{Accepted, Mark, mark_file};
+pub use course::{Course, CourseChange, EarlierTime, FOLLOWED_MILLIS, Jump, MAX_LAG_MILLIS, PATIENCE_MILLIS, Reading};
+pub use mark::{AcceptedTime, ClockMark, mark_file};
 
 /// Ledger time, run by the system's clocks or by clocks that a test moves.
 #[derive(Clone, Debug)]
 pub struct Clock {
     hands: Hands,
-    state: Arc<State>,
+    state: Arc<ClockState>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ struct ManualHands {
 /// Locked in this order. Each request reads the course, and each batch changes the stamps: under one lock they would wait for each
 /// other.
 #[derive(Debug)]
-struct State {
+struct ClockState {
     stamps: Mutex<Stamps>,
     course: RwLock<Course>,
     /// The instant up to which a mark on disk allows entries to leave memory. Nothing if no mark is kept.
@@ -94,8 +94,8 @@ impl Clock {
     }
 
     fn by(hands: Hands) -> Self {
-        let course = Course::start(hands.reading(), Before::default());
-        let state = State { stamps: Mutex::default(), course: RwLock::new(course), marked: Mutex::default() };
+        let course = Course::start(hands.reading(), EarlierTime::default());
+        let state = ClockState { stamps: Mutex::default(), course: RwLock::new(course), marked: Mutex::default() };
         Self { hands, state: Arc::new(state) }
     }
 
@@ -137,14 +137,14 @@ impl Clock {
 
     /// Begins a run: from the time that was reached before it, if the last record of this node's origin was stamped
     /// with that.
-    pub fn start(&self, before: Before, stamped: Timestamp) {
+    pub fn start(&self, before: EarlierTime, stamped: Timestamp) {
         let mut stamps = self.state.stamps.lock();
         *self.state.course.write() = Course::start(self.hands.reading(), before);
         *stamps = Stamps { stamped, in_hand: None };
     }
 
     /// Looks at both clocks. Call it about twice a second.
-    pub fn follow(&self) -> Option<Turn> {
+    pub fn follow(&self) -> Option<CourseChange> {
         self.state.course.write().follow(self.hands.reading())
     }
 

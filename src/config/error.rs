@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
-use crate::setting::{Place, ValueError};
+use crate::setting::{SettingPlace, ValueError};
 
 /// Why the settings are refused: the problem, its place, and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum ConfigError {
     /// The file does not exist, or can't be read.
     #[error("read the settings in {}: {source}; give --config another file, or make this one readable", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
@@ -50,11 +50,11 @@ pub enum SettingsError {
     )]
     LivesCross {
         /// The setting that must not be larger.
-        shorter: Place,
+        shorter: SettingPlace,
         /// Its value in seconds.
         shorter_seconds: u64,
         /// The setting that bounds it.
-        longer: Place,
+        longer: SettingPlace,
         /// Its value in seconds.
         longer_seconds: u64,
     },
@@ -65,7 +65,7 @@ pub enum SettingsError {
     )]
     InClear {
         /// The place where it was set.
-        place: Place,
+        place: SettingPlace,
         /// The address.
         listen: SocketAddr,
     },
@@ -73,7 +73,7 @@ pub enum SettingsError {
     #[error("use {given} alone: TLS needs the certificate and its key; give --{} too, or neither", missing.replace('_', "-"))]
     HalfTls {
         /// The place where the one was set.
-        given: Place,
+        given: SettingPlace,
         /// The key of the other.
         missing: &'static str,
     },
@@ -83,13 +83,13 @@ pub enum SettingsError {
     )]
     NoSurface {
         /// The place where it was set.
-        place: Place,
+        place: SettingPlace,
     },
     /// The log filter can't be read.
     #[error("use {place}: it is not a log filter; write a level, or directives such as `info,authledger=debug`")]
     LogFilter {
         /// The place where it was set.
-        place: Place,
+        place: SettingPlace,
     },
     /// Root's secret is too weak, or can't be put into a header.
     #[error(

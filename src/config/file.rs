@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use clap::{Args as _, Command};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 
-use super::{ServeArgs, SettingsError};
+use super::{ConfigError, ServeArgs};
 use crate::http::compat;
 
 /// The flags that are not keys: the file that holds the others, and what is done with them.
@@ -15,26 +15,26 @@ const NOT_KEYS: [&str; 2] = ["config", "check"];
 /// The tables, which are not flags, each with the flag that it is listed before.
 const TABLES: [(&str, &str); 2] = [("nats", "without_events"), ("trusted_issuer", "longest_life")];
 
-pub(super) fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
+pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(|error| SettingsError::MalformedFile {
+        Ok(text) => parse(&text).map_err(|error| ConfigError::MalformedFile {
             path: path.to_owned(),
             problem: error.to_string().trim_end().to_owned(),
         }),
-        Err(source) => Err(SettingsError::Unreadable { path: path.to_owned(), source }),
+        Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
     }
 }
 
 pub(super) fn parse(text: &str) -> Result<ServeArgs, toml::de::Error> {
-    toml::from_str::<HashMap<Known, IgnoredAny>>(text)?;
-    Ok(ServeArgs { compat: compat::Settings::read(text)?, ..toml::from_str(text)? })
+    toml::from_str::<HashMap<KnownKey, IgnoredAny>>(text)?;
+    Ok(ServeArgs { compat: compat::CompatSettings::read(text)?, ..toml::from_str(text)? })
 }
 
 /// A key that some part of the settings reads.
 #[derive(PartialEq, Eq, Hash)]
-struct Known(String);
+struct KnownKey(String);
 
-impl<'de> Deserialize<'de> for Known {
+impl<'de> Deserialize<'de> for KnownKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let key = String::deserialize(deserializer)?;
         if KEYS.contains(&key.as_str()) { Ok(Self(key)) } else { Err(D::Error::unknown_field(&key, &KEYS)) }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::SettingsError;
+use super::ConfigError;
 use crate::domain::{MAX_NAME_BYTES, Malformed, Tenant};
 use crate::jose::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 
@@ -49,11 +49,11 @@ pub(super) fn checked(
     tables: &[IssuerTable],
     file: &Path,
     own: Option<&str>,
-) -> Result<Vec<TrustedIssuer>, SettingsError> {
+) -> Result<Vec<TrustedIssuer>, ConfigError> {
     let mut seen: HashSet<&str> = own.into_iter().collect();
     let mut issuers = Vec::with_capacity(tables.len());
     for table in tables {
-        let refuse = |(key, must_be)| SettingsError::TrustedIssuer {
+        let refuse = |(key, must_be)| ConfigError::TrustedIssuer {
             path: file.to_owned(),
             issuer: table.issuer.clone(),
             key,
@@ -106,10 +106,10 @@ mod tests {
 
     fn issuers(toml: &str) -> Result<Vec<TrustedIssuer>, String> {
         #[derive(Deserialize)]
-        struct File {
+        struct IssuersFile {
             trusted_issuer: Vec<IssuerTable>,
         }
-        let file: File = toml::from_str(toml).map_err(|error| error.to_string())?;
+        let file: IssuersFile = toml::from_str(toml).map_err(|error| error.to_string())?;
         let own = Some("https://own.example");
         checked(&file.trusted_issuer, Path::new("/etc/authledger.toml"), own).map_err(|error| error.to_string())
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{Layers, ServeArgs, SettingsError};
+use super::{ConfigError, ServeArgs, ServeLayers};
 use crate::domain::{Malformed, PeerAddress, Reads, Region};
-use crate::setting::{Place, ValueError, is_loopback};
+use crate::setting::{SettingPlace, ValueError, is_loopback};
 
 /// The most servers of one region, and the most regions.
 const MAX_SERVERS: usize = 64;
@@ -53,7 +53,7 @@ pub struct NatsServers {
 
 /// The settings about other nodes.
 #[derive(Clone)]
-pub struct Members {
+pub struct MemberSettings {
     /// Addresses of other nodes, in addition to those that they announce.
     pub peers: Vec<PeerAddress>,
     /// The address at which other nodes reach this one.
@@ -70,7 +70,7 @@ pub struct Members {
     pub nats: Vec<NatsServers>,
 }
 
-pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
+pub(super) fn checked(layers: &ServeLayers) -> Result<MemberSettings, ConfigError> {
     let peers = layers.get("peers", |a| a.peers.clone());
     let (place, texts) = (peers.place.clone(), peers.or(Vec::new()));
     let peers = texts.iter().map(|text| peer_address(text, &place)).collect::<Result<_, _>>()?;
@@ -79,7 +79,7 @@ pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
     let address = text.map(|text| peer_address(&text, &place)).transpose()?;
     let wait = layers.get("member_wait", |a| a.member_wait).bounded(30, 5..=3_600, "seconds")?;
     let without = layers.get("without_events", |a| a.without_events.clone()).or(Vec::new());
-    Ok(Members {
+    Ok(MemberSettings {
         peers,
         address,
         ca: layers.get("peer_ca", |a| a.peer_ca.clone()).value,
@@ -91,7 +91,7 @@ pub(super) fn checked(layers: &Layers) -> Result<Members, SettingsError> {
 }
 
 /// The traffic between nodes holds keys of personal data: it goes over TLS, or stays on this machine.
-fn peer_address(text: &str, place: &Place) -> Result<PeerAddress, ValueError> {
+fn peer_address(text: &str, place: &SettingPlace) -> Result<PeerAddress, ValueError> {
     const FORM: Malformed =
         Malformed("https and a host, or http and a loopback host, without name, query, fragment or / at the end");
     let malformed = || ValueError::Malformed { place: place.clone(), must_be: FORM };
@@ -101,7 +101,7 @@ fn peer_address(text: &str, place: &Place) -> Result<PeerAddress, ValueError> {
 }
 
 /// Only the file can name them.
-fn nats(layers: &Layers) -> Result<Vec<NatsServers>, SettingsError> {
+fn nats(layers: &ServeLayers) -> Result<Vec<NatsServers>, ConfigError> {
     let Some((path, ServeArgs { nats: Some(tables), .. })) = &layers.file else { return Ok(Vec::new()) };
     let mut all: Vec<NatsServers> = Vec::new();
     for table in tables {
@@ -114,7 +114,7 @@ fn nats(layers: &Layers) -> Result<Vec<NatsServers>, SettingsError> {
     Ok(all)
 }
 
-fn servers(table: &NatsTable, path: &Path) -> Result<NatsServers, SettingsError> {
+fn servers(table: &NatsTable, path: &Path) -> Result<NatsServers, ConfigError> {
     const URLS: Malformed = Malformed("1 to 64 addresses with nats:// or tls://");
     let region = Region::new(&table.region).map_err(|must_be| refused(path, table, "region", must_be))?;
     let is_server = |url: &String| {
@@ -135,6 +135,6 @@ fn servers(table: &NatsTable, path: &Path) -> Result<NatsServers, SettingsError>
     })
 }
 
-fn refused(path: &Path, table: &NatsTable, key: &'static str, must_be: Malformed) -> SettingsError {
-    SettingsError::Nats { path: path.to_owned(), region: table.region.clone(), key, must_be }
+fn refused(path: &Path, table: &NatsTable, key: &'static str, must_be: Malformed) -> ConfigError {
+    ConfigError::Nats { path: path.to_owned(), region: table.region.clone(), key, must_be }
 }

@@ -12,7 +12,7 @@ struct Serve {
     arguments: ServeArgs,
 }
 
-fn settings(flags: &[&str]) -> Result<Settings, SettingsError> {
+fn settings(flags: &[&str]) -> Result<Settings, ConfigError> {
     let flags = std::iter::once("serve").chain(flags.iter().copied());
     Settings::check(Serve::try_parse_from(flags).expect("flags that clap takes").arguments, None)
 }

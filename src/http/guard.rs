@@ -80,15 +80,15 @@ pub struct Guarded<S> {
     stream: S,
     activity: Activity,
     patience: Patience,
-    reading: Wait,
-    writing: Wait,
+    reading: WaitTimer,
+    writing: WaitTimer,
 }
 
 impl<S> Guarded<S> {
     /// Guards a new connection's stream; the time for its first head runs from here.
     pub fn new(stream: S, activity: Activity, patience: Patience) -> Self {
-        let reading = Wait { since: Some(Instant::now()), timer: None };
-        Self { stream, activity, patience, reading, writing: Wait::default() }
+        let reading = WaitTimer { since: Some(Instant::now()), timer: None };
+        Self { stream, activity, patience, reading, writing: WaitTimer::default() }
     }
 
     fn read(&mut self, result: Poll<Result<()>>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -122,12 +122,12 @@ impl<S> Guarded<S> {
 
 /// Waiting for one thing.
 #[derive(Default)]
-struct Wait {
+struct WaitTimer {
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Wait {
+impl WaitTimer {
     /// Nothing is waited for. A timer that still runs is kept for the next time.
     fn rest(&mut self) {
         self.since = None;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::fields;
 use super::problem::{Code, Problem};
-use super::wire::Object;
+use super::wire::JsonObject;
 use crate::domain::Origin;
 
 /// The JSON body of a call.
@@ -22,7 +22,7 @@ pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Resu
 
 /// A text that is one JSON object.
 pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).or_else(|_| explain(text)).map(|Object(object)| object)
+    serde_json::from_slice(text).or_else(|_| explain(text)).map(|JsonObject(object)| object)
 }
 
 /// Refuses a body that is not lines of JSON.
@@ -43,7 +43,7 @@ fn is(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// Reads once more, slower, to name the member that is wrong.
-fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Object<T>, Problem> {
+fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<JsonObject<T>, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error))?;
     json.end().map_err(|error| Problem::with_detail(Code::MalformedJson, error.to_string()))?;

@@ -96,7 +96,7 @@ impl Default for Limits {
 }
 
 /// The server of connections.
-pub struct Server {
+pub struct HttpServer {
     /// The routes. A handler finds the peer as [`ConnectInfo`]`<SocketAddr>`.
     pub router: Router,
     /// TLS, or nothing to serve in clear.
@@ -107,7 +107,7 @@ pub struct Server {
     pub metrics: SharedMetrics,
 }
 
-impl Server {
+impl HttpServer {
     /// Serves until `stop` holds true or its sender is gone; returns how many connections had to be cut.
     ///
     /// When it stops, it accepts no more, closes idle connections, and lets open requests finish for as long as the grace
@@ -304,7 +304,7 @@ async fn answer(
     mut request: Request<Incoming>,
     activity: Activity,
     peer: SocketAddr,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<TrackedBody>, Infallible> {
     activity.receiving();
     if request.body().is_end_stream() {
         activity.received();
@@ -313,12 +313,12 @@ async fn answer(
         let mut response = problem.into_response();
         // The sender may take the start of the next request for something else than we do.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return Ok(response.map(|body| Answer { body, activity }));
+        return Ok(response.map(|body| TrackedBody { body, activity }));
     }
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = request.map(|body| Body::new(Question { body, activity: activity.clone() }));
     let response = router.call(request).await?;
-    Ok(response.map(|body| Answer { body, activity }))
+    Ok(response.map(|body| TrackedBody { body, activity }))
 }
 
 /// A request's body that tells when it has been read.
@@ -357,12 +357,12 @@ impl Drop for Question {
 }
 
 /// An answer's body that tells when it has been sent.
-struct Answer {
+struct TrackedBody {
     body: Body,
     activity: Activity,
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -379,7 +379,7 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.activity.idle();
     }

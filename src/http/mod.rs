@@ -158,20 +158,20 @@ pub struct App {
     /// The metrics.
     pub metrics: SharedMetrics,
     /// The HTTP settings.
-    pub options: Options,
+    pub options: HttpOptions,
 }
 
 pub type SharedApp = Arc<App>;
 
 /// The HTTP settings.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct HttpOptions {
     /// The surfaces that are served.
     pub surfaces: Vec<Surface>,
     /// The largest body, in bytes.
     pub body_bytes: usize,
     /// The options of other vendors' contracts.
-    pub compat: compat::Options,
+    pub compat: compat::CompatOptions,
     /// How often a follower is told that it is up to date.
     pub heartbeat: Duration,
     /// The file with root's secret, if there is one: readiness warns while it exists.
@@ -180,13 +180,13 @@ pub struct Options {
     pub bench: bool,
 }
 
-impl Default for Options {
+impl Default for HttpOptions {
     /// Every surface, and the defaults of the settings.
     fn default() -> Self {
         Self {
             surfaces: Surface::value_variants().to_vec(),
             body_bytes: 65_536,
-            compat: compat::Options::default(),
+            compat: compat::CompatOptions::default(),
             heartbeat: Duration::from_secs(15),
             root_token_file: None,
             bench: false,

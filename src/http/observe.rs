@@ -23,30 +23,30 @@ const UNMATCHED: &str = "unmatched";
 pub struct Observe(pub SharedMetrics);
 
 impl<S> Layer<S> for Observe {
-    type Service = Observed<S>;
+    type Service = ObservedRoute<S>;
 
     /// Called once for each route.
-    fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, metrics: self.0.clone(), route: Arc::default() }
+    fn layer(&self, inner: S) -> ObservedRoute<S> {
+        ObservedRoute { inner, metrics: self.0.clone(), route: Arc::default() }
     }
 }
 
 /// A route that is observed. Its handle is looked up with its first request, because that knows the template.
 #[derive(Clone)]
-pub struct Observed<S> {
+pub struct ObservedRoute<S> {
     inner: S,
     metrics: SharedMetrics,
     route: Arc<OnceLock<Arc<RouteMetrics>>>,
 }
 
-impl<S> Observed<S> {
+impl<S> ObservedRoute<S> {
     fn handle(&self, request: &Request) -> Arc<RouteMetrics> {
         let route = self.route.get_or_init(|| Arc::new(self.metrics.route(template(request))));
         route.clone()
     }
 }
 
-impl<S> Service<Request> for Observed<S>
+impl<S> Service<Request> for ObservedRoute<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,

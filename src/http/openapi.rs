@@ -41,7 +41,7 @@ const SCHEME: &str = "application";
 
 /// The document with every surface's part.
 pub fn document() -> OpenApi {
-    let mut document = Common::openapi().merge_from(peers::Api::openapi());
+    let mut document = Common::openapi().merge_from(peers::PeersApi::openapi());
     for surface in Surface::value_variants() {
         document.merge((surface.part().document)());
     }

@@ -7,7 +7,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
 use super::compat::{crafter, cribl, ory, slashid};
-use super::{Options, SharedApp, evidence, feed, followed, measured, native, tlog, v1};
+use super::{HttpOptions, SharedApp, evidence, feed, followed, measured, native, tlog, v1};
 
 /// A family of routes that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
@@ -35,7 +35,7 @@ pub enum Surface {
 /// What a surface adds to the server.
 pub(super) struct Part {
     /// Its routes.
-    pub(super) routes: fn(&Options) -> Router<SharedApp>,
+    pub(super) routes: fn(&HttpOptions) -> Router<SharedApp>,
     /// Its part of the OpenAPI document.
     pub(super) document: fn() -> OpenApi,
     /// Whether it answers a wrong verb in its own shape, instead of with a problem.
@@ -43,11 +43,11 @@ pub(super) struct Part {
 }
 
 impl Part {
-    const fn ours(routes: fn(&Options) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
+    const fn ours(routes: fn(&HttpOptions) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
         Self { routes, document, is_contract: false }
     }
 
-    const fn contract(routes: fn(&Options) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
+    const fn contract(routes: fn(&HttpOptions) -> Router<SharedApp>, document: fn() -> OpenApi) -> Self {
         Self { routes, document, is_contract: true }
     }
 }
@@ -56,13 +56,15 @@ impl Surface {
     /// What this surface adds.
     pub(super) fn part(self) -> Part {
         match self {
-            Self::Native => Part::ours(|_| native(), v1::Api::openapi),
-            Self::Feed => Part::ours(|_| followed(), feed::Api::openapi),
-            Self::Evidence => Part::ours(|_| evidence(), tlog::Api::openapi),
-            Self::Crafter => Part::contract(|_| crafter::routes(), crafter::Api::openapi),
-            Self::Ory => Part::contract(|options| ory::routes(&options.compat.ory), ory::Api::openapi),
-            Self::SlashId => Part::contract(|options| slashid::routes(&options.compat.slashid), slashid::Api::openapi),
-            Self::Cribl => Part::contract(|_| cribl::routes(), cribl::Api::openapi),
+            Self::Native => Part::ours(|_| native(), v1::NativeApi::openapi),
+            Self::Feed => Part::ours(|_| followed(), feed::FeedApi::openapi),
+            Self::Evidence => Part::ours(|_| evidence(), tlog::TlogApi::openapi),
+            Self::Crafter => Part::contract(|_| crafter::routes(), crafter::CrafterApi::openapi),
+            Self::Ory => Part::contract(|options| ory::routes(&options.compat.ory), ory::OryApi::openapi),
+            Self::SlashId => {
+                Part::contract(|options| slashid::routes(&options.compat.slashid), slashid::SlashidApi::openapi)
+            }
+            Self::Cribl => Part::contract(|_| cribl::routes(), cribl::CriblApi::openapi),
             // Metrics are read by machines that know them, and are not in the document.
             Self::Metrics => Part::ours(|_| measured(), OpenApi::default),
         }

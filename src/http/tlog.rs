@@ -16,7 +16,7 @@ use crate::tlog::Tile;
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(checkpoint, checkpoint_of, tile, tile_of))]
-pub struct Api;
+pub struct TlogApi;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");

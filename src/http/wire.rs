@@ -16,9 +16,9 @@ use crate::domain::{
 };
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
-pub struct Object<T>(pub T);
+pub struct JsonObject<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
@@ -27,14 +27,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 struct ObjectVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
+    type Value = JsonObject<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+        T::deserialize(MapAccessDeserializer::new(map)).map(JsonObject)
     }
 }
 
@@ -44,7 +44,7 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
 }
 
 /// A value that has one form as text.
-pub trait Form: Sized {
+pub trait TextForm: Sized {
     /// What a value that is not a string is told.
     const EXPECTED: &'static str = "a string";
 
@@ -54,9 +54,9 @@ pub trait Form: Sized {
 
 /// A text with the form of `T`.
 #[derive(Debug)]
-pub struct Text<T>(pub T);
+pub struct WireText<T>(pub T);
 
-impl<'de, T: Form> Deserialize<'de> for Text<T> {
+impl<'de, T: TextForm> Deserialize<'de> for WireText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TextVisitor(PhantomData))
     }
@@ -64,86 +64,86 @@ impl<'de, T: Form> Deserialize<'de> for Text<T> {
 
 struct TextVisitor<T>(PhantomData<T>);
 
-impl<T: Form> Visitor<'_> for TextVisitor<T> {
-    type Value = Text<T>;
+impl<T: TextForm> Visitor<'_> for TextVisitor<T> {
+    type Value = WireText<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::EXPECTED)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        T::parse(text).map(Text).map_err(|must_be| E::custom(format_args!("must be {must_be}")))
+        T::parse(text).map(WireText).map_err(|must_be| E::custom(format_args!("must be {must_be}")))
     }
 }
 
-impl Form for Tenant {
+impl TextForm for Tenant {
     /// Where one tenant is named, `*` is refused: a filter by it would silently let nothing through.
     fn parse(text: &str) -> Result<Self, Malformed> {
         if text == "*" { Err(Malformed("the name of one tenant, which `*` is not")) } else { Self::new(text) }
     }
 }
 
-impl Form for GivenSubject {
+impl TextForm for GivenSubject {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for Reason {
+impl TextForm for Reason {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for Kind {
+impl TextForm for Kind {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for Digest {
+impl TextForm for Digest {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for Point {
+impl TextForm for Point {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for Issuer {
+impl TextForm for Issuer {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for uuid::Uuid {
+impl TextForm for uuid::Uuid {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::try_parse(text).map_err(|_| Malformed("a UUID"))
     }
 }
 
-impl Form for Aal {
+impl TextForm for Aal {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for MethodName {
+impl TextForm for MethodName {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for Scope {
+impl TextForm for Scope {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for Timestamp {
+impl TextForm for Timestamp {
     const EXPECTED: &'static str =
         "a string with an RFC 3339 time such as 2030-01-01T00:00:00Z, not seconds since 1970";
 
@@ -165,7 +165,7 @@ impl Whole {
     }
 }
 
-impl Form for Whole {
+impl TextForm for Whole {
     fn parse(text: &str) -> Result<Self, Malformed> {
         let number = text.parse().ok().filter(|number| *number <= MAX_INTEGER);
         number.map(Self).ok_or(Malformed("a whole number, 2^53 - 1 at most"))
@@ -174,9 +174,9 @@ impl Form for Whole {
 
 /// The display name of an application: it has a tenant's form.
 #[derive(Debug)]
-pub struct Name(pub Box<str>);
+pub struct ApplicationName(pub Box<str>);
 
-impl Form for Name {
+impl TextForm for ApplicationName {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Tenant::new(text).map(|name| Self(name.as_str().into()))
     }
@@ -186,7 +186,7 @@ impl Form for Name {
 #[derive(Debug)]
 pub struct Tenants(pub Option<Tenant>);
 
-impl Form for Tenants {
+impl TextForm for Tenants {
     fn parse(text: &str) -> Result<Self, Malformed> {
         if text == "*" { Ok(Self(None)) } else { Tenant::new(text).map(|tenant| Self(Some(tenant))) }
     }
@@ -261,7 +261,7 @@ mod tests {
         struct One {
             _member: u8,
         }
-        assert!(serde_json::from_str::<Object<One>>("[1]").is_err());
-        assert!(serde_json::from_str::<Object<One>>("{\"_member\":1}").is_ok());
+        assert!(serde_json::from_str::<JsonObject<One>>("[1]").is_err());
+        assert!(serde_json::from_str::<JsonObject<One>>("{\"_member\":1}").is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::damage::{Problem, Unusable};
+use super::damage::{SegmentProblem, Unusable};
 use super::range::PositionRange;
 use super::segment::{Segment, range_of};
 use crate::domain::Position;
@@ -45,7 +45,7 @@ pub(super) fn open(directory: &Path, reader: &Reader) -> Result<SegmentScan, Rea
                 found.segments.push(segment);
             }
             // A merge deletes the merged segments afterwards: the larger segment has their entries.
-            Err(Unusable { problem: Problem::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(Unusable { problem: SegmentProblem::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {}
             Err(unusable) => found.unusable.push(unusable),
         }
     }
@@ -75,5 +75,5 @@ fn usable(path: &Path, reader: &Reader, head: Position) -> Result<Result<Segment
     };
     let base = &segment.about().base;
     let of_this_log = base.position <= head && reader.base_at(base.position)? == *base;
-    Ok(if of_this_log { Ok(segment) } else { Err(Unusable::new(path, Problem::Foreign)) })
+    Ok(if of_this_log { Ok(segment) } else { Err(Unusable::new(path, SegmentProblem::Foreign)) })
 }

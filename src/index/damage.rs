@@ -7,7 +7,7 @@ use crate::event_log::ReadError;
 
 /// The damage of a file of the index.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum SegmentProblem {
     /// The system could not read it.
     #[error("it can't be read: {0}")]
     Io(#[from] io::Error),
@@ -36,11 +36,11 @@ pub enum Problem {
 #[error("{}: {problem}", path.display())]
 pub struct Unusable {
     pub path: PathBuf,
-    pub problem: Problem,
+    pub problem: SegmentProblem,
 }
 
 impl Unusable {
-    pub(super) fn new(path: &Path, problem: impl Into<Problem>) -> Self {
+    pub(super) fn new(path: &Path, problem: impl Into<SegmentProblem>) -> Self {
         Self { path: path.to_owned(), problem: problem.into() }
     }
 }

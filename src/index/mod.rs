@@ -18,7 +18,7 @@ mod verify;
 
 pub use about::{About, Sought, about};
 pub use build::{Builder, Shape};
-pub use damage::{IndexError, Problem, Unusable};
+pub use damage::{IndexError, SegmentProblem, Unusable};
 pub use find::{Coverage, FindError, Finder};
 pub use key::{IndexKey, IndexKeyHasher};
 pub use tail::Tail;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::damage::{IndexError, Problem, Unusable};
+use super::damage::{IndexError, SegmentProblem, Unusable};
 use super::key::IndexKey;
 use super::range::PositionRange;
 use crate::domain::{Origin, Position, Sequence, hex};
@@ -206,30 +206,30 @@ impl Segment {
         Self::read(path).map_err(|problem| Unusable::new(path, problem))
     }
 
-    fn read(path: &Path) -> Result<Self, Problem> {
+    fn read(path: &Path) -> Result<Self, SegmentProblem> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut start = [0; 20];
-        file.read_exact_at(&mut start, 0).map_err(|_| Problem::Head)?;
+        file.read_exact_at(&mut start, 0).map_err(|_| SegmentProblem::Head)?;
         let text_bytes = u32::from_be_bytes([start[16], start[17], start[18], start[19]]);
         let body_at = (MAGIC.len() as u64 + 4 + u64::from(text_bytes) + 32).next_multiple_of(BLOCK_BYTES as u64);
         if start[..16] != MAGIC[..] || body_at > MAX_HEAD_BYTES || body_at > length {
-            return Err(Problem::Head);
+            return Err(SegmentProblem::Head);
         }
         let mut head = vec![0; body_at as usize];
         file.read_exact_at(&mut head, 0)?;
         let (covered, seal) = head.split_at(head.len() - 32);
         if blake3::derive_key(HEAD_CONTEXT, covered) != seal {
-            return Err(Problem::Head);
+            return Err(SegmentProblem::Head);
         }
         let about = read_head(&covered[20..20 + text_bytes as usize])?;
         let named = path.file_name().and_then(|name| name.to_str()).and_then(range_of);
         if named != Some(about.range) {
-            return Err(Problem::Name);
+            return Err(SegmentProblem::Name);
         }
         let blocks = about.entries.div_ceil(BLOCK_ENTRIES as u64);
         if Some(length) != blocks.checked_mul(BLOCK_BYTES as u64).and_then(|body| body.checked_add(body_at)) {
-            return Err(Problem::Length);
+            return Err(SegmentProblem::Length);
         }
         let mut head_seal = [0; 32];
         head_seal.copy_from_slice(seal);
@@ -308,7 +308,7 @@ impl Segment {
         self.file.read_exact_at(&mut bytes, at).map_err(|error| Unusable::new(&self.path, error))?;
         let (entries, seal) = bytes.split_at(CHECKED_BYTES);
         if self.seals.of(number, entries) != seal {
-            return Err(Unusable::new(&self.path, Problem::Block(number)));
+            return Err(Unusable::new(&self.path, SegmentProblem::Block(number)));
         }
         let rest = self.about.entries - number * BLOCK_ENTRIES as u64;
         let here = rest.min(BLOCK_ENTRIES as u64) as usize;
@@ -324,15 +324,15 @@ impl Segment {
     }
 }
 
-fn read_head(text: &[u8]) -> Result<SegmentContents, Problem> {
+fn read_head(text: &[u8]) -> Result<SegmentContents, SegmentProblem> {
     #[derive(Deserialize)]
     struct SegmentFormat {
         format: u64,
     }
-    let SegmentFormat { format } = serde_json::from_slice(text).map_err(|_| Problem::Head)?;
+    let SegmentFormat { format } = serde_json::from_slice(text).map_err(|_| SegmentProblem::Head)?;
     if format != FORMAT {
-        return Err(Problem::Newer(format));
+        return Err(SegmentProblem::Newer(format));
     }
-    let data: HeadData = serde_json::from_slice(text).map_err(|_| Problem::Head)?;
-    data.into_contents().ok_or(Problem::Head)
+    let data: HeadData = serde_json::from_slice(text).map_err(|_| SegmentProblem::Head)?;
+    data.into_contents().ok_or(SegmentProblem::Head)
 }

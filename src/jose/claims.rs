@@ -16,7 +16,7 @@ const INNER: &str = "user_token";
 const MAX_SECONDS: u64 = MAX_INTEGER / 1000;
 
 /// A token whose signature is valid. It can't be printed, because its claims may say much about a person.
-pub struct Verified {
+pub struct VerifiedToken {
     /// The issuer that signed it.
     pub issuer: Arc<str>,
     /// Whether that is this ledger.
@@ -37,7 +37,7 @@ pub struct Verified {
     /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
     pub generation: BTreeMap<String, u64>,
     /// The token that a container holds, which is not a container itself.
-    pub inner: Option<Box<Verified>>,
+    pub inner: Option<Box<VerifiedToken>>,
     /// How many seconds its issuer's clock may be ahead of ours.
     pub clock_leeway_seconds: u64,
     /// All claims, without the token that a container holds.
@@ -46,7 +46,7 @@ pub struct Verified {
 
 /// Why a token with a valid signature is not valid now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Times {
+pub enum TokenTimeError {
     /// Its `exp` has passed.
     #[error("accept the token: it has expired")]
     Expired,
@@ -55,17 +55,21 @@ pub enum Times {
     NotYetValid,
 }
 
-impl Verified {
+impl VerifiedToken {
     /// Whether it is valid at that instant, in milliseconds since 1970: RFC 7519, sections 4.1.4 to 4.1.6. `exp` is
     /// exact; `nbf` and `iat` may be ahead by the issuer's leeway. The token in a container is not checked; it has
     /// times of its own.
-    pub fn check_times(&self, now_millis: u64) -> Result<(), Times> {
+    pub fn check_times(&self, now_millis: u64) -> Result<(), TokenTimeError> {
         if self.expires_at.is_some_and(|at| now_millis >= at * 1000) {
-            return Err(Times::Expired);
+            return Err(TokenTimeError::Expired);
         }
         let latest = now_millis.saturating_add(self.clock_leeway_seconds * 1000);
         let starts = [self.not_before, self.issued_at];
-        if starts.into_iter().flatten().any(|at| at * 1000 > latest) { Err(Times::NotYetValid) } else { Ok(()) }
+        if starts.into_iter().flatten().any(|at| at * 1000 > latest) {
+            Err(TokenTimeError::NotYetValid)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -91,16 +95,16 @@ impl Proven {
 
     /// The token in the form of its use, with the token that it holds. A container takes the claims that it lacks from
     /// that one.
-    pub(super) fn verified(self, inner: Option<Verified>) -> Result<Verified, TokenError> {
+    pub(super) fn verified(self, inner: Option<VerifiedToken>) -> Result<VerifiedToken, TokenError> {
         self.verified_over(inner, |_, one, other| one == other)
     }
 
     /// The same if two names may stand for one subject.
     pub(super) fn verified_over(
         self,
-        inner: Option<Verified>,
+        inner: Option<VerifiedToken>,
         same: impl Fn(&Tenant, &GivenSubject, &GivenSubject) -> bool,
-    ) -> Result<Verified, TokenError> {
+    ) -> Result<VerifiedToken, TokenError> {
         let within = inner.as_ref();
         let own = |one: &Tenant, other: &Tenant| one == other;
         let tenant = joined(self.tenant()?, within.map(|inner| &inner.tenant), own, TokenError::MissingTenant)?;
@@ -110,7 +114,7 @@ impl Proven {
         let same = |one: &GivenSubject, other: &GivenSubject| same(&tenant, one, other);
         let subject = joined(self.subject()?, within.map(|inner| &inner.subject), same, TokenError::MissingSubject)?;
         let ours = self.terms.is_none();
-        Ok(Verified {
+        Ok(VerifiedToken {
             identity: self.identity()?,
             tenant,
             subject,
@@ -233,11 +237,11 @@ mod tests {
         Proven { issuer: "i".into(), terms, payload, claims }
     }
 
-    fn foreign(claims: Value) -> Result<Verified, TokenError> {
+    fn foreign(claims: Value) -> Result<VerifiedToken, TokenError> {
         proven(terms(None), claims).verified(None)
     }
 
-    fn ours(claims: Value) -> Result<Verified, TokenError> {
+    fn ours(claims: Value) -> Result<VerifiedToken, TokenError> {
         proven(None, claims).verified(None)
     }
 
@@ -322,10 +326,10 @@ mod tests {
         };
         assert_eq!(at(json!({}), 0), Ok(()));
         assert_eq!(at(json!({"exp": 100}), 99_999), Ok(()));
-        assert_eq!(at(json!({"exp": 100}), 100_000), Err(Times::Expired));
+        assert_eq!(at(json!({"exp": 100}), 100_000), Err(TokenTimeError::Expired));
         for claim in ["nbf", "iat"] {
             assert_eq!(at(json!({claim: 100}), 93_000), Ok(()), "7 s ahead are allowed");
-            assert_eq!(at(json!({claim: 100}), 92_999), Err(Times::NotYetValid));
+            assert_eq!(at(json!({claim: 100}), 92_999), Err(TokenTimeError::NotYetValid));
         }
     }
 

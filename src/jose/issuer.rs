@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 
 use super::error::{LoadError, MAX_JWKS_BYTES};
-use super::key_set::{Key, KeySet, Miss};
+use super::key_set::{KeySet, Miss, PublicKey};
 use super::trusted::{JwksUrl, KeySource, TrustedIssuer};
 use super::{TokenError, TrustError};
 use crate::clock::Clock;
@@ -57,7 +57,7 @@ impl Issuer {
         kid: Option<&str>,
         algorithm: Algorithm,
         clock: &Clock,
-    ) -> Result<Key, TokenError> {
+    ) -> Result<PublicKey, TokenError> {
         if let Some(Ok(key)) = self.seek(kid, algorithm) {
             self.refresh(clock);
             return Ok(key);
@@ -75,7 +75,7 @@ impl Issuer {
         }
     }
 
-    fn seek(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<Key, Miss>> {
+    fn seek(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<PublicKey, Miss>> {
         self.keys.read().as_ref().map(|loaded| loaded.set.seek(kid, algorithm).cloned())
     }
 

@@ -6,7 +6,7 @@ use jsonwebtoken::{DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{KeySetError, MAX_JWKS_BYTES, Parsed, TokenError};
+use super::{KeySetError, MAX_JWKS_BYTES, ParsedToken, TokenError};
 use crate::keys::Algorithm;
 
 /// Bytes of a coordinate on P-256, and of an Ed25519 key.
@@ -17,12 +17,12 @@ const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 /// A JWK set (RFC 7517, section 5), with the keys that can verify one of the three algorithms.
 #[derive(Default)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<PublicKey>,
 }
 
 /// A public key, and the one algorithm that it verifies.
 #[derive(Clone)]
-pub struct Key {
+pub struct PublicKey {
     kid: Option<String>,
     algorithm: Algorithm,
     decoding: DecodingKey,
@@ -42,14 +42,14 @@ impl KeySet {
     /// The keys of a document. Those for other algorithms and other uses, and those that are malformed, are left out.
     pub fn from_json(document: &[u8]) -> Result<Self, KeySetError> {
         #[derive(Deserialize)]
-        struct Document {
+        struct KeySetDocument {
             keys: Vec<Value>,
         }
         if document.len() > MAX_JWKS_BYTES {
             return Err(KeySetError::TooLong);
         }
-        let Document { keys } = serde_json::from_slice(document).map_err(|_| KeySetError::Malformed)?;
-        Ok(Self { keys: keys.into_iter().filter_map(Key::from_value).collect() })
+        let KeySetDocument { keys } = serde_json::from_slice(document).map_err(|_| KeySetError::Malformed)?;
+        Ok(Self { keys: keys.into_iter().filter_map(PublicKey::from_value).collect() })
     }
 
     /// Whether there is no usable key.
@@ -63,12 +63,12 @@ impl KeySet {
     }
 
     /// The key of that name for that algorithm; without a name, the only one for it.
-    pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
+    pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&PublicKey> {
         self.seek(kid, algorithm).ok()
     }
 
-    pub(super) fn seek(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Miss> {
-        let named = |key: &&Key| kid.is_none() || key.kid.as_deref() == kid;
+    pub(super) fn seek(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&PublicKey, Miss> {
+        let named = |key: &&PublicKey| kid.is_none() || key.kid.as_deref() == kid;
         let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm).filter(named);
         let first = fitting.next().ok_or(Miss::None)?;
         // A name that a set gives twice is not a name of either key.
@@ -76,7 +76,7 @@ impl KeySet {
     }
 }
 
-impl Key {
+impl PublicKey {
     /// The key of a JWK's text, if it can verify one of the three algorithms.
     pub fn from_jwk(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().and_then(Self::from_value)
@@ -163,7 +163,7 @@ fn point(text: &Option<String>) -> Option<&str> {
 }
 
 /// Whether that key made the token's signature (RFC 7515, section 5.2). Neither times nor claims are judged.
-pub fn verify_signature(token: &Parsed<'_>, key: &Key) -> Result<(), TokenError> {
+pub fn verify_signature(token: &ParsedToken<'_>, key: &PublicKey) -> Result<(), TokenError> {
     if key.algorithm != token.algorithm {
         return Err(TokenError::UnknownKey);
     }
@@ -199,10 +199,10 @@ mod tests {
         let ((es256, name), (eddsa, other), (second, _)) =
             (jwk(Algorithm::Es256), jwk(Algorithm::EdDsa), jwk(Algorithm::Es256));
         let keys = set(&[&es256, &eddsa]);
-        assert_eq!(keys.find(Some(&name), Algorithm::Es256).and_then(Key::kid), Some(name.as_str()));
+        assert_eq!(keys.find(Some(&name), Algorithm::Es256).and_then(PublicKey::kid), Some(name.as_str()));
         assert!(keys.find(Some(&name), Algorithm::EdDsa).is_none(), "another algorithm's");
         assert!(keys.find(Some("other"), Algorithm::Es256).is_none());
-        assert_eq!(keys.find(None, Algorithm::EdDsa).and_then(Key::kid), Some(other.as_str()));
+        assert_eq!(keys.find(None, Algorithm::EdDsa).and_then(PublicKey::kid), Some(other.as_str()));
         assert!(keys.find(None, Algorithm::Rs256).is_none());
         let keys = set(&[&es256, &second]);
         assert_eq!(keys.seek(None, Algorithm::Es256).err(), Some(Miss::Several));
@@ -236,7 +236,7 @@ mod tests {
         }
         let plain = es256.replace("\"alg\":\"ES256\",", "").replace(",\"use\":\"sig\"", "");
         assert_eq!(set(&["{}", &plain, "7", &rs256]).len(), 2);
-        assert_eq!(Key::from_jwk(&plain).map(|key| key.algorithm()), Some(Algorithm::Es256));
+        assert_eq!(PublicKey::from_jwk(&plain).map(|key| key.algorithm()), Some(Algorithm::Es256));
     }
 
     #[test]

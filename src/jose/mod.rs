@@ -14,11 +14,11 @@ mod sign;
 mod trusted;
 mod verify;
 
-pub use claims::{Times, Verified};
+pub use claims::{TokenTimeError, VerifiedToken};
 pub use error::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES, TokenError, TrustError};
 pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
-pub use key_set::{Key, KeySet, verify_signature};
-pub use parsed::Parsed;
+pub use key_set::{KeySet, PublicKey, verify_signature};
+pub use parsed::ParsedToken;
 pub use sign::{SignError, sign};
 pub use trusted::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 pub use verify::{OwnKeys, TrustedIssuers};

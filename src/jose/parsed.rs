@@ -11,7 +11,7 @@ use crate::keys::Algorithm;
 /// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature has not been verified.
 ///
 /// Keys, and addresses of keys, in its header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
-pub struct Parsed<'a> {
+pub struct ParsedToken<'a> {
     /// The signed text: header and payload as they are in the token.
     pub signed: &'a str,
     /// The signature in base64url, without stray bits.
@@ -26,7 +26,7 @@ pub struct Parsed<'a> {
     pub claims: Map<String, Value>,
 }
 
-impl<'a> Parsed<'a> {
+impl<'a> ParsedToken<'a> {
     /// The parts of that text; each kind of malformation has its own refusal.
     pub fn new(text: &'a str) -> Result<Self, TokenError> {
         if text.len() > MAX_JWT_BYTES {
@@ -91,13 +91,13 @@ mod tests {
     }
 
     fn refusal(text: &str) -> TokenError {
-        Parsed::new(text).err().expect("a refusal")
+        ParsedToken::new(text).err().expect("a refusal")
     }
 
     #[test]
     fn a_token_is_its_parts() {
         let text = token(r#"{"alg":"EdDSA","kid":"k","typ":"at+jwt","jwk":{}}"#, r#" {"sub":"s"}"#);
-        let parsed = Parsed::new(&text).expect("well formed");
+        let parsed = ParsedToken::new(&text).expect("well formed");
         assert_eq!((parsed.algorithm, parsed.kid.as_deref()), (Algorithm::EdDsa, Some("k")));
         assert_eq!((parsed.payload.as_slice(), parsed.claims["sub"].as_str()), (&b" {\"sub\":\"s\"}"[..], Some("s")));
         assert_eq!(format!("{}.{}", parsed.signed, parsed.signature), text);
@@ -138,7 +138,7 @@ mod tests {
         let text = |filler: usize| token(r#"{"alg":"ES256"}"#, &format!("{{\"a\":\"{}\"}}", "x".repeat(filler)));
         let fits = (0..).map(text).take_while(|text| text.len() <= MAX_JWT_BYTES);
         let longest = fits.last().expect("a short one fits");
-        assert!(Parsed::new(&longest).is_ok() && longest.len() > MAX_JWT_BYTES - 3);
+        assert!(ParsedToken::new(&longest).is_ok() && longest.len() > MAX_JWT_BYTES - 3);
         assert_eq!(refusal(&"a".repeat(MAX_JWT_BYTES + 1)), TokenError::TooLong);
     }
 }

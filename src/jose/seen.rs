@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-use super::key_set::Key;
+use super::key_set::PublicKey;
 
 /// Marks that each of two halves holds at most: 32 bytes each, some 4 MiB in all.
 const HALF_MARKS: usize = 32_768;
@@ -15,10 +15,10 @@ const CONTEXT: &str = "authledger 2026 verified signature v1";
 
 /// The mark of that key and that text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Mark([u8; 32]);
+pub(super) struct SignatureMark([u8; 32]);
 
-impl Mark {
-    pub(super) fn of(key: &Key, text: &str) -> Self {
+impl SignatureMark {
+    pub(super) fn of(key: &PublicKey, text: &str) -> Self {
         let mut hash = blake3::Hasher::new_derive_key(CONTEXT);
         // The first part has a fixed length, so that no two pairs read alike.
         hash.update(key.fingerprint()).update(text.as_bytes());
@@ -28,16 +28,16 @@ impl Mark {
 
 /// The marks. Marks that were not used while a half filled up are dropped with the half before.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<Halves>);
+pub(super) struct SeenSignatures(Mutex<SeenHalves>);
 
 #[derive(Default)]
-struct Halves {
-    young: HashSet<Mark>,
-    old: HashSet<Mark>,
+struct SeenHalves {
+    young: HashSet<SignatureMark>,
+    old: HashSet<SignatureMark>,
 }
 
-impl Seen {
-    pub(super) fn has(&self, mark: &Mark) -> bool {
+impl SeenSignatures {
+    pub(super) fn has(&self, mark: &SignatureMark) -> bool {
         let mut halves = self.0.lock();
         if halves.young.contains(mark) {
             return true;
@@ -49,13 +49,13 @@ impl Seen {
         had
     }
 
-    pub(super) fn add(&self, mark: Mark) {
+    pub(super) fn add(&self, mark: SignatureMark) {
         self.0.lock().insert(mark);
     }
 }
 
-impl Halves {
-    fn insert(&mut self, mark: Mark) {
+impl SeenHalves {
+    fn insert(&mut self, mark: SignatureMark) {
         self.young.insert(mark);
         if self.young.len() >= HALF_MARKS {
             self.old = std::mem::take(&mut self.young);
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_stays_and_memory_is_bounded() {
-        let seen = Seen::default();
-        let mark = |n: usize| Mark(*blake3::hash(&n.to_be_bytes()).as_bytes());
+        let seen = SeenSignatures::default();
+        let mark = |n: usize| SignatureMark(*blake3::hash(&n.to_be_bytes()).as_bytes());
         seen.add(mark(0));
         for n in 1..10 * HALF_MARKS {
             seen.add(mark(n));

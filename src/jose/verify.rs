@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::claims::{Proven, Verified};
+use super::claims::{Proven, VerifiedToken};
 use super::issuer::Issuer;
-use super::key_set::{Key, verify_signature};
-use super::seen::{Mark, Seen};
+use super::key_set::{PublicKey, verify_signature};
+use super::seen::{SeenSignatures, SignatureMark};
 use super::trusted::TrustedIssuer;
-use super::{Parsed, TokenError, TrustError};
+use super::{ParsedToken, TokenError, TrustError};
 use crate::clock::Clock;
 
 /// The ledger's own name and keys. Both may change while it runs.
@@ -40,7 +40,7 @@ pub trait OwnKeys: Sync {
 pub struct TrustedIssuers {
     issuers: HashMap<Arc<str>, Arc<Issuer>>,
     clock: Clock,
-    seen: Seen,
+    seen: SeenSignatures,
 }
 
 impl TrustedIssuers {
@@ -50,14 +50,14 @@ impl TrustedIssuers {
         let now = clock.now();
         let named = |settings: TrustedIssuer| Ok((settings.issuer.clone(), Arc::new(Issuer::new(settings, now)?)));
         let issuers = issuers.into_iter().map(named).collect::<Result<_, _>>()?;
-        Ok(Self { issuers, clock, seen: Seen::default() })
+        Ok(Self { issuers, clock, seen: SeenSignatures::default() })
     }
 
     /// The token of that text, and the one within it if it is a container, if both signatures are valid and the issuers
-    /// trusted for their tenant. Times are not judged: see [`Verified::check_times`].
+    /// trusted for their tenant. Times are not judged: see [`VerifiedToken::check_times`].
     ///
     /// It waits at most for an issuer's keys, and not longer than [`super::KEYS_TIMEOUT`].
-    pub async fn verify(&self, text: &str, own: &impl OwnKeys) -> Result<Verified, TokenError> {
+    pub async fn verify(&self, text: &str, own: &impl OwnKeys) -> Result<VerifiedToken, TokenError> {
         let mut outer = self.prove(text, own).await?;
         let Some(text) = outer.take_inner() else { return outer.verified(None) };
         let mut inner = self.prove(&text, own).await?;
@@ -69,7 +69,7 @@ impl TrustedIssuers {
     }
 
     async fn prove(&self, text: &str, own: &impl OwnKeys) -> Result<Proven, TokenError> {
-        let token = Parsed::new(text)?;
+        let token = ParsedToken::new(text)?;
         let issuer = token.claims.get("iss").and_then(Value::as_str).ok_or(TokenError::MissingIssuer)?;
         let (key, issuer, terms) = match own.issuer() {
             Some(ours) if *ours == *issuer => (own_key(&token, own)?, ours, None),
@@ -79,22 +79,22 @@ impl TrustedIssuers {
                 (key, trusted.settings.issuer.clone(), Some(trusted.settings.clone()))
             }
         };
-        let mark = Mark::of(&key, text);
+        let mark = SignatureMark::of(&key, text);
         if !self.seen.has(&mark) {
             verify_signature(&token, &key)?;
             self.seen.add(mark);
         }
-        let Parsed { payload, claims, .. } = token;
+        let ParsedToken { payload, claims, .. } = token;
         Ok(Proven { issuer, terms, payload, claims })
     }
 }
 
-fn own_key(token: &Parsed<'_>, own: &impl OwnKeys) -> Result<Key, TokenError> {
+fn own_key(token: &ParsedToken<'_>, own: &impl OwnKeys) -> Result<PublicKey, TokenError> {
     let kid = token.kid.as_deref().ok_or(TokenError::KeyIdNeeded)?;
     let expires_at = token.claims.get("exp").and_then(Value::as_u64);
     if own.signed_until(kid).is_some_and(|until| expires_at.is_none_or(|expires_at| until < expires_at)) {
         return Err(TokenError::UnknownKey);
     }
-    let key = own.jwk(kid).and_then(|jwk| Key::from_jwk(&jwk));
+    let key = own.jwk(kid).and_then(|jwk| PublicKey::from_jwk(&jwk));
     key.filter(|key| key.algorithm() == token.algorithm).ok_or(TokenError::UnknownKey)
 }

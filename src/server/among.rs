@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::ServeError;
 use crate::cluster::OriginRenewal;
-use crate::config::Members;
+use crate::config::MemberSettings;
 use crate::domain::LedgerId;
 use crate::http::doors::Doors;
 use crate::http::peers::Hearing;
@@ -41,7 +41,7 @@ pub(super) fn answer_nodes(prepared: &Prepared, ledger: LedgerId, clock: &crate:
 pub(super) async fn settle_first(
     prepared: &Prepared,
     ledger: LedgerId,
-    members: &Members,
+    members: &MemberSettings,
 ) -> Result<Settled, ServeError> {
     let client = PeerClient::new(prepared.cluster().clone(), ledger, members.ca.as_deref())?;
     Ok(settle(prepared, &client, &members.peers, members.wait).await?)
@@ -67,7 +67,7 @@ pub(super) fn begin(service: &Service, data: &Path, settled: &Settled) -> Result
 }
 
 /// Runs the tasks of a node with members, from the first other node on, until the server stops.
-pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, data: PathBuf, wait: Wait) {
+pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: MemberSettings, data: PathBuf, wait: Wait) {
     let stop = app.stop.clone();
     let cluster = app.service.cluster().clone();
     if !until_others(&app).await {
@@ -112,7 +112,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: Members, dat
 }
 
 /// Waits until every member waits for this node, or the server stops.
-async fn counted(app: &SharedApp, members: &Members) {
+async fn counted(app: &SharedApp, members: &MemberSettings) {
     let mut stop = app.stop.clone();
     tokio::select! {
         () = until_counted(app.service.cluster(), members.wait) => {}
@@ -129,7 +129,7 @@ async fn until_others(app: &SharedApp) -> bool {
     }
 }
 
-fn couriers(app: &SharedApp, client: &PeerClient, members: &Members, data: &Path) -> Vec<Box<dyn Courier>> {
+fn couriers(app: &SharedApp, client: &PeerClient, members: &MemberSettings, data: &Path) -> Vec<Box<dyn Courier>> {
     let (cluster, only_gaps) = (app.service.cluster().clone(), !members.nats.is_empty());
     let peers = Peers::new(client.clone(), cluster, members.peers.clone(), only_gaps);
     let peers: Box<dyn Courier> = Box::new(peers);
@@ -138,13 +138,13 @@ fn couriers(app: &SharedApp, client: &PeerClient, members: &Members, data: &Path
 
 /// Whether the configured servers of NATS can be used, checked before anything is started.
 #[cfg(feature = "nats")]
-pub(super) fn check_nats(members: &Members, own: &crate::domain::Region, data: &Path) -> Result<(), ServeError> {
+pub(super) fn check_nats(members: &MemberSettings, own: &crate::domain::Region, data: &Path) -> Result<(), ServeError> {
     let Some(settings) = nats_settings(members, own, data) else { return Ok(()) };
     JetStream::new(&settings, Arc::default()).map(drop).map_err(|error| ServeError::Nats(error.to_string()))
 }
 
 #[cfg(not(feature = "nats"))]
-pub(super) fn check_nats(members: &Members, _: &crate::domain::Region, _: &Path) -> Result<(), ServeError> {
+pub(super) fn check_nats(members: &MemberSettings, _: &crate::domain::Region, _: &Path) -> Result<(), ServeError> {
     if members.nats.is_empty() {
         return Ok(());
     }
@@ -153,7 +153,11 @@ pub(super) fn check_nats(members: &Members, _: &crate::domain::Region, _: &Path)
 }
 
 #[cfg(feature = "nats")]
-fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) -> Option<jetstream::JetStreamSettings> {
+fn nats_settings(
+    members: &MemberSettings,
+    own: &crate::domain::Region,
+    data: &Path,
+) -> Option<jetstream::JetStreamSettings> {
     let servers = |servers: &crate::config::NatsServers| jetstream::RegionServers {
         region: servers.region.clone(),
         urls: servers.urls.clone(),
@@ -172,7 +176,7 @@ fn nats_settings(members: &Members, own: &crate::domain::Region, data: &Path) ->
 }
 
 #[cfg(feature = "nats")]
-fn over_nats(app: &SharedApp, members: &Members, data: &Path) -> Option<Box<dyn Courier>> {
+fn over_nats(app: &SharedApp, members: &MemberSettings, data: &Path) -> Option<Box<dyn Courier>> {
     let settings = nats_settings(members, &app.service.cluster().naming().region, data)?;
     let counted: Arc<jetstream::CourierCounters> = Arc::default();
     tokio::spawn(measure_nats(app.clone(), counted.clone()));
@@ -181,7 +185,7 @@ fn over_nats(app: &SharedApp, members: &Members, data: &Path) -> Option<Box<dyn 
 }
 
 #[cfg(not(feature = "nats"))]
-fn over_nats(_: &SharedApp, _: &Members, _: &Path) -> Option<Box<dyn Courier>> {
+fn over_nats(_: &SharedApp, _: &MemberSettings, _: &Path) -> Option<Box<dyn Courier>> {
     None
 }
 

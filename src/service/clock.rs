@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Call, CallerIdentity, Error, Service};
-use crate::clock::{Acceptance, Accepted, ClockStanding};
+use crate::clock::{Acceptance, AcceptedTime, ClockStanding};
 use crate::domain::{Rejection, Scope, Timestamp, View as _, lineage};
 
 pub(super) use beyond::revoke_beyond;
@@ -67,7 +67,7 @@ impl Service {
             }
             Acceptance::NeedsStart(at) => {
                 let beyond = self.recorded_beyond(at).await?;
-                let accepted = Accepted { at, origin: self.origin };
+                let accepted = AcceptedTime { at, origin: self.origin };
                 let marks = self.marks.clone();
                 let kept = tokio::task::spawn_blocking(move || marks.accept(accepted)).await;
                 kept.map_err(Error::of_task)?.map_err(|error| Error::key(format!("write DATA/clock: {error}")))?;

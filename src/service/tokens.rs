@@ -15,7 +15,7 @@ use crate::domain::{
     PresentedToken, RecordId, Rejection, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl,
     judge_presented,
 };
-use crate::jose::{Times, TokenError, Verified};
+use crate::jose::{TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
 
 /// A token to issue.
@@ -50,7 +50,7 @@ pub struct IssuedToken {
 /// A JWT that a trusted issuer has signed, and its standing now.
 pub struct Judged {
     /// Its claims.
-    pub token: Verified,
+    pub token: VerifiedToken,
     /// Its name, and the other facts that decide about it.
     pub presented: PresentedToken,
     /// Of a container: the token in it.
@@ -195,20 +195,20 @@ impl Service {
         Ok(Judged { token, presented, inner, standing })
     }
 
-    fn standing(&self, token: &Verified, presented: &PresentedToken, now: Timestamp) -> JwtStanding {
+    fn standing(&self, token: &VerifiedToken, presented: &PresentedToken, now: Timestamp) -> JwtStanding {
         match judge_presented(&*self.projection, presented, now) {
             Err(Inactive::Revoked(place, revoked_at)) => JwtStanding::Revoked(place, revoked_at),
             Err(Inactive::Expired | Inactive::Unknown) => JwtStanding::Expired,
             Ok(()) => match token.check_times(now.as_millis()) {
                 Ok(()) => JwtStanding::Good,
-                Err(Times::Expired) => JwtStanding::Expired,
-                Err(Times::NotYetValid) => JwtStanding::NotYetValid,
+                Err(TokenTimeError::Expired) => JwtStanding::Expired,
+                Err(TokenTimeError::NotYetValid) => JwtStanding::NotYetValid,
             },
         }
     }
 
     /// A verified token in the domain's words.
-    fn presented(&self, token: &Verified) -> Result<PresentedToken, TokenError> {
+    fn presented(&self, token: &VerifiedToken) -> Result<PresentedToken, TokenError> {
         let entry = |(origin, sequence): (&String, &u64)| {
             let origin: Origin = origin.parse().map_err(|_| TokenError::MalformedGeneration)?;
             Ok((origin, Sequence(*sequence)))

@@ -6,8 +6,8 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::steps::{Feed, ask, expect, text};
-use super::{Demo, Why, claim};
+use super::steps::{FeedStream, ask, expect, text};
+use super::{Demo, DemoFailure, claim};
 use crate::cli::client::Client;
 use crate::tlog::{InclusionProof, VerifierKey};
 
@@ -15,7 +15,7 @@ const SUBJECT: &str = "dave";
 const EMAIL: &str = "dave@example.org";
 
 impl Demo {
-    pub(super) async fn evidence(&mut self, root: &Client, feed: &mut Feed) -> Result<(), Why> {
+    pub(super) async fn evidence(&mut self, root: &Client, feed: &mut FeedStream) -> Result<(), DemoFailure> {
         self.narrator.begin("An auditor asks about the past, keeps a proof, and a subject is erased");
         let body = json!({"subject": SUBJECT, "identity": {"traits": {"email": EMAIL}}});
         let issued = ask(root, root.request(Method::POST, "/v1/sessions").json(&body)).await?;
@@ -37,7 +37,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn erase(&mut self, root: &Client, feed: &mut Feed) -> Result<(), Why> {
+    async fn erase(&mut self, root: &Client, feed: &mut FeedStream) -> Result<(), DemoFailure> {
         let (started, path) = (Instant::now(), format!("/v1/subjects/{SUBJECT}/personal-data"));
         let (erased, event) = tokio::join!(ask(root, root.request(Method::DELETE, &path)), feed.next_revoked(started));
         let (erased, (item, heard)) = (erased?, event?);
@@ -48,7 +48,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn as_of(&self, root: &Client, position: u64, due: &str) -> Result<(), Why> {
+    async fn as_of(&self, root: &Client, position: u64, due: &str) -> Result<(), DemoFailure> {
         let query = [("at", position.to_string()), ("subject", SUBJECT.to_owned())];
         let answer = ask(root, root.request(Method::GET, "/v1/as-of").query(&query)).await?;
         expect(&answer, StatusCode::OK)?;
@@ -58,15 +58,15 @@ impl Demo {
     }
 
     /// The proof is checked here, with the key alone.
-    async fn proof(&self, root: &Client, position: u64) -> Result<String, Why> {
+    async fn proof(&self, root: &Client, position: u64) -> Result<String, DemoFailure> {
         let status = ask(root, root.request(Method::GET, "/v1/status")).await?;
         let key = text(&status.body["head"], "verifier_key")?;
-        let key: VerifierKey = key.parse().map_err(|error| Why::Claim(format!("{key}: {error}")))?;
+        let key: VerifierKey = key.parse().map_err(|error| DemoFailure::Claim(format!("{key}: {error}")))?;
         let started = Instant::now();
         let file = root.text(root.request(Method::GET, &format!("/v1/events/{position}/proof"))).await?;
         self.narrator.call(&format!("GET /v1/events/{position}/proof"), "200", started.elapsed());
-        let proof = InclusionProof::parse(&file).map_err(|error| Why::Claim(format!("the proof: {error}")))?;
-        let checkpoint = proof.verify(&key).map_err(|error| Why::Claim(format!("the proof: {error}")))?;
+        let proof = InclusionProof::parse(&file).map_err(|error| DemoFailure::Claim(format!("the proof: {error}")))?;
+        let checkpoint = proof.verify(&key).map_err(|error| DemoFailure::Claim(format!("the proof: {error}")))?;
         let (hashes, size) = (proof.hashes.len(), checkpoint.size);
         Ok(format!("{hashes} hashes and a signature prove that the record is among the first {size} of {}", key.name()))
     }

@@ -5,14 +5,14 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::steps::{Answer, Feed, ask, expect, text};
-use super::{Demo, Why, claim};
+use super::steps::{FeedStream, TimedAnswer, ask, expect, text};
+use super::{Demo, DemoFailure, claim};
 use crate::cli::client::Client;
 
 const ORY: &str = "/auth";
 
 impl Demo {
-    pub(super) async fn ory(&mut self, root: &Client, feed: &mut Feed) -> Result<(), Why> {
+    pub(super) async fn ory(&mut self, root: &Client, feed: &mut FeedStream) -> Result<(), DemoFailure> {
         self.narrator.begin("A person revokes the session of a lost phone as Ory's SDK does it");
         let (laptop, _) = self.issue_session(root, "laptop").await?;
         let (phone, id) = self.issue_session(root, "phone").await?;
@@ -37,7 +37,7 @@ impl Demo {
     }
 
     /// The session token, and the session's id.
-    async fn issue_session(&mut self, root: &Client, device: &str) -> Result<(String, String), Why> {
+    async fn issue_session(&mut self, root: &Client, device: &str) -> Result<(String, String), DemoFailure> {
         let body = json!({"subject": "dave", "methods": ["password"], "device": {"user_agent": device}});
         let answer = ask(root, root.request(Method::POST, "/v1/sessions").json(&body)).await?;
         self.tell(&format!("POST /v1/sessions, for the {device}"), &answer);
@@ -49,7 +49,7 @@ impl Demo {
     }
 }
 
-async fn whoami(client: &Client, token: &str) -> Result<Answer, Why> {
+async fn whoami(client: &Client, token: &str) -> Result<TimedAnswer, DemoFailure> {
     let request = client.plain(Method::GET, &format!("{ORY}/sessions/whoami"));
     ask(client, request.header("X-Session-Token", token)).await
 }

@@ -8,9 +8,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::narrator::millis;
-use super::{Demo, Why, claim};
+use super::{Demo, DemoFailure, claim};
 use crate::audit;
-use crate::cli::client::{Client, Lines};
+use crate::cli::client::{AnswerLines, Client};
 use crate::clock::wall_clock;
 use crate::domain::Secret;
 
@@ -23,18 +23,18 @@ const ACCESS_TOKENS: &str = "/crafter-profile/api/1/access_token";
 const LISTED_ROWS: usize = 5;
 
 /// An answer: its status, and its body as JSON, or `null` without a body.
-pub(super) struct Answer {
+pub(super) struct TimedAnswer {
     pub(super) status: StatusCode,
     pub(super) body: Value,
     pub(super) took: Duration,
 }
 
 /// The feed, as server-sent events.
-pub(super) struct Feed(Lines);
+pub(super) struct FeedStream(AnswerLines);
 
 impl Demo {
     /// Runs all steps. Returns how many events that made.
-    pub(super) async fn steps(&mut self) -> Result<u64, Why> {
+    pub(super) async fn steps(&mut self) -> Result<u64, DemoFailure> {
         let root = self.client(&self.root)?;
         let gateway = self.applications(&root).await?;
         let access_token = self.access_token(&root).await?;
@@ -52,7 +52,7 @@ impl Demo {
         self.audit()
     }
 
-    async fn applications(&mut self, root: &Client) -> Result<Client, Why> {
+    async fn applications(&mut self, root: &Client) -> Result<Client, DemoFailure> {
         self.narrator.begin("An application for a gateway that may follow and ask, and nothing else");
         let body = json!({"name": "gateway", "scopes": ["follow", "introspect"], "tenants": ["default"]});
         let answer = ask(root, root.request(Method::POST, "/v1/applications").json(&body)).await?;
@@ -69,7 +69,7 @@ impl Demo {
         Ok(gateway)
     }
 
-    async fn access_token(&mut self, root: &Client) -> Result<String, Why> {
+    async fn access_token(&mut self, root: &Client) -> Result<String, DemoFailure> {
         self.narrator.begin("An access token for an application that speaks Crafter's contract");
         let body = json!({
             "application": "portal", "master": false, "expiresOn": null, "id": null,
@@ -86,11 +86,11 @@ impl Demo {
         Ok(id)
     }
 
-    async fn follow(&mut self, gateway: &Client) -> Result<Feed, Why> {
+    async fn follow(&mut self, gateway: &Client) -> Result<FeedStream, DemoFailure> {
         self.narrator.begin("The gateway follows what is revoked");
         let started = Instant::now();
         let request = gateway.request(Method::GET, "/v1/revocations").header(ACCEPT, "text/event-stream");
-        let mut feed = Feed(gateway.lines(request).await?);
+        let mut feed = FeedStream(gateway.lines(request).await?);
         let opening = feed.field("id").await?;
         self.narrator.call("GET /v1/revocations", "200 text/event-stream", started.elapsed());
         claim(!opening.is_empty(), || "the stream began without a cursor".to_owned())?;
@@ -98,7 +98,7 @@ impl Demo {
         Ok(feed)
     }
 
-    async fn issue(&mut self, gateway: &Client, access_token: &str) -> Result<(String, String), Why> {
+    async fn issue(&mut self, gateway: &Client, access_token: &str) -> Result<(String, String), DemoFailure> {
         self.narrator.begin("A ticket, issued and used as Crafter's client does it");
         let (ticket, created) = create(gateway, access_token, PROFILE).await?;
         self.tell(&format!("POST {TICKETS}/create.json"), &created);
@@ -106,7 +106,7 @@ impl Demo {
         let read = read(gateway, access_token, &ticket).await?;
         self.tell(&format!("GET  {TICKETS}/{{id}}.json"), &read);
         expect(&read, StatusCode::OK)?;
-        let used = |answer: &Answer| answer.body["lastRequestTime"].as_u64().unwrap_or_default();
+        let used = |answer: &TimedAnswer| answer.body["lastRequestTime"].as_u64().unwrap_or_default();
         claim(text(&read.body, "profileId")? == PROFILE, || "the ticket is somebody else's".to_owned())?;
         claim(used(&read) > used(&created), || "its use did not count".to_owned())?;
         let asked = introspect(gateway, &ticket).await?;
@@ -120,10 +120,10 @@ impl Demo {
         &mut self,
         gateway: &Client,
         access_token: &str,
-        feed: &mut Feed,
+        feed: &mut FeedStream,
         ticket: &str,
         id: &str,
-    ) -> Result<(), Why> {
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("The ticket is invalidated, and the gateway hears of it");
         let started = Instant::now();
         let (answer, event) = tokio::join!(invalidate(gateway, access_token, ticket), feed.next_revoked(started));
@@ -138,7 +138,12 @@ impl Demo {
         Ok(())
     }
 
-    async fn refused_from_now_on(&mut self, gateway: &Client, access_token: &str, ticket: &str) -> Result<(), Why> {
+    async fn refused_from_now_on(
+        &mut self,
+        gateway: &Client,
+        access_token: &str,
+        ticket: &str,
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("It is refused from now on, on every surface");
         let read = read(gateway, access_token, ticket).await?;
         self.tell(&format!("GET  {TICKETS}/{{id}}.json"), &read);
@@ -154,7 +159,12 @@ impl Demo {
         Ok(())
     }
 
-    async fn measure(&mut self, gateway: &Client, access_token: &str, feed: &mut Feed) -> Result<(), Why> {
+    async fn measure(
+        &mut self,
+        gateway: &Client,
+        access_token: &str,
+        feed: &mut FeedStream,
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("The same again and again, to see how long that takes");
         let mut heard = Vec::new();
         let mut answered = Vec::new();
@@ -180,8 +190,8 @@ impl Demo {
         root: &Client,
         gateway: &Client,
         access_token: &str,
-        feed: &mut Feed,
-    ) -> Result<(), Why> {
+        feed: &mut FeedStream,
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("Everything that a subject has is revoked at once, by the native API");
         let mut tickets = Vec::new();
         for _ in 0..3 {
@@ -210,9 +220,9 @@ impl Demo {
         Ok(())
     }
 
-    async fn stop(&mut self, feed: &mut Feed) -> Result<(), Why> {
+    async fn stop(&mut self, feed: &mut FeedStream) -> Result<(), DemoFailure> {
         self.narrator.begin("The server stops");
-        let server = self.server.take().ok_or_else(|| Why::Claim("it has stopped already".to_owned()))?;
+        let server = self.server.take().ok_or_else(|| DemoFailure::Claim("it has stopped already".to_owned()))?;
         let started = Instant::now();
         let (healthy, end) = tokio::join!(server.stop(), feed.next_event("end"));
         let end = end?;
@@ -223,7 +233,7 @@ impl Demo {
         Ok(())
     }
 
-    fn audit(&mut self) -> Result<u64, Why> {
+    fn audit(&mut self) -> Result<u64, DemoFailure> {
         self.narrator.begin("The ledger is verified and replayed from its file alone");
         let ledger = self.data.join("ledger.db");
         let verified = audit::verify(&ledger, |_, _| {})?;
@@ -244,7 +254,7 @@ impl Demo {
         Ok(verified.events)
     }
 
-    pub(super) fn tell(&self, call: &str, answer: &Answer) {
+    pub(super) fn tell(&self, call: &str, answer: &TimedAnswer) {
         let problem = answer.body["type"].as_str().and_then(|reference| reference.strip_prefix("/problems/"));
         let code = answer.body["errorCode"].as_str().or(problem).unwrap_or_default();
         let status = answer.status.as_u16();
@@ -253,79 +263,81 @@ impl Demo {
     }
 }
 
-impl Feed {
+impl FeedStream {
     /// The text of the next line of that field.
-    async fn field(&mut self, name: &str) -> Result<String, Why> {
+    async fn field(&mut self, name: &str) -> Result<String, DemoFailure> {
         let read = async {
             while let Some(line) = self.0.next().await? {
                 if let Some(value) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")) {
                     return Ok(value.to_owned());
                 }
             }
-            Err(Why::Claim(format!("the stream ended, and {name} was due")))
+            Err(DemoFailure::Claim(format!("the stream ended, and {name} was due")))
         };
-        let late = |_| Why::Claim(format!("{name} did not come within {} s", PATIENCE.as_secs()));
+        let late = |_| DemoFailure::Claim(format!("{name} did not come within {} s", PATIENCE.as_secs()));
         tokio::time::timeout(PATIENCE, read).await.map_err(late)?
     }
 
     /// The data of the next event of that name.
-    async fn next_event(&mut self, name: &str) -> Result<Value, Why> {
+    async fn next_event(&mut self, name: &str) -> Result<Value, DemoFailure> {
         while self.field("event").await? != name {}
         let data = self.field("data").await?;
-        serde_json::from_str(&data).map_err(|error| Why::Claim(format!("the event's data is not JSON: {error}")))
+        serde_json::from_str(&data)
+            .map_err(|error| DemoFailure::Claim(format!("the event's data is not JSON: {error}")))
     }
 
     /// The next revocation, and how long after that instant it came.
-    pub(super) async fn next_revoked(&mut self, since: Instant) -> Result<(Value, Duration), Why> {
+    pub(super) async fn next_revoked(&mut self, since: Instant) -> Result<(Value, Duration), DemoFailure> {
         let item = self.next_event("revoked").await?;
         Ok((item, since.elapsed()))
     }
 }
 
-async fn create(client: &Client, access_token: &str, profile: &str) -> Result<(String, Answer), Why> {
+async fn create(client: &Client, access_token: &str, profile: &str) -> Result<(String, TimedAnswer), DemoFailure> {
     let form = [("accessTokenId", access_token), ("profileId", profile)];
     let answer = ask(client, client.plain(Method::POST, &format!("{TICKETS}/create.json")).form(&form)).await?;
     expect(&answer, StatusCode::OK)?;
     Ok((text(&answer.body, "id")?, answer))
 }
 
-async fn read(client: &Client, access_token: &str, ticket: &str) -> Result<Answer, Why> {
+async fn read(client: &Client, access_token: &str, ticket: &str) -> Result<TimedAnswer, DemoFailure> {
     let path = format!("{TICKETS}/{ticket}.json");
     ask(client, client.plain(Method::GET, &path).query(&[("accessTokenId", access_token)])).await
 }
 
-async fn invalidate(client: &Client, access_token: &str, ticket: &str) -> Result<Answer, Why> {
+async fn invalidate(client: &Client, access_token: &str, ticket: &str) -> Result<TimedAnswer, DemoFailure> {
     let path = format!("{TICKETS}/{ticket}/invalidate.json");
     ask(client, client.plain(Method::POST, &path).form(&[("accessTokenId", access_token)])).await
 }
 
-pub(super) async fn introspect(client: &Client, credential: &str) -> Result<Answer, Why> {
+pub(super) async fn introspect(client: &Client, credential: &str) -> Result<TimedAnswer, DemoFailure> {
     let body = json!({ "credential": credential });
     let answer = ask(client, client.request(Method::POST, "/v1/introspect").json(&body)).await?;
     expect(&answer, StatusCode::OK)?;
     Ok(answer)
 }
 
-pub(super) async fn ask(client: &Client, request: RequestBuilder) -> Result<Answer, Why> {
+pub(super) async fn ask(client: &Client, request: RequestBuilder) -> Result<TimedAnswer, DemoFailure> {
     let started = Instant::now();
     let response = client.exchange(request).await?;
     let status = response.status();
-    let bytes = response.bytes().await.map_err(|error| Why::Request { what: "read an answer", error })?;
+    let bytes = response.bytes().await.map_err(|error| DemoFailure::Request { what: "read an answer", error })?;
     let took = started.elapsed();
     if bytes.is_empty() {
-        return Ok(Answer { status, body: Value::Null, took });
+        return Ok(TimedAnswer { status, body: Value::Null, took });
     }
-    let body = serde_json::from_slice(&bytes).map_err(|error| Why::Claim(format!("an answer is not JSON: {error}")))?;
-    Ok(Answer { status, body, took })
+    let body = serde_json::from_slice(&bytes)
+        .map_err(|error| DemoFailure::Claim(format!("an answer is not JSON: {error}")))?;
+    Ok(TimedAnswer { status, body, took })
 }
 
-pub(super) fn expect(answer: &Answer, status: StatusCode) -> Result<(), Why> {
+pub(super) fn expect(answer: &TimedAnswer, status: StatusCode) -> Result<(), DemoFailure> {
     claim(answer.status == status, || format!("{status} was due, and {} came: {}", answer.status, answer.body))
 }
 
-pub(super) fn text(body: &Value, member: &str) -> Result<String, Why> {
+pub(super) fn text(body: &Value, member: &str) -> Result<String, DemoFailure> {
     let text = body[member].as_str().map(str::to_owned);
-    text.ok_or_else(|| Why::Claim(format!("{member} is missing in {body}")))
+    text.ok_or_else(|| DemoFailure::Claim(format!("{member} is missing in {body}")))
 }
 
 /// Whether a file below that directory holds one of the texts.

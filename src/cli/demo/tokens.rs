@@ -5,14 +5,19 @@ use std::time::Instant;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::steps::{Answer, Feed, ask, expect, introspect, text};
-use super::{Demo, Why, claim};
+use super::steps::{FeedStream, TimedAnswer, ask, expect, introspect, text};
+use super::{Demo, DemoFailure, claim};
 use crate::cli::client::Client;
 
 const SLASHID: &str = "/slashid";
 
 impl Demo {
-    pub(super) async fn slashid(&mut self, root: &Client, gateway: &Client, feed: &mut Feed) -> Result<(), Why> {
+    pub(super) async fn slashid(
+        &mut self,
+        root: &Client,
+        gateway: &Client,
+        feed: &mut FeedStream,
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("A JWT, minted and revoked as SlashID's SDK does it");
         let path = format!("{SLASHID}/persons/person-1/mint-token");
         let request = root.plain(Method::POST, &path).header("SlashID-API-Key", self.root.expose());
@@ -42,7 +47,12 @@ impl Demo {
         Ok(())
     }
 
-    pub(super) async fn cribl(&mut self, root: &Client, gateway: &Client, feed: &mut Feed) -> Result<(), Why> {
+    pub(super) async fn cribl(
+        &mut self,
+        root: &Client,
+        gateway: &Client,
+        feed: &mut FeedStream,
+    ) -> Result<(), DemoFailure> {
         self.narrator.begin("All tokens of a user are revoked as Cribl's SDK does it");
         let mut tokens = Vec::new();
         for format in ["jwt", "opaque", "jwt"] {
@@ -66,7 +76,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn issue_token(&mut self, root: &Client, format: &str) -> Result<String, Why> {
+    async fn issue_token(&mut self, root: &Client, format: &str) -> Result<String, DemoFailure> {
         let body = json!({"subject": "carol", "format": format});
         let answer = ask(root, root.request(Method::POST, "/v1/tokens").json(&body)).await?;
         self.tell(&format!("POST /v1/tokens {{\"format\":\"{format}\"}}"), &answer);
@@ -78,14 +88,14 @@ impl Demo {
 }
 
 /// The holder of a token may ask about it.
-async fn validate(client: &Client, token: &str) -> Result<Answer, Why> {
+async fn validate(client: &Client, token: &str) -> Result<TimedAnswer, DemoFailure> {
     let request = client.plain(Method::POST, &format!("{SLASHID}/token/validate")).json(&json!({ "token": token }));
     let answer = ask(client, request).await?;
     expect(&answer, StatusCode::OK)?;
     Ok(answer)
 }
 
-async fn is_good(gateway: &Client, token: &str) -> Result<bool, Why> {
+async fn is_good(gateway: &Client, token: &str) -> Result<bool, DemoFailure> {
     let answer = introspect(gateway, token).await?;
     Ok(answer.body["active"] == Value::Bool(true))
 }

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The outcome of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum LineOutcome {
     /// The ledger has recorded it.
     Made,
     /// The ledger had it before.
@@ -31,9 +31,9 @@ pub enum Outcome {
 
 /// The server's answer to a line; its number is the body's, until it becomes the dump's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer {
+pub struct LineAnswer {
     pub line: u64,
-    pub outcome: Outcome,
+    pub outcome: LineOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,19 +45,19 @@ pub struct Answer {
 }
 
 /// Brings batches to one server.
-pub struct Courier {
+pub struct BatchSender {
     client: Client,
     answered: AtomicBool,
 }
 
-impl Courier {
+impl BatchSender {
     /// To that server.
     pub fn new(client: Client) -> Self {
         Self { client, answered: AtomicBool::new(false) }
     }
 
     /// Sends a batch of so many lines: an answer for each of them, in their order.
-    pub async fn bring(&self, body: &str, lines: usize) -> Result<Vec<Answer>, ImportError> {
+    pub async fn bring(&self, body: &str, lines: usize) -> Result<Vec<LineAnswer>, ImportError> {
         let mut pause = FIRST_PAUSE;
         for _ in 1..MAX_ATTEMPTS {
             match self.attempt(body, lines).await {
@@ -77,7 +77,7 @@ impl Courier {
         error.is_passing() && !never_there
     }
 
-    async fn attempt(&self, body: &str, lines: usize) -> Result<Vec<Answer>, ImportError> {
+    async fn attempt(&self, body: &str, lines: usize) -> Result<Vec<LineAnswer>, ImportError> {
         let request = self.client.request(Method::POST, "/v1/imports").body(body.to_owned()).timeout(BATCH_TIMEOUT);
         let request = request.header(CONTENT_TYPE, "application/x-ndjson").header(ACCEPT, "application/x-ndjson");
         let mut said = self.client.lines(request).await?;
@@ -96,8 +96,8 @@ impl Courier {
 }
 
 /// The answer to the line after so many.
-fn numbered(text: &str, before: usize, lines: usize) -> Result<Answer, ImportError> {
-    let answer: Answer = serde_json::from_str(text).map_err(|error| ImportError::Answer(error.to_string()))?;
+fn numbered(text: &str, before: usize, lines: usize) -> Result<LineAnswer, ImportError> {
+    let answer: LineAnswer = serde_json::from_str(text).map_err(|error| ImportError::Answer(error.to_string()))?;
     if before == lines || answer.line != before as u64 + 1 {
         return Err(ImportError::Answer(format!("line {} is told of where {} is due", answer.line, before + 1)));
     }

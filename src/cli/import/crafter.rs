@@ -5,13 +5,13 @@
 
 use serde::Deserialize;
 
-use super::Settings;
-use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
+use super::ImportSettings;
+use super::entry::{CredentialFacts, DumpRow, EntryRefusal, ImportEntry, digested};
 use super::instant;
 use crate::domain::{Kind, Timestamp};
 
 #[derive(Deserialize)]
-struct Ticket {
+struct TicketDocument {
     #[serde(rename = "_id")]
     id: String,
     #[serde(rename = "profileId")]
@@ -40,8 +40,9 @@ enum Date {
 const ABOUT: &str = "a ticket's document: _id and profileId are strings, and lastRequestTime is a date";
 
 /// Reads one document.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
-    let ticket: Ticket = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
+    let ticket: TicketDocument =
+        serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     if ticket.id.is_empty() {
         return Err(EntryRefusal::malformed("`_id` is empty"));
     }
@@ -49,9 +50,9 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
     let used_at = used_at.ok_or_else(|| EntryRefusal::malformed("`lastRequestTime` is not a date of this time"))?;
     let expires_at = used_at.plus(settings.ttl);
     if expires_at <= settings.now {
-        return Ok(Row::Over);
+        return Ok(DumpRow::Over);
     }
-    let entry = Entry::new(Facts {
+    let entry = ImportEntry::new(CredentialFacts {
         kind: Kind::Ticket,
         tenant: ticket.tenant.or_else(|| settings.tenant.clone()),
         subject: ticket.profile_id,
@@ -63,7 +64,7 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
         not_after: None,
         aal: None,
     })?;
-    Ok(Row::Entry(Box::new(entry)))
+    Ok(DumpRow::Entry(Box::new(entry)))
 }
 
 impl Date {
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_tenant_in_the_document_beats_the_one_that_is_asked_for() {
-        let asked = Settings { tenant: Some("asked".to_owned()), ..settings() };
+        let asked = ImportSettings { tenant: Some("asked".to_owned()), ..settings() };
         let text = document("1795251600123");
         assert!(entry(row(text.as_bytes(), &asked)).contains(r#""tenant":"asked""#));
         let own = text.replace(r#""profileId""#, r#""tenant":"own","profileId""#);
@@ -120,9 +121,9 @@ mod tests {
     fn a_ticket_that_was_not_used_for_so_long_is_over() {
         // 900 s before now, to the millisecond.
         let over = document(&(settings().now.as_millis() - 900_000).to_string());
-        assert!(matches!(row(over.as_bytes(), &settings()), Ok(Row::Over)));
+        assert!(matches!(row(over.as_bytes(), &settings()), Ok(DumpRow::Over)));
         let good = document(&(settings().now.as_millis() - 899_999).to_string());
-        assert!(matches!(row(good.as_bytes(), &settings()), Ok(Row::Entry(_))));
+        assert!(matches!(row(good.as_bytes(), &settings()), Ok(DumpRow::Entry(_))));
     }
 
     #[test]

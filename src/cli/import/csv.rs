@@ -19,7 +19,7 @@ pub enum CsvError {
 }
 
 /// The records of a file, one after another.
-pub struct Records<R> {
+pub struct CsvRecords<R> {
     input: R,
     line: u64,
 }
@@ -30,7 +30,7 @@ pub struct Record {
     pub fields: Vec<String>,
 }
 
-impl<R: BufRead> Records<R> {
+impl<R: BufRead> CsvRecords<R> {
     /// From here on; so many lines have been read before.
     pub fn new(input: R, line: u64) -> Self {
         Self { input, line }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> Result<Vec<(u64, Vec<String>)>, String> {
-        let mut records = Records::new(text.as_bytes(), 0);
+        let mut records = CsvRecords::new(text.as_bytes(), 0);
         let mut all = Vec::new();
         while let Some(record) = records.next().map_err(|error| format!("{}: {error}", records.line()))? {
             all.push((record.line, record.fields));

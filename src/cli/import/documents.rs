@@ -22,7 +22,7 @@ pub enum DocumentError {
 }
 
 /// An object's text, and its number: its line, or its place in an array.
-pub struct Document<'a> {
+pub struct JsonDocument<'a> {
     pub number: u64,
     /// Nothing if it is longer than [`MAX_LINE_BYTES`].
     pub text: Option<&'a [u8]>,
@@ -55,7 +55,7 @@ impl<R: BufRead> Documents<R> {
     }
 
     /// The next object.
-    pub fn next(&mut self) -> Result<Option<Document<'_>>, DocumentError> {
+    pub fn next(&mut self) -> Result<Option<JsonDocument<'_>>, DocumentError> {
         if self.is_over {
             return Ok(None);
         }
@@ -63,7 +63,7 @@ impl<R: BufRead> Documents<R> {
         let found = if self.is_array { self.next_in_array()? } else { self.next_line()? };
         self.is_over = !found;
         let text = (self.text.len() <= MAX_LINE_BYTES).then_some(&*self.text);
-        Ok(found.then_some(Document { number: self.number, text }))
+        Ok(found.then_some(JsonDocument { number: self.number, text }))
     }
 
     /// An empty line does not count.
@@ -178,7 +178,7 @@ mod tests {
         let mut all = Vec::new();
         loop {
             match documents.next() {
-                Ok(Some(Document { number, text })) => {
+                Ok(Some(JsonDocument { number, text })) => {
                     all.push((number, text.map(|text| String::from_utf8(text.to_vec()).expect("as it was written"))));
                 }
                 Ok(None) => return Ok(all),

@@ -7,7 +7,7 @@ use crate::domain::{Digest, Kind, Secret};
 
 /// A line of `POST /v1/imports`. It has no member that could hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct ImportEntry {
     #[serde(serialize_with = "name")]
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// The facts that a reader has found about a credential.
-pub struct Facts {
+pub struct CredentialFacts {
     pub kind: Kind,
     pub tenant: Option<String>,
     pub subject: String,
@@ -42,9 +42,9 @@ pub struct Facts {
 }
 
 /// The content of a place in a dump.
-pub enum Row {
+pub enum DumpRow {
     /// A credential to be sent.
-    Entry(Box<Entry>),
+    Entry(Box<ImportEntry>),
     /// A credential that has expired already.
     Over,
 }
@@ -76,11 +76,11 @@ impl EntryRefusal {
     }
 }
 
-impl Entry {
+impl ImportEntry {
     /// Checks that a secret is never sent to the server in the place of its digest or of an id. The server judges the
     /// rest.
-    pub fn new(facts: Facts) -> Result<Self, EntryRefusal> {
-        let Facts { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal } = facts;
+    pub fn new(facts: CredentialFacts) -> Result<Self, EntryRefusal> {
+        let CredentialFacts { kind, tenant, subject, id, digest, issued_at, expires_at, ttl, not_after, aal } = facts;
         if digest.as_deref().is_some_and(|digest| digest.parse::<Digest>().is_err()) {
             return Err(EntryRefusal::malformed("`digest` is not 64 lower-case hexadecimal digits"));
         }

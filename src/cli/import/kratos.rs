@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Settings;
-use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
+use super::ImportSettings;
+use super::entry::{CredentialFacts, DumpRow, EntryRefusal, ImportEntry, digested};
 use super::instant;
 use crate::domain::{Kind, Timestamp};
 
@@ -19,7 +19,7 @@ const ABOUT: &str =
 
 /// The used columns of a row. Others are left out.
 #[derive(Deserialize)]
-struct Session {
+struct KratosSession {
     id: String,
     identity_id: String,
     issued_at: String,
@@ -31,19 +31,20 @@ struct Session {
 }
 
 /// Reads one object, as `row_to_json` makes it.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
-    let session: Session = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
+    let session: KratosSession =
+        serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     session.row(settings)
 }
 
 /// The places of the columns.
 #[derive(Debug)]
-pub struct Header {
+pub struct CsvHeader {
     columns: BTreeMap<String, usize>,
     width: usize,
 }
 
-impl Header {
+impl CsvHeader {
     /// The first record of a CSV file; an error names what is wrong with it.
     pub fn new(names: Vec<String>) -> Result<Self, String> {
         let width = names.len();
@@ -59,7 +60,7 @@ impl Header {
     }
 
     /// Reads one record.
-    pub fn row(&self, fields: &[String], settings: &Settings) -> Result<Row, EntryRefusal> {
+    pub fn row(&self, fields: &[String], settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
         if fields.len() != self.width {
             let (found, width) = (fields.len(), self.width);
             return Err(EntryRefusal::malformed(format!("the record has {found} fields, and the header {width}")));
@@ -68,7 +69,7 @@ impl Header {
         let field =
             |name: &str| self.columns.get(name).map(|place| &fields[*place]).filter(|text| !text.is_empty()).cloned();
         let needed = |name: &str| field(name).ok_or_else(|| EntryRefusal::malformed(format!("`{name}` is empty")));
-        let session = Session {
+        let session = KratosSession {
             id: needed("id")?,
             identity_id: needed("identity_id")?,
             issued_at: needed("issued_at")?,
@@ -90,15 +91,15 @@ fn truth(text: &str) -> Result<bool, EntryRefusal> {
     }
 }
 
-impl Session {
-    fn row(self, settings: &Settings) -> Result<Row, EntryRefusal> {
+impl KratosSession {
+    fn row(self, settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
         let issued_at = read("issued_at", &self.issued_at)?;
         let expires_at = read("expires_at", &self.expires_at)?;
         if !self.active || expires_at <= settings.now {
-            return Ok(Row::Over);
+            return Ok(DumpRow::Over);
         }
         let token = self.token.filter(|token| !token.is_empty());
-        let entry = Entry::new(Facts {
+        let entry = ImportEntry::new(CredentialFacts {
             kind: Kind::Session,
             tenant: settings.tenant.clone(),
             subject: self.identity_id,
@@ -110,7 +111,7 @@ impl Session {
             not_after: None,
             aal: self.aal.filter(|aal| !aal.is_empty()),
         })?;
-        Ok(Row::Entry(Box::new(entry)))
+        Ok(DumpRow::Entry(Box::new(entry)))
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn a_record_of_csv_is_the_same_session() {
         let header = "id,issued_at,expires_at,authenticated_at,token,identity_id,active,aal,authentication_methods";
-        let header = Header::new(header.split(',').map(str::to_owned).collect()).expect("as it was written");
+        let header = CsvHeader::new(header.split(',').map(str::to_owned).collect()).expect("as it was written");
         let fields = [
             "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10",
             "2026-11-21 08:00:00.123456+00",
@@ -160,7 +161,7 @@ mod tests {
         let mut fields = fields.map(str::to_owned).to_vec();
         assert_eq!(entry(header.row(&fields, &settings())), made());
         fields[6] = "f".to_owned();
-        assert!(matches!(header.row(&fields, &settings()), Ok(Row::Over)));
+        assert!(matches!(header.row(&fields, &settings()), Ok(DumpRow::Over)));
         fields[6] = String::new();
         assert!(header.row(&fields, &settings()).is_err(), "whether it is active must be known");
         fields.pop();
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_inactive_or_expired_is_over() {
         for text in [object("false", "2026-11-22T08:00:00"), object("true", "2026-11-21T09:10:00")] {
-            assert!(matches!(row(text.as_bytes(), &settings()), Ok(Row::Over)), "{text}");
+            assert!(matches!(row(text.as_bytes(), &settings()), Ok(DumpRow::Over)), "{text}");
         }
     }
 
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_header_must_name_what_is_needed_once() {
-        let header = |names: &str| Header::new(names.split(',').map(str::to_owned).collect());
+        let header = |names: &str| CsvHeader::new(names.split(',').map(str::to_owned).collect());
         assert!(header("id,identity_id,issued_at,expires_at,active").is_ok());
         assert_eq!(
             header("id,identity_id,issued_at,expires_at").unwrap_err(),

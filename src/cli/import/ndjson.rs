@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Settings;
-use super::entry::{Entry, EntryRefusal, Facts, Row, digested};
+use super::ImportSettings;
+use super::entry::{CredentialFacts, DumpRow, EntryRefusal, ImportEntry, digested};
 
 /// Strict, because an unknown member may hold a secret, and must not be passed on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct NdjsonLine {
     kind: String,
     tenant: Option<String>,
     subject: String,
@@ -26,8 +26,8 @@ const ABOUT: &str = "an object with kind, subject, issued_at and expires_at, and
 secret, ttl, not_after and aal";
 
 /// Reads one line.
-pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
-    let line: Line = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
+pub fn row(text: &[u8], settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
+    let line: NdjsonLine = serde_json::from_slice(text).map_err(|error| EntryRefusal::unreadable(&error, ABOUT))?;
     let digest = match (line.digest, line.secret) {
         (Some(_), Some(_)) => {
             return Err(EntryRefusal::malformed("the line has a `digest` and a `secret`; one is enough"));
@@ -35,7 +35,7 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
         (digest, secret) => digest.or_else(|| secret.map(digested)),
     };
     let kind = line.kind.parse().map_err(|_| EntryRefusal::malformed("`kind` is not one of ticket, session, token"))?;
-    let entry = Entry::new(Facts {
+    let entry = ImportEntry::new(CredentialFacts {
         kind,
         tenant: line.tenant.or_else(|| settings.tenant.clone()),
         subject: line.subject,
@@ -47,5 +47,5 @@ pub fn row(text: &[u8], settings: &Settings) -> Result<Row, EntryRefusal> {
         not_after: line.not_after,
         aal: line.aal,
     })?;
-    Ok(Row::Entry(Box::new(entry)))
+    Ok(DumpRow::Entry(Box::new(entry)))
 }

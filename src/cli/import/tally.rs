@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::courier::{Answer, Outcome};
+use super::courier::{LineAnswer, LineOutcome};
 use super::entry::EntryRefusal;
-use super::source::Batch;
+use super::source::ImportBatch;
 use super::{ImportError, notice};
 use crate::cli::Progress;
 use crate::domain::Kind;
@@ -18,7 +18,7 @@ const MAX_SHOWN_REFUSALS: u64 = 20;
 
 /// How many lines had which outcome.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Counts {
+pub struct OutcomeCounts {
     lines: u64,
     made: u64,
     known: u64,
@@ -27,7 +27,7 @@ pub struct Counts {
     skipped: u64,
 }
 
-impl Counts {
+impl OutcomeCounts {
     /// The number of lines whose outcome is known.
     pub fn lines(&self) -> u64 {
         self.lines
@@ -35,8 +35,8 @@ impl Counts {
 }
 
 /// Counts, shows and keeps the outcomes.
-pub struct Tally {
-    pub counts: Counts,
+pub struct ImportTally {
+    pub counts: OutcomeCounts,
     json: bool,
     refusals: Option<(PathBuf, BufWriter<File>)>,
     progress: Progress,
@@ -44,7 +44,7 @@ pub struct Tally {
 
 /// A refusal in the file of refusals.
 #[derive(Serialize)]
-struct Kept<'a> {
+struct RefusedLine<'a> {
     line: u64,
     code: &'a str,
     detail: &'a str,
@@ -52,13 +52,13 @@ struct Kept<'a> {
 
 /// The last line for a pipe.
 #[derive(Serialize)]
-struct End {
+struct ImportSummary {
     end: bool,
     #[serde(flatten)]
-    counts: Counts,
+    counts: OutcomeCounts,
 }
 
-impl Tally {
+impl ImportTally {
     /// Begins with an empty file of refusals, if one is requested.
     pub fn new(json: bool, refusals: Option<PathBuf>) -> Result<Self, ImportError> {
         let open = |path: PathBuf| match File::create(&path) {
@@ -66,11 +66,11 @@ impl Tally {
             Err(source) => Err(ImportError::Refusals { path, source }),
         };
         let refusals = refusals.map(open).transpose()?;
-        Ok(Self { counts: Counts::default(), json, refusals, progress: Progress::new("imported") })
+        Ok(Self { counts: OutcomeCounts::default(), json, refusals, progress: Progress::new("imported") })
     }
 
     /// Takes the outcomes of a batch, in the order of the dump.
-    pub fn settle(&mut self, batch: Batch, answers: Vec<Answer>) -> Result<(), ImportError> {
+    pub fn settle(&mut self, batch: ImportBatch, answers: Vec<LineAnswer>) -> Result<(), ImportError> {
         self.skip(batch.over);
         let mut refused = batch.refused.into_iter().peekable();
         for (mut answer, line) in answers.into_iter().zip(batch.sent) {
@@ -86,7 +86,7 @@ impl Tally {
     }
 
     /// Takes a batch that is not sent, only counted.
-    pub fn rehearse(&mut self, batch: Batch) -> Result<(), ImportError> {
+    pub fn rehearse(&mut self, batch: ImportBatch) -> Result<(), ImportError> {
         self.counts.lines += batch.sent.len() as u64;
         self.skip(batch.over);
         if self.json {
@@ -102,20 +102,20 @@ impl Tally {
 
     fn refuse(&mut self, line: u64, refusal: EntryRefusal) -> Result<(), ImportError> {
         let (code, detail) = (Some(refusal.code.to_owned()), Some(refusal.detail));
-        self.take(&Answer { line, outcome: Outcome::Refused, kind: None, id: None, code, detail })
+        self.take(&LineAnswer { line, outcome: LineOutcome::Refused, kind: None, id: None, code, detail })
     }
 
-    fn take(&mut self, answer: &Answer) -> Result<(), ImportError> {
+    fn take(&mut self, answer: &LineAnswer) -> Result<(), ImportError> {
         self.counts.lines += 1;
         match answer.outcome {
-            Outcome::Made => self.counts.made += 1,
-            Outcome::Known => self.counts.known += 1,
-            Outcome::Refused => self.keep_refusal(answer)?,
+            LineOutcome::Made => self.counts.made += 1,
+            LineOutcome::Known => self.counts.known += 1,
+            LineOutcome::Refused => self.keep_refusal(answer)?,
         }
         if self.json { print_json(answer) } else { Ok(()) }
     }
 
-    fn keep_refusal(&mut self, answer: &Answer) -> Result<(), ImportError> {
+    fn keep_refusal(&mut self, answer: &LineAnswer) -> Result<(), ImportError> {
         self.counts.refused += 1;
         let code = answer.code.as_deref().unwrap_or("no-code");
         let detail = answer.detail.as_deref().unwrap_or_default();
@@ -125,7 +125,7 @@ impl Tally {
             notice(&format!("line {}: {code}: {shown}", answer.line));
         }
         if let Some((path, file)) = &mut self.refusals {
-            let kept = serde_json::to_string(&Kept { line: answer.line, code, detail }).map_err(io::Error::from);
+            let kept = serde_json::to_string(&RefusedLine { line: answer.line, code, detail }).map_err(io::Error::from);
             let written = kept.and_then(|kept| writeln!(file, "{kept}"));
             written.map_err(|source| ImportError::Refusals { path: path.clone(), source })?;
         }
@@ -133,7 +133,7 @@ impl Tally {
     }
 
     fn show_progress(&mut self) {
-        let Counts { lines, made, known, refused, skipped } = self.counts;
+        let OutcomeCounts { lines, made, known, refused, skipped } = self.counts;
         self.progress.tell(|| {
             format!("imported {lines} lines: {made} made, {known} known, {refused} refused, {skipped} skipped")
         });
@@ -142,22 +142,22 @@ impl Tally {
     /// Shows the sums, and completes the file of refusals.
     pub fn finish(&mut self) -> Result<(), ImportError> {
         self.end()?;
-        let Counts { lines, made, known, refused, skipped } = self.counts;
+        let OutcomeCounts { lines, made, known, refused, skipped } = self.counts;
         if self.json {
-            return print_json(&End { end: true, counts: self.counts });
+            return print_json(&ImportSummary { end: true, counts: self.counts });
         }
         print(&format!(
             "lines    {lines}\nmade     {made}\nknown    {known}\nrefused  {refused}\nskipped  {skipped} that had expired already\n"
         ))
     }
 
-    /// Like [`Tally::finish`], if nothing was sent.
+    /// Like [`ImportTally::finish`], if nothing was sent.
     pub fn finish_rehearsal(&mut self, kinds: [u64; Kind::ALL.len()]) -> Result<(), ImportError> {
         self.end()?;
         if self.json {
             return Ok(());
         }
-        let Counts { lines, refused, skipped, .. } = self.counts;
+        let OutcomeCounts { lines, refused, skipped, .. } = self.counts;
         let kinds = Kind::ALL.into_iter().zip(kinds).filter(|(_, count)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}s")).collect();
         let sent = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };

@@ -13,16 +13,16 @@ use crate::setting::{Layers, ValueError};
 /// The settings of the contracts as they were written.
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
-pub struct Settings {
+pub struct CompatSettings {
     #[command(flatten)]
-    pub crafter: crafter::Settings,
+    pub crafter: crafter::CrafterSettings,
     #[command(flatten)]
-    pub ory: ory::Settings,
+    pub ory: ory::OrySettings,
     #[command(flatten)]
-    pub slashid: slashid::Settings,
+    pub slashid: slashid::SlashidSettings,
 }
 
-impl Settings {
+impl CompatSettings {
     /// The settings in a file's text. Each contract takes its own keys, and leaves the others alone.
     // Not serde's `flatten`, which forgets the line that an error is about.
     pub fn read(text: &str) -> Result<Self, toml::de::Error> {
@@ -32,19 +32,19 @@ impl Settings {
 
 /// The settings of the contracts, checked and complete.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    pub crafter: crafter::Options,
-    pub ory: ory::Options,
-    pub slashid: slashid::Options,
+pub struct CompatOptions {
+    pub crafter: crafter::CrafterOptions,
+    pub ory: ory::OryOptions,
+    pub slashid: slashid::SlashidOptions,
 }
 
-impl Options {
+impl CompatOptions {
     /// The options that the settings make.
-    pub fn check(layers: &Layers<Settings>) -> Result<Self, ValueError> {
+    pub fn check(layers: &Layers<CompatSettings>) -> Result<Self, ValueError> {
         Ok(Self {
-            crafter: crafter::Options::of(&layers.part(|s| &s.crafter)),
-            ory: ory::Options::check(&layers.part(|s| &s.ory))?,
-            slashid: slashid::Options::check(&layers.part(|s| &s.slashid))?,
+            crafter: crafter::CrafterOptions::of(&layers.part(|s| &s.crafter)),
+            ory: ory::OryOptions::check(&layers.part(|s| &s.ory))?,
+            slashid: slashid::SlashidOptions::check(&layers.part(|s| &s.slashid))?,
         })
     }
 }

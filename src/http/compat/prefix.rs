@@ -39,18 +39,18 @@ fn is_whole(prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setting::Place;
+    use crate::setting::SettingPlace;
 
     #[test]
     fn a_prefix_is_whole_segments_and_none_of_our_own() {
-        let chosen = |text: &str| Chosen { value: Some(text.to_owned()), place: Place::Arguments("key") };
+        let chosen = |text: &str| Chosen { value: Some(text.to_owned()), place: SettingPlace::Arguments("key") };
         for good in ["", "/auth", "/kratos/public", "/a-b_c.d"] {
             assert_eq!(checked(chosen(good), "/x").ok().as_deref(), Some(good));
         }
         for bad in ["auth", "/", "/auth/", "//a", "/a b", "/{id}", "/v1", "/admin/x", "/sessions", "/api/1", "/../x"] {
             assert!(checked(chosen(bad), "/x").is_err(), "{bad}");
         }
-        let default = Chosen { value: None, place: Place::Default("key") };
+        let default = Chosen { value: None, place: SettingPlace::Default("key") };
         assert_eq!(checked(default, "/auth").ok().as_deref(), Some("/auth"));
     }
 }

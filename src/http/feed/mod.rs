@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
-use self::query::{Layout, Wanted};
+use self::query::{FeedLayout, Wanted};
 use super::openapi::Refusals;
 use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
@@ -29,7 +29,7 @@ const FOLLOW_BODY_BYTES: usize = MAX_CURSOR_CHARS + 4_096;
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(follow, follow_body, snapshot))]
-pub struct Api;
+pub struct FeedApi;
 
 /// Every revocation, in order, from the cursor on. Needs the scope `follow`.
 ///
@@ -41,7 +41,7 @@ pub struct Api;
     path = "/v1/revocations",
     tag = "feed",
     params(
-        query::Parameters,
+        query::FeedParameters,
         ("Last-Event-ID" = Option<String>, Header, description = "The cursor to continue from; it takes precedence over `after`"),
         ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
     ),
@@ -105,14 +105,16 @@ async fn answer(
     let follower = Follower::start(hub, reader, app.service.origin(), party, filter.clone(), wanted.start);
     let follower = follower.await.map_err(refuse)?;
     let mut answer = match wanted.layout {
-        Layout::Page => {
+        FeedLayout::Page => {
             let pace = app.service.pace(Party::of(&identity));
             let page = page::answer(app, follower, wanted.limit, wanted.wait, pace).await.map_err(refuse)?;
             // The request may have waited for long: a caller that lost its rights meanwhile learns nothing.
             still_following(app, &secret, &filter).ok_or(Code::Unauthenticated)?;
             page
         }
-        Layout::Stream(format) => streamed(format, stream::Session::new(app, follower, secret, format).into_body()),
+        FeedLayout::Stream(format) => {
+            streamed(format, stream::FollowerConnection::new(app, follower, secret, format).into_body())
+        }
     };
     answer.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
     Ok(answer)

@@ -36,7 +36,7 @@ pub(super) struct PageSchema {
 
 /// The cursor named a place where this log has never been: the snapshot has the revocations in force.
 #[derive(Serialize)]
-struct Gap {
+struct PageGap {
     snapshot: &'static str,
 }
 
@@ -94,7 +94,7 @@ async fn page(follower: &Follower, frames: &[Arc<Frame>], gap: bool, mut pace: P
     write(&mut body, &follower.cursor().to_string());
     if gap {
         body.extend_from_slice(b",\"gap\":");
-        write(&mut body, &Gap { snapshot: SNAPSHOT_PATH });
+        write(&mut body, &PageGap { snapshot: SNAPSHOT_PATH });
     }
     body.push(b'}');
     let mut response = Response::new(Body::from(body));

@@ -13,7 +13,7 @@ use crate::feed::{Cursor, FollowStart, FrameFormat, NoCursor};
 use crate::http::fields;
 use crate::http::input;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form, Text, Whole, present};
+use crate::http::wire::{TextForm, Whole, WireText, present};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -23,15 +23,15 @@ const MAX_WAIT_SECONDS: u64 = 120;
 /// The client's wishes about how an answer is made (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// The layouts by their media types.
-const LAYOUTS: [(&str, Layout); 3] = [
-    ("text/event-stream", Layout::Stream(FrameFormat::EventStream)),
-    ("application/x-ndjson", Layout::Stream(FrameFormat::Lines)),
-    ("application/json", Layout::Page),
+const LAYOUTS: [(&str, FeedLayout); 3] = [
+    ("text/event-stream", FeedLayout::Stream(FrameFormat::EventStream)),
+    ("application/x-ndjson", FeedLayout::Stream(FrameFormat::Lines)),
+    ("application/json", FeedLayout::Page),
 ];
 
 /// How the answer is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum FeedLayout {
     /// One page of JSON.
     Page,
     /// A stream that does not end.
@@ -52,14 +52,14 @@ pub struct Wanted {
     /// How long a request for a page waits for something to put on it.
     pub wait: Duration,
     /// How the answer is laid out.
-    pub layout: Layout,
+    pub layout: FeedLayout,
 }
 
 /// The parameters as they stand in the query. An unknown one is refused: a filter with a typo would hide nothing.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Parameters {
+pub struct FeedParameters {
     /// The cursor to continue from; `0` is the beginning. From now on if left out.
     after: Option<String>,
     /// The same, as EventSource polyfills that can't send `Last-Event-ID` name it; it takes precedence over `after`.
@@ -68,13 +68,13 @@ pub struct Parameters {
     last_event_id: Option<String>,
     /// One tenant only; every one that the caller may follow if left out.
     #[param(value_type = Option<String>)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// These kinds only, separated by commas: ticket, session, token.
     #[param(value_type = Option<String>)]
-    kind: Option<Text<Kinds>>,
+    kind: Option<WireText<Kinds>>,
     /// Items on a page of JSON.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<Text<Whole>>,
+    limit: Option<WireText<Whole>>,
 }
 
 /// A follower's request whose cursor is too long for a header or a query: each origin adds 39 characters to it.
@@ -89,11 +89,11 @@ pub struct FollowBody {
     /// One tenant only; every one that the caller may follow if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// These kinds only, separated by commas: ticket, session, token.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
-    kind: Option<Text<Kinds>>,
+    kind: Option<WireText<Kinds>>,
     /// Items on a page of JSON.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 1000, default = 100)]
@@ -107,13 +107,13 @@ pub struct FollowBody {
 pub struct SnapshotParameters {
     /// One tenant only; every one that the caller may follow if left out.
     #[param(value_type = Option<String>)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// These kinds only, separated by commas: ticket, session, token.
     #[param(value_type = Option<String>)]
-    kind: Option<Text<Kinds>>,
+    kind: Option<WireText<Kinds>>,
 }
 
-impl Form for Kinds {
+impl TextForm for Kinds {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.split(',').map(Kind::from_str).collect()
     }
@@ -122,9 +122,9 @@ impl Form for Kinds {
 impl Wanted {
     /// Reads query and headers.
     pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        let Parameters { after, last_event_id: polyfilled, tenant, kind, limit } = input::query(uri)?;
+        let FeedParameters { after, last_event_id: polyfilled, tenant, kind, limit } = input::query(uri)?;
         let start = begin([last_event_id(headers)?, polyfilled.as_deref()], after.as_deref())?;
-        let limit = limit.map(|Text(limit)| limit.saturating());
+        let limit = limit.map(|WireText(limit)| limit.saturating());
         Self::new(headers, start, tenant, kind, limit)
     }
 
@@ -139,14 +139,14 @@ impl Wanted {
     fn new(
         headers: &HeaderMap,
         start: FollowStart,
-        tenant: Option<Text<Tenant>>,
-        kinds: Option<Text<Kinds>>,
+        tenant: Option<WireText<Tenant>>,
+        kinds: Option<WireText<Kinds>>,
         limit: Option<usize>,
     ) -> Result<Self, Problem> {
         Ok(Self {
             start,
-            tenant: tenant.map(|Text(tenant)| tenant),
-            kinds: kinds.map_or(Kinds::ALL, |Text(kinds)| kinds),
+            tenant: tenant.map(|WireText(tenant)| tenant),
+            kinds: kinds.map_or(Kinds::ALL, |WireText(kinds)| kinds),
             limit: input::limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             wait: wait(headers),
             layout: layout(headers),
@@ -157,7 +157,7 @@ impl Wanted {
 /// The tenant and the kinds of a snapshot.
 pub fn of_snapshot(uri: &Uri) -> Result<(Option<Tenant>, Kinds), Problem> {
     let SnapshotParameters { tenant, kind } = input::query(uri)?;
-    Ok((tenant.map(|Text(tenant)| tenant), kind.map_or(Kinds::ALL, |Text(kinds)| kinds)))
+    Ok((tenant.map(|WireText(tenant)| tenant), kind.map_or(Kinds::ALL, |WireText(kinds)| kinds)))
 }
 
 /// An empty last event's id is none: an EventSource that has received nothing may send that. An empty `after` is refused, because
@@ -190,13 +190,13 @@ fn wait(headers: &HeaderMap) -> Duration {
 
 /// The layout that the client weighs most; of two that weigh the same, the one that it names more exactly, or else names first. A client
 /// that accepts none of them gets a page (RFC 9110, section 12.5.1, allows that).
-fn layout(headers: &HeaderMap) -> Layout {
+fn layout(headers: &HeaderMap) -> FeedLayout {
     let accepted = fields::elements(headers, &header::ACCEPT);
     let named_at = |media_type: &str| accepted.iter().position(|element| element.name == media_type);
-    let rank = |(media_type, _): &&(&str, Layout)| {
+    let rank = |(media_type, _): &&(&str, FeedLayout)| {
         let first = Reverse(named_at(media_type).unwrap_or(usize::MAX));
         fields::accepted(&accepted, media_type).filter(|(weight, _)| *weight > 0).map(|how| (how, first))
     };
     // Of several that rank the same, `max_by_key` takes the last: a page.
-    LAYOUTS.iter().max_by_key(rank).map_or(Layout::Page, |(_, layout)| *layout)
+    LAYOUTS.iter().max_by_key(rank).map_or(FeedLayout::Page, |(_, layout)| *layout)
 }

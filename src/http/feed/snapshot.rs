@@ -17,13 +17,13 @@ use crate::service::Pace;
 const CHUNK_BYTES: usize = 16 << 10;
 
 #[derive(Serialize)]
-struct First<'a> {
+struct SnapshotFirstLine<'a> {
     ledger: String,
     cursor: &'a str,
 }
 
 #[derive(Serialize)]
-struct Last {
+struct SnapshotLastLine {
     end: bool,
     count: u64,
 }
@@ -33,19 +33,19 @@ struct Walk {
     filter: FeedFilter,
     pace: Pace,
     now: Timestamp,
-    step: Step,
+    step: SnapshotStep,
     count: u64,
 }
 
-enum Step {
+enum SnapshotStep {
     First,
     /// The tenants to walk through, the last in the list first, or all.
-    Walk(Option<Vec<Option<Tenant>>>, Place),
+    Walk(Option<Vec<Option<Tenant>>>, WalkPlace),
     Done,
 }
 
 /// The tenant and the place in it that the walk has reached.
-struct Place {
+struct WalkPlace {
     tenant: Option<Option<Tenant>>,
     mark: Option<RevocationMark>,
 }
@@ -56,7 +56,7 @@ struct Place {
 /// meanwhile may come twice. Only the revocations of tenants that the reader may follow are looked at.
 pub(super) fn body(app: SharedApp, filter: FeedFilter, pace: Pace) -> Body {
     let now = app.service.clock().now();
-    let walk = Walk { app, filter, pace, now, step: Step::First, count: 0 };
+    let walk = Walk { app, filter, pace, now, step: SnapshotStep::First, count: 0 };
     Body::from_stream(stream::unfold(walk, |mut walk| async move {
         let chunk = walk.chunk().await?;
         // The reader may take its time, and holds nobody up meanwhile.
@@ -68,30 +68,34 @@ pub(super) fn body(app: SharedApp, filter: FeedFilter, pace: Pace) -> Body {
 impl Walk {
     async fn chunk(&mut self) -> Option<Bytes> {
         match &mut self.step {
-            Step::First => {
+            SnapshotStep::First => {
                 let cursor = self.app.hub.tip().cursor.to_string();
                 let mut tenants = self.filter.tenants();
                 tenants.iter_mut().for_each(|tenants| tenants.reverse());
-                let mut place = Place { tenant: None, mark: None };
+                let mut place = WalkPlace { tenant: None, mark: None };
                 self.next_tenant(&mut tenants, &mut place);
-                self.step = Step::Walk(tenants, place);
+                self.step = SnapshotStep::Walk(tenants, place);
                 let mut first = Vec::new();
-                write(&mut first, &First { ledger: self.app.service.ledger().to_string(), cursor: &cursor });
+                write(
+                    &mut first,
+                    &SnapshotFirstLine { ledger: self.app.service.ledger().to_string(), cursor: &cursor },
+                );
                 Some(first.into())
             }
-            Step::Walk(tenants, place) => {
+            SnapshotStep::Walk(tenants, place) => {
                 let (mut tenants, mut place) =
-                    (tenants.take(), Place { tenant: place.tenant.take(), mark: place.mark });
+                    (tenants.take(), WalkPlace { tenant: place.tenant.take(), mark: place.mark });
                 let lines = self.lines(&mut tenants, &mut place).await;
-                self.step = if place.tenant.is_some() { Step::Walk(tenants, place) } else { Step::Done };
+                self.step =
+                    if place.tenant.is_some() { SnapshotStep::Walk(tenants, place) } else { SnapshotStep::Done };
                 Some(lines.into())
             }
-            Step::Done => None,
+            SnapshotStep::Done => None,
         }
     }
 
     /// The next lines, and after the last tenant the closing line.
-    async fn lines(&mut self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut Place) -> Vec<u8> {
+    async fn lines(&mut self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut WalkPlace) -> Vec<u8> {
         let mut lines = Vec::new();
         while let Some(tenant) = &place.tenant {
             self.pace.go_on().await;
@@ -110,12 +114,12 @@ impl Walk {
                 return lines;
             }
         }
-        write(&mut lines, &Last { end: true, count: self.count });
+        write(&mut lines, &SnapshotLastLine { end: true, count: self.count });
         lines
     }
 
     /// Goes on to the next tenant that is wanted, if there is one.
-    fn next_tenant(&self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut Place) {
+    fn next_tenant(&self, tenants: &mut Option<Vec<Option<Tenant>>>, place: &mut WalkPlace) {
         place.mark = None;
         place.tenant = match tenants {
             Some(tenants) => tenants.pop(),

@@ -31,19 +31,19 @@ struct Heartbeat<'a> {
 }
 
 #[derive(Serialize)]
-struct Gap<'a> {
+struct GapFrame<'a> {
     snapshot: &'a str,
     cursor: &'a str,
 }
 
 #[derive(Serialize)]
-struct End<'a> {
+struct EndFrame<'a> {
     reason: &'a str,
     cursor: &'a str,
 }
 
 /// One follower's connection.
-pub struct Session {
+pub struct FollowerConnection {
     app: SharedApp,
     follower: Follower,
     /// Presented again at each heartbeat: an application that was removed does not follow on.
@@ -54,12 +54,12 @@ pub struct Session {
     beat_at: Instant,
     hidden_told_at: Instant,
     hidden: bool,
-    step: Step,
-    _counted: Counted,
+    step: StreamStep,
+    _counted: CountedFollower,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum StreamStep {
     Start,
     Follow,
     Done,
@@ -73,28 +73,28 @@ enum Woken {
 }
 
 /// Counts the follower for as long as the connection lasts.
-struct Counted(crate::telemetry::SharedMetrics);
+struct CountedFollower(crate::telemetry::SharedMetrics);
 
-impl Counted {
+impl CountedFollower {
     fn new(metrics: &crate::telemetry::SharedMetrics) -> Self {
         metrics.followers.inc();
         Self(metrics.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedFollower {
     fn drop(&mut self) {
         self.0.followers.dec();
     }
 }
 
-impl Session {
+impl FollowerConnection {
     /// The connection of a follower that presented that secret.
     pub fn new(app: &SharedApp, follower: Follower, secret: crate::domain::Secret, format: FrameFormat) -> Self {
         Self {
             news: app.hub.news(),
             stop: app.stop.clone(),
-            _counted: Counted::new(&app.metrics),
+            _counted: CountedFollower::new(&app.metrics),
             app: app.clone(),
             follower,
             secret: Arc::new(secret),
@@ -102,7 +102,7 @@ impl Session {
             beat_at: Instant::now() + app.options.heartbeat,
             hidden_told_at: Instant::now(),
             hidden: false,
-            step: Step::Start,
+            step: StreamStep::Start,
         }
     }
 
@@ -115,12 +115,12 @@ impl Session {
 
     async fn next(&mut self) -> Option<Bytes> {
         match self.step {
-            Step::Start => {
-                self.step = Step::Follow;
+            StreamStep::Start => {
+                self.step = StreamStep::Follow;
                 Some(self.opening())
             }
-            Step::Follow => Some(self.follow().await),
-            Step::Done => None,
+            StreamStep::Follow => Some(self.follow().await),
+            StreamStep::Done => None,
         }
     }
 
@@ -234,12 +234,12 @@ impl Session {
 
     fn gap(&self) -> Bytes {
         let cursor = self.follower.cursor().to_string();
-        event_bytes(self.format, "gap", Some(&cursor), &Gap { snapshot: SNAPSHOT_PATH, cursor: &cursor })
+        event_bytes(self.format, "gap", Some(&cursor), &GapFrame { snapshot: SNAPSHOT_PATH, cursor: &cursor })
     }
 
     fn end(&mut self, reason: &str) -> Bytes {
-        self.step = Step::Done;
+        self.step = StreamStep::Done;
         let cursor = self.follower.cursor().to_string();
-        event_bytes(self.format, "end", Some(&cursor), &End { reason, cursor: &cursor })
+        event_bytes(self.format, "end", Some(&cursor), &EndFrame { reason, cursor: &cursor })
     }
 }

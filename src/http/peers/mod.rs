@@ -63,7 +63,7 @@ pub fn routes() -> Router<SharedApp> {
 }
 
 /// A request that one of the ledger's nodes signed.
-struct Signed {
+struct SignedRequest {
     node: NodeKey,
     /// The record that removed the node, if one did.
     removed_by: Option<RecordId>,
@@ -86,14 +86,14 @@ fn signed_now(
     clock: &Clock,
     parts: &Parts,
     body: &[u8],
-) -> Result<Signed, Problem> {
+) -> Result<SignedRequest, Problem> {
     let signature = signature(cluster, ledger, parts, body)?;
     // A node with an unsettled clock still listens to the others.
     let is_fresh = signature.is_fresh(clock.now()) || signature.is_fresh(clock.wall());
     if !is_fresh {
         return Err(refused());
     }
-    Ok(Signed { node: signature.node, removed_by: cluster.removal_of(signature.node) })
+    Ok(SignedRequest { node: signature.node, removed_by: cluster.removal_of(signature.node) })
 }
 
 fn refused() -> Problem {
@@ -123,4 +123,4 @@ fn signature(cluster: &Cluster, ledger: LedgerId, parts: &Parts, body: &[u8]) ->
     paths(announce::announce, hold::hold, records::records, records::offer, sealing_keys::sealing_keys),
     tags((name = "peers", description = "Calls between nodes: signed by a member's key, not by an application's secret")),
 )]
-pub struct Api;
+pub struct PeersApi;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 /// A line of the table.
-struct Row {
+struct ProblemRow {
     status: StatusCode,
     code: &'static str,
     retry_after_seconds: Option<u64>,
@@ -23,9 +23,9 @@ macro_rules! table {
             /// Every code, in the order of the statuses.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            const fn row(self) -> Row {
+            const fn row(self) -> ProblemRow {
                 match self {
-                    $(Self::$variant => Row {
+                    $(Self::$variant => ProblemRow {
                         status: StatusCode::$status,
                         code: $code,
                         retry_after_seconds: $retry,

@@ -8,12 +8,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::{Names, query};
+use super::asked::{NameParameters, query};
 use crate::audit::{CredentialStanding, CredentialVerdict, LogPrefix, Lookup, LookupCredential, Point, RevokedBy};
 use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
-use crate::http::wire::{Shown, Text, Whole, present};
+use crate::http::wire::{Shown, Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};
 
 /// The default number of a subject's credentials on a page.
@@ -25,29 +25,29 @@ const MAX_LIMIT: usize = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Page {
+struct AsOfParameters {
     /// An RFC 3339 time: what each node had recorded by then, on its own clock. Or a position: the first so many records.
     #[param(value_type = String)]
-    at: Text<Point>,
+    at: WireText<Point>,
     /// With a time: what this node had stored by then, on its own clock.
     #[serde(default)]
     known_here: bool,
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// A subject: each of its credentials.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<GivenSubject>>,
+    subject: Option<WireText<GivenSubject>>,
     /// A credential, by the digest of a credential's secret, or with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
-    digest: Option<Text<Digest>>,
+    digest: Option<WireText<Digest>>,
     /// With `id`: `ticket`, `session` or `token`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^(ticket|session|token)$")]
-    kind: Option<Text<Kind>>,
+    kind: Option<WireText<Kind>>,
     /// A credential, by its public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1)]
@@ -55,25 +55,25 @@ struct Page {
     /// The issuer of the JWT.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    issuer: Option<Text<Issuer>>,
+    issuer: Option<WireText<Issuer>>,
     /// The position of the last issue of the page before.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
-    after: Option<Text<Whole>>,
+    after: Option<WireText<Whole>>,
     /// The most credentials in the page; 100 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 1_000)]
-    limit: Option<Text<Whole>>,
+    limit: Option<WireText<Whole>>,
 }
 
 /// The credential that is asked about.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PresentedAsOf)]
-struct Body {
+struct AsOfBody {
     /// An RFC 3339 time, or a position.
     #[schema(value_type = String)]
-    at: Text<Point>,
+    at: WireText<Point>,
     /// With a time: what this node had stored by then, on its own clock.
     #[serde(default)]
     known_here: bool,
@@ -84,7 +84,7 @@ struct Body {
 /// The credentials at that point.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AsOf)]
-struct Answer {
+struct AsOfShown {
     /// The instant at which it is judged: the time that was asked for, or when the record at the position was recorded.
     #[schema(value_type = String, format = DateTime)]
     at: Shown<Timestamp>,
@@ -177,12 +177,12 @@ struct RevokedByShown {
     get,
     path = "/v1/as-of",
     tag = "audit",
-    params(Page),
+    params(AsOfParameters),
     responses(
         (
             status = 200,
             description = "The verdicts",
-            body = Answer,
+            body = AsOfShown,
             headers(("link" = String, description = "The next page, `rel=\"next\"`, if there is one")),
         ),
         Refusals,
@@ -191,12 +191,12 @@ struct RevokedByShown {
 pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
-    let page: Page = input::query(&parts.uri)?;
-    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
-    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
-    let (Text(at), known_here) = (page.at, page.known_here);
-    let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
-    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
+    let page: AsOfParameters = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
+    let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));
+    let (WireText(at), known_here) = (page.at, page.known_here);
+    let AsOfParameters { tenant, subject, digest, kind, id, issuer, .. } = page;
+    let asked = NameParameters { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let point = if known_here { at.known_here() } else { at };
     let (prefix, mut standings) = app.service.as_of(&identity, asked.clone(), point, after, limit).await?;
     let more = standings.len() > limit;
@@ -223,13 +223,13 @@ pub async fn as_of(State(app): State<SharedApp>, request: Request) -> Result<Res
     post,
     path = "/v1/as-of",
     tag = "audit",
-    request_body = Body,
-    responses((status = 200, description = "The verdicts", body = Answer), Refusals),
+    request_body = AsOfBody,
+    responses((status = 200, description = "The verdicts", body = AsOfShown), Refusals),
 )]
 pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
+    let (identity, body) = caller::question_everywhere::<AsOfBody>(&app, request, Scope::Audit).await?;
     let asked = Lookup::Credential(LookupCredential::presented(&Secret::new(&body.credential)));
-    let Text(at) = body.at;
+    let WireText(at) = body.at;
     let point = if body.known_here { at.known_here() } else { at };
     let (prefix, standings) = app.service.as_of(&identity, asked, point, Position(0), MAX_LIMIT).await?;
     Ok(show(&prefix, &standings))
@@ -237,7 +237,7 @@ pub async fn presented_as_of(State(app): State<SharedApp>, request: Request) -> 
 
 fn show(prefix: &LogPrefix, standings: &[CredentialStanding]) -> Response {
     let credentials = standings.iter().map(Stood::of).collect();
-    answer::json(StatusCode::OK, &Answer { at: Shown(prefix.at), position: prefix.until.0, credentials })
+    answer::json(StatusCode::OK, &AsOfShown { at: Shown(prefix.at), position: prefix.until.0, credentials })
 }
 
 impl Stood {

@@ -4,39 +4,39 @@
 use crate::audit::{Lookup, LookupCredential};
 use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, Kind, Tenant};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::Text;
+use crate::http::wire::WireText;
 use crate::service::Service;
 
 /// The parameters that name a subject or a credential.
-pub(super) struct Names {
-    pub(super) tenant: Option<Text<Tenant>>,
-    pub(super) subject: Option<Text<GivenSubject>>,
-    pub(super) digest: Option<Text<Digest>>,
-    pub(super) kind: Option<Text<Kind>>,
+pub(super) struct NameParameters {
+    pub(super) tenant: Option<WireText<Tenant>>,
+    pub(super) subject: Option<WireText<GivenSubject>>,
+    pub(super) digest: Option<WireText<Digest>>,
+    pub(super) kind: Option<WireText<Kind>>,
     pub(super) id: Option<String>,
-    pub(super) issuer: Option<Text<Issuer>>,
+    pub(super) issuer: Option<WireText<Issuer>>,
 }
 
 const AMBIGUOUS: &str = "name a subject or a credential in exactly one way: `subject`, with its `tenant`; `digest`, with the \
                          `issuer` of a JWT without `jti`; or `kind` and `id`, with the `issuer` of a JWT";
 
-impl Names {
+impl NameParameters {
     /// The subject or credential that they name, as it is on record.
     pub(super) fn asked(self, service: &Service) -> Result<Lookup, Problem> {
         let refused = |detail: &'static str| Problem::with_detail(Code::InvalidQuery, detail);
         match (self.subject, self.digest, self.kind, self.id) {
-            (Some(Text(subject)), None, None, None) if self.issuer.is_none() => {
-                let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+            (Some(WireText(subject)), None, None, None) if self.issuer.is_none() => {
+                let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
                 let subject = service.named(&tenant, &subject);
                 Ok(Lookup::Subject(tenant, subject))
             }
             _ if self.tenant.is_some() => Err(refused("`tenant` goes with `subject` only")),
-            (None, Some(Text(digest)), None, None) => Ok(Lookup::Credential(match self.issuer {
-                Some(Text(issuer)) => LookupCredential::payload(issuer, digest),
+            (None, Some(WireText(digest)), None, None) => Ok(Lookup::Credential(match self.issuer {
+                Some(WireText(issuer)) => LookupCredential::payload(issuer, digest),
                 None => LookupCredential::digest(digest),
             })),
-            (None, None, Some(Text(kind)), Some(id)) => {
-                let issuer = self.issuer.as_ref().map(|Text(issuer)| issuer.as_str());
+            (None, None, Some(WireText(kind)), Some(id)) => {
+                let issuer = self.issuer.as_ref().map(|WireText(issuer)| issuer.as_str());
                 let named = LookupCredential::named(kind, &id, issuer);
                 named
                     .map(Lookup::Credential)

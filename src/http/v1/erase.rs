@@ -9,21 +9,21 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::{GivenSubject, Reason, Scope, Tenant, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Shown, Text, present};
+use crate::http::wire::{Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Parameters {
+struct EraseParameters {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// Why: a code of 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
-    reason: Option<Text<Reason>>,
+    reason: Option<WireText<Reason>>,
 }
 
 /// An erased subject.
@@ -53,17 +53,17 @@ struct Erased<'a> {
     delete,
     path = "/v1/subjects/{subject}/personal-data",
     tag = "subjects",
-    params(("subject" = String, Path, description = "The subject"), Parameters, CommandHeaders),
+    params(("subject" = String, Path, description = "The subject"), EraseParameters, CommandHeaders),
     responses((status = 200, description = "Erased, by this call or by an earlier one", body = Erased), Refusals),
 )]
 pub async fn erase(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, mut parts) = caller::bare_command(&app, request, Scope::Admin).await?;
     let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
-    let Parameters { tenant, reason } = input::query(&parts.uri)?;
-    let tenant = tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let EraseParameters { tenant, reason } = input::query(&parts.uri)?;
+    let tenant = tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
     let subject = app.service.named(&tenant, &given);
-    let reason = reason.map(|Text(reason)| reason);
+    let reason = reason.map(|WireText(reason)| reason);
     let forgotten = app.service.erase_subject(&call, tenant.clone(), subject.clone(), reason).await?;
     let body = Erased {
         tenant: tenant.as_str(),

@@ -9,7 +9,7 @@ use super::events::NDJSON;
 use crate::domain::{Position, Scope};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form as _, Whole};
+use crate::http::wire::{TextForm as _, Whole};
 use crate::http::{SharedApp, caller, input};
 
 /// One record of the log, byte for byte as it is hashed, followed by a line feed. Needs the scope `audit` in every

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use crate::domain::{Position, Scope};
 use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
-use crate::http::wire::{Text, Whole, present};
+use crate::http::wire::{Whole, WireText, present};
 use crate::http::{SharedApp, caller, input};
 use crate::service::MAX_EVENTS;
 
@@ -22,15 +22,15 @@ pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-n
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Page {
+struct EventsParameters {
     /// The position after which the page starts; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
-    after: Option<Text<Whole>>,
+    after: Option<WireText<Whole>>,
     /// The most records in the page; 1,000 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 10_000)]
-    limit: Option<Text<Whole>>,
+    limit: Option<WireText<Whole>>,
 }
 
 /// Records of the log, byte for byte as they are hashed, one on each line. Needs the scope `audit` in every tenant.
@@ -41,7 +41,7 @@ struct Page {
     get,
     path = "/v1/events",
     tag = "audit",
-    params(Page),
+    params(EventsParameters),
     responses(
         (
             status = 200,
@@ -56,9 +56,9 @@ struct Page {
 pub async fn events(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
-    let page: Page = input::query(&parts.uri)?;
-    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
-    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
+    let page: EventsParameters = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_EVENTS)?;
+    let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));
     let head = app.service.base().position;
     let page = app.service.events(&identity, after, limit).await?;
     let more = page.last.filter(|last| *last < head);

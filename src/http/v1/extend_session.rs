@@ -17,7 +17,7 @@ use crate::http::{SharedApp, answer, caller};
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Extend)]
-struct Body {
+struct ExtendBody {
     /// How many seconds the session lasts from now on; the operator's default if left out. An extension never makes it
     /// expire earlier, nor after its `not_after`.
     #[serde(default, deserialize_with = "present")]
@@ -51,11 +51,11 @@ struct Extended<'a> {
     path = "/v1/sessions/{id}/extend",
     tag = "sessions",
     params(("id" = String, Path, description = "Its public id, a UUID"), CommandHeaders),
-    request_body = Body,
+    request_body = ExtendBody,
     responses((status = 200, description = "How long it lasts now", body = Extended), Refusals),
 )]
 pub async fn extend_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, mut parts, body) = caller::command_at_or_default::<Body>(&app, request, Scope::Issue).await?;
+    let (call, mut parts, body) = caller::command_at_or_default::<ExtendBody>(&app, request, Scope::Issue).await?;
     let id = named(&mut parts).await?;
     app.service.extend_session(&call, id, body.ttl.map(|Seconds(ttl)| ttl)).await?;
     let session = app.service.sessions(&[id]).await?.pop().ok_or(Code::UnknownCredential)?;

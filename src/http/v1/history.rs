@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::{Names, query};
+use super::asked::{NameParameters, query};
 use super::events::NDJSON;
 use crate::audit::{Lookup, LookupCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
 use crate::event_log::StoredRecord;
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Text, Whole, present};
+use crate::http::wire::{Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};
 use crate::service::{HistoryPage, MAX_TOLD, Pace, Party};
 
@@ -25,23 +25,23 @@ const DEFAULT_LIMIT: usize = 100;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Page {
+struct HistoryParameters {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// A subject.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<GivenSubject>>,
+    subject: Option<WireText<GivenSubject>>,
     /// A credential, by the digest of a credential's secret, or with `issuer`, of the payload of a JWT without `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^[0-9a-f]{64}$")]
-    digest: Option<Text<Digest>>,
+    digest: Option<WireText<Digest>>,
     /// With `id`: `ticket`, `session` or `token`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, pattern = "^(ticket|session|token)$")]
-    kind: Option<Text<Kind>>,
+    kind: Option<WireText<Kind>>,
     /// A credential, by its public id: 32 hexadecimal digits, a session's UUID, or with `issuer` a JWT's `jti`.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1)]
@@ -49,22 +49,22 @@ struct Page {
     /// The issuer of the JWT.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    issuer: Option<Text<Issuer>>,
+    issuer: Option<WireText<Issuer>>,
     /// The position after which the page starts; 0, which is before the first, if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64)]
-    after: Option<Text<Whole>>,
+    after: Option<WireText<Whole>>,
     /// The most records in the page; 100 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 1_000)]
-    limit: Option<Text<Whole>>,
+    limit: Option<WireText<Whole>>,
 }
 
 /// The credential, and a page of its history.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PresentedHistory)]
-struct Body {
+struct HistoryBody {
     /// The secret or JWT, exactly as its bearer presented it. A JWT's signature is not checked: the answer is what the
     /// log has under the JWT's name.
     credential: String,
@@ -85,7 +85,7 @@ struct Body {
     get,
     path = "/v1/history",
     tag = "audit",
-    params(Page),
+    params(HistoryParameters),
     responses(
         (
             status = 200,
@@ -100,11 +100,11 @@ struct Body {
 pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Audit)?;
-    let page: Page = input::query(&parts.uri)?;
-    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_TOLD)?;
-    let after = Position(page.after.map_or(0, |Text(Whole(after))| after));
-    let Page { tenant, subject, digest, kind, id, issuer, .. } = page;
-    let asked = Names { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
+    let page: HistoryParameters = input::query(&parts.uri)?;
+    let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_TOLD)?;
+    let after = Position(page.after.map_or(0, |WireText(Whole(after))| after));
+    let HistoryParameters { tenant, subject, digest, kind, id, issuer, .. } = page;
+    let asked = NameParameters { tenant, subject, digest, kind, id, issuer }.asked(&app.service)?;
     let told = app.service.history(&identity, asked.clone(), after, limit).await?;
     show(told, &asked, limit, app.service.pace(Party::of(&identity)))
 }
@@ -115,7 +115,7 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
     post,
     path = "/v1/history",
     tag = "audit",
-    request_body = Body,
+    request_body = HistoryBody,
     responses(
         (
             status = 200,
@@ -128,7 +128,7 @@ pub async fn history(State(app): State<SharedApp>, request: Request) -> Result<R
     ),
 )]
 pub async fn presented_history(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (identity, body) = caller::question_everywhere::<Body>(&app, request, Scope::Audit).await?;
+    let (identity, body) = caller::question_everywhere::<HistoryBody>(&app, request, Scope::Audit).await?;
     let asked = Lookup::Credential(LookupCredential::presented(&Secret::new(&body.credential)));
     let asked_for = body.limit.map(|limit| Whole(limit).saturating());
     let limit = input::limit(asked_for, DEFAULT_LIMIT, MAX_TOLD)

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Text, present};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, WireText, present};
 use crate::http::{SharedApp, caller, input};
 use crate::json;
 use crate::service::{Call, Error, Imported, Service};
@@ -29,32 +29,32 @@ const MAX_AT_ONCE: usize = 256;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewImport)]
-struct Line {
+struct ImportLine {
     /// Its kind: `ticket`, `session` or `token`.
     #[schema(value_type = String)]
-    kind: Text<Kind>,
+    kind: WireText<Kind>,
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// The subject that it was issued to.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<GivenSubject>,
+    subject: WireText<GivenSubject>,
     /// Of a session: its public id. A session without one gets the first half of its digest as its id.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
-    id: Option<Text<Uuid>>,
+    id: Option<WireText<Uuid>>,
     /// The digest of the secret that its bearer presents, 64 hexadecimal digits. A session without a digest can be
     /// revoked but not presented.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
-    digest: Option<Text<Digest>>,
+    digest: Option<WireText<Digest>>,
     /// When it was issued.
     #[schema(value_type = String, format = DateTime)]
-    issued_at: Text<Timestamp>,
+    issued_at: WireText<Timestamp>,
     /// When it expires unless it is used or extended.
     #[schema(value_type = String, format = DateTime)]
-    expires_at: Text<Timestamp>,
+    expires_at: WireText<Timestamp>,
     /// Of a ticket: after how many seconds without use it expires. Its last use was that long before `expires_at`. If
     /// left out, or longer than the time from `issued_at` to `expires_at`, it is that time.
     #[serde(default, deserialize_with = "present")]
@@ -64,17 +64,17 @@ struct Line {
     /// the operator's longest life after its issue.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
-    not_after: Option<Text<Timestamp>>,
+    not_after: Option<WireText<Timestamp>>,
     /// Of a session: the authenticator assurance level of its subject, `aal0` to `aal3`; `aal1` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
-    aal: Option<Text<Aal>>,
+    aal: Option<WireText<Aal>>,
 }
 
 /// The outcome of a line: one line of the answer, in the order of the body.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportedLine)]
-struct Told {
+struct ImportedLine {
     /// The line's number in the body, from 1.
     line: usize,
     /// `made`; `known`, if the ledger already had it; or `refused`.
@@ -104,9 +104,9 @@ struct Told {
     post,
     path = "/v1/imports",
     tag = "credentials",
-    request_body(content = Line, content_type = "application/x-ndjson", description = "One object on each line"),
+    request_body(content = ImportLine, content_type = "application/x-ndjson", description = "One object on each line"),
     responses(
-        (status = 200, description = "The outcome of each line", body = Told, content_type = "application/x-ndjson"),
+        (status = 200, description = "The outcome of each line", body = ImportedLine, content_type = "application/x-ndjson"),
         Refusals,
     ),
 )]
@@ -115,7 +115,7 @@ pub async fn import(State(app): State<SharedApp>, request: Request) -> Result<Re
     let mut lines = lines(&app.service, &body)?;
     app.service.recall(&call.identity, lines.iter_mut().flatten()).await?;
     let told = (1..).zip(lines).map(|(number, line)| take(&app.service, &call, number, line));
-    let told: Vec<Told> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
+    let told: Vec<ImportedLine> = stream::iter(told).buffered(MAX_AT_ONCE).try_collect().await?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, NDJSON)], written(&told)).into_response())
 }
 
@@ -126,25 +126,30 @@ fn lines(service: &Service, body: &[u8]) -> Result<Vec<Result<Import, Problem>>,
     if lines.clone().count() > MAX_LINES {
         return Err(Problem::with_detail(Code::InvalidBody, format!("a body has at most {MAX_LINES} lines")));
     }
-    Ok(lines.map(|line| input::object::<Line>(line).and_then(|line| line.asked(service))).collect())
+    Ok(lines.map(|line| input::object::<ImportLine>(line).and_then(|line| line.asked(service))).collect())
 }
 
 /// A refusal that would be different in a moment is not a line's outcome: the whole body is to be sent again.
-async fn take(service: &Service, call: &Call, line: usize, asked: Result<Import, Problem>) -> Result<Told, Problem> {
+async fn take(
+    service: &Service,
+    call: &Call,
+    line: usize,
+    asked: Result<Import, Problem>,
+) -> Result<ImportedLine, Problem> {
     let import = match asked {
         Ok(import) => import,
-        Err(problem) => return Ok(Told::refused(line, &problem)),
+        Err(problem) => return Ok(ImportedLine::refused(line, &problem)),
     };
     let (kind, id) = name(&import.life);
     let outcome = match service.import(call, import).await {
         Ok(Imported::Made) => "made",
         Ok(Imported::Known) => "known",
         Err(Error::Rejected(rejection)) if !matches!(rejection, Rejection::Unauthenticated | Rejection::MemoryFull) => {
-            return Ok(Told::refused(line, &Problem::new(rejection.into())));
+            return Ok(ImportedLine::refused(line, &Problem::new(rejection.into())));
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(Told { line, outcome, kind: Some(kind.as_str()), id: Some(id), code: None, detail: None })
+    Ok(ImportedLine { line, outcome, kind: Some(kind.as_str()), id: Some(id), code: None, detail: None })
 }
 
 fn name(life: &ImportedLife) -> (Kind, String) {
@@ -155,17 +160,17 @@ fn name(life: &ImportedLife) -> (Kind, String) {
     }
 }
 
-impl Line {
+impl ImportLine {
     fn asked(self, service: &Service) -> Result<Import, Problem> {
         let life = self.life()?;
-        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+        let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
         Ok(Import {
             subject: service.named(&tenant, &self.subject.0),
             tenant,
             life,
             issued_at: self.issued_at.0,
             expires_at: self.expires_at.0,
-            not_after: self.not_after.map(|Text(instant)| instant),
+            not_after: self.not_after.map(|WireText(instant)| instant),
             past: Vec::new(),
         })
     }
@@ -175,16 +180,20 @@ impl Line {
         if let Some(member) = self.foreign_member() {
             return Err(refusal(format!("`{member}` does not go with a {kind}")));
         }
-        let digest = self.digest.as_ref().map(|Text(digest)| *digest);
+        let digest = self.digest.as_ref().map(|WireText(digest)| *digest);
         let needed = || digest.ok_or_else(|| refusal(format!("`digest`: it is the only name of a {kind}")));
         Ok(match kind {
             Kind::Ticket => ImportedLife::Ticket { digest: needed()?, ttl: self.sliding_life() },
             Kind::Token => ImportedLife::Token { digest: needed()? },
             Kind::Session => {
-                let id = self.id.as_ref().map(|Text(id)| CredentialId::of_session(*id));
+                let id = self.id.as_ref().map(|WireText(id)| CredentialId::of_session(*id));
                 let id = id.or(digest.map(|digest| digest.id()));
                 let id = id.ok_or_else(|| refusal("a session needs its `id`, its `digest`, or both".to_owned()))?;
-                ImportedLife::Session { id, digest, aal: self.aal.as_ref().map(|Text(aal)| *aal).unwrap_or_default() }
+                ImportedLife::Session {
+                    id,
+                    digest,
+                    aal: self.aal.as_ref().map(|WireText(aal)| *aal).unwrap_or_default(),
+                }
             }
         })
     }
@@ -212,14 +221,14 @@ fn refusal(detail: String) -> Problem {
     Problem::with_detail(Code::InvalidBody, detail)
 }
 
-impl Told {
+impl ImportedLine {
     fn refused(line: usize, problem: &Problem) -> Self {
         let (code, detail) = (problem.code().as_str(), problem.detail().to_owned());
         Self { line, outcome: "refused", kind: None, id: None, code: Some(code), detail: Some(detail) }
     }
 }
 
-fn written(told: &[Told]) -> Vec<u8> {
+fn written(told: &[ImportedLine]) -> Vec<u8> {
     let mut body = Vec::new();
     for line in told {
         json::append(&mut body, line);

@@ -17,7 +17,7 @@ use crate::service::Introspection;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Introspect)]
-struct Body {
+struct IntrospectBody {
     /// The secret, exactly as its bearer presented it.
     credential: String,
 }
@@ -26,7 +26,7 @@ struct Body {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Introspection)]
 #[serde(untagged)]
-enum Found<'a> {
+enum IntrospectionShown<'a> {
     Good(Good<'a>),
     Inactive(InactiveCredential),
 }
@@ -88,14 +88,15 @@ struct InactiveCredential {
     post,
     path = "/v1/introspect",
     tag = "credentials",
-    request_body = Body,
-    responses((status = 200, description = "The introspection", body = Found), Refusals),
+    request_body = IntrospectBody,
+    responses((status = 200, description = "The introspection", body = IntrospectionShown), Refusals),
 )]
 pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (identity, body) = caller::question::<Body>(&app, request, Scope::Introspect).await?;
+    let (identity, body) = caller::question::<IntrospectBody>(&app, request, Scope::Introspect).await?;
     let found = app.service.introspect(&identity, &body.credential).await?;
-    let body =
-        found.as_ref().map_or(Found::Inactive(InactiveCredential { active: false }), |found| Found::Good(good(found)));
+    let body = found.as_ref().map_or(IntrospectionShown::Inactive(InactiveCredential { active: false }), |found| {
+        IntrospectionShown::Good(good(found))
+    });
     Ok(answer::json(StatusCode::OK, &body))
 }
 

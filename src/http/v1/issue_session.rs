@@ -16,7 +16,7 @@ use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant,
 use crate::http::exact::Exact;
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form as _, MAX_TTL_SECONDS, Object, Seconds, Text, present};
+use crate::http::wire::{JsonObject, MAX_TTL_SECONDS, Seconds, TextForm as _, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::service::{IssuedSession, NewSession, Personal, Service};
 
@@ -27,15 +27,15 @@ const MAX_METHODS: usize = 16;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewSession)]
-struct Body {
+struct IssueSessionBody {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
     /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<GivenSubject>,
+    subject: WireText<GivenSubject>,
     /// After how many seconds it expires unless it is extended; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -43,7 +43,7 @@ struct Body {
     /// The authenticator assurance level of its subject, `aal0` to `aal3`; `aal1` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
-    aal: Option<Text<Aal>>,
+    aal: Option<WireText<Aal>>,
     /// How the subject was authenticated: names such as `password`, or objects with a `method`, its `aal`, and when it
     /// was completed.
     #[serde(default, deserialize_with = "present")]
@@ -57,7 +57,7 @@ struct Body {
     /// The device that the session is issued to. Sealed at rest.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Device)]
-    device: Option<Object<Device>>,
+    device: Option<JsonObject<Device>>,
 }
 
 /// The device that a session is issued to.
@@ -96,15 +96,15 @@ enum EitherForm {
 struct Detailed {
     /// Its name: 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
     #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
-    method: Text<MethodName>,
+    method: WireText<MethodName>,
     /// The assurance level that it gave.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^aal[0-3]$")]
-    aal: Option<Text<Aal>>,
+    aal: Option<WireText<Aal>>,
     /// When it was completed.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
-    completed_at: Option<Text<Timestamp>>,
+    completed_at: Option<WireText<Timestamp>>,
 }
 
 /// A method in either form.
@@ -131,9 +131,9 @@ impl<'de> Visitor<'de> for RequestedMethodVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RequestedMethod, A::Error> {
-        let Detailed { method: Text(method), aal, completed_at } =
+        let Detailed { method: WireText(method), aal, completed_at } =
             Detailed::deserialize(MapAccessDeserializer::new(map))?;
-        let (aal, completed_at) = (aal.map(|Text(aal)| aal), completed_at.map(|Text(at)| at));
+        let (aal, completed_at) = (aal.map(|WireText(aal)| aal), completed_at.map(|WireText(at)| at));
         Ok(RequestedMethod(Method { method, aal, completed_at }))
     }
 }
@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for RequestedMethodVisitor {
 /// An issued session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedSession)]
-struct Issued<'a> {
+struct IssuedSessionShown<'a> {
     session: SessionShown<'a>,
     /// The secret, for the bearer. It is shown only once.
     session_token: &'a str,
@@ -154,31 +154,31 @@ struct Issued<'a> {
     path = "/v1/sessions",
     tag = "sessions",
     params(CommandHeaders),
-    request_body = Body,
-    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+    request_body = IssueSessionBody,
+    responses((status = 201, description = "Issued, and durable", body = IssuedSessionShown), Refusals),
 )]
 pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
+    let (call, body) = caller::command::<IssueSessionBody>(&app, request, Scope::Issue).await?;
     let issued = app.service.issue_session(&call, body.checked(&app.service)?).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 
-impl Body {
+impl IssueSessionBody {
     fn checked(self, service: &Service) -> Result<NewSession, Problem> {
         let methods: Vec<Method> = self.methods.into_iter().flatten().map(|RequestedMethod(method)| method).collect();
         if methods.len() > MAX_METHODS {
             return Err(Problem::with_detail(Code::InvalidBody, format!("`methods`: at most {MAX_METHODS}")));
         }
-        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+        let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
         Ok(NewSession {
             subject: service.named(&tenant, &self.subject.0),
             tenant,
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
-            aal: self.aal.map(|Text(aal)| aal).unwrap_or_default(),
+            aal: self.aal.map(|WireText(aal)| aal).unwrap_or_default(),
             methods,
             personal: Personal {
                 identity: self.identity.map(|Exact(identity)| identity),
-                device: self.device.map(|Object(device)| device.members()),
+                device: self.device.map(|JsonObject(device)| device.members()),
             },
         })
     }
@@ -195,6 +195,6 @@ impl Device {
 fn show(issued: &IssuedSession) -> Option<Response> {
     let Event::SessionIssued(record) = &issued.filed.recorded.event else { return None };
     let session = SessionShown::as_issued(&issued.session, record.expires_at, issued.filed.position.0);
-    let body = Issued { session, session_token: issued.secret.expose() };
+    let body = IssuedSessionShown { session, session_token: issued.secret.expose() };
     Some(answer::secret(StatusCode::CREATED, &body))
 }

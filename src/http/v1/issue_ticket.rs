@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{CredentialId, Event, GivenSubject, Scope, Tenant, Timestamp};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller, openapi::Refusals};
 use crate::service::{IssuedTicket, NewTicket};
 
@@ -16,15 +16,15 @@ use crate::service::{IssuedTicket, NewTicket};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewTicket)]
-struct Body {
+struct IssueTicketBody {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
     /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<GivenSubject>,
+    subject: WireText<GivenSubject>,
     /// After how many seconds without use it expires; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -34,7 +34,7 @@ struct Body {
 /// An issued ticket.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedTicket)]
-struct Issued<'a> {
+struct IssuedTicketShown<'a> {
     /// The secret, for the bearer. It is shown only once.
     ticket: &'a str,
     /// The public id.
@@ -60,12 +60,12 @@ struct Issued<'a> {
     path = "/v1/tickets",
     tag = "tickets",
     params(crate::http::openapi::CommandHeaders),
-    request_body = Body,
-    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+    request_body = IssueTicketBody,
+    responses((status = 201, description = "Issued, and durable", body = IssuedTicketShown), Refusals),
 )]
 pub async fn issue_ticket(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
-    let tenant = body.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let (call, body) = caller::command::<IssueTicketBody>(&app, request, Scope::Issue).await?;
+    let tenant = body.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
     let subject = app.service.named(&tenant, &body.subject.0);
     let new = NewTicket { tenant, subject, ttl: body.ttl.map(|Seconds(ttl)| ttl) };
     let issued = app.service.issue_ticket(&call, new).await?;
@@ -75,7 +75,7 @@ pub async fn issue_ticket(State(app): State<SharedApp>, request: Request) -> Res
 fn show(issued: &IssuedTicket) -> Option<Response> {
     let recorded = &issued.filed.recorded;
     let Event::TicketIssued(ticket) = &recorded.event else { return None };
-    let body = Issued {
+    let body = IssuedTicketShown {
         ticket: issued.secret.expose(),
         id: Shown(ticket.digest.id()),
         tenant: recorded.tenant.as_ref().map_or(Tenant::DEFAULT, |tenant| tenant.as_str()),

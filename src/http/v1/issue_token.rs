@@ -14,7 +14,7 @@ use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Ma
 use crate::http::exact::Exact;
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::service::{IssuedToken, NewToken, Service};
 
@@ -28,15 +28,15 @@ const MAX_SCOPE_BYTES: usize = 1_024;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewToken)]
-struct Body {
+struct IssueTokenBody {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// The subject that it is issued to: 1 to 255 bytes without control characters. The name stays in the log
     /// permanently, so a pseudonym is best.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Text<GivenSubject>,
+    subject: WireText<GivenSubject>,
     /// After how many seconds it expires, at the latest with its session; the operator's default if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -45,7 +45,7 @@ struct Body {
     /// session is.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = "uuid")]
-    session_id: Option<Text<Uuid>>,
+    session_id: Option<WireText<Uuid>>,
     /// The audience: one, or a list of at most 16, each of 1 to 255 bytes. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = OneOrMore)]
@@ -53,7 +53,7 @@ struct Body {
     /// The scope: names with single spaces between them, RFC 6749, section 3.3. It stays in the log.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 1_024)]
-    scope: Option<Text<TokenScope>>,
+    scope: Option<WireText<TokenScope>>,
     /// Claims to add to a JWT, exactly as they are sent: a doubled member is refused, and so is a number that could not be kept as it is.
     /// Sealed at rest, at most 32 KiB, and none of the claims that the ledger sets itself.
     #[serde(default, deserialize_with = "present")]
@@ -62,7 +62,7 @@ struct Body {
     /// `jwt`, which its receivers verify by themselves, or `opaque`, which they introspect; `jwt` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^(jwt|opaque)$")]
-    format: Option<Text<Format>>,
+    format: Option<WireText<TokenFormat>>,
 }
 
 /// One audience, or a list of them.
@@ -74,12 +74,12 @@ enum OneOrMore {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum TokenFormat {
     Jwt,
     Opaque,
 }
 
-impl Form for Format {
+impl TextForm for TokenFormat {
     fn parse(text: &str) -> Result<Self, Malformed> {
         match text {
             "jwt" => Ok(Self::Jwt),
@@ -91,7 +91,7 @@ impl Form for Format {
 
 struct TokenScope(Box<str>);
 
-impl Form for TokenScope {
+impl TextForm for TokenScope {
     /// RFC 6749, section 3.3: visible ASCII without quotes and backslashes.
     fn parse(text: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
@@ -149,7 +149,7 @@ fn audience<E: Error>(text: &str) -> Result<Box<str>, E> {
 /// An issued token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedToken)]
-struct Issued<'a> {
+struct IssuedTokenShown<'a> {
     /// The token, for the bearer. It is shown only once; a JWT that is requested again with the same `Idempotency-Key`
     /// is signed again.
     token: &'a str,
@@ -186,27 +186,27 @@ struct Issued<'a> {
     path = "/v1/tokens",
     tag = "tokens",
     params(CommandHeaders),
-    request_body = Body,
-    responses((status = 201, description = "Issued, and durable", body = Issued), Refusals),
+    request_body = IssueTokenBody,
+    responses((status = 201, description = "Issued, and durable", body = IssuedTokenShown), Refusals),
 )]
 pub async fn issue_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command::<Body>(&app, request, Scope::Issue).await?;
+    let (call, body) = caller::command::<IssueTokenBody>(&app, request, Scope::Issue).await?;
     let issued = app.service.issue_token(&call, body.asked(&app.service)).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 
-impl Body {
+impl IssueTokenBody {
     fn asked(self, service: &Service) -> NewToken {
-        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+        let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
         NewToken {
             subject: service.named(&tenant, &self.subject.0),
             tenant,
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
-            session: self.session_id.map(|Text(id)| CredentialId::of_session(id)),
+            session: self.session_id.map(|WireText(id)| CredentialId::of_session(id)),
             audience: self.audience.map(|Audience(list)| list).unwrap_or_default(),
-            scope: self.scope.map(|Text(TokenScope(scope))| scope),
+            scope: self.scope.map(|WireText(TokenScope(scope))| scope),
             claims: self.claims.unwrap_or_default().0,
-            opaque: self.format.is_some_and(|Text(format)| format == Format::Opaque),
+            opaque: self.format.is_some_and(|WireText(format)| format == TokenFormat::Opaque),
         }
     }
 }
@@ -214,7 +214,7 @@ impl Body {
 fn show(issued: &IssuedToken) -> Option<Response> {
     let recorded = &issued.filed.recorded;
     let Event::TokenIssued(token) = &recorded.event else { return None };
-    let body = Issued {
+    let body = IssuedTokenShown {
         token: issued.secret.expose(),
         id: &issued.id,
         format: if matches!(token.name, CredentialRef::Jwt { .. }) { "jwt" } else { "opaque" },

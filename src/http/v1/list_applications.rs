@@ -20,7 +20,7 @@ use crate::service::Party;
 #[derive(ToSchema)]
 #[schema(as = Applications)]
 #[expect(dead_code, reason = "only its description is used; a long list is written piece by piece")]
-struct List<'a> {
+struct ApplicationListShown<'a> {
     /// In the order of registration.
     applications: Vec<ApplicationShown<'a>>,
 }
@@ -30,7 +30,7 @@ struct List<'a> {
     get,
     path = "/v1/applications",
     tag = "applications",
-    responses((status = 200, description = "The applications", body = List), Refusals),
+    responses((status = 200, description = "The applications", body = ApplicationListShown), Refusals),
 )]
 pub async fn list_applications(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
     let identity = caller::authorise(&app, &headers, Scope::Admin)?;

@@ -15,7 +15,7 @@ use crate::http::{SharedApp, answer, caller};
 /// The keys that may have signed active tokens, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Keys)]
-struct Listed<'a> {
+struct KeyListShown<'a> {
     keys: Vec<KeyShown<'a>>,
 }
 
@@ -25,11 +25,11 @@ struct Listed<'a> {
     get,
     path = "/v1/keys",
     tag = "keys",
-    responses((status = 200, description = "The keys", body = Listed), Refusals),
+    responses((status = 200, description = "The keys", body = KeyListShown), Refusals),
 )]
 pub async fn list_keys(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
     let keys = app.service.keys(&identity).await?;
-    Ok(answer::json(StatusCode::OK, &Listed { keys: keys.iter().map(KeyShown::from).collect() }))
+    Ok(answer::json(StatusCode::OK, &KeyListShown { keys: keys.iter().map(KeyShown::from).collect() }))
 }

@@ -91,4 +91,4 @@ pub use subject::subject;
     nodes::promote_node,
     nodes::reach,
 ))]
-pub struct Api;
+pub struct NativeApi;

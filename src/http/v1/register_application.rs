@@ -10,7 +10,7 @@ use super::application::ApplicationShown;
 use crate::domain::{Grant, Grants, Scope, Scopes, Timestamp};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Name, Object, Tenants, Text, present};
+use crate::http::wire::{ApplicationName, JsonObject, Tenants, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::service::NewApplication;
 
@@ -18,26 +18,26 @@ use crate::service::NewApplication;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewApplication)]
-struct Body {
+struct RegisterBody {
     /// Its display name: 1 to 255 bytes without control characters.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    name: Text<Name>,
+    name: WireText<ApplicationName>,
     /// Its scopes in each of the `tenants`: `issue`, `revoke`, `introspect`, `follow`, `audit`, `admin`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
-    scopes: Option<Vec<Text<Scope>>>,
+    scopes: Option<Vec<WireText<Scope>>>,
     /// The tenants: their names, or `*` for all.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 64)]
-    tenants: Option<Vec<Text<Tenants>>>,
+    tenants: Option<Vec<WireText<Tenants>>>,
     /// Its scopes, tenant by tenant. The first grant whose tenant is `*` or equal decides.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<NewGrant>, min_items = 1, max_items = 64)]
-    grants: Option<Vec<Object<NewGrant>>>,
+    grants: Option<Vec<JsonObject<NewGrant>>>,
     /// When its secret stops working, an instant in the future; never if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
-    expires_at: Option<Text<Timestamp>>,
+    expires_at: Option<WireText<Timestamp>>,
 }
 
 /// Scopes in one tenant, or in all.
@@ -46,16 +46,16 @@ struct Body {
 struct NewGrant {
     /// The tenant, or `*` for all of them.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Text<Tenants>,
+    tenant: WireText<Tenants>,
     /// The allowed scopes.
     #[schema(value_type = Vec<String>, min_items = 1)]
-    scopes: Vec<Text<Scope>>,
+    scopes: Vec<WireText<Scope>>,
 }
 
 /// A registered application.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RegisteredApplication)]
-struct Registered<'a> {
+struct RegisteredApplication<'a> {
     #[serde(flatten)]
     application: ApplicationShown<'a>,
     /// The secret that it calls with. It is shown only once.
@@ -69,25 +69,25 @@ struct Registered<'a> {
     path = "/v1/applications",
     tag = "applications",
     params(CommandHeaders),
-    request_body = Body,
-    responses((status = 201, description = "Registered", body = Registered), Refusals),
+    request_body = RegisterBody,
+    responses((status = 201, description = "Registered", body = RegisteredApplication), Refusals),
 )]
 pub async fn register_application(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command::<Body>(&app, request, Scope::Admin).await?;
+    let (call, body) = caller::command::<RegisterBody>(&app, request, Scope::Admin).await?;
     let new = body.checked(app.service.clock().now())?;
     let registered = app.service.register_application(&call, new).await?;
     let application = ApplicationShown::from(&*registered.registration);
-    Ok(answer::secret(StatusCode::CREATED, &Registered { application, secret: registered.secret.expose() }))
+    Ok(answer::secret(StatusCode::CREATED, &RegisteredApplication { application, secret: registered.secret.expose() }))
 }
 
-impl Body {
+impl RegisterBody {
     fn checked(self, now: Timestamp) -> Result<NewApplication, Problem> {
         let grants = match (self.grants, self.scopes, self.tenants) {
             (Some(grants), None, None) => listed(grants)?,
             (None, Some(scopes), Some(tenants)) => spread(scopes, tenants)?,
             _ => return Err(refusal("give either `grants`, or `scopes` and `tenants`".to_owned())),
         };
-        let expires_at = self.expires_at.map(|Text(instant)| instant);
+        let expires_at = self.expires_at.map(|WireText(instant)| instant);
         if expires_at.is_some_and(|instant| instant <= now) {
             return Err(refusal("`expires_at`: must be in the future".to_owned()));
         }
@@ -96,22 +96,23 @@ impl Body {
     }
 }
 
-fn listed(grants: Vec<Object<NewGrant>>) -> Result<Vec<Grant>, Problem> {
-    let grant =
-        |Object(NewGrant { tenant: Text(Tenants(tenant)), scopes })| Ok(Grant { tenant, scopes: some_scopes(scopes)? });
+fn listed(grants: Vec<JsonObject<NewGrant>>) -> Result<Vec<Grant>, Problem> {
+    let grant = |JsonObject(NewGrant { tenant: WireText(Tenants(tenant)), scopes })| {
+        Ok(Grant { tenant, scopes: some_scopes(scopes)? })
+    };
     grants.into_iter().map(grant).collect()
 }
 
-fn spread(scopes: Vec<Text<Scope>>, tenants: Vec<Text<Tenants>>) -> Result<Vec<Grant>, Problem> {
+fn spread(scopes: Vec<WireText<Scope>>, tenants: Vec<WireText<Tenants>>) -> Result<Vec<Grant>, Problem> {
     let scopes = some_scopes(scopes)?;
-    Ok(tenants.into_iter().map(|Text(Tenants(tenant))| Grant { tenant, scopes }).collect())
+    Ok(tenants.into_iter().map(|WireText(Tenants(tenant))| Grant { tenant, scopes }).collect())
 }
 
-fn some_scopes(scopes: Vec<Text<Scope>>) -> Result<Scopes, Problem> {
+fn some_scopes(scopes: Vec<WireText<Scope>>) -> Result<Scopes, Problem> {
     if scopes.is_empty() {
         return Err(refusal("`scopes`: must name at least one scope".to_owned()));
     }
-    Ok(scopes.into_iter().map(|Text(scope)| scope).collect())
+    Ok(scopes.into_iter().map(|WireText(scope)| scope).collect())
 }
 
 fn checked(grants: Vec<Grant>) -> Result<Grants, Problem> {

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, Text, present};
+use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::SecretPrefix;
 use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Service, Target, Why};
@@ -24,7 +24,7 @@ use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Service, Targe
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRevocation)]
-struct Body {
+struct RevokeBody {
     /// One credential, by its secret.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
@@ -32,7 +32,7 @@ struct Body {
     /// The kind of the credential with that `id`: `ticket`, `session` or `token`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
-    kind: Option<Text<Kind>>,
+    kind: Option<WireText<Kind>>,
     /// One credential, by its public id.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
@@ -40,15 +40,15 @@ struct Body {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// Everything that this subject has.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    subject: Option<Text<GivenSubject>>,
+    subject: Option<WireText<GivenSubject>>,
     /// Only these kinds; all if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
-    kinds: Option<Vec<Text<Kind>>>,
+    kinds: Option<Vec<WireText<Kind>>>,
     /// Keep the revocation for at least that many seconds. It can only lengthen the time for which the ledger keeps it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -60,7 +60,7 @@ struct Body {
     /// Why: a code of 1 to 64 characters a-z, 0-9, '_', '.' and '-'.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, pattern = "^[a-z0-9_.-]{1,64}$")]
-    reason: Option<Text<Reason>>,
+    reason: Option<WireText<Reason>>,
     /// Why, in words: at most 1,024 bytes. It is sealed: neither the log nor the feed shows it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 1_024)]
@@ -71,12 +71,13 @@ struct Body {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Revocations)]
 struct Made<'a> {
-    revocations: Vec<Revocation<'a>>,
+    revocations: Vec<RevocationShown<'a>>,
 }
 
 /// A revocation on record.
 #[derive(Serialize, ToSchema)]
-struct Revocation<'a> {
+#[schema(as = Revocation)]
+struct RevocationShown<'a> {
     /// Its position in this node's log.
     position: u64,
     /// Its origin.
@@ -140,7 +141,7 @@ struct Revocation<'a> {
     path = "/v1/revocations",
     tag = "credentials",
     params(CommandHeaders),
-    request_body = Body,
+    request_body = RevokeBody,
     responses(
         (status = 201, description = "The revocations made", body = Made),
         (status = 200, description = "It was revoked already; the first revocation", body = Made),
@@ -148,29 +149,29 @@ struct Revocation<'a> {
     ),
 )]
 pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command::<Body>(&app, request, Scope::Revoke).await?;
+    let (call, body) = caller::command::<RevokeBody>(&app, request, Scope::Revoke).await?;
     let revocations = match body.end(&app.service)? {
-        End::One(target, why) => app.service.revoke(&call, target, why).await?,
-        End::All(end) => app.service.revoke_subject(&call, end).await?,
+        RevokeCommand::One(target, why) => app.service.revoke(&call, target, why).await?,
+        RevokeCommand::All(end) => app.service.revoke_subject(&call, end).await?,
     };
     let status = if revocations.made { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show(status, &app.service.records_of(revocations).await?))
 }
 
 /// One command, whichever members asked for it.
-enum End {
+enum RevokeCommand {
     One(Target, Why),
     All(NewSubjectRevocation),
 }
 
 const AMBIGUOUS: &str = "name what to revoke in exactly one way: `credential`; `kind` and `id`; or `subject`";
 
-impl Body {
-    fn end(self, service: &Service) -> Result<End, Problem> {
+impl RevokeBody {
+    fn end(self, service: &Service) -> Result<RevokeCommand, Problem> {
         let (credential, id, subject) = (self.credential.as_deref(), self.id.as_deref(), self.subject.as_ref());
         let target = match (credential, (&self.kind, id), subject) {
             (Some(secret), (None, None), None) => presented(secret),
-            (None, (Some(Text(kind)), Some(id)), None) => named(*kind, id)?,
+            (None, (Some(WireText(kind)), Some(id)), None) => named(*kind, id)?,
             (None, (None, None), Some(_)) => return self.subject_revocation(service),
             _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
         };
@@ -178,7 +179,7 @@ impl Body {
             let detail = format!("`{member}` goes with `subject` only");
             return Err(Problem::with_detail(Code::InvalidBody, detail));
         }
-        Ok(End::One(target, why(self.reason, self.note)?))
+        Ok(RevokeCommand::One(target, why(self.reason, self.note)?))
     }
 
     /// A member that would be ignored without a subject.
@@ -192,17 +193,17 @@ impl Body {
         members.into_iter().find_map(|(member, there)| there.then_some(member))
     }
 
-    fn subject_revocation(self, service: &Service) -> Result<End, Problem> {
-        let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|Text(kind)| kind).collect::<Kinds>());
+    fn subject_revocation(self, service: &Service) -> Result<RevokeCommand, Problem> {
+        let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|WireText(kind)| kind).collect::<Kinds>());
         let kinds = kinds.unwrap_or(Kinds::ALL);
         if kinds.is_empty() {
             return Err(Problem::with_detail(Code::InvalidBody, "`kinds`: must name a kind, or be left out for all"));
         }
-        let Some(Text(subject)) = self.subject else {
+        let Some(WireText(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
-        let tenant = self.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
-        Ok(End::All(NewSubjectRevocation {
+        let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
+        Ok(RevokeCommand::All(NewSubjectRevocation {
             subject: service.named(&tenant, &subject),
             tenant,
             kinds,
@@ -213,11 +214,11 @@ impl Body {
     }
 }
 
-fn why(reason: Option<Text<Reason>>, note: Option<String>) -> Result<Why, Problem> {
+fn why(reason: Option<WireText<Reason>>, note: Option<String>) -> Result<Why, Problem> {
     if note.as_ref().is_some_and(|note| note.is_empty() || note.len() > MAX_NOTE_BYTES) {
         return Err(Problem::with_detail(Code::InvalidBody, "`note`: must be 1 to 1,024 bytes"));
     }
-    Ok(Why { reason: reason.map(|Text(reason)| reason), note: note.map(Into::into) })
+    Ok(Why { reason: reason.map(|WireText(reason)| reason), note: note.map(Into::into) })
 }
 
 /// What a secret that this node does not know is taken for: the ledger's own secrets show their kind.
@@ -246,11 +247,11 @@ fn named(kind: Kind, id: &str) -> Result<Target, Problem> {
 }
 
 fn show(status: StatusCode, records: &[Arc<Filed>]) -> Response {
-    let made = Made { revocations: records.iter().filter_map(|filed| Revocation::of(filed)).collect() };
+    let made = Made { revocations: records.iter().filter_map(|filed| RevocationShown::of(filed)).collect() };
     answer::json(status, &made)
 }
 
-impl<'a> Revocation<'a> {
+impl<'a> RevocationShown<'a> {
     /// The record, if it is one of a revocation.
     fn of(filed: &'a Filed) -> Option<Self> {
         match filed.recorded.event.facets().revokes? {

@@ -20,7 +20,7 @@ use crate::service::{Service, Status};
 /// The state of the ledger.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Status)]
-struct Body<'a> {
+struct StatusShown<'a> {
     /// The ledger's id, the same on every node.
     #[schema(value_type = String, format = "uuid")]
     ledger: Shown<LedgerId>,
@@ -31,7 +31,7 @@ struct Body<'a> {
     /// The source of the state when this process started.
     start: StartShown,
     /// The nodes that hold this ledger.
-    nodes: Vec<NodeShown>,
+    nodes: Vec<NodeProgress>,
     /// The origins that this node's log consists of.
     origins: Vec<OriginShown<'a>>,
     /// Whole seconds since this process started.
@@ -91,7 +91,7 @@ struct StartShown {
 /// A node, and how far it has applied each origin.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Node)]
-struct NodeShown {
+struct NodeProgress {
     /// Its name.
     node: String,
     /// Its region.
@@ -142,7 +142,7 @@ struct CheckpointShown {
     get,
     path = "/v1/status",
     tag = "audit",
-    responses((status = 200, description = "The state", body = Body), Refusals),
+    responses((status = 200, description = "The state", body = StatusShown), Refusals),
 )]
 pub async fn status(State(app): State<SharedApp>, headers: HeaderMap) -> Result<Response, Problem> {
     let identity = caller::authorise_everywhere(&app, &headers, Scope::Audit)?;
@@ -150,9 +150,9 @@ pub async fn status(State(app): State<SharedApp>, headers: HeaderMap) -> Result<
     Ok(answer::json(StatusCode::OK, &show(&app.service, &status)))
 }
 
-fn show<'a>(service: &Service, status: &'a Status) -> Body<'a> {
+fn show<'a>(service: &Service, status: &'a Status) -> StatusShown<'a> {
     let own = head_of(&status.base, service.origin());
-    Body {
+    StatusShown {
         ledger: Shown(service.ledger()),
         head: HeadShown {
             position: status.base.position.0,
@@ -189,16 +189,16 @@ fn start(status: &Status) -> StartShown {
 }
 
 /// This node, and the other members as far as they have announced themselves.
-fn nodes(service: &Service, status: &Status) -> Vec<NodeShown> {
+fn nodes(service: &Service, status: &Status) -> Vec<NodeProgress> {
     let opened = status.origins.iter().find(|(place, _)| place.origin == service.origin());
     let applied = status.base.heads.iter().map(|(origin, head)| (origin.to_string(), head.sequence.0)).collect();
-    let own = opened.map(|(_, opened)| NodeShown {
+    let own = opened.map(|(_, opened)| NodeProgress {
         node: opened.node.to_string(),
         region: opened.region.to_string(),
         applied,
     });
     let (cluster, members) = (service.cluster(), service.cluster().members());
-    let others = members.present().filter(|(key, _, _)| *key != cluster.node()).map(|(key, joined, _)| NodeShown {
+    let others = members.present().filter(|(key, _, _)| *key != cluster.node()).map(|(key, joined, _)| NodeProgress {
         node: joined.node.to_string(),
         region: joined.region.to_string(),
         applied: cluster.positions(|positions| {

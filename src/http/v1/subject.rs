@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
 use crate::http::openapi::Refusals;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Shown, Text, Whole, present};
+use crate::http::wire::{Shown, Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};
 use crate::service::Introspection;
 
@@ -23,11 +23,11 @@ const MAX_LIMIT: usize = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Page {
+struct SubjectParameters {
     /// The name space of the subject; `default` if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String, min_length = 1, max_length = 255)]
-    tenant: Option<Text<Tenant>>,
+    tenant: Option<WireText<Tenant>>,
     /// The member `next` of the page before.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = String)]
@@ -35,13 +35,13 @@ struct Page {
     /// The most credentials in the page; 100 if left out.
     #[serde(default, deserialize_with = "present")]
     #[param(value_type = u64, minimum = 1, maximum = 1_000)]
-    limit: Option<Text<Whole>>,
+    limit: Option<WireText<Whole>>,
 }
 
 /// A page of a subject's active credentials.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubjectPage)]
-struct Found<'a> {
+struct SubjectPageShown<'a> {
     /// The name space of the subject.
     tenant: &'a str,
     /// The subject.
@@ -108,21 +108,21 @@ struct CredentialShown {
     get,
     path = "/v1/subjects/{subject}",
     tag = "subjects",
-    params(("subject" = String, Path, description = "The subject"), Page),
-    responses((status = 200, description = "A page of its credentials", body = Found), Refusals),
+    params(("subject" = String, Path, description = "The subject"), SubjectParameters),
+    responses((status = 200, description = "A page of its credentials", body = SubjectPageShown), Refusals),
 )]
 pub async fn subject(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let identity = caller::authorise(&app, &parts.headers, Scope::Introspect)?;
     let given = GivenSubject::new(&input::segment(&mut parts).await?)
         .map_err(|must_be| Problem::with_detail(Code::InvalidPath, format!("`subject` must be {must_be}")))?;
-    let page: Page = input::query(&parts.uri)?;
-    let tenant = page.tenant.map(|Text(tenant)| tenant).unwrap_or_default();
+    let page: SubjectParameters = input::query(&parts.uri)?;
+    let tenant = page.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
     let subject = app.service.named(&tenant, &given);
     let after = page.after.as_deref().map(cursor).transpose()?;
-    let limit = input::limit(page.limit.map(|Text(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = input::limit(page.limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
     let found = app.service.subject(&identity, &tenant, &subject, after, limit).await?;
-    let body = Found {
+    let body = SubjectPageShown {
         tenant: tenant.as_str(),
         subject: subject.as_str(),
         credentials: found.credentials.iter().map(shown).collect(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::clock::Accepted;
+use crate::clock::AcceptedTime;
 use crate::domain::{
     Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, Kind, Origin, Reason, RecordId,
     Recorded, Request, Revoke, Sequence, Subject, Tenant, Timestamp, View as _, judge,
@@ -83,7 +83,7 @@ pub async fn revoke_beyond(
     writer: &Writer<Ledger>,
     reader: &Reader,
     projection: &Projection,
-    accepted: Accepted,
+    accepted: AcceptedTime,
     at_a_time: usize,
 ) -> Result<u64, StartError> {
     let mut revoked = 0;

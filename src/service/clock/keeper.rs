@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::marks::Marks;
 use super::warning;
-use crate::clock::{Acceptance, Clock, ClockStanding, Turn};
+use crate::clock::{Acceptance, Clock, ClockStanding, CourseChange};
 use crate::service::cluster::Cluster;
 
 /// How often the clocks are compared.
@@ -91,12 +91,12 @@ impl Keeping {
             self.synchronised_before = synchronised_at(Path::new(SYNCHRONISED));
         }
         match turn {
-            Some(Turn::Jumped) => {
+            Some(CourseChange::Jumped) => {
                 if let Some(warning) = warning(&standing, None) {
                     tracing::warn!("{warning}");
                 }
             }
-            Some(Turn::Returned) => {
+            Some(CourseChange::Returned) => {
                 tracing::info!(ledger_time = %standing.ledger, wall_clock = %standing.wall, "the wall clock is followed again");
             }
             None => {}

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use crate::clock::{Acceptance, Accepted, Before, Clock, Mark};
+use crate::clock::{Acceptance, AcceptedTime, Clock, ClockMark, EarlierTime};
 use crate::domain::{Origin, Timestamp};
 use crate::event_log::{ReadError, Reader};
 use crate::projection::RebuildTimes;
 
 /// The knowledge about time of a starting node that has not folded the log yet.
 pub struct ClockStart {
-    mark: Option<Mark>,
+    mark: Option<ClockMark>,
     times: RebuildTimes,
 }
 
@@ -20,7 +20,7 @@ impl ClockStart {
     /// Reads the mark. An unreadable mark counts as absent: the log and the snapshot still give the time that was
     /// reached.
     pub fn read(data: &Path, reader: &Reader, clock: &Clock) -> Result<Self, ReadError> {
-        let mark = Mark::load(data).unwrap_or_else(|error| {
+        let mark = ClockMark::load(data).unwrap_or_else(|error| {
             let path = crate::clock::mark_file(data);
             tracing::warn!(path = %path.display(), %error, "the mark of ledger time can't be read; the log says how far it had got");
             None
@@ -28,7 +28,7 @@ impl ClockStart {
         let wall = clock.wall();
         let times = match mark {
             // If an earlier time was accepted, a snapshot may lack entries that have not expired by it.
-            Some(Mark { accepted: Some(_), ledger_time, forgotten_at, .. }) => {
+            Some(ClockMark { accepted: Some(_), ledger_time, forgotten_at, .. }) => {
                 RebuildTimes { forget_at: forgotten_at, judged_at: ledger_time.max(wall) }
             }
             // Ledger time never starts earlier than the instant up to which a snapshot was swept.
@@ -61,7 +61,7 @@ impl ClockStart {
         let marked_at = self.mark.map(|mark| mark.ledger_time);
         let forgotten = Some(forgotten_at).filter(|at| *at > Timestamp::default());
         let allowed = self.mark.map(|mark| mark.forgotten_at).or(recorded_at.map(|_| self.times.forget_at));
-        let before = Before {
+        let before = EarlierTime {
             reached: marked_at.max(recorded_at).max(forgotten),
             // Entries that the snapshot lacks are gone: an earlier time is only accepted by folding the log anew.
             forgotten: allowed.max(forgotten),
@@ -103,9 +103,9 @@ pub struct Marks {
 enum PendingAcceptance {
     Nothing,
     /// The server is about to restart: ledger time of this run no longer counts.
-    Starting(Accepted),
+    Starting(AcceptedTime),
     /// The credentials recorded beyond it are being revoked.
-    Healing(Accepted),
+    Healing(AcceptedTime),
 }
 
 impl Marks {
@@ -116,7 +116,7 @@ impl Marks {
 
     fn store_as(&self, pending: &PendingAcceptance) -> io::Result<()> {
         let standing = self.clock.standing();
-        let mut mark = Mark {
+        let mut mark = ClockMark {
             ledger_time: standing.ledger,
             forgotten_at: standing.forgets_at,
             unsettled_millis: standing.jump.map_or(0, |jump| jump.unsettled_millis),
@@ -126,7 +126,7 @@ impl Marks {
             PendingAcceptance::Nothing => {}
             PendingAcceptance::Healing(accepted) => mark.accepted = Some(accepted),
             PendingAcceptance::Starting(accepted) => {
-                mark = Mark {
+                mark = ClockMark {
                     ledger_time: accepted.at,
                     forgotten_at: mark.forgotten_at.min(accepted.at),
                     unsettled_millis: 0,
@@ -155,7 +155,7 @@ impl Marks {
     }
 
     /// Writes down that an earlier time was accepted, for the next start.
-    pub fn accept(&self, accepted: Accepted) -> io::Result<()> {
+    pub fn accept(&self, accepted: AcceptedTime) -> io::Result<()> {
         let mut pending = self.pending.lock();
         let starting = PendingAcceptance::Starting(accepted);
         self.store_as(&starting)?;
@@ -164,7 +164,7 @@ impl Marks {
     }
 
     /// The earlier time that was accepted before this run, until [`Marks::is_healed`].
-    pub fn healing(&self) -> Option<Accepted> {
+    pub fn healing(&self) -> Option<AcceptedTime> {
         match *self.pending.lock() {
             PendingAcceptance::Healing(accepted) => Some(accepted),
             PendingAcceptance::Nothing | PendingAcceptance::Starting(_) => None,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use authledger::clock::{Before, Course, Reading};
+use authledger::clock::{Course, EarlierTime, Reading};
 use authledger::domain::{
     Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Policy, PresentedToken, RecordId,
     Revoke, RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
@@ -109,7 +109,7 @@ impl World {
         };
         node.ask(publish("key-1", false)).unwrap();
         let truth = at(0).as_millis();
-        let course = Course::start(Reading { wall: at(0), boot: 0 }, Before::default());
+        let course = Course::start(Reading { wall: at(0), boot: 0 }, EarlierTime::default());
         let marked = Mark { reached: at(0), forgotten: at(0) };
         Self {
             node,
@@ -289,7 +289,8 @@ impl World {
         let snapshot = self.snapshot.take().filter(|_| from_snapshot);
         self.rebuild(snapshot, Timestamp::MAX);
         let reached = self.marked.reached.max(self.stamped).max(self.forgotten);
-        let before = Before { reached: Some(reached), forgotten: Some(self.marked.forgotten), unsettled_millis: 0 };
+        let before =
+            EarlierTime { reached: Some(reached), forgotten: Some(self.marked.forgotten), unsettled_millis: 0 };
         self.begin(before);
     }
 
@@ -307,7 +308,7 @@ impl World {
         }
     }
 
-    fn begin(&mut self, before: Before) {
+    fn begin(&mut self, before: EarlierTime) {
         self.course = Course::start(self.reading(), before);
         let reached = before.reached.unwrap();
         self.seen = reached;
@@ -343,7 +344,7 @@ impl World {
         self.rebuild(snapshot, accepted);
         let beyond: Vec<RecordId> =
             self.node.log.iter().filter(|one| one.recorded_at > accepted).map(|one| one.place).collect();
-        let before = Before {
+        let before = EarlierTime {
             reached: Some(accepted.max(self.forgotten)),
             forgotten: Some(self.marked.forgotten),
             unsettled_millis: 0,

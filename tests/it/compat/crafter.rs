@@ -12,7 +12,7 @@ use authledger::feed::Hub;
 use authledger::http::compat::crafter::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
 };
-use authledger::http::{App, Options, Surface};
+use authledger::http::{App, HttpOptions, Surface};
 use authledger::service::{
     Call, CallerIdentity, NewApplication, NewSubjectRevocation, Party, Running, Service, SingleNode, Why, open,
 };
@@ -66,7 +66,7 @@ impl Node {
         if allow_published_access_tokens {
             ensure_published_access_tokens(&service).await.expect("root may");
         }
-        let mut options = Options { surfaces: vec![Surface::Crafter], ..Options::default() };
+        let mut options = HttpOptions { surfaces: vec![Surface::Crafter], ..HttpOptions::default() };
         options.compat.crafter.allow_published_access_tokens = allow_published_access_tokens;
         let hub = Hub::new(service.ledger(), service.projection().base());
         let (_, stop) = tokio::sync::watch::channel(false);

@@ -9,7 +9,7 @@ use authledger::domain::{
     Aal, Caller, CredentialId, Grants, Import, ImportedLife, Method as Authentication, MethodName, Subject, Tenant,
     Timestamp, Ttl,
 };
-use authledger::http::Options;
+use authledger::http::HttpOptions;
 use authledger::http::compat::ory;
 use authledger::service::{Call, CallerIdentity, NewSession, Personal, Service};
 use axum::http::Method;
@@ -239,8 +239,8 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
 
 #[tokio::test]
 async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
-    let mut options = Options::default();
-    options.compat.ory = ory::Options { prefix: "/id/ory".into(), cookie: "sid".into() };
+    let mut options = HttpOptions::default();
+    options.compat.ory = ory::OryOptions { prefix: "/id/ory".into(), cookie: "sid".into() };
     let node = Node::made(Made { options, ..Made::default() }).await;
     let session = issue(&node, "ada").await;
     let actor = node.nobody().with("cookie", &format!("sid={}", session.token));

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use authledger::http::Options;
-use authledger::http::listen::{Limits, Server};
+use authledger::http::HttpOptions;
+use authledger::http::listen::{HttpServer, Limits};
 use authledger::telemetry::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,12 +29,12 @@ const CALLS: [&str; 12] = [
 ];
 
 async fn serve() -> (Node, SocketAddr, watch::Sender<bool>) {
-    let node = Node::made(Made { options: Options::default(), ..Made::default() }).await;
+    let node = Node::made(Made { options: HttpOptions::default(), ..Made::default() }).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new());
-    let server = Server { router: node.router(), tls: None, limits: Limits::default(), metrics };
+    let server = HttpServer { router: node.router(), tls: None, limits: Limits::default(), metrics };
     tokio::spawn(server.run(listener, stopped));
     (node, address, stop)
 }

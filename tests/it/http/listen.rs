@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use authledger::http::body;
 use authledger::http::guard::Patience;
-use authledger::http::listen::{Limits, MAX_HEAD_BYTES, MAX_HEADERS, Server};
+use authledger::http::listen::{HttpServer, Limits, MAX_HEAD_BYTES, MAX_HEADERS};
 use authledger::http::tls;
 use authledger::telemetry::Metrics;
 use axum::Router;
@@ -55,7 +55,7 @@ impl Running {
         let address = listener.local_addr().expect("bound");
         let metrics = Arc::new(Metrics::new());
         let (stop, stopped) = watch::channel(false);
-        let server = Server { router, tls, limits, metrics: metrics.clone() };
+        let server = HttpServer { router, tls, limits, metrics: metrics.clone() };
         let cut = tokio::spawn(server.run(listener, stopped));
         Self { address, gate, metrics, stop, cut }
     }

@@ -2,7 +2,7 @@
 
 use authledger::domain::{CredentialRef, TokenId};
 use authledger::jose::Profile;
-use authledger::jose::{Times, TokenError};
+use authledger::jose::{TokenError, TokenTimeError};
 use authledger::keys::Algorithm;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -28,7 +28,7 @@ async fn a_valid_token_of_each_algorithm_is_what_it_says() {
         assert_eq!((token.tenant.as_str(), token.subject.as_given().as_str()), ("one", "somebody"));
         assert_eq!((token.issued_at, token.expires_at), (Some(1_799_999_999), Some(1_800_000_001)));
         assert_eq!(token.check_times(NOW), Ok(()));
-        assert_eq!(token.check_times(NOW + 1000), Err(Times::Expired));
+        assert_eq!(token.check_times(NOW + 1000), Err(TokenTimeError::Expired));
         let own = judge.verify(&judge.ours.token(&own_claims(json!({"gen": {"o": 1}})))).await.expect("good");
         assert_eq!((&*own.issuer, own.ours, own.generation.len()), (OURS, true, 1));
     }

@@ -1,7 +1,7 @@
 //! Tokens within tokens.
 
 use authledger::domain::TokenId;
-use authledger::jose::Times;
+use authledger::jose::TokenTimeError;
 use authledger::keys::Algorithm;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ async fn a_container_is_two_tokens_each_with_its_own_id() {
         assert_eq!(token.check_times(NOW), Ok(()), "each has its own times");
         let inner = token.inner.expect("the token within");
         assert_ne!(inner.identity, token.identity);
-        assert_eq!(inner.check_times(NOW), Err(Times::Expired));
+        assert_eq!(inner.check_times(NOW), Err(TokenTimeError::Expired));
         assert!(inner.inner.is_none());
     }
 }

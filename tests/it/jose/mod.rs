@@ -12,7 +12,7 @@ use std::sync::Arc;
 use authledger::clock::Clock;
 use authledger::domain::{Tenant, Timestamp};
 use authledger::jose::{KeySource, Profile, TrustedIssuer};
-use authledger::jose::{OwnKeys, TokenError, TrustedIssuers, Verified, sign};
+use authledger::jose::{OwnKeys, TokenError, TrustedIssuers, VerifiedToken, sign};
 use authledger::keys::{Algorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -123,7 +123,7 @@ impl Judge {
         Self { theirs, ours, own, issuers }
     }
 
-    async fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+    async fn verify(&self, token: &str) -> Result<VerifiedToken, TokenError> {
         self.issuers.verify(token, &self.own).await
     }
 

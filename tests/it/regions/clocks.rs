@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use authledger::clock::{Mark, wall_clock};
+use authledger::clock::{ClockMark, wall_clock};
 use authledger::domain::Timestamp;
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     let is_marked = move || {
         let hour_ahead = wall_clock().plus_millis(3_600_000);
         let began = Instant::now();
-        let marked = || Mark::load(&data).ok().flatten().map(|mark| mark.ledger_time);
+        let marked = || ClockMark::load(&data).ok().flatten().map(|mark| mark.ledger_time);
         while marked().unwrap_or(Timestamp::default()) < hour_ahead {
             assert!(began.elapsed() < PATIENCE, "not in time: a mark an hour ahead");
             std::thread::sleep(Duration::from_millis(5));

@@ -9,7 +9,7 @@ use authledger::clock::Clock;
 use authledger::domain::{Digest, Issuer, Position, Timestamp};
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
-use authledger::http::{App, Options, router};
+use authledger::http::{App, HttpOptions, router};
 use authledger::jose::TrustedIssuer;
 use authledger::jose::TrustedIssuers;
 use authledger::service::{Hook, NodeSettings, Reach, Running, Service, SingleNode, open};
@@ -33,7 +33,7 @@ pub struct Made {
     /// What is called after a commit.
     pub hooks: Vec<Hook>,
     /// What HTTP is told.
-    pub options: Options,
+    pub options: HttpOptions,
     /// How consistency is waited for.
     pub reach: Arc<dyn Reach>,
     /// Whose tokens are taken besides our own.
@@ -47,7 +47,7 @@ impl Default for Made {
         Self {
             queue: 8_192,
             hooks: Vec::new(),
-            options: Options::default(),
+            options: HttpOptions::default(),
             reach: Arc::new(SingleNode),
             trusted: Vec::new(),
             issuer: ISSUER,

@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::asked::{Asked, Takes, malformed};
-use super::error::{Attempt, GlobalAction, Refusal, refusal};
-use super::openapi::{BodyRefusals, Refusals};
+use super::asked::{CrafterRequest, Takes, malformed};
+use super::error::{Attempt, CrafterError, GlobalAction, refusal};
+use super::openapi::{BodyRefusals, CrafterRefusals};
 use super::published::is_published;
-use super::wire::{self, AccessToken, ErrorDetails, Kept, TenantPermission, json};
+use super::wire::{self, AccessToken, AccessTokenAttributes, ErrorDetails, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
@@ -33,15 +33,15 @@ const ANY: &str = "*";
     request_body = AccessToken,
     responses((status = 200, description = "The access token, its id shown only once", body = AccessToken),
         (status = 409, description = "An access token with this id exists", body = ErrorDetails),
-        (status = 415, description = "The body is not of type application/json", body = ErrorDetails), Refusals, BodyRefusals),
+        (status = 415, description = "The body is not of type application/json", body = ErrorDetails), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Json).await?;
+pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Json).await?;
     let mut token: AccessToken = serde_json::from_slice(&asked.body).map_err(|error| unreadable(&error))?;
     let id = match token.id.take() {
         Some(id) => chosen(&app, id)?,
-        None => fresh_uuid().map_err(|_| Refusal::Internal)?.hyphenated().to_string(),
+        None => fresh_uuid().map_err(|_| CrafterError::Internal)?.hyphenated().to_string(),
     };
     let new = application(&token, Secret::new(&id))?;
     must_be_master(&asked.call.identity, GlobalAction::Create)?;
@@ -58,16 +58,16 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
     tag = "crafter",
     params(("id" = String, Path, description = "The access token")),
     responses((status = 200, description = "The access token", body = AccessToken),
-        (status = 404, description = "There is no such access token", body = ErrorDetails), Refusals),
+        (status = 404, description = "There is no such access token", body = ErrorDetails), CrafterRefusals),
     security(("crafter" = [])),
 )]
-pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
     must_be_master(&asked.call.identity, GlobalAction::Read)?;
     match registered(&app, &id) {
         Some(registration) => Ok(json(StatusCode::OK, &shown(&registration, Some(id)))),
-        None => Err(Refusal::NoSuchAccessToken(id)),
+        None => Err(CrafterError::NoSuchAccessToken(id)),
     }
 }
 
@@ -76,11 +76,11 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     get,
     path = "/crafter-profile/api/1/access_token/all",
     tag = "crafter",
-    responses((status = 200, description = "The access tokens, the oldest first", body = Vec<AccessToken>), Refusals),
+    responses((status = 200, description = "The access tokens, the oldest first", body = Vec<AccessToken>), CrafterRefusals),
     security(("crafter" = [])),
 )]
-pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Nothing).await?;
     let identity = &asked.call.identity;
     must_be_master(identity, GlobalAction::Read)?;
     let attempt = Attempt::AccessTokens { action: GlobalAction::Read, id: "" };
@@ -103,11 +103,11 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     path = "/crafter-profile/api/1/access_token/{id}/delete",
     tag = "crafter",
     params(("id" = String, Path, description = "The access token")),
-    responses((status = 200, description = "Removed, or unknown"), Refusals, BodyRefusals),
+    responses((status = 200, description = "Removed, or unknown"), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Form).await?;
+pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;
     must_be_master(&asked.call.identity, GlobalAction::Delete)?;
     let Some(registration) = find(&app.service, &id) else { return Ok(StatusCode::OK.into_response()) };
@@ -116,7 +116,7 @@ pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Re
         // To a master that may not remove it, it does not exist; but a success must be true, and the access token still
         // works.
         Err(Error::Rejected(Rejection::UnknownApplication)) => match find(&app.service, &id) {
-            Some(_) => Err(Refusal::GlobalActionDenied(GlobalAction::Delete)),
+            Some(_) => Err(CrafterError::GlobalActionDenied(GlobalAction::Delete)),
             None => Ok(StatusCode::OK.into_response()),
         },
         Err(error) => {
@@ -127,7 +127,7 @@ pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Re
 }
 
 /// The application as it is registered for that access token.
-pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewApplication, Refusal> {
+pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewApplication, CrafterError> {
     // A name has a tenant's form.
     Tenant::new(&token.application).map_err(|problem| malformed("Access token's 'application'", problem))?;
     let expires_at = match token.expires_on.map(Timestamp::from_millis) {
@@ -135,7 +135,7 @@ pub(super) fn application(token: &AccessToken, secret: Secret) -> Result<NewAppl
         other => other.flatten(),
     };
     let grants = grants(token.master, &token.tenant_permissions);
-    let kept = Kept {
+    let kept = AccessTokenAttributes {
         application: token.application.clone(),
         master: token.master,
         tenant_permissions: token.tenant_permissions.clone(),
@@ -191,11 +191,12 @@ fn ticket_scopes() -> Scopes {
 /// registered in another way.
 fn shown(registration: &Registration, id: Option<String>) -> AccessToken {
     let kept = registration.attributes.as_deref().and_then(|kept| serde_json::from_str(kept).ok());
-    let Kept { application, master, tenant_permissions } = kept.unwrap_or_else(|| Kept {
-        application: registration.name.to_string(),
-        master: registration.grants.somewhere(Scope::Admin),
-        tenant_permissions: registration.grants.as_slice().iter().map(permission).collect(),
-    });
+    let AccessTokenAttributes { application, master, tenant_permissions } =
+        kept.unwrap_or_else(|| AccessTokenAttributes {
+            application: registration.name.to_string(),
+            master: registration.grants.somewhere(Scope::Admin),
+            tenant_permissions: registration.grants.as_slice().iter().map(permission).collect(),
+        });
     let expires_on = registration.expires_at.map(Timestamp::as_millis);
     AccessToken { application, master, tenant_permissions, expires_on, id }
 }
@@ -209,12 +210,12 @@ fn permission(grant: &Grant) -> TenantPermission {
     TenantPermission { allowed_actions: action.into_iter().collect(), tenant }
 }
 
-fn must_be_master(identity: &CallerIdentity, action: GlobalAction) -> Result<(), Refusal> {
-    if identity.grants.somewhere(Scope::Admin) { Ok(()) } else { Err(Refusal::GlobalActionDenied(action)) }
+fn must_be_master(identity: &CallerIdentity, action: GlobalAction) -> Result<(), CrafterError> {
+    if identity.grants.somewhere(Scope::Admin) { Ok(()) } else { Err(CrafterError::GlobalActionDenied(action)) }
 }
 
 /// An id is a secret, so it has a UUID's form, and is not one that Crafter has published.
-fn chosen(app: &App, id: String) -> Result<String, Refusal> {
+fn chosen(app: &App, id: String) -> Result<String, CrafterError> {
     if id.len() != uuid::fmt::Hyphenated::LENGTH || Uuid::parse_str(&id).is_err() {
         return Err(malformed("Access token's 'id'", Malformed("a UUID")));
     }
@@ -243,7 +244,7 @@ fn registered(app: &App, id: &str) -> Option<Arc<Registration>> {
 }
 
 /// The place where the body can't be read; the text there may be a secret.
-fn unreadable(error: &serde_json::Error) -> Refusal {
+fn unreadable(error: &serde_json::Error) -> CrafterError {
     let (line, column) = (error.line(), error.column());
-    Refusal::Malformed(format!("Request body must be an access token in JSON; see line {line}, column {column}"))
+    CrafterError::Malformed(format!("Request body must be an access token in JSON; see line {line}, column {column}"))
 }

@@ -6,8 +6,8 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 
-use super::error::Refusal;
-use super::parameters::{self, Parameters};
+use super::error::CrafterError;
+use super::parameters::{self, CrafterParameters};
 use super::published::is_published;
 use crate::domain::{Malformed, RequestId};
 use crate::http::App;
@@ -27,24 +27,24 @@ pub enum Takes {
 }
 
 /// A request whose access token is active and whose parameters can be read.
-pub struct Asked {
+pub struct CrafterRequest {
     /// The access token, which is the application's secret.
     pub access_token_id: String,
     /// The application.
     pub call: Call,
     /// Query and form.
-    pub parameters: Parameters,
+    pub parameters: CrafterParameters,
     /// The body, where the endpoint takes one.
     pub body: Bytes,
     path: String,
 }
 
-impl Asked {
+impl CrafterRequest {
     /// Reads the request. The access token comes first: a caller without one learns nothing about the rest.
-    pub async fn read(app: &App, request: Request, takes: Takes) -> Result<Self, Refusal> {
+    pub async fn read(app: &App, request: Request, takes: Takes) -> Result<Self, CrafterError> {
         let (head, body) = request.into_parts();
-        let form = if takes == Takes::Form { Form::of(&head.headers) } else { Form::None };
-        let shown = access_token_id(&head, Form::None, &Ok(Bytes::new())).ok();
+        let form = if takes == Takes::Form { FormEncoding::of(&head.headers) } else { FormEncoding::None };
+        let shown = access_token_id(&head, FormEncoding::None, &Ok(Bytes::new())).ok();
         // An access token in the query is checked before the body is read; if it can only be in the body, little of the
         // body is read.
         let known = shown.map(|id| authenticate(app, &id).map(|identity| (id, identity))).transpose()?;
@@ -52,7 +52,7 @@ impl Asked {
             if known.is_some() { app.options.body_bytes } else { app.options.body_bytes.min(UNAUTHENTICATED_BYTES) };
         let body = match (takes, &known, form) {
             (Takes::Nothing, ..) => Ok(Bytes::new()),
-            (_, None, Form::None) => return Err(Refusal::MissingAccessToken),
+            (_, None, FormEncoding::None) => return Err(CrafterError::MissingAccessToken),
             (Takes::Form | Takes::Json, ..) => body::read(body, limit).await,
         };
         let (access_token_id, identity) = match known {
@@ -66,12 +66,12 @@ impl Asked {
         let body = body?;
         let query = head.uri.query().unwrap_or_default().as_bytes();
         let parameters = match form {
-            Form::Utf8 => Parameters::parse(&[query, &body]),
-            Form::None => Parameters::parse(&[query]),
-            Form::Other => Err(Malformed("in UTF-8")),
+            FormEncoding::Utf8 => CrafterParameters::parse(&[query, &body]),
+            FormEncoding::None => CrafterParameters::parse(&[query]),
+            FormEncoding::Other => Err(Malformed("in UTF-8")),
         };
         if takes == Takes::Json && !is_json(&head.headers) {
-            return Err(Refusal::ContentType);
+            return Err(CrafterError::ContentType);
         }
         Ok(Self {
             access_token_id,
@@ -83,21 +83,21 @@ impl Asked {
     }
 
     /// The path's last segment as an id, without the `.json` that the client puts behind it.
-    pub fn last_segment(&self) -> Result<String, Refusal> {
+    pub fn last_segment(&self) -> Result<String, CrafterError> {
         let last = self.path.rsplit('/').next().unwrap_or_default();
         segment(last.strip_suffix(".json").unwrap_or(last))
     }
 
     /// The path's last segment but one as an id.
-    pub fn last_segment_but_one(&self) -> Result<String, Refusal> {
+    pub fn last_segment_but_one(&self) -> Result<String, CrafterError> {
         segment(self.path.rsplit('/').nth(1).unwrap_or_default())
     }
 
     /// Checks that a parameter, if it was sent, says what the path says.
-    pub fn agrees(&self, name: &str, path: &str) -> Result<(), Refusal> {
+    pub fn agrees(&self, name: &str, path: &str) -> Result<(), CrafterError> {
         match self.parameters.get(name) {
             Some(other) if other != path => {
-                Err(Refusal::Malformed(format!("Request parameter '{name}' must equal the one in the path")))
+                Err(CrafterError::Malformed(format!("Request parameter '{name}' must equal the one in the path")))
             }
             Some(_) | None => Ok(()),
         }
@@ -105,11 +105,11 @@ impl Asked {
 }
 
 /// The refusal of a malformed value.
-pub fn malformed(what: &str, Malformed(form): Malformed) -> Refusal {
-    Refusal::Malformed(format!("{what} must be {form}"))
+pub fn malformed(what: &str, Malformed(form): Malformed) -> CrafterError {
+    CrafterError::Malformed(format!("{what} must be {form}"))
 }
 
-fn segment(text: &str) -> Result<String, Refusal> {
+fn segment(text: &str) -> Result<String, CrafterError> {
     match parameters::decode(text.as_bytes()) {
         Ok(id) if id.is_empty() => Err(malformed("Path", Malformed("without an empty id"))),
         other => other.map_err(|problem| malformed("Path", problem)),
@@ -118,13 +118,13 @@ fn segment(text: &str) -> Result<String, Refusal> {
 
 /// Whether a body holds parameters.
 #[derive(Clone, Copy)]
-enum Form {
+enum FormEncoding {
     Utf8,
     Other,
     None,
 }
 
-impl Form {
+impl FormEncoding {
     fn of(headers: &HeaderMap) -> Self {
         match media_type(headers) {
             (kind, charset) if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") => {
@@ -157,26 +157,30 @@ fn media_type(headers: &HeaderMap) -> (&str, Option<&str>) {
     (kind, charset.map(|(_, charset)| charset.trim_matches('"')))
 }
 
-fn access_token_id(head: &Parts, form: Form, body: &Result<Bytes, body::BodyError>) -> Result<String, Refusal> {
+fn access_token_id(
+    head: &Parts,
+    form: FormEncoding,
+    body: &Result<Bytes, body::BodyError>,
+) -> Result<String, CrafterError> {
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let found = match (parameters::find(query, ACCESS_TOKEN_ID), form, body) {
         (Some(id), _, _) => Some(id),
-        (None, Form::None, _) => None,
+        (None, FormEncoding::None, _) => None,
         // The access token may have stood in the part that could not be read.
-        (None, Form::Utf8 | Form::Other, Err(error)) => return Err((*error).into()),
-        (None, Form::Utf8 | Form::Other, Ok(body)) => parameters::find(body, ACCESS_TOKEN_ID),
+        (None, FormEncoding::Utf8 | FormEncoding::Other, Err(error)) => return Err((*error).into()),
+        (None, FormEncoding::Utf8 | FormEncoding::Other, Ok(body)) => parameters::find(body, ACCESS_TOKEN_ID),
     };
-    found.filter(|id| !id.is_empty()).ok_or(Refusal::MissingAccessToken)
+    found.filter(|id| !id.is_empty()).ok_or(CrafterError::MissingAccessToken)
 }
 
-fn authenticate(app: &App, id: &str) -> Result<CallerIdentity, Refusal> {
-    let unknown = || Refusal::UnknownAccessToken(id.to_owned());
+fn authenticate(app: &App, id: &str) -> Result<CallerIdentity, CrafterError> {
+    let unknown = || CrafterError::UnknownAccessToken(id.to_owned());
     if is_published(id) && !app.options.compat.crafter.allow_published_access_tokens {
         return Err(unknown());
     }
     match app.service.authenticate(id.as_bytes()) {
         Authentication::Caller(identity) => Ok(identity),
-        Authentication::Expired(registration) => Err(Refusal::ExpiredAccessToken {
+        Authentication::Expired(registration) => Err(CrafterError::ExpiredAccessToken {
             id: id.to_owned(),
             application: registration.name.to_string(),
             expired_at: registration.expires_at.unwrap_or_default(),

@@ -10,7 +10,7 @@ use crate::http::body::BodyError;
 use crate::service::Error;
 
 /// Every answer other than a success. Messages hold what the request itself presented, and nothing of others.
-pub enum Refusal {
+pub enum CrafterError {
     /// Nothing is served at the path.
     NoEndpoint,
     /// The path is served, for other verbs.
@@ -102,52 +102,52 @@ pub enum Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn denied(&self) -> Refusal {
+    fn denied(&self) -> CrafterError {
         match self {
-            Self::Tickets { tenant, .. } => Refusal::ActionDenied((*tenant).clone()),
-            Self::AccessTokens { action, .. } => Refusal::GlobalActionDenied(*action),
+            Self::Tickets { tenant, .. } => CrafterError::ActionDenied((*tenant).clone()),
+            Self::AccessTokens { action, .. } => CrafterError::GlobalActionDenied(*action),
         }
     }
 
-    fn disabled(&self) -> Refusal {
+    fn disabled(&self) -> CrafterError {
         match self {
             Self::Tickets { tenant, profile } => {
-                Refusal::DisabledProfile { profile: (*profile).to_owned(), tenant: (*tenant).clone() }
+                CrafterError::DisabledProfile { profile: (*profile).to_owned(), tenant: (*tenant).clone() }
             }
-            Self::AccessTokens { .. } => Refusal::Internal,
+            Self::AccessTokens { .. } => CrafterError::Internal,
         }
     }
 
-    fn exists(&self) -> Refusal {
+    fn exists(&self) -> CrafterError {
         match self {
-            Self::Tickets { .. } => Refusal::Internal,
-            Self::AccessTokens { id, .. } => Refusal::AccessTokenExists((*id).to_owned()),
+            Self::Tickets { .. } => CrafterError::Internal,
+            Self::AccessTokens { id, .. } => CrafterError::AccessTokenExists((*id).to_owned()),
         }
     }
 }
 
 /// The ledger's refusal in Crafter's words. An invalidation never passes "unknown" on: it does not ask.
-pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> Refusal {
+pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> CrafterError {
     match error {
-        Error::Rejected(Rejection::Unauthenticated) => Refusal::UnknownAccessToken(access_token_id.to_owned()),
+        Error::Rejected(Rejection::Unauthenticated) => CrafterError::UnknownAccessToken(access_token_id.to_owned()),
         Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => attempt.denied(),
         Error::Rejected(Rejection::ApplicationExists) => attempt.exists(),
         Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => attempt.disabled(),
         Error::Rejected(Rejection::RecordTooLarge) => {
-            Refusal::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
+            CrafterError::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
-        Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
-        error if error.is_unavailable() => Refusal::Unavailable,
+        Error::Rejected(Rejection::TooManyUnknownRevocations) => CrafterError::TooManyUnknownRevocations,
+        error if error.is_unavailable() => CrafterError::Unavailable,
         // No call of this contract meets another one: invalidations answer it themselves, or it needs headers, credentials or commands
         // that the contract does not have.
         error => {
             tracing::error!(%error, "a request to Crafter's contract failed");
-            Refusal::Internal
+            CrafterError::Internal
         }
     }
 }
 
-impl From<BodyError> for Refusal {
+impl From<BodyError> for CrafterError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
@@ -158,7 +158,7 @@ impl From<BodyError> for Refusal {
     }
 }
 
-impl Refusal {
+impl CrafterError {
     /// Status and code. The client throws on a code that it does not know.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
@@ -217,7 +217,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for CrafterError {
     fn into_response(self) -> Response {
         let (status, error_code) = self.kind();
         let mut response = json(status, &ErrorDetails { error_code, message: &self.message() });

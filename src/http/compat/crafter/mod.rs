@@ -20,10 +20,10 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, any, get, post};
 
 use crate::http::SharedApp;
-use error::Refusal;
+use error::CrafterError;
 
-pub use config::{Options, Settings};
-pub use openapi::Api;
+pub use config::{CrafterOptions, CrafterSettings};
+pub use openapi::CrafterApi;
 pub use published::{
     PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, is_published, remove_published_access_tokens,
 };
@@ -65,10 +65,10 @@ fn under(prefix: &str) -> Router<SharedApp> {
     router
 }
 
-async fn no_endpoint() -> Refusal {
-    Refusal::NoEndpoint
+async fn no_endpoint() -> CrafterError {
+    CrafterError::NoEndpoint
 }
 
-async fn wrong_verb(method: Method) -> Refusal {
-    Refusal::WrongVerb(method)
+async fn wrong_verb(method: Method) -> CrafterError {
+    CrafterError::WrongVerb(method)
 }

@@ -31,7 +31,7 @@ use super::{access_tokens, tickets};
     )),
     modifiers(&AccessTokenId),
 )]
-pub struct Api;
+pub struct CrafterApi;
 
 struct AccessTokenId;
 
@@ -44,12 +44,12 @@ impl Modify for AccessTokenId {
 }
 
 /// The refusals that every call can have.
-pub struct Refusals;
+pub struct CrafterRefusals;
 
 /// The additional refusals of a call that reads its body.
 pub struct BodyRefusals;
 
-impl IntoResponses for Refusals {
+impl IntoResponses for CrafterRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&[
             ("400", "A parameter is missing or can't be used"),

@@ -6,9 +6,9 @@ use crate::domain::Malformed;
 const MAX_PARAMETERS: usize = 64;
 
 /// A request's parameters, each name once.
-pub struct Parameters(Vec<(String, String)>);
+pub struct CrafterParameters(Vec<(String, String)>);
 
-impl Parameters {
+impl CrafterParameters {
     /// Reads all parts as one: a name may occur once in all of them together.
     pub fn parse(parts: &[&[u8]]) -> Result<Self, Malformed> {
         let mut all: Vec<(String, String)> = Vec::new();
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn forms_are_read_strictly() {
-        let parsed = Parameters::parse(&[b"a=1+2&b=%C3%A9%2B", b"&&c=x=y&d&=e"]).expect("well-formed");
+        let parsed = CrafterParameters::parse(&[b"a=1+2&b=%C3%A9%2B", b"&&c=x=y&d&=e"]).expect("well-formed");
         assert_eq!(parsed.get("a"), Some("1 2"));
         assert_eq!(parsed.get("b"), Some("é+"));
         assert_eq!(parsed.get("c"), Some("x=y"));
@@ -87,11 +87,11 @@ mod tests {
     fn what_is_broken_or_doubled_is_refused() {
         let broken: [&[u8]; 8] = [b"a=%", b"a=%2", b"a=%zz", b"%+1=a", b"a=%ff", b"a=\xff", b"a=1&a=1", b"a=1&%61=2"];
         for text in broken {
-            assert!(Parameters::parse(&[text]).is_err(), "{}", text.escape_ascii());
+            assert!(CrafterParameters::parse(&[text]).is_err(), "{}", text.escape_ascii());
         }
-        assert!(Parameters::parse(&[b"a=1", b"a=1"]).is_err());
+        assert!(CrafterParameters::parse(&[b"a=1", b"a=1"]).is_err());
         let many = (0..65).map(|n| format!("p{n}=")).collect::<Vec<_>>().join("&");
-        assert!(Parameters::parse(&[many.as_bytes()]).is_err());
+        assert!(CrafterParameters::parse(&[many.as_bytes()]).is_err());
     }
 
     #[test]

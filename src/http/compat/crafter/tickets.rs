@@ -4,13 +4,13 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::asked::{Asked, Takes, malformed};
-use super::error::{Attempt, Refusal, refusal};
-use super::openapi::{BodyRefusals, Refusals};
-use super::wire::{ErrorDetails, InvalidateForm, TenantForm, Ticket, TicketForm, json};
+use super::asked::{CrafterRequest, Takes, malformed};
+use super::error::{Attempt, CrafterError, refusal};
+use super::openapi::{BodyRefusals, CrafterRefusals};
+use super::wire::{CrafterTicket, CrafterTicketForm, ErrorDetails, InvalidateForm, TenantForm, json};
 use crate::domain::{GivenSubject, Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Tenant};
 use crate::http::SharedApp;
-use crate::http::wire::Form as _;
+use crate::http::wire::TextForm as _;
 use crate::service::{Error, NewTicket, Target, Why};
 
 /// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
@@ -18,13 +18,13 @@ use crate::service::{Error, NewTicket, Target, Why};
     post,
     path = "/crafter-profile/api/1/authentication/ticket/create",
     tag = "crafter",
-    request_body(content = TicketForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The ticket", body = Ticket), Refusals, BodyRefusals),
+    request_body(content = CrafterTicketForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The ticket", body = CrafterTicket), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Form).await?;
-    let profile = asked.parameters.get("profileId").ok_or(Refusal::MissingParameter("profileId"))?;
+pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Form).await?;
+    let profile = asked.parameters.get("profileId").ok_or(CrafterError::MissingParameter("profileId"))?;
     issue(&app, &asked, profile).await
 }
 
@@ -35,11 +35,11 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
     tag = "crafter",
     params(("id" = String, Path, description = "The profile: any subject")),
     request_body(content = TenantForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The ticket", body = Ticket), Refusals, BodyRefusals),
+    responses((status = 200, description = "The ticket", body = CrafterTicket), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Form).await?;
+pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Form).await?;
     let profile = asked.last_segment()?;
     asked.agrees("profileId", &profile)?;
     issue(&app, &asked, &profile).await
@@ -51,18 +51,18 @@ pub async fn create_for(State(app): State<SharedApp>, request: Request) -> Resul
     path = "/crafter-profile/api/1/authentication/ticket/{id}",
     tag = "crafter",
     params(("id" = String, Path, description = "The ticket")),
-    responses((status = 200, description = "The ticket", body = Ticket),
-        (status = 404, description = "There is no active ticket with this id", body = ErrorDetails), Refusals),
+    responses((status = 200, description = "The ticket", body = CrafterTicket),
+        (status = 404, description = "There is no active ticket with this id", body = ErrorDetails), CrafterRefusals),
     security(("crafter" = [])),
 )]
-pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Nothing).await?;
+pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Nothing).await?;
     let id = asked.last_segment()?;
     in_own_tenant(&app, &asked, &id, Scope::Introspect)?;
     let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
     let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
-    let Some(used) = used else { return Err(Refusal::NoSuchTicket(id)) };
-    let ticket = Ticket {
+    let Some(used) = used else { return Err(CrafterError::NoSuchTicket(id)) };
+    let ticket = CrafterTicket {
         tenant: used.issue.tenant.as_str(),
         profile_id: used.issue.subject.as_str(),
         last_request_time: used.last_used_at.as_millis(),
@@ -79,11 +79,11 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     params(("id" = String, Path, description = "The ticket")),
     request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Revoked, or unknown"),
-        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::read(&app, request, Takes::Form).await?;
+pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
+    let asked = CrafterRequest::read(&app, request, Takes::Form).await?;
     let id = asked.last_segment_but_one()?;
     asked.agrees("ticketId", &id)?;
     in_own_tenant(&app, &asked, &id, Scope::Revoke)?;
@@ -102,16 +102,16 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     params(("id" = String, Path, description = "The ticket")),
     request_body(content = InvalidateForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Revoked, or unknown"),
-        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), Refusals, BodyRefusals),
+        (status = 429, description = "The application has revoked too many unknown tickets", body = ErrorDetails), CrafterRefusals, BodyRefusals),
     security(("crafter" = [])),
 )]
-pub async fn invalidate_as_token(app: State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+pub async fn invalidate_as_token(app: State<SharedApp>, request: Request) -> Result<Response, CrafterError> {
     invalidate(app, request).await
 }
 
 /// Refuses an application's request about an active ticket of a tenant where it may not: a 200 would say that it is
 /// done, and a caller that presents a ticket learns nothing from hearing that it exists.
-fn in_own_tenant(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope) -> Result<(), Refusal> {
+fn in_own_tenant(app: &SharedApp, asked: &CrafterRequest, ticket: &str, scope: Scope) -> Result<(), CrafterError> {
     match app.service.tenant_of(ticket.as_bytes()) {
         Some(tenant) if !asked.call.identity.may(scope, &tenant) => {
             Err(refused(&Error::Rejected(Rejection::Forbidden), asked, &tenant, ""))
@@ -120,7 +120,7 @@ fn in_own_tenant(app: &SharedApp, asked: &Asked, ticket: &str, scope: Scope) -> 
     }
 }
 
-async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response, Refusal> {
+async fn issue(app: &SharedApp, asked: &CrafterRequest, profile: &str) -> Result<Response, CrafterError> {
     let given = GivenSubject::new(profile).map_err(|problem| malformed("Request parameter 'profileId'", problem))?;
     let tenant = match asked.parameters.get("tenantName") {
         Some(name) => Tenant::parse(name).map_err(|problem| malformed("Request parameter 'tenantName'", problem))?,
@@ -130,7 +130,7 @@ async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response
     let new = NewTicket { tenant: tenant.clone(), subject: subject.clone(), ttl: None };
     let issued = app.service.issue_ticket(&asked.call, new).await;
     let issued = issued.map_err(|error| refused(&error, asked, &tenant, profile))?;
-    let ticket = Ticket {
+    let ticket = CrafterTicket {
         tenant: tenant.as_str(),
         profile_id: subject.as_str(),
         last_request_time: issued.filed.recorded.recorded_at.as_millis(),
@@ -139,7 +139,7 @@ async fn issue(app: &SharedApp, asked: &Asked, profile: &str) -> Result<Response
     Ok(json(StatusCode::OK, &ticket))
 }
 
-fn refused(error: &Error, asked: &Asked, tenant: &Tenant, profile: &str) -> Refusal {
+fn refused(error: &Error, asked: &CrafterRequest, tenant: &Tenant, profile: &str) -> CrafterError {
     refusal(error, &asked.access_token_id, &Attempt::Tickets { tenant, profile })
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 #[schema(as = CrafterTicket)]
 #[serde(rename_all = "camelCase")]
-pub struct Ticket<'a> {
+pub struct CrafterTicket<'a> {
     /// The name space of the profile.
     pub tenant: &'a str,
     /// The profile that the ticket is issued to.
@@ -59,7 +59,7 @@ pub struct TenantPermission {
 /// The part of an access token that is kept as it came, in an application's attributes.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Kept {
+pub struct AccessTokenAttributes {
     /// Crafter's name of the application.
     pub application: String,
     /// Whether it administers access tokens.
@@ -83,7 +83,7 @@ pub struct ErrorDetails<'a> {
 #[derive(ToSchema)]
 #[schema(as = CrafterTicketForm, rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its description is used; parameters are read from query and form alike")]
-pub struct TicketForm {
+pub struct CrafterTicketForm {
     /// The profile: any subject.
     profile_id: String,
     /// The tenant; the application's own if it has exactly one, else `default`.

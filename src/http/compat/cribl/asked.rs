@@ -4,10 +4,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
-use super::error::Refusal;
+use super::error::CriblError;
 use crate::domain::{GivenSubject, Kind, Kinds, Malformed, Scope, Tenant, Ttl};
 use crate::http::caller::{bearer_secret, once};
-use crate::http::wire::{Form, Text};
+use crate::http::wire::{TextForm, WireText};
 use crate::http::{App, input};
 use crate::service::{Authentication, CallerIdentity};
 
@@ -16,32 +16,32 @@ const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
 /// The call's parameters. A misspelt one is refused: revoking less than was meant would look like success.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
-    ttl: Option<Text<Life>>,
-    kinds: Option<Text<Kinds>>,
+pub struct CriblParameters {
+    ttl: Option<WireText<TokenLife>>,
+    kinds: Option<WireText<Kinds>>,
 }
 
-impl Parameters {
+impl CriblParameters {
     /// Reads the query.
-    pub fn of(parts: &Parts) -> Result<Self, Refusal> {
-        input::query(&parts.uri).map_err(|problem| Refusal::Malformed(problem.detail().to_owned().into()))
+    pub fn of(parts: &Parts) -> Result<Self, CriblError> {
+        input::query(&parts.uri).map_err(|problem| CriblError::Malformed(problem.detail().to_owned().into()))
     }
 
     /// How long the record must be kept at least.
     pub fn keep(&self) -> Option<Ttl> {
-        self.ttl.as_ref().map(|Text(Life(ttl))| *ttl)
+        self.ttl.as_ref().map(|WireText(TokenLife(ttl))| *ttl)
     }
 
     /// The kinds to revoke. Cribl has only tokens.
     pub fn kinds(&self) -> Kinds {
-        self.kinds.as_ref().map_or_else(|| Kinds::from_iter([Kind::Token]), |Text(kinds)| *kinds)
+        self.kinds.as_ref().map_or_else(|| Kinds::from_iter([Kind::Token]), |WireText(kinds)| *kinds)
     }
 }
 
 /// The life of the tokens that are to be revoked.
-struct Life(Ttl);
+struct TokenLife(Ttl);
 
-impl Form for Life {
+impl TextForm for TokenLife {
     /// Digits, and perhaps a unit.
     fn parse(text: &str) -> Result<Self, Malformed> {
         const FORM: Malformed =
@@ -63,29 +63,31 @@ impl Form for Life {
 }
 
 /// The application, if it may revoke anywhere at all.
-pub fn administrator(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Refusal> {
-    let secret = bearer_secret(headers).ok_or(Refusal::Unauthorized)?;
-    let Authentication::Caller(identity) = app.service.authenticate(secret) else { return Err(Refusal::Unauthorized) };
-    if identity.grants.somewhere(Scope::Revoke) { Ok(identity) } else { Err(Refusal::Forbidden) }
+pub fn administrator(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, CriblError> {
+    let secret = bearer_secret(headers).ok_or(CriblError::Unauthorized)?;
+    let Authentication::Caller(identity) = app.service.authenticate(secret) else {
+        return Err(CriblError::Unauthorized);
+    };
+    if identity.grants.somewhere(Scope::Revoke) { Ok(identity) } else { Err(CriblError::Forbidden) }
 }
 
 /// The user whose tokens are to be revoked.
-pub async fn user(parts: &mut Parts) -> Result<(Tenant, GivenSubject), Refusal> {
+pub async fn user(parts: &mut Parts) -> Result<(Tenant, GivenSubject), CriblError> {
     let tenant = match once(&parts.headers, &X_TENANT) {
-        Err(_) => return Err(Refusal::Malformed("`X-Tenant` must be given once".into())),
+        Err(_) => return Err(CriblError::Malformed("`X-Tenant` must be given once".into())),
         Ok(None) => Tenant::default(),
         Ok(Some(value)) => {
             let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Malformed("in UTF-8"));
             text.and_then(Tenant::parse).map_err(|must_be| malformed("`X-Tenant`", must_be))?
         }
     };
-    let escapes = |_| Refusal::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
+    let escapes = |_| CriblError::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
     let id = input::segment(parts).await.map_err(escapes)?;
     Ok((tenant, GivenSubject::new(&id).map_err(|must_be| malformed("the user's id", must_be))?))
 }
 
-fn malformed(what: &str, must_be: Malformed) -> Refusal {
-    Refusal::Malformed(format!("{what} must be {must_be}").into())
+fn malformed(what: &str, must_be: Malformed) -> CriblError {
+    CriblError::Malformed(format!("{what} must be {must_be}").into())
 }
 
 #[cfg(test)]
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_life_is_seconds_or_a_number_with_a_unit() {
-        let seconds = |text: &str| Life::parse(text).ok().map(|Life(ttl)| ttl.as_seconds());
+        let seconds = |text: &str| TokenLife::parse(text).ok().map(|TokenLife(ttl)| ttl.as_seconds());
         for (text, life) in [
             ("3600", 3600),
             ("007", 7),
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn kinds_are_named_with_commas_between_them() {
-        let kinds = |text: &str| <Kinds as Form>::parse(text).ok();
+        let kinds = |text: &str| <Kinds as TextForm>::parse(text).ok();
         assert_eq!(kinds("token,session,ticket"), Some(Kinds::ALL));
         assert_eq!(kinds("session,session"), Some(Kinds::from_iter([Kind::Session])));
         for bad in ["", ",", "token,", "tokens", "Token", "token, session", "*"] {

@@ -6,14 +6,14 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::wire::ErrorBody;
+use super::wire::CriblErrorBody;
 use crate::domain::Rejection;
 use crate::http::answer;
 use crate::service::Error;
 
 /// Every answer other than a success.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum CriblError {
     /// The path is served, for other verbs.
     WrongVerb(Method),
     /// The caller did not present an application's secret.
@@ -30,7 +30,7 @@ pub enum Refusal {
     Internal,
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for CriblError {
     fn from(error: Error) -> Self {
         match error {
             Error::Rejected(Rejection::Unauthenticated) => Self::Unauthorized,
@@ -49,7 +49,7 @@ impl From<Error> for Refusal {
     }
 }
 
-impl Refusal {
+impl CriblError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -75,9 +75,9 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for CriblError {
     fn into_response(self) -> Response {
-        let mut response = answer::json(self.status(), &ErrorBody { status: "error", message: &self.message() });
+        let mut response = answer::json(self.status(), &CriblErrorBody { status: "error", message: &self.message() });
         let headers = response.headers_mut();
         match self {
             Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
@@ -98,7 +98,7 @@ mod tests {
     use crate::http::compat::a_place;
 
     fn told(error: Error) -> String {
-        let refusal = Refusal::from(error);
+        let refusal = CriblError::from(error);
         format!("{} {}", refusal.status().as_u16(), refusal.message())
     }
 

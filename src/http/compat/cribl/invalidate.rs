@@ -10,9 +10,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
-use super::asked::{self, Parameters};
-use super::error::Refusal;
-use super::wire::{ErrorBody, Item, Items};
+use super::asked::{self, CriblParameters};
+use super::error::CriblError;
+use super::wire::{CriblErrorBody, CriblItem, Items};
 use crate::domain::CredentialKey;
 use crate::http::SharedApp;
 use crate::http::caller::request_id;
@@ -44,20 +44,20 @@ const PAGE_BYTES: usize = 16 << 10;
     ),
     responses(
         (status = 200, description = "Revoked, and durable: each credential that was active", body = Items),
-        (status = 400, description = "The request is refused", body = ErrorBody),
-        (status = 401, description = "No application's secret", body = ErrorBody),
-        (status = 403, description = "The application may not revoke there", body = ErrorBody),
-        (status = 405, description = "Not a DELETE", body = ErrorBody),
-        (status = 500, description = "The machine failed", body = ErrorBody),
-        (status = 503, description = "No commands are taken for now", body = ErrorBody),
+        (status = 400, description = "The request is refused", body = CriblErrorBody),
+        (status = 401, description = "No application's secret", body = CriblErrorBody),
+        (status = 403, description = "The application may not revoke there", body = CriblErrorBody),
+        (status = 405, description = "Not a DELETE", body = CriblErrorBody),
+        (status = 500, description = "The machine failed", body = CriblErrorBody),
+        (status = 503, description = "No commands are taken for now", body = CriblErrorBody),
     ),
 )]
-pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Result<Response, CriblError> {
     let (mut parts, _) = request.into_parts();
     let identity = asked::administrator(&app, &parts.headers)?;
     let (tenant, given) = asked::user(&mut parts).await?;
     let subject = app.service.named(&tenant, &given);
-    let parameters = Parameters::of(&parts)?;
+    let parameters = CriblParameters::of(&parts)?;
     let call = Call { identity, request: request_id(&parts.headers), idempotency: None, consistency: None };
     let end = NewSubjectRevocation {
         tenant,
@@ -72,7 +72,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     pace.admit()?;
     let (_, revoked) = app.service.revoke_all_of(&call, end).await?;
     // Without an idempotency key the call is never a repetition, so it has a record of its own.
-    let revoked = revoked.ok_or(Refusal::Internal)?;
+    let revoked = revoked.ok_or(CriblError::Internal)?;
     Ok(streamed(Listing { service: app.service.clone(), revoked, pace, count: 0, next: Next::First }))
 }
 
@@ -133,7 +133,7 @@ impl Listing {
             text.push(b',');
         }
         self.count += 1;
-        let item = Item {
+        let item = CriblItem {
             id: &one.id,
             kind: Shown(one.kind),
             issued_at: Shown(one.issued_at),

@@ -16,7 +16,7 @@ use axum::http::Method;
 use axum::routing::delete;
 
 use crate::http::SharedApp;
-use error::Refusal;
+use error::CriblError;
 
 /// Paths before the call: Cribl's own, and none.
 const BASES: [&str; 2] = ["", "/api/v1"];
@@ -29,15 +29,15 @@ pub fn routes() -> Router<SharedApp> {
     BASES.into_iter().fold(Router::new(), route).method_not_allowed_fallback(wrong_verb)
 }
 
-async fn wrong_verb(method: Method) -> Refusal {
-    Refusal::WrongVerb(method)
+async fn wrong_verb(method: Method) -> CriblError {
+    CriblError::WrongVerb(method)
 }
 
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(invalidate::invalidate),
-    components(schemas(wire::ErrorBody)),
+    components(schemas(wire::CriblErrorBody)),
     tags((name = "cribl", description = "Cribl's contract: invalidating a user's tokens")),
 )]
-pub struct Api;
+pub struct CriblApi;

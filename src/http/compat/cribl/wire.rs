@@ -9,7 +9,7 @@ use crate::http::wire::Shown;
 /// A refusal. Older clients read `message` alone.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CriblError)]
-pub struct ErrorBody<'a> {
+pub struct CriblErrorBody<'a> {
     /// `error`.
     pub status: &'static str,
     /// The error.
@@ -20,7 +20,7 @@ pub struct ErrorBody<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CriblItem)]
-pub struct Item<'a> {
+pub struct CriblItem<'a> {
     /// Its public id.
     pub id: &'a str,
     /// Its kind.
@@ -43,7 +43,7 @@ pub struct Item<'a> {
 #[expect(dead_code, reason = "only its description is used; the items are written page by page")]
 pub struct Items<'a> {
     /// The credentials.
-    items: Vec<Item<'a>>,
+    items: Vec<CriblItem<'a>>,
     /// The number of items. It comes last.
     count: u64,
 }

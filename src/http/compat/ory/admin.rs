@@ -7,14 +7,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::authority::{Administrator, administrator};
-use super::document::{ActiveOnly, IdentityId, ListPage, SessionId, TenantHeader, TenantPage, ToExpand};
-use super::error::{CallerKind, Refusal, refusal};
+use super::document::{ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, TenantPage, ToExpand};
+use super::error::{CallerKind, OryError, refusal};
 use super::id;
 use super::identity::Viewer;
-use super::paging::{self, Page};
+use super::paging::{self, NumberedPage};
 use super::public::paged;
 use super::query::{Expand, Query};
-use super::wire::{self, ErrorBody, SessionShown};
+use super::wire::{self, OryErrorBody, OrySession};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::{App, SharedApp};
 use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Target, Why};
@@ -30,15 +30,15 @@ const MAX_LOOKS: usize = 10;
     tag = "ory",
     params(TenantPage, ActiveOnly, ToExpand, TenantHeader),
     responses(
-        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<OrySession>,
             headers(("Link" = String, description = "The first page, and the next one if there is one"))),
-        (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "A parameter can't be read", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
@@ -79,24 +79,24 @@ async fn page(
     path = "/admin/sessions/{id}",
     operation_id = "getSession",
     tag = "ory",
-    params(SessionId, ToExpand, TenantHeader),
+    params(OrySessionId, ToExpand, TenantHeader),
     responses(
-        (status = 200, description = "The session", body = SessionShown),
-        (status = 400, description = "The id is not a UUID, or a parameter can't be read", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 200, description = "The session", body = OrySession),
+        (status = 400, description = "The id is not a UUID, or a parameter can't be read", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = 404, description = "The tenant has no such session", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn get(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let id = session_id(&parts.uri, 0)?;
     let expand = Query::of(&parts.uri)?.expand()?;
     let found = app.service.find_session(&admin.call.identity, &admin.tenant, id).await.map_err(refused)?;
-    let session = found.ok_or(Refusal::NotFound)?;
-    Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, expand, Viewer::Application)))
+    let session = found.ok_or(OryError::NotFound)?;
+    Ok(wire::json(StatusCode::OK, &OrySession::of(&session, expand, Viewer::Application)))
 }
 
 /// Revokes a session. Needs the scope `revoke`.
@@ -105,18 +105,18 @@ pub async fn get(app: SharedApp, request: Request) -> Result<Response, Refusal> 
     path = "/admin/sessions/{id}",
     operation_id = "disableSession",
     tag = "ory",
-    params(SessionId, TenantHeader),
+    params(OrySessionId, TenantHeader),
     responses(
         (status = 204, description = "It is revoked, by this call or before"),
-        (status = 400, description = "The id is not a UUID", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = 429, description = "Too many revocations of unknown sessions are in force", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "The id is not a UUID", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = 404, description = "The tenant has no such session", body = OryErrorBody),
+        (status = 429, description = "Too many revocations of unknown sessions are in force", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
     let id = session_id(&parts.uri, 0)?;
@@ -124,7 +124,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     // session of any other tenant.
     let elsewhere = app.service.tenant_of_session(id).filter(|tenant| *tenant != admin.tenant);
     if elsewhere.is_some_and(|tenant| admin.call.identity.may(Scope::Revoke, &tenant)) {
-        return Err(Refusal::NotFound);
+        return Err(OryError::NotFound);
     }
     match app.service.revoke(&admin.call, Target::Id(Kind::Session, id), Why::default()).await {
         Ok(_) => Ok(wire::no_content()),
@@ -142,26 +142,26 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     path = "/admin/sessions/{id}/extend",
     operation_id = "extendSession",
     tag = "ory",
-    params(SessionId, TenantHeader),
+    params(OrySessionId, TenantHeader),
     responses(
-        (status = 200, description = "The session as it is now", body = SessionShown),
-        (status = 400, description = "The id is not a UUID", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = 404, description = "The tenant has no such session", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 200, description = "The session as it is now", body = OrySession),
+        (status = 400, description = "The id is not a UUID", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = 404, description = "The tenant has no such session", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn extend(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Issue)?;
     let id = session_id(&parts.uri, 1)?;
     if !app.service.has_session(&admin.tenant, id) {
-        return Err(Refusal::NotFound);
+        return Err(OryError::NotFound);
     }
     app.service.extend_session(&admin.call, id, None).await.map_err(refused)?;
-    let session = app.service.sessions(&[id]).await.map_err(refused)?.pop().ok_or(Refusal::NotFound)?;
-    Ok(wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::NONE, Viewer::Application)))
+    let session = app.service.sessions(&[id]).await.map_err(refused)?.pop().ok_or(OryError::NotFound)?;
+    Ok(wire::json(StatusCode::OK, &OrySession::of(&session, Expand::NONE, Viewer::Application)))
 }
 
 /// The sessions of an identity, the newest first; an unknown identity has none. Needs the scope `introspect`.
@@ -172,22 +172,22 @@ pub async fn extend(app: SharedApp, request: Request) -> Result<Response, Refusa
     tag = "ory",
     params(IdentityId, ListPage, ActiveOnly, TenantHeader),
     responses(
-        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<OrySession>,
             headers(
                 ("Link" = String, description = "The first, next, previous and last pages"),
                 ("X-Total-Count" = u64, description = "The number of all sessions"),
             )),
-        (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "A parameter can't be read", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
-    let (page, active) = (Page::of(&query)?, query.active()?);
+    let (page, active) = (NumberedPage::of(&query)?, query.active()?);
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
     let found = match subject(&app, &admin, &parts)? {
         Some(subject) => {
@@ -211,19 +211,19 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     params(IdentityId, TenantHeader),
     responses(
         (status = 204, description = "All of them are revoked"),
-        (status = 400, description = "The path can't be read", body = ErrorBody),
-        (status = 401, description = "An application's secret is missing or inactive", body = ErrorBody),
-        (status = 403, description = "The application's grants do not allow this", body = ErrorBody),
-        (status = 404, description = "The identity has no sessions", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "The path can't be read", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = 404, description = "The identity has no sessions", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
-pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
-    let subject = subject(&app, &admin, &parts)?.ok_or(Refusal::NotFound)?;
+    let subject = subject(&app, &admin, &parts)?.ok_or(OryError::NotFound)?;
     if !app.service.has_sessions(&admin.tenant, &subject) {
-        return Err(Refusal::NotFound);
+        return Err(OryError::NotFound);
     }
     let end = NewSubjectRevocation {
         tenant: admin.tenant,
@@ -237,17 +237,17 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     Ok(wire::no_content())
 }
 
-fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, Refusal> {
+fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, OryError> {
     id::session(&id::segment(uri, from_end)?)
 }
 
 /// The subject that the path names, by its own name or by the UUID that stands for it; nothing if no subject could have
 /// that name.
-fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, Refusal> {
+fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, OryError> {
     let segment = id::segment(&parts.uri, 1)?;
     Ok(std::str::from_utf8(&segment).ok().and_then(|name| app.service.resolve_subject(&admin.tenant, name)))
 }
 
-fn refused(error: Error) -> Refusal {
+fn refused(error: Error) -> OryError {
     refusal(&error, CallerKind::Admin)
 }

@@ -3,9 +3,9 @@
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName};
 
-use super::error::Refusal;
+use super::error::OryError;
 use crate::domain::{Grants, Scope, Tenant};
-use crate::http::wire::Form as _;
+use crate::http::wire::TextForm as _;
 use crate::http::{App, caller};
 use crate::service::{Authentication, Call, CallerIdentity};
 
@@ -20,24 +20,24 @@ pub struct Administrator {
 }
 
 /// The caller, if it holds that scope in the tenant that it acts in.
-pub fn administrator(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Administrator, Refusal> {
+pub fn administrator(app: &App, headers: &HeaderMap, scope: Scope) -> Result<Administrator, OryError> {
     let identity = authenticate(app, headers)?;
     let tenant = match own_tenant(&identity.grants) {
         Some(tenant) => tenant.clone(),
         None => named_tenant(headers)?,
     };
     if !identity.may(scope, &tenant) {
-        return Err(Refusal::Forbidden);
+        return Err(OryError::Forbidden);
     }
     let request = caller::request_id(headers);
     Ok(Administrator { call: Call { identity, request, idempotency: None, consistency: None }, tenant })
 }
 
-fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, Refusal> {
-    let secret = secret(headers).ok_or(Refusal::NoApplication)?;
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<CallerIdentity, OryError> {
+    let secret = secret(headers).ok_or(OryError::NoApplication)?;
     match app.service.authenticate(secret) {
         Authentication::Caller(identity) => Ok(identity),
-        Authentication::Expired(_) | Authentication::Unknown => Err(Refusal::NoApplication),
+        Authentication::Expired(_) | Authentication::Unknown => Err(OryError::NoApplication),
     }
 }
 
@@ -58,8 +58,8 @@ fn own_tenant(grants: &Grants) -> Option<&Tenant> {
     tenants.all(|tenant| tenant == Some(first)).then_some(first)
 }
 
-fn named_tenant(headers: &HeaderMap) -> Result<Tenant, Refusal> {
-    const MALFORMED: Refusal = Refusal::Malformed("X-Tenant must be given once, and name one tenant");
+fn named_tenant(headers: &HeaderMap) -> Result<Tenant, OryError> {
+    const MALFORMED: OryError = OryError::Malformed("X-Tenant must be given once, and name one tenant");
     let mut values = headers.get_all(X_TENANT).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(Tenant::default()),

@@ -14,7 +14,7 @@ const DEFAULT_COOKIE: &str = "ory_kratos_session";
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[group(skip)]
 #[serde(default)]
-pub struct Settings {
+pub struct OrySettings {
     /// The path prefix under which Ory's public and admin calls are served in addition; empty for no prefix [default:
     /// /auth]
     #[arg(long, env = "AUTHLEDGER_ORY_PREFIX", value_name = "PATH")]
@@ -27,22 +27,22 @@ pub struct Settings {
 
 /// The settings, checked and complete.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct OryOptions {
     /// The path prefix of the calls, which are also served without it: empty, or `/` and more.
     pub prefix: String,
     /// The cookie that carries a session token on public calls.
     pub cookie: String,
 }
 
-impl Default for Options {
+impl Default for OryOptions {
     fn default() -> Self {
         Self { prefix: DEFAULT_PREFIX.to_owned(), cookie: DEFAULT_COOKIE.to_owned() }
     }
 }
 
-impl Options {
+impl OryOptions {
     /// The options that the settings make.
-    pub fn check(layers: &Layers<Settings>) -> Result<Self, ValueError> {
+    pub fn check(layers: &Layers<OrySettings>) -> Result<Self, ValueError> {
         Ok(Self {
             prefix: prefix::checked(layers.get("ory_prefix", |s| s.ory_prefix.clone()), DEFAULT_PREFIX)?,
             cookie: cookie(layers.get("ory_cookie", |s| s.ory_cookie.clone()))?,
@@ -60,11 +60,12 @@ fn cookie(chosen: Chosen<String>) -> Result<String, ValueError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setting::Place;
+    use crate::setting::SettingPlace;
 
     #[test]
     fn the_cookies_name_is_a_token() {
-        let cookie = |name: &str| cookie(Chosen { value: Some(name.to_owned()), place: Place::Arguments("key") });
+        let cookie =
+            |name: &str| cookie(Chosen { value: Some(name.to_owned()), place: SettingPlace::Arguments("key") });
         assert!(cookie("ory_session").is_ok() && cookie("a=b").is_err() && cookie("").is_err());
     }
 }

@@ -25,7 +25,7 @@ use super::{admin, public};
     tags((name = "ory", description = "Sessions by Ory's contract, as its SDKs call it; under the prefix `/auth` too")),
     modifiers(&Schemes),
 )]
-pub struct Api;
+pub struct OryApi;
 
 /// The three ways to present a session token.
 struct Schemes;
@@ -46,7 +46,7 @@ impl Modify for Schemes {
 #[derive(ToSchema)]
 #[schema(as = OryIdentity)]
 #[expect(dead_code, reason = "only its description is used; an identity is made of what was given")]
-pub struct Identity {
+pub struct OryIdentity {
     /// The subject if it is a UUID in canonical form, else the UUID, version 5, that stands for it.
     #[schema(value_type = String, format = "uuid")]
     id: (),
@@ -70,7 +70,7 @@ pub struct Identity {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "only its description is used; paths are read where ids are")]
-pub struct SessionId {
+pub struct OrySessionId {
     /// The session's UUID: canonical, 32 digits, in braces, or behind `urn:uuid:`.
     id: String,
 }

@@ -6,14 +6,14 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::wire::{self, ErrorBody, ErrorContent};
+use super::wire::{self, ErrorContent, OryErrorBody};
 use crate::domain::{Rejection, RequestId};
 use crate::http::body::BodyError;
 use crate::service::Error;
 
 /// Every answer other than a success. Texts hold what the request itself presented, and nothing of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum OryError {
     /// `whoami` without an active session token.
     NoCredentials,
     /// Another public call without an active session token.
@@ -60,27 +60,27 @@ pub enum CallerKind {
 }
 
 /// The ledger's refusal in Ory's words.
-pub fn refusal(error: &Error, asked: CallerKind) -> Refusal {
+pub fn refusal(error: &Error, asked: CallerKind) -> OryError {
     match error {
         // The session was revoked, or the application removed, while the request was handled.
         Error::Rejected(Rejection::Unauthenticated) => match asked {
-            CallerKind::Public => Refusal::NoCookie,
-            CallerKind::Admin => Refusal::NoApplication,
+            CallerKind::Public => OryError::NoCookie,
+            CallerKind::Admin => OryError::NoApplication,
         },
-        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Refusal::Forbidden,
-        Error::Rejected(Rejection::CurrentSession) => Refusal::CurrentSession,
-        Error::Rejected(Rejection::UnknownCredential) => Refusal::NotFound,
-        Error::Rejected(Rejection::TooManyUnknownRevocations) => Refusal::TooManyUnknownRevocations,
-        error if error.is_unavailable() => Refusal::Unavailable,
+        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => OryError::Forbidden,
+        Error::Rejected(Rejection::CurrentSession) => OryError::CurrentSession,
+        Error::Rejected(Rejection::UnknownCredential) => OryError::NotFound,
+        Error::Rejected(Rejection::TooManyUnknownRevocations) => OryError::TooManyUnknownRevocations,
+        error if error.is_unavailable() => OryError::Unavailable,
         // No call of this contract meets another one: that needs headers, credentials or commands that it does not have.
         error => {
             tracing::error!(%error, "a request to Ory's contract failed");
-            Refusal::Internal
+            OryError::Internal
         }
     }
 }
 
-impl From<BodyError> for Refusal {
+impl From<BodyError> for OryError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
@@ -95,7 +95,7 @@ const UNAUTHORIZED: &str = "The request could not be authorized";
 const FORBIDDEN: &str = "The requested action was forbidden";
 const MALFORMED: &str = "The request was malformed or contained invalid parameters";
 
-impl Refusal {
+impl OryError {
     /// The answer, in Ory's shape.
     pub fn answer(&self, request: Option<&RequestId>) -> Response {
         let (status, reason, message) = (self.status(), self.reason(), self.message());
@@ -106,7 +106,7 @@ impl Refusal {
             reason: reason.as_deref(),
             message: &message,
         };
-        let mut response = wire::json(status, &ErrorBody { error });
+        let mut response = wire::json(status, &OryErrorBody { error });
         if *self == Self::Unavailable {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::http::compat::a_place;
 
-    fn told(refusal: &Refusal) -> String {
+    fn told(refusal: &OryError) -> String {
         let reason = refusal.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
         format!("{} {}{reason}", refusal.status().as_u16(), refusal.message())
     }
@@ -206,28 +206,28 @@ mod tests {
     async fn every_refusal_is_answered_in_one_shape() {
         let request = RequestId::new("request-7").expect("an id");
         let refusals = [
-            Refusal::NoCredentials,
-            Refusal::NoCookie,
-            Refusal::NoApplication,
-            Refusal::Forbidden,
-            Refusal::MalformedId("uuid: invalid UUID format".into()),
-            Refusal::CurrentSession,
-            Refusal::Parameter("active"),
-            Refusal::Expand("x".into()),
-            Refusal::Malformed("Why."),
-            Refusal::UnknownToken,
-            Refusal::NotFound,
-            Refusal::WrongVerb,
-            Refusal::BodyTooLarge,
-            Refusal::BodySlow,
-            Refusal::TooManyUnknownRevocations,
-            Refusal::Unavailable,
-            Refusal::Internal,
+            OryError::NoCredentials,
+            OryError::NoCookie,
+            OryError::NoApplication,
+            OryError::Forbidden,
+            OryError::MalformedId("uuid: invalid UUID format".into()),
+            OryError::CurrentSession,
+            OryError::Parameter("active"),
+            OryError::Expand("x".into()),
+            OryError::Malformed("Why."),
+            OryError::UnknownToken,
+            OryError::NotFound,
+            OryError::WrongVerb,
+            OryError::BodyTooLarge,
+            OryError::BodySlow,
+            OryError::TooManyUnknownRevocations,
+            OryError::Unavailable,
+            OryError::Internal,
         ];
         let mut bodies = String::new();
         for (at, refusal) in refusals.iter().enumerate() {
             let response = refusal.answer(Some(&request).filter(|_| at % 2 == 0));
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), *refusal == Refusal::Unavailable);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), *refusal == OryError::Unavailable);
             let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
             bodies = bodies + std::str::from_utf8(&body).expect("UTF-8") + "\n";
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::http::Uri;
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::OryError;
 use crate::domain::CredentialId;
 
 const URN: &[u8] = b"urn:uuid:";
@@ -14,15 +14,15 @@ const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 /// A segment of a path, decoded. Counted from the end, because the operator chooses the prefix before the contract's
 /// paths.
-pub fn segment(uri: &Uri, from_end: usize) -> Result<Vec<u8>, Refusal> {
+pub fn segment(uri: &Uri, from_end: usize) -> Result<Vec<u8>, OryError> {
     let path = uri.path();
     let segment = path.strip_suffix('/').unwrap_or(path).rsplit('/').nth(from_end).unwrap_or_default();
-    decoded(segment.as_bytes()).ok_or(Refusal::Malformed("The path has an incomplete percent escape."))
+    decoded(segment.as_bytes()).ok_or(OryError::Malformed("The path has an incomplete percent escape."))
 }
 
 /// The session that a segment names.
-pub fn session(segment: &[u8]) -> Result<CredentialId, Refusal> {
-    uuid(segment).map(CredentialId::of_session).map_err(Refusal::MalformedId)
+pub fn session(segment: &[u8]) -> Result<CredentialId, OryError> {
+    uuid(segment).map(CredentialId::of_session).map_err(OryError::MalformedId)
 }
 
 /// Canonical, 32 digits, either in braces or behind `urn:uuid:`; digits in any case.

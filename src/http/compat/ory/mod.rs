@@ -29,10 +29,10 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::http::{SharedApp, caller};
-use error::Refusal;
+use error::OryError;
 
-pub use config::{Options, Settings};
-pub use document::Api;
+pub use config::{OryOptions, OrySettings};
+pub use document::OryApi;
 
 /// An answer about sessions is true for that moment only, so no cache may keep it.
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -42,7 +42,7 @@ const WHOAMI: MethodFilter =
     MethodFilter::GET.or(MethodFilter::POST).or(MethodFilter::PUT).or(MethodFilter::PATCH).or(MethodFilter::DELETE);
 
 /// The whole contract, under the prefix and without it.
-pub fn routes(options: &Options) -> Router<SharedApp> {
+pub fn routes(options: &OryOptions) -> Router<SharedApp> {
     let prefixes = BTreeSet::from(["", &options.prefix]);
     let whole = prefixes.into_iter().fold(Router::new(), |router, prefix| router.merge(under(prefix)));
     whole.method_not_allowed_fallback(wrong_verb)
@@ -82,7 +82,7 @@ fn under(prefix: &str) -> Router<SharedApp> {
 fn endpoint<H, A>(verbs: MethodFilter, handler: H) -> MethodRouter<SharedApp>
 where
     H: Fn(SharedApp, Request) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Result<Response, Refusal>> + Send + 'static,
+    A: Future<Output = Result<Response, OryError>> + Send + 'static,
 {
     on(verbs, move |State(app): State<SharedApp>, request: Request| {
         let id = caller::request_id(request.headers());
@@ -96,5 +96,5 @@ where
 }
 
 async fn wrong_verb(request: Request) -> Response {
-    Refusal::WrongVerb.answer(caller::request_id(request.headers()).as_ref())
+    OryError::WrongVerb.answer(caller::request_id(request.headers()).as_ref())
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::error::Refusal;
+use super::error::OryError;
 use super::query::Query;
 use crate::domain::{CredentialId, Tenant, Timestamp};
 use crate::service::SessionCursor;
@@ -19,14 +19,14 @@ const PAGE: [&str; 2] = ["page_token", "page"];
 
 /// A numbered page. The first is 1, and 0 is refused: it would have to be the same as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct NumberedPage {
     number: usize,
     size: usize,
 }
 
-impl Page {
+impl NumberedPage {
     /// The requested page.
-    pub fn of(query: &Query) -> Result<Self, Refusal> {
+    pub fn of(query: &Query) -> Result<Self, OryError> {
         Ok(Self { number: query.number(&PAGE)?.unwrap_or(1), size: query.page_size(&SIZE)? })
     }
 
@@ -68,13 +68,13 @@ pub fn token_links(uri: &Uri, query: &Query, size: usize, tenant: &Tenant, next:
 }
 
 /// The place where the requested page starts.
-pub fn cursor(query: &Query, tenant: &Tenant) -> Result<Option<SessionCursor>, Refusal> {
+pub fn cursor(query: &Query, tenant: &Tenant) -> Result<Option<SessionCursor>, OryError> {
     let Some(token) = query.get(PAGE[0]) else { return Ok(None) };
-    parse_token(tenant, token).map(Some).ok_or(Refusal::Parameter(PAGE[0]))
+    parse_token(tenant, token).map(Some).ok_or(OryError::Parameter(PAGE[0]))
 }
 
 /// The requested size of a page of a tenant's sessions.
-pub fn token_page_size(query: &Query) -> Result<usize, Refusal> {
+pub fn token_page_size(query: &Query) -> Result<usize, OryError> {
     query.page_size(&SIZE[..1])
 }
 
@@ -139,10 +139,10 @@ fn header(links: impl Iterator<Item = String>) -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn page(text: &str) -> (Uri, Query, Result<Page, Refusal>) {
+    fn page(text: &str) -> (Uri, Query, Result<NumberedPage, OryError>) {
         let uri: Uri = format!("/auth/sessions?{text}").parse().expect("a URI");
         let query = Query::of(&uri).expect("a query");
-        let page = Page::of(&query);
+        let page = NumberedPage::of(&query);
         (uri, query, page)
     }
 
@@ -150,11 +150,11 @@ mod tests {
     fn every_item_is_on_exactly_one_page() {
         for (total, size) in [(0, 3), (1, 3), (3, 3), (4, 3), (10, 1), (250, 250), (251, 250)] {
             let pages = total / size + 2;
-            let page = |number| Page { number, size }.range(total);
+            let page = |number| NumberedPage { number, size }.range(total);
             let found: Vec<usize> = (1..=pages).flat_map(page).collect();
             assert_eq!(found, (0..total).collect::<Vec<_>>(), "{total} by {size}");
         }
-        assert!(Page { number: usize::MAX, size: 1_000 }.range(5).is_empty());
+        assert!(NumberedPage { number: usize::MAX, size: 1_000 }.range(5).is_empty());
     }
 
     #[test]
@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn there_is_no_page_before_the_first() {
-        assert_eq!(page("page=0").2, Err(Refusal::Parameter("page")));
-        assert_eq!(page("page_token=abc").2, Err(Refusal::Parameter("page_token")));
-        assert_eq!(page("page=1").2, Ok(Page { number: 1, size: 250 }));
+        assert_eq!(page("page=0").2, Err(OryError::Parameter("page")));
+        assert_eq!(page("page_token=abc").2, Err(OryError::Parameter("page_token")));
+        assert_eq!(page("page=1").2, Ok(NumberedPage { number: 1, size: 250 }));
     }
 
     #[test]

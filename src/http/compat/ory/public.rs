@@ -5,14 +5,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::document::{ListPage, SessionId};
-use super::error::{CallerKind, Refusal, refusal};
+use super::document::{ListPage, OrySessionId};
+use super::error::{CallerKind, OryError, refusal};
 use super::identity::{self, Viewer};
-use super::paging::Page;
+use super::paging::NumberedPage;
 use super::query::{Expand, Query};
-use super::wire::{self, ErrorBody, LogOut, Revoked, SessionShown};
+use super::wire::{self, LogOut, OryErrorBody, OrySession, OrySessionsRevoked};
 use super::{credentials, id};
-use crate::http::wire::Object;
+use crate::http::wire::JsonObject;
 use crate::http::{App, SharedApp, body, caller};
 use crate::service::{Error, Holder, OwnRevocation, Party, PresentedSession};
 
@@ -29,24 +29,24 @@ const WHOAMI: &[u8] = b"whoami";
     operation_id = "toSession",
     tag = "ory",
     responses(
-        (status = 200, description = "The session", body = SessionShown,
+        (status = 200, description = "The session", body = OrySession,
             headers(("X-Kratos-Authenticated-Identity-Id" = String, description = "The identity's id"))),
-        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
-pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     who(&app, &parts).await
 }
 
-async fn who(app: &App, parts: &Parts) -> Result<Response, Refusal> {
-    let current = credentials::holder(app, &parts.headers).ok_or(Refusal::NoCredentials)?;
+async fn who(app: &App, parts: &Parts) -> Result<Response, OryError> {
+    let current = credentials::holder(app, &parts.headers).ok_or(OryError::NoCredentials)?;
     let session = app.service.session_of(&current).await.map_err(refused)?;
     // The session may have been revoked while its record was read.
-    let session = session.filter(|session| session.active).ok_or(Refusal::NoCredentials)?;
-    let mut response = wire::json(StatusCode::OK, &SessionShown::of(&session, Expand::ALL, Viewer::Bearer));
+    let session = session.filter(|session| session.active).ok_or(OryError::NoCredentials)?;
+    let mut response = wire::json(StatusCode::OK, &OrySession::of(&session, Expand::ALL, Viewer::Bearer));
     let identity = HeaderValue::try_from(identity::id(&session).to_string());
     identity.into_iter().for_each(|id| drop(response.headers_mut().insert(X_KRATOS_AUTHENTICATED_IDENTITY_ID, id)));
     Ok(response)
@@ -60,22 +60,22 @@ async fn who(app: &App, parts: &Parts) -> Result<Response, Refusal> {
     tag = "ory",
     params(ListPage),
     responses(
-        (status = 200, description = "A page of sessions", body = Vec<SessionShown>,
+        (status = 200, description = "A page of sessions", body = Vec<OrySession>,
             headers(
                 ("Link" = String, description = "The first, next, previous and last pages"),
                 ("X-Total-Count" = u64, description = "The number of all sessions"),
             )),
-        (status = 400, description = "A parameter can't be read", body = ErrorBody),
-        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "A parameter can't be read", body = OryErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
-pub async fn list(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
     let query = Query::of(&parts.uri)?;
-    let page = Page::of(&query)?;
+    let page = NumberedPage::of(&query)?;
     let mut pace = app.service.pace(Party::of_holder(&current));
     let others = app.service.other_sessions(&current, &mut pace).await.map_err(refused)?;
     let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
@@ -98,17 +98,17 @@ pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Respon
     operation_id = "disableMyOtherSessions",
     tag = "ory",
     responses(
-        (status = 200, description = "They are revoked", body = Revoked),
-        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 200, description = "They are revoked", body = OrySessionsRevoked),
+        (status = 401, description = "The session token is missing or inactive", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
-pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
     let count = end(&app, &parts, &current, OwnRevocation::Others).await.map_err(refused)?;
-    Ok(wire::json(StatusCode::OK, &Revoked { count }))
+    Ok(wire::json(StatusCode::OK, &OrySessionsRevoked { count }))
 }
 
 /// Revokes another session of the holder's subject. A session that belongs to another subject, is unknown, or is
@@ -118,17 +118,17 @@ pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response
     path = "/sessions/{id}",
     operation_id = "disableMySession",
     tag = "ory",
-    params(SessionId),
+    params(OrySessionId),
     responses(
         (status = 204, description = "It is not an active session of the holder's subject any more"),
-        (status = 400, description = "The id is not a UUID, or is the current session's", body = ErrorBody),
-        (status = 401, description = "The session token is missing or inactive", body = ErrorBody),
-        (status = 429, description = "Too many revocations of unknown sessions are in force", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "The id is not a UUID, or is the current session's", body = OryErrorBody),
+        (status = 401, description = "The session token is missing or inactive", body = OryErrorBody),
+        (status = 429, description = "Too many revocations of unknown sessions are in force", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
     security(("ory_session_token" = []), ("ory_session_cookie" = []), ("ory_session_bearer" = [])),
 )]
-pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let segment = id::segment(&parts.uri, 0);
     if segment.as_deref() == Ok(WHOAMI) {
@@ -137,7 +137,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     let current = holder(&app, &parts)?;
     let other = id::session(&segment?)?;
     if other == current.id {
-        return Err(Refusal::CurrentSession);
+        return Err(OryError::CurrentSession);
     }
     end(&app, &parts, &current, OwnRevocation::Other(other)).await.map_err(refused)?;
     Ok(wire::no_content())
@@ -152,42 +152,42 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, Refus
     request_body = LogOut,
     responses(
         (status = 204, description = "It is revoked, by this call or before"),
-        (status = 400, description = "The body can't be read", body = ErrorBody),
-        (status = 403, description = "The token is unknown", body = ErrorBody),
-        (status = "default", description = "Any other error", body = ErrorBody),
+        (status = 400, description = "The body can't be read", body = OryErrorBody),
+        (status = 403, description = "The token is unknown", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
     ),
     security(()),
 )]
-pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, Refusal> {
+pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, body) = request.into_parts();
     let body = body::read(body, app.options.body_bytes.min(body::UNAUTHENTICATED_BYTES)).await?;
-    let asked: Result<Object<LogOut>, _> = serde_json::from_slice(&body);
-    let Object(LogOut { session_token }) =
-        asked.map_err(|_| Refusal::Malformed("The body must be a JSON object whose session_token is a string."))?;
-    let token = session_token.ok_or(Refusal::UnknownToken)?;
+    let asked: Result<JsonObject<LogOut>, _> = serde_json::from_slice(&body);
+    let JsonObject(LogOut { session_token }) =
+        asked.map_err(|_| OryError::Malformed("The body must be a JSON object whose session_token is a string."))?;
+    let token = session_token.ok_or(OryError::UnknownToken)?;
     let leaving = match app.service.present_session(token.as_bytes()) {
         PresentedSession::Good(holder) => holder,
         PresentedSession::Inactive => return Ok(wire::no_content()),
-        PresentedSession::Unknown => return Err(Refusal::UnknownToken),
+        PresentedSession::Unknown => return Err(OryError::UnknownToken),
     };
     match end(&app, &parts, &leaving, OwnRevocation::Current).await {
         Ok(_) => Ok(wire::no_content()),
         // Another request was faster.
         Err(error) => match refused(error) {
-            Refusal::NoCookie => Ok(wire::no_content()),
+            OryError::NoCookie => Ok(wire::no_content()),
             other => Err(other),
         },
     }
 }
 
-fn holder(app: &App, parts: &Parts) -> Result<Holder, Refusal> {
-    credentials::holder(app, &parts.headers).ok_or(Refusal::NoCookie)
+fn holder(app: &App, parts: &Parts) -> Result<Holder, OryError> {
+    credentials::holder(app, &parts.headers).ok_or(OryError::NoCookie)
 }
 
 async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, Error> {
     app.service.revoke_own(holder, caller::request_id(&parts.headers), revocation).await
 }
 
-fn refused(error: Error) -> Refusal {
+fn refused(error: Error) -> OryError {
     refusal(&error, CallerKind::Public)
 }

@@ -3,7 +3,7 @@
 use axum::extract;
 use axum::http::Uri;
 
-use super::error::Refusal;
+use super::error::OryError;
 
 /// The default number of sessions on a page.
 pub const DEFAULT_PAGE_SIZE: usize = 250;
@@ -29,9 +29,9 @@ impl Expand {
 
 impl Query {
     /// Reads the query.
-    pub fn of(uri: &Uri) -> Result<Self, Refusal> {
+    pub fn of(uri: &Uri) -> Result<Self, OryError> {
         let pairs = extract::Query::try_from_uri(uri);
-        pairs.map(|extract::Query(pairs)| Self(pairs)).map_err(|_| Refusal::Malformed("The query can't be read."))
+        pairs.map(|extract::Query(pairs)| Self(pairs)).map_err(|_| OryError::Malformed("The query can't be read."))
     }
 
     /// The first value of that name.
@@ -42,29 +42,29 @@ impl Query {
 
     /// Whether the query asks for active sessions only, or for inactive ones only. Booleans are written as Go takes
     /// them: https://pkg.go.dev/strconv#ParseBool
-    pub fn active(&self) -> Result<Option<bool>, Refusal> {
+    pub fn active(&self) -> Result<Option<bool>, OryError> {
         match self.get("active") {
             None => Ok(None),
             Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(Some(true)),
             Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(Some(false)),
-            Some(_) => Err(Refusal::Parameter("active")),
+            Some(_) => Err(OryError::Parameter("active")),
         }
     }
 
     /// The requested size of a page, by the first of these names that is present.
-    pub fn page_size(&self, names: &[&'static str]) -> Result<usize, Refusal> {
+    pub fn page_size(&self, names: &[&'static str]) -> Result<usize, OryError> {
         Ok(self.number(names)?.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
     }
 
     /// A number from 1 on, by the first of these names that is present.
-    pub fn number(&self, names: &[&'static str]) -> Result<Option<usize>, Refusal> {
+    pub fn number(&self, names: &[&'static str]) -> Result<Option<usize>, OryError> {
         let Some((name, text)) = names.iter().find_map(|name| Some((*name, self.get(name)?))) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| *number >= 1);
-        number.map(Some).ok_or(Refusal::Parameter(name))
+        number.map(Some).ok_or(OryError::Parameter(name))
     }
 
     /// The parts to expand.
-    pub fn expand(&self) -> Result<Expand, Refusal> {
+    pub fn expand(&self) -> Result<Expand, OryError> {
         let mut expand = Expand::NONE;
         for (_, option) in self.0.iter().filter(|(name, _)| name == "expand") {
             if option.eq_ignore_ascii_case("identity") {
@@ -72,7 +72,7 @@ impl Query {
             } else if option.eq_ignore_ascii_case("devices") {
                 expand.devices = true;
             } else {
-                return Err(Refusal::Expand(option.clone()));
+                return Err(OryError::Expand(option.clone()));
             }
         }
         Ok(expand)
@@ -99,7 +99,7 @@ mod tests {
         }
         assert_eq!(active(""), Ok(None));
         for other in ["2", "yes", "tRUE", "%20true", "null"] {
-            assert_eq!(active(other), Err(Refusal::Parameter("active")), "{other}");
+            assert_eq!(active(other), Err(OryError::Parameter("active")), "{other}");
         }
     }
 
@@ -111,9 +111,9 @@ mod tests {
         assert_eq!(size("per_page=7&page_size=9&page_size=x"), Ok(9));
         assert_eq!(size("page_size=1001"), Ok(1_000));
         for bad in ["0", "-1", "1.5", "many", "99999999999999999999999"] {
-            assert_eq!(size(&format!("page_size={bad}")), Err(Refusal::Parameter("page_size")), "{bad}");
+            assert_eq!(size(&format!("page_size={bad}")), Err(OryError::Parameter("page_size")), "{bad}");
         }
-        assert_eq!(size("per_page=0"), Err(Refusal::Parameter("per_page")));
+        assert_eq!(size("per_page=0"), Err(OryError::Parameter("per_page")));
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(query("a=b").expand(), Ok(Expand::NONE));
         assert_eq!(query("expand=IDENTITY").expand(), Ok(Expand { identity: true, devices: false }));
         assert_eq!(query("expand=identity&expand=Devices").expand(), Ok(Expand::ALL));
-        assert_eq!(query("expand=identity,devices").expand(), Err(Refusal::Expand("identity,devices".into())));
-        assert_eq!(query("expand=").expand(), Err(Refusal::Expand(String::new())));
+        assert_eq!(query("expand=identity,devices").expand(), Err(OryError::Expand("identity,devices".into())));
+        assert_eq!(query("expand=").expand(), Err(OryError::Expand(String::new())));
     }
 }

@@ -41,7 +41,7 @@ const DEVICE: &[u8] = b"device";
 /// A session, without its token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrySession)]
-pub struct SessionShown<'a> {
+pub struct OrySession<'a> {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
@@ -56,12 +56,12 @@ pub struct SessionShown<'a> {
     /// The authenticator assurance level: `aal0` to `aal3`.
     authenticator_assurance_level: &'static str,
     /// The methods of authentication, as far as Ory has a name for them.
-    authentication_methods: Vec<MethodShown<'a>>,
+    authentication_methods: Vec<OryMethod<'a>>,
     /// When it was issued.
     #[schema(value_type = String, format = DateTime)]
     issued_at: Shown<Timestamp>,
     /// The identity; null if it is not expanded.
-    #[schema(value_type = Option<document::Identity>)]
+    #[schema(value_type = Option<document::OryIdentity>)]
     identity: Option<Map<String, Value>>,
     /// The devices that it was issued to; null if they are not expanded.
     devices: Option<Vec<DeviceShown<'a>>>,
@@ -70,7 +70,7 @@ pub struct SessionShown<'a> {
 /// One way in which the subject was authenticated.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryAuthenticationMethod)]
-struct MethodShown<'a> {
+struct OryMethod<'a> {
     /// Ory's name of it.
     method: &'a str,
     /// The assurance level that it gives, if it is known.
@@ -103,7 +103,7 @@ struct DeviceShown<'a> {
 /// The number of revoked sessions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrySessionsRevoked)]
-pub struct Revoked {
+pub struct OrySessionsRevoked {
     /// How many sessions this call revoked.
     pub count: usize,
 }
@@ -120,7 +120,7 @@ pub struct LogOut {
 /// An answer other than a success.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryError)]
-pub struct ErrorBody<'a> {
+pub struct OryErrorBody<'a> {
     /// The error.
     pub error: ErrorContent<'a>,
 }
@@ -143,10 +143,10 @@ pub struct ErrorContent<'a> {
     pub message: &'a str,
 }
 
-impl<'a> SessionShown<'a> {
+impl<'a> OrySession<'a> {
     /// The session, as it is shown to that viewer.
     pub fn of(session: &'a Session, expand: Expand, viewer: Viewer) -> Self {
-        let method = |method| MethodShown::of(method, session.authenticated_at);
+        let method = |method| OryMethod::of(method, session.authenticated_at);
         Self {
             id: session.id.uuid(),
             active: session.active,
@@ -161,7 +161,7 @@ impl<'a> SessionShown<'a> {
     }
 }
 
-impl<'a> MethodShown<'a> {
+impl<'a> OryMethod<'a> {
     fn of(method: &'a Method, authenticated_at: Timestamp) -> Option<Self> {
         let name = method.method.as_str();
         METHODS.contains(&name).then(|| Self {
@@ -199,7 +199,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// An answer with these sessions.
 pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pace) -> Result<Response, Error> {
     let write = move |session: &Session, bytes: &mut Vec<u8>| {
-        json::append(bytes, &SessionShown::of(session, expand, viewer));
+        json::append(bytes, &OrySession::of(session, expand, viewer));
     };
     let body = answer::list(["[", ",", "]"], sessions, write, pace)?;
     Ok((StatusCode::OK, [(CONTENT_TYPE, JSON)], body).into_response())

@@ -13,7 +13,7 @@ const DEFAULT_PREFIX: &str = "/slashid";
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[group(skip)]
 #[serde(default)]
-pub struct Settings {
+pub struct SlashidSettings {
     /// The path prefix under which SlashID's calls are served in addition; empty for no prefix [default: /slashid]
     #[arg(long, env = "AUTHLEDGER_SLASHID_PREFIX", value_name = "PATH")]
     pub slashid_prefix: Option<String>,
@@ -25,22 +25,22 @@ pub struct Settings {
 
 /// The settings, checked and complete.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SlashidOptions {
     /// The path prefix of the calls, which are also served without it: empty, or `/` and more.
     pub prefix: String,
     /// The origins whose pages may call from a browser.
     pub cors_origins: Vec<String>,
 }
 
-impl Default for Options {
+impl Default for SlashidOptions {
     fn default() -> Self {
         Self { prefix: DEFAULT_PREFIX.to_owned(), cors_origins: Vec::new() }
     }
 }
 
-impl Options {
+impl SlashidOptions {
     /// The options that the settings make.
-    pub fn check(layers: &Layers<Settings>) -> Result<Self, ValueError> {
+    pub fn check(layers: &Layers<SlashidSettings>) -> Result<Self, ValueError> {
         Ok(Self {
             prefix: prefix::checked(layers.get("slashid_prefix", |s| s.slashid_prefix.clone()), DEFAULT_PREFIX)?,
             cors_origins: cors_origins(layers.get("cors_origins", |s| s.cors_origins.clone()))?,
@@ -62,11 +62,12 @@ fn cors_origins(chosen: Chosen<Vec<String>>) -> Result<Vec<String>, ValueError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setting::Place;
+    use crate::setting::SettingPlace;
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
-        let chosen = |origin: &str| Chosen { value: Some(vec![origin.to_owned()]), place: Place::Arguments("key") };
+        let chosen =
+            |origin: &str| Chosen { value: Some(vec![origin.to_owned()]), place: SettingPlace::Arguments("key") };
         let origins = |origin: &str| cors_origins(chosen(origin)).is_ok();
         assert!(origins("https://app.example") && origins("http://127.0.0.1:3000"));
         for bad in ["*", "app.example", "https://", "https://a/", "https://a?x", "https://u@a", "null"] {

@@ -18,7 +18,7 @@ const KEYS_AGAIN_SECONDS: u64 = 60;
 
 /// Every answer other than a success. No message holds a byte of a token or a key.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum SlashidError {
     /// The path is served, for other verbs.
     WrongVerb(Method),
     /// A value that was sent can't be used, for that reason.
@@ -59,7 +59,7 @@ pub enum Refusal {
     Internal,
 }
 
-impl From<TokenError> for Refusal {
+impl From<TokenError> for SlashidError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::KeysUnreachable => Self::KeysUnreachable,
@@ -68,7 +68,7 @@ impl From<TokenError> for Refusal {
     }
 }
 
-impl From<BodyError> for Refusal {
+impl From<BodyError> for SlashidError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
@@ -79,7 +79,7 @@ impl From<BodyError> for Refusal {
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for SlashidError {
     fn from(error: Error) -> Self {
         match error {
             Error::Rejected(Rejection::Unauthenticated) => Self::Unauthenticated("the caller was removed just now"),
@@ -108,7 +108,7 @@ impl From<Error> for Refusal {
     }
 }
 
-impl Refusal {
+impl SlashidError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_)
@@ -170,7 +170,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for SlashidError {
     fn into_response(self) -> Response {
         let (status, message) = (self.status(), self.message());
         let body = Errors { errors: [ErrorShown { httpcode: status.as_u16(), message: &message }] };
@@ -188,7 +188,7 @@ mod tests {
     use crate::http::compat::a_place;
 
     fn told(error: Error) -> String {
-        let refusal = Refusal::from(error);
+        let refusal = SlashidError::from(error);
         format!("{} {}", refusal.status().as_u16(), refusal.message())
     }
 

@@ -7,11 +7,11 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::asked::{self, API_KEY, ORGANISATION};
-use super::error::Refusal;
+use super::error::SlashidError;
 use super::wire::{Errors, MintBody, Success, success};
 use crate::domain::{GivenSubject, Scope, Scopes, Subject, Tenant};
 use crate::http::caller::request_id;
-use crate::http::wire::Form as _;
+use crate::http::wire::TextForm as _;
 use crate::http::{SharedApp, input};
 use crate::service::{Call, CallerIdentity, NewToken, RESERVED_CLAIMS};
 
@@ -46,10 +46,10 @@ const FORM: &str = "the body must be a JSON object whose `custom_claims`, if it 
     ),
     security(("slashid" = [])),
 )]
-pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Result<Response, SlashidError> {
     let (mut parts, body) = request.into_parts();
     let key = asked::once(&parts.headers, &API_KEY, "SlashID-API-Key")?;
-    let key = key.ok_or(Refusal::Unauthenticated("send `SlashID-API-Key`"))?;
+    let key = key.ok_or(SlashidError::Unauthenticated("send `SlashID-API-Key`"))?;
     let identity = asked::application(&app, key)?;
     let tenant = organisation(&identity, &parts.headers)?;
     let subject = app.service.named(&tenant, &person(&mut parts).await?);
@@ -70,30 +70,31 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
     Ok(success(StatusCode::CREATED, issued.secret.expose()))
 }
 
-fn organisation(identity: &CallerIdentity, headers: &HeaderMap) -> Result<Tenant, Refusal> {
+fn organisation(identity: &CallerIdentity, headers: &HeaderMap) -> Result<Tenant, SlashidError> {
     let header = asked::once(headers, &ORGANISATION, "SlashID-OrgID")?;
-    let header = header.ok_or(Refusal::Malformed("`SlashID-OrgID` is missing".into()))?;
-    let text = std::str::from_utf8(header.as_bytes()).map_err(|_| Refusal::UnknownOrganisation)?;
+    let header = header.ok_or(SlashidError::Malformed("`SlashID-OrgID` is missing".into()))?;
+    let text = std::str::from_utf8(header.as_bytes()).map_err(|_| SlashidError::UnknownOrganisation)?;
     // An organisation can't have a name that a tenant could not have.
-    let tenant = Tenant::parse(text).map_err(|_| Refusal::UnknownOrganisation)?;
+    let tenant = Tenant::parse(text).map_err(|_| SlashidError::UnknownOrganisation)?;
     let scopes = identity.grants.in_tenant(&tenant);
     if scopes.contains(Scope::Issue) {
         return Ok(tenant);
     }
-    Err(if scopes == Scopes::NONE { Refusal::UnknownOrganisation } else { Refusal::Forbidden })
+    Err(if scopes == Scopes::NONE { SlashidError::UnknownOrganisation } else { SlashidError::Forbidden })
 }
 
-async fn person(parts: &mut Parts) -> Result<GivenSubject, Refusal> {
-    let escapes = |_| Refusal::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
+async fn person(parts: &mut Parts) -> Result<GivenSubject, SlashidError> {
+    let escapes = |_| SlashidError::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
     let text = input::segment(parts).await.map_err(escapes)?;
-    GivenSubject::new(&text).map_err(|must_be| Refusal::Malformed(format!("the person's id must be {must_be}").into()))
+    GivenSubject::new(&text)
+        .map_err(|must_be| SlashidError::Malformed(format!("the person's id must be {must_be}").into()))
 }
 
-fn claims(mut added: Map<String, Value>, subject: &Subject) -> Result<Map<String, Value>, Refusal> {
+fn claims(mut added: Map<String, Value>, subject: &Subject) -> Result<Map<String, Value>, SlashidError> {
     let reserved = RESERVED_CLAIMS.into_iter().chain([PERSON]).find(|name| added.contains_key(*name));
     if let Some(name) = reserved {
         let message = format!("`custom_claims` must not have `{name}`, which the ledger sets itself");
-        return Err(Refusal::Malformed(message.into()));
+        return Err(SlashidError::Malformed(message.into()));
     }
     added.insert(PERSON.to_owned(), subject.as_str().into());
     Ok(added)

@@ -22,12 +22,12 @@ use axum::routing::{get, post};
 
 use crate::http::{SharedApp, well_known};
 use cors::Cors;
-use error::Refusal;
+use error::SlashidError;
 
-pub use config::{Options, Settings};
+pub use config::{SlashidOptions, SlashidSettings};
 
 /// The whole contract under both bases. The native surface publishes the keys without a base.
-pub fn routes(options: &Options) -> Router<SharedApp> {
+pub fn routes(options: &SlashidOptions) -> Router<SharedApp> {
     let mut routes = calls("");
     if !options.prefix.is_empty() {
         routes = routes.merge(calls(&options.prefix)).merge(keys(&options.prefix));
@@ -49,8 +49,8 @@ fn keys(base: &str) -> Router<SharedApp> {
         .route(&format!("{base}{}", well_known::CONFIGURATION_PATH), get(published::configuration))
 }
 
-async fn wrong_verb(method: Method) -> Refusal {
-    Refusal::WrongVerb(method)
+async fn wrong_verb(method: Method) -> SlashidError {
+    SlashidError::WrongVerb(method)
 }
 
 /// This surface's part of the OpenAPI document.
@@ -61,7 +61,7 @@ async fn wrong_verb(method: Method) -> Refusal {
     tags((name = "slashid", description = "SlashID's contract: user tokens")),
     modifiers(&ApiKey),
 )]
-pub struct Api;
+pub struct SlashidApi;
 
 /// The name of SlashID's key in OpenAPI.
 const SCHEME: &str = "slashid";

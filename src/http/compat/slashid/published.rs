@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 
-use super::error::Refusal;
+use super::error::SlashidError;
 use super::wire::Errors;
 use crate::http::{SharedApp, well_known};
 
@@ -35,6 +35,6 @@ pub async fn jwks(app: State<SharedApp>) -> Response {
     ),
     security(()),
 )]
-pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Response, Refusal> {
+pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Response, SlashidError> {
     Ok(well_known::configuration_at(&app, uri.path())?)
 }

@@ -5,7 +5,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 
 use super::asked::{self, API_KEY};
-use super::error::Refusal;
+use super::error::SlashidError;
 use super::wire::{Errors, TokenBody};
 use crate::domain::{Scope, Secret};
 use crate::http::caller::{bearer_secret, request_id};
@@ -13,10 +13,11 @@ use crate::http::{App, SharedApp};
 use crate::jose::TokenError;
 use crate::service::{Authentication, Call, CallerIdentity, Consistency, Judged, Revoker, Service, Why};
 
-const NOBODY: Refusal = Refusal::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
-const NOT_ITS_OWN: Refusal = Refusal::Unauthenticated("the bearer is neither this token nor an application's key");
-const NOT_THERE: Refusal =
-    Refusal::Unauthenticated("the application may not revoke tokens of the organization that this one is for");
+const NOBODY: SlashidError = SlashidError::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
+const NOT_ITS_OWN: SlashidError =
+    SlashidError::Unauthenticated("the bearer is neither this token nor an application's key");
+const NOT_THERE: SlashidError =
+    SlashidError::Unauthenticated("the application may not revoke tokens of the organization that this one is for");
 
 /// The caller that wants a token revoked.
 enum Claimant {
@@ -55,7 +56,7 @@ enum Claimant {
     ),
     security(("slashid" = []), ("application" = [])),
 )]
-pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<StatusCode, Refusal> {
+pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<StatusCode, SlashidError> {
     let (parts, body) = request.into_parts();
     let claimant = claimant(&app, &parts.headers)?;
     let consistency = asked::consistency(&parts.headers)?;
@@ -67,7 +68,7 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<St
     let (revoker, judged) = revoker(&app.service, claimant, &token, consistency, &parts.headers).await?;
     let revocations = app.service.revoke_jwt(revoker, &judged, Why::default()).await?;
     // A caller that repeats a call to learn how a 408 went on has to be told that it is done.
-    if revocations.made || revocations.waited { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::AlreadyRevoked) }
+    if revocations.made || revocations.waited { Ok(StatusCode::NO_CONTENT) } else { Err(SlashidError::AlreadyRevoked) }
 }
 
 impl TokenBody {
@@ -76,16 +77,16 @@ impl TokenBody {
 }
 
 /// The token that the body names.
-pub fn presented(body: TokenBody) -> Result<Secret, Refusal> {
+pub fn presented(body: TokenBody) -> Result<Secret, SlashidError> {
     match body.token.as_deref() {
-        None => Err(Refusal::Malformed("`token` is missing".into())),
-        Some("") => Err(Refusal::Malformed("`token` must not be empty".into())),
+        None => Err(SlashidError::Malformed("`token` is missing".into())),
+        Some("") => Err(SlashidError::Malformed("`token` must not be empty".into())),
         Some(token) => Ok(Secret::new(token)),
     }
 }
 
 /// A key that was sent counts: a wrong one is refused, whatever else is presented.
-fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, Refusal> {
+fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, SlashidError> {
     if let Some(key) = asked::once(headers, &API_KEY, "SlashID-API-Key")? {
         return asked::application(app, key).map(Claimant::Application);
     }
@@ -107,7 +108,7 @@ async fn revoker(
     token: &Secret,
     consistency: Consistency,
     headers: &HeaderMap,
-) -> Result<(Revoker, Judged), Refusal> {
+) -> Result<(Revoker, Judged), SlashidError> {
     let request = request_id(headers);
     match claimant {
         Claimant::Application(identity) => {
@@ -125,7 +126,7 @@ async fn revoker(
         }
         Claimant::Bearer(own) => {
             let own = service.judge_jwt(own.expose()).await.map_err(|error| match error {
-                TokenError::KeysUnreachable => Refusal::KeysUnreachable,
+                TokenError::KeysUnreachable => SlashidError::KeysUnreachable,
                 // Do not tell an unauthenticated caller why the token was rejected.
                 _ => NOT_ITS_OWN,
             })?;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::asked;
-use super::error::Refusal;
+use super::error::SlashidError;
 use super::revoke::presented;
 use super::wire::{Errors, Invalidity, Success, TokenBody, Validity, success};
 use crate::domain::Timestamp;
@@ -28,11 +28,11 @@ use crate::service::{Judged, JwtStanding, Service};
     ),
     security(()),
 )]
-pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<Response, Refusal> {
+pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<Response, SlashidError> {
     let token = presented(asked::json_unauthenticated(&app, request.into_body(), TokenBody::FORM).await?)?;
     let validity = match app.service.judge_jwt(token.expose()).await {
         Ok(judged) => validity(&app.service, &judged),
-        Err(error) => invalid(reason(error).ok_or(Refusal::KeysUnreachable)?),
+        Err(error) => invalid(reason(error).ok_or(SlashidError::KeysUnreachable)?),
     };
     Ok(success(StatusCode::OK, validity))
 }

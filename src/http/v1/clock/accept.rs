@@ -15,7 +15,7 @@ use crate::http::{SharedApp, answer, caller};
 /// The result.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClockAccepted)]
-struct Body<'a> {
+struct AcceptClockBody<'a> {
     /// Whether there was anything to accept.
     changed: bool,
     /// Whether the server restarts now, revokes the listed credentials, and continues under a new origin.
@@ -35,12 +35,12 @@ struct Body<'a> {
     path = "/v1/clock/accept",
     tag = "clock",
     params(CommandHeaders),
-    responses((status = 200, description = "The wall clock is, or will be, ledger time", body = Body), Refusals),
+    responses((status = 200, description = "The wall clock is, or will be, ledger time", body = AcceptClockBody), Refusals),
 )]
 pub async fn accept_clock(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, _) = caller::bare_command_everywhere(&app, request, Scope::Admin).await?;
     let accepted = app.service.accept_clock(&call).await?;
-    let body = Body {
+    let body = AcceptClockBody {
         changed: accepted.changed,
         starts_again: accepted.starts_again,
         before: (&accepted.before).into(),

@@ -15,7 +15,7 @@ use crate::http::{SharedApp, answer, caller};
 /// The clocks, and what accepting the wall clock would do.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Clock)]
-struct Body<'a> {
+struct ShowClockBody<'a> {
     #[serde(flatten)]
     standing: StandingShown,
     /// The credentials that accepting the wall clock would revoke.
@@ -28,12 +28,12 @@ struct Body<'a> {
     get,
     path = "/v1/clock",
     tag = "clock",
-    responses((status = 200, description = "The two clocks", body = Body), Refusals),
+    responses((status = 200, description = "The two clocks", body = ShowClockBody), Refusals),
 )]
 pub async fn show_clock(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let identity = caller::authorise_everywhere(&app, &parts.headers, Scope::Admin)?;
     let shown = app.service.clock_shown(&identity).await?;
-    let body = Body { standing: (&shown.standing).into(), recorded_beyond: (&shown.beyond).into() };
+    let body = ShowClockBody { standing: (&shown.standing).into(), recorded_beyond: (&shown.beyond).into() };
     Ok(answer::json(StatusCode::OK, &body))
 }

@@ -12,27 +12,27 @@ use crate::cluster::{Vouch, VouchText};
 use crate::domain::{Malformed, NodeJoined, NodeKey, NodeName, PeerAddress, Reads, Region, Scope};
 use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{Form, Text, present};
+use crate::http::wire::{TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 
 /// A node that joins.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewNode)]
-struct Body {
+struct JoinBody {
     /// The key that it signs with: Ed25519, 32 bytes in hexadecimal digits. `authledger node join` makes it.
     #[schema(value_type = String, min_length = 64, max_length = 64)]
-    key: Text<NodeKey>,
+    key: WireText<NodeKey>,
     /// Its name: 1 to 255 bytes, different from every other member's.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    node: Text<NodeName>,
+    node: WireText<NodeName>,
     /// Its region: 1 to 255 bytes.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    region: Text<Region>,
+    region: WireText<Region>,
     /// The address at which other nodes reach it over HTTP.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
-    address: Option<Text<PeerAddress>>,
+    address: Option<WireText<PeerAddress>>,
     /// The types of event that it reads, each up to a version.
     reads: BTreeMap<String, u64>,
 }
@@ -40,7 +40,7 @@ struct Body {
 /// The things that a new member needs to know.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JoinedNode)]
-struct Joined {
+struct JoinedNodeShown {
     /// The ledger's id.
     ledger: String,
     /// The keys of its nodes: records that lead to a head which one of these keys signed can be trusted.
@@ -87,13 +87,13 @@ impl From<&Vouch> for Vouched {
     path = "/v1/nodes",
     tag = "nodes",
     params(CommandHeaders),
-    request_body = Body,
-    responses((status = 201, description = "It is a member", body = Joined), Refusals),
+    request_body = JoinBody,
+    responses((status = 201, description = "It is a member", body = JoinedNodeShown), Refusals),
 )]
 pub async fn join_node(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
-    let (call, body) = caller::command_everywhere::<Body>(&app, request, Scope::Admin).await?;
+    let (call, body) = caller::command_everywhere::<JoinBody>(&app, request, Scope::Admin).await?;
     let joined = app.service.join_node(&call, body.checked()?).await?;
-    let answered = Joined {
+    let answered = JoinedNodeShown {
         ledger: joined.ledger.to_string(),
         keys: joined.keys.iter().map(NodeKey::to_string).collect(),
         addresses: joined.addresses,
@@ -104,7 +104,7 @@ pub async fn join_node(State(app): State<SharedApp>, request: Request) -> Result
     Ok(answer::json(StatusCode::CREATED, &answered))
 }
 
-impl Body {
+impl JoinBody {
     fn checked(self) -> Result<NodeJoined, Problem> {
         if self.reads.is_empty() || self.reads.len() > Reads::MAX_TYPES {
             return Err(Problem::with_detail(Code::InvalidBody, "`reads`: must have 1 to 256 members"));
@@ -113,31 +113,31 @@ impl Body {
             key: self.key.0,
             node: self.node.0,
             region: self.region.0,
-            address: self.address.map(|Text(address)| address),
+            address: self.address.map(|WireText(address)| address),
             reads: self.reads.into_iter().map(|(name, version)| (name.into_boxed_str(), version)).collect(),
         })
     }
 }
 
-impl Form for NodeKey {
+impl TextForm for NodeKey {
     fn parse(text: &str) -> Result<Self, Malformed> {
         text.parse()
     }
 }
 
-impl Form for NodeName {
+impl TextForm for NodeName {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for Region {
+impl TextForm for Region {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }
 }
 
-impl Form for PeerAddress {
+impl TextForm for PeerAddress {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }

@@ -17,7 +17,7 @@ use crate::service::{NodeShown, RunShown};
 /// The nodes of this ledger.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LedgerNodes)]
-struct Listed {
+struct NodeListShown {
     nodes: Vec<NodeView>,
 }
 
@@ -71,7 +71,7 @@ struct RunView {
     get,
     path = "/v1/nodes",
     tag = "nodes",
-    responses((status = 200, description = "The nodes", body = Listed), Refusals),
+    responses((status = 200, description = "The nodes", body = NodeListShown), Refusals),
 )]
 pub async fn list_nodes(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
@@ -79,7 +79,7 @@ pub async fn list_nodes(State(app): State<SharedApp>, request: Request) -> Resul
     let now = app.service.clock().now();
     let nodes = app.service.nodes(&identity)?;
     let nodes = nodes.iter().map(|node| NodeView::of(node, now)).collect();
-    Ok(answer::json(StatusCode::OK, &Listed { nodes }))
+    Ok(answer::json(StatusCode::OK, &NodeListShown { nodes }))
 }
 
 impl NodeView {

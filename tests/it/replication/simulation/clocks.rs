@@ -1,7 +1,7 @@
 //! A node's clocks: one that people set and that runs as well as it can, one that nobody sets, and ledger time, which the real rules
 //! make of the two.
 
-use authledger::clock::{Before, Course, Reading};
+use authledger::clock::{Course, EarlierTime, Reading};
 use authledger::domain::Timestamp;
 
 use crate::support::random::Random;
@@ -34,7 +34,7 @@ impl Clocks {
     pub fn new(truth: u64, random: &mut Random) -> Self {
         let usual = AHEAD + random.below(OFF as u64) as i64 - OFF / 2;
         let wall = time(truth, usual);
-        let course = Course::start(Reading { wall, boot: truth }, Before::default());
+        let course = Course::start(Reading { wall, boot: truth }, EarlierTime::default());
         Self { truth, off: usual, usual, drift: 0, course, reached: wall, forgotten: course.forgets_at() }
     }
 
@@ -74,7 +74,7 @@ impl Clocks {
     /// A process starts on what is on disk: the mark, and the last record of its own, which was stamped then.
     pub fn start(&mut self, stamped: Timestamp) {
         let reached = Some(self.reached.max(stamped));
-        let before = Before { reached, forgotten: Some(self.forgotten), unsettled_millis: 0 };
+        let before = EarlierTime { reached, forgotten: Some(self.forgotten), unsettled_millis: 0 };
         self.course = Course::start(self.reading(), before);
         self.mark();
     }
