@@ -40,7 +40,7 @@ fn measure(app: &App) {
 /// A node without members has none of these.
 fn measure_nodes(app: &App) {
     let cluster = app.service.cluster();
-    let (trouble, members) = (cluster.trouble(), cluster.members());
+    let (trouble, members) = (cluster.alarms().trouble(), cluster.members());
     for (kind, count) in [
         ("member", members.counting(None).count()),
         ("forked_origin", trouble.forked.len()),
@@ -52,7 +52,7 @@ fn measure_nodes(app: &App) {
         app.metrics.nodes(kind).set(count as u64);
     }
     app.metrics.nodes("behind_records").set(cluster.records_behind());
-    for (refusal, count) in cluster.refused() {
+    for (refusal, count) in cluster.intake().refused() {
         app.metrics.parcels_refused(refusal.code()).set(count);
     }
 }

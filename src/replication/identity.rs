@@ -129,7 +129,7 @@ pub async fn settle(
                     // Two copies of the directory were started at once. Each that sees the other one leaves the origin:
                     // at least one does.
                     Begun::Beside(runs) => {
-                        cluster.note_twin();
+                        cluster.alarms().note_twin();
                         (OriginRenewal::Running, runs)
                     }
                 };

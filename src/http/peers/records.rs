@@ -69,7 +69,7 @@ pub async fn records(
     let after = Sequence(asked.after);
     if let Some(removal) = signed.removed_by {
         // It may have been removed because it is hostile.
-        let _admitted = service.cluster().announcements.admit(&Party::of_member(signed.node))?;
+        let _admitted = service.cluster().intake().announcements.admit(&Party::of_member(signed.node))?;
         return match service.removal_after(removal, origin, after, REMOVAL_PAGE_BYTES).await? {
             Some(parcel) => Ok(page(&parcel)),
             None => Err(Problem::removed_by(removal)),
@@ -121,7 +121,7 @@ pub async fn offer(
     let head = request.headers().get(HEAD_HEADER).and_then(|head| SignedHead::from_line(head.to_str().ok()?));
     let head = head.filter(|head| head.place.origin == origin && head.is_signed_by(key, service.ledger()));
     head.ok_or_else(unsigned)?;
-    let _turn = cluster.offers.try_acquire().map_err(|_| Code::Overloaded)?;
+    let _turn = cluster.intake().offers.try_acquire().map_err(|_| Code::Overloaded)?;
     let parcel = body::read(request.into_body(), OFFERED_BYTES).await?;
     if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {
         return Err(unsigned());

@@ -40,16 +40,16 @@ impl Service {
             Err(_) => return Ok(self.refuse(Refusal::Malformed)),
         };
         let (origin, head) = (parcel.origin(), parcel.head);
-        if self.cluster.is_recent(&head) {
+        if self.cluster.intake.is_recent(&head) {
             return Ok(Ingested::Held(self.cluster.held(origin)));
         }
-        let one_at_a_time = self.cluster.ingesting(origin).await;
+        let one_at_a_time = self.cluster.intake.one_at_a_time(origin).await;
         match self.judge(parcel).await? {
             ParcelVerdict::Append(records) => {
                 self.note_other_end(records.first(), head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
                 let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
-                self.cluster.is_queued(origin, head.head());
+                self.cluster.intake.is_queued(origin, head.head());
                 drop(one_at_a_time);
                 let service = self.clone();
                 let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
@@ -116,11 +116,11 @@ impl Service {
         head: SignedHead,
     ) -> Result<Ingested, Error> {
         let answer = queued.answer().await;
-        self.cluster.is_settled(head.place.origin, matches!(answer, Ok(Ok(_))));
+        self.cluster.intake.is_settled(head.place.origin, matches!(answer, Ok(Ok(_))));
         match answer? {
             Ok(held) => {
                 self.forget_all(erased).await?;
-                self.cluster.is_taken(head);
+                self.cluster.intake.is_taken(head);
                 self.cluster.keep(head);
                 Ok(Ingested::Held(held))
             }
@@ -154,7 +154,7 @@ impl Service {
     }
 
     fn refuse(&self, refusal: Refusal) -> Ingested {
-        self.cluster.refuse(refusal);
+        self.cluster.intake.refuse(refusal);
         Ingested::Refused(refusal)
     }
 
@@ -181,11 +181,7 @@ impl Service {
 
     /// Warns of it, and keeps the evidence.
     async fn keep_fork(&self, fork: Fork) {
-        let RecordId { origin, sequence } = fork.place;
-        let known = self.cluster.trouble.lock().forked.insert(origin, fork.clone());
-        if known.is_none() {
-            tracing::error!(%origin, %sequence, "an origin has signed two histories: only the one that is held here is taken");
-        }
+        self.cluster.alarms.note_fork(&fork);
         let cluster = self.cluster.clone();
         let kept = tokio::task::spawn_blocking(move || cluster.keep_evidence(&fork)).await;
         if let Ok(Err(error)) = kept {
@@ -194,12 +190,10 @@ impl Service {
     }
 
     async fn note_unreadable(&self, unreadable: Unreadable, text: bytes::Bytes) -> Result<Ingested, Error> {
-        let RecordId { origin, sequence } = unreadable.place;
-        let Unreadable { type_name, version, .. } = unreadable.clone();
-        if self.cluster.trouble.lock().unreadable.insert(origin, unreadable).is_some() {
+        let origin = unreadable.place.origin;
+        if !self.cluster.alarms.note_unreadable(unreadable) {
             return Ok(Ingested::Unreadable);
         }
-        tracing::error!(%origin, %sequence, type_name, version, "a later release wrote this record: the origin is not followed before this node is upgraded");
         let cluster = self.cluster.clone();
         let kept = tokio::task::spawn_blocking(move || cluster.set_aside(origin, &text)).await;
         if let Ok(Err(error)) = kept {
@@ -213,7 +207,7 @@ impl Cluster {
     /// Keeps a head up to which this node holds the records.
     fn keep(&self, head: SignedHead) {
         let origin = head.place.origin;
-        if self.trouble.lock().unreadable.remove(&origin).is_some() {
+        if self.alarms.follows_again(origin) {
             self.is_read(origin);
         }
         if let Err(error) = self.kept.keep(head) {
@@ -249,7 +243,7 @@ fn judge_here(
         members: &members,
         anchors: &cluster.anchors,
         reads: &cluster.naming.reads,
-        head: cluster.head_to_follow(origin),
+        head: cluster.intake.head_to_follow(origin, cluster.held_head(origin)),
     };
     let hash_at = |sequence| {
         // Damage is found by `verify`, which reads the whole log.

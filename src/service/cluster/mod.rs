@@ -1,24 +1,26 @@
 //! This node among others: its identity, the announcements that it has heard, and the records that it takes and gives.
 
+mod alarms;
 mod files;
 mod ingest;
+mod intake;
 mod nodes;
 mod outgoing;
 mod reach;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::cluster::{
-    Anchors, Announcement, Arrival, CarriedAnnouncement, Fork, Incarnation, KeptHeads, MAX_SUPERSEDED, Positions,
-    Refusal, RequestSignature, SignedHead, Unreadable,
+    Anchors, Announcement, Arrival, CarriedAnnouncement, Incarnation, KeptHeads, MAX_SUPERSEDED, Positions,
+    RequestSignature, SignedHead,
 };
 use crate::domain::{
     LedgerId, Members, NodeJoined, NodeKey, NodeName, Origin, PeerAddress, Position, Reads, RecordId, Region, Sequence,
@@ -27,29 +29,21 @@ use crate::domain::{
 use crate::event_log::Head;
 use crate::keys::OriginKey;
 use crate::projection::Projection;
-use crate::service::shares::{Bounds, FairShare};
 
+pub use alarms::{Alarms, ClusterTrouble};
 pub use files::{FilesError, NodeFile};
 pub use ingest::Ingested;
+pub use intake::Intake;
 pub use nodes::{JoinedNode, NodeShown, RunShown};
 pub use reach::ReachShown;
 
 /// The largest difference between a node's clock and this one's that is not an alarm: 10 seconds, some of which are the
 /// time of transport.
 pub const MAX_SKEW_MILLIS: u64 = 10_000;
-/// Heads of each origin by which a repeated parcel is recognised.
-const RECENT_HEADS: usize = 1_024;
-/// Origins whose parcels are judged side by side.
-const INGESTING: usize = 16;
 /// Two runs of a node that have both spoken within that time, in milliseconds, are two processes.
 const SPOKEN_WITHIN_MILLIS: u64 = 2_000;
 /// The largest age of a member's word of its time, in milliseconds: it speaks about once a second.
 const TIME_HEARD_WITHIN_MILLIS: u64 = 5_000;
-/// How many bodies with announcements are read at the same time: of one member, and of all.
-const ANNOUNCEMENTS: Bounds = Bounds { turns: 0, turns_of_tenant: 0, caller: 8, tenant: 8, all: 256 };
-/// How many bodies with offered records are read at the same time: their senders have shown only that they have a head
-/// of that origin.
-const OFFERS_AT_A_TIME: usize = 2;
 
 /// This node, as its operator named it.
 #[derive(Clone, Debug)]
@@ -84,21 +78,11 @@ pub struct Cluster {
     promoted: Notify,
     /// The newest head of this node's own origin, once it is known that the log has lost records that lead to it.
     set_back: watch::Sender<Option<SignedHead>>,
-    /// Permits for bodies with offered records: with too many, a sender is told to come again.
-    pub(crate) offers: Semaphore,
-    /// Bodies with announcements that are being read, by the sending member.
-    pub(crate) announcements: Arc<FairShare>,
+    intake: Intake,
+    alarms: Alarms,
     admitted: AtomicBool,
     waiting: AtomicUsize,
     run: Mutex<Run>,
-    trouble: Mutex<ClusterTrouble>,
-    refused: [AtomicU64; Refusal::ALL.len()],
-    ingesting: [tokio::sync::Mutex<()>; INGESTING],
-    /// For each origin with records on their way to the writer: its head with them, and how many parcels they are.
-    queued: Mutex<BTreeMap<Origin, (Head, usize)>>,
-    /// The newest heads of each origin that were verified and are held: most parcels come twice, and the second is
-    /// recognised by them.
-    recent: Mutex<BTreeMap<Origin, VecDeque<SignedHead>>>,
 }
 
 /// This run of the node's process.
@@ -109,45 +93,6 @@ struct Run {
     number: u64,
     stream: Option<Box<str>>,
     farewell: bool,
-}
-
-/// The obstacles to following some origin, until an operator does something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClusterTrouble {
-    /// Origins with a record of a later release.
-    pub unreadable: BTreeMap<Origin, Unreadable>,
-    /// Origins that have signed two histories.
-    pub forked: BTreeMap<Origin, Fork>,
-    /// Nodes whose clocks are far from this one's: by how many milliseconds.
-    pub skewed: BTreeMap<NodeKey, u64>,
-    /// Another process signs with this node's key.
-    pub twin: bool,
-    /// Members whose keys are used by more than one process.
-    pub copied: BTreeSet<NodeKey>,
-}
-
-impl ClusterTrouble {
-    /// The warning for the operator, if there is one.
-    fn warning(&self) -> Option<&'static str> {
-        const COPIED: &str = "two processes run with the key of one member: its data directory was copied; stop one of the two, and \
-             join the other on an empty directory";
-        const TWIN: &str = "another process runs with this node's key: its data directory was copied; stop one of the two, \
-             and join the other on an empty directory";
-        const FORKED: &str = "an origin has signed two histories, so only the one that is held here is taken: the evidence is in \
-             DATA/members/evidence; remove that node";
-        const UNREADABLE: &str = "a member writes events that this release can't read, so its origin is not followed any more: \
-             upgrade this node";
-        const SKEWED: &str = "the clock of a member is more than ten seconds from this node's; set the clocks";
-        let Self { unreadable, forked, skewed, twin, copied } = self;
-        let warnings = [
-            (*twin, TWIN),
-            (!copied.is_empty(), COPIED),
-            (!forked.is_empty(), FORKED),
-            (!unreadable.is_empty(), UNREADABLE),
-            (!skewed.is_empty(), SKEWED),
-        ];
-        warnings.into_iter().find_map(|(is, warning)| is.then_some(warning))
-    }
 }
 
 impl Cluster {
@@ -177,16 +122,11 @@ impl Cluster {
             spoken: watch::Sender::new(Bytes::new()),
             promoted: Notify::new(),
             set_back: watch::Sender::new(None),
-            offers: Semaphore::new(OFFERS_AT_A_TIME),
-            announcements: FairShare::new(ANNOUNCEMENTS),
+            intake: Intake::default(),
+            alarms: Alarms::default(),
             admitted: AtomicBool::new(true),
             waiting: AtomicUsize::new(0),
             run: Mutex::default(),
-            trouble: Mutex::default(),
-            refused: Default::default(),
-            ingesting: Default::default(),
-            queued: Mutex::default(),
-            recent: Mutex::default(),
         }
     }
 
@@ -334,7 +274,7 @@ impl Cluster {
         if members.get(own).is_some_and(|member| member.removed.is_some()) {
             return Some(REMOVED);
         }
-        let trouble = self.trouble().warning();
+        let trouble = self.alarms.trouble().warning();
         let is_moved = || {
             let Naming { node, region, address, .. } = &self.naming;
             let known = members.joined(own).map(|(_, joined)| joined).filter(|_| self.has_others());
@@ -432,13 +372,13 @@ impl Cluster {
                 return Some(Arrival::Old);
             }
         }
-        self.compare_clocks(said, now);
+        self.alarms.compare_clocks(said, now);
         let node = said.node;
         let (arrival, is_copied) = {
             let mut positions = self.positions.lock();
             (positions.hear(spoken, now), positions.is_copied(node, now, SPOKEN_WITHIN_MILLIS))
         };
-        self.note_copied(node, is_copied);
+        self.alarms.note_copied(node, is_copied);
         if arrival == Arrival::News {
             self.members_changed();
         }
@@ -457,37 +397,7 @@ impl Cluster {
         };
         let is_another = own.is_some_and(|own| own != said.incarnation) && !supersedes.contains(&said.incarnation);
         if is_another {
-            self.note_twin();
-        }
-    }
-
-    /// Another process acts as this node.
-    pub fn note_twin(&self) {
-        if !std::mem::replace(&mut self.trouble.lock().twin, true) {
-            tracing::error!("another process signs with this node's key: its data directory was copied");
-        }
-    }
-
-    /// Whether more than one process speaks for that member now.
-    fn note_copied(&self, node: NodeKey, is_copied: bool) {
-        let mut trouble = self.trouble.lock();
-        if !is_copied {
-            trouble.copied.remove(&node);
-        } else if trouble.copied.insert(node) {
-            tracing::error!(%node, "two processes sign with the key of one member: its data directory was copied");
-        }
-    }
-
-    /// Clocks decide nothing between nodes, except about tokens of other issuers: an operator must hear of a wrong one.
-    fn compare_clocks(&self, said: &Announcement, now: Timestamp) {
-        let off_by = said.now.as_millis().abs_diff(now.as_millis());
-        let mut trouble = self.trouble.lock();
-        let was = trouble.skewed.remove(&said.node);
-        if off_by > MAX_SKEW_MILLIS {
-            trouble.skewed.insert(said.node, off_by);
-            if was.is_none() {
-                tracing::warn!(node = %said.node, off_by_millis = off_by, "a member's clock is far from this node's");
-            }
+            self.alarms.note_twin();
         }
     }
 
@@ -519,53 +429,14 @@ impl Cluster {
         self.projection.base().heads.get(&origin).copied().unwrap_or_default()
     }
 
-    /// How far it will hold that origin once the queue is durable: the next parcel has to follow that.
-    fn head_to_follow(&self, origin: Origin) -> Head {
-        let durable = self.held_head(origin);
-        let queued = self.queued.lock().get(&origin).map(|(head, _)| *head);
-        queued.filter(|queued| queued.sequence > durable.sequence).unwrap_or(durable)
+    /// What it takes in from other nodes.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
     }
 
-    /// Whether the records that lead to that very head have been taken lately.
-    fn is_recent(&self, head: &SignedHead) -> bool {
-        let recent = self.recent.lock();
-        recent.get(&head.place.origin).is_some_and(|heads| heads.iter().rev().any(|one| one == head))
-    }
-
-    fn is_taken(&self, head: SignedHead) {
-        let mut recent = self.recent.lock();
-        let heads = recent.entry(head.place.origin).or_default();
-        heads.push_back(head);
-        if heads.len() > RECENT_HEADS {
-            heads.pop_front();
-        }
-    }
-
-    fn is_queued(&self, origin: Origin, head: Head) {
-        let mut queued = self.queued.lock();
-        let (last, parcels) = queued.entry(origin).or_default();
-        (*last, *parcels) = (head, *parcels + 1);
-    }
-
-    /// A queued parcel is durable, or was not taken: then the ones after it are not taken either, and the durable head
-    /// counts.
-    fn is_settled(&self, origin: Origin, taken: bool) {
-        let mut queued = self.queued.lock();
-        let Some((_, parcels)) = queued.get_mut(&origin) else { return };
-        *parcels -= 1;
-        if *parcels == 0 || !taken {
-            queued.remove(&origin);
-        }
-    }
-
-    /// The obstacles.
-    pub fn trouble(&self) -> ClusterTrouble {
-        self.trouble.lock().clone()
-    }
-
-    /// How many parcels were refused, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
-        Refusal::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    /// What keeps it from following other nodes.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// How many calls wait for other nodes.
@@ -583,18 +454,5 @@ impl Cluster {
             }
         });
         farthest.iter().map(|(origin, far)| far.0.saturating_sub(self.held(*origin).0)).sum()
-    }
-
-    fn refuse(&self, refusal: Refusal) {
-        let all = Refusal::ALL.iter().zip(&self.refused);
-        all.filter(|(one, _)| **one == refusal).for_each(|(_, count)| {
-            count.fetch_add(1, Ordering::Relaxed);
-        });
-    }
-
-    async fn ingesting(&self, origin: Origin) -> tokio::sync::MutexGuard<'_, ()> {
-        let sum =
-            origin.as_bytes().iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
-        self.ingesting[sum % INGESTING].lock().await
     }
 }
