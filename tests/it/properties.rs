@@ -15,7 +15,7 @@ use proptest::sample::Index;
 
 use crate::support::log::{LogFile, fold_into, hashes};
 use crate::support::node::{
-    Node, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token, publish,
+    ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token, publish,
     register_until, renew, revoke, revoke_id, revoke_named, seconds, session_digest, session_id, session_key, subject,
     tenant, token_digest,
 };
@@ -183,7 +183,7 @@ pub fn history(alone: bool) -> impl Strategy<Value = Vec<Happening>> {
 
 /// Two nodes, or a lone one, to which things happen.
 pub struct World {
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<ModelNode>,
     /// How many of the other's own records each has received.
     received: [usize; 2],
     issued: u64,
@@ -195,7 +195,7 @@ pub struct World {
 
 impl World {
     fn new(alone: bool) -> Self {
-        let mut nodes = if alone { vec![Node::lone()] } else { <[Node; 2]>::from(Node::pair()).into() };
+        let mut nodes = if alone { vec![ModelNode::lone()] } else { <[ModelNode; 2]>::from(ModelNode::pair()).into() };
         for node in &mut nodes {
             if alone {
                 // Endings are over within a history. With two nodes they must outlast what the other may still issue.
@@ -396,11 +396,11 @@ fn named_by(step: &Step) -> Option<CredentialKey> {
     }
 }
 
-fn judge(node: &Node, key: CredentialKey) -> Result<(), Inactive> {
+fn judge(node: &ModelNode, key: CredentialKey) -> Result<(), Inactive> {
     node.judge_key(key)
 }
 
-fn keys_of(node: &Node) -> Vec<CredentialKey> {
+fn keys_of(node: &ModelNode) -> Vec<CredentialKey> {
     node.state.credentials.keys().copied().collect()
 }
 

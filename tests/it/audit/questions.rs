@@ -19,8 +19,8 @@ use crate::index::Indexed;
 use crate::properties::{history as histories, live};
 use crate::support::log::LogFile;
 use crate::support::node::{
-    Node, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, renew, revoke, revoke_named, revoke_subject,
-    session_digest, session_id, subject,
+    ModelNode, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, renew, revoke, revoke_named,
+    revoke_subject, session_digest, session_id, subject,
 };
 
 const EVERYTHING: usize = usize::MAX;
@@ -148,7 +148,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn of(node: &Node) -> Self {
+    fn of(node: &ModelNode) -> Self {
         let file = LogFile::of(&node.log);
         let reader = Reader::open(&file.path()).unwrap();
         Self { file, reader }
@@ -173,7 +173,7 @@ impl Asking {
 
 #[test]
 fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_subject("alice", None)).unwrap();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "alice")).unwrap();
@@ -208,7 +208,7 @@ fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
 #[test]
 fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
     use base64::Engine as _;
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(crate::support::node::publish("key", false)).unwrap();
     node.ask(issue_jwt(1, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(1))).unwrap();
@@ -224,7 +224,7 @@ fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
 
 #[test]
 fn what_a_tickets_uses_leave_open_is_said() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(100);
     node.ask(renew(1, node.now)).unwrap();
@@ -242,7 +242,7 @@ fn what_a_tickets_uses_leave_open_is_said() {
 
 #[test]
 fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_issued() {
-    let mut node = Node::pair().0;
+    let mut node = ModelNode::pair().0;
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10);
     node.ask(revoke(1)).unwrap();
@@ -262,7 +262,7 @@ fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_is
 
 #[test]
 fn changes_between_two_points_are_counted_once() {
-    let mut world = Node::lone();
+    let mut world = ModelNode::lone();
     for n in 0..20 {
         world.after_seconds(3_600);
         world.ask(issue(n, "alice")).unwrap();
@@ -298,7 +298,7 @@ fn changes_between_two_points_are_counted_once() {
 
 #[test]
 fn a_subject_with_too_many_credentials_is_refused_and_not_cut() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (0..5).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let asking = Asking::of(&node);
     let asked = Lookup::Subject(Tenant::default(), subject("alice"));

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::node::{Api, Node};
+use crate::process::node::{Api, NodeProcess};
 use crate::support::log::LogFile;
 
 /// Records when the older checkpoint was signed, and in the end: enough for two full tiles.
@@ -130,7 +130,7 @@ impl Real {
         }
         // The server itself makes them anew.
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (code, log) = runtime.block_on(async { Node::start(self.data()).stop().await });
+        let (code, log) = runtime.block_on(async { NodeProcess::start(self.data()).stop().await });
         assert_eq!(code, Some(0), "{log}");
     }
 
@@ -181,7 +181,7 @@ fn make() -> TempDir {
 }
 
 async fn fill(data: &Path, numbers: std::ops::Range<usize>) {
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     let subjects: Vec<String> = numbers.map(|number| format!("subject-{number:04}")).collect();
     for some in subjects.chunks(50) {
         futures_util::future::join_all(some.iter().map(|subject| issue(&node.api, subject))).await;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::real::{ALL, OLD, Real, json as answer};
 use crate::support::log::projection_of;
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
 const COLUMNS: [&str; 8] =
     ["flipped", "deleted", "duplicated", "swapped", "reordered", "truncated", "rewritten", "re-signed"];
@@ -450,7 +450,7 @@ fn snapshot_truncated(real: &Real) -> Spoiled {
 
 /// One with right checksums, of another log.
 fn snapshot_rewritten(real: &Real) -> Spoiled {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (1..10).for_each(|n| drop(node.ask(issue(n, "mallory")).unwrap()));
     save(&projection_of(&node.log), &real.data().join("snapshot")).unwrap();
     Spoiled { path: real.data().to_owned(), place: "snapshot/state".to_owned() }

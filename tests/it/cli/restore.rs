@@ -7,7 +7,7 @@ use authledger::domain::Sequence;
 
 use super::{Path, run};
 use crate::audit::real::Real;
-use crate::process::node::{Node, text};
+use crate::process::node::{NodeProcess, text};
 
 fn verified(data: &Path) -> Verified {
     let report = audit::verify_evidence(data, &audit::Trust::default(), |_, _| {}).unwrap();
@@ -24,7 +24,7 @@ fn backup(real: &Real) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
     let real = Real::copy();
-    let node = Node::start(real.data());
+    let node = NodeProcess::start(real.data());
     let (good, ended) = (node.api.issue("alice").await, node.api.issue("bob").await);
     let (good, ended) = (text(&good, "ticket"), text(&ended, "ticket"));
     let session = node.api.post("/v1/sessions", serde_json::json!({"subject": "carol"})).await.expect(201);
@@ -40,7 +40,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
 
     // Both go on.
     for data in [real.data(), &restored] {
-        let node = Node::start(data);
+        let node = NodeProcess::start(data);
         assert!(node.api.is_active(&good).await && node.api.is_active(&session).await);
         assert!(!node.api.is_active(&ended).await, "what was revoked stays revoked");
         let cursor = text(&page, "cursor");
@@ -59,7 +59,7 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
 
     // Nor does the old key make a fork: what has a successor is not continued.
     fs::copy(real.data().join("keys/origin.key"), restored.join("keys/origin.key")).unwrap();
-    let node = Node::start(&restored);
+    let node = NodeProcess::start(&restored);
     node.api.issue("erin").await;
     node.stop().await;
     let copy = verified(&restored);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::jose::{ISSUER, Signer};
-use crate::process::node::{Launch, Node, ROOT, text};
+use crate::process::node::{Launch, NodeProcess, ROOT, text};
 
 const ORIGIN: &str = "https://app.example";
 
@@ -24,7 +24,7 @@ fn configuration(directory: &Path, signer: &Signer) -> PathBuf {
     path
 }
 
-async fn mint(node: &Node) -> String {
+async fn mint(node: &NodeProcess) -> String {
     let request = node.api.request(Method::POST, "/slashid/persons/ada/mint-token");
     let request = request.header("slashid-api-key", ROOT).header("slashid-orgid", "one");
     let answer: Value = request.json(&json!({"custom_claims": {}})).send().await.unwrap().json().await.unwrap();

@@ -8,7 +8,7 @@ use authledger::tlog::SignedNote;
 use serde_json::Value;
 
 use super::project;
-use crate::process::node::{Api, Node, ROOT, text};
+use crate::process::node::{Api, NodeProcess, ROOT, text};
 
 /// Enough for two full tiles and a partial one.
 const TICKETS: usize = 600;
@@ -77,7 +77,7 @@ fn check(program: &Path, key: &str, directory: &Path) -> Output {
 async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forgeries() {
     let Some(program) = program("tlog") else { return };
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     let into = directory.path().join("collected");
     fs::create_dir(&into).unwrap();
     let (seen, key) = (collect(&node.api, &into).await, key(&node.api).await);
@@ -117,7 +117,7 @@ async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forg
 async fn tesseras_fsck_runs_clean_over_what_is_served() {
     let Some(fsck) = program("fsck") else { return };
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     for number in 0..TICKETS {
         node.api.issue(&format!("subject-{number}")).await;
     }

@@ -9,7 +9,7 @@ use authledger::event_log::Reader;
 use authledger::projection::{Source, Times, rebuild, save};
 
 use crate::support::log::LogFile;
-use crate::support::node::{Node, application_id, at, jti, jwt, new_token, publish, seconds, subject};
+use crate::support::node::{ModelNode, application_id, at, jti, jwt, new_token, publish, seconds, subject};
 
 /// More than the records between two prunings.
 const RECORDS: u64 = 1_000_100;
@@ -17,7 +17,7 @@ const HOUR: u64 = 3_600_000;
 
 #[test]
 fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("key-1", false)).unwrap();
     let mut token = new_token("default", TokenForm::Jwt(jti(1)), "alice", None);
     token.ttl = Some(seconds(3_600));

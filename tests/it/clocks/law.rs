@@ -11,8 +11,8 @@ use authledger::domain::{
 use proptest::prelude::*;
 
 use crate::support::node::{
-    Node, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds, session_id,
-    subject, tenant, ticket_key, token_digest, token_key,
+    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds,
+    session_id, subject, tenant, ticket_key, token_digest, token_key,
 };
 
 const MINUTE: u64 = 60_000;
@@ -73,7 +73,7 @@ struct Made {
 
 /// A node with its clocks and what is on its disk.
 struct World {
-    node: Node,
+    node: ModelNode,
     course: Course,
     /// The right time, the wall clock, and the boot clock: in milliseconds.
     truth: u64,
@@ -98,7 +98,7 @@ struct Mark {
 
 impl World {
     fn new() -> Self {
-        let mut node = Node::lone();
+        let mut node = ModelNode::lone();
         let hours = |hours: u64| seconds(hours * 3_600);
         // Short, so that what is revoked is forgotten within a history.
         node.policy = Policy {

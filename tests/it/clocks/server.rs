@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Node, START};
+use crate::support::served::{Actor, START, ServedNode};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -45,7 +45,7 @@ async fn issues(root: &Actor, session: &str) -> Vec<(u16, String)> {
 #[tokio::test]
 async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_else_goes_on() {
     for jump in [70 * MINUTE.cast_signed(), -70 * MINUTE.cast_signed()] {
-        let node = Node::start().await;
+        let node = ServedNode::start().await;
         let root = node.root();
         let session = root.post("/v1/sessions", json!({"subject": "alice", "ttl": 80_000})).await;
         let session = session.json()["session"]["id"].as_str().expect("an id").to_owned();
@@ -92,7 +92,7 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
 
 #[tokio::test]
 async fn a_jump_that_is_accepted_is_settled_at_once() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     node.clock.step_wall((5 * HOUR).cast_signed());
     let before = root.get("/v1/clock").await.json();
@@ -112,7 +112,7 @@ async fn a_jump_that_is_accepted_is_settled_at_once() {
 
 #[tokio::test]
 async fn the_sweep_forgets_nothing_by_a_clock_that_has_jumped() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let root = node.root();
     let token = root.post("/v1/tokens", json!({"subject": "alice", "format": "jwt", "ttl": 3_600})).await;
     let token = token.text("token").to_owned();

@@ -10,7 +10,7 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::jose::{Signer, claims};
-use crate::support::served::{Actor, Answer, Made, Node, ROOT, START};
+use crate::support::served::{Actor, Answer, Made, ROOT, START, ServedNode};
 
 /// An id as Cribl's own: of an identity provider, its tenant and an address.
 const USER: &str = "samlp|x|nico.jones@example.com";
@@ -26,7 +26,7 @@ struct Issuer {
 }
 
 impl Issuer {
-    fn new(node: &Node, tenant: &str, subject: &str) -> Self {
+    fn new(node: &ServedNode, tenant: &str, subject: &str) -> Self {
         let (tenant, subject) = (Tenant::new(tenant).unwrap(), Subject::new(subject).unwrap());
         Self { service: node.service().clone(), tenant, subject }
     }
@@ -95,7 +95,7 @@ fn kinds(items: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_active() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", USER);
     let (jwt, opaque) = (user.token(None, false).await, user.token(None, true).await);
     let (session, ticket) = (user.session().await.1, user.ticket().await);
@@ -125,7 +125,7 @@ async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_acti
 
 #[tokio::test]
 async fn asking_again_revokes_nothing_and_says_so() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", USER);
     user.token(None, true).await;
     assert_eq!(items(&node.root().delete(ESCAPED).await).len(), 1);
@@ -139,7 +139,7 @@ async fn asking_again_revokes_nothing_and_says_so() {
 
 #[tokio::test]
 async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (session, secret) = user.session().await;
     let (bound, free) = (user.token(Some(session), false).await, user.token(None, true).await);
@@ -159,7 +159,7 @@ async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session(
 
 #[tokio::test]
 async fn only_credentials_that_were_active_until_then_are_listed() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (revoked, expired) = (user.token(None, true).await, user.ticket().await);
     let revocation = json!({"credential": revoked.1.expose()});
@@ -174,7 +174,7 @@ async fn only_credentials_that_were_active_until_then_are_listed() {
 #[tokio::test]
 async fn a_callers_ttl_only_lengthens_what_is_kept() {
     let made = Made::default();
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     let mut kept = Vec::new();
     for query in ["", "?ttl=1", "?ttl=3600", "?ttl=2h", "?ttl=366d"] {
         let before = node.head();
@@ -190,7 +190,7 @@ async fn a_callers_ttl_only_lengthens_what_is_kept() {
 
 #[tokio::test]
 async fn a_bad_request_is_refused_in_the_contracts_shape_and_revokes_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let token = user.token(None, true).await.1;
     let before = node.head();
@@ -232,7 +232,7 @@ async fn a_bad_request_is_refused_in_the_contracts_shape_and_revokes_nothing() {
 
 #[tokio::test]
 async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let token = user.token(None, true).await.1;
     let unauthorised = (401, "Unauthorized".to_owned());
@@ -260,7 +260,7 @@ async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
 
 #[tokio::test]
 async fn ids_come_raw_or_escaped() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for (id, spellings) in [
         (
             USER,
@@ -290,7 +290,7 @@ async fn ids_come_raw_or_escaped() {
 #[tokio::test]
 async fn tokens_of_a_trusted_issuer_are_revoked_by_their_time_of_issue() {
     let signer = Signer::new(Algorithm::EdDsa);
-    let node = Node::made(Made { trusted: vec![signer.trusted(None)], ..Made::default() }).await;
+    let node = ServedNode::made(Made { trusted: vec![signer.trusted(None)], ..Made::default() }).await;
     let seconds = START / 1000;
     let valid = async |iat: u64| {
         let token = signer.token(&claims(json!({"sub": "u", "iat": iat})));
@@ -308,7 +308,7 @@ async fn tokens_of_a_trusted_issuer_are_revoked_by_their_time_of_issue() {
 async fn concurrent_calls_share_what_they_revoke_and_count_nothing_twice() {
     const CALLS: usize = 8;
     const TOKENS: usize = 50;
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     for _ in 0..TOKENS {
         user.token(None, true).await;
@@ -329,7 +329,7 @@ const MANY: usize = 2_500;
 
 #[tokio::test]
 async fn a_user_with_thousands_of_credentials_is_one_record_and_each_is_listed_once() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Arc::new(Issuer::new(&node, "default", "many"));
     let issuing = (0..MANY).map(|_| {
         let user = user.clone();
@@ -351,7 +351,7 @@ async fn a_user_with_thousands_of_credentials_is_one_record_and_each_is_listed_o
 
 #[tokio::test]
 async fn an_answer_to_another_verb_is_json_too() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let nobody: Actor = node.nobody();
     for method in [Method::POST, Method::PUT, Method::PATCH] {
         let answer = nobody.send(method.clone(), ESCAPED, "").await;

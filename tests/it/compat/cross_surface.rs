@@ -18,7 +18,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::node::{BINARY, Launch, Node, ROOT, text};
+use crate::process::node::{BINARY, Launch, NodeProcess, ROOT, text};
 use crate::support::secrets;
 
 /// Who signs the tokens that this ledger never issued.
@@ -230,7 +230,7 @@ impl Person {
 
 /// A server, and somebody else who signs tokens.
 struct World {
-    node: Node,
+    node: NodeProcess,
     signer: SigningKey,
     client: reqwest::Client,
 }
@@ -349,7 +349,7 @@ impl World {
     }
 }
 
-fn launch(directory: &Path) -> Node {
+fn launch(directory: &Path) -> NodeProcess {
     // The issuer of our tokens stays, whatever port the second start listens on.
     let config = directory.join("ledger.toml");
     Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace").start()

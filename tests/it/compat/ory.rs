@@ -15,7 +15,7 @@ use authledger::service::{Call, Identity, NewSession, Personal, Service};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::served::{Actor, Answer, Made, Node, ROOT, START};
+use crate::support::served::{Actor, Answer, Made, ROOT, START, ServedNode};
 
 const NO_CREDENTIALS: &str = "No valid session credentials found in the request.";
 const NO_COOKIE: &str = "No valid session cookie found.";
@@ -54,15 +54,15 @@ async fn issue_new(service: &Service, new: NewSession) -> Issued {
     Issued { id: issued.session.id.uuid().to_string(), token: issued.secret.expose().to_owned() }
 }
 
-async fn issue_in(node: &Node, name: &str, subject: &str) -> Issued {
+async fn issue_in(node: &ServedNode, name: &str, subject: &str) -> Issued {
     issue_new(node.service(), new_session(&tenant(name), subject)).await
 }
 
-async fn issue(node: &Node, subject: &str) -> Issued {
+async fn issue(node: &ServedNode, subject: &str) -> Issued {
     issue_in(node, Tenant::DEFAULT, subject).await
 }
 
-fn bearer(node: &Node, session: &Issued) -> Actor {
+fn bearer(node: &ServedNode, session: &Issued) -> Actor {
     node.nobody().with("x-session-token", &session.token)
 }
 
@@ -107,7 +107,7 @@ async fn walk(actor: &Actor, start: &str, rel: &str) -> Vec<Vec<String>> {
     pages
 }
 
-async fn is_alive(node: &Node, session: &Issued) -> bool {
+async fn is_alive(node: &ServedNode, session: &Issued) -> bool {
     let answer = bearer(node, session).get("/sessions/whoami").await;
     assert!([200, 401].contains(&answer.status.as_u16()));
     answer.status == 200
@@ -115,7 +115,7 @@ async fn is_alive(node: &Node, session: &Issued) -> bool {
 
 #[tokio::test]
 async fn a_session_is_shown_as_the_sdks_read_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let method = |method, aal, completed_at| Authentication {
         method: MethodName::new(method).expect("a name"),
         aal,
@@ -172,7 +172,7 @@ async fn a_session_is_shown_as_the_sdks_read_it() {
 /// Each credential absent, bad or good: the first that is there counts.
 #[tokio::test]
 async fn the_first_credential_that_is_there_counts_on_every_call() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = issue(&node, "ada").await;
     let other = issue(&node, "bob").await.id;
     let tokens = [None, Some("MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj"), Some(&*session.token)];
@@ -218,7 +218,7 @@ fn every_three<'a>(one: &[Option<&'a str>]) -> Vec<(Option<&'a str>, Option<&'a 
 
 #[tokio::test]
 async fn whoami_answers_every_verb_and_every_other_route_its_own() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = issue(&node, "ada").await;
     let actor = bearer(&node, &session);
     for verb in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
@@ -241,7 +241,7 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
 async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
     let mut options = Options::default();
     options.compat.ory = ory::Options { prefix: "/id/ory".into(), cookie: "sid".into() };
-    let node = Node::made(Made { options, ..Made::default() }).await;
+    let node = ServedNode::made(Made { options, ..Made::default() }).await;
     let session = issue(&node, "ada").await;
     let actor = node.nobody().with("cookie", &format!("sid={}", session.token));
     assert_eq!(actor.get("/id/ory/sessions/whoami").await.status, 200);
@@ -253,7 +253,7 @@ async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
 
 #[tokio::test]
 async fn a_session_revokes_another_one_and_never_itself() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (current, other, foreign) = (issue(&node, "ada").await, issue(&node, "ada").await, issue(&node, "bob").await);
     let me = bearer(&node, &current).with("x-request-id", "request-7");
     let disable = async |id: &str| me.delete(&format!("/auth/sessions/{id}")).await;
@@ -292,7 +292,7 @@ async fn a_session_revokes_another_one_and_never_itself() {
 
 #[tokio::test]
 async fn with_other_members_an_unknown_session_is_revoked_if_it_is_the_subjects() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let current = issue(&node, "ada").await;
     let now = node.clock.now();
     let import = Import {
@@ -319,7 +319,7 @@ async fn with_other_members_an_unknown_session_is_revoked_if_it_is_the_subjects(
 
 #[tokio::test]
 async fn all_other_sessions_are_revoked_and_counted() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let current = issue(&node, "ada").await;
     let others = [issue(&node, "ada").await, issue(&node, "ada").await, issue(&node, "ada").await];
     let foreign = issue(&node, "bob").await;
@@ -339,7 +339,7 @@ async fn all_other_sessions_are_revoked_and_counted() {
 
 #[tokio::test]
 async fn logging_out_takes_a_token_in_the_body() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (leaving, staying) = (issue(&node, "ada").await, issue(&node, "ada").await);
     let nobody = node.nobody().with("content-type", "application/json");
     let log_out = async |body: &str| nobody.send(Method::DELETE, "/self-service/logout/api", body.to_owned()).await;
@@ -361,7 +361,7 @@ async fn logging_out_takes_a_token_in_the_body() {
 
 #[tokio::test]
 async fn a_list_has_every_session_on_one_page_in_both_directions() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let current = issue(&node, "ada").await;
     let mut others = Vec::new();
     for number in 0..23 {
@@ -416,7 +416,7 @@ async fn a_list_has_every_session_on_one_page_in_both_directions() {
 
 #[tokio::test]
 async fn an_application_lists_the_sessions_of_its_own_tenant_alone() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let mut sessions = Vec::new();
     for number in 0..9 {
         node.clock.advance(number % 2);
@@ -489,7 +489,7 @@ fn admin_calls(id: &str) -> [(Method, String, &'static str); 6] {
 
 #[tokio::test]
 async fn admin_calls_take_an_application_with_their_scope() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = issue(&node, "ada").await;
     let unknown = "00000000-0000-4000-8000-000000000000";
     insta::assert_snapshot!("admin without a secret", node.nobody().get("/admin/sessions").await.shown());
@@ -531,7 +531,7 @@ async fn admin_calls_take_an_application_with_their_scope() {
 
 #[tokio::test]
 async fn an_application_shows_revokes_and_extends_a_session() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (session, short) = (issue(&node, "ada").await, issue(&node, "bob").await);
     let root = node.root();
     let of = |session: &Issued| format!("/admin/sessions/{}", session.id);
@@ -578,7 +578,7 @@ async fn an_application_shows_revokes_and_extends_a_session() {
 
 #[tokio::test]
 async fn all_sessions_of_an_identity_are_revoked() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
     for (subject, named) in [
         ("ada", Subject::new("ada").expect("a name").uuid(&Tenant::default()).to_string()),
@@ -609,7 +609,7 @@ async fn all_sessions_of_an_identity_are_revoked() {
 /// After the answer that a session has ended, nobody is told that it is good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoami_refuses_a_session_once_it_is_revoked() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for round in 0..60 {
         let (current, other) = (issue(&node, "ada").await, issue(&node, "ada").await);
         let revoked = Arc::new(AtomicBool::new(false));
@@ -645,13 +645,13 @@ async fn whoami_refuses_a_session_once_it_is_revoked() {
 
 #[tokio::test]
 async fn a_restart_changes_nothing() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let personal = Personal { identity: object(json!({"traits": {"name": "Ada"}})), device: None };
     let current = issue_new(node.service(), NewSession { personal, ..new_session(&Tenant::default(), "ada") }).await;
     let (kept, revoked) = (issue(&node, "ada").await, issue(&node, "ada").await);
     node.root().send(Method::PATCH, &format!("/admin/sessions/{}/extend", kept.id), "").await;
     bearer(&node, &current).delete(&format!("/sessions/{}", revoked.id)).await;
-    let look = async |node: &Node| {
+    let look = async |node: &ServedNode| {
         let me = bearer(node, &current);
         let mut seen = vec![me.get("/sessions/whoami").await, me.get("/sessions").await];
         let gone = bearer(node, &revoked).get("/sessions/whoami").await;
@@ -667,7 +667,7 @@ async fn a_restart_changes_nothing() {
 
 #[tokio::test]
 async fn secrets_are_in_no_refusal() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let secret = "al_s_very-much-a-secret-that-nobody-else-has";
     let actor =
         node.holder(secret).with("x-session-token", secret).with("cookie", &format!("ory_kratos_session={secret}"));
@@ -682,7 +682,7 @@ async fn secrets_are_in_no_refusal() {
 async fn very_many_sessions_of_one_subject_are_listed_and_revoked() {
     const MANY: usize = 20_000;
     const AT_ONCE: usize = 2_000;
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let current = issue(&node, "ada").await;
     let started = Instant::now();
     for _ in 0..MANY / AT_ONCE {

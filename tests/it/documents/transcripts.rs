@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::pages;
 use super::transcript::{Replaced, Step, steps};
-use crate::process::node::{BINARY, Launch, Node, PATIENCE};
+use crate::process::node::{BINARY, Launch, NodeProcess, PATIENCE};
 
 /// Where the pages have their server.
 const ADDRESS: &str = "http://127.0.0.1:7878";
@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A reader's shell in a directory of its own, next to a server whose data is where the pages have it.
 struct Reader {
     /// First, so that it has stopped when its directory goes.
-    _node: Node,
+    _node: NodeProcess,
     directory: tempfile::TempDir,
     variables: BTreeMap<String, String>,
     replaced: Replaced,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_opaque, issue_session, origin, register, revoke,
+    ModelNode, application_id, at, digest, grants, issue, issue_opaque, issue_session, origin, register, revoke,
     token_digest, token_key,
 };
 
@@ -42,8 +42,8 @@ fn remove(letter: char, asked: char) -> Command {
 }
 
 /// A node whose origin is signed with its own key.
-fn node(letter: char) -> Node {
-    let mut node = Node::named(letter);
+fn node(letter: char) -> ModelNode {
+    let mut node = ModelNode::named(letter);
     let mut opened = node.log.remove(0);
     let Event::LedgerOpened(opening) = &mut opened.event else { panic!("no opening") };
     opening.public_key = [letter as u8; 32];
@@ -53,7 +53,7 @@ fn node(letter: char) -> Node {
 }
 
 /// Two members, `a` and `b`, that hold all of one another's records.
-fn members() -> (Node, Node) {
+fn members() -> (ModelNode, ModelNode) {
     let (mut one, mut other) = (node('a'), node('b'));
     one.ask(join(joined('b'), 'a')).unwrap();
     other.catch_up(&one);
@@ -62,7 +62,7 @@ fn members() -> (Node, Node) {
     (one, other)
 }
 
-fn names(node: &Node) -> Vec<String> {
+fn names(node: &ModelNode) -> Vec<String> {
     node.state.members.present().map(|(_, joined, _)| joined.node.to_string()).collect()
 }
 

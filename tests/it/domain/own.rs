@@ -5,7 +5,8 @@ use authledger::domain::{
 };
 
 use crate::support::node::{
-    Node, application_id, at, holder, issue_session, new_session, revoke_named, session_digest, session_id, subject,
+    ModelNode, application_id, at, holder, issue_session, new_session, revoke_named, session_digest, session_id,
+    subject,
 };
 
 fn own(sessions: OwnSessions) -> Command {
@@ -18,7 +19,7 @@ fn other(n: u64) -> Command {
 
 #[test]
 fn a_session_revokes_another_of_its_subject() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask_as(holder(1, "alice"), other(2)).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
@@ -34,7 +35,7 @@ fn a_session_revokes_another_of_its_subject() {
 
 #[test]
 fn a_session_does_not_revoke_itself_as_another() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     assert_eq!(node.ask_as(holder(1, "alice"), other(1)), Err(Rejection::CurrentSession));
     node.ask_as(holder(1, "alice"), own(OwnSessions::Others(vec![session_id(1)]))).unwrap();
@@ -45,7 +46,7 @@ fn a_session_does_not_revoke_itself_as_another() {
 
 #[test]
 fn somebody_elses_sessions_are_left_alone() {
-    let (mut node, _) = Node::pair();
+    let (mut node, _) = ModelNode::pair();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "bob")).unwrap();
     node.ask(Command::IssueSession(new_session("acme", 3, "alice", None).into())).unwrap();
@@ -58,7 +59,7 @@ fn somebody_elses_sessions_are_left_alone() {
 
 #[test]
 fn only_an_active_session_revokes_others() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Err(Rejection::Unauthenticated), "ended");
@@ -69,7 +70,7 @@ fn only_an_active_session_revokes_others() {
 
 #[test]
 fn only_a_session_has_sessions_of_its_own_subject() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for caller in [Caller::Root, Caller::Node] {
         assert_eq!(node.ask_as(caller, own(OwnSessions::Current)), Err(Rejection::Forbidden));
     }
@@ -79,7 +80,7 @@ fn only_a_session_has_sessions_of_its_own_subject() {
 
 #[test]
 fn on_a_lone_node_an_unknown_session_is_nobodys() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     assert_eq!(node.ask_as(holder(1, "alice"), other(2)), Ok(Decision::Nothing));
 }
@@ -87,7 +88,7 @@ fn on_a_lone_node_an_unknown_session_is_nobodys() {
 #[test]
 fn with_a_second_node_an_unknown_session_is_revoked_if_it_is_this_subjects() {
     for (owner, is_revoked) in [("alice", true), ("bob", false)] {
-        let (mut one, mut far) = Node::pair();
+        let (mut one, mut far) = ModelNode::pair();
         one.ask(issue_session(1, "alice")).unwrap();
         far.ask(issue_session(2, owner)).unwrap();
         one.ask_as(holder(1, "alice"), other(2)).unwrap();
@@ -104,7 +105,7 @@ fn with_a_second_node_an_unknown_session_is_revoked_if_it_is_this_subjects() {
 
 #[test]
 fn a_revocation_for_one_subject_does_not_prevent_one_for_all() {
-    let (mut one, mut far) = Node::pair();
+    let (mut one, mut far) = ModelNode::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     far.ask(issue_session(2, "bob")).unwrap();
     one.ask_as(holder(1, "alice"), other(2)).unwrap();
@@ -116,7 +117,7 @@ fn a_revocation_for_one_subject_does_not_prevent_one_for_all() {
 
 #[test]
 fn a_subject_may_have_so_many_unknown_revocations_in_force() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     one.ask(issue_session(2, "bob")).unwrap();
     let alice = || holder(1, "alice");
@@ -134,7 +135,7 @@ fn a_subject_may_have_so_many_unknown_revocations_in_force() {
 
 #[test]
 fn five_thousand_sessions_are_revoked_in_one_append_and_the_next_is_left() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let many = MAX_OWN_SESSIONS as u64 + 1;
     (0..=many).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     let others = OwnSessions::Others((1..=many).map(session_id).collect());
@@ -149,7 +150,7 @@ fn five_thousand_sessions_are_revoked_in_one_append_and_the_next_is_left() {
 /// Whether it is another subject's, in whichever tenant, or nobody's: what is recorded and answered is the same.
 #[test]
 fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
-    let (mut node, _) = Node::pair();
+    let (mut node, _) = ModelNode::pair();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "bob")).unwrap();
     let new = crate::support::node::new_session("acme", 3, "alice", None);
@@ -170,7 +171,7 @@ fn somebody_elses_session_is_not_told_from_one_that_nobody_has() {
 /// What looks over by a clock that is ahead is good again once that is set right.
 #[test]
 fn a_session_that_has_expired_only_by_a_clock_that_is_ahead_is_still_revoked() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(Command::IssueSession(new_session("default", 2, "alice", Some(60)).into())).unwrap();
     (node.now, node.wall) = (at(120_000), Some(at(0)));

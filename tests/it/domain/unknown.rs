@@ -2,11 +2,13 @@
 
 use authledger::domain::{Caller, Decision, Event, Grants, Rejection, Scope, Ttl};
 
-use crate::support::node::{Node, application_id, at, grants, issue, issue_in, register, revoke, revoke_id, seconds};
+use crate::support::node::{
+    ModelNode, application_id, at, grants, issue, issue_in, register, revoke, revoke_id, seconds,
+};
 
 #[test]
 fn on_a_lone_node_nobody_else_can_have_issued_it() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let records = node.log.len();
     assert_eq!(node.ask(revoke(1)), Err(Rejection::UnknownCredential));
     assert_eq!(node.log.len(), records);
@@ -15,7 +17,7 @@ fn on_a_lone_node_nobody_else_can_have_issued_it() {
 #[test]
 fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_it_arrives() {
     for command in [revoke(1), revoke_id(1)] {
-        let (mut one, mut other) = Node::pair();
+        let (mut one, mut other) = ModelNode::pair();
         other.ask(issue(1, "alice")).unwrap();
         assert!(matches!(one.ask(command), Ok(Decision::Append(_))));
         let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
@@ -29,7 +31,7 @@ fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_i
 
 #[test]
 fn an_unknown_revocation_is_kept_for_the_longest_life_there_is() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     // Another node may allow longer lives than this one.
     one.policy.longest_life = seconds(1000);
     one.ask(revoke(1)).unwrap();
@@ -39,7 +41,7 @@ fn an_unknown_revocation_is_kept_for_the_longest_life_there_is() {
 
 #[test]
 fn revoking_an_unknown_credential_twice_names_the_first_revocation() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.ask(revoke(1)).unwrap();
     let first = one.last_place();
     assert_eq!(one.ask(revoke(1)), Ok(Decision::Already(first)));
@@ -47,7 +49,7 @@ fn revoking_an_unknown_credential_twice_names_the_first_revocation() {
 
 #[test]
 fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those_alone() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(register(1, grants(&[("acme", &[Scope::Revoke]), ("umbrella", &[Scope::Revoke])]))).unwrap();
     other.ask(issue_in("acme", 1, "alice", None)).unwrap();
     other.ask(issue_in("default", 2, "alice", None)).unwrap();
@@ -65,7 +67,7 @@ fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those
 
 #[test]
 fn an_application_may_have_so_many_unknown_revocations_in_force() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.policy.max_unknown_revocations = 2;
     one.ask(register(1, Grants::everything())).unwrap();
     let caller = || Caller::Application(application_id(1));
@@ -80,7 +82,7 @@ fn an_application_may_have_so_many_unknown_revocations_in_force() {
 
 #[test]
 fn an_origin_that_continues_another_is_not_a_second_node() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     let mut second = one.log[1].clone();
     one.state = Default::default();
     let first = one.log[0].clone();
@@ -105,7 +107,7 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
         (issue_jwt(1, "alice", None), Kind::Token, jwt(1)),
     ];
     for (command, kind, named) in cases {
-        let (mut one, mut other) = Node::pair();
+        let (mut one, mut other) = ModelNode::pair();
         other.ask(publish("k", false)).unwrap();
         other.ask(command).unwrap();
         one.ask(revoke_named(kind, named.clone())).unwrap();
@@ -125,7 +127,7 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
 
 #[test]
 fn a_caller_is_not_told_who_else_revoked_it() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.ask(register(1, grants(&[("alpha", &[Scope::Revoke])]))).unwrap();
     one.ask(register(2, grants(&[("beta", &[Scope::Revoke])]))).unwrap();
     one.ask_as(Caller::Application(application_id(1)), revoke(1)).unwrap();

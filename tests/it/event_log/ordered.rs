@@ -8,7 +8,7 @@ use authledger::event_log::{Base, MAX_PAGE_ROWS, ReadError, Reader, encode, open
 
 use super::golden::registration_named;
 use crate::support::log::{LogFile, append_lines};
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
 /// More than two pieces of [`Reader::read_ordered`], the last of them short.
 const RECORDS: u64 = 5_000;
@@ -17,7 +17,7 @@ const PLACES: [u64; 8] = [1, 2, 3, 2_047, 2_048, 2_049, 4_097, RECORDS];
 
 /// Records of two origins in turns, in pieces of uneven length: where a piece begins, either origin may go on.
 fn lines() -> Vec<(Origin, String)> {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(issue(1, "alice")).unwrap();
     other.ask(issue(2, "alice")).unwrap();
     let mut origins = [&one, &other].map(|node| {
@@ -142,7 +142,7 @@ fn a_reading_goes_on_from_any_base_and_ends_where_it_should() {
 
 #[test]
 fn links_hold_whatever_the_length_of_the_record() {
-    let (one, _) = Node::pair();
+    let (one, _) = ModelNode::pair();
     let mut recorded = registration_named("a");
     recorded.place.origin = one.origin;
     // Around every number of BLAKE3's blocks, up to a record of several chunks.

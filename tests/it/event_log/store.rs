@@ -11,10 +11,10 @@ use insta::assert_snapshot;
 use rusqlite::Connection;
 
 use crate::support::log::{LogFile, hashes, redacted};
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
-fn some_log() -> (LogFile, Node) {
-    let mut node = Node::lone();
+fn some_log() -> (LogFile, ModelNode) {
+    let mut node = ModelNode::lone();
     (1..=9).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     (LogFile::of(&node.log), node)
 }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish, register,
-    revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
+    ModelNode, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish,
+    register, revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
 };
 
 /// The members of an item that name what has ended, and whose it is or must be.
@@ -24,7 +24,7 @@ fn naming(item: &Value) -> Value {
     Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-fn frames(node: &Node) -> Vec<Value> {
+fn frames(node: &ModelNode) -> Vec<Value> {
     let cursor = || Arc::new(authledger::feed::Cursor::at(ledger(node), &Default::default()));
     let filed =
         |recorded: &authledger::domain::Recorded| Arc::new(Filed { position: Position(1), recorded: recorded.clone() });
@@ -32,14 +32,14 @@ fn frames(node: &Node) -> Vec<Value> {
     frames.map(|frame| serde_json::to_value(frame.item(false, "")).unwrap()).collect()
 }
 
-fn ledger(node: &Node) -> authledger::domain::LedgerId {
+fn ledger(node: &ModelNode) -> authledger::domain::LedgerId {
     match &node.log[0].event {
         Event::LedgerOpened(opened) => opened.ledger,
         other => panic!("{other:?} opens no ledger"),
     }
 }
 
-fn snapshot(node: &Node, filter: &Filter) -> Vec<Value> {
+fn snapshot(node: &ModelNode, filter: &Filter) -> Vec<Value> {
     let projection = projection_of(&node.log);
     let passing: Vec<_> =
         in_force(&projection, node.now).filter(|revocation| filter.passes_in_force(revocation)).collect();
@@ -69,8 +69,8 @@ fn sorted(items: &[Value]) -> Vec<String> {
 }
 
 /// One ending under each kind of name.
-fn varied() -> Node {
-    let (mut node, _) = Node::pair();
+fn varied() -> ModelNode {
+    let (mut node, _) = ModelNode::pair();
     node.ask(publish("k", false)).unwrap();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -125,7 +125,7 @@ fn an_item_has_every_name_of_what_was_revoked() {
 
 #[test]
 fn a_snapshot_names_a_session_that_was_revoked_by_its_token_by_its_id_once_that_is_known() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
     one.catch_up(&other);
@@ -156,7 +156,7 @@ fn a_follower_of_one_tenant_gets_its_revocations_and_those_that_hold_everywhere(
 
 #[test]
 fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let erase = EraseSubject {
         tenant: Tenant::default(),
@@ -190,7 +190,7 @@ fn follower_of(name: &str) -> Filter {
 /// Each name under which somebody else's credential may be ended: the snapshot has that name, and none that others have for it.
 #[test]
 fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revoked_it() {
-    let (mut node, _) = Node::pair();
+    let (mut node, _) = ModelNode::pair();
     node.ask(publish("k", false)).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -233,7 +233,7 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revo
 /// What ends in every tenant goes to every follower. What it turns out to be is for those who follow its tenant.
 #[test]
 fn what_a_revocation_everywhere_applies_to_is_told_to_its_own_tenant() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     one.ask(revoke_named(Kind::Token, CredentialRef::Id(token_digest(1).id()))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();

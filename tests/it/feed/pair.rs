@@ -14,13 +14,13 @@ use authledger::service::{self, Alone, Call, Identity, NewTicket, Party, Running
 use tempfile::TempDir;
 
 /// A node with its files and its hub.
-pub struct Node {
+pub struct HubNode {
     directory: TempDir,
     pub running: Running,
     pub hub: Arc<Hub>,
 }
 
-impl Node {
+impl HubNode {
     /// The first node of a ledger.
     pub async fn first() -> Self {
         Self::open(tempfile::tempdir().unwrap()).await
@@ -177,7 +177,7 @@ pub async fn drain(follower: &mut Follower) -> Vec<Place> {
 }
 
 /// The cursor of a follower who has all of that log up to there and nothing else.
-pub fn cursor_at(node: &Node, foreign: &Foreign, sequence: usize) -> Cursor {
+pub fn cursor_at(node: &HubNode, foreign: &Foreign, sequence: usize) -> Cursor {
     let mut base = Base { position: Position(0), heads: Default::default() };
     let head =
         authledger::event_log::Head { sequence: Sequence(sequence as u64), hash: foreign.records[sequence - 1].1 };

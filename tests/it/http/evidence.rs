@@ -4,13 +4,13 @@ use authledger::domain::Position;
 use authledger::tlog::{InclusionProof, VerifierKey};
 use serde_json::json;
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 const AUDITOR: &[(&str, &[&str])] = &[("*", &["audit"])];
 
 /// A ledger with so many tickets, all of them under the checkpoint.
-async fn signed(tickets: u64) -> Node {
-    let node = Node::start().await;
+async fn signed(tickets: u64) -> ServedNode {
+    let node = ServedNode::start().await;
     for number in 0..tickets {
         node.root().post("/v1/tickets", json!({"subject": format!("s{number}")})).await;
     }
@@ -61,7 +61,7 @@ async fn a_checkpoint_and_tiles_are_anybodys_and_entries_an_auditors() {
     }
 }
 
-fn place(node: &Node, sequence: u64) -> authledger::domain::Place {
+fn place(node: &ServedNode, sequence: u64) -> authledger::domain::Place {
     authledger::domain::Place { origin: node.service().origin(), sequence: authledger::domain::Sequence(sequence) }
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::served::{Made, Node};
+use crate::support::served::{Made, ServedNode};
 
 /// A call of each surface, and of what belongs to none.
 const CALLS: [&str; 12] = [
@@ -28,8 +28,8 @@ const CALLS: [&str; 12] = [
     "POST /v1/nodes/announcements",
 ];
 
-async fn serve() -> (Node, SocketAddr, watch::Sender<bool>) {
-    let node = Node::made(Made { options: Options::default(), ..Made::default() }).await;
+async fn serve() -> (ServedNode, SocketAddr, watch::Sender<bool>) {
+    let node = ServedNode::made(Made { options: Options::default(), ..Made::default() }).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);

@@ -2,27 +2,27 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Answer, Node};
+use crate::support::served::{Answer, ServedNode};
 
-async fn issue(node: &Node, ttl: u64) -> Answer {
+async fn issue(node: &ServedNode, ttl: u64) -> Answer {
     let answer = node.root().post("/v1/tokens", json!({"subject": "a", "ttl": ttl})).await;
     assert_eq!(answer.status, 201, "{}", answer.shown());
     answer
 }
 
-async fn published(node: &Node) -> Vec<String> {
+async fn published(node: &ServedNode) -> Vec<String> {
     let set = node.nobody().get("/.well-known/jwks.json").await.json();
     let keys = set["keys"].as_array().expect("a list").clone();
     keys.iter().map(|key| key["kid"].as_str().expect("a name").to_owned()).collect()
 }
 
-async fn is_active(node: &Node, token: &Answer) -> bool {
+async fn is_active(node: &ServedNode, token: &Answer) -> bool {
     node.root().post("/v1/introspect", json!({"credential": token.text("token")})).await.json()["active"] == true
 }
 
 #[tokio::test]
 async fn the_first_jwt_makes_the_key_that_verifies_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     assert_eq!(node.nobody().get("/.well-known/jwks.json").await.json(), json!({"keys": []}));
     issue(&node, 60).await;
     let set = node.nobody().get("/.well-known/jwks.json").await;
@@ -44,7 +44,7 @@ async fn the_first_jwt_makes_the_key_that_verifies_it() {
 
 #[tokio::test]
 async fn a_key_that_signs_no_more_is_published_until_its_last_token_has_expired() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let old = issue(&node, 600).await;
     let rotated = node.root().post("/v1/keys", Value::Null).await;
     assert_eq!(rotated.status, 201);
@@ -69,7 +69,7 @@ async fn a_key_that_signs_no_more_is_published_until_its_last_token_has_expired(
 
 #[tokio::test]
 async fn a_rotation_is_repeated_once_and_needs_admin_everywhere() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let keyed = node.root().keyed("0123456789abcdef");
     let first = keyed.post("/v1/keys", Value::Null).await;
     assert_eq!(keyed.post("/v1/keys", Value::Null).await.body, first.body);
@@ -82,7 +82,7 @@ async fn a_rotation_is_repeated_once_and_needs_admin_everywhere() {
 
 #[tokio::test]
 async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let before = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
     let keys = node.ledger().with_file_name("keys");
     for entry in std::fs::read_dir(keys).expect("the keys").map(|entry| entry.expect("a file")) {
@@ -100,7 +100,7 @@ async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
 
 #[tokio::test]
 async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_signed() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     issue(&node, 600).await;
     let kid = published(&node).await.remove(0);
     let keys = node.ledger().with_file_name("keys");

@@ -6,7 +6,7 @@ use authledger::http::openapi;
 use authledger::http::problem::Code;
 use serde_json::Value;
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 #[test]
 fn the_document_is_the_one_in_schema() {
@@ -24,7 +24,7 @@ fn the_document_is_the_one_in_schema() {
 
 #[tokio::test]
 async fn it_is_served_and_every_reference_in_it_resolves() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let answer = node.nobody().get("/openapi.json").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
     let document = answer.json();
@@ -37,7 +37,7 @@ async fn it_is_served_and_every_reference_in_it_resolves() {
 
 #[tokio::test]
 async fn every_operation_in_it_has_a_route() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let document: Value = serde_json::from_str(openapi::json()).expect("JSON");
     for (path, operations) in document["paths"].as_object().expect("paths") {
         let path = path.replace("{position}", "1").replace("{subject}", "s").replace("{code}", "overloaded");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 
@@ -27,7 +27,7 @@ fn path(issued: &Answer) -> String {
 
 #[tokio::test]
 async fn a_session_is_issued_shown_extended_and_expires() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), everything()).await;
     insta::assert_snapshot!("session", issued.shown());
     node.clock.advance(1_000);
@@ -51,7 +51,7 @@ async fn a_session_is_issued_shown_extended_and_expires() {
 
 #[tokio::test]
 async fn what_is_left_out_is_the_operators_default() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = issue(&node.root(), json!({"subject": "a"})).await.json()["session"].take();
     assert_eq!(session["tenant"], "default");
     assert_eq!((&session["aal"], &session["methods"]), (&json!("aal1"), &json!([])));
@@ -62,7 +62,7 @@ async fn what_is_left_out_is_the_operators_default() {
 
 #[tokio::test]
 async fn the_same_key_shows_the_token_again_for_a_minute_and_then_only_the_id() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let first = issue(&node.root().keyed(KEY), everything()).await;
     let extend = format!("{}/extend", path(&first));
     assert_eq!(node.root().post(&extend, json!({"ttl": 7_200})).await.status, 200);
@@ -82,7 +82,7 @@ async fn the_same_key_shows_the_token_again_for_a_minute_and_then_only_the_id() 
 
 #[tokio::test]
 async fn what_is_personal_is_bounded() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     let body = json!({"subject": "a", "identity": {"traits": "x".repeat(32 * 1_024)}});
     let answer = node.root().post("/v1/sessions", body).await;
@@ -94,7 +94,7 @@ async fn what_is_personal_is_bounded() {
 
 #[tokio::test]
 async fn a_session_belongs_to_its_tenant() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), everything()).await;
     let unknown = (404, "unknown-credential".to_owned());
     let elsewhere = node.application(&[("default", &["issue", "introspect", "revoke"])]).await;

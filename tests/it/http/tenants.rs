@@ -7,7 +7,7 @@ use authledger::index::{Builder, Shape, beside};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 use crate::support::settings::ISSUER;
 
 const DAY: u64 = 86_400_000;
@@ -25,8 +25,8 @@ async fn import(actor: &Actor, lines: &[Value]) -> Vec<Value> {
 }
 
 /// Something imported, so that what the ledger does not know may have been issued elsewhere.
-async fn start() -> Node {
-    let node = Node::start().await;
+async fn start() -> ServedNode {
+    let node = ServedNode::start().await;
     let line = json!({
         "kind": "token", "subject": "somebody", "digest": digest("somebody's"),
         "issued_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T09:00:00Z",
@@ -42,7 +42,7 @@ struct Issued {
     id: String,
 }
 
-async fn issue(node: &Node, kind: &'static str) -> Issued {
+async fn issue(node: &ServedNode, kind: &'static str) -> Issued {
     let new = json!({"tenant": "acme", "subject": "alice", "ttl": 60});
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let root = node.root();
@@ -208,7 +208,7 @@ fn line(kind: &str, tenant: &str, subject: &str, secret: &str, expires_at: &str)
 }
 
 /// Files of an index over all that is in the log.
-fn make_index(node: &Node) {
+fn make_index(node: &ServedNode) {
     let reader = Reader::open(&node.ledger()).unwrap();
     let shape = Shape { segment_records: 4, fan_in: 4 };
     let mut builder = Builder::open(reader, &beside(&node.ledger()), shape, |_| ()).unwrap();
@@ -288,7 +288,7 @@ async fn imports_beside(standing: Standing, indexed: bool) {
 }
 
 /// What memory has is what a replay finds.
-async fn same_by_replay(mut node: Node) {
+async fn same_by_replay(mut node: ServedNode) {
     let now = node.clock.now();
     node.restart().await;
     let (ledger, data) = (node.ledger(), node.ledger().parent().unwrap().to_owned());
@@ -299,7 +299,7 @@ async fn same_by_replay(mut node: Node) {
 
 #[tokio::test]
 async fn what_was_issued_here_and_is_forgotten_is_known_to_an_import() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = [issue(&node, "ticket").await, issue(&node, "session").await, issue(&node, "token").await];
     node.clock.advance(31 * DAY);
     node.service().projection().prune(node.clock.now());

@@ -5,12 +5,12 @@ use authledger::service::{Authentication, LONG_ANSWERS, Pace, Party};
 use axum::http::Method;
 use serde_json::json;
 
-use crate::support::served::{Actor, Node};
+use crate::support::served::{Actor, ServedNode};
 
 const SCOPES: [&str; 5] = ["issue", "revoke", "introspect", "follow", "admin"];
 
 /// As many long answers of that caller as there may be, all of them under way.
-fn all_under_way(node: &Node, caller: &Actor) -> Vec<Pace> {
+fn all_under_way(node: &ServedNode, caller: &Actor) -> Vec<Pace> {
     let secret = caller.bearer().expect("a secret");
     let Authentication::Caller(identity) = node.service().authenticate(secret.as_bytes()) else {
         panic!("a good secret")
@@ -32,7 +32,7 @@ async fn sessions(caller: &Actor, subject: &str, count: usize) {
 
 #[tokio::test]
 async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surface() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     sessions(&acme, "busy", 65).await;
     sessions(&acme, "quiet", 3).await;
@@ -63,7 +63,7 @@ async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surf
 
 #[tokio::test]
 async fn a_long_list_that_is_written_piece_by_piece_is_whole_json() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let acme = node.application(&[("acme", &SCOPES)]).await;
     sessions(&acme, "busy", 100).await;
     for number in 0..30 {
@@ -88,7 +88,7 @@ async fn a_long_list_that_is_written_piece_by_piece_is_whole_json() {
 
 #[tokio::test]
 async fn a_snapshot_of_one_tenant_has_what_was_revoked_there_and_nothing_of_another() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     for number in 0..200 {
         let ticket = json!({"tenant": "acme", "subject": format!("subject-{number}")});

@@ -7,12 +7,14 @@ use authledger::domain::Recorded;
 use authledger::index::{Finder, IndexVerifyError, verify};
 
 use super::Indexed;
-use crate::support::node::{Node, at, issue, issue_jwt, issue_opaque, issue_session, renew, revoke, revoke_subject};
+use crate::support::node::{
+    ModelNode, at, issue, issue_jwt, issue_opaque, issue_session, renew, revoke, revoke_subject,
+};
 
 const SEGMENT: u64 = 64;
 
 fn records() -> Vec<Recorded> {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for n in 0..200 {
         node.after_seconds(1);
         node.ask(issue(n, ["alice", "bob"][n as usize % 2])).unwrap();
@@ -135,7 +137,7 @@ fn an_index_of_another_log_is_not_used() {
     let indexed = indexed();
     drop(indexed.built(SEGMENT, 3));
     // The log of another origin, as long as this one.
-    let mut node = Node::named('b');
+    let mut node = ModelNode::named('b');
     (0..1_000).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let other = Indexed::of(&node.log);
     for file in indexed.files() {

@@ -12,7 +12,7 @@ use authledger::domain::{Event, Place, Position, Recorded, Sequence, Tenant, Tic
 use authledger::event_log::{Chain, ChainHash, CopyWriter, Reader, StoredRecord, encode};
 use authledger::index::{Builder, Finder, Shape};
 
-use crate::support::node::{Node, at, digest, issue, revoke_subject, subject};
+use crate::support::node::{ModelNode, at, digest, issue, revoke_subject, subject};
 
 const PAGE: u64 = 10_000;
 /// Tickets of each subject.
@@ -74,7 +74,7 @@ fn say(what: &str, events: u64, took: Duration) {
 
 /// A log of tickets, each subject's spread over all of it, and an ending now and then.
 fn write(path: &Path, events: u64, subjects: u64) {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(0, "subject-0")).unwrap();
     node.ask(revoke_subject("subject-1", None)).unwrap();
     let Event::TicketIssued(template) = node.log[1].event.clone() else { unreachable!() };

@@ -10,7 +10,7 @@ use authledger::service::{Authentication, Call, Heard, Hook, NewTicket};
 
 use super::{Indexed, positions};
 use crate::support::log::hashes;
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 use crate::support::served::{self, Made, ROOT};
 
 #[derive(Clone)]
@@ -47,7 +47,7 @@ fn wait_for(indexed: &Indexed, indexing: &Indexing, head: u64) {
 
 #[test]
 fn what_the_queue_drops_is_read_in_the_log() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (0..2_000).for_each(|n| drop(node.ask(issue(n, ["alice", "bob"][n as usize % 2])).unwrap()));
     let indexed = Indexed::of(&node.log);
     let rows: Vec<Row> = hashes(&node.log)
@@ -88,7 +88,7 @@ async fn the_writer_goes_on_as_fast_beside_the_thread() {
         let (feed, fed) = channel::<Heard>();
         let hook: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(Heard::from).collect()));
         let hooks = if with { vec![hook] } else { Vec::new() };
-        let node = served::Node::made(Made { hooks, ..Made::default() }).await;
+        let node = served::ServedNode::made(Made { hooks, ..Made::default() }).await;
         let ledger = node.ledger();
         let indexing =
             with.then(|| Arc::new(Indexing::spawn(Reader::open(&ledger).unwrap(), beside(&ledger), fed).unwrap()));
@@ -102,7 +102,7 @@ async fn the_writer_goes_on_as_fast_beside_the_thread() {
     println!("tickets a second without the thread {:?}, with it {:?}", rates[0], rates[1]);
 }
 
-async fn issue_many(node: &served::Node, tickets: usize) -> Duration {
+async fn issue_many(node: &served::ServedNode, tickets: usize) -> Duration {
     let service = node.service().clone();
     let Authentication::Caller(identity) = service.authenticate(ROOT.as_bytes()) else { panic!("root is refused") };
     let call = Arc::new(Call { identity, request: None, idempotency: None, consistency: None });

@@ -149,7 +149,7 @@ async fn a_node_that_was_away_when_it_was_removed_is_told_and_shown_nothing_else
 async fn a_directory_of_another_ledger_does_not_join() {
     let pair = Pair::start().await;
     let (other, before) = (pair.data("other"), Proxy::to_nothing().await);
-    let own = crate::process::node::Node::start(&other);
+    let own = crate::process::node::NodeProcess::start(&other);
     let refused = join(&other, "c", &pair.to_a, &before);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("another"), "it runs");
     assert_eq!(own.stop().await.0, Some(0));

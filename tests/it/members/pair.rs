@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::process::node::{Api, BINARY, Launch, Node, PATIENCE, ROOT};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, PATIENCE, ROOT};
 use crate::support::nats::Proxy;
 
 /// Two nodes of one ledger: `a`, which has made it, and `b`, which has joined.
 pub struct Pair {
-    pub a: Node,
-    pub b: Node,
+    pub a: NodeProcess,
+    pub b: NodeProcess,
     /// Before each of them, for the other.
     pub to_a: Proxy,
     pub to_b: Proxy,
@@ -49,7 +49,7 @@ pub fn url(proxy: &Proxy) -> String {
 }
 
 /// Where a server listens.
-pub fn address(node: &Node) -> SocketAddr {
+pub fn address(node: &NodeProcess) -> SocketAddr {
     node.api.url().trim_start_matches("http://").parse().expect("an address")
 }
 

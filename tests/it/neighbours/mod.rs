@@ -17,7 +17,7 @@ use serde_json::json;
 use self::calls::{Call, Holder, Names};
 use self::victim::{MEASURES, Samples, Victim};
 use self::wire::Wire;
-use crate::process::node::{Api, Launch, Node, text};
+use crate::process::node::{Api, Launch, NodeProcess, text};
 
 /// The hostile tenant's loops.
 const LOOPS: usize = 64;
@@ -187,7 +187,7 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
 }
 
 /// Fills the hostile tenant with what its calls look through.
-async fn populate(node: &Node) -> Names {
+async fn populate(node: &NodeProcess) -> Names {
     let started = Instant::now();
     let register = |name: &str, tenant: &str| {
         let scopes = ["issue", "revoke", "introspect", "follow", "audit", "admin"];

@@ -12,7 +12,7 @@ use authledger::keys::{Algorithm, SigningKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::node::{Api, BINARY, Node, PATIENCE, ROOT, text};
+use super::node::{Api, BINARY, NodeProcess, PATIENCE, ROOT, text};
 use crate::support::faketime::WallClock;
 
 const FOREIGN: &str = "https://issuer.example";
@@ -45,13 +45,13 @@ impl World {
         self.directory.path().join("data")
     }
 
-    fn start(&self) -> Node {
+    fn start(&self) -> NodeProcess {
         let config = self.directory.path().join("ledger.toml");
         self.wall.launch(&self.data()).args(&["--config", config.to_str().expect("UTF-8"), "--log", "info"]).start()
     }
 
     /// Starts it again, in one of the ways in which that happens.
-    async fn restart(&self, node: Node, how: Restart) -> Node {
+    async fn restart(&self, node: NodeProcess, how: Restart) -> NodeProcess {
         match how {
             Restart::Killed => tokio::task::spawn_blocking(move || node.kill()).await.expect("killed"),
             Restart::Stopped | Restart::WithoutSnapshot => {

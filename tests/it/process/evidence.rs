@@ -8,7 +8,7 @@ use authledger::event_log::{Base, Chain, ChainHash, Reader, open_for_writing};
 use authledger::tlog::{Checkpoint, InclusionProof, SignedNote, VerifierKey, root};
 use serde_json::Value;
 
-use super::node::{Api, Launch, Node, text};
+use super::node::{Api, Launch, NodeProcess, text};
 use crate::tlog::Plain;
 
 /// The ledger's directory, and every checkpoint that anybody has seen of it.
@@ -137,7 +137,7 @@ async fn what_a_crash_leaves_is_mended_and_contradicts_nothing() {
     let mut seen = watched.seen.clone();
     for (what, change) in changes {
         change();
-        let node = Node::start(&watched.data);
+        let node = NodeProcess::start(&watched.data);
         node.api.issue("another").await;
         seen.push(newest(&node.api).await);
         let full = node.api.get("/tile/0/001").await;

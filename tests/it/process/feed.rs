@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::node::{Api, Event, Events, Launch, Node, text};
+use super::node::{Api, Event, Events, Launch, NodeProcess, text};
 
 const SSE: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
@@ -17,7 +17,7 @@ const LINES: &str = "application/x-ndjson";
 struct Place {
     _directory: TempDir,
     data: PathBuf,
-    node: Node,
+    node: NodeProcess,
 }
 
 impl Place {
@@ -299,13 +299,13 @@ async fn a_cursor_from_the_future_gets_a_gap_that_points_to_the_snapshot() {
     let Place { _directory, data, node } = place;
     assert_eq!(node.stop().await.0, Some(0));
     let backup = copy(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue_and_revoke("default", "lost").await;
     let ahead = text(&page(&node.api, "?after=0").await, "cursor");
     node.kill();
 
     // The disk is rolled back to the copy, and followers remember what came after it.
-    let node = Node::start(&backup.path().join("data"));
+    let node = NodeProcess::start(&backup.path().join("data"));
     for accept in [SSE, LINES] {
         let mut stream = node.api.follow(accept, &format!("?after={ahead}")).await;
         let gap = stream.next().await.unwrap();

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::evidence;
-use super::node::{Api, Events, Launch, Node, text};
+use super::node::{Api, Events, Launch, NodeProcess, text};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u64 = 25;
@@ -154,7 +154,7 @@ async fn catch_up(api: &Api, heard: &Mutex<Heard>) {
 }
 
 /// A server whose snapshots come often, so that some are cut too.
-fn start(data: &Path) -> Node {
+fn start(data: &Path) -> NodeProcess {
     Launch::new(data).args(&["--snapshot-every", "1000", "--log", "warn"]).start()
 }
 

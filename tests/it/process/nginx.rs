@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::node::{Launch, Node, ROOT, text};
+use super::node::{Launch, NodeProcess, ROOT, text};
 use crate::support::nginx::{self, Nginx};
 use crate::support::stub;
 
@@ -24,11 +24,11 @@ async fn echo(name: &'static str) -> String {
     stub::serve(Router::new().fallback(answer)).await.to_string()
 }
 
-fn node(directory: &tempfile::TempDir) -> Node {
+fn node(directory: &tempfile::TempDir) -> NodeProcess {
     Launch::new(&directory.path().join("data")).start()
 }
 
-fn address(node: &Node) -> &str {
+fn address(node: &NodeProcess) -> &str {
     node.api.url().trim_start_matches("http://")
 }
 

@@ -83,7 +83,7 @@ impl Launch {
     }
 
     /// Starts it, and waits until it listens.
-    pub fn start(mut self) -> Node {
+    pub fn start(mut self) -> NodeProcess {
         let started = Instant::now();
         let child = self.spawn();
         let mut process = Process::new(child);
@@ -102,7 +102,7 @@ impl Launch {
                 secrets::remember(ROOT);
                 let search = secrets::Search { data: self.data, log: Some(self.log.clone()) };
                 let api = Api::new(&url, ROOT);
-                Node { process, api, log: self.log, took: started.elapsed(), _search: search }
+                NodeProcess { process, api, log: self.log, took: started.elapsed(), _search: search }
             }
             Err(_) => panic!("the server does not listen: {}", read(&self.log)),
         }
@@ -178,7 +178,7 @@ impl Drop for Process {
 }
 
 /// A server that runs.
-pub struct Node {
+pub struct NodeProcess {
     process: Process,
     /// Root's calls to it.
     pub api: Api,
@@ -189,7 +189,7 @@ pub struct Node {
     _search: secrets::Search,
 }
 
-impl Node {
+impl NodeProcess {
     /// A server on that directory with nothing unusual about it.
     pub fn start(data: &Path) -> Self {
         Launch::new(data).start()

@@ -8,7 +8,7 @@ use authledger::keys::{Algorithm, SigningKey};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::node::{BINARY, Launch, Node, ROOT, text};
+use super::node::{BINARY, Launch, NodeProcess, ROOT, text};
 
 const FOREIGN: &str = "https://issuer.example";
 const PREFIX: &str = "al_p_";
@@ -39,7 +39,7 @@ fn search(directory: &Path, who: &str) -> usize {
 }
 
 struct World {
-    node: Node,
+    node: NodeProcess,
     client: reqwest::Client,
     signer: SigningKey,
 }
@@ -205,7 +205,7 @@ fn path_of(who: &str) -> String {
     who.replace('@', "%40")
 }
 
-fn launch(directory: &Path) -> Node {
+fn launch(directory: &Path) -> NodeProcess {
     let config = directory.join("ledger.toml");
     Launch::new(&directory.join("data")).arg("--config").arg(config).args(&["--log", "trace"]).start()
 }

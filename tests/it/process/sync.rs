@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::disk::{Disk, Failure};
-use super::node::{Api, Launch, Node, text};
+use super::node::{Api, Launch, NodeProcess, text};
 
 const CONCURRENT: usize = 64;
 const EACH: usize = 4;
@@ -117,7 +117,7 @@ fn files(data: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
     (std::fs::read(data.join("ledger.db")).unwrap(), std::fs::read(data.join("ledger.db-wal")).ok())
 }
 
-async fn assert_refuses_commands(node: &Node, ticket: &str) {
+async fn assert_refuses_commands(node: &NodeProcess, ticket: &str) {
     let commands = [
         ("/v1/tickets", json!({"subject": "later"})),
         ("/v1/revocations", json!({"credential": ticket})),
@@ -136,7 +136,7 @@ async fn assert_refuses_commands(node: &Node, ticket: &str) {
 
 /// After the cause is mended: what was acknowledged is there; what was in flight is there whole or not at all.
 async fn assert_goes_on(data: &Path, kept: &Value, revoked: &str, cursor: &str) {
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     assert!(node.api.is_active(&text(kept, "ticket")).await);
     let page = node.api.get(&format!("/v1/revocations?after={cursor}")).await.expect(200);
     assert_eq!(page["gap"], Value::Null, "the stream's cursor is good");
@@ -180,6 +180,6 @@ async fn a_checkpoint_that_fails_halts_the_log_too() {
     assert_eq!(node.api.get("/health/ready").await.status, 503);
     disk.mend();
     assert_eq!(node.stop().await.0, Some(1));
-    let tickets = Node::start(&data).api.get("/v1/status").await.expect(200)["counts"]["tickets"].clone();
+    let tickets = NodeProcess::start(&data).api.get("/v1/status").await.expect(200)["counts"]["tickets"].clone();
     assert_eq!(tickets, acknowledged, "what was acknowledged is in the WAL, and there after a restart");
 }

@@ -10,7 +10,7 @@ use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
 
 use crate::support::node::{
-    Node, at, digest, import_session, issue, issue_opaque, issue_session, origin, revoke_id, revoke_named,
+    ModelNode, at, digest, import_session, issue, issue_opaque, issue_session, origin, revoke_id, revoke_named,
     revoke_subject, session_digest, session_id, session_key, subject, tenant, ticket_key, token_digest,
 };
 
@@ -63,12 +63,12 @@ fn a_million_ids_with_the_same_last_bytes_are_folded() {
 /// The node's clock and policy, on a memory of its own.
 struct Cramped {
     projection: Projection,
-    node: Node,
+    node: ModelNode,
 }
 
 impl Cramped {
     fn new(room: u32, subjects: u32) -> Self {
-        Self { projection: Projection::cramped(room, subjects), node: Node::lone() }
+        Self { projection: Projection::cramped(room, subjects), node: ModelNode::lone() }
     }
 
     fn ask(&mut self, command: Command) -> Result<Decision, Rejection> {
@@ -150,7 +150,7 @@ fn facts_are_folded_into_a_memory_that_is_full() {
         state.fold(recorded);
     };
     (1..=1_500).for_each(|n| fold(&foreign(n, token_digest(n))));
-    let mut node = Node::pair().0;
+    let mut node = ModelNode::pair().0;
     for n in 0..10 {
         node.ask(revoke_id(n)).unwrap();
         node.ask(revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1_400 + n)))).unwrap();
@@ -218,7 +218,7 @@ proptest! {
         commands in prop::collection::vec((chosen_command(), 0..100_000_000u64), 1..150),
         room in prop_oneof![Just(0u32), Just(1), Just(u32::MAX)],
     ) {
-        let mut node = Node::pair().0;
+        let mut node = ModelNode::pair().0;
         let projection = Projection::cramped(room, u32::MAX);
         node.log.iter().for_each(|recorded| projection.fold(recorded));
         for (command, later) in commands {

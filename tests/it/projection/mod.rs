@@ -15,14 +15,14 @@ use authledger::projection::{Projection, SnapshotError, Source, Times, catch_up,
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
-    Node, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque, issue_session,
-    jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject, seconds,
-    session_digest, session_id, session_key, subject, ticket_key, token_digest,
+    ModelNode, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque,
+    issue_session, jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject,
+    seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
 /// Two origins, and something of everything that a state holds.
-fn varied() -> Node {
-    let (mut one, mut other) = Node::pair();
+fn varied() -> ModelNode {
+    let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(7, "carol")).unwrap();
     let seventh = other.last().clone();
     other.now = at(300_000);
@@ -44,7 +44,7 @@ fn varied() -> Node {
 }
 
 /// Sessions and tokens under each kind of name, ended and not, known and not, and keys.
-fn with_sessions(node: &mut Node) {
+fn with_sessions(node: &mut ModelNode) {
     node.ask(publish("k-1", false)).unwrap();
     (20..=24).for_each(|n| drop(node.ask(issue_session(n, "dora")).unwrap()));
     let sealed = Some(Sealed { slot: 5, sealed: "AA".into() });
@@ -78,12 +78,12 @@ fn with_sessions(node: &mut Node) {
     node.ask(publish("k-2", true)).unwrap();
 }
 
-fn rows_of(node: &Node) -> Vec<Row> {
+fn rows_of(node: &ModelNode) -> Vec<Row> {
     node.state.rows()
 }
 
 /// A log file and a snapshot of its first `records`.
-fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
+fn with_snapshot(node: &ModelNode, records: usize) -> (LogFile, std::path::PathBuf) {
     let log = LogFile::of(&node.log);
     let reader = Reader::open(&log.path()).unwrap();
     let projection = Projection::default();
@@ -181,7 +181,7 @@ fn blocks_in_another_order_are_not_a_snapshot() {
 fn a_snapshot_of_another_log_is_ignored() {
     let node = varied();
     let (_log, directory) = with_snapshot(&node, node.log.len());
-    let mut other = Node::lone();
+    let mut other = ModelNode::lone();
     (0..50).for_each(|n| drop(other.ask(issue(n, "mallory")).unwrap()));
     let longer = LogFile::of(&other.log);
     let shorter = LogFile::of(&other.log[..3]);
@@ -253,7 +253,7 @@ fn the_sweep_forgets_what_has_expired_within_a_round() {
 
 #[test]
 fn a_request_is_noted_strictly_later_than_the_one_before() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
@@ -265,7 +265,7 @@ fn a_request_is_noted_strictly_later_than_the_one_before() {
 
 #[test]
 fn a_use_is_queued_once_until_it_is_taken() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
@@ -279,7 +279,7 @@ fn a_use_is_queued_once_until_it_is_taken() {
 
 #[test]
 fn a_use_counts_before_it_is_on_record() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
@@ -303,7 +303,7 @@ fn a_use_counts_before_it_is_on_record() {
 
 #[test]
 fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000), at(0).plus_millis(10 * 365 * 86_400_000));
@@ -316,7 +316,7 @@ fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
 
 #[test]
 fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (0..100).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let projection = projection_of(&node.log);
     let alice = crate::support::node::subject("alice");
@@ -334,7 +334,7 @@ fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
 
 #[test]
 fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(86_400);
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
@@ -360,7 +360,7 @@ fn an_empty_state_stands_at_the_beginning() {
 
 #[test]
 fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for n in 0..25 {
         node.after_seconds(u64::from(n % 3 == 0)).ask(issue_session(n, "alice")).unwrap();
     }
@@ -383,7 +383,7 @@ fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
 #[test]
 fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are() {
     const EACH: u64 = 33_334;
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let projection = projection_of(&node.log);
     let mut due = Vec::new();
     for n in 0..EACH {
@@ -417,7 +417,7 @@ fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are(
 
 #[test]
 fn a_subject_is_found_by_the_uuid_that_stands_for_it_while_it_has_a_session() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let itself = "6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a11";
     node.ask(Command::IssueSession(new_session("default", 1, "alice", Some(60)).into())).unwrap();
     node.policy.session_max_life = seconds(86_400);

@@ -10,7 +10,7 @@ use authledger::domain::{Origin, Timestamp};
 use authledger::event_log::{Base, ChainHash, Reader};
 use serde_json::Value;
 
-use crate::process::node::{Api, BINARY, Launch, Node, PATIENCE, ROOT, text};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, PATIENCE, ROOT, text};
 use crate::support::faketime::WallClock;
 #[cfg(feature = "nats")]
 use crate::support::nats::Server;
@@ -31,7 +31,7 @@ pub struct Site {
     pub region: String,
     pub data: PathBuf,
     listen: String,
-    node: Option<Node>,
+    node: Option<NodeProcess>,
     /// The wall clock that its process reads, where that is not the machine's.
     pub wall: Option<WallClock>,
 }
@@ -175,7 +175,7 @@ impl Cluster {
         self.is_launched(which, node);
     }
 
-    fn is_launched(&mut self, which: usize, node: Node) {
+    fn is_launched(&mut self, which: usize, node: NodeProcess) {
         let address = node.api.url().trim_start_matches("http://").to_owned();
         let ways = self.http.iter().filter(|((_, to), _)| *to == which);
         ways.for_each(|(_, proxy)| proxy.lead_to(address.parse().unwrap()));
@@ -228,7 +228,7 @@ impl Cluster {
         self.node(which).log()
     }
 
-    pub fn node(&self, which: usize) -> &Node {
+    pub fn node(&self, which: usize) -> &NodeProcess {
         self.sites[which].node.as_ref().expect("it runs")
     }
 

@@ -10,7 +10,7 @@ use authledger::event_log::{Head, Reader};
 use futures_util::StreamExt as _;
 
 use super::cluster::{A, B, C, Cluster, until};
-use crate::process::node::{Node, text};
+use crate::process::node::{NodeProcess, text};
 use crate::support::nats::find;
 
 /// One message on a subject, while something is done.
@@ -95,7 +95,7 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
 /// How another ledger begins; and the same as if it were this one, by a key that nobody has heard of.
 fn strangers(cluster: &Cluster) -> (String, String) {
     let data = cluster.directory.path().join("stranger");
-    let other = tokio::task::block_in_place(|| Node::start(&data));
+    let other = tokio::task::block_in_place(|| NodeProcess::start(&data));
     drop(other);
     let open = |data: &Path| Reader::open(&data.join("ledger.db")).unwrap();
     let (theirs, ours) = (open(&data), open(&cluster.sites[A].data));

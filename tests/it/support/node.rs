@@ -230,7 +230,7 @@ pub fn register_until(n: u64, grants: Grants, expires_at: Option<Timestamp>) -> 
 }
 
 /// One node's origin, its clock, and everything that it holds.
-pub struct Node {
+pub struct ModelNode {
     pub origin: Origin,
     pub state: State,
     pub now: Timestamp,
@@ -242,7 +242,7 @@ pub struct Node {
     next: Sequence,
 }
 
-impl Node {
+impl ModelNode {
     /// The only node of its ledger.
     pub fn lone() -> Self {
         Self::named('a')

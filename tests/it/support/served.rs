@@ -56,7 +56,7 @@ impl Default for Made {
 }
 
 /// A running node.
-pub struct Node {
+pub struct ServedNode {
     running: Option<Running>,
     router: Router,
     /// Before the directory goes.
@@ -66,7 +66,7 @@ pub struct Node {
     directory: tempfile::TempDir,
 }
 
-impl Node {
+impl ServedNode {
     /// A node with a new ledger.
     pub async fn start() -> Self {
         Self::made(Made::default()).await

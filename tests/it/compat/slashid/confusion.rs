@@ -88,12 +88,12 @@ async fn each_forgery_is_refused_with_its_own_message_to_every_caller() {
 #[tokio::test]
 async fn a_token_is_refused_while_its_issuers_keys_are_out_of_reach() {
     use crate::jose::trusted;
-    use crate::support::served::{Made, Node};
+    use crate::support::served::{Made, ServedNode};
     use authledger::jose::{JwksUrl, KeySource};
     // Whoever had the port has left it, so that nobody answers.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let source = KeySource::Url(JwksUrl::new(&format!("http://127.0.0.1:{port}/keys")).unwrap());
-    let node = Node::made(Made { trusted: vec![trusted(source, None)], ..Made::default() }).await;
+    let node = ServedNode::made(Made { trusted: vec![trusted(source, None)], ..Made::default() }).await;
     let signer = Signer::new(Algorithm::Es256);
     let token = signer.token(&claims(json!({"exp": NOW + 5})));
     let before = node.head();

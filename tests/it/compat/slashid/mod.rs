@@ -14,14 +14,14 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::jose::{ISSUER, Signer, merged};
-use crate::support::served::{Actor, Answer, Made, Node, ROOT, START};
+use crate::support::served::{Actor, Answer, Made, ROOT, START, ServedNode};
 
 /// Where the clock stands, in seconds.
 const NOW: u64 = START / 1000;
 
 /// A node that trusts one issuer, who signs.
 struct Place {
-    node: Node,
+    node: ServedNode,
     issuer: Signer,
 }
 
@@ -33,7 +33,7 @@ impl Place {
     async fn made(made: Made) -> Self {
         let issuer = Signer::new(Algorithm::Es256);
         let trusted = vec![issuer.trusted(None)];
-        Self { node: Node::made(Made { trusted, ..made }).await, issuer }
+        Self { node: ServedNode::made(Made { trusted, ..made }).await, issuer }
     }
 
     /// A token of the trusted issuer for a person, with these claims more or, where null, less.
@@ -129,7 +129,7 @@ fn is_done(answer: &Answer) {
 
 #[tokio::test]
 async fn another_verb_is_refused_in_the_contracts_shape() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for path in ["/token/revoke", "/slashid/token/validate", "/persons/p/mint-token"] {
         let answer = node.nobody().send(Method::PUT, path, "").await;
         assert_eq!(refusal(&answer), (405, "this path does not take PUT".to_owned()));

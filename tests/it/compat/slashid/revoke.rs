@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{NOW, Place, claims, is_done, refusal, revoke};
 use crate::jose::confusion::{negated, next_letter};
 use crate::jose::{ISSUER, Signer, decode, encode};
-use crate::support::served::{Node, ROOT};
+use crate::support::served::{ROOT, ServedNode};
 
 const NOT_AN_AUTHORITY: &str = "the bearer is neither this token nor an application's key";
 
@@ -108,7 +108,7 @@ async fn a_bearer_is_the_same_token_however_its_signature_is_spelt() {
 async fn a_token_that_was_never_seen_is_revoked_if_its_issuer_is_trusted_and_forgotten_when_it_has_expired() {
     let place = Place::start().await;
     let token = place.token(json!({"jti": "unseen"}));
-    let refused = refusal(&revoke(&Node::start().await.holder(ROOT), &token).await);
+    let refused = refusal(&revoke(&ServedNode::start().await.holder(ROOT), &token).await);
     assert_eq!(refused, (400, "failed to verify the token: its issuer is not trusted here".to_owned()));
     let before = place.head();
     is_done(&place.log_out(&token).await);

@@ -7,7 +7,7 @@ use reqwest::Method;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::super::node::{Api, Launch, Node, text};
+use super::super::node::{Api, Launch, NodeProcess, text};
 
 /// The write lock, held from another process's point of view: this test's.
 fn lock(data: &Path) -> Connection {
@@ -29,7 +29,7 @@ async fn assert_locked(api: &Api, path: &str, body: serde_json::Value) -> u64 {
 }
 
 /// Readiness, once it has no warning of a lock.
-async fn assert_unlocked(node: &Node) {
+async fn assert_unlocked(node: &NodeProcess) {
     let until = Instant::now() + super::super::node::PATIENCE;
     while node.api.get("/health/ready").await.expect(200).to_string().contains("locked for writing") {
         assert!(Instant::now() < until, "the warning stays");

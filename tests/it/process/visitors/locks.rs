@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::node::{BINARY, Launch, Node, text};
+use super::super::node::{BINARY, Launch, NodeProcess, text};
 use super::{Crowd, SOME};
 
 /// Bytes that every connection in WAL mode shares as long as it is open: `SHARED_FIRST` and 509 more of the database.
@@ -63,7 +63,7 @@ fn sample(process: u32, data: &Path, stop: &AtomicBool) -> (u64, Vec<String>) {
 }
 
 /// Everything that opens the log in the server's own process, one after another.
-async fn use_all(node: &Node) {
+async fn use_all(node: &NodeProcess) {
     let api = &node.api;
     let issued = api.issue("somebody").await;
     api.revoke(&text(&issued, "ticket")).await;
@@ -133,7 +133,7 @@ async fn nothing_acknowledged_is_lost_after_one_select() {
     let Some(sqlite3) = super::program(&["sqlite3"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     for number in 0..3 {
         node.api.issue(&format!("before-{number}")).await;
     }
@@ -151,6 +151,6 @@ async fn nothing_acknowledged_is_lost_after_one_select() {
     node.api.get("/health/ready").await.expect(200);
     node.kill();
     super::verify(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert_eq!(node.api.get("/v1/status").await.expect(200)["counts"]["tickets"], 8);
 }

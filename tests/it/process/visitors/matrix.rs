@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::super::node::{Node, PATIENCE, Process};
+use super::super::node::{NodeProcess, PATIENCE, Process};
 use super::{Crowd, SOME, assert_survives, program, verify};
 use crate::support::python;
 
@@ -143,7 +143,7 @@ async fn whatever_tool_looks_into_the_file_nothing_acknowledged_is_missing() {
     let directory = tempfile::tempdir().unwrap();
     let (data, scratch) = (directory.path().join("data"), directory.path().join("scratch"));
     std::fs::create_dir(&scratch).unwrap();
-    let mut node = Node::start(&data);
+    let mut node = NodeProcess::start(&data);
     for Visit { name, mut command, due } in visits(&data.join("ledger.db"), &scratch) {
         let crowd = Crowd::start(&node.api);
         crowd.work(SOME).await;
@@ -172,7 +172,7 @@ async fn litestream_replicates_beside_a_server_and_nothing_is_missing() {
     let Some(litestream) = program(&["litestream"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let (data, replica) = (directory.path().join("data"), directory.path().join("replica"));
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let crowd = Crowd::start(&node.api);
     crowd.work(SOME).await;
     let replicates = replicate(&litestream, &data.join("ledger.db"), &replica);

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::node::{Api, Node, PATIENCE, text};
+use super::node::{Api, NodeProcess, PATIENCE, text};
 
 /// How many clients write beside a visitor.
 pub const CLIENTS: usize = 8;
@@ -128,17 +128,17 @@ pub fn verify(path: &Path) -> String {
 }
 
 /// Kills the server, and shows that nothing is missing: before a start, to the audit tool, and after it.
-pub async fn assert_survives(node: Node, crowd: Crowd, data: &Path) -> Node {
+pub async fn assert_survives(node: NodeProcess, crowd: Crowd, data: &Path) -> NodeProcess {
     tokio::task::spawn_blocking(move || node.kill()).await.expect("killed");
     let acknowledged = crowd.end().await;
     verify(data);
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     assert_held(&acknowledged, &data.join("ledger.db"));
     node
 }
 
 /// Waits until readiness has a warning with that in it, and gives all of readiness.
-pub async fn warned(node: &Node, what: &str) -> String {
+pub async fn warned(node: &NodeProcess, what: &str) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await.expect(200).to_string();
@@ -151,7 +151,7 @@ pub async fn warned(node: &Node, what: &str) -> String {
 }
 
 /// Waits until readiness has no warning.
-pub async fn quiet(node: &Node) {
+pub async fn quiet(node: &NodeProcess) {
     let until = Instant::now() + PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await.expect(200);

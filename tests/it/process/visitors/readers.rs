@@ -6,7 +6,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::super::node::{Node, PATIENCE};
+use super::super::node::{NodeProcess, PATIENCE};
 use super::{quiet, warned};
 
 /// What readiness warns from.
@@ -19,7 +19,7 @@ fn wal_bytes(data: &Path) -> u64 {
 }
 
 /// Tickets one after another until the WAL is that large: each commit rewrites some pages.
-async fn grow(node: &Node, data: &Path, bytes: u64) {
+async fn grow(node: &NodeProcess, data: &Path, bytes: u64) {
     let clients = (0..4).map(|client| {
         let (api, data) = (node.api.apart(), data.to_owned());
         tokio::spawn(async move {
@@ -37,7 +37,7 @@ async fn grow(node: &Node, data: &Path, bytes: u64) {
 async fn a_reader_that_stays_is_named_and_the_wal_is_shortened_when_it_goes() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue("first").await;
     let reader = Connection::open(data.join("ledger.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();

@@ -10,7 +10,7 @@ use authledger::clock;
 use authledger::domain::{Event, Position};
 use authledger::event_log::Reader;
 
-use super::super::node::{Launch, Node};
+use super::super::node::{Launch, NodeProcess};
 use super::{Acknowledged, Crowd, program, verify};
 
 const ROUNDS: u64 = 8;
@@ -68,7 +68,7 @@ async fn what_was_acknowledged_survives_kills_with_a_visitor_beside() {
     let Some(sqlite3) = program(&["sqlite3"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    assert_eq!(Node::start(&data).stop().await.0, Some(0));
+    assert_eq!(NodeProcess::start(&data).stop().await.0, Some(0));
     let (stop, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let visiting = {
         let (database, stop, visits): (PathBuf, _, _) = (data.join("ledger.db"), stop.clone(), visits.clone());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::super::node::{Launch, Node, text};
+use super::super::node::{Launch, NodeProcess, text};
 use super::{Crowd, SOME, assert_held, verify};
 
 /// What somebody does to a file of a running server.
@@ -37,12 +37,12 @@ fn commit(deed: Deed, file: &Path) {
 }
 
 /// Waits until readiness says that something was saved, and gives what it says.
-async fn told(node: &Node) -> String {
+async fn told(node: &NodeProcess) -> String {
     told_of(node, "ledger.rescued.db").await
 }
 
 /// Waits until readiness says that, and gives all of it.
-async fn told_of(node: &Node, what: &str) -> String {
+async fn told_of(node: &NodeProcess, what: &str) -> String {
     let until = std::time::Instant::now() + super::super::node::PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await;
@@ -68,7 +68,7 @@ fn saved(data: &Path) -> PathBuf {
     data.join("ledger.rescued.db")
 }
 
-async fn assert_refused(node: &Node) {
+async fn assert_refused(node: &NodeProcess) {
     let refused = node.api.post("/v1/tickets", json!({"subject": "later"})).await.expect(503);
     assert_eq!(refused["type"], "/problems/log-halted");
 }
@@ -76,7 +76,7 @@ async fn assert_refused(node: &Node) {
 async fn assert_saved(name: &str, deed: Deed) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept: Vec<Value> = [node.api.issue("first").await, node.api.issue("second").await].into();
     let crowd = Crowd::start(&node.api);
     crowd.work(SOME).await;
@@ -97,7 +97,7 @@ async fn assert_saved(name: &str, deed: Deed) {
     assert_eq!(code, Some(1));
     assert!(said.contains("ledger.rescued.db holds what a running server saved"), "{said}");
     put_back(&data, &saved(&data));
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert_held(&acknowledged, &data.join("ledger.db"));
     node.api.issue("afterwards").await;
     assert_eq!(node.stop().await.0, Some(0));
@@ -128,7 +128,7 @@ async fn a_file_that_is_replaced_or_moved_halts_the_log_and_what_was_acknowledge
 async fn a_server_that_only_reads_notices_too() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
     commit(Deed::Delete, &data.join("ledger.db"));
     // Nobody sends a command.
@@ -142,7 +142,7 @@ async fn a_server_that_only_reads_notices_too() {
 async fn what_could_not_be_saved_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
     // As many copies as may lie beside a log.
     let copies: Vec<PathBuf> = (2..100).map(|number| data.join(format!("ledger.rescued.{number}.db"))).collect();
@@ -163,7 +163,7 @@ async fn what_could_not_be_saved_is_tried_again() {
 async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue("first").await;
     let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
     let second = node.api.issue("second").await;
@@ -185,7 +185,7 @@ async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is
 async fn a_row_that_a_tool_has_inserted_halts_the_server_and_can_be_taken_out_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
     let position = kept["position"].as_u64().unwrap();
     let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
@@ -206,7 +206,7 @@ async fn a_row_that_a_tool_has_inserted_halts_the_server_and_can_be_taken_out_ag
     .unwrap();
     drop(log);
     verify(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert!(node.api.is_active(&text(&kept, "ticket")).await);
     node.api.issue("afterwards").await;
     assert_eq!(node.stop().await.0, Some(0));

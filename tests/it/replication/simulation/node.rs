@@ -68,7 +68,7 @@ pub struct Publishing {
     pub acknowledged: usize,
 }
 
-pub struct Node {
+pub struct SimNode {
     pub disk: Disk,
     pub state: State,
     pub positions: Positions,
@@ -94,7 +94,7 @@ pub struct Node {
     pub weakness: Weakness,
 }
 
-impl Node {
+impl SimNode {
     /// A node that is off, on that directory.
     pub fn on(disk: Disk, reads: Reads, clocks: Clocks) -> Self {
         let mut positions = Positions::default();

@@ -9,7 +9,7 @@ use authledger::domain::{
 };
 
 use super::disk::Disk;
-use super::node::{Node, Phase};
+use super::node::{Phase, SimNode};
 use super::truth::Checked;
 use super::weaken::Weakness;
 use super::world::World;
@@ -279,7 +279,7 @@ impl Run {
     }
 
     fn crash(&mut self) {
-        let up = self.world.slots(Node::is_up);
+        let up = self.world.slots(SimNode::is_up);
         if let Some(slot) = self.world.random.pick(&up) {
             self.world.tell(|| format!("node {slot} crashes"));
             self.world.count("crash");
@@ -323,7 +323,7 @@ impl Run {
 
     /// A backup is made, or one takes the place of a disk, or a directory is copied and started beside itself.
     fn copy(&mut self) {
-        let fit = |node: &Node| node.disk.admitted && !node.others().is_empty() && node.phase != Phase::Halted;
+        let fit = |node: &SimNode| node.disk.admitted && !node.others().is_empty() && node.phase != Phase::Halted;
         let fit = self.world.slots(fit);
         let Some(slot) = self.world.random.pick(&fit) else { return };
         let copy = || {
@@ -333,7 +333,7 @@ impl Run {
         };
         if self.clones && self.world.nodes.len() < MAX_NODES && self.world.random.percent(40) {
             let World { nodes, .. } = &self.world;
-            let node = Node::on(copy(), nodes[slot].reads.clone(), nodes[slot].clocks.clone());
+            let node = SimNode::on(copy(), nodes[slot].reads.clone(), nodes[slot].clocks.clone());
             self.start_beside(slot, node);
         } else if self.backups.contains_key(&slot) && self.world.random.percent(80) {
             self.restore(slot);
@@ -343,7 +343,7 @@ impl Run {
         }
     }
 
-    fn start_beside(&mut self, slot: usize, clone: Node) {
+    fn start_beside(&mut self, slot: usize, clone: SimNode) {
         let world = &mut self.world;
         let beside = world.nodes.len();
         world.add(clone, true);
@@ -367,7 +367,7 @@ impl Run {
         world.crash(slot);
         world.forget(slot, &backup);
         let (reads, clocks) = (world.nodes[slot].reads.clone(), world.nodes[slot].clocks.clone());
-        world.nodes[slot] = Node::on(backup, reads, clocks);
+        world.nodes[slot] = SimNode::on(backup, reads, clocks);
         world.nodes[slot].weakness = world.weakness;
         world.nodes[slot].start();
         world.replaced[slot] = true;

@@ -11,7 +11,7 @@ use authledger::domain::{
 use authledger::event_log::ChainHash;
 
 use super::disk::Entry;
-use super::node::{Node, Phase, Wait};
+use super::node::{Phase, SimNode, Wait};
 use super::world::World;
 
 /// How far somebody had applied each origin.
@@ -80,7 +80,7 @@ impl Truth {
     }
 
     /// What that disk alone has held is no more.
-    pub fn lose(&mut self, disk: &super::disk::Disk, after: &super::disk::Disk, others: &[&Node]) {
+    pub fn lose(&mut self, disk: &super::disk::Disk, after: &super::disk::Disk, others: &[&SimNode]) {
         for entry in &disk.log[..disk.synced] {
             let (place, hash) = (entry.recorded.place, entry.hash);
             if after.has(place, hash) || others.iter().any(|node| node.disk.has(place, hash)) {
@@ -285,7 +285,7 @@ impl World {
 
     fn nothing_is_lost(&self, participants: &[usize]) -> Checked {
         for (place, hash) in self.truth.acknowledged.difference(&self.truth.lost) {
-            let has = |node: &Node| node.disk.has(*place, *hash);
+            let has = |node: &SimNode| node.disk.has(*place, *hash);
             // What only a node held that was removed since is lost with it.
             let gone = self.nodes.iter().any(|node| self.truth.removed.contains(&node.key()) && has(node));
             if gone && !participants.iter().any(|slot| has(&self.nodes[*slot])) {
@@ -304,7 +304,7 @@ impl World {
         let at = self.latest_clock();
         // A sweep forgets what is over, and what comes later of the same credential stands alone: then replays are compared.
         let swept = self.counts.contains_key("sweep");
-        let pruned = |node: &Node| {
+        let pruned = |node: &SimNode| {
             let mut state = if swept { node.disk.state() } else { node.state.clone() };
             state.prune(at);
             state.rows()

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::clocks::Clocks;
 use super::disk::{Disk, Key};
-use super::node::{Node, PATIENCE, Pending, Phase, Taken, Wait};
+use super::node::{PATIENCE, Pending, Phase, SimNode, Taken, Wait};
 use super::truth::{Checked, Truth};
 use super::weaken::Weakness;
 use crate::support::node::START_MILLIS;
@@ -52,7 +52,7 @@ pub struct World {
     pub step: u64,
     now: u64,
     pub ledger: LedgerId,
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<SimNode>,
     /// The side of a partition that each node is on.
     pub side: Vec<u8>,
     /// Whether a node's disk was replaced by another copy, and it has not answered since.
@@ -151,7 +151,7 @@ impl World {
         (0..self.nodes.len()).filter(|slot| self.nodes[*slot].is_ready()).collect()
     }
 
-    pub fn slots(&self, of: impl Fn(&Node) -> bool) -> Vec<usize> {
+    pub fn slots(&self, of: impl Fn(&SimNode) -> bool) -> Vec<usize> {
         (0..self.nodes.len()).filter(|slot| of(&self.nodes[*slot])).collect()
     }
 
@@ -164,7 +164,7 @@ impl World {
         let origin = self.fresh_origin();
         let clocks = Clocks::new(self.now, &mut self.random);
         let disk = Disk::create(key, name, region, self.ledger, anchors, origin);
-        let node = Node::on(disk, reads, clocks);
+        let node = SimNode::on(disk, reads, clocks);
         self.add(node, false);
         let now = self.clock(slot);
         self.nodes[slot].open(origin, None, now);
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// One node more.
-    pub fn add(&mut self, mut node: Node, replaced: bool) {
+    pub fn add(&mut self, mut node: SimNode, replaced: bool) {
         node.weakness = self.weakness;
         self.nodes.push(node);
         self.side.push(0);
@@ -563,7 +563,7 @@ impl World {
 
     /// Whether others take records from that node: it can be used, a record has made it a member, and none has removed it. One that was
     /// refused when it joined is only a spectator.
-    pub fn is_asked(&self, node: &Node) -> bool {
+    pub fn is_asked(&self, node: &SimNode) -> bool {
         let key = node.key();
         let has_joined = || self.nodes.iter().any(|other| other.members().joined(key).is_some());
         node.phase != Phase::Halted && !self.truth.removed.contains(&key) && (self.nodes.len() == 1 || has_joined())
@@ -572,7 +572,7 @@ impl World {
     /// What this node's disk alone has held, and that one has not, is lost.
     pub fn forget(&mut self, slot: usize, after: &super::disk::Disk) {
         let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && self.is_asked(node));
-        let others: Vec<&Node> = others.map(|(_, node)| node).collect();
+        let others: Vec<&SimNode> = others.map(|(_, node)| node).collect();
         let lost = self.truth.lost.len();
         self.truth.lose(&self.nodes[slot].disk, after, &others);
         let lost = (self.truth.lost.len() - lost) as u64;
@@ -694,7 +694,7 @@ impl World {
     /// What changes as long as something moves.
     fn stand(&self) -> Vec<(usize, usize, Phase, bool, usize)> {
         let of =
-            |node: &Node| (node.disk.log.len(), node.disk.synced, node.phase, node.disk.admitted, node.waits.len());
+            |node: &SimNode| (node.disk.log.len(), node.disk.synced, node.phase, node.disk.admitted, node.waits.len());
         self.nodes.iter().map(of).collect()
     }
 }
