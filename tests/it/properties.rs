@@ -75,12 +75,12 @@ pub enum Step {
         token: u64,
         name: u8,
     },
-    /// A JWT is presented, seen before or not, to be ended.
+    /// A JWT is presented, seen before or not, to be revoked.
     Present {
         token: u64,
         subject: usize,
     },
-    /// One of its sessions ends another one of the same subject, several, or itself.
+    /// A session of the subject revokes another one, several, or itself.
     Own {
         session: u64,
         subject: usize,
@@ -117,7 +117,7 @@ pub struct Happening {
 }
 
 fn step(alone: bool) -> BoxedStrategy<Step> {
-    // A lone node hears of no other; and what it imports after it was ended may have been forgotten by then.
+    // A lone node hears of no other; and a credential that it imports after its revocation may have been forgotten by then.
     if alone {
         return prop_oneof![1 => tickets(), 1 => lasting(), 1 => calls()].boxed();
     }
@@ -164,7 +164,7 @@ fn calls() -> impl Strategy<Value = Step> {
 
 fn happening(alone: bool) -> impl Strategy<Value = Happening> {
     let key = prop::option::weighted(0.3, (0..3u8, 0..2u8));
-    // Now and then a day or more goes by, so that keys and tickets come to their end.
+    // Now and then a day or more goes by, so that keys are retired and tickets expire.
     let after = prop_oneof![8 => 0..600u64, 1 => 80_000..200_000u64];
     (any::<bool>(), after, prop::option::weighted(0.3, 0..3u64), key, step(alone)).prop_map(
         move |(second, after_seconds, caller, key, step)| Happening {
@@ -187,7 +187,7 @@ pub struct World {
     /// How many of the other's own records each has received.
     received: [usize; 2],
     issued: u64,
-    /// What each session that was issued is numbered by: whose it is.
+    /// The tenant and the subject of each session that was issued, by its number.
     sessions: Vec<(usize, usize)>,
     tokens: u64,
     keys: u64,
@@ -198,7 +198,7 @@ impl World {
         let mut nodes = if alone { vec![ModelNode::lone()] } else { <[ModelNode; 2]>::from(ModelNode::pair()).into() };
         for node in &mut nodes {
             if alone {
-                // Endings are over within a history. With two nodes they must outlast what the other may still issue.
+                // Revocations are forgotten within a history. With two nodes they must outlast the credentials that the other may still issue.
                 node.policy.longest_life = seconds(86_400);
             }
             node.policy.max_unknown_revocations = 4;
@@ -220,7 +220,7 @@ impl World {
         let caller = happening.caller.map_or(Caller::Root, |n| Caller::Application(application_id(n)));
         let request = authledger::domain::Request {
             caller: match happening.step {
-                // Mostly the session's own subject, else there would be nothing to end.
+                // Mostly the session's own subject, else there would be nothing to revoke.
                 Step::Own { session, subject, .. } => {
                     let own = self.sessions.get(session as usize).filter(|(tenant, _)| *tenant == 0);
                     holder(session, SUBJECTS[own.map_or(subject, |(_, subject)| *subject)])
@@ -247,7 +247,7 @@ impl World {
         (0..self.nodes.len()).for_each(|which| self.receive(which, usize::MAX));
     }
 
-    /// How a JWT was issued, by whichever node: what its bearer presents says no other thing.
+    /// How a JWT was issued, by whichever node: its bearer presents the same.
     fn issue_of(&self, token: u64) -> Option<Issue> {
         let key = CredentialKey { kind: Kind::Token, id: jwt(token).id() };
         self.nodes.iter().find_map(|node| node.state.credential(key).issue)
@@ -363,13 +363,13 @@ fn token_name(number: u64, name: u8) -> CredentialRef {
     }
 }
 
-/// What is imported has numbers from here on: more than a history issues, because no fresh secret is an old one.
+/// Imported credentials have numbers from here on: more than a history issues, because no fresh secret is an old one.
 const IMPORTED: u64 = 10_000;
 
 /// JWTs from this number on are presented and never issued.
 const NEVER_ISSUED: u64 = 1_000_000;
 
-/// A JWT of ours as it would be presented, without a generation. One `jti` has one end.
+/// A JWT of ours as it would be presented, without a generation. One `jti` has one expiry.
 fn presented(token: u64, whose: usize) -> PresentedToken {
     PresentedToken {
         credential: jwt(token),
@@ -384,7 +384,7 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
     }
 }
 
-/// What a step that its caller was told to have ended was about.
+/// The credential that a step revokes, where its caller was told so.
 fn named_by(step: &Step) -> Option<CredentialKey> {
     let key = |kind, named: CredentialRef| CredentialKey { kind, id: named.id() };
     match *step {
@@ -497,7 +497,7 @@ proptest! {
     #[test]
     fn nothing_revoked_comes_back(history in history(false)) {
         let mut world = World::new(false);
-        // What the root was told is ended at that node, and whatever a node has once found revoked.
+        // The credentials that root was told are revoked at that node, and those that a node has once found revoked.
         let mut revoked: [BTreeSet<CredentialKey>; 2] = Default::default();
         for happening in &history {
             let decision = world.happen(happening);
@@ -521,10 +521,11 @@ proptest! {
         }
         world.exchange_all();
         for key in revoked.iter().flatten() {
-            prop_assert!(world.nodes.iter().all(|node| judge(node, *key).is_err()), "{:?} is good somewhere", key);
+            prop_assert!(world.nodes.iter().all(|node| judge(node, *key).is_err()), "{:?} is active somewhere", key);
         }
         for node in &world.nodes {
-            let (live, replayed) = (crate::support::log::projection_of(&node.log), folded(&node.log));
+            let live = crate::support::log::projection_of(&node.log);
+            let replayed = folded(&node.log);
             for key in replayed.credentials.keys().filter(|key| key.kind != Kind::Ticket) {
                 prop_assert_eq!(judge_at(&live, *key, node.now), judge_at(&replayed, *key, node.now));
             }
@@ -555,7 +556,7 @@ proptest! {
         let mut pruned = folded(log);
         pruned.prune(now);
         prop_assert_eq!(loaded.rows(), pruned.rows());
-        prop_assert_eq!(loaded.counts(), whole.counts(), "what is over is gone from every index");
+        prop_assert_eq!(loaded.counts(), whole.counts(), "expired credentials are gone from every index");
     }
 
     #[test]

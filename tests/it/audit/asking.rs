@@ -145,7 +145,7 @@ fn an_unanswerable_question_is_exit_code_two_and_damage_is_one() {
 }
 
 #[tokio::test]
-async fn the_tool_answers_beside_a_running_server() {
+async fn the_tool_answers_next_to_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let server = NodeProcess::start(&data);

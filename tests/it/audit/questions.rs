@@ -1,4 +1,4 @@
-//! Questions about the past: what they answer is what folding the log answers.
+//! Questions about the past: their answers are those of folding the log.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::support::node::{
 const EVERYTHING: usize = usize::MAX;
 
 fn asked(state: &State, key: CredentialKey) -> Lookup {
-    // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
+    // A session that was revoked by its digest alone is kept under that; a caller that asks by the digest is told of the session.
     let name = if key.kind == Kind::Token { state.credential(key).named(key) } else { CredentialRef::Id(key.id) };
     Lookup::Credential(LookupCredential { kind: Some(key.kind), names: vec![name] })
 }
@@ -35,7 +35,7 @@ fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactiv
     authledger::domain::judge(state, key, at).map(drop)
 }
 
-/// What a verdict says, as the domain says it.
+/// A verdict in the form of the domain's answer.
 fn plain(standings: &[Standing], key: CredentialKey) -> Result<(), Option<Place>> {
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
@@ -84,7 +84,7 @@ proptest! {
                 }
             }
         }
-        // All that a subject has is what each of its credentials is.
+        // The answer about a subject is the answers about each of its credentials.
         for name in ["alice", "bob", "carol"] {
             let question = Lookup::Subject(Tenant::default(), subject(name));
             for standing in as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap() {
@@ -99,8 +99,8 @@ proptest! {
         }
         let tally = tally_as_of(reader, &prefix, &mut |_, _| ()).unwrap();
         state.prune(time);
-        let good = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
-        prop_assert_eq!(tally.tickets.active, good as u64);
+        let active = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
+        prop_assert_eq!(tally.tickets.active, active as u64);
     }
 
     #[test]
@@ -118,7 +118,7 @@ proptest! {
             let issue = state.credential(key).issue.map(|issue| issue.place);
             prop_assert!(issue.iter().all(|place| told.contains(place)), "{:?}: {:?}", key, told);
             if let Err(Inactive::Revoked(place, _)) = judge(&state, key, node.now) {
-                prop_assert!(told.contains(&place), "{:?} was ended by {:?}: {:?}", key, place, told);
+                prop_assert!(told.contains(&place), "{:?} was revoked by {:?}: {:?}", key, place, told);
             }
         }
     }
@@ -192,7 +192,7 @@ fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
         ["ticket.issued", "subject.revoked"],
         "another's use is not its own"
     );
-    assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the endings came before it");
+    assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the revocations came before it");
     let session = ["session.issued", "session.revoked", "subject.revoked"];
     assert_eq!(asking.types(digest_of(session_digest(1))), session);
     let by_id = LookupCredential::named(Kind::Session, &session_id(1).uuid().to_string(), None).unwrap();
@@ -223,7 +223,7 @@ fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
 }
 
 #[test]
-fn what_a_tickets_uses_leave_open_is_said() {
+fn a_verdict_says_what_the_uses_of_a_ticket_leave_open() {
     let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(100);
@@ -232,11 +232,11 @@ fn what_a_tickets_uses_leave_open_is_said() {
     node.ask(issue(2, "bob")).unwrap();
     let asking = Asking::of(&node);
     let verdict = |millis| asking.verdict(LookupCredential::digest(digest(1)), at(millis));
-    let end = at(1_000_000);
-    assert_eq!(verdict(999_999), Verdict::Active { expires_at: end });
-    let open = Verdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
+    let expiry = at(1_000_000);
+    assert_eq!(verdict(999_999), Verdict::Active { expires_at: expiry });
+    let open = Verdict::Indeterminate { from: expiry, until: expiry.plus_millis(1_000) };
     assert_eq!((verdict(1_000_000), verdict(1_000_999)), (open.clone(), open));
-    assert_eq!(verdict(1_001_000), Verdict::Expired { at: end });
+    assert_eq!(verdict(1_001_000), Verdict::Expired { at: expiry });
     assert_eq!(verdict(50_000), Verdict::Active { expires_at: at(900_000) }, "the use was not yet");
 }
 
@@ -282,7 +282,7 @@ fn changes_between_two_points_are_counted_once() {
         assert_eq!((changed.records, changed.counted.total.issued[0]), (second - first, issued));
         assert_eq!(listed, changed.counted.total.all_issued() + changed.counted.total.all_revoked());
     }
-    // By time: what was recorded after the one instant, and not after the other.
+    // By time: the records after the one instant, and not after the other.
     let points = [at(3_600_000), at(5 * 3_600_000)].map(|at| prefix(Point::Recorded(at)));
     let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| ()).unwrap();
     assert_eq!((changed.counted.total.issued[0], changed.counted.total.revoked[0]), (4, 1));

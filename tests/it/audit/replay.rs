@@ -141,7 +141,7 @@ fn a_snapshot_of_another_log_is_a_finding() {
     assert!(error.is_damage(), "{error}");
 }
 
-/// Sessions and tokens of which each came to another end.
+/// Sessions and tokens of which each became inactive in another way.
 fn node_with_sessions() -> ModelNode {
     let (mut one, _) = ModelNode::pair();
     one.ask(publish("k-1", false)).unwrap();
@@ -184,6 +184,6 @@ fn a_snapshot_with_sessions_and_tokens_has_no_differences_and_one_without_a_revo
     lying.reached(Reader::open(&log.path()).unwrap().current_base().unwrap());
     save(&lying, &log.directory.path().join("snapshot")).unwrap();
     let differences = compared(&log, at(60_000)).differences;
-    assert_eq!(differences.total, 3, "the session differs on both sides, and the unseen ending is missing");
+    assert_eq!(differences.total, 3, "the session differs on both sides, and the unseen revocation is missing");
     assert!(differences.only_replayed.iter().all(|row| row.as_str().starts_with("[\"session\"")));
 }

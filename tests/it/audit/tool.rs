@@ -1,4 +1,4 @@
-//! The tool: what it prints, and what its exit code says.
+//! The tool: its output, and its exit codes.
 
 use std::path::Path;
 use std::process::{Command, Output};

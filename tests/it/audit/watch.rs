@@ -1,4 +1,4 @@
-//! The auditor beside a server, as the shipped tool.
+//! The auditor next to a server, as the shipped tool.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -48,7 +48,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
     let kept = fs::read_to_string(real.fresh("state")).unwrap();
     node.stop().await;
 
-    // The same key, another history that is longer than what was seen.
+    // The same key, another history that is longer than the one that was seen.
     tokio::task::block_in_place(|| forged.forge_all());
     let node = NodeProcess::start(forged.data());
     for _ in 0..6 {
@@ -59,7 +59,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
     assert!(text(&conflict.stderr).contains("the log was rewritten"), "{conflict:?}");
     let evidence = fs::read_to_string(real.fresh("state.conflict")).unwrap();
     assert!(evidence.starts_with(&kept) && evidence.len() > kept.len(), "{evidence}");
-    assert_eq!(fs::read_to_string(real.fresh("state")).unwrap(), kept, "what held stays");
+    assert_eq!(fs::read_to_string(real.fresh("state")).unwrap(), kept, "the newest checkpoint that was accepted stays");
     node.stop().await;
 
     // An older copy put back.

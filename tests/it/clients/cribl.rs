@@ -40,8 +40,8 @@ async fn the_python_sdk_invalidates_a_users_tokens() {
         for token in &tokens {
             assert!(!node.api.is_active(token).await);
         }
-        assert!(node.api.is_active(&mint(&node).await).await, "what is issued next is good");
-        // Whoever comes next finds nothing of it.
+        assert!(node.api.is_active(&mint(&node).await).await, "a token that is issued next is active");
+        // A later caller finds nothing of it.
         let path = format!("/auth/users/{}/token", USER.replace('|', "%7C"));
         assert_eq!(node.api.send(Method::DELETE, &path, None).await.unwrap().expect(200)["count"], 1);
     }

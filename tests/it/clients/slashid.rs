@@ -49,7 +49,8 @@ async fn the_javascript_sdk_logs_people_out() {
     let server = Launch::new(&directory.path().join("ledger")).arg("--config").arg(config);
     let node = server.args(&["--cors-origins", ORIGIN]).start();
     for (name, base) in [("a", ""), ("b", "/slashid")] {
-        let (token, container) = (mint(&node).await, container(&signer, name));
+        let token = mint(&node).await;
+        let container = container(&signer, name);
         let base_url = format!("{}{base}", node.api.url());
         let input = json!({"base_url": base_url, "token": token, "container": container, "origin": ORIGIN});
         let outcome = tokio::task::spawn_blocking(move || Client::SlashId.run(&input)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A log with one record of a clock that was ahead, and a million behind it: folding it forgets nothing too early.
+//! A log with one record of a clock that was ahead, and a million after it: folding it forgets nothing too early.
 
 use authledger::audit::against;
 use authledger::domain::{
@@ -36,7 +36,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let tokens = vec![presented.clone()];
     node.ask(Command::RevokeTokens(RevokeTokens { tokens, reason: None, note: None })).unwrap();
     let first = node.last_place().sequence.0 + 1;
-    // What came after it was stamped no earlier.
+    // Later records were stamped no earlier.
     let ahead = |number: u64| Recorded {
         place: Place { origin: node.origin, sequence: Sequence(number) },
         recorded_at: at(2 * HOUR),

@@ -388,7 +388,7 @@ async fn the_access_token_comes_before_the_parameters() {
     node.get("/api/1/authentication/ticket/x").await.is_error(403, "ACCESS_DENIED", missing);
     node.get("/api/1/access_token/all").await.is_error(403, "ACCESS_DENIED", missing);
     node.post_json("/api/1/access_token/create", &json!({})).await.is_error(403, "ACCESS_DENIED", missing);
-    // A body that is no form holds no parameters.
+    // A body that is not a form holds no parameters.
     node.post_as(create, "text/plain", format!("accessTokenId={ROOT}")).await.is_error(403, "ACCESS_DENIED", missing);
 
     let unknown = "No access token found for ID \"a \\\"b\"".replace("\\\"", "\"");
@@ -435,7 +435,8 @@ async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
     long.is_error(400, "OTHER", "Request parameter 'profileId' must be 1 to 255 bytes of UTF-8");
     let huge = format!("accessTokenId={ROOT}&profileId={}", "x".repeat(10 << 20));
     node.post(create, &huge).await.is_error_with(413, "OTHER");
-    let (path, form) = ("/api/1/authentication/ticket", format!("accessTokenId={ROOT}"));
+    let path = "/api/1/authentication/ticket";
+    let form = format!("accessTokenId={ROOT}");
     node.post(&format!("{path}/%ff"), &form).await.is_error_with(400, "OTHER");
     node.post(&format!("{path}/%zz"), &form).await.is_error_with(400, "OTHER");
     node.get(&format!("{path}/%ff?{form}")).await.is_error_with(400, "OTHER");
@@ -528,7 +529,7 @@ async fn an_action_that_is_not_allowed_names_the_tenant() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_tenant_is_denied_and_stays_as_it_is() {
+async fn a_ticket_of_another_tenant_is_denied_and_stays_as_it_is() {
     let node = CrafterNode::start().await;
     let acme = node.application("acme", vec![grant(Some("acme"), &TICKETS)], None).await;
     let other = node.application("other", vec![grant(Some("other"), &TICKETS)], None).await;
@@ -560,7 +561,7 @@ async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
 #[tokio::test]
 async fn a_subject_on_hold_gets_no_tickets() {
     let node = CrafterNode::start().await;
-    let end = NewSubjectRevocation {
+    let revocation = NewSubjectRevocation {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,
@@ -569,7 +570,7 @@ async fn a_subject_on_hold_gets_no_tickets() {
         why: Why::default(),
     };
     let before = node.ticket(ROOT, "p").await;
-    node.service.revoke_subject(&root(), end).await.expect("root may");
+    node.service.revoke_subject(&root(), revocation).await.expect("root may");
     let message = "Profile \"p\" of tenant \"default\" is disabled";
     let answer = node.post("/api/1/authentication/ticket/p", &format!("accessTokenId={ROOT}")).await;
     answer.is_error(403, "DISABLED_PROFILE", message);
@@ -583,7 +584,8 @@ async fn last_request_time_is_strictly_increasing() {
     let node = CrafterNode::start().await;
     let token = node.manager().await;
     let created = node.ticket(&token, "p").await;
-    let (id, mut last) = (text(&created["id"]), START);
+    let id = text(&created["id"]);
+    let mut last = START;
     for step in [0, 0, 0, 1, 0, 5000, 0] {
         node.clock.advance(step);
         let now = ticket(&node.use_ticket(&token, id).await)["lastRequestTime"].as_u64().expect("a number");
@@ -630,12 +632,12 @@ async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_rec
     node.service.flush_uses().await.expect("the node runs");
     assert_eq!(node.head() - head, 1);
     node.clock.advance(LIFE - 901);
-    assert!(peek(&node, id).await, "a life after the use that is on record is not over");
+    assert!(peek(&node, id).await, "a life after the use that is on record has not expired");
     node.clock.advance(1);
     assert!(!peek(&node, id).await);
 }
 
-/// Whether the ticket is good, without using it.
+/// Whether the ticket is active, without using it.
 async fn peek(node: &CrafterNode, id: &str) -> bool {
     node.service.introspect(&root().identity, id).await.expect("root may").is_some()
 }
@@ -668,7 +670,7 @@ async fn a_use_that_races_invalidation_never_resurrects_a_ticket() {
             async move { text(&node.ticket(&token, "p").await["id"]).to_owned() }
         }));
         let ids = created.await;
-        // A tenth of a life goes by, so that each use is worth a record, the one way in which it could matter later.
+        // A tenth of a life goes by, so that each use is worth a record, which is the only way in which it could matter later.
         node.clock.advance(90_000);
         together(ids.into_iter().map(|id| race(node.clone(), token.clone(), id))).await;
     }
@@ -683,7 +685,7 @@ async fn together<T: Send + 'static>(all: impl Iterator<Item = impl Future<Outpu
     tasks.join_all().await
 }
 
-/// Uses the ticket over and over while it is invalidated; once it is gone, it is gone.
+/// Uses the ticket over and over while it is invalidated; once it is gone, it stays gone.
 async fn race(node: Arc<CrafterNode>, token: Arc<str>, id: String) {
     let user = {
         let (node, token, id) = (node.clone(), token.clone(), id.clone());
@@ -748,7 +750,7 @@ async fn an_access_token_is_kept_verbatim_works_and_is_deleted() {
 }
 
 #[tokio::test]
-async fn what_the_client_leaves_out_or_null_is_filled_in() {
+async fn members_that_the_client_leaves_out_or_null_are_filled_in() {
     let node = CrafterNode::start().await;
     let create = format!("/api/1/access_token/create?accessTokenId={ROOT}");
     let body = json!({"id": null, "expiresOn": null, "tenantPermissions": null, "master": false, "application": "a"});

@@ -18,7 +18,7 @@ const RAW: &str = "/auth/users/samlp|x|nico.jones@example.com/token";
 const ESCAPED: &str = "/api/v1/auth/users/samlp%7Cx%7cnico.jones%40example.com/token";
 const NOW: &str = "2027-01-15T08:00:00.000Z";
 
-/// What somebody has.
+/// A subject and its credentials.
 struct Issuer {
     service: Arc<Service>,
     tenant: Tenant,
@@ -41,7 +41,9 @@ impl Issuer {
     }
 
     async fn token(&self, session: Option<CredentialId>, opaque: bool) -> (String, Secret) {
-        let (tenant, subject, ttl) = (self.tenant.clone(), self.subject.clone(), None);
+        let tenant = self.tenant.clone();
+        let subject = self.subject.clone();
+        let ttl = None;
         let new =
             NewToken { tenant, subject, ttl, session, audience: Vec::new(), scope: None, claims: Map::new(), opaque };
         let issued = self.service.issue_token(&self.call(), new).await.unwrap();
@@ -49,7 +51,9 @@ impl Issuer {
     }
 
     async fn session(&self) -> (CredentialId, Secret) {
-        let (tenant, subject, personal) = (self.tenant.clone(), self.subject.clone(), Personal::default());
+        let tenant = self.tenant.clone();
+        let subject = self.subject.clone();
+        let personal = Personal::default();
         let new = NewSession { tenant, subject, ttl: None, aal: Aal::default(), methods: Vec::new(), personal };
         let issued = self.service.issue_session(&self.call(), new).await.unwrap();
         (issued.session.id, issued.secret)
@@ -98,7 +102,8 @@ async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_acti
     let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", USER);
     let (jwt, opaque) = (user.token(None, false).await, user.token(None, true).await);
-    let (session, ticket) = (user.session().await.1, user.ticket().await);
+    let session = user.session().await.1;
+    let ticket = user.ticket().await;
     let other = Issuer::new(&node, "default", "somebody else").token(None, true).await.1;
     let before = node.head();
     let revoked = items(&node.root().delete(RAW).await);
@@ -142,7 +147,8 @@ async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session(
     let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (session, secret) = user.session().await;
-    let (bound, free) = (user.token(Some(session), false).await, user.token(None, true).await);
+    let bound = user.token(Some(session), false).await;
+    let free = user.token(None, true).await;
     let ticket = user.ticket().await;
     let revoked = items(&node.root().delete("/auth/users/u/token?kinds=session").await);
     assert_eq!(kinds(&revoked), ["session", "token"]);
@@ -161,13 +167,14 @@ async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session(
 async fn only_credentials_that_were_active_until_then_are_listed() {
     let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
-    let (revoked, expired) = (user.token(None, true).await, user.ticket().await);
+    let revoked = user.token(None, true).await;
+    let expired = user.ticket().await;
     let revocation = json!({"credential": revoked.1.expose()});
     assert_eq!(node.root().post("/v1/revocations", revocation).await.status, 201);
     node.clock.advance(60_000);
-    let good = user.token(None, true).await.0;
+    let active = user.token(None, true).await.0;
     let listed = items(&node.root().delete("/auth/users/u/token?kinds=token,ticket").await);
-    assert_eq!(listed.iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(good)]);
+    assert_eq!(listed.iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(active)]);
     assert!(!user.is_active(&expired).await);
 }
 
@@ -238,7 +245,7 @@ async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
     let unauthorised = (401, "Unauthorized".to_owned());
     let basic = node.nobody().with("authorization", "Basic eDp5");
     for actor in [node.nobody(), node.holder("nobody's"), node.holder(token.expose()), basic] {
-        // Who nobody is, is asked before what he asks.
+        // The caller is authenticated before its request is looked at.
         for path in ["/auth/users/u/token", "/api/v1/auth/users/%ff/token?ttl=soon"] {
             let answer = actor.delete(path).await;
             assert_eq!((refusal(&answer), answer.header("www-authenticate")), (unauthorised.clone(), "Bearer"));

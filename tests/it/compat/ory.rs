@@ -97,7 +97,8 @@ fn link(answer: &Answer, rel: &str) -> Option<String> {
 
 /// The sessions of every page from that one on, along these links.
 async fn walk(actor: &Actor, start: &str, rel: &str) -> Vec<Vec<String>> {
-    let (mut pages, mut next) = (Vec::new(), Some(start.to_owned()));
+    let mut pages = Vec::new();
+    let mut next = Some(start.to_owned());
     while let Some(path) = next {
         let answer = actor.get(&path).await;
         assert_eq!(answer.status, 200, "{}", answer.shown());
@@ -148,7 +149,7 @@ async fn a_session_is_shown_as_the_sdks_read_it() {
     insta::assert_snapshot!("whoami", answer.shown().replace(&subject, "[identity]"));
     let answer = bearer(&node, &plain).get("/sessions/whoami").await;
     assert_eq!(answer.json()["identity"]["id"], "6ba7b810-9dad-11d1-80b4-00c04fd430c8");
-    insta::assert_snapshot!("whoami of a subject of whom nothing else is known", answer.shown());
+    insta::assert_snapshot!("whoami of a subject of which nothing else is known", answer.shown());
     let root = node.root();
     insta::assert_snapshot!("admin get", root.get(&format!("/admin/sessions/{}", full.id)).await.shown());
     let expanded = format!("/admin/sessions/{}?expand=Identity&expand=DEVICES", full.id);
@@ -169,7 +170,7 @@ async fn a_session_is_shown_as_the_sdks_read_it() {
     }
 }
 
-/// Each credential absent, bad or good: the first that is there counts.
+/// Each credential absent, unknown or active: the first that is there counts.
 #[tokio::test]
 async fn the_first_credential_that_is_there_counts_on_every_call() {
     let node = ServedNode::start().await;
@@ -187,11 +188,11 @@ async fn the_first_credential_that_is_there_counts_on_every_call() {
         if let Some(token) = authorization {
             actor = actor.with("authorization", &format!("bEaReR {token}"));
         }
-        let good = header.or(cookie).or(authorization) == Some(&*session.token);
+        let is_active = header.or(cookie).or(authorization) == Some(&*session.token);
         for prefix in PREFIXES {
             for slash in ["", "/"] {
                 let expected = |status, reason: &str| {
-                    if good { (status, None) } else { (401, Some(reason.to_owned())) }
+                    if is_active { (status, None) } else { (401, Some(reason.to_owned())) }
                 };
                 let path = |path: &str| format!("{prefix}{path}{slash}");
                 let whoami = actor.get(&path("/sessions/whoami")).await;
@@ -234,7 +235,7 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
     let wrong = node.nobody().with("x-request-id", "r-1").post("/sessions/x", json!({})).await;
     assert_eq!(wrong.header("allow"), "DELETE");
     insta::assert_snapshot!("wrong verb", wrong.shown());
-    assert!(is_alive(&node, &session).await, "nothing of that ended it");
+    assert!(is_alive(&node, &session).await, "nothing of that revoked it");
 }
 
 #[tokio::test]
@@ -259,7 +260,7 @@ async fn a_session_revokes_another_one_and_never_itself() {
     let disable = async |id: &str| me.delete(&format!("/auth/sessions/{id}")).await;
 
     insta::assert_snapshot!("disable without credentials", node.nobody().delete("/sessions/BADUUID").await.shown());
-    insta::assert_snapshot!("disable what is no id", disable("BADUUID").await.shown());
+    insta::assert_snapshot!("disable a text that is not an id", disable("BADUUID").await.shown());
     let misplaced = disable("6ba7b810+9dad-11d1-80b4-00c04fd430c8").await;
     insta::assert_snapshot!("disable an id out of place", misplaced.shown());
     assert_eq!(message(&disable("g".repeat(32).as_str()).await), (400, "uuid: invalid UUID format".into()));
@@ -286,7 +287,7 @@ async fn a_session_revokes_another_one_and_never_itself() {
     assert!(!is_alive(&node, &other).await);
     let shown = node.root().get(&format!("/admin/sessions/{}", other.id)).await.json();
     assert_eq!((&shown["id"], &shown["active"]), (&json!(other.id), &json!(false)), "its data stay");
-    // An ended session ends nothing.
+    // A revoked session revokes nothing.
     assert_eq!(bearer(&node, &other).delete(&format!("/sessions/{}", current.id)).await.status, 401);
 }
 
@@ -327,7 +328,7 @@ async fn all_other_sessions_are_revoked_and_counted() {
     let me = bearer(&node, &current);
     assert_eq!(me.delete(&format!("/sessions/{}", others[0].id)).await.status, 204);
     insta::assert_snapshot!("disable all others", me.delete("/sessions").await.shown());
-    assert_eq!(me.delete("/sessions").await.json(), json!({"count": 0}), "ended ones do not count");
+    assert_eq!(me.delete("/sessions").await.json(), json!({"count": 0}), "revoked ones do not count");
     for session in &others {
         assert!(!is_alive(&node, session).await);
     }
@@ -346,7 +347,7 @@ async fn logging_out_takes_a_token_in_the_body() {
     let of = |token: &str| json!({"session_token": token}).to_string();
     assert_eq!(log_out(&of(&leaving.token)).await.status, 204);
     assert!(!is_alive(&node, &leaving).await && is_alive(&node, &staying).await);
-    assert_eq!(log_out(&of(&leaving.token)).await.status, 204, "it had ended");
+    assert_eq!(log_out(&of(&leaving.token)).await.status, 204, "it was inactive already");
     insta::assert_snapshot!("log out nobody", log_out(&of("MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj")).await.shown());
     for unknown in [of(""), "{}".into(), json!({"session_token": null}).to_string()] {
         assert_eq!(log_out(&unknown).await.status, 403, "{unknown}");
@@ -447,11 +448,14 @@ async fn an_application_lists_the_sessions_of_its_own_tenant_alone() {
         let answer = acme.get(&format!("/admin/sessions?page_token={malformed}")).await;
         assert_eq!(message(&answer), (400, "could not parse parameter page_token".into()));
     }
-    insta::assert_snapshot!("active is no boolean", acme.get("/admin/sessions?active=maybe").await.shown());
+    insta::assert_snapshot!("active is not a boolean", acme.get("/admin/sessions?active=maybe").await.shown());
     assert_eq!(message(&acme.get("/admin/sessions?page_size=x").await).1, "could not parse parameter page_size");
-    insta::assert_snapshot!("expand what is not", acme.get("/admin/sessions?expand=everything").await.shown());
+    insta::assert_snapshot!(
+        "expand a part that is unknown",
+        acme.get("/admin/sessions?expand=everything").await.shown()
+    );
 
-    // What another tenant has is as good as unknown, and stays as it is.
+    // A session of another tenant is the same as an unknown one, and stays as it is.
     let head = node.head();
     for actor in [&acme, &root] {
         for (verb, path) in by_id(&foreign.id) {
@@ -504,7 +508,7 @@ async fn admin_calls_take_an_application_with_their_scope() {
         node.nobody().with("authorization", "Basic eDp5"),
         node.root().with("authorization", &format!("Bearer {ROOT}")),
     ];
-    // Authority comes before what is asked for, be it there, unknown or malformed.
+    // Authority comes before the id in question, whether it is there, unknown or malformed.
     for id in [&*session.id, unknown, "BADUUID"] {
         for (verb, path, _) in admin_calls(id) {
             for stranger in &strangers {
@@ -558,7 +562,7 @@ async fn an_application_shows_revokes_and_extends_a_session() {
     assert_eq!(
         (inactive.status.as_u16(), &inactive.json()["active"]),
         (200, &json!(false)),
-        "an expired one stays dead"
+        "an expired one stays inactive"
     );
     assert_eq!(root.delete(&of(&short)).await.status, 204, "it is inactive, as was asked for");
 
@@ -571,7 +575,7 @@ async fn an_application_shows_revokes_and_extends_a_session() {
         (200, &json!(false)),
         "a revoked one stays revoked"
     );
-    // Beyond what any extension may reach it is over, and told so until it is forgotten.
+    // Beyond the reach of any extension it has expired, and the answer says so until it is forgotten.
     node.clock.advance(40 * DAY_MILLIS);
     assert_eq!(root.delete(&of(&short)).await.status, 204);
 }
@@ -597,7 +601,7 @@ async fn all_sessions_of_an_identity_are_revoked() {
         }
         assert_eq!(ids(&node.root().get(&path).await).len(), 2, "they are still shown");
         assert_eq!(ids(&node.root().get(&format!("{path}?active=true")).await).len(), 0);
-        assert!(is_alive(&node, &issue(&node, subject).await).await, "later ones are good");
+        assert!(is_alive(&node, &issue(&node, subject).await).await, "later ones are active");
     }
     for nobody in ["nobody", "00000000-0000-4000-8000-000000000000", "%ff", "%00"] {
         let path = format!("/admin/identities/{nobody}/sessions");
@@ -606,7 +610,7 @@ async fn all_sessions_of_an_identity_are_revoked() {
     }
 }
 
-/// After the answer that a session has ended, nobody is told that it is good.
+/// After the answer that a session is revoked, nobody is told that it is active.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoami_refuses_a_session_once_it_is_revoked() {
     let node = ServedNode::start().await;
@@ -615,12 +619,13 @@ async fn whoami_refuses_a_session_once_it_is_revoked() {
         let revoked = Arc::new(AtomicBool::new(false));
         let asking: Vec<_> = (0..3)
             .map(|_| {
-                let (actor, revoked) = (bearer(&node, &other), revoked.clone());
+                let actor = bearer(&node, &other);
+                let revoked = revoked.clone();
                 tokio::spawn(async move {
                     loop {
                         let was_revoked = revoked.load(Ordering::SeqCst);
                         let status = actor.get("/sessions/whoami").await.status;
-                        assert!(!was_revoked || status == 401, "a {status} after it was ended");
+                        assert!(!was_revoked || status == 401, "a {status} after it was revoked");
                         if was_revoked {
                             return;
                         }
@@ -677,7 +682,7 @@ async fn secrets_are_in_no_refusal() {
     }
 }
 
-/// A subject with very many sessions: each is on one page, and a page costs what a page holds, not what they are.
+/// A subject with very many sessions: each is on one page, and the cost of a page depends on its own length, not on their number.
 #[tokio::test(flavor = "multi_thread")]
 async fn very_many_sessions_of_one_subject_are_listed_and_revoked() {
     const MANY: usize = 20_000;
@@ -697,7 +702,8 @@ async fn very_many_sessions_of_one_subject_are_listed_and_revoked() {
         }
     }
     println!("{MANY} issued in {:?}", started.elapsed());
-    let (me, root) = (bearer(&node, &current), node.root());
+    let me = bearer(&node, &current);
+    let root = node.root();
     for (actor, path, all) in [
         (&me, "/sessions?page_size=1000", MANY),
         (&root, "/admin/sessions?page_size=1000", MANY + 1),
@@ -721,7 +727,7 @@ async fn very_many_sessions_of_one_subject_are_listed_and_revoked() {
     println!("a page of one in {:?}", started.elapsed());
     let started = Instant::now();
     assert_eq!(me.delete("/sessions").await.json(), json!({"count": MANY}));
-    println!("all others ended in {:?}", started.elapsed());
+    println!("all others revoked in {:?}", started.elapsed());
     let started = Instant::now();
     assert_eq!(ids(&root.get("/admin/sessions?active=true").await), std::slice::from_ref(&current.id));
     println!("the one that is left found in {:?}", started.elapsed());

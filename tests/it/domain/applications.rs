@@ -26,7 +26,7 @@ fn an_application_does_what_it_was_granted_until_it_is_removed() {
     assert!(node.ask_as(as_application(1), issue(1, "alice")).is_ok());
     node.ask(Command::RemoveApplication(application_id(1))).unwrap();
     assert_eq!(node.ask_as(as_application(1), issue(2, "alice")), Err(Rejection::Unauthenticated));
-    assert!(node.is_active(1), "what it issued stays good");
+    assert!(node.is_active(1), "the ticket that it issued stays active");
 }
 
 #[test]

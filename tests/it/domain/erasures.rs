@@ -1,4 +1,4 @@
-//! A subject that was forgotten stays so, whatever arrives.
+//! A subject that was erased stays so, whatever arrives.
 
 use std::collections::BTreeSet;
 
@@ -47,16 +47,16 @@ fn nothing_is_issued_imported_or_noted_any_more() {
     let note = Some(Sealed { slot: 3, sealed: "c2VhbGVk".into() });
     let noted = Command::RevokeSubject(RevokeSubject { note, ..revoke });
     assert_eq!(node.ask(noted), Err(Rejection::SubjectErased));
-    assert!(node.ask(revoke_subject("alice", None)).is_ok(), "an ending that seals nothing is one like any other");
+    assert!(node.ask(revoke_subject("alice", None)).is_ok(), "a revocation that seals nothing is one like any other");
     assert!(node.ask(issue(3, "bob")).is_ok());
 }
 
 #[test]
-fn whatever_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
+fn a_credential_that_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
     let (mut one, mut other) = ModelNode::pair();
     one.ask(erase("alice", [3])).unwrap();
     let erased = one.last().clone();
-    // The other node has not heard of it, and issues on; by its own ending it even has a generation of its own.
+    // The other node has not heard of it, and issues on; by its own revocation it even has a generation of its own.
     other.ask(revoke_subject("alice", None)).unwrap();
     other.ask(issue(1, "alice")).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();

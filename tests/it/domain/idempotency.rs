@@ -44,7 +44,7 @@ fn a_key_that_is_used_again_after_its_day_is_recognised_for_another() {
 }
 
 #[test]
-fn what_is_refused_is_not_remembered() {
+fn a_command_that_is_refused_is_not_remembered() {
     let mut node = ModelNode::lone();
     assert_eq!(node.ask_once(1, 1, revoke(1)), Err(Rejection::UnknownCredential));
     node.ask(issue(1, "alice")).unwrap();

@@ -47,7 +47,7 @@ fn each_kind_is_imported_with_the_life_that_it_had() {
     let mut node = ModelNode::lone();
     assert!(alone(&node.state));
     node.ask(import_of(ticket(1), "alice")).unwrap();
-    assert!(!alone(&node.state), "what this ledger does not know may have been issued elsewhere");
+    assert!(!alone(&node.state), "a credential that this ledger does not know may have been issued elsewhere");
     node.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     node.ask(import_of(token(1), "alice")).unwrap();
     assert!(node.is_active(1));
@@ -107,7 +107,7 @@ fn implausible_times_are_refused() {
     let mut ask = |issued_at, expires_at| node.ask(between(token(1), "alice", issued_at, expires_at)).err();
     assert_eq!(ask(at(300_001), at(HOUR)), Some(Rejection::ImplausibleTimes), "in the future");
     assert_eq!(ask(ago(1), at(DAY + 1)), Some(Rejection::ImplausibleTimes), "longer than anything lives here");
-    assert_eq!(ask(at(0), at(0)), Some(Rejection::ImplausibleTimes), "over before it began");
+    assert_eq!(ask(at(0), at(0)), Some(Rejection::ImplausibleTimes), "expired before it was issued");
     assert_eq!(ask(ago(HOUR), at(0)), Some(Rejection::CredentialExpired));
     assert_eq!(ask(at(300_000), at(DAY)), None, "their clock may be a little ahead");
 }
@@ -132,8 +132,8 @@ fn a_credential_revoked_before_it_is_imported_stays_revoked() {
     for (life, revocation) in revocations {
         let mut node = ModelNode::lone();
         node.ask(import_of(token(99), "nobody")).unwrap();
-        assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be good elsewhere");
-        assert_eq!(records(node.ask(import_of(life, "alice"))), 2, "the issue, and its end");
+        assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be active elsewhere");
+        assert_eq!(records(node.ask(import_of(life, "alice"))), 2, "the issue, and its revocation");
         assert!(!node.is_active(1));
         for inactive in [node.judge_session(1), node.judge_token(&CredentialRef::Digest(token_digest(1)))] {
             assert!(inactive.is_err());
@@ -149,7 +149,7 @@ fn a_revocation_that_is_forgotten_does_not_restore_what_was_imported_after_it() 
         node.policy.longest_life = seconds(30 * 86_400);
         node.ask(import_of(token(99), "nobody")).unwrap();
         node.ask(revocation).unwrap();
-        // Ten days later a dump comes in which has it, issued before it was ended and good for thirty days more.
+        // Ten days later a dump comes in which has it, issued before it was revoked and active for thirty days more.
         node.now = at(10 * DAY);
         node.ask(import_session(1, "alice", ago(HOUR), at(40 * DAY))).unwrap();
         for day in 10..40 {
@@ -171,7 +171,7 @@ fn a_credential_issued_after_everything_was_revoked_is_active() {
     assert_eq!(node.judge_session(2), Ok(()));
     assert_eq!(records(node.ask(import_session(3, "bob", ago(DAY), at(2 * DAY)))), 1, "another subject's");
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
-    assert!(node.judge_session(2).is_err(), "the next ending ends it too");
+    assert!(node.judge_session(2).is_err(), "the next revocation revokes it too");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_session_without_a_digest_is_revoked_by_its_id() {
     let mut node = ModelNode::lone();
     node.ask(import_of(session(1, None), "alice")).unwrap();
     node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
-    let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!((&revoked.credential, revoked.session_digest), (&CredentialRef::Id(session_id(1)), None));
     assert!(node.judge_session(1).is_err());
 }
@@ -220,8 +220,8 @@ fn an_imported_ticket_expires_when_its_import_says_unless_it_is_used() {
     // Used for an hour, then issued for a quarter of one more; and one that has less to live than others would.
     node.ask(between(ticket(1), "alice", ago(HOUR), at(600_000))).unwrap();
     node.ask(between(ticket(2), "alice", ago(1), at(60_000))).unwrap();
-    let end = |n| node.ticket(n).expires_at();
-    assert_eq!((end(1), end(2)), (Some(at(600_000)), Some(at(60_999))), "to the second");
+    let expiry = |n| node.ticket(n).expires_at();
+    assert_eq!((expiry(1), expiry(2)), (Some(at(600_000)), Some(at(60_999))), "to the second");
     node.now = at(300_000);
     node.ask(crate::support::node::renew(1, at(300_000))).unwrap();
     assert_eq!(node.ticket(1).expires_at(), Some(at(1_200_000)));

@@ -46,7 +46,7 @@ fn an_expired_or_revoked_ticket_is_not_renewed() {
     node.now = at(900_000);
     assert_eq!(node.ask(renew(1, at(900_000))), Ok(Decision::Nothing));
     assert_eq!(node.ask(renew(2, at(100_000))), Ok(Decision::Nothing));
-    assert!(matches!(node.ask(renew(1, at(899_999))), Ok(Decision::Append(_))), "it was good when it was used");
+    assert!(matches!(node.ask(renew(1, at(899_999))), Ok(Decision::Append(_))), "it was active when it was used");
 }
 
 #[test]

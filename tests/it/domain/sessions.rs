@@ -13,7 +13,7 @@ const DAY: u64 = 86_400_000;
 fn last_issued(node: &ModelNode) -> &SessionIssued {
     match &node.last().event {
         Event::SessionIssued(issued) => issued,
-        other => panic!("{other:?} is no session's issue"),
+        other => panic!("{other:?} is not the issue of a session"),
     }
 }
 
@@ -55,7 +55,11 @@ fn a_session_lasts_as_long_as_its_issuer_says_and_never_longer_than_the_longest_
         (last_issued(&node).expires_at, last_issued(&node).not_after)
     };
     assert_eq!(issued(1, 60), (at(60_000), at(30 * DAY)));
-    assert_eq!(issued(2, 35 * 86_400), (at(35 * DAY), at(35 * DAY)), "nothing extends what lasts longest already");
+    assert_eq!(
+        issued(2, 35 * 86_400),
+        (at(35 * DAY), at(35 * DAY)),
+        "nothing extends a session that lasts longest already"
+    );
     assert_eq!(issued(3, Ttl::MAX.as_seconds()), (at(40 * DAY), at(40 * DAY)));
 }
 
@@ -67,7 +71,11 @@ fn issuing_and_extending_need_issue_in_the_sessions_tenant() {
     let [acme, other] = [1, 2].map(|n| Caller::Application(application_id(n)));
     assert_eq!(node.ask_as(acme.clone(), issue_session(1, "alice")), Err(Rejection::Forbidden));
     node.ask(issue_session(1, "alice")).unwrap();
-    assert_eq!(node.ask_as(acme.clone(), extend(1, None)), Err(Rejection::UnknownCredential), "not his tenant's");
+    assert_eq!(
+        node.ask_as(acme.clone(), extend(1, None)),
+        Err(Rejection::UnknownCredential),
+        "not a session of that tenant"
+    );
     assert_eq!(node.ask_as(other, extend(1, None)), Err(Rejection::Forbidden));
     let own = new_session("acme", 2, "alice", None);
     assert!(node.ask_as(acme.clone(), Command::IssueSession(own.into())).is_ok());
@@ -135,7 +143,7 @@ fn an_extension_revives_nothing() {
     node.ask(revoke_kinds("bob", &[Kind::Session])).unwrap();
     node.after_seconds(60);
     assert_eq!(node.ask(extend(1, None)), Ok(Decision::Nothing), "revoked");
-    assert_eq!(node.ask(extend(4, None)), Ok(Decision::Nothing), "ended with all of its subject");
+    assert_eq!(node.ask(extend(4, None)), Ok(Decision::Nothing), "revoked with all of its subject");
     node.now = at(DAY);
     assert_eq!(node.ask(extend(2, None)), Ok(Decision::Nothing), "expired");
     assert_eq!(node.ask(extend(9, None)), Err(Rejection::UnknownCredential));
@@ -160,7 +168,7 @@ fn a_session_is_revoked_by_its_id_or_its_tokens_digest_and_the_record_names_both
         let mut node = ModelNode::lone();
         node.ask(issue_session(1, "alice")).unwrap();
         node.after_seconds(1).ask(command).unwrap();
-        let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
         assert_eq!(
             (&revoked.credential, revoked.session_digest),
             (&CredentialRef::Id(session_id(1)), Some(session_digest(1)))
@@ -248,7 +256,11 @@ fn a_session_and_what_leads_to_it_leave_memory_when_nothing_can_extend_it() {
     assert_eq!(node.state.credentials.len(), 2);
     node.state.prune(at(30 * DAY));
     assert_eq!(node.state.session_with(&session_digest(1)), None);
-    assert_eq!(node.state.credentials.keys().collect::<Vec<_>>(), [&session_key(2)], "an ending is kept 300 s longer");
+    assert_eq!(
+        node.state.credentials.keys().collect::<Vec<_>>(),
+        [&session_key(2)],
+        "a revocation is kept 300 s longer"
+    );
     node.state.prune(at(30 * DAY + 300_000));
     assert!(node.state.credentials.is_empty());
 }

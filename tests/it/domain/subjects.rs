@@ -16,7 +16,7 @@ fn revoking_a_subject_revokes_what_was_issued_before_and_not_what_comes_after() 
     node.ask(issue(2, "bob")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     let revocation = node.last_place();
-    // In the very millisecond of the ending: the generation tells, not the clock.
+    // In the very millisecond of the revocation: the generation tells, not the clock.
     node.ask(issue(3, "alice")).unwrap();
     assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(revocation, at(0))));
     assert!(node.is_active(2), "another subject's");
@@ -57,7 +57,7 @@ fn a_concurrent_issue_elsewhere_is_revoked() {
     other.receive(&one.log[2].clone());
     assert!(!one.is_active(1) && !other.is_active(1));
     other.ask(issue(2, "alice")).unwrap();
-    assert!(other.is_active(2), "the issuer knew of the ending");
+    assert!(other.is_active(2), "the issuer knew of the revocation");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_callers_keep_only_lengthens_how_long_a_revocation_is_kept() {
     let kept = |node: &mut ModelNode, keep| {
         let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
         node.ask(Command::RevokeSubject(RevokeSubject { keep, ..revoke })).unwrap();
-        let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+        let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
         revoked.retain_until
     };
     assert_eq!(kept(&mut node, Some(seconds(1))), at(1_300_000));
@@ -119,7 +119,7 @@ fn a_hold_keeps_its_revocation_at_least_as_long() {
     let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(10);
     node.ask(revoke_subject("alice", Some(60))).unwrap();
-    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.hold_until, Some(at(60_000)));
     assert_eq!(revoked.retain_until, at(360_000));
 }
@@ -129,7 +129,7 @@ fn foreign_tokens_are_judged_by_whole_seconds() {
     let mut node = ModelNode::lone();
     node.now = at(1999);
     node.ask(revoke_subject("alice", None)).unwrap();
-    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.not_before, 1_800_000_001);
 }
 
@@ -154,7 +154,7 @@ fn a_revocation_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
 
 /// The settings of a node, or of another one, may have allowed longer lives than they do now.
 #[test]
-fn what_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
+fn a_credential_that_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
     let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.policy.longest_life = seconds(900);

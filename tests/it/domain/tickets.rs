@@ -9,7 +9,7 @@ use crate::support::node::{
 fn last_issued(node: &ModelNode) -> &TicketIssued {
     match &node.last().event {
         Event::TicketIssued(issued) => issued,
-        other => panic!("{other:?} is no ticket's issue"),
+        other => panic!("{other:?} is not the issue of a ticket"),
     }
 }
 
@@ -132,7 +132,7 @@ fn a_credential_beyond_a_callers_scopes_does_not_exist_for_it() {
 }
 
 #[test]
-fn what_an_application_does_is_recorded_with_it_as_the_actor() {
+fn an_application_is_recorded_as_the_actor_of_its_commands() {
     let mut node = ModelNode::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     node.ask_as(Caller::Application(application_id(1)), issue(1, "alice")).unwrap();

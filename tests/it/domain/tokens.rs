@@ -15,7 +15,7 @@ const HOUR: u64 = 3_600_000;
 fn last_issued(node: &ModelNode) -> &TokenIssued {
     match &node.last().event {
         Event::TokenIssued(issued) => issued,
-        other => panic!("{other:?} is no token's issue"),
+        other => panic!("{other:?} is not the issue of a token"),
     }
 }
 
@@ -69,7 +69,7 @@ fn bearer_of(token: &PresentedToken) -> Caller {
         CredentialRef::Payload { issuer, digest } => {
             Caller::Bearer { issuer: issuer.clone(), jti: TokenId::new(&digest.to_string()).unwrap() }
         }
-        other => panic!("{other:?} is no JWT"),
+        other => panic!("{other:?} is not a JWT"),
     }
 }
 
@@ -263,7 +263,7 @@ fn a_token_is_revoked_by_each_of_its_names() {
     for (token, name) in cases {
         assert_eq!(node.judge_token(&token), Ok(()));
         node.after_seconds(1).ask(revoke_named(Kind::Token, name.clone())).unwrap();
-        let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
         assert_eq!((&revoked.credential, revoked.known, revoked.session_digest), (&token, true, None));
         assert_eq!(revoked.retain_until, at(HOUR + 300_000));
         let first = node.last_place();
@@ -326,7 +326,7 @@ fn a_jwt_whose_issue_is_on_record_is_judged_by_the_record() {
     node.ask(issue_jwt(1, "alice", Some(1))).unwrap();
     assert_eq!(judged(&node, &ours(1, &[])), Ok(()));
     node.ask(revoke_session(1)).unwrap();
-    assert!(judged(&node, &ours(1, &[])).is_err(), "whatever it says of its session");
+    assert!(judged(&node, &ours(1, &[])).is_err(), "whichever session it names");
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let inactive = Err(Inactive::Revoked(node.last_place(), at(10_900)));
     assert_eq!(judged(&node, &foreign("f", Some(9_000), 0)), inactive);
-    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), inactive, "in the very second of the ending");
+    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), inactive, "in the very second of the revocation");
     assert_eq!(judged(&node, &foreign("f", Some(11_000), 0)), Ok(()));
     assert_eq!(judged(&node, &foreign("f", Some(15_000), 5)), inactive, "within the leeway");
     assert_eq!(judged(&node, &foreign("f", Some(16_000), 5)), Ok(()));
@@ -345,7 +345,7 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
     assert_eq!(judged(&node, &other_tenant), Ok(()));
     node.ask(revoke_kinds("bob", &[Kind::Session])).unwrap();
     let bobs = PresentedToken { subject: subject("bob"), session: Some(session_id(1)), ..foreign("f", None, 0) };
-    assert_eq!(judged(&node, &bobs), Ok(()), "only sessions were ended, and its session is none of ours");
+    assert_eq!(judged(&node, &bobs), Ok(()), "only sessions were revoked, and its session is none of ours");
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_foreign_jwt_is_revoked_by_its_issuer_and_jti_until_it_expires() {
     let token = foreign("f", Some(0), 0);
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
     let first = node.last_place();
-    let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!((&revoked.credential, revoked.kind, revoked.known), (&token.credential, Kind::Token, true));
     assert_eq!(revoked.retain_until, at(HOUR + 300_000));
     assert_eq!(judged(&node, &token), Err(Inactive::Revoked(first, at(0))));
@@ -381,7 +381,8 @@ fn a_jwt_that_never_expires_is_revoked_permanently() {
 fn a_jwt_without_jti_is_known_by_its_payload() {
     let mut node = ModelNode::lone();
     let payload = |text: &str| {
-        let (issuer, digest) = (Issuer::new("https://idp.example").unwrap(), Digest::of_payload(text.as_bytes()));
+        let issuer = Issuer::new("https://idp.example").unwrap();
+        let digest = Digest::of_payload(text.as_bytes());
         PresentedToken { credential: CredentialRef::Payload { issuer, digest }, ..foreign("none", Some(0), 0) }
     };
     let (one, other) = (payload("{\"sub\":\"alice\"}"), payload("{\"sub\": \"alice\"}"));
@@ -399,11 +400,11 @@ fn a_token_that_has_expired_when_it_is_presented_cannot_be_revoked() {
     let mut node = ModelNode::lone();
     node.now = at(HOUR);
     assert_eq!(node.ask(revoke_presented(&[foreign("f", Some(0), 0)])), Err(Rejection::CredentialExpired));
-    let good = PresentedToken { expires_at: Some(at(2 * HOUR)), ..foreign("g", Some(0), 0) };
-    let Ok(Decision::Append(drafts)) = node.ask(revoke_presented(&[foreign("f", Some(0), 0), good])) else {
+    let lasting = PresentedToken { expires_at: Some(at(2 * HOUR)), ..foreign("g", Some(0), 0) };
+    let Ok(Decision::Append(drafts)) = node.ask(revoke_presented(&[foreign("f", Some(0), 0), lasting])) else {
         panic!("refused")
     };
-    assert_eq!(drafts.len(), 1, "the one that is good");
+    assert_eq!(drafts.len(), 1, "the one that is active");
 }
 
 #[test]
@@ -417,11 +418,11 @@ fn a_container_and_the_token_in_it_are_revoked_together_and_each_once() {
         .iter()
         .map(|draft| match &draft.event {
             Event::Revoked(revoked) => (revoked.credential.clone(), revoked.note.clone()),
-            other => panic!("{other:?} is no ending"),
+            other => panic!("{other:?} is not a revocation"),
         })
         .collect();
     let [outer, inner, _] = tokens.clone();
-    // What is sealed for one does not open at the other.
+    // A note that is sealed for one does not open at the other.
     assert_eq!(notes, [(outer.credential.clone(), sealed), (inner.credential.clone(), None)]);
     assert!(judged(&node, &outer).is_err() && judged(&node, &inner).is_err());
 }
@@ -445,9 +446,9 @@ fn a_bearers_authority_is_limited_to_its_own_subject() {
     let bearer = bearer_of(&own);
     let mut ask = |tokens: &[PresentedToken]| node.ask_as(bearer.clone(), revoke_presented(tokens));
     assert_eq!(ask(std::slice::from_ref(&others)), Err(Rejection::Forbidden));
-    assert_eq!(ask(&[own.clone(), others]), Err(Rejection::Forbidden), "beside his own");
+    assert_eq!(ask(&[own.clone(), others]), Err(Rejection::Forbidden), "next to the caller's own");
     assert_eq!(ask(&[own.clone(), same_name]), Err(Rejection::Forbidden), "of the same name in another tenant");
-    assert_eq!(ask(&[foreign("unheld", Some(0), 0)]), Err(Rejection::Forbidden), "his own is not there");
+    assert_eq!(ask(&[foreign("unheld", Some(0), 0)]), Err(Rejection::Forbidden), "the caller's own is not there");
     assert!(matches!(ask(&[own, foreign("inner", Some(0), 0)]), Ok(Decision::Append(drafts)) if drafts.len() == 2));
 }
 

@@ -1,4 +1,4 @@
-//! A success must be true: endings of credentials that this node has never seen.
+//! A success must be true: revocations of credentials that this node has never seen.
 
 use authledger::domain::{Caller, Decision, Event, Grants, Rejection, Scope, Ttl};
 
@@ -20,7 +20,7 @@ fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_i
         let (mut one, mut other) = ModelNode::pair();
         other.ask(issue(1, "alice")).unwrap();
         assert!(matches!(one.ask(command), Ok(Decision::Append(_))));
-        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
         assert_eq!(revoked.subject, None);
         one.receive(&other.last().clone());
         assert!(!one.is_active(1));
@@ -35,7 +35,7 @@ fn an_unknown_revocation_is_kept_for_the_longest_life_there_is() {
     // Another node may allow longer lives than this one.
     one.policy.longest_life = seconds(1000);
     one.ask(revoke(1)).unwrap();
-    let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.retain_until, at(300_000).plus(Ttl::MAX));
 }
 
@@ -61,8 +61,8 @@ fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those
         assert_eq!(tenants, ["acme", "umbrella"]);
     }
     other.own().skip(1).cloned().collect::<Vec<_>>().iter().for_each(|recorded| one.receive(recorded));
-    assert!(!one.is_active(1), "a tenant of his");
-    assert!(one.is_active(2), "not a tenant of his");
+    assert!(!one.is_active(1), "a tenant of the application");
+    assert!(one.is_active(2), "not a tenant of the application");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn an_application_may_have_so_many_unknown_revocations_in_force() {
     assert!(one.ask(revoke(4)).is_ok(), "the root is not bounded");
     one.now = at(300_000).plus(Ttl::MAX);
     one.state.prune(one.now);
-    assert!(one.ask_as(caller(), revoke(3)).is_ok(), "those that are over do not count");
+    assert!(one.ask_as(caller(), revoke(3)).is_ok(), "those that have expired do not count");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
         other.ask(command).unwrap();
         one.ask(revoke_named(kind, named.clone())).unwrap();
         let first = one.last_place();
-        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
         assert_eq!((&revoked.credential, revoked.known, &revoked.subject), (&named, false, &None));
         one.catch_up(&other);
         let inactive = match kind {

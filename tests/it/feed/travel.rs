@@ -30,7 +30,7 @@ async fn a_follower_hears_both_origins_each_in_its_order() {
     assert_eq!(drain(&mut again).await, heard);
     let node = node.restart().await;
     let mut from_the_log = node.follow(Start::Beginning).await.unwrap();
-    assert_eq!(drain(&mut from_the_log).await, heard, "the log tells what the hub told");
+    assert_eq!(drain(&mut from_the_log).await, heard, "the log tells the same as the hub");
     assert_eq!(from_the_log.cursor().to_string(), again.cursor().to_string());
 }
 
@@ -40,11 +40,11 @@ async fn at_a_node_that_lags_a_follower_does_not_get_again_what_it_has() {
     let foreign = Foreign::made_up(node.ledger(), far(), 9);
     node.receive(&foreign.first(3)).await;
     let own = node.revoke_one("before").await;
-    // Elsewhere he has heard the far origin up to its record 6, and nothing of this node's.
+    // Elsewhere the follower has heard the far origin up to its record 6, and nothing of this node's.
     let mut follower = node.follow(Start::Cursor(cursor_at(&node, &foreign, 6))).await.unwrap();
     assert_eq!(drain(&mut follower).await, [own]);
     assert!(!follower.take_gap());
-    assert!(follower.cursor().covers(&far(), Sequence(6)), "his cursor does not go back");
+    assert!(follower.cursor().covers(&far(), Sequence(6)), "its cursor does not go back");
 
     node.receive(&foreign.first(5)).await;
     assert_eq!(drain(&mut follower).await, []);
@@ -52,7 +52,7 @@ async fn at_a_node_that_lags_a_follower_does_not_get_again_what_it_has() {
     assert_eq!(sequences(&drain(&mut follower).await, far()), [7, 8]);
     node.receive(&foreign).await;
     assert_eq!(sequences(&drain(&mut follower).await, far()), [9, 10]);
-    assert!(!follower.take_gap() && follower.shares_cursors(), "the node has caught up with him");
+    assert!(!follower.take_gap() && follower.shares_cursors(), "the node has caught up with the follower");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ async fn lived(node: &ServedNode, tenant: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
+async fn a_subject_is_forgotten_once_and_for_all_callers() {
     let node = ServedNode::start().await;
     let session = lived(&node, "default").await;
     let ticket = node.root().post("/v1/tickets", json!({"subject": "ada"})).await;
@@ -58,7 +58,7 @@ async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
     assert_eq!((&told["outcome"], &told["code"]), (&json!("refused"), &json!("subject-erased")));
 }
 
-/// A repetition gets what its first call got; but a JWT would be signed again, for somebody who is forgotten.
+/// A repetition gets what its first call got; but a JWT would be signed again, for a subject that is erased.
 #[tokio::test]
 async fn an_issue_is_not_repeated_once_its_subject_is_forgotten() {
     let node = ServedNode::start().await;
@@ -83,7 +83,7 @@ async fn an_issue_is_not_repeated_once_its_subject_is_forgotten() {
 }
 
 #[tokio::test]
-async fn who_may_and_what_it_takes() {
+async fn only_admins_erase_and_a_bad_query_erases_nothing() {
     let node = ServedNode::start().await;
     lived(&node, "acme").await;
     let head = node.head();
@@ -121,7 +121,7 @@ async fn the_same_call_twice_is_one_and_a_query_is_part_of_it() {
 }
 
 #[tokio::test]
-async fn it_stands_where_others_are_not_reached_in_time() {
+async fn an_erasure_stands_where_others_are_not_reached_in_time() {
     let node = ServedNode::made(Made { reach: std::sync::Arc::new(super::v1::Never), ..Made::default() }).await;
     lived(&node, "default").await;
     let asked = node.root().with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");

@@ -91,7 +91,7 @@ async fn an_imported_ticket_slides_from_its_last_use_on_as_far_as_it_may() {
     import(&node.root(), &[ticket("t"), limited, whole]).await;
     let found = asked(&node, "t").await;
     assert_eq!(found["issued_at"], "2027-01-15T07:00:00.000Z");
-    assert_eq!(found["expires_at"], "2027-01-15T08:14:00.000Z", "not a life after its issue, which is over");
+    assert_eq!(found["expires_at"], "2027-01-15T08:14:00.000Z", "not a life after its issue, which has passed");
     assert_eq!(found["not_after"], "2027-01-16T07:00:00.000Z");
     assert_eq!(asked(&node, "limited").await["not_after"], "2027-01-15T08:20:00.000Z");
     assert_eq!(asked(&node, "whole").await["expires_at"], "2027-01-15T08:14:00.000Z");
@@ -126,8 +126,8 @@ async fn a_line_that_is_refused_says_why_and_stops_no_other() {
         with(ticket("taken"), "subject", json!("b")),
     ];
     let told = import(&node.root(), &[&lines[..], &[ticket("good")]].concat()).await;
-    let (good, refused) = told.split_last().expect("lines");
-    assert_eq!(good["outcome"], "made");
+    let (made, refused) = told.split_last().expect("lines");
+    assert_eq!(made["outcome"], "made");
     let shown: String = refused.iter().map(|line| format!("{} {}\n", line["code"], line["detail"])).collect();
     insta::assert_snapshot!(shown);
     assert_eq!(node.head().0, 3, "those that were refused are in no record");
@@ -167,18 +167,18 @@ async fn a_key_that_comes_with_the_body_makes_one_of_many_lines_no_repetition() 
 #[tokio::test]
 async fn after_an_import_revocations_of_unknown_credentials_are_kept_and_hold_for_what_comes_later() {
     let node = ServedNode::start().await;
-    let end = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
-    assert_eq!(end("later").await.outcome(), (404, "unknown-credential".to_owned()));
+    let revoke = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
+    assert_eq!(revoke("later").await.outcome(), (404, "unknown-credential".to_owned()));
     import(&node.root(), &[ticket("first")]).await;
-    let revoked = end("later").await;
+    let revoked = revoke("later").await;
     assert_eq!((revoked.status.as_u16(), &revoked.json()["revocations"][0]["known"]), (201, &json!(false)));
-    assert_eq!(end("later").await.status, 200);
+    assert_eq!(revoke("later").await.status, 200);
     assert_eq!(import(&node.root(), &[ticket("later")]).await[0]["outcome"], "made");
     assert_eq!(asked(&node, "later").await, json!({"active": false}));
 
     node.root().post("/v1/revocations", json!({"subject": "a"})).await;
-    import(&node.root(), &[ticket("of a subject that was ended since")]).await;
-    assert_eq!(asked(&node, "of a subject that was ended since").await, json!({"active": false}));
+    import(&node.root(), &[ticket("of a subject that was revoked since")]).await;
+    assert_eq!(asked(&node, "of a subject that was revoked since").await, json!({"active": false}));
     node.clock.advance(60_000);
     let fresh = with(ticket("fresh"), "issued_at", json!("2027-01-15T08:00:50Z"));
     import(&node.root(), &[without(fresh, "ttl")]).await;

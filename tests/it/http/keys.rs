@@ -1,4 +1,4 @@
-//! The keys that sign tokens, and what is published of them.
+//! The keys that sign tokens, and their published parts.
 
 use serde_json::{Value, json};
 
@@ -95,11 +95,11 @@ async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
     assert!(is_active(&node, &before).await && is_active(&node, &after).await);
     assert_eq!(published(&node).await.len(), 2);
     let again = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
-    assert_eq!(again.outcome(), (409, "no-signing-key".to_owned()), "what it signed can't be signed again");
+    assert_eq!(again.outcome(), (409, "no-signing-key".to_owned()), "its token can't be signed again");
 }
 
 #[tokio::test]
-async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_signed() {
+async fn a_token_that_a_thief_signs_with_a_retired_key_expires_no_later_than_those_that_the_key_signed() {
     let node = ServedNode::start().await;
     issue(&node, 600).await;
     let kid = published(&node).await.remove(0);
@@ -115,7 +115,7 @@ async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_sig
     let is_accepted = async |token: String| {
         node.root().post("/v1/introspect", json!({"credential": token})).await.json()["active"] == true
     };
-    assert!(is_accepted(forged(601)).await, "until the theft is known it is as good as ours");
+    assert!(is_accepted(forged(601)).await, "until the theft is known it is as valid as ours");
     assert_eq!(node.root().post("/v1/keys", Value::Null).await.status, 201);
     assert!(!is_accepted(forged(601)).await);
     assert!(is_accepted(forged(600)).await, "it can't be told from an honest one");

@@ -1,4 +1,4 @@
-//! The OpenAPI document is what is in `schema/`, and describes what the router serves.
+//! The OpenAPI document is the one in `schema/`, and describes the routes of the router.
 
 use std::path::Path;
 
@@ -16,10 +16,7 @@ fn the_document_is_the_one_in_schema() {
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
     let same = stored == openapi::json();
-    assert!(
-        same,
-        "schema/openapi.json is not what the code says; write it with UPDATE_SCHEMA=1 and look at the change"
-    );
+    assert!(same, "schema/openapi.json differs from the code; write it with UPDATE_SCHEMA=1 and look at the change");
 }
 
 #[tokio::test]
@@ -44,7 +41,7 @@ async fn every_operation_in_it_has_a_route() {
         for method in operations.as_object().expect("operations").keys() {
             let method = method.to_uppercase().parse().expect("a method");
             let answer = node.nobody().send(method, &path.replace("{id}", "x"), "").await;
-            // What is not there is said by the route's own code.
+            // The route's own code says what is not there.
             let evidence = ["no-checkpoint", "unknown-tile"].contains(&&*answer.outcome().1);
             assert!(evidence || ![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
         }

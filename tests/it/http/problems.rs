@@ -1,4 +1,4 @@
-//! What the native surface refuses, and how it says so.
+//! The refusals of the native surface, and how they read.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ async fn a_secret_that_was_shown_already_is_named_by_its_id() {
 }
 
 #[tokio::test]
-async fn what_no_route_has_is_a_problem_too() {
+async fn a_path_or_method_that_no_route_has_is_a_problem_too() {
     let node = ServedNode::start().await;
     insta::assert_snapshot!("no_such_path", node.nobody().get("/v1/nothing?secret=1").await.shown());
     insta::assert_snapshot!("no_such_method", node.nobody().send(Method::PUT, "/v1/applications", "").await.shown());

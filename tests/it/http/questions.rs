@@ -47,7 +47,7 @@ async fn a_history_is_asked_for_by_subject_digest_id_or_the_credential_itself() 
         "byte for byte"
     );
     assert!(lines(&auditor.get("/v1/history?subject=nobody").await).is_empty());
-    // What a later holder of the same address sees is the next page, and no secret.
+    // A later holder of the same address sees the next page, and no secret.
     let mut next = "/v1/history?subject=alice&limit=1".to_owned();
     for due in due {
         let page = auditor.get(&next).await;

@@ -1,4 +1,4 @@
-//! Long answers are let in up to a bound for each caller: beyond it every surface says 503 and when to come again, and whoever else calls
+//! Long answers are let in up to a bound for each caller: beyond it every surface says 503 and when to come again, and every other caller
 //! is served as before.
 
 use authledger::service::{Authentication, LONG_ANSWERS, Pace, Party};
@@ -13,7 +13,7 @@ const SCOPES: [&str; 5] = ["issue", "revoke", "introspect", "follow", "admin"];
 fn all_under_way(node: &ServedNode, caller: &Actor) -> Vec<Pace> {
     let secret = caller.bearer().expect("a secret");
     let Authentication::Caller(identity) = node.service().authenticate(secret.as_bytes()) else {
-        panic!("a good secret")
+        panic!("the caller's secret is refused")
     };
     let one = |_| {
         let mut pace = node.service().pace(Party::of(&identity));
@@ -49,8 +49,8 @@ async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surf
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.shown());
     }
     assert_eq!(refused[0].outcome().1, "overloaded");
-    assert_eq!(node.service().projection().revoked_after(None), None, "nothing was ended by a call that was refused");
-    // What is short needs no turn, and others have their own.
+    assert_eq!(node.service().projection().revoked_after(None), None, "nothing was revoked by a call that was refused");
+    // A short answer needs no turn, and others have their own.
     assert_eq!(acme.get("/v1/subjects/quiet?tenant=acme").await.status, 200);
     assert_eq!(ory.get("/admin/identities/quiet/sessions").await.status, 200);
     assert_eq!(zeta.get("/v1/revocations/snapshot").await.status, 200);
@@ -93,8 +93,8 @@ async fn a_snapshot_of_one_tenant_has_what_was_revoked_there_and_nothing_of_anot
     for number in 0..200 {
         let ticket = json!({"tenant": "acme", "subject": format!("subject-{number}")});
         let issued = acme.post("/v1/tickets", ticket).await;
-        let ended = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
-        assert_eq!(ended.status, 201);
+        let revoked = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
+        assert_eq!(revoked.status, 201);
     }
     acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "all"})).await;
     let lines = |answer: crate::support::served::Answer| answer.body.split(|byte| *byte == b'\n').count() - 3;

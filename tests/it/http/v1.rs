@@ -173,7 +173,7 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
         ("admin", "POST", "/v1/keys".into(), Value::Null, 201),
         ("admin", "GET", "/v1/keys".into(), Value::Null, 200),
         ("admin", "GET", "/v1/applications".into(), Value::Null, 200),
-        // It may administer, and lacks what it would grant.
+        // It may administer, and lacks the scopes that it would grant.
         ("admin", "POST", "/v1/applications".into(), application, 403),
         ("admin", "DELETE", format!("/v1/applications/{}", uuid::Uuid::nil()), Value::Null, 404),
     ]
@@ -207,7 +207,7 @@ async fn a_grant_in_one_tenant_does_not_hold_in_another() {
     assert_eq!(acme.post("/v1/tickets", json!({"subject": "a"})).await.outcome(), forbidden);
     assert_eq!(acme.get("/v1/subjects/a").await.outcome(), forbidden);
     assert_eq!(acme.post("/v1/revocations", json!({"subject": "a"})).await.outcome(), forbidden);
-    // Records are of all tenants, so who audits one of them reads none.
+    // Records are of all tenants, so an auditor of one tenant reads none.
     assert_eq!(acme.get("/v1/events").await.outcome(), forbidden);
     assert_eq!(acme.get("/v1/status").await.outcome(), forbidden);
     let own = issue(&acme, json!({"tenant": "acme", "subject": "a"})).await;
@@ -217,8 +217,8 @@ async fn a_grant_in_one_tenant_does_not_hold_in_another() {
         answer.json()["active"] == true
     };
     assert!(ask(&own).await && !ask(&foreign).await);
-    let end = acme.post("/v1/revocations", json!({"credential": foreign.text("ticket")})).await;
-    assert_eq!(end.outcome(), (404, "unknown-credential".to_owned()));
+    let revocation = acme.post("/v1/revocations", json!({"credential": foreign.text("ticket")})).await;
+    assert_eq!(revocation.outcome(), (404, "unknown-credential".to_owned()));
     assert!(is_active(&node, foreign.text("ticket")).await);
     assert_eq!(acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "a"})).await.status, 201);
     assert!(!ask(&own).await && is_active(&node, foreign.text("ticket")).await);
@@ -244,9 +244,9 @@ async fn revoking_a_subject_revokes_what_it_had_and_not_what_comes_after() {
     let node = ServedNode::start().await;
     let before = issue(&node.root(), json!({"subject": "someone"})).await;
     let others = issue(&node.root(), json!({"subject": "another"})).await;
-    let end = node.root().post("/v1/revocations", json!({"subject": "someone", "kinds": ["session"]})).await;
-    assert_eq!(end.status, 201);
-    assert!(is_active(&node, before.text("ticket")).await, "a session's end is no ticket's");
+    let revocation = node.root().post("/v1/revocations", json!({"subject": "someone", "kinds": ["session"]})).await;
+    assert_eq!(revocation.status, 201);
+    assert!(is_active(&node, before.text("ticket")).await, "the revocation of sessions revokes no tickets");
     node.root().post("/v1/revocations", json!({"subject": "someone"})).await;
     let after = issue(&node.root(), json!({"subject": "someone"})).await;
     assert!(!is_active(&node, before.text("ticket")).await);
@@ -445,7 +445,7 @@ async fn readiness_warns_while_roots_secret_is_in_a_file() {
 }
 
 #[tokio::test]
-async fn what_is_measured_goes_by_the_routes_template() {
+async fn requests_are_measured_by_the_routes_template() {
     let node = ServedNode::start().await;
     node.root().get("/v1/subjects/someones-name?tenant=secret").await;
     node.nobody().get("/v1/no-such-path").await;

@@ -1,4 +1,4 @@
-//! Crashes and damage: no answer is ever wrong, verify names what is, and a server makes it again.
+//! Crashes and damage: no answer is ever wrong, verify names the damage, and a server makes the index again.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn is_whole(indexed: &Indexed) -> bool {
     verify(&indexed.reader, &indexed.directory(), |_, _| ()).is_ok()
 }
 
-/// Mends it, and checks that it is then as one that nothing has happened to.
+/// Mends it, and checks that it is then like an undamaged one.
 fn mended(indexed: &Indexed, due: &[Vec<authledger::domain::Position>], what: &str) {
     let mut builder = indexed.builder(SEGMENT, 3);
     builder.mend(true, |_| ()).unwrap();
@@ -76,7 +76,7 @@ fn every_step_of_a_merge_that_a_crash_cuts_short_is_mended() {
         put(&small[removed..]);
         put(&merged);
         assert_eq!(indexed.found(), due, "{removed}");
-        assert!(is_whole(&indexed), "what others cover does no harm");
+        assert!(is_whole(&indexed), "a file that others cover does no harm");
         mended(&indexed, &due, "left over");
     }
     // The rename reached the disk and the contents did not, on a disk that breaks its word.

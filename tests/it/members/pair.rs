@@ -66,11 +66,11 @@ pub async fn ready(api: &Api) {
     until("it is ready", async || api.get("/health/ready").await.status == 200).await;
 }
 
-/// Until it is so. Nodes tell nobody what they have heard of one another, so they are asked again and again.
-pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
+/// Until it is so. No message says that a node has heard of another one, so they are asked again and again.
+pub async fn until(due: &str, is_so: impl AsyncFn() -> bool) {
+    let limit = Instant::now() + PATIENCE;
     while !is_so().await {
-        assert!(Instant::now() < end, "not in time: {what}");
+        assert!(Instant::now() < limit, "not in time: {due}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

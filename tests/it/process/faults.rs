@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::node::{BINARY, Launch, NodeProcess, ROOT};
 
-/// A user with no rights of his own.
+/// A user without rights.
 const NOBODY: u32 = 65_534;
 
 /// A directory in which somebody without rights can find the binary and the data.
@@ -130,7 +130,7 @@ fn no_room_for_a_new_ledger() {
     assert_eq!(code, Some(1), "{said}");
     insta::assert_snapshot!(place.redact(&said));
     let node = NodeProcess::start(&place.data());
-    assert!(node.took < super::node::PATIENCE, "with room, the same directory is good");
+    assert!(node.took < super::node::PATIENCE, "with room, the same directory can be used");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn no_room_for_a_ledger_that_is_there() {
     assert_eq!(refused["type"], "/problems/log-halted");
     assert_eq!(node.api.get("/health/ready").await.status, 503);
     assert_eq!(node.stop().await.0, Some(1));
-    assert!(fs::read(place.data().join("ledger.db")).unwrap() == before, "what does not fit damages nothing");
+    assert!(fs::read(place.data().join("ledger.db")).unwrap() == before, "a write that does not fit damages nothing");
     let node = NodeProcess::start(&place.data());
     let status = node.api.get("/v1/status").await.expect(200);
     let tickets = status["counts"]["tickets"].as_u64().unwrap();

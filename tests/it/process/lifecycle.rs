@@ -1,4 +1,4 @@
-//! Starting and stopping: what a clean stop leaves, and what a start makes of it.
+//! Starting and stopping: the files that a clean stop leaves, and how a start uses them.
 
 use crate::support::settings::settings;
 use std::fs;
@@ -55,7 +55,7 @@ async fn fill(data: &Path, tickets: usize) {
     tokio::task::spawn_blocking(move || running.stop()).await.unwrap().unwrap();
 }
 
-/// What the server says of its start, and of its state.
+/// The server's words about its start, and about its state.
 async fn status(node: &NodeProcess) -> (Value, Value) {
     let status = node.api.get("/v1/status").await.expect(200);
     (status["start"].clone(), status["counts"].clone())
@@ -97,7 +97,7 @@ async fn assert_snapshot_is_dispensable(data: &Path, counts: &Value) {
         assert_eq!(said.contains("the snapshot is ignored"), damaged.is_some(), "{said}");
     }
     let node = NodeProcess::start(data);
-    assert_eq!(status(&node).await.0["source"], "snapshot", "the stop has written a good one");
+    assert_eq!(status(&node).await.0["source"], "snapshot", "the stop has written a usable one");
 }
 
 #[tokio::test]
@@ -107,14 +107,14 @@ async fn a_termination_ends_streams_with_their_cursor_and_exits_0() {
     let node = NodeProcess::start(&data);
     let mut sse = node.api.follow("text/event-stream", "").await;
     let mut lines = node.api.follow("application/x-ndjson", "").await;
-    let ended = node.api.issue_and_revoke("default", "before the end").await;
-    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![ended.clone()], vec![ended]));
+    let revoked = node.api.issue_and_revoke("default", "before the end").await;
+    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![revoked.clone()], vec![revoked]));
     let idle = node.api.apart();
     assert_eq!(idle.get("/health/live").await.status, 200);
     let (one, other, stopped) = tokio::join!(sse.expect("end"), lines.expect("end"), node.stop());
     assert_eq!(stopped.0, Some(0), "{}", stopped.1);
     assert_eq!(one.data["reason"], "stopping");
-    assert!(sse.next().await.is_none() && lines.next().await.is_none(), "nothing follows the end");
+    assert!(sse.next().await.is_none() && lines.next().await.is_none(), "nothing follows the last frame");
 
     let node = NodeProcess::start(&data);
     let (start, _) = status(&node).await;
@@ -133,9 +133,9 @@ fn a_termination_stops_a_start_that_takes_long() {
     assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
     let launch = Launch::new(&directory.path().join("data"));
     let launch = launch.arg("--tls-certificate").arg(&certificate).arg("--tls-key").arg(&certificate);
-    // The pipe opens once the start reads it, and as long as it is open the start waits for what comes.
-    let ended = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
-    assert_eq!(ended.signal(), Some(15), "{ended}");
+    // The pipe opens once the start reads it, and as long as it is open the start waits for more.
+    let status = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
+    assert_eq!(status.signal(), Some(15), "{status}");
 }
 
 #[tokio::test]
@@ -205,8 +205,8 @@ async fn with_a_certificate_everything_is_served_over_tls() {
     let trusting = client().tls_certs_only([root]).build().unwrap();
     let api = Api::with_client(trusting, node.api.url(), ROOT);
     let mut stream = api.follow("text/event-stream", "").await;
-    let ended = api.issue_and_revoke("default", "somebody").await;
-    assert_eq!(stream.ids(1).await, [&*ended]);
+    let revoked = api.issue_and_revoke("default", "somebody").await;
+    assert_eq!(stream.ids(1).await, [&*revoked]);
     let (end, stopped) = tokio::join!(stream.expect("end"), node.stop());
     assert!(end.id.is_some());
     assert_eq!(stopped.0, Some(0));
@@ -228,5 +228,5 @@ async fn roots_secret_is_in_a_file_unless_it_is_given() {
 
     let node = NodeProcess::start(&data);
     assert_eq!(node.api.get("/v1/status").await.status, 200);
-    assert_eq!(node.api.as_caller(secret.trim()).get("/v1/status").await.status, 401, "the file's secret is dead");
+    assert_eq!(node.api.as_caller(secret.trim()).get("/v1/status").await.status, 401, "the file's secret is refused");
 }

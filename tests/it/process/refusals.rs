@@ -1,4 +1,4 @@
-//! Every refusal to start says what, where, and what to do next; and damages nothing.
+//! Every refusal to start says the fault, its place, and the next step; and damages nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Place {
         self.data().join("ledger.db")
     }
 
-    /// What the server says as it refuses, without what differs from one run to the next.
+    /// The server's refusal, without the parts that differ from one run to the next.
     fn refusal(&self, launch: Launch) -> String {
         let (code, said) = launch.refuse();
         assert_eq!(code, Some(1), "{said}");
@@ -118,7 +118,7 @@ async fn a_ledger_with_a_flipped_bit() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_from_beside_its_snapshot() {
+async fn a_log_that_is_gone_from_next_to_its_snapshot() {
     let place = Place::with_ledger().await;
     let snapshot = fs::read(place.data().join("snapshot/state")).unwrap();
     fs::remove_file(place.ledger()).unwrap();
@@ -128,7 +128,7 @@ async fn a_log_that_is_gone_from_beside_its_snapshot() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_from_beside_its_checkpoints() {
+async fn a_log_that_is_gone_from_next_to_its_checkpoints() {
     let place = Place::with_ledger().await;
     fs::remove_dir_all(place.data().join("snapshot")).unwrap();
     fs::remove_file(place.ledger()).unwrap();

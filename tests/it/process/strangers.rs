@@ -1,4 +1,4 @@
-//! Whoever shows no secret makes the server read next to nothing, and keep nothing.
+//! A stranger without a secret makes the server read next to nothing, and keep nothing.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -6,9 +6,9 @@ use tokio::time::timeout;
 
 use super::node::{NodeProcess, PATIENCE, text};
 
-/// What is announced of a body.
+/// The length of a body that is announced.
 const ANNOUNCED: usize = 262_144;
-/// What is sent of it.
+/// The length of it that is sent.
 const SENT: usize = 200_000;
 
 /// Sends a head that announces a body, and so many bytes of it; the status of the answer, which comes without the rest, and the

@@ -14,7 +14,7 @@ use crate::support::node::{
     revoke_subject, session_digest, session_id, session_key, subject, tenant, ticket_key, token_digest,
 };
 
-/// An opaque token as another node may have taken it over: the fold has no say in what it is called.
+/// An opaque token as another node may have taken it over: the fold has no say in its name.
 fn foreign(sequence: u64, digest: Digest) -> Recorded {
     let issued = TokenIssued {
         name: CredentialRef::Digest(digest),
@@ -140,7 +140,7 @@ fn without_room_for_more_subjects_none_is_added_and_those_that_are_there_go_on()
     assert!(judge(&ledger.projection, ticket_key(digest(7).id()), at(0)).is_err());
 }
 
-/// What other nodes issue, and what anybody revokes, is taken however much there is.
+/// Credentials of other nodes, and revocations of anybody, are taken however much there is.
 #[test]
 fn facts_are_folded_into_a_memory_that_is_full() {
     let projection = Projection::cramped(1, u32::MAX);
@@ -212,9 +212,9 @@ fn chosen_command() -> impl Strategy<Value = Command> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is decided can be folded, and what memory says then is what plain maps say.
+    /// Every decision can be folded, and memory then says the same as plain maps.
     #[test]
-    fn what_is_decided_under_chosen_ids_can_be_folded(
+    fn every_decision_under_chosen_ids_can_be_folded(
         commands in prop::collection::vec((chosen_command(), 0..100_000_000u64), 1..150),
         room in prop_oneof![Just(0u32), Just(1), Just(u32::MAX)],
     ) {
@@ -226,7 +226,7 @@ proptest! {
             let before = node.log.len();
             let _ = node.ask(command);
             for recorded in &node.log[before..] {
-                // What can't be read back would stop every start.
+                // A record that can't be read back would stop every start.
                 prop_assert_eq!(&decode(encode(recorded).as_bytes()).unwrap(), recorded);
                 projection.fold(recorded);
             }

@@ -1,4 +1,4 @@
-//! The server's state: the snapshot that it survives a restart in, and what it forgets.
+//! The server's state: the snapshot in which it survives a restart, and the records that it forgets.
 
 mod compact;
 mod crowded;
@@ -20,7 +20,7 @@ use crate::support::node::{
     seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
-/// Two origins, and something of everything that a state holds.
+/// Two origins, and something of each sort that a state holds.
 fn varied() -> ModelNode {
     let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(7, "carol")).unwrap();
@@ -43,7 +43,7 @@ fn varied() -> ModelNode {
     one
 }
 
-/// Sessions and tokens under each kind of name, ended and not, known and not, and keys.
+/// Sessions and tokens under each kind of name, revoked and not, known and not, and keys.
 fn with_sessions(node: &mut ModelNode) {
     node.ask(publish("k-1", false)).unwrap();
     (20..=24).for_each(|n| drop(node.ask(issue_session(n, "dora")).unwrap()));
@@ -156,7 +156,7 @@ fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
         assert_eq!(rebuilt(&log, &directory).1, Source::Log);
     }
     fs::write(directory.join("state"), [&whole[..], b"x"].concat()).unwrap();
-    assert!(load(&directory).is_err(), "a byte behind its end");
+    assert!(load(&directory).is_err(), "a byte after its end");
     assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
 }
 
@@ -231,10 +231,10 @@ fn catching_up_stops_where_it_is_told_to() {
 fn the_sweep_forgets_what_has_expired_within_a_round() {
     let mut node = varied();
     let projection = projection_of(&node.log);
-    let end = at(400 * 86_400_000);
+    let later = at(400 * 86_400_000);
     // A round is a minute, a step at most a second of it.
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
+        projection.sweep(later.plus_millis(step * 250), later.plus_millis(step * 250));
     }
     let counts = projection.counts();
     assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
@@ -247,7 +247,7 @@ fn the_sweep_forgets_what_has_expired_within_a_round() {
         assert_eq!(projection.subject_by_uuid(subject("dora").uuid(&tenant)), None);
     }
     assert_eq!(counts.applications, 1, "applications stay");
-    node.state.prune(end);
+    node.state.prune(later);
     assert_eq!(projection.rows(), rows_of(&node));
 }
 
@@ -284,15 +284,15 @@ fn a_use_counts_before_it_is_on_record() {
     let projection = projection_of(&node.log);
     let id = digest(1).id();
     let ticket = projection.check(ticket_key(id), at(0)).unwrap();
-    let end = ticket.expires_at;
-    let used_at = at(end.as_millis() - at(0).as_millis() - 1);
+    let expiry = ticket.expires_at;
+    let used_at = at(expiry.as_millis() - at(0).as_millis() - 1);
     projection.touch(id, used_at).unwrap();
-    assert!(projection.check(ticket_key(id), end).is_ok(), "it was used, though no record says so yet");
-    projection.touch(id, end.plus_millis(500)).unwrap();
+    assert!(projection.check(ticket_key(id), expiry).is_ok(), "it was used, though no record says so yet");
+    projection.touch(id, expiry.plus_millis(500)).unwrap();
     let uses = projection.take_uses();
-    assert_eq!(uses, [(id, used_at)], "a use after the end on record would be refused there");
-    assert!(projection.check(ticket_key(id), end.plus_millis(500)).is_ok(), "taken, and not on record yet");
-    node.now = end.plus_millis(900);
+    assert_eq!(uses, [(id, used_at)], "a use after the expiry on record would be refused there");
+    assert!(projection.check(ticket_key(id), expiry.plus_millis(500)).is_ok(), "taken, and not on record yet");
+    node.now = expiry.plus_millis(900);
     node.ask(Command::RenewTickets(uses)).unwrap();
     let renewed = projection_of(&node.log);
     assert_eq!(
@@ -307,9 +307,9 @@ fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000), at(0).plus_millis(10 * 365 * 86_400_000));
-    let end = at(2 * 86_400_000);
+    let later = at(2 * 86_400_000);
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
+        projection.sweep(later.plus_millis(step * 250), later.plus_millis(step * 250));
     }
     assert_eq!(projection.counts().tickets, 0);
 }
@@ -340,7 +340,7 @@ fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
     node.ask(revoke(1)).unwrap();
     node.ask(revoke_subject("bob", None)).unwrap();
     let projection = projection_of(&node.log);
-    let tenant = projection.revoked_after(None).expect("one in which something was ended");
+    let tenant = projection.revoked_after(None).expect("one in which something was revoked");
     let in_force = |now| projection.revocations(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
@@ -348,9 +348,9 @@ fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
     save(&projection, directory.path()).unwrap();
     let loaded = load(directory.path()).unwrap();
     assert_eq!(loaded.revocations(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
-    assert_eq!(projection.revoked_after(Some(&tenant)), None, "nothing was ended elsewhere");
+    assert_eq!(projection.revoked_after(Some(&tenant)), None, "nothing was revoked elsewhere");
     projection.prune(at(86_700_000));
-    assert_eq!(projection.revoked_after(None), None, "what is forgotten leaves nothing behind");
+    assert_eq!(projection.revoked_after(None), None, "forgotten revocations leave nothing behind");
 }
 
 #[test]
@@ -396,7 +396,8 @@ fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are(
         due.push(CredentialKey { kind: Kind::Token, id: token_digest(n).id() });
     }
     due.sort_unstable();
-    let (tenant, alice) = (Tenant::default(), subject("alice"));
+    let tenant = Tenant::default();
+    let alice = subject("alice");
     let paged = |kinds, limit| {
         let mut listed = Vec::new();
         while let page = projection.credentials_of(&tenant, &alice, kinds, listed.last().copied(), limit)

@@ -1,4 +1,4 @@
-//! Whoever can write to the NATS servers can delay what passes, and forge nothing.
+//! An attacker that can write to the NATS servers can delay messages, and forge nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,23 +68,23 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
     for name in ["bad-signature", "malformed", "other-ledger", "not-a-member"] {
         assert!(log.contains(name), "{name} is named in the log lines: {log}");
     }
-    // What is held comes again, in the wrong order too, and is nothing new.
+    // Records that are held come again, in the wrong order too, and are nothing new.
     for message in [&second, &first, &first, &second] {
         client.publish(live.clone(), message.clone().into()).await.unwrap();
     }
     client.publish(format!("authledger.{ledger}.records.{origin}.1"), further.into()).await.unwrap();
     client.publish(format!("authledger.{ledger}.announce.{}", "0".repeat(64)), "{}".into()).await.unwrap();
     client.flush().await.unwrap();
-    // Behind all these comes something good.
+    // After all these comes a genuine record.
     assert_eq!(cluster.heads(B).await, before);
-    let good = text(&cluster.api(A).issue("bob").await, "ticket");
-    until("good records pass", || async { cluster.api(B).is_active(&good).await }).await;
+    let genuine = text(&cluster.api(A).issue("bob").await, "ticket");
+    until("genuine records pass", || async { cluster.api(B).is_active(&genuine).await }).await;
     cluster.agree(&[A, B, C]).await;
     // Where a stream was written to by a stranger, its records come by another.
     cluster.stop(C).await;
     let away = text(&cluster.api(A).issue("carol").await, "ticket");
     cluster.start(C, &[]).await;
-    until("what was missed comes", || async { cluster.api(C).is_active(&away).await }).await;
+    until("the records that it missed come", || async { cluster.api(C).is_active(&away).await }).await;
     cluster.agree(&[A, B, C]).await;
     for which in [A, B, C] {
         audit::verify(&cluster.sites[which].data.join("ledger.db"), |_, _| {}).unwrap();

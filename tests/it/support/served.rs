@@ -26,17 +26,17 @@ pub const ROOT: &str = "root-secret-of-the-tests-0123456789";
 /// When every test starts: 2027-01-15T08:00:00Z.
 pub const START: u64 = 1_800_000_000_000;
 
-/// What a node is made with.
+/// The parts and settings that a node is made with.
 pub struct Made {
     /// Commands that may wait.
     pub queue: usize,
-    /// What is called after a commit.
+    /// The hooks that are called after a commit.
     pub hooks: Vec<Hook>,
-    /// What HTTP is told.
+    /// The options of the router.
     pub options: Options,
     /// How consistency is waited for.
     pub reach: Arc<dyn Reach>,
-    /// Whose tokens are taken besides our own.
+    /// The issuers whose tokens are taken besides our own.
     pub trusted: Vec<TrustedIssuer>,
     /// The issuer of our tokens.
     pub issuer: &'static str,
@@ -111,17 +111,17 @@ impl ServedNode {
         self.service().projection().base().position
     }
 
-    /// Whoever holds that secret.
+    /// A caller that holds that secret.
     pub fn holder(&self, secret: &str) -> Actor {
         Actor { router: self.router.clone(), headers: vec![("authorization".into(), format!("Bearer {secret}"))] }
     }
 
-    /// Whoever holds root's secret.
+    /// A caller that holds root's secret.
     pub fn root(&self) -> Actor {
         self.holder(ROOT)
     }
 
-    /// Whoever sends no secret.
+    /// A caller that sends no secret.
     pub fn nobody(&self) -> Actor {
         Actor { router: self.router.clone(), headers: Vec::new() }
     }
@@ -138,7 +138,7 @@ impl ServedNode {
 async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
     let Made { queue, hooks, options, reach, trusted, issuer } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
-    let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("good issuers");
+    let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
     let settings = Settings { queue, trusted, issuer, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
@@ -149,7 +149,7 @@ async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
     (running, router(Arc::new(app)))
 }
 
-/// Somebody who sends requests.
+/// A caller that sends requests.
 #[derive(Clone)]
 pub struct Actor {
     router: Router,
@@ -159,7 +159,8 @@ pub struct Actor {
 impl Actor {
     /// The secret that they present, if they present one.
     pub fn bearer(&self) -> Option<&str> {
-        self.headers.iter().find_map(|(name, value)| value.strip_prefix("Bearer ").filter(|_| name == "authorization"))
+        let mut values = self.headers.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value);
+        values.find_map(|value| value.strip_prefix("Bearer "))
     }
 
     /// The same, with one more header.
@@ -215,7 +216,7 @@ impl Actor {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status.
@@ -251,7 +252,7 @@ impl Answer {
         (self.status.as_u16(), code.unwrap_or_default())
     }
 
-    /// Status, headers and body, with what is different each time replaced by its form.
+    /// Status, headers and body, with the parts that differ each time replaced by their form.
     pub fn shown(&self) -> String {
         let mut text = format!("{}\n", self.status);
         let mut headers: Vec<String> =

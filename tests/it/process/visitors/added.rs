@@ -1,4 +1,4 @@
-//! What other programs add to the file, and do no harm with: readiness says so, and what mends it; starts go on.
+//! Harmless additions of other programs to the file: readiness names them and the statement that removes them; starts go on.
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -15,7 +15,7 @@ async fn warnings(node: &NodeProcess) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_tool_adds_is_named_with_what_removes_it_and_starts_go_on() {
+async fn additions_of_a_tool_are_named_with_the_statement_that_removes_them_and_starts_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let node = NodeProcess::start(&data);
@@ -46,7 +46,7 @@ async fn what_a_tool_adds_is_named_with_what_removes_it_and_starts_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_change_or_refuse_events_is_said_at_once_and_refused_at_the_next_start() {
+async fn a_trigger_that_may_change_or_refuse_events_is_named_at_once_and_refused_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let node = NodeProcess::start(&data);

@@ -1,4 +1,4 @@
-//! Files that are deleted or replaced under a running server: the log halts, and what was acknowledged is saved.
+//! Files that are deleted or replaced under a running server: the log halts, and everything acknowledged is saved.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::node::{Launch, NodeProcess, text};
 use super::{Crowd, SOME, assert_held, verify};
 
-/// What somebody does to a file of a running server.
+/// A deed of somebody to a file of a running server.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Delete,
@@ -36,18 +36,18 @@ fn commit(deed: Deed, file: &Path) {
     }
 }
 
-/// Waits until readiness says that something was saved, and gives what it says.
+/// Waits until readiness says that something was saved, and gives its words.
 async fn told(node: &NodeProcess) -> String {
     told_of(node, "ledger.rescued.db").await
 }
 
 /// Waits until readiness says that, and gives all of it.
-async fn told_of(node: &NodeProcess, what: &str) -> String {
+async fn told_of(node: &NodeProcess, due: &str) -> String {
     let until = std::time::Instant::now() + super::super::node::PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await;
         let detail = ready.body["detail"].as_str().unwrap_or_default().to_owned();
-        if ready.status == 503 && detail.contains(what) {
+        if ready.status == 503 && detail.contains(due) {
             return detail;
         }
         assert!(std::time::Instant::now() < until, "{}", ready.body);
@@ -82,7 +82,7 @@ async fn assert_saved(name: &str, deed: Deed) {
     crowd.work(SOME).await;
     commit(deed, &data.join(name));
     // They go on until they are refused.
-    let mut acknowledged = crowd.end().await;
+    let mut acknowledged = crowd.told().await;
     acknowledged.extend(kept.iter().map(|one| (text(one, "id"), one["position"].as_u64().unwrap())));
     assert_refused(&node).await;
     let detail = told(&node).await;
@@ -139,12 +139,12 @@ async fn a_server_that_only_reads_notices_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_saved_is_tried_again() {
+async fn a_rescue_that_failed_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
-    // As many copies as may lie beside a log.
+    // As many copies as may lie next to a log.
     let copies: Vec<PathBuf> = (2..100).map(|number| data.join(format!("ledger.rescued.{number}.db"))).collect();
     copies.iter().chain([&saved(&data)]).for_each(|copy| fs::write(copy, "").unwrap());
     commit(Deed::Delete, &data.join("ledger.db"));
