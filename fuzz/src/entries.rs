@@ -26,7 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 
-use super::node::{self, Node, at, seconds, subject, tenant};
+use super::node::{self, ModelNode, at, seconds, subject, tenant};
 
 /// A function that takes any bytes.
 pub type Entry = fn(&[u8]);
@@ -229,7 +229,7 @@ const COMMAND_BYTES: usize = 7;
 /// Decisions about ids that the caller chose can be written, read back and folded; the projection agrees with plain maps.
 pub fn decided(bytes: &[u8]) {
     let (room, commands) = bytes.split_first().map_or((0, bytes), |(room, rest)| (*room, rest));
-    let mut node = Node::pair().0;
+    let mut node = ModelNode::pair().0;
     let room = if room == u8::MAX { u32::MAX } else { u32::from(room % 3) };
     let projection = Projection::cramped(room, u32::MAX);
     node.log.iter().for_each(|recorded| projection.fold(recorded));

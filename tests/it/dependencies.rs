@@ -1,6 +1,6 @@
 //! What this program is made of: licences that its users can live with, one source, one provider of cryptography, and not too much.
 //!
-//! `deny.toml` says which, and why. cargo-deny holds a build to it where that is installed; this does so everywhere.
+//! `deny.toml` says which, and why. cargo-deny holds a build to it where that is installed; this test does so everywhere.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -33,7 +33,7 @@ struct Bans {
 struct Banned {
     #[serde(rename = "crate")]
     name: String,
-    /// The crates that may bring it all the same.
+    /// The crates that may bring it nevertheless.
     #[serde(default)]
     wrappers: Vec<String>,
 }
@@ -85,7 +85,7 @@ struct Edge {
 }
 
 /// All that any feature on any platform would bring, for tests and benchmarks too. Unlike `cargo metadata`, `cargo tree` leaves out
-/// what a feature names and nothing turns on.
+/// a crate that a feature names and nothing turns on.
 fn edges() -> Vec<Edge> {
     let all = ["--workspace", "--all-features", "--target", "all", "-e", "normal,build,dev"];
     let form = ["--locked", "--prefix", "depth", "--format", "|{p}|{l}|"];
@@ -95,7 +95,9 @@ fn edges() -> Vec<Edge> {
         let mut parts = line.split('|');
         let mut part = || parts.next().unwrap_or_default();
         // A member of the workspace begins a tree of its own, after an empty line.
-        let (depth, package, licence) = (part().parse::<usize>().unwrap(), part(), part());
+        let depth = part().parse::<usize>().unwrap();
+        let package = part();
+        let licence = part();
         let used = package.split(' ').next().unwrap().to_owned();
         above.truncate(depth);
         let user = above.last().cloned();
@@ -135,7 +137,8 @@ fn no_dependency_is_banned() {
 
 #[test]
 fn every_dependency_comes_from_a_registry_that_is_allowed() {
-    let (deny, lock) = (Deny::load(), toml::from_str::<Lock>(include_str!("../../Cargo.lock")).unwrap());
+    let deny = Deny::load();
+    let lock = toml::from_str::<Lock>(include_str!("../../Cargo.lock")).unwrap();
     let allowed: Vec<String> =
         deny.sources.allow_registry.iter().map(|registry| format!("registry+{registry}")).collect();
     for package in lock.package {

@@ -19,7 +19,7 @@ use entries::{Entry, TARGETS};
 
 /// How often each file of the corpus is changed.
 const ROUNDS: usize = 200;
-/// What changed files are cut to.
+/// The length that changed files are cut to.
 const MAX_BYTES: usize = 16 * 1_024;
 /// Bytes that mean something to one of the readers.
 const TELLING: &[u8] = b"\0\n\r\"'\\,.:;{}[]+-/=09azAZ\x7f\x80\xff";
@@ -44,8 +44,8 @@ fn part(random: &mut Random, bytes: usize) -> Range<usize> {
 }
 
 /// Less than that, which is not 0.
-fn below(random: &mut Random, end: usize) -> usize {
-    random.below(end as u64) as usize
+fn below(random: &mut Random, bound: usize) -> usize {
+    random.below(bound as u64) as usize
 }
 
 /// One to four small changes; some take a part of another file.
@@ -79,9 +79,9 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     bytes.truncate(MAX_BYTES);
 }
 
-fn run(target: &str, entry: Entry, what: &str, bytes: &[u8]) {
+fn run(target: &str, entry: Entry, case: &str, bytes: &[u8]) {
     let held = catch_unwind(AssertUnwindSafe(|| entry(bytes)));
-    assert!(held.is_ok(), "{target} breaks on {what}: {}", hex::encode(bytes));
+    assert!(held.is_ok(), "{target} breaks on {case}: {}", hex::encode(bytes));
 }
 
 /// The corpus of a target, and each file of it changed so often.
@@ -123,7 +123,7 @@ fn a_token_is_verified_or_refused_whatever_the_bytes() {
 }
 
 #[test]
-fn what_a_peer_sends_is_judged_whatever_the_bytes() {
+fn every_message_of_a_peer_is_judged_whatever_the_bytes() {
     replay("parcel");
 }
 
@@ -133,7 +133,7 @@ fn a_dump_becomes_lines_or_refusals_whatever_the_bytes() {
 }
 
 #[test]
-fn what_is_decided_can_be_folded_whatever_the_bytes() {
+fn every_decision_can_be_folded_whatever_the_bytes() {
     replay("decide");
 }
 

@@ -16,7 +16,7 @@ use proptest::sample::Index;
 
 use crate::support::log::{LogFile, fold_into, hashes};
 use crate::support::node::{
-    Node, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token, publish,
+    ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token, publish,
     register_until, renew, revoke, revoke_id, revoke_named, seconds, session_digest, session_id, session_key, subject,
     tenant, token_digest,
 };
@@ -76,12 +76,12 @@ pub enum Step {
         token: u64,
         name: u8,
     },
-    /// A JWT is presented, seen before or not, to be ended.
+    /// A JWT is presented, seen before or not, to be revoked.
     Present {
         token: u64,
         subject: usize,
     },
-    /// One of its sessions ends another one of the same subject, several, or itself.
+    /// A session of the subject revokes another one, several, or itself.
     Own {
         session: u64,
         subject: usize,
@@ -118,7 +118,7 @@ pub struct Happening {
 }
 
 fn step(alone: bool) -> BoxedStrategy<Step> {
-    // A lone node hears of no other; and what it imports after it was ended may have been forgotten by then.
+    // A lone node hears of no other; and a credential that it imports after its revocation may have been forgotten by then.
     if alone {
         return prop_oneof![1 => tickets(), 1 => lasting(), 1 => calls()].boxed();
     }
@@ -165,7 +165,7 @@ fn calls() -> impl Strategy<Value = Step> {
 
 fn happening(alone: bool) -> impl Strategy<Value = Happening> {
     let key = prop::option::weighted(0.3, (0..3u8, 0..2u8));
-    // Now and then a day or more goes by, so that keys and tickets come to their end.
+    // Now and then a day or more goes by, so that keys are retired and tickets expire.
     let after = prop_oneof![8 => 0..600u64, 1 => 80_000..200_000u64];
     (any::<bool>(), after, prop::option::weighted(0.3, 0..3u64), key, step(alone)).prop_map(
         move |(second, after_seconds, caller, key, step)| Happening {
@@ -184,11 +184,11 @@ pub fn history(alone: bool) -> impl Strategy<Value = Vec<Happening>> {
 
 /// Two nodes, or a lone one, to which things happen.
 pub struct World {
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<ModelNode>,
     /// How many of the other's own records each has received.
     received: [usize; 2],
     issued: u64,
-    /// What each session that was issued is numbered by: whose it is.
+    /// The tenant and the subject of each session that was issued, by its number.
     sessions: Vec<(usize, usize)>,
     tokens: u64,
     keys: u64,
@@ -196,10 +196,10 @@ pub struct World {
 
 impl World {
     fn new(alone: bool) -> Self {
-        let mut nodes = if alone { vec![Node::lone()] } else { <[Node; 2]>::from(Node::pair()).into() };
+        let mut nodes = if alone { vec![ModelNode::lone()] } else { <[ModelNode; 2]>::from(ModelNode::pair()).into() };
         for node in &mut nodes {
             if alone {
-                // Endings are over within a history. With two nodes they must outlast what the other may still issue.
+                // Revocations are forgotten within a history. With two nodes they must outlast the credentials that the other may still issue.
                 node.policy.longest_life = seconds(86_400);
             }
             node.policy.max_unknown_revocations = 4;
@@ -221,7 +221,7 @@ impl World {
         let caller = happening.caller.map_or(Caller::Root, |n| Caller::Application(application_id(n)));
         let request = authledger::domain::Request {
             caller: match happening.step {
-                // Mostly the session's own subject, else there would be nothing to end.
+                // Mostly the session's own subject, else there would be nothing to revoke.
                 Step::Own { session, subject, .. } => {
                     let own = self.sessions.get(session as usize).filter(|(tenant, _)| *tenant == 0);
                     holder(session, SUBJECTS[own.map_or(subject, |(_, subject)| *subject)])
@@ -248,7 +248,7 @@ impl World {
         (0..self.nodes.len()).for_each(|which| self.receive(which, usize::MAX));
     }
 
-    /// How a JWT was issued, by whichever node: what its bearer presents says no other thing.
+    /// How a JWT was issued, by whichever node: its bearer presents the same.
     fn issue_of(&self, token: u64) -> Option<Issue> {
         let key = CredentialKey { kind: Kind::Token, id: jwt(token).id() };
         self.nodes.iter().find_map(|node| node.state.credential(key).issue)
@@ -364,13 +364,13 @@ fn token_name(number: u64, name: u8) -> CredentialRef {
     }
 }
 
-/// What is imported has numbers from here on: more than a history issues, because no fresh secret is an old one.
+/// Imported credentials have numbers from here on: more than a history issues, because no fresh secret is an old one.
 const IMPORTED: u64 = 10_000;
 
 /// JWTs from this number on are presented and never issued.
 const NEVER_ISSUED: u64 = 1_000_000;
 
-/// A JWT of ours as it would be presented, without a generation. One `jti` has one end.
+/// A JWT of ours as it would be presented, without a generation. One `jti` has one expiry.
 fn presented(token: u64, whose: usize) -> PresentedToken {
     PresentedToken {
         credential: jwt(token),
@@ -385,7 +385,7 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
     }
 }
 
-/// What a step that its caller was told to have ended was about.
+/// The credential that a step revokes, where its caller was told so.
 fn named_by(step: &Step) -> Option<CredentialKey> {
     let key = |kind, named: CredentialRef| CredentialKey { kind, id: named.id() };
     match *step {
@@ -397,11 +397,11 @@ fn named_by(step: &Step) -> Option<CredentialKey> {
     }
 }
 
-fn judge(node: &Node, key: CredentialKey) -> Result<(), Inactive> {
+fn judge(node: &ModelNode, key: CredentialKey) -> Result<(), Inactive> {
     node.judge_key(key)
 }
 
-fn keys_of(node: &Node) -> Vec<CredentialKey> {
+fn keys_of(node: &ModelNode) -> Vec<CredentialKey> {
     node.state.credentials.keys().copied().collect()
 }
 
@@ -498,7 +498,7 @@ proptest! {
     #[test]
     fn nothing_revoked_comes_back(history in history(false)) {
         let mut world = World::new(false);
-        // What the root was told is ended at that node, and whatever a node has once found revoked.
+        // The credentials that root was told are revoked at that node, and those that a node has once found revoked.
         let mut revoked: [BTreeSet<CredentialKey>; 2] = Default::default();
         for happening in &history {
             let decision = world.happen(happening);
@@ -522,10 +522,11 @@ proptest! {
         }
         world.exchange_all();
         for key in revoked.iter().flatten() {
-            prop_assert!(world.nodes.iter().all(|node| judge(node, *key).is_err()), "{:?} is good somewhere", key);
+            prop_assert!(world.nodes.iter().all(|node| judge(node, *key).is_err()), "{:?} is active somewhere", key);
         }
         for node in &world.nodes {
-            let (live, replayed) = (crate::support::log::projection_of(&node.log), folded(&node.log));
+            let live = crate::support::log::projection_of(&node.log);
+            let replayed = folded(&node.log);
             for key in replayed.credentials.keys().filter(|key| key.kind != Kind::Ticket) {
                 prop_assert_eq!(judge_at(&live, *key, node.now), judge_at(&replayed, *key, node.now));
             }
@@ -556,7 +557,7 @@ proptest! {
         let mut pruned = folded(log);
         pruned.prune(now);
         prop_assert_eq!(loaded.rows(), pruned.rows());
-        prop_assert_eq!(loaded.counts(), whole.counts(), "what is over is gone from every index");
+        prop_assert_eq!(loaded.counts(), whole.counts(), "expired credentials are gone from every index");
     }
 
     #[test]

@@ -99,7 +99,8 @@ fn may_use(layers: &[String], user: &str, used: &str) -> bool {
 
 #[test]
 fn each_layer_uses_only_those_before_it() {
-    let (layers, mut complaints) = (layers(), Vec::new());
+    let layers = layers();
+    let mut complaints = Vec::new();
     for source in sources("src") {
         let user = source.module().unwrap().to_owned();
         let known: Vec<_> = modules_named(&source.code).into_iter().filter(|used| is_module(used)).collect();
@@ -130,7 +131,7 @@ fn the_page_on_the_architecture_has_the_order_of_the_layers() {
     assert!(text_of("docs/architecture.md").contains(&format!("`{order}`")), "docs/architecture.md lacks {order}");
 }
 
-/// What is kept in one folder, or two: a word of code that nothing else may have, where it may stand, and why.
+/// Code that is kept in one folder, or two: a word that no other file may have, where it may stand, and why.
 const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
     (
         &["axum::", "hyper::", "hyper_util::", "http_body"],
@@ -143,7 +144,7 @@ const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
         &["src/http/", "src/cluster/wire.rs"],
         "the OpenAPI document describes surfaces",
     ),
-    (&["rusqlite"], &["src/event_log/"], "the log's file has one owner, who knows how its locks are kept"),
+    (&["rusqlite"], &["src/event_log/"], "the log's file has one owner, which knows how its locks are kept"),
     (
         &[".projection()"],
         &["src/service/"],
@@ -152,7 +153,7 @@ const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
 ];
 
 #[test]
-fn what_belongs_to_one_folder_stays_there() {
+fn code_that_belongs_to_one_folder_stays_there() {
     let mut complaints = Vec::new();
     for source in ["src", "tools/audit"].into_iter().flat_map(sources) {
         for (words, folders, why) in KEPT_IN {
@@ -190,7 +191,7 @@ fn the_domain_is_pure() {
 
 #[test]
 fn only_the_service_makes_a_subject_of_what_somebody_gives() {
-    // What is read back from the ledger's own bytes, and the one place that knows of pseudonyms.
+    // The readers of the ledger's own bytes, and the one place that knows of pseudonyms.
     const MAY: [&str; 4] = ["src/domain/", "src/event_log/", "src/projection/", "src/keys/pseudonym.rs"];
     let others = sources("src").into_iter().filter(|one| !MAY.iter().any(|may| one.path.starts_with(may)));
     let code =
@@ -316,7 +317,9 @@ fn the_check_of_words_sees_what_it_must() {
 fn texts_for_people_are_in_plain_words() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut complaints = Vec::new();
-    for source in ["src", "tools", "examples", "benches"].into_iter().flat_map(sources) {
+    let folders = ["src", "tools", "examples", "benches", "tests"];
+    // This file has the list.
+    for source in folders.into_iter().flat_map(sources).filter(|source| source.path != "tests/it/tidy.rs") {
         for (line, text) in text_of(&source.path).lines().enumerate() {
             let is_no = has_is_no(text).then(|| "\"is no\": write \"is not a\"".to_owned());
             let found = unplain(text, &WORDS).into_iter().chain(is_no);
@@ -332,9 +335,31 @@ fn texts_for_people_are_in_plain_words() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
+/// Words that the name of a test does not begin with: its sentence needs a subject.
+const NOT_A_SUBJECT: [&str; 5] = ["what_", "whatever_", "who_", "whoever_", "whose_"];
+
+/// Whether the line declares a function whose name begins with one of them.
+fn lacks_a_subject(line: &str) -> bool {
+    let line = line.trim_start();
+    let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+    name.is_some_and(|name| NOT_A_SUBJECT.iter().any(|word| name.starts_with(word)))
+}
+
+#[test]
+fn the_names_of_tests_have_a_subject() {
+    assert!(lacks_a_subject("    async fn what_was_lost_is_found() {"));
+    assert!(!lacks_a_subject("fn whoami_answers() {") && !lacks_a_subject("fn all_that_was_lost_is_found() {"));
+    let mut complaints = Vec::new();
+    for source in sources("tests") {
+        let found = source.code.lines().filter(|line| lacks_a_subject(line));
+        complaints.extend(found.map(|line| format!("{}: {}", source.path, line.trim())));
+    }
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
 /// The documents of the project, by their paths in it.
 fn documents(root: &Path) -> Vec<String> {
-    let mut found = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut found = ["README.md", "CHANGELOG.md", "tests/README.md"].map(str::to_owned).to_vec();
     let mut folders = vec![root.join("docs"), root.join("schema")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

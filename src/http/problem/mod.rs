@@ -171,7 +171,9 @@ impl From<service::LogQuestionError> for Problem {
             service::LogQuestionError::Failed(error) => error.into(),
             service::LogQuestionError::Beyond { head } => Self::with_detail(
                 Code::UnknownPosition,
-                format!("The log ends at position {head}. A time is written as in RFC 3339, not in seconds since 1970."),
+                format!(
+                    "The log ends at position {head}. A time is written as in RFC 3339, not in seconds since 1970."
+                ),
             ),
             service::LogQuestionError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
         }

@@ -7,9 +7,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::index::Indexed;
-use crate::process::node::{Node as Server, text};
+use crate::process::node::{NodeProcess, text};
 use crate::support::log::LogFile;
-use crate::support::node::{Node, digest, issue, issue_session, revoke, revoke_subject, session_id};
+use crate::support::node::{ModelNode, digest, issue, issue_session, revoke, revoke_subject, session_id};
 
 fn tool(question: &str, ledger: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_authledger-audit"));
@@ -22,8 +22,8 @@ fn said(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn told() -> Node {
-    let mut node = Node::lone();
+fn told() -> ModelNode {
+    let mut node = ModelNode::lone();
     (1..=3).for_each(|n| drop(node.after_seconds(60).ask(issue(n, "alice")).unwrap()));
     node.ask(issue_session(1, "alice")).unwrap();
     node.after_seconds(60).ask(revoke(2)).unwrap();
@@ -145,10 +145,10 @@ fn an_unanswerable_question_is_exit_code_two_and_damage_is_one() {
 }
 
 #[tokio::test]
-async fn the_tool_answers_beside_a_running_server() {
+async fn the_tool_answers_next_to_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let server = Server::start(&data);
+    let server = NodeProcess::start(&data);
     let issued = server.api.issue("alice").await;
     server.api.revoke(&text(&issued, "ticket")).await;
     let lines = said(tool("history", &data, &["--credential", &text(&issued, "ticket")]));

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use crate::support::log::{LogFile, hashes};
-use crate::support::node::{Node, issue, revoke};
+use crate::support::node::{ModelNode, issue, revoke};
 use crate::support::python;
 use authledger::event_log::encode;
 
@@ -12,7 +12,7 @@ const VERIFIER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/verify_chain
 #[test]
 fn a_verifier_in_python_agrees_and_finds_a_flipped_byte() {
     let Some(python) = python::with_blake3() else { return };
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(7, "carol \u{1F511}")).unwrap();
     (1..=20).for_each(|n| drop(one.ask(issue(n, "alice \"é\"")).unwrap()));
     one.receive(&other.last().clone());

@@ -37,7 +37,8 @@ fn every_kind_of_evidence_is_recognised_and_named() {
 #[test]
 fn an_event_is_proven_with_nothing_but_the_key() {
     let real = Real::copy();
-    let (data, key) = (real.data().to_str().unwrap().to_owned(), real.key.to_string());
+    let data = real.data().to_str().unwrap().to_owned();
+    let key = real.key.to_string();
     let stranger = VerifierKey::new(real.key.name().clone(), [3; 32]).to_string();
     let elsewhere = VerifierKey::new(KeyName::new("log.example/other").unwrap(), *real.key.public()).to_string();
     for position in ["1", "2", "256", "257", "400", "701"] {
@@ -59,7 +60,8 @@ fn an_event_is_proven_with_nothing_but_the_key() {
 #[test]
 fn an_event_that_is_not_signed_yet_is_not_proven_and_the_refusal_says_what_to_do() {
     let real = Real::copy();
-    let (data, old) = (real.data().to_str().unwrap().to_owned(), real.old());
+    let data = real.data().to_str().unwrap().to_owned();
+    let old = real.old();
     let refused = |arguments: &[&str]| {
         let output = real.audit(arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -85,7 +87,7 @@ fn a_log_that_contradicts_its_checkpoint_proves_nothing() {
     let data = real.data().to_str().unwrap();
     let output = real.audit(&["prove", data, "--position", "10"]);
     assert_eq!((output.status.code(), output.stdout.starts_with(b"c2sp")), (Some(1), false), "{output:?}");
-    // What was signed before the place that was rewritten can be proven still.
+    // A record before the place that was rewritten can still be proven.
     real.make("early.proof", &["prove", data, "--position", "10", "--checkpoint", real.old().to_str().unwrap()]);
     let output = real.audit(&["prove", data, "--from", real.old().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -103,7 +105,7 @@ fn a_log_that_was_cut_off_or_replaced_is_found_by_evidence_kept_elsewhere() {
     }
     real.log.forge("DELETE FROM event WHERE position > 650");
     let verify = |kept: &str| real.audit(&["verify", "--json", real.data().to_str().unwrap(), "--checkpoint", kept]);
-    assert_eq!(verify(real.old().to_str().unwrap()).status.code(), Some(0), "the old one is of what is left");
+    assert_eq!(verify(real.old().to_str().unwrap()).status.code(), Some(0), "the old one is of records that are left");
     let cut = verify(newest.to_str().unwrap());
     let finding = answer(&cut)["damage"].as_str().unwrap().to_owned();
     assert_eq!(cut.status.code(), Some(1));
@@ -118,7 +120,9 @@ fn a_log_that_was_cut_off_or_replaced_is_found_by_evidence_kept_elsewhere() {
 #[test]
 fn a_bundle_of_any_range_proves_itself() {
     let real = Real::copy();
-    let (key, old, newest) = (real.key.to_string(), real.old(), real.checkpoint());
+    let key = real.key.to_string();
+    let old = real.old();
+    let newest = real.checkpoint();
     let ranges = [(1, ALL), (1, 1), (1, 300), (2, 2), (200, 350), (256, 512), (257, ALL), (ALL, ALL)];
     for (from, to) in ranges {
         let (from, to) = (from.to_string(), to.to_string());
@@ -128,7 +132,7 @@ fn a_bundle_of_any_range_proves_itself() {
         let held = answer(&output)["held"].to_string();
         assert_eq!(output.status.code(), Some(0), "{from} to {to}: {output:?}");
         assert!(held.contains(&format!("sequences {from} to {to} are in")), "{held}");
-        // Only the range that holds the opening says itself whose it is.
+        // Only the range that holds the opening names its own origin's key.
         assert_eq!(verify(&[]).status.code(), Some(if from == "1" { 0 } else { 2 }));
         let covered = from.parse::<usize>().unwrap() <= OLD + 1 && to.parse::<usize>().unwrap() >= OLD;
         let code = verify(&["--key", &key, "--checkpoint", old.to_str().unwrap()]).status.code();

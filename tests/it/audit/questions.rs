@@ -1,4 +1,4 @@
-//! Questions about the past: what they answer is what folding the log answers.
+//! Questions about the past: their answers are those of folding the log.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,14 +20,14 @@ use crate::index::Indexed;
 use crate::properties::{history as histories, live};
 use crate::support::log::LogFile;
 use crate::support::node::{
-    Node, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, renew, revoke, revoke_named, revoke_subject,
-    session_digest, session_id, subject,
+    ModelNode, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, renew, revoke, revoke_named,
+    revoke_subject, session_digest, session_id, subject,
 };
 
 const EVERYTHING: usize = usize::MAX;
 
 fn asked(state: &State, key: CredentialKey) -> Lookup {
-    // A session that was ended by its digest alone is kept under that; whoever asks by the digest is told of the session.
+    // A session that was revoked by its digest alone is kept under that; a caller that asks by the digest is told of the session.
     let name = if key.kind == Kind::Token { state.credential(key).named(key) } else { CredentialRef::Id(key.id) };
     Lookup::Credential(LookupCredential { kind: Some(key.kind), names: vec![name] })
 }
@@ -36,7 +36,7 @@ fn judge(state: &State, key: CredentialKey, at: Timestamp) -> Result<(), Inactiv
     authledger::domain::judge(state, key, at).map(drop)
 }
 
-/// What a verdict says, as the domain says it.
+/// A verdict in the form of the domain's answer.
 fn plain(standings: &[CredentialStanding], key: CredentialKey) -> Result<(), Option<RecordId>> {
     let standing = standings.iter().find(|one| one.kind == Some(key.kind)).expect("one of that kind");
     match &standing.verdict {
@@ -85,7 +85,7 @@ proptest! {
                 }
             }
         }
-        // All that a subject has is what each of its credentials is.
+        // The answer about a subject is the answers about each of its credentials.
         for name in ["alice", "bob", "carol"] {
             let question = Lookup::Subject(Tenant::default(), subject(name));
             for standing in as_of(reader, &mut finder, &question, &prefix, EVERYTHING, &mut |_, _| ()).unwrap() {
@@ -100,8 +100,8 @@ proptest! {
         }
         let tally = tally_as_of(reader, &prefix, &mut |_, _| ()).unwrap();
         state.prune(time);
-        let good = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
-        prop_assert_eq!(tally.tickets.active, good as u64);
+        let active = state.credentials.keys().filter(|key| key.kind == Kind::Ticket && judge(&state, **key, time).is_ok()).count();
+        prop_assert_eq!(tally.tickets.active, active as u64);
     }
 
     #[test]
@@ -119,7 +119,7 @@ proptest! {
             let issue = state.credential(key).issue.map(|issue| issue.place);
             prop_assert!(issue.iter().all(|place| told.contains(place)), "{:?}: {:?}", key, told);
             if let Err(Inactive::Revoked(place, _)) = judge(&state, key, node.now) {
-                prop_assert!(told.contains(&place), "{:?} was ended by {:?}: {:?}", key, place, told);
+                prop_assert!(told.contains(&place), "{:?} was revoked by {:?}: {:?}", key, place, told);
             }
         }
     }
@@ -149,7 +149,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn of(node: &Node) -> Self {
+    fn of(node: &ModelNode) -> Self {
         let file = LogFile::of(&node.log);
         let reader = Reader::open(&file.path()).unwrap();
         Self { file, reader }
@@ -174,7 +174,7 @@ impl Asking {
 
 #[test]
 fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_subject("alice", None)).unwrap();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "alice")).unwrap();
@@ -193,7 +193,7 @@ fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
         ["ticket.issued", "subject.revoked"],
         "another's use is not its own"
     );
-    assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the endings came before it");
+    assert_eq!(asking.types(digest_of(digest(3))), ["ticket.issued"], "the revocations came before it");
     let session = ["session.issued", "session.revoked", "subject.revoked"];
     assert_eq!(asking.types(digest_of(session_digest(1))), session);
     let by_id = LookupCredential::named(Kind::Session, &session_id(1).uuid().to_string(), None).unwrap();
@@ -209,7 +209,7 @@ fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
 #[test]
 fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
     use base64::Engine as _;
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(crate::support::node::publish("key", false)).unwrap();
     node.ask(issue_jwt(1, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(1))).unwrap();
@@ -224,8 +224,8 @@ fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
 }
 
 #[test]
-fn what_a_tickets_uses_leave_open_is_said() {
-    let mut node = Node::lone();
+fn a_verdict_says_what_the_uses_of_a_ticket_leave_open() {
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(100);
     node.ask(renew(1, node.now)).unwrap();
@@ -233,17 +233,17 @@ fn what_a_tickets_uses_leave_open_is_said() {
     node.ask(issue(2, "bob")).unwrap();
     let asking = Asking::of(&node);
     let verdict = |millis| asking.verdict(LookupCredential::digest(digest(1)), at(millis));
-    let end = at(1_000_000);
-    assert_eq!(verdict(999_999), CredentialVerdict::Active { expires_at: end });
-    let open = CredentialVerdict::Indeterminate { from: end, until: end.plus_millis(1_000) };
+    let expiry = at(1_000_000);
+    assert_eq!(verdict(999_999), CredentialVerdict::Active { expires_at: expiry });
+    let open = CredentialVerdict::Indeterminate { from: expiry, until: expiry.plus_millis(1_000) };
     assert_eq!((verdict(1_000_000), verdict(1_000_999)), (open.clone(), open));
-    assert_eq!(verdict(1_001_000), CredentialVerdict::Expired { at: end });
+    assert_eq!(verdict(1_001_000), CredentialVerdict::Expired { at: expiry });
     assert_eq!(verdict(50_000), CredentialVerdict::Active { expires_at: at(900_000) }, "the use was not yet");
 }
 
 #[test]
 fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_issued() {
-    let mut node = Node::pair().0;
+    let mut node = ModelNode::pair().0;
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10);
     node.ask(revoke(1)).unwrap();
@@ -266,7 +266,7 @@ fn a_revocation_is_named_with_actor_and_time_even_if_the_credential_was_never_is
 
 #[test]
 fn changes_between_two_points_are_counted_once() {
-    let mut world = Node::lone();
+    let mut world = ModelNode::lone();
     for n in 0..20 {
         world.after_seconds(3_600);
         world.ask(issue(n, "alice")).unwrap();
@@ -286,7 +286,7 @@ fn changes_between_two_points_are_counted_once() {
         assert_eq!((changed.records, changed.counted.total.issued[0]), (second - first, issued));
         assert_eq!(listed, changed.counted.total.all_issued() + changed.counted.total.all_revoked());
     }
-    // By time: what was recorded after the one instant, and not after the other.
+    // By time: the records after the one instant, and not after the other.
     let points = [at(3_600_000), at(5 * 3_600_000)].map(|at| prefix(Point::Recorded(at)));
     let changed = diff(&asking.reader, &points[0], &points[1], |_, _| (), |_, _, _| ()).unwrap();
     assert_eq!((changed.counted.total.issued[0], changed.counted.total.revoked[0]), (4, 1));
@@ -302,7 +302,7 @@ fn changes_between_two_points_are_counted_once() {
 
 #[test]
 fn a_subject_with_too_many_credentials_is_refused_and_not_cut() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (0..5).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let asking = Asking::of(&node);
     let asked = Lookup::Subject(Tenant::default(), subject("alice"));

@@ -14,10 +14,10 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::node::{Api, Node};
+use crate::process::node::{Api, NodeProcess};
 use crate::support::log::LogFile;
 
-/// Records when the older checkpoint was signed, and in the end: enough for two full tiles.
+/// Records when the older checkpoint was signed, and at the end: enough for two full tiles.
 pub const OLD: usize = 301;
 pub const ALL: usize = 701;
 
@@ -26,30 +26,30 @@ pub struct Real {
     pub log: LogFile,
     pub origin: Origin,
     pub key: VerifierKey,
-    /// A directory for what is made of it.
-    pub beside: TempDir,
+    /// A directory for the files that are made of it.
+    pub scratch: TempDir,
 }
 
 impl Real {
     pub fn copy() -> Self {
         static MADE: OnceLock<TempDir> = OnceLock::new();
         let made = MADE.get_or_init(make);
-        let (log, beside) = (LogFile { directory: tempfile::tempdir().unwrap() }, tempfile::tempdir().unwrap());
+        let (log, scratch) = (LogFile { directory: tempfile::tempdir().unwrap() }, tempfile::tempdir().unwrap());
         copy(&made.path().join("data"), log.directory.path());
-        fs::copy(made.path().join("old.checkpoint"), beside.path().join("old.checkpoint")).unwrap();
+        fs::copy(made.path().join("old.checkpoint"), scratch.path().join("old.checkpoint")).unwrap();
         let origin = only_name(&log.directory.path().join("checkpoints")).parse().unwrap();
         let public = OriginKey::load_or_create(&log.directory.path().join("keys")).unwrap().public_key();
         let key = VerifierKey::new(KeyName::of_origin(origin), public);
-        Self { log, origin, key, beside }
+        Self { log, origin, key, scratch }
     }
 
     pub fn data(&self) -> &Path {
         self.log.directory.path()
     }
 
-    /// What was signed of the first [`OLD`] records, kept elsewhere.
+    /// The checkpoint of the first [`OLD`] records, kept elsewhere.
     pub fn old(&self) -> PathBuf {
-        self.beside.path().join("old.checkpoint")
+        self.scratch.path().join("old.checkpoint")
     }
 
     pub fn checkpoint(&self) -> PathBuf {
@@ -62,7 +62,7 @@ impl Real {
 
     /// A path for something new.
     pub fn fresh(&self, name: &str) -> PathBuf {
-        self.beside.path().join(name)
+        self.scratch.path().join(name)
     }
 
     /// Runs the tool.
@@ -121,7 +121,7 @@ impl Real {
         checkpoint.sign(&verifier, |message| key.sign(message))
     }
 
-    /// Rewrites history below the older checkpoint and makes everything else fit: what somebody can who has the key too.
+    /// Rewrites history below the older checkpoint and makes everything else fit, as somebody can who has the key too.
     pub fn forge_all(&self) {
         self.rewrite(200);
         fs::write(self.checkpoint(), self.signed_at(self.records().len()).as_str()).unwrap();
@@ -130,7 +130,7 @@ impl Real {
         }
         // The server itself makes them anew.
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (code, log) = runtime.block_on(async { Node::start(self.data()).stop().await });
+        let (code, log) = runtime.block_on(async { NodeProcess::start(self.data()).stop().await });
         assert_eq!(code, Some(0), "{log}");
     }
 
@@ -153,7 +153,8 @@ pub fn json(output: &Output) -> Value {
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let from = entry.path();
+        let to = to.join(entry.file_name());
         if from.is_dir() {
             copy(&from, &to);
         } else {
@@ -181,7 +182,7 @@ fn make() -> TempDir {
 }
 
 async fn fill(data: &Path, numbers: std::ops::Range<usize>) {
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     let subjects: Vec<String> = numbers.map(|number| format!("subject-{number:04}")).collect();
     for some in subjects.chunks(50) {
         futures_util::future::join_all(some.iter().map(|subject| issue(&node.api, subject))).await;

@@ -5,12 +5,12 @@ use authledger::projection::{Projection, catch_up, save};
 
 use crate::support::log::{LogFile, append_lines};
 use crate::support::node::{
-    Node, application_id, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, new_session, publish,
+    ModelNode, application_id, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, new_session, publish,
     register, renew, revoke, revoke_id, revoke_named, revoke_subject, session_digest, session_id,
 };
 
-fn some_node() -> Node {
-    let (mut one, _) = Node::pair();
+fn some_node() -> ModelNode {
+    let (mut one, _) = ModelNode::pair();
     one.ask(register(1, Grants::everything())).unwrap();
     one.ask(register(2, Grants::everything())).unwrap();
     one.ask(Command::RemoveApplication(application_id(2))).unwrap();
@@ -101,7 +101,7 @@ fn differences_of_a_snapshot_are_listed_and_counted() {
 }
 
 /// Folds a ticket in as a record of its own would.
-fn fold_ticket(projection: &Projection, node: &Node, place: RecordId, digest: Digest) {
+fn fold_ticket(projection: &Projection, node: &ModelNode, place: RecordId, digest: Digest) {
     let mut recorded = node.log.iter().find(|one| one.event.type_name() == "ticket.issued").unwrap().clone();
     let authledger::domain::Event::TicketIssued(issued) = &mut recorded.event else { unreachable!() };
     issued.digest = digest;
@@ -135,16 +135,16 @@ fn without_a_snapshot_there_is_nothing_to_compare_with() {
 fn a_snapshot_of_another_log_is_a_finding() {
     let log = LogFile::of(&some_node().log);
     snapshot(&log, 5);
-    let mut other = Node::lone();
+    let mut other = ModelNode::lone();
     (0..20).for_each(|n| drop(other.ask(issue(n, "mallory")).unwrap()));
     let other = LogFile::of(&other.log);
     let error = against(&other.path(), log.directory.path(), at(0), 2, |_, _| {}).unwrap_err();
     assert!(error.is_damage(), "{error}");
 }
 
-/// Sessions and tokens of which each came to another end.
-fn node_with_sessions() -> Node {
-    let (mut one, _) = Node::pair();
+/// Sessions and tokens of which each became inactive in another way.
+fn node_with_sessions() -> ModelNode {
+    let (mut one, _) = ModelNode::pair();
     one.ask(publish("k-1", false)).unwrap();
     (1..=4).for_each(|n| drop(one.ask(issue_session(n, "alice")).unwrap()));
     one.ask(Command::IssueSession(new_session("default", 5, "alice", Some(60)).into())).unwrap();
@@ -185,6 +185,6 @@ fn a_snapshot_with_sessions_and_tokens_has_no_differences_and_one_without_a_revo
     lying.reached(Reader::open(&log.path()).unwrap().current_base().unwrap());
     save(&lying, &log.directory.path().join("snapshot")).unwrap();
     let differences = compared(&log, at(60_000)).differences;
-    assert_eq!(differences.total, 3, "the session differs on both sides, and the unseen ending is missing");
+    assert_eq!(differences.total, 3, "the session differs on both sides, and the unseen revocation is missing");
     assert!(differences.only_replayed.iter().all(|row| row.as_str().starts_with("[\"session\"")));
 }

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use super::real::{ALL, OLD, Real, json as answer};
 use crate::support::log::projection_of;
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
 const COLUMNS: [&str; 8] =
     ["flipped", "deleted", "duplicated", "swapped", "reordered", "truncated", "rewritten", "re-signed"];
 
-/// What is verified, and the place that must be named.
+/// The command that verifies, and the place that must be named.
 struct Spoiled {
     path: PathBuf,
     place: String,
@@ -157,10 +157,11 @@ fn all_tampering_is_found_and_its_place_named() {
 fn find(cell: Cell, with_old: bool) -> Result<String, String> {
     let real = Real::copy();
     let Spoiled { path, place } = cell(&real);
-    let (key, old) = (real.key.to_string(), real.old());
+    let key = real.key.to_string();
+    let old = real.old();
     let mut arguments = vec!["verify", "--json", path.to_str().unwrap(), "--key", &key];
     if with_old {
-        // Nothing but what was kept elsewhere speaks against it.
+        // Nothing but the checkpoint that was kept elsewhere speaks against it.
         let without = real.audit(&arguments);
         assert_eq!(without.status.code(), Some(0), "{}", answer(&without));
         arguments.extend(["--checkpoint", old.to_str().unwrap()]);
@@ -174,7 +175,7 @@ fn find(cell: Cell, with_old: bool) -> Result<String, String> {
         answer["findings"].as_array().unwrap().iter().map(|finding| finding["damage"].as_str().unwrap()).collect();
     let named = findings.iter().any(|finding| finding.contains(&place));
     if named {
-        let inside = [real.data(), real.beside.path()].map(|path| format!("{}/", path.display()));
+        let inside = [real.data(), real.scratch.path()].map(|path| format!("{}/", path.display()));
         let shown = inside.iter().fold(place, |place, path| place.replace(path, ""));
         Ok(shown.replace(real.origin.as_str(), "ORIGIN"))
     } else {
@@ -183,10 +184,12 @@ fn find(cell: Cell, with_old: bool) -> Result<String, String> {
 }
 
 #[test]
-fn what_was_not_tampered_with_holds() {
+fn evidence_that_was_not_tampered_with_holds() {
     let real = Real::copy();
-    let (key, old) = (real.key.to_string(), real.old());
-    let (bundle, proof) = (real.bundle("all.bundle", &[]), real.proof("400.proof", "400"));
+    let key = real.key.to_string();
+    let old = real.old();
+    let bundle = real.bundle("all.bundle", &[]);
+    let proof = real.proof("400.proof", "400");
     for path in [real.data(), &bundle] {
         let output = real.audit(&[
             "verify",
@@ -301,7 +304,8 @@ fn hash_truncated(real: &Real) -> Spoiled {
 
 /// A chain that is right from one place on, and does not continue what lies before.
 fn hash_rewritten(real: &Real) -> Spoiled {
-    let (chain, mut hash) = (Chain::default(), ChainHash([7; 32]));
+    let chain = Chain::default();
+    let mut hash = ChainHash([7; 32]);
     let mut updates = String::from("BEGIN;");
     for (record, position) in real.records().iter().zip(1..).skip(399) {
         hash = chain.link(&hash, record.as_bytes());
@@ -321,7 +325,7 @@ fn in_file(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Hash 44 of tile 1 of level 0, and those behind it.
+/// Hash 44 of tile 1 of level 0, and those after it.
 const HASH: usize = 300 * 32;
 
 fn in_tile(real: &Real, place: &str, edit: impl FnOnce(&mut Vec<u8>)) -> Spoiled {
@@ -402,7 +406,7 @@ fn checkpoint_truncated(real: &Real) -> Spoiled {
     in_checkpoint(real, |bytes| bytes.truncate(bytes.len() / 2))
 }
 
-/// Good in itself, and signed by somebody else.
+/// Valid in itself, and signed by somebody else.
 fn checkpoint_rewritten(real: &Real) -> Spoiled {
     let note = real.signed_with(&real.fresh("keys"), ALL);
     in_checkpoint(real, |bytes| *bytes = note.as_str().into())
@@ -450,7 +454,7 @@ fn snapshot_truncated(real: &Real) -> Spoiled {
 
 /// One with right checksums, of another log.
 fn snapshot_rewritten(real: &Real) -> Spoiled {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (1..10).for_each(|n| drop(node.ask(issue(n, "mallory")).unwrap()));
     save(&projection_of(&node.log), &real.data().join("snapshot")).unwrap();
     Spoiled { path: real.data().to_owned(), place: "snapshot/state".to_owned() }
@@ -497,7 +501,8 @@ fn index_truncated(real: &Real) -> Spoiled {
 
 /// One with right checksums, of another history.
 fn index_rewritten(real: &Real) -> Spoiled {
-    let (other, directory) = (Real::copy(), real.data().join("index"));
+    let other = Real::copy();
+    let directory = real.data().join("index");
     other.forge_all();
     fs::remove_dir_all(&directory).unwrap();
     let reader = Reader::open(&other.data().join("ledger.db")).unwrap();
@@ -549,7 +554,9 @@ fn bundle_rewritten(real: &Real) -> Spoiled {
     let place = format!("origin {}", real.origin);
     in_bundle(real, &place, |lines| {
         lines[400] = lines[400].replace("subject-", "somebody-");
-        let (chain, mut hash, last) = (Chain::default(), ChainHash::default(), lines.len() - 1);
+        let chain = Chain::default();
+        let mut hash = ChainHash::default();
+        let last = lines.len() - 1;
         for line in &mut lines[1..last] {
             let record = line.split_once("\"record\":").unwrap().1.strip_suffix('}').unwrap();
             hash = chain.link(&hash, record.as_bytes());
@@ -558,10 +565,10 @@ fn bundle_rewritten(real: &Real) -> Spoiled {
             }
         }
         let before = lines[..last].join("\n") + "\n";
-        let mut end: Value = serde_json::from_str(&lines[last]).unwrap();
-        end["origins"][real.origin.as_str()]["hash"] = json!(hash.to_string());
-        end["blake3"] = json!(blake3::hash(before.as_bytes()).to_string());
-        lines[last] = end.to_string();
+        let mut last_line: Value = serde_json::from_str(&lines[last]).unwrap();
+        last_line["origins"][real.origin.as_str()]["hash"] = json!(hash.to_string());
+        last_line["blake3"] = json!(blake3::hash(before.as_bytes()).to_string());
+        lines[last] = last_line.to_string();
     })
 }
 
@@ -570,7 +577,7 @@ fn bundle_resigned(real: &Real) -> Spoiled {
     Spoiled { path: real.bundle("forged.bundle", &[]), place: real.old().display().to_string() }
 }
 
-// Proofs: heading, record, index, hashes, and the checkpoint behind an empty line.
+// Proofs: heading, record, index, hashes, and the checkpoint after an empty line.
 
 const FIRST_HASH: usize = 3;
 
@@ -604,7 +611,7 @@ fn proof_truncated(real: &Real) -> Spoiled {
     in_proof(real, "line 6", |lines| lines.truncate(5))
 }
 
-/// A proof of what somebody made up, in a tree that he signed himself.
+/// A proof of a record that somebody made up, in a tree that the same person signed.
 fn proof_rewritten(real: &Real) -> Spoiled {
     let path = real.proof("spoiled.proof", "400");
     let mut proof = InclusionProof::parse(&fs::read_to_string(&path).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The tool: what it prints, and what its exit code says.
+//! The tool: its output, and its exit codes.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,10 +9,10 @@ use authledger::projection::{Projection, catch_up, save};
 use serde_json::Value;
 
 use crate::support::log::LogFile;
-use crate::support::node::{Node, at, issue, revoke};
+use crate::support::node::{ModelNode, at, issue, revoke};
 
 fn log() -> LogFile {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (1..=4).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     node.ask(revoke(2)).unwrap();
     LogFile::of(&node.log)

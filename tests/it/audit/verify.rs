@@ -3,10 +3,10 @@ use authledger::domain::{Origin, Position, Sequence};
 use authledger::event_log::{Damage, RecordError, encode};
 
 use crate::support::log::{LogFile, hashes};
-use crate::support::node::{Node, issue, origin, revoke, revoke_subject};
+use crate::support::node::{ModelNode, issue, origin, revoke, revoke_subject};
 
-fn some_node() -> Node {
-    let (mut one, mut other) = Node::pair();
+fn some_node() -> ModelNode {
+    let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(100, "carol")).unwrap();
     (1..=4).for_each(|n| drop(one.ask(issue(n, "alice")).unwrap()));
     one.receive(&other.last().clone());
@@ -15,7 +15,7 @@ fn some_node() -> Node {
     one
 }
 
-fn lines_of(node: &Node) -> Vec<(Origin, String)> {
+fn lines_of(node: &ModelNode) -> Vec<(Origin, String)> {
     node.log.iter().map(|recorded| (recorded.place.origin, encode(recorded))).collect()
 }
 

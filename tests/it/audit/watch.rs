@@ -1,4 +1,4 @@
-//! The auditor beside a server, as the shipped tool.
+//! The auditor next to a server, as the shipped tool.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 
 use super::real::{Real, text};
-use crate::process::node::{Node, ROOT};
+use crate::process::node::{NodeProcess, ROOT};
 use crate::support::stub;
 
 fn watch(node: &str, real: &Real, more: &[&str]) -> Output {
@@ -18,13 +18,13 @@ fn watch(node: &str, real: &Real, more: &[&str]) -> Output {
 }
 
 /// Runs the tool where it does not hold up the server's connections.
-async fn watched(node: &Node, real: &Real, more: &[&str]) -> Output {
+async fn watched(node: &NodeProcess, real: &Real, more: &[&str]) -> Output {
     let url = node.api.url().to_owned();
     tokio::task::block_in_place(|| watch(&url, real, more))
 }
 
 /// Issues a ticket, and waits until a checkpoint covers it.
-async fn grow(node: &Node) {
+async fn grow(node: &NodeProcess) {
     let issued = node.api.issue("grown").await;
     let position = &issued["position"];
     let proof = node.api.get(&format!("/v1/events/{position}/proof")).await;
@@ -34,7 +34,7 @@ async fn grow(node: &Node) {
 #[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_is_not() {
     let (real, forged, stale) = (Real::copy(), Real::copy(), Real::copy());
-    let node = Node::start(real.data());
+    let node = NodeProcess::start(real.data());
     let key = real.key.to_string();
     let first = watched(&node, &real, &["--key", &key]).await;
     assert_eq!(first.status.code(), Some(0), "{first:?}");
@@ -48,9 +48,9 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
     let kept = fs::read_to_string(real.fresh("state")).unwrap();
     node.stop().await;
 
-    // The same key, another history that is longer than what was seen.
+    // The same key, another history that is longer than the one that was seen.
     tokio::task::block_in_place(|| forged.forge_all());
-    let node = Node::start(forged.data());
+    let node = NodeProcess::start(forged.data());
     for _ in 0..6 {
         grow(&node).await;
     }
@@ -59,11 +59,11 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
     assert!(text(&conflict.stderr).contains("the log was rewritten"), "{conflict:?}");
     let evidence = fs::read_to_string(real.fresh("state.conflict")).unwrap();
     assert!(evidence.starts_with(&kept) && evidence.len() > kept.len(), "{evidence}");
-    assert_eq!(fs::read_to_string(real.fresh("state")).unwrap(), kept, "what held stays");
+    assert_eq!(fs::read_to_string(real.fresh("state")).unwrap(), kept, "the newest checkpoint that was accepted stays");
     node.stop().await;
 
     // An older copy put back.
-    let node = Node::start(stale.data());
+    let node = NodeProcess::start(stale.data());
     let shrunk = watched(&node, &real, &[]).await;
     assert_eq!(shrunk.status.code(), Some(1), "{shrunk:?}");
     assert!(text(&shrunk.stderr).contains("an older state was put back"), "{shrunk:?}");
@@ -73,7 +73,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_needed_and_may_be_the_first_that_is_shown() {
     let real = Real::copy();
-    let node = Node::start(real.data());
+    let node = NodeProcess::start(real.data());
     let without = watched(&node, &real, &[]).await;
     assert!(without.status.code() == Some(2) && text(&without.stderr).contains("which key is trusted"), "{without:?}");
     let trusting = watched(&node, &real, &["--trust-first", "--token", ROOT]).await;

@@ -78,7 +78,7 @@ fn every_refusal_is_a_sentence_that_says_what_to_do() {
         served.call(&["backup", data.path().to_str().unwrap(), "--data", served.data.to_str().unwrap()]),
         served.call(&["backup", "/nowhere", "--data", "/nowhere/at/all"]),
     ];
-    let sentences = sentences.map(|ended| redacted(&ended.refused(), &served));
+    let sentences = sentences.map(|output| redacted(&output.refused(), &served));
     let sentences = sentences.join("\n").replace(data.path().to_str().unwrap(), "[DIRECTORY]");
     insta::assert_snapshot!(sentences);
 }

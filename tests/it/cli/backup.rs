@@ -95,7 +95,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     let served = Served::start(&path("data"));
     issue_and_revoke(&served.client(), "alice").await;
     signed(&served.client(), 3).await;
-    // What was killed has left a write-ahead log behind.
+    // The process that was killed has left a write-ahead log behind.
     served.process.signal(Signal::KILL);
     let data = served.data.clone();
     drop(served);
@@ -107,7 +107,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
     assert!(said.contains("whole") && said.contains("keep them apart"), "{said}");
     let events = assert_is_prefix(&copy, &data);
     assert_eq!(names(&copy), ["checkpoints", "ledger.db", "manifest.json"]);
-    assert_eq!(names(&keys), ["sealing.keys"], "whoever had the origin's key could fork it");
+    assert_eq!(names(&keys), ["sealing.keys"], "a holder of the origin's key could fork it");
     let modes = [mode(&copy), mode(&copy.join("ledger.db")), mode(&copy.join("manifest.json")), mode(&keys)];
     assert_eq!((modes, mode(&keys.join("sealing.keys"))), ([0o700, 0o600, 0o600, 0o700], 0o600));
 
@@ -124,7 +124,7 @@ async fn a_backup_needs_no_server_and_serves_again_with_its_keys() {
 }
 
 #[test]
-fn a_backup_overwrites_nothing_and_puts_no_key_beside_the_log() {
+fn a_backup_overwrites_nothing_and_puts_no_key_next_to_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     Served::start(&data).stop();
@@ -142,7 +142,7 @@ fn a_backup_overwrites_nothing_and_puts_no_key_beside_the_log() {
         run(&["backup", fresh.to_str().unwrap(), "--data", data, "--keys", full.to_str().unwrap()]).refused(),
     ];
     assert!(refusals[0].contains("kept apart") && refusals[1].contains("it holds files already"), "{refusals:?}");
-    assert!(!fresh.exists(), "nothing is left of what failed");
+    assert!(!fresh.exists(), "nothing is left of the backup that failed");
 }
 
 /// Tickets in a round; the environment can ask for more.
@@ -183,7 +183,7 @@ async fn no_commit_waits_for_a_backup_and_the_write_ahead_log_stays_small() {
     for number in 0..ROUNDS {
         let copy = directory.path().join(format!("copy-{number}"));
         let data = served.data.clone();
-        let beside = (number % 2 == 1).then(|| {
+        let backup = (number % 2 == 1).then(|| {
             let copy = copy.clone();
             tokio::task::spawn_blocking(move || {
                 run(&["backup", copy.to_str().unwrap(), "--data", data.to_str().unwrap()]).succeeded()
@@ -191,15 +191,15 @@ async fn no_commit_waits_for_a_backup_and_the_write_ahead_log_stays_small() {
         });
         let took = round(&client).await;
         largest_wal = largest_wal.max(fs::metadata(&wal).map_or(0, |wal| wal.len()));
-        let with = if beside.is_some() { "with a backup" } else { "without" };
+        let with = if backup.is_some() { "with a backup" } else { "without" };
         let (p99, max) = (took[took.len() * 99 / 100], took[took.len() - 1]);
         println!("{} tickets {with}: p99 {p99:?}, slowest {max:?}, write-ahead log {largest_wal} bytes", took.len());
         slowest = slowest.max(max);
-        if let Some(beside) = beside {
-            beside.await.unwrap();
+        if let Some(backup) = backup {
+            backup.await.unwrap();
             let report = audit::verify_evidence(&copy, &audit::Trust::default(), |_, _| {}).unwrap();
             assert!(report.findings.is_empty(), "{:?}", report.findings);
-            assert_eq!(manifest(&copy)["checkpoints"].as_object().unwrap().len(), 1, "what was signed is in it");
+            assert_eq!(manifest(&copy)["checkpoints"].as_object().unwrap().len(), 1, "the checkpoint is in it");
         }
     }
     assert!(largest_wal < MAX_WAL_BYTES, "{largest_wal}");

@@ -74,8 +74,8 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
     let following = Following::start(&served, &arguments);
     assert_eq!(following.ids(5, &mut seen), missed, "the follower was away");
     following.process.signal(Signal::TERM);
-    let ended = following.process.wait();
-    assert!(ended.status.success());
+    let output = following.process.wait();
+    assert!(output.status.success());
     let kept: Cursor = fs::read_to_string(&state).unwrap().trim().parse().unwrap();
     assert_eq!(kept.origins.len(), 1);
 }
@@ -150,8 +150,8 @@ async fn a_follower_whose_application_is_removed_stops_and_one_in_another_tenant
     let elsewhere = Following::start(&served, &["--json", "--after", "0", "--token", secret, "--tenant", "other"]);
     let id = revoke_some(&served, 1).await.remove(0);
     let item = following.items.next_json();
-    assert_eq!((item["id"].as_str(), item.get("reason")), (Some(&*id), None), "reasons are for those who audit");
-    // One who has not connected by then is refused instead.
+    assert_eq!((item["id"].as_str(), item.get("reason")), (Some(&*id), None), "reasons are for auditors");
+    // A follower that has not connected by then is refused instead.
     post(&served.client(), "/v1/revocations", json!({"subject": "bob", "tenant": "other"})).await;
     for following in [&following, &elsewhere] {
         assert_eq!(following.items.next_json()["tenant"], "other");
@@ -159,8 +159,8 @@ async fn a_follower_whose_application_is_removed_stops_and_one_in_another_tenant
     served.call(&["application", "remove", gateway["id"].as_str().unwrap()]).succeeded();
     for following in [following, elsewhere] {
         following.notices.until("the application was removed");
-        let ended = following.process.wait();
-        assert_eq!(ended.status.code(), Some(1));
+        let output = following.process.wait();
+        assert_eq!(output.status.code(), Some(1));
         assert!(following.items.0.recv_timeout(LIMIT).is_err(), "nothing more was shown");
     }
 }

@@ -18,7 +18,7 @@ use crate::support::stub;
 const TICKET: &str = "7d0f1f0c-2a55-4be2-a0d1-40c8e4a1b6d2";
 const TICKET_DIGEST: &str = "a96b33a619a03ea084d3fff2bae4b90e2465464f35bee5bb0cf4e15771e49253";
 
-/// What the server does with the next request instead of taking its lines.
+/// The server's answer to the next request instead of taking its lines.
 enum Failure {
     /// A problem with that status.
     Problem(StatusCode),
@@ -160,7 +160,7 @@ async fn a_dump_goes_in_batches_each_line_once_and_again_harmlessly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_batches_are_on_their_way_at_once() {
     let importer = Importer::start(Taken { meet: Some(Arc::new(Barrier::new(4))), ..Taken::default() }).await;
-    // Each alone is more than half of what a batch takes.
+    // Each alone is more than half of a batch.
     let long = |number: usize| line(&number.to_string(), &"x".repeat(40_000));
     let (_directory, file) = dump(&(0..8).map(long).collect::<String>());
     importer.import(&[&file]).succeeded();
@@ -177,10 +177,10 @@ async fn a_temporary_failure_is_waited_out_and_nothing_is_lost() {
     ];
     let importer = Importer::start(Taken { failures: failures.into(), ..Taken::default() }).await;
     let (_directory, file) = dump(&lines(50));
-    let ended = importer.import(&[&file]);
-    assert_eq!(ended.stderr.matches("trying again").count(), 4, "{}", ended.stderr);
-    assert!(ended.stderr.contains("told of 1 lines where 50 were sent"), "{}", ended.stderr);
-    let shown = ended.succeeded();
+    let output = importer.import(&[&file]);
+    assert_eq!(output.stderr.matches("trying again").count(), 4, "{}", output.stderr);
+    assert!(output.stderr.contains("told of 1 lines where 50 were sent"), "{}", output.stderr);
+    let shown = output.succeeded();
     assert!(shown.contains("made     0\nknown    50\n"), "those of the answer that broke off are known: {shown}");
     assert_eq!(importer.bodies().len(), 5);
 }
@@ -192,9 +192,9 @@ async fn refused_lines_keep_their_numbers_and_reasons() {
     let text = [line("s-1", "alice"), "s-2\n".to_owned(), line("s-3", "refused"), unknown, line("s-5", "bob")].concat();
     let (directory, file) = dump(&text);
     let kept = directory.path().join("refused");
-    let ended = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
-    assert_eq!(ended.status.code(), Some(1));
-    insta::assert_snapshot!(ended.stderr, @r"
+    let output = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!(output.stderr, @r"
     authledger import: line 2: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 1
     authledger import: line 3: subject-refused: Not this one.
     authledger import: line 4: malformed-line: the line is not an object with kind, subject, issued_at and expires_at, and beside them nothing but tenant, id, digest or secret, ttl, not_after and aal; see its column 24
@@ -204,7 +204,7 @@ async fn refused_lines_keep_their_numbers_and_reasons() {
     let numbers: Vec<Value> =
         kept.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].take()).collect();
     assert_eq!(numbers, [2, 3, 4]);
-    assert!(!format!("{kept}{}{}", ended.stdout, ended.stderr).contains("s-"), "no secret is shown");
+    assert!(!format!("{kept}{}{}", output.stdout, output.stderr).contains("s-"), "no secret is shown");
     assert!(!importer.bodies().concat().contains("s-"), "no secret is sent");
 }
 
@@ -213,9 +213,9 @@ async fn people_are_shown_twenty_refusals_and_a_file_gets_all() {
     let importer = Importer::start(Taken::default()).await;
     let (directory, file) = dump(&"nothing\n".repeat(1_500));
     let kept = directory.path().join("refused");
-    let ended = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
-    assert_eq!(ended.stderr.matches(": malformed-line: ").count(), 20);
-    assert!(ended.stderr.contains("and 1480 more refused lines; the file has all of them"), "{}", ended.stderr);
+    let output = importer.import(&[&file, "--refused", kept.to_str().unwrap()]);
+    assert_eq!(output.stderr.matches(": malformed-line: ").count(), 20);
+    assert!(output.stderr.contains("and 1480 more refused lines; the file has all of them"), "{}", output.stderr);
     assert_eq!(fs::read_to_string(kept).unwrap().lines().count(), 1_500);
     assert!(importer.bodies().is_empty(), "there was nothing to ask");
 }
@@ -239,7 +239,7 @@ async fn a_permanent_failure_stops_the_import_at_once() {
     let (_directory, broken) = dump(&format!("[{}", line("s-1", "alice")));
     let broken = importer.import(&[&broken]).refused();
     assert!(broken.contains("it ends before its array does (after line 1); nothing after that place"), "{broken}");
-    assert!(broken.contains("stopped after 1 lines"), "what stands before it was sent: {broken}");
+    assert!(broken.contains("stopped after 1 lines"), "the lines before it were sent: {broken}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,7 +284,7 @@ fn a_rehearsal_needs_no_server_and_turns_a_dump_into_lines() {
     });
     assert_eq!(line, due);
     let again = rehearse(&["--json"], &shown).succeeded();
-    assert_eq!(again, shown, "what it prints is what it reads");
+    assert_eq!(again, shown, "it reads the lines that it prints");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `authledger import` against the real server: what was imported is good, ends, and is known when it comes again.
+//! `authledger import` against the real server: an imported credential is active, can be revoked, and is known when it comes again.
 
 use super::*;
 

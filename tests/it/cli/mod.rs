@@ -24,7 +24,7 @@ use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// Longer than anything here takes on a busy machine; whatever reaches it has failed.
+/// Longer than anything here takes on a busy machine; a wait that reaches it has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 const ROOT: &str = "root-secret-of-the-command-line-tests";
 
@@ -35,7 +35,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a program that has ended has said.
+/// The output of a program that has exited.
 struct Exited {
     status: ExitStatus,
     stdout: String,
@@ -73,12 +73,12 @@ impl Process {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// What it says until it ends by itself.
+    /// Its output until it exits by itself.
     fn wait(mut self) -> Exited {
         let stdout = collect(self.0.stdout.take());
         let stderr = collect(self.0.stderr.take());
         let told = |said: &Receiver<String>| said.recv_timeout(LIMIT).unwrap_or_default();
-        // Both ends of file come when it ends; a process that hangs is killed when this is dropped.
+        // Both ends of file come when it exits; a process that hangs is killed when this is dropped.
         let (stdout, stderr) = (told(&stdout), told(&stderr));
         let status = self.0.try_wait().unwrap().or_else(|| self.0.wait().ok()).unwrap();
         Exited { status, stdout, stderr }
@@ -177,8 +177,8 @@ impl Served {
     /// Stops it as an operator does.
     fn stop(self) {
         self.process.signal(Signal::TERM);
-        let ended = self.process.wait();
-        assert!(ended.status.success(), "{}", ended.status);
+        let output = self.process.wait();
+        assert!(output.status.success(), "{}", output.status);
     }
 
     /// Runs a subcommand that calls this server, as root.
@@ -198,9 +198,9 @@ async fn post(client: &Client, path: &str, body: Value) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// Issues a ticket and ends it. Returns its public id.
+/// Issues a ticket and revokes it. Returns its public id.
 async fn issue_and_revoke(client: &Client, subject: &str) -> String {
     let ticket = post(client, "/v1/tickets", json!({ "subject": subject })).await;
-    let ended = post(client, "/v1/revocations", json!({"credential": ticket["ticket"], "reason": "test"})).await;
-    ended["revocations"][0]["id"].as_str().unwrap().to_owned()
+    let revoked = post(client, "/v1/revocations", json!({"credential": ticket["ticket"], "reason": "test"})).await;
+    revoked["revocations"][0]["id"].as_str().unwrap().to_owned()
 }

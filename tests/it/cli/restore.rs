@@ -7,7 +7,7 @@ use authledger::domain::Sequence;
 
 use super::{Path, run};
 use crate::audit::real::Real;
-use crate::process::node::{Node, text};
+use crate::process::node::{NodeProcess, text};
 
 fn verified(data: &Path) -> VerifiedLog {
     let report = audit::verify_evidence(data, &audit::Trust::default(), |_, _| {}).unwrap();
@@ -22,14 +22,14 @@ fn backup(real: &Real) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
+async fn a_restored_ledger_goes_on_next_to_the_original_and_both_hold() {
     let real = Real::copy();
-    let node = Node::start(real.data());
-    let (good, ended) = (node.api.issue("alice").await, node.api.issue("bob").await);
-    let (good, ended) = (text(&good, "ticket"), text(&ended, "ticket"));
+    let node = NodeProcess::start(real.data());
+    let (kept, revoked) = (node.api.issue("alice").await, node.api.issue("bob").await);
+    let (kept, revoked) = (text(&kept, "ticket"), text(&revoked, "ticket"));
     let session = node.api.post("/v1/sessions", serde_json::json!({"subject": "carol"})).await.expect(201);
     let session = text(&session, "session_token");
-    node.api.revoke(&ended).await;
+    node.api.revoke(&revoked).await;
     let page = node.api.get("/v1/revocations").await.expect(200);
     node.stop().await;
     let (copy, keys) = backup(&real);
@@ -40,26 +40,27 @@ async fn a_restored_ledger_goes_on_beside_the_original_and_both_hold() {
 
     // Both go on.
     for data in [real.data(), &restored] {
-        let node = Node::start(data);
-        assert!(node.api.is_active(&good).await && node.api.is_active(&session).await);
-        assert!(!node.api.is_active(&ended).await, "what was revoked stays revoked");
+        let node = NodeProcess::start(data);
+        assert!(node.api.is_active(&kept).await && node.api.is_active(&session).await);
+        assert!(!node.api.is_active(&revoked).await, "a revoked ticket stays revoked");
         let cursor = text(&page, "cursor");
         node.api.get(&format!("/v1/revocations?after={cursor}")).await.expect(200);
         node.api.issue_and_revoke("default", "dave").await;
         assert_eq!(node.stop().await.0, Some(0));
     }
-    let (original, copy) = (verified(real.data()), verified(&restored));
+    let original = verified(real.data());
+    let copy = verified(&restored);
     let head = |of: &VerifiedLog| of.base.heads[&real.origin];
     assert_eq!(head(&copy), head(&at_first), "the copy adds nothing to the origin that it was copied from");
     assert_eq!((head(&copy).sequence, head(&original).sequence), (Sequence(705), Sequence(707)));
     assert_eq!((original.base.heads.len(), copy.base.heads.len()), (1, 2), "the origins tell the two apart");
     assert_eq!(original.ledger, copy.ledger);
     let own = copy.base.heads.iter().find(|(origin, _)| **origin != real.origin).unwrap();
-    assert_eq!(own.1.sequence, Sequence(3), "its opening, and what it did itself");
+    assert_eq!(own.1.sequence, Sequence(3), "its opening, and its own two records");
 
-    // Nor does the old key make a fork: what has a successor is not continued.
+    // Nor does the old key make a fork: an origin that has a successor is not continued.
     fs::copy(real.data().join("keys/origin.key"), restored.join("keys/origin.key")).unwrap();
-    let node = Node::start(&restored);
+    let node = NodeProcess::start(&restored);
     node.api.issue("erin").await;
     node.stop().await;
     let copy = verified(&restored);

@@ -1,8 +1,8 @@
-//! What is personal is in clear nowhere that leaves the process, but in answers to who may have it.
+//! Personal data leaves the process in clear only in answers to callers that may have it.
 
 use super::*;
 
-/// What nobody may find.
+/// Texts that nobody may find.
 const PERSONAL: [&str; 5] =
     ["ada@example.org", "192.0.2.77", "a-browser-of-hers", "editor-in-chief", "stolen-in-paris"];
 
@@ -37,8 +37,8 @@ async fn log_snapshot_backup_and_feed_hold_nothing_personal_in_clear() {
     let claims = json!({"role": "editor-in-chief"});
     let token = post(&client, "/v1/tokens", json!({"subject": "a", "claims": claims})).await;
     post(&client, "/v1/tokens", json!({"subject": "a", "format": "opaque", "claims": claims})).await;
-    let end = json!({"credential": token["token"], "note": "stolen-in-paris"});
-    post(&client, "/v1/revocations", end).await;
+    let revocation = json!({"credential": token["token"], "note": "stolen-in-paris"});
+    post(&client, "/v1/revocations", revocation).await;
     post(&client, "/v1/revocations", json!({"subject": "a", "kinds": ["token"], "note": "stolen-in-paris"})).await;
 
     for path in
@@ -52,7 +52,7 @@ async fn log_snapshot_backup_and_feed_hold_nothing_personal_in_clear() {
     served.call(&backup).succeeded();
     let path = format!("/v1/sessions/{}", session["session"]["id"].as_str().unwrap());
     let shown = client.text(client.request(Method::GET, &path)).await.unwrap();
-    assert!(PERSONAL[..3].iter().all(|text| shown.contains(text)), "who may introspect sees it: {shown}");
+    assert!(PERSONAL[..3].iter().all(|text| shown.contains(text)), "a caller that may introspect sees it: {shown}");
     served.stop();
     assert!(search(directory.path()) >= 5, "the log, its snapshot, the keys, and copies");
 }

@@ -6,7 +6,7 @@ use super::*;
 
 const NOTHING: [u64; 0] = [];
 
-/// What seals something of her: a session, a token, and the note of an ending.
+/// Records that seal something of the subject: a session, a token, and the note of a revocation.
 async fn live(client: &Client) {
     let identity = json!({"traits": {"email": "ada@example.org"}});
     let device = json!({"ip_address": "192.0.2.77"});

@@ -1,4 +1,4 @@
-//! What the server itself counted, against what clients say that they called.
+//! The server's own counts, against the calls that clients say that they made.
 
 use std::collections::BTreeMap;
 

@@ -4,14 +4,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Client;
-use crate::process::node::{Launch, Node, ROOT, text};
+use crate::process::node::{Launch, NodeProcess, ROOT, text};
 
 /// An id as Cribl's own: of an identity provider, its tenant and an address.
 const USER: &str = "samlp|x|nico.jones@example.com";
 const LIVE: usize = 3;
 
 /// A token of the user, from the mint of another surface.
-async fn mint(node: &Node) -> String {
+async fn mint(node: &NodeProcess) -> String {
     let path = format!("/slashid/persons/{}/mint-token", USER.replace('|', "%7C"));
     let request = node.api.request(Method::POST, &path).header("slashid-api-key", ROOT);
     let request = request.header("slashid-orgid", "default").json(&json!({}));
@@ -40,8 +40,8 @@ async fn the_python_sdk_invalidates_a_users_tokens() {
         for token in &tokens {
             assert!(!node.api.is_active(token).await);
         }
-        assert!(node.api.is_active(&mint(&node).await).await, "what is issued next is good");
-        // Whoever comes next finds nothing of it.
+        assert!(node.api.is_active(&mint(&node).await).await, "a token that is issued next is active");
+        // A later caller finds nothing of it.
         let path = format!("/auth/users/{}/token", USER.replace('|', "%7C"));
         assert_eq!(node.api.send(Method::DELETE, &path, None).await.unwrap().expect(200)["count"], 1);
     }

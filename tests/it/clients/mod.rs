@@ -1,6 +1,6 @@
 //! The clients that other products give their users, from their registries and unmodified, each in a process of its own.
 //!
-//! A script under `tests/clients` drives one of them and judges what it decodes; here it is given its input and run. `tools/test`
+//! A script under `tests/clients` drives one of them and judges the values that it decodes; here it is given its input and run. `tools/test`
 //! installs the clients.
 
 mod counts;
@@ -33,7 +33,7 @@ pub struct Made {
     pub status: u16,
 }
 
-/// A script and what it drives.
+/// A script and the client that it drives.
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
     /// `ory_python.py` with a package of PyPI, named as it is imported.
@@ -57,7 +57,7 @@ impl Client {
         Self::Cribl,
     ];
 
-    /// Runs the script with that input, and gives the calls that it made, or why it failed. It waits for the script's end.
+    /// Runs the script with that input, and gives the calls that it made, or why it failed. It waits until the script exits.
     /// Nothing where the client is not installed, in which case the test that asks is left out, and has been told so.
     pub fn run(self, input: &Value) -> Option<Result<Vec<Made>, String>> {
         let mut command = match self {
@@ -83,7 +83,7 @@ fn project() -> &'static Path {
 fn script(interpreter: PathBuf, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(interpreter);
     command.arg(project().join("tests/clients").join(name)).args(arguments);
-    // The packages of Node are found from where it runs. Python shall leave no compiled files beside the scripts.
+    // Node.js finds packages from the directory that it runs in. Python shall leave no compiled files next to the scripts.
     let packages = project().join(".tools/node");
     command.current_dir(if packages.exists() { &packages } else { project() }).env("PYTHONDONTWRITEBYTECODE", "1");
     command

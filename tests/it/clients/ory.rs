@@ -15,7 +15,7 @@ const PREFIXES: [&str; 2] = ["/auth", ""];
 /// Sessions of the first subject, and of the second.
 const SESSIONS: [usize; 2] = [7, 3];
 
-/// What the clients expect to find, and to end: sessions of somebody whose name is no UUID, and of somebody whose is.
+/// What the clients expect to find, and to revoke: sessions of a subject whose name is not a UUID, and of one whose name is.
 async fn seed(api: &Api) -> Vec<Value> {
     let subjects = ["ada".to_owned(), "6ba7b810-9dad-11d1-80b4-00c04fd430c8".to_owned()];
     let mut sessions = Vec::new();
@@ -49,7 +49,7 @@ async fn orys_clients_work_unmodified() {
             "sessions": seed(&server.api).await,
         });
         let run = tokio::task::spawn_blocking(move || client.run(&input));
-        let Some(outcome) = run.await.expect("the client ends") else { continue };
+        let Some(outcome) = run.await.expect("the client exits") else { continue };
         let calls = outcome.unwrap_or_else(|failure| panic!("{client:?}: {failure}"));
         let metrics = server.api.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         let counted: counts::Counts = ["/sessions", "/self-service/", "/admin/"]

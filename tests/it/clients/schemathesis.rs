@@ -15,14 +15,14 @@ const SECONDS: &str = "75";
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Its seed: the same requests every time, as far as time allows.
 const SEED: &str = "20260101";
-/// The checks that hold for every answer. What a generated request means is not judged: that is for the other tests.
+/// The checks that hold for every answer. The meaning of a generated request is not judged: that is for the other tests.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
-/// Operations that no run reaches a 2xx of, and why.
+/// Operations that no run gets a 2xx from, and why.
 const OUT_OF_REACH: [(&str, &str); 5] = [
-    ("POST /v1/nodes/announcements", "only what a member has signed is heard"),
+    ("POST /v1/nodes/announcements", "only an announcement that a member has signed is heard"),
     ("GET /v1/nodes/holdings", "it needs a member's signature"),
     ("GET /v1/origins/{origin}/records", "it needs a member's signature"),
-    ("POST /v1/origins/{origin}/records", "only what an origin that is known has signed is taken"),
+    ("POST /v1/origins/{origin}/records", "only records that a known origin has signed are taken"),
     ("GET /v1/origins/{origin}/sealing-keys", "it needs a member's signature"),
 ];
 

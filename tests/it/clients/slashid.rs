@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::jose::{ISSUER, Signer};
-use crate::process::node::{Launch, Node, ROOT, text};
+use crate::process::node::{Launch, NodeProcess, ROOT, text};
 
 const ORIGIN: &str = "https://app.example";
 
@@ -24,7 +24,7 @@ fn configuration(directory: &Path, signer: &Signer) -> PathBuf {
     path
 }
 
-async fn mint(node: &Node) -> String {
+async fn mint(node: &NodeProcess) -> String {
     let request = node.api.request(Method::POST, "/slashid/persons/ada/mint-token");
     let request = request.header("slashid-api-key", ROOT).header("slashid-orgid", "one");
     let answer: Value = request.json(&json!({"custom_claims": {}})).send().await.unwrap().json().await.unwrap();
@@ -49,7 +49,8 @@ async fn the_javascript_sdk_logs_people_out() {
     let server = Launch::new(&directory.path().join("ledger")).arg("--config").arg(config);
     let node = server.args(&["--cors-origins", ORIGIN]).start();
     for (name, base) in [("a", ""), ("b", "/slashid")] {
-        let (token, container) = (mint(&node).await, container(&signer, name));
+        let token = mint(&node).await;
+        let container = container(&signer, name);
         let base_url = format!("{}{base}", node.api.url());
         let input = json!({"base_url": base_url, "token": token, "container": container, "origin": ORIGIN});
         let outcome = tokio::task::spawn_blocking(move || Client::SlashId.run(&input)).await.unwrap();

@@ -8,7 +8,7 @@ use authledger::tlog::SignedNote;
 use serde_json::Value;
 
 use super::project;
-use crate::process::node::{Api, Node, ROOT, text};
+use crate::process::node::{Api, NodeProcess, ROOT, text};
 
 /// Enough for two full tiles and a partial one.
 const TICKETS: usize = 600;
@@ -26,7 +26,7 @@ fn program(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// A server's answer that is no JSON.
+/// A server's answer that is not JSON.
 async fn bytes(api: &Api, path: &str) -> Vec<u8> {
     let answer = api.request(reqwest::Method::GET, path).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
@@ -77,17 +77,19 @@ fn check(program: &Path, key: &str, directory: &Path) -> Output {
 async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forgeries() {
     let Some(program) = program("tlog") else { return };
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     let into = directory.path().join("collected");
     fs::create_dir(&into).unwrap();
-    let (seen, key) = (collect(&node.api, &into).await, key(&node.api).await);
+    let seen = collect(&node.api, &into).await;
+    let key = key(&node.api).await;
     let file = |number: usize, kind: &str| into.join(format!("{number}.{kind}")).display().to_string();
     for (number, old) in seen.iter().enumerate() {
         fs::write(file(number, "checkpoint"), old.as_str()).unwrap();
     }
-    // The shipped tool proves, beside the server, that the last checkpoint continues each of the others.
+    // The shipped tool proves, next to the server, that the last checkpoint continues each of the others.
     for number in 0..seen.len() {
-        let (from, to) = (file(number, "checkpoint"), file(seen.len() - 1, "checkpoint"));
+        let from = file(number, "checkpoint");
+        let to = file(seen.len() - 1, "checkpoint");
         let mut tool = Command::new(env!("CARGO_BIN_EXE_authledger-audit"));
         tool.arg("prove").arg(directory.path().join("data")).args(["--from", &from, "--to", &to, "-o"]);
         let proven = tool.arg(file(number, "consistency")).output().unwrap();
@@ -100,16 +102,16 @@ async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forg
     assert_eq!(said, format!("{0} records, {all} checkpoints, {0} inclusions, {all} consistencies\n", TICKETS + 1));
     print!("{said}");
 
-    // What these checks are worth: each file in turn with one character changed.
+    // The checks must notice each file in turn with one character changed.
     for name in ["1.checkpoint", "2.consistency", "7.tlog-proof", "records"] {
         let path = into.join(name);
-        let good = fs::read(&path).unwrap();
-        let mut forged = good.clone();
+        let whole = fs::read(&path).unwrap();
+        let mut forged = whole.clone();
         let place = forged.len() / 2;
         forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
         fs::write(&path, forged).unwrap();
         assert!(!check(&program, &key, &into).status.success(), "{name}");
-        fs::write(&path, good).unwrap();
+        fs::write(&path, whole).unwrap();
     }
 }
 
@@ -117,7 +119,7 @@ async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forg
 async fn tesseras_fsck_runs_clean_over_what_is_served() {
     let Some(fsck) = program("fsck") else { return };
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     for number in 0..TICKETS {
         node.api.issue(&format!("subject-{number}")).await;
     }

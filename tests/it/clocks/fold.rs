@@ -1,4 +1,4 @@
-//! A log with one record of a clock that was ahead, and a million behind it: folding it forgets nothing too early.
+//! A log with one record of a clock that was ahead, and a million after it: folding it forgets nothing too early.
 
 use authledger::audit::against;
 use authledger::domain::{
@@ -9,7 +9,7 @@ use authledger::event_log::Reader;
 use authledger::projection::{RebuildTimes, StateSource, rebuild, save};
 
 use crate::support::log::LogFile;
-use crate::support::node::{Node, application_id, at, jti, jwt, new_token, publish, seconds, subject};
+use crate::support::node::{ModelNode, application_id, at, jti, jwt, new_token, publish, seconds, subject};
 
 /// More than the records between two prunings.
 const RECORDS: u64 = 1_000_100;
@@ -17,7 +17,7 @@ const HOUR: u64 = 3_600_000;
 
 #[test]
 fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("key-1", false)).unwrap();
     let mut token = new_token("default", TokenForm::Jwt(jti(1)), "alice", None);
     token.ttl = Some(seconds(3_600));
@@ -36,7 +36,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let tokens = vec![presented.clone()];
     node.ask(Command::RevokeTokens(RevokeTokens { tokens, reason: None, note: None })).unwrap();
     let first = node.last_place().sequence.0 + 1;
-    // What came after it was stamped no earlier.
+    // Later records were stamped no earlier.
     let ahead = |number: u64| Recorded {
         place: RecordId { origin: node.origin, sequence: Sequence(number) },
         recorded_at: at(2 * HOUR),

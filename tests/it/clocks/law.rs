@@ -11,8 +11,8 @@ use authledger::domain::{
 use proptest::prelude::*;
 
 use crate::support::node::{
-    Node, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds, session_id,
-    subject, tenant, ticket_key, token_digest, token_key,
+    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds,
+    session_id, subject, tenant, ticket_key, token_digest, token_key,
 };
 
 const MINUTE: u64 = 60_000;
@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Held {
     Ticket(u64),
     Lasting(CredentialKey),
-    /// A JWT: the issue need not be in memory for it to be good.
+    /// A JWT: the issue need not be in memory for it to be active.
     Presented(Box<PresentedToken>),
 }
 
@@ -67,13 +67,13 @@ struct Made {
     subject: usize,
     named: CredentialRef,
     revoked: bool,
-    /// When it was first found expired, and not good again by an earlier time that was accepted.
+    /// When it was first found expired, and not active again by an earlier time that was accepted.
     expired_at: Option<Timestamp>,
 }
 
-/// A node with its clocks and what is on its disk.
+/// A node with its clocks and its disk.
 struct World {
-    node: Node,
+    node: ModelNode,
     course: Course,
     /// The right time, the wall clock, and the boot clock: in milliseconds.
     truth: u64,
@@ -98,9 +98,9 @@ struct Mark {
 
 impl World {
     fn new() -> Self {
-        let mut node = Node::lone();
+        let mut node = ModelNode::lone();
         let hours = |hours: u64| seconds(hours * 3_600);
-        // Short, so that what is revoked is forgotten within a history.
+        // Short, so that revocations are forgotten within a history.
         node.policy = Policy {
             ticket_max_life: hours(1),
             session_max_life: hours(2),
@@ -172,7 +172,8 @@ impl World {
     }
 
     fn issue(&mut self, kind: u8, whose: usize, ttl: u64) {
-        let (n, name) = (self.made.len() as u64, SUBJECTS[whose]);
+        let n = self.made.len() as u64;
+        let name = SUBJECTS[whose];
         let key = |kind, id| Held::Lasting(CredentialKey { kind, id });
         let session = self.made.iter().rev().find_map(|made| match (&made.held, made.subject == whose) {
             (Held::Lasting(key), true) if key.kind == Kind::Session => Some(key.id),
@@ -191,7 +192,8 @@ impl World {
             2..=4 => {
                 let form = if kind == 2 { TokenForm::Opaque(token_digest(n)) } else { TokenForm::Jwt(jti(n)) };
                 let mut token = new_token("default", form, name, None);
-                (token.ttl, token.session) = (Some(seconds(ttl)), session.filter(|_| kind == 4));
+                token.ttl = Some(seconds(ttl));
+                token.session = if kind == 4 { session } else { None };
                 let named = if kind == 2 { CredentialRef::Digest(token_digest(n)) } else { jwt(n) };
                 (Command::IssueToken(token.into()), Held::Lasting(token_key(&named)), named)
             }
@@ -286,7 +288,8 @@ impl World {
         }
         self.pass(down, false);
         self.boot = 0;
-        let snapshot = self.snapshot.take().filter(|_| from_snapshot);
+        let held = self.snapshot.take();
+        let snapshot = if from_snapshot { held } else { None };
         self.rebuild(snapshot, Timestamp::MAX);
         let reached = self.marked.reached.max(self.stamped).max(self.forgotten);
         let before =
@@ -312,7 +315,7 @@ impl World {
         self.course = Course::start(self.reading(), before);
         let reached = before.reached.unwrap();
         self.seen = reached;
-        // What was seen after the last thing that is on disk, nobody knows any more.
+        // Nobody knows any more what was seen after the last record on disk.
         self.made.iter_mut().for_each(|made| made.expired_at = made.expired_at.filter(|at| *at <= reached));
         self.mark();
         self.prune();
@@ -337,7 +340,7 @@ impl World {
         self.mark();
     }
 
-    /// Goes on under a new origin, and revokes what the old ones have recorded beyond that instant.
+    /// Goes on under a new origin, and revokes the credentials that the old ones have recorded beyond that instant.
     fn heal(&mut self, accepted: Timestamp) {
         self.marked = Mark { reached: accepted, forgotten: self.marked.forgotten.min(accepted) };
         let snapshot = Some((std::mem::take(&mut self.node.state), self.forgotten, self.node.log.len()));
@@ -368,7 +371,7 @@ impl World {
                 self.made.iter_mut().filter(|made| made.named == named).for_each(|made| made.revoked = true);
             }
         }
-        // It takes the place of the one on disk, which may have forgotten what is not over by the time that was accepted.
+        // It takes the place of the one on disk, which may have forgotten credentials that have not expired by the time that was accepted.
         self.snapshot = Some((self.node.state.clone(), self.forgotten, self.node.log.len()));
     }
 
@@ -390,8 +393,8 @@ impl World {
         for n in 0..self.made.len() {
             let is_active = self.is_active(&self.made[n].held, now);
             let made = &mut self.made[n];
-            prop_assert!(!(made.revoked && is_active), "{:?} was revoked and is good", made.held);
-            prop_assert!(!(made.expired_at.is_some() && is_active), "{:?} had expired and is good", made.held);
+            prop_assert!(!(made.revoked && is_active), "{:?} was revoked and is active", made.held);
+            prop_assert!(!(made.expired_at.is_some() && is_active), "{:?} had expired and is active", made.held);
             if !is_active && !made.revoked {
                 made.expired_at = made.expired_at.or(Some(now));
             }
@@ -427,7 +430,7 @@ fn the_law_notices_what_is_forgotten_by_a_bare_clock() {
     world.happen(&Step::MoveWall((3 * HOUR).cast_signed()));
     world.node.state.prune(world.reading().wall);
     world.happen(&Step::SetWallRight);
-    assert!(world.check().is_err(), "a revoked JWT is good, and nobody notices");
+    assert!(world.check().is_err(), "a revoked JWT is active, and nobody notices");
 }
 
 #[test]

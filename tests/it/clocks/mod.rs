@@ -1,4 +1,4 @@
-//! Time: the law that nothing revoked comes back, under clocks that jump; and what a server does while nobody knows the time.
+//! Time: the law that nothing revoked comes back, under clocks that jump; and the behaviour of a server while nobody knows the time.
 
 mod fold;
 mod law;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Node, START};
+use crate::support::served::{Actor, START, ServedNode};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -19,7 +19,7 @@ async fn warning(root: &Actor) -> String {
     ready.json()["warning"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Every command that gives something a life: what it answers.
+/// The answer of every command that gives something a life.
 async fn issues(root: &Actor, session: &str) -> Vec<(u16, String)> {
     let subject = json!({"subject": "alice"});
     let at =
@@ -45,14 +45,14 @@ async fn issues(root: &Actor, session: &str) -> Vec<(u16, String)> {
 #[tokio::test]
 async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_else_goes_on() {
     for jump in [70 * MINUTE.cast_signed(), -70 * MINUTE.cast_signed()] {
-        let node = Node::start().await;
+        let node = ServedNode::start().await;
         let root = node.root();
         let session = root.post("/v1/sessions", json!({"subject": "alice", "ttl": 80_000})).await;
         let session = session.json()["session"]["id"].as_str().expect("an id").to_owned();
         let token = root.post("/v1/tokens", json!({"subject": "bob", "format": "jwt", "ttl": 80_000})).await;
         let ticket = root.post("/v1/tickets", json!({"subject": "bob", "ttl": 80_000})).await;
         node.clock.step_wall(jump);
-        let good = vec![
+        let made = vec![
             (201, String::new()),
             (201, String::new()),
             (201, String::new()),
@@ -61,12 +61,12 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
             (0, String::new()),
             (200, String::new()),
         ];
-        assert_eq!(issues(&root, &session).await, good);
+        assert_eq!(issues(&root, &session).await, made);
         let said = warning(&root).await;
         for part in ["2027-01-15T08:00:00.000Z", if jump > 0 { "09:10:00.000Z" } else { "06:50:00.000Z" }] {
             assert!(said.contains(part), "{part} is not in {said}");
         }
-        // For the first look at the jump was at the first command.
+        // The first look at the jump was at the first command.
         node.clock.advance(HOUR);
         let refused = (503, "clock-unsettled".to_owned());
         let refusals = issues(&root, &session).await;
@@ -92,7 +92,7 @@ async fn after_an_hour_of_an_unsettled_jump_nothing_is_issued_and_everything_els
 
 #[tokio::test]
 async fn a_jump_that_is_accepted_is_settled_at_once() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     node.clock.step_wall((5 * HOUR).cast_signed());
     let before = root.get("/v1/clock").await.json();
@@ -112,7 +112,7 @@ async fn a_jump_that_is_accepted_is_settled_at_once() {
 
 #[tokio::test]
 async fn the_sweep_forgets_nothing_by_a_clock_that_has_jumped() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let root = node.root();
     let token = root.post("/v1/tokens", json!({"subject": "alice", "format": "jwt", "ttl": 3_600})).await;
     let token = token.text("token").to_owned();
@@ -127,7 +127,8 @@ async fn the_sweep_forgets_nothing_by_a_clock_that_has_jumped() {
         // A round of the sweep takes a minute.
         for _ in 0..300 {
             node.clock.advance(250);
-            let (now, forget_at) = (node.clock.now(), node.clock.forgets_at());
+            let now = node.clock.now();
+            let forget_at = node.clock.forgets_at();
             node.service().projection().sweep(now, forget_at);
         }
         node.clock.step_wall(-jump.cast_signed());

@@ -34,7 +34,8 @@ fn own() -> Own {
 /// What node `n` answers: how far it holds the origin, and which runs it has heard how many seconds ago.
 fn holding(n: u8, sequence: u64, heard: &[(u128, u64)]) -> Holding {
     let heard = heard.iter().map(|(number, silent)| (run(*number), Duration::from_secs(*silent))).collect();
-    let (head, known) = (head(sequence), Sequence(sequence));
+    let head = head(sequence);
+    let known = Sequence(sequence);
     Holding { node: node(n), members: Vec::new(), head, known, hash_at_own_head: None, heard, slots_used: 0 }
 }
 
@@ -62,12 +63,12 @@ fn an_origin_is_continued_by_the_newest_copy_alone_and_by_it_whatever_the_others
         ("some are silent", holding(1, 9, &[(3, 60)]), false, false, IdentityDecision::Ask),
         ("some stay silent", holding(1, 9, &[(3, 60)]), false, true, renewed(SomeWereSilent, &[3, 2, 1])),
     ];
-    for (what, answer, all, patience_is_over, due) in table {
-        assert_eq!(identify(&own(), &[answer], all, patience_is_over), due, "{what}");
+    for (case, answer, all, patience_is_over, due) in table {
+        assert_eq!(identify(&own(), &[answer], all, patience_is_over), due, "{case}");
     }
-    let set_back = Own { signed: Sequence(12), ..own() };
+    let rolled_back = Own { signed: Sequence(12), ..own() };
     let answers = [holding(1, 9, &[(3, 60)])];
-    assert_eq!(identify(&set_back, &answers, true, false), renewed(OlderCopy, &[3, 2, 1]), "it has signed more");
+    assert_eq!(identify(&rolled_back, &answers, true, false), renewed(OlderCopy, &[3, 2, 1]), "it has signed more");
     let told = [Holding { known: Sequence(10), ..holding(1, 9, &[(3, 60)]) }];
     assert_eq!(
         identify(&own(), &told, true, false),
@@ -95,7 +96,7 @@ fn a_run_writes_once_the_others_know_of_it_and_of_two_that_begin_at_once_one_lea
     let both = [holding(1, 9, &[(1, 60), (2, 0), (3, 0)])];
     assert_eq!(may_write(run(3), &both, true, &over, false), Begun::Beside(vec![run(2)]));
     let silent = [holding(1, 9, &[(2, 60), (3, 0)])];
-    assert_eq!(may_write(run(3), &silent, true, &over, false), Begun::GoOn, "what is silent is remembered");
+    assert_eq!(may_write(run(3), &silent, true, &over, false), Begun::GoOn, "a run that is silent is remembered");
     let some = [holding(1, 9, &[(3, 0)]), holding(2, 9, &[])];
     assert_eq!(may_write(run(3), &some, true, &over, false), Begun::Tell);
     assert_eq!(may_write(run(3), &some, true, &over, true), Begun::GoOn, "one of them remembers it");
@@ -113,7 +114,7 @@ fn how_far_an_origin_goes_is_known_from_any_node_that_says_so() {
 }
 
 #[test]
-fn a_copy_that_has_said_farewell_is_not_waited_for_beside_one_that_goes_on() {
+fn a_copy_that_has_said_farewell_is_not_waited_for_next_to_one_that_goes_on() {
     let at = |millis| Timestamp::from_millis(AT + millis).unwrap();
     let mut positions = Positions::default();
     let mut hear = |n: u128, number: u64, sequence: u64, farewell: bool, millis: u64| {

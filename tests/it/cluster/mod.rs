@@ -1,4 +1,4 @@
-//! What nodes tell one another: its bytes, and what follows from it.
+//! Messages between nodes: their bytes, and the conclusions that nodes draw from them.
 
 mod identity;
 mod other_end;

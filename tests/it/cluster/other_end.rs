@@ -1,4 +1,4 @@
-//! What the first record of an origin says about the end of the one before.
+//! The end of an origin, as the first record of the next one names it.
 
 use authledger::cluster::{Foreign, SignedHead, other_end};
 use authledger::domain::{

@@ -102,18 +102,18 @@ fn made() -> Value {
 }
 
 #[test]
-fn what_nodes_tell_one_another_agrees_with_the_vectors() {
+fn messages_between_nodes_agree_with_the_vectors() {
     let made = serde_json::to_string_pretty(&made()).unwrap() + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/vectors/replication.json");
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(path, &made).unwrap();
     }
     let due = std::fs::read_to_string(path).unwrap();
-    assert_eq!(due, made, "UPDATE_SCHEMA=1 writes it anew; what others read must not change");
+    assert_eq!(due, made, "UPDATE_SCHEMA=1 writes it anew; bytes that others read must not change");
 }
 
 #[test]
-fn what_is_read_back_is_what_was_said_and_nothing_that_was_altered_is_believed() {
+fn messages_are_read_back_as_they_were_written_and_an_altered_one_is_not_believed() {
     assert_eq!(Parcel::parse(&parcel().to_text()), Ok(parcel()));
     let spoken = announcement().speak(sign);
     assert_eq!(CarriedAnnouncement::hear(&spoken.text).unwrap().announcement, announcement());
@@ -122,7 +122,8 @@ fn what_is_read_back_is_what_was_said_and_nothing_that_was_altered_is_believed()
         altered[at] ^= 1;
         assert!(CarriedAnnouncement::hear(&altered).is_none(), "byte {at}");
     }
-    let (head, text) = (head(&records()), request().to_string());
+    let head = head(&records());
+    let text = request().to_string();
     assert!(head.is_signed_by(key(), ledger()));
     assert!(!head.is_signed_by(key(), LedgerId(uuid::Uuid::nil())), "of another ledger");
     let request: RequestSignature = text.parse().unwrap();

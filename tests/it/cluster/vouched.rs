@@ -43,7 +43,7 @@ fn ledger() -> LedgerId {
     }
 }
 
-/// What comes of it at a node that holds nothing, and was told that when it joined.
+/// The verdict of a node that holds nothing, and was told that when it joined.
 fn judged(parcel: Parcel, vouched: Vec<Vouch>) -> ParcelVerdict {
     let anchors = Anchors::new(ledger(), [], Vec::new()).with_vouched(vouched);
     let known = IngestContext {
@@ -71,7 +71,10 @@ fn records_of_a_node_that_is_gone_are_taken_up_to_where_a_member_vouches_for_the
     assert!(refused(judged(voucher.shows(all), Vec::new()), Refusal::NotAMember), "nobody vouches");
     assert!(refused(judged(other.shows(all), vec![vouch]), Refusal::BadSignature), "another one signs");
     let less = Vouch { head: head(all - 1), ..vouch };
-    assert!(refused(judged(voucher.shows(all), vec![less]), Refusal::BadSignature), "beyond what is vouched for");
+    assert!(
+        refused(judged(voucher.shows(all), vec![less]), Refusal::BadSignature),
+        "beyond the head that is vouched for"
+    );
     let another = Vouch { head: Head { hash: ChainHash([9; 32]), ..head(all) }, ..vouch };
     assert!(refused(judged(voucher.shows(all), vec![another]), Refusal::BadSignature), "it leads somewhere else");
     let of_another = Vouch { origin: "bbbbbbbbbbbbb".parse().unwrap(), ..vouch };
@@ -82,7 +85,7 @@ fn records_of_a_node_that_is_gone_are_taken_up_to_where_a_member_vouches_for_the
 }
 
 #[test]
-fn what_is_vouched_for_is_kept_with_the_keys() {
+fn heads_that_are_vouched_for_are_kept_with_the_keys() {
     let directory = tempfile::tempdir().unwrap();
     let vouch = Vouch { origin: origin(), head: head(2), by: Voucher::new(7).key() };
     let anchors = Anchors::new(ledger(), [Voucher::new(1).key()], vec!["https://a.example".to_owned()]);

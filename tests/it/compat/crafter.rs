@@ -33,7 +33,7 @@ const SEED_TOKEN: &str = PUBLISHED_ACCESS_TOKENS[0];
 const SEED_PROFILE: &str = "2e911e0b-ac47-423e-9174-4e8896f1b387";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-struct Node {
+struct CrafterNode {
     service: Arc<Service>,
     clock: Clock,
     router: Router,
@@ -49,7 +49,7 @@ struct Answer {
     body: String,
 }
 
-impl Node {
+impl CrafterNode {
     async fn start() -> Self {
         Self::start_with(false).await
     }
@@ -208,7 +208,7 @@ fn text(value: &Value) -> &str {
 
 #[tokio::test]
 async fn the_seeds_requests_are_answered_as_printed_where_published_access_tokens_are_allowed() {
-    let node = Node::start_with(true).await;
+    let node = CrafterNode::start_with(true).await;
     let form = format!("accessTokenId={SEED_TOKEN}");
     let created = node.post(&format!("/api/1/authentication/ticket/{SEED_PROFILE}"), &form).await;
     let created = ticket(&created);
@@ -226,7 +226,7 @@ async fn the_seeds_requests_are_answered_as_printed_where_published_access_token
 
 #[tokio::test]
 async fn the_seeds_requests_are_refused_to_the_letter_where_published_access_tokens_are_not_allowed() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let form = format!("accessTokenId={SEED_TOKEN}");
     for path in [SEED_PROFILE, "fdc5fc1f-83ba-4cbd-9cdb-d345db8b89c6/invalidate"] {
         let answer = node.post(&format!("/crafter-profile/api/1/authentication/ticket/{path}"), &form).await;
@@ -241,7 +241,7 @@ async fn the_seeds_requests_are_refused_to_the_letter_where_published_access_tok
 
 #[tokio::test]
 async fn published_access_tokens_are_refused_even_if_they_are_registered() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     for id in PUBLISHED_ACCESS_TOKENS {
         let new = NewApplication {
             name: "somebody".into(),
@@ -268,7 +268,7 @@ async fn published_access_tokens_are_refused_even_if_they_are_registered() {
 
 #[tokio::test]
 async fn allowing_published_access_tokens_is_idempotent_and_makes_no_masters() {
-    let node = Node::start_with(true).await;
+    let node = CrafterNode::start_with(true).await;
     let head = node.head();
     ensure_published_access_tokens(&node.service).await.expect("root may");
     assert_eq!(node.head(), head);
@@ -284,7 +284,7 @@ async fn allowing_published_access_tokens_is_idempotent_and_makes_no_masters() {
 
 #[tokio::test]
 async fn every_endpoint_answers_under_every_prefix_with_and_without_json() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     for prefix in PREFIXES {
         for suffix in ["", ".json"] {
             let base = format!("{prefix}/api/1");
@@ -327,7 +327,7 @@ async fn every_endpoint_answers_under_every_prefix_with_and_without_json() {
 
 #[tokio::test]
 async fn json_is_taken_from_the_last_segment_only() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let created = node.ticket(ROOT, "p").await;
     let id = text(&created["id"]);
     let form = format!("accessTokenId={ROOT}");
@@ -338,7 +338,7 @@ async fn json_is_taken_from_the_last_segment_only() {
 
 #[tokio::test]
 async fn unknown_paths_and_wrong_verbs_come_before_the_access_token() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     for prefix in PREFIXES {
         for path in [
             "",
@@ -379,7 +379,7 @@ async fn unknown_paths_and_wrong_verbs_come_before_the_access_token() {
 
 #[tokio::test]
 async fn the_access_token_comes_before_the_parameters() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let missing = "Access token ID param missing from request";
     let create = "/api/1/authentication/ticket/create";
     for form in ["", "accessTokenId=", "profileId=%zz", "x=1&x=2"] {
@@ -388,7 +388,7 @@ async fn the_access_token_comes_before_the_parameters() {
     node.get("/api/1/authentication/ticket/x").await.is_error(403, "ACCESS_DENIED", missing);
     node.get("/api/1/access_token/all").await.is_error(403, "ACCESS_DENIED", missing);
     node.post_json("/api/1/access_token/create", &json!({})).await.is_error(403, "ACCESS_DENIED", missing);
-    // A body that is no form holds no parameters.
+    // A body that is not a form holds no parameters.
     node.post_as(create, "text/plain", format!("accessTokenId={ROOT}")).await.is_error(403, "ACCESS_DENIED", missing);
 
     let unknown = "No access token found for ID \"a \\\"b\"".replace("\\\"", "\"");
@@ -403,7 +403,7 @@ async fn the_access_token_comes_before_the_parameters() {
 
 #[tokio::test]
 async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let head = node.head();
     let create = "/api/1/authentication/ticket/create.json";
     let missing = "Required request parameter 'profileId' for method parameter type String is not present";
@@ -435,7 +435,8 @@ async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
     long.is_error(400, "OTHER", "Request parameter 'profileId' must be 1 to 255 bytes of UTF-8");
     let huge = format!("accessTokenId={ROOT}&profileId={}", "x".repeat(10 << 20));
     node.post(create, &huge).await.is_error_with(413, "OTHER");
-    let (path, form) = ("/api/1/authentication/ticket", format!("accessTokenId={ROOT}"));
+    let path = "/api/1/authentication/ticket";
+    let form = format!("accessTokenId={ROOT}");
     node.post(&format!("{path}/%ff"), &form).await.is_error_with(400, "OTHER");
     node.post(&format!("{path}/%zz"), &form).await.is_error_with(400, "OTHER");
     node.get(&format!("{path}/%ff?{form}")).await.is_error_with(400, "OTHER");
@@ -449,7 +450,7 @@ async fn bad_input_is_refused_in_crafters_shape_and_nothing_is_appended() {
 
 #[tokio::test]
 async fn bad_access_tokens_are_refused_and_nothing_is_appended() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let head = node.head();
     let create = format!("/api/1/access_token/create?accessTokenId={ROOT}");
     let many = vec![json!({"allowedActions": [], "tenant": "t"}); 65];
@@ -490,7 +491,7 @@ async fn bad_access_tokens_are_refused_and_nothing_is_appended() {
 
 #[tokio::test]
 async fn an_expired_access_token_is_told_so() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let expires_at = Timestamp::from_millis(START + 1000);
     let token = node.application("billing", vec![grant(None, &TICKETS)], expires_at).await;
     let id = node.ticket(&token, "p").await["id"].clone();
@@ -505,7 +506,7 @@ async fn an_expired_access_token_is_told_so() {
 
 #[tokio::test]
 async fn an_action_that_is_not_allowed_names_the_tenant() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let denied = |tenant: &str| {
         format!("Current subject does not have permission to execute action \"MANAGE_TICKETS\" on tenant \"{tenant}\"")
     };
@@ -528,8 +529,8 @@ async fn an_action_that_is_not_allowed_names_the_tenant() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_tenant_is_denied_and_stays_as_it_is() {
-    let node = Node::start().await;
+async fn a_ticket_of_another_tenant_is_denied_and_stays_as_it_is() {
+    let node = CrafterNode::start().await;
     let acme = node.application("acme", vec![grant(Some("acme"), &TICKETS)], None).await;
     let other = node.application("other", vec![grant(Some("other"), &TICKETS)], None).await;
     let created = node.ticket(&acme, "p").await;
@@ -545,7 +546,7 @@ async fn what_belongs_to_another_tenant_is_denied_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let two = vec![grant(Some("a"), &TICKETS), grant(Some("default"), &TICKETS)];
     let two = node.application("two", two, None).await;
     assert_eq!(node.ticket(&two, "p").await["tenant"], "default");
@@ -559,8 +560,8 @@ async fn the_tenant_is_the_applications_only_one_or_default_or_the_named_one() {
 
 #[tokio::test]
 async fn a_subject_on_hold_gets_no_tickets() {
-    let node = Node::start().await;
-    let end = NewSubjectRevocation {
+    let node = CrafterNode::start().await;
+    let revocation = NewSubjectRevocation {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,
@@ -569,7 +570,7 @@ async fn a_subject_on_hold_gets_no_tickets() {
         why: Why::default(),
     };
     let before = node.ticket(ROOT, "p").await;
-    node.service.revoke_subject(&root(), end).await.expect("root may");
+    node.service.revoke_subject(&root(), revocation).await.expect("root may");
     let message = "Profile \"p\" of tenant \"default\" is disabled";
     let answer = node.post("/api/1/authentication/ticket/p", &format!("accessTokenId={ROOT}")).await;
     answer.is_error(403, "DISABLED_PROFILE", message);
@@ -580,10 +581,11 @@ async fn a_subject_on_hold_gets_no_tickets() {
 
 #[tokio::test]
 async fn last_request_time_is_strictly_increasing() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     let created = node.ticket(&token, "p").await;
-    let (id, mut last) = (text(&created["id"]), START);
+    let id = text(&created["id"]);
+    let mut last = START;
     for step in [0, 0, 0, 1, 0, 5000, 0] {
         node.clock.advance(step);
         let now = ticket(&node.use_ticket(&token, id).await)["lastRequestTime"].as_u64().expect("a number");
@@ -596,7 +598,7 @@ async fn last_request_time_is_strictly_increasing() {
 #[tokio::test]
 async fn a_ticket_expires_between_nine_tenths_and_the_whole_of_its_life_after_its_last_use() {
     const LIFE: u64 = 900_000;
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     for last_use in [1, LIFE / 20, LIFE / 10 - 1, LIFE / 10, LIFE / 2, LIFE - 1] {
         let created = node.ticket(&token, "p").await;
@@ -616,7 +618,7 @@ async fn a_ticket_expires_between_nine_tenths_and_the_whole_of_its_life_after_it
 #[tokio::test]
 async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_record() {
     const LIFE: u64 = 900_000;
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     let created = node.ticket(&token, "p").await;
     let id = text(&created["id"]);
@@ -630,19 +632,19 @@ async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_rec
     node.service.flush_uses().await.expect("the node runs");
     assert_eq!(node.head() - head, 1);
     node.clock.advance(LIFE - 901);
-    assert!(peek(&node, id).await, "a life after the use that is on record is not over");
+    assert!(peek(&node, id).await, "a life after the use that is on record has not expired");
     node.clock.advance(1);
     assert!(!peek(&node, id).await);
 }
 
-/// Whether the ticket is good, without using it.
-async fn peek(node: &Node, id: &str) -> bool {
+/// Whether the ticket is active, without using it.
+async fn peek(node: &CrafterNode, id: &str) -> bool {
     node.service.introspect(&root().identity, id).await.expect("root may").is_some()
 }
 
 #[tokio::test]
 async fn a_ticket_that_is_used_often_stays_active_up_to_its_longest_life() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     let created = node.ticket(&token, "p").await;
     let id = text(&created["id"]);
@@ -660,7 +662,7 @@ async fn a_ticket_that_is_used_often_stays_active_up_to_its_longest_life() {
 async fn a_use_that_races_invalidation_never_resurrects_a_ticket() {
     const ROUNDS: usize = 10_000;
     const AT_ONCE: usize = 100;
-    let node = Arc::new(Node::start().await);
+    let node = Arc::new(CrafterNode::start().await);
     let token: Arc<str> = node.manager().await.into();
     for _ in 0..ROUNDS / AT_ONCE {
         let created = together((0..AT_ONCE).map(|_| {
@@ -668,7 +670,7 @@ async fn a_use_that_races_invalidation_never_resurrects_a_ticket() {
             async move { text(&node.ticket(&token, "p").await["id"]).to_owned() }
         }));
         let ids = created.await;
-        // A tenth of a life goes by, so that each use is worth a record, the one way in which it could matter later.
+        // A tenth of a life goes by, so that each use is worth a record, which is the only way in which it could matter later.
         node.clock.advance(90_000);
         together(ids.into_iter().map(|id| race(node.clone(), token.clone(), id))).await;
     }
@@ -683,8 +685,8 @@ async fn together<T: Send + 'static>(all: impl Iterator<Item = impl Future<Outpu
     tasks.join_all().await
 }
 
-/// Uses the ticket over and over while it is invalidated; once it is gone, it is gone.
-async fn race(node: Arc<Node>, token: Arc<str>, id: String) {
+/// Uses the ticket over and over while it is invalidated; once it is gone, it stays gone.
+async fn race(node: Arc<CrafterNode>, token: Arc<str>, id: String) {
     let user = {
         let (node, token, id) = (node.clone(), token.clone(), id.clone());
         tokio::spawn(async move {
@@ -714,7 +716,7 @@ fn subject(name: &str) -> Subject {
 
 #[tokio::test]
 async fn an_access_token_is_kept_verbatim_works_and_is_deleted() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let create = format!("/api/1/access_token/create?accessTokenId={ROOT}");
     let chosen = "f929b400-c358-41e3-9c1a-0800200c9a66";
     let body = format!(
@@ -748,8 +750,8 @@ async fn an_access_token_is_kept_verbatim_works_and_is_deleted() {
 }
 
 #[tokio::test]
-async fn what_the_client_leaves_out_or_null_is_filled_in() {
-    let node = Node::start().await;
+async fn members_that_the_client_leaves_out_or_null_are_filled_in() {
+    let node = CrafterNode::start().await;
     let create = format!("/api/1/access_token/create?accessTokenId={ROOT}");
     let body = json!({"id": null, "expiresOn": null, "tenantPermissions": null, "master": false, "application": "a"});
     let created = access_token(&node.post_json(&create, &body).await.body);
@@ -762,7 +764,7 @@ async fn what_the_client_leaves_out_or_null_is_filled_in() {
 
 #[tokio::test]
 async fn the_first_permission_for_a_tenant_decides() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let body = json!({"application": "a", "tenantPermissions": [
         {"allowedActions": ["READ_TENANT"], "tenant": "closed"}, {"allowedActions": ["*"], "tenant": "*"},
         {"allowedActions": [], "tenant": "open"}]});
@@ -776,7 +778,7 @@ async fn the_first_permission_for_a_tenant_decides() {
 
 #[tokio::test]
 async fn only_masters_handle_access_tokens() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     let head = node.head();
     let denied =
@@ -798,7 +800,7 @@ async fn only_masters_handle_access_tokens() {
 
 #[tokio::test]
 async fn a_master_grants_and_removes_nothing_that_exceeds_it() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let create = |token: &str| format!("/api/1/access_token/create?accessTokenId={token}");
     let small = json!({"application": "small", "master": true, "tenantPermissions": [
         {"allowedActions": ["MANAGE_TICKETS"], "tenant": "acme"}]});
@@ -833,7 +835,7 @@ async fn a_master_grants_and_removes_nothing_that_exceeds_it() {
 
 #[tokio::test]
 async fn a_removed_access_token_is_unknown() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let token = node.manager().await;
     node.post(&format!("/api/1/access_token/{token}/delete"), &format!("accessTokenId={ROOT}")).await.is_empty();
     let message = format!("No access token found for ID \"{token}\"");
@@ -842,7 +844,7 @@ async fn a_removed_access_token_is_unknown() {
 
 #[tokio::test]
 async fn a_ledger_that_takes_no_commands_says_when_to_come_back() {
-    let mut node = Node::start().await;
+    let mut node = CrafterNode::start().await;
     let token = node.manager().await;
     node.running.take().expect("it runs").stop().expect("it stops");
     let answer = node.post("/api/1/authentication/ticket/p", &format!("accessTokenId={token}")).await;
@@ -852,7 +854,7 @@ async fn a_ledger_that_takes_no_commands_says_when_to_come_back() {
 
 #[tokio::test]
 async fn the_callers_request_id_is_on_record() {
-    let node = Node::start().await;
+    let node = CrafterNode::start().await;
     let head = node.head();
     for (id, recorded) in [("abc-1", true), ("has space", false)] {
         let request = Request::post("/api/1/authentication/ticket/p")

@@ -10,7 +10,7 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::jose::{Signer, claims};
-use crate::support::served::{Actor, Answer, Made, Node, ROOT, START};
+use crate::support::served::{Actor, Answer, Made, ROOT, START, ServedNode};
 
 /// An id as Cribl's own: of an identity provider, its tenant and an address.
 const USER: &str = "samlp|x|nico.jones@example.com";
@@ -18,7 +18,7 @@ const RAW: &str = "/auth/users/samlp|x|nico.jones@example.com/token";
 const ESCAPED: &str = "/api/v1/auth/users/samlp%7Cx%7cnico.jones%40example.com/token";
 const NOW: &str = "2027-01-15T08:00:00.000Z";
 
-/// What somebody has.
+/// A subject and its credentials.
 struct Issuer {
     service: Arc<Service>,
     tenant: Tenant,
@@ -26,7 +26,7 @@ struct Issuer {
 }
 
 impl Issuer {
-    fn new(node: &Node, tenant: &str, subject: &str) -> Self {
+    fn new(node: &ServedNode, tenant: &str, subject: &str) -> Self {
         let (tenant, subject) = (Tenant::new(tenant).unwrap(), Subject::new(subject).unwrap());
         Self { service: node.service().clone(), tenant, subject }
     }
@@ -41,7 +41,9 @@ impl Issuer {
     }
 
     async fn token(&self, session: Option<CredentialId>, opaque: bool) -> (String, Secret) {
-        let (tenant, subject, ttl) = (self.tenant.clone(), self.subject.clone(), None);
+        let tenant = self.tenant.clone();
+        let subject = self.subject.clone();
+        let ttl = None;
         let new =
             NewToken { tenant, subject, ttl, session, audience: Vec::new(), scope: None, claims: Map::new(), opaque };
         let issued = self.service.issue_token(&self.call(), new).await.unwrap();
@@ -49,7 +51,9 @@ impl Issuer {
     }
 
     async fn session(&self) -> (CredentialId, Secret) {
-        let (tenant, subject, personal) = (self.tenant.clone(), self.subject.clone(), Personal::default());
+        let tenant = self.tenant.clone();
+        let subject = self.subject.clone();
+        let personal = Personal::default();
         let new = NewSession { tenant, subject, ttl: None, aal: Aal::default(), methods: Vec::new(), personal };
         let issued = self.service.issue_session(&self.call(), new).await.unwrap();
         (issued.session.id, issued.secret)
@@ -95,10 +99,11 @@ fn kinds(items: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_active() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", USER);
     let (jwt, opaque) = (user.token(None, false).await, user.token(None, true).await);
-    let (session, ticket) = (user.session().await.1, user.ticket().await);
+    let session = user.session().await.1;
+    let ticket = user.ticket().await;
     let other = Issuer::new(&node, "default", "somebody else").token(None, true).await.1;
     let before = node.head();
     let revoked = items(&node.root().delete(RAW).await);
@@ -125,7 +130,7 @@ async fn all_tokens_of_a_user_are_revoked_in_one_record_and_the_next_one_is_acti
 
 #[tokio::test]
 async fn asking_again_revokes_nothing_and_says_so() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", USER);
     user.token(None, true).await;
     assert_eq!(items(&node.root().delete(ESCAPED).await).len(), 1);
@@ -139,10 +144,11 @@ async fn asking_again_revokes_nothing_and_says_so() {
 
 #[tokio::test]
 async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let (session, secret) = user.session().await;
-    let (bound, free) = (user.token(Some(session), false).await, user.token(None, true).await);
+    let bound = user.token(Some(session), false).await;
+    let free = user.token(None, true).await;
     let ticket = user.ticket().await;
     let revoked = items(&node.root().delete("/auth/users/u/token?kinds=session").await);
     assert_eq!(kinds(&revoked), ["session", "token"]);
@@ -159,22 +165,23 @@ async fn other_kinds_are_revoked_if_they_are_named_and_a_token_with_its_session(
 
 #[tokio::test]
 async fn only_credentials_that_were_active_until_then_are_listed() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
-    let (revoked, expired) = (user.token(None, true).await, user.ticket().await);
+    let revoked = user.token(None, true).await;
+    let expired = user.ticket().await;
     let revocation = json!({"credential": revoked.1.expose()});
     assert_eq!(node.root().post("/v1/revocations", revocation).await.status, 201);
     node.clock.advance(60_000);
-    let good = user.token(None, true).await.0;
+    let active = user.token(None, true).await.0;
     let listed = items(&node.root().delete("/auth/users/u/token?kinds=token,ticket").await);
-    assert_eq!(listed.iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(good)]);
+    assert_eq!(listed.iter().map(|item| &item["id"]).collect::<Vec<_>>(), [&json!(active)]);
     assert!(!user.is_active(&expired).await);
 }
 
 #[tokio::test]
 async fn a_callers_ttl_only_lengthens_what_is_kept() {
     let made = Made::default();
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     let mut kept = Vec::new();
     for query in ["", "?ttl=1", "?ttl=3600", "?ttl=2h", "?ttl=366d"] {
         let before = node.head();
@@ -190,7 +197,7 @@ async fn a_callers_ttl_only_lengthens_what_is_kept() {
 
 #[tokio::test]
 async fn a_bad_request_is_refused_in_the_contracts_shape_and_revokes_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let token = user.token(None, true).await.1;
     let before = node.head();
@@ -232,13 +239,13 @@ async fn a_bad_request_is_refused_in_the_contracts_shape_and_revokes_nothing() {
 
 #[tokio::test]
 async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     let token = user.token(None, true).await.1;
     let unauthorised = (401, "Unauthorized".to_owned());
     let basic = node.nobody().with("authorization", "Basic eDp5");
     for actor in [node.nobody(), node.holder("nobody's"), node.holder(token.expose()), basic] {
-        // Who nobody is, is asked before what he asks.
+        // The caller is authenticated before its request is looked at.
         for path in ["/auth/users/u/token", "/api/v1/auth/users/%ff/token?ttl=soon"] {
             let answer = actor.delete(path).await;
             assert_eq!((refusal(&answer), answer.header("www-authenticate")), (unauthorised.clone(), "Bearer"));
@@ -260,7 +267,7 @@ async fn a_caller_is_an_application_that_may_revoke_in_the_tenant() {
 
 #[tokio::test]
 async fn ids_come_raw_or_escaped() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for (id, spellings) in [
         (
             USER,
@@ -290,7 +297,7 @@ async fn ids_come_raw_or_escaped() {
 #[tokio::test]
 async fn tokens_of_a_trusted_issuer_are_revoked_by_their_time_of_issue() {
     let signer = Signer::new(Algorithm::EdDsa);
-    let node = Node::made(Made { trusted: vec![signer.trusted(None)], ..Made::default() }).await;
+    let node = ServedNode::made(Made { trusted: vec![signer.trusted(None)], ..Made::default() }).await;
     let seconds = START / 1000;
     let valid = async |iat: u64| {
         let token = signer.token(&claims(json!({"sub": "u", "iat": iat})));
@@ -308,7 +315,7 @@ async fn tokens_of_a_trusted_issuer_are_revoked_by_their_time_of_issue() {
 async fn concurrent_calls_share_what_they_revoke_and_count_nothing_twice() {
     const CALLS: usize = 8;
     const TOKENS: usize = 50;
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Issuer::new(&node, "default", "u");
     for _ in 0..TOKENS {
         user.token(None, true).await;
@@ -329,7 +336,7 @@ const MANY: usize = 2_500;
 
 #[tokio::test]
 async fn a_user_with_thousands_of_credentials_is_one_record_and_each_is_listed_once() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let user = Arc::new(Issuer::new(&node, "default", "many"));
     let issuing = (0..MANY).map(|_| {
         let user = user.clone();
@@ -351,7 +358,7 @@ async fn a_user_with_thousands_of_credentials_is_one_record_and_each_is_listed_o
 
 #[tokio::test]
 async fn an_answer_to_another_verb_is_json_too() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let nobody: Actor = node.nobody();
     for method in [Method::POST, Method::PUT, Method::PATCH] {
         let answer = nobody.send(method.clone(), ESCAPED, "").await;

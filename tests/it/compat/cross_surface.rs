@@ -1,7 +1,7 @@
-//! The product's proof: whoever ends a credential, through whichever surface, everybody sees it through every other.
+//! The product's proof: a credential that is revoked through any surface is inactive through every other.
 //!
-//! Every way to end something is tried on a subject of its own, which has one credential of each sort. Every observer then
-//! says what it sees of all of them: what the way ends must be over, and everything else good still.
+//! Every way to revoke something is tried on a subject of its own, which has one credential of each sort. Every observer then
+//! says what it sees of all of them: the credentials that the way revokes must be inactive, and all others still active.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,10 +18,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::node::{BINARY, Launch, Node, ROOT, text};
+use crate::process::node::{BINARY, Launch, NodeProcess, ROOT, text};
 use crate::support::secrets;
 
-/// Who signs the tokens that this ledger never issued.
+/// The issuer of the tokens that this ledger never issued.
 const FOREIGN: &str = "https://issuer.example";
 
 /// The credentials that every subject has.
@@ -33,7 +33,7 @@ enum Sort {
     /// The session on a device that was lost.
     Lost,
     Jwt,
-    /// A JWT that dies with the lost session.
+    /// A JWT that depends on the lost session.
     BoundJwt,
     Opaque,
     Foreign,
@@ -43,7 +43,7 @@ use Sort::{BoundJwt, Current, Foreign, Jwt, Lost, Opaque, Ticket};
 
 const ALL: [Sort; 7] = [Ticket, Current, Lost, Jwt, BoundJwt, Opaque, Foreign];
 
-/// A way to end something: what it is called, what it ends, and how.
+/// A way to revoke something: what it is called, what it revokes, and how.
 struct Way {
     name: &'static str,
     revokes: &'static [Sort],
@@ -206,15 +206,15 @@ const WAYS: [Way; 24] = [
     },
 ];
 
-/// What an observer sees: whether each credential that it has a say about is good.
+/// What an observer sees: whether each credential that it has a say about is active.
 type Seen = BTreeMap<Sort, bool>;
 
-/// A person, and all that was issued to it.
+/// A person, and all that was issued to them.
 struct Person {
     subject: String,
     /// By sort: the secret, and the public id where there is one.
     has: BTreeMap<Sort, (String, String)>,
-    /// What the foreign token says of itself.
+    /// The foreign token, as its claims present it.
     foreign: PresentedToken,
 }
 
@@ -228,9 +228,9 @@ impl Person {
     }
 }
 
-/// A server, and somebody else who signs tokens.
+/// A server, and another issuer that signs tokens.
 struct World {
-    node: Node,
+    node: NodeProcess,
     signer: SigningKey,
     client: reqwest::Client,
 }
@@ -349,7 +349,7 @@ impl World {
     }
 }
 
-fn launch(directory: &Path) -> Node {
+fn launch(directory: &Path) -> NodeProcess {
     // The issuer of our tokens stays, whatever port the second start listens on.
     let config = directory.join("ledger.toml");
     Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace").start()
@@ -402,7 +402,7 @@ async fn admin_list(world: &World, person: &Person) -> Seen {
         world.root(Method::GET, &path).send().await.expect("an answer").json().await.expect("a list");
     let active = |sort| {
         let of = |session: &&Value| session["id"] == person.id(sort);
-        listed.iter().find(of).expect("ended sessions stay visible")["active"].as_bool().expect("active")
+        listed.iter().find(of).expect("revoked sessions stay visible")["active"].as_bool().expect("active")
     };
     Seen::from([(Current, active(Current)), (Lost, active(Lost))])
 }
@@ -411,7 +411,7 @@ async fn subject_view(world: &World, person: &Person) -> Seen {
     let view = world.node.api.get(&format!("/v1/subjects/{}", person.subject)).await.expect(200);
     let listed: BTreeSet<&str> =
         view["credentials"].as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
-    // What was issued elsewhere is not listed.
+    // A credential that was issued elsewhere is not listed.
     ALL.into_iter().filter(|sort| *sort != Foreign).map(|sort| (sort, listed.contains(person.id(sort)))).collect()
 }
 
@@ -446,7 +446,7 @@ fn revokes(item: &Value, person: &Person, sort: Sort) -> bool {
         Jwt | BoundJwt | Opaque | Foreign => "token",
     };
     let with_all = kinds.contains(&kind) || (sort == BoundJwt && kinds.contains(&"session"));
-    // Each was issued before whatever was ended, and none of ours carries a generation; a foreign one is judged by its age.
+    // Each was issued before any revocation, and none of ours carries a generation; a foreign one is judged by its age.
     let reaches = sort == Foreign && claims["iat"].as_u64() > item["not_before"].as_u64().map(|seconds| seconds + 5);
     names_it || (about && with_all && !reaches)
 }
@@ -458,10 +458,10 @@ fn claims_of(token: &str) -> Value {
     payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
 }
 
-/// An auditor who has nothing but the file.
+/// An auditor that has nothing but the file.
 fn replayed(replayed: &Replayed, person: &Person) -> Seen {
     let (state, at) = (&replayed.state, replayed.at);
-    let good = |sort| match sort {
+    let is_active = |sort| match sort {
         Ticket => {
             let id = Digest::of(person.secret(sort).as_bytes()).id();
             judge(state, CredentialKey { kind: Kind::Ticket, id }, at).is_ok()
@@ -483,10 +483,10 @@ fn replayed(replayed: &Replayed, person: &Person) -> Seen {
         }
         Foreign => judge_presented(state, &person.foreign, at).is_ok(),
     };
-    ALL.into_iter().map(|sort| (sort, good(sort))).collect()
+    ALL.into_iter().map(|sort| (sort, is_active(sort))).collect()
 }
 
-/// What was asserted, for the table.
+/// The assertions that were made, for the table.
 #[derive(Default)]
 struct Table {
     cells: BTreeMap<(&'static str, &'static str), usize>,
@@ -495,8 +495,8 @@ struct Table {
 impl Table {
     fn assert(&mut self, way: &Way, observer: &'static str, seen: &Seen) {
         assert!(!seen.is_empty(), "{observer} sees nothing");
-        for (sort, good) in seen {
-            assert_eq!(*good, !way.revokes.contains(sort), "{}: {observer} on the {sort:?}", way.name);
+        for (sort, is_active) in seen {
+            assert_eq!(*is_active, !way.revokes.contains(sort), "{}: {observer} on the {sort:?}", way.name);
         }
         let before = self.cells.insert((way.name, observer), seen.len());
         assert_eq!(before, None, "a cell is asserted once");
@@ -539,9 +539,14 @@ async fn a_credential_revoked_through_one_surface_is_inactive_on_every_other() {
     }
     let mut table = Table::default();
     for (way, person) in WAYS.iter().zip(&people) {
-        assert!(introspect(&world, person).await.values().all(|good| *good), "{}: all is good before", way.name);
+        assert!(
+            introspect(&world, person).await.values().all(|is_active| *is_active),
+            "{}: all are active before",
+            way.name
+        );
         let answer = (way.request)(&world, person).send().await.expect("an answer");
-        let (status, body) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+        let status = answer.status().as_u16();
+        let body = answer.text().await.expect("a body");
         assert_eq!(status, way.status, "{}: {body}", way.name);
         observe(&world, person, way, &mut table).await;
     }
@@ -559,7 +564,7 @@ async fn a_credential_revoked_through_one_surface_is_inactive_on_every_other() {
     secrets::search(&backup);
     let (code, log) = world.node.stop().await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("answered"), "what every call leaves in the traces is looked through, too");
+    assert!(log.contains("answered"), "the traces of every call are looked through, too");
     let audited =
         replay(&directory.path().join("data/ledger.db"), Clock::system().now(), |_, _| {}).expect("a whole log");
     for (way, person) in WAYS.iter().zip(&people) {

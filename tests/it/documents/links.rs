@@ -50,8 +50,8 @@ fn every_link_leads_somewhere() {
         let text = pages::read(&page);
         for (number, line) in pages::prose(&text) {
             for target in targets(line).into_iter().filter(|target| !is_elsewhere(target)) {
-                if let Some(what) = complaint(&page, target) {
-                    complaints.push(format!("{page}:{number}: {target}: {what}"));
+                if let Some(fault) = complaint(&page, target) {
+                    complaints.push(format!("{page}:{number}: {target}: {fault}"));
                 }
             }
         }

@@ -9,11 +9,14 @@ mod tables;
 mod transcript;
 mod transcripts;
 
-/// More, and nobody reads it to decide.
+/// Nobody reads a longer page in order to decide.
 const README_LINES: usize = 200;
 
 #[test]
 fn the_readme_is_short() {
     let lines = pages::read("README.md").lines().count();
-    assert!(lines <= README_LINES, "README.md has {lines} lines: move what is not needed to decide to docs/");
+    assert!(
+        lines <= README_LINES,
+        "README.md has {lines} lines: move the parts that are not needed to decide to docs/"
+    );
 }

@@ -34,7 +34,7 @@ fn files(module: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Whether the name is of a test or module below that folder; nothing where its first segment is no module there.
+/// Whether the name is of a test or module below that folder; nothing where its first segment is not a module there.
 fn exists(folder: &str, name: &[&str]) -> Option<bool> {
     let mut module = pages::root().join(folder);
     let mut rest = name;
@@ -48,7 +48,7 @@ fn exists(folder: &str, name: &[&str]) -> Option<bool> {
     if rest.len() == name.len() {
         return None;
     }
-    // What is left is a function, perhaps in a module that stands within a file or comes from a macro.
+    // The rest names a function, perhaps in a module that stands within a file or comes from a macro.
     let Some(function) = rest.last() else { return Some(true) };
     let definition = format!("fn {function}(");
     Some(files(&module).iter().any(|file| fs::read_to_string(file).unwrap().contains(&definition)))

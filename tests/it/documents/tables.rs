@@ -1,4 +1,4 @@
-//! Tables that repeat what the code declares: settings and problems. Metrics and warnings are named in theirs.
+//! Tables that repeat declarations of the code: settings and problems. Metrics and warnings are named in theirs.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use clap::{Arg, Args as _, Command};
 
 use super::pages;
 
-/// Compares what stands between a page's markers with what it should be, or writes it there.
+/// Compares the text between a page's markers with the one that it should be, or writes it there.
 fn compare(page: &str, name: &str, table: &str) {
     let text = pages::read(page);
     let (start, end) = (format!("<!-- generated: {name} -->\n\n"), format!("\n<!-- end: {name} -->"));
@@ -26,7 +26,7 @@ fn compare(page: &str, name: &str, table: &str) {
     let due: Vec<_> = table.lines().filter(|line| !there.lines().any(|other| other == *line)).collect();
     let stale: Vec<_> = there.lines().filter(|line| !table.lines().any(|other| other == *line)).collect();
     panic!(
-        "{page} is not what the code says: run UPDATE_DOCS=1 cargo test --test it documents\nit lacks {due:#?}\nand has {stale:#?}"
+        "{page} differs from the code: run UPDATE_DOCS=1 cargo test --test it documents\nit lacks {due:#?}\nand has {stale:#?}"
     );
 }
 
@@ -39,7 +39,7 @@ fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 
-/// Those that only the command line has: the file that holds the others, and what is done with them.
+/// Those that only the command line has: the file that holds the others, and the actions on them.
 const NOT_IN_THE_FILE: [&str; 2] = ["config", "check"];
 
 fn setting(argument: &Arg) -> String {
@@ -78,7 +78,8 @@ fn the_problems_are_those_of_the_code() {
     let mut table = "| status | code | title | meaning | `Retry-After` |\n|---|---|---|---|---|\n".to_owned();
     for problem in Code::ALL {
         let retry = problem.retry_after_seconds().map(|seconds| format!("{seconds} s")).unwrap_or_default();
-        let (title, meaning) = (cell(problem.title()), cell(problem.meaning()));
+        let title = cell(problem.title());
+        let meaning = cell(problem.meaning());
         table +=
             &format!("| {} | `{}` | {title} | {meaning} | {retry} |\n", problem.status().as_u16(), problem.as_str());
     }
@@ -124,7 +125,8 @@ const SHORTEST_PIECE: usize = 8;
 
 #[test]
 fn every_warning_that_is_explained_is_given() {
-    let (page, code) = (pages::read("docs/operate/warnings.md"), program());
+    let page = pages::read("docs/operate/warnings.md");
+    let code = program();
     let rows = page.lines().filter(|line| line.starts_with("| *"));
     let warnings: Vec<_> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('*').skip(1).step_by(2)).collect();
     assert!(warnings.len() > 12, "{warnings:?}");

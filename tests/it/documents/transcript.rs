@@ -1,7 +1,7 @@
-//! A page's commands and what it shows of their output, and how that is compared with what came.
+//! A page's commands and the output that it shows, and how that is compared with the output that came.
 //!
 //! Ids, secrets and times are those of the run that the page was written with. So members and their kinds are compared,
-//! booleans to the letter; and where another text came than the page shows, later commands get what came.
+//! booleans to the letter; and where another text came than the page shows, later commands get the one that came.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Step {
     pub shown: Vec<String>,
 }
 
-/// The steps of a page: lines that begin with `$ ` in fenced blocks without a language, and what follows each.
+/// The steps of a page: lines that begin with `$ ` in fenced blocks without a language, and the lines that follow each.
 pub fn steps(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut open = false;
@@ -38,7 +38,7 @@ pub fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-/// What came instead of what the page shows.
+/// The texts that came instead of those that the page shows.
 #[derive(Default)]
 pub struct Replaced(BTreeMap<String, String>);
 
@@ -57,7 +57,7 @@ impl Replaced {
         shown.into_iter().fold(command.to_owned(), |command, (shown, came)| command.replace(shown, came))
     }
 
-    /// Compares what a page shows with what came: what is wrong, if anything is.
+    /// Compares the output that a page shows with the one that came: the difference, if there is one.
     pub fn compare(&mut self, shown: &[String], came: &str) -> Result<(), String> {
         let mut values = came.lines().filter_map(json);
         for line in shown {
@@ -127,7 +127,7 @@ fn steps_are_taken_from_blocks_without_a_language() {
 }
 
 #[test]
-fn what_came_is_compared_and_remembered() {
+fn output_is_compared_and_remembered() {
     let mut replaced = Replaced::default();
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let shown = lines(r#"{"id":"0123456789ab…","active":true,"list":[{"at":1}]}"#);

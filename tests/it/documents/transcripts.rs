@@ -11,17 +11,17 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::pages;
 use super::transcript::{Replaced, Step, steps};
-use crate::process::node::{BINARY, Launch, Node, PATIENCE};
+use crate::process::node::{BINARY, Launch, NodeProcess, PATIENCE};
 
 /// Where the pages have their server.
 const ADDRESS: &str = "http://127.0.0.1:7878";
-/// Between two looks at what has not arrived yet.
+/// Between two looks at a value that has not arrived yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A reader's shell in a directory of its own, next to a server whose data is where the pages have it.
 struct Reader {
     /// First, so that it has stopped when its directory goes.
-    _node: Node,
+    _node: NodeProcess,
     directory: tempfile::TempDir,
     variables: BTreeMap<String, String>,
     replaced: Replaced,
@@ -47,8 +47,8 @@ impl Reader {
         let steps = steps(&pages::read(page));
         assert!(steps.len() > 3, "{page} has only {} steps", steps.len());
         for step in steps {
-            if let Err(what) = self.take(&step) {
-                panic!("{page}: $ {}: {what}", step.command);
+            if let Err(fault) = self.take(&step) {
+                panic!("{page}: $ {}: {fault}", step.command);
             }
         }
     }
@@ -66,7 +66,7 @@ impl Reader {
         loop {
             let outcome = self.run(&command).and_then(|came| {
                 let compared = self.replaced.compare(&step.shown, &came);
-                compared.map_err(|what| format!("{what}\n{came}"))
+                compared.map_err(|fault| format!("{fault}\n{came}"))
             });
             if outcome.is_ok() || !waits || Instant::now() > until {
                 return outcome;
@@ -75,9 +75,9 @@ impl Reader {
         }
     }
 
-    /// What a shell says of the command, where it succeeds.
+    /// The output of the command in a shell, where it succeeds.
     fn run(&mut self, command: &str) -> Result<String, String> {
-        // In files, because what runs on in the background would keep a pipe open.
+        // In files, because a process that runs on in the background would keep a pipe open.
         let said = self.directory.path().join("said");
         let complained = self.directory.path().join("complained");
         let create = |path: &Path| fs::File::create(path).map(Stdio::from).unwrap();
@@ -100,13 +100,13 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         for shell in &self.in_background {
-            // What it has started may have ended by itself.
+            // The processes that it has started may have exited by themselves.
             let _ = kill_process_group(*shell, Signal::KILL);
         }
     }
 }
 
-/// `NAME=value` and `export NAME=value`, and nothing behind.
+/// `NAME=value` and `export NAME=value`, and nothing after it.
 fn assignment(command: &str) -> Option<(&str, &str)> {
     let (name, value) = command.strip_prefix("export ").unwrap_or(command).split_once('=')?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');

@@ -1,7 +1,7 @@
 use authledger::domain::{Caller, Command, Event, Grants, MAX_GRANTS, Rejection, Scope, Scopes, View, may_see};
 
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_in, register, register_until, tenant,
+    ModelNode, application_id, at, digest, grants, issue, issue_in, register, register_until, tenant,
 };
 
 fn as_application(n: u64) -> Caller {
@@ -21,17 +21,17 @@ fn the_first_grant_that_names_the_tenant_or_all_decides() {
 
 #[test]
 fn an_application_does_what_it_was_granted_until_it_is_removed() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     assert!(node.ask_as(as_application(1), issue(1, "alice")).is_ok());
     node.ask(Command::RemoveApplication(application_id(1))).unwrap();
     assert_eq!(node.ask_as(as_application(1), issue(2, "alice")), Err(Rejection::Unauthenticated));
-    assert!(node.is_active(1), "what it issued stays good");
+    assert!(node.is_active(1), "the ticket that it issued stays active");
 }
 
 #[test]
 fn an_application_that_has_expired_may_not_call() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register_until(1, Grants::everything(), Some(at(1000)))).unwrap();
     node.now = at(999);
     assert!(node.ask_as(as_application(1), issue(1, "alice")).is_ok());
@@ -41,12 +41,12 @@ fn an_application_that_has_expired_may_not_call() {
 
 #[test]
 fn a_caller_that_nobody_registered_is_refused() {
-    assert_eq!(Node::lone().ask_as(as_application(1), issue(1, "alice")), Err(Rejection::Unauthenticated));
+    assert_eq!(ModelNode::lone().ask_as(as_application(1), issue(1, "alice")), Err(Rejection::Unauthenticated));
 }
 
 #[test]
 fn registering_needs_admin() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("*", &[Scope::Issue, Scope::Revoke])]))).unwrap();
     let weaker = grants(&[("acme", &[Scope::Issue])]);
     assert_eq!(node.ask_as(as_application(1), register(2, weaker)), Err(Rejection::Forbidden));
@@ -56,7 +56,7 @@ fn registering_needs_admin() {
 
 #[test]
 fn a_caller_cannot_grant_a_scope_that_it_does_not_hold() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Admin, Scope::Issue])]))).unwrap();
     let mut ask = |n, wanted: &[(&str, &[Scope])]| node.ask_as(as_application(1), register(n, grants(wanted)));
     assert!(ask(2, &[("acme", &[Scope::Issue])]).is_ok());
@@ -68,7 +68,7 @@ fn a_caller_cannot_grant_a_scope_that_it_does_not_hold() {
 #[test]
 fn an_exception_in_a_callers_grants_holds_for_what_it_grants() {
     let all_but_acme = || grants(&[("acme", &[]), ("*", &Scope::ALL)]);
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, all_but_acme())).unwrap();
     assert_eq!(node.ask_as(as_application(1), register(2, Grants::everything())), Err(Rejection::GrantExceedsOwn));
     assert!(node.ask_as(as_application(1), register(2, all_but_acme())).is_ok());
@@ -76,7 +76,7 @@ fn an_exception_in_a_callers_grants_holds_for_what_it_grants() {
 
 #[test]
 fn a_secret_belongs_to_one_application_at_a_time() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     let Command::RegisterApplication(registration) = register(1, Grants::everything()) else { unreachable!() };
     let mut again = (*registration).clone();
@@ -90,7 +90,7 @@ fn a_secret_belongs_to_one_application_at_a_time() {
 
 #[test]
 fn an_application_that_the_caller_could_not_have_registered_does_not_exist() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Admin])]))).unwrap();
     node.ask(register(2, Grants::everything())).unwrap();
     let remove = |n| Command::RemoveApplication(application_id(n));
@@ -105,7 +105,7 @@ fn an_application_that_the_caller_could_not_have_registered_does_not_exist() {
 
 #[test]
 fn a_removal_wins_over_a_registration_that_arrives_later() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(register(1, Grants::everything())).unwrap();
     one.ask(Command::RemoveApplication(application_id(1))).unwrap();
     other.receive(&one.log[3].clone());
@@ -123,7 +123,7 @@ fn grants_are_bounded() {
 
 #[test]
 fn a_star_in_a_grant_is_not_the_name_of_a_tenant() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("*", &[Scope::Issue])]))).unwrap();
     assert!(node.ask_as(as_application(1), issue_in("anything", 1, "alice", None)).is_ok());
 }

@@ -1,4 +1,4 @@
-//! A subject that was forgotten stays so, whatever arrives.
+//! A subject that was erased stays so, whatever arrives.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use authledger::domain::{
 use authledger::event_log::{MAX_RECORD_BYTES, encode};
 
 use crate::support::node::{
-    Node, application_id, at, digest, grants, import, import_session, issue, issue_jwt, issue_opaque, issue_session,
-    jwt, register_until, revoke_subject, seconds, session_key, subject, token_digest, token_key,
+    ModelNode, application_id, at, digest, grants, import, import_session, issue, issue_jwt, issue_opaque,
+    issue_session, jwt, register_until, revoke_subject, seconds, session_key, subject, token_digest, token_key,
 };
 
 fn erase(name: &str, slots: impl IntoIterator<Item = u64>) -> Command {
@@ -34,7 +34,7 @@ fn foreign(issued_at_seconds: Option<u64>) -> PresentedToken {
 
 #[test]
 fn nothing_is_issued_imported_or_noted_any_more() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(erase("alice", [])).unwrap();
     for command in
         [issue(1, "alice"), issue_session(1, "alice"), issue_opaque(1, "alice", None), issue_jwt(1, "alice", None)]
@@ -47,16 +47,16 @@ fn nothing_is_issued_imported_or_noted_any_more() {
     let note = Some(Sealed { slot: 3, sealed: "c2VhbGVk".into() });
     let noted = Command::RevokeSubject(RevokeSubject { note, ..revoke });
     assert_eq!(node.ask(noted), Err(Rejection::SubjectErased));
-    assert!(node.ask(revoke_subject("alice", None)).is_ok(), "an ending that seals nothing is one like any other");
+    assert!(node.ask(revoke_subject("alice", None)).is_ok(), "a revocation that seals nothing is one like any other");
     assert!(node.ask(issue(3, "bob")).is_ok());
 }
 
 #[test]
-fn whatever_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
-    let (mut one, mut other) = Node::pair();
+fn a_credential_that_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(erase("alice", [3])).unwrap();
     let erased = one.last().clone();
-    // The other node has not heard of it, and issues on; by its own ending it even has a generation of its own.
+    // The other node has not heard of it, and issues on; by its own revocation it even has a generation of its own.
     other.ask(revoke_subject("alice", None)).unwrap();
     other.ask(issue(1, "alice")).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
@@ -88,7 +88,7 @@ fn whatever_is_issued_elsewhere_or_later_is_inactive_whatever_its_generation() {
 
 #[test]
 fn a_second_erasure_adds_only_keys_that_no_record_has_named() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(erase("alice", [3, 5])).unwrap();
     let first = node.last().place;
     assert_eq!(node.ask(erase("alice", [5, 3])), Ok(Decision::Already(first)));
@@ -103,7 +103,7 @@ fn a_second_erasure_adds_only_keys_that_no_record_has_named() {
 
 #[test]
 fn more_keys_than_a_record_holds_are_in_several() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let slots = (0..2 * MAX_ERASED_SLOTS as u64 + 1).map(|n| 9_007_199_254_740_991 - n);
     // Each character takes six bytes in a record.
     let name = "\"".repeat(255);
@@ -125,7 +125,7 @@ fn more_keys_than_a_record_holds_are_in_several() {
 
 #[test]
 fn only_an_administrator_of_the_tenant_erases_a_subject() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let some = grants(&[("default", &[Scope::Issue, Scope::Revoke, Scope::Audit]), ("acme", &[Scope::Admin])]);
     node.ask(register_until(1, some, None)).unwrap();
     let refused = node.ask_as(Caller::Application(application_id(1)), erase("alice", [3]));

@@ -4,7 +4,7 @@ use authledger::domain::{
 };
 
 use crate::support::node::{
-    Node, application_id, at, digest, grants, holder, import, import_session, issue, issue_opaque, issue_session,
+    ModelNode, application_id, at, digest, grants, holder, import, import_session, issue, issue_opaque, issue_session,
     register, revoke, revoke_kinds, revoke_named, seconds, session_digest, session_id, token_digest,
 };
 
@@ -44,10 +44,10 @@ fn records(decision: Result<Decision, Rejection>) -> usize {
 
 #[test]
 fn each_kind_is_imported_with_the_life_that_it_had() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     assert!(alone(&node.state));
     node.ask(import_of(ticket(1), "alice")).unwrap();
-    assert!(!alone(&node.state), "what this ledger does not know may have been issued elsewhere");
+    assert!(!alone(&node.state), "a credential that this ledger does not know may have been issued elsewhere");
     node.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     node.ask(import_of(token(1), "alice")).unwrap();
     assert!(node.is_active(1));
@@ -63,7 +63,7 @@ fn each_kind_is_imported_with_the_life_that_it_had() {
 
 #[test]
 fn the_same_line_twice_makes_one_credential() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for life in [ticket(1), session(1, Some(1)), session(2, None), token(1)] {
         node.ask(import_of(life.clone(), "alice")).unwrap();
         let place = node.last_place();
@@ -74,7 +74,7 @@ fn the_same_line_twice_makes_one_credential() {
 
 #[test]
 fn another_credential_under_the_same_name_is_refused() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     for life in [session(1, Some(2)), session(1, None), session(2, Some(1))] {
         assert_eq!(node.ask(import_of(life, "alice")), Err(Rejection::IdUnavailable));
@@ -83,7 +83,7 @@ fn another_credential_under_the_same_name_is_refused() {
 
 #[test]
 fn a_secret_belongs_to_one_credential() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -102,19 +102,19 @@ fn a_secret_belongs_to_one_credential() {
 
 #[test]
 fn implausible_times_are_refused() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(86_400);
     let mut ask = |issued_at, expires_at| node.ask(between(token(1), "alice", issued_at, expires_at)).err();
     assert_eq!(ask(at(300_001), at(HOUR)), Some(Rejection::ImplausibleTimes), "in the future");
     assert_eq!(ask(ago(1), at(DAY + 1)), Some(Rejection::ImplausibleTimes), "longer than anything lives here");
-    assert_eq!(ask(at(0), at(0)), Some(Rejection::ImplausibleTimes), "over before it began");
+    assert_eq!(ask(at(0), at(0)), Some(Rejection::ImplausibleTimes), "expired before it was issued");
     assert_eq!(ask(ago(HOUR), at(0)), Some(Rejection::CredentialExpired));
     assert_eq!(ask(at(300_000), at(DAY)), None, "their clock may be a little ahead");
 }
 
 #[test]
 fn importing_needs_admin_in_the_tenant() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &Scope::ALL), ("default", &[Scope::Issue, Scope::Revoke])]))).unwrap();
     let caller = Caller::Application(application_id(1));
     assert_eq!(node.ask_as(caller, import_of(token(1), "alice")), Err(Rejection::Forbidden));
@@ -130,10 +130,10 @@ fn a_credential_revoked_before_it_is_imported_stays_revoked() {
         (token(1), revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1)))),
     ];
     for (life, revocation) in revocations {
-        let mut node = Node::lone();
+        let mut node = ModelNode::lone();
         node.ask(import_of(token(99), "nobody")).unwrap();
-        assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be good elsewhere");
-        assert_eq!(records(node.ask(import_of(life, "alice"))), 2, "the issue, and its end");
+        assert_eq!(records(node.ask(revocation)), 1, "something was imported, so it may be active elsewhere");
+        assert_eq!(records(node.ask(import_of(life, "alice"))), 2, "the issue, and its revocation");
         assert!(!node.is_active(1));
         for inactive in [node.judge_session(1), node.judge_token(&CredentialRef::Digest(token_digest(1)))] {
             assert!(inactive.is_err());
@@ -145,11 +145,11 @@ fn a_credential_revoked_before_it_is_imported_stays_revoked() {
 fn a_revocation_that_is_forgotten_does_not_restore_what_was_imported_after_it() {
     let revoke_unseen = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_unseen(), revoke_kinds("alice", &[Kind::Session])] {
-        let mut node = Node::lone();
+        let mut node = ModelNode::lone();
         node.policy.longest_life = seconds(30 * 86_400);
         node.ask(import_of(token(99), "nobody")).unwrap();
         node.ask(revocation).unwrap();
-        // Ten days later a dump comes in which has it, issued before it was ended and good for thirty days more.
+        // Ten days later a dump comes in which has it, issued before it was revoked and active for thirty days more.
         node.now = at(10 * DAY);
         node.ask(import_session(1, "alice", ago(HOUR), at(40 * DAY))).unwrap();
         for day in 10..40 {
@@ -162,7 +162,7 @@ fn a_revocation_that_is_forgotten_does_not_restore_what_was_imported_after_it() 
 
 #[test]
 fn a_credential_issued_after_everything_was_revoked_is_active() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
     node.now = at(DAY);
     assert_eq!(records(node.ask(import_session(1, "alice", at(5_999), at(2 * DAY)))), 2, "within the leeway");
@@ -171,22 +171,22 @@ fn a_credential_issued_after_everything_was_revoked_is_active() {
     assert_eq!(node.judge_session(2), Ok(()));
     assert_eq!(records(node.ask(import_session(3, "bob", ago(DAY), at(2 * DAY)))), 1, "another subject's");
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
-    assert!(node.judge_session(2).is_err(), "the next ending ends it too");
+    assert!(node.judge_session(2).is_err(), "the next revocation revokes it too");
 }
 
 #[test]
 fn a_session_without_a_digest_is_revoked_by_its_id() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(import_of(session(1, None), "alice")).unwrap();
     node.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
-    let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!((&revoked.credential, revoked.session_digest), (&CredentialRef::Id(session_id(1)), None));
     assert!(node.judge_session(1).is_err());
 }
 
 #[test]
 fn one_secret_that_two_nodes_import_under_two_ids_leads_to_the_same_session_everywhere() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(import_of(session(2, Some(1)), "alice")).unwrap();
     other.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     one.catch_up(&other);
@@ -200,7 +200,7 @@ fn one_secret_that_two_nodes_import_under_two_ids_leads_to_the_same_session_ever
 
 #[test]
 fn of_two_imports_of_one_id_the_first_in_the_order_of_places_stands() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(import_of(session(1, Some(1)), "alice")).unwrap();
     other.ask(import_of(session(1, Some(2)), "alice")).unwrap();
     one.catch_up(&other);
@@ -216,12 +216,12 @@ fn of_two_imports_of_one_id_the_first_in_the_order_of_places_stands() {
 
 #[test]
 fn an_imported_ticket_expires_when_its_import_says_unless_it_is_used() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     // Used for an hour, then issued for a quarter of one more; and one that has less to live than others would.
     node.ask(between(ticket(1), "alice", ago(HOUR), at(600_000))).unwrap();
     node.ask(between(ticket(2), "alice", ago(1), at(60_000))).unwrap();
-    let end = |n| node.ticket(n).expires_at();
-    assert_eq!((end(1), end(2)), (Some(at(600_000)), Some(at(60_999))), "to the second");
+    let expiry = |n| node.ticket(n).expires_at();
+    assert_eq!((expiry(1), expiry(2)), (Some(at(600_000)), Some(at(60_999))), "to the second");
     node.now = at(300_000);
     node.ask(crate::support::node::renew(1, at(300_000))).unwrap();
     assert_eq!(node.ticket(1).expires_at(), Some(at(1_200_000)));
@@ -231,7 +231,7 @@ fn an_imported_ticket_expires_when_its_import_says_unless_it_is_used() {
 fn a_credential_revoked_by_its_secret_alone_stays_revoked_whatever_it_turns_out_to_be() {
     for life in [ticket(1), session(1, Some(1)), token(1)] {
         for taken_for in Kind::ALL {
-            let mut node = Node::lone();
+            let mut node = ModelNode::lone();
             node.ask(import_of(token(99), "somebody")).unwrap();
             let digest = *life.digest().unwrap();
             node.ask(crate::support::node::revoke_named(taken_for, CredentialRef::Digest(digest))).unwrap();

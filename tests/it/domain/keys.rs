@@ -2,20 +2,20 @@ use authledger::domain::{
     Caller, Command, Decision, Event, Grants, Issuer, KeyId, Rejection, Scope, View, issuer as issuer_of, signing_key,
 };
 
-use crate::support::node::{Node, application_id, at, grants, issue_jwt, issuer, publish, publish_for, register};
+use crate::support::node::{ModelNode, application_id, at, grants, issue_jwt, issuer, publish, publish_for, register};
 
 fn key(name: &str) -> KeyId {
     KeyId::new(name).unwrap()
 }
 
-fn verifying(node: &Node) -> Vec<String> {
+fn verifying(node: &ModelNode) -> Vec<String> {
     let keys = node.state.keys();
     keys.values().filter_map(|key| key.verifies(node.now)).map(|key| key.id.to_string()).collect()
 }
 
 #[test]
 fn a_node_signs_with_the_key_that_it_published() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     assert_eq!(issuer_of(&node.state), None);
     node.ask(publish("one", false)).unwrap();
     let place = node.last_place();
@@ -27,7 +27,7 @@ fn a_node_signs_with_the_key_that_it_published() {
 
 #[test]
 fn rotating_publishes_the_new_key_and_retires_all_old_ones_at_once() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("one", false)).unwrap();
     let Ok(Decision::Append(drafts)) = node.ask(publish("two", true)) else { panic!("refused") };
     let [Event::KeyPublished(new), Event::KeyRetired(old)] = [&drafts[0].event, &drafts[1].event] else {
@@ -39,7 +39,7 @@ fn rotating_publishes_the_new_key_and_retires_all_old_ones_at_once() {
 
 #[test]
 fn a_key_does_not_take_its_own_place() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("one", false)).unwrap();
     let place = node.last_place();
     assert_eq!(node.ask(publish("one", true)), Ok(Decision::Already(place)));
@@ -48,7 +48,7 @@ fn a_key_does_not_take_its_own_place() {
 
 #[test]
 fn each_node_has_keys_of_its_own_and_all_have_one_issuer() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(publish("a-1", false)).unwrap();
     other.catch_up(&one);
     let elsewhere = Issuer::new("https://elsewhere.example").unwrap();
@@ -62,7 +62,7 @@ fn each_node_has_keys_of_its_own_and_all_have_one_issuer() {
 
 #[test]
 fn publishing_needs_admin_everywhere() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[]), ("*", &Scope::ALL)]))).unwrap();
     node.ask(register(2, Grants::everything())).unwrap();
     let [some, all] = [1, 2].map(|n| Caller::Application(application_id(n)));
@@ -73,7 +73,7 @@ fn publishing_needs_admin_everywhere() {
 
 #[test]
 fn a_retired_key_verifies_until_the_last_token_that_it_signed_has_expired() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("one", false)).unwrap();
     node.after_seconds(60).ask(issue_jwt(1, "alice", None)).unwrap();
     node.ask(publish("two", true)).unwrap();
@@ -87,7 +87,7 @@ fn a_retired_key_verifies_until_the_last_token_that_it_signed_has_expired() {
 
 #[test]
 fn a_retirement_that_arrives_before_its_key_holds() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(publish("one", false)).unwrap();
     one.ask(publish("two", true)).unwrap();
     let own: Vec<_> = one.own().skip(1).cloned().collect();
@@ -103,7 +103,7 @@ fn a_retirement_that_arrives_before_its_key_holds() {
 
 #[test]
 fn the_issuer_is_that_of_the_first_key_in_the_order_of_places() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     let elsewhere = Issuer::new("https://elsewhere.example").unwrap();
     other.ask(publish_for("b", elsewhere, false)).unwrap();
     one.ask(publish("a", false)).unwrap();
@@ -128,10 +128,10 @@ fn the_issuer_is_that_of_the_first_key_in_the_order_of_places() {
 
 #[test]
 fn a_node_that_goes_on_under_another_origin_retires_what_it_signed_with_before() {
-    let (mut one, other) = Node::pair();
+    let (mut one, other) = ModelNode::pair();
     one.ask(publish("before", false)).unwrap();
     let previous = authledger::domain::Previous { place: one.last_place(), hash: [0; 32] };
-    let mut continued = Node::named('c');
+    let mut continued = ModelNode::named('c');
     continued.state = Default::default();
     let mut opened = continued.log[0].clone();
     let Event::LedgerOpened(opening) = &mut opened.event else { panic!("no opening") };
@@ -140,7 +140,7 @@ fn a_node_that_goes_on_under_another_origin_retires_what_it_signed_with_before()
     one.log.iter().chain(&other.log[..1]).cloned().collect::<Vec<_>>().iter().for_each(|one| continued.receive(one));
     continued.receive(&opened);
     continued.ask(publish("after", true)).unwrap();
-    let signing = |node: &Node| -> Vec<String> {
+    let signing = |node: &ModelNode| -> Vec<String> {
         node.state.keys().values().filter_map(|key| key.signs()).map(|(_, key)| key.id.to_string()).collect()
     };
     assert_eq!(signing(&continued), ["after"]);

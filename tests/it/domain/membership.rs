@@ -1,4 +1,4 @@
-//! Members: who joins, who is removed, and what of a removed node still counts.
+//! Members: nodes that join and are removed, and the records of a removed node that still count.
 
 use authledger::domain::{
     Application, Caller, Command, CredentialView as _, Decision, Event, Grants, Inactive, JoinNode, Member, Members,
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_opaque, issue_session, origin, register, revoke,
+    ModelNode, application_id, at, digest, grants, issue, issue_opaque, issue_session, origin, register, revoke,
     token_digest, token_key,
 };
 
@@ -42,8 +42,8 @@ fn remove(letter: char, asked: char) -> Command {
 }
 
 /// A node whose origin is signed with its own key.
-fn node(letter: char) -> Node {
-    let mut node = Node::named(letter);
+fn node(letter: char) -> ModelNode {
+    let mut node = ModelNode::named(letter);
     let mut opened = node.log.remove(0);
     let Event::LedgerOpened(opening) = &mut opened.event else { panic!("no opening") };
     opening.public_key = [letter as u8; 32];
@@ -53,7 +53,7 @@ fn node(letter: char) -> Node {
 }
 
 /// Two members, `a` and `b`, that hold all of one another's records.
-fn members() -> (Node, Node) {
+fn members() -> (ModelNode, ModelNode) {
     let (mut one, mut other) = (node('a'), node('b'));
     one.ask(join(joined('b'), 'a')).unwrap();
     other.catch_up(&one);
@@ -62,7 +62,7 @@ fn members() -> (Node, Node) {
     (one, other)
 }
 
-fn names(node: &Node) -> Vec<String> {
+fn names(node: &ModelNode) -> Vec<String> {
     node.state.members.present().map(|(_, joined, _)| joined.node.to_string()).collect()
 }
 
@@ -131,7 +131,7 @@ fn nothing_is_written_that_a_member_could_not_read() {
 }
 
 #[test]
-fn what_a_removed_node_issued_beyond_its_seal_is_inactive_and_what_it_revoked_stays_revoked() {
+fn credentials_that_a_removed_node_issued_beyond_its_seal_are_inactive_and_those_that_it_revoked_stay_revoked() {
     let (mut one, mut other) = members();
     one.ask(issue(9, "alice")).unwrap();
     other.catch_up(&one);
@@ -144,7 +144,7 @@ fn what_a_removed_node_issued_beyond_its_seal_is_inactive_and_what_it_revoked_st
     other.ask(issue_opaque(4, "alice", Some(3))).unwrap();
     other.ask(register(5, Grants::everything())).unwrap();
     other.ask(revoke(9)).unwrap();
-    // A token of a session that is beyond the seal, issued by who could not know.
+    // A token of a session that is beyond the seal, issued by a node that could not know.
     let mut third = node('c');
     third.catch_up(&other);
     third.ask(issue_opaque(6, "alice", Some(3))).unwrap();
@@ -207,7 +207,7 @@ fn members_outlive_a_snapshot() {
     assert_eq!(loaded.application(application_id(1)), Application::default());
 }
 
-/// What happened to nodes, at two nodes that have not heard of one another.
+/// Events about nodes, recorded at two nodes that have not heard of one another.
 fn history() -> impl Strategy<Value = Vec<(bool, u64, u8, char)>> {
     prop::collection::vec((any::<bool>(), 0..3u64, 0..3u8, prop::sample::select(vec!['a', 'b', 'c', 'd'])), 1..14)
 }
@@ -224,7 +224,7 @@ fn recorded(history: &[(bool, u64, u8, char)]) -> Vec<Recorded> {
                 upgrade(*whom, Reads::of_this_release().without(&[format!("ticket.{seconds}"), "ticket.issued".into()]))
             }
         };
-        // What is refused records nothing.
+        // A command that is refused records nothing.
         let _ = node.after_seconds(*seconds).ask_as(Caller::Node, command);
     }
     one.catch_up(&other);
@@ -247,7 +247,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_known_of_members_does_not_depend_on_the_order_in_which_it_came(history in history(), cut in any::<(prop::sample::Index, prop::sample::Index)>()) {
+    fn knowledge_of_members_does_not_depend_on_the_order_in_which_it_came(history in history(), cut in any::<(prop::sample::Index, prop::sample::Index)>()) {
         let log = recorded(&history);
         let (first, second) = (cut.0.index(log.len()), cut.1.index(log.len()));
         let (first, second) = (first.min(second), first.max(second));

@@ -1,10 +1,10 @@
 use authledger::domain::{Command, Decision, Event, Timestamp};
 
-use crate::support::node::{Node, at, digest, issue, issue_in, renew, revoke, seconds};
+use crate::support::node::{ModelNode, at, digest, issue, issue_in, renew, revoke, seconds};
 
 #[test]
 fn a_use_that_is_on_record_lengthens_a_tickets_life() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(600_000);
     node.ask(renew(1, at(600_000))).unwrap();
@@ -16,7 +16,7 @@ fn a_use_that_is_on_record_lengthens_a_tickets_life() {
 
 #[test]
 fn no_use_moves_the_expiry_beyond_the_longest_life() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.ticket_max_life = seconds(1000);
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(899_000);
@@ -29,7 +29,7 @@ fn no_use_moves_the_expiry_beyond_the_longest_life() {
 
 #[test]
 fn a_use_goes_on_record_once_a_tenth_of_the_life_has_passed() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(200_000);
     assert_eq!(node.ask(renew(1, at(89_999))), Ok(Decision::Nothing));
@@ -39,19 +39,19 @@ fn a_use_goes_on_record_once_a_tenth_of_the_life_has_passed() {
 
 #[test]
 fn an_expired_or_revoked_ticket_is_not_renewed() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "alice")).unwrap();
     node.ask(revoke(2)).unwrap();
     node.now = at(900_000);
     assert_eq!(node.ask(renew(1, at(900_000))), Ok(Decision::Nothing));
     assert_eq!(node.ask(renew(2, at(100_000))), Ok(Decision::Nothing));
-    assert!(matches!(node.ask(renew(1, at(899_999))), Ok(Decision::Append(_))), "it was good when it was used");
+    assert!(matches!(node.ask(renew(1, at(899_999))), Ok(Decision::Append(_))), "it was active when it was used");
 }
 
 #[test]
 fn a_use_from_the_future_counts_as_one_of_now() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(300_000);
     node.ask(renew(1, at(800_000))).unwrap();
@@ -60,7 +60,7 @@ fn a_use_from_the_future_counts_as_one_of_now() {
 
 #[test]
 fn a_ticket_that_was_used_twice_is_recorded_with_its_latest_use() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(300_000);
     let id = digest(1).id();
@@ -71,7 +71,7 @@ fn a_ticket_that_was_used_twice_is_recorded_with_its_latest_use() {
 
 #[test]
 fn many_uses_are_split_so_that_each_record_fits() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let ids: Vec<_> = (0..2000).map(|n| (digest(n).id(), Timestamp::default())).collect();
     (0..2000).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     node.now = at(300_000);
@@ -87,7 +87,7 @@ fn many_uses_are_split_so_that_each_record_fits() {
 
 #[test]
 fn a_use_that_arrives_before_its_ticket_waits_for_it() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(issue(1, "alice")).unwrap();
     let issued = one.last().clone();
     one.now = at(300_000);
@@ -101,7 +101,7 @@ fn a_use_that_arrives_before_its_ticket_waits_for_it() {
 
 #[test]
 fn a_use_of_an_inactive_ticket_waits_for_nothing() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.policy.ticket_max_life = seconds(1000);
     one.ask(issue(1, "alice")).unwrap();
     other.receive(&one.last().clone());
@@ -117,7 +117,7 @@ fn a_use_of_an_inactive_ticket_waits_for_nothing() {
 #[test]
 fn uses_belong_to_the_issue_that_they_name() {
     // One secret, issued at both nodes, as by an import into both.
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(issue_in("default", 1, "alice", Some(900))).unwrap();
     other.ask(issue_in("default", 1, "alice", Some(900))).unwrap();
     (one.now, other.now) = (at(200_000), at(400_000));

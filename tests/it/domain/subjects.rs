@@ -5,18 +5,18 @@ use authledger::domain::{
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_in, issue_session, register, renew, revoke, revoke_subject,
-    seconds, session_key, subject,
+    ModelNode, application_id, at, digest, grants, issue, issue_in, issue_session, register, renew, revoke,
+    revoke_subject, seconds, session_key, subject,
 };
 
 #[test]
 fn revoking_a_subject_revokes_what_was_issued_before_and_not_what_comes_after() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(issue(2, "bob")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     let revocation = node.last_place();
-    // In the very millisecond of the ending: the generation tells, not the clock.
+    // In the very millisecond of the revocation: the generation tells, not the clock.
     node.ask(issue(3, "alice")).unwrap();
     assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(revocation, at(0))));
     assert!(node.is_active(2), "another subject's");
@@ -25,7 +25,7 @@ fn revoking_a_subject_revokes_what_was_issued_before_and_not_what_comes_after() 
 
 #[test]
 fn a_subject_of_the_same_name_in_another_tenant_is_somebody_else() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_in("acme", 1, "alice", None)).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     assert!(node.is_active(1));
@@ -33,7 +33,7 @@ fn a_subject_of_the_same_name_in_another_tenant_is_somebody_else() {
 
 #[test]
 fn a_revocation_of_other_kinds_leaves_tickets_alone() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let revoke = RevokeSubject {
         tenant: Tenant::default(),
@@ -50,19 +50,19 @@ fn a_revocation_of_other_kinds_leaves_tickets_alone() {
 
 #[test]
 fn a_concurrent_issue_elsewhere_is_revoked() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(1, "alice")).unwrap();
     one.ask(revoke_subject("alice", None)).unwrap();
     one.receive(&other.last().clone());
     other.receive(&one.log[2].clone());
     assert!(!one.is_active(1) && !other.is_active(1));
     other.ask(issue(2, "alice")).unwrap();
-    assert!(other.is_active(2), "the issuer knew of the ending");
+    assert!(other.is_active(2), "the issuer knew of the revocation");
 }
 
 #[test]
 fn a_ticket_of_a_revoked_generation_is_already_revoked() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     let revocation = node.last_place();
@@ -71,7 +71,7 @@ fn a_ticket_of_a_revoked_generation_is_already_revoked() {
 
 #[test]
 fn a_use_does_not_revive_a_revoked_generation() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_subject("alice", None)).unwrap();
     let now = node.after_seconds(500).now;
@@ -80,7 +80,7 @@ fn a_use_does_not_revive_a_revoked_generation() {
 
 #[test]
 fn a_hold_refuses_new_tickets_until_it_expires() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_subject("alice", Some(60))).unwrap();
     assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
     assert!(node.ask(issue(2, "bob")).is_ok());
@@ -93,7 +93,7 @@ fn a_hold_refuses_new_tickets_until_it_expires() {
 
 #[test]
 fn a_later_revocation_without_a_hold_does_not_lift_one() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_subject("alice", Some(60))).unwrap();
     node.after_seconds(1).ask(revoke_subject("alice", None)).unwrap();
     assert_eq!(node.ask(issue(1, "alice")), Err(Rejection::SubjectOnHold));
@@ -101,12 +101,12 @@ fn a_later_revocation_without_a_hold_does_not_lift_one() {
 
 #[test]
 fn a_callers_keep_only_lengthens_how_long_a_revocation_is_kept() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(1000);
-    let kept = |node: &mut Node, keep| {
+    let kept = |node: &mut ModelNode, keep| {
         let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
         node.ask(Command::RevokeSubject(RevokeSubject { keep, ..revoke })).unwrap();
-        let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+        let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
         revoked.retain_until
     };
     assert_eq!(kept(&mut node, Some(seconds(1))), at(1_300_000));
@@ -116,26 +116,26 @@ fn a_callers_keep_only_lengthens_how_long_a_revocation_is_kept() {
 
 #[test]
 fn a_hold_keeps_its_revocation_at_least_as_long() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(10);
     node.ask(revoke_subject("alice", Some(60))).unwrap();
-    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.hold_until, Some(at(60_000)));
     assert_eq!(revoked.retain_until, at(360_000));
 }
 
 #[test]
 fn foreign_tokens_are_judged_by_whole_seconds() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.now = at(1999);
     node.ask(revoke_subject("alice", None)).unwrap();
-    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.not_before, 1_800_000_001);
 }
 
 #[test]
 fn revoking_a_subject_needs_revoke_in_its_tenant() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     let caller = Caller::Application(application_id(1));
     assert_eq!(node.ask_as(caller, revoke_subject("alice", None)), Err(Rejection::Forbidden));
@@ -143,7 +143,7 @@ fn revoking_a_subject_needs_revoke_in_its_tenant() {
 
 #[test]
 fn a_revocation_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(10);
     node.ask(revoke_subject("alice", None)).unwrap();
     node.state.prune(at(309_999));
@@ -154,8 +154,8 @@ fn a_revocation_of_a_subject_leaves_memory_when_it_is_no_longer_kept() {
 
 /// The settings of a node, or of another one, may have allowed longer lives than they do now.
 #[test]
-fn what_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
-    let mut node = Node::lone();
+fn a_credential_that_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.policy.longest_life = seconds(900);
     node.ask(revoke_subject("alice", None)).unwrap();
@@ -163,7 +163,7 @@ fn what_outlives_the_longest_life_of_now_stays_revoked_with_its_subject() {
     let Event::SubjectRevoked(revoked) = &node.last().event else { panic!("a revocation") };
     assert!(revoked.retain_until > not_after, "a follower may forget it then");
     // One that this node did not know.
-    let (mut one, mut far) = Node::pair();
+    let (mut one, mut far) = ModelNode::pair();
     far.ask(issue_session(2, "alice")).unwrap();
     one.policy.longest_life = seconds(900);
     one.ask(revoke_subject("alice", None)).unwrap();

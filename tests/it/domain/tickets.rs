@@ -3,19 +3,19 @@ use authledger::domain::{
 };
 
 use crate::support::node::{
-    Node, application_id, at, digest, grants, issue, issue_in, register, revoke, revoke_id, seconds,
+    ModelNode, application_id, at, digest, grants, issue, issue_in, register, revoke, revoke_id, seconds,
 };
 
-fn last_issued(node: &Node) -> &TicketIssued {
+fn last_issued(node: &ModelNode) -> &TicketIssued {
     match &node.last().event {
         Event::TicketIssued(issued) => issued,
-        other => panic!("{other:?} is no ticket's issue"),
+        other => panic!("{other:?} is not the issue of a ticket"),
     }
 }
 
 #[test]
 fn an_issued_ticket_is_active_until_it_expires() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     assert_eq!(last_issued(&node).expires_at, at(900_000));
     assert_eq!(last_issued(&node).not_after, at(86_400_000));
@@ -28,14 +28,14 @@ fn an_issued_ticket_is_active_until_it_expires() {
 
 #[test]
 fn a_ticket_that_names_no_ttl_gets_the_policys() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_in("default", 1, "alice", None)).unwrap();
     assert_eq!(last_issued(&node).ttl, node.policy.ticket_ttl);
 }
 
 #[test]
 fn a_ttl_is_cut_at_the_longest_life() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.ticket_max_life = seconds(60);
     node.ask(issue_in("default", 1, "alice", Some(Ttl::MAX.as_seconds()))).unwrap();
     assert_eq!(last_issued(&node).expires_at, at(60_000));
@@ -46,12 +46,12 @@ fn a_ttl_is_cut_at_the_longest_life() {
 
 #[test]
 fn a_ticket_that_was_never_issued_is_unknown() {
-    assert_eq!(Node::lone().judge(digest(1).id()), Err(Inactive::Unknown));
+    assert_eq!(ModelNode::lone().judge(digest(1).id()), Err(Inactive::Unknown));
 }
 
 #[test]
 fn a_revoked_ticket_is_inactive_from_then_on() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(10).ask(revoke(1)).unwrap();
     assert_eq!(node.judge(digest(1).id()), Err(Inactive::Revoked(node.last_place(), at(10_000))));
@@ -59,7 +59,7 @@ fn a_revoked_ticket_is_inactive_from_then_on() {
 
 #[test]
 fn a_revocation_by_id_names_the_digest_that_the_ledger_knows() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke_id(1)).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
@@ -70,7 +70,7 @@ fn a_revocation_by_id_names_the_digest_that_the_ledger_knows() {
 
 #[test]
 fn a_revocation_is_kept_beyond_the_latest_expiry_of_what_it_revokes() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
     let Event::Revoked(revoked) = &node.last().event else { panic!("no revocation") };
@@ -83,7 +83,7 @@ fn a_revocation_is_kept_beyond_the_latest_expiry_of_what_it_revokes() {
 
 #[test]
 fn revoking_twice_names_the_first_revocation() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
     let first = node.last_place();
@@ -94,7 +94,7 @@ fn revoking_twice_names_the_first_revocation() {
 
 #[test]
 fn an_expired_ticket_can_be_revoked_while_a_use_might_still_renew_it() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.after_seconds(1000);
     assert!(matches!(node.ask(revoke(1)), Ok(Decision::Append(_))));
@@ -102,7 +102,7 @@ fn an_expired_ticket_can_be_revoked_while_a_use_might_still_renew_it() {
 
 #[test]
 fn an_expired_ticket_is_unknown_whether_it_has_left_memory_or_not() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     node.now = at(86_400_000);
     assert_eq!(node.ask(revoke(1)), Err(Rejection::UnknownCredential));
@@ -112,7 +112,7 @@ fn an_expired_ticket_is_unknown_whether_it_has_left_memory_or_not() {
 
 #[test]
 fn issuing_and_revoking_each_need_their_scope_in_that_tenant() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let here_only = grants(&[("acme", &[Scope::Issue])]);
     node.ask(register(1, here_only)).unwrap();
     let caller = || Caller::Application(application_id(1));
@@ -123,7 +123,7 @@ fn issuing_and_revoking_each_need_their_scope_in_that_tenant() {
 
 #[test]
 fn a_credential_beyond_a_callers_scopes_does_not_exist_for_it() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     node.ask(issue(1, "alice")).unwrap();
     let caller = Caller::Application(application_id(1));
@@ -132,8 +132,8 @@ fn a_credential_beyond_a_callers_scopes_does_not_exist_for_it() {
 }
 
 #[test]
-fn what_an_application_does_is_recorded_with_it_as_the_actor() {
-    let mut node = Node::lone();
+fn an_application_is_recorded_as_the_actor_of_its_commands() {
+    let mut node = ModelNode::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     node.ask_as(Caller::Application(application_id(1)), issue(1, "alice")).unwrap();
     let actor = node.last().actor.as_ref().unwrap().to_string();

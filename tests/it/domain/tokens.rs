@@ -5,17 +5,17 @@ use authledger::domain::{
 };
 
 use crate::support::node::{
-    Node, application_id, at, grants, issue_jwt, issue_opaque, issue_session, issuer, jti, jwt, new_session, new_token,
-    origin, publish, register, revoke_kinds, revoke_named, revoke_subject, seconds, session_digest, session_id,
-    subject, tenant, token_digest,
+    ModelNode, application_id, at, grants, issue_jwt, issue_opaque, issue_session, issuer, jti, jwt, new_session,
+    new_token, origin, publish, register, revoke_kinds, revoke_named, revoke_subject, seconds, session_digest,
+    session_id, subject, tenant, token_digest,
 };
 
 const HOUR: u64 = 3_600_000;
 
-fn last_issued(node: &Node) -> &TokenIssued {
+fn last_issued(node: &ModelNode) -> &TokenIssued {
     match &node.last().event {
         Event::TokenIssued(issued) => issued,
-        other => panic!("{other:?} is no token's issue"),
+        other => panic!("{other:?} is not the issue of a token"),
     }
 }
 
@@ -59,7 +59,7 @@ fn revoke_presented(tokens: &[PresentedToken]) -> Command {
     Command::RevokeTokens(RevokeTokens { tokens: tokens.to_vec(), reason: None, note: None })
 }
 
-fn judged(node: &Node, token: &PresentedToken) -> Result<(), Inactive> {
+fn judged(node: &ModelNode, token: &PresentedToken) -> Result<(), Inactive> {
     judge_presented(&node.state, token, node.now)
 }
 
@@ -69,13 +69,13 @@ fn bearer_of(token: &PresentedToken) -> Caller {
         CredentialRef::Payload { issuer, digest } => {
             Caller::Bearer { issuer: issuer.clone(), jti: TokenId::new(&digest.to_string()).unwrap() }
         }
-        other => panic!("{other:?} is no JWT"),
+        other => panic!("{other:?} is not a JWT"),
     }
 }
 
 #[test]
 fn an_opaque_token_is_active_until_it_expires_in_whole_seconds() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.now = at(999);
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     assert_eq!(last_issued(&node).expires_at, at(HOUR));
@@ -88,7 +88,7 @@ fn an_opaque_token_is_active_until_it_expires_in_whole_seconds() {
 
 #[test]
 fn a_jwt_needs_a_key_of_this_very_node() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     assert_eq!(one.ask(issue_jwt(1, "alice", None)), Err(Rejection::NoSigningKey));
     other.ask(publish("k-b", false)).unwrap();
     one.catch_up(&other);
@@ -102,7 +102,7 @@ fn a_jwt_needs_a_key_of_this_very_node() {
 
 #[test]
 fn a_token_lasts_no_longer_than_its_session_or_the_longest_life() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(86_400);
     let session = new_session("default", 1, "alice", Some(90));
     node.ask(Command::IssueSession(session.into())).unwrap();
@@ -117,7 +117,7 @@ fn a_token_lasts_no_longer_than_its_session_or_the_longest_life() {
 
 #[test]
 fn no_token_is_issued_that_has_expired_by_then() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.now = at(500);
     let session = new_session("default", 1, "alice", Some(1));
     node.ask(Command::IssueSession(session.into())).unwrap();
@@ -131,7 +131,7 @@ fn no_token_is_issued_that_has_expired_by_then() {
 
 #[test]
 fn a_token_is_issued_only_for_an_active_session_of_its_own_subject() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_session(2, "alice")).unwrap();
     node.ask(Command::IssueSession(new_session("acme", 3, "alice", None).into())).unwrap();
@@ -146,7 +146,7 @@ fn a_token_is_issued_only_for_an_active_session_of_its_own_subject() {
 
 #[test]
 fn issuing_a_token_needs_issue_and_a_subject_that_is_not_on_hold() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Issue])]))).unwrap();
     let caller = Caller::Application(application_id(1));
     assert_eq!(node.ask_as(caller, issue_opaque(1, "alice", None)), Err(Rejection::Forbidden));
@@ -158,7 +158,7 @@ fn issuing_a_token_needs_issue_and_a_subject_that_is_not_on_hold() {
 fn a_token_becomes_inactive_with_its_session_however_that_happens() {
     let by_digest = || revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)));
     for revocation in [revoke_session(1), by_digest(), revoke_kinds("alice", &[Kind::Session])] {
-        let mut node = Node::lone();
+        let mut node = ModelNode::lone();
         node.ask(issue_session(1, "alice")).unwrap();
         node.ask(issue_opaque(1, "alice", Some(1))).unwrap();
         node.ask(issue_opaque(2, "alice", None)).unwrap();
@@ -173,7 +173,7 @@ fn a_token_becomes_inactive_with_its_session_however_that_happens() {
 #[test]
 fn a_token_is_revoked_with_a_session_that_another_node_revoked_unseen() {
     for named in [CredentialRef::Id(session_id(1)), CredentialRef::Digest(session_digest(1))] {
-        let (mut one, mut other) = Node::pair();
+        let (mut one, mut other) = ModelNode::pair();
         one.ask(issue_session(1, "alice")).unwrap();
         one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
         other.ask(revoke_named(Kind::Session, named)).unwrap();
@@ -189,7 +189,7 @@ fn a_token_is_revoked_with_a_session_that_another_node_revoked_unseen() {
 
 #[test]
 fn a_token_issued_after_all_sessions_were_revoked_is_active() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let tokens = node.last_place();
@@ -209,7 +209,7 @@ fn a_token_issued_after_all_sessions_were_revoked_is_active() {
 
 #[test]
 fn a_token_without_a_session_carries_nothing_of_sessions() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     assert!(last_issued(&node).generation.is_empty());
@@ -217,7 +217,7 @@ fn a_token_without_a_session_carries_nothing_of_sessions() {
 
 #[test]
 fn a_concurrent_revocation_of_all_sessions_revokes_the_token_too() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(issue_session(1, "alice")).unwrap();
     one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
     other.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
@@ -227,11 +227,11 @@ fn a_concurrent_revocation_of_all_sessions_revokes_the_token_too() {
 
 #[test]
 fn a_jwt_carries_at_most_so_many_entries_and_an_opaque_token_any_number() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("k", false)).unwrap();
     let letters = || ('b'..='z').take(MAX_JWT_GENERATION);
     let mut revocation = {
-        let mut elsewhere = Node::named('z');
+        let mut elsewhere = ModelNode::named('z');
         elsewhere.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
         elsewhere.last().clone()
     };
@@ -250,7 +250,7 @@ fn a_jwt_carries_at_most_so_many_entries_and_an_opaque_token_any_number() {
 
 #[test]
 fn a_token_is_revoked_by_each_of_its_names() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("k", false)).unwrap();
     (1..=2).for_each(|n| drop(node.ask(issue_opaque(n, "alice", None)).unwrap()));
     (3..=4).for_each(|n| drop(node.ask(issue_jwt(n, "alice", None)).unwrap()));
@@ -263,7 +263,7 @@ fn a_token_is_revoked_by_each_of_its_names() {
     for (token, name) in cases {
         assert_eq!(node.judge_token(&token), Ok(()));
         node.after_seconds(1).ask(revoke_named(Kind::Token, name.clone())).unwrap();
-        let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
         assert_eq!((&revoked.credential, revoked.known, revoked.session_digest), (&token, true, None));
         assert_eq!(revoked.retain_until, at(HOUR + 300_000));
         let first = node.last_place();
@@ -277,7 +277,7 @@ fn a_token_is_revoked_by_each_of_its_names() {
 
 #[test]
 fn a_bearer_of_a_secret_need_not_know_what_it_is() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Ticket, CredentialRef::Digest(session_digest(1)))).unwrap();
@@ -288,7 +288,7 @@ fn a_bearer_of_a_secret_need_not_know_what_it_is() {
 
 #[test]
 fn a_jwt_of_ours_that_has_not_arrived_is_judged_by_its_own_generation() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     assert_eq!(judged(&one, &ours(1, &[])), Ok(()));
     other.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let revocation = other.last_place();
@@ -308,7 +308,7 @@ fn a_jwt_of_ours_that_has_not_arrived_is_judged_by_its_own_generation() {
 
 #[test]
 fn a_jwt_of_ours_that_has_not_arrived_is_revoked_with_the_session_that_it_names() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     let token = PresentedToken { session: Some(session_id(1)), ..ours(1, &[]) };
     one.ask(revoke_kinds("alice", &[Kind::Session])).unwrap();
     assert!(judged(&one, &token).is_err(), "with all sessions");
@@ -320,23 +320,23 @@ fn a_jwt_of_ours_that_has_not_arrived_is_revoked_with_the_session_that_it_names(
 
 #[test]
 fn a_jwt_whose_issue_is_on_record_is_judged_by_the_record() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(publish("k", false)).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_jwt(1, "alice", Some(1))).unwrap();
     assert_eq!(judged(&node, &ours(1, &[])), Ok(()));
     node.ask(revoke_session(1)).unwrap();
-    assert!(judged(&node, &ours(1, &[])).is_err(), "whatever it says of its session");
+    assert!(judged(&node, &ours(1, &[])).is_err(), "whichever session it names");
 }
 
 #[test]
 fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.now = at(10_900);
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let inactive = Err(Inactive::Revoked(node.last_place(), at(10_900)));
     assert_eq!(judged(&node, &foreign("f", Some(9_000), 0)), inactive);
-    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), inactive, "in the very second of the ending");
+    assert_eq!(judged(&node, &foreign("f", Some(10_000), 0)), inactive, "in the very second of the revocation");
     assert_eq!(judged(&node, &foreign("f", Some(11_000), 0)), Ok(()));
     assert_eq!(judged(&node, &foreign("f", Some(15_000), 5)), inactive, "within the leeway");
     assert_eq!(judged(&node, &foreign("f", Some(16_000), 5)), Ok(()));
@@ -345,16 +345,16 @@ fn a_foreign_jwt_is_judged_by_when_it_was_issued() {
     assert_eq!(judged(&node, &other_tenant), Ok(()));
     node.ask(revoke_kinds("bob", &[Kind::Session])).unwrap();
     let bobs = PresentedToken { subject: subject("bob"), session: Some(session_id(1)), ..foreign("f", None, 0) };
-    assert_eq!(judged(&node, &bobs), Ok(()), "only sessions were ended, and its session is none of ours");
+    assert_eq!(judged(&node, &bobs), Ok(()), "only sessions were revoked, and its session is none of ours");
 }
 
 #[test]
 fn a_foreign_jwt_is_revoked_by_its_issuer_and_jti_until_it_expires() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let token = foreign("f", Some(0), 0);
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
     let first = node.last_place();
-    let Event::Revoked(revoked) = &node.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &node.last().event else { panic!("not a revocation") };
     assert_eq!((&revoked.credential, revoked.kind, revoked.known), (&token.credential, Kind::Token, true));
     assert_eq!(revoked.retain_until, at(HOUR + 300_000));
     assert_eq!(judged(&node, &token), Err(Inactive::Revoked(first, at(0))));
@@ -369,7 +369,7 @@ fn a_foreign_jwt_is_revoked_by_its_issuer_and_jti_until_it_expires() {
 
 #[test]
 fn a_jwt_that_never_expires_is_revoked_permanently() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let token = PresentedToken { expires_at: None, ..foreign("f", Some(0), 0) };
     node.ask(revoke_presented(std::slice::from_ref(&token))).unwrap();
     node.now = at(1_000_000_000_000);
@@ -379,9 +379,10 @@ fn a_jwt_that_never_expires_is_revoked_permanently() {
 
 #[test]
 fn a_jwt_without_jti_is_known_by_its_payload() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let payload = |text: &str| {
-        let (issuer, digest) = (Issuer::new("https://idp.example").unwrap(), Digest::of_payload(text.as_bytes()));
+        let issuer = Issuer::new("https://idp.example").unwrap();
+        let digest = Digest::of_payload(text.as_bytes());
         PresentedToken { credential: CredentialRef::Payload { issuer, digest }, ..foreign("none", Some(0), 0) }
     };
     let (one, other) = (payload("{\"sub\":\"alice\"}"), payload("{\"sub\": \"alice\"}"));
@@ -396,19 +397,19 @@ fn a_jwt_without_jti_is_known_by_its_payload() {
 
 #[test]
 fn a_token_that_has_expired_when_it_is_presented_cannot_be_revoked() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.now = at(HOUR);
     assert_eq!(node.ask(revoke_presented(&[foreign("f", Some(0), 0)])), Err(Rejection::CredentialExpired));
-    let good = PresentedToken { expires_at: Some(at(2 * HOUR)), ..foreign("g", Some(0), 0) };
-    let Ok(Decision::Append(drafts)) = node.ask(revoke_presented(&[foreign("f", Some(0), 0), good])) else {
+    let lasting = PresentedToken { expires_at: Some(at(2 * HOUR)), ..foreign("g", Some(0), 0) };
+    let Ok(Decision::Append(drafts)) = node.ask(revoke_presented(&[foreign("f", Some(0), 0), lasting])) else {
         panic!("refused")
     };
-    assert_eq!(drafts.len(), 1, "the one that is good");
+    assert_eq!(drafts.len(), 1, "the one that is active");
 }
 
 #[test]
 fn a_container_and_the_token_in_it_are_revoked_together_and_each_once() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let sealed = Some(Sealed { slot: 1, sealed: "AA".into() });
     let tokens = [foreign("outer", Some(0), 0), foreign("inner", Some(0), 0), foreign("outer", Some(0), 0)];
     let command = Command::RevokeTokens(RevokeTokens { tokens: tokens.to_vec(), reason: None, note: sealed.clone() });
@@ -417,18 +418,18 @@ fn a_container_and_the_token_in_it_are_revoked_together_and_each_once() {
         .iter()
         .map(|draft| match &draft.event {
             Event::Revoked(revoked) => (revoked.credential.clone(), revoked.note.clone()),
-            other => panic!("{other:?} is no ending"),
+            other => panic!("{other:?} is not a revocation"),
         })
         .collect();
     let [outer, inner, _] = tokens.clone();
-    // What is sealed for one does not open at the other.
+    // A note that is sealed for one does not open at the other.
     assert_eq!(notes, [(outer.credential.clone(), sealed), (inner.credential.clone(), None)]);
     assert!(judged(&node, &outer).is_err() && judged(&node, &inner).is_err());
 }
 
 #[test]
 fn the_token_in_a_revoked_container_can_still_be_revoked() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let (outer, inner) = (foreign("outer", Some(0), 0), foreign("inner", Some(0), 0));
     node.ask(revoke_presented(std::slice::from_ref(&outer))).unwrap();
     let Ok(Decision::Append(drafts)) = node.ask(revoke_presented(&[outer, inner.clone()])) else { panic!("refused") };
@@ -438,22 +439,22 @@ fn the_token_in_a_revoked_container_can_still_be_revoked() {
 
 #[test]
 fn a_bearers_authority_is_limited_to_its_own_subject() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let own = foreign("own", Some(0), 0);
     let others = PresentedToken { subject: subject("bob"), ..foreign("others", Some(0), 0) };
     let same_name = PresentedToken { tenant: tenant("acme"), ..foreign("acme", Some(0), 0) };
     let bearer = bearer_of(&own);
     let mut ask = |tokens: &[PresentedToken]| node.ask_as(bearer.clone(), revoke_presented(tokens));
     assert_eq!(ask(std::slice::from_ref(&others)), Err(Rejection::Forbidden));
-    assert_eq!(ask(&[own.clone(), others]), Err(Rejection::Forbidden), "beside his own");
+    assert_eq!(ask(&[own.clone(), others]), Err(Rejection::Forbidden), "next to the caller's own");
     assert_eq!(ask(&[own.clone(), same_name]), Err(Rejection::Forbidden), "of the same name in another tenant");
-    assert_eq!(ask(&[foreign("unheld", Some(0), 0)]), Err(Rejection::Forbidden), "his own is not there");
+    assert_eq!(ask(&[foreign("unheld", Some(0), 0)]), Err(Rejection::Forbidden), "the caller's own is not there");
     assert!(matches!(ask(&[own, foreign("inner", Some(0), 0)]), Ok(Decision::Append(drafts)) if drafts.len() == 2));
 }
 
 #[test]
 fn revoking_a_presented_jwt_needs_revoke_in_its_tenant() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Revoke])]))).unwrap();
     node.ask(register(2, grants(&[("default", &[Scope::Revoke])]))).unwrap();
     let [acme, default] = [1, 2].map(|n| Caller::Application(application_id(n)));
@@ -466,7 +467,7 @@ fn revoking_a_presented_jwt_needs_revoke_in_its_tenant() {
 
 #[test]
 fn a_token_and_its_revocation_leave_memory_when_neither_is_needed() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(issue_opaque(2, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Token, opaque(2))).unwrap();

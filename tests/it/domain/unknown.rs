@@ -1,12 +1,14 @@
-//! A success must be true: endings of credentials that this node has never seen.
+//! A success must be true: revocations of credentials that this node has never seen.
 
 use authledger::domain::{Caller, Decision, Event, Grants, Rejection, Scope, Ttl};
 
-use crate::support::node::{Node, application_id, at, grants, issue, issue_in, register, revoke, revoke_id, seconds};
+use crate::support::node::{
+    ModelNode, application_id, at, grants, issue, issue_in, register, revoke, revoke_id, seconds,
+};
 
 #[test]
 fn on_a_lone_node_nobody_else_can_have_issued_it() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let records = node.log.len();
     assert_eq!(node.ask(revoke(1)), Err(Rejection::UnknownCredential));
     assert_eq!(node.log.len(), records);
@@ -15,10 +17,10 @@ fn on_a_lone_node_nobody_else_can_have_issued_it() {
 #[test]
 fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_it_arrives() {
     for command in [revoke(1), revoke_id(1)] {
-        let (mut one, mut other) = Node::pair();
+        let (mut one, mut other) = ModelNode::pair();
         other.ask(issue(1, "alice")).unwrap();
         assert!(matches!(one.ask(command), Ok(Decision::Append(_))));
-        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
         assert_eq!(revoked.subject, None);
         one.receive(&other.last().clone());
         assert!(!one.is_active(1));
@@ -29,17 +31,17 @@ fn with_a_second_origin_the_revocation_is_recorded_and_revokes_the_ticket_when_i
 
 #[test]
 fn an_unknown_revocation_is_kept_for_the_longest_life_there_is() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     // Another node may allow longer lives than this one.
     one.policy.longest_life = seconds(1000);
     one.ask(revoke(1)).unwrap();
-    let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
     assert_eq!(revoked.retain_until, at(300_000).plus(Ttl::MAX));
 }
 
 #[test]
 fn revoking_an_unknown_credential_twice_names_the_first_revocation() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.ask(revoke(1)).unwrap();
     let first = one.last_place();
     assert_eq!(one.ask(revoke(1)), Ok(Decision::Already(first)));
@@ -47,7 +49,7 @@ fn revoking_an_unknown_credential_twice_names_the_first_revocation() {
 
 #[test]
 fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those_alone() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(register(1, grants(&[("acme", &[Scope::Revoke]), ("umbrella", &[Scope::Revoke])]))).unwrap();
     other.ask(issue_in("acme", 1, "alice", None)).unwrap();
     other.ask(issue_in("default", 2, "alice", None)).unwrap();
@@ -59,13 +61,13 @@ fn a_caller_that_may_revoke_in_some_tenants_revokes_unknown_credentials_in_those
         assert_eq!(tenants, ["acme", "umbrella"]);
     }
     other.own().skip(1).cloned().collect::<Vec<_>>().iter().for_each(|recorded| one.receive(recorded));
-    assert!(!one.is_active(1), "a tenant of his");
-    assert!(one.is_active(2), "not a tenant of his");
+    assert!(!one.is_active(1), "a tenant of the application");
+    assert!(one.is_active(2), "not a tenant of the application");
 }
 
 #[test]
 fn an_application_may_have_so_many_unknown_revocations_in_force() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.policy.max_unknown_revocations = 2;
     one.ask(register(1, Grants::everything())).unwrap();
     let caller = || Caller::Application(application_id(1));
@@ -75,12 +77,12 @@ fn an_application_may_have_so_many_unknown_revocations_in_force() {
     assert!(one.ask(revoke(4)).is_ok(), "the root is not bounded");
     one.now = at(300_000).plus(Ttl::MAX);
     one.state.prune(one.now);
-    assert!(one.ask_as(caller(), revoke(3)).is_ok(), "those that are over do not count");
+    assert!(one.ask_as(caller(), revoke(3)).is_ok(), "those that have expired do not count");
 }
 
 #[test]
 fn an_origin_that_continues_another_is_not_a_second_node() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     let mut second = one.log[1].clone();
     one.state = Default::default();
     let first = one.log[0].clone();
@@ -105,12 +107,12 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
         (issue_jwt(1, "alice", None), Kind::Token, jwt(1)),
     ];
     for (command, kind, named) in cases {
-        let (mut one, mut other) = Node::pair();
+        let (mut one, mut other) = ModelNode::pair();
         other.ask(publish("k", false)).unwrap();
         other.ask(command).unwrap();
         one.ask(revoke_named(kind, named.clone())).unwrap();
         let first = one.last_place();
-        let Event::Revoked(revoked) = &one.last().event else { panic!("no ending") };
+        let Event::Revoked(revoked) = &one.last().event else { panic!("not a revocation") };
         assert_eq!((&revoked.credential, revoked.known, &revoked.subject), (&named, false, &None));
         one.catch_up(&other);
         let inactive = match kind {
@@ -125,7 +127,7 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
 
 #[test]
 fn a_caller_is_not_told_who_else_revoked_it() {
-    let (mut one, _) = Node::pair();
+    let (mut one, _) = ModelNode::pair();
     one.ask(register(1, grants(&[("alpha", &[Scope::Revoke])]))).unwrap();
     one.ask(register(2, grants(&[("beta", &[Scope::Revoke])]))).unwrap();
     one.ask_as(Caller::Application(application_id(1)), revoke(1)).unwrap();

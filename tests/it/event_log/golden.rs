@@ -381,7 +381,7 @@ fn schemas_name_the_members_that_records_have() {
 }
 
 #[test]
-fn what_breaks_the_form_is_not_a_record() {
+fn a_text_that_breaks_the_form_is_not_a_record() {
     let whole = &golden("ticket.issued")[0];
     let broken = [
         whole.replace("\"sequence\":6", "\"sequence\":0"),
@@ -469,7 +469,7 @@ fn digests_agree_with_their_vectors() {
 }
 
 #[test]
-fn what_jwts_are_kept_under_agrees_with_the_vectors() {
+fn the_ids_that_jwts_are_kept_under_agree_with_the_vectors() {
     let vectors = schema_file("vectors/digest.json");
     for vector in vectors["payloads"].as_array().unwrap() {
         let digest = Digest::of_payload(text(&vector["payload"]).as_bytes());
@@ -494,7 +494,7 @@ fn member(value: &Value, name: &str) -> String {
     text(&value[name]).to_owned()
 }
 
-/// Golden records of that type, each way in which one may be broken, and what stands there instead.
+/// Golden records of that type, each way in which one may be broken, and the text that stands there instead.
 fn refused(type_name: &str, broken: &[(usize, &str, &str)]) {
     let records = golden(type_name);
     for (which, old, new) in broken {
@@ -507,7 +507,7 @@ fn refused(type_name: &str, broken: &[(usize, &str, &str)]) {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_session_is_not_a_record() {
+fn a_text_that_breaks_the_form_of_a_session_is_not_a_record() {
     let upper = "\"id\":\"5E551001-0000-4000-8000-000000000001\"";
     let id = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
     refused(
@@ -540,7 +540,7 @@ fn what_breaks_the_form_of_a_session_is_not_a_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_token_is_not_a_record() {
+fn a_text_that_breaks_the_form_of_a_token_is_not_a_record() {
     let digest = format!("\"digest\":\"{}\"", secret("al_o_example"));
     let both = format!("{digest},\"iss\":\"https://ledger.example/\",\"jti\":\"j\"");
     let with_key = format!("{digest},\"kid\":\"k-1\"");
@@ -566,7 +566,7 @@ fn what_breaks_the_form_of_a_token_is_not_a_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_revocation_is_not_a_record() {
+fn a_text_that_breaks_the_form_of_a_revocation_is_not_a_record() {
     let uuid = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
     let hex = format!("\"id\":\"{}\"", secret("zoë").id());
     refused(
@@ -626,7 +626,7 @@ fn what_breaks_the_form_of_a_revocation_is_not_a_record() {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_key_is_not_a_record() {
+fn a_text_that_breaks_the_form_of_a_key_is_not_a_record() {
     refused(
         "key.published",
         &[
@@ -642,7 +642,7 @@ fn what_breaks_the_form_of_a_key_is_not_a_record() {
 #[test]
 fn a_revocation_may_name_a_digest_that_is_not_a_sessions_only_alone() {
     let record = golden("session.revoked")[2].clone();
-    let Event::Revoked(revoked) = decode(record.as_bytes()).unwrap().event else { panic!("no ending") };
+    let Event::Revoked(revoked) = decode(record.as_bytes()).unwrap().event else { panic!("not a revocation") };
     assert_eq!((revoked.credential.digest(), revoked.session_digest), (Some(&secret("zoë")), None));
 }
 
@@ -656,7 +656,7 @@ fn actors_agree_with_their_vectors() {
             "subject" => Actor::Subject(subject(member("id"))),
             "bearer" => Actor::Bearer { issuer: member("issuer").into(), jti: member("jti").into() },
             "root" => Actor::Root(member("origin").parse().unwrap()),
-            other => panic!("{other} is no actor"),
+            other => panic!("{other} is not an actor"),
         };
         assert_eq!(actor.to_string(), member("text"));
         assert_eq!(member("text").parse::<Actor>().unwrap(), actor);

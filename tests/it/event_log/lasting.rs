@@ -142,7 +142,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
     ]
 }
 
-/// An ending: of a subject that is known, or whose it must be, or anybody's; kept until so long after the start.
+/// A revocation: with the subject known, or named as a condition, or anybody's; kept until so long after the start.
 fn revocation(kind: Kind, credential: CredentialRef, subject: Option<&str>, until: u64) -> CredentialRevoked {
     CredentialRevoked {
         kind,

@@ -58,7 +58,7 @@ pub(super) fn removed() -> Vec<Recorded> {
 }
 
 #[test]
-fn what_breaks_the_form_of_a_node_is_not_a_record() {
+fn a_text_that_breaks_the_form_of_a_node_is_not_a_record() {
     let [joined, removed] = [&joined()[0], &removed()[0]].map(encode);
     let broken = [
         (&joined, "\"key\":\"0123", "\"key\":\"A123"),

@@ -1,4 +1,4 @@
-//! What readiness makes of what the writer sees.
+//! The warnings that readiness makes of the writer's observations.
 
 use authledger::event_log::{Observed, ROOM_FOR_A_BATCH_BYTES};
 

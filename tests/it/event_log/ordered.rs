@@ -1,4 +1,4 @@
-//! Reading with every core finds what reading row by row finds: the same records, and the same damage at the same position.
+//! Reading with every core finds the same as reading row by row: the same records, and the same damage at the same position.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use authledger::event_log::{Base, MAX_PAGE_ROWS, ReadError, Reader, encode, open
 
 use super::golden::registration_named;
 use crate::support::log::{LogFile, append_lines};
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
 /// More than two pieces of [`Reader::read_ordered`], the last of them short.
 const RECORDS: u64 = 5_000;
-/// First and last positions of pieces, and those beside them.
+/// First and last positions of pieces, and those next to them.
 const PLACES: [u64; 8] = [1, 2, 3, 2_047, 2_048, 2_049, 4_097, RECORDS];
 
 /// Records of two origins in turns, in pieces of uneven length: where a piece begins, either origin may go on.
 fn lines() -> Vec<(Origin, String)> {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(issue(1, "alice")).unwrap();
     other.ask(issue(2, "alice")).unwrap();
     let mut origins = [&one, &other].map(|node| {
@@ -36,9 +36,9 @@ fn lines() -> Vec<(Origin, String)> {
 }
 
 /// Where the reading ends, and why it does so early.
-type Ended = (Position, Option<String>);
+type Outcome = (Position, Option<String>);
 
-fn row_by_row(reader: &Reader, until: Position) -> Ended {
+fn row_by_row(reader: &Reader, until: Position) -> Outcome {
     let mut base = Base::default();
     loop {
         let rest = (until.0 - base.position.0).min(MAX_PAGE_ROWS as u64) as usize;
@@ -53,7 +53,7 @@ fn row_by_row(reader: &Reader, until: Position) -> Ended {
     }
 }
 
-fn with_every_core(reader: &Reader, until: Position) -> Ended {
+fn with_every_core(reader: &Reader, until: Position) -> Outcome {
     let (mut base, mut taken) = (Base::default(), Vec::new());
     let made = |row: &authledger::event_log::RowRecord<'_>| Ok::<_, ReadError>((row.position, row.decode()?.place));
     let read = reader.read_ordered(&mut base, until, made, |base, made| {
@@ -72,7 +72,8 @@ fn with_every_core(reader: &Reader, until: Position) -> Ended {
 fn the_first_damage_is_the_same_wherever_it_lies() {
     let lines = lines();
     let log = LogFile::of_lines(&lines);
-    let (whole, until) = (fs::read(log.path()).unwrap(), Position(RECORDS));
+    let whole = fs::read(log.path()).unwrap();
+    let until = Position(RECORDS);
     assert_eq!(with_every_core(&Reader::open(&log.path()).unwrap(), until), (until, None));
     let spoiled = [
         "DELETE FROM event WHERE position = {}",
@@ -90,7 +91,8 @@ fn the_first_damage_is_the_same_wherever_it_lies() {
             fs::write(log.path(), &whole).unwrap();
             log.forge(&statement.replace("{}", &place.to_string()));
             let reader = Reader::open(&log.path()).unwrap();
-            let (found, due) = (with_every_core(&reader, until), row_by_row(&reader, until));
+            let found = with_every_core(&reader, until);
+            let due = row_by_row(&reader, until);
             assert_eq!(found, due, "{statement} at {place}");
             assert_ne!(due, (until, None), "{statement} at {place}");
         }
@@ -98,7 +100,7 @@ fn the_first_damage_is_the_same_wherever_it_lies() {
 }
 
 #[test]
-fn what_is_wrong_in_a_record_is_found_in_its_turn() {
+fn an_error_in_a_record_is_found_in_its_turn() {
     let whole = lines();
     for places in [[1, 4_097], [2_048, 2_049], [2_049, 2_050], [4_096, RECORDS]] {
         let mut lines = whole.clone();
@@ -108,7 +110,8 @@ fn what_is_wrong_in_a_record_is_found_in_its_turn() {
         }
         let log = LogFile::of_lines(&lines);
         let reader = Reader::open(&log.path()).unwrap();
-        let (found, due) = (with_every_core(&reader, Position(RECORDS)), row_by_row(&reader, Position(RECORDS)));
+        let found = with_every_core(&reader, Position(RECORDS));
+        let due = row_by_row(&reader, Position(RECORDS));
         assert_eq!(found, due);
         assert_eq!(due.0, Position(places[0] - 1));
     }
@@ -142,7 +145,7 @@ fn a_reading_goes_on_from_any_base_and_ends_where_it_should() {
 
 #[test]
 fn links_hold_whatever_the_length_of_the_record() {
-    let (one, _) = Node::pair();
+    let (one, _) = ModelNode::pair();
     let mut recorded = registration_named("a");
     recorded.place.origin = one.origin;
     // Around every number of BLAKE3's blocks, up to a record of several chunks.
@@ -155,7 +158,8 @@ fn links_hold_whatever_the_length_of_the_record() {
         Arc::make_mut(registration).name = "n".repeat(length).into();
         lines.push((one.origin, encode(&recorded)));
     }
-    let (log, until) = (LogFile::of_lines(&lines), Position(lines.len() as u64));
+    let log = LogFile::of_lines(&lines);
+    let until = Position(lines.len() as u64);
     let whole = fs::read(log.path()).unwrap();
     assert_eq!(with_every_core(&Reader::open(&log.path()).unwrap(), until), (until, None));
     for place in (2..=until.0).step_by(3) {

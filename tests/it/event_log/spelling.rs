@@ -1,4 +1,4 @@
-//! A record has one spelling: reading it in one pass accepts what the definition accepts, and reads the same from it.
+//! A record has one spelling: reading it in one pass accepts the same texts as the definition, and reads the same from them.
 
 use authledger::event_log::{MAX_RECORD_BYTES, decode, decode_by_definition, encode};
 use proptest::prelude::*;
@@ -6,10 +6,10 @@ use proptest::sample::{Index, select};
 
 use super::golden::{golden_records, registration_named};
 
-/// What JSON readers are lenient about, and what means something within a record.
+/// Bytes that JSON readers are lenient about, and bytes that mean something within a record.
 const BYTES: &[u8] = b"\"\\{}[],:0129eE.+-/ntulAaFf* \t\n\x00\x1f\x7f\x80\xc3\xff";
 
-/// Whole tokens that stand for another, or beside one.
+/// Whole tokens that stand for another, or next to one.
 const TOKENS: &[&str] = &[
     "null",
     "true",
@@ -112,7 +112,7 @@ enum Change {
     Insert(Index, u8),
     Delete(Index),
     Token(Index, &'static str),
-    Beside(Index, &'static str),
+    NextTo(Index, &'static str),
     Without(Index),
     Swapped(Index, Index),
     Member(Index, &'static str),
@@ -120,13 +120,16 @@ enum Change {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let (at, byte, token, member) = (any::<Index>, || select(BYTES), || select(TOKENS), select(MEMBERS));
+    let at = any::<Index>;
+    let byte = || select(BYTES);
+    let token = || select(TOKENS);
+    let member = select(MEMBERS);
     prop_oneof![
         1 => (at(), byte()).prop_map(|(at, byte)| Change::Byte(at, byte)),
         1 => (at(), byte()).prop_map(|(at, byte)| Change::Insert(at, byte)),
         1 => at().prop_map(Change::Delete),
         3 => (at(), token()).prop_map(|(at, token)| Change::Token(at, token)),
-        1 => (at(), token()).prop_map(|(at, token)| Change::Beside(at, token)),
+        1 => (at(), token()).prop_map(|(at, token)| Change::NextTo(at, token)),
         1 => at().prop_map(Change::Without),
         2 => (at(), at()).prop_map(|(one, other)| Change::Swapped(one, other)),
         3 => (at(), member).prop_map(|(at, member)| Change::Member(at, member)),
@@ -192,7 +195,7 @@ fn changed(record: &[u8], change: &Change) -> Vec<u8> {
             parts[at] = token.as_bytes().to_vec();
             bytes = parts.concat();
         }
-        Change::Beside(at, token) => {
+        Change::NextTo(at, token) => {
             parts.insert(at.index(parts.len() + 1), token.as_bytes().to_vec());
             bytes = parts.concat();
         }
@@ -215,7 +218,7 @@ fn without(mut parts: Vec<Vec<u8>>, which: Index) -> Vec<u8> {
     let members = members(&parts);
     if !members.is_empty() {
         let (at, extent) = members[which.index(members.len())];
-        // With the comma behind it, or else the one before.
+        // With the comma after it, or else the one before.
         let comma_behind = parts.get(at + extent).is_some_and(|next| next == b",");
         let from = if comma_behind || parts[at - 1] != b"," { at } else { at - 1 };
         parts.drain(from..at + extent + usize::from(comma_behind));
@@ -254,7 +257,8 @@ fn escaped(record: &[u8], at: Index, upper: bool) -> Vec<u8> {
 
 /// Whether it is a record, which both must agree on.
 fn is_record(bytes: &[u8]) -> bool {
-    let (read, defined) = (decode(bytes), decode_by_definition(bytes));
+    let read = decode(bytes);
+    let defined = decode_by_definition(bytes);
     assert_eq!(read, defined, "{}", String::from_utf8_lossy(bytes));
     if let Ok(recorded) = &read {
         assert_eq!(encode(recorded).as_bytes(), bytes);
@@ -322,7 +326,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_too_large_is_not_a_record_however_it_is_read() {
+fn a_text_that_is_too_large_is_not_a_record_however_it_is_read() {
     let room = MAX_RECORD_BYTES - encode(&registration_named("")).len();
     assert!(is_record(encode(&registration_named(&"a".repeat(room))).as_bytes()));
     assert!(!is_record(encode(&registration_named(&"a".repeat(room + 1))).as_bytes()));

@@ -1,4 +1,4 @@
-//! What the file refuses, and how it is refused.
+//! Files that are refused, and how they are refused.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use insta::assert_snapshot;
 use rusqlite::Connection;
 
 use crate::support::log::{LogFile, hashes, redacted};
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 
-fn some_log() -> (LogFile, Node) {
-    let mut node = Node::lone();
+fn some_log() -> (LogFile, ModelNode) {
+    let mut node = ModelNode::lone();
     (1..=9).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     (LogFile::of(&node.log), node)
 }
@@ -130,9 +130,9 @@ fn a_database_with_tables_and_no_application_id_is_refused() {
 fn a_file_that_is_not_a_database_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.db");
-    fs::write(&path, "dear diary, this is no database").unwrap();
+    fs::write(&path, "dear diary, this is not a database").unwrap();
     assert_snapshot!(redacted(&open_for_writing(&path).unwrap_err(), directory.path()), @"[DIRECTORY]/ledger.db is not an authledger event log (it is not an SQLite database); it was left as it is: move it away, or name another data directory");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary, this is no database");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary, this is not a database");
 }
 
 #[test]
@@ -192,7 +192,8 @@ fn a_new_directory_is_for_its_owner_alone() {
 /// Whether this process holds the lock that every connection in WAL mode shares on the database.
 fn is_locked_by_us(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let (inode, process) = (fs::metadata(path).unwrap().ino().to_string(), std::process::id().to_string());
+    let inode = fs::metadata(path).unwrap().ino().to_string();
+    let process = std::process::id().to_string();
     let locks = fs::read_to_string("/proc/locks").unwrap();
     locks.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -204,7 +205,7 @@ fn is_locked_by_us(path: &Path) -> bool {
 }
 
 #[test]
-fn whatever_else_opens_the_log_in_this_process_leaves_its_locks() {
+fn other_openings_of_the_log_in_this_process_leave_its_locks() {
     let (log, _) = some_log();
     let writer = open_for_writing(&log.path()).unwrap();
     let held = |after: &str| assert!(is_locked_by_us(&log.path()), "no lock after {after}");

@@ -22,7 +22,7 @@ enum Ask {
     Panic,
     /// Append another origin's record.
     Foreign(RecordId, &'static str, ChainHash),
-    /// Say that the writer is here, and wait to be let go on.
+    /// Say that the writer is here, and wait for leave to go on.
     Wait(Sender<()>, Receiver<()>),
 }
 

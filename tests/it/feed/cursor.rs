@@ -24,15 +24,15 @@ fn the_bytes_of_a_cursor_are_what_they_were() {
 
 #[test]
 fn no_byte_of_a_cursor_can_be_changed_added_or_taken() {
-    let good = cursor(&[('a', 7, 1), ('b', 8, 2)]).to_string();
-    for at in 0..good.len() {
+    let valid = cursor(&[('a', 7, 1), ('b', 8, 2)]).to_string();
+    for at in 0..valid.len() {
         for letter in ['A', 'z', '-', '=', ' '] {
-            let mut bad = good.clone();
+            let mut bad = valid.clone();
             bad.replace_range(at..=at, &letter.to_string());
             // The last character has bits that no byte uses, and base64 refuses them unless they are zero.
-            assert!(bad == good || bad.parse::<Cursor>() == Err(NoCursor), "{bad}");
+            assert!(bad == valid || bad.parse::<Cursor>() == Err(NoCursor), "{bad}");
         }
-        assert_eq!(good[..at].parse::<Cursor>(), Err(NoCursor));
-        assert_eq!(format!("{good}{}", &good[..=at]).parse::<Cursor>(), Err(NoCursor));
+        assert_eq!(valid[..at].parse::<Cursor>(), Err(NoCursor));
+        assert_eq!(format!("{valid}{}", &valid[..=at]).parse::<Cursor>(), Err(NoCursor));
     }
 }

@@ -1,4 +1,4 @@
-//! What followers read of the endings of sessions and tokens, in the stream and in the snapshot.
+//! The revocations of sessions and tokens as followers read them, in the stream and in the snapshot.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    Node, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish, register,
-    revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
+    ModelNode, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish,
+    register, revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
 };
 
-/// The members of an item that name what has ended, and whose it is or must be.
+/// The members of an item that name the revoked credential, and the subject that it has or must have.
 fn naming(item: &Value) -> Value {
     const MEMBERS: [&str; 9] = ["tenant", "subject", "kind", "id", "digest", "iss", "jti", "payload", "known"];
     let members = item.as_object().unwrap().iter().filter(|(name, _)| MEMBERS.contains(&name.as_str()));
     Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-fn frames(node: &Node) -> Vec<Value> {
+fn frames(node: &ModelNode) -> Vec<Value> {
     let cursor = || Arc::new(authledger::feed::Cursor::at(ledger(node), &Default::default()));
     let filed =
         |recorded: &authledger::domain::Recorded| Arc::new(Filed { position: Position(1), recorded: recorded.clone() });
@@ -32,14 +32,14 @@ fn frames(node: &Node) -> Vec<Value> {
     frames.map(|frame| serde_json::to_value(frame.item(false, "")).unwrap()).collect()
 }
 
-fn ledger(node: &Node) -> authledger::domain::LedgerId {
+fn ledger(node: &ModelNode) -> authledger::domain::LedgerId {
     match &node.log[0].event {
         Event::LedgerOpened(opened) => opened.ledger,
         other => panic!("{other:?} opens no ledger"),
     }
 }
 
-fn snapshot(node: &Node, filter: &FeedFilter) -> Vec<Value> {
+fn snapshot(node: &ModelNode, filter: &FeedFilter) -> Vec<Value> {
     let projection = projection_of(&node.log);
     let passing: Vec<_> =
         in_force(&projection, node.now).filter(|revocation| filter.passes_in_force(revocation)).collect();
@@ -47,7 +47,7 @@ fn snapshot(node: &Node, filter: &FeedFilter) -> Vec<Value> {
     items.map(|item| serde_json::to_value(item).unwrap()).collect()
 }
 
-/// Every ending in force, a few at a time.
+/// Every revocation in force, a few at a time.
 fn in_force(projection: &Projection, now: Timestamp) -> impl Iterator<Item = InForce> {
     let tenants =
         std::iter::successors(projection.revoked_after(None), |tenant| projection.revoked_after(Some(tenant)));
@@ -68,9 +68,9 @@ fn sorted(items: &[Value]) -> Vec<String> {
     texts
 }
 
-/// One ending under each kind of name.
-fn varied() -> Node {
-    let (mut node, _) = Node::pair();
+/// One revocation under each kind of name.
+fn varied() -> ModelNode {
+    let (mut node, _) = ModelNode::pair();
     node.ask(publish("k", false)).unwrap();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -117,7 +117,7 @@ fn an_item_has_every_name_of_what_was_revoked() {
     let node = varied();
     let streamed: Vec<_> = frames(&node).iter().map(naming).collect();
     assert_eq!(streamed, due);
-    // Of a foreign token the state does not keep whose it was; that is no condition.
+    // The state does not keep the subject of a foreign token; it is not a condition.
     let mut kept = due.to_vec();
     drop(kept[6].as_object_mut().unwrap().remove("subject"));
     assert_eq!(sorted(&snapshot(&node, &all())), sorted(&kept));
@@ -125,7 +125,7 @@ fn an_item_has_every_name_of_what_was_revoked() {
 
 #[test]
 fn a_snapshot_names_a_session_that_was_revoked_by_its_token_by_its_id_once_that_is_known() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
     one.catch_up(&other);
@@ -156,7 +156,7 @@ fn a_follower_of_one_tenant_gets_its_revocations_and_those_that_hold_everywhere(
 
 #[test]
 fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(revoke_kinds("alice", &[Kind::Token])).unwrap();
     let erase = EraseSubject {
         tenant: Tenant::default(),
@@ -179,18 +179,18 @@ fn an_erasure_is_told_once_and_stands_in_every_snapshot_for_ever() {
     let types: Vec<_> = lines.iter().map(|line| (line["type"].clone(), line["kinds"].clone())).collect();
     let erased = |kind: &str| (json!("subject.erased"), json!([kind]));
     assert_eq!(types, [erased("ticket"), erased("session"), erased("token")]);
-    assert!(lines.iter().all(|line| line["generation"] == told["generation"]), "the ending before is over");
+    assert!(lines.iter().all(|line| line["generation"] == told["generation"]), "the revocation before has expired");
 }
 
-/// Whoever may follow one tenant only.
+/// A follower that may follow one tenant only.
 fn follower_of(name: &str) -> FeedFilter {
     FeedFilter { grants: grants(&[(name, &[Scope::Follow])]).into(), tenant: None, kinds: Kinds::ALL }
 }
 
-/// Each name under which somebody else's credential may be ended: the snapshot has that name, and none that others have for it.
+/// Each name under which somebody else's credential may be revoked: the snapshot has that name, and none that others have for it.
 #[test]
 fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revoked_it() {
-    let (mut node, _) = Node::pair();
+    let (mut node, _) = ModelNode::pair();
     node.ask(publish("k", false)).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
@@ -199,7 +199,8 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revo
     for (n, name) in [(1, "acme"), (2, "beta")] {
         node.ask(register(n, grants(&[(name, &[Scope::Revoke])]))).unwrap();
     }
-    let (session, opaque) = (CredentialRef::Digest(session_digest(1)), CredentialRef::Id(token_digest(1).id()));
+    let session = CredentialRef::Digest(session_digest(1));
+    let opaque = CredentialRef::Id(token_digest(1).id());
     let derived = CredentialRef::Id(jwt(2).id());
     let ticket = CredentialRef::Id(crate::support::node::digest(3).id());
     let acme = authledger::domain::Caller::Application(application_id(1));
@@ -208,7 +209,7 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revo
     {
         node.ask_as(acme.clone(), revoke_named(kind, named)).unwrap();
     }
-    // The same by what a third tenant knows of them: it is in its snapshot alone.
+    // The same by the names that a third tenant knows: they are in its snapshot alone.
     let beta = authledger::domain::Caller::Application(application_id(2));
     node.ask_as(beta.clone(), revoke_named(Kind::Token, jwt(2))).unwrap();
     node.ask_as(beta, revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1)))).unwrap();
@@ -221,7 +222,8 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revo
     assert_eq!(sorted(&snapshot(&node, &follower_of("acme"))), sorted(&due));
     let streamed: Vec<_> = frames(&node).iter().map(naming).filter(|item| item["tenant"] == "acme").collect();
     assert_eq!(sorted(&streamed), sorted(&due), "as the stream had it");
-    let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
+    let id = token_digest(1).id().to_string();
+    let digest = token_digest(1).to_string();
     let due = [
         json!({"tenant": "beta", "kind": "token", "id": "jti-2", "iss": issuer().as_str(), "jti": "jti-2", "known": false}),
         json!({"tenant": "beta", "kind": "token", "id": id, "digest": digest, "known": false}),
@@ -230,16 +232,17 @@ fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revo
     assert_eq!(snapshot(&node, &follower_of("default")), [] as [Value; 0]);
 }
 
-/// What ends in every tenant goes to every follower. What it turns out to be is for those who follow its tenant.
+/// A revocation in every tenant goes to every follower. The credential that it turns out to apply to is for followers of its tenant.
 #[test]
-fn what_a_revocation_everywhere_applies_to_is_told_to_its_own_tenant() {
-    let (mut one, mut other) = Node::pair();
+fn the_credential_that_a_revocation_everywhere_applies_to_is_told_to_its_own_tenant() {
+    let (mut one, mut other) = ModelNode::pair();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(1)))).unwrap();
     one.ask(revoke_named(Kind::Token, CredentialRef::Id(token_digest(1).id()))).unwrap();
     other.ask(issue_session(1, "alice")).unwrap();
     other.ask(issue_opaque(1, "alice", None)).unwrap();
     one.catch_up(&other);
-    let (id, digest) = (token_digest(1).id().to_string(), token_digest(1).to_string());
+    let id = token_digest(1).id().to_string();
+    let digest = token_digest(1).to_string();
     let stranger = [
         json!({"kind": "session", "digest": session_digest(1).to_string(), "known": false}),
         json!({"kind": "token", "id": id, "known": false}),

@@ -14,13 +14,13 @@ use authledger::service::{self, Call, CallerIdentity, NewTicket, Party, Running,
 use tempfile::TempDir;
 
 /// A node with its files and its hub.
-pub struct Node {
+pub struct HubNode {
     directory: TempDir,
     pub running: Running,
     pub hub: Arc<Hub>,
 }
 
-impl Node {
+impl HubNode {
     /// The first node of a ledger.
     pub async fn first() -> Self {
         Self::open(tempfile::tempdir().unwrap()).await
@@ -53,7 +53,7 @@ impl Node {
         Self::open(directory).await
     }
 
-    /// Issues a ticket and ends it; the place of its end.
+    /// Issues a ticket and revokes it; the place of the revocation.
     pub async fn revoke_one(&self, subject: &str) -> RecordId {
         let identity =
             CallerIdentity { caller: Caller::Root, grants: Arc::new(Grants::everything()), registration: None };
@@ -66,7 +66,7 @@ impl Node {
         self.running.service.records_of(revoked).await.unwrap()[0].recorded.place
     }
 
-    /// Takes in what is in that log of its origin, from the place that it has on.
+    /// Takes in the records of that log from the place up to which it has them.
     pub async fn receive(&self, from: &Foreign) {
         let head = self.running.service.projection().base().heads.get(&from.origin).copied().unwrap_or_default();
         for (record, hash) in &from.records[head.sequence.0 as usize..] {
@@ -108,7 +108,7 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Another node of that ledger, of which only the log is there: it ended what has the numbers 1 to `endings`.
+    /// Another node of that ledger, of which only the log is there: it revoked the subjects with the numbers 1 to `revocations`.
     pub fn made_up(ledger: LedgerId, origin: Origin, revocations: u64) -> Self {
         let mut made = Self { origin, records: Vec::new() };
         let opened = LedgerOpened {
@@ -151,7 +151,7 @@ impl Foreign {
     }
 }
 
-/// The end of all tickets of a subject.
+/// The revocation of everything that a subject has.
 pub fn revocation(number: u64) -> authledger::domain::Event {
     let now = Clock::system().now();
     authledger::domain::Event::SubjectRevoked(authledger::domain::SubjectRevoked {
@@ -165,7 +165,7 @@ pub fn revocation(number: u64) -> authledger::domain::Event {
     })
 }
 
-/// The places of all endings that the follower gets without waiting, and the cursor that the last of them carries.
+/// The places of all revocations that the follower gets without waiting, and the cursor that the last of them carries.
 pub async fn drain(follower: &mut Follower) -> Vec<RecordId> {
     let mut places = Vec::new();
     loop {
@@ -177,8 +177,8 @@ pub async fn drain(follower: &mut Follower) -> Vec<RecordId> {
     }
 }
 
-/// The cursor of a follower who has all of that log up to there and nothing else.
-pub fn cursor_at(node: &Node, foreign: &Foreign, sequence: usize) -> Cursor {
+/// The cursor of a follower that has all of that log up to there and nothing else.
+pub fn cursor_at(node: &HubNode, foreign: &Foreign, sequence: usize) -> Cursor {
     let mut base = Base { position: Position(0), heads: Default::default() };
     let head =
         authledger::event_log::Head { sequence: Sequence(sequence as u64), hash: foreign.records[sequence - 1].1 };

@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Made, Node};
+use crate::support::served::{Made, ServedNode};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 const PATH: &str = "/v1/subjects/ada/personal-data";
 
-async fn lived(node: &Node, tenant: &str) -> Value {
+async fn lived(node: &ServedNode, tenant: &str) -> Value {
     let session = json!({"tenant": tenant, "subject": "ada", "identity": {"traits": {"email": "ada@example.org"}}});
     node.root().post("/v1/sessions", session).await.json()
 }
 
 #[tokio::test]
-async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
-    let node = Node::start().await;
+async fn a_subject_is_forgotten_once_and_for_all_callers() {
+    let node = ServedNode::start().await;
     let session = lived(&node, "default").await;
     let ticket = node.root().post("/v1/tickets", json!({"subject": "ada"})).await;
     let erased = node.root().delete(&format!("{PATH}?reason=gdpr-17")).await;
@@ -58,10 +58,10 @@ async fn a_subject_is_forgotten_once_and_for_all_who_ask() {
     assert_eq!((&told["outcome"], &told["code"]), (&json!("refused"), &json!("subject-erased")));
 }
 
-/// A repetition gets what its first call got; but a JWT would be signed again, for somebody who is forgotten.
+/// A repetition gets what its first call got; but a JWT would be signed again, for a subject that is erased.
 #[tokio::test]
 async fn an_issue_is_not_repeated_once_its_subject_is_forgotten() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     let issues = [
         ("/v1/tickets", json!({"subject": "ada"})),
@@ -83,8 +83,8 @@ async fn an_issue_is_not_repeated_once_its_subject_is_forgotten() {
 }
 
 #[tokio::test]
-async fn who_may_and_what_it_takes() {
-    let node = Node::start().await;
+async fn only_admins_erase_and_a_bad_query_erases_nothing() {
+    let node = ServedNode::start().await;
     lived(&node, "acme").await;
     let head = node.head();
     let revoker = node.application(&[("*", &["issue", "revoke", "introspect", "follow", "audit"])]).await;
@@ -109,7 +109,7 @@ async fn who_may_and_what_it_takes() {
 
 #[tokio::test]
 async fn the_same_call_twice_is_one_and_a_query_is_part_of_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     lived(&node, "default").await;
     let keyed = node.root().keyed(KEY);
     let first = keyed.delete(&format!("{PATH}?tenant=default")).await;
@@ -121,8 +121,8 @@ async fn the_same_call_twice_is_one_and_a_query_is_part_of_it() {
 }
 
 #[tokio::test]
-async fn it_stands_where_others_are_not_reached_in_time() {
-    let node = Node::made(Made { reach: std::sync::Arc::new(super::v1::Never), ..Made::default() }).await;
+async fn an_erasure_stands_where_others_are_not_reached_in_time() {
+    let node = ServedNode::made(Made { reach: std::sync::Arc::new(super::v1::Never), ..Made::default() }).await;
     lived(&node, "default").await;
     let asked = node.root().with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");
     assert_eq!(asked.delete(PATH).await.outcome(), (408, "consistency-timeout".to_owned()));

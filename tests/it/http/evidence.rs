@@ -4,13 +4,13 @@ use authledger::domain::Position;
 use authledger::tlog::{InclusionProof, VerifierKey};
 use serde_json::json;
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 const AUDITOR: &[(&str, &[&str])] = &[("*", &["audit"])];
 
 /// A ledger with so many tickets, all of them under the checkpoint.
-async fn signed(tickets: u64) -> Node {
-    let node = Node::start().await;
+async fn signed(tickets: u64) -> ServedNode {
+    let node = ServedNode::start().await;
     for number in 0..tickets {
         node.root().post("/v1/tickets", json!({"subject": format!("s{number}")})).await;
     }
@@ -22,7 +22,8 @@ async fn signed(tickets: u64) -> Node {
 #[tokio::test]
 async fn a_checkpoint_and_tiles_are_anybodys_and_entries_an_auditors() {
     let node = signed(260).await;
-    let (nobody, auditor) = (node.nobody(), node.application(AUDITOR).await);
+    let nobody = node.nobody();
+    let auditor = node.application(AUDITOR).await;
     // The auditor's registration is a record of its own.
     let last = node.root().get(&format!("/v1/events/{}/proof", node.head())).await;
     assert_eq!(last.status, 200);
@@ -61,14 +62,15 @@ async fn a_checkpoint_and_tiles_are_anybodys_and_entries_an_auditors() {
     }
 }
 
-fn place(node: &Node, sequence: u64) -> authledger::domain::RecordId {
+fn place(node: &ServedNode, sequence: u64) -> authledger::domain::RecordId {
     authledger::domain::RecordId { origin: node.service().origin(), sequence: authledger::domain::Sequence(sequence) }
 }
 
 #[tokio::test]
-async fn what_the_checkpoint_does_not_cover_is_not_there() {
+async fn a_record_that_the_checkpoint_does_not_cover_is_not_there() {
     let node = signed(3).await;
-    let (nobody, root) = (node.nobody(), node.root());
+    let nobody = node.nobody();
+    let root = node.root();
     for path in ["/tile/0/000", "/tile/0/000.p/200", "/tile/0/001.p/1", "/tile/1/000.p/1", "/tile/63/000.p/1"] {
         assert_eq!(nobody.get(path).await.outcome(), (404, "unknown-tile".to_owned()), "{path}");
     }

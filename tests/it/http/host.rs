@@ -1,4 +1,4 @@
-//! What a request says of its host, on real sockets and every surface.
+//! The host that a request names, on real sockets and every surface.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::served::{Made, Node};
+use crate::support::served::{Made, ServedNode};
 
-/// A call of each surface, and of what belongs to none.
+/// A call of each surface, and of routes that belong to none.
 const CALLS: [&str; 12] = [
     "GET /health/live",
     "GET /health/ready",
@@ -28,8 +28,8 @@ const CALLS: [&str; 12] = [
     "POST /v1/nodes/announcements",
 ];
 
-async fn serve() -> (Node, SocketAddr, watch::Sender<bool>) {
-    let node = Node::made(Made { options: HttpOptions::default(), ..Made::default() }).await;
+async fn serve() -> (ServedNode, SocketAddr, watch::Sender<bool>) {
+    let node = ServedNode::made(Made { options: HttpOptions::default(), ..Made::default() }).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
@@ -39,7 +39,7 @@ async fn serve() -> (Node, SocketAddr, watch::Sender<bool>) {
     (node, address, stop)
 }
 
-/// The status line, and everything behind it, of a request that ends the connection.
+/// The status line, and everything after it, of a request that ends the connection.
 async fn answer(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -113,8 +113,8 @@ async fn before_http_1_1_a_request_may_name_no_host_but_not_two() {
 async fn a_target_with_a_host_needs_the_header_too() {
     let (_node, address, _stop) = serve().await;
     let absolute = "GET http://ledger.example:80/health/live";
-    let good = answer(address, &request(absolute, "HTTP/1.1", &[b"other.example"])).await;
-    assert!(good.starts_with("HTTP/1.1 200 OK\r\n"), "{good}");
+    let served = answer(address, &request(absolute, "HTTP/1.1", &[b"other.example"])).await;
+    assert!(served.starts_with("HTTP/1.1 200 OK\r\n"), "{served}");
     assert!(is_refused(&answer(address, &request(absolute, "HTTP/1.1", &[])).await));
     assert!(is_refused(&answer(address, &request(absolute, "HTTP/1.1", &[b"a", b"b"])).await));
     let person = "GET http://user@ledger.example/health/live";

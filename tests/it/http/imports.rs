@@ -4,7 +4,7 @@ use authledger::domain::Digest;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 
 fn digest(secret: &str) -> String {
     Digest::of(secret.as_bytes()).to_string()
@@ -42,11 +42,11 @@ async fn import(actor: &Actor, lines: &[Value]) -> Vec<Value> {
     told
 }
 
-async fn asked(node: &Node, credential: &str) -> Value {
+async fn asked(node: &ServedNode, credential: &str) -> Value {
     node.root().post("/v1/introspect", json!({"credential": credential})).await.json()
 }
 
-async fn outcome(node: &Node, line: Value) -> String {
+async fn outcome(node: &ServedNode, line: Value) -> String {
     let told = import(&node.root(), &[line]).await;
     let code = told[0]["code"].as_str().map(|code| format!(" {code}: {}", told[0]["detail"]));
     format!("{}{}", told[0]["outcome"].as_str().expect("a text"), code.unwrap_or_default())
@@ -54,7 +54,7 @@ async fn outcome(node: &Node, line: Value) -> String {
 
 #[tokio::test]
 async fn every_kind_is_made_once_and_active_under_its_own_secret() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let id = "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10";
     let times = |line: Value| {
         let line = with(line, "issued_at", json!("2027-01-15T07:00:00Z"));
@@ -85,13 +85,13 @@ async fn every_kind_is_made_once_and_active_under_its_own_secret() {
 
 #[tokio::test]
 async fn an_imported_ticket_slides_from_its_last_use_on_as_far_as_it_may() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let limited = with(ticket("limited"), "not_after", json!("2027-01-15T08:20:00Z"));
     let whole = without(ticket("whole"), "ttl");
     import(&node.root(), &[ticket("t"), limited, whole]).await;
     let found = asked(&node, "t").await;
     assert_eq!(found["issued_at"], "2027-01-15T07:00:00.000Z");
-    assert_eq!(found["expires_at"], "2027-01-15T08:14:00.000Z", "not a life after its issue, which is over");
+    assert_eq!(found["expires_at"], "2027-01-15T08:14:00.000Z", "not a life after its issue, which has passed");
     assert_eq!(found["not_after"], "2027-01-16T07:00:00.000Z");
     assert_eq!(asked(&node, "limited").await["not_after"], "2027-01-15T08:20:00.000Z");
     assert_eq!(asked(&node, "whole").await["expires_at"], "2027-01-15T08:14:00.000Z");
@@ -103,7 +103,7 @@ async fn an_imported_ticket_slides_from_its_last_use_on_as_far_as_it_may() {
 
 #[tokio::test]
 async fn a_line_that_is_refused_says_why_and_stops_no_other() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = json!({
         "kind": "session", "subject": "a", "issued_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-16T07:00:00Z",
     });
@@ -126,8 +126,8 @@ async fn a_line_that_is_refused_says_why_and_stops_no_other() {
         with(ticket("taken"), "subject", json!("b")),
     ];
     let told = import(&node.root(), &[&lines[..], &[ticket("good")]].concat()).await;
-    let (good, refused) = told.split_last().expect("lines");
-    assert_eq!(good["outcome"], "made");
+    let (made, refused) = told.split_last().expect("lines");
+    assert_eq!(made["outcome"], "made");
     let shown: String = refused.iter().map(|line| format!("{} {}\n", line["code"], line["detail"])).collect();
     insta::assert_snapshot!(shown);
     assert_eq!(node.head().0, 3, "those that were refused are in no record");
@@ -135,7 +135,7 @@ async fn a_line_that_is_refused_says_why_and_stops_no_other() {
 
 #[tokio::test]
 async fn a_body_of_too_many_lines_or_of_another_type_is_refused_whole() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let line = format!("{}\n", json!({}));
     assert_eq!(send(&node.root(), line.repeat(1_000)).await.status, 200);
     assert_eq!(send(&node.root(), line.repeat(1_001)).await.outcome(), (400, "invalid-body".to_owned()));
@@ -149,7 +149,7 @@ async fn a_body_of_too_many_lines_or_of_another_type_is_refused_whole() {
 
 #[tokio::test]
 async fn an_administrator_of_one_tenant_imports_there_and_nowhere_else() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let admin = node.application(&[("acme", &["admin"])]).await;
     let told = import(&admin, &[with(ticket("a"), "tenant", json!("acme")), ticket("b")]).await;
     assert_eq!((&told[0]["outcome"], &told[1]["code"]), (&json!("made"), &json!("forbidden")));
@@ -157,7 +157,7 @@ async fn an_administrator_of_one_tenant_imports_there_and_nowhere_else() {
 
 #[tokio::test]
 async fn a_key_that_comes_with_the_body_makes_one_of_many_lines_no_repetition() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let lines = [ticket("a"), ticket("b"), ticket("a")];
     let told = import(&node.root().keyed("0123456789abcdef"), &lines).await;
     let outcomes: Vec<&str> = told.iter().map(|told| told["outcome"].as_str().expect("a text")).collect();
@@ -166,19 +166,19 @@ async fn a_key_that_comes_with_the_body_makes_one_of_many_lines_no_repetition() 
 
 #[tokio::test]
 async fn after_an_import_revocations_of_unknown_credentials_are_kept_and_hold_for_what_comes_later() {
-    let node = Node::start().await;
-    let end = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
-    assert_eq!(end("later").await.outcome(), (404, "unknown-credential".to_owned()));
+    let node = ServedNode::start().await;
+    let revoke = async |secret: &str| node.root().post("/v1/revocations", json!({"credential": secret})).await;
+    assert_eq!(revoke("later").await.outcome(), (404, "unknown-credential".to_owned()));
     import(&node.root(), &[ticket("first")]).await;
-    let revoked = end("later").await;
+    let revoked = revoke("later").await;
     assert_eq!((revoked.status.as_u16(), &revoked.json()["revocations"][0]["known"]), (201, &json!(false)));
-    assert_eq!(end("later").await.status, 200);
+    assert_eq!(revoke("later").await.status, 200);
     assert_eq!(import(&node.root(), &[ticket("later")]).await[0]["outcome"], "made");
     assert_eq!(asked(&node, "later").await, json!({"active": false}));
 
     node.root().post("/v1/revocations", json!({"subject": "a"})).await;
-    import(&node.root(), &[ticket("of a subject that was ended since")]).await;
-    assert_eq!(asked(&node, "of a subject that was ended since").await, json!({"active": false}));
+    import(&node.root(), &[ticket("of a subject that was revoked since")]).await;
+    assert_eq!(asked(&node, "of a subject that was revoked since").await, json!({"active": false}));
     node.clock.advance(60_000);
     let fresh = with(ticket("fresh"), "issued_at", json!("2027-01-15T08:00:50Z"));
     import(&node.root(), &[without(fresh, "ttl")]).await;

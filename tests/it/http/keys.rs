@@ -1,28 +1,28 @@
-//! The keys that sign tokens, and what is published of them.
+//! The keys that sign tokens, and their published parts.
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Answer, Node};
+use crate::support::served::{Answer, ServedNode};
 
-async fn issue(node: &Node, ttl: u64) -> Answer {
+async fn issue(node: &ServedNode, ttl: u64) -> Answer {
     let answer = node.root().post("/v1/tokens", json!({"subject": "a", "ttl": ttl})).await;
     assert_eq!(answer.status, 201, "{}", answer.shown());
     answer
 }
 
-async fn published(node: &Node) -> Vec<String> {
+async fn published(node: &ServedNode) -> Vec<String> {
     let set = node.nobody().get("/.well-known/jwks.json").await.json();
     let keys = set["keys"].as_array().expect("a list").clone();
     keys.iter().map(|key| key["kid"].as_str().expect("a name").to_owned()).collect()
 }
 
-async fn is_active(node: &Node, token: &Answer) -> bool {
+async fn is_active(node: &ServedNode, token: &Answer) -> bool {
     node.root().post("/v1/introspect", json!({"credential": token.text("token")})).await.json()["active"] == true
 }
 
 #[tokio::test]
 async fn the_first_jwt_makes_the_key_that_verifies_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     assert_eq!(node.nobody().get("/.well-known/jwks.json").await.json(), json!({"keys": []}));
     issue(&node, 60).await;
     let set = node.nobody().get("/.well-known/jwks.json").await;
@@ -44,7 +44,7 @@ async fn the_first_jwt_makes_the_key_that_verifies_it() {
 
 #[tokio::test]
 async fn a_key_that_signs_no_more_is_published_until_its_last_token_has_expired() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let old = issue(&node, 600).await;
     let rotated = node.root().post("/v1/keys", Value::Null).await;
     assert_eq!(rotated.status, 201);
@@ -69,7 +69,7 @@ async fn a_key_that_signs_no_more_is_published_until_its_last_token_has_expired(
 
 #[tokio::test]
 async fn a_rotation_is_repeated_once_and_needs_admin_everywhere() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let keyed = node.root().keyed("0123456789abcdef");
     let first = keyed.post("/v1/keys", Value::Null).await;
     assert_eq!(keyed.post("/v1/keys", Value::Null).await.body, first.body);
@@ -82,7 +82,7 @@ async fn a_rotation_is_repeated_once_and_needs_admin_everywhere() {
 
 #[tokio::test]
 async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let before = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
     let keys = node.ledger().with_file_name("keys");
     for entry in std::fs::read_dir(keys).expect("the keys").map(|entry| entry.expect("a file")) {
@@ -95,12 +95,12 @@ async fn a_key_whose_file_is_lost_is_replaced_and_its_tokens_stay_active() {
     assert!(is_active(&node, &before).await && is_active(&node, &after).await);
     assert_eq!(published(&node).await.len(), 2);
     let again = node.root().keyed("0123456789abcdef").post("/v1/tokens", json!({"subject": "a"})).await;
-    assert_eq!(again.outcome(), (409, "no-signing-key".to_owned()), "what it signed can't be signed again");
+    assert_eq!(again.outcome(), (409, "no-signing-key".to_owned()), "its token can't be signed again");
 }
 
 #[tokio::test]
-async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_signed() {
-    let node = Node::start().await;
+async fn a_token_that_a_thief_signs_with_a_retired_key_expires_no_later_than_those_that_the_key_signed() {
+    let node = ServedNode::start().await;
     issue(&node, 600).await;
     let kid = published(&node).await.remove(0);
     let keys = node.ledger().with_file_name("keys");
@@ -115,7 +115,7 @@ async fn what_a_thief_signs_with_a_retired_key_expires_no_later_than_what_it_sig
     let is_accepted = async |token: String| {
         node.root().post("/v1/introspect", json!({"credential": token})).await.json()["active"] == true
     };
-    assert!(is_accepted(forged(601)).await, "until the theft is known it is as good as ours");
+    assert!(is_accepted(forged(601)).await, "until the theft is known it is as valid as ours");
     assert_eq!(node.root().post("/v1/keys", Value::Null).await.status, 201);
     assert!(!is_accepted(forged(601)).await);
     assert!(is_accepted(forged(600)).await, "it can't be told from an honest one");

@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(60);
 const TEST_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the slow handler tells the test, and waits for.
+/// The signals between the slow handler and the test.
 #[derive(Default)]
 struct Gate {
     entered: Notify,
@@ -292,7 +292,7 @@ async fn stopping_finishes_what_is_open_and_accepts_no_more() {
 }
 
 #[tokio::test]
-async fn what_does_not_finish_in_time_is_cut_and_counted() {
+async fn connections_that_do_not_finish_in_time_are_cut_and_counted() {
     let server = Running::start(Limits { grace: SOON, ..limits() }, None).await;
     let mut never = server.connect().await;
     never.write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("open");

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 /// `Accept` lines, and the media type of the answer.
 const LAYOUTS: [(&[&str], &str); 11] = [
@@ -23,7 +23,7 @@ const LAYOUTS: [(&[&str], &str); 11] = [
 
 #[tokio::test]
 async fn the_feed_is_laid_out_as_the_client_weighs_its_media_types() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for (lines, media_type) in LAYOUTS {
         let asking = lines.iter().fold(node.root(), |asking, line| asking.with("accept", line));
         let head = asking.head_of("/v1/revocations?after=0").await;
@@ -34,7 +34,7 @@ async fn the_feed_is_laid_out_as_the_client_weighs_its_media_types() {
 
 #[tokio::test]
 async fn a_page_is_waited_for_however_the_wait_is_spelled() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     tokio::time::pause();
     for (prefer, seconds) in [
         (&["wait=2"][..], 2),
@@ -55,7 +55,7 @@ async fn a_page_is_waited_for_however_the_wait_is_spelled() {
 
 #[tokio::test]
 async fn a_cursor_is_taken_from_wherever_a_client_can_put_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let mut cursors = Vec::new();
     for subject in ["a", "b", "c"] {
         let revoked = node.root().post("/v1/revocations", json!({"subject": subject})).await;
@@ -99,12 +99,12 @@ async fn a_cursor_is_taken_from_wherever_a_client_can_put_it() {
 
 #[tokio::test]
 async fn a_plus_is_never_taken_for_a_space() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     let session = root.post("/v1/sessions", json!({"subject": "user+tag@example.org"})).await;
     assert_eq!(session.status, 201);
     let found = root.get("/v1/history?subject=user%2Btag@example.org").await;
-    assert_eq!(found.json()["records"].as_array().unwrap().len(), 1);
+    assert!(String::from_utf8_lossy(&found.body).contains("session.issued"), "{found:?}");
     for path in [
         "/v1/history?subject=user+tag@example.org",
         "/v1/as-of?subject=user+tag@example.org&at=1",
@@ -123,7 +123,7 @@ async fn a_plus_is_never_taken_for_a_space() {
 
 #[tokio::test]
 async fn seconds_since_1970_are_refused_with_the_form_that_a_time_has() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for (problem, at) in [("an RFC 3339 time", "1800000000.5"), ("an RFC 3339 time", "now")] {
         let refused = node.root().get(&format!("/v1/as-of?subject=a&at={at}")).await;
         assert_eq!(refused.outcome(), (400, "invalid-query".to_owned()), "{at}");
@@ -140,7 +140,7 @@ async fn seconds_since_1970_are_refused_with_the_form_that_a_time_has() {
 
 #[tokio::test]
 async fn a_session_is_extended_without_a_body() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = node.root().post("/v1/sessions", json!({"subject": "a", "ttl": 60})).await.json();
     let path = format!("/v1/sessions/{}/extend", session["session"]["id"].as_str().unwrap());
     let short = node.root().post(&path, json!({"ttl": 120})).await.json();
@@ -155,7 +155,7 @@ async fn a_session_is_extended_without_a_body() {
 
 #[tokio::test]
 async fn no_cache_keeps_a_refusal() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for path in ["/tile/0/x001/000", "/nowhere", "/v1/status", "/problems/nothing", "/v1/events/99"] {
         let asking = if path == "/v1/status" { node.nobody() } else { node.root() };
         let refused = asking.get(path).await;
@@ -166,7 +166,7 @@ async fn no_cache_keeps_a_refusal() {
 
 #[tokio::test]
 async fn dots_in_a_path_name_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for (method, path) in [
         (Method::GET, "/v1/subjects/.."),
         (Method::GET, "/v1/subjects/%2e%2E"),
@@ -183,7 +183,7 @@ async fn dots_in_a_path_name_nothing() {
 
 #[tokio::test]
 async fn claims_and_identities_are_kept_exactly_or_refused_by_name() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     for (member, path, rest) in [("claims", "/v1/tokens", ""), ("identity", "/v1/sessions", "")] {
         for (value, problem) in [

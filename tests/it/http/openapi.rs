@@ -1,4 +1,4 @@
-//! The OpenAPI document is what is in `schema/`, and describes what the router serves.
+//! The OpenAPI document is the one in `schema/`, and describes the routes of the router.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use authledger::http::openapi;
 use authledger::http::problem::Code;
 use serde_json::Value;
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 #[test]
 fn the_document_is_the_one_in_schema() {
@@ -16,15 +16,12 @@ fn the_document_is_the_one_in_schema() {
     }
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
     let same = stored == openapi::json();
-    assert!(
-        same,
-        "schema/openapi.json is not what the code says; write it with UPDATE_SCHEMA=1 and look at the change"
-    );
+    assert!(same, "schema/openapi.json differs from the code; write it with UPDATE_SCHEMA=1 and look at the change");
 }
 
 #[tokio::test]
 async fn it_is_served_and_every_reference_in_it_resolves() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let answer = node.nobody().get("/openapi.json").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
     let document = answer.json();
@@ -37,14 +34,14 @@ async fn it_is_served_and_every_reference_in_it_resolves() {
 
 #[tokio::test]
 async fn every_operation_in_it_has_a_route() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let document: Value = serde_json::from_str(openapi::json()).expect("JSON");
     for (path, operations) in document["paths"].as_object().expect("paths") {
         let path = path.replace("{position}", "1").replace("{subject}", "s").replace("{code}", "overloaded");
         for method in operations.as_object().expect("operations").keys() {
             let method = method.to_uppercase().parse().expect("a method");
             let answer = node.nobody().send(method, &path.replace("{id}", "x"), "").await;
-            // What is not there is said by the route's own code.
+            // The route's own code says what is not there.
             let evidence = ["no-checkpoint", "unknown-tile"].contains(&&*answer.outcome().1);
             assert!(evidence || ![404, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
         }

@@ -1,4 +1,4 @@
-//! What the native surface refuses, and how it says so.
+//! The refusals of the native surface, and how they read.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use serde_json::json;
 
-use crate::support::served::{Answer, Made, Node};
+use crate::support::served::{Answer, Made, ServedNode};
 
 async fn answer(problem: Problem) -> Answer {
     let (parts, body) = problem.into_response().into_parts();
@@ -68,8 +68,8 @@ async fn a_secret_that_was_shown_already_is_named_by_its_id() {
 }
 
 #[tokio::test]
-async fn what_no_route_has_is_a_problem_too() {
-    let node = Node::start().await;
+async fn a_path_or_method_that_no_route_has_is_a_problem_too() {
+    let node = ServedNode::start().await;
     insta::assert_snapshot!("no_such_path", node.nobody().get("/v1/nothing?secret=1").await.shown());
     insta::assert_snapshot!("no_such_method", node.nobody().send(Method::PUT, "/v1/applications", "").await.shown());
     insta::assert_snapshot!("no_secret", node.nobody().post("/v1/tickets", json!({})).await.shown());
@@ -79,7 +79,7 @@ async fn what_no_route_has_is_a_problem_too() {
 async fn a_surface_that_is_switched_off_is_not_there() {
     let mut made = Made::default();
     made.options.surfaces = vec![Surface::Feed];
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     for path in ["/v1/status", "/v1/applications", "/openapi.json", "/metrics", "/v1/noop"] {
         assert_eq!(node.root().get(path).await.outcome(), (404, "not-found".to_owned()), "{path}");
     }
@@ -89,7 +89,7 @@ async fn a_surface_that_is_switched_off_is_not_there() {
 
 #[tokio::test]
 async fn every_type_resolves_to_a_page_and_to_json() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for code in Code::ALL {
         let path = format!("/problems/{}", code.as_str());
         let page = node.nobody().get(&path).await;
@@ -204,7 +204,7 @@ fn bad_bodies() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn bad_bodies_name_what_is_wrong_and_append_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     let mut lines = String::new();
     for (path, body) in bad_bodies() {
@@ -219,7 +219,7 @@ async fn bad_bodies_name_what_is_wrong_and_append_nothing() {
 
 #[tokio::test]
 async fn bad_paths_queries_and_headers_are_refused_and_append_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     let mut lines = String::new();
     for path in ["/v1/applications/x", "/v1/applications/%ff"] {
@@ -280,7 +280,7 @@ async fn bad_paths_queries_and_headers_are_refused_and_append_nothing() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_not_json_or_not_utf8_is_refused_and_appends_nothing() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     let large = format!("{{\"subject\":\"{}\"}}", "s".repeat(10 << 20));
     let mut outcomes = vec![node.root().post_text("/v1/tickets", large.clone()).await.outcome()];
@@ -298,7 +298,7 @@ async fn a_body_that_is_too_large_not_json_or_not_utf8_is_refused_and_appends_no
 
 #[tokio::test]
 async fn authority_comes_before_the_body_and_before_existence() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let unauthenticated = (401, "unauthenticated".to_owned());
     for actor in [
         node.nobody(),

@@ -3,9 +3,9 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 
-async fn issue(node: &Node, subject: &str) -> Answer {
+async fn issue(node: &ServedNode, subject: &str) -> Answer {
     let answer = node.root().post("/v1/tickets", json!({"subject": subject})).await;
     assert_eq!(answer.status, 201, "{}", answer.shown());
     answer
@@ -21,13 +21,13 @@ fn types(answer: &Answer) -> Vec<String> {
     lines(answer).iter().map(|line| line["record"]["type"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn auditor(node: &Node) -> Actor {
+async fn auditor(node: &ServedNode) -> Actor {
     node.application(&[("*", &["audit"])]).await
 }
 
 #[tokio::test]
 async fn a_history_is_asked_for_by_subject_digest_id_or_the_credential_itself() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let ticket = issue(&node, "alice").await;
     issue(&node, "bob").await;
     node.root().post("/v1/revocations", json!({"subject": "alice", "reason": "left"})).await;
@@ -47,7 +47,7 @@ async fn a_history_is_asked_for_by_subject_digest_id_or_the_credential_itself() 
         "byte for byte"
     );
     assert!(lines(&auditor.get("/v1/history?subject=nobody").await).is_empty());
-    // What a later holder of the same address sees is the next page, and no secret.
+    // A later holder of the same address sees the next page, and no secret.
     let mut next = "/v1/history?subject=alice&limit=1".to_owned();
     for due in due {
         let page = auditor.get(&next).await;
@@ -62,7 +62,7 @@ async fn a_history_is_asked_for_by_subject_digest_id_or_the_credential_itself() 
 
 #[tokio::test]
 async fn as_of_says_what_was_active_and_what_revoked_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let ticket = issue(&node, "alice").await;
     let issued_at = node.head();
     node.clock.advance(60_000);
@@ -97,7 +97,7 @@ async fn as_of_says_what_was_active_and_what_revoked_it() {
 
 #[tokio::test]
 async fn questions_need_audit_everywhere_before_anything_is_read() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let somewhere = node.application(&[("default", &["audit", "introspect"])]).await;
     for path in ["/v1/history", "/v1/as-of", "/v1/history?subject=a", "/v1/as-of?at=1&subject=a"] {
         assert_eq!(node.nobody().get(path).await.outcome(), (401, "unauthenticated".to_owned()), "{path}");
@@ -109,7 +109,7 @@ async fn questions_need_audit_everywhere_before_anything_is_read() {
 
 #[tokio::test]
 async fn a_question_that_names_nobody_or_two_or_no_time_is_refused() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let auditor = auditor(&node).await;
     for query in [
         "",

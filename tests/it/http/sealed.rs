@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served::Node;
+use crate::support::served::ServedNode;
 
 #[tokio::test]
-async fn what_a_record_seals_is_opened_for_callers_with_audit_everywhere() {
-    let node = Node::start().await;
+async fn the_sealed_part_of_a_record_is_opened_for_callers_with_audit_everywhere() {
+    let node = ServedNode::start().await;
     let traits = json!({"traits": {"email": "ada@example.org"}});
     let device = json!({"ip_address": "192.0.2.7"});
     let session = json!({"subject": "a", "identity": traits, "device": device});

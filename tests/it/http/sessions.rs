@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 
@@ -27,7 +27,7 @@ fn path(issued: &Answer) -> String {
 
 #[tokio::test]
 async fn a_session_is_issued_shown_extended_and_expires() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), everything()).await;
     insta::assert_snapshot!("session", issued.shown());
     node.clock.advance(1_000);
@@ -45,13 +45,13 @@ async fn a_session_is_issued_shown_extended_and_expires() {
     let asked = node.root().post("/v1/introspect", credential).await;
     assert_eq!(&asked.body[..], br#"{"active":false}"#);
     assert_eq!(node.root().get(&path(&issued)).await.json()["active"], false);
-    let over = node.root().post(&extend, json!({})).await;
-    assert_eq!(over.outcome(), (409, "session-inactive".to_owned()));
+    let inactive = node.root().post(&extend, json!({})).await;
+    assert_eq!(inactive.outcome(), (409, "session-inactive".to_owned()));
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_the_operators_default() {
-    let node = Node::start().await;
+async fn members_that_are_left_out_get_the_operators_defaults() {
+    let node = ServedNode::start().await;
     let session = issue(&node.root(), json!({"subject": "a"})).await.json()["session"].take();
     assert_eq!(session["tenant"], "default");
     assert_eq!((&session["aal"], &session["methods"]), (&json!("aal1"), &json!([])));
@@ -62,13 +62,13 @@ async fn what_is_left_out_is_the_operators_default() {
 
 #[tokio::test]
 async fn the_same_key_shows_the_token_again_for_a_minute_and_then_only_the_id() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let first = issue(&node.root().keyed(KEY), everything()).await;
     let extend = format!("{}/extend", path(&first));
     assert_eq!(node.root().post(&extend, json!({"ttl": 7_200})).await.status, 200);
     node.clock.advance(59_999);
     let again = issue(&node.root().keyed(KEY), everything()).await;
-    assert_eq!(again.body, first.body, "the first answer, whatever came of the session since");
+    assert_eq!(again.body, first.body, "the first answer, although the session was extended since");
     node.clock.advance(1);
     for _ in 0..2 {
         let late = node.root().keyed(KEY).post("/v1/sessions", everything()).await;
@@ -81,8 +81,8 @@ async fn the_same_key_shows_the_token_again_for_a_minute_and_then_only_the_id() 
 }
 
 #[tokio::test]
-async fn what_is_personal_is_bounded() {
-    let node = Node::start().await;
+async fn personal_data_is_bounded() {
+    let node = ServedNode::start().await;
     let head = node.head();
     let body = json!({"subject": "a", "identity": {"traits": "x".repeat(32 * 1_024)}});
     let answer = node.root().post("/v1/sessions", body).await;
@@ -94,7 +94,7 @@ async fn what_is_personal_is_bounded() {
 
 #[tokio::test]
 async fn a_session_belongs_to_its_tenant() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), everything()).await;
     let unknown = (404, "unknown-credential".to_owned());
     let elsewhere = node.application(&[("default", &["issue", "introspect", "revoke"])]).await;

@@ -1,4 +1,4 @@
-//! One tenant beside another: what is told of what is not one's own, and of what was forgotten.
+//! One tenant next to another: the answers about credentials of others, and about forgotten ones.
 
 use authledger::audit::against;
 use authledger::domain::{CredentialId, Digest, Issuer, TokenId, hex};
@@ -7,7 +7,7 @@ use authledger::index::{Builder, Shape, beside};
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::served::{Actor, Answer, Node};
+use crate::support::served::{Actor, Answer, ServedNode};
 use crate::support::settings::ISSUER;
 
 const DAY: u64 = 86_400_000;
@@ -24,9 +24,9 @@ async fn import(actor: &Actor, lines: &[Value]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Something imported, so that what the ledger does not know may have been issued elsewhere.
-async fn start() -> Node {
-    let node = Node::start().await;
+/// Something imported, so that a credential that the ledger does not know may have been issued elsewhere.
+async fn start() -> ServedNode {
+    let node = ServedNode::start().await;
     let line = json!({
         "kind": "token", "subject": "somebody", "digest": digest("somebody's"),
         "issued_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T09:00:00Z",
@@ -42,7 +42,7 @@ struct Issued {
     id: String,
 }
 
-async fn issue(node: &Node, kind: &'static str) -> Issued {
+async fn issue(node: &ServedNode, kind: &'static str) -> Issued {
     let new = json!({"tenant": "acme", "subject": "alice", "ttl": 60});
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let root = node.root();
@@ -65,13 +65,13 @@ async fn issue(node: &Node, kind: &'static str) -> Issued {
     }
 }
 
-/// The kept id of a JWT of ours, which anybody can compute who knows its `jti`.
+/// The kept id of a JWT of ours: anybody that knows its `jti` can compute it.
 fn derived(jti: &str) -> String {
     let id = CredentialId::of_jwt(&Issuer::new(ISSUER).unwrap(), &TokenId::new(jti).unwrap());
     hex::encode(id.as_bytes())
 }
 
-/// An answer without what differs from call to call, and without what was asked for.
+/// An answer without the parts that differ from call to call, and without the names in the request.
 fn likeness(answer: &Answer, asked: &[&str]) -> String {
     let mut text = format!("{} {}", answer.status.as_u16(), String::from_utf8_lossy(&answer.body));
     asked.iter().for_each(|asked| text = text.replace(asked, "[asked]"));
@@ -143,10 +143,10 @@ async fn revoking_what_another_tenant_has_is_as_revoking_what_nobody_has() {
         }
         let told = snapshot(&beta).await;
         assert!(!told.contains("alice") && !told.contains("acme"), "{told}");
-        // Of a ticket or token its id is on record, and of a session the digest of what was presented.
+        // For a ticket or token its id is on record, and for a session the digest of the secret that was presented.
         assert_eq!(told.contains(&digest(&theirs.secret)), kind == "session", "{kind}: {told}");
         let found = node.root().post("/v1/introspect", json!({"credential": theirs.secret})).await.json();
-        assert_eq!(found["active"], true, "{kind}: it ends nothing");
+        assert_eq!(found["active"], true, "{kind}: it revokes nothing");
         assert_eq!(
             beta.post("/v1/introspect", json!({"credential": theirs.secret})).await.json(),
             json!({"active": false})
@@ -171,7 +171,7 @@ async fn a_snapshot_does_not_tell_the_digest_of_a_token_that_was_named_by_its_id
     }
 }
 
-/// Who has what an import names, and how it stands.
+/// The holder of the credential that an import names, and its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
     Nobody,
@@ -182,10 +182,10 @@ enum Holder {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    Good,
-    /// Its time was up long ago, and memory has forgotten it.
+    Active,
+    /// It expired long ago, and memory has forgotten it.
     Forgotten,
-    /// It was revoked besides.
+    /// It was revoked as well.
     RevokedAndForgotten,
 }
 
@@ -208,7 +208,7 @@ fn line(kind: &str, tenant: &str, subject: &str, secret: &str, expires_at: &str)
 }
 
 /// Files of an index over all that is in the log.
-fn make_index(node: &Node) {
+fn make_index(node: &ServedNode) {
     let reader = Reader::open(&node.ledger()).unwrap();
     let shape = Shape { segment_records: 4, fan_in: 4 };
     let mut builder = Builder::open(reader, &beside(&node.ledger()), shape, |_| ()).unwrap();
@@ -218,14 +218,14 @@ fn make_index(node: &Node) {
 
 #[tokio::test]
 async fn an_import_tells_a_taken_id_from_a_free_one_and_nothing_of_who_has_it() {
-    for standing in [Standing::Good, Standing::Forgotten, Standing::RevokedAndForgotten] {
+    for standing in [Standing::Active, Standing::Forgotten, Standing::RevokedAndForgotten] {
         for indexed in [false, true] {
-            imports_beside(standing, indexed).await;
+            imports_next_to(standing, indexed).await;
         }
     }
 }
 
-async fn imports_beside(standing: Standing, indexed: bool) {
+async fn imports_next_to(standing: Standing, indexed: bool) {
     let node = start().await;
     let beta = node.application(&[("beta", &["admin"])]).await;
     let mut lines = Vec::new();
@@ -249,7 +249,7 @@ async fn imports_beside(standing: Standing, indexed: bool) {
             lines.push((holder, line(kind, "beta", "alice", &secret, "2027-02-20T08:00:00Z")));
         }
     }
-    if standing != Standing::Good {
+    if standing != Standing::Active {
         node.clock.advance(2 * DAY);
         node.service().projection().prune(node.clock.now());
         assert_eq!(node.service().projection().counts().tokens, 0, "it is forgotten");
@@ -281,14 +281,14 @@ async fn imports_beside(standing: Standing, indexed: bool) {
         }))
     {
         let found = node.root().post("/v1/introspect", json!({"credential": secret})).await.json();
-        let good = *holder == Holder::Nobody || standing == Standing::Good;
-        assert_eq!(found["active"], good, "{secret} {standing:?}");
+        let is_active = *holder == Holder::Nobody || standing == Standing::Active;
+        assert_eq!(found["active"], is_active, "{secret} {standing:?}");
     }
     same_by_replay(node).await;
 }
 
-/// What memory has is what a replay finds.
-async fn same_by_replay(mut node: Node) {
+/// Memory holds the same as a replay finds.
+async fn same_by_replay(mut node: ServedNode) {
     let now = node.clock.now();
     node.restart().await;
     let (ledger, data) = (node.ledger(), node.ledger().parent().unwrap().to_owned());
@@ -298,8 +298,8 @@ async fn same_by_replay(mut node: Node) {
 }
 
 #[tokio::test]
-async fn what_was_issued_here_and_is_forgotten_is_known_to_an_import() {
-    let node = Node::start().await;
+async fn a_credential_that_was_issued_here_and_is_forgotten_is_known_to_an_import() {
+    let node = ServedNode::start().await;
     let issued = [issue(&node, "ticket").await, issue(&node, "session").await, issue(&node, "token").await];
     node.clock.advance(31 * DAY);
     node.service().projection().prune(node.clock.now());

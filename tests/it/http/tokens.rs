@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Made, Node};
+use crate::support::served::{Actor, Answer, Made, ServedNode};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 
@@ -22,13 +22,13 @@ async fn issue(actor: &Actor, body: Value) -> Answer {
     answer
 }
 
-/// What a JWT says.
+/// The claims of a JWT.
 fn claims(issued: &Answer) -> Value {
     let payload = issued.text("token").split('.').nth(1).expect("three parts").to_owned();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
 }
 
-async fn is_active(node: &Node, token: &str) -> bool {
+async fn is_active(node: &ServedNode, token: &str) -> bool {
     node.root().post("/v1/introspect", json!({"credential": token})).await.json()["active"] == true
 }
 
@@ -41,7 +41,7 @@ fn everything() -> Value {
 
 #[tokio::test]
 async fn a_jwt_names_its_subject_and_is_active_until_it_is_revoked() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), everything()).await;
     insta::assert_snapshot!("token", issued.shown().replace(issued.text("token"), "[jwt]"));
     let claims = claims(&issued);
@@ -65,7 +65,7 @@ async fn a_jwt_names_its_subject_and_is_active_until_it_is_revoked() {
 
 #[tokio::test]
 async fn an_opaque_token_says_nothing_by_itself() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let issued = issue(&node.root(), json!({"subject": "a", "format": "opaque"})).await;
     assert!(issued.text("token").starts_with("al_o_") && issued.json().get("iss").is_none());
     assert_eq!(node.head().0, 2, "it needs no key");
@@ -77,7 +77,7 @@ async fn an_opaque_token_says_nothing_by_itself() {
 
 #[tokio::test]
 async fn a_token_lasts_as_long_as_its_session_and_is_revoked_with_it() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = node.root().post("/v1/sessions", json!({"subject": "a", "ttl": 60})).await;
     let id = session.json()["session"]["id"].clone();
     let mut tokens = Vec::new();
@@ -99,8 +99,8 @@ async fn a_token_lasts_as_long_as_its_session_and_is_revoked_with_it() {
 }
 
 #[tokio::test]
-async fn what_a_subject_has_comes_in_pages_across_the_kinds() {
-    let node = Node::start().await;
+async fn the_credentials_of_a_subject_come_in_pages_across_the_kinds() {
+    let node = ServedNode::start().await;
     for path in ["/v1/tickets", "/v1/sessions", "/v1/tokens", "/v1/tokens", "/v1/sessions", "/v1/tickets"] {
         assert_eq!(node.root().post(path, json!({"subject": "a"})).await.status, 201);
     }
@@ -118,7 +118,7 @@ async fn what_a_subject_has_comes_in_pages_across_the_kinds() {
 
 #[tokio::test]
 async fn a_repeated_issue_signs_the_same_claims_again_and_shows_an_opaque_token_for_a_minute() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let first = issue(&node.root().keyed(KEY), everything()).await;
     let opaque = json!({"subject": "a", "format": "opaque"});
     let shown = issue(&node.root().keyed("another-key-0001"), opaque.clone()).await;
@@ -134,7 +134,7 @@ async fn a_repeated_issue_signs_the_same_claims_again_and_shows_an_opaque_token_
 
 #[tokio::test]
 async fn claims_that_the_ledger_says_itself_and_claims_without_bound_are_refused() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     for reserved in authledger::service::RESERVED_CLAIMS {
         let body = json!({"subject": "a", "claims": {reserved: 1}});
@@ -147,9 +147,9 @@ async fn claims_that_the_ledger_says_itself_and_claims_without_bound_are_refused
 
 #[tokio::test]
 async fn a_jwt_carries_the_generation_that_it_must_reach() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let before = issue(&node.root(), json!({"subject": "a"})).await;
-    assert!(claims(&before).get("gen").is_none(), "nothing was ended yet");
+    assert!(claims(&before).get("gen").is_none(), "nothing was revoked yet");
     let revoked = node.root().post("/v1/revocations", json!({"subject": "a", "kinds": ["token"]})).await;
     assert_eq!(revoked.status, 201);
     let after = issue(&node.root(), json!({"subject": "a"})).await;
@@ -165,7 +165,7 @@ async fn a_jwt_carries_the_generation_that_it_must_reach() {
 
 #[tokio::test]
 async fn revoking_a_subjects_sessions_revokes_their_tokens_and_not_those_without_a_session() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let session = node.root().post("/v1/sessions", json!({"subject": "a"})).await;
     let id = session.json()["session"]["id"].clone();
     let with = issue(&node.root(), json!({"subject": "a", "session_id": id})).await;
@@ -179,8 +179,8 @@ async fn revoking_a_subjects_sessions_revokes_their_tokens_and_not_those_without
     assert!(is_active(&node, fresh.text("session_token")).await && is_active(&node, with.text("token")).await);
 }
 
-/// Another node's log: it opens, and ends all that the subject has.
-async fn revoke_elsewhere(node: &Node, number: u8, subject: &str) {
+/// Another node's log: it opens, and revokes all that the subject has.
+async fn revoke_elsewhere(node: &ServedNode, number: u8, subject: &str) {
     let origin = Origin::from_random([number; Origin::LEN]);
     let opened = LedgerOpened {
         ledger: node.service().ledger(),
@@ -221,7 +221,7 @@ async fn revoke_elsewhere(node: &Node, number: u8, subject: &str) {
 
 #[tokio::test]
 async fn a_generation_that_no_jwt_carries_makes_the_token_opaque() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for number in 0..16 {
         revoke_elsewhere(&node, number, "a").await;
     }
@@ -229,7 +229,7 @@ async fn a_generation_that_no_jwt_carries_makes_the_token_opaque() {
     assert_eq!(claims(&sixteen)["gen"].as_object().map(serde_json::Map::len), Some(16));
     assert!(is_active(&node, sixteen.text("token")).await);
     revoke_elsewhere(&node, 16, "a").await;
-    assert!(!is_active(&node, sixteen.text("token")).await, "what is ended elsewhere is ended here");
+    assert!(!is_active(&node, sixteen.text("token")).await, "a credential that is revoked elsewhere is revoked here");
     let keyed = node.root().keyed(KEY);
     let opaque = issue(&keyed, json!({"subject": "a"})).await;
     assert_eq!(opaque.text("format"), "opaque");
@@ -238,8 +238,8 @@ async fn a_generation_that_no_jwt_carries_makes_the_token_opaque() {
     assert_eq!(issue(&node.root(), json!({"subject": "b"})).await.text("format"), "jwt");
 }
 
-/// A trusted issuer with its key, beside a node that trusts it in the tenant `acme`.
-async fn trusting() -> (Node, SigningKey, tempfile::TempDir) {
+/// A trusted issuer with its key, and a node that trusts it in the tenant `acme`.
+async fn trusting() -> (ServedNode, SigningKey, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let key = SigningKey::generate(&directory.path().join("keys"), Algorithm::EdDsa).expect("a key");
     let file = directory.path().join("jwks.json");
@@ -251,10 +251,10 @@ async fn trusting() -> (Node, SigningKey, tempfile::TempDir) {
         profile: None,
         clock_leeway_seconds: 5,
     };
-    (Node::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
+    (ServedNode::made(Made { trusted: vec![trusted], ..Made::default() }).await, key, directory)
 }
 
-/// What its subject had is revoked for as long as anything may live: what lives longer would be good again afterwards.
+/// All that its subject had is revoked for as long as anything may live: a token that lives longer would be active again afterwards.
 #[tokio::test]
 async fn a_trusted_issuers_jwt_is_active_no_longer_than_the_longest_life() {
     let (node, key, _directory) = trusting().await;
@@ -267,7 +267,7 @@ async fn a_trusted_issuers_jwt_is_active_no_longer_than_the_longest_life() {
     assert_eq!(
         (&shown["active"], &shown["expires_at"]),
         (&json!(true), &json!("2027-01-16T08:00:00.000Z")),
-        "it says no end"
+        "it names no expiry"
     );
     assert!(!is_active(&node, &issued_days_ago(367)).await);
     node.clock.advance(2 * 86_400_000);

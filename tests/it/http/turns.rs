@@ -1,19 +1,19 @@
-//! Long answers are let in up to a bound for each caller: beyond it every surface says 503 and when to come again, and whoever else calls
+//! Long answers are let in up to a bound for each caller: beyond it every surface says 503 and when to come again, and every other caller
 //! is served as before.
 
 use authledger::service::{Authentication, LONG_ANSWERS, Pace, Party};
 use axum::http::Method;
 use serde_json::json;
 
-use crate::support::served::{Actor, Node};
+use crate::support::served::{Actor, ServedNode};
 
 const SCOPES: [&str; 5] = ["issue", "revoke", "introspect", "follow", "admin"];
 
 /// As many long answers of that caller as there may be, all of them under way.
-fn all_under_way(node: &Node, caller: &Actor) -> Vec<Pace> {
+fn all_under_way(node: &ServedNode, caller: &Actor) -> Vec<Pace> {
     let secret = caller.bearer().expect("a secret");
     let Authentication::Caller(identity) = node.service().authenticate(secret.as_bytes()) else {
-        panic!("a good secret")
+        panic!("the caller's secret is refused")
     };
     let one = |_| {
         let mut pace = node.service().pace(Party::of(&identity));
@@ -32,7 +32,7 @@ async fn sessions(caller: &Actor, subject: &str, count: usize) {
 
 #[tokio::test]
 async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surface() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     sessions(&acme, "busy", 65).await;
     sessions(&acme, "quiet", 3).await;
@@ -49,8 +49,8 @@ async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surf
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.shown());
     }
     assert_eq!(refused[0].outcome().1, "overloaded");
-    assert_eq!(node.service().projection().revoked_after(None), None, "nothing was ended by a call that was refused");
-    // What is short needs no turn, and others have their own.
+    assert_eq!(node.service().projection().revoked_after(None), None, "nothing was revoked by a call that was refused");
+    // A short answer needs no turn, and others have their own.
     assert_eq!(acme.get("/v1/subjects/quiet?tenant=acme").await.status, 200);
     assert_eq!(ory.get("/admin/identities/quiet/sessions").await.status, 200);
     assert_eq!(zeta.get("/v1/revocations/snapshot").await.status, 200);
@@ -63,7 +63,7 @@ async fn a_caller_with_too_many_long_answers_is_told_to_come_again_on_every_surf
 
 #[tokio::test]
 async fn a_long_list_that_is_written_piece_by_piece_is_whole_json() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let acme = node.application(&[("acme", &SCOPES)]).await;
     sessions(&acme, "busy", 100).await;
     for number in 0..30 {
@@ -88,13 +88,13 @@ async fn a_long_list_that_is_written_piece_by_piece_is_whole_json() {
 
 #[tokio::test]
 async fn a_snapshot_of_one_tenant_has_what_was_revoked_there_and_nothing_of_another() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let (acme, zeta) = (node.application(&[("acme", &SCOPES)]).await, node.application(&[("zeta", &SCOPES)]).await);
     for number in 0..200 {
         let ticket = json!({"tenant": "acme", "subject": format!("subject-{number}")});
         let issued = acme.post("/v1/tickets", ticket).await;
-        let ended = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
-        assert_eq!(ended.status, 201);
+        let revoked = acme.post("/v1/revocations", json!({"credential": issued.text("ticket")})).await;
+        assert_eq!(revoked.status, 201);
     }
     acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "all"})).await;
     let lines = |answer: crate::support::served::Answer| answer.body.split(|byte| *byte == b'\n').count() - 3;

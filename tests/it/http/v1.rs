@@ -10,7 +10,7 @@ use authledger::service::{Consistency, ConsistencyLevel, ConsistencyTimeout, Rea
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::served::{Actor, Answer, Made, Node};
+use crate::support::served::{Actor, Answer, Made, ServedNode};
 
 const KEY: &str = "a-key-of-the-tests-0001";
 
@@ -20,7 +20,7 @@ async fn issue(actor: &Actor, body: Value) -> Answer {
     answer
 }
 
-async fn is_active(node: &Node, ticket: &str) -> bool {
+async fn is_active(node: &ServedNode, ticket: &str) -> bool {
     let answer = node.root().post("/v1/introspect", json!({"credential": ticket})).await;
     assert_eq!(answer.status, 200);
     let active = answer.json()["active"].as_bool().expect("a boolean");
@@ -30,7 +30,7 @@ async fn is_active(node: &Node, ticket: &str) -> bool {
 
 #[tokio::test]
 async fn every_call_answers_in_its_form() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let root = node.root();
     let scoped = json!({"name": "gate", "scopes": ["introspect", "issue"], "tenants": ["default", "acme"]});
     insta::assert_snapshot!("register", root.post("/v1/applications", scoped).await.shown());
@@ -67,7 +67,7 @@ async fn every_call_answers_in_its_form() {
 
 #[tokio::test]
 async fn an_unknown_credential_is_404_and_nothing_is_appended() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     for body in [
         json!({"credential": "nobodys"}),
@@ -85,7 +85,7 @@ async fn an_unknown_credential_is_404_and_nothing_is_appended() {
 
 #[tokio::test]
 async fn the_same_key_and_body_get_the_first_answer_also_after_a_restart() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     let body = json!({"tenant": "default", "subject": "someone"});
     let first = issue(&node.root().keyed(KEY), body.clone()).await;
     node.clock.advance(59_999);
@@ -110,7 +110,7 @@ async fn the_same_key_and_body_get_the_first_answer_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_key_belongs_to_its_caller_and_path() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let body = json!({"subject": "someone"});
     let root = issue(&node.root().keyed(KEY), body.clone()).await;
     let application = node.application(&[("*", &["issue", "revoke"])]).await.keyed(KEY);
@@ -120,7 +120,7 @@ async fn a_key_belongs_to_its_caller_and_path() {
 
 #[tokio::test]
 async fn a_revocation_and_an_application_are_repeated_too() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let ticket = issue(&node.root(), json!({"subject": "someone"})).await;
     let body = json!({"credential": ticket.text("ticket")});
     let first = node.root().keyed(KEY).post("/v1/revocations", body.clone()).await;
@@ -140,7 +140,7 @@ async fn a_revocation_and_an_application_are_repeated_too() {
 
 #[tokio::test]
 async fn concurrent_duplicates_issue_once() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let head = node.head();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..32 {
@@ -173,7 +173,7 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
         ("admin", "POST", "/v1/keys".into(), Value::Null, 201),
         ("admin", "GET", "/v1/keys".into(), Value::Null, 200),
         ("admin", "GET", "/v1/applications".into(), Value::Null, 200),
-        // It may administer, and lacks what it would grant.
+        // It may administer, and lacks the scopes that it would grant.
         ("admin", "POST", "/v1/applications".into(), application, 403),
         ("admin", "DELETE", format!("/v1/applications/{}", uuid::Uuid::nil()), Value::Null, 404),
     ]
@@ -181,7 +181,7 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
 
 #[tokio::test]
 async fn each_call_needs_its_scope_and_no_other() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let forbidden = (403, "forbidden".to_owned());
     for scope in ["issue", "revoke", "introspect", "follow", "audit", "admin"] {
         let actor = node.application(&[("*", &[scope])]).await;
@@ -201,13 +201,13 @@ async fn each_call_needs_its_scope_and_no_other() {
 
 #[tokio::test]
 async fn a_grant_in_one_tenant_does_not_hold_in_another() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let acme = node.application(&[("acme", &["issue", "introspect", "revoke", "admin", "audit"])]).await;
     let forbidden = (403, "forbidden".to_owned());
     assert_eq!(acme.post("/v1/tickets", json!({"subject": "a"})).await.outcome(), forbidden);
     assert_eq!(acme.get("/v1/subjects/a").await.outcome(), forbidden);
     assert_eq!(acme.post("/v1/revocations", json!({"subject": "a"})).await.outcome(), forbidden);
-    // Records are of all tenants, so who audits one of them reads none.
+    // Records are of all tenants, so an auditor of one tenant reads none.
     assert_eq!(acme.get("/v1/events").await.outcome(), forbidden);
     assert_eq!(acme.get("/v1/status").await.outcome(), forbidden);
     let own = issue(&acme, json!({"tenant": "acme", "subject": "a"})).await;
@@ -217,8 +217,8 @@ async fn a_grant_in_one_tenant_does_not_hold_in_another() {
         answer.json()["active"] == true
     };
     assert!(ask(&own).await && !ask(&foreign).await);
-    let end = acme.post("/v1/revocations", json!({"credential": foreign.text("ticket")})).await;
-    assert_eq!(end.outcome(), (404, "unknown-credential".to_owned()));
+    let revocation = acme.post("/v1/revocations", json!({"credential": foreign.text("ticket")})).await;
+    assert_eq!(revocation.outcome(), (404, "unknown-credential".to_owned()));
     assert!(is_active(&node, foreign.text("ticket")).await);
     assert_eq!(acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "a"})).await.status, 201);
     assert!(!ask(&own).await && is_active(&node, foreign.text("ticket")).await);
@@ -230,7 +230,7 @@ async fn a_grant_in_one_tenant_does_not_hold_in_another() {
 
 #[tokio::test]
 async fn an_application_that_has_expired_may_not_call() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let body = json!({"name": "a", "scopes": ["audit"], "tenants": ["*"], "expires_at": "2027-01-15T08:00:01Z"});
     let registered = node.root().post("/v1/applications", body).await;
     let actor = node.holder(registered.text("secret"));
@@ -241,12 +241,12 @@ async fn an_application_that_has_expired_may_not_call() {
 
 #[tokio::test]
 async fn revoking_a_subject_revokes_what_it_had_and_not_what_comes_after() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let before = issue(&node.root(), json!({"subject": "someone"})).await;
     let others = issue(&node.root(), json!({"subject": "another"})).await;
-    let end = node.root().post("/v1/revocations", json!({"subject": "someone", "kinds": ["session"]})).await;
-    assert_eq!(end.status, 201);
-    assert!(is_active(&node, before.text("ticket")).await, "a session's end is no ticket's");
+    let revocation = node.root().post("/v1/revocations", json!({"subject": "someone", "kinds": ["session"]})).await;
+    assert_eq!(revocation.status, 201);
+    assert!(is_active(&node, before.text("ticket")).await, "the revocation of sessions revokes no tickets");
     node.root().post("/v1/revocations", json!({"subject": "someone"})).await;
     let after = issue(&node.root(), json!({"subject": "someone"})).await;
     assert!(!is_active(&node, before.text("ticket")).await);
@@ -260,7 +260,7 @@ async fn revoking_a_subject_revokes_what_it_had_and_not_what_comes_after() {
 
 #[tokio::test]
 async fn a_hold_refuses_new_issues_until_it_expires() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let held = node.root().post("/v1/revocations", json!({"subject": "someone", "hold": 2})).await;
     assert_eq!(held.json()["revocations"][0]["hold_until"], "2027-01-15T08:00:02.000Z");
     let body = json!({"subject": "someone"});
@@ -274,7 +274,7 @@ async fn a_hold_refuses_new_issues_until_it_expires() {
 
 #[tokio::test]
 async fn a_subjects_credentials_come_in_pages_without_inactive_ones() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let mut live = Vec::new();
     for ttl in [60, 600, 600, 600, 600, 600] {
         live.push(issue(&node.root(), json!({"subject": "a/b é", "ttl": ttl})).await);
@@ -300,7 +300,7 @@ async fn a_subjects_credentials_come_in_pages_without_inactive_ones() {
 
 #[tokio::test]
 async fn events_are_the_files_bytes() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let ticket = issue(&node.root().with("x-request-id", "req-1"), json!({"subject": "é\"\\"})).await;
     node.root().with("x-request-id", "not visible").post("/v1/revocations", json!({"subject": "b"})).await;
     node.root().keyed(KEY).post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
@@ -329,7 +329,7 @@ async fn events_are_the_files_bytes() {
 
 #[tokio::test]
 async fn status_names_the_head_as_the_file_has_it_and_where_the_state_came_from() {
-    let mut node = Node::start().await;
+    let mut node = ServedNode::start().await;
     issue(&node.root(), json!({"subject": "a"})).await;
     let file = Connection::open(node.ledger()).expect("readable");
     let head =
@@ -360,7 +360,7 @@ fn held_up() -> (Made, mpsc::Receiver<()>, mpsc::Sender<()>) {
 async fn a_full_queue_is_answered_503_and_those_in_it_are_served() {
     let (made, commits, release) = held_up();
     release.send(()).expect("the writer waits for it: the ledger is opened");
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     commits.recv().expect("the ledger was opened");
     let send = |subject: &'static str| {
         let actor = node.root();
@@ -387,7 +387,7 @@ async fn a_full_queue_is_answered_503_and_those_in_it_are_served() {
 
 #[tokio::test]
 async fn a_halted_log_refuses_commands_and_readiness_and_still_answers_reads() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     let ticket = issue(&node.root(), json!({"subject": "a"})).await;
     let taken = "INSERT INTO event SELECT max(position) + 1, 'aaaaaaaaaaaaa', 1, 0, '{}', zeroblob(32) FROM event";
     Connection::open(node.ledger()).expect("the file").execute_batch(taken).expect("somebody else's row");
@@ -422,13 +422,13 @@ impl Reach for Never {
 
 #[tokio::test]
 async fn a_wait_for_other_nodes_that_is_given_up_rolls_nothing_back() {
-    let node = Node::made(Made { reach: Arc::new(Never), ..Made::default() }).await;
+    let node = ServedNode::made(Made { reach: Arc::new(Never), ..Made::default() }).await;
     let ticket = issue(&node.root(), json!({"subject": "a"})).await;
     let waiting = node.root().with("ledger-consistency", "all_regions").with("ledger-consistency-timeout", "7");
     let answer = waiting.post("/v1/revocations", json!({"credential": ticket.text("ticket")})).await;
     assert_eq!(answer.outcome(), (408, "consistency-timeout".to_owned()));
     assert!(!is_active(&node, ticket.text("ticket")).await);
-    let lone = Node::start().await;
+    let lone = ServedNode::start().await;
     let alone = lone.root().with("ledger-consistency", "local_region");
     assert_eq!(alone.post("/v1/tickets", json!({"subject": "a"})).await.status, 201);
 }
@@ -438,15 +438,15 @@ async fn readiness_warns_while_roots_secret_is_in_a_file() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let mut made = Made::default();
     made.options.root_token_file = Some(file.path().into());
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     insta::assert_snapshot!("ready_with_a_warning", node.nobody().get("/health/ready").await.shown());
     drop(file);
     assert!(node.nobody().get("/health/ready").await.json().get("warning").is_none());
 }
 
 #[tokio::test]
-async fn what_is_measured_goes_by_the_routes_template() {
-    let node = Node::start().await;
+async fn requests_are_measured_by_the_routes_template() {
+    let node = ServedNode::start().await;
     node.root().get("/v1/subjects/someones-name?tenant=secret").await;
     node.nobody().get("/v1/no-such-path").await;
     node.nobody().send(axum::http::Method::PUT, "/v1/tickets", "").await;
@@ -465,11 +465,11 @@ async fn what_is_measured_goes_by_the_routes_template() {
 
 #[tokio::test]
 async fn the_handler_that_does_nothing_is_there_only_for_measuring() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     assert_eq!(node.nobody().post("/v1/noop", json!({})).await.status, 404);
     let mut made = Made::default();
     made.options.bench = true;
-    let node = Node::made(made).await;
+    let node = ServedNode::made(made).await;
     let answer = node.nobody().post("/v1/noop", json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (201, 200));
 }

@@ -1,4 +1,4 @@
-//! Crashes and damage: no answer is ever wrong, verify names what is, and a server makes it again.
+//! Crashes and damage: no answer is ever wrong, verify names the damage, and a server makes the index again.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,14 @@ use authledger::domain::Recorded;
 use authledger::index::{Finder, IndexVerifyError, verify};
 
 use super::Indexed;
-use crate::support::node::{Node, at, issue, issue_jwt, issue_opaque, issue_session, renew, revoke, revoke_subject};
+use crate::support::node::{
+    ModelNode, at, issue, issue_jwt, issue_opaque, issue_session, renew, revoke, revoke_subject,
+};
 
 const SEGMENT: u64 = 64;
 
 fn records() -> Vec<Recorded> {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for n in 0..200 {
         node.after_seconds(1);
         node.ask(issue(n, ["alice", "bob"][n as usize % 2])).unwrap();
@@ -36,7 +38,7 @@ fn is_whole(indexed: &Indexed) -> bool {
     verify(&indexed.reader, &indexed.directory(), |_, _| ()).is_ok()
 }
 
-/// Mends it, and checks that it is then as one that nothing has happened to.
+/// Mends it, and checks that it is then like an undamaged one.
 fn mended(indexed: &Indexed, due: &[Vec<authledger::domain::Position>], what: &str) {
     let mut builder = indexed.builder(SEGMENT, 3);
     builder.mend(true, |_| ()).unwrap();
@@ -74,7 +76,7 @@ fn every_step_of_a_merge_that_a_crash_cuts_short_is_mended() {
         put(&small[removed..]);
         put(&merged);
         assert_eq!(indexed.found(), due, "{removed}");
-        assert!(is_whole(&indexed), "what others cover does no harm");
+        assert!(is_whole(&indexed), "a file that others cover does no harm");
         mended(&indexed, &due, "left over");
     }
     // The rename reached the disk and the contents did not, on a disk that breaks its word.
@@ -135,7 +137,7 @@ fn an_index_of_another_log_is_not_used() {
     let indexed = indexed();
     drop(indexed.built(SEGMENT, 3));
     // The log of another origin, as long as this one.
-    let mut node = Node::named('b');
+    let mut node = ModelNode::named('b');
     (0..1_000).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let other = Indexed::of(&node.log);
     for file in indexed.files() {

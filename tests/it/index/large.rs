@@ -12,7 +12,7 @@ use authledger::domain::{Event, Position, RecordId, Recorded, Sequence, Tenant, 
 use authledger::event_log::{Chain, ChainHash, CopyWriter, Reader, StoredRecord, encode};
 use authledger::index::{Builder, Finder, Shape};
 
-use crate::support::node::{Node, at, digest, issue, revoke_subject, subject};
+use crate::support::node::{ModelNode, at, digest, issue, revoke_subject, subject};
 
 const PAGE: u64 = 10_000;
 /// Tickets of each subject.
@@ -38,11 +38,11 @@ fn a_question_about_one_subject_reads_little_of_a_large_log() {
     let sizes: Vec<u64> = fs::read_dir(&index).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
     println!("{} files, {:.1} bytes an event", sizes.len(), sizes.iter().sum::<u64>() as f64 / events as f64);
 
-    for (what, number) in [("first", subjects / 3), ("again", subjects / 3), ("another", subjects / 2)] {
+    for (question, number) in [("first", subjects / 3), ("again", subjects / 3), ("another", subjects / 2)] {
         let started = Instant::now();
         let asked = Lookup::Subject(Tenant::default(), subject(&format!("subject-{number}")));
         let told = ask(&path, &index, &asked);
-        println!("{what}: a subject's {told} records in {:?}", started.elapsed());
+        println!("{question}: a subject's {told} records in {:?}", started.elapsed());
         assert!(told as u64 >= EACH - 1);
     }
     let started = Instant::now();
@@ -68,17 +68,18 @@ fn ask(path: &Path, index: &Path, asked: &Lookup) -> usize {
     told
 }
 
-fn say(what: &str, events: u64, took: Duration) {
-    println!("{what}: {events} events in {took:?}, {:.0} a second", events as f64 / took.as_secs_f64());
+fn say(task: &str, events: u64, took: Duration) {
+    println!("{task}: {events} events in {took:?}, {:.0} a second", events as f64 / took.as_secs_f64());
 }
 
-/// A log of tickets, each subject's spread over all of it, and an ending now and then.
+/// A log of tickets, each subject's spread over all of it, and a revocation now and then.
 fn write(path: &Path, events: u64, subjects: u64) {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(0, "subject-0")).unwrap();
     node.ask(revoke_subject("subject-1", None)).unwrap();
     let Event::TicketIssued(template) = node.log[1].event.clone() else { unreachable!() };
-    let (mut copy, chain) = (CopyWriter::create(path).unwrap(), Chain::default());
+    let mut copy = CopyWriter::create(path).unwrap();
+    let chain = Chain::default();
     let (mut hash, mut page) = (ChainHash::default(), Vec::new());
     for position in 1..=events {
         let mut recorded = match position {

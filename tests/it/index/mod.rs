@@ -1,4 +1,4 @@
-//! The index: it finds what reading the log finds, whatever a crash or a bad disk has left of it.
+//! The index: it finds the same as reading the log, whatever a crash or a bad disk has left of it.
 
 mod damage;
 mod large;
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use crate::properties::{history, live};
 use crate::support::log::LogFile;
 
-/// A log with an index beside it.
+/// A log with an index next to it.
 pub struct Indexed {
     pub log: LogFile,
     pub reader: Reader,
@@ -35,7 +35,7 @@ impl Indexed {
                 abouts.insert(about);
             });
         }
-        // A JWT's records have its `jti`, which whoever asks for it names.
+        // A JWT's records have its `jti`, which a caller that asks for it names.
         let jtis: Vec<_> = records.iter().filter_map(jwt_of).collect();
         let sought = |about: About| {
             let jti = jtis.iter().find(|(id, _)| about == About::Credential(*id)).map(|(_, jti)| jti.clone());
@@ -59,7 +59,7 @@ impl Indexed {
         builder
     }
 
-    /// What the finder finds of each thing that is spoken of.
+    /// The records that the finder finds for each thing that is spoken of.
     fn found_by(&self, mut finder: Finder<'_>) -> Vec<Vec<Position>> {
         self.spoken_of.iter().map(|sought| positions(&mut finder, std::slice::from_ref(sought))).collect()
     }
@@ -68,7 +68,7 @@ impl Indexed {
         self.found_by(Finder::new(&self.reader, &self.directory(), None).unwrap())
     }
 
-    /// What reading all of the log finds, each time anew.
+    /// The records that reading all of the log finds, each time anew.
     pub fn read(&self) -> Vec<Vec<Position>> {
         self.found_by(Finder::new(&self.reader, Path::new("/nonexistent"), None).unwrap().remembering(0))
     }
@@ -91,7 +91,8 @@ fn jwt_of(recorded: &Recorded) -> Option<(authledger::domain::CredentialId, auth
 }
 
 pub fn positions(finder: &mut Finder<'_>, sought: &[Sought]) -> Vec<Position> {
-    let (mut found, head) = (Vec::new(), finder.head());
+    let mut found = Vec::new();
+    let head = finder.head();
     let _ = finder
         .find(sought, Position(0), head, &mut |_, _| (), &mut |stored, _| {
             found.push(stored.position);
@@ -123,7 +124,7 @@ proptest! {
             let all: Vec<_> = all.map(|(at, _)| Position(at as u64 + 1)).collect();
             prop_assert_eq!(found, &all, "{:?}", sought);
         }
-        // Segments, and what is behind them: in memory, or to be read.
+        // Segments, and the records after them: in memory, or to be read.
         let builder = indexed.built(segment_records, fan_in);
         prop_assert_eq!(&indexed.found(), &due);
         let tail = builder.tail().lock().clone();
@@ -133,7 +134,8 @@ proptest! {
             prop_assert_eq!(&positions(&mut finder, std::slice::from_ref(sought)), due);
         }
         // Many at once, more than there are texts to look for, and from the middle on.
-        let (mut some, cut) = (Vec::new(), Position(cut as u64));
+        let mut some = Vec::new();
+        let cut = Position(cut as u64);
         let head = finder.head();
         let mut take = |stored: authledger::event_log::StoredRecord, _| { some.push(stored.position); ControlFlow::Continue(()) };
         let _ = finder.find(&indexed.spoken_of, cut, head, &mut |_, _| (), &mut take).unwrap();

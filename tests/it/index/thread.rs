@@ -1,4 +1,4 @@
-//! The thread beside the writer: it has everything, also what its queue dropped, and the writer does not wait for it.
+//! The thread next to the writer: it has everything, also the records that its queue dropped, and the writer does not wait for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use authledger::service::{Authentication, Call, Hook, IndexedRecord, NewTicket};
 
 use super::{Indexed, positions};
 use crate::support::log::hashes;
-use crate::support::node::{Node, issue};
+use crate::support::node::{ModelNode, issue};
 use crate::support::served::{self, Made, ROOT};
 
 #[derive(Clone)]
@@ -46,8 +46,8 @@ fn wait_for(indexed: &Indexed, indexing: &Indexing, head: u64) {
 }
 
 #[test]
-fn what_the_queue_drops_is_read_in_the_log() {
-    let mut node = Node::lone();
+fn records_that_the_queue_drops_are_read_in_the_log() {
+    let mut node = ModelNode::lone();
     (0..2_000).for_each(|n| drop(node.ask(issue(n, ["alice", "bob"][n as usize % 2])).unwrap()));
     let indexed = Indexed::of(&node.log);
     let rows: Vec<Row> = hashes(&node.log)
@@ -65,12 +65,12 @@ fn what_the_queue_drops_is_read_in_the_log() {
     for (sought, due) in indexed.spoken_of.iter().zip(indexed.read()).take(50) {
         assert_eq!(positions(&mut finder, std::slice::from_ref(sought)), due);
     }
-    // Lookup to mend what is not broken it has it all again; asked to stop it ends.
+    // Asked to mend an index that is not broken, it has it all again; asked to stop, it stops.
     indexing.mend();
     wait_for(&indexed, &indexing, rows.len() as u64);
     indexing.stop();
     assert!(indexing.tail().is_none());
-    // What was in memory is in files by now.
+    // The records that were in memory are in files by now.
     let finder = Finder::new(&indexed.reader, &indexed.directory(), None).unwrap();
     assert_eq!(finder.coverage().indexed, rows.len() as u64);
 }
@@ -81,28 +81,32 @@ fn per_round() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_writer_goes_on_as_fast_beside_the_thread() {
+async fn the_writer_goes_on_as_fast_next_to_the_thread() {
     let mut rates = [Vec::new(), Vec::new()];
     for round in 0..6 {
         let with = round % 2 == 1;
         let (feed, fed) = channel::<IndexedRecord>();
         let hook: Hook = Box::new(move |committed, _| feed.tell(committed.iter().map(IndexedRecord::from).collect()));
         let hooks = if with { vec![hook] } else { Vec::new() };
-        let node = served::Node::made(Made { hooks, ..Made::default() }).await;
+        let node = served::ServedNode::made(Made { hooks, ..Made::default() }).await;
         let ledger = node.ledger();
         let indexing =
             with.then(|| Arc::new(Indexing::spawn(Reader::open(&ledger).unwrap(), beside(&ledger), fed).unwrap()));
-        indexing.iter().for_each(|indexing| node.service().use_index(indexing.clone()));
+        if let Some(indexing) = &indexing {
+            node.service().use_index(indexing.clone());
+        }
         let took = issue_many(&node, per_round()).await;
         rates[usize::from(with)].push((per_round() as f64 / took.as_secs_f64()) as u64);
         let answer = node.root().get("/v1/history?subject=subject-7").await;
         assert_eq!(answer.body.iter().filter(|byte| **byte == b'\n').count(), 1, "{}", answer.shown());
-        indexing.iter().for_each(|indexing| indexing.stop());
+        if let Some(indexing) = indexing {
+            indexing.stop();
+        }
     }
     println!("tickets a second without the thread {:?}, with it {:?}", rates[0], rates[1]);
 }
 
-async fn issue_many(node: &served::Node, tickets: usize) -> Duration {
+async fn issue_many(node: &served::ServedNode, tickets: usize) -> Duration {
     let service = node.service().clone();
     let Authentication::Caller(identity) = service.authenticate(ROOT.as_bytes()) else { panic!("root is refused") };
     let call = Arc::new(Call { identity, request: None, idempotency: None, consistency: None });

@@ -1,4 +1,4 @@
-//! Tokens that try to be taken for what they are not.
+//! Tokens that pretend to be other ones.
 
 use authledger::domain::{CredentialRef, TokenId};
 use authledger::jose::Profile;
@@ -29,7 +29,7 @@ async fn a_valid_token_of_each_algorithm_is_what_it_says() {
         assert_eq!((token.issued_at, token.expires_at), (Some(1_799_999_999), Some(1_800_000_001)));
         assert_eq!(token.check_times(NOW), Ok(()));
         assert_eq!(token.check_times(NOW + 1000), Err(TokenTimeError::Expired));
-        let own = judge.verify(&judge.ours.token(&own_claims(json!({"gen": {"o": 1}})))).await.expect("good");
+        let own = judge.verify(&judge.ours.token(&own_claims(json!({"gen": {"o": 1}})))).await.expect("valid");
         assert_eq!((&*own.issuer, own.ours, own.generation.len()), (OURS, true, 1));
     }
 }
@@ -198,7 +198,7 @@ async fn an_issuer_speaks_with_its_own_keys_for_its_own_tenants() {
         assert_eq!(judge.refusal(&token).await, refused);
     }
     let second = judge.verify(&theirs.token(&claims(json!({"oid": null, "aud": ["three", "two", "one"]})))).await;
-    assert_eq!(second.expect("good").tenant.as_str(), "two");
+    assert_eq!(second.expect("valid").tenant.as_str(), "two");
 }
 
 #[tokio::test]
@@ -206,23 +206,25 @@ async fn a_token_has_one_spelling_of_each_part() {
     let judge = Judge::new(Algorithm::Es256);
     let header = judge.theirs.header();
     // A payload that leaves stray bits in its last character.
-    let payload =
-        ["", " ", "  "].map(|end| format!("{}{end}", claims(json!({})))).into_iter().find(|text| text.len() % 3 != 0);
-    let good = judge.theirs.raw(&header, &payload.unwrap());
-    assert!(judge.verify(&good).await.is_ok());
-    let [head, body, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let payload = ["", " ", "  "]
+        .map(|spaces| format!("{}{spaces}", claims(json!({}))))
+        .into_iter()
+        .find(|text| text.len() % 3 != 0);
+    let valid = judge.theirs.raw(&header, &payload.unwrap());
+    assert!(judge.verify(&valid).await.is_ok());
+    let [head, body, signature] = valid.split('.').collect::<Vec<_>>().try_into().unwrap();
     for twin in [
         format!("{head}.{body}.{}", next_letter(signature)),
         format!("{head}.{}.{signature}", next_letter(body)),
         format!("{head}.{body}.{signature}="),
         format!("{head}.{body}=.{signature}"),
-        format!("{good}\n"),
-        format!(" {good}"),
-        good.replace('.', ". "),
+        format!("{valid}\n"),
+        format!(" {valid}"),
+        valid.replace('.', ". "),
     ] {
         assert_eq!(judge.refusal(&twin).await, NOT_BASE64URL);
     }
-    for parts in ["", ".", "a.b", &format!("{good}."), &format!("{good}.{signature}")] {
+    for parts in ["", ".", "a.b", &format!("{valid}."), &format!("{valid}.{signature}")] {
         assert_eq!(judge.refusal(parts).await, "read the token: it is not a JWT of three parts with dots between them");
     }
     let twice = r#"{"iss":"https://issuer.example","sub":"a","sub":"b","oid":"one"}"#;
@@ -272,13 +274,13 @@ pub fn negated(number: &[u8]) -> Vec<u8> {
 async fn the_other_signature_that_anybody_can_make_of_an_ecdsa_one_is_the_same_token() {
     let judge = Judge::new(Algorithm::Es256);
     for more in [json!({}), json!({"jti": null})] {
-        let good = judge.theirs.token(&claims(more));
-        let (signed, signature) = good.rsplit_once('.').unwrap();
+        let valid = judge.theirs.token(&claims(more));
+        let (signed, signature) = valid.rsplit_once('.').unwrap();
         let numbers = decode(signature);
         let (r, s) = numbers.split_at(32);
         let twin = format!("{signed}.{}", encode([r, &negated(s)].concat()));
-        assert_ne!(good, twin);
-        let [one, other] = [judge.verify(&good).await, judge.verify(&twin).await].map(|token| token.expect("good"));
+        assert_ne!(valid, twin);
+        let [one, other] = [judge.verify(&valid).await, judge.verify(&twin).await].map(|token| token.expect("valid"));
         assert_eq!(one.identity, other.identity);
     }
 }
@@ -287,14 +289,14 @@ async fn the_other_signature_that_anybody_can_make_of_an_ecdsa_one_is_the_same_t
 async fn any_change_of_a_signed_byte_is_noticed() {
     for algorithm in ALL {
         let judge = Judge::new(algorithm);
-        let good = judge.theirs.token(&claims(json!({})));
+        let valid = judge.theirs.token(&claims(json!({})));
         let other = judge.theirs.token(&claims(json!({"sub": "another"})));
-        let [head, _, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [head, _, signature] = valid.split('.').collect::<Vec<_>>().try_into().unwrap();
         let body = other.split('.').nth(1).unwrap();
         assert_eq!(judge.refusal(&format!("{head}.{body}.{signature}")).await, WRONG_SIGNATURE);
         let mut short = decode(signature);
         short.pop();
-        let (signed, _) = good.rsplit_once('.').unwrap();
+        let (signed, _) = valid.rsplit_once('.').unwrap();
         assert_eq!(judge.refusal(&format!("{signed}.{}", encode(short))).await, WRONG_SIGNATURE);
         assert_eq!(judge.verify(&format!("{signed}.{}", encode([0; 64]))).await.err(), Some(TokenError::BadSignature));
     }
@@ -304,10 +306,10 @@ async fn any_change_of_a_signed_byte_is_noticed() {
 async fn an_id_names_the_token_only_where_the_profile_says_so() {
     let token = claims(json!({"jti": null, "id": "stands-in", "person_id": "person"}));
     let slashid = Judge::of(Algorithm::EdDsa, Some(Profile::SlashId));
-    let verified = slashid.verify(&slashid.theirs.token(&token)).await.expect("good");
+    let verified = slashid.verify(&slashid.theirs.token(&token)).await.expect("valid");
     assert_eq!(verified.identity.jti().map(TokenId::as_str), Some("stands-in"));
     assert_eq!(verified.subject.as_given().as_str(), "person");
     let plain = Judge::new(Algorithm::EdDsa);
-    let verified = plain.verify(&plain.theirs.token(&token)).await.expect("good");
+    let verified = plain.verify(&plain.theirs.token(&token)).await.expect("valid");
     assert!(matches!(verified.identity, CredentialRef::Payload { .. }));
 }

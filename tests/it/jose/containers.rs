@@ -9,7 +9,7 @@ use super::{Judge, NOW, Signer, claims, merged, own_claims};
 
 fn container(signer: &Signer, inner: &str, more: Value) -> String {
     let claims = merged(claims(json!({"jti": "container", "user_token": inner})), more);
-    // Not signed by us, who make no token that is too long.
+    // Not signed by us: we make no token that is too long.
     signer.raw(&signer.header(), &claims.to_string())
 }
 
@@ -18,7 +18,7 @@ async fn a_container_is_two_tokens_each_with_its_own_id() {
     let judge = Judge::new(Algorithm::EdDsa);
     let expired = json!({"exp": 1_799_999_999});
     for inner in [judge.theirs.token(&claims(expired.clone())), judge.ours.token(&own_claims(expired))] {
-        let token = judge.verify(&container(&judge.theirs, &inner, json!({}))).await.expect("good");
+        let token = judge.verify(&container(&judge.theirs, &inner, json!({}))).await.expect("valid");
         assert_eq!(token.identity.jti().map(TokenId::as_str), Some("container"));
         assert!(!token.claims.contains_key("user_token"), "a live token stays in no claims");
         assert_eq!(token.check_times(NOW), Ok(()), "each has its own times");
@@ -34,7 +34,7 @@ async fn a_container_takes_tenant_and_subject_from_within_where_it_names_none() 
     let judge = Judge::new(Algorithm::EdDsa);
     let inner = judge.theirs.token(&claims(json!({"oid": "two"})));
     let token = container(&judge.theirs, &inner, json!({"oid": null, "sub": null}));
-    let token = judge.verify(&token).await.expect("good");
+    let token = judge.verify(&token).await.expect("valid");
     assert_eq!((token.tenant.as_str(), token.subject.as_given().as_str()), ("two", "somebody"));
     let differs = "accept the token: the token within it (`user_token`) is for another tenant or subject";
     for more in [json!({"oid": "one"}), json!({"oid": "two", "sub": "another"}), json!({"oid": null, "aud": "one"})] {
@@ -55,8 +55,8 @@ async fn a_token_within_is_verified_as_strictly() {
     assert_eq!(refused, "verify the token: its signature is wrong");
     let refused = judge.refusal(&container(&judge.theirs, "a.b.c", json!({}))).await;
     assert!(refused.starts_with("read the token: "), "{refused}");
-    let good = judge.theirs.token(&claims(json!({})));
-    let forged = stranger.raw(&header, &claims(json!({"user_token": good})).to_string());
+    let valid = judge.theirs.token(&claims(json!({})));
+    let forged = stranger.raw(&header, &claims(json!({"user_token": valid})).to_string());
     assert_eq!(judge.refusal(&forged).await, "verify the token: its signature is wrong");
 }
 

@@ -19,7 +19,7 @@ use super::{Own, Signer, claims, clock, jwks, trusted};
 
 const UNREACHABLE: &str = "verify the token: its issuer's keys are out of reach; try again in a minute";
 
-/// Publishes keys, and counts who asks.
+/// Publishes keys, and counts the requests for them.
 #[derive(Clone)]
 struct Publisher {
     url: String,
@@ -56,7 +56,7 @@ impl Publisher {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
         let answer = self.answer.lock().clone();
-        // Whoever asked may have hung up.
+        // The party that asked may have hung up.
         let _ = stream.write_all(answer.as_bytes()).await;
     }
 
@@ -124,7 +124,7 @@ async fn a_key_that_was_withdrawn_goes_within_the_hour_and_nobody_waits_for_it()
     publisher.publish(ok(&jwks(&[&new])));
     clock.advance(KEYS_FRESH_MILLIS);
     assert_eq!(outcome(&issuers, &old_token).await, Ok(()), "it is loaded behind this one's back");
-    // Who asks for another key waits for that load.
+    // A caller that asks for another key waits for that load.
     assert_eq!(outcome(&issuers, &new_token).await, Ok(()));
     assert_eq!(outcome(&issuers, &old_token).await, Err(TokenError::UnknownKey));
     assert_eq!(publisher.asked(), 2);
@@ -152,7 +152,7 @@ async fn a_token_that_was_verified_is_nothing_to_another_key_of_the_same_name() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_ask_together_share_one_load_and_one_that_hangs_up_does_not_end_it() {
+async fn callers_that_ask_together_share_one_load_and_one_that_hangs_up_does_not_end_it() {
     let signer = Signer::new(Algorithm::Es256);
     let token = signer.token(&claims(json!({})));
     let publisher = Publisher::start(ok(&jwks(&[&signer]))).await;
@@ -179,10 +179,11 @@ async fn those_who_ask_together_share_one_load_and_one_that_hangs_up_does_not_en
 #[tokio::test]
 async fn without_any_keys_the_issuer_is_out_of_reach_until_the_next_minute() {
     let signer = Signer::new(Algorithm::Es256);
-    let (token, keys) = (signer.token(&claims(json!({}))), jwks(&[&signer]));
+    let token = signer.token(&claims(json!({})));
+    let keys = jwks(&[&signer]);
     let elsewhere = Publisher::start(ok(&keys)).await;
     let long = format!("{keys}{}", " ".repeat(300 * 1024));
-    for (what, answer) in [
+    for (case, answer) in [
         (
             "a redirect",
             format!(
@@ -201,13 +202,13 @@ async fn without_any_keys_the_issuer_is_out_of_reach_until_the_next_minute() {
         let clock = clock();
         let issuers = publisher.issuers(&clock);
         for _ in 0..3 {
-            let refused = outcome(&issuers, &token).await.expect_err(what);
-            assert_eq!((refused, refused.to_string().as_str()), (TokenError::KeysUnreachable, UNREACHABLE), "{what}");
+            let refused = outcome(&issuers, &token).await.expect_err(case);
+            assert_eq!((refused, refused.to_string().as_str()), (TokenError::KeysUnreachable, UNREACHABLE), "{case}");
         }
-        assert_eq!(publisher.asked(), 1, "{what}");
+        assert_eq!(publisher.asked(), 1, "{case}");
         publisher.publish(ok(&keys));
         clock.advance(RELOAD_MILLIS);
-        assert_eq!(outcome(&issuers, &token).await, Ok(()), "{what}");
+        assert_eq!(outcome(&issuers, &token).await, Ok(()), "{case}");
     }
     assert_eq!(elsewhere.asked(), 0, "a redirect is not followed");
 }

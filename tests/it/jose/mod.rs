@@ -1,4 +1,4 @@
-//! Tokens: what is taken, and everything that is refused.
+//! Tokens: the ones that are accepted, and everything that is refused.
 
 pub mod confusion;
 mod containers;
@@ -25,7 +25,7 @@ const OURS: &str = "https://auth.example";
 /// Where the clock stands, in milliseconds.
 const NOW: u64 = 1_800_000_000_000;
 
-/// Somebody who signs.
+/// An issuer that signs.
 pub struct Signer {
     directory: TempDir,
     pub key: SigningKey,
@@ -42,7 +42,7 @@ impl Signer {
         sign(&self.key, claims).unwrap()
     }
 
-    /// A good signature over whatever header and payload.
+    /// A valid signature over any header and payload.
     pub fn raw(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", encode(header), encode(payload));
         let signature = self.key.sign(signed.as_bytes()).unwrap();
@@ -103,7 +103,7 @@ impl OwnKeys for Own {
     }
 }
 
-/// One issuer that is trusted and one key of our own, and what they think of tokens.
+/// One issuer that is trusted and one key of our own, and the judge of tokens that knows both.
 struct Judge {
     theirs: Signer,
     ours: Signer,
@@ -132,12 +132,12 @@ impl Judge {
     }
 }
 
-/// Claims of the trusted issuer that are good as they are.
+/// Claims of the trusted issuer that are valid as they are.
 pub fn claims(more: Value) -> Value {
     merged(json!({"iss": ISSUER, "sub": "somebody", "oid": "one", "jti": "id"}), more)
 }
 
-/// Claims of ours that are good as they are.
+/// Claims of ours that are valid as they are.
 fn own_claims(more: Value) -> Value {
     merged(json!({"iss": OURS, "sub": "somebody", "oid": "one", "jti": "own-id"}), more)
 }

@@ -1,4 +1,4 @@
-//! What nodes ask one another: by a member's signature, and by nothing else.
+//! Requests between nodes: by a member's signature, and by nothing else.
 
 use authledger::cluster::RequestSignature;
 use authledger::domain::{LedgerId, NodeKey, Timestamp};
@@ -18,7 +18,7 @@ struct Asking {
 }
 
 impl Asking {
-    /// Asks for a path, with a signature over what may be something else.
+    /// Asks for a path, with a signature that may be over another one.
     async fn get(&self, path: &str, signed: &str, at: u64, ledger: LedgerId) -> StatusCode {
         let (node, at) =
             (NodeKey::from_bytes(self.key.public_key()), Timestamp::from_millis(at).expect("within bounds"));
@@ -101,7 +101,7 @@ async fn members_are_joined_listed_and_removed_by_administrators_alone() {
     let nobody = pair.a.api.send(reqwest::Method::DELETE, "/v1/nodes/nobody", None).await.expect("an answer");
     assert!(text(&nobody.expect(404), "type").ends_with("unknown-node"));
 
-    // Removed for good: it is told so, and the same key does not come back.
+    // Removed permanently: it is told so, and the same key does not come back.
     pair.a.api.send(reqwest::Method::DELETE, "/v1/nodes/b", None).await.expect("an answer").expect(200);
     until("b says that it was removed", async || warning(&pair.b.api).await.contains("was removed")).await;
     let key = nodes.iter().find(|node| node["node"] == "b").expect("b")["key"].clone();
@@ -142,14 +142,15 @@ async fn a_node_that_was_away_when_it_was_removed_is_told_and_shown_nothing_else
         sequence: authledger::domain::Sequence(sequence),
     };
     assert!(log.find_place(place(removal)).expect("readable").is_some());
-    assert!(log.find_place(place(removal + 1)).expect("readable").is_none(), "what came later is not its business");
+    assert!(log.find_place(place(removal + 1)).expect("readable").is_none(), "a later record is not its business");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_another_ledger_does_not_join() {
     let pair = Pair::start().await;
-    let (other, before) = (pair.data("other"), Proxy::to_nothing().await);
-    let own = crate::process::node::Node::start(&other);
+    let other = pair.data("other");
+    let before = Proxy::to_nothing().await;
+    let own = crate::process::node::NodeProcess::start(&other);
     let refused = join(&other, "c", &pair.to_a, &before);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("another"), "it runs");
     assert_eq!(own.stop().await.0, Some(0));
@@ -160,7 +161,7 @@ async fn a_directory_of_another_ledger_does_not_join() {
     assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(2), "a node that was refused is named: {listed}");
 }
 
-/// What readiness tells the operator.
+/// The warning of readiness for the operator.
 async fn warning(api: &Api) -> String {
     api.get("/health/ready").await.body["warning"].to_string()
 }

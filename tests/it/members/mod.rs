@@ -1,4 +1,4 @@
-//! Nodes that belong together, without a broker: what they ask one another, and what they share.
+//! Nodes that belong together, without a broker: their requests to one another, and the data that they share.
 
 mod asking;
 mod pair;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::process::node::{Api, BINARY, Launch, Node, PATIENCE, ROOT};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, PATIENCE, ROOT};
 use crate::support::nats::Proxy;
 
 /// Two nodes of one ledger: `a`, which has made it, and `b`, which has joined.
 pub struct Pair {
-    pub a: Node,
-    pub b: Node,
+    pub a: NodeProcess,
+    pub b: NodeProcess,
     /// Before each of them, for the other.
     pub to_a: Proxy,
     pub to_b: Proxy,
@@ -49,7 +49,7 @@ pub fn url(proxy: &Proxy) -> String {
 }
 
 /// Where a server listens.
-pub fn address(node: &Node) -> SocketAddr {
+pub fn address(node: &NodeProcess) -> SocketAddr {
     node.api.url().trim_start_matches("http://").parse().expect("an address")
 }
 
@@ -66,11 +66,11 @@ pub async fn ready(api: &Api) {
     until("it is ready", async || api.get("/health/ready").await.status == 200).await;
 }
 
-/// Until it is so. Nodes tell nobody what they have heard of one another, so they are asked again and again.
-pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
+/// Until it is so. No message says that a node has heard of another one, so they are asked again and again.
+pub async fn until(due: &str, is_so: impl AsyncFn() -> bool) {
+    let limit = Instant::now() + PATIENCE;
     while !is_so().await {
-        assert!(Instant::now() < end, "not in time: {what}");
+        assert!(Instant::now() < limit, "not in time: {due}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -64,7 +64,7 @@ async fn a_key_that_arrives_after_its_subject_was_forgotten_opens_nothing() {
     .await;
     let shown = pair.b.api.get(&path).await.body;
     assert!(shown["identity"]["traits"].get("email").is_none(), "{shown}");
-    assert!(shown["active"] == false, "and it is dead on both: {shown}");
+    assert!(shown["active"] == false, "and it is inactive on both: {shown}");
     assert!(pair.to_a.refused() + pair.to_b.refused() > 0, "they were cut off from one another");
 }
 

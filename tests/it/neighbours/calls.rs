@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// Lines of an import.
 const LINES: usize = 50;
 
-/// What the requests name.
+/// The names that requests use.
 pub struct Names {
     pub holders: Vec<Holder>,
     pub origin: String,
@@ -18,7 +18,7 @@ pub struct Names {
     pub victim_secret: String,
 }
 
-/// Somebody of the hostile tenant.
+/// A subject of the hostile tenant.
 pub struct Holder {
     pub session_token: String,
     pub session_id: String,
@@ -72,9 +72,12 @@ impl Call {
     }
 
     fn of(method: &str, path: &str, operation: &Value, document: &Value, (names, holder): (&Names, &Holder)) -> Self {
-        let (mut filled, mut query, mut headers) = (path.to_owned(), Vec::new(), Vec::new());
+        let mut filled = path.to_owned();
+        let mut query = Vec::new();
+        let mut headers = Vec::new();
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            let (name, place) = (parameter["name"].as_str().expect("a name"), parameter["in"].as_str());
+            let name = parameter["name"].as_str().expect("a name");
+            let place = parameter["in"].as_str();
             match place {
                 Some("path") => filled = filled.replace(&format!("{{{name}}}"), &in_path(path, name, names, holder)),
                 Some("query") => query.extend(in_query(path, parameter).map(|value| format!("{name}={value}"))),
@@ -100,7 +103,7 @@ impl Call {
         let path = self.path.replace('~', &number.to_string());
         let body = self.body.as_ref().map(|(kind, body)| {
             let body = if *kind == "application/x-ndjson" && body.is_empty() {
-                // Beyond what is there already.
+                // Beyond those that are there already.
                 let first = 1_000_000 + number * LINES;
                 (first..first + LINES).map(|number| import_line("token", "imported", number)).collect()
             } else {
@@ -131,7 +134,7 @@ fn in_path(path: &str, name: &str, names: &Names, holder: &Holder) -> String {
         "id" if path.contains("/sessions/") => holder.session_id.clone(),
         "id" if path.contains("/identities/") || path.contains("/users/") => "crowd".to_owned(),
         "id" => uuid::Uuid::from_u128(7).to_string(),
-        // Whoever was forgotten once costs less the next time.
+        // A subject that was erased once costs less the next time.
         "subject" if path.ends_with("/personal-data") => "forgotten-~".to_owned(),
         "subject" => "crowd".to_owned(),
         "person_id" => "holder".to_owned(),
@@ -140,11 +143,11 @@ fn in_path(path: &str, name: &str, names: &Names, holder: &Holder) -> String {
         "code" => "overloaded".to_owned(),
         "path" => "0/000".to_owned(),
         "node" => "elsewhere".to_owned(),
-        other => panic!("{path}: nobody has said what {other} may be"),
+        other => panic!("{path}: this test has no value for {other}"),
     }
 }
 
-/// What makes an answer the longest that it can be.
+/// The value that makes an answer the longest that it can be.
 fn in_query(path: &str, parameter: &Value) -> Option<String> {
     let name = parameter["name"].as_str().expect("a name");
     let value = match name {
@@ -159,7 +162,7 @@ fn in_query(path: &str, parameter: &Value) -> Option<String> {
         "origin" => "aaaaaaaaaaaaa".to_owned(),
         "sequence" | "slots" => "1".to_owned(),
         "kinds" => "session".to_owned(),
-        _ if parameter["required"] == true => panic!("{path}: nobody has said what {name} may be"),
+        _ if parameter["required"] == true => panic!("{path}: this test has no value for {name}"),
         _ => return None,
     };
     Some(value)
@@ -192,7 +195,7 @@ fn body(operation: &Value, document: &Value, holder: &Holder) -> Option<(&'stati
 fn object(schema: &Value, holder: &Holder) -> Map<String, Value> {
     let properties = schema["properties"].as_object().expect("properties");
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    // What is to be ended is named in one way.
+    // The credential to revoke is named in one way.
     let is_by_subject = properties.contains_key("subject") && properties.contains_key("credential");
     let value = |name: &str| {
         Some(match name {
@@ -218,7 +221,7 @@ fn object(schema: &Value, holder: &Holder) -> Map<String, Value> {
     let members: Map<String, Value> = members.collect();
     for name in required {
         let is_line = ["kind", "issued_at", "expires_at"].contains(&name);
-        assert!(is_line || members.contains_key(name), "nobody has said what {name} may be");
+        assert!(is_line || members.contains_key(name), "this test has no value for {name}");
     }
     members
 }
@@ -234,11 +237,12 @@ pub fn import_line(kind: &str, subject: &str, number: usize) -> String {
     let now = authledger::clock::Clock::system().now();
     let issued_at = Timestamp::from_millis(now.as_millis() - 60_000).expect("within bounds");
     let expires_at = now.plus_millis(3_600_000);
-    let id = (kind == "session").then(|| uuid::Uuid::from_u128(number as u128 + (0x4000_8000 << 64)).to_string());
     let mut line = json!({
         "kind": kind, "tenant": "acme", "subject": subject, "digest": digest,
         "issued_at": issued_at.to_string(), "expires_at": expires_at.to_string(),
     });
-    id.into_iter().for_each(|id| line["id"] = json!(id));
+    if kind == "session" {
+        line["id"] = json!(uuid::Uuid::from_u128(number as u128 + (0x4000_8000 << 64)).to_string());
+    }
     line.to_string() + "\n"
 }

@@ -1,8 +1,8 @@
 //! One tenant cannot slow another: while a hostile tenant makes each call of the OpenAPI document in 64 loops, another one's
-//! introspection, revocation, follower and reconnect take at most twice what they take beside 64 loops of a handler that does nothing.
+//! introspection, revocation, follower and reconnect take at most twice as long as next to 64 loops of a handler that does nothing.
 //!
 //! `AUTHLEDGER_NEIGHBOUR_ROUNDS` says how many rounds each call gets, and then the medians count. Without it there is one, short, and
-//! what is beyond the bound there is measured again, and counts where no window says otherwise: the machine may be busy.
+//! a call that is beyond the bound there is measured again, and counts where no window says otherwise: the machine may be busy.
 
 mod calls;
 mod victim;
@@ -17,19 +17,19 @@ use serde_json::json;
 use self::calls::{Call, Holder, Names};
 use self::victim::{MEASURES, Samples, Victim};
 use self::wire::Wire;
-use crate::process::node::{Api, Launch, Node, text};
+use crate::process::node::{Api, Launch, NodeProcess, text};
 
 /// The hostile tenant's loops.
 const LOOPS: usize = 64;
-/// How often it is measured again what was beyond the bound in a short run.
+/// How often a call is measured again that was beyond the bound in a short run.
 const AGAIN: usize = 4;
-/// What is beyond twice the time beside idle loops counts in a short run where it is beyond this, too, in milliseconds. A short run
+/// A time beyond twice the one next to idle loops counts in a short run where it is beyond this, too, in milliseconds. A short run
 /// shares the machine with all other tests: it finds a call that keeps everybody waiting, and ratios are for a run with rounds, alone.
 const SLACK_MILLIS: f64 = 400.0;
-/// Credentials of the hostile tenant that were revoked, sessions of one of its subjects that are over, and its applications.
+/// Credentials of the hostile tenant that were revoked, sessions of one of its subjects that have expired, and its applications.
 const REVOKED: usize = 2_000;
 const SESSIONS: usize = 10_000;
-/// Each call has a session and a token of its own, because some end them.
+/// Each call has a session and a token of its own, because some revoke them.
 const HOLDERS: usize = 80;
 
 struct Plan {
@@ -78,15 +78,15 @@ impl Hostile {
             runtime.block_on(async {
                 let loops = (0..LOOPS).map(|_| one(call.clone(), stopping.clone(), counting.clone()));
                 let loops = futures_util::future::join_all(loops);
-                let ended = async {
-                    // What is under way when the window closes is hung up on.
+                let window_closes = async {
+                    // A call that is under way when the window closes is hung up on.
                     while !stopping.load(Ordering::Relaxed) {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
                 tokio::select! {
                     _ = loops => {}
-                    () = ended => {}
+                    () = window_closes => {}
                 }
             });
         });
@@ -100,37 +100,37 @@ impl Hostile {
     }
 }
 
-/// What was measured beside one call, and beside the handler that does nothing in between.
+/// The times next to one call, and next to the handler that does nothing in between.
 struct Row {
     name: String,
     status: u16,
     answers: u64,
     /// The 99th percentile of each window, the smallest first.
-    beside: [Vec<f64>; 4],
+    busy: [Vec<f64>; 4],
     idle: [Vec<f64>; 4],
 }
 
 impl Row {
-    /// The medians of each measure, beside the call and beside the handler that does nothing.
+    /// The medians of each measure, next to the call and next to the handler that does nothing.
     fn medians(&self) -> impl Iterator<Item = (f64, f64)> {
         let median = |windows: &Vec<f64>| windows[windows.len() / 2];
-        self.beside.iter().map(median).zip(self.idle.iter().map(median))
+        self.busy.iter().map(median).zip(self.idle.iter().map(median))
     }
 
-    /// Milliseconds beside the call, and beside the handler that does nothing.
+    /// Milliseconds next to the call, and next to the handler that does nothing.
     fn print(&self) {
-        let cells: Vec<String> = self.medians().map(|(beside, idle)| format!("{beside:.1} / {idle:.1}")).collect();
-        let worst = self.medians().map(|(beside, idle)| beside / idle.max(0.1)).fold(0.0, f64::max);
+        let cells: Vec<String> = self.medians().map(|(busy, idle)| format!("{busy:.1} / {idle:.1}")).collect();
+        let worst = self.medians().map(|(busy, idle)| busy / idle.max(0.1)).fold(0.0, f64::max);
         println!("| {} | {} | {} | {} | {worst:.1} |", self.name, self.status, self.answers, cells.join(" | "));
     }
 
     /// Whether the other tenant waits more than twice as long: by the medians, or, on a machine that may be busy, beyond doubt: the
-    /// best window beside the call is worse than the worst one beside the handler that does nothing.
+    /// best window next to the call is worse than the worst one next to the handler that does nothing.
     fn is_slower(&self, is_short: bool) -> bool {
         if !is_short {
-            return self.medians().any(|(beside, idle)| beside > 2.0 * idle);
+            return self.medians().any(|(busy, idle)| busy > 2.0 * idle);
         }
-        let mut extremes = self.beside.iter().zip(&self.idle).map(|(beside, idle)| (beside[0], idle[idle.len() - 1]));
+        let mut extremes = self.busy.iter().zip(&self.idle).map(|(busy, idle)| (busy[0], idle[idle.len() - 1]));
         extremes.any(|(best, worst)| best > 2.0 * worst && best > worst + SLACK_MILLIS)
     }
 }
@@ -153,9 +153,9 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
     for call in &calls {
         let status = runtime.block_on(async { Wire::connect(address).await.ask(&call.bytes()).await }).unwrap_or(0);
         let mut measure = |rounds| {
-            let (mut beside, mut idle, mut answers) = (Vec::new(), Vec::new(), 0);
+            let (mut busy, mut idle, mut answers) = (Vec::new(), Vec::new(), 0);
             for _ in 0..rounds {
-                for (call, samples) in [(&noop, &mut idle), (call, &mut beside)] {
+                for (call, samples) in [(&noop, &mut idle), (call, &mut busy)] {
                     let hostile = Hostile::start(address, call);
                     samples.push(runtime.block_on(victim.measure(plan.window)));
                     answers = hostile.stop();
@@ -165,7 +165,7 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
                 name: call.name.clone(),
                 status,
                 answers,
-                beside: Samples::of_windows(&mut beside),
+                busy: Samples::of_windows(&mut busy),
                 idle: Samples::of_windows(&mut idle),
             }
         };
@@ -182,12 +182,12 @@ fn no_call_of_a_hostile_tenant_slows_another_one() {
     }
     let slower: Vec<&str> =
         rows.iter().filter(|row| row.is_slower(plan.is_short)).map(|row| row.name.as_str()).collect();
-    assert!(slower.is_empty(), "beside these, another tenant waits more than twice as long: {slower:#?}");
+    assert!(slower.is_empty(), "next to these, another tenant waits more than twice as long: {slower:#?}");
     assert!(rows.len() > 60, "the document lists {} calls", rows.len());
 }
 
-/// Fills the hostile tenant with what its calls look through.
-async fn populate(node: &Node) -> Names {
+/// Fills the hostile tenant with credentials for its calls to look through.
+async fn populate(node: &NodeProcess) -> Names {
     let started = Instant::now();
     let register = |name: &str, tenant: &str| {
         let scopes = ["issue", "revoke", "introspect", "follow", "audit", "admin"];
@@ -201,7 +201,8 @@ async fn populate(node: &Node) -> Names {
     acme.post("/v1/revocations", json!({"tenant": "acme", "subject": "crowd"})).await.expect(201);
     import(&acme, "token", "many", REVOKED).await;
     let revoke = |number: usize| {
-        let (acme, id) = (acme.clone(), calls::digest("token", number)[..32].to_owned());
+        let acme = acme.clone();
+        let id = calls::digest("token", number)[..32].to_owned();
         async move { acme.post("/v1/revocations", json!({"kind": "token", "id": id})).await.expect(201) }
     };
     futures_util::StreamExt::collect::<Vec<_>>(futures_util::StreamExt::buffer_unordered(
@@ -218,7 +219,7 @@ async fn populate(node: &Node) -> Names {
         holders.push(Holder { session_token, session_id, token: text(&token, "token") });
     }
     let status = node.api.get("/v1/status").await.expect(200);
-    println!("{REVOKED} revoked tokens and {SESSIONS} sessions that are over, in {:?}", started.elapsed());
+    println!("{REVOKED} revoked tokens and {SESSIONS} sessions that have expired, in {:?}", started.elapsed());
     Names { holders, origin: text(&status["head"], "origin"), hostile_secret: hostile, victim_secret: victim }
 }
 

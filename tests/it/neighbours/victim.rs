@@ -1,4 +1,4 @@
-//! What another tenant does meanwhile, and how long it takes.
+//! The calls of another tenant meanwhile, and how long they take.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::calls::request;
 use super::wire::Wire;
 
-/// What is measured, in this order.
+/// The measures, in this order.
 pub const MEASURES: [&str; 4] = ["introspect", "revoke", "follow", "reconnect"];
 /// An answer that takes longer counts as if it had taken so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,8 @@ impl Victim {
     /// Does everything over and over, for that long and at least a few times.
     pub async fn measure(&mut self, window: Duration) -> Samples {
         const AT_LEAST: usize = 3;
-        let (mut samples, until) = (Samples::default(), Instant::now() + window);
+        let mut samples = Samples::default();
+        let until = Instant::now() + window;
         while Instant::now() < until || samples.0[0].len() < AT_LEAST {
             let cycle = tokio::time::timeout(PATIENCE, self.cycle()).await;
             let taken = cycle.unwrap_or([PATIENCE; 4]);

@@ -1,4 +1,4 @@
-//! HTTP as cheap as it can be had: the loops must not cost more than what they ask for.
+//! HTTP as cheap as it can be had: the loops must not cost more than the answers that they ask for.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;

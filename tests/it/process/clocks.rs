@@ -1,4 +1,4 @@
-//! Wall clocks that jump under a real server: what was revoked stays so, what has expired too, and lives are as long as they say.
+//! Wall clocks that jump under a real server: revoked credentials stay revoked, expired ones expired, and lives are as long as they say.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use authledger::keys::{Algorithm, SigningKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::node::{Api, BINARY, Node, PATIENCE, ROOT, text};
+use super::node::{Api, BINARY, NodeProcess, PATIENCE, ROOT, text};
 use crate::support::faketime::WallClock;
 
 const FOREIGN: &str = "https://issuer.example";
@@ -45,13 +45,13 @@ impl World {
         self.directory.path().join("data")
     }
 
-    fn start(&self) -> Node {
+    fn start(&self) -> NodeProcess {
         let config = self.directory.path().join("ledger.toml");
         self.wall.launch(&self.data()).args(&["--config", config.to_str().expect("UTF-8"), "--log", "info"]).start()
     }
 
     /// Starts it again, in one of the ways in which that happens.
-    async fn restart(&self, node: Node, how: Restart) -> Node {
+    async fn restart(&self, node: NodeProcess, how: Restart) -> NodeProcess {
         match how {
             Restart::Killed => tokio::task::spawn_blocking(move || node.kill()).await.expect("killed"),
             Restart::Stopped | Restart::WithoutSnapshot => {
@@ -108,7 +108,7 @@ impl Kinds {
         Self { named, session: id }
     }
 
-    /// With tokens that die with their session.
+    /// With tokens that depend on the session.
     async fn with_tokens_of_the_session(mut self, api: &Api, subject: &str) -> Self {
         for (name, format) in [("jwt of the session", "jwt"), ("opaque token of the session", "opaque")] {
             let body = json!({"subject": subject, "ttl": 3_600, "session_id": self.session, "format": format});
@@ -117,25 +117,25 @@ impl Kinds {
         self
     }
 
-    async fn good(&self, api: &Api) -> Vec<&'static str> {
-        let mut good = Vec::new();
+    async fn active(&self, api: &Api) -> Vec<&'static str> {
+        let mut active = Vec::new();
         for (name, credential) in &self.named {
             if api.is_active(credential).await {
-                good.push(*name);
+                active.push(*name);
             }
         }
-        good
+        active
     }
 }
 
 /// Waits until that is so: clocks are looked at a few times a second, and nobody tells when.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+async fn until<T>(due: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}");
+        assert!(started.elapsed() < PATIENCE, "{due}");
         // Nobody tells when a clock was looked at.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -189,13 +189,13 @@ fn run(program: &str, arguments: &[&str], url: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8(text).expect("UTF-8"))
 }
 
-/// Whether verify passes, and a replay adds up to what the stopped server's snapshot holds.
+/// Whether verify passes, and a replay adds up to the stopped server's snapshot.
 fn audit(data: &Path) {
     let tool = env!("CARGO_BIN_EXE_authledger-audit");
     let data = data.to_str().expect("UTF-8");
     for arguments in [vec!["verify", data], vec!["replay", data, "--against", data]] {
-        let (good, said) = run(tool, &arguments, "");
-        assert!(good, "{arguments:?}: {said}");
+        let (succeeded, said) = run(tool, &arguments, "");
+        assert!(succeeded, "{arguments:?}: {said}");
     }
 }
 
@@ -218,13 +218,13 @@ async fn nothing_revoked_comes_back_when_a_start_finds_the_clock_ahead_and_it_is
         let foreign_of_frank = world.foreign("frank");
         node.api.post("/v1/revocations", json!({"subject": "frank"})).await.expect(201);
         let check = async |api: &Api, when: &str| {
-            assert_eq!(revoked.good(api).await, Vec::<&str>::new(), "{when}: revoked one by one");
-            assert_eq!(all.good(api).await, Vec::<&str>::new(), "{when}: revoked with their subject");
+            assert_eq!(revoked.active(api).await, Vec::<&str>::new(), "{when}: revoked one by one");
+            assert_eq!(all.active(api).await, Vec::<&str>::new(), "{when}: revoked with their subject");
             let of_session = ["session", "jwt of the session", "opaque token of the session"];
-            let good = with_session.good(api).await;
-            assert!(of_session.iter().all(|name| !good.contains(name)), "{when}: {good:?}");
+            let active = with_session.active(api).await;
+            assert!(of_session.iter().all(|name| !active.contains(name)), "{when}: {active:?}");
             assert!(!api.is_active(&foreign).await && !api.is_active(&foreign_of_frank).await, "{when}: foreign");
-            good
+            active
         };
         let still = check(&node.api, "before").await;
         world.wall.set_by(ahead);
@@ -241,7 +241,7 @@ async fn nothing_revoked_comes_back_when_a_start_finds_the_clock_ahead_and_it_is
         assert_eq!(
             check(&node.api, "after the right time was accepted").await,
             still,
-            "what was not revoked is good again"
+            "the credentials that were not revoked are active again"
         );
         assert!(off_by(&node.api).await.abs() < 5);
         let node = world.restart(node, how).await;
@@ -260,34 +260,34 @@ async fn nothing_revoked_comes_back_when_the_clock_jumps_while_the_server_runs()
     for (_, credential) in &revoked.named {
         node.api.revoke(credential).await;
     }
-    let good = Kinds::issue(&node.api, "dave", 3_600).await;
-    let names: Vec<&str> = good.named.iter().map(|(name, _)| *name).collect();
+    let kept = Kinds::issue(&node.api, "dave", 3_600).await;
+    let names: Vec<&str> = kept.named.iter().map(|(name, _)| *name).collect();
     for jump in [70 * 60, 40 * DAY, -70 * 60] {
         world.wall.set_by(jump);
         let warning = until_unsettled(&node.api).await;
         assert!(warning.contains(if jump > 0 { "ahead" } else { "behind" }), "{warning}");
-        assert_eq!(good.good(&node.api).await, names, "nothing expires by a jump");
-        assert_eq!(revoked.good(&node.api).await, Vec::<&str>::new());
-        // What is issued and revoked meanwhile is as any other.
+        assert_eq!(kept.active(&node.api).await, names, "nothing expires by a jump");
+        assert_eq!(revoked.active(&node.api).await, Vec::<&str>::new());
+        // Credentials that are issued and revoked meanwhile are like any others.
         let fresh = Kinds::issue(&node.api, "erin", 3_600).await;
-        assert_eq!(fresh.good(&node.api).await, names);
+        assert_eq!(fresh.active(&node.api).await, names);
         node.api.post("/v1/revocations", json!({"subject": "erin"})).await.expect(201);
-        assert_eq!(fresh.good(&node.api).await, Vec::<&str>::new());
+        assert_eq!(fresh.active(&node.api).await, Vec::<&str>::new());
         world.wall.set_by(0);
         until_settled(&node.api).await;
         assert!(off_by(&node.api).await.abs() < 5);
         for credentials in [&fresh, &revoked] {
-            assert_eq!(credentials.good(&node.api).await, Vec::<&str>::new());
+            assert_eq!(credentials.active(&node.api).await, Vec::<&str>::new());
         }
     }
     assert!(node.log().contains("the wall clock is followed again"));
     let node = world.restart(node, Restart::Killed).await;
-    assert_eq!(revoked.good(&node.api).await, Vec::<&str>::new());
-    assert_eq!(good.good(&node.api).await, names);
+    assert_eq!(revoked.active(&node.api).await, Vec::<&str>::new());
+    assert_eq!(kept.active(&node.api).await, names);
 }
 
 #[tokio::test]
-async fn what_was_written_while_the_clock_was_ahead_is_healed_by_accepting_the_right_time() {
+async fn records_written_while_the_clock_was_ahead_are_healed_by_accepting_the_right_time() {
     let Some(world) = World::new() else { return };
     let node = world.start();
     let before = Kinds::issue(&node.api, "carol", 3_600).await;
@@ -303,18 +303,18 @@ async fn what_was_written_while_the_clock_was_ahead_is_healed_by_accepting_the_r
     assert!(warning.contains("30 d behind") || warning.contains("29 d 23 h behind"), "{warning}");
     // Lives are as long as they say, though ledger time is ahead.
     let short = Kinds::issue(&node.api, "frank", 8).await;
-    assert_eq!(short.good(&node.api).await, names, "each is good at once");
-    until("each expires in time", async || short.good(&node.api).await.is_empty().then_some(())).await;
-    until("the hold is over", async || {
+    assert_eq!(short.active(&node.api).await, names, "each is active at once");
+    until("each expires in time", async || short.active(&node.api).await.is_empty().then_some(())).await;
+    until("the hold has passed", async || {
         let issued = node.api.post("/v1/tickets", json!({"subject": "erin"})).await;
         (issued.status == 201).then_some(())
     })
     .await;
-    let (good, said) = run(BINARY, &["clock"], node.api.url());
-    assert!(good && said.contains("unsettled") && said.contains("dave"), "{said}");
-    let (good, said) = run(BINARY, &["clock", "accept"], node.api.url());
+    let (succeeded, said) = run(BINARY, &["clock"], node.api.url());
+    assert!(succeeded && said.contains("unsettled") && said.contains("dave"), "{said}");
+    let (succeeded, said) = run(BINARY, &["clock", "accept"], node.api.url());
     assert!(
-        good && said.contains("accepted") && said.contains("dave") && said.contains("restarts by itself"),
+        succeeded && said.contains("accepted") && said.contains("dave") && said.contains("restarts by itself"),
         "{said}"
     );
     until("it starts again, and follows the clock", async || {
@@ -323,13 +323,17 @@ async fn what_was_written_while_the_clock_was_ahead_is_healed_by_accepting_the_r
     })
     .await;
     assert!(off_by(&node.api).await.abs() < 5);
-    assert_eq!(ahead.good(&node.api).await, Vec::<&str>::new(), "what was recorded too late is revoked");
-    assert_eq!(before.good(&node.api).await, names, "and nothing else");
+    assert_eq!(
+        ahead.active(&node.api).await,
+        Vec::<&str>::new(),
+        "credentials that were recorded too late are revoked"
+    );
+    assert_eq!(before.active(&node.api).await, names, "and nothing else");
     let short = Kinds::issue(&node.api, "grace", 8).await;
-    assert_eq!(short.good(&node.api).await, names);
-    until("each expires in time", async || short.good(&node.api).await.is_empty().then_some(())).await;
+    assert_eq!(short.active(&node.api).await, names);
+    until("each expires in time", async || short.active(&node.api).await.is_empty().then_some(())).await;
     let foreign = world.foreign("heidi");
-    assert!(node.api.is_active(&foreign).await, "a login at another issuer is good");
+    assert!(node.api.is_active(&foreign).await, "a token of another issuer is active");
     import(&node.api).await;
     let now = jiff::Timestamp::now();
     let as_of = node.api.get(&format!("/v1/as-of?kind=session&id={}&at={now}", before.session)).await.expect(200);
@@ -340,8 +344,8 @@ async fn what_was_written_while_the_clock_was_ahead_is_healed_by_accepting_the_r
     audit(&world.data());
     let node = world.start();
     assert_eq!(clock(&node.api).await["settled"], json!(true));
-    assert_eq!(before.good(&node.api).await, names);
-    assert_eq!(ahead.good(&node.api).await, Vec::<&str>::new());
+    assert_eq!(before.active(&node.api).await, names);
+    assert_eq!(ahead.active(&node.api).await, Vec::<&str>::new());
 }
 
 async fn import(api: &Api) {
@@ -361,7 +365,7 @@ fn new_origin_names_the_old_one(data: &Path) {
     let openings: Vec<_> = records.iter().filter(|one| matches!(one.event, Fact::LedgerOpened(_))).collect();
     assert_eq!(openings.len(), 2, "one of the ledger, one after the right time was accepted");
     let Fact::LedgerOpened(second) = &openings[1].event else { unreachable!("it was filtered") };
-    let previous = second.previous.as_ref().expect("it names what it goes on from");
+    let previous = second.previous.as_ref().expect("it names the origin that it goes on from");
     assert_eq!(previous.place.origin, openings[0].place.origin);
     let last_of_old = records.iter().rfind(|one| one.place.origin == previous.place.origin).expect("records");
     assert_eq!(previous.place.sequence, last_of_old.place.sequence);
@@ -378,19 +382,19 @@ fn new_origin_names_the_old_one(data: &Path) {
 async fn a_start_with_the_clock_ahead_and_nothing_written_leaves_no_trace_once_the_right_time_is_accepted() {
     let Some(world) = World::new() else { return };
     let node = world.start();
-    let good = Kinds::issue(&node.api, "carol", 3_600).await;
-    let names: Vec<&str> = good.named.iter().map(|(name, _)| *name).collect();
+    let kept = Kinds::issue(&node.api, "carol", 3_600).await;
+    let names: Vec<&str> = kept.named.iter().map(|(name, _)| *name).collect();
     world.wall.set_by(2 * HOUR);
     let node = world.restart(node, Restart::Stopped).await;
-    assert_eq!(good.good(&node.api).await, Vec::<&str>::new(), "their time is up, as far as anybody knows");
+    assert_eq!(kept.active(&node.api).await, Vec::<&str>::new(), "their time is up, as far as anybody knows");
     world.wall.set_by(0);
     until_unsettled(&node.api).await;
     let accepted = accept(&node.api).await;
     assert_eq!(accepted["starts_again"], json!(false), "{accepted}");
-    assert_eq!(good.good(&node.api).await, names);
+    assert_eq!(kept.active(&node.api).await, names);
     let node = world.restart(node, Restart::Killed).await;
     assert_eq!(clock(&node.api).await["settled"], json!(true));
-    assert_eq!(good.good(&node.api).await, names);
+    assert_eq!(kept.active(&node.api).await, names);
 }
 
 #[tokio::test]
@@ -401,7 +405,7 @@ async fn a_small_step_back_expires_nothing_and_ledger_time_does_not_fall() {
     world.wall.set_by(-8);
     for number in 0..20 {
         let fresh = Kinds::issue(&node.api, &format!("subject-{number}"), 60).await;
-        assert_eq!(fresh.good(&node.api).await.len(), fresh.named.len(), "each is good at once");
+        assert_eq!(fresh.active(&node.api).await.len(), fresh.named.len(), "each is active at once");
         let shown = clock(&node.api).await;
         assert_eq!(shown["settled"], json!(true));
         let now = text(&shown, "ledger_time");
@@ -416,29 +420,29 @@ async fn a_clock_that_is_set_back_revives_nothing_that_has_expired() {
         let Some(world) = World::new() else { return };
         let node = world.start();
         let short = Kinds::issue(&node.api, "carol", 1).await;
-        until("each expires", async || short.good(&node.api).await.is_empty().then_some(())).await;
+        until("each expires", async || short.active(&node.api).await.is_empty().then_some(())).await;
         let none = Vec::<&str>::new();
         // So that even a killed server's successor knows.
         node.api.issue("dave").await;
         world.wall.set_by(-HOUR);
         until_unsettled(&node.api).await;
-        assert_eq!(short.good(&node.api).await, none);
+        assert_eq!(short.active(&node.api).await, none);
         let (_, session) = &short.named[1];
         let whoami = node.api.request(Method::GET, "/sessions/whoami").header("x-session-token", session).send().await;
         assert_eq!(whoami.expect("an answer").status(), 401);
         let node = world.restart(node, how).await;
         assert!(until_unsettled(&node.api).await.contains("behind"));
-        assert_eq!(short.good(&node.api).await, none, "{how:?}");
+        assert_eq!(short.active(&node.api).await, none, "{how:?}");
         world.wall.set_to("2006-01-01 00:00:00");
         let node = world.restart(node, how).await;
         let warning = until_unsettled(&node.api).await;
         assert!(warning.contains("2006-01-01T00:00"), "{warning}");
         assert!(node.log().contains("2006-01-01T00:00"), "{}", node.log());
-        assert_eq!(short.good(&node.api).await, none, "{how:?}");
+        assert_eq!(short.active(&node.api).await, none, "{how:?}");
         let fresh = Kinds::issue(&node.api, "erin", 60).await;
-        assert_eq!(fresh.good(&node.api).await.len(), fresh.named.len());
+        assert_eq!(fresh.active(&node.api).await.len(), fresh.named.len());
         world.wall.set_by(0);
         until_settled(&node.api).await;
-        assert_eq!(short.good(&node.api).await, none, "{how:?}");
+        assert_eq!(short.active(&node.api).await, none, "{how:?}");
     }
 }

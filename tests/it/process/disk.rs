@@ -14,7 +14,7 @@ const FAIL: u64 = 2;
 const FAILED: u64 = 3;
 const WORDS: u64 = 4;
 
-/// What is to fail.
+/// The calls that are to fail.
 #[derive(Clone, Copy)]
 pub enum Failure {
     /// Each sync of the ledger's files, with an input/output error.

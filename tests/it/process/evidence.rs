@@ -1,4 +1,4 @@
-//! Checkpoints of real servers: each extends all that were seen before, whatever was left of the files in between.
+//! Checkpoints of real servers: each extends all that were seen before, whatever a crash left of the files in between.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use authledger::event_log::{Base, Chain, ChainHash, Reader, open_for_writing};
 use authledger::tlog::{Checkpoint, InclusionProof, SignedNote, VerifierKey, root};
 use serde_json::Value;
 
-use super::node::{Api, Launch, Node, text};
+use super::node::{Api, Launch, NodeProcess, text};
 use crate::tlog::Plain;
 
 /// The ledger's directory, and every checkpoint that anybody has seen of it.
@@ -36,7 +36,7 @@ impl Watched {
         self.agrees();
     }
 
-    /// Whatever was signed is the root of that many records of the log.
+    /// Each signed root is the root of that many records of the log.
     fn agrees(&self) {
         agree(&self.data, &self.seen);
     }
@@ -54,7 +54,7 @@ impl Watched {
     }
 }
 
-/// Whatever was signed is the root of that many records of that log.
+/// Each signed root is the root of that many records of that log.
 pub fn agree(data: &Path, seen: &[Checkpoint]) {
     let tree = Plain::of(records(data).into_iter().map(|(record, _)| record));
     for checkpoint in seen {
@@ -75,7 +75,7 @@ fn records(data: &Path) -> Vec<(Vec<u8>, ChainHash)> {
     }
 }
 
-/// What that server's checkpoints are checked with.
+/// The key that the server's checkpoints are checked with.
 async fn key(api: &Api) -> VerifierKey {
     let status = api.get("/v1/status").await.expect(200);
     text(&status["origins"][0]["checkpoint"], "verifier_key").parse().unwrap()
@@ -94,13 +94,15 @@ pub async fn newest(api: &Api) -> Checkpoint {
     served
 }
 
-/// What a crash can have left between the append, the tiles, the checkpoint and the snapshot: each of them may be older than
+/// The files as a crash can leave them between the append, the tiles, the checkpoint and the snapshot: each may be older than
 /// the others, half written, or gone.
 #[tokio::test]
-async fn what_a_crash_leaves_is_mended_and_contradicts_nothing() {
+async fn files_that_a_crash_leaves_are_mended_and_contradict_nothing() {
     let mut watched = Watched::new();
     watched.live(300).await;
-    let (origin, tiles, checkpoint) = (watched.origin(), watched.tiles(), watched.checkpoint());
+    let origin = watched.origin();
+    let tiles = watched.tiles();
+    let checkpoint = watched.checkpoint();
     let old_tiles = fs::read(tiles.join("0")).unwrap();
     let old_checkpoint = fs::read(&checkpoint).unwrap();
     let old_snapshot = fs::read(watched.data.join("snapshot/state")).unwrap();
@@ -135,18 +137,18 @@ async fn what_a_crash_leaves_is_mended_and_contradicts_nothing() {
         ),
     ];
     let mut seen = watched.seen.clone();
-    for (what, change) in changes {
+    for (case, change) in changes {
         change();
-        let node = Node::start(&watched.data);
+        let node = NodeProcess::start(&watched.data);
         node.api.issue("another").await;
         seen.push(newest(&node.api).await);
         let full = node.api.get("/tile/0/001").await;
-        assert_eq!(full.status, 200, "{what}");
-        assert!(node.api.get("/health/ready").await.expect(200).get("warning").is_none(), "{what}");
+        assert_eq!(full.status, 200, "{case}");
+        assert!(node.api.get("/health/ready").await.expect(200).get("warning").is_none(), "{case}");
         node.kill();
         agree(&watched.data, &seen);
         let path = Reader::open(&watched.data.join("ledger.db")).unwrap();
-        assert_eq!(path.origins().unwrap(), [origin], "{what}");
+        assert_eq!(path.origins().unwrap(), [origin], "{case}");
     }
 }
 
@@ -163,7 +165,7 @@ async fn a_log_that_ends_before_what_was_signed_does_not_start() {
     assert!(said.contains("rolled back") && said.contains("restore") && said.contains("sequence 6"), "{said}");
 }
 
-/// Who may write the file rewrites a record and the chain behind it. The node signs nothing over that.
+/// A program that may write the file rewrites a record and the chain after it. The node signs nothing over that.
 #[tokio::test]
 async fn a_rewritten_log_is_not_signed_over() {
     let mut watched = Watched::new();
@@ -183,9 +185,10 @@ async fn a_rewritten_log_is_not_signed_over() {
     assert!(log.contains("the log was changed"), "{log}");
 }
 
-/// Replaces a text in the records, and links the chain anew, as only somebody could who takes the triggers away.
+/// Replaces a text in the records, and links the chain anew, as only somebody can who takes the triggers away.
 fn rewrite(data: &Path, from: &str, to: &str) {
-    let (connection, chain) = (open_for_writing(&data.join("ledger.db")).unwrap(), Chain::default());
+    let connection = open_for_writing(&data.join("ledger.db")).unwrap();
+    let chain = Chain::default();
     let guards = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
     let guards: Vec<String> =
         connection.prepare(guards).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

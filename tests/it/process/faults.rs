@@ -7,9 +7,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::node::{BINARY, Launch, Node, ROOT};
+use super::node::{BINARY, Launch, NodeProcess, ROOT};
 
-/// A user with no rights of his own.
+/// A user without rights.
 const NOBODY: u32 = 65_534;
 
 /// A directory in which somebody without rights can find the binary and the data.
@@ -27,7 +27,7 @@ impl Place {
     /// With a ledger that a server has made and left, which nobody owns.
     async fn with_ledger() -> Self {
         let place = Self::new();
-        let node = Node::start(&place.data());
+        let node = NodeProcess::start(&place.data());
         node.api.issue_and_revoke("default", "somebody").await;
         assert_eq!(node.stop().await.0, Some(0));
         give_away(&place.data());
@@ -129,8 +129,8 @@ fn no_room_for_a_new_ledger() {
     let (code, said) = Launch::behind(with_room_for(40), &place.data()).refuse();
     assert_eq!(code, Some(1), "{said}");
     insta::assert_snapshot!(place.redact(&said));
-    let node = Node::start(&place.data());
-    assert!(node.took < super::node::PATIENCE, "with room, the same directory is good");
+    let node = NodeProcess::start(&place.data());
+    assert!(node.took < super::node::PATIENCE, "with room, the same directory can be used");
 }
 
 #[tokio::test]
@@ -149,8 +149,8 @@ async fn no_room_for_a_ledger_that_is_there() {
     assert_eq!(refused["type"], "/problems/log-halted");
     assert_eq!(node.api.get("/health/ready").await.status, 503);
     assert_eq!(node.stop().await.0, Some(1));
-    assert!(fs::read(place.data().join("ledger.db")).unwrap() == before, "what does not fit damages nothing");
-    let node = Node::start(&place.data());
+    assert!(fs::read(place.data().join("ledger.db")).unwrap() == before, "a write that does not fit damages nothing");
+    let node = NodeProcess::start(&place.data());
     let status = node.api.get("/v1/status").await.expect(200);
     let tickets = status["counts"]["tickets"].as_u64().unwrap();
     assert!((issued..=issued + 2).contains(&tickets), "{issued} acknowledged, {tickets} there");

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::node::{Api, Event, Events, Launch, Node, text};
+use super::node::{Api, Event, Events, Launch, NodeProcess, text};
 
 const SSE: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
@@ -17,7 +17,7 @@ const LINES: &str = "application/x-ndjson";
 struct Place {
     _directory: TempDir,
     data: PathBuf,
-    node: Node,
+    node: NodeProcess,
 }
 
 impl Place {
@@ -77,7 +77,8 @@ async fn only_followers_with_audit_learn_who_and_why() {
     let body = json!({"credential": issued["ticket"], "reason": "stolen"});
     place.api().post("/v1/revocations", body).await.expect(201);
     let item = |page: Value| page["items"][0].clone();
-    let (seen, told) = (item(page(&follower, "?after=0").await), item(page(place.api(), "?after=0").await));
+    let seen = item(page(&follower, "?after=0").await);
+    let told = item(page(place.api(), "?after=0").await);
     assert_eq!((&seen["reason"], &seen["actor"]), (&Value::Null, &Value::Null));
     assert_eq!((&told["reason"], told["actor"].is_string()), (&json!("stolen"), true));
     let mut stream = follower.follow(SSE, "?after=0").await;
@@ -112,7 +113,8 @@ async fn pages_go_on_where_the_last_one_stopped() {
     for number in 0..7 {
         revoked.push(place.api().issue_and_revoke("default", &format!("subject-{number}")).await);
     }
-    let (mut cursor, mut paged) = ("0".to_owned(), Vec::new());
+    let mut cursor = "0".to_owned();
+    let mut paged = Vec::new();
     for size in [3, 3, 1, 0] {
         let page = page(place.api(), &format!("?limit=3&after={cursor}")).await;
         assert_eq!(ids(&page).len(), size);
@@ -120,7 +122,7 @@ async fn pages_go_on_where_the_last_one_stopped() {
         cursor = text(&page, "cursor");
     }
     assert_eq!(paged, revoked);
-    // Each item's own cursor is as good as the page's.
+    // Each item's own cursor leads to the same as the page's.
     let whole = page(place.api(), "?after=0").await;
     let third = text(&whole["items"][2], "cursor");
     assert_eq!(ids(&page(place.api(), &format!("?after={third}")).await), revoked[3..]);
@@ -216,7 +218,7 @@ async fn a_follower_that_is_never_idle_hears_heartbeats_too() {
     writing.abort();
 }
 
-/// Issues and ends so many tickets; their ids.
+/// Issues and revokes so many tickets; their ids.
 async fn write(api: Api, writer: usize, count: u64) -> Vec<String> {
     let mut revoked = Vec::new();
     for number in 0..count {
@@ -229,7 +231,9 @@ async fn write(api: Api, writer: usize, count: u64) -> Vec<String> {
 async fn a_follower_that_comes_back_goes_on_exactly_where_it_stopped() {
     let place = Place::new();
     let writers: Vec<_> = (0..4).map(|writer| tokio::spawn(write(place.api().apart(), writer, 100))).collect();
-    let (mut cursor, mut heard, mut format) = ("0".to_owned(), Vec::new(), [SSE, LINES].into_iter().cycle());
+    let mut cursor = "0".to_owned();
+    let mut heard = Vec::new();
+    let mut format = [SSE, LINES].into_iter().cycle();
     while heard.len() < 400 {
         let mut stream = place.api().apart().follow(format.next().unwrap(), &format!("?after={cursor}")).await;
         heard.extend(stream.ids(7.min(400 - heard.len())).await);
@@ -269,10 +273,10 @@ async fn the_last_event_id_beats_after() {
 async fn cursors_that_are_no_use_are_told_apart() {
     let (place, other) = (Place::new(), Place::new());
     place.api().issue_and_revoke("default", "somebody").await;
-    let good = text(&page(place.api(), "?after=0").await, "cursor");
-    let mut mangled = good.clone().into_bytes();
+    let valid = text(&page(place.api(), "?after=0").await, "cursor");
+    let mut mangled = valid.clone().into_bytes();
     mangled[30] ^= 1;
-    for bad in ["garbage", "1", "-1", "", &good[..good.len() - 2], &String::from_utf8(mangled).unwrap()] {
+    for bad in ["garbage", "1", "-1", "", &valid[..valid.len() - 2], &String::from_utf8(mangled).unwrap()] {
         for accept in [SSE, LINES, "application/json"] {
             let path = format!("/v1/revocations?after={bad}");
             let refused = place.api().request(Method::GET, &path).header("accept", accept).send().await.unwrap();
@@ -280,7 +284,7 @@ async fn cursors_that_are_no_use_are_told_apart() {
             assert_eq!(refused.headers()["content-type"], "application/problem+json");
         }
     }
-    let refused = other.api().get(&format!("/v1/revocations?after={good}")).await.expect(400);
+    let refused = other.api().get(&format!("/v1/revocations?after={valid}")).await.expect(400);
     assert!(text(&refused, "detail").contains("another ledger"), "{refused}");
 }
 
@@ -299,13 +303,13 @@ async fn a_cursor_from_the_future_gets_a_gap_that_points_to_the_snapshot() {
     let Place { _directory, data, node } = place;
     assert_eq!(node.stop().await.0, Some(0));
     let backup = copy(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue_and_revoke("default", "lost").await;
     let ahead = text(&page(&node.api, "?after=0").await, "cursor");
     node.kill();
 
-    // The disk is rolled back to the copy, and followers remember what came after it.
-    let node = Node::start(&backup.path().join("data"));
+    // The disk is rolled back to the copy, and followers remember the records that came after it.
+    let node = NodeProcess::start(&backup.path().join("data"));
     for accept in [SSE, LINES] {
         let mut stream = node.api.follow(accept, &format!("?after={ahead}")).await;
         let gap = stream.next().await.unwrap();
@@ -316,7 +320,8 @@ async fn a_cursor_from_the_future_gets_a_gap_that_points_to_the_snapshot() {
     let page = page(&node.api, &format!("?after={ahead}")).await;
     assert_eq!(page["gap"]["snapshot"], "/v1/revocations/snapshot");
     let lines = snapshot(&node.api).await;
-    let (first, last) = (lines.first().unwrap(), lines.last().unwrap());
+    let first = lines.first().unwrap();
+    let last = lines.last().unwrap();
     assert!(first["ledger"].is_string() && first["cursor"].is_string(), "{first}");
     assert_eq!(*last, json!({"end": true, "count": lines.len() - 2}));
     assert!(lines[1..].iter().any(|line| line["id"] == *kept));
@@ -362,7 +367,7 @@ async fn an_application_that_is_removed_while_its_page_waits_gets_none() {
     assert_eq!(waiting.await.unwrap().unwrap().status(), 401);
 }
 
-/// More endings than the hub keeps: whoever has not read them meanwhile must be served from the log.
+/// More revocations than the hub keeps: a follower that has not read them meanwhile must be served from the log.
 const STORM: usize = 20_000;
 const STORM_WRITERS: usize = 64;
 
@@ -384,8 +389,8 @@ async fn a_follower_that_stops_reading_costs_no_memory_and_loses_nothing() {
     };
     storm(place.api(), STORM).await;
     let grown = place.node.resident_bytes().saturating_sub(before);
-    println!("{STORM} endings past 51 followers that do not read: {} KiB more", grown / 1024);
-    assert!(grown < 100 << 20, "{grown} bytes more for what nobody reads");
+    println!("{STORM} revocations past 51 followers that do not read: {} KiB more", grown / 1024);
+    assert!(grown < 100 << 20, "{grown} bytes more for revocations that nobody reads");
     while heard.len() < STORM + STORM / 10 {
         heard.extend(slow.ids(1).await);
     }
@@ -397,7 +402,7 @@ async fn a_follower_that_stops_reading_costs_no_memory_and_loses_nothing() {
     drop(slower);
 }
 
-/// So many endings, as fast as the server takes them.
+/// So many revocations, as fast as the server takes them.
 async fn storm(api: &Api, revocations: usize) {
     let writers: Vec<_> = (0..STORM_WRITERS)
         .map(|writer| {

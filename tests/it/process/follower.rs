@@ -58,7 +58,7 @@ fn the_follower_in_rust_answers_every_vector() {
         }
         let credential = serde_json::from_value(case["credential"].clone()).unwrap();
         let refused = revocations.refuses(&credential);
-        // One that has heard nothing lately refuses as stale what it would let pass otherwise.
+        // A follower that has heard nothing lately refuses as stale the credentials that it would let pass otherwise.
         let refused = refused.or_else(|| (!case["fresh"].as_bool().unwrap()).then_some("stale"));
         assert_eq!(json!(refused), case["refused"], "{}", case["name"]);
     }
@@ -66,7 +66,7 @@ fn the_follower_in_rust_answers_every_vector() {
 
 /// A follower of a server.
 trait Follower {
-    /// Why it refuses a credential of which that is known.
+    /// Why it refuses a credential with these facts.
     fn refuses(&mut self, facts: &Value) -> Value;
 
     /// Asks until the answer is that one.
@@ -99,7 +99,8 @@ impl InPython {
         let mut command = Command::new(python);
         command.arg("-B").arg(project("examples/follower.py")).args(["--heartbeat", "1", "--url", url, "--token-file"]);
         let mut child = command.arg(secret.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let ask = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
         Self { child, ask, answers, _secret: secret }
     }
 }
@@ -115,7 +116,7 @@ impl Follower for InPython {
 
 impl Drop for InPython {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -149,7 +150,7 @@ impl Drop for InRust {
     }
 }
 
-/// What an enforcing point knows of a ticket: its secret's digest, and whose it is.
+/// The facts that an enforcing point has about a ticket: the digest of its secret, and its subject.
 fn facts(issued: &Value) -> Value {
     let digest = authledger::domain::Digest::of(text(issued, "ticket").as_bytes());
     json!({"kind": "ticket", "tenant": "default", "subject": issued["subject"], "digest": digest.to_string()})
@@ -172,10 +173,12 @@ async fn refuses_what_is_revoked<F: Follower>(start: impl Fn(&str) -> F) {
     let node = Launch::new(&data).args(&["--heartbeat", "1"]).start();
     let before = node.api.issue("before").await;
     node.api.revoke(&text(&before, "ticket")).await;
-    let (good, one, all) = (node.api.issue("good").await, node.api.issue("one").await, node.api.issue("all").await);
+    let kept = node.api.issue("kept").await;
+    let one = node.api.issue("one").await;
+    let all = node.api.issue("all").await;
 
     let mut follower = start(node.api.url());
-    follower.comes_to(&facts(&good), &Value::Null);
+    follower.comes_to(&facts(&kept), &Value::Null);
     follower.comes_to(&facts(&before), &json!("revoked"));
     node.api.revoke(&text(&one, "ticket")).await;
     follower.comes_to(&facts(&one), &json!("revoked"));
@@ -185,7 +188,7 @@ async fn refuses_what_is_revoked<F: Follower>(start: impl Fn(&str) -> F) {
     let mut later = facts(&node.api.issue("all").await);
     later["gen"] = json!({text(&revoked, "origin"): revoked["sequence"]});
     follower.comes_to(&later, &Value::Null);
-    follower.comes_to(&facts(&good), &Value::Null);
+    follower.comes_to(&facts(&kept), &Value::Null);
     let forgotten = facts(&node.api.issue("forgotten").await);
     follower.comes_to(&forgotten, &Value::Null);
     let path = "/v1/subjects/forgotten/personal-data";
@@ -196,12 +199,12 @@ async fn refuses_what_is_revoked<F: Follower>(start: impl Fn(&str) -> F) {
     // Cut off, it knows that it is stale; and goes on where it stopped when the server is back at its address.
     let address = node.api.url().trim_start_matches("http://").to_owned();
     assert_eq!(node.stop().await.0, Some(0));
-    follower.comes_to(&facts(&good), &json!("stale"));
+    follower.comes_to(&facts(&kept), &json!("stale"));
     follower.comes_to(&facts(&one), &json!("revoked"));
     let node = Launch::new(&data).args(&["--heartbeat", "1"]).listen(&address).start();
     let mut late = start(node.api.url());
     late.comes_to(&forgotten, &json!("erased"));
-    follower.comes_to(&facts(&good), &Value::Null);
-    node.api.revoke(&text(&good, "ticket")).await;
-    follower.comes_to(&facts(&good), &json!("revoked"));
+    follower.comes_to(&facts(&kept), &Value::Null);
+    node.api.revoke(&text(&kept, "ticket")).await;
+    follower.comes_to(&facts(&kept), &json!("revoked"));
 }

@@ -1,4 +1,4 @@
-//! SIGKILL at a random moment, over and over: what was acknowledged is there, in order, once, and a follower misses nothing.
+//! SIGKILL at a random moment, over and over: everything acknowledged is there, in order, once, and a follower misses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::evidence;
-use super::node::{Api, Events, Launch, Node, text};
+use super::node::{Api, Events, Launch, NodeProcess, text};
 
 const CLIENTS: usize = 8;
 const ROUNDS: u64 = 25;
@@ -26,13 +26,13 @@ struct Acknowledged {
     ticket: String,
     id: String,
     position: u64,
-    /// The position of its end, if that was acknowledged too.
+    /// The position of its revocation, if that was acknowledged too.
     revoked_at_position: Option<u64>,
-    /// Its end was asked for: without an answer, it may have ended or not.
+    /// Its revocation was asked for: without an answer, it may be revoked or not.
     revoke_asked: bool,
 }
 
-/// What the log holds, as read back.
+/// The log's contents, as read back.
 #[derive(Default)]
 struct Held {
     base: Base,
@@ -43,7 +43,7 @@ struct Held {
 }
 
 impl Held {
-    /// Reads what has been added. The reader checks every hash, sequence and position.
+    /// Reads the records that have been added. The reader checks every hash, sequence and position.
     fn catch_up(&mut self, reader: &Reader) {
         loop {
             let page = reader.next_page(&mut self.base, 10_000).expect("a chain that is whole");
@@ -67,7 +67,7 @@ impl Held {
             Event::Revoked(revoked) => {
                 let id: CredentialId = revoked.credential.id();
                 let before = self.revoked_at_position.insert(id.to_string(), position.0);
-                assert_eq!(before, None, "a ticket was ended twice");
+                assert_eq!(before, None, "a ticket was revoked twice");
                 self.revocations_in_order.push(id.to_string());
             }
             _ => {}
@@ -75,7 +75,7 @@ impl Held {
     }
 }
 
-/// What a follower has heard, over all the servers that it has followed.
+/// The revocations that a follower has heard, over all the servers that it has followed.
 #[derive(Default)]
 struct Heard {
     cursor: Option<String>,
@@ -88,7 +88,7 @@ type Shown = Arc<Mutex<BTreeSet<String>>>;
 /// How many tickets a client issues between two looks at the checkpoint.
 const LOOK_EVERY: usize = 8;
 
-/// Issues and ends tickets until the server is gone; every second ticket is ended.
+/// Issues and revokes tickets until the server is gone; every second ticket is revoked.
 async fn work(api: Api, client: usize, done: Arc<Mutex<Vec<Acknowledged>>>, shown: Shown) {
     for number in 0.. {
         if number % LOOK_EVERY == 0 {
@@ -129,7 +129,7 @@ async fn follow(api: Api, heard: Arc<Mutex<Heard>>) {
     let request = api.request(Method::GET, &format!("/v1/revocations?after={cursor}"));
     let Some(mut events) = Events::find(request.header("accept", "text/event-stream")).await else { return };
     while let Some(event) = events.next().await {
-        assert_ne!(event.name, "gap", "a cursor of this ledger is good");
+        assert_ne!(event.name, "gap", "a cursor of this ledger is known");
         let mut heard = heard.lock().expect("whole");
         if event.name == "revoked" {
             heard.ids.push(text(&event.data, "id"));
@@ -154,11 +154,11 @@ async fn catch_up(api: &Api, heard: &Mutex<Heard>) {
 }
 
 /// A server whose snapshots come often, so that some are cut too.
-fn start(data: &Path) -> Node {
+fn start(data: &Path) -> NodeProcess {
     Launch::new(data).args(&["--snapshot-every", "1000", "--log", "warn"]).start()
 }
 
-/// One life of the server: clients work, a follower follows, and the end comes without warning.
+/// One life of the server: clients work, a follower follows, and the kill comes without warning.
 async fn live(data: &Path, heard: &Arc<Mutex<Heard>>, shown: &Shown) -> Vec<Acknowledged> {
     let node = start(data);
     let done: Vec<_> = (0..CLIENTS).map(|_| Arc::new(Mutex::new(Vec::new()))).collect();
@@ -168,7 +168,7 @@ async fn live(data: &Path, heard: &Arc<Mutex<Heard>>, shown: &Shown) -> Vec<Ackn
         .map(|(client, done)| tokio::spawn(work(node.api.apart(), client, done.clone(), shown.clone())))
         .collect();
     let follower = tokio::spawn(follow(node.api.apart(), heard.clone()));
-    // The random moment is what is tested; nothing waits for it to be long enough.
+    // The random moment is under test; nothing waits for it to be long enough.
     tokio::time::sleep(random_time()).await;
     tokio::task::spawn_blocking(move || node.kill()).await.expect("killed");
     for client in clients {
@@ -199,10 +199,13 @@ async fn check(api: &Api, held: &Held, done: &[Acknowledged]) {
             assert_eq!(
                 held.revoked_at_position.get(&made.id).copied(),
                 made.revoked_at_position,
-                "an acknowledged end"
+                "an acknowledged revocation"
             );
         }
-        assert!(made.revoke_asked || !held.revoked_at_position.contains_key(&made.id), "nobody asked for that end");
+        assert!(
+            made.revoke_asked || !held.revoked_at_position.contains_key(&made.id),
+            "nobody asked for that revocation"
+        );
     }
     for made in done.iter().rev().take(CLIENTS) {
         assert_eq!(api.is_active(&made.ticket).await, !held.revoked_at_position.contains_key(&made.id));
@@ -214,18 +217,25 @@ fn rounds() -> u64 {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
+async fn everything_acknowledged_before_a_kill_is_there_after_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let (mut held, heard, shown) = (Held::default(), Arc::new(Mutex::new(Heard::default())), Shown::default());
-    let (mut acknowledged, started) = (0, Instant::now());
+    let mut held = Held::default();
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    let shown = Shown::default();
+    let mut acknowledged = 0;
+    let started = Instant::now();
     for round in 1..=rounds() {
         let done = live(&data, &heard, &shown).await;
         let node = start(&data);
         held.catch_up(&Reader::open(&data.join("ledger.db")).expect("a log"));
         check(&node.api, &held, &done).await;
         catch_up(&node.api, &heard).await;
-        assert_eq!(heard.lock().expect("whole").ids, held.revocations_in_order, "the follower's endings are the log's");
+        assert_eq!(
+            heard.lock().expect("whole").ids,
+            held.revocations_in_order,
+            "the follower's revocations are the log's"
+        );
         acknowledged += done.iter().map(|made| 1 + u64::from(made.revoked_at_position.is_some())).sum::<u64>();
         node.kill();
         println!("round {round}: {acknowledged} acknowledged, {} in the log", held.base.position);

@@ -1,4 +1,4 @@
-//! Starting and stopping: what a clean stop leaves, and what a start makes of it.
+//! Starting and stopping: the files that a clean stop leaves, and how a start uses them.
 
 use crate::support::settings::settings;
 use std::fs;
@@ -14,7 +14,7 @@ use authledger::service::{self, Call, CallerIdentity, NewTicket, Running, Single
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::node::{Api, Launch, Node, ROOT, client, text};
+use super::node::{Api, Launch, NodeProcess, ROOT, client, text};
 
 /// Tickets in the ledger that is stopped and started; the environment can ask for a million.
 const TICKETS: usize = 20_000;
@@ -55,8 +55,8 @@ async fn fill(data: &Path, tickets: usize) {
     tokio::task::spawn_blocking(move || running.stop()).await.unwrap().unwrap();
 }
 
-/// What the server says of its start, and of its state.
-async fn status(node: &Node) -> (Value, Value) {
+/// The server's words about its start, and about its state.
+async fn status(node: &NodeProcess) -> (Value, Value) {
     let status = node.api.get("/v1/status").await.expect(200);
     (status["start"].clone(), status["counts"].clone())
 }
@@ -67,7 +67,7 @@ async fn a_start_after_a_clean_stop_reads_the_snapshot_and_not_the_log() {
     let data = directory.path().join("data");
     let many = tickets();
     fill(&data, many).await;
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let (start, counts) = status(&node).await;
     println!("{many} tickets: started in {:?}, {start}", node.took);
     assert_eq!(start["source"], "snapshot");
@@ -88,7 +88,7 @@ async fn assert_snapshot_is_dispensable(data: &Path, counts: &Value) {
             None => fs::remove_file(&snapshot).unwrap(),
             Some(bytes) => fs::write(&snapshot, bytes).unwrap(),
         }
-        let node = Node::start(data);
+        let node = NodeProcess::start(data);
         let (start, rebuilt) = status(&node).await;
         assert_eq!(start["source"], "log", "{start}");
         assert_eq!(rebuilt, *counts);
@@ -96,27 +96,27 @@ async fn assert_snapshot_is_dispensable(data: &Path, counts: &Value) {
         assert_eq!(code, Some(0));
         assert_eq!(said.contains("the snapshot is ignored"), damaged.is_some(), "{said}");
     }
-    let node = Node::start(data);
-    assert_eq!(status(&node).await.0["source"], "snapshot", "the stop has written a good one");
+    let node = NodeProcess::start(data);
+    assert_eq!(status(&node).await.0["source"], "snapshot", "the stop has written a usable one");
 }
 
 #[tokio::test]
 async fn a_termination_ends_streams_with_their_cursor_and_exits_0() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let mut sse = node.api.follow("text/event-stream", "").await;
     let mut lines = node.api.follow("application/x-ndjson", "").await;
-    let ended = node.api.issue_and_revoke("default", "before the end").await;
-    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![ended.clone()], vec![ended]));
+    let revoked = node.api.issue_and_revoke("default", "before the end").await;
+    assert_eq!((sse.ids(1).await, lines.ids(1).await), (vec![revoked.clone()], vec![revoked]));
     let idle = node.api.apart();
     assert_eq!(idle.get("/health/live").await.status, 200);
     let (one, other, stopped) = tokio::join!(sse.expect("end"), lines.expect("end"), node.stop());
     assert_eq!(stopped.0, Some(0), "{}", stopped.1);
     assert_eq!(one.data["reason"], "stopping");
-    assert!(sse.next().await.is_none() && lines.next().await.is_none(), "nothing follows the end");
+    assert!(sse.next().await.is_none() && lines.next().await.is_none(), "nothing follows the last frame");
 
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let (start, _) = status(&node).await;
     assert_eq!((&start["source"], start["records_read"].as_u64()), (&Value::from("snapshot"), Some(0)));
     let missed = node.api.issue_and_revoke("default", "after the restart").await;
@@ -133,16 +133,16 @@ fn a_termination_stops_a_start_that_takes_long() {
     assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
     let launch = Launch::new(&directory.path().join("data"));
     let launch = launch.arg("--tls-certificate").arg(&certificate).arg("--tls-key").arg(&certificate);
-    // The pipe opens once the start reads it, and as long as it is open the start waits for what comes.
-    let ended = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
-    assert_eq!(ended.signal(), Some(15), "{ended}");
+    // The pipe opens once the start reads it, and as long as it is open the start waits for more.
+    let status = launch.terminate_when(|| fs::OpenOptions::new().write(true).open(&certificate).unwrap());
+    assert_eq!(status.signal(), Some(15), "{status}");
 }
 
 #[tokio::test]
 async fn commands_in_flight_at_a_termination_are_answered_and_durable() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let (tell, mut told) = mpsc::unbounded_channel();
     let issue = |client| tokio::spawn(issue_until_refused(node.api.apart(), client, tell.clone()));
     let clients: Vec<_> = (0..16).map(issue).collect();
@@ -154,7 +154,7 @@ async fn commands_in_flight_at_a_termination_are_answered_and_durable() {
     for client in clients {
         acknowledged.extend(client.await.unwrap());
     }
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     for ticket in &acknowledged {
         assert!(node.api.is_active(ticket).await);
     }
@@ -183,7 +183,7 @@ async fn checking_says_what_a_start_would_and_starts_nothing() {
     let (code, said) = Launch::new(&data).args(&["--check", "--heartbeat", "0"]).refuse();
     assert_eq!(code, Some(1));
     assert!(said.contains("--heartbeat"), "{said}");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let (code, said) = Launch::new(&data).arg("--check").refuse();
     assert_eq!((code, said.contains("in use by another")), (Some(1), true));
     assert_eq!(node.stop().await.0, Some(0));
@@ -205,8 +205,8 @@ async fn with_a_certificate_everything_is_served_over_tls() {
     let trusting = client().tls_certs_only([root]).build().unwrap();
     let api = Api::with_client(trusting, node.api.url(), ROOT);
     let mut stream = api.follow("text/event-stream", "").await;
-    let ended = api.issue_and_revoke("default", "somebody").await;
-    assert_eq!(stream.ids(1).await, [&*ended]);
+    let revoked = api.issue_and_revoke("default", "somebody").await;
+    assert_eq!(stream.ids(1).await, [&*revoked]);
     let (end, stopped) = tokio::join!(stream.expect("end"), node.stop());
     assert!(end.id.is_some());
     assert_eq!(stopped.0, Some(0));
@@ -226,7 +226,7 @@ async fn roots_secret_is_in_a_file_unless_it_is_given() {
     let (code, said) = node.stop().await;
     assert_eq!((code, said.contains(secret.trim())), (Some(0), false), "the secret is in no log");
 
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert_eq!(node.api.get("/v1/status").await.status, 200);
-    assert_eq!(node.api.as_caller(secret.trim()).get("/v1/status").await.status, 401, "the file's secret is dead");
+    assert_eq!(node.api.as_caller(secret.trim()).get("/v1/status").await.status, 401, "the file's secret is refused");
 }

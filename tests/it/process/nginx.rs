@@ -8,14 +8,14 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::node::{Launch, Node, ROOT, text};
+use super::node::{Launch, NodeProcess, ROOT, text};
 use crate::support::nginx::{self, Nginx};
 use crate::support::stub;
 
-/// Less than a heartbeat takes, which would push out what is held back.
+/// Less than a heartbeat takes, which would push out a frame that is held back.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
-/// A server that says who it is, which path it got, byte for byte, and with which headers.
+/// A server that says its name, the path that it got, byte for byte, and the headers.
 async fn echo(name: &'static str) -> String {
     let answer = move |headers: HeaderMap, request: Request| async move {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
@@ -24,11 +24,11 @@ async fn echo(name: &'static str) -> String {
     stub::serve(Router::new().fallback(answer)).await.to_string()
 }
 
-fn node(directory: &tempfile::TempDir) -> Node {
+fn node(directory: &tempfile::TempDir) -> NodeProcess {
     Launch::new(&directory.path().join("data")).start()
 }
 
-fn address(node: &Node) -> &str {
+fn address(node: &NodeProcess) -> &str {
     node.api.url().trim_start_matches("http://")
 }
 
@@ -115,7 +115,7 @@ async fn each_documented_path_arrives_where_it_belongs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_arrives_unharmed_and_in_no_log() {
+async fn a_request_arrives_unharmed_and_in_no_log() {
     let Some(program) = nginx::find() else { return };
     let nginx = Nginx::split(program, &echo("ledger").await, &echo("product").await).await;
     let credentials = "X-Session-Token: secret-1\r\nCookie: ory_kratos_session=secret-2; other=1\r\n\
@@ -162,8 +162,8 @@ async fn a_revocation_is_heard_through_it_at_once() {
     until(&mut stream, &mut heard, "id: ").await;
     for subject in ["first", "second"] {
         let issued = node.api.issue(subject).await;
-        let ended = node.api.revoke(&text(&issued, "ticket")).await;
-        until(&mut stream, &mut heard, &text(&ended["revocations"][0], "id")).await;
+        let revoked = node.api.revoke(&text(&issued, "ticket")).await;
+        until(&mut stream, &mut heard, &text(&revoked["revocations"][0], "id")).await;
     }
     assert!(!heard.contains("heartbeat"), "nothing waited for the next thing to be said: {heard}");
 }

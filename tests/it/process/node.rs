@@ -1,4 +1,4 @@
-//! A server of its own process, and what a client does with it.
+//! A server in a process of its own, and its client.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::support::secrets;
 
 /// Root's secret in every server that the tests start.
 pub const ROOT: &str = "root-secret-of-the-tests-0123456789abcdef";
-/// How long anything may take that is waited for.
+/// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_authledger");
@@ -47,7 +47,7 @@ impl Launch {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AUTHLEDGER_")) {
             command.env_remove(name);
         }
-        // A refusal is one sentence, whatever who runs the tests has asked of Rust.
+        // A refusal is one sentence, whatever the caller of the tests has asked of Rust.
         command.env_remove("RUST_BACKTRACE").env_remove("RUST_LOG");
         command.arg("serve").arg("--data").arg(data);
         let name = format!("authledger-{}.log", clock::fresh_uuid().expect("randomness"));
@@ -83,7 +83,7 @@ impl Launch {
     }
 
     /// Starts it, and waits until it listens.
-    pub fn start(mut self) -> Node {
+    pub fn start(mut self) -> NodeProcess {
         let started = Instant::now();
         let child = self.spawn();
         let mut process = Process::new(child);
@@ -102,20 +102,20 @@ impl Launch {
                 secrets::remember(ROOT);
                 let search = secrets::Search { data: self.data, log: Some(self.log.clone()) };
                 let api = Api::new(&url, ROOT);
-                Node { process, api, log: self.log, took: started.elapsed(), _search: search }
+                NodeProcess { process, api, log: self.log, took: started.elapsed(), _search: search }
             }
             Err(_) => panic!("the server does not listen: {}", read(&self.log)),
         }
     }
 
-    /// Starts it, expects that it ends by itself, and gives its exit code and what it said.
+    /// Starts it, expects that it exits by itself, and gives its exit code and its output.
     pub fn refuse(mut self) -> (Option<i32>, String) {
         let mut process = Process::new(self.spawn());
         let status = process.wait();
         (status.code(), read(&self.log))
     }
 
-    /// Starts it, sends SIGTERM once `starting` returns, and tells how it ended; what `starting` gave is held until then.
+    /// Starts it, sends SIGTERM once `starting` returns, and tells how it exited; the value of `starting` is held until then.
     pub fn terminate_when<T>(mut self, starting: impl FnOnce() -> T) -> ExitStatus {
         let mut process = Process::new(self.spawn());
         let _held = starting();
@@ -150,19 +150,19 @@ impl Process {
         kill_process(pid, Signal::TERM).expect("our child");
     }
 
-    /// Waits for its end, as long as anything may take.
+    /// Waits until it exits, as long as anything may take.
     pub fn wait(&mut self) -> ExitStatus {
         self.wait_at_most(PATIENCE)
     }
 
-    /// Waits for its end, as long as that.
+    /// Waits until it exits, as long as that.
     pub fn wait_at_most(&mut self, patience: Duration) -> ExitStatus {
         let until = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("our child") {
                 return status;
             }
-            assert!(Instant::now() < until, "the process does not end");
+            assert!(Instant::now() < until, "the process does not exit");
             // The standard library waits for a process for ever or not at all.
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -171,31 +171,31 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 /// A server that runs.
-pub struct Node {
+pub struct NodeProcess {
     process: Process,
     /// Root's calls to it.
     pub api: Api,
     log: PathBuf,
     /// From the start to the line that names the address.
     pub took: Duration,
-    /// Last, so that it looks when the process has ended.
+    /// Last, so that it looks when the process has exited.
     _search: secrets::Search,
 }
 
-impl Node {
+impl NodeProcess {
     /// A server on that directory with nothing unusual about it.
     pub fn start(data: &Path) -> Self {
         Launch::new(data).start()
     }
 
-    /// Ends it as a power cut would: nothing is told to it.
+    /// Kills it as a power cut would: nothing is told to it.
     pub fn kill(mut self) {
         self.process.child.kill().expect("our child");
         self.process.wait();
@@ -211,16 +211,16 @@ impl Node {
         self.process.terminate();
     }
 
-    /// SIGTERM, and the exit code and log of what follows. Other tasks of the test go on meanwhile.
+    /// SIGTERM, and the exit code and log after that. Other tasks of the test go on meanwhile.
     pub async fn stop(self) -> (Option<i32>, String) {
         self.terminate();
-        self.end().await
+        self.exited().await
     }
 
-    /// Waits until it ends by itself; its exit code and log.
-    pub async fn end(mut self) -> (Option<i32>, String) {
-        let end = tokio::task::spawn_blocking(move || (self.process.wait().code(), read(&self.log)));
-        end.await.expect("the process ends")
+    /// Waits until it exits by itself; its exit code and log.
+    pub async fn exited(mut self) -> (Option<i32>, String) {
+        let waiting = tokio::task::spawn_blocking(move || (self.process.wait().code(), read(&self.log)));
+        waiting.await.expect("the process exits")
     }
 
     /// All that it has logged so far.
@@ -244,7 +244,7 @@ pub struct Api {
     secret: Arc<str>,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -330,19 +330,19 @@ impl Api {
         self.post("/v1/tickets", json!({"subject": subject})).await.expect(201)
     }
 
-    /// Ends a credential, and gives the whole answer.
+    /// Revokes a credential, and gives the whole answer.
     pub async fn revoke(&self, credential: &str) -> Value {
         self.post("/v1/revocations", json!({"credential": credential})).await.expect(201)
     }
 
-    /// Issues a ticket and ends it; the ticket's id.
+    /// Issues a ticket and revokes it; the ticket's id.
     pub async fn issue_and_revoke(&self, tenant: &str, subject: &str) -> String {
         let issued = self.post("/v1/tickets", json!({"tenant": tenant, "subject": subject})).await.expect(201);
         self.revoke(&text(&issued, "ticket")).await;
         text(&issued, "id")
     }
 
-    /// Whether the credential is good.
+    /// Whether the credential is active.
     pub async fn is_active(&self, credential: &str) -> bool {
         let found = self.post("/v1/introspect", json!({"credential": credential})).await.expect(200);
         found["active"].as_bool().expect("active")
@@ -375,9 +375,9 @@ pub struct Event {
     pub name: String,
     /// The cursor that it carries.
     pub id: Option<String>,
-    /// What it says; null where it says nothing.
+    /// Its data; null where it has none.
     pub data: Value,
-    /// What an EventSource waits before it connects again.
+    /// The wait of an EventSource before it connects again.
     pub retry: Option<u64>,
 }
 
@@ -457,7 +457,7 @@ impl Events {
         }
     }
 
-    /// The ids of the next so many endings.
+    /// The ids of the next so many revocations.
     pub async fn ids(&mut self, count: usize) -> Vec<String> {
         let mut ids = Vec::new();
         while ids.len() < count {

@@ -1,4 +1,4 @@
-//! Every refusal to start says what, where, and what to do next; and damages nothing.
+//! Every refusal to start says the fault, its place, and the next step; and damages nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::node::{Launch, Node};
+use super::node::{Launch, NodeProcess};
 
 /// A directory to put a data directory into.
 struct Place {
@@ -21,7 +21,7 @@ impl Place {
     /// With a ledger that a server has made and left.
     async fn with_ledger() -> Self {
         let place = Self::new();
-        let node = Node::start(&place.data());
+        let node = NodeProcess::start(&place.data());
         node.api.issue_and_revoke("default", "somebody").await;
         assert_eq!(node.stop().await.0, Some(0));
         place
@@ -35,7 +35,7 @@ impl Place {
         self.data().join("ledger.db")
     }
 
-    /// What the server says as it refuses, without what differs from one run to the next.
+    /// The server's refusal, without the parts that differ from one run to the next.
     fn refusal(&self, launch: Launch) -> String {
         let (code, said) = launch.refuse();
         assert_eq!(code, Some(1), "{said}");
@@ -63,7 +63,7 @@ fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[tokio::test]
 async fn a_second_server_on_the_same_directory() {
     let place = Place::new();
-    let node = Node::start(&place.data());
+    let node = NodeProcess::start(&place.data());
     insta::assert_snapshot!(place.usual());
     node.api.issue("the first one goes on").await;
     assert_eq!(node.stop().await.0, Some(0));
@@ -118,7 +118,7 @@ async fn a_ledger_with_a_flipped_bit() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_from_beside_its_snapshot() {
+async fn a_log_that_is_gone_from_next_to_its_snapshot() {
     let place = Place::with_ledger().await;
     let snapshot = fs::read(place.data().join("snapshot/state")).unwrap();
     fs::remove_file(place.ledger()).unwrap();
@@ -128,7 +128,7 @@ async fn a_log_that_is_gone_from_beside_its_snapshot() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_from_beside_its_checkpoints() {
+async fn a_log_that_is_gone_from_next_to_its_checkpoints() {
     let place = Place::with_ledger().await;
     fs::remove_dir_all(place.data().join("snapshot")).unwrap();
     fs::remove_file(place.ledger()).unwrap();
@@ -156,7 +156,7 @@ fn an_address_that_others_reach_in_clear() {
 #[tokio::test]
 async fn an_address_that_is_taken() {
     let (place, other) = (Place::new(), Place::new());
-    let node = Node::start(&other.data());
+    let node = NodeProcess::start(&other.data());
     let address = node.api.url().trim_start_matches("http://").to_owned();
     let said = place.refusal(Launch::new(&place.data()).listen(&address));
     insta::assert_snapshot!(said.replace(&address, "[address]"));

@@ -1,19 +1,19 @@
-//! Whoever shows no secret makes the server read next to nothing, and keep nothing.
+//! A stranger without a secret makes the server read next to nothing, and keep nothing.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::node::{Node, PATIENCE, text};
+use super::node::{NodeProcess, PATIENCE, text};
 
-/// What is announced of a body.
+/// The length of a body that is announced.
 const ANNOUNCED: usize = 262_144;
-/// What is sent of it.
+/// The length of it that is sent.
 const SENT: usize = 200_000;
 
 /// Sends a head that announces a body, and so many bytes of it; the status of the answer, which comes without the rest, and the
 /// connection, which is kept.
-async fn unfinished(node: &Node, request: &str, announced: usize, sent: usize) -> (u16, TcpStream) {
+async fn unfinished(node: &NodeProcess, request: &str, announced: usize, sent: usize) -> (u16, TcpStream) {
     let address = node.api.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let head = format!("{request} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {announced}\r\n\r\n");
@@ -34,7 +34,7 @@ async fn unfinished(node: &Node, request: &str, announced: usize, sent: usize) -
 #[tokio::test]
 async fn a_strangers_body_is_refused_before_it_is_sent() {
     let directory = tempfile::tempdir().expect("a directory");
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     let status = node.api.get("/v1/status").await.expect(200);
     let origin = text(&status["head"], "origin");
     let form = "content-type: application/x-www-form-urlencoded";
@@ -67,7 +67,7 @@ async fn a_strangers_body_is_refused_before_it_is_sent() {
 async fn unfinished_announcements_take_no_memory() {
     const CONNECTIONS: usize = 400;
     let directory = tempfile::tempdir().expect("a directory");
-    let node = Node::start(&directory.path().join("data"));
+    let node = NodeProcess::start(&directory.path().join("data"));
     let before = node.resident_bytes();
     let mut kept = Vec::new();
     for _ in 0..CONNECTIONS {

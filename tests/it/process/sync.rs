@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::disk::{Disk, Failure};
-use super::node::{Api, Launch, Node, text};
+use super::node::{Api, Launch, NodeProcess, text};
 
 const CONCURRENT: usize = 64;
 const EACH: usize = 4;
@@ -80,13 +80,14 @@ fn whole(data: &Path) -> (Base, Vec<String>) {
     }
 }
 
-/// What a server does whose disk has failed, whichever way.
+/// A server whose disk has failed halts, whichever way it failed.
 async fn assert_halts(failure: Failure) {
     let directory = tempfile::tempdir().unwrap();
-    let (disk, data) = (Disk::new(directory.path()), directory.path().join("data"));
+    let disk = Disk::new(directory.path());
+    let data = directory.path().join("data");
     let node = disk.under(Launch::new(&data)).args(&["--heartbeat", "1"]).start();
     let kept = node.api.issue("kept").await;
-    let revoked = node.api.issue_and_revoke("default", "ended").await;
+    let revoked = node.api.issue_and_revoke("default", "revoked").await;
     let mut stream = node.api.follow("text/event-stream", "?after=0").await;
     assert_eq!(stream.ids(1).await, [&*revoked]);
 
@@ -94,7 +95,7 @@ async fn assert_halts(failure: Failure) {
     let lost = node.api.post("/v1/tickets", json!({"subject": "in flight"})).await;
     assert_eq!(lost.status, 503, "{}", lost.body);
     assert!(disk.failed() > 0);
-    // A disk that works again is not trusted: what it lost meanwhile, nobody knows.
+    // A disk that works again is not trusted: nobody knows what it lost meanwhile.
     disk.mend();
     let halted = files(&data);
     assert_refuses_commands(&node, &text(&kept, "ticket")).await;
@@ -104,8 +105,8 @@ async fn assert_halts(failure: Failure) {
     assert_eq!(page["items"][0]["id"], *revoked, "the log can be read");
 
     let cursor = stream.cursor.clone().unwrap();
-    let (ending, stopped) = tokio::join!(stream.expect("end"), node.stop());
-    assert_eq!(ending.data["cursor"], *ending.id.unwrap());
+    let (last, stopped) = tokio::join!(stream.expect("end"), node.stop());
+    assert_eq!(last.data["cursor"], *last.id.unwrap());
     assert_eq!(stopped.0, Some(1), "{}", stopped.1);
     assert!(stopped.1.contains("the event log has halted"), "{}", stopped.1);
     assert!(files(&data) == halted, "nothing more is written");
@@ -117,7 +118,7 @@ fn files(data: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
     (std::fs::read(data.join("ledger.db")).unwrap(), std::fs::read(data.join("ledger.db-wal")).ok())
 }
 
-async fn assert_refuses_commands(node: &Node, ticket: &str) {
+async fn assert_refuses_commands(node: &NodeProcess, ticket: &str) {
     let commands = [
         ("/v1/tickets", json!({"subject": "later"})),
         ("/v1/revocations", json!({"credential": ticket})),
@@ -134,15 +135,15 @@ async fn assert_refuses_commands(node: &Node, ticket: &str) {
     assert_eq!(node.api.get("/health/live").await.status, 200);
 }
 
-/// After the cause is mended: what was acknowledged is there; what was in flight is there whole or not at all.
+/// After the cause is mended: everything acknowledged is there; a command in flight is there whole or not at all.
 async fn assert_goes_on(data: &Path, kept: &Value, revoked: &str, cursor: &str) {
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     assert!(node.api.is_active(&text(kept, "ticket")).await);
     let page = node.api.get(&format!("/v1/revocations?after={cursor}")).await.expect(200);
-    assert_eq!(page["gap"], Value::Null, "the stream's cursor is good");
+    assert_eq!(page["gap"], Value::Null, "the stream's cursor is known");
     let (base, records) = whole(data);
     assert!(records.iter().any(|record| record.contains(revoked) && record.contains("ticket.revoked")));
-    assert!(!records.iter().any(|record| record.contains("later")), "what was refused is not there");
+    assert!(!records.iter().any(|record| record.contains("later")), "a refused command is not there");
     let next = node.api.issue("after the repair").await;
     assert_eq!(next["position"].as_u64(), Some(base.position.0 + 1));
     assert_eq!(node.stop().await.0, Some(0));
@@ -163,7 +164,8 @@ async fn a_checkpoint_that_fails_halts_the_log_too() {
     /// More than the commits between two checkpoints, by far.
     const COMMANDS: usize = 5_000;
     let directory = tempfile::tempdir().unwrap();
-    let (data, disk) = (directory.path().join("data"), Disk::new(directory.path()));
+    let data = directory.path().join("data");
+    let disk = Disk::new(directory.path());
     let node = disk.under(Launch::new(&data)).start();
     disk.fail(Failure::Checkpoints);
     let mut acknowledged = 0;
@@ -180,6 +182,6 @@ async fn a_checkpoint_that_fails_halts_the_log_too() {
     assert_eq!(node.api.get("/health/ready").await.status, 503);
     disk.mend();
     assert_eq!(node.stop().await.0, Some(1));
-    let tickets = Node::start(&data).api.get("/v1/status").await.expect(200)["counts"]["tickets"].clone();
-    assert_eq!(tickets, acknowledged, "what was acknowledged is in the WAL, and there after a restart");
+    let tickets = NodeProcess::start(&data).api.get("/v1/status").await.expect(200)["counts"]["tickets"].clone();
+    assert_eq!(tickets, acknowledged, "everything acknowledged is in the WAL, and there after a restart");
 }

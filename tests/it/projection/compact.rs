@@ -19,7 +19,7 @@ const NAMES: u64 = 6;
 /// Credentials of each kind where many are wanted.
 const MANY: u64 = 200;
 
-/// What happens to one of the credentials, with numbers that each kind of event makes its own use of.
+/// An event about one of the credentials, with numbers that each kind of event makes its own use of.
 #[derive(Clone, Debug)]
 struct Step {
     what: u8,
@@ -196,7 +196,7 @@ fn revoked(step: &Step, now: u64) -> Event {
     })
 }
 
-/// What each subject has, by the plain state.
+/// The credentials of each subject, by the plain state.
 fn listed(state: &State, whose: (&Tenant, &Subject)) -> BTreeSet<CredentialKey> {
     let of_subject = state.credentials.iter().filter(|(_, credential)| {
         credential.issue.as_ref().is_some_and(|issue| (&issue.tenant, &issue.subject) == whose)
@@ -207,7 +207,8 @@ fn listed(state: &State, whose: (&Tenant, &Subject)) -> BTreeSet<CredentialKey> 
 fn assert_same(projection: &Projection, state: &State) -> Result<(), TestCaseError> {
     prop_assert_eq!(projection.rows(), state.rows());
     for number in 0..10 {
-        let (tenant, subject) = (tenant(number), subject(number % 5));
+        let tenant = tenant(number);
+        let subject = subject(number % 5);
         let mine = projection.credentials_of(&tenant, &subject, Kinds::ALL, None, usize::MAX);
         prop_assert_eq!(mine, Vec::from_iter(listed(state, (&tenant, &subject))));
         prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
@@ -225,7 +226,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn whatever_happens_memory_knows_what_plain_maps_do(
+    fn memory_knows_the_same_as_plain_maps_whatever_happens(
         steps in prop::collection::vec(step(), 1..120),
         prune_after in any::<prop::sample::Index>(),
         later in 0..(500u64 * 86_400_000),
@@ -254,11 +255,11 @@ proptest! {
             prop_assert_eq!(loaded.session_with(&secret), projection.session_with(&secret));
         }
 
-        let end = records[records.len() - 1].recorded_at.plus_millis(later);
+        let later = records[records.len() - 1].recorded_at.plus_millis(later);
         for projection in [&projection, &loaded] {
-            projection.prune(end);
+            projection.prune(later);
         }
-        state.prune(end);
+        state.prune(later);
         prop_assert_eq!(loaded.rows(), state.rows());
         assert_same(&projection, &state)?;
 
@@ -268,7 +269,7 @@ proptest! {
     }
 }
 
-/// Folds the same into both, and forgets what is over after one of them.
+/// Folds the same into both, and forgets expired credentials after one of the records.
 fn fold_both(projection: &Projection, records: &[Recorded], prune_after: prop::sample::Index) -> State {
     let mut state = State::default();
     let prune_at = prune_after.index(records.len());
@@ -288,7 +289,7 @@ proptest! {
 
     /// A shard has room for one credential, so that many stand in another one than their own.
     #[test]
-    fn what_its_shard_has_no_room_for_works_as_well_in_another(
+    fn a_credential_that_its_shard_has_no_room_for_works_as_well_in_another(
         steps in prop::collection::vec(step_of(MANY), 300..700),
         prune_after in any::<prop::sample::Index>(),
         later in 0..(500u64 * 86_400_000),
@@ -300,9 +301,9 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         save(&projection, directory.path()).unwrap();
         assert_same(&load(directory.path()).unwrap(), &state)?;
-        let end = records[records.len() - 1].recorded_at.plus_millis(later);
-        projection.prune(end);
-        state.prune(end);
+        let later = records[records.len() - 1].recorded_at.plus_millis(later);
+        projection.prune(later);
+        state.prune(later);
         assert_same(&projection, &state)?;
         projection.prune(at(MAX_INTEGER));
         let counts = projection.counts();
@@ -311,13 +312,13 @@ proptest! {
 
     /// Where no shard has room, for credentials or for subjects, nothing is lost: a snapshot of it is the whole state.
     #[test]
-    fn what_no_shard_has_room_for_is_kept_all_the_same(
+    fn a_credential_that_no_shard_has_room_for_is_kept_all_the_same(
         steps in prop::collection::vec(step_of(NAMES), 1..200),
         prune_after in any::<prop::sample::Index>(),
         later in 0..(500u64 * 86_400_000),
         (credentials, subjects) in prop_oneof![Just((0, 0)), Just((0, u32::MAX)), Just((u32::MAX, 0))],
     ) {
-        // A use names a place, and what is found by its id alone is not found by that.
+        // A use names a place, and a ticket that is known by its id alone is not found by that.
         let steps: Vec<Step> = steps.into_iter().filter(|step| step.what != 5).collect();
         prop_assume!(!steps.is_empty());
         let records = records(&steps);
@@ -325,7 +326,8 @@ proptest! {
         let mut state = fold_both(&projection, &records, prune_after);
         prop_assert_eq!(projection.rows(), state.rows());
         for number in 0..10 {
-            let (tenant, subject) = (tenant(number), subject(number % 5));
+            let tenant = tenant(number);
+            let subject = subject(number % 5);
             prop_assert_eq!(projection.subject(&tenant, &subject), state.subject(&tenant, &subject));
         }
         for key in state.credentials.keys() {
@@ -334,9 +336,9 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         save(&projection, directory.path()).unwrap();
         assert_same(&load(directory.path()).unwrap(), &state)?;
-        let end = records[records.len() - 1].recorded_at.plus_millis(later);
-        projection.prune(end);
-        state.prune(end);
+        let later = records[records.len() - 1].recorded_at.plus_millis(later);
+        projection.prune(later);
+        state.prune(later);
         prop_assert_eq!(projection.rows(), state.rows());
         projection.prune(at(MAX_INTEGER));
         prop_assert_eq!(projection.counts().tokens, 0);

@@ -10,11 +10,11 @@ use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
 
 use crate::support::node::{
-    Node, at, digest, import_session, issue, issue_opaque, issue_session, origin, revoke_id, revoke_named,
+    ModelNode, at, digest, import_session, issue, issue_opaque, issue_session, origin, revoke_id, revoke_named,
     revoke_subject, session_digest, session_id, session_key, subject, tenant, ticket_key, token_digest,
 };
 
-/// An opaque token as another node may have taken it over: the fold has no say in what it is called.
+/// An opaque token as another node may have taken it over: the fold has no say in its name.
 fn foreign(sequence: u64, digest: Digest) -> Recorded {
     let issued = TokenIssued {
         name: CredentialRef::Digest(digest),
@@ -63,12 +63,12 @@ fn a_million_ids_with_the_same_last_bytes_are_folded() {
 /// The node's clock and policy, on a memory of its own.
 struct Cramped {
     projection: Projection,
-    node: Node,
+    node: ModelNode,
 }
 
 impl Cramped {
     fn new(room: u32, subjects: u32) -> Self {
-        Self { projection: Projection::cramped(room, subjects), node: Node::lone() }
+        Self { projection: Projection::cramped(room, subjects), node: ModelNode::lone() }
     }
 
     fn ask(&mut self, command: Command) -> Result<Decision, Rejection> {
@@ -140,7 +140,7 @@ fn without_room_for_more_subjects_none_is_added_and_those_that_are_there_go_on()
     assert!(judge(&ledger.projection, ticket_key(digest(7).id()), at(0)).is_err());
 }
 
-/// What other nodes issue, and what anybody revokes, is taken however much there is.
+/// Credentials of other nodes, and revocations of anybody, are taken however much there is.
 #[test]
 fn facts_are_folded_into_a_memory_that_is_full() {
     let projection = Projection::cramped(1, u32::MAX);
@@ -150,7 +150,7 @@ fn facts_are_folded_into_a_memory_that_is_full() {
         state.fold(recorded);
     };
     (1..=1_500).for_each(|n| fold(&foreign(n, token_digest(n))));
-    let mut node = Node::pair().0;
+    let mut node = ModelNode::pair().0;
     for n in 0..10 {
         node.ask(revoke_id(n)).unwrap();
         node.ask(revoke_named(Kind::Token, CredentialRef::Digest(token_digest(1_400 + n)))).unwrap();
@@ -212,13 +212,13 @@ fn chosen_command() -> impl Strategy<Value = Command> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is decided can be folded, and what memory says then is what plain maps say.
+    /// Every decision can be folded, and memory then says the same as plain maps.
     #[test]
-    fn what_is_decided_under_chosen_ids_can_be_folded(
+    fn every_decision_under_chosen_ids_can_be_folded(
         commands in prop::collection::vec((chosen_command(), 0..100_000_000u64), 1..150),
         room in prop_oneof![Just(0u32), Just(1), Just(u32::MAX)],
     ) {
-        let mut node = Node::pair().0;
+        let mut node = ModelNode::pair().0;
         let projection = Projection::cramped(room, u32::MAX);
         node.log.iter().for_each(|recorded| projection.fold(recorded));
         for (command, later) in commands {
@@ -226,7 +226,7 @@ proptest! {
             let before = node.log.len();
             let _ = node.ask(command);
             for recorded in &node.log[before..] {
-                // What can't be read back would stop every start.
+                // A record that can't be read back would stop every start.
                 prop_assert_eq!(&decode(encode(recorded).as_bytes()).unwrap(), recorded);
                 projection.fold(recorded);
             }

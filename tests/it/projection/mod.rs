@@ -1,4 +1,4 @@
-//! The server's state: the snapshot that it survives a restart in, and what it forgets.
+//! The server's state: the snapshot in which it survives a restart, and the records that it forgets.
 
 mod compact;
 mod crowded;
@@ -17,14 +17,14 @@ use authledger::projection::{
 
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
-    Node, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque, issue_session,
-    jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject, seconds,
-    session_digest, session_id, session_key, subject, ticket_key, token_digest,
+    ModelNode, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque,
+    issue_session, jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject,
+    seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
-/// Two origins, and something of everything that a state holds.
-fn varied() -> Node {
-    let (mut one, mut other) = Node::pair();
+/// Two origins, and something of each sort that a state holds.
+fn varied() -> ModelNode {
+    let (mut one, mut other) = ModelNode::pair();
     other.ask(issue(7, "carol")).unwrap();
     let seventh = other.last().clone();
     other.now = at(300_000);
@@ -45,8 +45,8 @@ fn varied() -> Node {
     one
 }
 
-/// Sessions and tokens under each kind of name, ended and not, known and not, and keys.
-fn with_sessions(node: &mut Node) {
+/// Sessions and tokens under each kind of name, revoked and not, known and not, and keys.
+fn with_sessions(node: &mut ModelNode) {
     node.ask(publish("k-1", false)).unwrap();
     (20..=24).for_each(|n| drop(node.ask(issue_session(n, "dora")).unwrap()));
     let sealed = Some(Sealed { slot: 5, sealed: "AA".into() });
@@ -80,12 +80,12 @@ fn with_sessions(node: &mut Node) {
     node.ask(publish("k-2", true)).unwrap();
 }
 
-fn rows_of(node: &Node) -> Vec<StateRow> {
+fn rows_of(node: &ModelNode) -> Vec<StateRow> {
     node.state.rows()
 }
 
 /// A log file and a snapshot of its first `records`.
-fn with_snapshot(node: &Node, records: usize) -> (LogFile, std::path::PathBuf) {
+fn with_snapshot(node: &ModelNode, records: usize) -> (LogFile, std::path::PathBuf) {
     let log = LogFile::of(&node.log);
     let reader = Reader::open(&log.path()).unwrap();
     let projection = Projection::default();
@@ -159,7 +159,7 @@ fn a_snapshot_that_is_damaged_anywhere_is_ignored_and_the_log_folded() {
         assert_eq!(rebuilt(&log, &directory).1, StateSource::Log);
     }
     fs::write(directory.join("state"), [&whole[..], b"x"].concat()).unwrap();
-    assert!(load(&directory).is_err(), "a byte behind its end");
+    assert!(load(&directory).is_err(), "a byte after its end");
     assert_eq!(rebuilt(&log, &directory).0, rows_of(&node));
 }
 
@@ -184,7 +184,7 @@ fn blocks_in_another_order_are_not_a_snapshot() {
 fn a_snapshot_of_another_log_is_ignored() {
     let node = varied();
     let (_log, directory) = with_snapshot(&node, node.log.len());
-    let mut other = Node::lone();
+    let mut other = ModelNode::lone();
     (0..50).for_each(|n| drop(other.ask(issue(n, "mallory")).unwrap()));
     let longer = LogFile::of(&other.log);
     let shorter = LogFile::of(&other.log[..3]);
@@ -234,10 +234,10 @@ fn catching_up_stops_where_it_is_told_to() {
 fn the_sweep_forgets_what_has_expired_within_a_round() {
     let mut node = varied();
     let projection = projection_of(&node.log);
-    let end = at(400 * 86_400_000);
+    let later = at(400 * 86_400_000);
     // A round is a minute, a step at most a second of it.
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
+        projection.sweep(later.plus_millis(step * 250), later.plus_millis(step * 250));
     }
     let counts = projection.counts();
     assert_eq!((counts.tickets, counts.subjects, counts.idempotency_keys), (0, 0, 0));
@@ -250,13 +250,13 @@ fn the_sweep_forgets_what_has_expired_within_a_round() {
         assert_eq!(projection.subject_by_uuid(subject("dora").uuid(&tenant)), None);
     }
     assert_eq!(counts.applications, 1, "applications stay");
-    node.state.prune(end);
+    node.state.prune(later);
     assert_eq!(projection.rows(), rows_of(&node));
 }
 
 #[test]
 fn a_request_is_noted_strictly_later_than_the_one_before() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
@@ -268,7 +268,7 @@ fn a_request_is_noted_strictly_later_than_the_one_before() {
 
 #[test]
 fn a_use_is_queued_once_until_it_is_taken() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
@@ -282,20 +282,20 @@ fn a_use_is_queued_once_until_it_is_taken() {
 
 #[test]
 fn a_use_counts_before_it_is_on_record() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     let id = digest(1).id();
     let ticket = projection.check(ticket_key(id), at(0)).unwrap();
-    let end = ticket.expires_at;
-    let used_at = at(end.as_millis() - at(0).as_millis() - 1);
+    let expiry = ticket.expires_at;
+    let used_at = at(expiry.as_millis() - at(0).as_millis() - 1);
     projection.touch(id, used_at).unwrap();
-    assert!(projection.check(ticket_key(id), end).is_ok(), "it was used, though no record says so yet");
-    projection.touch(id, end.plus_millis(500)).unwrap();
+    assert!(projection.check(ticket_key(id), expiry).is_ok(), "it was used, though no record says so yet");
+    projection.touch(id, expiry.plus_millis(500)).unwrap();
     let uses = projection.take_uses();
-    assert_eq!(uses, [(id, used_at)], "a use after the end on record would be refused there");
-    assert!(projection.check(ticket_key(id), end.plus_millis(500)).is_ok(), "taken, and not on record yet");
-    node.now = end.plus_millis(900);
+    assert_eq!(uses, [(id, used_at)], "a use after the expiry on record would be refused there");
+    assert!(projection.check(ticket_key(id), expiry.plus_millis(500)).is_ok(), "taken, and not on record yet");
+    node.now = expiry.plus_millis(900);
     node.ask(Command::RenewTickets(uses)).unwrap();
     let renewed = projection_of(&node.log);
     assert_eq!(
@@ -306,20 +306,20 @@ fn a_use_counts_before_it_is_on_record() {
 
 #[test]
 fn the_sweep_goes_on_after_a_clock_that_was_ahead() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.ask(issue(1, "alice")).unwrap();
     let projection = projection_of(&node.log);
     projection.sweep(at(0).plus_millis(10 * 365 * 86_400_000), at(0).plus_millis(10 * 365 * 86_400_000));
-    let end = at(2 * 86_400_000);
+    let later = at(2 * 86_400_000);
     for step in 0..600 {
-        projection.sweep(end.plus_millis(step * 250), end.plus_millis(step * 250));
+        projection.sweep(later.plus_millis(step * 250), later.plus_millis(step * 250));
     }
     assert_eq!(projection.counts().tickets, 0);
 }
 
 #[test]
 fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     (0..100).for_each(|n| drop(node.ask(issue(n, "alice")).unwrap()));
     let projection = projection_of(&node.log);
     let alice = crate::support::node::subject("alice");
@@ -337,13 +337,13 @@ fn a_subjects_credentials_are_listed_in_the_order_of_their_ids() {
 
 #[test]
 fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     node.policy.longest_life = seconds(86_400);
     node.ask(issue(1, "alice")).unwrap();
     node.ask(revoke(1)).unwrap();
     node.ask(revoke_subject("bob", None)).unwrap();
     let projection = projection_of(&node.log);
-    let tenant = projection.revoked_after(None).expect("one in which something was ended");
+    let tenant = projection.revoked_after(None).expect("one in which something was revoked");
     let in_force = |now| projection.revocations(&tenant, Kinds::ALL, None, 100, now).0.len();
     assert_eq!(in_force(at(0)), 2);
     assert_eq!(in_force(at(86_700_000)), 0);
@@ -351,9 +351,9 @@ fn revocations_in_force_are_listed_until_they_are_no_longer_kept() {
     save(&projection, directory.path()).unwrap();
     let loaded = load(directory.path()).unwrap();
     assert_eq!(loaded.revocations(&tenant, Kinds::ALL, None, 100, at(0)).0.len(), 2, "a snapshot leads to them too");
-    assert_eq!(projection.revoked_after(Some(&tenant)), None, "nothing was ended elsewhere");
+    assert_eq!(projection.revoked_after(Some(&tenant)), None, "nothing was revoked elsewhere");
     projection.prune(at(86_700_000));
-    assert_eq!(projection.revoked_after(None), None, "what is forgotten leaves nothing behind");
+    assert_eq!(projection.revoked_after(None), None, "forgotten revocations leave nothing behind");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn an_empty_state_stands_at_the_beginning() {
 
 #[test]
 fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     for n in 0..25 {
         node.after_seconds(u64::from(n % 3 == 0)).ask(issue_session(n, "alice")).unwrap();
     }
@@ -386,7 +386,7 @@ fn a_tenants_sessions_are_listed_the_newest_first_in_pages() {
 #[test]
 fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are() {
     const EACH: u64 = 33_334;
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let projection = projection_of(&node.log);
     let mut due = Vec::new();
     for n in 0..EACH {
@@ -399,7 +399,8 @@ fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are(
         due.push(CredentialKey { kind: Kind::Token, id: token_digest(n).id() });
     }
     due.sort_unstable();
-    let (tenant, alice) = (Tenant::default(), subject("alice"));
+    let tenant = Tenant::default();
+    let alice = subject("alice");
     let paged = |kinds, limit| {
         let mut listed = Vec::new();
         while let page = projection.credentials_of(&tenant, &alice, kinds, listed.last().copied(), limit)
@@ -420,7 +421,7 @@ fn the_credentials_of_a_subject_are_paged_over_all_kinds_however_many_there_are(
 
 #[test]
 fn a_subject_is_found_by_the_uuid_that_stands_for_it_while_it_has_a_session() {
-    let mut node = Node::lone();
+    let mut node = ModelNode::lone();
     let itself = "6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a11";
     node.ask(Command::IssueSession(new_session("default", 1, "alice", Some(60)).into())).unwrap();
     node.policy.session_max_life = seconds(86_400);

@@ -45,7 +45,7 @@ async fn token(api: &Api, subject: &str) -> String {
 async fn until_inactive(cluster: &Cluster, credential: &str) {
     for which in [A, B, C] {
         let api = cluster.api(which);
-        until("it is dead everywhere", || async { !api.is_active(credential).await }).await;
+        until("it is inactive everywhere", || async { !api.is_active(credential).await }).await;
     }
 }
 
@@ -53,7 +53,7 @@ async fn until_inactive(cluster: &Cluster, credential: &str) {
 async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() {
     let Some(cluster) = three().await else { return };
     let revoked = token(&cluster.api(A), "alice").await;
-    let good = token(&cluster.api(B), "bob").await;
+    let lasting = token(&cluster.api(B), "bob").await;
     cluster.converged(&[A, B, C]).await;
     cluster.api(B).revoke(&revoked).await;
     until_inactive(&cluster, &revoked).await;
@@ -67,7 +67,7 @@ async fn a_node_whose_clock_jumps_goes_on_with_the_others_and_revives_nothing() 
         until_inactive(&cluster, &meanwhile).await;
         cluster.api(C).revoke(&text(&cluster.api(C).issue("dave").await, "ticket")).await;
         cluster.converged(&[A, B, C]).await;
-        assert!(cluster.api(C).is_active(&good).await, "nothing expires by a jump");
+        assert!(cluster.api(C).is_active(&lasting).await, "nothing expires by a jump");
         set_by(&cluster, 0);
         until_settled(&cluster, true).await;
         until_inactive(&cluster, &meanwhile).await;
@@ -85,7 +85,7 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
     until_inactive(&cluster, &revoked).await;
     let origin = cluster.origin(C).await;
     cluster.stop(C).await;
-    // It is started with its clock ahead, and ended before it has written anything but how far its time has got.
+    // It is started with its clock ahead, and stopped before it has written anything but how far its time has got.
     set_by(&cluster, 2 * HOUR);
     let data = cluster.sites[C].data.clone();
     let launch = cluster.launch(C, &[]);
@@ -119,7 +119,11 @@ async fn two_members_confirm_a_wall_clock_and_an_operator_accepts_what_would_rev
         ready["warning"].as_str().is_some_and(|warning| warning.contains("two members say it is right"))
     })
     .await;
-    assert_eq!(clock(&api).await["settled"], json!(false), "what would revoke is for an operator to accept");
+    assert_eq!(
+        clock(&api).await["settled"],
+        json!(false),
+        "only an operator accepts a time that would revoke something"
+    );
     cluster.converged(&[A, B, C]).await;
     assert!(cluster.api(A).is_active(&late).await);
     let accepted = api.post("/v1/clock/accept", Value::Null).await.expect(200);

@@ -10,7 +10,7 @@ use authledger::domain::{Origin, Timestamp};
 use authledger::event_log::{Base, ChainHash, Reader};
 use serde_json::Value;
 
-use crate::process::node::{Api, BINARY, Launch, Node, PATIENCE, ROOT, text};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, PATIENCE, ROOT, text};
 use crate::support::faketime::WallClock;
 #[cfg(feature = "nats")]
 use crate::support::nats::Server;
@@ -31,7 +31,7 @@ pub struct Site {
     pub region: String,
     pub data: PathBuf,
     listen: String,
-    node: Option<Node>,
+    node: Option<NodeProcess>,
     /// The wall clock that its process reads, where that is not the machine's.
     pub wall: Option<WallClock>,
 }
@@ -48,7 +48,7 @@ pub struct Cluster {
     /// Removed with the cluster.
     #[cfg_attr(
         not(feature = "nats"),
-        expect(dead_code, reason = "it is held, and looked into where servers are set back")
+        expect(dead_code, reason = "it is held, and looked into where servers are rolled back")
     )]
     pub directory: tempfile::TempDir,
 }
@@ -175,7 +175,7 @@ impl Cluster {
         self.is_launched(which, node);
     }
 
-    fn is_launched(&mut self, which: usize, node: Node) {
+    fn is_launched(&mut self, which: usize, node: NodeProcess) {
         let address = node.api.url().trim_start_matches("http://").to_owned();
         let ways = self.http.iter().filter(|((_, to), _)| *to == which);
         ways.for_each(|(_, proxy)| proxy.lead_to(address.parse().unwrap()));
@@ -206,29 +206,29 @@ impl Cluster {
         until(&format!("{} is ready", NAMES[which]), || async { api.get("/health/ready").await.status == 200 }).await
     }
 
-    /// Ends that node by SIGKILL.
+    /// Stops that node by SIGKILL.
     pub fn kill(&mut self, which: usize) {
         self.sites[which].node.take().expect("it runs").kill();
     }
 
-    /// Ends that node by SIGTERM; its log lines.
+    /// Stops that node by SIGTERM; its log lines.
     pub async fn stop(&mut self, which: usize) -> String {
         let (code, log) = self.sites[which].node.take().expect("it runs").stop().await;
         assert_eq!(code, Some(0), "{log}");
         log
     }
 
-    /// Waits until that node ends by itself; its exit code and log lines.
+    /// Waits until that node exits by itself; its exit code and log lines.
     pub async fn until_it_exits(&mut self, which: usize) -> (Option<i32>, String) {
-        self.sites[which].node.take().expect("it runs").end().await
+        self.sites[which].node.take().expect("it runs").exited().await
     }
 
-    /// What that node has logged since its start.
+    /// The lines that the node has logged since its start.
     pub fn log(&self, which: usize) -> String {
         self.node(which).log()
     }
 
-    pub fn node(&self, which: usize) -> &Node {
+    pub fn node(&self, which: usize) -> &NodeProcess {
         self.sites[which].node.as_ref().expect("it runs")
     }
 
@@ -289,7 +289,7 @@ impl Cluster {
 
     /// Waits until those nodes hold the same of every origin; how long that took.
     pub async fn converged(&self, nodes: &[usize]) -> Duration {
-        let what = format!("nodes {nodes:?} hold the same");
+        let due = format!("nodes {nodes:?} hold the same");
         let same = || async {
             let mut heads = Vec::new();
             for which in nodes {
@@ -297,7 +297,7 @@ impl Cluster {
             }
             heads.windows(2).all(|two| two[0] == two[1])
         };
-        until(&what, same).await
+        until(&due, same).await
     }
 
     /// Waits until those nodes hold the same, and asserts that their logs add up to the same state, read from the first byte.
@@ -326,7 +326,7 @@ impl Cluster {
     }
 }
 
-/// A log read from its beginning: its heads, and the fingerprint of what it adds up to.
+/// A log read from its beginning: its heads, and the fingerprint of the state that it adds up to.
 fn state(data: &Path, at: Timestamp) -> (Base, String) {
     let replayed = replay(&data.join("ledger.db"), at, |_, _| {}).expect("a log that is whole");
     (replayed.base, replayed.fingerprint.to_string())
@@ -356,7 +356,7 @@ pub fn assert_one_history(directories: &[&Path]) {
     }
 }
 
-/// Runs the program, which must succeed; what it printed.
+/// Runs the program, which must succeed; its output.
 #[track_caller]
 pub fn authledger(arguments: &[&str]) -> String {
     let mut command = Command::new(BINARY);
@@ -368,10 +368,10 @@ pub fn authledger(arguments: &[&str]) -> String {
 }
 
 /// Asks again and again, for nothing tells when it is so; how long it took.
-pub async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) -> Duration {
+pub async fn until<F: Future<Output = bool>>(due: &str, is_so: impl Fn() -> F) -> Duration {
     let began = Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(began.elapsed() < PATIENCE, "not in time: {due}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     began.elapsed()

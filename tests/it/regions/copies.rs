@@ -1,4 +1,4 @@
-//! A directory that is set back, or copied: whoever uses it writes no second history.
+//! A directory that is rolled back, or copied: a node that uses it writes no second history.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn with_a_copy() -> Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_was_set_back_goes_on_under_a_new_origin_and_loses_nothing_that_others_hold() {
+async fn a_directory_that_was_rolled_back_goes_on_under_a_new_origin_and_loses_nothing_that_others_hold() {
     let mut cluster = Cluster::over_http(2).await;
     let early = text(&cluster.api(A).issue("early").await, "ticket");
     cluster.agree(&[A, B]).await;
@@ -39,7 +39,11 @@ async fn a_directory_that_was_set_back_goes_on_under_a_new_origin_and_loses_noth
     std::fs::remove_dir_all(&data).unwrap();
     copy(&older, &data);
     cluster.start(A, &[]).await;
-    assert_ne!(cluster.origin(A).await, origin, "it does not continue what is older than what others hold");
+    assert_ne!(
+        cluster.origin(A).await,
+        origin,
+        "it does not continue a copy that is older than the one that others hold"
+    );
     assert!(cluster.log(A).contains("it is an older copy"), "{}", cluster.log(A));
     assert!(cluster.api(A).is_active(&late).await);
     assert!(!cluster.api(A).is_active(&early).await);
@@ -81,7 +85,7 @@ async fn of_two_copies_of_a_directory_one_continues_the_origin_and_somebody_is_t
 
 /// Nobody but the node that joined since knows that there was more.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_by_that_node() {
+async fn a_directory_that_was_rolled_back_to_before_another_node_joined_is_told_so_by_that_node() {
     let mut cluster = Cluster::of(2).await;
     cluster.start(A, &[]).await;
     let early = text(&cluster.api(A).issue("early").await, "ticket");
@@ -106,10 +110,16 @@ async fn a_directory_that_was_set_back_to_before_another_node_joined_is_told_so_
     assert!(log.contains("signed records of its own origin that its log lacks"), "{log}");
 
     cluster.start(A, &[]).await;
-    assert_ne!(cluster.origin(A).await, origin, "it does not continue what is older than what another holds");
+    assert_ne!(
+        cluster.origin(A).await,
+        origin,
+        "it does not continue a copy that is older than the one that another holds"
+    );
     let node = cluster.api(A);
-    until("what it had lost has come back", || async { node.is_active(&late).await && !node.is_active(&early).await })
-        .await;
+    until("the records that it had lost have come back", || async {
+        node.is_active(&late).await && !node.is_active(&early).await
+    })
+    .await;
     node.issue("later").await;
     cluster.agree(&[A, B]).await;
     let after = records(&data);

@@ -1,4 +1,4 @@
-//! NATS servers that are killed, wiped and set back: what they lost is sent again, and nothing comes twice.
+//! NATS servers that are killed, wiped and rolled back: the records that they lost are sent again, and nothing comes twice.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use super::cluster::{A, B, C, Cluster, copy, records, until};
 use crate::process::node::text;
 use crate::support::nats::{find, with_each_release};
 
-/// How soon after a server is there again all must have come.
+/// How soon all must have come after a server is there again.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// Issues so many tickets there, and ends each.
+/// Issues so many tickets there, and revokes each.
 async fn write(cluster: &Cluster, which: usize, count: usize) {
     for number in 0..count {
         cluster.api(which).issue_and_revoke("default", &format!("s-{number}")).await;
@@ -28,11 +28,11 @@ async fn catches_up(cluster: &Cluster, after: &str) {
     assert!(counts.windows(2).all(|two| two[0] == two[1]), "nothing is lost or doubled: {counts:?}");
 }
 
-async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice(program: &Path) {
+async fn records_that_a_nats_server_loses_are_sent_again_and_nothing_comes_twice(program: &Path) {
     let mut cluster = Cluster::over_nats(program).await;
     write(&cluster, A, 20).await;
     cluster.agree(&[A, B, C]).await;
-    // What the servers carry is tested, so that nothing may come another way.
+    // The servers are under test, so that nothing may come another way.
     cluster.cut_http();
 
     cluster.servers[A].kill();
@@ -75,7 +75,7 @@ async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice(program:
     assert!(deleted > 0);
     write(&cluster, A, 20).await;
     catches_up(&cluster, "its streams were deleted").await;
-    // A node that was away finds in the new stream what it missed.
+    // A node that was away finds the records that it missed in the new stream.
     cluster.stop(C).await;
     write(&cluster, A, 20).await;
     cluster.heal();
@@ -88,7 +88,7 @@ async fn what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice(program:
 async fn a_key_that_was_being_asked_for_when_the_node_stopped_is_fetched_after_its_restart() {
     let Some(program) = find() else { return };
     let mut cluster = Cluster::over_nats(&program).await;
-    // Records come over NATS, keys over HTTP alone: who asks for one waits now, and is not answered.
+    // Records come over NATS, keys over HTTP alone: a node that asks for one waits now, and is not answered.
     cluster.hold_http();
     let session = json!({"subject": "alice", "identity": {"traits": {"email": "alice@example.com"}}});
     let issued = cluster.api(A).post("/v1/sessions", session).await.expect(201);
@@ -107,5 +107,5 @@ async fn a_key_that_was_being_asked_for_when_the_node_stopped_is_fetched_after_i
 }
 
 with_each_release! {
-    what_a_nats_server_loses_is_sent_again_and_nothing_comes_twice
+    records_that_a_nats_server_loses_are_sent_again_and_nothing_comes_twice
 }

@@ -1,4 +1,4 @@
-//! Nodes that join and are removed, and what is ended before it is heard of.
+//! Nodes that join and are removed, and credentials that are revoked before they are heard of.
 
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,8 @@ async fn a_removed_member_is_no_longer_waited_for_and_only_what_it_revokes_count
     assert!(began.elapsed() < Duration::from_secs(30));
     cluster.converged(&[A, C]).await;
     for api in [&a, &c] {
-        until("what a removed member issued late is dead", || async { !api.is_active(&late).await }).await;
-        until("what it ended late has ended", || async { !api.is_active(&known).await }).await;
+        until("a ticket that a removed member issued late is inactive", || async { !api.is_active(&late).await }).await;
+        until("a ticket that it revoked late is revoked", || async { !api.is_active(&known).await }).await;
     }
     cluster.agree(&[A, C]).await;
 }

@@ -1,5 +1,5 @@
 //! Several nodes, each a process of its own: over HTTP alone, and over NATS servers in three regions that are cut off, killed and
-//! set back.
+//! rolled back.
 
 mod clocks;
 mod cluster;

@@ -30,7 +30,7 @@ async fn work(api: Api, name: &'static str, stop: Arc<AtomicBool>, done: Arc<Ato
             1 => drop(api.revoke(&text(&session, "session_token")).await),
             2 => drop(api.revoke(&text(&token, "token")).await),
             _ => {
-                // Both sides end the same subjects, and hold some back.
+                // Both sides revoke the same subjects, some of them with a hold.
                 let shared = format!("shared-{}", number % 8);
                 api.post("/v1/tickets", json!({"subject": shared})).await;
                 let hold = json!({"subject": shared, "hold": 1 + number % 3});
@@ -43,28 +43,28 @@ async fn work(api: Api, name: &'static str, stop: Arc<AtomicBool>, done: Arc<Ato
 
 async fn a_region_that_was_cut_off_fails_nobody_and_agrees_with_the_others_when_it_is_back(program: &Path) {
     let cluster = Cluster::over_nats(program).await;
-    let good = text(&cluster.api(A).issue("good").await, "ticket");
+    let ticket = text(&cluster.api(A).issue("cut off").await, "ticket");
     cluster.agree(&[A, B, C]).await;
     cluster.cut(A);
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let workers: Vec<_> = [A, B, C]
         .map(|which| tokio::spawn(work(cluster.api(which).apart(), NAMES[which], stop.clone(), done.clone())))
         .into();
-    cluster.api(C).revoke(&good).await;
+    cluster.api(C).revoke(&ticket).await;
     let cut_for = Duration::from_secs(if is_full() { 15 } else { 5 });
-    // How long the cut lasts is what is tested; nothing waits for it to be long enough.
+    // The length of the cut is under test; nothing waits for it to be long enough.
     tokio::time::sleep(cut_for).await;
     stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.await.unwrap();
     }
-    assert!(cluster.api(A).is_active(&good).await, "it is cut off");
+    assert!(cluster.api(A).is_active(&ticket).await, "it is cut off");
     assert!(cluster.refused(A) > 0, "it was cut off");
     cluster.heal();
     let took = cluster.agree(&[A, B, C]).await;
     let commands = done.load(Ordering::Relaxed);
     println!("cut off for {cut_for:?}, {commands} commands on all sides; the same everywhere {took:?} after");
-    assert!(!cluster.api(A).is_active(&good).await);
+    assert!(!cluster.api(A).is_active(&ticket).await);
 }
 
 /// How a region is told of by `reach`.
@@ -104,7 +104,7 @@ async fn a_call_for_all_regions_times_out_while_one_is_cut_off_and_what_it_did_a
     let token = text(&serde_json::from_str(&minted).unwrap(), "result");
     cluster.agree(&[A, B, C]).await;
     let (status, took) = revoke(&api, &tickets[0], "all_regions").await;
-    println!("an ending for all regions takes {took:?} where all are there");
+    println!("a revocation for all regions takes {took:?} where all are there");
     assert_eq!(status, 201);
 
     cluster.cut(C);
@@ -127,22 +127,22 @@ async fn a_call_for_all_regions_times_out_while_one_is_cut_off_and_what_it_did_a
     assert_eq!(
         (&said["origin"], &said["sequence"]),
         (&json!(origin), &json!(newest)),
-        "what goes on can be asked for: {said}"
+        "the command that goes on can be asked for: {said}"
     );
     let (status, took) = revoke(&api, &tickets[2], "local_region").await;
-    println!("an ending for the own region takes {took:?} meanwhile");
+    println!("a revocation for the own region takes {took:?} meanwhile");
     assert_eq!(status, 201);
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(cluster.refused(C) > 0, "it was cut off");
 
     cluster.heal();
     let took = until("it has reached all", || async { api.get(&path).await.expect(200)["all_regions"] == true }).await;
-    println!("what timed out has reached all {took:?} after");
+    println!("the command that timed out has reached all {took:?} after");
     assert!(reached(&api.get(&path).await.expect(200), "asia"));
     cluster.agree(&[A, B, C]).await;
 }
 
-/// Issues and ends tickets until the server is gone: the ids of those whose end was acknowledged.
+/// Issues and revokes tickets until the server is gone: the ids of those whose revocation was acknowledged.
 async fn until_killed(api: Api) -> Vec<String> {
     let mut revoked = Vec::new();
     for number in 0.. {
@@ -161,7 +161,7 @@ async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_a
     let origin = cluster.origin(A).await;
     for round in 0..2 {
         let workers: Vec<_> = (0..8).map(|_| tokio::spawn(until_killed(cluster.api(A).apart()))).collect();
-        // The moment is what is tested; nothing waits for it.
+        // The moment is under test; nothing waits for it.
         tokio::time::sleep(Duration::from_millis(400 + 300 * round)).await;
         cluster.kill(A);
         let mut revoked = Vec::new();
@@ -183,7 +183,7 @@ async fn a_node_that_was_killed_at_work_continues_its_origin_with_all_that_was_a
             let history = cluster.api(B).get(&path).await.expect(200);
             assert_eq!(history.as_str().expect("lines").matches("\"ticket.revoked\"").count(), 1, "{history}");
         }
-        println!("{} acknowledged endings; the same everywhere {took:?} after the restart", revoked.len());
+        println!("{} acknowledged revocations; the same everywhere {took:?} after the restart", revoked.len());
     }
 }
 

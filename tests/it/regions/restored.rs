@@ -1,4 +1,4 @@
-//! All nodes are lost, and a backup of one is what is left.
+//! All nodes are lost, and only a backup of one is left.
 
 use std::path::{Path, PathBuf};
 
@@ -30,11 +30,12 @@ async fn name_own_key(cluster: &Cluster, which: usize, name: &str, region: &str)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join_it() {
     let mut cluster = Cluster::over_http(3).await;
-    let (mut good, mut revoked) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
+    let mut revoked = Vec::new();
     for which in [A, B, C] {
         let api = cluster.api(which);
-        good.push(text(&api.issue("good").await, "ticket"));
-        let ticket = text(&api.issue("ended").await, "ticket");
+        kept.push(text(&api.issue("kept").await, "ticket"));
+        let ticket = text(&api.issue("revoked").await, "ticket");
         api.revoke(&ticket).await;
         revoked.push(ticket);
     }
@@ -62,8 +63,9 @@ async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join
 
     cluster.join(B);
     cluster.start(B, &[]).await;
-    // The third one through the second, which has what it holds from the first.
-    let (site, url) = (&cluster.sites[C], cluster.address(C, B));
+    // The third one through the second, which has its records from the first.
+    let site = &cluster.sites[C];
+    let url = cluster.address(C, B);
     let data = site.data.to_str().unwrap();
     authledger(&["node", "join", "--data", data, "--node", "e", "--region", &site.region, "--url", &url]);
     cluster.start(C, &[]).await;
@@ -72,21 +74,21 @@ async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join
     assert!(origins.iter().all(|origin| heads.contains_key(origin)), "{heads:?}");
     for which in [A, B, C] {
         let api = cluster.api(which);
-        for ticket in &good {
-            assert!(api.is_active(ticket).await, "what was issued at a node that is lost is good");
+        for ticket in &kept {
+            assert!(api.is_active(ticket).await, "a ticket of a node that is lost is active");
         }
         for ticket in &revoked {
-            assert!(!api.is_active(ticket).await, "what was ended at a node that is lost stays so");
+            assert!(!api.is_active(ticket).await, "a ticket that was revoked at a node that is lost stays revoked");
         }
     }
     for which in [A, B, C] {
-        cluster.api(which).revoke(&good[which]).await;
+        cluster.api(which).revoke(&kept[which]).await;
     }
     cluster.agree(&[A, B, C]).await;
-    for ticket in &good {
+    for ticket in &kept {
         assert!(!cluster.api(C).is_active(ticket).await);
     }
-    // What was vouched for is known after a restart.
+    // The heads that were vouched for are known after a restart.
     cluster.stop(C).await;
     cluster.start(C, &[]).await;
     cluster.agree(&[A, B, C]).await;
@@ -96,8 +98,8 @@ async fn a_backup_of_one_node_is_restored_when_all_are_lost_and_other_nodes_join
 async fn a_ledger_of_one_node_that_was_restored_can_be_joined() {
     let mut cluster = Cluster::of(2).await;
     cluster.start(A, &[]).await;
-    let good = text(&cluster.api(A).issue("good").await, "ticket");
-    let revoked = text(&cluster.api(A).issue("ended").await, "ticket");
+    let kept = text(&cluster.api(A).issue("kept").await, "ticket");
+    let revoked = text(&cluster.api(A).issue("revoked").await, "ticket");
     cluster.api(A).revoke(&revoked).await;
     let origin = cluster.origin(A).await;
     cluster.stop(A).await;
@@ -108,5 +110,5 @@ async fn a_ledger_of_one_node_that_was_restored_can_be_joined() {
     cluster.start(B, &[]).await;
     cluster.agree(&[A, B]).await;
     assert!(cluster.heads(B).await.contains_key(&origin));
-    assert!(cluster.api(B).is_active(&good).await && !cluster.api(B).is_active(&revoked).await);
+    assert!(cluster.api(B).is_active(&kept).await && !cluster.api(B).is_active(&revoked).await);
 }

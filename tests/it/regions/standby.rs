@@ -18,7 +18,7 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
     for number in 0..20 {
         revoked.push(a.issue_and_revoke("default", &format!("s-{number}")).await);
     }
-    let good = text(&a.issue("good").await, "ticket");
+    let kept = text(&a.issue("kept").await, "ticket");
     let first = a.get("/v1/revocations?limit=10&after=0").await.expect(200);
     let cursor = text(&first, "cursor");
     let mut heard: Vec<String> = list(&first, "items").iter().map(|item| text(item, "id")).collect();
@@ -28,7 +28,7 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
         let runs = nodes["nodes"].as_array().unwrap().iter().flat_map(|node| list(node, "runs"));
         runs.filter_map(|run| run["applied"][&origin].as_u64()).any(|applied| applied >= sequence)
     };
-    until("the standby holds what the first node holds", follows).await;
+    until("the standby holds the same as the first node", follows).await;
     let refused = cluster.api(B).post("/v1/tickets", json!({"subject": "early"})).await;
     assert_eq!((refused.status.as_u16(), &refused.body["type"]), (503, &json!("/problems/node-not-ready")));
 
@@ -37,7 +37,7 @@ async fn a_standby_takes_the_place_of_the_node_that_is_lost_and_followers_go_on_
     let took = cluster.until_ready(B).await;
     println!("a standby answers {took:?} after its promotion");
     let b = cluster.api(B);
-    assert!(b.is_active(&good).await);
+    assert!(b.is_active(&kept).await);
     let late = b.issue_and_revoke("default", "late").await;
     revoked.push(late);
     let rest = b.get(&format!("/v1/revocations?limit=1000&after={cursor}")).await.expect(200);

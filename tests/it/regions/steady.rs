@@ -1,4 +1,4 @@
-//! How soon an ending is known in the other regions.
+//! How soon a revocation is known in the other regions.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use super::cluster::{A, B, C, Cluster, NAMES, is_full};
 use crate::process::node::{Api, text};
 use crate::support::nats::find;
 
-/// Endings that are asked for at the same time.
+/// Revocations that are asked for at the same time.
 const AT_ONCE: usize = 16;
 
-/// Follows the feed until so many endings have come: each one's id, and when it came. Nothing is looked at meanwhile, so that
+/// Follows the feed until so many revocations have come: each one's id, and when it came. Nothing is looked at meanwhile, so that
 /// the time is the node's.
 async fn follow(api: Api, revocations: usize) -> HashMap<String, Instant> {
     let cursor = text(&api.get("/v1/revocations?limit=1000&after=0").await.expect(200), "cursor");
@@ -36,8 +36,8 @@ async fn follow(api: Api, revocations: usize) -> HashMap<String, Instant> {
     came
 }
 
-/// Ends tickets, and notes when each answer came.
-async fn end(api: Api, tickets: Vec<(String, String)>) -> HashMap<String, Instant> {
+/// Revokes tickets, and notes when each answer came.
+async fn revoke(api: Api, tickets: Vec<(String, String)>) -> HashMap<String, Instant> {
     let mut answered = HashMap::new();
     for (id, ticket) in tickets {
         let request = api.request(Method::POST, "/v1/revocations").json(&json!({"credential": ticket}));
@@ -72,7 +72,7 @@ fn at(sorted: &[Duration], per_cent: usize) -> Duration {
     sorted[(sorted.len() - 1) * per_cent / 100]
 }
 
-/// What a request takes that asks for nothing.
+/// The durations of requests that ask for nothing.
 async fn bare(api: &Api) -> Vec<Duration> {
     let mut all = Vec::new();
     for _ in 0..200 {
@@ -101,13 +101,13 @@ async fn a_credential_revoked_in_one_region_is_refused_in_the_others_at_once() {
     let mut lanes = lanes;
     let alone = lanes[0].split_off(1);
     let mut answered = HashMap::new();
-    let alone = end(api.clone(), alone).await;
+    let alone = revoke(api.clone(), alone).await;
     let began = Instant::now();
-    let revokers: Vec<_> = lanes.into_iter().map(|lane| tokio::spawn(end(api.clone(), lane))).collect();
+    let revokers: Vec<_> = lanes.into_iter().map(|lane| tokio::spawn(revoke(api.clone(), lane))).collect();
     for revoker in revokers {
         answered.extend(revoker.await.unwrap());
     }
-    println!("{} endings, {AT_ONCE} at a time, in {:?}", answered.len(), began.elapsed());
+    println!("{} revocations, {AT_ONCE} at a time, in {:?}", answered.len(), began.elapsed());
     for (which, follower) in [B, C].into_iter().zip(followers) {
         let came = follower.await.unwrap();
         let delays = |answered: &HashMap<String, Instant>| {
@@ -126,7 +126,7 @@ async fn a_credential_revoked_in_one_region_is_refused_in_the_others_at_once() {
         );
         println!("{AT_ONCE} at a time: p50 {:?}, p99 {:?}", at(&delays, 50), at(&delays, 99));
         println!("a bare request to {name}: p50 {:?}, p99 {:?}", at(&bare, 50), at(&bare, 99));
-        assert!(at(&delays, 99) < Duration::from_secs(1), "an ending takes {:?}", at(&delays, 99));
+        assert!(at(&delays, 99) < Duration::from_secs(1), "a revocation takes {:?}", at(&delays, 99));
         assert!(!cluster.api(which).is_active(&last).await);
     }
     cluster.agree(&[A, B, C]).await;

@@ -1,4 +1,4 @@
-//! Whoever can write to the NATS servers can delay what passes, and forge nothing.
+//! An attacker that can write to the NATS servers can delay messages, and forge nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use authledger::event_log::{Head, Reader};
 use futures_util::StreamExt as _;
 
 use super::cluster::{A, B, C, Cluster, until};
-use crate::process::node::{Node, text};
+use crate::process::node::{NodeProcess, text};
 use crate::support::nats::find;
 
 /// One message on a subject, while something is done.
@@ -68,23 +68,23 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
     for name in ["bad-signature", "malformed", "other-ledger", "not-a-member"] {
         assert!(log.contains(name), "{name} is named in the log lines: {log}");
     }
-    // What is held comes again, in the wrong order too, and is nothing new.
+    // Records that are held come again, in the wrong order too, and are nothing new.
     for message in [&second, &first, &first, &second] {
         client.publish(live.clone(), message.clone().into()).await.unwrap();
     }
     client.publish(format!("authledger.{ledger}.records.{origin}.1"), further.into()).await.unwrap();
     client.publish(format!("authledger.{ledger}.announce.{}", "0".repeat(64)), "{}".into()).await.unwrap();
     client.flush().await.unwrap();
-    // Behind all these comes something good.
+    // After all these comes a genuine record.
     assert_eq!(cluster.heads(B).await, before);
-    let good = text(&cluster.api(A).issue("bob").await, "ticket");
-    until("good records pass", || async { cluster.api(B).is_active(&good).await }).await;
+    let genuine = text(&cluster.api(A).issue("bob").await, "ticket");
+    until("genuine records pass", || async { cluster.api(B).is_active(&genuine).await }).await;
     cluster.agree(&[A, B, C]).await;
     // Where a stream was written to by a stranger, its records come by another.
     cluster.stop(C).await;
     let away = text(&cluster.api(A).issue("carol").await, "ticket");
     cluster.start(C, &[]).await;
-    until("what was missed comes", || async { cluster.api(C).is_active(&away).await }).await;
+    until("the records that it missed come", || async { cluster.api(C).is_active(&away).await }).await;
     cluster.agree(&[A, B, C]).await;
     for which in [A, B, C] {
         audit::verify(&cluster.sites[which].data.join("ledger.db"), |_, _| {}).unwrap();
@@ -95,7 +95,7 @@ async fn messages_that_are_altered_replayed_or_of_strangers_are_refused_and_chan
 /// How another ledger begins; and the same as if it were this one, by a key that nobody has heard of.
 fn strangers(cluster: &Cluster) -> (String, String) {
     let data = cluster.directory.path().join("stranger");
-    let other = tokio::task::block_in_place(|| Node::start(&data));
+    let other = tokio::task::block_in_place(|| NodeProcess::start(&data));
     drop(other);
     let open = |data: &Path| Reader::open(&data.join("ledger.db")).unwrap();
     let (theirs, ours) = (open(&data), open(&cluster.sites[A].data));

@@ -1,4 +1,4 @@
-//! Releases that differ: what not every member reads is not written, and what one can't read is not skipped.
+//! Releases that differ: a type that not every member reads is not written, and a record that one can't read is not skipped.
 
 use reqwest::Method;
 use serde_json::json;
@@ -14,15 +14,15 @@ async fn erase(api: &Api, subject: &str) -> Answer {
 }
 
 async fn hears_of(api: &Api, ticket: &str) {
-    until("what another node issued is good here", || async { api.is_active(ticket).await }).await;
+    until("a ticket of another node is active here", || async { api.is_active(ticket).await }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_release_does_not_read_is_not_written_before_it_is_upgraded() {
+async fn a_record_that_an_older_release_does_not_read_is_not_written_before_it_is_upgraded() {
     let mut cluster = Cluster::over_http(2).await;
     cluster.stop(B).await;
     cluster.start(B, &OLD).await;
-    until("what it reads is known", || async {
+    until("the types that it reads are known", || async {
         let nodes = list(&cluster.api(A).get("/v1/nodes").await.expect(200), "nodes");
         let b = nodes.into_iter().find(|node| node["node"] == "b").expect("it is a member");
         b["reads"]["ticket.issued"].is_u64() && b["reads"]["subject.erased"].is_null()
@@ -60,8 +60,8 @@ async fn a_record_of_a_later_release_stops_its_origin_alone_until_the_upgrade() 
     assert!(cluster.log(B).contains("a later release wrote this record"), "{}", cluster.log(B));
     let other = text(&cluster.api(C).issue("carol").await, "ticket");
     hears_of(&cluster.api(B), &other).await;
-    assert!(!cluster.api(B).is_active(&behind).await, "nothing of the origin is taken behind it");
-    assert!(cluster.api(B).is_active(&ticket).await, "what was there before it stands");
+    assert!(!cluster.api(B).is_active(&behind).await, "nothing of the origin is taken after it");
+    assert!(cluster.api(B).is_active(&ticket).await, "the records before it stand");
 
     cluster.stop(B).await;
     cluster.start(B, &[]).await;

@@ -1,4 +1,4 @@
-//! The courier `jetstream` with servers that are killed, wiped, set back, cut off and late.
+//! The courier `jetstream` with servers that are killed, wiped, rolled back, cut off and late.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::jetstream_post::{Fake, PATIENCE, Running, settings};
 use crate::support::nats::{Proxy, Server, find, with_each_release};
 
-/// How soon after a server or a network is there again all must have come.
+/// How soon all must have come after a server or a network is there again.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
 fn count(counter: &AtomicU64) -> u64 {
@@ -112,7 +112,7 @@ async fn settled(post: &Fake, running: &Running, records: u64) {
     }
 }
 
-/// Waits until a region's bucket has what a node says of itself.
+/// Waits until a region's bucket has a node's announcement of itself.
 async fn is_in_bucket(site: &Site, ledger: Uuid, post: &Fake) {
     let context = async_nats::jetstream::new(async_nats::connect(site.url()).await.unwrap());
     let until = Instant::now() + PATIENCE;
@@ -139,7 +139,7 @@ async fn records_pass_both_ways_and_to_nodes_that_come_later(program: &Path) {
     let live = pair.ada.has_all_of(&pair.bob).await;
     println!("a record passed in {live:?}");
     settled(&pair.bob, &bob, 2).await;
-    // What the bucket has is enough to find the stream of who is gone.
+    // The bucket has enough to find the stream of a node that is gone.
     is_in_bucket(&pair.west, pair.ledger, &pair.bob).await;
     bob.stop().await;
     let cyd = pair.newcomer(2, "east");
@@ -161,7 +161,7 @@ async fn ten_thousand_parcels_arrive_in_order_and_once() {
     let started = Instant::now();
     pair.ada.append(PARCELS / 2);
     settled(&pair.ada, &ada, PARCELS / 4).await;
-    // It begins in the middle: what was before comes from the stream, what follows both ways.
+    // It begins in the middle: earlier records come from the stream, later ones both ways.
     let bob = pair.start(&pair.bob);
     pair.ada.append(PARCELS / 2);
     pair.bob.has_all_of(&pair.ada).await;
@@ -215,8 +215,9 @@ async fn a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed(pr
     pair.east.start().await;
     pair.ada.publishes_in(2).await;
     pair.ada.append(10);
-    // One who was away, and one who has nothing.
-    let (bob, cyd) = (pair.start(&pair.bob), pair.newcomer(2, "west"));
+    // A node that was away, and one that has nothing.
+    let bob = pair.start(&pair.bob);
+    let cyd = pair.newcomer(2, "west");
     let other = pair.start(&cyd);
     pair.bob.has_all_of(&pair.ada).await;
     cyd.has_all_of(&pair.ada).await;
@@ -252,7 +253,7 @@ async fn a_deleted_stream_is_followed_by_one_of_another_name(program: &Path) {
     ada.stop().await;
 }
 
-async fn a_store_that_was_set_back_is_not_refilled_and_loses_nothing(program: &Path) {
+async fn a_store_that_was_rolled_back_is_not_refilled_and_loses_nothing(program: &Path) {
     let mut pair = Pair::new(program, 10).await;
     let ada = pair.start(&pair.ada);
     pair.ada.append(300);
@@ -264,7 +265,7 @@ async fn a_store_that_was_set_back_is_not_refilled_and_loses_nothing(program: &P
     pair.east.start().await;
     pair.ada.append(300);
     settled(&pair.ada, &ada, 60).await;
-    // The node is restarted too, so that only its file knows what was acknowledged.
+    // The node is restarted too, so that only its file knows the acknowledged parcels.
     ada.stop().await;
     pair.east.server.kill();
     std::fs::remove_dir_all(&store).unwrap();
@@ -304,7 +305,7 @@ async fn a_network_that_is_cut_stops_only_what_goes_through_it(program: &Path) {
     let (ada, bob) = (start(&pair.ada, &to_ada), start(&pair.bob, &to_bob));
     pair.ada.append(100);
     pair.bob.has_all_of(&pair.ada).await;
-    // First the way of who listens, then the way of who publishes.
+    // First the way of the node that listens, then the way of the one that publishes.
     for cut in [&to_bob, &to_ada] {
         cut.cut();
         let before = cut.refused();
@@ -388,7 +389,9 @@ async fn a_region_whose_servers_come_late_keeps_nobody_waiting(program: &Path) {
     for_ada.stop().await;
 }
 
-async fn what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_comes_again(program: &Path) {
+async fn messages_that_are_not_to_be_believed_are_counted_and_parcels_that_cannot_be_taken_now_come_again(
+    program: &Path,
+) {
     let pair = Pair::new(program, 10).await;
     let (ada, bob) = (pair.start(&pair.ada), pair.start(&pair.bob));
     pair.ada.append(10);
@@ -514,7 +517,8 @@ struct Nkey {
 impl Nkey {
     /// A key whose name begins with that letter: O for operators, A for accounts, U for users.
     fn new(letter: u8) -> Self {
-        let (prefix, seed) = ((letter - b'A') << 3, rand_seed());
+        let prefix = (letter - b'A') << 3;
+        let seed = rand_seed();
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
         // The letter S in five bits, then the key's own letter in eight.
         let head = [(b'S' - b'A') << 3 | prefix >> 5, (prefix & 31) << 3];
@@ -538,7 +542,7 @@ fn rand_seed() -> [u8; 32] {
     seed
 }
 
-/// In base32 without padding, with a CRC-16 (XMODEM) behind it.
+/// In base32 without padding, with a CRC-16 (XMODEM) after it.
 fn checked(bytes: &[u8]) -> String {
     let step = |crc: u16, byte: &u8| {
         (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| crc << 1 ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 })
@@ -626,12 +630,12 @@ with_each_release! {
     a_killed_server_is_caught_up_with_within_two_seconds
     a_wiped_store_makes_a_stream_of_another_name_with_all_that_is_needed
     a_deleted_stream_is_followed_by_one_of_another_name
-    a_store_that_was_set_back_is_not_refilled_and_loses_nothing
+    a_store_that_was_rolled_back_is_not_refilled_and_loses_nothing
     a_network_that_is_cut_stops_only_what_goes_through_it
     a_network_that_loses_everything_in_silence_is_noticed
     a_stream_that_begins_late_is_read_once_the_older_records_have_come_another_way
     a_region_whose_servers_come_late_keeps_nobody_waiting
-    what_is_not_to_be_believed_is_counted_and_what_cannot_be_taken_now_comes_again
+    messages_that_are_not_to_be_believed_are_counted_and_parcels_that_cannot_be_taken_now_come_again
     servers_may_ask_for_tls_and_a_password
     servers_may_ask_for_a_credentials_file
     a_stream_that_is_there_is_given_the_limits_of_the_present_settings

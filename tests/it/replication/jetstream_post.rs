@@ -75,9 +75,10 @@ impl Fake {
         self.held.borrow().get(&origin).cloned().unwrap_or_default()
     }
 
-    /// Waits until it holds exactly what the other has appended, and says how long that took.
+    /// Waits until it holds exactly the records that the other has appended, and says how long that took.
     pub async fn has_all_of(&self, other: &Self) -> Duration {
-        let (started, wanted) = (Instant::now(), other.log(other.origin()));
+        let started = Instant::now();
+        let wanted = other.log(other.origin());
         let mut held = self.held.subscribe();
         let arrived = held.wait_for(|held| held.get(&other.origin()).map_or(0, Vec::len) >= wanted.len());
         let waited = tokio::time::timeout(PATIENCE, arrived).await.map(drop);
@@ -90,8 +91,8 @@ impl Fake {
     /// Waits until its stream is the one of that number.
     pub async fn publishes_in(&self, number: u32) {
         let mut names = self.published_in.subscribe();
-        let ending = format!("_{number}");
-        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&ending)));
+        let suffix = format!("_{number}");
+        let named = names.wait_for(|names| names.last().is_some_and(|name| name.ends_with(&suffix)));
         let waited = tokio::time::timeout(PATIENCE, named).await.map(drop);
         assert!(waited.is_ok(), "no stream {number} among {:?}", self.published_in.borrow());
     }
@@ -108,7 +109,7 @@ impl Fake {
         tokio::time::timeout(PATIENCE, heard).await.expect("in time").expect("a sender");
     }
 
-    /// Takes records in that follow what it holds, whichever way they came.
+    /// Takes in records that follow those that it holds, whichever way they came.
     pub fn take_in(&self, text: &str) -> Receipt {
         let mut receipt = Receipt::Refused("unreadable");
         let mut is_new = false;

@@ -1,4 +1,4 @@
-//! What nodes tell one another, and by what they hear of it.
+//! Messages between nodes, and the couriers that carry them.
 
 #[cfg(feature = "nats")]
 mod jetstream;

@@ -1,4 +1,4 @@
-//! A subject that was forgotten: nothing of it opens any more, by whatever key it was sealed and whenever.
+//! A subject that was erased: none of its sealed data opens any more, whichever key sealed it, and whenever.
 
 use authledger::domain::{
     Event, Kind, Kinds, LedgerOpened, Position, RecordId, Recorded, Rejection, Sequence, SubjectErased, Timestamp,
@@ -42,7 +42,7 @@ fn why() -> Why {
     Why { reason: None, note: Some("in her own words".into()) }
 }
 
-/// Something of every sort, each sealed: two notes on what ended alone, and one on the end of all.
+/// Something of every sort, each sealed: notes on revocations of single credentials, and one on the revocation of all.
 async fn live_through(service: &Service, name: &str) {
     let call = call(service);
     let revoked = service.issue_session(&call, session(name)).await.unwrap();
@@ -56,9 +56,10 @@ async fn live_through(service: &Service, name: &str) {
         service.revoke(&call, Target::Credential(kind, secret), why()).await.unwrap();
     }
     let tickets = Kinds::from_iter([Kind::Ticket]);
-    let (tenant, subject) = (Tenant::default(), Subject::new(name).unwrap());
-    let end = NewSubjectRevocation { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
-    service.revoke_subject(&call, end).await.unwrap();
+    let tenant = Tenant::default();
+    let subject = Subject::new(name).unwrap();
+    let revocation = NewSubjectRevocation { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
+    service.revoke_subject(&call, revocation).await.unwrap();
 }
 
 async fn erase(service: &Arc<Service>, name: &str) -> SubjectForgotten {
@@ -89,13 +90,13 @@ async fn every_key_that_ever_sealed_something_of_a_subject_is_destroyed() {
     for _ in 0..3 {
         live_through(&service, "ada").await;
         live_through(&service, "bob").await;
-        // All of it leaves memory, and what comes after has another key.
+        // All of it leaves memory, and later data have another key.
         clock.advance(400 * DAY_MILLIS);
         service.projection().prune(clock.now());
     }
     let ada = service.issue_session(&call(&service), session("ada")).await.unwrap();
     let shown = || async { service.session(&call(&service).identity, ada.session.id).await.unwrap().unwrap() };
-    assert!(shown().await.personal.identity.is_some(), "it is in the cache of what was opened");
+    assert!(shown().await.personal.identity.is_some(), "it is in the cache of opened data");
     assert_eq!((sealed(&service, "ada").await, sealed(&service, "bob").await), ((28, 28), (27, 27)));
     let old_keys = std::fs::read(data.path().join("keys/sealing.keys")).unwrap();
 
@@ -143,7 +144,7 @@ async fn nothing_slips_past_an_erasure_that_is_being_made() {
                 tokio::spawn(async move { service.issue_session(&call(&service), session(&name)).await.map(drop) })
             })
             .collect();
-        // Some callers hang up in the middle; what they asked for goes on.
+        // Some callers hang up in the middle; their commands go on.
         issues.iter().step_by(7).for_each(|issue| issue.abort());
         let erased = erase(&service, &name).await;
         let mut refused = 0;
@@ -161,7 +162,7 @@ async fn nothing_slips_past_an_erasure_that_is_being_made() {
 }
 
 #[tokio::test]
-async fn what_another_node_has_forgotten_is_forgotten_here_too() {
+async fn a_subject_that_another_node_has_erased_is_erased_here_too() {
     let data = tempfile::tempdir().unwrap();
     let running = start(data.path(), &Clock::system(), 64).await;
     let service = running.service.clone();
@@ -212,7 +213,8 @@ async fn erasures_that_were_hung_up_on_before_their_turn_are_not_made_and_hold_n
     let running = start(data.path(), &clock, 100).await;
     let service = &running.service;
     let name = |number: usize| Subject::new(&format!("subject-{number}")).unwrap();
-    let (tenant, root) = (Tenant::new("acme").unwrap(), call(service));
+    let tenant = Tenant::new("acme").unwrap();
+    let root = call(service);
     let begun = service.erase_subject(&root, tenant.clone(), name(0), None);
     let mut begun = Box::pin(begun);
     assert!(futures_util::FutureExt::now_or_never(begun.as_mut()).is_none());
@@ -220,7 +222,7 @@ async fn erasures_that_were_hung_up_on_before_their_turn_are_not_made_and_hold_n
         let hung_up = service.erase_subject(&root, tenant.clone(), name(number), None);
         assert!(futures_util::FutureExt::now_or_never(hung_up).is_none());
     }
-    // One that has begun goes on where nobody waits for it.
+    // A command that has begun goes on where nobody waits for it.
     drop(begun);
     service.erase_subject(&root, Tenant::new("zeta").unwrap(), name(0), None).await.unwrap();
     let erased: Vec<_> = service.projection().erased().into_iter().map(|(tenant, ..)| tenant.to_string()).collect();

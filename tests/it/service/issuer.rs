@@ -1,4 +1,4 @@
-//! Who makes our tokens: fixed with the first key, and needed only for what others verify by themselves.
+//! The issuer of our tokens: fixed with the first key, and needed only for tokens that others verify by themselves.
 
 use authledger::domain::{Issuer, Rejection};
 use authledger::service::{Error, NewToken, StartError};

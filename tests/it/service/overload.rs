@@ -1,4 +1,4 @@
-//! A queue that is full refuses at once, and what waits in it is answered all the same.
+//! A queue that is full refuses at once, and the commands that wait in it are still answered.
 
 use authledger::clock::Clock;
 use authledger::service::Error;
@@ -29,6 +29,6 @@ async fn a_full_queue_refuses_the_rest_and_answers_what_it_took() {
     assert_eq!(issued + refused, 512);
     assert!(issued >= 4 && refused > 0, "{issued} issued, {refused} refused");
     let head = running.service.projection().base().position.0;
-    assert_eq!(head, 1 + issued, "what was refused left no trace, what was answered is there");
+    assert_eq!(head, 1 + issued, "refused commands left no trace, answered ones are there");
     running.stop().unwrap();
 }

@@ -13,7 +13,7 @@ struct Grown {
     bytes: u64,
 }
 
-/// Issues tickets, uses each of them every second for a minute, and says what that appended.
+/// Issues tickets, uses each of them every second for a minute, and says how the log grew.
 async fn use_for_a_minute(running: &Running, clock: &Clock, tickets: usize, ttl_seconds: u64) -> (Vec<String>, Grown) {
     let service = &running.service;
     let secrets = issue(service, tickets, ttl_seconds).await;
@@ -83,22 +83,26 @@ async fn a_hundred_thousand_tickets_in_use_append_little_and_a_restart_loses_a_t
     assert!(grown.events <= TICKETS as u64 * 10 / 850 + 60);
     assert!(grown.bytes <= TICKETS as u64 * 10 * 40);
 
-    // A crash loses what only memory knew: the tickets expire between 0.9 and 1.0 lives after their last use.
+    // A crash loses the uses that only memory knew: the tickets expire between 0.9 and 1.0 lives after their last use.
     drop(running.service.clone());
     running.stop().unwrap();
     let running = start(data.path(), &clock, 8_192).await;
     clock.advance(TTL_SECONDS * 900 - 1);
     let identity = call(&running.service).identity;
-    let good = async |running: &Running, identity: &authledger::service::CallerIdentity| {
-        let mut good = 0;
+    let active = async |running: &Running, identity: &authledger::service::CallerIdentity| {
+        let mut count = 0;
         for secret in &secrets {
-            good += usize::from(running.service.introspect(identity, secret).await.unwrap().is_some());
+            count += usize::from(running.service.introspect(identity, secret).await.unwrap().is_some());
         }
-        good
+        count
     };
-    assert_eq!(good(&running, &identity).await, TICKETS, "every ticket lives 0.9 of its life after its last use");
+    assert_eq!(
+        active(&running, &identity).await,
+        TICKETS,
+        "every ticket is active for 0.9 of its life after its last use"
+    );
     clock.advance(TTL_SECONDS * 100 + 1);
-    assert_eq!(good(&running, &identity).await, 0, "none lives longer than 1.0 of its life");
+    assert_eq!(active(&running, &identity).await, 0, "none is active for longer than 1.0 of its life");
     running.stop().unwrap();
 }
 

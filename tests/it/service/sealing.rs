@@ -1,4 +1,4 @@
-//! What is personal is sealed under its subject's key, and gone with it.
+//! Personal data are sealed under their subject's key, and gone with it.
 
 use authledger::domain::{CredentialKey, CredentialView as _, Event, Kind};
 use authledger::keys::SealingKeys;
@@ -25,7 +25,7 @@ async fn issue(service: &Service, subject: &str) -> IssuedSession {
     service.issue_session(&call(service), session(subject, &format!("{subject}@example.org"))).await.unwrap()
 }
 
-/// The slot that seals a session, what is sealed, and the associated data as `schema/sealing.md` has them.
+/// The slot that seals a session, the sealed bytes, and the associated data as `schema/sealing.md` has them.
 fn sealed(service: &Service, issued: &IssuedSession) -> (u64, Vec<u8>, Vec<u8>) {
     let Event::SessionIssued(record) = &issued.filed.recorded.event else { panic!("another event") };
     let sealed = record.sealed.as_ref().unwrap();
@@ -73,7 +73,7 @@ async fn after_its_key_was_erased_a_session_works_without_what_was_personal() {
     assert_eq!(others.personal.identity, bob.session.personal.identity);
 
     let (fresh, ..) = sealed(service, &issue(service, "ada").await);
-    assert_ne!(fresh, slot, "what comes after has another key");
+    assert_ne!(fresh, slot, "later data have another key");
     let key = CredentialKey { kind: Kind::Session, id: ada.session.id };
     assert_eq!(service.projection().credential(key).issue.unwrap().slot, Some(slot), "the record stands as it was");
     running.stop().unwrap();

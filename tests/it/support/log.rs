@@ -32,7 +32,7 @@ impl LogFile {
         self.directory.path().join("ledger.db")
     }
 
-    /// Changes the file as only somebody could who takes the triggers away and puts them back.
+    /// Changes the file as only somebody can who takes the triggers away and puts them back.
     pub fn forge(&self, statement: &str) {
         let connection = Connection::open(self.path()).unwrap();
         let triggers: Vec<(String, String)> = connection

@@ -1,4 +1,4 @@
-//! What tests of several layers share.
+//! Helpers that tests of several layers share.
 
 pub mod faketime;
 pub mod log;

@@ -66,7 +66,7 @@ pub(crate) use with_each_release;
 pub struct Server {
     program: PathBuf,
     directory: tempfile::TempDir,
-    /// What else stands in its configuration.
+    /// Further lines of its configuration.
     more: String,
     running: Option<Child>,
 }
@@ -106,14 +106,14 @@ impl Server {
             if let Some(address) = fs::read(&ports).ok().and_then(|text| listening(&text)) {
                 return address;
             }
-            let ended = self.running.as_mut().expect("started").try_wait().expect("our child");
-            assert!(ended.is_none() && Instant::now() < until, "nats-server does not listen: {}", self.log());
+            let status = self.running.as_mut().expect("started").try_wait().expect("our child");
+            assert!(status.is_none() && Instant::now() < until, "nats-server does not listen: {}", self.log());
             // It tells nobody when it has come so far, so the file is looked for again.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Ends it by SIGKILL.
+    /// Kills it by SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.running.take() {
             // One process, by its own id.

@@ -52,8 +52,8 @@ impl Nginx {
     async fn listens(mut self) -> Self {
         let until = Instant::now() + PATIENCE;
         while self.connect().await.is_err() {
-            let ended = self.child.try_wait().expect("our child");
-            assert!(ended.is_none() && Instant::now() < until, "nginx does not listen: {}", self.log());
+            let status = self.child.try_wait().expect("our child");
+            assert!(status.is_none() && Instant::now() < until, "nginx does not listen: {}", self.log());
             // It tells nobody when it has come so far, so it is asked again.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -191,7 +191,7 @@ pub fn import_session(n: u64, name: &str, issued_at: Timestamp, expires_at: Time
     Command::Import(import(life, name, issued_at, expires_at).into())
 }
 
-/// Whoever holds that session.
+/// The holder of that session.
 pub fn holder(n: u64, name: &str) -> Caller {
     Caller::Session { id: session_id(n), tenant: Tenant::default(), subject: subject(name) }
 }
@@ -230,11 +230,11 @@ pub fn register_until(n: u64, grants: Grants, expires_at: Option<Timestamp>) -> 
 }
 
 /// One node's origin, its clock, and everything that it holds.
-pub struct Node {
+pub struct ModelNode {
     pub origin: Origin,
     pub state: State,
     pub now: Timestamp,
-    /// A wall clock that is not what the node takes for the time.
+    /// A wall clock that differs from the time that the node goes by.
     pub wall: Option<Timestamp>,
     pub policy: Policy,
     /// Every record that it holds, in the order of its own log.
@@ -242,7 +242,7 @@ pub struct Node {
     next: Sequence,
 }
 
-impl Node {
+impl ModelNode {
     /// The only node of its ledger.
     pub fn lone() -> Self {
         Self::named('a')
@@ -352,12 +352,12 @@ impl Node {
         self.state.credentials.get(&ticket_key(digest(n).id())).cloned().unwrap_or_default()
     }
 
-    /// Whether the ticket with that secret is good now.
+    /// Whether the ticket with that secret is active now.
     pub fn is_active(&self, n: u64) -> bool {
         self.judge(digest(n).id()).is_ok()
     }
 
-    /// Whether the session or token is good now, or why not.
+    /// Whether the session or token is active now, or why not.
     pub fn judge_key(&self, key: CredentialKey) -> Result<(), Inactive> {
         judge(&self.state, key, self.now).map(drop)
     }
@@ -389,13 +389,15 @@ impl Node {
     fn append(&mut self, caller: &Caller, idempotency: Option<Idempotency>, drafts: Vec<Draft>) {
         let records = drafts.len() as u64;
         for (n, draft) in drafts.into_iter().enumerate() {
+            // The first record of a command has the mark of its idempotency key.
+            let digests = if n == 0 { idempotency } else { None };
             let recorded = Recorded {
                 place: RecordId { origin: self.origin, sequence: self.next },
                 recorded_at: self.now,
                 tenant: draft.tenant,
                 actor: actor_of(caller, self.origin),
                 request: None,
-                idempotency: idempotency.filter(|_| n == 0).map(|digests| IdempotencyMark { digests, records }),
+                idempotency: digests.map(|digests| IdempotencyMark { digests, records }),
                 event: draft.event,
             };
             self.next = self.next.next();

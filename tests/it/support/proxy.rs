@@ -1,4 +1,4 @@
-//! A proxy on the loopback interface that cuts what goes through it.
+//! A proxy on the loopback interface that cuts the connections through it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ struct Route {
     is_cut: bool,
     /// Connections stand, but nothing passes.
     is_held: bool,
-    /// Counts the cuts, each of which ends all that is connected.
+    /// Counts the cuts, each of which closes all connections.
     cuts: u64,
 }
 
-/// A proxy for any TCP protocol, on a port that stays its own. It ends when it is dropped.
+/// A proxy for any TCP protocol, on a port that stays its own. It stops when it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     route: watch::Sender<Route>,
@@ -61,7 +61,7 @@ impl Proxy {
         self.route.send_modify(|route| route.to = Some(address));
     }
 
-    /// Ends all connections, and refuses new ones until [`heal`](Self::heal).
+    /// Closes all connections, and refuses new ones until [`heal`](Self::heal).
     pub fn cut(&self) {
         self.route.send_modify(|route| (route.is_cut, route.cuts) = (true, route.cuts + 1));
     }
@@ -118,9 +118,9 @@ async fn accept(listener: TcpListener, route: watch::Receiver<Route>, refused: A
 
 async fn carry(incoming: TcpStream, mut route: watch::Receiver<Route>, refused: Arc<watch::Sender<u64>>) {
     let now = *route.borrow_and_update();
-    let outgoing = match now.to.filter(|_| !now.is_cut) {
-        Some(address) => TcpStream::connect(address).await.ok(),
-        None => None,
+    let outgoing = match now.to {
+        Some(address) if !now.is_cut => TcpStream::connect(address).await.ok(),
+        _ => None,
     };
     let Some(outgoing) = outgoing else {
         refused.send_modify(|refused| *refused += 1);
@@ -131,7 +131,7 @@ async fn carry(incoming: TcpStream, mut route: watch::Receiver<Route>, refused: 
     }
     let ((from_client, to_client), (from_server, to_server)) = (incoming.into_split(), outgoing.into_split());
     tokio::select! {
-        // Either end of either side ends both.
+        // When either side closes, both are closed.
         _ = pass(from_client, to_server, route.clone()) => {}
         _ = pass(from_server, to_client, route.clone()) => {}
         _ = route.wait_for(|route| route.cuts > now.cuts) => {}

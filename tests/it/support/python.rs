@@ -33,7 +33,7 @@ fn candidate() -> PathBuf {
     if private.exists() { private } else { "python3".into() }
 }
 
-/// Any python3, for what needs nothing beyond it; under the same terms.
+/// Any python3, for programs that need nothing beyond it; under the same terms.
 pub fn plain() -> Option<PathBuf> {
     let python = candidate();
     if Command::new(&python).arg("--version").output().is_ok_and(|output| output.status.success()) {

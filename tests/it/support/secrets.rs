@@ -1,6 +1,6 @@
 //! Nobody sees a secret: every one that any test is handed out is remembered, and looked for wherever it must not be.
 //!
-//! Looked for are the forms in which secrets are handed out: `al_…`, the UUID of a ticket, and a JWT. What a request itself
+//! Looked for are the forms in which secrets are handed out: `al_…`, the UUID of a ticket, and a JWT. The secrets that a request itself
 //! presented may come back in its answer.
 
 use std::collections::HashSet;
@@ -27,19 +27,22 @@ pub fn remember(secret: &str) {
     HANDED_OUT.lock().expect("no test panics with it").insert(hash(secret.as_bytes()));
 }
 
-/// Remembers the secrets that a good answer hands out.
+/// Remembers the secrets that a successful answer hands out.
 pub fn handed_out(path: &str, body: &[u8]) {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return };
     for member in MEMBERS {
-        members.get(member).and_then(Value::as_str).into_iter().for_each(remember);
+        if let Some(secret) = members.get(member).and_then(Value::as_str) {
+            remember(secret);
+        }
     }
     // Crafter calls a ticket's secret its id, and an access token's.
-    if path.contains("/api/1/authentication/ticket") || path.contains("/api/1/access_token") {
-        members.get("id").and_then(Value::as_str).into_iter().for_each(remember);
+    let is_crafters = path.contains("/api/1/authentication/ticket") || path.contains("/api/1/access_token");
+    if is_crafters && let Some(secret) = members.get("id").and_then(Value::as_str) {
+        remember(secret);
     }
 }
 
-/// Looks for secrets in what must hold none, but for those in `presented`. `place` is for the message.
+/// Looks for secrets in bytes that must hold none, but for those in `presented`. `place` is for the message.
 #[track_caller]
 pub fn assert_none(place: &str, bytes: &[u8], presented: &[u8]) {
     let handed_out = HANDED_OUT.lock().expect("no test panics with it");
@@ -119,7 +122,7 @@ fn a_secret_in_the_wrong_place_is_found() {
 }
 
 #[test]
-fn what_a_request_presented_may_come_back() {
+fn a_secret_that_a_request_presented_may_come_back() {
     let secret = "al_s_000000000000000000000000000000000abcdef";
     remember(secret);
     let answer = format!("{{\"message\":\"no ticket {secret}\"}}");

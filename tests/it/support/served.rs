@@ -3,11 +3,11 @@
 use super::secrets::{self, Search};
 use super::settings::{ISSUER, settings};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use authledger::clock::Clock;
 use authledger::domain::{Digest, Issuer, Position, Timestamp};
-use authledger::event_log::DataDirectory;
+use authledger::event_log::{Base, DataDirectory};
 use authledger::feed::Hub;
 use authledger::http::{App, HttpOptions, router};
 use authledger::jose::TrustedIssuer;
@@ -26,17 +26,17 @@ pub const ROOT: &str = "root-secret-of-the-tests-0123456789";
 /// When every test starts: 2027-01-15T08:00:00Z.
 pub const START: u64 = 1_800_000_000_000;
 
-/// What a node is made with.
+/// The parts and settings that a node is made with.
 pub struct Made {
     /// Commands that may wait.
     pub queue: usize,
-    /// What is called after a commit.
+    /// The hooks that are called after a commit.
     pub hooks: Vec<Hook>,
-    /// What HTTP is told.
+    /// The options of the router.
     pub options: HttpOptions,
     /// How consistency is waited for.
     pub reach: Arc<dyn Reach>,
-    /// Whose tokens are taken besides our own.
+    /// The issuers whose tokens are taken besides our own.
     pub trusted: Vec<TrustedIssuer>,
     /// The issuer of our tokens.
     pub issuer: &'static str,
@@ -56,17 +56,19 @@ impl Default for Made {
 }
 
 /// A running node.
-pub struct Node {
+pub struct ServedNode {
     running: Option<Running>,
     router: Router,
     /// Before the directory goes.
     _search: Search,
     /// The clock that all of it reads.
     pub clock: Clock,
+    /// Tells streams to end; it is never sent.
+    stop: watch::Sender<bool>,
     directory: tempfile::TempDir,
 }
 
-impl Node {
+impl ServedNode {
     /// A node with a new ledger.
     pub async fn start() -> Self {
         Self::made(Made::default()).await
@@ -76,10 +78,11 @@ impl Node {
     pub async fn made(made: Made) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Clock::manual(Timestamp::from_millis(START).expect("within bounds"));
-        let (running, router) = up(directory.path().into(), clock.clone(), made).await;
+        let stop = watch::Sender::new(false);
+        let (running, router) = up(directory.path().into(), clock.clone(), &stop, made).await;
         secrets::remember(ROOT);
         let search = Search { data: directory.path().into(), log: None };
-        Self { running: Some(running), router, _search: search, clock, directory }
+        Self { running: Some(running), router, _search: search, clock, stop, directory }
     }
 
     /// Stops it and starts it again on the same ledger.
@@ -87,7 +90,8 @@ impl Node {
         self.router = Router::new();
         let running = self.running.take().expect("it runs");
         running.stop().expect("a snapshot");
-        let (running, router) = up(self.directory.path().into(), self.clock.clone(), Made::default()).await;
+        let data = self.directory.path().into();
+        let (running, router) = up(data, self.clock.clone(), &self.stop, Made::default()).await;
         (self.running, self.router) = (Some(running), router);
     }
 
@@ -111,17 +115,17 @@ impl Node {
         self.service().projection().base().position
     }
 
-    /// Whoever holds that secret.
+    /// A caller that holds that secret.
     pub fn holder(&self, secret: &str) -> Actor {
         Actor { router: self.router.clone(), headers: vec![("authorization".into(), format!("Bearer {secret}"))] }
     }
 
-    /// Whoever holds root's secret.
+    /// A caller that holds root's secret.
     pub fn root(&self) -> Actor {
         self.holder(ROOT)
     }
 
-    /// Whoever sends no secret.
+    /// A caller that sends no secret.
     pub fn nobody(&self) -> Actor {
         Actor { router: self.router.clone(), headers: Vec::new() }
     }
@@ -135,21 +139,26 @@ impl Node {
     }
 }
 
-async fn up(data: PathBuf, clock: Clock, made: Made) -> (Running, Router) {
+async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
     let Made { queue, hooks, options, reach, trusted, issuer } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
-    let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("good issuers");
+    let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
     let settings = NodeSettings { queue, trusted, issuer, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
-    let running = open(directory, settings, clock, root, reach, |_, _| hooks, |_, _| {}).await.expect("it starts");
+    let started = OnceLock::new();
+    let hooks = |ledger, base: &Base| {
+        let hub: &Arc<Hub> = started.get_or_init(|| Hub::new(ledger, base.clone()));
+        std::iter::once(hub.hook()).chain(hooks).collect()
+    };
+    let running = open(directory, settings, clock, root, reach, hooks, |_, _| {}).await.expect("it starts");
     let service = running.service.clone();
-    let hub = Hub::new(service.ledger(), service.projection().base());
-    let app = App { service, hub, stop: watch::channel(false).1, metrics: Arc::new(Metrics::new()), options };
+    let hub = started.into_inner().expect("it has started");
+    let app = App { service, hub, stop: stop.subscribe(), metrics: Arc::new(Metrics::new()), options };
     (running, router(Arc::new(app)))
 }
 
-/// Somebody who sends requests.
+/// A caller that sends requests.
 #[derive(Clone)]
 pub struct Actor {
     router: Router,
@@ -159,7 +168,8 @@ pub struct Actor {
 impl Actor {
     /// The secret that they present, if they present one.
     pub fn bearer(&self) -> Option<&str> {
-        self.headers.iter().find_map(|(name, value)| value.strip_prefix("Bearer ").filter(|_| name == "authorization"))
+        let mut values = self.headers.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value);
+        values.find_map(|value| value.strip_prefix("Bearer "))
     }
 
     /// The same, with one more header.
@@ -225,7 +235,7 @@ impl Actor {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status.
@@ -261,7 +271,7 @@ impl Answer {
         (self.status.as_u16(), code.unwrap_or_default())
     }
 
-    /// Status, headers and body, with what is different each time replaced by its form.
+    /// Status, headers and body, with the parts that differ each time replaced by their form.
     pub fn shown(&self) -> String {
         let mut text = format!("{}\n", self.status);
         let mut headers: Vec<String> =

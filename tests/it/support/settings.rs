@@ -1,4 +1,4 @@
-//! What an in-process node starts with, unless its test says otherwise.
+//! The settings that an in-process node starts with, unless its test says otherwise.
 
 use std::path::PathBuf;
 

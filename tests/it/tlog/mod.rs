@@ -53,7 +53,7 @@ fn naive_root(leaves: &[Vec<u8>]) -> TreeHash {
     }
 }
 
-/// What a proof needs, gathered while a tree of that size grows.
+/// The hashes that a proof needs, gathered while a tree of that size grows.
 fn gathered(size: u64, mut gathered: GatheredHashes) -> GatheredHashes {
     let mut frontier = Frontier::default();
     (0..size)

@@ -62,9 +62,10 @@ fn a_note_may_have_signatures_of_others_and_needs_the_one_that_is_asked_for() {
     let both = SignedNote::parse(&format!("{mine}{theirs}\n")).unwrap();
     assert_eq!((both.open(&own.1), both.open(&other.1)), (Ok(text), Ok(text)));
     let stranger = Signer::new("log", 3);
-    let (name, id) = (KeyName::new("log").unwrap(), stranger.1.id());
+    let name = KeyName::new("log").unwrap();
+    let id = stranger.1.id();
     assert_eq!(both.open(&stranger.1), Err(NoteError::Unsigned { name: name.clone(), id }));
-    // A bad signature beside a good one of the same key spoils the note.
+    // A wrong signature next to a right one of the same key spoils the note.
     let bad = own.note("else\n");
     let spoilt = SignedNote::parse(&format!("{mine}{}\n", bad.as_str().lines().last().unwrap())).unwrap();
     assert_eq!(spoilt.open(&own.1), Err(NoteError::Signature(name)));
@@ -152,7 +153,7 @@ fn a_proof_in_a_file_is_checked_with_nothing_but_the_key() {
     assert!(matches!(ConsistencyProof::parse(&wrong), Err(FileError::Line { line: 7, .. })), "{wrong}");
 }
 
-/// Flips a bit of every byte. Nothing that the file says can change unnoticed, but for how it is spelt.
+/// Flips a bit of every byte. No statement of the file can change unnoticed, but for its spelling.
 fn every_change_is_noticed(file: &str, verify: impl Fn(&str) -> Option<()>) {
     assert!(verify(file).is_some());
     for at in 0..file.len() {

@@ -66,7 +66,8 @@ proptest! {
     ) {
         let plain = Plain::of((0..size).map(leaf));
         let (index, old) = (index.index(size as usize) as u64, 1 + old.index(size as usize - 1) as u64);
-        let (tree, hash) = (root(size, &plain).unwrap(), TreeHash::of_leaf(&leaf(index)));
+        let tree = root(size, &plain).unwrap();
+        let hash = TreeHash::of_leaf(&leaf(index));
         let other = TreeHash::of_leaf(b"another");
         let proof = inclusion_proof(index, size, &plain).unwrap();
         prop_assert!(verify_inclusion(index, other, size, tree, &proof).is_err());
@@ -86,7 +87,7 @@ proptest! {
         }
     }
 
-    /// A part of a tree, what lies before it and what lies behind it make the whole.
+    /// A part of a tree, the leaves before it and the leaves after it make the whole.
     #[test]
     fn a_range_between_its_neighbours_makes_the_root(a in 0u64..300, b in 0u64..300, c in 0u64..300) {
         let mut cuts = [a, b, c];

@@ -17,7 +17,7 @@ fn a_tile_has_one_path() {
 }
 
 #[test]
-fn what_is_not_a_path_is_refused() {
+fn a_text_that_is_not_a_path_is_refused() {
     for path in [
         "",
         "0",

@@ -74,6 +74,6 @@ fn the_tree_of_the_vectors_is_the_one_that_is_made() {
     assert_eq!(
         std::fs::read_to_string(path).unwrap(),
         made,
-        "UPDATE_SCHEMA=1 writes it anew; what others read must not change"
+        "UPDATE_SCHEMA=1 writes it anew; bytes that others read must not change"
     );
 }

@@ -1,4 +1,4 @@
-//! The tree on disk: whatever its files hold, what it says is what follows from its leaves.
+//! The tree on disk: whatever its files hold, its answers follow from its leaves.
 
 use std::fs;
 use std::path::Path;
@@ -70,9 +70,9 @@ fn a_tree_grows_over_restarts_and_each_tile_is_that_of_the_definition() {
     assert_tiles(&nowhere, &Plain::of((0..600).map(leaf)));
 }
 
-/// What a crash or somebody's hand can have left in the files, and a tree that is right nevertheless.
+/// Files as a crash or somebody's hand can leave them, and a tree that is right nevertheless.
 #[test]
-fn whatever_lies_behind_what_is_trusted_is_cut_off_and_what_is_missing_is_made_again() {
+fn hashes_beyond_the_trusted_size_are_cut_off_and_missing_ones_are_made_again() {
     let directory = tempfile::tempdir().unwrap();
     let pristine = directory.path().join("pristine");
     append(&mut GrownTree::open(&pristine, 0).unwrap(), LEAVES);
@@ -81,7 +81,7 @@ fn whatever_lies_behind_what_is_trusted_is_cut_off_and_what_is_missing_is_made_a
     let changes: [(&str, u64, Change); 6] = [
         ("nothing", LEAVES, |_| {}),
         ("half a tile at the end", LEAVES, |at| cut(&file(at, 0), 100 * TILE_BYTES + 77)),
-        ("garbage behind the trusted part", 30_000, |at| overwrite(&file(at, 0), 120 * TILE_BYTES)),
+        ("garbage after the trusted part", 30_000, |at| overwrite(&file(at, 0), 120 * TILE_BYTES)),
         ("the level above is gone", LEAVES, |at| fs::remove_file(file(at, 1)).unwrap()),
         ("the level above is ahead", 30_000, |at| {
             cut(&file(at, 0), 90 * TILE_BYTES);
@@ -89,12 +89,12 @@ fn whatever_lies_behind_what_is_trusted_is_cut_off_and_what_is_missing_is_made_a
         }),
         ("all of it is gone", LEAVES, |at| fs::remove_dir_all(at).unwrap()),
     ];
-    for (what, trusted, change) in changes {
+    for (case, trusted, change) in changes {
         let at = directory.path().join("changed");
         copy(&pristine, &at);
         change(&at);
         let mut tree = GrownTree::open(&at, trusted).unwrap();
-        assert!(tree.size() <= trusted, "{what}");
+        assert!(tree.size() <= trusted, "{case}");
         append(&mut tree, LEAVES);
         assert_tiles(&tree, &plain);
         let mut again = GrownTree::open(&at, LEAVES).unwrap();

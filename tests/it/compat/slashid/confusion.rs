@@ -1,4 +1,4 @@
-//! Tokens that try to be taken for what they are not: each is refused with its own message, and nothing is appended.
+//! Tokens that pretend to be other ones: each is refused with its own message, and nothing is appended.
 
 use authledger::keys::Algorithm;
 use aws_lc_rs::hmac;
@@ -18,7 +18,8 @@ fn by_hmac(signer: &Signer, algorithm: &str, secret: &[u8]) -> String {
 
 fn forgeries(place: &Place) -> Vec<(&'static str, String)> {
     let issuer = &place.issuer;
-    let (kid, payload) = (issuer.key.kid(), claims(json!({})).to_string());
+    let kid = issuer.key.kid();
+    let payload = claims(json!({})).to_string();
     let headed = |header: Value| issuer.raw(&header.to_string(), &payload);
     let stranger = Signer::new(Algorithm::Es256);
     let public = &public_forms(issuer)[1];
@@ -78,7 +79,7 @@ async fn each_forgery_is_refused_with_its_own_message_to_every_caller() {
     for (name, token) in forgeries(&place) {
         let as_root = refusal(&revoke(&place.root(), &token).await);
         assert_eq!(refusal(&place.log_out(&token).await), as_root, "{name}");
-        let reason = place.invalidity(&token).await.expect("it is not good");
+        let reason = place.invalidity(&token).await.expect("it is not valid");
         shown.push(format!("{name}: {} {} ({reason})", as_root.0, as_root.1));
     }
     assert_eq!(place.head(), before, "nothing is appended");
@@ -88,12 +89,12 @@ async fn each_forgery_is_refused_with_its_own_message_to_every_caller() {
 #[tokio::test]
 async fn a_token_is_refused_while_its_issuers_keys_are_out_of_reach() {
     use crate::jose::trusted;
-    use crate::support::served::{Made, Node};
+    use crate::support::served::{Made, ServedNode};
     use authledger::jose::{JwksUrl, KeySource};
-    // Whoever had the port has left it, so that nobody answers.
+    // The server that had the port has left it, so that nobody answers.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let source = KeySource::Url(JwksUrl::new(&format!("http://127.0.0.1:{port}/keys")).unwrap());
-    let node = Node::made(Made { trusted: vec![trusted(source, None)], ..Made::default() }).await;
+    let node = ServedNode::made(Made { trusted: vec![trusted(source, None)], ..Made::default() }).await;
     let signer = Signer::new(Algorithm::Es256);
     let token = signer.token(&claims(json!({"exp": NOW + 5})));
     let before = node.head();

@@ -1,4 +1,4 @@
-//! Durable first, wait second; and a repetition learns how it ended.
+//! Durable first, wait second; and a repetition learns the outcome.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, watch};
 use super::{Place, is_done, refusal};
 use crate::support::served::{Actor, Made};
 
-/// What the other nodes do.
+/// The behaviour of the other nodes.
 #[derive(Clone, Copy, PartialEq)]
 enum Others {
-    /// Nothing yet: whoever asks waits.
+    /// Nothing yet: a caller that asks waits.
     Lag,
-    /// They have what is up to that sequence, and nothing more comes before the time is up.
+    /// They have the records up to that sequence, and nothing more comes before the time is up.
     Have(u64),
 }
 
@@ -65,8 +65,8 @@ async fn among_others(others: Others) -> (Place, Arc<Delayed>, mpsc::UnboundedRe
     (place, reach, waiting)
 }
 
-/// Asks that the token end, and says how far, and how long that may take.
-async fn end(actor: &Actor, token: &str) -> crate::support::served::Answer {
+/// Asks for a revocation of the token, and says how far it must reach, and how long that may take.
+async fn revoke(actor: &Actor, token: &str) -> crate::support::served::Answer {
     let actor = actor.with("slashid-required-consistency", "all_regions");
     super::revoke(&actor.with("slashid-required-consistency-timeout", "7"), token).await
 }
@@ -78,14 +78,15 @@ async fn a_revocation_that_has_not_reached_all_nodes_stands_and_its_repetition_l
     let (place, reach, mut waiting) = among_others(AWAY).await;
     let container =
         |name: &str| place.container(&place.token(json!({"jti": format!("in {name}")})), json!({"jti": name}));
-    let (plain, held) = (place.token(json!({"jti": "plain"})), container("held"));
+    let plain = place.token(json!({"jti": "plain"}));
+    let held = container("held");
     for (token, actor, revocations) in [(&plain, place.root(), 1), (&held, place.node.holder(&held), 2)] {
         reach.others.send_replace(AWAY);
         let before = place.head();
-        assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()));
+        assert_eq!(refusal(&revoke(&actor, token).await), (408, STANDS.to_owned()));
         assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"), "it is durable here");
         assert_eq!(place.records_after(before).await.len(), revocations);
-        assert_eq!(refusal(&end(&actor, token).await), (408, STANDS.to_owned()), "it waits again");
+        assert_eq!(refusal(&revoke(&actor, token).await), (408, STANDS.to_owned()), "it waits again");
         let asked = Consistency { level: ConsistencyLevel::AllRegions, timeout: Duration::from_secs(7) };
         assert!(reach.asked.lock().drain(..).all(|one| one == asked));
         while waiting.try_recv().is_ok() {}
@@ -95,10 +96,10 @@ async fn a_revocation_that_has_not_reached_all_nodes_stands_and_its_repetition_l
             waiting.recv().await.expect("a repetition waits");
             reach.others.send_replace(CAUGHT_UP);
         };
-        let (answer, ()) = tokio::join!(end(&actor, token), done);
+        let (answer, ()) = tokio::join!(revoke(&actor, token), done);
         is_done(&answer);
         let settled = (400, "the token has been revoked already".to_owned());
-        assert_eq!(refusal(&end(&actor, token).await), settled, "nothing is left to wait for");
+        assert_eq!(refusal(&revoke(&actor, token).await), settled, "nothing is left to wait for");
         assert_eq!(place.records_after(before).await.len(), revocations, "nothing is appended twice");
         reach.asked.lock().clear();
     }
@@ -117,10 +118,10 @@ async fn by_default_the_region_is_waited_for_half_a_minute() {
 async fn both_revocations_of_a_container_are_waited_for() {
     let (place, reach, _waiting) = among_others(CAUGHT_UP).await;
     let container = place.container(&place.token(json!({"jti": "inner"})), json!({}));
-    is_done(&end(&place.root(), &container).await);
+    is_done(&revoke(&place.root(), &container).await);
     let last = place.head().0;
     reach.others.send_replace(Others::Have(last - 1));
-    assert_eq!(refusal(&end(&place.root(), &container).await), (408, STANDS.to_owned()));
+    assert_eq!(refusal(&revoke(&place.root(), &container).await), (408, STANDS.to_owned()));
     reach.others.send_replace(Others::Have(last));
-    assert_eq!(end(&place.root(), &container).await.status, 400);
+    assert_eq!(revoke(&place.root(), &container).await.status, 400);
 }

@@ -1,4 +1,4 @@
-//! Token containers: two tokens that end together.
+//! Token containers: two tokens that are revoked together.
 
 use serde_json::json;
 
@@ -36,12 +36,12 @@ async fn a_container_is_inactive_without_the_token_in_it_and_can_still_be_revoke
     let place = Place::start().await;
     let inner = place.token(json!({"jti": "inner"}));
     let container = place.container(&inner, json!({}));
-    // What the SDK sends.
+    // As the SDK sends it.
     is_done(&place.log_out(&inner).await);
     assert_eq!(place.invalidity(&container).await.as_deref(), Some("revoked"));
     let before = place.head();
     is_done(&place.log_out(&container).await);
-    assert_eq!(place.records_after(before).await.len(), 1, "the token in it had been ended");
+    assert_eq!(place.records_after(before).await.len(), 1, "the token in it had been revoked");
 }
 
 #[tokio::test]
@@ -53,6 +53,6 @@ async fn a_container_expires_with_the_earlier_of_the_two() {
     assert_eq!(answer.json()["result"]["expires_in_seconds"], 60);
     place.node.clock.advance(60_000);
     assert_eq!(place.invalidity(&container).await.as_deref(), Some("expired"));
-    // The container itself is still there to be ended.
+    // The container itself is still there to be revoked.
     is_done(&place.log_out(&container).await);
 }

@@ -51,7 +51,7 @@ async fn claims_that_the_ledger_sets_itself_cannot_be_added() {
     {
         assert_eq!(refusal(&minter.post(path, json!({})).await).0, 400, "{path}");
     }
-    // The first mint of all makes a key, and none of these came that far but the large one.
+    // The first mint of all makes a key, and of these only the large one came that far.
     let more = place.records_after(before).await;
     assert!(more.iter().all(|record| record["type"] == "key.published"), "{more:?}");
 }
@@ -69,7 +69,7 @@ async fn an_organisation_exists_for_callers_with_a_scope_in_it_alone() {
     let other = (403, "the application's grants do not allow this in this organization".to_owned());
     assert_eq!(refusal(&asked(&issuer, "two").post(path, json!({})).await), other);
     let nobody = (401, "`SlashID-API-Key` is unknown, expired or removed".to_owned());
-    // Whoever is nobody learns of no organisation, and of no fault in his body.
+    // A caller without a secret learns of no organisation, and of no fault in its body.
     assert_eq!(refusal(&asked("nobody's", "three").post_text(path, "{").await), nobody);
     let answer = place.node.holder(&issuer).with("slashid-orgid", "one").post(path, json!({})).await;
     assert_eq!(refusal(&answer), (401, "send `SlashID-API-Key`".to_owned()));
@@ -81,8 +81,8 @@ async fn an_organisation_exists_for_callers_with_a_scope_in_it_alone() {
 async fn a_person_on_hold_gets_no_token_and_their_revoked_ones_say_so() {
     let place = Place::start().await;
     let token = place.mint("ada").await;
-    let end = json!({"tenant": "one", "subject": "ada", "hold": 60});
-    assert_eq!(place.node.root().post("/v1/revocations", end).await.status, 201);
+    let revocation = json!({"tenant": "one", "subject": "ada", "hold": 60});
+    assert_eq!(place.node.root().post("/v1/revocations", revocation).await.status, 201);
     let minter = place.root().with("slashid-orgid", "one");
     let answer = minter.post("/persons/ada/mint-token", json!({})).await;
     assert_eq!(refusal(&answer), (409, "the person gets no new tokens for now".to_owned()));

@@ -14,14 +14,14 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::jose::{ISSUER, Signer, merged};
-use crate::support::served::{Actor, Answer, Made, Node, ROOT, START};
+use crate::support::served::{Actor, Answer, Made, ROOT, START, ServedNode};
 
 /// Where the clock stands, in seconds.
 const NOW: u64 = START / 1000;
 
-/// A node that trusts one issuer, who signs.
+/// A node that trusts one issuer, and that issuer, which signs.
 struct Place {
-    node: Node,
+    node: ServedNode,
     issuer: Signer,
 }
 
@@ -33,7 +33,7 @@ impl Place {
     async fn made(made: Made) -> Self {
         let issuer = Signer::new(Algorithm::Es256);
         let trusted = vec![issuer.trusted(None)];
-        Self { node: Node::made(Made { trusted, ..made }).await, issuer }
+        Self { node: ServedNode::made(Made { trusted, ..made }).await, issuer }
     }
 
     /// A token of the trusted issuer for a person, with these claims more or, where null, less.
@@ -60,7 +60,7 @@ impl Place {
         self.keyed(ROOT)
     }
 
-    /// Whoever has that key.
+    /// A caller that has that key.
     fn keyed(&self, key: &str) -> Actor {
         self.node.nobody().with("slashid-api-key", key)
     }
@@ -73,12 +73,12 @@ impl Place {
         answer.text("secret").to_owned()
     }
 
-    /// Whoever holds that token, and has nothing else, ends it.
+    /// A caller that has nothing but that token revokes it.
     async fn log_out(&self, token: &str) -> Answer {
         revoke(&self.node.holder(token), token).await
     }
 
-    /// Why the token is not good; nothing if it is.
+    /// Why the token is not valid; nothing if it is.
     async fn invalidity(&self, token: &str) -> Option<String> {
         let answer = self.node.nobody().post("/token/validate", json!({"token": token})).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -104,8 +104,8 @@ impl Place {
 }
 
 fn claims(more: Value) -> Value {
-    let good = json!({"iss": ISSUER, "sub": "person", "oid": "one", "jti": "a", "iat": NOW - 10, "exp": NOW + 600});
-    merged(good, more)
+    let valid = json!({"iss": ISSUER, "sub": "person", "oid": "one", "jti": "a", "iat": NOW - 10, "exp": NOW + 600});
+    merged(valid, more)
 }
 
 async fn revoke(actor: &Actor, token: &str) -> Answer {
@@ -129,7 +129,7 @@ fn is_done(answer: &Answer) {
 
 #[tokio::test]
 async fn another_verb_is_refused_in_the_contracts_shape() {
-    let node = Node::start().await;
+    let node = ServedNode::start().await;
     for path in ["/token/revoke", "/slashid/token/validate", "/persons/p/mint-token"] {
         let answer = node.nobody().send(Method::PUT, path, "").await;
         assert_eq!(refusal(&answer), (405, "this path does not take PUT".to_owned()));
@@ -153,7 +153,7 @@ async fn the_keys_under_the_base_verify_what_is_minted() {
     let mut validation = jsonwebtoken::Validation::new(header.alg);
     validation.validate_exp = false;
     let key = jsonwebtoken::DecodingKey::from_jwk(jwk).expect("a public key");
-    let read = jsonwebtoken::decode::<Value>(&token, &key, &validation).expect("a good signature");
+    let read = jsonwebtoken::decode::<Value>(&token, &key, &validation).expect("a valid signature");
     assert_eq!((&read.claims["sub"], &read.claims["person_id"]), (&json!("p"), &json!("p")));
     let configuration = place.node.nobody().get("/slashid/.well-known/openid-configuration").await;
     assert_eq!(configuration.json()["id_token_signing_alg_values_supported"], json!(["ES256"]));

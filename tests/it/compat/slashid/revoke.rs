@@ -1,4 +1,4 @@
-//! `POST /token/revoke`: who may, what is refused, and what stays.
+//! `POST /token/revoke`: its callers, its refusals, and the credentials that stay.
 
 use authledger::domain::{CredentialId, CredentialKey, CredentialView as _, Issuer, Kind, TokenId};
 use authledger::keys::Algorithm;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{NOW, Place, claims, is_done, refusal, revoke};
 use crate::jose::confusion::{negated, next_letter};
 use crate::jose::{ISSUER, Signer, decode, encode};
-use crate::support::served::{Node, ROOT};
+use crate::support::served::{ROOT, ServedNode};
 
 const NOT_AN_AUTHORITY: &str = "the bearer is neither this token nor an application's key";
 
@@ -108,7 +108,7 @@ async fn a_bearer_is_the_same_token_however_its_signature_is_spelt() {
 async fn a_token_that_was_never_seen_is_revoked_if_its_issuer_is_trusted_and_forgotten_when_it_has_expired() {
     let place = Place::start().await;
     let token = place.token(json!({"jti": "unseen"}));
-    let refused = refusal(&revoke(&Node::start().await.holder(ROOT), &token).await);
+    let refused = refusal(&revoke(&ServedNode::start().await.holder(ROOT), &token).await);
     assert_eq!(refused, (400, "failed to verify the token: its issuer is not trusted here".to_owned()));
     let before = place.head();
     is_done(&place.log_out(&token).await);
@@ -151,7 +151,7 @@ async fn an_expired_token_is_refused_and_one_that_never_expires_is_revoked_perma
 async fn each_bad_request_is_refused_with_its_own_message_and_appends_nothing() {
     let place = Place::start().await;
     let token = place.token(json!({}));
-    let good = json!({"token": token}).to_string();
+    let body = json!({"token": token}).to_string();
     let before = place.head();
     let mut answers = Vec::new();
     let bodies = [
@@ -189,18 +189,19 @@ async fn each_bad_request_is_refused_with_its_own_message_and_appends_nothing() 
         (timeout, "99999999999999999999"),
     ];
     for (name, value) in headers {
-        let answer = place.root().with(name, value).post_text("/token/revoke", good.clone()).await;
+        let answer = place.root().with(name, value).post_text("/token/revoke", body.clone()).await;
         answers.push((format!("{name}: {value}"), refusal(&answer)));
     }
     for (name, value) in [(level, "local_region"), (timeout, "5"), ("slashid-api-key", ROOT)] {
-        let answer = place.root().with(name, value).with(name, value).post_text("/token/revoke", good.clone()).await;
+        let answer = place.root().with(name, value).with(name, value).post_text("/token/revoke", body.clone()).await;
         answers.push((format!("{name} twice"), refusal(&answer)));
     }
     assert_eq!(place.head(), before);
     let shown: Vec<String> =
         answers.into_iter().map(|(asked, (status, told))| format!("{asked} -> {status} {told}")).collect();
     insta::assert_snapshot!(shown.join("\n"));
-    let (level, timeout) = (place.root().with(level, "all_regions"), (timeout, "120"));
-    let answer = level.with(timeout.0, timeout.1).send(Method::POST, "/token/revoke", good).await;
+    let level = place.root().with(level, "all_regions");
+    let timeout = (timeout, "120");
+    let answer = level.with(timeout.0, timeout.1).send(Method::POST, "/token/revoke", body).await;
     is_done(&answer);
 }

@@ -40,13 +40,14 @@ async fn an_inactive_token_is_answered_with_a_reason() {
 #[tokio::test]
 async fn everything_revoked_with_its_subject_is_invalid_too() {
     let place = Place::start().await;
-    let (ours, theirs) = (place.mint("person").await, place.token(json!({})));
-    let end = json!({"tenant": "one", "subject": "person"});
-    assert_eq!(place.node.root().post("/v1/revocations", end).await.status, 201);
+    let ours = place.mint("person").await;
+    let theirs = place.token(json!({}));
+    let revocation = json!({"tenant": "one", "subject": "person"});
+    assert_eq!(place.node.root().post("/v1/revocations", revocation).await.status, 201);
     for token in [&ours, &theirs] {
         assert_eq!(place.invalidity(token).await.as_deref(), Some("revoked"));
     }
-    assert_eq!(place.invalidity(&place.mint("person").await).await, None, "what comes after it is good");
+    assert_eq!(place.invalidity(&place.mint("person").await).await, None, "a later token is valid");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
-//! What other programs add to the file, and do no harm with: readiness says so, and what mends it; starts go on.
+//! Harmless additions of other programs to the file: readiness names them and the statement that removes them; starts go on.
 
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::super::node::{Launch, Node};
+use super::super::node::{Launch, NodeProcess};
 use super::{verify, warned};
 
 /// The warnings that readiness has, however many.
-async fn warnings(node: &Node) -> Vec<String> {
+async fn warnings(node: &NodeProcess) -> Vec<String> {
     let ready = node.api.get("/health/ready").await.expect(200);
     let several = ready["warnings"].as_array().cloned().unwrap_or_default();
     let all = if several.is_empty() { vec![ready["warning"].clone()] } else { several };
@@ -15,10 +15,10 @@ async fn warnings(node: &Node) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_tool_adds_is_named_with_what_removes_it_and_starts_go_on() {
+async fn additions_of_a_tool_are_named_with_the_statement_that_removes_them_and_starts_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue("somebody").await;
     let other = Connection::open(data.join("ledger.db")).unwrap();
     other
@@ -33,7 +33,7 @@ async fn what_a_tool_adds_is_named_with_what_removes_it_and_starts_go_on() {
     assert!(log.contains("another program added the table sqlite_stat1"), "{log}");
     assert!(verify(&data).contains("DROP TABLE sqlite_stat1;"));
     // A start says it again, and goes on.
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let said = warnings(&node).await;
     assert_eq!(said.iter().filter(|warning| warning.contains("does no harm")).count(), said.len(), "{said:?}");
     for warning in said {
@@ -46,10 +46,10 @@ async fn what_a_tool_adds_is_named_with_what_removes_it_and_starts_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_change_or_refuse_events_is_said_at_once_and_refused_at_the_next_start() {
+async fn a_trigger_that_may_change_or_refuse_events_is_named_at_once_and_refused_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let other = Connection::open(data.join("ledger.db")).unwrap();
     other.execute_batch("CREATE TRIGGER meddles AFTER INSERT ON event BEGIN SELECT 1; END").unwrap();
     let warning = warned(&node, "meddles").await;
@@ -60,5 +60,5 @@ async fn what_may_change_or_refuse_events_is_said_at_once_and_refused_at_the_nex
     assert!(said.contains("DROP TRIGGER meddles;"), "{said}");
     other.execute_batch("DROP TRIGGER meddles").unwrap();
     drop(other);
-    assert_eq!(Node::start(&data).stop().await.0, Some(0));
+    assert_eq!(NodeProcess::start(&data).stop().await.0, Some(0));
 }

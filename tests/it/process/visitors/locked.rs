@@ -7,7 +7,7 @@ use reqwest::Method;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::super::node::{Api, Launch, Node, text};
+use super::super::node::{Api, Launch, NodeProcess, text};
 
 /// The write lock, held from another process's point of view: this test's.
 fn lock(data: &Path) -> Connection {
@@ -29,7 +29,7 @@ async fn assert_locked(api: &Api, path: &str, body: serde_json::Value) -> u64 {
 }
 
 /// Readiness, once it has no warning of a lock.
-async fn assert_unlocked(node: &Node) {
+async fn assert_unlocked(node: &NodeProcess) {
     let until = Instant::now() + super::super::node::PATIENCE;
     while node.api.get("/health/ready").await.expect(200).to_string().contains("locked for writing") {
         assert!(Instant::now() < until, "the warning stays");
@@ -46,13 +46,13 @@ async fn a_lock_that_is_held_refuses_commands_and_nothing_else() {
     let gone = node.api.issue("gone").await;
     node.api.revoke(&text(&gone, "ticket")).await;
     let other = lock(&data);
-    // What is revoked already needs no lock, and no writer.
+    // The revocation of a credential that is revoked already needs no lock, and no writer.
     node.api.post("/v1/revocations", json!({"credential": gone["ticket"]})).await.expect(200);
     assert!(assert_locked(&node.api, "/v1/tickets", json!({"subject": "refused"})).await > 0);
     let ready = node.api.get("/health/ready").await.expect(200);
     assert!(text(&ready, "warning").contains("ledger.db is locked for writing by"), "{ready}");
     assert!(text(&ready, "warning").contains(&format!("(process {})", std::process::id())), "{ready}");
-    // What a refused batch had decided is forgotten: the ticket lives, and the revocation can be made later.
+    // The decisions of a refused batch are forgotten: the ticket is active, and the revocation can be made later.
     assert_locked(&node.api, "/v1/revocations", json!({"credential": kept["ticket"]})).await;
     assert!(node.api.is_active(&text(&kept, "ticket")).await);
     other.execute_batch("ROLLBACK").unwrap();
@@ -85,6 +85,6 @@ async fn a_refused_idempotency_key_works_when_the_lock_is_gone() {
     };
     assert_eq!(ask().await.unwrap().status(), 503);
     other.execute_batch("COMMIT").unwrap();
-    assert_eq!(ask().await.unwrap().status(), 201, "what was refused was not remembered");
+    assert_eq!(ask().await.unwrap().status(), 201, "the refused command was not remembered");
     assert_eq!(node.api.get("/v1/status").await.expect(200)["counts"]["tickets"], 2);
 }

@@ -1,4 +1,4 @@
-//! The locks that a healthy SQLite process holds, throughout a run: whoever opens the file sees that the server is there.
+//! The locks that a healthy SQLite process holds, throughout a run: a program that opens the file sees that the server is there.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::node::{BINARY, Launch, Node, text};
+use super::super::node::{BINARY, Launch, NodeProcess, text};
 use super::{Crowd, SOME};
 
 /// Bytes that every connection in WAL mode shares as long as it is open: `SHARED_FIRST` and 509 more of the database.
 const SHARED: (u64, u64) = (0x4000_0002, 0x4000_0002 + 509);
-/// The "dead man switch" of the shared memory.
-const DEAD_MAN: (u64, u64) = (128, 128);
+/// The byte of the shared memory whose lock shows that a connection is open: `WAL_DMS` in SQLite.
+const WAL_DMS: (u64, u64) = (128, 128);
 
-/// What of a healthy process's locks is missing.
+/// The locks of a healthy process that are missing.
 fn missing(process: u32, data: &Path) -> Vec<String> {
     let locks = std::fs::read_to_string("/proc/locks").expect("Linux");
     let holds = |name: &str, bytes: (u64, u64)| {
@@ -31,11 +31,11 @@ fn missing(process: u32, data: &Path) -> Vec<String> {
                 && (words[6].parse(), words[7].parse()) == (Ok(bytes.0), Ok(bytes.1))
         })
     };
-    let due = [("ledger.db", SHARED), ("ledger.db-shm", DEAD_MAN)];
+    let due = [("ledger.db", SHARED), ("ledger.db-shm", WAL_DMS)];
     due.into_iter().filter(|(name, bytes)| !holds(name, *bytes)).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// What is missing in every one of several looks: the list is read in pages, and one that changes meanwhile skips a line now and
+/// The locks missing in every one of several looks: the list is read in pages, and one that changes meanwhile skips a line now and
 /// then. A lock that SQLite believes to hold and that is gone never comes back.
 fn lost(process: u32, data: &Path) -> Vec<String> {
     const LOOKS: usize = 20;
@@ -63,7 +63,7 @@ fn sample(process: u32, data: &Path, stop: &AtomicBool) -> (u64, Vec<String>) {
 }
 
 /// Everything that opens the log in the server's own process, one after another.
-async fn use_all(node: &Node) {
+async fn use_all(node: &NodeProcess) {
     let api = &node.api;
     let issued = api.issue("somebody").await;
     api.revoke(&text(&issued, "ticket")).await;
@@ -98,12 +98,14 @@ async fn use_all(node: &Node) {
 async fn sqlite_s_locks_are_held_throughout_a_run() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    // Before a start, after a clean stop, and after a kill: the file is there already, and so is what it is looked into for.
-    for end in ["stop", "kill", "stop"] {
+    // Before a start, after a clean stop, and after a kill: the file is there already, and so are the bytes that are looked at.
+    for way in ["stop", "kill", "stop"] {
         let node = Launch::new(&data).args(&["--snapshot-every", "1000"]).start();
         assert_eq!(lost(node.id(), &data), Vec::<String>::new(), "right after the start");
         let stop = Arc::new(AtomicBool::new(false));
-        let (process, path, told) = (node.id(), data.clone(), stop.clone());
+        let process = node.id();
+        let path = data.clone();
+        let told = stop.clone();
         let sampling = tokio::task::spawn_blocking(move || sample(process, &path, &told));
         let crowd = Crowd::start(&node.api);
         while !data.join("snapshot/state").exists() {
@@ -119,12 +121,12 @@ async fn sqlite_s_locks_are_held_throughout_a_run() {
         let (samples, missed) = sampling.await.unwrap();
         println!("{samples} looks at /proc/locks, {} without a lock", missed.len());
         assert!(samples > 20 && missed.is_empty(), "{missed:?}");
-        if end == "kill" {
+        if way == "kill" {
             node.kill()
         } else {
             assert_eq!(node.stop().await.0, Some(0))
         }
-        crowd.end().await;
+        crowd.told().await;
     }
 }
 
@@ -133,7 +135,7 @@ async fn nothing_acknowledged_is_lost_after_one_select() {
     let Some(sqlite3) = super::program(&["sqlite3"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     for number in 0..3 {
         node.api.issue(&format!("before-{number}")).await;
     }
@@ -151,6 +153,6 @@ async fn nothing_acknowledged_is_lost_after_one_select() {
     node.api.get("/health/ready").await.expect(200);
     node.kill();
     super::verify(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert_eq!(node.api.get("/v1/status").await.expect(200)["counts"]["tickets"], 8);
 }

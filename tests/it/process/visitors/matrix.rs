@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::super::node::{Node, PATIENCE, Process};
+use super::super::node::{NodeProcess, PATIENCE, Process};
 use super::{Crowd, SOME, assert_survives, program, verify};
 use crate::support::python;
 
-/// What is asked of a visitor.
+/// The outcome that is due of a visitor.
 #[derive(Clone, Copy, PartialEq)]
 enum Due {
-    /// It finds what it wants.
+    /// It gets its answer.
     Success,
     /// The log refuses it.
     Refusal,
@@ -40,7 +40,7 @@ const SQLITE3: [(&str, Due); 16] = [
     ("PRAGMA optimize", Either),
 ];
 
-/// Scripts of Python: what they need, and what they do with the file that is their argument.
+/// Scripts of Python: their modules, and their program, whose argument is the file.
 const PYTHON: [(&str, &str, &str); 5] = [
     (
         "sqlite3",
@@ -69,7 +69,7 @@ const PYTHON: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// DuckDB with its extension for SQLite from the package beside it: it loads one only under the name that it gives it itself.
+/// DuckDB with its extension for SQLite from the package next to it: it loads one only under the name that it gives it itself.
 const DUCKDB: &str = "import duckdb, duckdb_extension_sqlite, glob, os, shutil, sys, tempfile
 found = glob.glob(os.path.dirname(duckdb_extension_sqlite.__file__) + '/extensions/*/sqlite.duckdb_extension')[0]
 folder = tempfile.TemporaryDirectory()
@@ -139,16 +139,17 @@ fn visits(database: &Path, scratch: &Path) -> Vec<Visit> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_tool_looks_into_the_file_nothing_acknowledged_is_missing() {
+async fn nothing_acknowledged_is_missing_whatever_tool_looks_into_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let (data, scratch) = (directory.path().join("data"), directory.path().join("scratch"));
     std::fs::create_dir(&scratch).unwrap();
-    let mut node = Node::start(&data);
+    let mut node = NodeProcess::start(&data);
     for Visit { name, mut command, due } in visits(&data.join("ledger.db"), &scratch) {
         let crowd = Crowd::start(&node.api);
         crowd.work(SOME).await;
         let said = tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.unwrap();
-        let (success, errors) = (said.status.success(), String::from_utf8_lossy(&said.stderr).into_owned());
+        let success = said.status.success();
+        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(due == Either || success == (due == Success), "{name}: {}: {errors}", said.status);
         crowd.work(SOME).await;
         node = assert_survives(node, crowd, &data).await;
@@ -168,11 +169,11 @@ fn has_replicated(replica: &Path) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn litestream_replicates_beside_a_server_and_nothing_is_missing() {
+async fn litestream_replicates_next_to_a_server_and_nothing_is_missing() {
     let Some(litestream) = program(&["litestream"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let (data, replica) = (directory.path().join("data"), directory.path().join("replica"));
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let crowd = Crowd::start(&node.api);
     crowd.work(SOME).await;
     let replicates = replicate(&litestream, &data.join("ledger.db"), &replica);

@@ -1,6 +1,6 @@
 //! Other programs in the data directory of a running server: the log's file belongs to the operator, too.
 //!
-//! Whatever they do, what was acknowledged is there afterwards, and the server says what they did.
+//! Whatever they do, everything acknowledged is there afterwards, and the server says what they did.
 
 mod added;
 mod locked;
@@ -24,11 +24,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::node::{Api, Node, PATIENCE, text};
+use super::node::{Api, NodeProcess, PATIENCE, text};
 
-/// How many clients write beside a visitor.
+/// How many clients write next to a visitor.
 pub const CLIENTS: usize = 8;
-/// Acknowledgements before a visitor comes, and again after it has gone: the server works beside it.
+/// Acknowledgements before a visitor comes, and again after it has gone: the server works next to it.
 pub const SOME: u64 = 40;
 
 /// The id of a ticket, and the position that its issue was acknowledged with.
@@ -48,7 +48,9 @@ impl Crowd {
         let (counter, count) = watch::channel(0);
         let counter = Arc::new(counter);
         let clients = (0..CLIENTS).map(|client| {
-            let (api, acknowledged, counter) = (api.apart(), acknowledged.clone(), counter.clone());
+            let api = api.apart();
+            let acknowledged = acknowledged.clone();
+            let counter = counter.clone();
             tokio::spawn(async move {
                 while let Some((id, position)) = issue(&api, client).await {
                     acknowledged.lock().expect("whole").insert(id, position);
@@ -69,7 +71,7 @@ impl Crowd {
     }
 
     /// All that they were told, once they have noticed that the server is gone.
-    pub async fn end(self) -> Acknowledged {
+    pub async fn told(self) -> Acknowledged {
         for client in self.clients {
             client.await.expect("answers only, or none");
         }
@@ -95,7 +97,9 @@ async fn issue(api: &Api, client: usize) -> Option<(String, u64)> {
 
 /// Every ticket that a log holds, with its position; each hash is checked.
 pub fn held(ledger: &Path) -> Acknowledged {
-    let (reader, mut base, mut held) = (Reader::open(ledger).expect("a log"), Base::default(), Acknowledged::new());
+    let reader = Reader::open(ledger).expect("a log");
+    let mut base = Base::default();
+    let mut held = Acknowledged::new();
     loop {
         let page = reader.next_page(&mut base, 10_000).expect("a chain that is whole");
         if page.is_empty() {
@@ -117,7 +121,7 @@ pub fn assert_held(acknowledged: &Acknowledged, ledger: &Path) {
     assert!(lost.is_empty(), "{} of {} acknowledged records are lost: {lost:?}", lost.len(), acknowledged.len());
 }
 
-/// What `authledger-audit verify` says of it, which must be that it is whole.
+/// The words of `authledger-audit verify` about it, which must be that it is whole.
 #[track_caller]
 pub fn verify(path: &Path) -> String {
     let output =
@@ -128,21 +132,21 @@ pub fn verify(path: &Path) -> String {
 }
 
 /// Kills the server, and shows that nothing is missing: before a start, to the audit tool, and after it.
-pub async fn assert_survives(node: Node, crowd: Crowd, data: &Path) -> Node {
+pub async fn assert_survives(node: NodeProcess, crowd: Crowd, data: &Path) -> NodeProcess {
     tokio::task::spawn_blocking(move || node.kill()).await.expect("killed");
-    let acknowledged = crowd.end().await;
+    let acknowledged = crowd.told().await;
     verify(data);
-    let node = Node::start(data);
+    let node = NodeProcess::start(data);
     assert_held(&acknowledged, &data.join("ledger.db"));
     node
 }
 
 /// Waits until readiness has a warning with that in it, and gives all of readiness.
-pub async fn warned(node: &Node, what: &str) -> String {
+pub async fn warned(node: &NodeProcess, due: &str) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await.expect(200).to_string();
-        if ready.contains(what) {
+        if ready.contains(due) {
             return ready;
         }
         assert!(Instant::now() < until, "{ready}");
@@ -151,7 +155,7 @@ pub async fn warned(node: &Node, what: &str) -> String {
 }
 
 /// Waits until readiness has no warning.
-pub async fn quiet(node: &Node) {
+pub async fn quiet(node: &NodeProcess) {
     let until = Instant::now() + PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await.expect(200);

@@ -1,4 +1,4 @@
-//! A reader that stays in its transaction: the WAL grows, readiness says who keeps it, and it is shortened when that one goes.
+//! A reader that stays in its transaction: the WAL grows, readiness names the reader, and the WAL is shortened when that one goes.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,12 +6,12 @@ use std::time::Instant;
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::super::node::{Node, PATIENCE};
+use super::super::node::{NodeProcess, PATIENCE};
 use super::{quiet, warned};
 
-/// What readiness warns from.
+/// The size from which readiness warns.
 const LARGE: u64 = 256 << 20;
-/// What is left of the file at most when nobody needs more.
+/// The largest size of the file when nobody needs more.
 const KEPT: u64 = 128 << 20;
 
 fn wal_bytes(data: &Path) -> u64 {
@@ -19,9 +19,10 @@ fn wal_bytes(data: &Path) -> u64 {
 }
 
 /// Tickets one after another until the WAL is that large: each commit rewrites some pages.
-async fn grow(node: &Node, data: &Path, bytes: u64) {
+async fn grow(node: &NodeProcess, data: &Path, bytes: u64) {
     let clients = (0..4).map(|client| {
-        let (api, data) = (node.api.apart(), data.to_owned());
+        let api = node.api.apart();
+        let data = data.to_owned();
         tokio::spawn(async move {
             while wal_bytes(&data) < bytes {
                 api.post("/v1/tickets", json!({"subject": format!("client-{client}")})).await.expect(201);
@@ -37,7 +38,7 @@ async fn grow(node: &Node, data: &Path, bytes: u64) {
 async fn a_reader_that_stays_is_named_and_the_wal_is_shortened_when_it_goes() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue("first").await;
     let reader = Connection::open(data.join("ledger.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::super::node::Launch;
 
-/// A command that mounts a disk of that size over a directory, for itself and what it runs alone.
+/// A command that mounts a disk of that size over a directory, for itself and its children alone.
 fn on_a_disk(of: &str, at: &std::path::Path) -> Option<Command> {
     let mount = format!("mount -t tmpfs -o size={of} tmpfs '{}' && exec \"$0\" \"$@\"", at.display());
     for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {

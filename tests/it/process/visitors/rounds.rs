@@ -10,7 +10,7 @@ use authledger::clock;
 use authledger::domain::{Event, Position};
 use authledger::event_log::Reader;
 
-use super::super::node::{Launch, Node};
+use super::super::node::{Launch, NodeProcess};
 use super::{Acknowledged, Crowd, program, verify};
 
 const ROUNDS: u64 = 8;
@@ -18,7 +18,7 @@ const ROUNDS: u64 = 8;
 const VERIFY_EVERY: u64 = 25;
 /// How long the clients work before the server is killed, in milliseconds.
 const WORK_MILLIS: std::ops::RangeInclusive<u64> = 20..=400;
-/// What the visitor does, in turn.
+/// The visitor's calls, in turn.
 const STATEMENTS: [&str; 5] = [
     "SELECT count(*) FROM event",
     "INSERT INTO event VALUES (1, 'aaaaaaaaaaaaa', 1, 0, '{}', zeroblob(32))",
@@ -64,25 +64,26 @@ fn check(acknowledged: &Acknowledged, ledger: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_kills_with_a_visitor_beside() {
+async fn everything_acknowledged_survives_kills_next_to_a_visitor() {
     let Some(sqlite3) = program(&["sqlite3"]) else { return };
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    assert_eq!(Node::start(&data).stop().await.0, Some(0));
+    assert_eq!(NodeProcess::start(&data).stop().await.0, Some(0));
     let (stop, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let visiting = {
         let (database, stop, visits): (PathBuf, _, _) = (data.join("ledger.db"), stop.clone(), visits.clone());
         tokio::task::spawn_blocking(move || visit(&sqlite3, &database, &stop, &visits))
     };
-    let (mut total, started) = (0, Instant::now());
+    let mut total = 0;
+    let started = Instant::now();
     for round in 1..=rounds() {
         let node = Launch::new(&data).args(&["--snapshot-every", "1000", "--log", "warn"]).start();
         let crowd = Crowd::start(&node.api);
-        // The random moment is what is tested; nothing waits for it to be long enough.
+        // The random moment is under test; nothing waits for it to be long enough.
         tokio::time::sleep(random_time()).await;
         let killed = tokio::task::spawn_blocking(move || node.kill());
         killed.await.expect("killed");
-        let acknowledged = crowd.end().await;
+        let acknowledged = crowd.told().await;
         check(&acknowledged, &data.join("ledger.db"));
         total += acknowledged.len();
         if round % VERIFY_EVERY == 0 || round == rounds() {

@@ -1,14 +1,14 @@
-//! Files that are deleted or replaced under a running server: the log halts, and what was acknowledged is saved.
+//! Files that are deleted or replaced under a running server: the log halts, and everything acknowledged is saved.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::super::node::{Launch, Node, text};
+use super::super::node::{Launch, NodeProcess, text};
 use super::{Crowd, SOME, assert_held, verify};
 
-/// What somebody does to a file of a running server.
+/// A deed of somebody to a file of a running server.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Delete,
@@ -36,18 +36,18 @@ fn commit(deed: Deed, file: &Path) {
     }
 }
 
-/// Waits until readiness says that something was saved, and gives what it says.
-async fn told(node: &Node) -> String {
+/// Waits until readiness says that something was saved, and gives its words.
+async fn told(node: &NodeProcess) -> String {
     told_of(node, "ledger.rescued.db").await
 }
 
 /// Waits until readiness says that, and gives all of it.
-async fn told_of(node: &Node, what: &str) -> String {
+async fn told_of(node: &NodeProcess, due: &str) -> String {
     let until = std::time::Instant::now() + super::super::node::PATIENCE;
     loop {
         let ready = node.api.get("/health/ready").await;
         let detail = ready.body["detail"].as_str().unwrap_or_default().to_owned();
-        if ready.status == 503 && detail.contains(what) {
+        if ready.status == 503 && detail.contains(due) {
             return detail;
         }
         assert!(std::time::Instant::now() < until, "{}", ready.body);
@@ -68,7 +68,7 @@ fn saved(data: &Path) -> PathBuf {
     data.join("ledger.rescued.db")
 }
 
-async fn assert_refused(node: &Node) {
+async fn assert_refused(node: &NodeProcess) {
     let refused = node.api.post("/v1/tickets", json!({"subject": "later"})).await.expect(503);
     assert_eq!(refused["type"], "/problems/log-halted");
 }
@@ -76,13 +76,13 @@ async fn assert_refused(node: &Node) {
 async fn assert_saved(name: &str, deed: Deed) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept: Vec<Value> = [node.api.issue("first").await, node.api.issue("second").await].into();
     let crowd = Crowd::start(&node.api);
     crowd.work(SOME).await;
     commit(deed, &data.join(name));
     // They go on until they are refused.
-    let mut acknowledged = crowd.end().await;
+    let mut acknowledged = crowd.told().await;
     acknowledged.extend(kept.iter().map(|one| (text(one, "id"), one["position"].as_u64().unwrap())));
     assert_refused(&node).await;
     let detail = told(&node).await;
@@ -97,7 +97,7 @@ async fn assert_saved(name: &str, deed: Deed) {
     assert_eq!(code, Some(1));
     assert!(said.contains("ledger.rescued.db holds what a running server saved"), "{said}");
     put_back(&data, &saved(&data));
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert_held(&acknowledged, &data.join("ledger.db"));
     node.api.issue("afterwards").await;
     assert_eq!(node.stop().await.0, Some(0));
@@ -128,7 +128,7 @@ async fn a_file_that_is_replaced_or_moved_halts_the_log_and_what_was_acknowledge
 async fn a_server_that_only_reads_notices_too() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
     commit(Deed::Delete, &data.join("ledger.db"));
     // Nobody sends a command.
@@ -139,12 +139,12 @@ async fn a_server_that_only_reads_notices_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_saved_is_tried_again() {
+async fn a_rescue_that_failed_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
-    // As many copies as may lie beside a log.
+    // As many copies as may lie next to a log.
     let copies: Vec<PathBuf> = (2..100).map(|number| data.join(format!("ledger.rescued.{number}.db"))).collect();
     copies.iter().chain([&saved(&data)]).for_each(|copy| fs::write(copy, "").unwrap());
     commit(Deed::Delete, &data.join("ledger.db"));
@@ -163,7 +163,7 @@ async fn what_could_not_be_saved_is_tried_again() {
 async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     node.api.issue("first").await;
     let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
     let second = node.api.issue("second").await;
@@ -185,7 +185,7 @@ async fn a_log_that_is_rewritten_through_sqlite_halts_before_the_next_command_is
 async fn a_row_that_a_tool_has_inserted_halts_the_server_and_can_be_taken_out_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     let kept = node.api.issue("kept").await;
     let position = kept["position"].as_u64().unwrap();
     let log = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
@@ -206,7 +206,7 @@ async fn a_row_that_a_tool_has_inserted_halts_the_server_and_can_be_taken_out_ag
     .unwrap();
     drop(log);
     verify(&data);
-    let node = Node::start(&data);
+    let node = NodeProcess::start(&data);
     assert!(node.api.is_active(&text(&kept, "ticket")).await);
     node.api.issue("afterwards").await;
     assert_eq!(node.stop().await.0, Some(0));

@@ -22,10 +22,10 @@ pub struct Clocks {
     /// How far the wall clock is ahead of it, and how far where somebody has set it right.
     off: i64,
     usual: i64,
-    /// What the wall clock gains, in thousandths.
+    /// The gain of the wall clock, in thousandths.
     drift: i64,
     course: Course,
-    /// What is on disk of ledger time.
+    /// The mark of ledger time that is on disk.
     reached: Timestamp,
     forgotten: Timestamp,
 }
@@ -61,7 +61,7 @@ impl Clocks {
         self.course.follow(self.reading());
     }
 
-    /// The instant up to which what is over may be forgotten. It is on disk before anything is.
+    /// The instant up to which expired credentials may be forgotten. It is on disk before anything is forgotten.
     pub fn forgets_at(&mut self) -> Timestamp {
         self.mark();
         self.forgotten
@@ -71,7 +71,7 @@ impl Clocks {
         (self.reached, self.forgotten) = (self.now(), self.course.forgets_at());
     }
 
-    /// A process starts on what is on disk: the mark, and the last record of its own, which was stamped then.
+    /// A process starts from the disk: the mark, and the last record of its own, which was stamped then.
     pub fn start(&mut self, stamped: Timestamp) {
         let reached = Some(self.reached.max(stamped));
         let before = EarlierTime { reached, forgotten: Some(self.forgotten), unsettled_millis: 0 };
@@ -79,12 +79,13 @@ impl Clocks {
         self.mark();
     }
 
-    /// Something happens to the wall clock, or an operator takes a later one over. Says what.
+    /// Something happens to the wall clock, or an operator takes a later one over. Says which.
     pub fn disturb(&mut self, random: &mut Random) -> &'static str {
-        let what = match random.below(10) {
+        let trouble = match random.below(10) {
             0..=3 => {
                 let reach = [HOUR, 3 * HOUR, 40 * DAY][random.below(3) as usize];
-                let (by, ahead) = (random.below(reach) as i64, random.percent(50));
+                let by = random.below(reach) as i64;
+                let ahead = random.percent(50);
                 self.off += if ahead { by } else { -by };
                 if ahead { "clock that jumps ahead" } else { "clock that jumps back" }
             }
@@ -104,7 +105,7 @@ impl Clocks {
             _ => "clock left alone",
         };
         self.course.follow(self.reading());
-        what
+        trouble
     }
 }
 

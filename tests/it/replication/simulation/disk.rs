@@ -1,4 +1,4 @@
-//! A node's directory, and the node's keys: what a crash leaves, what a backup holds, what a clone shares.
+//! A node's directory, and the node's keys: how a crash leaves them, a backup holds them, and a clone shares them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use authledger::domain::{
 use authledger::event_log::{ChainHash, Head};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 
-/// What a node signs with.
+/// The keys that a node signs with.
 pub struct Key {
     pair: Ed25519KeyPair,
     pub public: NodeKey,
@@ -61,7 +61,7 @@ pub struct Disk {
     pub incarnation: Option<Incarnation>,
     /// Runs that were over when it began.
     pub past: Vec<Incarnation>,
-    /// What runs of other nodes said when they were heard of first, and when: known after a crash, too.
+    /// The first announcements of other nodes' runs, and when they came: known after a crash, too.
     pub heard: BTreeMap<Incarnation, (NodeKey, Timestamp, Arc<[u8]>)>,
     /// Whether a run of it was admitted, since its own origin was opened.
     pub admitted: bool,
@@ -116,13 +116,13 @@ impl Disk {
         Sequence(self.places.get(&origin).map_or(0, |places| places.len() as u64))
     }
 
-    /// How far an origin goes in what is synced.
+    /// How far an origin goes in the synced part.
     pub fn durable(&self, origin: Origin) -> Sequence {
         let places = self.places.get(&origin).map(Vec::as_slice).unwrap_or_default();
         Sequence(places.partition_point(|at| (*at as usize) < self.synced) as u64)
     }
 
-    /// How far each origin goes in what is synced.
+    /// How far each origin goes in the synced part.
     pub fn applied(&self) -> BTreeMap<Origin, Sequence> {
         let all = self.places.keys().map(|origin| (*origin, self.durable(*origin)));
         all.filter(|(_, sequence)| sequence.0 > 0).collect()
@@ -161,7 +161,7 @@ impl Disk {
         }
     }
 
-    /// What a crash leaves of it.
+    /// The directory as a crash leaves it.
     pub fn crash(&mut self) {
         self.log.truncate(self.synced);
         for places in self.places.values_mut() {
@@ -174,7 +174,7 @@ impl Disk {
         }
     }
 
-    /// What its records fold to.
+    /// The state that its records fold to.
     pub fn state(&self) -> State {
         let mut state = State::default();
         self.log.iter().for_each(|entry| state.fold(&entry.recorded));

@@ -63,7 +63,7 @@ const OFTEN: [(&str, u64); 27] = [
 
 type Counts = BTreeMap<&'static str, u64>;
 
-/// What one seed did, or which check failed and what had happened before.
+/// The counts of one seed, or the check that failed and the events before it.
 fn lived(seed: u64, weakness: Weakness, traced: usize) -> Result<Counts, String> {
     let mut run = Run::new(seed, weakness);
     run.world.traced = traced;
@@ -76,7 +76,7 @@ fn lived(seed: u64, weakness: Weakness, traced: usize) -> Result<Counts, String>
     }
 }
 
-/// What all seeds from that one on did, and the smallest that failed.
+/// The counts of all seeds from that one on, and the smallest that failed.
 fn live_all(first: u64, rounds: u64, weakness: Weakness) -> (Counts, Option<(u64, String)>) {
     let next = AtomicU64::new(first);
     let (counts, failed) = (Mutex::new(Counts::new()), Mutex::new(None::<(u64, String)>));
@@ -116,7 +116,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_happens_between_nodes_what_was_promised_holds() {
+fn every_promise_holds_whatever_happens_between_nodes() {
     if let Some(seed) = number("AUTHLEDGER_SIMULATION_SEED") {
         let counts = lived(seed, Weakness::None, usize::MAX).unwrap_or_else(|why| panic!("seed {seed}\n{why}"));
         return println!("seed {seed}: {counts:?}");
@@ -134,7 +134,7 @@ fn whatever_happens_between_nodes_what_was_promised_holds() {
     if rounds >= ROUNDS {
         let rare: Vec<_> =
             OFTEN.iter().filter(|(what, often)| counts.get(what).is_none_or(|times| times < often)).collect();
-        assert!(rare.is_empty(), "what never happens proves nothing: {rare:?}");
+        assert!(rare.is_empty(), "a trouble that never happens proves nothing: {rare:?}");
     }
 }
 
@@ -144,9 +144,9 @@ fn noticed_by(weakness: Weakness) -> &'static [&'static str] {
     const FORK: &str = "no fork goes unnoticed";
     match weakness {
         Weakness::None => &[],
-        Weakness::GenerationsAreNotCompared => &["what was issued before its subject was ended is dead"],
-        Weakness::UnknownRevocationsAreForgotten => &["what was ended is dead"],
-        Weakness::SealsAreIgnored => &["what a removed node issued beyond its seal is dead"],
+        Weakness::GenerationsAreNotCompared => &["a credential issued before its subject was revoked is inactive"],
+        Weakness::UnknownRevocationsAreForgotten => &["a revoked credential is inactive"],
+        Weakness::SealsAreIgnored => &["a credential that a removed node issued beyond its seal is inactive"],
         Weakness::AMemberIsNotWaitedFor | Weakness::NodesAnswerAtOnce => &[EARLY],
         Weakness::BasesAreNotCompared => &[FORK, "nothing acknowledged is lost", "all agree"],
         Weakness::OriginsAreAlwaysContinued => &[FORK, EARLY, "nothing acknowledged is lost", "all agree"],

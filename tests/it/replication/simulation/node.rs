@@ -1,4 +1,4 @@
-//! A node: the real rules over a simulated disk. What it does is decided by `domain` and `cluster`.
+//! A node: the real rules over a simulated disk. `domain` and `cluster` make its decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::clocks::Clocks;
 use super::disk::{Disk, Entry};
 use super::weaken::Weakness;
 
-/// How often a node that starts asks the others before it stops waiting for those who don't answer.
+/// How often a node that starts asks the others before it stops waiting for those that don't answer.
 pub const PATIENCE: u32 = 45;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Phase {
     /// It tells the others that its run has begun, and writes nothing before they know.
     Begun(u32),
     Running,
-    /// It was found to contradict what others hold: it can't be used any more.
+    /// It was found to contradict the records that others hold: it can't be used any more.
     Halted,
 }
 
@@ -47,7 +47,7 @@ pub struct Pending {
     pub wait: Option<Wait>,
 }
 
-/// What came of a parcel.
+/// The outcome of a parcel.
 #[derive(Debug)]
 pub enum Taken {
     Records(usize),
@@ -57,10 +57,10 @@ pub enum Taken {
     Fork(Origin),
     Unreadable,
     /// It goes on from this node's own origin, signed with its key.
-    SetBack(SignedHead),
+    RolledBack(SignedHead),
 }
 
-/// What a node knows of the broker's stream that it writes.
+/// A node's knowledge of the broker's stream that it writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Publishing {
     pub stream: u64,
@@ -68,7 +68,7 @@ pub struct Publishing {
     pub acknowledged: usize,
 }
 
-pub struct Node {
+pub struct SimNode {
     pub disk: Disk,
     pub state: State,
     pub positions: Positions,
@@ -94,7 +94,7 @@ pub struct Node {
     pub weakness: Weakness,
 }
 
-impl Node {
+impl SimNode {
     /// A node that is off, on that directory.
     pub fn on(disk: Disk, reads: Reads, clocks: Clocks) -> Self {
         let mut positions = Positions::default();
@@ -180,7 +180,8 @@ impl Node {
         now: Timestamp,
     ) -> Result<(Decision, Vec<RecordId>), Rejection> {
         let request = Request { caller, request: None, idempotency: None, command };
-        let (now, wall) = (self.recording_at(now), self.clocks.wall());
+        let now = self.recording_at(now);
+        let wall = self.clocks.wall();
         let context = Context {
             now,
             latest: now.max(wall),
@@ -214,7 +215,7 @@ impl Node {
         self.phase = Phase::Starting(0);
     }
 
-    /// Forgets what is over.
+    /// Forgets expired credentials.
     pub fn sweep(&mut self) {
         let at = self.clocks.forgets_at();
         self.state.prune(at);
@@ -242,7 +243,7 @@ impl Node {
         self.disk.push(entry);
     }
 
-    /// Makes durable what it has appended. What was acknowledged by it, and the parcel of its own records.
+    /// Makes its appended records durable. The commands that are acknowledged by it, and the parcel of its own records.
     pub fn sync(&mut self) -> (Vec<Pending>, Option<Parcel>) {
         let own = self.disk.own;
         let before = self.disk.durable(own);
@@ -261,7 +262,7 @@ impl Node {
         (pending, self.page(own, before))
     }
 
-    /// What it holds of an origin behind that record, up to the newest head that it can show.
+    /// The records that it holds of an origin after that one, up to the newest head that it can show.
     pub fn page(&self, origin: Origin, after: Sequence) -> Option<Parcel> {
         let kept = self.disk.heads.get(&origin)?;
         let head = *kept.last()?;
@@ -284,7 +285,8 @@ impl Node {
     /// A parcel has arrived.
     pub fn receive(&mut self, bytes: &[u8]) -> Taken {
         let Ok(mut parcel) = Parcel::parse(bytes) else { return Taken::Refused(Refusal::Malformed) };
-        let (origin, head) = (parcel.origin(), parcel.head);
+        let origin = parcel.origin();
+        let head = parcel.head;
         if self.forked.contains(&origin) {
             return Taken::Nothing;
         }
@@ -315,7 +317,7 @@ impl Node {
             }
             ParcelVerdict::Held(_) => Taken::Nothing,
             ParcelVerdict::Gap(_) => Taken::Gap(origin),
-            ParcelVerdict::Refused(Refusal::Twin) => Taken::SetBack(head),
+            ParcelVerdict::Refused(Refusal::Twin) => Taken::RolledBack(head),
             ParcelVerdict::Refused(refusal) => Taken::Refused(refusal),
             ParcelVerdict::Fork(_) => {
                 self.forked.insert(origin);
@@ -325,7 +327,7 @@ impl Node {
         }
     }
 
-    /// What it has to say of itself.
+    /// Its announcement of itself.
     pub fn speak(&mut self, now: Timestamp) -> CarriedAnnouncement {
         self.number += 1;
         let own = self.disk.own;
@@ -378,7 +380,7 @@ impl Node {
         }
     }
 
-    /// What another node that starts is told.
+    /// The answer to another node that starts.
     pub fn holding(&mut self, key: NodeKey, origin: Origin, own: Head, now: Timestamp) -> Holding {
         if self.weakness.remembers() {
             self.keep_runs(key);
@@ -392,7 +394,7 @@ impl Node {
             members: self.members().present().map(|(key, _, _)| key).collect(),
             head: Head { sequence, hash },
             known: if self.weakness.remembers() { self.positions.known(origin) } else { sequence },
-            hash_at_own_head: self.disk.hash_at(origin, own.sequence).filter(|_| within),
+            hash_at_own_head: if within { self.disk.hash_at(origin, own.sequence) } else { None },
             heard: self.positions.of(key).map(|heard| (heard.announcement().incarnation, silence(heard.at))).collect(),
             slots_used: 0,
         }
@@ -427,7 +429,7 @@ impl Node {
         self.number = 0;
     }
 
-    /// Opens a new origin behind the one that it may not continue.
+    /// Opens a new origin after the one that it may not continue.
     pub fn renew(&mut self, origin: Origin, now: Timestamp) {
         let Head { sequence, hash } = self.disk.head(self.disk.own);
         let previous = Previous { place: RecordId { origin: self.disk.own, sequence }, hash: hash.0 };
@@ -448,9 +450,10 @@ impl Node {
             return false;
         }
         let held = |origin| self.disk.held(origin);
-        let (own, members) = (self.key(), self.members());
+        let own = self.key();
+        let members = self.members();
         if members.is_empty() || members.get(own).is_none() {
-            // A node that nobody was joined to is alone; one that was joined is named by others soon.
+            // A node that no other has joined is alone; one that was joined is named by others soon.
             let alone = self.disk.anchors.ledger().is_none() && !self.disk.admitted;
             self.disk.admitted |= alone;
             return alone;
@@ -479,7 +482,7 @@ impl Node {
         self.disk.admitted
     }
 
-    /// Whether all that it was told to trust have spoken to it: whoever counts is among them, or known to one of them.
+    /// Whether all that it was told to trust have spoken to it: a node that counts is among them, or known to one of them.
     fn anchors_have_spoken(&self, members: &Members) -> bool {
         let gone = |key| members.get(key).is_some_and(|member| member.removed.is_some());
         self.disk.told.iter().all(|key| gone(*key) || self.positions.of(*key).next().is_some())

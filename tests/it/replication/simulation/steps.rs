@@ -1,4 +1,4 @@
-//! What happens, one thing after the other, as the seed chooses.
+//! The events of a run, one after the other, as the seed chooses.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use authledger::domain::{
 };
 
 use super::disk::Disk;
-use super::node::{Node, Phase};
+use super::node::{Phase, SimNode};
 use super::truth::Checked;
 use super::weaken::Weakness;
 use super::world::World;
@@ -22,11 +22,11 @@ const SUBJECTS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 /// The most nodes of one run, clones among them.
 const MAX_NODES: usize = 7;
 
-/// A run: a world, and what has been named in it.
+/// A run: a world, and the names that have been given in it.
 pub struct Run {
     pub world: World,
     tickets: u64,
-    /// Whose each session is.
+    /// The subject of each session.
     sessions: Vec<usize>,
     tokens: u64,
     keys: u64,
@@ -34,9 +34,9 @@ pub struct Run {
     addresses: u64,
     backups: BTreeMap<usize, Disk>,
     removals: u64,
-    /// Whether directories are copied and started beside one another.
+    /// Whether directories are copied and started next to one another.
     clones: bool,
-    /// Whether what is over is forgotten on the way.
+    /// Whether expired credentials are forgotten on the way.
     sweeps: bool,
     /// Whether wall clocks jump and drift, and much time goes by.
     unruly: bool,
@@ -279,7 +279,7 @@ impl Run {
     }
 
     fn crash(&mut self) {
-        let up = self.world.slots(Node::is_up);
+        let up = self.world.slots(SimNode::is_up);
         if let Some(slot) = self.world.random.pick(&up) {
             self.world.tell(|| format!("node {slot} crashes"));
             self.world.count("crash");
@@ -299,9 +299,9 @@ impl Run {
     fn disturb_a_clock(&mut self) {
         let World { nodes, random, .. } = &mut self.world;
         let slot = random.below(nodes.len() as u64) as usize;
-        let what = nodes[slot].clocks.disturb(random);
-        self.world.count(what);
-        self.world.tell(|| format!("node {slot}: {what}"));
+        let trouble = nodes[slot].clocks.disturb(random);
+        self.world.count(trouble);
+        self.world.tell(|| format!("node {slot}: {trouble}"));
     }
 
     fn partition(&mut self) {
@@ -321,9 +321,9 @@ impl Run {
         self.world.tell(|| "all sides are one".to_owned());
     }
 
-    /// A backup is made, or one takes the place of a disk, or a directory is copied and started beside itself.
+    /// A backup is made, or one takes the place of a disk, or a directory is copied and started next to itself.
     fn copy(&mut self) {
-        let fit = |node: &Node| node.disk.admitted && !node.others().is_empty() && node.phase != Phase::Halted;
+        let fit = |node: &SimNode| node.disk.admitted && !node.others().is_empty() && node.phase != Phase::Halted;
         let fit = self.world.slots(fit);
         let Some(slot) = self.world.random.pick(&fit) else { return };
         let copy = || {
@@ -333,8 +333,8 @@ impl Run {
         };
         if self.clones && self.world.nodes.len() < MAX_NODES && self.world.random.percent(40) {
             let World { nodes, .. } = &self.world;
-            let node = Node::on(copy(), nodes[slot].reads.clone(), nodes[slot].clocks.clone());
-            self.start_beside(slot, node);
+            let node = SimNode::on(copy(), nodes[slot].reads.clone(), nodes[slot].clocks.clone());
+            self.start_next_to(slot, node);
         } else if self.backups.contains_key(&slot) && self.world.random.percent(80) {
             self.restore(slot);
         } else {
@@ -343,19 +343,19 @@ impl Run {
         }
     }
 
-    fn start_beside(&mut self, slot: usize, clone: Node) {
+    fn start_next_to(&mut self, slot: usize, clone: SimNode) {
         let world = &mut self.world;
-        let beside = world.nodes.len();
+        let copy = world.nodes.len();
         world.add(clone, true);
-        world.side[beside] = world.side[slot];
-        world.nodes[beside].start();
+        world.side[copy] = world.side[slot];
+        world.nodes[copy].start();
         // Now and then both are started at once.
         let both = world.random.percent(50);
         if both {
             world.crash(slot);
             world.nodes[slot].start();
         }
-        world.tell(|| format!("node {beside} starts on a copy of node {slot}, which starts too: {both}"));
+        world.tell(|| format!("node {copy} starts on a copy of node {slot}, which starts too: {both}"));
         world.count("clone");
     }
 
@@ -367,7 +367,7 @@ impl Run {
         world.crash(slot);
         world.forget(slot, &backup);
         let (reads, clocks) = (world.nodes[slot].reads.clone(), world.nodes[slot].clocks.clone());
-        world.nodes[slot] = Node::on(backup, reads, clocks);
+        world.nodes[slot] = SimNode::on(backup, reads, clocks);
         world.nodes[slot].weakness = world.weakness;
         world.nodes[slot].start();
         world.replaced[slot] = true;
@@ -386,7 +386,7 @@ impl Run {
         let ready = self.world.ready();
         let Some(slot) = self.world.random.pick(&ready) else { return };
         if self.world.random.percent(50) {
-            // One that was removed can't know it yet, and speaks for nobody any more.
+            // A node that was removed can't know it yet, and speaks for nobody any more.
             if self.world.nodes.len() < MAX_NODES && !self.world.truth.removed.contains(&self.world.nodes[slot].key()) {
                 let old = self.world.random.percent(30);
                 self.world.count("join");
@@ -425,13 +425,13 @@ impl Run {
         }
     }
 
-    /// The network is whole again, everybody is started and of one release, and what is missing is delivered.
+    /// The network is whole again, everybody is started and of one release, and everything that is missing is delivered.
     fn heal(&mut self) -> Checked {
         let world = &mut self.world;
         world.tell(|| "everything is healed".to_owned());
         world.nodes.iter_mut().for_each(|node| node.reads = Reads::of_this_release());
         world.settle(120)?;
-        world.check_end()
+        world.check_at_the_end()
     }
 }
 

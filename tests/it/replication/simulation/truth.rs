@@ -1,4 +1,4 @@
-//! What really happened, which no node knows, and what must hold of it.
+//! The true course of events, which no node knows, and the checks that must hold of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use authledger::domain::{
 use authledger::event_log::ChainHash;
 
 use super::disk::Entry;
-use super::node::{Node, Phase, Wait};
+use super::node::{Phase, SimNode, Wait};
 use super::world::World;
 
-/// How far somebody had applied each origin.
+/// How far a node had applied each origin.
 pub type Knew = BTreeMap<Origin, Sequence>;
 
 #[derive(Default)]
 pub struct Truth {
     /// Every record that exists: one for each place, unless an origin has told two stories.
     records: BTreeMap<RecordId, Vec<(ChainHash, Arc<Recorded>)>>,
-    /// What the node that recorded it had applied by then.
+    /// The records that the node that recorded it had applied by then.
     pub knew: HashMap<ChainHash, Knew>,
     pub acknowledged: BTreeSet<(RecordId, ChainHash)>,
-    /// What only a disk that was replaced, or that nobody reads any more, has held.
+    /// The records that only a disk held which was replaced, or which nobody reads any more.
     pub lost: BTreeSet<(RecordId, ChainHash)>,
     pub forked: BTreeSet<Origin>,
     /// Origins that some node has found to have told two stories.
     pub evidence: BTreeSet<Origin>,
     pub removed: BTreeSet<NodeKey>,
     /// Runs that another one of the same node has taken the place of.
-    pub over: BTreeSet<Incarnation>,
-    /// Endings of credentials that were not known where they were ended.
+    pub superseded: BTreeSet<Incarnation>,
+    /// Revocations of credentials that were not known where they were revoked.
     pub unseen: BTreeSet<RecordId>,
-    /// By which records a credential was found dead, by any node.
+    /// The records by which any node found a credential revoked.
     inactive: BTreeMap<CredentialKey, BTreeSet<(RecordId, ChainHash)>>,
     /// JWTs, as their bearers present them, to whatever node.
     jwts: BTreeMap<CredentialKey, PresentedToken>,
 }
 
-/// A check that failed: which, and what was wrong.
+/// A check that failed: its name, and the fault.
 pub type Checked = Result<(), String>;
 
-fn fail(check: &str, what: String) -> Checked {
-    Err(format!("{check}: {what}"))
+fn fail(check: &str, fault: String) -> Checked {
+    Err(format!("{check}: {fault}"))
 }
 
 impl Truth {
@@ -79,8 +79,8 @@ impl Truth {
         }
     }
 
-    /// What that disk alone has held is no more.
-    pub fn lose(&mut self, disk: &super::disk::Disk, after: &super::disk::Disk, others: &[&Node]) {
+    /// The records that only that disk has held are lost.
+    pub fn lose(&mut self, disk: &super::disk::Disk, after: &super::disk::Disk, others: &[&SimNode]) {
         for entry in &disk.log[..disk.synced] {
             let (place, hash) = (entry.recorded.place, entry.hash);
             if after.has(place, hash) || others.iter().any(|node| node.disk.has(place, hash)) {
@@ -99,7 +99,7 @@ impl Truth {
     }
 }
 
-/// Who is ended, and of which kinds.
+/// The subject that is revoked, and the kinds.
 struct SubjectRevocation {
     place: RecordId,
     tenant: Tenant,
@@ -140,7 +140,7 @@ fn subject_revocation_of(recorded: &Recorded) -> Option<SubjectRevocation> {
 }
 
 impl World {
-    /// At a node: whatever was found dead by a record stays so wherever that record has been applied.
+    /// At a node: a credential that was found revoked by a record stays so wherever that record has been applied.
     pub fn nothing_comes_back(&mut self, slot: usize) -> Checked {
         let node = &self.nodes[slot];
         let now = self.clock(slot);
@@ -153,7 +153,7 @@ impl World {
             let credential = node.state.credentials.get(&key);
             forgotten_jwts +=
                 u64::from(jwt.is_some() && credential.is_none_or(|credential| credential.issue.is_none()));
-            // A removal is no ending: whom it has taken in is known only once all that is said of who joined has arrived.
+            // A removal is not a revocation: its extent is known only once all records about joined nodes have arrived.
             let revocations = |place: RecordId| {
                 node.disk.at(place).is_some_and(|entry| !matches!(entry.recorded.event, Event::NodeRemoved(_)))
             };
@@ -164,7 +164,7 @@ impl World {
                 let hash = node.disk.hash_at(place.origin, place.sequence).unwrap();
                 self.truth.inactive.entry(key).or_default().insert((place, hash));
             }
-            // What ended a token's session ends the token where the session is known.
+            // The revocation of a token's session revokes the token where the session is known.
             let issue = credential.and_then(|credential| credential.issue.as_ref());
             let session = issue.map_or_else(|| jwt.and_then(|jwt| jwt.session), |issue| issue.session);
             if judged.is_ok()
@@ -181,8 +181,12 @@ impl World {
                     .log
                     .iter()
                     .find(|entry| issue_of(entry.hash, &entry.recorded).is_some_and(|issue| issue.key == key));
-                let (by, issued) = (by.unwrap_or_default(), issued.map_or("", |entry| &entry.text));
-                return fail("nothing revoked comes back", format!("{issued}, dead by {by}, is good at node {slot}"));
+                let by = by.unwrap_or_default();
+                let issued = issued.map_or("", |entry| &entry.text);
+                return fail(
+                    "nothing revoked comes back",
+                    format!("{issued}, revoked by {by}, is active at node {slot}"),
+                );
             }
         }
         self.count_by("JWT judged without its issue in memory", forgotten_jwts);
@@ -200,7 +204,7 @@ impl World {
         for (slot, node) in self.nodes.iter().enumerate() {
             let counts = node.disk.admitted
                 && !self.replaced[slot]
-                && node.disk.incarnation.is_some_and(|run| !self.truth.over.contains(&run))
+                && node.disk.incarnation.is_some_and(|run| !self.truth.superseded.contains(&run))
                 && node.phase != Phase::Halted
                 && !self.truth.removed.contains(&node.key())
                 && wait.region.as_ref().is_none_or(|region| *region == node.disk.region);
@@ -240,7 +244,7 @@ impl World {
     }
 
     /// When everything has been healed and delivered.
-    pub fn check_end(&mut self) -> Checked {
+    pub fn check_at_the_end(&mut self) -> Checked {
         self.forks_are_noticed()?;
         let participants = self.participants();
         for slot in 0..self.nodes.len() {
@@ -257,7 +261,7 @@ impl World {
         self.all_agree(&participants)
     }
 
-    /// Where two of those who are left hold two stories, somebody has noticed. A story that only disks held which are lost, or nodes which
+    /// Where two of the nodes that are left hold two stories, one has noticed. A story that only disks held which are lost, or nodes which
     /// are removed or were refused when they joined, and which nobody asks, can be noticed by nobody: the origin is whole again.
     fn forks_are_noticed(&mut self) -> Checked {
         let mut left: BTreeMap<RecordId, ChainHash> = BTreeMap::new();
@@ -285,8 +289,8 @@ impl World {
 
     fn nothing_is_lost(&self, participants: &[usize]) -> Checked {
         for (place, hash) in self.truth.acknowledged.difference(&self.truth.lost) {
-            let has = |node: &Node| node.disk.has(*place, *hash);
-            // What only a node held that was removed since is lost with it.
+            let has = |node: &SimNode| node.disk.has(*place, *hash);
+            // A record that only a node held which was removed since is lost with it.
             let gone = self.nodes.iter().any(|node| self.truth.removed.contains(&node.key()) && has(node));
             if gone && !participants.iter().any(|slot| has(&self.nodes[*slot])) {
                 continue;
@@ -300,16 +304,17 @@ impl World {
 
     fn all_agree(&mut self, participants: &[usize]) -> Checked {
         let Some((first, rest)) = participants.split_first() else { return Ok(()) };
-        // Later than any clock: what one has swept all forget.
+        // Later than any clock: all forget what one has swept.
         let at = self.latest_clock();
-        // A sweep forgets what is over, and what comes later of the same credential stands alone: then replays are compared.
+        // A sweep forgets expired credentials, and later records of the same ones stand alone: then replays are compared.
         let swept = self.counts.contains_key("sweep");
-        let pruned = |node: &Node| {
+        let pruned = |node: &SimNode| {
             let mut state = if swept { node.disk.state() } else { node.state.clone() };
             state.prune(at);
             state.rows()
         };
-        let (applied, rows) = (self.nodes[*first].disk.applied(), pruned(&self.nodes[*first]));
+        let applied = self.nodes[*first].disk.applied();
+        let rows = pruned(&self.nodes[*first]);
         for slot in rest {
             let other = &self.nodes[*slot];
             if other.disk.applied() != applied {
@@ -326,7 +331,7 @@ impl World {
         Ok(())
     }
 
-    /// What was ended, by its id or its secret, known there or not: dead wherever issue and ending are applied.
+    /// A credential that was revoked by its id or its secret, known there or not, is inactive wherever issue and revocation are applied.
     fn revocations_hold(&self, participants: &[usize]) -> Checked {
         let issues: Vec<Issue> = self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).collect();
         for (_, recorded) in self.truth.sound() {
@@ -335,37 +340,37 @@ impl World {
             let is_it =
                 |issue: &&Issue| issue.key == revoked.key() || digest.is_some() && issue.digest.as_ref() == digest;
             for issue in issues.iter().filter(is_it) {
-                self.inactive_where_both_are("what was ended is dead", participants, issue, recorded.place)?;
+                self.inactive_where_both_are("a revoked credential is inactive", participants, issue, recorded.place)?;
             }
         }
         Ok(())
     }
 
-    /// Issued by who had not applied the ending of its subject: dead wherever both are applied.
+    /// A credential of a node that had not applied the revocation of its subject is inactive wherever both are applied.
     fn revocations_of_subjects_hold(&self, participants: &[usize]) -> Checked {
         let revocations: Vec<SubjectRevocation> =
             self.truth.sound().filter_map(|(_, recorded)| subject_revocation_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
             let knew = |place: RecordId| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
-            let of_it = revocations.iter().filter(|end| {
-                issue.whose.as_ref() == Some(&(end.tenant.clone(), end.subject.clone()))
-                    && end.kinds.contains(&issue.key.kind)
-                    && !knew(end.place)
+            let of_it = revocations.iter().filter(|revocation| {
+                issue.whose.as_ref() == Some(&(revocation.tenant.clone(), revocation.subject.clone()))
+                    && revocation.kinds.contains(&issue.key.kind)
+                    && !knew(revocation.place)
             });
-            for end in of_it {
+            for revocation in of_it {
                 self.inactive_where_both_are(
-                    "what was issued before its subject was ended is dead",
+                    "a credential issued before its subject was revoked is inactive",
                     participants,
                     &issue,
-                    end.place,
+                    revocation.place,
                 )?;
             }
         }
         Ok(())
     }
 
-    /// Issued by a removed node, and not known to who removed it: dead wherever both are applied.
+    /// A credential of a removed node that was not known where it was removed is inactive wherever both are applied.
     fn seals_hold(&self, participants: &[usize]) -> Checked {
         let removals = self.truth.sound().filter_map(|(hash, recorded)| match &recorded.event {
             Event::NodeRemoved(removed) => Some((recorded.place, self.truth.knew.get(&hash)?, removed.key)),
@@ -380,7 +385,7 @@ impl World {
             for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)).filter(of_it) {
                 if knew.get(&issue.place.origin).is_none_or(|far| *far < issue.place.sequence) {
                     self.inactive_where_both_are(
-                        "what a removed node issued beyond its seal is dead",
+                        "a credential that a removed node issued beyond its seal is inactive",
                         participants,
                         &issue,
                         place,
@@ -400,7 +405,10 @@ impl World {
             if both && judged.is_ok() {
                 return fail(
                     check,
-                    format!("{:?}, issued at {:?}, is good at node {slot} in spite of {by:?}", issue.key, issue.place),
+                    format!(
+                        "{:?}, issued at {:?}, is active at node {slot} in spite of {by:?}",
+                        issue.key, issue.place
+                    ),
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Rules left out, one at a time: what the checks must notice.
+//! Rules left out, one at a time: the checks must notice each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ pub enum Weakness {
     /// None.
     #[default]
     None,
-    /// Generations are compared with nothing, so that no ending of a subject ends anything.
+    /// Generations are compared with nothing, so that no revocation of a subject revokes anything.
     GenerationsAreNotCompared,
-    /// Endings of credentials that were not known end nothing.
+    /// Revocations of credentials that were not known revoke nothing.
     UnknownRevocationsAreForgotten,
-    /// What a removed node issued beyond its seal is good.
+    /// A credential that a removed node issued beyond its seal is active.
     SealsAreIgnored,
     /// A member is not waited for.
     AMemberIsNotWaitedFor,
-    /// Neither where a parcel's records begin nor the end that a later origin names is compared with what is held: each of the two
+    /// Neither where a parcel's records begin nor the end that a later origin names is compared with the records held: each of the two
     /// shows most forks alone. So that there are two histories to compare, nodes forget the runs and words of others in a crash, too.
     BasesAreNotCompared,
     /// A directory is used whatever others hold.
@@ -43,7 +43,7 @@ impl Weakness {
         Self::NodesAnswerAtOnce,
     ];
 
-    /// Whether what others have said of an origin, and which runs they have begun, outlasts a crash and counts.
+    /// Whether the words of others about an origin, and the runs that they have begun, outlast a crash and count.
     pub fn remembers(self) -> bool {
         !matches!(self, Self::BasesAreNotCompared | Self::OriginsAreAlwaysContinued)
     }
@@ -87,10 +87,10 @@ fn judged(
     judge(view, key, now).map(drop)
 }
 
-/// A state, and what is not to be seen of it.
+/// A state, and the revocations that are not to be seen in it.
 struct Weakened<'a> {
     state: &'a State,
-    /// The endings of credentials that were not known.
+    /// The revocations of credentials that were not known.
     unseen: &'a BTreeSet<RecordId>,
     weakness: Weakness,
 }

@@ -1,4 +1,4 @@
-//! The nodes, what lies between them, and the time that is theirs.
+//! The nodes, the network between them, and their time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use uuid::Uuid;
 
 use super::clocks::Clocks;
 use super::disk::{Disk, Key};
-use super::node::{Node, PATIENCE, Pending, Phase, Taken, Wait};
+use super::node::{PATIENCE, Pending, Phase, SimNode, Taken, Wait};
 use super::truth::{Checked, Truth};
 use super::weaken::Weakness;
 use crate::support::node::START_MILLIS;
 use crate::support::random::Random;
 
-/// How many lines of what happened a failing run shows.
+/// How many lines of its events a failing run shows.
 pub const TRACED: usize = 40;
 const REGIONS: [&str; 3] = ["north", "south", "west"];
 
-/// What travels.
+/// A message on its way.
 #[derive(Clone)]
 pub enum Payload {
     Parcel(Arc<[u8]>),
@@ -40,7 +40,7 @@ struct Flight {
     payload: Payload,
 }
 
-/// What a broker has of an origin.
+/// The parcels of an origin that a broker has.
 #[derive(Default)]
 pub struct Stream {
     pub name: u64,
@@ -52,7 +52,7 @@ pub struct World {
     pub step: u64,
     now: u64,
     pub ledger: LedgerId,
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<SimNode>,
     /// The side of a partition that each node is on.
     pub side: Vec<u8>,
     /// Whether a node's disk was replaced by another copy, and it has not answered since.
@@ -151,7 +151,7 @@ impl World {
         (0..self.nodes.len()).filter(|slot| self.nodes[*slot].is_ready()).collect()
     }
 
-    pub fn slots(&self, of: impl Fn(&Node) -> bool) -> Vec<usize> {
+    pub fn slots(&self, of: impl Fn(&SimNode) -> bool) -> Vec<usize> {
         (0..self.nodes.len()).filter(|slot| of(&self.nodes[*slot])).collect()
     }
 
@@ -164,7 +164,7 @@ impl World {
         let origin = self.fresh_origin();
         let clocks = Clocks::new(self.now, &mut self.random);
         let disk = Disk::create(key, name, region, self.ledger, anchors, origin);
-        let node = Node::on(disk, reads, clocks);
+        let node = SimNode::on(disk, reads, clocks);
         self.add(node, false);
         let now = self.clock(slot);
         self.nodes[slot].open(origin, None, now);
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// One node more.
-    pub fn add(&mut self, mut node: Node, replaced: bool) {
+    pub fn add(&mut self, mut node: SimNode, replaced: bool) {
         node.weakness = self.weakness;
         self.nodes.push(node);
         self.side.push(0);
@@ -184,7 +184,7 @@ impl World {
 
     pub fn run(&mut self, slot: usize, over: Vec<Incarnation>) {
         let incarnation = self.fresh_incarnation();
-        self.truth.over.extend(&over);
+        self.truth.superseded.extend(&over);
         self.nodes[slot].run(incarnation, over);
     }
 
@@ -212,7 +212,7 @@ impl World {
         Ok(decision)
     }
 
-    /// What a node has appended becomes durable; what it was asked is acknowledged; its own records set out.
+    /// The records that a node has appended become durable; its commands are acknowledged; its own records set out.
     pub fn sync(&mut self, slot: usize) {
         let before = self.nodes[slot].disk.synced;
         let (pending, parcel) = self.nodes[slot].sync();
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    /// What is due arrives, in the order in which it was sent.
+    /// The messages that are due arrive, in the order in which they were sent.
     pub fn deliver(&mut self) {
         let (due, later): (Vec<Flight>, _) =
             std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.due <= self.step);
@@ -323,16 +323,16 @@ impl World {
                     _ => "parcel refused: other",
                 });
             }
-            Taken::SetBack(head) => self.set_back(to, head),
+            Taken::RolledBack(head) => self.roll_back(to, head),
             Taken::Unreadable => self.count("parcel set aside: unreadable"),
             Taken::Nothing => {}
         }
     }
 
-    /// A node learns that its log has lost what it has signed: it stops, and is started again.
-    fn set_back(&mut self, slot: usize, head: SignedHead) {
-        self.tell(|| format!("node {slot} is told that it was set back, and stops"));
-        self.count("directory found to be set back");
+    /// A node learns that its log has lost records that it has signed: it stops, and is started again.
+    fn roll_back(&mut self, slot: usize, head: SignedHead) {
+        self.tell(|| format!("node {slot} is told that it was rolled back, and stops"));
+        self.count("directory found to be rolled back");
         self.crash(slot);
         self.nodes[slot].disk.signed = Some(head);
         self.nodes[slot].start();
@@ -340,7 +340,8 @@ impl World {
 
     /// A node that another one does not know as a member gives it the records that say so.
     fn introduce(&mut self, from: usize, to: usize) {
-        let (own, there) = (self.nodes[from].key(), &self.nodes[to]);
+        let own = self.nodes[from].key();
+        let there = &self.nodes[to];
         if there.phase != Phase::Running || there.members().takes_from(own) || there.disk.anchors.trusts(own) {
             return;
         }
@@ -355,7 +356,7 @@ impl World {
         }
     }
 
-    /// A node asks another one for what it lacks of an origin.
+    /// A node asks another one for the records of an origin that it lacks.
     pub fn pull(&mut self, to: usize, from: usize, origin: Origin) {
         if to == from || !self.connected(to, from) {
             return;
@@ -372,7 +373,7 @@ impl World {
         }
     }
 
-    /// A node asks another one for all that it lacks.
+    /// A node asks another one for all records that it lacks.
     pub fn pull_all(&mut self, to: usize, from: usize) {
         let origins: Vec<Origin> = self.nodes[from].disk.heads.keys().copied().collect();
         origins.into_iter().for_each(|origin| self.pull(to, from, origin));
@@ -392,7 +393,7 @@ impl World {
         }
     }
 
-    /// Every node speaks once a second. After a long time, what was said last arrives at once.
+    /// Every node speaks once a second. After a long time, the last messages arrive at once.
     pub fn heartbeats(&mut self, long: bool) {
         for slot in 0..self.nodes.len() {
             if self.truly_now().millis_since(self.spoke_at[slot]) >= 1_000 {
@@ -405,7 +406,7 @@ impl World {
         }
     }
 
-    /// A broker has each origin's parcels in a stream. One that has lost some of what it acknowledged is left: everything is
+    /// A broker has each origin's parcels in a stream. A stream that has lost acknowledged parcels is left: everything is
     /// published again under another name.
     fn publish(&mut self, slot: usize, parcel: &Parcel, text: &Arc<[u8]>) {
         let origin = parcel.origin();
@@ -430,20 +431,23 @@ impl World {
         let Some(stream) = self.streams.get(&origin) else { return };
         let (name, read) = self.nodes[slot].consumed.get(&origin).copied().unwrap_or_default();
         let read = if name == stream.name { read } else { 0 };
-        let (name, message) = (stream.name, stream.messages.get(read).cloned());
+        let name = stream.name;
+        let message = stream.messages.get(read).cloned();
         let Some(message) = message else { return };
         self.nodes[slot].consumed.insert(origin, (name, read + 1));
         self.count("message of a stream");
         self.arrive(slot, slot, &message);
     }
 
-    /// What the members say that they hold of a node, and whether all of them have said so.
+    /// The members' answers about the records of a node that they hold, and whether all have answered.
     fn holdings(&mut self, slot: usize) -> (Vec<Holding>, bool) {
-        let (key, own) = (self.nodes[slot].key(), self.nodes[slot].disk.own);
+        let key = self.nodes[slot].key();
+        let own = self.nodes[slot].disk.own;
         let head = self.nodes[slot].disk.head(own);
         let known = self.nodes[slot].others();
-        // First those that it knows, and then those of whom they tell.
-        let (mut answers, mut asked) = (Vec::<Holding>::new(), BTreeSet::from([key]));
+        // First those that it knows, and then those that they name.
+        let mut answers = Vec::<Holding>::new();
+        let mut asked = BTreeSet::from([key]);
         let mut next = known.clone();
         while let Some(other) = next.pop() {
             if !asked.insert(other) {
@@ -466,7 +470,7 @@ impl World {
         (answers, all)
     }
 
-    /// A node that starts asks the others what they hold of it.
+    /// A node that starts asks the others which of its records they hold.
     pub fn identify(&mut self, slot: usize) {
         let Phase::Starting(asked) = self.nodes[slot].phase else { return };
         let own = self.nodes[slot].disk.own;
@@ -507,7 +511,8 @@ impl World {
     fn begin(&mut self, slot: usize, asked: u32) {
         self.tell_of_run(slot);
         let (answers, all) = self.holdings(slot);
-        let (run, over) = (self.nodes[slot].incarnation, self.nodes[slot].supersedes.clone());
+        let run = self.nodes[slot].incarnation;
+        let over = self.nodes[slot].supersedes.clone();
         let leave = || [&[run], &over[..]].concat();
         match may_write(run, &answers, all, &over, asked >= PATIENCE) {
             Begun::Tell => self.nodes[slot].phase = Phase::Begun(asked + 1),
@@ -520,7 +525,7 @@ impl World {
         }
     }
 
-    /// Who can be reached hears of it, even where it is starting itself.
+    /// A node that can be reached hears of it, even where it is starting itself.
     fn tell_of_run(&mut self, slot: usize) {
         let now = self.clock(slot);
         let text = self.nodes[slot].speak(now).text;
@@ -550,7 +555,8 @@ impl World {
 
     /// A new origin for a node that may not continue its own.
     fn reopen(&mut self, slot: usize) {
-        let (origin, now) = (self.fresh_origin(), self.clock(slot));
+        let origin = self.fresh_origin();
+        let now = self.clock(slot);
         self.nodes[slot].renew(origin, now);
         self.sync(slot);
     }
@@ -563,16 +569,16 @@ impl World {
 
     /// Whether others take records from that node: it can be used, a record has made it a member, and none has removed it. One that was
     /// refused when it joined is only a spectator.
-    pub fn is_asked(&self, node: &Node) -> bool {
+    pub fn is_asked(&self, node: &SimNode) -> bool {
         let key = node.key();
         let has_joined = || self.nodes.iter().any(|other| other.members().joined(key).is_some());
         node.phase != Phase::Halted && !self.truth.removed.contains(&key) && (self.nodes.len() == 1 || has_joined())
     }
 
-    /// What this node's disk alone has held, and that one has not, is lost.
+    /// The records that this node's disk alone has held, and that one has not, are lost.
     pub fn forget(&mut self, slot: usize, after: &super::disk::Disk) {
         let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != slot && self.is_asked(node));
-        let others: Vec<&Node> = others.map(|(_, node)| node).collect();
+        let others: Vec<&SimNode> = others.map(|(_, node)| node).collect();
         let lost = self.truth.lost.len();
         self.truth.lose(&self.nodes[slot].disk, after, &others);
         let lost = (self.truth.lost.len() - lost) as u64;
@@ -584,11 +590,11 @@ impl World {
         let lost = (disk.log.len() - disk.synced) as u64;
         self.count_by("record lost that was not synced", lost);
         self.nodes[slot].crash();
-        // What a process says of itself goes with its connections.
+        // The messages of a process about itself are lost with its connections.
         self.flights.retain(|flight| flight.from != slot || matches!(flight.payload, Payload::Parcel(_)));
     }
 
-    /// Whoever may do so says that it has caught up, and begins to answer; whoever starts asks.
+    /// A node that may do so says that it has caught up, and begins to answer; one that starts asks.
     pub fn tick(&mut self, slot: usize) -> bool {
         match self.nodes[slot].phase {
             Phase::Starting(_) => {
@@ -642,7 +648,7 @@ impl World {
     /// A node is made known to another one, which must be ready.
     pub fn join(&mut self, through: usize, reads: Reads) -> Option<usize> {
         let members = self.nodes[through].members();
-        // Removed ones, too: whoever comes later must read what they wrote.
+        // Removed ones, too: a node that comes later must read their records.
         let trusted = members.iter().map(|(key, _)| key).filter(|key| members.trusts(*key));
         let keys = trusted.chain([self.nodes[through].key()]);
         let keys: Vec<NodeKey> = keys.collect();
@@ -691,10 +697,10 @@ impl World {
         Err("it becomes quiet: it does not, after everything was healed".to_owned())
     }
 
-    /// What changes as long as something moves.
+    /// The values that change as long as something moves.
     fn stand(&self) -> Vec<(usize, usize, Phase, bool, usize)> {
         let of =
-            |node: &Node| (node.disk.log.len(), node.disk.synced, node.phase, node.disk.admitted, node.waits.len());
+            |node: &SimNode| (node.disk.log.len(), node.disk.synced, node.phase, node.disk.admitted, node.waits.len());
         self.nodes.iter().map(of).collect()
     }
 }
