@@ -11,7 +11,7 @@
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,7 +40,14 @@ enum Phase {
 
 /// Tells a [`Guarded`] stream what the connection is doing.
 #[derive(Clone, Default)]
-pub struct Activity(Arc<AtomicU8>);
+pub struct Activity(Arc<ActivityState>);
+
+#[derive(Default)]
+struct ActivityState {
+    phase: AtomicU8,
+    /// A request was answered before its body had come.
+    left_unread: AtomicBool,
+}
 
 impl Activity {
     /// A whole head has come; its body is awaited.
@@ -52,7 +59,17 @@ impl Activity {
     pub fn received(&self) {
         let (from, to) = (Phase::Receiving as u8, Phase::Serving as u8);
         // Where it is something else, the answer came before the body.
-        let _ = self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.phase.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Nobody reads the rest of the body.
+    pub fn leave_unread(&self) {
+        self.0.left_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the peer may still be sending a body that nobody reads.
+    pub fn has_left_unread(&self) -> bool {
+        self.0.left_unread.load(Ordering::Relaxed)
     }
 
     /// The answer is complete.
@@ -61,12 +78,12 @@ impl Activity {
     }
 
     fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     fn phase(&self) -> Phase {
         // One task drives the stream and its service, so no ordering is needed.
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.phase.load(Ordering::Relaxed) {
             0 => Phase::Head,
             1 => Phase::Receiving,
             2 => Phase::Serving,

@@ -5,6 +5,7 @@
 //! they are used, and no timer while it follows a stream.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -47,6 +48,9 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 256;
 /// How long a refused peer has to read its refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+/// How long, and for how many bytes, a peer that was answered before it had sent everything may go on sending.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 << 20;
 /// How long accepting rests after the machine ran out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How often that is logged at most.
@@ -273,22 +277,51 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (router, mut stop) = (self.router.clone(), self.stop.clone());
+        let answered = activity.clone();
         // Hyper keeps room for a service's future as long as the connection lives, so a follower's is boxed.
-        let service = service_fn(move |request| Box::pin(answer(router.clone(), request, activity.clone(), peer)));
+        let service = service_fn(move |request| Box::pin(answer(router.clone(), request, answered.clone(), peer)));
         let mut connection = protocol().serve_connection(TokioIo::new(stream), service);
         async move {
             let ended = tokio::select! {
-                ended = &mut connection => ended,
+                ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,
                 () = stopped(&mut stop) => {
                     Pin::new(&mut connection).graceful_shutdown();
-                    (&mut connection).await
+                    poll_fn(|cx| connection.poll_without_shutdown(cx)).await
                 }
             };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection failed");
-            }
+            let is_refused_early = match ended {
+                Ok(()) => activity.has_left_unread(),
+                Err(error) => {
+                    tracing::debug!(%error, "a connection failed");
+                    error.is_parse()
+                }
+            };
+            let stream = connection.into_parts().io.into_inner();
+            // Boxed, because few connections come to it.
+            Box::pin(close(stream, is_refused_early)).await;
         }
     }
+}
+
+/// Closes a connection. If its peer may still be sending, what it sends is read and dropped for a while first: closing with unread bytes
+/// resets the connection, and the peer may never see its answer.
+async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin, is_refused_early: bool) {
+    let closed = async {
+        stream.shutdown().await?;
+        if is_refused_early {
+            let mut unread = vec![0; 8 << 10];
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match stream.read(&mut unread).await? {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whether the peer reads it is the peer's business.
+    let _ = timeout(LINGER_TIME, closed).await;
 }
 
 /// Hyper with our bounds. Its own timers stay off: [`Guarded`] waits instead, for less.
@@ -352,6 +385,9 @@ impl http_body::Body for Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.activity.leave_unread();
+        }
         self.activity.received();
     }
 }
@@ -401,8 +437,7 @@ fn concerns_one_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Writes the refusal and then reads what the peer has sent: closing with unread bytes would reset the connection, and
-/// the peer might never see why.
+/// Writes the refusal and then reads what the peer has sent, as [`close`] does.
 async fn say_refusal(mut stream: TcpStream) {
     let said = async {
         stream.write_all(REFUSAL).await?;
