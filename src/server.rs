@@ -19,7 +19,7 @@ use crate::config::{Settings, TlsFiles};
 use crate::domain::{Digest, Issuer, Position, Secret};
 use crate::event_log::{DataDirectory, OpenError, Reader, refuse_rescued};
 use crate::feed::Hub;
-use crate::http::compat::crafter;
+use crate::http::compat;
 use crate::http::doors::Doors;
 use crate::http::listen::{self, Limits, raise_descriptor_limit};
 use crate::http::tls::{self, TlsError};
@@ -66,9 +66,9 @@ pub enum ServeError {
     /// Other nodes hold another history of this node, or its run can't begin.
     #[error(transparent)]
     Settle(#[from] SettleError),
-    /// The access tokens that Crafter publishes can't be registered or removed.
-    #[error("settle whether the access tokens that Crafter publishes work: {0}")]
-    AccessTokens(Error),
+    /// What a contract does at each start has failed.
+    #[error("prepare the contracts of other products: {0}")]
+    Contracts(Error),
 }
 
 /// A server that runs.
@@ -120,12 +120,7 @@ impl Server {
         if others.is_some() {
             among::begin(&running.service, &settings.data, &settled)?;
         }
-        let published = if settings.compat.crafter.allow_published_access_tokens {
-            crafter::ensure_published_access_tokens(&running.service).await
-        } else {
-            crafter::remove_published_access_tokens(&running.service).await
-        };
-        published.map_err(ServeError::AccessTokens)?;
+        compat::start(&running.service, &settings.compat).await.map_err(ServeError::Contracts)?;
         let app = Arc::new(App {
             service: running.service.clone(),
             hub,

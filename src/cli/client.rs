@@ -188,7 +188,17 @@ impl Client {
 
     /// Sends a request, and takes its answer whatever it is.
     pub async fn exchange(&self, request: RequestBuilder) -> Result<Response, CallError> {
-        request.timeout(ANSWER_TIMEOUT).send().await.map_err(|error| self.unreachable(&error))
+        self.execute(request.timeout(ANSWER_TIMEOUT)).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Sends a request with each space of its query as `%20`. Forms write a plus, which the server refuses, because it could be meant.
+    async fn execute(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        let mut request = request.build()?;
+        let escaped = request.url().query().filter(|query| query.contains('+')).map(|query| query.replace('+', "%20"));
+        if let Some(query) = escaped {
+            request.url_mut().set_query(Some(&query));
+        }
+        self.http.execute(request).await
     }
 
     /// Sends a request, and takes the text that answers it if that is a success.
@@ -201,7 +211,7 @@ impl Client {
     pub async fn lines(&self, request: RequestBuilder) -> Result<AnswerLines, CallError> {
         // The answer goes on for ever, so only its beginning has a deadline. The reader watches the time.
         let opened = async {
-            let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+            let response = self.execute(request).await.map_err(|error| self.unreachable(&error))?;
             self.succeeded(response).await
         };
         let late = |_| CallError::Unreachable { url: self.url.clone(), why: "it took too long".to_owned() };

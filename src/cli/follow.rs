@@ -4,6 +4,7 @@
 //! file also after its own end. A cursor is kept only when everything before it has been written, so an item may come
 //! twice and none is left out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use reqwest::Method;
 use reqwest::header::ACCEPT;
+use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest cursor that a state file may hold.
 const MAX_STATE_BYTES: u64 = 65_536;
+/// The longest cursor that is sent in a query: servers and proxies take 8 KiB of a request line.
+const MAX_QUERY_CURSOR_BYTES: usize = 4_096;
 
 const NOTES: &str = "\
 With --json every line of the standard output is one JSON object with a member `event`: `revoked` as the server sends it, and after
@@ -188,13 +191,21 @@ impl Follow {
         }
     }
 
+    /// The request for what comes after the cursor, which goes into a body if it is long.
+    fn request(&self) -> RequestBuilder {
+        let after = self.cursor.as_deref().map(|cursor| ("after", cursor.to_owned()));
+        let parameters: BTreeMap<&str, String> = self.query.iter().cloned().chain(after).collect();
+        let is_long = self.cursor.as_ref().is_some_and(|cursor| cursor.len() > MAX_QUERY_CURSOR_BYTES);
+        if is_long {
+            self.client.request(Method::POST, "/v1/revocations/follow").json(&parameters)
+        } else {
+            self.client.request(Method::GET, "/v1/revocations").query(&parameters)
+        }
+    }
+
     /// Follows over one connection, until it ends.
     async fn connection(&mut self) -> Result<Over, FollowCommandError> {
-        let mut request = self.client.request(Method::GET, "/v1/revocations").query(&self.query);
-        request = request.header(ACCEPT, "application/x-ndjson");
-        if let Some(cursor) = &self.cursor {
-            request = request.query(&[("after", cursor)]);
-        }
+        let request = self.request().header(ACCEPT, "application/x-ndjson");
         let mut lines = self.client.lines(request).await?;
         self.connected_at = wall_clock();
         loop {

@@ -58,7 +58,7 @@ pub enum Event {
     NodeUpgraded(NodeUpgraded),
     /// A node no longer belongs to this ledger.
     NodeRemoved(NodeRemoved),
-    /// A type that only tests have: it shows all that a new one has to touch.
+    /// A type that only tests have: it shows all that a new one has to touch if it adds nothing to the state.
     #[cfg(test)]
     Example(SubjectRevoked),
 }

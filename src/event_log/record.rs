@@ -247,6 +247,7 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
         #[cfg(test)]
         ("example.revoked", 1) => Event::Example(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
+        // The compiler does not ask for an arm here; the golden records do.
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })
 }

@@ -1,7 +1,8 @@
 //! The facets of an event, whatever its type.
 //!
 //! Feed, index, audit and tools ask here, and so does what members tell one another of the types that they read. A new type of event
-//! gets its row and its arms here, in `evolve` and in the record's encoding; none of those need to know of it.
+//! gets its row and its arms here, in `evolve` and in the record's encoding; none of those need to know of it. State that is new needs more:
+//! CONTRIBUTING.md lists it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

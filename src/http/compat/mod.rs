@@ -8,6 +8,7 @@ pub mod slashid;
 
 use clap::Args;
 
+use crate::service::{Error, Service};
 use crate::setting::{Layers, ValueError};
 
 /// The settings of the contracts as they were written.
@@ -47,6 +48,11 @@ impl CompatOptions {
             slashid: slashid::SlashidOptions::check(&layers.part(|s| &s.slashid))?,
         })
     }
+}
+
+/// What contracts do at each start of the server, before it answers.
+pub async fn start(service: &Service, options: &CompatOptions) -> Result<(), Error> {
+    crafter::start(service, &options.crafter).await
 }
 
 /// A record, for tests of refusals.

@@ -135,6 +135,7 @@ pub(super) fn nowhere() -> RecordId {
     RecordId { origin: Origin::from_random([0; Origin::LEN]), sequence: Sequence(1) }
 }
 
+/// For events whose time the fold does not look at; else [`record_at`].
 pub(super) fn record(place: RecordId, event: Event) -> SnapshotItem {
     record_at(place, Timestamp::default(), event)
 }

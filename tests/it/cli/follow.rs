@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use authledger::domain::Origin;
 use authledger::feed::Cursor;
 use rustix::process::Signal;
 
@@ -78,6 +79,33 @@ async fn following_with_a_state_file_misses_nothing_over_restarts_of_both_sides(
     assert!(output.status.success());
     let kept: Cursor = fs::read_to_string(&state).unwrap().trim().parse().unwrap();
     assert_eq!(kept.origins.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_with_a_space_is_followed_and_a_cursor_that_fits_no_query() {
+    let directory = tempfile::tempdir().unwrap();
+    let served = Served::start(&directory.path().join("data"));
+    let revocation = json!({"tenant": "north west", "subject": "alice"});
+    post(&served.client(), "/v1/revocations", revocation).await;
+    let following = Following::start(&served, &["--json", "--after", "0", "--tenant", "north west"]);
+    let item = following.items.next_json();
+    assert_eq!((&item["tenant"], &item["subject"]), (&json!("north west"), &json!("alice")));
+
+    let mut cursor: Cursor = item["cursor"].as_str().unwrap().parse().unwrap();
+    let reached = *cursor.origins.values().next().unwrap();
+    for number in 0..600_u16 {
+        let mut bytes = [0; Origin::LEN];
+        for (bit, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from(number >> bit & 1 == 1);
+        }
+        cursor.origins.insert(Origin::from_random(bytes), reached);
+    }
+    let state = directory.path().join("state");
+    fs::write(&state, cursor.to_string()).unwrap();
+    assert!(cursor.to_string().len() > 16_384, "no head holds it");
+    let following = Following::start(&served, &["--json", "--state", state.to_str().unwrap()]);
+    let next = revoke_some(&served, 1).await;
+    assert_eq!(following.ids(1, &mut Vec::new()), next, "the server has read it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,9 +9,7 @@ use authledger::domain::{
 };
 use authledger::event_log::DataDirectory;
 use authledger::feed::Hub;
-use authledger::http::compat::crafter::{
-    PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, remove_published_access_tokens, routes,
-};
+use authledger::http::compat::crafter::{CrafterOptions, PUBLISHED_ACCESS_TOKENS, routes, start};
 use authledger::http::{App, HttpOptions, Surface};
 use authledger::service::{
     Call, CallerIdentity, NewApplication, NewSubjectRevocation, Party, Running, Service, SingleNode, Why, open,
@@ -63,9 +61,7 @@ impl CrafterNode {
         let running = open(locked, settings, clock.clone(), root, Arc::new(SingleNode), |_, _| Vec::new(), |_, _| {});
         let running = running.await.expect("a fresh node starts");
         let service = running.service.clone();
-        if allow_published_access_tokens {
-            ensure_published_access_tokens(&service).await.expect("root may");
-        }
+        start(&service, &CrafterOptions { allow_published_access_tokens }).await.expect("root may");
         let mut options = HttpOptions { surfaces: vec![Surface::Crafter], ..HttpOptions::default() };
         options.compat.crafter.allow_published_access_tokens = allow_published_access_tokens;
         let hub = Hub::new(service.ledger(), service.projection().base());
@@ -260,7 +256,7 @@ async fn published_access_tokens_are_refused_even_if_they_are_registered() {
         create.is_error_with(400, "OTHER");
     }
     // The next start removes them, so that no other surface takes them either.
-    remove_published_access_tokens(&node.service).await.expect("root may");
+    start(&node.service, &CrafterOptions { allow_published_access_tokens: false }).await.expect("root may");
     let root = root().identity;
     let mut pace = node.service.pace(Party::of(&root));
     assert!(node.service.applications(&root, &mut pace).await.expect("root may").is_empty());
@@ -270,7 +266,7 @@ async fn published_access_tokens_are_refused_even_if_they_are_registered() {
 async fn allowing_published_access_tokens_is_idempotent_and_makes_no_masters() {
     let node = CrafterNode::start_with(true).await;
     let head = node.head();
-    ensure_published_access_tokens(&node.service).await.expect("root may");
+    start(&node.service, &CrafterOptions { allow_published_access_tokens: true }).await.expect("root may");
     assert_eq!(node.head(), head);
     for id in PUBLISHED_ACCESS_TOKENS {
         node.ticket(id, "p").await;

@@ -379,3 +379,22 @@ async fn requests_on_one_connection_follow_each_other() {
     let answers = read_to_close(&mut stream).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
 }
+
+/// Without the pause before the close, the unread bytes reset the connection, and in some tries the answer is lost.
+#[tokio::test]
+async fn a_peer_that_is_answered_before_it_has_sent_everything_gets_its_answer() {
+    const BODY_BYTES: usize = 8 << 20;
+    let server = Running::start(limits(), None).await;
+    let announced = format!("Content-Length: {BODY_BYTES}\r\n\r\n");
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{BODY_BYTES:x}\r\n");
+    for framing in [announced, chunked].iter().cycle().take(20) {
+        let mut stream = server.connect().await;
+        let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}");
+        stream.write_all(head.as_bytes()).await.expect("the server takes the head");
+        stream.write_all(&vec![b'x'; BODY_BYTES]).await.expect("the server takes all of it");
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        timeout(TEST_LIMIT, read).await.expect("the server closes").expect("it does not reset the connection");
+        assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
+    }
+}

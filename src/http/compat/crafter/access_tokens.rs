@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::asked::{CrafterRequest, Takes, malformed};
 use super::error::{Attempt, CrafterError, GlobalAction, refusal};
-use super::openapi::{BodyRefusals, CrafterRefusals};
 use super::published::is_published;
+use super::refusals::{BodyRefusals, CrafterRefusals};
 use super::wire::{self, AccessToken, AccessTokenAttributes, ErrorDetails, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{

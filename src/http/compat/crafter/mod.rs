@@ -9,24 +9,26 @@ mod access_tokens;
 mod asked;
 mod config;
 mod error;
-mod openapi;
 mod parameters;
 mod published;
+mod refusals;
+mod start;
 mod tickets;
 mod wire;
 
 use axum::Router;
 use axum::http::Method;
 use axum::routing::{MethodRouter, any, get, post};
+use utoipa::Modify;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 
 use crate::http::SharedApp;
 use error::CrafterError;
 
 pub use config::{CrafterOptions, CrafterSettings};
-pub use openapi::CrafterApi;
-pub use published::{
-    PUBLISHED_ACCESS_TOKENS, ensure_published_access_tokens, is_published, remove_published_access_tokens,
-};
+pub use published::{PUBLISHED_ACCESS_TOKENS, is_published};
+pub use start::start;
 
 /// Context paths that clients put before `/api/1`: none, the documented one, and the client's own default.
 const PREFIXES: [&str; 3] = ["", "/crafter-profile", "/profile"];
@@ -71,4 +73,38 @@ async fn no_endpoint() -> CrafterError {
 
 async fn wrong_verb(method: Method) -> CrafterError {
     CrafterError::WrongVerb(method)
+}
+
+/// This surface's part of the OpenAPI document, under the documented base.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        tickets::create,
+        tickets::create_for,
+        tickets::read,
+        tickets::invalidate,
+        tickets::invalidate_as_token,
+        access_tokens::create,
+        access_tokens::read,
+        access_tokens::list,
+        access_tokens::delete,
+    ),
+    components(schemas(wire::ErrorDetails)),
+    tags((
+        name = "crafter",
+        description = "Crafter Profile's contract: authentication tickets and access tokens. Served without `/crafter-profile` and \
+                       under `/profile`, too, and with `.json` behind each path"
+    )),
+    modifiers(&AccessTokenId),
+)]
+pub struct CrafterApi;
+
+struct AccessTokenId;
+
+impl Modify for AccessTokenId {
+    fn modify(&self, document: &mut OpenApi) {
+        let value = ApiKeyValue::with_description("accessTokenId", "An application's secret; in a form, too");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("crafter", SecurityScheme::ApiKey(ApiKey::Query(value)));
+    }
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::asked::{CrafterRequest, Takes, malformed};
 use super::error::{Attempt, CrafterError, refusal};
-use super::openapi::{BodyRefusals, CrafterRefusals};
+use super::refusals::{BodyRefusals, CrafterRefusals};
 use super::wire::{CrafterTicket, CrafterTicketForm, ErrorDetails, InvalidateForm, TenantForm, json};
 use crate::domain::{GivenSubject, Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Tenant};
 use crate::http::SharedApp;
