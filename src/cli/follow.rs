@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::client::{AnswerLines, CallError, Client, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp};
+use crate::{tell, terminal};
 
 /// Heartbeats that may be missed before the output counts as stale.
 const MISSED_HEARTBEATS: u32 = 3;
@@ -315,7 +316,7 @@ impl Follow {
     }
 
     fn write(&self, line: &str) -> Result<(), FollowCommandError> {
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         writeln!(out, "{line}").and_then(|()| out.flush()).map_err(FollowCommandError::Output)
     }
 
@@ -361,7 +362,7 @@ impl Freshness {
 }
 
 fn notice(text: &str) {
-    eprintln!("authledger follow: {text}");
+    tell!("authledger follow: {text}");
 }
 
 fn read_state(path: &Path) -> Result<Option<String>, FollowCommandError> {

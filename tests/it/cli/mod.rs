@@ -10,7 +10,7 @@ mod imported;
 mod key;
 mod restore;
 mod sealed;
-//SHOWN
+mod shown;
 mod subject;
 
 use std::io::{BufRead as _, BufReader, Read};
