@@ -6,6 +6,10 @@
 
 pub mod json;
 
+pub mod utf8;
+
+pub mod terminal;
+
 pub mod domain;
 
 pub mod tlog;

@@ -15,6 +15,7 @@ use authledger::cli::restore::RestoreArgs;
 use authledger::cli::subject::SubjectArgs;
 use authledger::cli::{application, backup, clock, demo, follow, import, key, node, restore, serve, subject};
 use authledger::config::ServeArgs;
+use authledger::{tell, terminal};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -56,11 +57,11 @@ enum CliCommand {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(Cli::parse().command).and_then(|()| Ok(terminal::said()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Only the sentence: it includes the system's error already.
-            eprintln!("authledger: {error}");
+            tell!("authledger: {error}");
             ExitCode::FAILURE
         }
     }

@@ -207,7 +207,12 @@ fn verify_log(
     report.verified = Some(verified);
     let trees = forest.into_trees();
     for kept in checkpoints {
-        report.take(kept.place.clone(), checkpoint(kept, trust, &openings, &trees));
+        let checked = checkpoint(kept, trust, &openings, &trees);
+        let is_signed = checked.is_ok();
+        report.take(kept.place.clone(), checked);
+        if let (true, Some((note, said))) = (is_signed, kept.parsed()) {
+            trust.report_cosignatures(&kept.place, &note, &said.origin, report);
+        }
     }
     for (name, flaw) in trust.unmet(&openings) {
         report.find(format!("key of {name}"), flaw);

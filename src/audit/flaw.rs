@@ -74,6 +74,9 @@ pub enum Flaw {
     /// A checkpoint is not trusted.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A known witness has not signed this checkpoint.
+    #[error("the cosignature in the name of {0} does not fit the checkpoint")]
+    Cosignature(KeyName),
     /// The log was opened with another key than the one that is known from elsewhere.
     #[error(
         "origin {origin} was opened with another key than the one given for {name}: this is not the log that was meant"

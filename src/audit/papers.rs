@@ -45,6 +45,7 @@ fn inclusion(text: &str, trust: &Trust) -> Result<Report, EvidenceCheckError> {
             let shown = record(&proof, checkpoint.origin.clone());
             let shown = shown.map(|record| format!("{record}: in {} at {size}, signed", checkpoint.origin));
             report.take(format!("leaf {}", proof.index), shown);
+            trust.report_cosignatures(checkpoint.origin.as_str(), &proof.checkpoint, &checkpoint.origin, &mut report);
             compare(&[checkpoint], trust, &mut report)?;
         }
         Err(error) => report.find(format!("leaf {}", proof.index), error),
@@ -88,6 +89,7 @@ fn consistency(text: &str, trust: &Trust) -> Result<Report, EvidenceCheckError> 
         Ok((old, new)) => {
             let what = format!("{} records continue the first {}, both signed", new.size, old.size);
             report.hold(new.origin.as_str(), what);
+            trust.report_cosignatures(new.origin.as_str(), &proof.checkpoint, &new.origin, &mut report);
             compare(&[old, new], trust, &mut report)?;
         }
         Err(error) => report.find(key.name().as_str(), error),
@@ -104,6 +106,7 @@ fn checkpoint(note: &SignedNote, trust: &Trust) -> Result<Report, EvidenceCheckE
                 checkpoint.origin.as_str(),
                 format!("{} records, root {}, signed", checkpoint.size, checkpoint.root),
             );
+            trust.report_cosignatures(checkpoint.origin.as_str(), note, &checkpoint.origin, &mut report);
             compare(&[checkpoint], trust, &mut report)?;
         }
         Err(error) => report.find(key.name().as_str(), error),

@@ -6,14 +6,19 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::flaw::{EvidenceCheckError, Flaw};
+use super::report::Report;
 use crate::domain::Origin;
-use crate::tlog::{Checkpoint, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey};
+use crate::tlog::{
+    Checkpoint, CosignatureWorth, KeyName, MAX_NOTE_BYTES, SignedNote, VerifierKey, WitnessKey, cosignatures,
+};
 
 /// The knowledge from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// Keys, which take precedence over those in the log.
     pub keys: Vec<VerifierKey>,
+    /// Keys of witnesses, for cosignatures of checkpoints.
+    pub witnesses: Vec<WitnessKey>,
     /// Checkpoints of earlier days.
     pub checkpoints: Vec<KeptCheckpoint>,
 }
@@ -47,8 +52,14 @@ impl KeptCheckpoint {
 
     /// The size that it claims.
     pub(super) fn size(&self) -> Option<u64> {
+        self.parsed().map(|(_, said)| said.size)
+    }
+
+    /// The note and what it claims.
+    pub(super) fn parsed(&self) -> Option<(SignedNote, Checkpoint)> {
         let note = SignedNote::parse(&self.text).ok()?;
-        Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+        let said = Checkpoint::parse(note.text()).ok()?;
+        Some((note, said))
     }
 }
 
@@ -82,6 +93,18 @@ impl Trust {
                 Err(Flaw::NoOrigin(said.origin))
             }
             _ => Err(Flaw::NoOrigin(said.origin)),
+        }
+    }
+
+    /// Reports the cosignatures of a checkpoint that its log has signed. One with an unknown key shows nothing, and is not a flaw.
+    pub(super) fn report_cosignatures(&self, place: &str, note: &SignedNote, log: &KeyName, report: &mut Report) {
+        for cosignature in cosignatures(note, log, &self.witnesses) {
+            match cosignature.worth {
+                CosignatureWorth::Verified(_) | CosignatureWorth::Unknown => {
+                    report.hold(place, cosignature.to_string());
+                }
+                CosignatureWorth::Wrong => report.find(place, Flaw::Cosignature(cosignature.name)),
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::client::{CallError, Client, ServerArgs};
 use crate::domain::{Scope, Tenant};
+use crate::{tell, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,7 +125,7 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
         body["expires_at"] = json!(expires);
     }
     let answer = client.text(client.request(Method::POST, "/v1/applications").json(&body)).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if arguments.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
@@ -134,14 +135,14 @@ async fn create(arguments: &Create) -> Result<(), ApplicationError> {
     writeln!(out, "grants   {}", shown.grants())?;
     writeln!(out, "expires  {}", shown.expires())?;
     writeln!(out, "secret   {}", shown.secret.as_deref().unwrap_or("(shown before)"))?;
-    eprintln!("The secret is shown only once; the ledger keeps only its digest.");
+    tell!("The secret is shown only once; the ledger keeps only its digest.");
     Ok(())
 }
 
 async fn list(arguments: &ApplicationListArgs) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/applications")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if arguments.json {
         let listed: ApplicationList<&RawValue> = serde_json::from_str(&answer)?;
         for application in listed.applications {
@@ -161,7 +162,7 @@ async fn list(arguments: &ApplicationListArgs) -> Result<(), ApplicationError> {
 async fn remove(arguments: &ApplicationRemoveArgs) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
     client.send(client.request(Method::DELETE, &format!("/v1/applications/{}", arguments.id))).await?;
-    writeln!(io::stdout(), "removed {}; its secret is refused from now on", arguments.id)?;
+    writeln!(terminal::out(), "removed {}; its secret is refused from now on", arguments.id)?;
     Ok(())
 }
 

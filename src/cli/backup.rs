@@ -22,6 +22,7 @@ use crate::domain::Position;
 use crate::event_log::{Base, CopyError, CopyWriter, MAX_PAGE_ROWS, OpenError, ReadError, Reader};
 use crate::json;
 use crate::keys::{self, KeyError};
+use crate::say;
 use crate::tlog::Checkpoint;
 use crate::tree::{Checkpoints, TreeError};
 
@@ -150,7 +151,7 @@ fn copy_checkpoints(from: &Checkpoints, to: &Checkpoints) -> Result<BTreeMap<Str
 /// The copy as it reads back, compared with the checkpoints beside it.
 fn verify(unverified: &Path, destination: &Path) -> Result<VerifiedLog, BackupError> {
     let checkpoints = audit::checkpoints_in(&destination.join("checkpoints"))?;
-    let trust = Trust { keys: Vec::new(), checkpoints };
+    let trust = Trust { checkpoints, ..Trust::default() };
     let mut progress = Progress::new("verified");
     let report = audit::verify_evidence(unverified, &trust, |reached, head| progress.show(reached, head))?;
     drop(progress);
@@ -227,20 +228,20 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupErro
 
 fn print(destination: &Path, manifest: &Manifest, keys: Option<(&Path, usize)>, json: bool) {
     if json {
-        println!("{}", json::text(manifest));
+        say!("{}", json::text(manifest));
         return;
     }
-    println!("{}: {} events, whole", destination.display(), manifest.position);
-    println!("ledger  {}", manifest.ledger.as_deref().unwrap_or("none yet"));
+    say!("{}: {} events, whole", destination.display(), manifest.position);
+    say!("ledger  {}", manifest.ledger.as_deref().unwrap_or("none yet"));
     for (origin, head) in &manifest.origins {
-        println!("head    {origin} {} {}", head.sequence, head.hash);
+        say!("head    {origin} {} {}", head.sequence, head.hash);
     }
     for (origin, signed) in &manifest.checkpoints {
-        println!("signed  {origin} {} {}", signed.size, signed.root);
+        say!("signed  {origin} {} {}", signed.size, signed.root);
     }
-    println!("file    {} bytes, blake3 {}", manifest.bytes, manifest.blake3);
+    say!("file    {} bytes, blake3 {}", manifest.bytes, manifest.blake3);
     match keys {
-        Some((path, count)) => println!("keys    {count} in {}: keep them apart from the log", path.display()),
-        None => println!("keys    not copied; --keys DIR copies them"),
+        Some((path, count)) => say!("keys    {count} in {}: keep them apart from the log", path.display()),
+        None => say!("keys    not copied; --keys DIR copies them"),
     }
 }

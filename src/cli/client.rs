@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::domain::Secret;
 use crate::setting::is_loopback;
+use crate::utf8;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -294,9 +295,7 @@ impl AnswerLines {
 
 fn token(arguments: &ServerArgs) -> Result<Secret, CallError> {
     let text = match (&arguments.token_file, &arguments.token) {
-        (Some(path), _) => {
-            std::fs::read_to_string(path).map_err(|source| CallError::File { path: path.clone(), source })?
-        }
+        (Some(path), _) => utf8::read(path).map_err(|source| CallError::File { path: path.clone(), source })?,
         (None, Some(token)) => token.clone(),
         (None, None) => return Err(CallError::NoToken),
     };

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::client::{CallArgs, CallError, Client};
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,7 +105,7 @@ pub async fn run(arguments: ClockArgs) -> Result<(), ClockError> {
 async fn look(asked: &CallArgs) -> Result<(), ClockError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/clock")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
@@ -125,7 +126,7 @@ async fn look(asked: &CallArgs) -> Result<(), ClockError> {
 async fn accept(asked: &CallArgs) -> Result<(), ClockError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::POST, "/v1/clock/accept")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::client::{AnswerLines, CallError, Client, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp};
+use crate::{tell, terminal};
 
 /// Heartbeats that may be missed before the output counts as stale.
 const MISSED_HEARTBEATS: u32 = 3;
@@ -326,7 +327,7 @@ impl Follow {
     }
 
     fn write(&self, line: &str) -> Result<(), FollowCommandError> {
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         writeln!(out, "{line}").and_then(|()| out.flush()).map_err(FollowCommandError::Output)
     }
 
@@ -372,7 +373,7 @@ impl Freshness {
 }
 
 fn notice(text: &str) {
-    eprintln!("authledger follow: {text}");
+    tell!("authledger follow: {text}");
 }
 
 fn read_state(path: &Path) -> Result<Option<String>, FollowCommandError> {

@@ -13,6 +13,7 @@ mod kratos;
 mod ndjson;
 mod source;
 mod tally;
+mod unpacked;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::client::{CallError, Client, ServerArgs};
 use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp, Ttl};
+use crate::{tell, terminal};
 use courier::{BatchSender, LineAnswer};
 use source::{Batches, DumpInput, ImportBatch, SourceError};
 use tally::ImportTally;
@@ -39,15 +41,17 @@ const MAX_IN_FLIGHT: usize = 4;
 const MAX_READ_AHEAD: usize = 2;
 
 const NOTES: &str = "\
-Formats of a dump:
+Formats of a dump, in UTF-8 with or without a byte-order mark; gzip and zstd are
+unpacked:
   ndjson   One object on each line: kind (ticket, session, token), subject, issued_at,
            expires_at; and tenant, id, digest or secret, ttl, not_after, aal.
            A secret is digested here. Any other member is refused, because it may
            be a secret.
   crafter  The collection `ticket` of Crafter Profile, as mongoexport writes it,
            with or without --jsonArray.
-  kratos   The table `sessions` of Ory Kratos: CSV with a header, or lines of
-           JSON. A column `digest` replaces `token`.
+  kratos   The table `sessions` of Ory Kratos, from PostgreSQL, MariaDB, MySQL or
+           SQLite: CSV with a header, lines of JSON, or an array of them. A column
+           `digest` replaces `token`.
 
 Examples:
   mongoexport -d crafterprofile -c ticket |
@@ -300,8 +304,10 @@ impl ImportArgs {
 
 fn notice(text: &str) {
     // A line of progress may be open.
-    let clear = if io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
-    eprintln!("{clear}authledger import: {text}");
+    if io::stderr().is_terminal() {
+        terminal::clear_progress();
+    }
+    tell!("authledger import: {text}");
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{CallArgs, CallError, Client};
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,7 +104,7 @@ async fn verifier(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let signed = origins.into_iter().filter_map(|one| Some((one.origin, one.checkpoint?.verifier_key)));
     let mut keys: Vec<_> = signed.filter(|(origin, _)| *origin != head.origin).collect();
     keys.insert(0, (head.origin, head.verifier_key));
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     for (origin, verifier_key) in keys {
         if asked.json {
             writeln!(out, "{}", serde_json::json!({"origin": origin, "verifier_key": verifier_key}))?;
@@ -117,7 +118,7 @@ async fn verifier(asked: &CallArgs) -> Result<(), KeyCommandError> {
 async fn list(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/keys")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if asked.json {
         let listed: KeyList<&RawValue> = serde_json::from_str(&answer)?;
         for key in listed.keys {
@@ -135,7 +136,7 @@ async fn list(asked: &CallArgs) -> Result<(), KeyCommandError> {
 async fn rotate(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::POST, "/v1/keys")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }

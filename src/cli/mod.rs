@@ -17,10 +17,11 @@ pub mod restore;
 pub mod serve;
 pub mod subject;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crate::domain::Position;
+use crate::{tell, terminal};
 
 /// Between two lines of progress: often on a terminal, seldom in a file of messages.
 const WATCHED_EVERY: Duration = Duration::from_millis(200);
@@ -53,12 +54,10 @@ impl Progress {
         self.shown_at = Instant::now();
         let line = line();
         if self.watched {
-            eprint!("\r{line}\x1b[K");
-            // Progress that can't be shown is not a reason to stop.
-            let _ = std::io::stderr().flush();
+            terminal::progress(&line);
             self.line_is_open = true;
         } else {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 }
@@ -67,7 +66,7 @@ impl Progress {
     /// Leaves the terminal's line to others.
     fn clear(&mut self) {
         if std::mem::take(&mut self.line_is_open) {
-            eprint!("\r\x1b[K");
+            terminal::clear_progress();
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::cluster::{Anchors, AnchorsError, MAX_VOUCHED, Vouch, VouchText};
 use crate::domain::{LedgerId, Malformed, NodeKey, NodeName, PeerAddress, Reads, Region};
 use crate::event_log::{DataDirectory, OpenError, ReadError, Reader};
 use crate::keys::{KeyError, OriginKey, PseudonymKey};
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,7 +180,7 @@ pub async fn run(arguments: NodeArgs) -> Result<(), NodeError> {
 async fn list(asked: &CallArgs) -> Result<(), NodeError> {
     let client = Client::new(&asked.server)?;
     let answer = client.text(client.request(Method::GET, "/v1/nodes")).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if asked.json {
         for node in serde_json::from_str::<NodeList<Box<RawValue>>>(&answer)?.nodes {
             writeln!(out, "{node}")?;
@@ -265,7 +266,7 @@ impl Join {
     }
 
     fn tell(&self, ledger: LedgerId, pseudonyms: bool) -> Result<(), NodeError> {
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         let (data, node, region) = (self.data.display(), &self.node, &self.region);
         let address = self.address.as_ref().map(|address| format!(" --address {address}")).unwrap_or_default();
         let flag = if pseudonyms { " --subject-pseudonyms" } else { "" };
@@ -285,7 +286,7 @@ impl NodeRemoveArgs {
     async fn run(&self) -> Result<(), NodeError> {
         let client = Client::new(&self.asked.server)?;
         let answer = remove(&client, &self.node).await?;
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         if self.asked.json {
             writeln!(out, "{answer}")?;
         } else {
@@ -306,7 +307,7 @@ impl Promote {
             remove(&client, lost).await?;
         }
         client.text(client.request(Method::POST, "/v1/nodes/promote")).await?;
-        let mut out = io::stdout().lock();
+        let mut out = terminal::out();
         writeln!(out, "promoted: it answers as soon as every other member waits for it")?;
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::event_log::{
     StoredRecord, encode,
 };
 use crate::keys::{self, KeyError, OriginKey};
+use crate::say;
 use crate::tlog::SignedNote;
 use crate::tree::{Checkpoints, TreeError};
 
@@ -347,13 +348,13 @@ fn verify_copy(copy: &Path, base: &Base) -> Result<(), RestoreError> {
 }
 
 fn print(data: &Path, origin: Origin, continued: Option<&Previous>, base: &Base, keys: Option<usize>) {
-    println!("{}: {} events, whole", data.display(), base.position);
+    say!("{}: {} events, whole", data.display(), base.position);
     if let Some(Previous { place, .. }) = continued {
-        println!("origin  {origin} continues {} at sequence {}", place.origin, place.sequence);
+        say!("origin  {origin} continues {} at sequence {}", place.origin, place.sequence);
     }
     match keys {
-        Some(count) => println!("keys    {count} copied, and a new one for the origin"),
-        None => println!("keys    a new one for the origin; sealed data stays closed without --keys"),
+        Some(count) => say!("keys    {count} copied, and a new one for the origin"),
+        None => say!("keys    a new one for the origin; sealed data stays closed without --keys"),
     }
-    println!("next    authledger serve --data {}", data.display());
+    say!("next    authledger serve --data {}", data.display());
 }

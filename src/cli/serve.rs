@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::{ConfigError, ServeArgs, Settings};
+use crate::say;
 use crate::server::{self, ServeError, Server};
 use crate::telemetry::{self, TelemetryError};
 
@@ -43,7 +44,7 @@ pub async fn run(arguments: ServeArgs) -> Result<(), ServeCommandError> {
     telemetry::start_logging(&settings.log, settings.log_format)?;
     if check {
         server::check(&settings)?;
-        println!("authledger: these settings are valid; nothing was started");
+        say!("authledger: these settings are valid; nothing was started");
         return Ok(());
     }
     let mut settings = settings;
@@ -70,10 +71,10 @@ enum StopReason {
 /// Serves until a signal comes, or until the server must restart.
 async fn serve(server: Server, with_tls: bool, terminate: &mut Signal) -> Result<StopReason, ServeCommandError> {
     let scheme = if with_tls { "https" } else { "http" };
-    println!("authledger: listening on {scheme}://{}", server.address());
+    say!("authledger: listening on {scheme}://{}", server.address());
     if let Some(path) = server.root_token() {
         let path = path.display();
-        println!("authledger: root's secret is in {path}; delete the file once applications are registered");
+        say!("authledger: root's secret is in {path}; delete the file once applications are registered");
     }
     let (is_set_back, end) = tokio::select! {
         _ = terminate.recv() => (false, StopReason::Asked),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::client::{CallError, Client, ServerArgs};
 use crate::domain::Tenant;
+use crate::{tell, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,7 +106,7 @@ async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
     let mut query = vec![("tenant", &arguments.tenant)];
     query.extend(arguments.reason.as_ref().map(|reason| ("reason", reason)));
     let answer = client.text(client.request(Method::DELETE, &path).query(&query)).await?;
-    let mut out = io::stdout().lock();
+    let mut out = terminal::out();
     if arguments.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
@@ -115,7 +116,7 @@ async fn erase(arguments: &Erase) -> Result<(), SubjectError> {
     writeln!(out, "erased at       {}{}", shown.erased_at, if shown.already { " (before)" } else { "" })?;
     writeln!(out, "keys destroyed  {}", shown.keys_destroyed)?;
     writeln!(out, "position        {}", shown.position)?;
-    eprintln!("Older backups of the keys still open the data: destroy them.");
+    tell!("Older backups of the keys still open the data: destroy them.");
     Ok(())
 }
 
@@ -125,11 +126,11 @@ fn confirmed(arguments: &Erase) -> Result<bool, SubjectError> {
         return Ok(false);
     }
     let Erase { subject, tenant, .. } = arguments;
-    eprintln!(
+    tell!(
         "This revokes everything that {subject:?} of tenant {tenant:?} has, and destroys the keys of its personal data, permanently."
     );
-    eprint!("Type the subject once more to continue: ");
-    io::stderr().flush()?;
+    write!(terminal::err(), "Type the subject once more to continue: ")?;
+    terminal::err().flush()?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(line.trim_end_matches(['\r', '\n']) == subject)

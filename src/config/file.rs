@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 
 use super::{ConfigError, ServeArgs};
 use crate::http::compat;
+use crate::utf8;
 
 /// The flags that are not keys: the file that holds the others, and what is done with them.
 const NOT_KEYS: [&str; 2] = ["config", "check"];
@@ -16,7 +17,7 @@ const NOT_KEYS: [&str; 2] = ["config", "check"];
 const TABLES: [(&str, &str); 2] = [("nats", "without_events"), ("trusted_issuer", "longest_life")];
 
 pub(super) fn read(path: &Path) -> Result<ServeArgs, ConfigError> {
-    match std::fs::read_to_string(path) {
+    match utf8::read(path) {
         Ok(text) => parse(&text).map_err(|error| ConfigError::MalformedFile {
             path: path.to_owned(),
             problem: error.to_string().trim_end().to_owned(),

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::HeaderMap;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
+
+use super::coding;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -31,12 +34,26 @@ pub enum BodyError {
     /// The connection broke.
     #[error("the body ended early")]
     Broken,
+    /// It is compressed, or encoded in another way.
+    #[error("the body has a content coding that is not taken here")]
+    Encoded,
 }
 
-/// The whole body, if it has at most `limit` bytes and arrives in time.
+/// The whole body, if it has at most `limit` bytes, arrives in time, and is not encoded.
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    check_coding(headers, &body)?;
+    read_as_sent(body, limit).await
+}
+
+/// An empty body has nothing that could be encoded: some clients send the header with every request.
+fn check_coding(headers: &HeaderMap, body: &Body) -> Result<(), BodyError> {
+    if coding::is_plain(headers) || body.is_end_stream() { Ok(()) } else { Err(BodyError::Encoded) }
+}
+
+/// The whole body in whatever coding it has, if it has at most `limit` bytes and arrives in time.
 ///
 /// A body that announces more is not waited for: a client that asks with `Expect: 100-continue` is spared sending it.
-pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read_as_sent(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);
     }
@@ -50,9 +67,10 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
 
 /// The whole body of a caller who is authenticated by it, such as by a token. Only a few callers may send more than
 /// [`UNAUTHENTICATED_BYTES`] at the same time, and each of them soon.
-pub async fn read_unauthenticated(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read_unauthenticated(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    check_coding(headers, &body)?;
     if body.size_hint().upper().is_some_and(|bytes| bytes <= UNAUTHENTICATED_BYTES as u64) {
-        return read(body, limit).await;
+        return read_as_sent(body, limit).await;
     }
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge);

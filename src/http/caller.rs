@@ -11,8 +11,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
+use super::coding::{Coding, DecodeError};
 use super::problem::{Code, Problem};
-use super::{App, body, input};
+use super::{App, body, coding, input};
 use crate::domain::{Idempotency, RequestId, Scope, Secret};
 use crate::service::{Authentication, Call, CallerIdentity, Consistency, ConsistencyLevel, KEY_BYTES};
 
@@ -70,7 +71,7 @@ pub async fn question<T: DeserializeOwned>(
 ) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     Ok((identity, input::json(&parts.headers, &body)?))
 }
 
@@ -82,7 +83,7 @@ pub async fn question_everywhere<T: DeserializeOwned>(
 ) -> Result<(CallerIdentity, T), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise_everywhere(app, &parts.headers, scope)?;
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     Ok((identity, input::json(&parts.headers, &body)?))
 }
 
@@ -116,18 +117,33 @@ pub async fn command_at_or_default<T: DeserializeOwned + Default>(
 async fn command_bytes(app: &App, request: Request, scope: Scope) -> Result<(Call, Parts, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     let call = call(app, identity, &parts, &body)?;
     Ok((call, parts, body))
 }
 
-/// Commands in a body of lines, each one recognised by what it is, so that an idempotency key does nothing for them.
+/// Commands in a body of lines, each one recognised by what it is, so that an idempotency key does nothing for them. It may be
+/// compressed.
 pub async fn commands(app: &App, request: Request, scope: Scope) -> Result<(Call, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let identity = authorise(app, &parts.headers, scope)?;
     input::ndjson(&parts.headers)?;
-    let body = body::read(body, app.options.body_bytes).await?;
+    let coding = coding::of(&parts.headers).map_err(|_| Problem::of_coding(coding::TAKEN))?;
+    let mut body = body::read_as_sent(body, app.options.body_bytes).await?;
+    if let Some(coding) = coding {
+        body = decoded(coding, body, app.options.body_bytes).await?;
+    }
     Ok((Call { idempotency: None, ..call(app, identity, &parts, &body)? }, body))
+}
+
+/// The body as it was before its coding, which has the same limit: a few bytes may hold many.
+async fn decoded(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, Problem> {
+    // A limit of a mebibyte is a millisecond and more.
+    let decoded = tokio::task::spawn_blocking(move || coding.decode(&body, limit)).await;
+    decoded.map_err(|_| Problem::new(Code::Internal))?.map_err(|error| match error {
+        DecodeError::TooLarge => Problem::new(Code::BodyTooLarge),
+        DecodeError::Malformed(_) => Problem::with_detail(Code::InvalidBody, error.to_string()),
+    })
 }
 
 /// A command that is entirely in its path, and the headers of a command. A body only matters for the idempotency key.
@@ -145,7 +161,7 @@ pub async fn bare_command_everywhere(app: &App, request: Request, scope: Scope) 
 }
 
 async fn bare(app: &App, identity: CallerIdentity, parts: Parts, body: Body) -> Result<(Call, Parts), Problem> {
-    let body = body::read(body, app.options.body_bytes).await?;
+    let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
     Ok((call(app, identity, &parts, &body)?, parts))
 }
 

@@ -11,6 +11,7 @@ use super::fields;
 use super::problem::{Code, Problem};
 use super::wire::JsonObject;
 use crate::domain::Origin;
+use crate::utf8;
 
 /// The JSON body of a call.
 pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Result<T, Problem> {
@@ -20,8 +21,9 @@ pub fn json<'a, T: Deserialize<'a>>(headers: &HeaderMap, body: &'a [u8]) -> Resu
     object(body)
 }
 
-/// A text that is one JSON object.
+/// A text that is one JSON object, with a byte-order mark or without: some clients and spreadsheets write one.
 pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
+    let text = utf8::without_mark(text);
     serde_json::from_slice(text).or_else(|_| explain(text)).map(|JsonObject(object)| object)
 }
 

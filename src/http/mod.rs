@@ -3,6 +3,7 @@
 mod answer;
 pub mod body;
 pub mod caller;
+mod coding;
 pub mod compat;
 pub mod doors;
 mod exact;

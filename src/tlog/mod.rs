@@ -4,6 +4,7 @@
 //! every outside tool verifies that.
 
 mod checkpoint;
+mod cosignature;
 mod gathered;
 mod hash;
 mod note;
@@ -12,6 +13,7 @@ mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cosignature::{Cosignature, CosignatureWorth, WitnessKey, cosignatures, signed_text};
 pub use gathered::{GatheredHashes, Missing, RequestedNodes};
 pub use hash::TreeHash;
 pub use note::{KeyName, MAX_NOTE_BYTES, NoteError, SignedNote, VerifierKey, VerifierKeyError};

@@ -17,8 +17,27 @@ const MAX_SIGNATURES: usize = 100;
 /// The prefix of a log's name that is made from its origin.
 const ORIGIN_PREFIX: &str = "authledger/";
 const LINE_START: &str = "\u{2014} ";
-/// The mark of Ed25519 in a verifier key and in a key's id.
-const ED25519_TYPE: u8 = 0x01;
+
+/// The use of an Ed25519 key, which its mark in a verifier key and in its id says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    /// It signs notes (`signed-note`).
+    Signer = 0x01,
+    /// It signs notes together with the time (`tlog-cosignature`).
+    Witness = 0x04,
+}
+
+impl KeyKind {
+    /// The first four bytes of `SHA-256(name || 0x0A || mark || key)`, big-endian.
+    pub(super) fn id(self, name: &KeyName, public: &[u8; 32]) -> u32 {
+        let mut context = Context::new(&SHA256);
+        context.update(name.as_str().as_bytes());
+        context.update(&[b'\n', self as u8]);
+        context.update(public);
+        let digest = context.finish();
+        digest.as_ref().iter().take(4).fold(0, |id, byte| id << 8 | u32::from(*byte))
+    }
+}
 
 /// The name of a signer: 1 to 255 bytes without spaces, control characters and plus signs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,22 +98,15 @@ impl VerifierKey {
         &self.public
     }
 
-    /// The first four bytes of `SHA-256(name || 0x0A || 0x01 || key)`, big-endian: enough to find the right signature.
+    /// Enough of a hash of name and key to find the right signature.
     pub fn id(&self) -> u32 {
-        let mut context = Context::new(&SHA256);
-        context.update(self.name.as_str().as_bytes());
-        context.update(&[b'\n', ED25519_TYPE]);
-        context.update(&self.public);
-        let digest = context.finish();
-        digest.as_ref().iter().take(4).fold(0, |id, byte| id << 8 | u32::from(*byte))
+        KeyKind::Signer.id(&self.name, &self.public)
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519_TYPE];
-        key.extend_from_slice(&self.public);
-        write!(f, "{}+{:08x}+{}", self.name, self.id(), STANDARD.encode(key))
+        f.write_str(&show_key(KeyKind::Signer, &self.name, &self.public))
     }
 }
 
@@ -111,7 +123,9 @@ pub enum VerifierKeyError {
     #[error("a verifier key is NAME+ID+KEY, with 8 hexadecimal digits and base64 (c2sp.org/signed-note)")]
     Form,
     /// Another algorithm.
-    #[error("this verifier key is not for Ed25519, the only supported algorithm")]
+    #[error(
+        "this verifier key is of another type: a log's key is Ed25519 (type 1), and a witness's signs cosignatures (type 4)"
+    )]
     Algorithm,
     /// The id does not follow from name and key.
     #[error("this verifier key's id is not that of its name and key: a character was changed or lost")]
@@ -122,20 +136,31 @@ impl FromStr for VerifierKey {
     type Err = VerifierKeyError;
 
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(VerifierKeyError::Form);
-        };
-        let name = KeyName::new(name).ok_or(VerifierKeyError::Form)?;
-        let key = STANDARD.decode(key).map_err(|_| VerifierKeyError::Form)?;
-        let (algorithm, public) = key.split_first().ok_or(VerifierKeyError::Form)?;
-        if *algorithm != ED25519_TYPE {
-            return Err(VerifierKeyError::Algorithm);
-        }
-        let public = public.try_into().map_err(|_| VerifierKeyError::Form)?;
-        let key = Self::new(name, public);
-        if format!("{:08x}", key.id()) == id { Ok(key) } else { Err(VerifierKeyError::Id) }
+        read_key(text, KeyKind::Signer).map(|(name, public)| Self { name, public })
     }
+}
+
+/// The name and the key that a verifier key of that kind holds.
+pub(super) fn read_key(text: &str, kind: KeyKind) -> Result<(KeyName, [u8; 32]), VerifierKeyError> {
+    let mut parts = text.trim().splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(VerifierKeyError::Form);
+    };
+    let name = KeyName::new(name).ok_or(VerifierKeyError::Form)?;
+    let key = STANDARD.decode(key).map_err(|_| VerifierKeyError::Form)?;
+    let (mark, public) = key.split_first().ok_or(VerifierKeyError::Form)?;
+    if *mark != kind as u8 {
+        return Err(VerifierKeyError::Algorithm);
+    }
+    let public = public.try_into().map_err(|_| VerifierKeyError::Form)?;
+    if format!("{:08x}", kind.id(&name, &public)) == id { Ok((name, public)) } else { Err(VerifierKeyError::Id) }
+}
+
+/// A verifier key of that kind as text.
+pub(super) fn show_key(kind: KeyKind, name: &KeyName, public: &[u8; 32]) -> String {
+    let mut key = vec![kind as u8];
+    key.extend_from_slice(public);
+    format!("{name}+{:08x}+{}", kind.id(name, public), STANDARD.encode(key))
 }
 
 /// Why a note is not trusted.
@@ -210,6 +235,14 @@ impl SignedNote {
     /// The whole note.
     pub fn as_str(&self) -> &str {
         &self.note
+    }
+
+    /// The names on the signatures, with the ids of their keys and the bytes after those.
+    pub(super) fn signed_by(&self) -> impl Iterator<Item = (KeyName, u32, Vec<u8>)> {
+        self.signatures().filter_map(|(name, signature)| {
+            let (id, signature) = signature.split_first_chunk::<4>()?;
+            Some((KeyName::new(name)?, u32::from_be_bytes(*id), signature.to_vec()))
+        })
     }
 
     /// The signers with their signatures: four bytes of id, and a signature after them.

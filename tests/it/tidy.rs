@@ -132,7 +132,7 @@ fn the_page_on_the_architecture_has_the_order_of_the_layers() {
 }
 
 /// Code that is kept in one folder, or two: a word that no other file may have, where it may stand, and why.
-const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
+const KEPT_IN: [(&[&str], &[&str], &str); 5] = [
     (
         &["axum::", "hyper::", "hyper_util::", "http_body"],
         &["src/http/"],
@@ -149,6 +149,20 @@ const KEPT_IN: [(&[&str], &[&str], &str); 4] = [
         &[".projection()"],
         &["src/service/"],
         "a rule that a surface decides from the state is decided differently by the next one",
+    ),
+    (
+        &[
+            "println!",
+            "print!(",
+            "stdout().lock",
+            "stderr().lock",
+            "stdout().write",
+            "stderr().write",
+            "!(io::stdout",
+            "!(io::stderr",
+        ],
+        &["src/terminal.rs"],
+        "a subject's characters could turn around or hide a line of the terminal",
     ),
 ];
 

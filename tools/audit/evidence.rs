@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use authledger::audit::{self, BundleRange, EvidenceCheckError, KeptCheckpoint, Trust, Which};
 use authledger::domain::{Origin, Position, RecordId, Sequence};
-use authledger::tlog::VerifierKey;
+use authledger::tlog::VerifierKeyError;
+use authledger::{say, terminal, utf8};
 use clap::Args;
 
 use super::{ledger_file, print};
@@ -28,6 +29,7 @@ pub(crate) struct Verify {
     /// A data directory, a ledger.db, a backup, a bundle, a proof or a checkpoint.
     path: PathBuf,
     /// A verifier key that is known from elsewhere, NAME+ID+KEY, or @FILE with such lines; for several origins, repeated.
+    /// A witness's key (type 4 of c2sp.org/tlog-cosignature) verifies cosignatures on checkpoints.
     ///
     /// Without one, the checkpoints of a log are checked with the key that the log itself names. Proofs and checkpoints
     /// need one.
@@ -96,7 +98,7 @@ pub(crate) struct Export {
 /// True if everything held.
 pub(crate) fn verify(arguments: &Verify) -> anyhow::Result<bool> {
     let checkpoints = arguments.checkpoint.iter().map(|path| KeptCheckpoint::read(path)).collect::<Result<_, _>>()?;
-    let trust = Trust { keys: keys(&arguments.key)?, checkpoints };
+    let trust = Trust { checkpoints, ..keys(&arguments.key)? };
     let mut progress = print::Progress::new("verified");
     let verified = audit::verify_evidence(&arguments.path, &trust, |reached, head| progress.show(reached, head));
     drop(progress);
@@ -112,7 +114,7 @@ pub(crate) fn verify(arguments: &Verify) -> anyhow::Result<bool> {
 /// True if there is a proof.
 pub(crate) fn prove(arguments: &Prove) -> anyhow::Result<bool> {
     let ledger = ledger_file(&arguments.ledger);
-    let trust = Trust { keys: keys(&arguments.key)?, checkpoints: Vec::new() };
+    let trust = keys(&arguments.key)?;
     let read = |path: &Option<PathBuf>| path.as_deref().map(KeptCheckpoint::read).transpose();
     let mut progress = print::Progress::new("read");
     let progress = |reached, head| progress.show(reached, head);
@@ -147,12 +149,12 @@ pub(crate) fn export(arguments: &Export) -> anyhow::Result<bool> {
     match exported {
         Ok(exported) => {
             let audit::Exported { records, from, to, bytes, .. } = exported;
-            println!("{}: {records} records, positions {from} to {to}, {bytes} bytes", arguments.output.display());
+            say!("{}: {records} records, positions {from} to {to}, {bytes} bytes", arguments.output.display());
             for (origin, checkpoint) in &exported.checkpoints {
-                println!("checkpoint  {origin} {} {}", checkpoint.size, checkpoint.root);
+                say!("checkpoint  {origin} {} {}", checkpoint.size, checkpoint.root);
             }
             if exported.checkpoints.is_empty() {
-                println!("there is no checkpoint in it: its records are chained, but not signed");
+                say!("there is no checkpoint in it: its records are chained, but not signed");
             }
             Ok(true)
         }
@@ -172,29 +174,38 @@ fn which(arguments: &Prove) -> Option<Which> {
     }
 }
 
-/// Keys as text, and those in files, one on each line.
-pub(crate) fn keys(given: &[String]) -> anyhow::Result<Vec<VerifierKey>> {
-    let mut keys = Vec::new();
+/// Keys of logs and witnesses as text, and those in files, one on each line.
+pub(crate) fn keys(given: &[String]) -> anyhow::Result<Trust> {
+    let mut trust = Trust::default();
     for text in given {
         let Some(path) = text.strip_prefix('@') else {
-            keys.push(text.parse().with_context(|| format!("use --key {text:?}"))?);
+            take_key(text, &mut trust).with_context(|| format!("use --key {text:?}"))?;
             continue;
         };
         let length = fs::metadata(path).with_context(|| format!("read {path}"))?.len();
         anyhow::ensure!(length <= MAX_KEY_FILE_BYTES, "read {path}: it is longer than any file of verifier keys");
-        let lines = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        let lines = utf8::read(Path::new(path)).with_context(|| format!("read {path}"))?;
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
-            keys.push(line.parse().with_context(|| format!("use the verifier key in {path}"))?);
+            take_key(line, &mut trust).with_context(|| format!("use the verifier key in {path}"))?;
         }
     }
-    Ok(keys)
+    Ok(trust)
+}
+
+/// The mark in the key says whose it is.
+fn take_key(text: &str, trust: &mut Trust) -> Result<(), VerifierKeyError> {
+    match text.parse() {
+        Ok(key) => trust.keys.push(key),
+        Err(VerifierKeyError::Algorithm) => trust.witnesses.push(text.parse()?),
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Writes to a new file, durably, or to the standard output.
 fn write(output: Option<&Path>, text: &str) -> anyhow::Result<()> {
     let Some(path) = output else {
-        print!("{text}");
-        return Ok(());
+        return terminal::data(text).context("write to the standard output");
     };
     let made: Result<File, _> = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = made.with_context(|| format!("write {}", path.display()))?;

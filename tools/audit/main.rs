@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow};
 use authledger::audit;
 use authledger::domain::Timestamp;
+use authledger::{tell, terminal};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -106,11 +107,11 @@ fn main() -> ExitCode {
         Question::Diff(arguments) => questions::diff(&arguments),
         Question::Stats(arguments) => questions::stats(&arguments),
     };
-    match answered {
+    match answered.and_then(|held| Ok(terminal::said().map(|()| held)?)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("authledger-audit: {error:#}");
+            tell!("authledger-audit: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -1,13 +1,14 @@
 //! The output of the tool: lines for people, or one JSON object.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use authledger::audit::{Compared, Differences, Finding, Lives, Replayed, Report, Tally};
 use authledger::domain::{Position, StateRow};
 use authledger::event_log::Base;
+use authledger::{say, tell, terminal};
 use serde_json::{Value, json};
 
 /// Between two lines of progress: often on a terminal, seldom in a file of messages.
@@ -36,12 +37,10 @@ impl Progress {
         let percent = reached.0 * 100 / head.0.max(1);
         let line = format!("{} {reached} of {head} events ({percent} %)", self.verb);
         if self.watched {
-            eprint!("\r{line}\x1b[K");
-            // Progress that can't be shown is not a reason to stop.
-            let _ = std::io::stderr().flush();
+            terminal::progress(&line);
             self.line_is_open = true;
         } else {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 }
@@ -49,7 +48,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.line_is_open {
-            eprint!("\r\x1b[K");
+            terminal::clear_progress();
         }
     }
 }
@@ -57,23 +56,23 @@ impl Drop for Progress {
 /// The findings of a verification, one after another.
 pub(crate) fn report(path: &Path, report: &Report, as_json: bool) {
     if as_json {
-        println!("{}", report_json(path, report));
+        say!("{}", report_json(path, report));
         return;
     }
     let path = path.display();
     for finding in &report.findings {
-        println!("{path}: {finding}");
+        say!("{path}: {finding}");
     }
     if report.findings.is_empty() {
-        println!("{path}: {}, whole", report.kind);
+        say!("{path}: {}, whole", report.kind);
     } else {
-        println!("keep it as it is, and compare it with a backup, a checkpoint kept elsewhere, or another node");
+        say!("keep it as it is, and compare it with a backup, a checkpoint kept elsewhere, or another node");
     }
     if let Some(verified) = &report.verified {
-        println!("ledger    {}", verified.ledger.map_or_else(|| "none yet".to_owned(), |ledger| ledger.to_string()));
+        say!("ledger    {}", verified.ledger.map_or_else(|| "none yet".to_owned(), |ledger| ledger.to_string()));
         print_head(&verified.base, verified.events, rate(verified.events, verified.elapsed));
     }
-    report.held.iter().for_each(|held| println!("held      {}: {}", held.place, held.what));
+    report.held.iter().for_each(|held| say!("held      {}: {}", held.place, held.what));
 }
 
 fn report_json(path: &Path, report: &Report) -> Value {
@@ -100,10 +99,10 @@ fn report_json(path: &Path, report: &Report) -> Value {
 
 pub(crate) fn replayed(path: &Path, replayed: &Replayed, as_json: bool) {
     if as_json {
-        println!("{}", replayed_json(replayed));
+        say!("{}", replayed_json(replayed));
         return;
     }
-    println!("{}: replayed", path.display());
+    say!("{}: replayed", path.display());
     print_replayed(replayed);
 }
 
@@ -116,48 +115,48 @@ pub(crate) fn compared(path: &Path, compared: &Compared, as_json: bool) {
         answer["snapshot_position"] = json!(compared.snapshot_position.0);
         answer["differences"] =
             json!({"total": total, "only_replayed": rows(only_replayed), "only_snapshot": rows(only_snapshot)});
-        println!("{answer}");
+        say!("{answer}");
         return;
     }
-    println!("{}: replayed", path.display());
+    say!("{}: replayed", path.display());
     print_replayed(&compared.replayed);
-    println!("snapshot  position {}, brought to {}", compared.snapshot_position, compared.replayed.base.position);
+    say!("snapshot  position {}, brought to {}", compared.snapshot_position, compared.replayed.base.position);
     if *total == 0 {
-        println!("the replay and the snapshot agree");
+        say!("the replay and the snapshot agree");
         return;
     }
-    println!("the replay and the snapshot differ in {total} rows:");
-    only_replayed.iter().for_each(|row| println!("  only replayed  {}", row.as_str()));
-    only_snapshot.iter().for_each(|row| println!("  only snapshot  {}", row.as_str()));
+    say!("the replay and the snapshot differ in {total} rows:");
+    only_replayed.iter().for_each(|row| say!("  only replayed  {}", row.as_str()));
+    only_snapshot.iter().for_each(|row| say!("  only snapshot  {}", row.as_str()));
     let listed = (only_replayed.len() + only_snapshot.len()) as u64;
     if listed < *total {
-        println!("  and {} more", total - listed);
+        say!("  and {} more", total - listed);
     }
 }
 
 /// The damage of a log, on the standard output: it is the answer, not a failure to give one.
 pub(crate) fn damage(path: &Path, error: &dyn Display, position: Option<i64>, as_json: bool) {
     if as_json {
-        println!("{}", json!({"ok": false, "position": position, "damage": error.to_string()}));
+        say!("{}", json!({"ok": false, "position": position, "damage": error.to_string()}));
     } else {
-        println!("{}: {error}", path.display());
-        println!("keep the file as it is, and compare it with a backup or another node");
+        say!("{}: {error}", path.display());
+        say!("keep the file as it is, and compare it with a backup or another node");
     }
 }
 
 fn print_replayed(replayed: &Replayed) {
     let ledger = replayed.ledger.map(|ledger| ledger.to_string());
-    println!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
+    say!("ledger    {}", ledger.as_deref().unwrap_or("none yet"));
     print_head(&replayed.base, replayed.base.position.0, rate(replayed.base.position.0, replayed.elapsed));
     let tally = &replayed.tally;
-    println!("state at  {}", replayed.at);
+    say!("state at  {}", replayed.at);
     for (name, Lives { active, expired, revoked, unknown }) in by_kind(tally) {
-        println!("  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen");
+        say!("  {name:<14}  {active} active, {expired} expired, {revoked} revoked, {unknown} revoked unseen");
     }
-    println!("  subjects        {} with a revocation or a hold", tally.subjects);
-    println!("  applications    {} that may call, {} inactive", tally.applications, tally.applications_inactive);
-    println!("  repetitions     {} keys recognised, {} early uses", tally.idempotency_keys, tally.early_uses);
-    println!("  fingerprint     {}", replayed.fingerprint);
+    say!("  subjects        {} with a revocation or a hold", tally.subjects);
+    say!("  applications    {} that may call, {} inactive", tally.applications, tally.applications_inactive);
+    say!("  repetitions     {} keys recognised, {} early uses", tally.idempotency_keys, tally.early_uses);
+    say!("  fingerprint     {}", replayed.fingerprint);
 }
 
 fn replayed_json(replayed: &Replayed) -> Value {
@@ -192,9 +191,9 @@ fn by_kind(tally: &Tally) -> [(&'static str, Lives); 3] {
 }
 
 fn print_head(base: &Base, events: u64, rate: u64) {
-    println!("events    {events} ({rate} a second)");
+    say!("events    {events} ({rate} a second)");
     for (origin, head) in &base.heads {
-        println!("head      {origin} {} {}", head.sequence, head.hash);
+        say!("head      {origin} {} {}", head.sequence, head.hash);
     }
 }
 

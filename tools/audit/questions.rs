@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use authledger::audit::{self, AuditError, HistoryRecord, LogPrefix, Lookup, Look
 use authledger::domain::{Digest, Event, Issuer, Kind, LedgerOpened, Position, Subject, Tenant};
 use authledger::event_log::Reader;
 use authledger::index::{self, Finder};
+use authledger::{tell, terminal};
 use clap::Args;
 
 use crate::{ledger_file, print};
@@ -221,7 +222,7 @@ fn answered(
     as_json: bool,
     answer: impl FnOnce(&mut dyn Write) -> Result<(), Failed>,
 ) -> anyhow::Result<bool> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = terminal::out().buffered();
     let answered = answer(&mut out).and_then(|()| Ok(out.flush()?));
     match answered {
         Ok(()) => Ok(true),
@@ -250,9 +251,7 @@ fn refuse_own_name(reader: &Reader, asked: &Lookup) -> Result<(), Failed> {
 
 fn say_unusable(finder: &Finder<'_>) {
     for unusable in finder.unusable() {
-        eprintln!(
-            "authledger-audit: the damaged part of the index is not used, and the log is read instead: {unusable}"
-        );
+        tell!("authledger-audit: the damaged part of the index is not used, and the log is read instead: {unusable}");
     }
 }
 

@@ -10,12 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use authledger::audit::Trust;
 use authledger::domain::{Event, Origin};
 use authledger::event_log::{MAX_RECORD_BYTES, decode};
 use authledger::tlog::{
-    Checkpoint, Frontier, MAX_NOTE_BYTES, Nodes, SignedNote, Tile, TreeHash, TreeNode, VerifierKey, consistency_proof,
-    inclusion_proof, root, verify_consistency, verify_inclusion,
+    Checkpoint, Cosignature, Frontier, MAX_NOTE_BYTES, Nodes, SignedNote, Tile, TreeHash, TreeNode, VerifierKey,
+    consistency_proof, cosignatures, inclusion_proof, root, verify_consistency, verify_inclusion,
 };
+use authledger::{say, tell};
 use clap::Args;
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -74,9 +76,9 @@ pub(crate) struct Watch {
 /// The result of a check.
 enum Seen {
     /// The first checkpoint: there is nothing to compare it with.
-    First(Checkpoint),
+    First { new: Checkpoint, cosigned: Vec<Cosignature> },
     /// A later one, or the same.
-    Continued { old: u64, new: Checkpoint },
+    Continued { old: u64, new: Checkpoint, cosigned: Vec<Cosignature> },
     /// A checkpoint that does not continue the one before, or is not what the tiles lead to.
     Conflict(String),
 }
@@ -86,20 +88,22 @@ pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
     let watcher = Watcher::new(arguments)?;
     loop {
         match watcher.look() {
-            Ok(Seen::First(new)) => {
-                println!("{} at {}: the first that is kept, root {}", new.origin, new.size, new.root)
+            Ok(Seen::First { new, cosigned }) => {
+                say!("{} at {}: the first that is kept, root {}", new.origin, new.size, new.root);
+                cosigned.iter().for_each(|one| say!("  {one}"));
             }
-            Ok(Seen::Continued { old, new }) => {
-                println!("{} at {}: continues {old}, root {}", new.origin, new.size, new.root);
+            Ok(Seen::Continued { old, new, cosigned }) => {
+                say!("{} at {}: continues {old}, root {}", new.origin, new.size, new.root);
+                cosigned.iter().for_each(|one| say!("  {one}"));
             }
             Ok(Seen::Conflict(what)) => {
                 let kept = sibling(&arguments.state, ".conflict");
-                eprintln!("authledger-audit: CONTRADICTION at {}: {what}", arguments.url);
-                eprintln!("authledger-audit: both checkpoints are in {}: keep it, it is evidence", kept.display());
+                tell!("authledger-audit: CONTRADICTION at {}: {what}", arguments.url);
+                tell!("authledger-audit: both checkpoints are in {}: keep it, it is evidence", kept.display());
                 return Ok(false);
             }
             Err(error) if arguments.once => return Err(error),
-            Err(error) => eprintln!("authledger-audit: {error:#}; trying again in {} s", arguments.every),
+            Err(error) => tell!("authledger-audit: {error:#}; trying again in {} s", arguments.every),
         }
         if arguments.once {
             return Ok(true);
@@ -113,15 +117,17 @@ pub(crate) fn watch(arguments: &Watch) -> anyhow::Result<bool> {
 struct Watcher<'a> {
     arguments: &'a Watch,
     server: Server,
-    given: Vec<VerifierKey>,
+    given: Trust,
 }
 
 impl<'a> Watcher<'a> {
     fn new(arguments: &'a Watch) -> anyhow::Result<Self> {
-        let given =
-            arguments.key.as_ref().map_or_else(|| Ok(Vec::new()), |key| evidence::keys(std::slice::from_ref(key)))?;
+        let given = arguments
+            .key
+            .as_ref()
+            .map_or_else(|| Ok(Trust::default()), |key| evidence::keys(std::slice::from_ref(key)))?;
         let kept = sibling(&arguments.state, ".vkey");
-        let known = !given.is_empty() || arguments.trust_first || kept.exists();
+        let known = !given.keys.is_empty() || arguments.trust_first || kept.exists();
         ensure!(
             known,
             "which key is trusted? give the log's verifier key with --key (`authledger key verifier` shows it), or take \
@@ -146,9 +152,11 @@ impl<'a> Watcher<'a> {
             // from.
             Err(error) => bail!("the server's checkpoint is not trusted: {error}"),
         };
+        // Whatever they are worth: the log has signed this checkpoint, and they are shown, and kept with it.
+        let cosigned = cosignatures(&note, &new.origin, &self.given.witnesses);
         let Some(old_text) = old else {
             replace(state, note.as_str())?;
-            return Ok(Seen::First(new));
+            return Ok(Seen::First { new, cosigned });
         };
         let opened = SignedNote::parse(&old_text).map_err(Into::into).and_then(|note| Checkpoint::open(&note, &key));
         let old =
@@ -158,7 +166,7 @@ impl<'a> Watcher<'a> {
             return Ok(Seen::Conflict(what));
         }
         replace(state, note.as_str())?;
-        Ok(Seen::Continued { old: old.size, new })
+        Ok(Seen::Continued { old: old.size, new, cosigned })
     }
 
     /// The contradiction between the later and the earlier checkpoint, if there is one.
@@ -204,9 +212,9 @@ impl<'a> Watcher<'a> {
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
         let said = Checkpoint::parse(note.text()).context("read the server's checkpoint")?;
-        let given = self.given.iter().find(|key| *key.name() == said.origin);
+        let given = self.given.keys.iter().find(|key| *key.name() == said.origin);
         ensure!(
-            given.is_some() || self.given.is_empty(),
+            given.is_some() || self.given.keys.is_empty(),
             "the server's log is {}, and --key does not name its key",
             said.origin
         );

@@ -1,10 +1,11 @@
 //! The text of the demonstration.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use crate::cli::may_colour;
+use crate::terminal;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -78,5 +79,5 @@ pub(super) fn millis(duration: Duration) -> String {
 
 fn say(text: &str) {
     // The exit code tells what held, even if nobody reads this.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = terminal::out().write_raw(text);
 }

@@ -1,11 +1,12 @@
-//! Kratos's table `sessions`: as CSV with a header, or as lines of JSON.
+//! Kratos's table `sessions`: as CSV with a header, or as JSON, from any of the databases that Kratos runs on.
 //!
 //! A session's token becomes its digest here, unless the dump has a column `digest` made at the source. Without either,
 //! a session can be revoked by its id, but not presented.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::ImportSettings;
 use super::entry::{CredentialFacts, DumpRow, EntryRefusal, ImportEntry, digested};
@@ -15,7 +16,7 @@ use crate::domain::{Kind, Timestamp};
 /// Without these, an active session can't be told from an inactive one.
 const NEEDED: [&str; 5] = ["id", "identity_id", "issued_at", "expires_at", "active"];
 const ABOUT: &str =
-    "a session's row: id, identity_id, issued_at and expires_at are strings, and active is true or false";
+    "a session's row: id, identity_id, issued_at and expires_at are strings, and active is true, false, 1 or 0";
 
 /// The used columns of a row. Others are left out.
 #[derive(Deserialize)]
@@ -24,7 +25,7 @@ struct KratosSession {
     identity_id: String,
     issued_at: String,
     expires_at: String,
-    active: bool,
+    active: Truth,
     token: Option<String>,
     digest: Option<String>,
     aal: Option<String>,
@@ -74,7 +75,7 @@ impl CsvHeader {
             identity_id: needed("identity_id")?,
             issued_at: needed("issued_at")?,
             expires_at: needed("expires_at")?,
-            active: truth(&needed("active")?)?,
+            active: Truth(truth(&needed("active")?).ok_or_else(|| EntryRefusal::malformed(TRUTH))?),
             token: field("token"),
             digest: field("digest"),
             aal: field("aal"),
@@ -83,11 +84,36 @@ impl CsvHeader {
     }
 }
 
-fn truth(text: &str) -> Result<bool, EntryRefusal> {
-    match text {
-        "t" | "true" => Ok(true),
-        "f" | "false" => Ok(false),
-        _ => Err(EntryRefusal::malformed("`active` is neither t nor f")),
+/// Whether a session is active, in each database's own way: PostgreSQL has a type for it, MariaDB, MySQL and SQLite store a number.
+struct Truth(bool);
+
+impl<'de> Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bool(bool),
+            Number(u8),
+            Text(String),
+        }
+        let read = match Written::deserialize(deserializer) {
+            Ok(Written::Bool(is_true)) => Some(is_true),
+            Ok(Written::Number(number @ (0 | 1))) => Some(number == 1),
+            Ok(Written::Text(text)) => truth(&text),
+            Ok(Written::Number(_)) | Err(_) => None,
+        };
+        read.map(Self).ok_or_else(|| D::Error::custom(TRUTH))
+    }
+}
+
+const TRUTH: &str = "`active` is not true, t or 1, nor false, f or 0";
+
+fn truth(text: &str) -> Option<bool> {
+    let is = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match (is(["t", "true", "1"]), is(["f", "false", "0"])) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
     }
 }
 
@@ -95,7 +121,7 @@ impl KratosSession {
     fn row(self, settings: &ImportSettings) -> Result<DumpRow, EntryRefusal> {
         let issued_at = read("issued_at", &self.issued_at)?;
         let expires_at = read("expires_at", &self.expires_at)?;
-        if !self.active || expires_at <= settings.now {
+        if !self.active.0 || expires_at <= settings.now {
             return Ok(DumpRow::Over);
         }
         let token = self.token.filter(|token| !token.is_empty());

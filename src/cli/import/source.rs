@@ -8,15 +8,17 @@ use super::csv::{CsvError, CsvRecords};
 use super::documents::{DocumentError, Documents, JsonDocument, first_byte};
 use super::entry::{DumpRow, EntryRefusal, ImportEntry};
 use super::kratos::CsvHeader;
+use super::unpacked::unpack;
 use super::{DumpFormat, ImportError, ImportSettings, MAX_LINE_BYTES, crafter, kratos, ndjson};
 use crate::domain::Kind;
+use crate::utf8::IsUtf16;
 
 /// A batch holds at most so many lines, whatever their outcome.
 pub const MAX_BATCH_LINES: usize = 1_000;
 /// A batch's body has at most so many bytes: it passes where 64 KiB do.
 pub const MAX_BATCH_BYTES: usize = 60_000;
 /// The size of one reading of the file.
-const BUFFER_BYTES: usize = 1 << 16;
+pub const BUFFER_BYTES: usize = 1 << 16;
 
 /// A file, or the standard input.
 pub type DumpInput = Box<dyn BufRead + Send>;
@@ -52,6 +54,9 @@ pub enum SourceError {
     /// The file can't be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The file is another text.
+    #[error(transparent)]
+    Utf16(#[from] IsUtf16),
     /// The file is not in that format.
     #[error("{why} (after line {line})")]
     Malformed {
@@ -150,7 +155,8 @@ enum DumpRows {
 }
 
 impl DumpRows {
-    fn open(mut input: DumpInput, format: DumpFormat) -> Result<Self, SourceError> {
+    fn open(input: DumpInput, format: DumpFormat) -> Result<Self, SourceError> {
+        let mut input = unpack(input)?;
         let read: ReadRow = match format {
             DumpFormat::Ndjson => ndjson::row,
             DumpFormat::Crafter => crafter::row,

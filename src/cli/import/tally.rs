@@ -12,6 +12,7 @@ use super::source::ImportBatch;
 use super::{ImportError, notice};
 use crate::cli::Progress;
 use crate::domain::Kind;
+use crate::terminal;
 
 /// How many refusals are shown to people; a file has all of them.
 const MAX_SHOWN_REFUSALS: u64 = 20;
@@ -120,9 +121,7 @@ impl ImportTally {
         let code = answer.code.as_deref().unwrap_or("no-code");
         let detail = answer.detail.as_deref().unwrap_or_default();
         if self.counts.refused <= MAX_SHOWN_REFUSALS {
-            // No character in it may control the terminal.
-            let shown: String = detail.chars().filter(|letter| !letter.is_control()).collect();
-            notice(&format!("line {}: {code}: {shown}", answer.line));
+            notice(&format!("line {}: {code}: {detail}", answer.line));
         }
         if let Some((path, file)) = &mut self.refusals {
             let kept = serde_json::to_string(&RefusedLine { line: answer.line, code, detail }).map_err(io::Error::from);
@@ -186,6 +185,6 @@ fn print_json(line: &impl Serialize) -> Result<(), ImportError> {
 }
 
 fn print(text: &str) -> Result<(), ImportError> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(ImportError::Output)
+    let mut out = terminal::out();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(ImportError::Output)
 }

@@ -90,7 +90,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
 pub async fn follow_body(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let (identity, secret) = caller::follower(&app, &parts.headers)?;
-    let body = body::read(body, FOLLOW_BODY_BYTES).await?;
+    let body = body::read(&parts.headers, body, FOLLOW_BODY_BYTES).await?;
     answer(&app, identity, secret, Wanted::read_body(&body, &parts.headers)?).await
 }
 

@@ -33,7 +33,7 @@ pub async fn announce(State(hearing): State<Arc<Hearing>>, request: Request) -> 
     // However old it is: a member whose clock is far off must be heard, or nobody would learn of it.
     let node = signer(&hearing.cluster, hearing.ledger, &parts, b"")?;
     let _admitted = hearing.cluster.intake().announcements.admit(&Party::of_member(node))?;
-    let body = body::read(body, MAX_ANNOUNCEMENT_BYTES).await?;
+    let body = body::read(&parts.headers, body, MAX_ANNOUNCEMENT_BYTES).await?;
     if hearing.cluster.hear(hearing.ledger, &body).is_none() {
         return Err(Problem::with_detail(
             Code::Unauthenticated,

@@ -118,11 +118,12 @@ pub async fn offer(
     let unsigned = || Problem::with_detail(Code::Unauthenticated, "No member of this ledger has signed these records.");
     // Not one byte is read of an origin that this node does not know.
     let key = cluster.members().key_of(origin).ok_or_else(unsigned)?;
-    let head = request.headers().get(HEAD_HEADER).and_then(|head| SignedHead::from_line(head.to_str().ok()?));
+    let (parts, body) = request.into_parts();
+    let head = parts.headers.get(HEAD_HEADER).and_then(|head| SignedHead::from_line(head.to_str().ok()?));
     let head = head.filter(|head| head.place.origin == origin && head.is_signed_by(key, service.ledger()));
     head.ok_or_else(unsigned)?;
     let _turn = cluster.intake().offers.try_acquire().map_err(|_| Code::Overloaded)?;
-    let parcel = body::read(request.into_body(), OFFERED_BYTES).await?;
+    let parcel = body::read(&parts.headers, body, OFFERED_BYTES).await?;
     if Parcel::parse(&parcel).map_err(|_| unsigned())?.origin() != origin {
         return Err(unsigned());
     }

@@ -6,7 +6,7 @@ mod table;
 use std::borrow::Cow;
 
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ pub use page::page;
 pub use table::Code;
 
 use super::body::BodyError;
+use super::coding;
 use crate::domain::{RecordId, Rejection};
 use crate::jose::TokenError;
 use crate::json;
@@ -31,6 +32,8 @@ pub struct Problem {
     detail: Option<Cow<'static, str>>,
     id: Option<String>,
     record: Option<RecordId>,
+    /// With [`Code::UnsupportedContentEncoding`]: the codings that the call takes.
+    codings: &'static str,
 }
 
 /// A problem as it is sent, RFC 9457.
@@ -64,12 +67,17 @@ pub(super) struct ProblemBody<'a> {
 impl Problem {
     /// A problem with that code, and the code's meaning as detail.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, id: None, record: None }
+        Self { code, detail: None, id: None, record: None, codings: coding::NONE_TAKEN }
     }
 
     /// A problem with that code and what is wrong with this request, cut where it is long.
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: Some(cut(detail.into())), id: None, record: None }
+        Self { detail: Some(cut(detail.into())), ..Self::new(code) }
+    }
+
+    /// The body has a coding other than these.
+    pub fn of_coding(codings: &'static str) -> Self {
+        Self { codings, ..Self::new(Code::UnsupportedContentEncoding) }
     }
 
     /// A member's key signed this request, but that member was removed by this record.
@@ -117,6 +125,9 @@ impl IntoResponse for Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.code.retry_after_seconds() {
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::UnsupportedContentEncoding {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(self.codings));
         }
         if self.code == Code::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -219,6 +230,7 @@ impl From<BodyError> for Problem {
             BodyError::Slow => Code::BodyTimeout,
             BodyError::Busy => Code::Overloaded,
             BodyError::Broken => Code::BodyIncomplete,
+            BodyError::Encoded => Code::UnsupportedContentEncoding,
         })
     }
 }

@@ -129,6 +129,8 @@ table! {
         "Identity and device of a session, and the claims that are added to a token, have at most 32 KiB as JSON."
     UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" None; "The body has another media type"
         "Send Content-Type: application/json; to POST /v1/imports, application/x-ndjson. The charset, if given, is utf-8."
+    UnsupportedContentEncoding UNSUPPORTED_MEDIA_TYPE "unsupported-content-encoding" None; "The body is encoded in a way that is not taken"
+        "Send the body without Content-Encoding, or in one of the codings that Accept-Encoding in this answer lists: POST /v1/imports takes gzip and zstd, other calls take none."
     IdempotencyMismatch UNPROCESSABLE_ENTITY "idempotency-mismatch" None; "This Idempotency-Key was used with another body"
         "A key belongs to one body for 24 hours. Use a fresh key for a fresh command."
     TooManyUnknownRevocations TOO_MANY_REQUESTS "too-many-unknown-revocations" None; "Too many revocations of unknown credentials"

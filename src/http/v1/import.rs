@@ -98,8 +98,9 @@ struct ImportedLine {
 }
 
 /// Imports credentials that were issued elsewhere, by digest or id, one on each line and at most 1,000 lines. Each line
-/// stands alone: a refused line does not stop the others, and a line that is sent again is `known`. Needs the scope
-/// `admin` in each line's tenant.
+/// stands alone: a refused line does not stop the others, and a line that is sent again is `known`. The body may be
+/// compressed with `Content-Encoding: gzip` or `zstd`; its limit holds before and after. Needs the scope `admin` in each
+/// line's tenant.
 #[utoipa::path(
     post,
     path = "/v1/imports",

@@ -8,6 +8,7 @@ use authledger::tlog::{KeyName, VerifierKey};
 use serde_json::json;
 
 use super::real::{ALL, OLD, Real, json as answer, text};
+use crate::tlog::cosigned::Witness;
 
 #[test]
 fn every_kind_of_evidence_is_recognised_and_named() {
@@ -173,4 +174,38 @@ fn records_after_the_checkpoint_are_reported_as_only_chained() {
     assert!(across.contains("sequences 1 to 301 are in") && across.contains("302 to 701 are chained only"), "{across}");
     let behind = held(&real.bundle("behind.bundle", &["--from", "302"]));
     assert!(behind.contains("chained only: the bundle has no checkpoint"), "{behind}");
+}
+
+#[test]
+fn cosignatures_are_shown_with_their_time_and_unknown_ones_are_no_damage() {
+    let real = Real::copy();
+    let (known, unknown) = (Witness::new("witness.example/one", 7), Witness::new("witness.example/two", 8));
+    let note = fs::read_to_string(real.old()).unwrap();
+    let signed = &note[..note.find("\n\n").unwrap() + 1];
+    let cosigned = real.fresh("cosigned.checkpoint");
+    fs::write(&cosigned, [note.clone(), known.cosign(signed, 1_795_944_000), unknown.cosign(signed, 1)].concat())
+        .unwrap();
+    let keys = real.fresh("keys.vkey");
+    fs::write(&keys, format!("\u{feff}{}\r\n\r\n{}\n", real.key, known.key())).unwrap();
+    let keys = format!("@{}", keys.display());
+    let (data, path) = (real.data().to_str().unwrap(), cosigned.to_str().unwrap());
+    for arguments in [&["verify", path][..], &["verify", data, "--checkpoint", path]] {
+        let output = real.audit(&[arguments, &["--key", &keys]].concat());
+        let said = text_of(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("cosigned by witness.example/one at 2026-11-29T09:20:00Z"), "{said}");
+        assert!(said.contains("a cosignature in the name of witness.example/two with the unknown key"), "{said}");
+    }
+    // Keys of witnesses alone do not verify the log.
+    assert_eq!(real.audit(&["verify", path, "--key", &known.key()]).status.code(), Some(2));
+    fs::write(&cosigned, [note.clone(), known.cosign("another text\n", 1_795_944_000)].concat()).unwrap();
+    let output = real.audit(&["verify", path, "--key", &keys]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("the cosignature in the name of witness.example/one does not fit"));
+    let proof = real.make("since.proof", &["prove", data, "--from", real.old().to_str().unwrap(), "--key", &keys]);
+    assert_eq!(real.audit(&["verify", proof.to_str().unwrap(), "--key", &keys]).status.code(), Some(0));
+}
+
+fn text_of(output: &std::process::Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
 }

@@ -9,6 +9,7 @@ use axum::routing::get;
 use super::real::{Real, text};
 use crate::process::node::{NodeProcess, ROOT};
 use crate::support::stub;
+use crate::tlog::cosigned::Witness;
 
 fn watch(node: &str, real: &Real, more: &[&str]) -> Output {
     let state = real.fresh("state");
@@ -110,4 +111,24 @@ async fn a_server_that_shows_other_tiles_than_it_signed_is_found_and_an_endless_
     let url = format!("http://{}", stub::serve(endless).await);
     let cut = tokio::task::block_in_place(|| watch(&url, &real, &[]));
     assert!(cut.status.code() == Some(2) && text(&cut.stderr).contains("more than 65536 bytes"), "{cut:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cosignatures_are_shown_and_kept_with_the_checkpoint() {
+    let real = Real::copy();
+    let witness = Witness::new("witness.example/one", 7);
+    let note = fs::read_to_string(real.checkpoint()).unwrap();
+    let signed = note.split_inclusive("\n\n").next().unwrap().trim_end().to_owned() + "\n";
+    let cosigned = note + &witness.cosign(&signed, 1_795_944_000) + &witness.cosign("another text\n", 1);
+    let served = cosigned.clone();
+    let router = Router::new().route("/checkpoint", get(move || async move { served }));
+    let url = format!("http://{}", stub::serve(router).await);
+    let keys = real.fresh("keys.vkey");
+    fs::write(&keys, format!("{}\n{}\n", witness.key(), real.key)).unwrap();
+    let seen = tokio::task::block_in_place(|| watch(&url, &real, &["--key", &format!("@{}", keys.display())]));
+    assert_eq!(seen.status.code(), Some(0), "{seen:?}");
+    let said = text(&seen.stdout);
+    assert!(said.contains("  cosigned by witness.example/one at 2026-11-29T09:20:00Z\n"), "{said}");
+    assert!(said.contains("  the cosignature of witness.example/one does not fit the text\n"), "{said}");
+    assert_eq!(fs::read_to_string(real.fresh("state")).unwrap(), cosigned);
 }

@@ -3,12 +3,14 @@
 mod application;
 mod backup;
 mod demo;
+mod dumps;
 mod follow;
 mod import;
 mod imported;
 mod key;
 mod restore;
 mod sealed;
+mod shown;
 mod subject;
 
 use std::io::{BufRead as _, BufReader, Read};

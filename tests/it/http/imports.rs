@@ -11,7 +11,7 @@ fn digest(secret: &str) -> String {
 }
 
 /// A ticket that was issued an hour ago, and used a minute ago.
-fn ticket(secret: &str) -> Value {
+pub fn ticket(secret: &str) -> Value {
     json!({
         "kind": "ticket", "subject": "a", "digest": digest(secret), "ttl": 900,
         "issued_at": "2027-01-15T07:00:00Z", "expires_at": "2027-01-15T08:14:00Z",
@@ -28,7 +28,7 @@ fn without(mut line: Value, member: &str) -> Value {
     line
 }
 
-async fn send(actor: &Actor, body: String) -> Answer {
+pub async fn send(actor: &Actor, body: String) -> Answer {
     actor.with("content-type", "application/x-ndjson").send(Method::POST, "/v1/imports", body).await
 }
 

@@ -210,7 +210,8 @@ async fn an_idle_connection_is_closed_but_one_that_is_served_is_not() {
 
 #[tokio::test]
 async fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
-    let router = Router::new().route("/take", post(async |body: Body| body::read(body, 10).await.map_err(|_| "no")));
+    let router =
+        Router::new().route("/take", post(async |body: Body| body::read_as_sent(body, 10).await.map_err(|_| "no")));
     let server = Running::serving(router, Arc::default(), limits(), None).await;
     let mut stream = server.connect().await;
     let head = "POST /take HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n";

@@ -1,3 +1,4 @@
+mod codings;
 mod erasure;
 mod evidence;
 mod host;

@@ -55,7 +55,7 @@ async fn every_error_has_its_code() {
         assert!(!String::from_utf8_lossy(&problem.body).contains("/a/path"));
         lines += &format!("{name} -> {:?} {}\n", problem.outcome(), problem.json()["id"]);
     }
-    for error in [BodyError::TooLarge, BodyError::Slow, BodyError::Broken] {
+    for error in [BodyError::TooLarge, BodyError::Slow, BodyError::Broken, BodyError::Encoded] {
         lines += &format!("{error:?} -> {:?}\n", answer(error.into()).await.outcome());
     }
     insta::assert_snapshot!(lines);

@@ -14,4 +14,4 @@ mod pseudonyms;
 mod refusals;
 mod strangers;
 mod sync;
-mod visitors;
+pub mod visitors;

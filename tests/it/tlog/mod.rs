@@ -1,5 +1,6 @@
 //! The tree and the texts that others' tools check, against published vectors, a naive tree, and forgers.
 
+pub mod cosigned;
 mod notes;
 mod proofs;
 mod tiles;

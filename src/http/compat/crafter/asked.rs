@@ -53,7 +53,7 @@ impl CrafterRequest {
         let body = match (takes, &known, form) {
             (Takes::Nothing, ..) => Ok(Bytes::new()),
             (_, None, FormEncoding::None) => return Err(CrafterError::MissingAccessToken),
-            (Takes::Form | Takes::Json, ..) => body::read(body, limit).await,
+            (Takes::Form | Takes::Json, ..) => body::read(&head.headers, body, limit).await,
         };
         let (access_token_id, identity) = match known {
             Some(known) => known,

@@ -1,12 +1,13 @@
 //! Crafter's errors: the status, code and message of each, and the mapping of the ledger's refusals to them.
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorDetails, json};
 use crate::domain::{Rejection, Tenant, Timestamp};
 use crate::http::body::BodyError;
+use crate::http::coding::NONE_TAKEN;
 use crate::service::Error;
 
 /// Every answer other than a success. Messages hold what the request itself presented, and nothing of others.
@@ -55,6 +56,8 @@ pub enum CrafterError {
     BodySlow,
     /// The endpoint does not read a body of this type.
     ContentType,
+    /// The body is compressed, or encoded in another way.
+    BodyEncoded,
     /// The application has too many revocations of unknown tickets in force.
     TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
@@ -154,6 +157,7 @@ impl From<BodyError> for CrafterError {
             BodyError::Slow => Self::BodySlow,
             BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("Request body must be complete".to_owned()),
+            BodyError::Encoded => Self::BodyEncoded,
         }
     }
 }
@@ -174,7 +178,7 @@ impl CrafterError {
             Self::MissingParameter(_) | Self::Malformed(_) => (StatusCode::BAD_REQUEST, "OTHER"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "OTHER"),
             Self::BodySlow => (StatusCode::REQUEST_TIMEOUT, "OTHER"),
-            Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "OTHER"),
+            Self::ContentType | Self::BodyEncoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "OTHER"),
             Self::TooManyUnknownRevocations => (StatusCode::TOO_MANY_REQUESTS, "OTHER"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "OTHER"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "OTHER"),
@@ -208,6 +212,7 @@ impl CrafterError {
             Self::BodyTooLarge => "Request body is larger than this server takes".to_owned(),
             Self::BodySlow => "Request body did not arrive within 30 seconds".to_owned(),
             Self::ContentType => "Request body must be of type application/json, in UTF-8".to_owned(),
+            Self::BodyEncoded => "Request body must be sent without a Content-Encoding".to_owned(),
             Self::TooManyUnknownRevocations => {
                 "Too many unknown tickets were invalidated by this application".to_owned()
             }
@@ -221,6 +226,9 @@ impl IntoResponse for CrafterError {
     fn into_response(self) -> Response {
         let (status, error_code) = self.kind();
         let mut response = json(status, &ErrorDetails { error_code, message: &self.message() });
+        if matches!(self, Self::BodyEncoded) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(NONE_TAKEN));
+        }
         if matches!(self, Self::Unavailable) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

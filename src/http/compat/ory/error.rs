@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::wire::{self, ErrorContent, OryErrorBody};
 use crate::domain::{Rejection, RequestId};
 use crate::http::body::BodyError;
+use crate::http::coding::NONE_TAKEN;
 use crate::service::Error;
 
 /// Every answer other than a success. Texts hold what the request itself presented, and nothing of others.
@@ -42,6 +43,8 @@ pub enum OryError {
     BodyTooLarge,
     /// The body took too long to arrive.
     BodySlow,
+    /// The body is compressed, or encoded in another way.
+    BodyEncoded,
     /// The caller has too many revocations of unknown sessions in force.
     TooManyUnknownRevocations,
     /// The ledger takes no commands for now.
@@ -87,6 +90,7 @@ impl From<BodyError> for OryError {
             BodyError::Slow => Self::BodySlow,
             BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::Malformed("The body ended early."),
+            BodyError::Encoded => Self::BodyEncoded,
         }
     }
 }
@@ -107,6 +111,9 @@ impl OryError {
             message: &message,
         };
         let mut response = wire::json(status, &OryErrorBody { error });
+        if *self == Self::BodyEncoded {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(NONE_TAKEN));
+        }
         if *self == Self::Unavailable {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -124,6 +131,7 @@ impl OryError {
             Self::WrongVerb => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -149,6 +157,7 @@ impl OryError {
             | Self::WrongVerb
             | Self::BodyTooLarge
             | Self::BodySlow
+            | Self::BodyEncoded
             | Self::Unavailable
             | Self::Internal => return None,
         };
@@ -167,6 +176,7 @@ impl OryError {
             Self::WrongVerb => "The method is not supported here".into(),
             Self::BodyTooLarge => "The body is larger than this server takes".into(),
             Self::BodySlow => "The body did not arrive within 30 seconds".into(),
+            Self::BodyEncoded => "The body must be sent without a Content-Encoding".into(),
             Self::TooManyUnknownRevocations => "Too many requests of this kind have been made".into(),
             Self::Unavailable => "The service is unavailable, try again in a moment".into(),
             Self::Internal => "An internal server error occurred".into(),
@@ -220,6 +230,7 @@ mod tests {
             OryError::WrongVerb,
             OryError::BodyTooLarge,
             OryError::BodySlow,
+            OryError::BodyEncoded,
             OryError::TooManyUnknownRevocations,
             OryError::Unavailable,
             OryError::Internal,
@@ -228,6 +239,7 @@ mod tests {
         for (at, refusal) in refusals.iter().enumerate() {
             let response = refusal.answer(Some(&request).filter(|_| at % 2 == 0));
             assert_eq!(response.headers().contains_key(RETRY_AFTER), *refusal == OryError::Unavailable);
+            assert_eq!(response.headers().contains_key(ACCEPT_ENCODING), *refusal == OryError::BodyEncoded);
             let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
             bodies = bodies + std::str::from_utf8(&body).expect("UTF-8") + "\n";
         }

@@ -160,7 +160,8 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
 )]
 pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, body) = request.into_parts();
-    let body = body::read(body, app.options.body_bytes.min(body::UNAUTHENTICATED_BYTES)).await?;
+    let limit = app.options.body_bytes.min(body::UNAUTHENTICATED_BYTES);
+    let body = body::read(&parts.headers, body, limit).await?;
     let asked: Result<JsonObject<LogOut>, _> = serde_json::from_slice(&body);
     let JsonObject(LogOut { session_token }) =
         asked.map_err(|_| OryError::Malformed("The body must be a JSON object whose session_token is a string."))?;

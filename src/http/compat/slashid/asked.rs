@@ -68,17 +68,23 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, SlashidError> {
 }
 
 /// The JSON object in the body. `form` says what the body must be.
-pub async fn json<T: for<'de> Deserialize<'de>>(app: &App, body: Body, form: &'static str) -> Result<T, SlashidError> {
-    parsed(body::read(body, app.options.body_bytes).await?, form)
+pub async fn json<T: for<'de> Deserialize<'de>>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    form: &'static str,
+) -> Result<T, SlashidError> {
+    parsed(body::read(headers, body, app.options.body_bytes).await?, form)
 }
 
 /// The same for a caller that is authenticated by the body alone.
 pub async fn json_unauthenticated<T: for<'de> Deserialize<'de>>(
     app: &App,
+    headers: &HeaderMap,
     body: Body,
     form: &'static str,
 ) -> Result<T, SlashidError> {
-    parsed(body::read_unauthenticated(body, app.options.body_bytes).await?, form)
+    parsed(body::read_unauthenticated(headers, body, app.options.body_bytes).await?, form)
 }
 
 fn parsed<T: for<'de> Deserialize<'de>>(bytes: Bytes, form: &'static str) -> Result<T, SlashidError> {

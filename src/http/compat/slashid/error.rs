@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::RETRY_AFTER;
-use axum::http::{Method, StatusCode};
+use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorShown, Errors};
 use crate::domain::Rejection;
 use crate::http::answer;
 use crate::http::body::BodyError;
+use crate::http::coding::NONE_TAKEN;
 use crate::jose::TokenError;
 use crate::service::Error;
 
@@ -29,6 +30,8 @@ pub enum SlashidError {
     BodySlow,
     /// The body ended early.
     BodyBroken,
+    /// The body is compressed, or encoded in another way.
+    BodyEncoded,
     /// The token is refused.
     Token(TokenError),
     /// The token was revoked before.
@@ -75,6 +78,7 @@ impl From<BodyError> for SlashidError {
             BodyError::Slow => Self::BodySlow,
             BodyError::Busy => Error::Overloaded.into(),
             BodyError::Broken => Self::BodyBroken,
+            BodyError::Encoded => Self::BodyEncoded,
         }
     }
 }
@@ -125,6 +129,7 @@ impl SlashidError {
             // Only where the command stands: the contract defines the status like this.
             Self::ConsistencyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PersonOnHold | Self::PersonErased => StatusCode::CONFLICT,
+            Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
             Self::KeysUnreachable | Self::Unavailable | Self::IssuerNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -138,6 +143,7 @@ impl SlashidError {
             Self::BodyTooLarge => "the body is larger than this server takes".into(),
             Self::BodySlow => "the body did not arrive in time; nothing was done".into(),
             Self::BodyBroken => "the body ended early; nothing was done".into(),
+            Self::BodyEncoded => "the body must be sent without a Content-Encoding; nothing was done".into(),
             Self::Token(error) => format!("failed to {error}").into(),
             Self::AlreadyRevoked => "the token has been revoked already".into(),
             Self::AlreadyExpired => "the token has expired already".into(),
@@ -175,6 +181,9 @@ impl IntoResponse for SlashidError {
         let (status, message) = (self.status(), self.message());
         let body = Errors { errors: [ErrorShown { httpcode: status.as_u16(), message: &message }] };
         let mut response = answer::json(status, &body);
+        if matches!(self, Self::BodyEncoded) {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(NONE_TAKEN));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

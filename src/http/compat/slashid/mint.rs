@@ -53,7 +53,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
     let identity = asked::application(&app, key)?;
     let tenant = organisation(&identity, &parts.headers)?;
     let subject = app.service.named(&tenant, &person(&mut parts).await?);
-    let MintBody { custom_claims } = asked::json(&app, body, FORM).await?;
+    let MintBody { custom_claims } = asked::json(&app, &parts.headers, body, FORM).await?;
     let claims = claims(custom_claims.unwrap_or_default(), &subject)?;
     let new = NewToken {
         tenant,

@@ -61,8 +61,8 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<St
     let claimant = claimant(&app, &parts.headers)?;
     let consistency = asked::consistency(&parts.headers)?;
     let body: TokenBody = match claimant {
-        Claimant::Application(_) => asked::json(&app, body, TokenBody::FORM).await?,
-        Claimant::Bearer(_) => asked::json_unauthenticated(&app, body, TokenBody::FORM).await?,
+        Claimant::Application(_) => asked::json(&app, &parts.headers, body, TokenBody::FORM).await?,
+        Claimant::Bearer(_) => asked::json_unauthenticated(&app, &parts.headers, body, TokenBody::FORM).await?,
     };
     let token = presented(body)?;
     let (revoker, judged) = revoker(&app.service, claimant, &token, consistency, &parts.headers).await?;

@@ -29,7 +29,8 @@ use crate::service::{Judged, JwtStanding, Service};
     security(()),
 )]
 pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<Response, SlashidError> {
-    let token = presented(asked::json_unauthenticated(&app, request.into_body(), TokenBody::FORM).await?)?;
+    let (parts, body) = request.into_parts();
+    let token = presented(asked::json_unauthenticated(&app, &parts.headers, body, TokenBody::FORM).await?)?;
     let validity = match app.service.judge_jwt(token.expose()).await {
         Ok(judged) => validity(&app.service, &judged),
         Err(error) => invalid(reason(error).ok_or(SlashidError::KeysUnreachable)?),
