@@ -9,8 +9,8 @@ use crate::process::visitors::program as tool;
 const SESSION: &str = "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10";
 const TOKEN: &str = "MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj";
 
-/// Kratos's table as its migrations leave it in SQLite, with what its driver stores: an active session, one that was revoked, and one
-/// whose column has the default, which is a text.
+/// Kratos's table in SQLite: an active session, one that was revoked, and one whose column `active` has the default of Kratos's
+/// migration, which is a text.
 const SQLITE: &str = r#"
 CREATE TABLE "sessions" ("id" TEXT PRIMARY KEY, "issued_at" DATETIME NOT NULL, "expires_at" DATETIME NOT NULL, "authenticated_at" DATETIME NOT NULL,
   "identity_id" char(36) NOT NULL, "token" TEXT, "active" NUMERIC DEFAULT 'false', "nid" char(36), "aal" TEXT, "authentication_methods" TEXT);
@@ -34,7 +34,7 @@ const POSTGRESQL: [&str; 3] = [
      {\"id\":\"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11\",\"issued_at\":\"2026-11-29T10:00:00\",\"expires_at\":\"2099-11-30T10:00:00\",\"identity_id\":\"bob\",\"token\":null,\"active\":false,\"nid\":null,\"aal\":\"aal1\"}\n",
 ];
 
-/// What MariaDB's JSON_OBJECT makes of the table, by its documentation: TINYINT(1) is a number, and a time has no zone.
+/// What MariaDB's JSON_OBJECT should make of the table: TINYINT(1) is a number, and a time has no zone. It was not tried.
 const MARIADB: &str = "{\"id\": \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10\", \"identity_id\": \"alice\", \"issued_at\": \"2026-11-29 10:00:00.123456\", \"expires_at\": \"2099-11-30 10:00:00\", \"active\": 1, \"aal\": \"aal1\", \"token\": \"MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj\"}\n\
      {\"id\": \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11\", \"identity_id\": \"bob\", \"issued_at\": \"2026-11-29 10:00:00\", \"expires_at\": \"2099-11-30 10:00:00\", \"active\": 0, \"aal\": \"aal1\", \"token\": null}\n";
 
