@@ -176,6 +176,11 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_QUEUE", value_name = "COUNT")]
     pub queue: Option<u64>,
 
+    /// Seconds that a key that signs tokens is published before it signs: longer than verifiers keep the keys that they
+    /// have fetched [default: 900]
+    #[arg(long, env = "AUTHLEDGER_KEY_PUBLISH_AHEAD", value_name = "SECONDS")]
+    pub key_publish_ahead: Option<u64>,
+
     /// How many connections may be open; more are answered 503 [default: 12000]
     #[arg(long, env = "AUTHLEDGER_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<u64>,
@@ -242,6 +247,8 @@ pub struct Settings {
     pub public_url: Option<Arc<str>>,
     /// The algorithm of new token keys.
     pub token_algorithm: Algorithm,
+    /// How long a token key is published before it signs.
+    pub key_publish_ahead: Duration,
     /// The name of this node's log in its checkpoints, which is fixed with the first of them.
     pub checkpoint_origin: Option<KeyName>,
     /// The other issuers whose tokens are accepted. None of them is [`Settings::public_url`].
@@ -311,6 +318,10 @@ impl Settings {
             subject_pseudonyms: layers.get("subject_pseudonyms", |a| a.subject_pseudonyms).or(false),
             policy: policy(&layers)?,
             token_algorithm: layers.get("token_algorithm", |a| a.token_algorithm).or(Algorithm::default()),
+            key_publish_ahead: layers
+                .get("key_publish_ahead", |a| a.key_publish_ahead)
+                .bounded(900, 0..=86_400, "seconds")
+                .map(Duration::from_secs)?,
             trusted_issuers: trusted_issuers(&layers, public_url.as_deref())?,
             public_url,
             checkpoint_origin: checkpoint_origin(&layers)?,

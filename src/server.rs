@@ -130,6 +130,9 @@ impl Server {
         });
         warn_of_descriptors(settings.connections);
         let wait = among::waits_for(&running.service, &settled);
+        if wait == Wait::Nothing {
+            running.service.begin_keys().await;
+        }
         running.service.cluster().admit(wait == Wait::Nothing);
         let router = match wait {
             Wait::Nothing => crate::http::router(app.clone()),
@@ -238,6 +241,7 @@ async fn listen_on(address: SocketAddr) -> Result<TcpListener, ServeError> {
 fn opening(settings: &Settings, address: SocketAddr, clock: &Clock) -> Result<service::NodeSettings, ServeError> {
     Ok(service::NodeSettings {
         token_algorithm: settings.token_algorithm,
+        key_publish_ahead: settings.key_publish_ahead,
         issuer: token_issuer(settings, address),
         issuer_is_set: settings.public_url.is_some(),
         trusted: TrustedIssuers::new(settings.trusted_issuers.clone(), clock.clone())?,

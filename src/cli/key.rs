@@ -6,13 +6,16 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::client::{CallArgs, CallError, Client};
 use crate::terminal;
+use crate::keys::public_key_pem;
 
 const EXAMPLES: &str = "\
 Examples:
   authledger key list --token-file authledger-data/root-token
+  authledger key list --pem               # the public keys, for verifiers that take files
   authledger key rotate --json
   authledger key verifier > log.vkey      # for authledger-audit as --key @log.vkey";
 
@@ -26,14 +29,40 @@ pub struct KeyArgs {
 
 #[derive(Subcommand)]
 enum KeyAction {
-    /// List the keys whose tokens may still be active.
-    List(CallArgs),
-    /// Make a new key sign from now on. The previous key verifies until its last token has expired.
-    Rotate(CallArgs),
+    /// List the keys whose tokens may still be active, and the next ones.
+    List(KeyListArgs),
+    /// Make the next key sign from now on, and make another one, which is next. The previous key verifies until its last
+    /// token has expired.
+    Rotate(KeyRotateArgs),
     /// Show the keys that this ledger's checkpoints and proofs are checked with. Give them to the people who are to
     /// check them.
     Verifier(CallArgs),
 }
+
+#[derive(Args)]
+struct KeyListArgs {
+    /// The public keys in PEM, each behind a line with its name, algorithm and state
+    #[arg(long, conflicts_with = "json")]
+    pem: bool,
+    #[command(flatten)]
+    asked: CallArgs,
+}
+
+#[derive(Args)]
+struct KeyRotateArgs {
+    /// Rotate even if the next key was published too recently: because the key that signs is no longer secret
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    asked: CallArgs,
+}
+
+/// How long verifiers refuse what a key signs that was published too recently, as measured with their defaults.
+const NOW_WARNING: &str = "\
+warning: verifiers that have not fetched the key that signs now refuse its tokens until they do: npm jose,
+         express-oauth2-jwt-bearer and PyJWT 2.15 for up to 31 s, Envoy's jwt_authn for up to 602 s, jwx 3.4 for more
+         than 640 s. Tokens of the previous key stay active until they expire: revoke those that must not be.
+         If the files of this node's keys were stolen, the next key was, too: rotate once more.";
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +85,18 @@ struct KeyBody {
     alg: String,
     issuer: String,
     published_at: String,
+    #[serde(default)]
+    state: String,
+    signs_from: Option<String>,
     verifies_until: Option<String>,
+}
+
+/// The keys after a rotation.
+#[derive(Deserialize)]
+struct RotatedKeysBody {
+    #[serde(flatten)]
+    signs: KeyBody,
+    next: KeyBody,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +130,9 @@ struct CheckpointStatus {
 
 pub async fn run(arguments: KeyArgs) -> Result<(), KeyCommandError> {
     match arguments.action {
-        KeyAction::List(asked) => list(&asked).await,
-        KeyAction::Rotate(asked) => rotate(&asked).await,
+        KeyAction::List(KeyListArgs { pem: true, asked }) => list_pem(&asked).await,
+        KeyAction::List(KeyListArgs { pem: false, asked }) => list(&asked).await,
+        KeyAction::Rotate(KeyRotateArgs { now, asked }) => rotate(&asked, now).await,
         KeyAction::Verifier(asked) => verifier(&asked).await,
     }
 }
@@ -133,23 +174,56 @@ async fn list(asked: &CallArgs) -> Result<(), KeyCommandError> {
     Ok(())
 }
 
-async fn rotate(asked: &CallArgs) -> Result<(), KeyCommandError> {
+/// The keys of the published set that the list names: the list has their states, and the set the keys themselves.
+async fn list_pem(asked: &CallArgs) -> Result<(), KeyCommandError> {
     let client = Client::new(&asked.server)?;
-    let answer = client.text(client.request(Method::POST, "/v1/keys")).await?;
+    let answer = client.text(client.request(Method::GET, "/v1/keys")).await?;
+    let KeyList::<KeyBody> { keys } = serde_json::from_str(&answer)?;
+    let answer = client.text(client.request(Method::GET, "/.well-known/jwks.json")).await?;
+    let set: KeyList<Value> = serde_json::from_str(&answer)?;
+    let mut out = terminal::out();
+    for key in keys {
+        let pem = set.keys.iter().find(|jwk| jwk["kid"] == *key.kid).and_then(public_key_pem);
+        if let Some(pem) = pem {
+            write!(out, "# {} {} {}\n{pem}", key.kid, key.alg, key.state())?;
+        }
+    }
+    Ok(())
+}
+
+async fn rotate(asked: &CallArgs, now: bool) -> Result<(), KeyCommandError> {
+    let client = Client::new(&asked.server)?;
+    let mut request = client.request(Method::POST, "/v1/keys");
+    if now {
+        tell!("{NOW_WARNING}");
+        request = request.json(&json!({"now": true}));
+    }
+    let answer = client.text(request).await?;
     let mut out = terminal::out();
     if asked.json {
         return Ok(writeln!(out, "{}", answer.trim_end())?);
     }
-    let key: KeyBody = serde_json::from_str(&answer)?;
-    writeln!(out, "kid        {}", key.kid)?;
-    writeln!(out, "algorithm  {}", key.alg)?;
-    writeln!(out, "issuer     {}", key.issuer)?;
-    writeln!(out, "published  {}", key.published_at)?;
+    let RotatedKeysBody { signs, next } = serde_json::from_str(&answer)?;
+    for (n, key) in [&signs, &next].into_iter().enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "kid        {}", key.kid)?;
+        writeln!(out, "state      {}", key.state())?;
+        writeln!(out, "algorithm  {}", key.alg)?;
+        writeln!(out, "issuer     {}", key.issuer)?;
+        writeln!(out, "published  {}", key.published_at)?;
+    }
     Ok(())
 }
 
 impl KeyBody {
     fn state(&self) -> String {
-        self.verifies_until.as_ref().map_or("signs".to_owned(), |until| format!("verifies until {until}"))
+        match (&self.verifies_until, &self.signs_from) {
+            (Some(until), _) => format!("verifies until {until}"),
+            (None, Some(from)) if self.state == "next" => format!("next, may sign from {from}"),
+            (None, Some(from)) => format!("signs from {from}"),
+            (None, None) => "signs".to_owned(),
+        }
     }
 }

@@ -7,7 +7,9 @@ use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
-use super::ids::{ApplicationId, Issuer, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId};
+use super::ids::{
+    ApplicationId, Issuer, KeyId, NodeName, Origin, Reason, RecordId, RequestId, Subject, Tenant, TokenId,
+};
 use super::node::NodeKey;
 use super::subject::Generation;
 use super::time::{Timestamp, Ttl};
@@ -199,12 +201,13 @@ pub struct JoinNode {
     pub asked: NodeJoined,
 }
 
-/// Publish a key that signs the ledger's JWTs.
+/// Publish a key that is to sign the ledger's JWTs once the keys before it are retired. A node has two keys: the older
+/// signs, and the younger is next.
 #[derive(Clone, Debug)]
 pub struct PublishKey {
     pub key: KeyPublished,
-    /// Whether it replaces this node's key; otherwise it is published only if this node has none.
-    pub rotate: bool,
+    /// The keys of this node that are retired with it: the one that signs, for a rotation, or those that can't be used.
+    pub retires: Vec<KeyId>,
 }
 
 /// Import a credential that was issued elsewhere.

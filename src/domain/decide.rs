@@ -19,8 +19,8 @@ use super::state::View;
 use super::time::Timestamp;
 
 pub use erasures::MAX_ERASED_SLOTS;
-pub use issues::{MAX_JWT_GENERATION, signing_key};
-pub use keys::{issuer, lineage};
+pub use issues::MAX_JWT_GENERATION;
+pub use keys::{issuer, keys_before, keys_by_node, lineage, own_keys, signing_key};
 pub use renewals::worth_recording;
 pub use revocations::MAX_OWN_SESSIONS;
 

@@ -33,8 +33,8 @@ pub use credential::{
     judge_presented,
 };
 pub use decide::{
-    MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, lineage,
-    may_see, signing_key, worth_recording,
+    MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, keys_before,
+    keys_by_node, lineage, may_see, own_keys, signing_key, worth_recording,
 };
 pub use event::{
     CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues, KeyPublished,

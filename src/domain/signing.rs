@@ -18,13 +18,30 @@ pub struct SigningKeyState {
 impl SigningKeyState {
     /// The key, if it may verify at `now`: it still signs, or a token that it signed may still be active.
     pub fn verifies(&self, now: Timestamp) -> Option<&KeyPublished> {
-        let in_use = !self.retired || now < self.last_expiry.plus_millis(RETENTION_MARGIN_MILLIS);
+        let in_use = !self.retired || now < self.published_until();
         self.published.as_ref().filter(|_| in_use).map(|(_, key)| key)
     }
 
-    /// The key, if it signs.
-    pub fn signs(&self) -> Option<(RecordId, &KeyPublished)> {
-        self.published.as_ref().filter(|_| !self.retired).map(|(place, key)| (*place, key))
+    /// Until when it is published once it is retired.
+    pub fn published_until(&self) -> Timestamp {
+        self.last_expiry.plus_millis(RETENTION_MARGIN_MILLIS)
+    }
+
+    /// The key and its publication, if it signs or is to sign.
+    pub fn into_signing(self) -> Option<(RecordId, KeyPublished)> {
+        self.published.filter(|_| !self.retired)
+    }
+
+    /// Whether it has signed a token.
+    pub fn has_signed(&self) -> bool {
+        self.last_expiry > Timestamp::default()
+    }
+
+    /// What others see of it, and what decides who signs: two equal ones make the same published set. Until it is
+    /// retired, the expiry of its last token, which changes with each one, is not part of it.
+    pub fn standing(&self) -> (Option<RecordId>, bool, Option<Timestamp>) {
+        let last_expiry = (self.retired || !self.has_signed()).then_some(self.last_expiry);
+        (self.published.as_ref().map(|(place, _)| *place), self.retired, last_expiry)
     }
 
     /// Joins the state from another node or a later record.

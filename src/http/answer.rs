@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::json;
 use crate::service::{Error, Pace};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The type of a JSON body.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The usual size of an answer, in bytes.
 const USUAL_BYTES: usize = 320;

@@ -1,14 +1,12 @@
 //! The keys that verify this ledger's tokens, and the document that leads to them: RFC 7517 and OpenID Connect
 //! Discovery 1.0.
 
-use std::collections::BTreeSet;
-
 use axum::extract::State;
 use axum::http::Uri;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use serde_json::{Value, json};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
 
 use super::problem::Problem;
 use super::{App, SharedApp, answer};
@@ -19,11 +17,11 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path of the document, under any base.
 pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
-/// A minute: a verifier that keeps keys longer would refuse the first tokens of a new one.
+/// A minute. Verifiers that keep keys longer find the next one among them: it is published long before it signs.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
-/// The public keys that verify this ledger's tokens: the keys that sign now, and the earlier keys whose tokens may
-/// still be active.
+/// The public keys that verify this ledger's tokens: the keys that sign now, those that are next, and the earlier keys
+/// whose tokens may still be active.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
@@ -33,7 +31,9 @@ const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
     security(()),
 )]
 pub async fn jwks(State(app): State<SharedApp>) -> Response {
-    cached(&app.service.published_keys())
+    let set = app.service.key_set();
+    let headers = [(CONTENT_TYPE, answer::JSON), (CACHE_CONTROL, CACHED)];
+    (StatusCode::OK, headers, set.body.clone()).into_response()
 }
 
 /// The issuer of this ledger's tokens, and where its keys are, in the members of OpenID Connect Discovery 1.0 that
@@ -57,24 +57,16 @@ pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Res
 pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
     let issuer = app.service.token_issuer().ok_or(Error::IssuerNotConfigured)?;
     let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
-    let keys = app.service.published_keys();
-    Ok(cached(&json!({
+    let body = json!({
         "issuer": issuer.as_str(),
         "jwks_uri": format!("{}{base}{JWKS_PATH}", issuer.as_str()),
-        "id_token_signing_alg_values_supported": algorithms(&keys),
+        // Some verifiers take this list once, when they start: the next key's algorithm is among them.
+        "id_token_signing_alg_values_supported": app.service.key_set().algorithms,
         "subject_types_supported": ["public"],
         // It issues tokens to applications that ask for them, and does not redirect anybody.
         "response_types_supported": ["none"],
-    })))
-}
-
-fn algorithms(keys: &Value) -> BTreeSet<&str> {
-    let keys = keys["keys"].as_array().into_iter().flatten();
-    keys.filter_map(|key| key["alg"].as_str()).collect()
-}
-
-fn cached(body: &Value) -> Response {
-    let mut response = answer::json(StatusCode::OK, body);
+    });
+    let mut response = answer::json(StatusCode::OK, &body);
     response.headers_mut().insert(CACHE_CONTROL, CACHED);
-    response
+    Ok(response)
 }

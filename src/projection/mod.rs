@@ -62,6 +62,8 @@ pub struct Projection {
     revoked: RevocationsByTenant,
     early_uses: Mutex<HashMap<RecordId, Timestamp>>,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
+    /// How often the published keys, or the key that signs, may have changed.
+    key_changes: AtomicU64,
     slots: Mutex<BTreeMap<Origin, u64>>,
     imported: AtomicBool,
     members: RwLock<Arc<Members>>,
@@ -138,6 +140,7 @@ impl Projection {
             revoked: RevocationsByTenant::default(),
             early_uses: Mutex::default(),
             keys: RwLock::default(),
+            key_changes: AtomicU64::default(),
             slots: Mutex::default(),
             imported: AtomicBool::default(),
             members: RwLock::default(),
@@ -294,6 +297,12 @@ impl Projection {
         self.sessions.before(tenant, before, limit)
     }
 
+    /// A number that changes whenever the published keys, or the key that signs, may have changed. What is derived from
+    /// them is made again only then.
+    pub fn key_changes(&self) -> u64 {
+        self.key_changes.load(Ordering::Acquire)
+    }
+
     /// The last slot of its sealing keys that the origin has used.
     pub fn last_slot(&self, origin: Origin) -> Option<u64> {
         self.slots.lock().get(&origin).copied()
@@ -388,7 +397,15 @@ impl Projection {
             }
             Patch::Credential(key, credential) => return self.join_credential(key, credential),
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
-            Patch::Key(id, key) => self.keys.write().entry(id).or_default().merge(key),
+            Patch::Key(id, key) => {
+                let mut keys = self.keys.write();
+                let known = keys.entry(id).or_default();
+                let before = known.standing();
+                known.merge(key);
+                if known.standing() != before {
+                    self.key_changes.fetch_add(1, Ordering::Release);
+                }
+            }
             Patch::Node(key, member) => self.change_members(|members| members.join(key, member)),
             Patch::Slot(origin, slot) => {
                 let mut slots = self.slots.lock();

@@ -48,7 +48,16 @@ async fn admit(service: &Service, wait: Wait, standby: bool) {
     let cluster = service.cluster();
     if wait == Wait::Join && standby {
         tracing::info!("this node is a standby: it follows the others until authledger node promote");
-        cluster.promotion().await;
+        // Verifiers have its keys by then: a standby that is promoted signs at once.
+        let publish_keys = async {
+            until(cluster, || holds_all(cluster)).await;
+            service.begin_keys().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = cluster.promotion() => {}
+            () = publish_keys => {}
+        }
     } else if matches!(wait, Wait::CatchUp | Wait::Join) {
         tracing::info!("this node answers when it holds what the members hold, and all of them wait for it");
         until(cluster, || holds_all(cluster)).await;

@@ -103,6 +103,7 @@ pub(super) async fn run(app: SharedApp, doors: Arc<Doors>, members: MemberSettin
         counted(&app, &members).await;
     }
     if admitted(app.service.clone(), wait, members.standby, stop).await && wait != Wait::Nothing {
+        app.service.begin_keys().await;
         // In this order: a client that finds it ready finds it answering.
         doors.open(http::router(app.clone()));
         app.service.cluster().admit(true);

@@ -6,7 +6,7 @@ use tokio::task::JoinError;
 
 use super::limits::MAX_PERSONAL_BYTES;
 use crate::clock::NoRandomness;
-use crate::domain::{RecordId, Rejection, RequestId};
+use crate::domain::{RecordId, Rejection, RequestId, Timestamp};
 use crate::event_log::{Fault, ReadError, SubmitError};
 use crate::jose::TokenError;
 
@@ -53,6 +53,18 @@ pub enum Error {
     /// The keys of tokens from this server could not be found without a public address.
     #[error("issue: other hosts reach this server, but its public address is not configured (--public-url)")]
     IssuerNotConfigured,
+    /// The next key may not sign yet: verifiers that have fetched the published set may not have seen it.
+    #[error("rotate: the next key was published too recently, and may sign from {from} on")]
+    NextKeyTooNew {
+        /// When it may sign.
+        from: Timestamp,
+    },
+    /// This node's key does not sign yet: verifiers that have fetched the published set may not have seen it.
+    #[error("issue: this node's key was published too recently, and signs from {from} on")]
+    SigningKeyTooNew {
+        /// When it signs.
+        from: Timestamp,
+    },
     /// A key can't be read, made or used.
     #[error("use a key: {0}")]
     Key(Arc<str>),
@@ -74,6 +86,7 @@ impl Error {
                 | Self::Locked
                 | Self::Stopping
                 | Self::Fault(_)
+                | Self::SigningKeyTooNew { .. }
                 | Self::Rejected(ClockUnsettled | MemberTooOld | MemoryFull)
         )
     }

@@ -72,7 +72,7 @@ pub use sessions::{
     Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor,
 };
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
-pub use signing::{PublishedKey, RESERVED_CLAIMS};
+pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
 pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, looks_like_jwt};
@@ -126,6 +126,18 @@ pub struct Call {
     pub idempotency: Option<Idempotency>,
     /// The nodes that must have applied it before it is answered.
     pub consistency: Option<Consistency>,
+}
+
+impl Call {
+    /// The command with its caller.
+    fn with(&self, command: Command) -> Request {
+        Request {
+            caller: self.identity.caller.clone(),
+            request: self.request.clone(),
+            idempotency: self.idempotency,
+            command,
+        }
+    }
 }
 
 /// The ledger, as the surfaces see it.
@@ -262,13 +274,7 @@ impl Service {
     }
 
     async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {
-        let request = Request {
-            caller: call.identity.caller.clone(),
-            request: call.request.clone(),
-            idempotency: call.idempotency,
-            command,
-        };
-        let outcome = self.submit(request).await?;
+        let outcome = self.submit(call.with(command)).await?;
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -49,6 +49,8 @@ pub struct NodeSettings {
     pub queue: usize,
     /// The algorithm of new keys that sign tokens.
     pub token_algorithm: Algorithm,
+    /// How long a key that signs tokens is published before it signs.
+    pub key_publish_ahead: Duration,
     /// The issuer of tokens, if the ledger has none yet.
     pub issuer: Option<Issuer>,
     /// Whether that issuer was set, rather than made up from an address.
@@ -282,7 +284,7 @@ impl Prepared {
         };
         let sealer = Sealer::new(SealingKeys::open(&keys)?, BorrowedKeys::new(&keys), last_slot, lineage)?;
         erase_again(&sealer, &projection)?;
-        let signing = Signing::new(keys, settings.token_algorithm, settings.issuer);
+        let signing = Signing::new(keys, settings.token_algorithm, settings.issuer, settings.key_publish_ahead);
         // Much time may have passed since the log was opened. Another connection would create a file that is gone.
         files.check().map_err(StartError::Writer)?;
         let wal_copier = WalCopier::spawn(&directory.ledger())?;

@@ -1,33 +1,73 @@
-//! The keys that sign the ledger's JWTs: made when first needed, published by events, replaced on command.
+//! The keys that sign the ledger's JWTs: made at the start, published by events, and replaced on command.
+//!
+//! A node has two. The older one signs; the younger one is next, and is published long before it signs, because most
+//! verifiers fetch the published set only now and then and refuse what a key signed that they have not seen.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
 use super::{Call, CallerIdentity, Error, Service};
 use crate::domain::{
-    Caller, Command, CredentialRef, Event, GivenSubject, Issuer, KeyId, KeyPublished, PublishKey,
-    RETENTION_MARGIN_MILLIS, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, signing_key,
+    Caller, Command, CredentialRef, Event, GivenSubject, Issuer, KeyId, KeyPublished, Position, PublishKey, RecordId,
+    Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys,
+    signing_key,
 };
 use crate::jose::{OwnKeys, sign};
+use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
+
+/// The most keys that are made in a row: both of a node.
+const KEYS_AT_ONCE: usize = 2;
 
 /// This node's private keys.
 pub(super) struct Signing {
     directory: PathBuf,
     algorithm: Algorithm,
-    /// The issuer that the first key is published for.
+    /// The issuer that keys are published for until a key has signed.
     issuer: Option<Issuer>,
+    /// How long a key is published before it signs.
+    publish_ahead: Duration,
     keys: Mutex<HashMap<KeyId, Arc<SigningKey>>>,
     /// Held while a key is made, so that two requests do not make two.
     making: tokio::sync::Mutex<()>,
+    /// The publications that were read. Records do not change.
+    publications: Mutex<HashMap<RecordId, Publication>>,
+    /// Of the newest change of keys that was looked at: from when on this node's key signs.
+    ready: Mutex<Option<(u64, Timestamp)>>,
+    /// The published set as of the newest change of keys.
+    set: Mutex<Option<(u64, Arc<PublishedKeySet>)>>,
 }
 
-/// A key that may have signed tokens that are still active.
+/// The record that published a key.
+#[derive(Clone, Copy, Debug)]
+struct Publication {
+    /// Its place in this node's file: lower than that of all that the node has learned since.
+    position: Position,
+    at: Timestamp,
+    /// Whether the node made the key by itself, and not in a rotation.
+    by_itself: bool,
+}
+
+/// The public keys that verify the ledger's tokens which may still be active: RFC 7517, section 5.
+#[derive(Debug)]
+pub struct PublishedKeySet {
+    /// The set as it is sent.
+    pub body: Bytes,
+    /// The algorithms of its keys.
+    pub algorithms: BTreeSet<Box<str>>,
+    /// When the first of its keys is to leave it.
+    until: Option<Timestamp>,
+}
+
+/// A key that may have signed tokens that are still active, or is to sign.
 #[derive(Clone, Debug)]
 pub struct PublishedKey {
     /// Its name.
@@ -38,13 +78,49 @@ pub struct PublishedKey {
     pub issuer: Issuer,
     /// When it was published.
     pub published_at: Timestamp,
-    /// Of a key that no longer signs: until when it is published.
-    pub verifies_until: Option<Timestamp>,
+    pub stage: KeyStage,
+}
+
+/// What a published key does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStage {
+    /// It signs its node's tokens.
+    Signs,
+    /// It is its node's oldest, and signs from then on: before, verifiers that have fetched the set would refuse it.
+    Waits { from: Timestamp },
+    /// A rotation makes it sign, from that instant on.
+    Next { from: Timestamp },
+    /// It signs no more, and is published until then.
+    Verifies { until: Timestamp },
+}
+
+/// The keys after a rotation.
+#[derive(Clone, Debug)]
+pub struct RotatedKeys {
+    /// The key that signs now.
+    pub signs: PublishedKey,
+    /// The key that was made, and is next.
+    pub next: PublishedKey,
 }
 
 impl Signing {
-    pub(super) fn new(directory: PathBuf, algorithm: Algorithm, issuer: Option<Issuer>) -> Self {
-        Self { directory, algorithm, issuer, keys: Mutex::default(), making: tokio::sync::Mutex::default() }
+    pub(super) fn new(
+        directory: PathBuf,
+        algorithm: Algorithm,
+        issuer: Option<Issuer>,
+        publish_ahead: Duration,
+    ) -> Self {
+        Self {
+            directory,
+            algorithm,
+            issuer,
+            publish_ahead,
+            keys: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+            publications: Mutex::default(),
+            ready: Mutex::default(),
+            set: Mutex::default(),
+        }
     }
 
     fn find(&self, id: &KeyId) -> Result<Option<Arc<SigningKey>>, KeyError> {
@@ -56,6 +132,11 @@ impl Signing {
             self.keys.lock().insert(id.clone(), key.clone());
         }
         Ok(key)
+    }
+
+    /// When a key of that age may sign.
+    fn signs_from(&self, published_at: Timestamp) -> Timestamp {
+        published_at.plus_millis(u64::try_from(self.publish_ahead.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -82,100 +163,239 @@ impl OwnKeys for Service {
 }
 
 impl Service {
-    /// The issuer of this ledger's tokens: fixed with the first key, and until then the operator's setting.
+    /// The issuer of this ledger's tokens: fixed with the first token, and until then the operator's setting.
     pub fn token_issuer(&self) -> Option<Issuer> {
         issuer(&*self.projection).or_else(|| self.signing.issuer.clone())
     }
 
-    /// The public keys that verify the ledger's tokens which may still be active: RFC 7517, section 5.
-    pub fn published_keys(&self) -> Value {
-        let now = self.clock.now();
-        let keys = self.projection.keys();
-        let jwks = keys.values().filter_map(|key| key.verifies(now));
-        // A text that is not JSON was never published: the writer made it.
-        let jwks: Vec<Value> = jwks.filter_map(|key| serde_json::from_str(&key.jwk).ok()).collect();
-        json!({ "keys": jwks })
+    /// The public keys that verify the ledger's tokens which may still be active, and those that are next. The set is
+    /// made once for each change: verifiers that meet an unknown key pass each such token on as a request for the set.
+    pub fn key_set(&self) -> Arc<PublishedKeySet> {
+        let (now, changes) = (self.clock.now(), self.projection.key_changes());
+        let mut set = self.signing.set.lock();
+        let is_current = |of: u64, set: &PublishedKeySet| of == changes && set.until.is_none_or(|until| now < until);
+        if let Some((_, set)) = set.as_ref().filter(|(of, set)| is_current(*of, set)) {
+            return set.clone();
+        }
+        let made = Arc::new(self.made_key_set(now));
+        *set = Some((changes, made.clone()));
+        made
     }
 
-    /// The keys that verify the ledger's tokens which may still be active, the newest first. Needs `admin` in every
-    /// tenant.
+    fn made_key_set(&self, now: Timestamp) -> PublishedKeySet {
+        let keys = self.projection.keys();
+        let shown = keys.values().filter(|key| key.verifies(now).is_some());
+        let until = shown.clone().filter(|key| key.retired).map(|key| key.published_until()).min();
+        // A text that is not JSON was never published: the writer made it.
+        let jwks = shown.filter_map(|key| serde_json::from_str(&key.published.as_ref()?.1.jwk).ok());
+        let jwks: Vec<Value> = jwks.collect();
+        let algorithms = jwks.iter().filter_map(|key| key["alg"].as_str()).map(Box::from).collect();
+        PublishedKeySet { body: json::bytes(&json!({ "keys": jwks })).into(), algorithms, until }
+    }
+
+    /// The keys that verify the ledger's tokens which may still be active, and those that are next, the newest first.
+    /// Needs `admin` in every tenant.
     pub async fn keys(&self, identity: &CallerIdentity) -> Result<Vec<PublishedKey>, Error> {
         if !identity.grants.everywhere().contains(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }
         let now = self.clock.now();
-        let mut keys = Vec::new();
-        for (id, key) in self.projection.keys() {
-            let Some((place, published)) = key.published.as_ref().filter(|_| key.verifies(now).is_some()) else {
-                continue;
-            };
-            let record = self.filed(*place, 1).await?.into_iter().next();
-            let record = record.ok_or_else(|| Error::internal(None, "a published key has no record"))?;
-            keys.push(PublishedKey {
-                id,
-                algorithm: algorithm(published),
-                issuer: published.issuer.clone(),
-                published_at: record.recorded.recorded_at,
-                verifies_until: key.retired.then(|| key.last_expiry.plus_millis(RETENTION_MARGIN_MILLIS)),
-            });
+        let mut shown = Vec::new();
+        for node in keys_by_node(&*self.projection) {
+            for (n, (place, key)) in node.iter().enumerate() {
+                let published = self.publication(*place).await?;
+                let stage = match n {
+                    0 => match self.first_signs_from(&node).await? {
+                        from if now < from => KeyStage::Waits { from },
+                        _ => KeyStage::Signs,
+                    },
+                    _ => KeyStage::Next { from: self.signing.signs_from(published.at) },
+                };
+                shown.push(PublishedKey::new(key, published.at, stage));
+            }
         }
-        keys.sort_by_key(|key| std::cmp::Reverse(key.published_at));
-        Ok(keys)
+        for key in self.projection.keys().into_values().filter(|key| key.retired && key.verifies(now).is_some()) {
+            let until = key.published_until();
+            let Some((place, key)) = key.published else { continue };
+            let published = self.publication(place).await?;
+            shown.push(PublishedKey::new(&key, published.at, KeyStage::Verifies { until }));
+        }
+        // Two that were published in the same millisecond: the next key is the newer one.
+        shown.sort_by_key(|key| (Reverse(key.published_at), !matches!(key.stage, KeyStage::Next { .. })));
+        Ok(shown)
     }
 
-    /// Makes a new key take over. The old ones verify until the last token that they signed has expired. Needs `admin` in
-    /// every tenant.
-    pub async fn rotate_key(&self, call: &Call) -> Result<PublishedKey, Error> {
+    /// Makes the next key take over, and makes another one, which is next from now on. The old ones verify until the
+    /// last token that they signed has expired. Needs `admin` in every tenant.
+    ///
+    /// It is refused while the next key has not been published for long enough, unless it is to sign `now`.
+    pub async fn rotate_key(&self, call: &Call, now: bool) -> Result<RotatedKeys, Error> {
         if !call.identity.grants.everywhere().contains(Scope::Admin) {
             return Err(Rejection::Forbidden.into());
         }
-        let _making = self.signing.making.lock().await;
+        let making = self.signing.making.lock().await;
         // A repetition does not make a key: it is answered before the key that it brings is looked at.
         let answered = call.idempotency.and_then(|digests| self.projection.answered(&digests.key));
         let repeats = answered.is_some_and(|answered| self.clock.now() < answered.retain_until());
         let current = signing_key(&*self.projection, self.origin).filter(|_| repeats);
-        let key = match current {
-            Some(key) => key,
-            None => self.make_key().await?,
+        let publish = match current {
+            Some(key) => PublishKey { key, retires: Vec::new() },
+            None => self.rotation(call, now).await?,
         };
-        let filed = match self.execute(call, Command::PublishKey(PublishKey { key, rotate: true })).await? {
+        let outcome = self.submit(call.with(Command::PublishKey(publish))).await?;
+        // Tokens are signed while other nodes are waited for.
+        drop(making);
+        if let Some(consistency) = call.consistency {
+            self.wait(&outcome, consistency).await?;
+        }
+        let filed = match outcome {
             Outcome::Appended(filed) => filed,
-            Outcome::Repeated(place, _) | Outcome::Already(place) => self.filed(place, 1).await?,
+            Outcome::Repeated(place, records) => self.filed(place, records).await?,
+            Outcome::Already(place) => self.filed(place, 1).await?,
             Outcome::Nothing => Vec::new(),
         };
-        let published = filed.first().and_then(|first| match &first.recorded.event {
-            Event::KeyPublished(key) => Some((first, key)),
-            _ => None,
-        });
-        let Some((first, key)) = published else {
-            return Err(Error::internal(call.request.as_ref(), "a key was published without a record"));
-        };
-        Ok(PublishedKey {
-            id: key.id.clone(),
-            algorithm: algorithm(key),
-            issuer: key.issuer.clone(),
-            published_at: first.recorded.recorded_at,
-            verifies_until: None,
-        })
+        self.rotated(&filed).await?.ok_or_else(|| Error::internal(call.request.as_ref(), "a key was not rotated"))
     }
 
-    /// Makes a key if this node has none, or has lost the file of the one that it has.
-    pub(super) async fn ensure_key(&self) -> Result<(), Error> {
-        if self.own_key()?.is_some() {
+    /// The command that makes the next key sign.
+    async fn rotation(&self, call: &Call, now: bool) -> Result<PublishKey, Error> {
+        self.complete_keys().await?;
+        let own = own_keys(&*self.projection, self.origin);
+        let Some((place, next)) = own.get(1) else {
+            return Err(Error::internal(call.request.as_ref(), "this node has no next key"));
+        };
+        let from = self.signing.signs_from(self.publication(*place).await?.at);
+        if !now && self.clock.now() < from {
+            return Err(Error::NextKeyTooNew { from });
+        }
+        let retires = own.iter().map(|(_, key)| &key.id).filter(|id| **id != next.id).cloned().collect();
+        Ok(PublishKey { key: self.make_key().await?, retires })
+    }
+
+    /// The keys after a rotation, from its records: a repetition is answered as the rotation was.
+    async fn rotated(&self, filed: &[Arc<Filed>]) -> Result<Option<RotatedKeys>, Error> {
+        let Some((first, next)) = filed.first().and_then(|first| match &first.recorded.event {
+            Event::KeyPublished(key) => Some((&first.recorded, key)),
+            _ => None,
+        }) else {
+            return Ok(None);
+        };
+        let retired: Vec<&KeyId> = filed
+            .iter()
+            .filter_map(|filed| match &filed.recorded.event {
+                Event::KeyRetired(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        // The key before it in the order of this node's keys is the one that was next, and signs.
+        let before = keys_before(&*self.projection, first.place);
+        let Some((place, signs)) = before.into_iter().rfind(|(_, key)| !retired.contains(&&key.id)) else {
+            return Ok(None);
+        };
+        let from = self.signing.signs_from(first.recorded_at);
+        Ok(Some(RotatedKeys {
+            signs: PublishedKey::new(&signs, self.publication(place).await?.at, KeyStage::Signs),
+            next: PublishedKey::new(next, first.recorded_at, KeyStage::Next { from }),
+        }))
+    }
+
+    /// Makes the keys that this node lacks: the one that signs, and the next. A key whose file is lost is replaced, and
+    /// so is one that has signed nothing and is of another issuer, or of another algorithm than new keys are to have.
+    pub async fn ensure_keys(&self) -> Result<(), Error> {
+        let ready = *self.signing.ready.lock();
+        if ready.is_some_and(|(of, _)| of == self.projection.key_changes()) {
             return Ok(());
         }
         let _making = self.signing.making.lock().await;
-        if self.own_key()?.is_some() {
-            return Ok(());
-        }
-        let key = self.make_key().await?;
-        let command = Command::PublishKey(PublishKey { key, rotate: true });
-        self.submit(Request { caller: Caller::Node, request: None, idempotency: None, command }).await.map(drop)
+        self.complete_keys().await?;
+        let changes = self.projection.key_changes();
+        let from = self.first_signs_from(&own_keys(&*self.projection, self.origin)).await?;
+        *self.signing.ready.lock() = Some((changes, from));
+        Ok(())
     }
 
-    fn own_key(&self) -> Result<Option<Arc<SigningKey>>, Error> {
-        let Some(key) = signing_key(&*self.projection, self.origin) else { return Ok(None) };
-        self.signing.find(&key.id).map_err(Error::key)
+    /// Makes the keys that this node lacks, so that verifiers find them before it signs with them. A failure does not stop
+    /// the node: the next token is another attempt.
+    pub async fn begin_keys(&self) {
+        match self.ensure_key_signs().await {
+            // A node without an address for verifiers signs nothing; other nodes may have one.
+            Ok(()) | Err(Error::IssuerNotConfigured | Error::Stopping) => {}
+            Err(Error::SigningKeyTooNew { from }) => tracing::warn!(
+                %from,
+                "this node's key is new, and verifiers may not have fetched it: JWTs are refused here until it has been published for --key-publish-ahead"
+            ),
+            Err(error) => tracing::warn!(
+                %error,
+                "the keys that sign tokens could not be made; it is tried again with the next token"
+            ),
+        }
+    }
+
+    /// Refuses to sign while verifiers may hold a set without this node's key.
+    pub(super) async fn ensure_key_signs(&self) -> Result<(), Error> {
+        self.ensure_keys().await?;
+        match *self.signing.ready.lock() {
+            Some((_, from)) if self.clock.now() < from => Err(Error::SigningKeyTooNew { from }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The steps of [`Service::ensure_keys`], for a caller that holds `making`.
+    async fn complete_keys(&self) -> Result<(), Error> {
+        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
+        for _ in 0..=KEYS_AT_ONCE {
+            let own = own_keys(&*self.projection, self.origin);
+            let mut usable = Vec::new();
+            for (_, key) in own.iter().filter(|(_, key)| key.issuer == issuer) {
+                usable.extend(self.signing.find(&key.id).map_err(Error::key)?.map(|file| (&key.id, file.algorithm())));
+            }
+            let is_announced =
+                usable.get(1..).and_then(<[_]>::last).is_some_and(|next| next.1 == self.signing.algorithm);
+            if is_announced && usable.len() == own.len() {
+                return Ok(());
+            }
+            let signs = usable.first().map(|(id, _)| *id);
+            let retires = own.iter().map(|(_, key)| &key.id).filter(|id| Some(*id) != signs).cloned().collect();
+            let command = Command::PublishKey(PublishKey { key: self.make_key().await?, retires });
+            self.submit(Request { caller: Caller::Node, request: None, idempotency: None, command }).await?;
+        }
+        Err(Error::internal(None, "this node's keys were made, and are not there"))
+    }
+
+    /// From when on the first of a node's keys signs. It signs at once if it has signed already, if a rotation has made
+    /// it sign, or if it is the ledger's first: then nobody can hold a set without it.
+    async fn first_signs_from(&self, keys: &[(RecordId, KeyPublished)]) -> Result<Timestamp, Error> {
+        let Some((place, first)) = keys.first() else { return Ok(Timestamp::default()) };
+        let published = self.publication(*place).await?;
+        let from = self.signing.signs_from(published.at);
+        let known = self.projection.keys();
+        if from <= self.clock.now() || known.get(&first.id).is_some_and(|key| key.has_signed()) {
+            return Ok(published.at);
+        }
+        if let [_, .., (newest, _)] = keys
+            && !self.publication(*newest).await?.by_itself
+        {
+            return Ok(published.at);
+        }
+        for (other, key) in known.values().filter_map(|key| key.published.as_ref()) {
+            if key.issuer == first.issuer && self.publication(*other).await?.position < published.position {
+                return Ok(from);
+            }
+        }
+        Ok(published.at)
+    }
+
+    async fn publication(&self, place: RecordId) -> Result<Publication, Error> {
+        if let Some(known) = self.signing.publications.lock().get(&place) {
+            return Ok(*known);
+        }
+        let filed = self.filed(place, 1).await?.into_iter().next();
+        let filed = filed.ok_or_else(|| Error::internal(None, "a published key has no record"))?;
+        let Filed { position, recorded } = &*filed;
+        let published =
+            Publication { position: *position, at: recorded.recorded_at, by_itself: recorded.actor.is_none() };
+        self.signing.publications.lock().insert(place, published);
+        Ok(published)
     }
 
     async fn make_key(&self) -> Result<KeyPublished, Error> {
@@ -197,10 +417,12 @@ impl Service {
     }
 }
 
-/// The algorithm of the key, by its public half.
-fn algorithm(key: &KeyPublished) -> Box<str> {
-    let jwk: Value = serde_json::from_str(&key.jwk).unwrap_or_default();
-    jwk["alg"].as_str().unwrap_or_default().into()
+impl PublishedKey {
+    fn new(key: &KeyPublished, published_at: Timestamp, stage: KeyStage) -> Self {
+        let jwk: Value = serde_json::from_str(&key.jwk).unwrap_or_default();
+        let algorithm = jwk["alg"].as_str().unwrap_or_default().into();
+        Self { id: key.id.clone(), algorithm, issuer: key.issuer.clone(), published_at, stage }
+    }
 }
 
 /// The claims that a caller can't add, because the ledger sets them.

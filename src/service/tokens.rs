@@ -95,7 +95,7 @@ impl Service {
         if new.opaque {
             return self.issue_opaque(call, &new).await;
         }
-        self.ensure_key().await?;
+        self.ensure_key_signs().await?;
         match self.issue_jwt(call, &new).await {
             // An opaque token is introspected, so it can be issued to a subject that was revoked on any number of
             // nodes.

@@ -16,9 +16,9 @@ use proptest::sample::Index;
 
 use crate::support::log::{LogFile, fold_into, hashes};
 use crate::support::node::{
-    ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token, publish,
-    register_until, renew, revoke, revoke_id, revoke_named, seconds, session_digest, session_id, session_key, subject,
-    tenant, token_digest,
+    ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token,
+    register_until, renew, replace, revoke, revoke_id, revoke_named, seconds, session_digest, session_id, session_key,
+    subject, tenant, token_digest,
 };
 
 const TENANTS: [&str; 2] = ["default", "acme"];
@@ -323,7 +323,9 @@ impl World {
             }),
             Step::PublishKey { rotate } => {
                 self.keys += 1;
-                publish(&format!("key-{}", self.keys), rotate)
+                // Those of the other node are not the node's to retire.
+                let earlier: Vec<String> = (1..self.keys).filter(|_| rotate).map(|n| format!("key-{n}")).collect();
+                replace(&earlier, &format!("key-{}", self.keys))
             }
             Step::Import { kind, number } => {
                 // Of one subject wherever it is imported.

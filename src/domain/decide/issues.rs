@@ -3,11 +3,12 @@
 use super::super::application::{Grants, Scope};
 use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
 use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
-use super::super::event::{Event, KeyPublished, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::{Origin, Subject, Tenant};
+use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
+use super::super::ids::{Subject, Tenant};
 use super::super::state::View;
 use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
+use super::keys::signing_key;
 use super::{allow, one, settled};
 
 /// The most entries of a generation that a JWT lists; a token that needs more is opaque.
@@ -154,11 +155,4 @@ fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Time
     let session = judge(view, CredentialKey { kind: Kind::Session, id }, now);
     let own = |session: &Active| session.issue.tenant == issue.tenant && session.issue.subject == issue.subject;
     session.ok().filter(own).ok_or(Rejection::SessionInactive)
-}
-
-/// The key that this node signs with: the latest that it has published and not retired.
-pub fn signing_key(view: &impl View, origin: Origin) -> Option<KeyPublished> {
-    let keys = view.keys();
-    let own = keys.values().filter_map(|key| key.signs()).filter(|(place, _)| place.origin == origin);
-    own.max_by_key(|(place, _)| *place).map(|(_, key)| key.clone())
 }

@@ -215,6 +215,16 @@ impl From<service::Error> for Problem {
             service::Error::ReservedClaim => Self::new(Code::ReservedClaim),
             service::Error::PersonalDataTooLarge => Self::new(Code::PersonalDataTooLarge),
             service::Error::IssuerNotConfigured => Self::new(Code::IssuerNotConfigured),
+            service::Error::NextKeyTooNew { from } => Self::with_detail(
+                Code::NextKeyTooNew,
+                format!("The next key may sign from {from} on. In an emergency, send {{\"now\": true}}."),
+            ),
+            service::Error::SigningKeyTooNew { from } => Self::with_detail(
+                Code::SigningKeyTooNew,
+                format!(
+                    "This node's key signs from {from} on, when verifiers have had time to fetch it. Ask another node, or for an opaque token."
+                ),
+            ),
             service::Error::Key(error) => {
                 tracing::error!(%error, "a key could not be used");
                 Self::new(Code::KeyUnusable)

@@ -5,9 +5,9 @@ use utoipa::ToSchema;
 
 use crate::domain::Timestamp;
 use crate::http::wire::Shown;
-use crate::service::PublishedKey;
+use crate::service::{KeyStage, PublishedKey};
 
-/// A key that may have signed tokens that are still active.
+/// A key that may have signed tokens that are still active, or is to sign.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Key)]
 pub struct KeyShown<'a> {
@@ -20,10 +20,17 @@ pub struct KeyShown<'a> {
     /// When it was published.
     #[schema(value_type = String, format = DateTime)]
     published_at: Shown<Timestamp>,
-    /// Whether it still signs: each node signs with its own latest key.
+    /// Whether it signs: each node signs with the oldest of its own keys.
     signs: bool,
-    /// Of a key that no longer signs: until when it is published, because a token that it signed may be active until
-    /// then.
+    /// `signs`; `next`, if a rotation makes it sign; `waits`, if it is the first key of a node that has joined or has
+    /// lost its key files, and does not sign yet; `verifies`, if it signs no more.
+    state: &'static str,
+    /// With `next` and `waits`: from when on it may sign. It has then been published for as long as this node's
+    /// --key-publish-ahead says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    signs_from: Option<Shown<Timestamp>>,
+    /// With `verifies`: until when it is published, because a token that it signed may be active until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     verifies_until: Option<Shown<Timestamp>>,
@@ -31,13 +38,21 @@ pub struct KeyShown<'a> {
 
 impl<'a> From<&'a PublishedKey> for KeyShown<'a> {
     fn from(key: &'a PublishedKey) -> Self {
+        let (state, signs_from, verifies_until) = match key.stage {
+            KeyStage::Signs => ("signs", None, None),
+            KeyStage::Waits { from } => ("waits", Some(from), None),
+            KeyStage::Next { from } => ("next", Some(from), None),
+            KeyStage::Verifies { until } => ("verifies", None, Some(until)),
+        };
         Self {
             kid: key.id.as_str(),
             alg: &key.algorithm,
             issuer: key.issuer.as_str(),
             published_at: Shown(key.published_at),
-            signs: key.verifies_until.is_none(),
-            verifies_until: key.verifies_until.map(Shown),
+            signs: key.stage == KeyStage::Signs,
+            state,
+            signs_from: signs_from.map(Shown),
+            verifies_until: verifies_until.map(Shown),
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::http::openapi::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 
-/// The keys that may have signed active tokens, the newest first.
+/// The keys that may have signed active tokens or are to sign, the newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Keys)]
 struct KeyListShown<'a> {
     keys: Vec<KeyShown<'a>>,
 }
 
-/// The keys that sign tokens, and the earlier ones whose tokens may still be active. Needs the scope `admin` in every
+/// The keys that sign tokens, those that are next, and the earlier ones whose tokens may still be active. Needs the scope `admin` in every
 /// tenant. The public keys themselves are at `/.well-known/jwks.json`, for everybody.
 #[utoipa::path(
     get,

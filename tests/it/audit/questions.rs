@@ -210,7 +210,7 @@ fn a_credentials_history_is_everything_that_happened_to_it_and_nothing_else() {
 fn a_jwt_is_named_by_its_claims_and_its_signature_is_not_checked() {
     use base64::Engine as _;
     let mut node = ModelNode::lone();
-    node.ask(crate::support::node::publish("key", false)).unwrap();
+    node.ask(crate::support::node::publish("key")).unwrap();
     node.ask(issue_jwt(1, "alice", None)).unwrap();
     node.ask(revoke_named(Kind::Token, jwt(1))).unwrap();
     let asking = Asking::of(&node);

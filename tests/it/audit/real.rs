@@ -14,12 +14,14 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::node::{Api, NodeProcess};
+use crate::process::node::{Api, Launch, NodeProcess};
 use crate::support::log::LogFile;
 
 /// Records when the older checkpoint was signed, and at the end: enough for two full tiles.
 pub const OLD: usize = 301;
 pub const ALL: usize = 701;
+/// Records of the first start: the opening of the ledger, and two keys.
+const OPENING: usize = 3;
 
 /// A copy of it that a test may spoil.
 pub struct Real {
@@ -130,7 +132,7 @@ impl Real {
         }
         // The server itself makes them anew.
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (code, log) = runtime.block_on(async { NodeProcess::start(self.data()).stop().await });
+        let (code, log) = runtime.block_on(async { start(self.data()).stop().await });
         assert_eq!(code, Some(0), "{log}");
     }
 
@@ -172,7 +174,7 @@ fn make() -> TempDir {
     std::thread::scope(|scope| {
         let made = scope.spawn(|| {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(fill(&data, 1..OLD));
+            runtime.block_on(fill(&data, OPENING..OLD));
             fs::copy(checkpoints.join(only_name(&checkpoints)), directory.path().join("old.checkpoint")).unwrap();
             runtime.block_on(fill(&data, OLD..ALL));
         });
@@ -181,8 +183,13 @@ fn make() -> TempDir {
     directory
 }
 
+/// A server whose issuer is the same at each start: it records its keys at the first.
+pub fn start(data: &Path) -> NodeProcess {
+    Launch::new(data).args(&["--public-url", "https://ledger.example"]).start()
+}
+
 async fn fill(data: &Path, numbers: std::ops::Range<usize>) {
-    let node = NodeProcess::start(data);
+    let node = start(data);
     let subjects: Vec<String> = numbers.map(|number| format!("subject-{number:04}")).collect();
     for some in subjects.chunks(50) {
         futures_util::future::join_all(some.iter().map(|subject| issue(&node.api, subject))).await;

@@ -6,7 +6,7 @@ use authledger::projection::{Projection, catch_up, save};
 use crate::support::log::{LogFile, append_lines};
 use crate::support::node::{
     ModelNode, application_id, at, digest, issue, issue_jwt, issue_opaque, issue_session, jwt, new_session, publish,
-    register, renew, revoke, revoke_id, revoke_named, revoke_subject, session_digest, session_id,
+    register, renew, replace, revoke, revoke_id, revoke_named, revoke_subject, session_digest, session_id,
 };
 
 fn some_node() -> ModelNode {
@@ -145,7 +145,7 @@ fn a_snapshot_of_another_log_is_a_finding() {
 /// Sessions and tokens of which each became inactive in another way.
 fn node_with_sessions() -> ModelNode {
     let (mut one, _) = ModelNode::pair();
-    one.ask(publish("k-1", false)).unwrap();
+    one.ask(publish("k-1")).unwrap();
     (1..=4).for_each(|n| drop(one.ask(issue_session(n, "alice")).unwrap()));
     one.ask(Command::IssueSession(new_session("default", 5, "alice", Some(60)).into())).unwrap();
     one.ask(issue_opaque(1, "alice", Some(1))).unwrap();
@@ -154,7 +154,7 @@ fn node_with_sessions() -> ModelNode {
     one.ask(revoke_named(Kind::Session, CredentialRef::Id(session_id(1)))).unwrap();
     one.ask(revoke_named(Kind::Session, CredentialRef::Digest(session_digest(90)))).unwrap();
     one.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
-    one.ask(publish("k-2", true)).unwrap();
+    one.ask(replace(&["k-1"], "k-2")).unwrap();
     one.after_seconds(60).ask(Command::ExtendSession(session_id(2), None)).unwrap();
     one
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use axum::Router;
 use axum::routing::get;
 
-use super::real::{Real, text};
+use super::real::{Real, start, text};
 use crate::process::node::{NodeProcess, ROOT};
 use crate::support::stub;
 use crate::tlog::cosigned::Witness;
@@ -35,7 +35,7 @@ async fn grow(node: &NodeProcess) {
 #[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_is_not() {
     let (real, forged, stale) = (Real::copy(), Real::copy(), Real::copy());
-    let node = NodeProcess::start(real.data());
+    let node = start(real.data());
     let key = real.key.to_string();
     let first = watched(&node, &real, &["--key", &key]).await;
     assert_eq!(first.status.code(), Some(0), "{first:?}");
@@ -51,7 +51,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
 
     // The same key, another history that is longer than the one that was seen.
     tokio::task::block_in_place(|| forged.forge_all());
-    let node = NodeProcess::start(forged.data());
+    let node = start(forged.data());
     for _ in 0..6 {
         grow(&node).await;
     }
@@ -64,7 +64,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
     node.stop().await;
 
     // An older copy put back.
-    let node = NodeProcess::start(stale.data());
+    let node = start(stale.data());
     let shrunk = watched(&node, &real, &[]).await;
     assert_eq!(shrunk.status.code(), Some(1), "{shrunk:?}");
     assert!(text(&shrunk.stderr).contains("an older state was put back"), "{shrunk:?}");
@@ -74,7 +74,7 @@ async fn checkpoints_that_continue_each_other_are_followed_and_a_rewritten_log_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_needed_and_may_be_the_first_that_is_shown() {
     let real = Real::copy();
-    let node = NodeProcess::start(real.data());
+    let node = start(real.data());
     let without = watched(&node, &real, &[]).await;
     assert!(without.status.code() == Some(2) && text(&without.stderr).contains("which key is trusted"), "{without:?}");
     let trusting = watched(&node, &real, &["--trust-first", "--token", ROOT]).await;

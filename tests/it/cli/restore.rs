@@ -6,8 +6,8 @@ use authledger::audit::{self, VerifiedLog};
 use authledger::domain::Sequence;
 
 use super::{Path, run};
-use crate::audit::real::Real;
-use crate::process::node::{NodeProcess, text};
+use crate::audit::real::{Real, start};
+use crate::process::node::text;
 
 fn verified(data: &Path) -> VerifiedLog {
     let report = audit::verify_evidence(data, &audit::Trust::default(), |_, _| {}).unwrap();
@@ -24,7 +24,7 @@ fn backup(real: &Real) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_ledger_goes_on_next_to_the_original_and_both_hold() {
     let real = Real::copy();
-    let node = NodeProcess::start(real.data());
+    let node = start(real.data());
     let (kept, revoked) = (node.api.issue("alice").await, node.api.issue("bob").await);
     let (kept, revoked) = (text(&kept, "ticket"), text(&revoked, "ticket"));
     let session = node.api.post("/v1/sessions", serde_json::json!({"subject": "carol"})).await.expect(201);
@@ -40,7 +40,7 @@ async fn a_restored_ledger_goes_on_next_to_the_original_and_both_hold() {
 
     // Both go on.
     for data in [real.data(), &restored] {
-        let node = NodeProcess::start(data);
+        let node = start(data);
         assert!(node.api.is_active(&kept).await && node.api.is_active(&session).await);
         assert!(!node.api.is_active(&revoked).await, "a revoked ticket stays revoked");
         let cursor = text(&page, "cursor");
@@ -60,7 +60,7 @@ async fn a_restored_ledger_goes_on_next_to_the_original_and_both_hold() {
 
     // Nor does the old key make a fork: an origin that has a successor is not continued.
     fs::copy(real.data().join("keys/origin.key"), restored.join("keys/origin.key")).unwrap();
-    let node = NodeProcess::start(&restored);
+    let node = start(&restored);
     node.api.issue("erin").await;
     node.stop().await;
     let copy = verified(&restored);

@@ -9,6 +9,7 @@ mod ory;
 mod schemathesis;
 mod slashid;
 mod tlog;
+mod verifiers;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};

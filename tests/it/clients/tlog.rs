@@ -16,7 +16,7 @@ const TICKETS: usize = 600;
 const SEEN: usize = 7;
 
 /// A program that `tools/test` has built, or nothing, in which case the test that asks is left out, and has been told so.
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = project().join(".tools/go/bin").join(name);
     if path.exists() {
         return Some(path);

@@ -18,7 +18,7 @@ const HOUR: u64 = 3_600_000;
 #[test]
 fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     let mut node = ModelNode::lone();
-    node.ask(publish("key-1", false)).unwrap();
+    node.ask(publish("key-1")).unwrap();
     let mut token = new_token("default", TokenForm::Jwt(jti(1)), "alice", None);
     token.ttl = Some(seconds(3_600));
     node.ask(Command::IssueToken(token.into())).unwrap();

@@ -107,7 +107,7 @@ impl World {
             longest_life: hours(2),
             ..Policy::default()
         };
-        node.ask(publish("key-1", false)).unwrap();
+        node.ask(publish("key-1")).unwrap();
         let truth = at(0).as_millis();
         let course = Course::start(Reading { wall: at(0), boot: 0 }, EarlierTime::default());
         let marked = Mark { reached: at(0), forgotten: at(0) };

@@ -90,10 +90,10 @@ fn an_opaque_token_is_active_until_it_expires_in_whole_seconds() {
 fn a_jwt_needs_a_key_of_this_very_node() {
     let (mut one, mut other) = ModelNode::pair();
     assert_eq!(one.ask(issue_jwt(1, "alice", None)), Err(Rejection::NoSigningKey));
-    other.ask(publish("k-b", false)).unwrap();
+    other.ask(publish("k-b")).unwrap();
     one.catch_up(&other);
     assert_eq!(one.ask(issue_jwt(1, "alice", None)), Err(Rejection::NoSigningKey), "another node's");
-    one.ask(publish("k-a", false)).unwrap();
+    one.ask(publish("k-a")).unwrap();
     one.ask(issue_jwt(1, "alice", None)).unwrap();
     assert_eq!(last_issued(&one).name, jwt(1));
     assert_eq!(last_issued(&one).key.as_ref().unwrap().as_str(), "k-a");
@@ -228,7 +228,7 @@ fn a_concurrent_revocation_of_all_sessions_revokes_the_token_too() {
 #[test]
 fn a_jwt_carries_at_most_so_many_entries_and_an_opaque_token_any_number() {
     let mut node = ModelNode::lone();
-    node.ask(publish("k", false)).unwrap();
+    node.ask(publish("k")).unwrap();
     let letters = || ('b'..='z').take(MAX_JWT_GENERATION);
     let mut revocation = {
         let mut elsewhere = ModelNode::named('z');
@@ -251,7 +251,7 @@ fn a_jwt_carries_at_most_so_many_entries_and_an_opaque_token_any_number() {
 #[test]
 fn a_token_is_revoked_by_each_of_its_names() {
     let mut node = ModelNode::lone();
-    node.ask(publish("k", false)).unwrap();
+    node.ask(publish("k")).unwrap();
     (1..=2).for_each(|n| drop(node.ask(issue_opaque(n, "alice", None)).unwrap()));
     (3..=4).for_each(|n| drop(node.ask(issue_jwt(n, "alice", None)).unwrap()));
     let cases = [
@@ -321,7 +321,7 @@ fn a_jwt_of_ours_that_has_not_arrived_is_revoked_with_the_session_that_it_names(
 #[test]
 fn a_jwt_whose_issue_is_on_record_is_judged_by_the_record() {
     let mut node = ModelNode::lone();
-    node.ask(publish("k", false)).unwrap();
+    node.ask(publish("k")).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_jwt(1, "alice", Some(1))).unwrap();
     assert_eq!(judged(&node, &ours(1, &[])), Ok(()));

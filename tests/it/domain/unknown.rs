@@ -108,7 +108,7 @@ fn an_unseen_revocation_of_each_kind_and_name_waits_for_what_it_revokes() {
     ];
     for (command, kind, named) in cases {
         let (mut one, mut other) = ModelNode::pair();
-        other.ask(publish("k", false)).unwrap();
+        other.ask(publish("k")).unwrap();
         other.ask(command).unwrap();
         one.ask(revoke_named(kind, named.clone())).unwrap();
         let first = one.last_place();

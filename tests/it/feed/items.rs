@@ -71,7 +71,7 @@ fn sorted(items: &[Value]) -> Vec<String> {
 /// One revocation under each kind of name.
 fn varied() -> ModelNode {
     let (mut node, _) = ModelNode::pair();
-    node.ask(publish("k", false)).unwrap();
+    node.ask(publish("k")).unwrap();
     (1..=2).for_each(|n| drop(node.ask(issue_session(n, "alice")).unwrap()));
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(issue_jwt(2, "alice", None)).unwrap();
@@ -191,7 +191,7 @@ fn follower_of(name: &str) -> FeedFilter {
 #[test]
 fn a_snapshot_says_no_more_of_another_tenants_credential_than_the_call_that_revoked_it() {
     let (mut node, _) = ModelNode::pair();
-    node.ask(publish("k", false)).unwrap();
+    node.ask(publish("k")).unwrap();
     node.ask(issue_session(1, "alice")).unwrap();
     node.ask(issue_opaque(1, "alice", None)).unwrap();
     node.ask(issue_jwt(2, "alice", None)).unwrap();

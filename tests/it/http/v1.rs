@@ -170,7 +170,7 @@ fn calls(ticket: &str) -> Vec<(&'static str, &'static str, String, Value, u16)> 
         ("audit", "GET", "/v1/events/1/sealed".into(), Value::Null, 404),
         ("audit", "GET", "/v1/status".into(), Value::Null, 200),
         ("admin", "POST", "/v1/imports".into(), Value::Null, 415),
-        ("admin", "POST", "/v1/keys".into(), Value::Null, 201),
+        ("admin", "POST", "/v1/keys".into(), json!({"now": true}), 201),
         ("admin", "GET", "/v1/keys".into(), Value::Null, 200),
         ("admin", "GET", "/v1/applications".into(), Value::Null, 200),
         // It may administer, and lacks the scopes that it would grant.

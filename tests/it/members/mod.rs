@@ -3,3 +3,4 @@
 mod asking;
 mod pair;
 mod personal;
+mod signing;

@@ -162,7 +162,7 @@ async fn a_log_that_ends_before_what_was_signed_does_not_start() {
     fs::remove_dir_all(watched.data.join("snapshot")).unwrap();
     let (code, said) = Launch::new(&watched.data).refuse();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("rolled back") && said.contains("restore") && said.contains("sequence 6"), "{said}");
+    assert!(said.contains("rolled back") && said.contains("restore") && said.contains("sequence 8"), "{said}");
 }
 
 /// A program that may write the file rewrites a record and the chain after it. The node signs nothing over that.
@@ -223,7 +223,7 @@ async fn a_changed_file_is_refused_and_a_changed_record_is_in_the_readiness() {
     let tool = std::process::Command::new(env!("CARGO_BIN_EXE_authledger-audit")).arg("verify").arg(&path).output();
     let found = String::from_utf8(tool.unwrap().stdout).unwrap();
     assert!(
-        found.contains("event_is_never_changed is missing") && found.contains("position 7: the stored hash"),
+        found.contains("event_is_never_changed is missing") && found.contains("position 9: the stored hash"),
         "{found}"
     );
 

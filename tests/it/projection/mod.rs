@@ -18,8 +18,8 @@ use authledger::projection::{
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
     ModelNode, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque,
-    issue_session, jwt, new_session, publish, register, renew, revoke, revoke_id, revoke_named, revoke_subject,
-    seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
+    issue_session, jwt, new_session, publish, register, renew, replace, revoke, revoke_id, revoke_named,
+    revoke_subject, seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
 /// Two origins, and something of each sort that a state holds.
@@ -47,7 +47,7 @@ fn varied() -> ModelNode {
 
 /// Sessions and tokens under each kind of name, revoked and not, known and not, and keys.
 fn with_sessions(node: &mut ModelNode) {
-    node.ask(publish("k-1", false)).unwrap();
+    node.ask(publish("k-1")).unwrap();
     (20..=24).for_each(|n| drop(node.ask(issue_session(n, "dora")).unwrap()));
     let sealed = Some(Sealed { slot: 5, sealed: "AA".into() });
     let personal = authledger::domain::IssueSession { sealed, ..new_session("acme", 25, "dora", None) };
@@ -77,7 +77,7 @@ fn with_sessions(node: &mut ModelNode) {
     };
     node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![payload], reason: None, note: None })).unwrap();
     node.ask(import_session(26, "dora", at(0), at(86_400_000))).unwrap();
-    node.ask(publish("k-2", true)).unwrap();
+    node.ask(replace(&["k-1"], "k-2")).unwrap();
 }
 
 fn rows_of(node: &ModelNode) -> Vec<StateRow> {

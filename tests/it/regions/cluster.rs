@@ -148,6 +148,8 @@ impl Cluster {
         let mut launch = Launch::new(&site.data).listen(&site.listen);
         launch = launch.args(&["--node", &site.name, "--region", &site.region, "--peers", &peers.join(",")]);
         launch = launch.args(&["--public-url", "https://ledger.example", "--member-wait", "8", "--heartbeat", "1"]);
+        // Each region signs from its start on.
+        launch = launch.args(&["--key-publish-ahead", "0"]);
         if !self.nats.is_empty() {
             launch = launch.arg("--config").arg(self.servers_file(which));
         }

@@ -163,14 +163,22 @@ pub fn revoke_kinds(name: &str, kinds: &[Kind]) -> Command {
     Command::RevokeSubject(RevokeSubject { kinds: kinds.iter().copied().collect(), ..revoke })
 }
 
-/// A key of the tests' issuer.
-pub fn publish(name: &str, rotate: bool) -> Command {
-    publish_for(name, issuer(), rotate)
+/// A key of the tests' issuer, with which no other is retired.
+pub fn publish(name: &str) -> Command {
+    publish_for(name, issuer(), &[""; 0])
 }
 
-pub fn publish_for(name: &str, issuer: Issuer, rotate: bool) -> Command {
+/// A key of the tests' issuer, with which those are retired.
+pub fn replace(retires: &[impl AsRef<str>], name: &str) -> Command {
+    publish_for(name, issuer(), retires)
+}
+
+pub fn publish_for(name: &str, issuer: Issuer, retires: &[impl AsRef<str>]) -> Command {
     let key = KeyPublished { id: KeyId::new(name).unwrap(), issuer, jwk: format!("{{\"kid\":\"{name}\"}}").into() };
-    Command::PublishKey(PublishKey { key, rotate })
+    Command::PublishKey(PublishKey {
+        key,
+        retires: retires.iter().map(|name| KeyId::new(name.as_ref()).unwrap()).collect(),
+    })
 }
 
 /// An import into the tenant `default`: issued and expiring so many seconds from the start.

@@ -12,6 +12,7 @@ use authledger::feed::Hub;
 use authledger::http::{App, HttpOptions, router};
 use authledger::jose::TrustedIssuer;
 use authledger::jose::TrustedIssuers;
+use authledger::keys::Algorithm;
 use authledger::service::{Hook, NodeSettings, Reach, Running, Service, SingleNode, open};
 use authledger::telemetry::Metrics;
 use axum::Router;
@@ -40,6 +41,8 @@ pub struct Made {
     pub trusted: Vec<TrustedIssuer>,
     /// The issuer of our tokens.
     pub issuer: &'static str,
+    /// The algorithm of new keys.
+    pub algorithm: Algorithm,
 }
 
 impl Default for Made {
@@ -51,6 +54,7 @@ impl Default for Made {
             reach: Arc::new(SingleNode),
             trusted: Vec::new(),
             issuer: ISSUER,
+            algorithm: Algorithm::default(),
         }
     }
 }
@@ -87,11 +91,16 @@ impl ServedNode {
 
     /// Stops it and starts it again on the same ledger.
     pub async fn restart(&mut self) {
+        self.restart_with(Made::default()).await;
+    }
+
+    /// Stops it and starts it again on the same ledger, made so.
+    pub async fn restart_with(&mut self, made: Made) {
         self.router = Router::new();
         let running = self.running.take().expect("it runs");
         running.stop().expect("a snapshot");
         let data = self.directory.path().into();
-        let (running, router) = up(data, self.clock.clone(), &self.stop, Made::default()).await;
+        let (running, router) = up(data, self.clock.clone(), &self.stop, made).await;
         (self.running, self.router) = (Some(running), router);
     }
 
@@ -140,11 +149,11 @@ impl ServedNode {
 }
 
 async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
-    let Made { queue, hooks, options, reach, trusted, issuer } = made;
+    let Made { queue, hooks, options, reach, trusted, issuer, algorithm } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
-    let settings = NodeSettings { queue, trusted, issuer, ..settings(data, &clock) };
+    let settings = NodeSettings { queue, trusted, issuer, token_algorithm: algorithm, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
     let started = OnceLock::new();
     let hooks = |ledger, base: &Base| {

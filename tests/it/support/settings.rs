@@ -1,6 +1,7 @@
 //! The settings that an in-process node starts with, unless its test says otherwise.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use authledger::clock::Clock;
 use authledger::domain::{Issuer, NodeName, Policy, Reads, Region};
@@ -21,6 +22,7 @@ pub fn settings(data: PathBuf, clock: &Clock) -> NodeSettings {
         queue: 8_192,
         pseudonyms: false,
         token_algorithm: Algorithm::default(),
+        key_publish_ahead: Duration::from_secs(900),
         issuer: Some(Issuer::new(ISSUER).expect("a name")),
         issuer_is_set: true,
         trusted: TrustedIssuers::new(Vec::new(), clock.clone()).expect("nobody"),

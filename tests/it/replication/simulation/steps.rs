@@ -14,7 +14,7 @@ use super::truth::Checked;
 use super::weaken::Weakness;
 use super::world::World;
 use crate::support::node::{
-    application_id, issue, issue_session, jti, jwt, new_token, publish, register, renew, revoke, revoke_id,
+    application_id, issue, issue_session, jti, jwt, new_token, register, renew, replace, revoke, revoke_id,
     revoke_named, seconds, session_digest, session_id, subject, token_digest,
 };
 
@@ -230,7 +230,9 @@ impl Run {
             }
             91..=94 => {
                 self.keys += 1;
-                publish(&format!("key-{}", self.keys), random.percent(50))
+                let rotate = random.percent(50);
+                let earlier: Vec<String> = (1..self.keys).filter(|_| rotate).map(|n| format!("key-{n}")).collect();
+                replace(&earlier, &format!("key-{}", self.keys))
             }
             95..=96 => {
                 self.applications += 1;
