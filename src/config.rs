@@ -194,6 +194,12 @@ pub struct ServeArgs {
     #[arg(long, env = "AUTHLEDGER_BODY_BYTES", value_name = "BYTES")]
     pub body_bytes: Option<u64>,
 
+    /// Give a session that is issued without a device the one in the headers of a proxy: True-Client-IP, CF-Connecting-IP,
+    /// X-Real-IP, X-Forwarded-For, User-Agent, CF-IPCity, CF-IPCountry. Only if the service that issues sessions passes on
+    /// those of its own client
+    #[arg(long, env = "AUTHLEDGER_DEVICE_HEADERS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub device_headers: Option<bool>,
+
     /// Seconds between two heartbeats of the feed. Followers call three missed ones stale [default: 15]
     #[arg(long, env = "AUTHLEDGER_HEARTBEAT", value_name = "SECONDS")]
     pub heartbeat: Option<u64>,
@@ -261,6 +267,8 @@ pub struct Settings {
     pub keep_alive: Duration,
     /// The largest request body, in bytes.
     pub body_bytes: usize,
+    /// Whether a session that is issued without a device gets the one that the headers of proxies describe.
+    pub device_headers: bool,
     /// The time between two heartbeats of the feed.
     pub heartbeat: Duration,
     /// Events between two snapshots.
@@ -332,6 +340,7 @@ impl Settings {
                 .get("keep_alive", |a| a.keep_alive)
                 .bounded(75, 1..=3_600, "seconds")
                 .map(Duration::from_secs)?,
+            device_headers: layers.get("device_headers", |a| a.device_headers).or(false),
             body_bytes: layers.get("body_bytes", |a| a.body_bytes).count(65_536, 1024..=1 << 20, "bytes")?,
             heartbeat: layers
                 .get("heartbeat", |a| a.heartbeat)

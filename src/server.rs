@@ -311,6 +311,7 @@ fn options(settings: &Settings, root_token_file: Option<PathBuf>) -> HttpOptions
     HttpOptions {
         surfaces: settings.surfaces.clone(),
         body_bytes: settings.body_bytes,
+        device_headers: settings.device_headers,
         compat: settings.compat.clone(),
         heartbeat: settings.heartbeat,
         root_token_file,

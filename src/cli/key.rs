@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{CallArgs, CallError, Client};
-use crate::terminal;
 use crate::keys::public_key_pem;
+use crate::{tell, terminal};
 
 const EXAMPLES: &str = "\
 Examples:

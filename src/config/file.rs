@@ -47,6 +47,12 @@ static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     static COMMAND: LazyLock<Command> = LazyLock::new(|| ServeArgs::augment_args(Command::new("serve")));
     let flags = COMMAND.get_arguments().map(|flag| flag.get_id().as_str());
     let keys = flags.filter(|flag| !NOT_KEYS.contains(flag));
-    let tables_before = |key| TABLES.iter().filter(move |(_, next)| *next == key).map(|(table, _)| *table);
+    let tables_before = |key| {
+        TABLES
+            .iter()
+            .chain(&compat::CompatSettings::TABLES)
+            .filter(move |(_, next)| *next == key)
+            .map(|(table, _)| *table)
+    };
     keys.flat_map(|key| tables_before(key).chain([key])).collect()
 });

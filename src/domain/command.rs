@@ -57,6 +57,8 @@ pub enum Command {
     RevokeTokens(RevokeTokens),
     /// Revoke sessions of the caller's own subject.
     RevokeOwn(OwnSessions),
+    /// Revoke many sessions of one tenant.
+    RevokeSessions(RevokeSessions),
     /// Revoke everything that a subject has.
     RevokeSubject(RevokeSubject),
     EraseSubject(EraseSubject),
@@ -190,6 +192,23 @@ pub enum OwnSessions {
     Others(Vec<CredentialId>),
     /// Itself.
     Current,
+}
+
+/// Revoke many sessions of one tenant, all in one append.
+#[derive(Clone, Debug)]
+pub struct RevokeSessions {
+    /// The name space of the subjects.
+    pub tenant: Tenant,
+    pub which: ManySessions,
+}
+
+/// The sessions of one tenant that are revoked by one command.
+#[derive(Clone, Debug)]
+pub enum ManySessions {
+    /// Those of these that are active, one by one.
+    These(Vec<CredentialId>),
+    /// All that each of these subjects has, as [`RevokeSubject`] revokes it.
+    OfSubjects(Vec<Subject>),
 }
 
 /// Make a node a member.

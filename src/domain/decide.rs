@@ -41,6 +41,7 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
         Command::Revoke(revoke) => revocations::one(view, &grants, &request.caller, revoke, context),
         Command::RevokeTokens(revoke) => revocations::presented(view, &grants, &request.caller, revoke, context),
         Command::RevokeOwn(sessions) => revocations::own(view, &request.caller, sessions, context),
+        Command::RevokeSessions(revoke) => revocations::many(view, &grants, &request.caller, revoke, context),
         Command::RevokeSubject(revoke) => revocations::subject(view, &grants, revoke, context),
         Command::EraseSubject(erase) => erasures::subject(view, &grants, erase, context),
         Command::PublishKey(publish) => keys::publish(view, &grants, publish, context),

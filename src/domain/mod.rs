@@ -24,8 +24,8 @@ pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scop
 pub use authentication::{Aal, Method};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
-    JoinNode, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke, RevokeSubject,
-    RevokeTokens, TokenForm,
+    JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey, Rejection, Request, Revoke,
+    RevokeSessions, RevokeSubject, RevokeTokens, TokenForm,
 };
 pub use credential::{
     Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, Kind, Kinds,

@@ -171,6 +171,8 @@ pub struct HttpOptions {
     pub surfaces: Vec<Surface>,
     /// The largest body, in bytes.
     pub body_bytes: usize,
+    /// Whether a session that is issued without a device gets the one that the headers of proxies describe.
+    pub device_headers: bool,
     /// The options of other vendors' contracts.
     pub compat: compat::CompatOptions,
     /// How often a follower is told that it is up to date.
@@ -187,6 +189,7 @@ impl Default for HttpOptions {
         Self {
             surfaces: Surface::value_variants().to_vec(),
             body_bytes: 65_536,
+            device_headers: false,
             compat: compat::CompatOptions::default(),
             heartbeat: Duration::from_secs(15),
             root_token_file: None,

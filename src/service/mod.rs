@@ -69,13 +69,13 @@ pub use revocations::{NewSubjectRevocation, RevocationOutcome, Revoker, Target, 
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::Lent;
 pub use sessions::{
-    Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor,
+    Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor, Sweep,
 };
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};
 pub use start_error::StartError;
 pub use tickets::{IssuedTicket, NewTicket, UsedTicket};
-pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, looks_like_jwt};
+pub use tokens::{IssuedToken, Judged, JwtStanding, NewToken, SessionToken, looks_like_jwt};
 
 use clock::{Marks, Timekeeper};
 use idempotency::RecentSecrets;

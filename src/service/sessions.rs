@@ -1,6 +1,7 @@
 //! Sessions: issued, presented, listed, extended, and revoked by their own subject.
 
 mod facts;
+mod many;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
     Aal, Active, Caller, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, GivenSubject,
-    Inactive, Issue, IssueSession, Kind, Kinds, MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection, Request,
-    RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
+    Inactive, Issue, IssueSession, Kind, Kinds, Lifetime, MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection,
+    Request, RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{SecretPrefix, mint};
 
 pub(super) use facts::FactsCache;
+pub use many::Sweep;
 
 /// A session to issue.
 #[derive(Clone)]
@@ -75,6 +77,8 @@ pub struct Session {
     pub authenticated_at: Timestamp,
     /// When it expires unless it is extended.
     pub expires_at: Timestamp,
+    /// Whether it was extended.
+    pub is_extended: bool,
     /// The latest instant to which any extension can prolong it.
     pub not_after: Timestamp,
     /// The assurance level of its subject.
@@ -225,6 +229,7 @@ impl Service {
                 issued_at: issue.issued_at,
                 authenticated_at: facts.authenticated_at.unwrap_or(issue.issued_at),
                 expires_at,
+                is_extended: issue.lifetime != Lifetime::Fixed(expires_at),
                 not_after: issue.not_after,
                 aal: facts.aal,
                 methods: facts.methods.clone(),
@@ -275,7 +280,8 @@ impl Service {
         Ok(revoked)
     }
 
-    /// The session of that id, active or not. Needs `introspect` in its tenant; a session of another tenant is unknown.
+    /// The session of that id, active or not. Needs `introspect` in its tenant. A session of another tenant is unknown,
+    /// and one that was revoked together with everything that its subject had.
     pub async fn find_session(
         &self,
         identity: &CallerIdentity,
@@ -283,8 +289,7 @@ impl Service {
         id: CredentialId,
     ) -> Result<Option<Session>, Error> {
         self.may_introspect(identity, tenant)?;
-        let issue = self.projection.credential(key(id)).issue;
-        if issue.is_none_or(|issue| issue.tenant != *tenant) {
+        if !self.has_session(tenant, id) {
             return Ok(None);
         }
         Ok(self.sessions(&[id]).await?.pop())
@@ -301,13 +306,15 @@ impl Service {
     }
 
     /// Whether that tenant has a session of that id, active or not: for callers that may revoke or extend it and need
-    /// not see it.
+    /// not see it. One that was revoked together with everything that its subject had does not count.
     pub fn has_session(&self, tenant: &Tenant, id: CredentialId) -> bool {
-        self.tenant_of_session(id).is_some_and(|own| own == *tenant)
+        let issue = self.projection.credential(key(id)).issue;
+        issue.is_some_and(|issue| issue.tenant == *tenant && !self.is_revoked_together(&issue))
     }
 
     /// The tenant's sessions, active, inactive or both, issued before that one, the newest first: at most `limit`, and
-    /// the start of the next page. A page may be short, or empty, before the last. Needs `introspect` there.
+    /// the start of the next page. Sessions that were revoked together with everything that their subject had are left
+    /// out. A page may be short, or empty, before the last. Needs `introspect` there.
     pub async fn tenant_sessions(
         &self,
         identity: &CallerIdentity,
@@ -327,7 +334,7 @@ impl Service {
                 if ids.len() == limit {
                     break;
                 }
-                if active.is_none_or(|active| active == self.projection.check(key(cursor.1), now).is_ok()) {
+                if self.is_listed(key(cursor.1), active, now) {
                     ids.push(cursor.1);
                 }
                 last = Some(*cursor);
@@ -341,7 +348,8 @@ impl Service {
         Ok((self.sessions(&ids).await?, more))
     }
 
-    /// The subject's sessions, active, inactive or both, the newest first. Needs `introspect` in the tenant.
+    /// The subject's sessions, active, inactive or both, the newest first, without those that were revoked together with
+    /// everything that it had. Needs `introspect` in the tenant.
     pub async fn subject_sessions(
         &self,
         identity: &CallerIdentity,
@@ -434,7 +442,9 @@ impl Service {
         let issue = match active {
             Some(true) => checked(),
             Some(false) if checked().is_some() => None,
-            Some(false) | None => self.projection.credential(key).issue,
+            Some(false) | None => {
+                self.projection.credential(key).issue.filter(|issue| !self.is_revoked_together(issue))
+            }
         };
         issue.map(|issue| (issue.issued_at, key.id))
     }

@@ -8,12 +8,12 @@ use super::limits::MAX_PERSONAL_BYTES;
 use super::machine::{Filed, Issued};
 use super::sealing::Belongs;
 use super::signing::{RESERVED_CLAIMS, token_issued};
-use super::{Call, Error, Service};
+use super::{Call, CallerIdentity, Error, Holder, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Command, CredentialId, CredentialRef, CredentialView as _, Generation, Inactive, IssueToken, Kind, Origin,
-    PresentedToken, RecordId, Rejection, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl,
-    judge_presented,
+    Caller, Command, CredentialId, CredentialRef, CredentialView as _, Generation, Grants, Inactive, IssueToken, Kind,
+    Origin, PresentedToken, RecordId, Rejection, RequestId, Scope, Secret, Sequence, Subject, Tenant, Timestamp,
+    TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
@@ -34,6 +34,16 @@ pub struct NewToken {
     pub claims: Map<String, Value>,
     /// Whether it is to be opaque.
     pub opaque: bool,
+}
+
+/// A token that the operator's settings describe, for a session whose bearer asks for it.
+#[derive(Clone)]
+pub struct SessionToken {
+    /// How long it lasts, at most until its session expires.
+    pub ttl: Ttl,
+    pub audience: Vec<Box<str>>,
+    /// Claims besides the ledger's own; none of [`RESERVED_CLAIMS`].
+    pub claims: Map<String, Value>,
 }
 
 pub struct IssuedToken {
@@ -102,6 +112,29 @@ impl Service {
             Err(Error::Rejected(Rejection::GenerationTooLarge)) => self.issue_opaque(call, &new).await,
             issued => issued,
         }
+    }
+
+    /// Issues a token that belongs to the holder's session. The node issues it by its settings: the bearer decides nothing
+    /// of what it says.
+    pub async fn issue_session_token(
+        &self,
+        holder: &Holder,
+        request: Option<RequestId>,
+        SessionToken { ttl, audience, claims }: SessionToken,
+    ) -> Result<IssuedToken, Error> {
+        let grants = Grants::everything().into();
+        let identity = CallerIdentity { caller: Caller::Node, grants, registration: None };
+        let new = NewToken {
+            tenant: holder.tenant.clone(),
+            subject: holder.subject.clone(),
+            ttl: Some(ttl),
+            session: Some(holder.id),
+            audience,
+            scope: None,
+            claims,
+            opaque: false,
+        };
+        self.issue_token(&Call { identity, request, idempotency: None, consistency: None }, new).await
     }
 
     async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {

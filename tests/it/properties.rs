@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
     Aal, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Decision, EraseSubject, Event, Grants,
-    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, OwnSessions, Position, PresentedToken, RecordId, Recorded,
-    RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Tenant, Timestamp, TokenForm, View as _,
-    judge as judge_at,
+    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, ManySessions, OwnSessions, Position, PresentedToken, RecordId,
+    Recorded, RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Tenant, Timestamp,
+    TokenForm, View as _, judge as judge_at,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -88,6 +88,12 @@ pub enum Step {
         which: u8,
         other: u64,
     },
+    /// Two sessions of a tenant are ended, or all of a subject.
+    RevokeMany {
+        tenant: usize,
+        subject: Option<usize>,
+        first: u64,
+    },
     PublishKey {
         rotate: bool,
     },
@@ -148,6 +154,8 @@ fn lasting() -> impl Strategy<Value = Step> {
         1 => (0..SECRETS, 0..3usize).prop_map(|(token, subject)| Step::Present { token, subject }),
         2 => (0..SECRETS, 0..3usize, 0..3u8, 0..SECRETS)
             .prop_map(|(session, subject, which, other)| Step::Own { session, subject, which, other }),
+        1 => (0..2usize, prop::option::of(0..3usize), 0..SECRETS)
+            .prop_map(|(tenant, subject, first)| Step::RevokeMany { tenant, subject, first }),
     ]
 }
 
@@ -321,6 +329,13 @@ impl World {
                 1 => OwnSessions::Others((0..SECRETS).map(session_id).collect()),
                 _ => OwnSessions::Current,
             }),
+            Step::RevokeMany { tenant: whose, subject: of, first } => {
+                let which = match of {
+                    Some(of) => ManySessions::OfSubjects(vec![subject(SUBJECTS[of])]),
+                    None => ManySessions::These(vec![session_id(first), session_id(first + 1)]),
+                };
+                Command::RevokeSessions(RevokeSessions { tenant: tenant(TENANTS[whose]), which })
+            }
             Step::PublishKey { rotate } => {
                 self.keys += 1;
                 // Those of the other node are not the node's to retire.
@@ -634,7 +649,7 @@ fn every_kind_of_event_happens_in_the_histories() {
     use proptest::strategy::ValueTree as _;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut names = std::collections::BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..600 {
         let history = history(false).new_tree(&mut runner).unwrap().current();
         names.extend(live(false, &history).nodes[0].log.iter().map(|recorded| recorded.event.type_name()));
     }

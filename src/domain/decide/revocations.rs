@@ -1,11 +1,15 @@
-//! Revocations: of one credential, of a presented JWT, of the caller's own sessions, of everything that a subject has.
+//! Revocations: of one credential, of a presented JWT, of the caller's own sessions, of many sessions of a tenant, of
+//! everything that a subject has.
+
+use std::collections::BTreeSet;
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{
-    Caller, Context, Decision, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSubject, RevokeTokens,
+    Caller, Context, Decision, ManySessions, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSessions,
+    RevokeSubject, RevokeTokens,
 };
 use super::super::credential::{
-    CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Kind, UnknownRevoker, judge, judge_known,
+    CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Kind, Kinds, UnknownRevoker, judge, judge_known,
     judge_presented,
 };
 use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
@@ -293,6 +297,83 @@ fn own_unseen(id: CredentialId, subject: &Subject, Context { latest, .. }: Conte
         retain_until: keep_unseen_until(latest),
         reason: None,
         note: None,
+    }
+}
+
+/// Sessions of one tenant. One that another node may have issued is recorded as revoked, as if it were revoked by itself.
+pub fn many(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    revoke: &RevokeSessions,
+    context: Context,
+) -> Result<Decision, Rejection> {
+    allow(grants, &revoke.tenant, Scope::Revoke)?;
+    let mut drafts = Vec::new();
+    match &revoke.which {
+        ManySessions::These(ids) => {
+            let ids: BTreeSet<CredentialId> = ids.iter().take(MAX_OWN_SESSIONS).copied().collect();
+            let mut unknown = 0;
+            for id in ids {
+                let Some((draft, is_known)) = one_of_many(view, &revoke.tenant, id, context) else { continue };
+                unknown += usize::from(!is_known);
+                drafts.push(draft);
+            }
+            if let Caller::Application(id) = caller
+                && unknown > 0
+            {
+                let revoker = UnknownRevoker::Application(*id);
+                bound_unknown(view, &revoker, unknown, context.policy.max_unknown_revocations)?;
+            }
+        }
+        ManySessions::OfSubjects(subjects) => {
+            for whose in subjects.iter().take(MAX_OWN_SESSIONS).collect::<BTreeSet<_>>() {
+                let all = RevokeSubject {
+                    tenant: revoke.tenant.clone(),
+                    subject: whose.clone(),
+                    kinds: Kinds::from_iter([Kind::Session]),
+                    keep: None,
+                    hold: None,
+                    reason: None,
+                    note: None,
+                };
+                match subject(view, grants, &all, context)? {
+                    Decision::Append(some) => drafts.extend(some),
+                    Decision::Already(_) | Decision::Repeated(..) | Decision::Nothing => {}
+                }
+            }
+        }
+    }
+    Ok(if drafts.is_empty() { Decision::Nothing } else { Decision::Append(drafts) })
+}
+
+/// The revocation of that session, and whether this node knows it; nothing if there is nothing to revoke.
+fn one_of_many(view: &impl View, tenant: &Tenant, id: CredentialId, context: Context) -> Option<(Draft, bool)> {
+    let credential = view.credential(session(id));
+    let draft = |revoked| Draft { tenant: Some(tenant.clone()), event: Event::Revoked(revoked) };
+    match &credential.issue {
+        Some(issue) if issue.tenant == *tenant => {
+            let issue = judge(view, session(id), context.earliest).ok()?.issue;
+            let revoked = CredentialRevoked {
+                session_digest: issue.digest().copied(),
+                known: true,
+                retain_until: issue.retain_revocation_until(),
+                ..own_unseen(id, &issue.subject, context)
+            };
+            Some((draft(revoked), true))
+        }
+        // A session of another tenant must not be distinguishable from one that does not exist.
+        Some(_) | None => {
+            let is_revoked = credential.revocations.iter().any(|revocation| {
+                revocation.whose.subject.is_none()
+                    && revocation.whose.tenant.as_ref().is_none_or(|revoked_in| revoked_in == tenant)
+            });
+            if alone(view) || is_revoked {
+                return None;
+            }
+            let revoke = Revoke { kind: Kind::Session, credential: CredentialRef::Id(id), reason: None, note: None };
+            Some((draft(unseen(&revoke, context.latest)), false))
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub struct CompatSettings {
 }
 
 impl CompatSettings {
+    /// Their tables, which only a file has, each with the flag that it is listed before.
+    pub const TABLES: [(&'static str, &'static str); 1] = [("ory_tokenize", "slashid_prefix")];
+
     /// The settings in a file's text. Each contract takes its own keys, and leaves the others alone.
     // Not serde's `flatten`, which forgets the line that an error is about.
     pub fn read(text: &str) -> Result<Self, toml::de::Error> {

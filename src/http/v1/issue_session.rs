@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::device;
 use super::session::SessionShown;
 use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant, Timestamp};
 use crate::http::exact::Exact;
@@ -54,7 +55,8 @@ struct IssueSessionBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Object)]
     identity: Option<Exact>,
-    /// The device that the session is issued to. Sealed at rest.
+    /// The device that the session is issued to. Sealed at rest. If it is left out, a server that is told to do so takes it
+    /// from the headers of proxies.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Device)]
     device: Option<JsonObject<Device>>,
@@ -158,8 +160,11 @@ struct IssuedSessionShown<'a> {
     responses((status = 201, description = "Issued, and durable", body = IssuedSessionShown), Refusals),
 )]
 pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
+    let described = app.options.device_headers.then(|| device::described(request.headers())).flatten();
     let (call, body) = caller::command::<IssueSessionBody>(&app, request, Scope::Issue).await?;
-    let issued = app.service.issue_session(&call, body.checked(&app.service)?).await?;
+    let mut new = body.checked(&app.service)?;
+    new.personal.device = new.personal.device.or(described);
+    let issued = app.service.issue_session(&call, new).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 

@@ -3,5 +3,6 @@
 mod crafter;
 mod cribl;
 mod cross_surface;
+mod kratos;
 mod ory;
 mod slashid;

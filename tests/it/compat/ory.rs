@@ -188,19 +188,26 @@ async fn the_first_credential_that_is_there_counts_on_every_call() {
         if let Some(token) = authorization {
             actor = actor.with("authorization", &format!("bEaReR {token}"));
         }
-        let is_active = header.or(cookie).or(authorization) == Some(&*session.token);
+        // A cookie that is not a token of this ledger gives way.
+        let cookie_read = cookie.filter(|cookie| *cookie == session.token);
+        let is_active = header.or(cookie_read).or(authorization) == Some(&*session.token);
         for prefix in PREFIXES {
-            for slash in ["", "/"] {
+            {
                 let expected = |status, reason: &str| {
                     if is_active { (status, None) } else { (401, Some(reason.to_owned())) }
                 };
-                let path = |path: &str| format!("{prefix}{path}{slash}");
-                let whoami = actor.get(&path("/sessions/whoami")).await;
-                assert_eq!(outcome(&whoami), expected(200, NO_CREDENTIALS), "{header:?} {cookie:?} {authorization:?}");
+                let path = |path: &str| format!("{prefix}{path}");
+                for slash in ["", "/"] {
+                    let whoami = actor.get(&path(&format!("/sessions/whoami{slash}"))).await;
+                    let told = outcome(&whoami);
+                    assert_eq!(told, expected(200, NO_CREDENTIALS), "{header:?} {cookie:?} {authorization:?}");
+                }
                 assert_eq!(outcome(&actor.get(&path("/sessions")).await), expected(200, NO_COOKIE));
                 assert_eq!(outcome(&actor.delete(&path("/sessions")).await), expected(200, NO_COOKIE));
-                let disabled = actor.delete(&path(&format!("/sessions/{other}"))).await;
-                assert_eq!(outcome(&disabled), expected(204, NO_COOKIE));
+                for slash in ["", "/"] {
+                    let disabled = actor.delete(&path(&format!("/sessions/{other}{slash}"))).await;
+                    assert_eq!(outcome(&disabled), expected(204, NO_COOKIE));
+                }
             }
         }
     }
@@ -222,7 +229,7 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
     let node = ServedNode::start().await;
     let session = issue(&node, "ada").await;
     let actor = bearer(&node, &session);
-    for verb in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+    for verb in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
         let answer = actor.send(verb.clone(), "/sessions/whoami", "some=form").await;
         assert_eq!((answer.status.as_u16(), answer.json()["id"].as_str()), (200, Some(&*session.id)), "{verb}");
         assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
@@ -241,7 +248,8 @@ async fn whoami_answers_every_verb_and_every_other_route_its_own() {
 #[tokio::test]
 async fn a_cookie_and_a_prefix_are_called_as_the_operator_says() {
     let mut options = HttpOptions::default();
-    options.compat.ory = ory::OryOptions { prefix: "/id/ory".into(), cookie: "sid".into() };
+    options.compat.ory =
+        ory::OryOptions { prefix: "/id/ory".into(), cookie: "sid".into(), ..ory::OryOptions::default() };
     let node = ServedNode::made(Made { options, ..Made::default() }).await;
     let session = issue(&node, "ada").await;
     let actor = node.nobody().with("cookie", &format!("sid={}", session.token));
@@ -383,7 +391,7 @@ async fn a_list_has_every_session_on_one_page_in_both_directions() {
             .collect()
     };
     assert!(issued(&whole).is_sorted_by(|one, other| one >= other), "the newest first");
-    for size in ["page_size=5", "per_page=1", "page_size=23", "page_size=24"] {
+    for size in ["page_size=5", "per_page=1", "page_size=22"] {
         for prefix in PREFIXES {
             let start = format!("{prefix}/sessions?{size}");
             let forward = walk(&me, &start, "next").await;
@@ -396,12 +404,10 @@ async fn a_list_has_every_session_on_one_page_in_both_directions() {
     }
     assert_eq!(ids(&me.get("/sessions?page=1&per_page=10").await), ids(&whole)[..10]);
     assert_eq!(ids(&me.get("/sessions?page=2&per_page=10").await), ids(&whole)[10..20]);
-    let beyond = me.get("/sessions?page_token=9&page_size=10").await;
+    assert_eq!(ids(&me.get("/sessions?page=0&per_page=10").await), ids(&whole)[..10]);
+    let beyond = me.get("/sessions?page=9&per_page=10").await;
     assert_eq!((ids(&beyond).len(), beyond.header("x-total-count")), (0, "23"));
-    for (query, parameter) in [("page=0", "page"), ("page_token=x", "page_token"), ("page_size=0", "page_size")] {
-        let told = (400, format!("could not parse parameter {parameter}"));
-        assert_eq!(message(&me.get(&format!("/sessions?{query}")).await), told);
-    }
+    assert_eq!(ids(&me.get("/sessions?page_size=0").await), ids(&whole)[..1]);
 
     let identity = Subject::new("ada").expect("a name").uuid(&Tenant::default());
     for name in ["ada".to_owned(), identity.to_string(), identity.simple().to_string()] {
@@ -443,10 +449,9 @@ async fn an_application_lists_the_sessions_of_its_own_tenant_alone() {
 
     let token = link(&acme.get("/admin/sessions?page_size=2").await, "next").expect("a next page");
     let elsewhere = node.application(&[("other", &["introspect", "revoke", "issue"])]).await;
-    assert_eq!(message(&elsewhere.get(&token).await), (400, "could not parse parameter page_token".into()));
+    assert_eq!(elsewhere.get(&token).await.status, 400, "a token of another tenant");
     for malformed in ["x", "AAAA", "1"] {
-        let answer = acme.get(&format!("/admin/sessions?page_token={malformed}")).await;
-        assert_eq!(message(&answer), (400, "could not parse parameter page_token".into()));
+        assert_eq!(acme.get(&format!("/admin/sessions?page_token={malformed}")).await.status, 400);
     }
     insta::assert_snapshot!("active is not a boolean", acme.get("/admin/sessions?active=maybe").await.shown());
     assert_eq!(message(&acme.get("/admin/sessions?page_size=x").await).1, "could not parse parameter page_size");
@@ -479,13 +484,14 @@ fn by_id(id: &str) -> [(Method, String); 3] {
 }
 
 /// Every admin call, and the scope that it takes.
-fn admin_calls(id: &str) -> [(Method, String, &'static str); 6] {
+fn admin_calls(id: &str) -> [(Method, String, &'static str); 7] {
     let [get, disable, extend] = by_id(id);
     [
         (get.0, get.1, "introspect"),
         (disable.0, disable.1, "revoke"),
         (extend.0, extend.1, "issue"),
         (Method::GET, "/admin/sessions".to_owned(), "introspect"),
+        (Method::POST, "/admin/sessions".to_owned(), "revoke"),
         (Method::GET, "/admin/identities/nobody/sessions".to_owned(), "introspect"),
         (Method::DELETE, "/admin/identities/nobody/sessions".to_owned(), "revoke"),
     ]
@@ -599,8 +605,19 @@ async fn all_sessions_of_an_identity_are_revoked() {
         for session in &sessions {
             assert!(!is_alive(&node, session).await);
         }
-        assert_eq!(ids(&node.root().get(&path).await).len(), 2, "they are still shown");
-        assert_eq!(ids(&node.root().get(&format!("{path}?active=true")).await).len(), 0);
+        assert_eq!(node.root().delete(&path).await.status, 404, "none are left");
+        for query in ["", "?active=true", "?active=false"] {
+            let left = node.root().get(&format!("{path}{query}")).await;
+            assert_eq!((ids(&left).len(), left.header("x-total-count")), (0, "0"), "{subject} {query}");
+        }
+        for session in &sessions {
+            let of = format!("/admin/sessions/{}", session.id);
+            for (verb, path) in by_id(&session.id) {
+                assert_eq!(node.root().send(verb, &path, "").await.status, 404);
+            }
+            let native = node.root().get(&format!("/v1/sessions/{}", session.id)).await;
+            assert_eq!(native.json()["active"], false, "{of}: the native API still has it: {}", native.shown());
+        }
         assert!(is_alive(&node, &issue(&node, subject).await).await, "later ones are active");
     }
     for nobody in ["nobody", "00000000-0000-4000-8000-000000000000", "%ff", "%00"] {

@@ -5,6 +5,7 @@ mod erasures;
 mod idempotency;
 mod imports;
 mod keys;
+mod many;
 mod membership;
 mod own;
 mod renewals;

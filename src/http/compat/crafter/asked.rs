@@ -10,8 +10,8 @@ use super::error::CrafterError;
 use super::parameters::{self, CrafterParameters};
 use super::published::is_published;
 use crate::domain::{Malformed, RequestId};
-use crate::http::App;
 use crate::http::body::{self, UNAUTHENTICATED_BYTES};
+use crate::http::{App, input};
 use crate::service::{Authentication, Call, CallerIdentity};
 
 const ACCESS_TOKEN_ID: &str = "accessTokenId";
@@ -112,6 +112,8 @@ pub fn malformed(what: &str, Malformed(form): Malformed) -> CrafterError {
 fn segment(text: &str) -> Result<String, CrafterError> {
     match parameters::decode(text.as_bytes()) {
         Ok(id) if id.is_empty() => Err(malformed("Path", Malformed("without an empty id"))),
+        // Clients and proxies resolve these, so the call was meant for another resource.
+        Ok(id) if input::is_dotted(&id) => Err(malformed("Path", Malformed("without . or .. as an id"))),
         other => other.map_err(|problem| malformed("Path", problem)),
     }
 }

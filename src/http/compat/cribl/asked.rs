@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::error::CriblError;
 use crate::domain::{GivenSubject, Kind, Kinds, Malformed, Scope, Tenant, Ttl};
 use crate::http::caller::{bearer_secret, once};
+use crate::http::problem::Problem;
 use crate::http::wire::{TextForm, WireText};
 use crate::http::{App, input};
 use crate::service::{Authentication, CallerIdentity};
@@ -81,8 +82,8 @@ pub async fn user(parts: &mut Parts) -> Result<(Tenant, GivenSubject), CriblErro
             text.and_then(Tenant::parse).map_err(|must_be| malformed("`X-Tenant`", must_be))?
         }
     };
-    let escapes = |_| CriblError::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
-    let id = input::segment(parts).await.map_err(escapes)?;
+    let refuse = |problem: Problem| CriblError::Malformed(format!("the path: {}", problem.detail()).into());
+    let id = input::segment(parts).await.map_err(refuse)?;
     Ok((tenant, GivenSubject::new(&id).map_err(|must_be| malformed("the user's id", must_be))?))
 }
 

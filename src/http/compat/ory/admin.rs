@@ -1,5 +1,7 @@
 //! The admin calls: applications read, revoke and extend the sessions of their tenant.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Request;
 use axum::http::header::LINK;
 use axum::http::request::Parts;
@@ -7,20 +9,25 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::authority::{Administrator, administrator};
-use super::document::{ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, TenantPage, ToExpand};
+use super::document::{self, ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, ToExpand};
 use super::error::{CallerKind, OryError, refusal};
 use super::id;
 use super::identity::Viewer;
-use super::paging::{self, NumberedPage};
+use super::paging::{NumberedPage, TenantPage};
 use super::public::paged;
 use super::query::{Expand, Query};
-use super::wire::{self, OryErrorBody, OrySession};
+use super::wire::{self, Manage, Managed, OryErrorBody, OrySession};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
-use crate::http::{App, SharedApp};
-use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Target, Why};
+use crate::http::wire::JsonObject;
+use crate::http::{App, SharedApp, body};
+use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Sweep, Target, Why};
 
 /// How many times a page looks for sessions until it is full: where very few match, a page may be short.
 const MAX_LOOKS: usize = 10;
+/// The most ids in the body of a call about many sessions.
+const MAX_MANAGED: usize = 500;
+/// In the place of an id: all sessions of the tenant.
+const EVERY: &str = "*";
 
 /// The sessions of a tenant, the newest first. Needs the scope `introspect`.
 #[utoipa::path(
@@ -28,7 +35,7 @@ const MAX_LOOKS: usize = 10;
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "ory",
-    params(TenantPage, ActiveOnly, ToExpand, TenantHeader),
+    params(document::TenantPage, ActiveOnly, ToExpand, TenantHeader),
     responses(
         (status = 200, description = "A page of sessions", body = Vec<OrySession>,
             headers(("Link" = String, description = "The first page, and the next one if there is one"))),
@@ -42,12 +49,12 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
-    let (size, active, expand) = (paging::token_page_size(&query)?, query.active()?, query.expand()?);
-    let start = paging::cursor(&query, &admin.tenant)?;
+    let (active, asked) = (query.active()?, TenantPage::of(&query, &admin.tenant)?);
+    let expand = query.expand()?;
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
-    let (sessions, next) = page(&app, &admin, active, start, size, &mut pace).await.map_err(refused)?;
+    let (sessions, next) = page(&app, &admin, active, asked, &mut pace).await.map_err(refused)?;
     let mut response = wire::sessions(sessions, expand, Viewer::Application, pace).map_err(refused)?;
-    response.headers_mut().insert(LINK, paging::token_links(&parts.uri, &query, size, &admin.tenant, next));
+    response.headers_mut().insert(LINK, asked.links(&parts.uri, &query, &admin.tenant, next));
     Ok(response)
 }
 
@@ -55,8 +62,7 @@ async fn page(
     app: &App,
     admin: &Administrator,
     active: Option<bool>,
-    start: Option<SessionCursor>,
-    size: usize,
+    TenantPage { start, size }: TenantPage,
     pace: &mut Pace,
 ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
     let (mut sessions, mut next) = (Vec::new(), start);
@@ -96,7 +102,7 @@ pub async fn get(app: SharedApp, request: Request) -> Result<Response, OryError>
     let expand = Query::of(&parts.uri)?.expand()?;
     let found = app.service.find_session(&admin.call.identity, &admin.tenant, id).await.map_err(refused)?;
     let session = found.ok_or(OryError::NotFound)?;
-    Ok(wire::json(StatusCode::OK, &OrySession::of(&session, expand, Viewer::Application)))
+    Ok(wire::json(StatusCode::OK, &OrySession::alone(&session, expand, Viewer::Application)))
 }
 
 /// Revokes a session. Needs the scope `revoke`.
@@ -124,6 +130,9 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
     // session of any other tenant.
     let elsewhere = app.service.tenant_of_session(id).filter(|tenant| *tenant != admin.tenant);
     if elsewhere.is_some_and(|tenant| admin.call.identity.may(Scope::Revoke, &tenant)) {
+        return Err(OryError::NotFound);
+    }
+    if app.service.is_known_and_unlisted(&admin.tenant, id) {
         return Err(OryError::NotFound);
     }
     match app.service.revoke(&admin.call, Target::Id(Kind::Session, id), Why::default()).await {
@@ -161,7 +170,8 @@ pub async fn extend(app: SharedApp, request: Request) -> Result<Response, OryErr
     }
     app.service.extend_session(&admin.call, id, None).await.map_err(refused)?;
     let session = app.service.sessions(&[id]).await.map_err(refused)?.pop().ok_or(OryError::NotFound)?;
-    Ok(wire::json(StatusCode::OK, &OrySession::of(&session, Expand::NONE, Viewer::Application)))
+    // As in Kratos: the identity is that which its bearer sees.
+    Ok(wire::json(StatusCode::OK, &OrySession::alone(&session, Expand::IDENTITY, Viewer::Bearer)))
 }
 
 /// The sessions of an identity, the newest first; an unknown identity has none. Needs the scope `introspect`.
@@ -187,9 +197,10 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
-    let (page, active) = (NumberedPage::of(&query)?, query.active()?);
+    let (page, active) = (NumberedPage::of(&query), query.active()?);
+    let whose = subject(&app, &admin, &parts)?;
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
-    let found = match subject(&app, &admin, &parts)? {
+    let found = match whose {
         Some(subject) => {
             let identity = &admin.call.identity;
             app.service.subject_sessions(identity, &admin.tenant, &subject, active, &mut pace).await
@@ -202,7 +213,7 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
 }
 
-/// Revokes all sessions of an identity. Needs the scope `revoke`.
+/// Revokes all sessions of an identity. They are in no list afterwards. Needs the scope `revoke`.
 #[utoipa::path(
     delete,
     path = "/admin/identities/{id}/sessions",
@@ -214,7 +225,7 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
         (status = 400, description = "The path can't be read", body = OryErrorBody),
         (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
         (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
-        (status = 404, description = "The identity has no sessions", body = OryErrorBody),
+        (status = 404, description = "The identity has no sessions, or none any more", body = OryErrorBody),
         (status = "default", description = "Any other error", body = OryErrorBody),
     ),
 )]
@@ -222,7 +233,8 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
     let subject = subject(&app, &admin, &parts)?.ok_or(OryError::NotFound)?;
-    if !app.service.has_sessions(&admin.tenant, &subject) {
+    let mut pace = app.service.pace(Party::of(&admin.call.identity));
+    if !app.service.has_listed_sessions(&admin.tenant, &subject, &mut pace).await.map_err(refused)? {
         return Err(OryError::NotFound);
     }
     let end = NewSubjectRevocation {
@@ -237,6 +249,99 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     Ok(wire::no_content())
 }
 
+/// Revokes many sessions, by their ids, by their identities, or all of the tenant in turns. A session that is deleted
+/// with its identity's others is in no list afterwards. Needs the scope `revoke`.
+#[utoipa::path(
+    post,
+    path = "/admin/sessions",
+    operation_id = "manageSessions",
+    tag = "ory",
+    params(TenantHeader),
+    request_body = Manage,
+    responses(
+        (status = 200, description = "They are revoked", body = Managed),
+        (status = 400, description = "The body can't be read, or names too many", body = OryErrorBody),
+        (status = 401, description = "An application's secret is missing or inactive", body = OryErrorBody),
+        (status = 403, description = "The application's grants do not allow this", body = OryErrorBody),
+        (status = 429, description = "Too many revocations of unknown sessions are in force", body = OryErrorBody),
+        (status = "default", description = "Any other error", body = OryErrorBody),
+    ),
+)]
+pub async fn manage(app: SharedApp, request: Request) -> Result<Response, OryError> {
+    let (parts, body) = request.into_parts();
+    let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
+    let body = body::read(&parts.headers, body, app.options.body_bytes).await?;
+    let asked: Result<JsonObject<Manage>, _> = serde_json::from_slice(&body);
+    let JsonObject(Manage { action, identities, sessions }) =
+        asked.map_err(|_| OryError::Malformed("Invalid JSON body."))?;
+    let is_deletion = match action.as_deref() {
+        Some("disable") => false,
+        Some("delete") => true,
+        _ => return Err(OryError::Malformed("The 'action' field must be one of 'disable' or 'delete'.")),
+    };
+    let mut pace = app.service.pace(Party::of(&admin.call.identity));
+    let (identities, sessions) = (identities.unwrap_or_default(), sessions.unwrap_or_default());
+    let managed = match (&*identities, &*sessions) {
+        ([all], []) if all == EVERY => {
+            let sweep = if is_deletion { Sweep::Listed } else { Sweep::Active };
+            let next = app.service.revoke_next_of_tenant(&admin.call, &admin.tenant, sweep, &mut pace).await;
+            let (processed, more) = next.map_err(refused)?;
+            Managed { processed, more }
+        }
+        ([_, ..], []) => {
+            let subjects = many("identities", &identities, |text| identity_named(&app, &admin, text))?;
+            let (service, call, tenant) = (&app.service, &admin.call, &admin.tenant);
+            let processed = match is_deletion {
+                true => service.revoke_all_sessions_of(call, tenant, subjects, &mut pace).await,
+                false => service.revoke_sessions_of(call, tenant, &subjects, &mut pace).await,
+            };
+            Managed { processed: processed.map_err(refused)?, more: false }
+        }
+        ([], [_, ..]) => {
+            let ids = many("sessions", &sessions, |text| id::session(text.as_bytes()))?;
+            let listed = app.service.count_listed(&admin.tenant, &ids);
+            let revoked = app.service.revoke_sessions(&admin.call, &admin.tenant, ids).await.map_err(refused)?;
+            Managed { processed: if is_deletion { listed } else { revoked }, more: false }
+        }
+        ([], []) | ([_, ..], [_, ..]) => {
+            let reason = "Exactly one of 'identities' or 'sessions' must be a non-empty array.";
+            return Err(OryError::Malformed(reason));
+        }
+    };
+    Ok(wire::json(StatusCode::OK, &managed))
+}
+
+/// The values of a list in a body, each different from the others.
+fn many<T: Ord>(list: &str, texts: &[String], read: impl Fn(&str) -> Result<T, OryError>) -> Result<Vec<T>, OryError> {
+    let refuse = |reason: String| OryError::MalformedValue(format!("Could not parse '{list}' field: {reason}"));
+    if texts.len() > MAX_MANAGED {
+        return Err(refuse(format!("at most {MAX_MANAGED} IDs may be provided per call")));
+    }
+    let one = |text: &String| match text.as_str() {
+        EVERY => Err(refuse("the wildcard '*' is not accepted here".to_owned())),
+        text => read(text).map_err(|refusal| match refusal {
+            OryError::MalformedId(problem) => {
+                refuse(format!("could not parse {} as UUID: {problem}", id::quoted(text.as_bytes())))
+            }
+            other => other,
+        }),
+    };
+    let values: BTreeSet<T> = texts.iter().map(one).collect::<Result<_, _>>()?;
+    Ok(values.into_iter().collect())
+}
+
+/// The subject that a UUID names; or a name, if a subject has it.
+fn identity_named(app: &App, admin: &Administrator, text: &str) -> Result<Subject, OryError> {
+    let is_uuid = id::session(text.as_bytes()).map(drop);
+    let subject = app.service.resolve_subject(&admin.tenant, text);
+    let known = subject.filter(|subject| is_uuid.is_ok() || app.service.has_sessions(&admin.tenant, subject));
+    match (known, is_uuid) {
+        (Some(subject), _) => Ok(subject),
+        (None, Err(refusal)) => Err(refusal),
+        (None, Ok(())) => Err(OryError::NotFound),
+    }
+}
+
 fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, OryError> {
     id::session(&id::segment(uri, from_end)?)
 }
@@ -244,7 +349,7 @@ fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, OryError> {
 /// The subject that the path names, by its own name or by the UUID that stands for it; nothing if no subject could have
 /// that name.
 fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, OryError> {
-    let segment = id::segment(&parts.uri, 1)?;
+    let segment = id::identity(&parts.uri, 1)?;
     Ok(std::str::from_utf8(&segment).ok().and_then(|name| app.service.resolve_subject(&admin.tenant, name)))
 }
 

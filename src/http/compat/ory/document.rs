@@ -16,6 +16,7 @@ use super::{admin, public};
         public::disable,
         public::log_out,
         admin::list,
+        admin::manage,
         admin::get,
         admin::disable,
         admin::extend,
@@ -66,6 +67,16 @@ pub struct OryIdentity {
     organization_id: Option<String>,
 }
 
+/// A token for the session.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; queries are read where they are needed")]
+pub struct TokenizeAs {
+    /// The template of a token that the answer is to have: one of the server's settings.
+    #[param(value_type = String, required = false)]
+    tokenize_as: (),
+}
+
 /// A session.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -84,22 +95,22 @@ pub struct IdentityId {
     id: String,
 }
 
-/// A numbered page.
+/// A page of a list that is counted.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
 pub struct ListPage {
-    /// How many sessions the page has: 250 if left out. A larger number counts as 1000.
-    #[param(value_type = u64, required = false, minimum = 1)]
+    /// How many sessions the page has, 1 to 1000; 250 if it is left out or is not a number.
+    #[param(value_type = i64, required = false)]
     page_size: (),
-    /// The number of the page, as in `Link`. The first is 1.
-    #[param(value_type = u64, required = false, minimum = 1)]
+    /// The token of the page, as in `Link`. The first page if it can't be read.
+    #[param(value_type = String, required = false)]
     page_token: (),
-    /// An older name of `page_size`.
-    #[param(value_type = u64, required = false, minimum = 1)]
+    /// An older name of `page_size`; counts without `page_size` and `page_token` only.
+    #[param(value_type = i64, required = false)]
     per_page: (),
-    /// An older name of `page_token`.
-    #[param(value_type = u64, required = false, minimum = 1)]
+    /// The number of the page, from 1 on; counts without `page_size` and `page_token` only.
+    #[param(value_type = i64, required = false)]
     page: (),
 }
 
@@ -108,10 +119,10 @@ pub struct ListPage {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; queries are read where pages are")]
 pub struct TenantPage {
-    /// How many sessions the page has: 250 if left out. A larger number counts as 1000.
-    #[param(value_type = u64, required = false, minimum = 1)]
+    /// How many sessions the page has: 250 if left out or below 1. A larger number counts as 1000.
+    #[param(value_type = i64, required = false)]
     page_size: (),
-    /// The token of the page, as in `Link`.
+    /// The token of the page, as in `Link`; or one of Kratos.
     #[param(value_type = String, required = false)]
     page_token: (),
 }

@@ -33,6 +33,10 @@ pub enum OryError {
     Expand(String),
     /// Another value that was sent can't be used, for that reason.
     Malformed(&'static str),
+    /// The same, with a reason that quotes the value.
+    MalformedValue(String),
+    /// Nothing is issued to the session's subject for now.
+    OnHold,
     /// The session token to revoke is unknown.
     UnknownToken,
     /// There is no such session, or no session of such an identity.
@@ -123,10 +127,13 @@ impl OryError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::NoCredentials | Self::NoCookie | Self::NoApplication => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::UnknownToken => StatusCode::FORBIDDEN,
-            Self::MalformedId(_) | Self::CurrentSession | Self::Parameter(_) | Self::Expand(_) | Self::Malformed(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Forbidden | Self::UnknownToken | Self::OnHold => StatusCode::FORBIDDEN,
+            Self::MalformedId(_)
+            | Self::CurrentSession
+            | Self::Parameter(_)
+            | Self::Expand(_)
+            | Self::Malformed(_)
+            | Self::MalformedValue(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrongVerb => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -146,6 +153,8 @@ impl OryError {
             Self::Forbidden => "The application's grants do not allow this in this tenant.",
             Self::Expand(option) => return Some(format!("Could not parse expand option: {option}").into()),
             Self::Malformed(reason) => reason,
+            Self::MalformedValue(reason) => return Some(reason.clone().into()),
+            Self::OnHold => "Nothing is issued to this identity for now.",
             Self::UnknownToken => {
                 "The provided Ory Session Token could not be found, is invalid, or otherwise malformed."
             }
@@ -167,11 +176,11 @@ impl OryError {
     fn message(&self) -> Cow<'_, str> {
         match self {
             Self::NoCredentials | Self::NoCookie | Self::NoApplication => UNAUTHORIZED.into(),
-            Self::Forbidden | Self::UnknownToken => FORBIDDEN.into(),
+            Self::Forbidden | Self::UnknownToken | Self::OnHold => FORBIDDEN.into(),
             Self::MalformedId(problem) => problem.as_str().into(),
             Self::CurrentSession => "cannot revoke current session".into(),
             Self::Parameter(name) => format!("could not parse parameter {name}").into(),
-            Self::Expand(_) | Self::Malformed(_) => MALFORMED.into(),
+            Self::Expand(_) | Self::Malformed(_) | Self::MalformedValue(_) => MALFORMED.into(),
             Self::NotFound => "Unable to locate the resource".into(),
             Self::WrongVerb => "The method is not supported here".into(),
             Self::BodyTooLarge => "The body is larger than this server takes".into(),
@@ -225,6 +234,8 @@ mod tests {
             OryError::Parameter("active"),
             OryError::Expand("x".into()),
             OryError::Malformed("Why."),
+            OryError::MalformedValue("Why \"this\".".into()),
+            OryError::OnHold,
             OryError::UnknownToken,
             OryError::NotFound,
             OryError::WrongVerb,

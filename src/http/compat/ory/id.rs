@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::error::OryError;
 use crate::domain::CredentialId;
+use crate::http::input;
 
 const URN: &[u8] = b"urn:uuid:";
 /// The places of hyphens in the canonical form.
@@ -18,6 +19,22 @@ pub fn segment(uri: &Uri, from_end: usize) -> Result<Vec<u8>, OryError> {
     let path = uri.path();
     let segment = path.strip_suffix('/').unwrap_or(path).rsplit('/').nth(from_end).unwrap_or_default();
     decoded(segment.as_bytes()).ok_or(OryError::Malformed("The path has an incomplete percent escape."))
+}
+
+/// A segment that names an identity. One that clients and proxies resolve was meant for another resource.
+pub fn identity(uri: &Uri, from_end: usize) -> Result<Vec<u8>, OryError> {
+    let segment = segment(uri, from_end)?;
+    let is_dotted = std::str::from_utf8(&segment).is_ok_and(input::is_dotted);
+    if is_dotted { Err(not_a_uuid(&segment)) } else { Ok(segment) }
+}
+
+/// The refusal of a path without an id where one belongs.
+pub fn empty() -> OryError {
+    not_a_uuid(b"")
+}
+
+fn not_a_uuid(text: &[u8]) -> OryError {
+    OryError::MalformedId(wrong_length(text))
 }
 
 /// The session that a segment names.
@@ -34,7 +51,7 @@ fn uuid(text: &[u8]) -> Result<Uuid, String> {
             inner.ok_or_else(|| out_of_place(text))?
         }
         41 | 45 => text.strip_prefix(URN).ok_or_else(|| out_of_place(&text[..URN.len()]))?,
-        length => return Err(format!("uuid: incorrect UUID length {length} in string {}", quoted(text))),
+        _ => return Err(wrong_length(text)),
     };
     if plain.len() == 36 && HYPHENS.iter().any(|at| plain[*at] != b'-') {
         return Err(out_of_place(plain));
@@ -42,12 +59,16 @@ fn uuid(text: &[u8]) -> Result<Uuid, String> {
     Uuid::try_parse_ascii(plain).map_err(|_| "uuid: invalid UUID format".to_owned())
 }
 
+fn wrong_length(text: &[u8]) -> String {
+    format!("uuid: incorrect UUID length {} in string {}", text.len(), quoted(text))
+}
+
 fn out_of_place(text: &[u8]) -> String {
     format!("uuid: incorrect UUID format in string {}", quoted(text))
 }
 
 /// Text as Go quotes it: https://pkg.go.dev/strconv#Quote
-fn quoted(text: &[u8]) -> String {
+pub fn quoted(text: &[u8]) -> String {
     let mut quoted = String::from('"');
     for chunk in text.utf8_chunks() {
         chunk.valid().chars().for_each(|character| push_quoted(&mut quoted, character));
@@ -140,6 +161,13 @@ mod tests {
         assert_eq!(at("/auth/sessions/a%7b", 0), Ok(b"a{".to_vec()));
         assert_eq!(at("/auth/sessions/a/", 0), Ok(b"a".to_vec()));
         assert_eq!(at("/admin/sessions/%ff/extend/", 1), Ok(vec![255]));
+        let identity = |path: &'static str| identity(&Uri::from_static(path), 1);
+        assert_eq!(identity("/admin/identities/.../sessions"), Ok(b"...".to_vec()));
+        for dotted in
+            ["/admin/identities/../sessions", "/admin/identities/%2e/sessions/", "/admin/identities/.%2E/sessions"]
+        {
+            assert!(matches!(identity(dotted), Err(OryError::MalformedId(_))), "{dotted}");
+        }
         for broken in ["/sessions/%", "/sessions/%4", "/sessions/%zz"] {
             assert!(at(broken, 0).is_err(), "{broken}");
         }

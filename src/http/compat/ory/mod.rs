@@ -17,35 +17,53 @@ mod identity;
 mod paging;
 mod public;
 mod query;
+mod tokenize;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
+use axum::{Extension, Router};
 
 use crate::http::{SharedApp, caller};
 use error::OryError;
+use tokenize::Tokens;
 
-pub use config::{OryOptions, OrySettings};
+pub use config::{OryOptions, OrySettings, Template};
 pub use document::OryApi;
 
 /// An answer about sessions is true for that moment only, so no cache may keep it.
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
 
-/// The verbs of `whoami`. DELETE is among them, because `whoami` is not a session's id.
-const WHOAMI: MethodFilter =
-    MethodFilter::GET.or(MethodFilter::POST).or(MethodFilter::PUT).or(MethodFilter::PATCH).or(MethodFilter::DELETE);
+/// The verbs of `whoami`. DELETE is among them, because `whoami` is not a session's id; gateways that ask about a caller
+/// send the verb of the caller's own request, so OPTIONS is, too.
+const WHOAMI: MethodFilter = MethodFilter::GET
+    .or(MethodFilter::POST)
+    .or(MethodFilter::PUT)
+    .or(MethodFilter::PATCH)
+    .or(MethodFilter::DELETE)
+    .or(MethodFilter::OPTIONS);
+
+/// Paths with an empty id. A call there was meant for one session or identity, and must not reach all of them.
+const WITHOUT_ID: [&str; 6] = [
+    "/sessions/",
+    "/admin/sessions/",
+    "/admin/sessions//extend",
+    "/admin/sessions//extend/",
+    "/admin/identities//sessions",
+    "/admin/identities//sessions/",
+];
 
 /// The whole contract, under the prefix and without it.
 pub fn routes(options: &OryOptions) -> Router<SharedApp> {
     let prefixes = BTreeSet::from(["", &options.prefix]);
     let whole = prefixes.into_iter().fold(Router::new(), |router, prefix| router.merge(under(prefix)));
-    whole.method_not_allowed_fallback(wrong_verb)
+    whole.method_not_allowed_fallback(wrong_verb).layer(Extension(Arc::new(Tokens::default())))
 }
 
 fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
@@ -57,7 +75,10 @@ fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
         ),
         ("/sessions/{id}", endpoint(MethodFilter::DELETE, public::disable)),
         ("/self-service/logout/api", endpoint(MethodFilter::DELETE, public::log_out)),
-        ("/admin/sessions", endpoint(MethodFilter::GET, admin::list)),
+        (
+            "/admin/sessions",
+            endpoint(MethodFilter::GET, admin::list).merge(endpoint(MethodFilter::POST, admin::manage)),
+        ),
         (
             "/admin/sessions/{id}",
             endpoint(MethodFilter::GET, admin::get).merge(endpoint(MethodFilter::DELETE, admin::disable)),
@@ -72,10 +93,13 @@ fn endpoints() -> [(&'static str, MethodRouter<SharedApp>); 8] {
 }
 
 fn under(prefix: &str) -> Router<SharedApp> {
-    endpoints().into_iter().fold(Router::new(), |router, (path, endpoint)| {
+    let calls = endpoints().into_iter().fold(Router::new(), |router, (path, endpoint)| {
+        let router = router.route(&format!("{prefix}{path}"), endpoint.clone());
+        let slashed = format!("{path}/");
         // The SDKs never leave a trailing slash; people who join paths by hand do.
-        router.route(&format!("{prefix}{path}"), endpoint.clone()).route(&format!("{prefix}{path}/"), endpoint)
-    })
+        if WITHOUT_ID.contains(&&*slashed) { router } else { router.route(&format!("{prefix}{slashed}"), endpoint) }
+    });
+    WITHOUT_ID.into_iter().fold(calls, |router, path| router.route(&format!("{prefix}{path}"), any(without_id)))
 }
 
 /// A handler under these verbs, whose refusals are answered in Ory's shape.
@@ -93,6 +117,12 @@ where
             response
         }
     })
+}
+
+async fn without_id(request: Request) -> Response {
+    let mut response = id::empty().answer(caller::request_id(request.headers()).as_ref());
+    response.headers_mut().insert(CACHE_CONTROL, NEVER_KEPT);
+    response
 }
 
 async fn wrong_verb(request: Request) -> Response {

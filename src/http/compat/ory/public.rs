@@ -1,17 +1,19 @@
 //! The public calls: the holder of a session token reads and revokes the sessions of its own subject.
 
 use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::document::{ListPage, OrySessionId};
+use super::document::{ListPage, OrySessionId, TokenizeAs};
 use super::error::{CallerKind, OryError, refusal};
 use super::identity::{self, Viewer};
 use super::paging::NumberedPage;
 use super::query::{Expand, Query};
 use super::wire::{self, LogOut, OryErrorBody, OrySession, OrySessionsRevoked};
-use super::{credentials, id};
+use super::{credentials, id, tokenize};
+use crate::domain::Secret;
 use crate::http::wire::JsonObject;
 use crate::http::{App, SharedApp, body, caller};
 use crate::service::{Error, Holder, OwnRevocation, Party, PresentedSession};
@@ -22,15 +24,20 @@ const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// The word in the place of an id that is not an id.
 const WHOAMI: &[u8] = b"whoami";
 
-/// The session whose token is presented, and its identity. POST, PUT, PATCH and DELETE do the same.
+/// The session whose token is presented, and its identity. POST, PUT, PATCH, DELETE and OPTIONS do the same.
 #[utoipa::path(
     get,
     path = "/sessions/whoami",
     operation_id = "toSession",
     tag = "ory",
+    params(TokenizeAs),
     responses(
         (status = 200, description = "The session", body = OrySession,
-            headers(("X-Kratos-Authenticated-Identity-Id" = String, description = "The identity's id"))),
+            headers(
+                ("X-Kratos-Authenticated-Identity-Id" = String, description = "The identity's id"),
+                ("Set-Cookie" = String, description = "A cookie in place of the presented one, if the session was extended"),
+            )),
+        (status = 400, description = "There is no such template, or the server signs no tokens", body = OryErrorBody),
         (status = 401, description = "The session token is missing or inactive", body = OryErrorBody),
         (status = "default", description = "Any other error", body = OryErrorBody),
     ),
@@ -42,11 +49,19 @@ pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, OryErr
 }
 
 async fn who(app: &App, parts: &Parts) -> Result<Response, OryError> {
-    let current = credentials::holder(app, &parts.headers).ok_or(OryError::NoCredentials)?;
-    let session = app.service.session_of(&current).await.map_err(refused)?;
+    let presented = credentials::presented(app, &parts.headers).ok_or(OryError::NoCredentials)?;
+    let session = app.service.session_of(&presented.holder).await.map_err(refused)?;
     // The session may have been revoked while its record was read.
     let session = session.filter(|session| session.active).ok_or(OryError::NoCredentials)?;
-    let mut response = wire::json(StatusCode::OK, &OrySession::of(&session, Expand::ALL, Viewer::Bearer));
+    let query = Query::of(&parts.uri).unwrap_or_default();
+    let token = match query.get("tokenize_as") {
+        Some(template) => Some(tokenize::token(app, parts, template, &presented.holder, session.expires_at).await?),
+        None => None,
+    };
+    let shown = OrySession::of(&session, Expand::ALL, Viewer::Bearer);
+    let mut response = wire::json(StatusCode::OK, &shown.tokenized(token.as_ref().map(Secret::expose)));
+    let cookie = presented.cookie.and_then(|cookie| cookie.renewed(app, &session));
+    cookie.into_iter().for_each(|cookie| drop(response.headers_mut().insert(SET_COOKIE, cookie)));
     let identity = HeaderValue::try_from(identity::id(&session).to_string());
     identity.into_iter().for_each(|id| drop(response.headers_mut().insert(X_KRATOS_AUTHENTICATED_IDENTITY_ID, id)));
     Ok(response)
@@ -75,7 +90,7 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
     let query = Query::of(&parts.uri)?;
-    let page = NumberedPage::of(&query)?;
+    let page = NumberedPage::of(&query);
     let mut pace = app.service.pace(Party::of_holder(&current));
     let others = app.service.other_sessions(&current, &mut pace).await.map_err(refused)?;
     let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
@@ -152,7 +167,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
     request_body = LogOut,
     responses(
         (status = 204, description = "It is revoked, by this call or before"),
-        (status = 400, description = "The body can't be read", body = OryErrorBody),
+        (status = 400, description = "The body can't be read, or is not said to be JSON", body = OryErrorBody),
         (status = 403, description = "The token is unknown", body = OryErrorBody),
         (status = "default", description = "Any other error", body = OryErrorBody),
     ),
@@ -160,16 +175,23 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
 )]
 pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        return Err(OryError::Malformed("The Content-Type of the body must be application/json."));
+    }
     let limit = app.options.body_bytes.min(body::UNAUTHENTICATED_BYTES);
     let body = body::read(&parts.headers, body, limit).await?;
     let asked: Result<JsonObject<LogOut>, _> = serde_json::from_slice(&body);
     let JsonObject(LogOut { session_token }) =
         asked.map_err(|_| OryError::Malformed("The body must be a JSON object whose session_token is a string."))?;
     let token = session_token.ok_or(OryError::UnknownToken)?;
-    let leaving = match app.service.present_session(token.as_bytes()) {
-        PresentedSession::Good(holder) => holder,
-        PresentedSession::Inactive => return Ok(wire::no_content()),
-        PresentedSession::Unknown => return Err(OryError::UnknownToken),
+    let leaving = match credentials::standing(&app, token.as_bytes()) {
+        (PresentedSession::Good(holder), ..) => holder,
+        // Deleted, in Kratos's words.
+        (PresentedSession::Inactive, token, _) if app.service.presents_revoked_together(token) => {
+            return Err(OryError::UnknownToken);
+        }
+        (PresentedSession::Inactive, ..) => return Ok(wire::no_content()),
+        (PresentedSession::Unknown, ..) => return Err(OryError::UnknownToken),
     };
     match end(&app, &parts, &leaving, OwnRevocation::Current).await {
         Ok(_) => Ok(wire::no_content()),
@@ -179,6 +201,14 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryEr
             other => Err(other),
         },
     }
+}
+
+/// The types of a body may be several, as in Kratos, and one of them must be JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let types = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name =
+        |one: &str| one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"));
+    types.split(',').any(name)
 }
 
 fn holder(app: &App, parts: &Parts) -> Result<Holder, OryError> {

@@ -5,12 +5,8 @@ use axum::http::Uri;
 
 use super::error::OryError;
 
-/// The default number of sessions on a page.
-pub const DEFAULT_PAGE_SIZE: usize = 250;
-/// The most sessions on a page. A caller that asks for more gets so many, and a `Link` that says so.
-pub const MAX_PAGE_SIZE: usize = 1_000;
-
 /// The query of a request.
+#[derive(Default)]
 pub struct Query(pub Vec<(String, String)>);
 
 /// The parts of sessions that a list shows in addition.
@@ -25,6 +21,8 @@ impl Expand {
     pub const ALL: Self = Self { identity: true, devices: true };
     /// Nothing.
     pub const NONE: Self = Self { identity: false, devices: false };
+    /// The identity alone.
+    pub const IDENTITY: Self = Self { identity: true, devices: false };
 }
 
 impl Query {
@@ -51,16 +49,20 @@ impl Query {
         }
     }
 
-    /// The requested size of a page, by the first of these names that is present.
-    pub fn page_size(&self, names: &[&'static str]) -> Result<usize, OryError> {
-        Ok(self.number(names)?.unwrap_or(DEFAULT_PAGE_SIZE).min(MAX_PAGE_SIZE))
+    /// Whether the query has that name, even without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// A number from 1 on, by the first of these names that is present.
-    pub fn number(&self, names: &[&'static str]) -> Result<Option<usize>, OryError> {
-        let Some((name, text)) = names.iter().find_map(|name| Some((*name, self.get(name)?))) else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| *number >= 1);
-        number.map(Some).ok_or(OryError::Parameter(name))
+    /// The first value of that name that is not empty.
+    pub fn first_given(&self, name: &str) -> Option<&str> {
+        let mut given = self.0.iter().filter(|(known, value)| known == name && !value.is_empty());
+        given.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The number of that name; nothing if it is absent or not a whole number.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.get(name)?.parse().ok()
     }
 
     /// The parts to expand.
@@ -101,19 +103,6 @@ mod tests {
         for other in ["2", "yes", "tRUE", "%20true", "null"] {
             assert_eq!(active(other), Err(OryError::Parameter("active")), "{other}");
         }
-    }
-
-    #[test]
-    fn sizes_start_at_one_and_end_at_a_thousand() {
-        let size = |text: &str| query(text).page_size(&["page_size", "per_page"]);
-        assert_eq!(size("a=1"), Ok(250));
-        assert_eq!(size("per_page=7"), Ok(7));
-        assert_eq!(size("per_page=7&page_size=9&page_size=x"), Ok(9));
-        assert_eq!(size("page_size=1001"), Ok(1_000));
-        for bad in ["0", "-1", "1.5", "many", "99999999999999999999999"] {
-            assert_eq!(size(&format!("page_size={bad}")), Err(OryError::Parameter("page_size")), "{bad}");
-        }
-        assert_eq!(size("per_page=0"), Err(OryError::Parameter("per_page")));
     }
 
     #[test]

@@ -63,8 +63,12 @@ pub struct OrySession<'a> {
     /// The identity; null if it is not expanded.
     #[schema(value_type = Option<document::OryIdentity>)]
     identity: Option<Map<String, Value>>,
-    /// The devices that it was issued to; null if they are not expanded.
+    /// The devices that it was issued to. If they are not expanded: null in a list, and empty elsewhere.
     devices: Option<Vec<DeviceShown<'a>>>,
+    /// A token for the session, if one was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    tokenized: Option<&'a str>,
 }
 
 /// One way in which the subject was authenticated.
@@ -117,6 +121,34 @@ pub struct LogOut {
     pub session_token: Option<String>,
 }
 
+/// Many sessions to revoke: either `identities` or `sessions`.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = OryManageSessions)]
+pub struct Manage {
+    /// `disable`, after which they are listed as inactive, or `delete`.
+    #[serde(default)]
+    #[schema(value_type = String, pattern = "^(disable|delete)$")]
+    pub action: Option<String>,
+    /// Whose sessions; `*` alone for all sessions of the tenant.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 500)]
+    pub identities: Option<Vec<String>>,
+    /// The sessions' ids.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 500)]
+    pub sessions: Option<Vec<String>>,
+}
+
+/// The result of a call about many sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrySessionsManaged)]
+pub struct Managed {
+    /// How many sessions were revoked, or deleted.
+    pub processed: usize,
+    /// Whether there may be more, which the same call goes on with.
+    pub more: bool,
+}
+
 /// An answer other than a success.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OryError)]
@@ -157,7 +189,21 @@ impl<'a> OrySession<'a> {
             issued_at: Shown(session.issued_at),
             identity: expand.identity.then(|| identity::of(session, viewer)),
             devices: expand.devices.then(|| DeviceShown::of(session).into_iter().collect()),
+            tokenized: None,
         }
+    }
+
+    /// The same for an answer with this session alone.
+    pub fn alone(session: &'a Session, expand: Expand, viewer: Viewer) -> Self {
+        let mut shown = Self::of(session, expand, viewer);
+        shown.devices.get_or_insert_default();
+        shown
+    }
+
+    /// With a token for it.
+    pub fn tokenized(mut self, token: Option<&'a str>) -> Self {
+        self.tokenized = token;
+        self
     }
 }
 

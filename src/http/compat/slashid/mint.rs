@@ -11,6 +11,7 @@ use super::error::SlashidError;
 use super::wire::{Errors, MintBody, Success, success};
 use crate::domain::{GivenSubject, Scope, Scopes, Subject, Tenant};
 use crate::http::caller::request_id;
+use crate::http::problem::Problem;
 use crate::http::wire::TextForm as _;
 use crate::http::{SharedApp, input};
 use crate::service::{Call, CallerIdentity, NewToken, RESERVED_CLAIMS};
@@ -84,8 +85,8 @@ fn organisation(identity: &CallerIdentity, headers: &HeaderMap) -> Result<Tenant
 }
 
 async fn person(parts: &mut Parts) -> Result<GivenSubject, SlashidError> {
-    let escapes = |_| SlashidError::Malformed("a percent escape of the path is incomplete, or not UTF-8".into());
-    let text = input::segment(parts).await.map_err(escapes)?;
+    let refuse = |problem: Problem| SlashidError::Malformed(format!("the path: {}", problem.detail()).into());
+    let text = input::segment(parts).await.map_err(refuse)?;
     GivenSubject::new(&text)
         .map_err(|must_be| SlashidError::Malformed(format!("the person's id must be {must_be}").into()))
 }

@@ -1,0 +1,104 @@
+//! `tokenize_as`: a token for the session of `whoami`, made from a template of the operator's.
+//!
+//! Such a token is one of the ledger's own: it has a record, it belongs to the session and is inactive with it, and it can
+//! be revoked by itself. So that a gateway that asks for one with every request does not add a record each time, a token
+//! is given again for the first half of its life, and as long as a fresh one would not last longer.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use tokio::sync::Mutex;
+
+use super::error::{CallerKind, OryError, refusal};
+use crate::domain::{CredentialId, Rejection, Secret, Timestamp};
+use crate::http::{App, caller};
+use crate::service::{Error, Holder, JwtStanding, SessionToken, looks_like_jwt};
+
+/// Tokens are kept in so many parts, and of one part so many are made one after the other only.
+const PARTS: usize = 64;
+/// The most tokens that a part keeps; a further one empties it.
+const KEPT: usize = 512;
+
+/// Tokens that can be given again.
+pub struct Tokens([Mutex<HashMap<Key, Kept>>; PARTS]);
+
+/// The session, and the template's place among the settings.
+type Key = (CredentialId, usize);
+
+struct Kept {
+    token: Arc<str>,
+    /// When half of its life is over.
+    half_over_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl Kept {
+    /// Whether it is given again to a session that expires then: in the first half of its life, or if a fresh one would not
+    /// last longer.
+    fn is_given_again(&self, session_expires_at: Timestamp, now: Timestamp) -> bool {
+        now < self.half_over_at || session_expires_at.as_seconds() <= self.expires_at.as_seconds()
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Tokens {
+    fn part(&self, key: &Key) -> &Mutex<HashMap<Key, Kept>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        &self.0[hasher.finish() as usize % PARTS]
+    }
+}
+
+/// A token of that template for the holder's session, which expires then.
+pub async fn token(
+    app: &App,
+    parts: &Parts,
+    name: &str,
+    holder: &Holder,
+    session_expires_at: Timestamp,
+) -> Result<Secret, OryError> {
+    let templates = &app.options.compat.ory.templates;
+    let found = templates.iter().enumerate().find(|(_, template)| template.name == name);
+    let (at, template) =
+        found.ok_or_else(|| OryError::MalformedValue(format!("Unable to find tokenizer template \"{name}\".")))?;
+    let tokens = parts.extensions.get::<Arc<Tokens>>().ok_or(OryError::Internal)?;
+    let key = (holder.id, at);
+    // Held while a token is made: of many requests at once, one makes it.
+    let mut kept = tokens.part(&key).lock().await;
+    let now = app.service.clock().now();
+    if let Some(Kept { token, .. }) = kept.get(&key).filter(|kept| kept.is_given_again(session_expires_at, now))
+        && app.service.judge_jwt(token).await.is_ok_and(|judged| judged.standing == JwtStanding::Good)
+    {
+        return Ok(Secret::new(token));
+    }
+    let new = SessionToken { ttl: template.ttl, audience: template.audience.clone(), claims: template.claims.clone() };
+    let issued = app.service.issue_session_token(holder, caller::request_id(&parts.headers), new).await;
+    let issued = issued.map_err(|error| refused(&error))?;
+    // The standing of any other can't be looked up by its text.
+    if looks_like_jwt(issued.secret.expose()) {
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        let expires_at = issued.expires_at;
+        let life_millis = expires_at.as_millis().saturating_sub(now.as_millis());
+        let half_over_at = now.plus_millis(life_millis / 2);
+        kept.insert(key, Kept { token: issued.secret.expose().into(), half_over_at, expires_at });
+    }
+    Ok(issued.secret)
+}
+
+fn refused(error: &Error) -> OryError {
+    match error {
+        Error::Rejected(Rejection::SessionInactive) => OryError::NoCredentials,
+        Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => OryError::OnHold,
+        Error::IssuerNotConfigured => OryError::Malformed("This server signs no tokens: it has no public address."),
+        error => refusal(error, CallerKind::Public),
+    }
+}
