@@ -1,9 +1,11 @@
 //! The report of a verification: what held, the findings, and the reasons for no answer.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::VerifiedLog;
 use super::flaw::Flaw;
+use crate::domain::LedgerId;
+use crate::event_log::{Added, Base};
 
 /// The kind of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,21 @@ impl fmt::Display for EvidenceKind {
             Self::Unknown => "file",
         })
     }
+}
+
+/// A log that is complete.
+#[derive(Clone, Debug)]
+pub struct VerifiedLog {
+    /// How many events it holds.
+    pub events: u64,
+    /// Its end, and each origin in it with its last sequence and hash.
+    pub base: Base,
+    /// The ledger that it belongs to; none has been opened in an empty log.
+    pub ledger: Option<LedgerId>,
+    /// Objects that other programs have added to the file, which do no harm.
+    pub added: Vec<Added>,
+    /// How long it took to read.
+    pub elapsed: Duration,
 }
 
 /// The result of a verification.

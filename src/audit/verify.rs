@@ -1,29 +1,15 @@
 //! Verifies that a log is complete: every hash, sequence, position and record, and the triggers that guard them.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::forest::Forest;
+use super::report::VerifiedLog;
 use super::trust::Openings;
 use super::{AuditError, pages};
 use crate::domain::{Event, LedgerId, LedgerOpened, Position, RecordId, Recorded, Timestamp};
-use crate::event_log::{Added, Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord};
+use crate::event_log::{Base, Damage, Lineage, ReadError, Reader, RecordError, RowRecord};
 use crate::tlog::TreeHash;
-
-/// A log that is complete.
-#[derive(Clone, Debug)]
-pub struct VerifiedLog {
-    /// How many events it holds.
-    pub events: u64,
-    /// Its end, and each origin in it with its last sequence and hash.
-    pub base: Base,
-    /// The ledger that it belongs to; none has been opened in an empty log.
-    pub ledger: Option<LedgerId>,
-    /// Objects that other programs have added to the file, which do no harm.
-    pub added: Vec<Added>,
-    /// How long it took to read.
-    pub elapsed: Duration,
-}
 
 /// Checks a log file from its beginning to its end when the check starts; a server may continue to write to it.
 ///

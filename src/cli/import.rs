@@ -8,6 +8,7 @@ mod crafter;
 mod csv;
 mod documents;
 mod entry;
+mod input;
 mod instant;
 mod kratos;
 mod ndjson;
@@ -30,7 +31,8 @@ use crate::clock::wall_clock;
 use crate::domain::{Kind, Timestamp, Ttl};
 use crate::{tell, terminal};
 use courier::{BatchSender, LineAnswer};
-use source::{Batches, DumpInput, ImportBatch, SourceError};
+use input::{DumpInput, SourceError};
+use source::{Batches, ImportBatch};
 use tally::ImportTally;
 
 /// The longest line of a dump, including its personal data, which is not read.

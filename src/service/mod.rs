@@ -69,7 +69,7 @@ pub use revocations::{NewSubjectRevocation, RevocationOutcome, Revoker, Target, 
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::Lent;
 pub use sessions::{
-    Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor, Sweep,
+    Holder, IssuedSession, NewSession, OwnRevocation, Personal, PresentedSession, Session, SessionCursor, SessionSweep,
 };
 pub use shares::{Admitted, Bounds, FairShare, Party, Turn};
 pub use signing::{KeyStage, PublishedKey, PublishedKeySet, RESERVED_CLAIMS, RotatedKeys};

@@ -23,7 +23,7 @@ use crate::domain::{
 use crate::keys::{SecretPrefix, mint};
 
 pub(super) use facts::FactsCache;
-pub use many::Sweep;
+pub use many::SessionSweep;
 
 /// A session to issue.
 #[derive(Clone)]

@@ -1,28 +1,22 @@
 //! A dump, read once from its beginning to its end, as batches that a server takes.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use super::csv::{CsvError, CsvRecords};
 use super::documents::{DocumentError, Documents, JsonDocument, first_byte};
 use super::entry::{DumpRow, EntryRefusal, ImportEntry};
+use super::input::{BUFFER_BYTES, DumpInput, SourceError};
 use super::kratos::CsvHeader;
 use super::unpacked::unpack;
 use super::{DumpFormat, ImportError, ImportSettings, MAX_LINE_BYTES, crafter, kratos, ndjson};
 use crate::domain::Kind;
-use crate::utf8::IsUtf16;
 
 /// A batch holds at most so many lines, whatever their outcome.
 pub const MAX_BATCH_LINES: usize = 1_000;
 /// A batch's body has at most so many bytes: it passes where 64 KiB do.
 pub const MAX_BATCH_BYTES: usize = 60_000;
-/// The size of one reading of the file.
-pub const BUFFER_BYTES: usize = 1 << 16;
-
-/// A file, or the standard input.
-pub type DumpInput = Box<dyn BufRead + Send>;
-
 /// Opens the file of that name; `-` is the standard input.
 pub fn open(path: &Path) -> Result<DumpInput, ImportError> {
     if path.as_os_str() == "-" {
@@ -46,24 +40,6 @@ pub struct ImportBatch {
     /// How many of each kind are sent, in the order of [`Kind::ALL`].
     pub kinds: [u64; Kind::ALL.len()],
     lines: usize,
-}
-
-/// Why nothing more can be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The file can't be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The file is another text.
-    #[error(transparent)]
-    Utf16(#[from] IsUtf16),
-    /// The file is not in that format.
-    #[error("{why} (after line {line})")]
-    Malformed {
-        /// The last line that was read.
-        line: u64,
-        why: String,
-    },
 }
 
 /// The batches of a dump.

@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Cursor, Read as _};
 
-use super::source::{BUFFER_BYTES, DumpInput, SourceError};
+use super::input::{BUFFER_BYTES, DumpInput, SourceError};
 use crate::utf8;
 
 /// The dump's text, from its first character on.

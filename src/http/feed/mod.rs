@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
 use self::query::{FeedLayout, Wanted};
-use super::openapi::Refusals;
+use super::described::Refusals;
 use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};

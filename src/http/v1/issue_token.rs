@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
+use crate::http::described::{CommandHeaders, Refusals};
 use crate::http::exact::Exact;
-use crate::http::openapi::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};

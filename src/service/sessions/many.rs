@@ -18,7 +18,7 @@ const MAX_REVOKED_OF_TENANT: usize = MAX_OWN_SESSIONS;
 
 /// What happens to the sessions of a tenant that are revoked in turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sweep {
+pub enum SessionSweep {
     /// Those that are active are revoked, one by one, and stay in lists.
     Active,
     /// All are revoked together with everything that their subjects have, and leave the lists.
@@ -92,11 +92,11 @@ impl Service {
         &self,
         call: &Call,
         tenant: &Tenant,
-        sweep: Sweep,
+        sweep: SessionSweep,
         pace: &mut Pace,
     ) -> Result<(usize, bool), Error> {
         may_revoke(&call.identity, tenant)?;
-        let active = Some(true).filter(|_| sweep == Sweep::Active);
+        let active = Some(true).filter(|_| sweep == SessionSweep::Active);
         let (now, mut ids, mut last) = (self.earliest(), Vec::new(), None);
         while ids.len() < MAX_REVOKED_OF_TENANT {
             pace.step().await?;
@@ -111,8 +111,8 @@ impl Service {
         let more = ids.len() >= MAX_REVOKED_OF_TENANT;
         ids.truncate(MAX_REVOKED_OF_TENANT);
         let revoked = match sweep {
-            Sweep::Active => self.revoke_sessions(call, tenant, ids).await?,
-            Sweep::Listed => {
+            SessionSweep::Active => self.revoke_sessions(call, tenant, ids).await?,
+            SessionSweep::Listed => {
                 let subject = |id| self.projection.credential(key(id)).issue.map(|issue| issue.subject);
                 let subjects = ids.into_iter().filter_map(subject).collect();
                 self.revoke_all_sessions_of(call, tenant, subjects, pace).await?

@@ -9,18 +9,18 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::authority::{Administrator, administrator};
-use super::document::{self, ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, ToExpand};
+use super::document::{ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, TenantPage, ToExpand};
 use super::error::{CallerKind, OryError, refusal};
 use super::id;
 use super::identity::Viewer;
-use super::paging::{NumberedPage, TenantPage};
+use super::paging::{NumberedPage, TenantSessionPage};
 use super::public::paged;
-use super::query::{Expand, Query};
-use super::wire::{self, Manage, Managed, OryErrorBody, OrySession};
+use super::query::Query;
+use super::wire::{self, Expand, Manage, Managed, OryErrorBody, OrySession};
 use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
 use crate::http::wire::JsonObject;
 use crate::http::{App, SharedApp, body};
-use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, Sweep, Target, Why};
+use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, SessionSweep, Target, Why};
 
 /// How many times a page looks for sessions until it is full: where very few match, a page may be short.
 const MAX_LOOKS: usize = 10;
@@ -35,7 +35,7 @@ const EVERY: &str = "*";
     path = "/admin/sessions",
     operation_id = "listSessions",
     tag = "ory",
-    params(document::TenantPage, ActiveOnly, ToExpand, TenantHeader),
+    params(TenantPage, ActiveOnly, ToExpand, TenantHeader),
     responses(
         (status = 200, description = "A page of sessions", body = Vec<OrySession>,
             headers(("Link" = String, description = "The first page, and the next one if there is one"))),
@@ -49,7 +49,7 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let (parts, _) = request.into_parts();
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let query = Query::of(&parts.uri)?;
-    let (active, asked) = (query.active()?, TenantPage::of(&query, &admin.tenant)?);
+    let (active, asked) = (query.active()?, TenantSessionPage::of(&query, &admin.tenant)?);
     let expand = query.expand()?;
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
     let (sessions, next) = page(&app, &admin, active, asked, &mut pace).await.map_err(refused)?;
@@ -62,7 +62,7 @@ async fn page(
     app: &App,
     admin: &Administrator,
     active: Option<bool>,
-    TenantPage { start, size }: TenantPage,
+    TenantSessionPage { start, size }: TenantSessionPage,
     pace: &mut Pace,
 ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
     let (mut sessions, mut next) = (Vec::new(), start);
@@ -283,7 +283,7 @@ pub async fn manage(app: SharedApp, request: Request) -> Result<Response, OryErr
     let (identities, sessions) = (identities.unwrap_or_default(), sessions.unwrap_or_default());
     let managed = match (&*identities, &*sessions) {
         ([all], []) if all == EVERY => {
-            let sweep = if is_deletion { Sweep::Listed } else { Sweep::Active };
+            let sweep = if is_deletion { SessionSweep::Listed } else { SessionSweep::Active };
             let next = app.service.revoke_next_of_tenant(&admin.call, &admin.tenant, sweep, &mut pace).await;
             let (processed, more) = next.map_err(refused)?;
             Managed { processed, more }

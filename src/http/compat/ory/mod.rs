@@ -7,6 +7,7 @@
 //! identity exists.
 
 mod admin;
+mod api;
 mod authority;
 mod config;
 mod credentials;
@@ -34,8 +35,8 @@ use crate::http::{SharedApp, caller};
 use error::OryError;
 use tokenize::Tokens;
 
+pub use api::OryApi;
 pub use config::{OryOptions, OrySettings, Template};
-pub use document::OryApi;
 
 /// An answer about sessions is true for that moment only, so no cache may keep it.
 const NEVER_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");

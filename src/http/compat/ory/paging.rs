@@ -103,14 +103,14 @@ fn offset_in(token: &str) -> Option<i64> {
 
 /// A page of a tenant's sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TenantPage {
+pub struct TenantSessionPage {
     /// The place where it starts.
     pub start: Option<SessionCursor>,
     /// How many sessions it has.
     pub size: usize,
 }
 
-impl TenantPage {
+impl TenantSessionPage {
     /// The requested page. Kratos names `page_size` whichever of the two it can't read.
     pub fn of(query: &Query, tenant: &Tenant) -> Result<Self, OryError> {
         const UNREADABLE: OryError = OryError::Parameter(PAGE_SIZE);
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_tenants_page_is_read_as_kratos_reads_it() {
         let own = Tenant::default();
-        let page = |text: &str| TenantPage::of(&query(text).1, &own);
+        let page = |text: &str| TenantSessionPage::of(&query(text).1, &own);
         let size = |text: &str| page(text).map(|page| page.size);
         assert_eq!((size(""), size("page_size=0"), size("page_size=-3")), (Ok(250), Ok(250), Ok(250)));
         assert_eq!((size("page_size=1001"), size("page_size=&page_size=9")), (Ok(1_000), Ok(9)));
@@ -299,7 +299,8 @@ mod tests {
         let start = |text: &str| {
             let (_, query) = query("");
             let token = STANDARD_NO_PAD.encode(text);
-            TenantPage::of(&Query([query.0, vec![("page_token".into(), token)]].concat()), &own).map(|page| page.start)
+            TenantSessionPage::of(&Query([query.0, vec![("page_token".into(), token)]].concat()), &own)
+                .map(|page| page.start)
         };
         assert_eq!(start(BEFORE_ALL), Ok(None));
         let id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";

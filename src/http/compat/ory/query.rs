@@ -4,26 +4,11 @@ use axum::extract;
 use axum::http::Uri;
 
 use super::error::OryError;
+use super::wire::Expand;
 
 /// The query of a request.
 #[derive(Default)]
 pub struct Query(pub Vec<(String, String)>);
-
-/// The parts of sessions that a list shows in addition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expand {
-    pub identity: bool,
-    pub devices: bool,
-}
-
-impl Expand {
-    /// Everything.
-    pub const ALL: Self = Self { identity: true, devices: true };
-    /// Nothing.
-    pub const NONE: Self = Self { identity: false, devices: false };
-    /// The identity alone.
-    pub const IDENTITY: Self = Self { identity: true, devices: false };
-}
 
 impl Query {
     /// Reads the query.

@@ -11,12 +11,27 @@ use uuid::Uuid;
 
 use super::document;
 use super::identity::{self, Viewer};
-use super::query::Expand;
 use crate::domain::{Method, Timestamp};
 use crate::http::answer;
 use crate::http::wire::Shown;
 use crate::json;
 use crate::service::{Error, Pace, Session};
+
+/// The parts of sessions that a list shows in addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expand {
+    pub identity: bool,
+    pub devices: bool,
+}
+
+impl Expand {
+    /// Everything.
+    pub const ALL: Self = Self { identity: true, devices: true };
+    /// Nothing.
+    pub const NONE: Self = Self { identity: false, devices: false };
+    /// The identity alone.
+    pub const IDENTITY: Self = Self { identity: true, devices: false };
+}
 
 /// The methods that the SDKs know; they cannot read any other.
 const METHODS: [&str; 13] = [
