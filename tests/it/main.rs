@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod circles;
 mod cli;
 mod clients;
 mod clocks;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 700;
 
 /// A source file: its path under the project, and its text without comments.
-struct Source {
-    path: String,
-    code: String,
+pub struct Source {
+    pub path: String,
+    pub code: String,
     lines: usize,
 }
 
@@ -26,7 +26,7 @@ impl Source {
     }
 }
 
-fn sources(folder: &str) -> Vec<Source> {
+pub fn sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     walk(&root.join(folder), &mut files);

@@ -44,7 +44,7 @@ async fn an_encoded_body_is_refused_by_every_surface_in_its_own_shape() {
         (json(&root), Method::POST, "/v1/revocations".to_owned()),
         (json(&root), Method::POST, "/v1/revocations/follow".to_owned()),
         (json(&root), Method::POST, format!("/v1/sessions/{session}/extend")),
-        (root.clone(), Method::POST, "/v1/keys".to_owned()),
+        (json(&root), Method::POST, "/v1/keys".to_owned()),
         (json(&nobody), Method::POST, "/v1/noop".to_owned()),
         (form.clone(), Method::POST, "/api/1/authentication/ticket/create".to_owned()),
         (form, Method::POST, format!("/api/1/authentication/ticket/create?accessTokenId={ROOT}")),
