@@ -101,7 +101,10 @@ async fn gos_packages_verify_checkpoints_inclusion_and_consistency_and_find_forg
     let said = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.status.success(), "{said}{}", String::from_utf8_lossy(&checked.stderr));
     let all = seen.len();
-    assert_eq!(said, format!("{0} records, {all} checkpoints, {0} inclusions, {all} consistencies\n", TICKETS + OTHERS));
+    assert_eq!(
+        said,
+        format!("{0} records, {all} checkpoints, {0} inclusions, {all} consistencies\n", TICKETS + OTHERS)
+    );
     print!("{said}");
 
     // The checks must notice each file in turn with one character changed.
