@@ -1,5 +1,6 @@
 //! The event log: an append-only SQLite file whose records are chained by hash. `schema/event-log.md` defines the bytes.
 
+#[cfg(feature = "server")]
 mod batch;
 mod chain;
 #[cfg(feature = "server")]
@@ -25,6 +26,7 @@ mod watch;
 #[cfg(feature = "server")]
 mod writer;
 
+#[cfg(feature = "server")]
 pub use batch::{Batch, ForeignError, LogEntry, Machine};
 pub use chain::{Chain, ChainHash};
 #[cfg(feature = "server")]

@@ -86,7 +86,7 @@ impl Service {
         Ok(listed)
     }
 
-    /// Revokes the next sessions of a tenant, the newest first: at most [`MAX_REVOKED_OF_TENANT`] one by one, or those
+    /// Revokes the next sessions of a tenant, the newest first: at most `MAX_REVOKED_OF_TENANT` one by one, or those
     /// of as many subjects as have so many. Returns how many, and whether there may be more. Needs `revoke` there.
     pub async fn revoke_next_of_tenant(
         &self,
