@@ -1,4 +1,5 @@
-//! The only way to the standard output and the standard error: what is written there may be read on a terminal.
+//! The way of commands to the standard output and the standard error: what is written there may be read on a terminal. The log lines of
+//! the server go another way.
 //!
 //! Subjects, names and reasons are other people's texts, kept as they came. A character in them that turns a line around, hides or
 //! moves the cursor would let one subject look like another. Such characters are written as `\uXXXX`, which means the same character

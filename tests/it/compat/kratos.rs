@@ -357,6 +357,20 @@ async fn tokens_are_made_of_templates() {
     assert_eq!(holder(&node, &other).get("/sessions/whoami").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_session_whose_token_was_revoked_by_itself_gets_another_one_when_half_of_its_life_is_over() {
+    let node = with_templates().await;
+    let session = issue(&node, "ada").await;
+    let ask = async || holder(&node, &session).get("/sessions/whoami?tokenize_as=gateway").await;
+    let token = ask().await.json()["tokenized"].as_str().expect("a token").to_owned();
+    assert_eq!(node.root().post("/v1/revocations", json!({"credential": token})).await.status, 201);
+    let head = node.head();
+    assert_eq!(ask().await.status, 403);
+    assert_eq!(node.head(), head, "a bearer that revokes each token has no more records made");
+    node.clock.advance(31_000);
+    assert_eq!(ask().await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_requests_at_once_make_one_token() {
     let node = with_templates().await;

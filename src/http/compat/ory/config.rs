@@ -140,6 +140,17 @@ fn templates(layers: &Layers<OrySettings>) -> Result<Vec<Template>, ValueError> 
     Ok(templates)
 }
 
+/// Whether TOML has written something that JSON does not have: a date, which serde shows as an object of its own, or a number that is
+/// not finite, which becomes `null`. TOML itself has no `null`.
+fn has_no_json(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(has_no_json),
+        Value::Object(members) => members.iter().any(|(name, value)| name.starts_with("$__toml") || has_no_json(value)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 fn template(table: TemplateTable) -> Result<Template, Malformed> {
     let TemplateTable { name, ttl, audience, claims } = table;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -153,6 +164,11 @@ fn template(table: TemplateTable) -> Result<Template, Malformed> {
     }
     if RESERVED_CLAIMS.iter().any(|reserved| claims.contains_key(*reserved)) {
         return Err(Malformed("a template without `claims` that the ledger sets itself"));
+    }
+    if claims.values().any(has_no_json) {
+        return Err(Malformed(
+            "a template without dates and without numbers that are not finite in its `claims`: JSON has neither",
+        ));
     }
     if serde_json::to_vec(&claims).is_ok_and(|json| json.len() > MAX_CLAIMS_BYTES) {
         return Err(Malformed("a template whose `claims` are at most 4096 bytes as JSON"));
@@ -191,6 +207,8 @@ mod tests {
             ("name = \"a\"", "missing field `ttl`"),
             ("name = \"a\"\nttl = 60\naudience = [\"\"]", "`audience` is at most 16"),
             ("name = \"a\"\nttl = 60\nclaims = { sub = \"x\" }", "`claims` that the ledger sets itself"),
+            ("name = \"a\"\nttl = 60\nclaims = { a = [2026-11-29] }", "JSON has neither"),
+            ("name = \"a\"\nttl = 60\nclaims = { a = { b = nan } }", "JSON has neither"),
             ("name = \"a\"\nttl = 60\nlife = 1", "unknown field `life`"),
         ] {
             let refused = read(&format!("[[ory_tokenize]]\n{toml}\n")).expect_err("a refusal");

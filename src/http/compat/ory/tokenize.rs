@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 use super::error::{CallerKind, OryError, refusal};
 use crate::domain::{CredentialId, Rejection, Secret, Timestamp};
 use crate::http::{App, caller};
-use crate::service::{Error, Holder, JwtStanding, SessionToken, looks_like_jwt};
+use crate::service::{Error, Holder, JwtStanding, SessionToken};
 
 /// Tokens are kept in so many parts, and of one part so many are made one after the other only.
 const PARTS: usize = 64;
-/// The most tokens that a part keeps; a further one empties it.
+/// The most tokens that a part keeps. For a further one the expired ones leave it, or else all.
 const KEPT: usize = 512;
 
 /// Tokens that can be given again.
@@ -73,24 +73,29 @@ pub async fn token(
     // Held while a token is made: of many requests at once, one makes it.
     let mut kept = tokens.part(&key).lock().await;
     let now = app.service.clock().now();
-    if let Some(Kept { token, .. }) = kept.get(&key).filter(|kept| kept.is_given_again(session_expires_at, now))
-        && app.service.judge_jwt(token).await.is_ok_and(|judged| judged.standing == JwtStanding::Good)
+    if let Some(Kept { token, half_over_at, .. }) =
+        kept.get(&key).filter(|kept| kept.is_given_again(session_expires_at, now))
     {
-        return Ok(Secret::new(token));
+        match app.service.judge_jwt(token).await.map(|judged| judged.standing) {
+            Ok(JwtStanding::Good) => return Ok(Secret::new(token)),
+            // A bearer that revoked each token could otherwise have a record made with every request.
+            Ok(JwtStanding::Revoked(..)) if now < *half_over_at => return Err(OryError::OnHold),
+            _ => {}
+        }
     }
     let new = SessionToken { ttl: template.ttl, audience: template.audience.clone(), claims: template.claims.clone() };
     let issued = app.service.issue_session_token(holder, caller::request_id(&parts.headers), new).await;
     let issued = issued.map_err(|error| refused(&error))?;
-    // The standing of any other can't be looked up by its text.
-    if looks_like_jwt(issued.secret.expose()) {
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        let expires_at = issued.expires_at;
-        let life_millis = expires_at.as_millis().saturating_sub(now.as_millis());
-        let half_over_at = now.plus_millis(life_millis / 2);
-        kept.insert(key, Kept { token: issued.secret.expose().into(), half_over_at, expires_at });
+    if kept.len() >= KEPT {
+        kept.retain(|_, kept| now < kept.expires_at);
     }
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    let expires_at = issued.expires_at;
+    let life_millis = expires_at.as_millis().saturating_sub(now.as_millis());
+    let half_over_at = now.plus_millis(life_millis / 2);
+    kept.insert(key, Kept { token: issued.secret.expose().into(), half_over_at, expires_at });
     Ok(issued.secret)
 }
 
@@ -98,6 +103,9 @@ fn refused(error: &Error) -> OryError {
     match error {
         Error::Rejected(Rejection::SessionInactive) => OryError::NoCredentials,
         Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => OryError::OnHold,
+        Error::Rejected(Rejection::GenerationTooLarge) => {
+            OryError::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
+        }
         Error::IssuerNotConfigured => OryError::Malformed("This server signs no tokens: it has no public address."),
         error => refusal(error, CallerKind::Public),
     }
