@@ -36,6 +36,8 @@ pub(super) struct Signing {
     /// How long a key is published before it signs.
     publish_ahead: Duration,
     keys: Mutex<HashMap<KeyId, Arc<SigningKey>>>,
+    /// The key that was made last: it is used again if its publication was not recorded.
+    unpublished: Mutex<Option<Arc<SigningKey>>>,
     /// Held while a key is made, so that two requests do not make two.
     making: tokio::sync::Mutex<()>,
     /// The publications that were read. Records do not change.
@@ -116,6 +118,7 @@ impl Signing {
             issuer,
             publish_ahead,
             keys: Mutex::default(),
+            unpublished: Mutex::default(),
             making: tokio::sync::Mutex::default(),
             publications: Mutex::default(),
             ready: Mutex::default(),
@@ -400,13 +403,30 @@ impl Service {
 
     async fn make_key(&self) -> Result<KeyPublished, Error> {
         let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
-        let (directory, algorithm) = (self.signing.directory.clone(), self.signing.algorithm);
-        let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
-        let key = made.map_err(Error::of_task)?.map_err(Error::key)?;
+        let key = match self.unpublished_key() {
+            Some(key) => key,
+            None => self.generate_key().await?,
+        };
         let id = KeyId::new(key.kid()).map_err(Error::key)?;
         let published = KeyPublished { id: id.clone(), issuer, jwk: key.public_jwk().into() };
-        self.signing.keys.lock().insert(id, Arc::new(key));
+        self.signing.keys.lock().insert(id, key.clone());
+        // A log that takes no commands for now would otherwise cost a key file with every attempt.
+        *self.signing.unpublished.lock() = Some(key);
         Ok(published)
+    }
+
+    /// A key that was made for a publication which was not recorded.
+    fn unpublished_key(&self) -> Option<Arc<SigningKey>> {
+        let key = self.signing.unpublished.lock().clone().filter(|key| key.algorithm() == self.signing.algorithm)?;
+        let is_published = self.projection.keys().contains_key(&KeyId::new(key.kid()).ok()?);
+        (!is_published).then_some(key)
+    }
+
+    async fn generate_key(&self) -> Result<Arc<SigningKey>, Error> {
+        let directory = self.signing.directory.clone();
+        let algorithm = self.signing.algorithm;
+        let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
+        Ok(Arc::new(made.map_err(Error::of_task)?.map_err(Error::key)?))
     }
 
     /// The JWT that a record of this node issues. Signed again, it has another signature but the same claims.
