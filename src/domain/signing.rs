@@ -37,8 +37,8 @@ impl SigningKeyState {
         self.last_expiry > Timestamp::default()
     }
 
-    /// What others see of it, and what decides who signs: two equal ones make the same published set. Until it is
-    /// retired, the expiry of its last token, which changes with each one, is not part of it.
+    /// What others see of it, and what decides which key signs: two equal ones make the same published set. The expiry
+    /// of its last token changes with each token, so it is a part only once the key is retired.
     pub fn standing(&self) -> (Option<RecordId>, bool, Option<Timestamp>) {
         let last_expiry = (self.retired || !self.has_signed()).then_some(self.last_expiry);
         (self.published.as_ref().map(|(place, _)| *place), self.retired, last_expiry)

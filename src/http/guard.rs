@@ -45,13 +45,14 @@ pub struct Activity(Arc<ActivityState>);
 #[derive(Default)]
 struct ActivityState {
     phase: AtomicU8,
-    /// A request was answered before its body had come.
+    /// The latest request was answered before its body had come.
     left_unread: AtomicBool,
 }
 
 impl Activity {
     /// A whole head has come; its body is awaited.
     pub fn receiving(&self) {
+        self.0.left_unread.store(false, Ordering::Relaxed);
         self.set(Phase::Receiving);
     }
 

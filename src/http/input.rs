@@ -113,13 +113,18 @@ fn parameters<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     })
 }
 
-/// The limit of a page, if it is within the call's bounds.
+/// The limit of a page in a query, if it is within the call's bounds.
 pub fn limit(asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
+    limit_in(Code::InvalidQuery, asked, default, max)
+}
+
+/// The same; `code` says where the limit was written.
+pub fn limit_in(code: Code, asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
     let limit = asked.unwrap_or(default);
     if (1..=max).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::with_detail(Code::InvalidQuery, format!("`limit`: must be 1 to {max}")))
+    Err(Problem::with_detail(code, format!("`limit`: must be 1 to {max}")))
 }
 
 /// The one variable part of a call's path.

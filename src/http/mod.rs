@@ -5,7 +5,7 @@ pub mod body;
 pub mod caller;
 mod coding;
 pub mod compat;
-mod described;
+mod descriptions;
 pub mod doors;
 mod exact;
 pub mod feed;

@@ -6,7 +6,7 @@ use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTE
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::described::Refusals;
+use super::descriptions::Refusals;
 use super::problem::{Code, Problem};
 use super::{SharedApp, caller, fields, input};
 use crate::domain::{Origin, Scope};

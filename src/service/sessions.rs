@@ -52,6 +52,18 @@ pub struct Personal {
     pub device: Option<Map<String, Value>>,
 }
 
+impl Personal {
+    /// Whether it is small enough to be sealed.
+    pub fn fits(&self) -> bool {
+        self.plain().is_some()
+    }
+
+    /// The text that is sealed; nothing if it is too large.
+    fn plain(&self) -> Option<Vec<u8>> {
+        serde_json::to_vec(self).ok().filter(|plain| plain.len() <= MAX_PERSONAL_BYTES)
+    }
+}
+
 /// An issued session, with its token for this one answer.
 pub struct IssuedSession {
     /// The record of its issue.
@@ -152,10 +164,7 @@ impl Service {
         let sealed = match personal {
             Personal { identity: None, device: None } => None,
             personal => {
-                let plain = serde_json::to_vec(&personal).map_err(|_| Error::PersonalDataTooLarge)?;
-                if plain.len() > MAX_PERSONAL_BYTES {
-                    return Err(Error::PersonalDataTooLarge);
-                }
+                let plain = personal.plain().ok_or(Error::PersonalDataTooLarge)?;
                 Some(self.seal(&tenant, &subject, &Belongs::Session(key(id)), &plain)?)
             }
         };

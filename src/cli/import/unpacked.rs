@@ -10,10 +10,9 @@ use crate::utf8;
 /// The dump's text, from its first character on.
 pub fn unpack(input: DumpInput) -> Result<DumpInput, SourceError> {
     let input = decompressed(input)?;
-    let (beginning, input) = peek(input)?;
+    let (beginning, mut input) = peek(input)?;
     utf8::check(&beginning)?;
     let mark = beginning.len() - utf8::without_mark(&beginning).len();
-    let mut input = input;
     input.consume(mark);
     Ok(input)
 }

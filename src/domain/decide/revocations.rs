@@ -312,7 +312,8 @@ pub fn many(
     let mut drafts = Vec::new();
     match &revoke.which {
         ManySessions::These(ids) => {
-            let ids: BTreeSet<CredentialId> = ids.iter().take(MAX_OWN_SESSIONS).copied().collect();
+            debug_assert!(ids.len() <= MAX_OWN_SESSIONS, "callers bound what they ask for");
+            let ids: BTreeSet<CredentialId> = ids.iter().copied().collect();
             let mut unknown = 0;
             for id in ids {
                 let Some((draft, is_known)) = one_of_many(view, &revoke.tenant, id, context) else { continue };
@@ -327,7 +328,8 @@ pub fn many(
             }
         }
         ManySessions::OfSubjects(subjects) => {
-            for whose in subjects.iter().take(MAX_OWN_SESSIONS).collect::<BTreeSet<_>>() {
+            debug_assert!(subjects.len() <= MAX_OWN_SESSIONS, "callers bound what they ask for");
+            for whose in subjects.iter().collect::<BTreeSet<_>>() {
                 let all = RevokeSubject {
                     tenant: revoke.tenant.clone(),
                     subject: whose.clone(),

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
 use self::query::{FeedLayout, Wanted};
-use super::described::Refusals;
+use super::descriptions::Refusals;
 use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
@@ -42,8 +42,7 @@ pub struct FeedApi;
     tag = "feed",
     params(
         query::FeedParameters,
-        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to continue from; it takes precedence over `after`"),
-        ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
+        query::FollowerHeaders,
     ),
     responses(
         (
@@ -70,8 +69,7 @@ pub async fn follow(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) 
     path = "/v1/revocations/follow",
     tag = "feed",
     params(
-        ("Last-Event-ID" = Option<String>, Header, description = "The cursor to continue from; it takes precedence over `after`"),
-        ("Prefer" = Option<String>, Header, description = "`wait=30`: a page waits that many seconds for its first item, 120 at most"),
+        query::FollowerHeaders,
     ),
     request_body = query::FollowBody,
     responses(

@@ -77,6 +77,19 @@ pub struct FeedParameters {
     limit: Option<WireText<Whole>>,
 }
 
+/// The headers of a follower.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used; the headers are read one by one")]
+pub struct FollowerHeaders {
+    /// The cursor to continue from; it takes precedence over `after`
+    #[param(rename = "Last-Event-ID")]
+    last_event_id: Option<String>,
+    /// `wait=30`: a page waits that many seconds for its first item, 120 at most
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
+}
+
 /// A follower's request whose cursor is too long for a header or a query: each origin adds 39 characters to it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -124,8 +137,8 @@ impl Wanted {
     pub fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
         let FeedParameters { after, last_event_id: polyfilled, tenant, kind, limit } = input::query(uri)?;
         let start = begin([last_event_id(headers)?, polyfilled.as_deref()], after.as_deref())?;
-        let limit = limit.map(|WireText(limit)| limit.saturating());
-        Self::new(headers, start, tenant, kind, limit)
+        let limit = input::limit(limit.map(|WireText(limit)| limit.saturating()), DEFAULT_LIMIT, MAX_LIMIT)?;
+        Ok(Self::new(headers, start, tenant, kind, limit))
     }
 
     /// Reads body and headers.
@@ -133,7 +146,8 @@ impl Wanted {
         let FollowBody { after, tenant, kind, limit } = input::json(headers, body)?;
         let start = begin([last_event_id(headers)?, None], after.as_deref())?;
         let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self::new(headers, start, tenant, kind, limit)
+        let limit = input::limit_in(Code::InvalidBody, limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+        Ok(Self::new(headers, start, tenant, kind, limit))
     }
 
     fn new(
@@ -141,16 +155,16 @@ impl Wanted {
         start: FollowStart,
         tenant: Option<WireText<Tenant>>,
         kinds: Option<WireText<Kinds>>,
-        limit: Option<usize>,
-    ) -> Result<Self, Problem> {
-        Ok(Self {
+        limit: usize,
+    ) -> Self {
+        Self {
             start,
             tenant: tenant.map(|WireText(tenant)| tenant),
             kinds: kinds.map_or(Kinds::ALL, |WireText(kinds)| kinds),
-            limit: input::limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?,
+            limit,
             wait: wait(headers),
             layout: layout(headers),
-        })
+        }
     }
 }
 

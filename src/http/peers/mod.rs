@@ -15,7 +15,7 @@ use axum::http::request::Parts;
 use axum::routing::{get, post};
 
 use super::SharedApp;
-use super::described::Refusals as PeerRefusals;
+use super::descriptions::Refusals as PeerRefusals;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::cluster::RequestSignature;

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{NameParameters, query};
 use crate::audit::{CredentialStanding, CredentialVerdict, LogPrefix, Lookup, LookupCredential, Point, RevokedBy};
 use crate::domain::{Actor, Digest, GivenSubject, Issuer, Kind, Position, Reason, Scope, Secret, Tenant, Timestamp};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{Shown, Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::{GivenSubject, Reason, Scope, Tenant, Timestamp};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::events::NDJSON;
 use crate::domain::{Position, Scope};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{TextForm as _, Whole};
 use crate::http::{SharedApp, caller, input};

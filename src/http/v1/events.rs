@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::{Position, Scope};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::{Whole, WireText, present};
 use crate::http::{SharedApp, caller, input};

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::session::named;
 use crate::domain::{Scope, Timestamp};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, present};
 use crate::http::{SharedApp, answer, caller};

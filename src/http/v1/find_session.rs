@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::session::{SessionShown, named};
 use crate::domain::Scope;
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
 

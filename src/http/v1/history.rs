@@ -12,7 +12,7 @@ use super::events::NDJSON;
 use crate::audit::{Lookup, LookupCredential};
 use crate::domain::{Digest, GivenSubject, Issuer, Kind, Position, Scope, Secret, Tenant};
 use crate::event_log::StoredRecord;
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};

@@ -13,7 +13,7 @@ use super::events::NDJSON;
 use crate::domain::{
     Aal, CredentialId, Digest, GivenSubject, Import, ImportedLife, Kind, Rejection, Scope, Tenant, Timestamp, Ttl,
 };
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, WireText, present};
 use crate::http::{SharedApp, caller, input};

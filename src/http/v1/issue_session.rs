@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::device;
 use super::session::SessionShown;
 use crate::domain::{Aal, Event, GivenSubject, Method, MethodName, Scope, Tenant, Timestamp};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::exact::Exact;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{JsonObject, MAX_TTL_SECONDS, Seconds, TextForm as _, WireText, present};
@@ -163,7 +163,13 @@ pub async fn issue_session(State(app): State<SharedApp>, request: Request) -> Re
     let described = app.options.device_headers.then(|| device::described(request.headers())).flatten();
     let (call, body) = caller::command::<IssueSessionBody>(&app, request, Scope::Issue).await?;
     let mut new = body.checked(&app.service)?;
-    new.personal.device = new.personal.device.or(described);
+    // A device that headers describe is dropped before it refuses a login: the caller has not sent it.
+    if new.personal.device.is_none() {
+        new.personal.device = described;
+        if !new.personal.fits() {
+            new.personal.device = None;
+        }
+    }
     let issued = app.service.issue_session(&call, new).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }

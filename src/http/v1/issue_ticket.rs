@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::{CredentialId, Event, GivenSubject, Scope, Tenant, Timestamp};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
-use crate::http::{SharedApp, answer, caller, described::Refusals};
+use crate::http::{SharedApp, answer, caller, descriptions::Refusals};
 use crate::service::{IssuedTicket, NewTicket};
 
 /// A ticket to issue.
@@ -59,7 +59,7 @@ struct IssuedTicketShown<'a> {
     post,
     path = "/v1/tickets",
     tag = "tickets",
-    params(crate::http::described::CommandHeaders),
+    params(crate::http::descriptions::CommandHeaders),
     request_body = IssueTicketBody,
     responses((status = 201, description = "Issued, and durable", body = IssuedTicketShown), Refusals),
 )]

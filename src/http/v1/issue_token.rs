@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::exact::Exact;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::application::ApplicationShown;
 use crate::domain::{Registration, Scope};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 use crate::json;

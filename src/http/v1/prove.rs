@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::event::position;
 use crate::domain::Scope;
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, caller, tlog};
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::application::ApplicationShown;
 use crate::domain::{Grant, Grants, Scope, Scopes, Timestamp};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{ApplicationName, JsonObject, Tenants, WireText, present};
 use crate::http::{SharedApp, answer, caller};

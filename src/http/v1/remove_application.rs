@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use crate::domain::{ApplicationId, Scope};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, caller, input};
 

@@ -13,7 +13,7 @@ use crate::domain::{
     CredentialId, CredentialRevoked, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revokes, RevokesSubject, Scope,
     Secret, Subject, Tenant, Timestamp, TokenId,
 };
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{LedgerId, LedgerOpened, Origin, RecordId, Scope, hex};
 use crate::event_log::{Base, Head};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::wire::Shown;
 use crate::http::{SharedApp, answer, caller};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{Shown, Whole, WireText, present};
 use crate::http::{SharedApp, answer, caller, input};

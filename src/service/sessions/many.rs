@@ -28,8 +28,18 @@ pub enum SessionSweep {
 impl Service {
     /// Revokes those of these sessions that are active; returns how many of the tenant's sessions it revoked. Needs
     /// `revoke` there.
+    ///
+    /// The sessions that this node knows are revoked first, in one append: the limit of unknown revocations, which may refuse the
+    /// others, keeps none of them active.
     pub async fn revoke_sessions(&self, call: &Call, tenant: &Tenant, ids: Vec<CredentialId>) -> Result<usize, Error> {
-        self.revoke_many(call, tenant, ManySessions::These(ids)).await
+        may_revoke(&call.identity, tenant)?;
+        let is_known = |id: &CredentialId| self.projection.credential(key(*id)).issue.is_some();
+        let (known, unknown): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_known);
+        let mut revoked = 0;
+        for ids in [known, unknown].into_iter().filter(|ids| !ids.is_empty()) {
+            revoked += self.revoke_many(call, tenant, ManySessions::These(ids)).await?;
+        }
+        Ok(revoked)
     }
 
     /// Revokes all sessions of these subjects that are active, one by one; returns how many. Needs `revoke` in the

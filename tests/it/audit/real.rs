@@ -28,7 +28,7 @@ pub struct Real {
     pub log: LogFile,
     pub origin: Origin,
     pub key: VerifierKey,
-    /// A directory for the files that are made of it.
+    /// A directory for the bundles and proofs that a test makes.
     pub scratch: TempDir,
 }
 

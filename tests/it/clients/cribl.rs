@@ -41,7 +41,7 @@ async fn the_python_sdk_invalidates_a_users_tokens() {
             assert!(!node.api.is_active(token).await);
         }
         assert!(node.api.is_active(&mint(&node).await).await, "a token that is issued next is active");
-        // A later caller finds nothing of it.
+        // A later call revokes the one token that was minted since.
         let path = format!("/auth/users/{}/token", USER.replace('|', "%7C"));
         assert_eq!(node.api.send(Method::DELETE, &path, None).await.unwrap().expect(200)["count"], 1);
     }

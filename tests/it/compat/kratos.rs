@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use authledger::domain::Ttl;
+use authledger::domain::{Policy, Ttl};
 use authledger::http::HttpOptions;
 use authledger::http::compat::ory::Template;
 use authledger::jose::TokenError;
@@ -77,6 +77,20 @@ async fn issue_some(node: &ServedNode, subject: &str, number: usize) -> Vec<Sess
         sessions.push(issue(node, subject).await);
     }
     sessions
+}
+
+/// A session for each of so many subjects, all at once.
+async fn issue_one_each(node: &ServedNode, subjects: usize) {
+    let issuing: Vec<_> = (0..subjects)
+        .map(|number| {
+            let root = node.root();
+            let body = json!({"subject": format!("s{number}")});
+            tokio::spawn(async move { root.post("/v1/sessions", body).await.status })
+        })
+        .collect();
+    for one in issuing {
+        assert_eq!(one.await.expect("an answer"), 201);
+    }
 }
 
 fn holder(node: &ServedNode, session: &Session) -> Actor {
@@ -175,6 +189,8 @@ async fn a_device_is_taken_from_the_headers_of_proxies_if_the_operator_says_so()
     let given = json!({"subject": "ada", "device": {"user_agent": "phone"}});
     let found = device(&node, given, &headers).await;
     assert_eq!((&found[0]["user_agent"], &found[0]["ip_address"]), (&json!("phone"), &Value::Null), "the caller's own");
+    let large = json!({"subject": "ada", "identity": {"traits": {"x": "x".repeat(32_700)}}});
+    assert_eq!(device(&node, large, &headers).await, json!([]), "what headers say refuses no login");
 }
 
 async fn with_templates() -> ServedNode {
@@ -700,20 +716,29 @@ async fn many_sessions_are_revoked_in_the_callers_tenant_alone() {
     assert_eq!(holder(&node, &session).get("/sessions/whoami").await.status, 200);
 }
 
+#[tokio::test]
+async fn known_sessions_are_revoked_although_the_unknown_ones_beside_them_are_too_many() {
+    let policy = Policy { max_unknown_revocations: 1, ..Policy::default() };
+    let node = ServedNode::made(Made { policy, ..Made::default() }).await;
+    let line = json!({"kind": "session", "subject": "eve", "id": NOBODY, "issued_at": "2027-01-15T07:00:00Z",
+        "expires_at": "2027-01-16T07:00:00Z"});
+    let importer = node.root().with("content-type", "application/x-ndjson");
+    assert_eq!(importer.send(Method::POST, "/v1/imports", line.to_string()).await.status, 200);
+    let session = issue(&node, "ada").await;
+    let application = node.application(&[("default", &["revoke"])]).await;
+    let unknown = ["0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10", "0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11"];
+    let body = json!({"action": "disable", "sessions": [unknown[0], session.id, unknown[1]]});
+    let head = node.head().0;
+    assert_eq!(application.post("/admin/sessions", body).await.status, 429);
+    assert_eq!(holder(&node, &session).get("/sessions/whoami").await.status, 401, "it is revoked");
+    assert_eq!(node.head().0, head + 1, "and no more is recorded");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_tenant_is_revoked_in_turns() {
     const MANY: usize = 5_001;
     let node = ServedNode::start().await;
-    let issuing: Vec<_> = (0..MANY)
-        .map(|number| {
-            let root = node.root();
-            let body = json!({"subject": format!("s{number}")});
-            tokio::spawn(async move { root.post("/v1/sessions", body).await.status })
-        })
-        .collect();
-    for one in issuing {
-        assert_eq!(one.await.expect("an answer"), 201);
-    }
+    issue_one_each(&node, MANY).await;
     for action in ["disable", "delete"] {
         let body = json!({"action": action, "identities": ["*"]});
         for (processed, more) in [(5_000, true), (1, false), (0, false)] {
@@ -804,16 +829,7 @@ async fn lists_cost_the_same_among_very_many_sessions() {
     for path in lists {
         before.push(quickest(path).await);
     }
-    let issuing: Vec<_> = (0..MANY)
-        .map(|number| {
-            let root = node.root();
-            let body = json!({"subject": format!("s{number}")});
-            tokio::spawn(async move { root.post("/v1/sessions", body).await.status })
-        })
-        .collect();
-    for one in issuing {
-        assert_eq!(one.await.expect("an answer"), 201);
-    }
+    issue_one_each(&node, MANY).await;
     for (path, before) in lists.into_iter().zip(before) {
         let after = quickest(path).await;
         println!("{path}: {before:?} among 10 sessions, {after:?} among {MANY}");

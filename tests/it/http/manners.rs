@@ -86,7 +86,7 @@ async fn a_cursor_is_taken_from_wherever_a_client_can_put_it() {
     assert_eq!(subjects(in_body(json!({"after": first})).await.json()), ["b", "c"]);
     assert_eq!(subjects(in_body(json!({"after": "0", "limit": 1, "kind": "session,token"})).await.json()), ["a"]);
     assert_eq!(subjects(in_body(json!({})).await.json()), Vec::<String>::new());
-    assert_eq!(in_body(json!({"after": "0", "limit": 0})).await.outcome(), (400, "invalid-query".to_owned()));
+    assert_eq!(in_body(json!({"after": "0", "limit": 0})).await.outcome(), (400, "invalid-body".to_owned()));
     assert_eq!(in_body(json!({"after": ""})).await.outcome(), (400, "invalid-cursor".to_owned()));
     assert_eq!(in_body(json!({"afer": "0"})).await.outcome(), (400, "invalid-body".to_owned()));
     let stranger = node.application(&[("default", &["issue"])]).await;

@@ -1,4 +1,4 @@
-//! The index: it finds the same as reading the log, whatever a crash or a bad disk has left of it.
+//! The index finds the same records as reading the log does, also after a crash or a bad disk has damaged it.
 
 mod damage;
 mod large;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use authledger::clock::Clock;
-use authledger::domain::{Digest, Issuer, Position, Timestamp};
+use authledger::domain::{Digest, Issuer, Policy, Position, Timestamp};
 use authledger::event_log::{Base, DataDirectory};
 use authledger::feed::Hub;
 use authledger::http::{App, HttpOptions, router};
@@ -43,6 +43,8 @@ pub struct Made {
     pub issuer: &'static str,
     /// The algorithm of new keys.
     pub algorithm: Algorithm,
+    /// The limits of the ledger.
+    pub policy: Policy,
 }
 
 impl Default for Made {
@@ -55,6 +57,7 @@ impl Default for Made {
             trusted: Vec::new(),
             issuer: ISSUER,
             algorithm: Algorithm::default(),
+            policy: Policy::default(),
         }
     }
 }
@@ -149,11 +152,12 @@ impl ServedNode {
 }
 
 async fn up(data: PathBuf, clock: Clock, stop: &watch::Sender<bool>, made: Made) -> (Running, Router) {
-    let Made { queue, hooks, options, reach, trusted, issuer, algorithm } = made;
+    let Made { queue, hooks, options, reach, trusted, issuer, algorithm, policy } = made;
     let directory = DataDirectory::lock(&data).expect("nobody else has it");
     let trusted = TrustedIssuers::new(trusted, clock.clone()).expect("valid issuers");
     let issuer = Some(Issuer::new(issuer).expect("a name"));
-    let settings = NodeSettings { queue, trusted, issuer, token_algorithm: algorithm, ..settings(data, &clock) };
+    let settings =
+        NodeSettings { queue, trusted, issuer, policy, token_algorithm: algorithm, ..settings(data, &clock) };
     let root = Digest::of(ROOT.as_bytes());
     let started = OnceLock::new();
     let hooks = |ledger, base: &Base| {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{BeyondShown, StandingShown};
 use crate::domain::Scope;
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::cluster::{Vouch, VouchText};
 use crate::domain::{Malformed, NodeJoined, NodeKey, NodeName, PeerAddress, Reads, Region, Scope};
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};

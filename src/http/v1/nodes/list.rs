@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{PeerAddress, Reads, Scope};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, answer, caller};
 use crate::service::{NodeShown, RunShown};

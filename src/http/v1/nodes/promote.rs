@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use crate::domain::Scope;
-use crate::http::described::{CommandHeaders, Refusals};
+use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::Problem;
 use crate::http::{SharedApp, caller};
 

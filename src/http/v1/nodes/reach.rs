@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::cluster::NodeReach;
 use crate::domain::{RecordId, Scope, Sequence, Timestamp};
-use crate::http::described::Refusals;
+use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::{SharedApp, answer, caller};
 use crate::service::ReachShown;

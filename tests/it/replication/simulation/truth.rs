@@ -1,4 +1,4 @@
-//! The true course of events, which no node knows, and the checks that must hold of it.
+//! What really happened, which no node knows, and the checks that compare the nodes with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
