@@ -1,5 +1,6 @@
 //! Decisions: what a command adds to the log, or why it is refused. Pure: state and instant are arguments.
 
+mod cohorts;
 mod erasures;
 mod imports;
 mod issues;
@@ -12,9 +13,9 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::application::{Application, Grants, Registration, Scope};
-use super::command::{Caller, Command, Context, Decision, Rejection, Request};
+use super::command::{Caller, Command, Context, Decision, Rejection, RemoveApplication, Request};
 use super::event::{Draft, Event};
-use super::ids::{ApplicationId, Origin, Tenant};
+use super::ids::{Origin, Tenant};
 use super::state::View;
 use super::time::Timestamp;
 
@@ -32,20 +33,22 @@ pub fn decide(view: &impl View, request: &Request, context: Context) -> Result<D
     }
     let decision = match &request.command {
         Command::RegisterApplication(registration) => register(view, &grants, registration),
-        Command::RemoveApplication(id) => remove(view, &grants, *id),
-        Command::IssueTicket(issue) => issues::ticket(view, &grants, issue, context),
+        Command::RemoveApplication(application) => remove(view, &grants, application, context),
+        Command::IssueTicket(issue) => issues::ticket(view, &grants, &request.caller, issue, context),
         Command::RenewTickets(uses) => Ok(renewals::renew(view, uses, context.now)),
-        Command::IssueSession(issue) => issues::session(view, &grants, issue, context),
+        Command::IssueSession(issue) => issues::session(view, &grants, &request.caller, issue, context),
         Command::ExtendSession(id, ttl) => issues::extend_session(view, &grants, *id, *ttl, context),
-        Command::IssueToken(issue) => issues::token(view, &grants, issue, context),
+        Command::IssueToken(issue) => issues::token(view, &grants, &request.caller, issue, context),
         Command::Revoke(revoke) => revocations::one(view, &grants, &request.caller, revoke, context),
         Command::RevokeTokens(revoke) => revocations::presented(view, &grants, &request.caller, revoke, context),
         Command::RevokeOwn(sessions) => revocations::own(view, &request.caller, sessions, context),
         Command::RevokeSessions(revoke) => revocations::many(view, &grants, &request.caller, revoke, context),
         Command::RevokeSubject(revoke) => revocations::subject(view, &grants, revoke, context),
+        Command::RevokeCohort(revoke) => cohorts::cohort(view, &grants, revoke, context),
         Command::EraseSubject(erase) => erasures::subject(view, &grants, erase, context),
         Command::PublishKey(publish) => keys::publish(view, &grants, publish, context),
-        Command::Import(import) => imports::import(view, &grants, import, context),
+        Command::WithdrawKey(withdraw) => cohorts::withdraw_key(view, &grants, withdraw, context),
+        Command::Import(import) => imports::import(view, &grants, &request.caller, import, context),
         Command::JoinNode(join) => nodes::join(view, &grants, join),
         Command::UpgradeNode(upgraded) => nodes::upgrade(view, &grants, upgraded),
         Command::RemoveNode(name, own) => nodes::remove(view, &grants, name, *own),
@@ -138,15 +141,24 @@ fn register(view: &impl View, grants: &Grants, registration: &Arc<Registration>)
 }
 
 /// A caller that could have registered the application may remove it; for any other caller it does not exist.
-fn remove(view: &impl View, grants: &Grants, id: ApplicationId) -> Result<Decision, Rejection> {
+fn remove(
+    view: &impl View,
+    grants: &Grants,
+    RemoveApplication { id, revoke }: &RemoveApplication,
+    context: Context,
+) -> Result<Decision, Rejection> {
     if !grants.somewhere(Scope::Admin) {
         return Err(Rejection::Forbidden);
     }
-    let application = view.application(id);
-    match application.present() {
-        Some(registration) if registration.grants.within(grants) => Ok(one(None, Event::ApplicationRemoved(id))),
-        _ => Err(Rejection::UnknownApplication),
+    let application = view.application(*id);
+    let present = application.present().filter(|registration| registration.grants.within(grants));
+    let registration = present.ok_or(Rejection::UnknownApplication)?;
+    let mut drafts = Vec::new();
+    if *revoke {
+        drafts.extend(cohorts::of_application(view, grants, registration, context)?);
     }
+    drafts.push(Draft { tenant: None, event: Event::ApplicationRemoved(*id) });
+    Ok(Decision::Append(drafts))
 }
 
 /// Whether the application with that registration may be shown to the caller with those grants.

@@ -8,7 +8,8 @@ use super::pace::{Pace, STEP_ROWS};
 use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Command, Event, Grants, Registration, Rejection, Scope, Secret, Timestamp, may_see,
+    ApplicationId, Command, Event, Grants, Registration, Rejection, RemoveApplication, Scope, Secret, Timestamp,
+    may_see,
 };
 use crate::keys::{SecretPrefix, mint};
 
@@ -59,9 +60,10 @@ impl Service {
         }
     }
 
-    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has.
-    pub async fn remove_application(&self, call: &Call, id: ApplicationId) -> Result<(), Error> {
-        self.execute(call, Command::RemoveApplication(id)).await.map(|_| ())
+    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has; to
+    /// revoke what it issued with it, `revoke` in every tenant where it could issue.
+    pub async fn remove_application(&self, call: &Call, id: ApplicationId, revoke: bool) -> Result<(), Error> {
+        self.execute(call, Command::RemoveApplication(RemoveApplication { id, revoke })).await.map(|_| ())
     }
 
     /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.

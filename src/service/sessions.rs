@@ -16,9 +16,9 @@ use super::shares::Party;
 use super::{Call, CallerIdentity, Error, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Active, Caller, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, GivenSubject,
-    Inactive, Issue, IssueSession, Kind, Kinds, Lifetime, MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection,
-    Request, RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
+    Aal, Active, Caller, CohortsOf, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event,
+    GivenSubject, Inactive, Issue, IssueSession, Kind, Kinds, Lifetime, MAX_OWN_SESSIONS, Method, OwnSessions,
+    RecordId, Rejection, Request, RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{SecretPrefix, mint};
 
@@ -409,10 +409,14 @@ impl Service {
         subject: &Subject,
         kind: Kind,
     ) -> Result<(), Error> {
-        let state = self.projection.subject(tenant, subject);
+        let (state, now) = (self.projection.subject(tenant, subject), self.clock.now());
+        let cohort_on_hold = || {
+            let cohorts = CohortsOf::with_secret(tenant, call.identity.caller.application());
+            self.projection.cohorts().is_some_and(|all| all.on_hold(kind, cohorts, now))
+        };
         match call.idempotency {
             None if state.erasure.is_some() => Err(Rejection::SubjectErased.into()),
-            None if state.on_hold(kind, self.clock.now()) => Err(Rejection::SubjectOnHold.into()),
+            None if state.on_hold(kind, now) || cohort_on_hold() => Err(Rejection::SubjectOnHold.into()),
             _ => Ok(()),
         }
     }
