@@ -58,6 +58,9 @@ pub struct Item {
     generation: BTreeMap<String, u64>,
     #[serde(default)]
     not_before: u64,
+    /// Seconds since 1970, with a fraction: only what was issued before.
+    #[serde(default)]
+    issued_before: f64,
 }
 
 /// The description of a presented credential.
@@ -84,7 +87,10 @@ pub struct Credential {
     /// Another issuer made it.
     #[serde(default)]
     foreign: bool,
-    iat: Option<u64>,
+    /// When it was issued, in seconds since 1970; with a fraction where introspection said so.
+    iat: Option<f64>,
+    /// When its session was issued.
+    sid_iat: Option<f64>,
     /// The issuer's leeway, in seconds.
     #[serde(default = "usual_leeway")]
     leeway: u64,
@@ -128,6 +134,7 @@ enum Whole {
 struct WholeRevocation {
     generation: BTreeMap<String, u64>,
     not_before: u64,
+    issued_before: f64,
     erased: bool,
     withdrawn: bool,
 }
@@ -173,12 +180,13 @@ impl Revocations {
                 *entry = (*entry).max(*sequence);
             }
             held.not_before = held.not_before.max(item.not_before);
+            held.issued_before = held.issued_before.max(item.issued_before);
             held.erased |= item.type_name == "subject.erased";
             held.withdrawn |= item.withdrawn;
         }
     }
 
-    /// The reason to refuse the credential: rules 1 to 6.
+    /// The reason to refuse the credential: rules 1 to 7.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let Credential { kind, digest, id, iss, jti, payload, sid, .. } = credential;
         let own = names(kind, digest.clone(), id.clone(), iss.clone(), jti.clone(), payload.clone());
@@ -190,11 +198,12 @@ impl Revocations {
         if session_name.is_some_and(|name| self.is_revoked(&name, credential)) {
             return Some("session-revoked");
         }
-        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str()));
+        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str(), credential.iat));
         let of_session = session.map(|_| credential.session_wholes()).into_iter().flatten();
-        let all = own.chain(of_session.map(|whole| (whole, "session")));
-        all.filter_map(|(whole, kind)| self.wholes.get(&(whole, kind.to_owned())))
-            .filter_map(|held| refuses_whole(held, credential))
+        let session_iat = credential.sid_iat.or(credential.iat);
+        let all = own.chain(of_session.map(|whole| (whole, "session", session_iat)));
+        all.filter_map(|(whole, kind, iat)| Some((self.wholes.get(&(whole, kind.to_owned()))?, iat)))
+            .filter_map(|(held, iat)| refuses_whole(held, credential, iat))
             .min()
             .map(WholeReason::as_str)
     }
@@ -207,12 +216,13 @@ impl Revocations {
     }
 }
 
-/// The reasons of rules 3 to 6, in their order.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// The reasons of rules 3 to 7, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum WholeReason {
     Erased,
     Withdrawn,
     Generation,
+    IssuedBefore,
     NotBefore,
 }
 
@@ -222,12 +232,13 @@ impl WholeReason {
             Self::Erased => "erased",
             Self::Withdrawn => "withdrawn",
             Self::Generation => "generation",
+            Self::IssuedBefore => "issued-before",
             Self::NotBefore => "not-before",
         }
     }
 }
 
-fn refuses_whole(held: &WholeRevocation, credential: &Credential) -> Option<WholeReason> {
+fn refuses_whole(held: &WholeRevocation, credential: &Credential, iat: Option<f64>) -> Option<WholeReason> {
     if held.erased {
         return Some(WholeReason::Erased);
     }
@@ -236,12 +247,17 @@ fn refuses_whole(held: &WholeRevocation, credential: &Credential) -> Option<Whol
     }
     if credential.foreign {
         // The one place where clocks are compared: another issuer's tokens carry no generation.
-        let is_later = credential.iat.is_some_and(|iat| iat > held.not_before.saturating_add(credential.leeway));
+        let latest = held.not_before.saturating_add(credential.leeway) as f64;
+        let is_later = iat.is_some_and(|iat| iat > latest);
         return (!is_later).then_some(WholeReason::NotBefore);
     }
     let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
     let is_older = held.generation.iter().any(|(origin, sequence)| *sequence > reached(origin));
-    is_older.then_some(WholeReason::Generation)
+    if is_older {
+        return Some(WholeReason::Generation);
+    }
+    // One that does not say when it was issued is taken for the oldest.
+    (iat.unwrap_or_default() < held.issued_before).then_some(WholeReason::IssuedBefore)
 }
 
 impl Credential {
@@ -342,7 +358,7 @@ impl Follower {
         Ok(Self { client, url, secret: secret.to_owned(), patience, held: RwLock::default() })
     }
 
-    /// The reason to refuse the credential, if there is one: all seven rules.
+    /// The reason to refuse the credential, if there is one: all eight rules.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let held = self.held.read();
         let is_fresh = held.heard_at.is_some_and(|heard_at| heard_at.elapsed() <= self.patience);

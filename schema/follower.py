@@ -25,14 +25,15 @@ class Follower:
         for kind in item["kinds"]:
             whole = self.wholes.setdefault((what, kind), {"not_before": 0})
             marks = {"erased": item["type"] == "subject.erased", "withdrawn": item.get("withdrawn", False)}
-            for name, value in {**item["generation"], "not_before": item["not_before"], **marks}.items():
+            marks |= {"not_before": item["not_before"], "issued_before": item.get("issued_before", 0)}
+            for name, value in {**item.get("generation", {}), **marks}.items():
                 whole[name] = max(value, whole.get(name, 0))
     def names(self, kind, digest, id, iss, jti, payload):  # Ids of one issuer say nothing about another's.
         if iss is None:
             return {digest, (kind, digest and digest[:32]), (kind, id)} - {None, (kind, None)}
         return {(iss, jti, payload)} if jti or payload else set()
     def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, payload=None, sid=None,
-                   gen={}, foreign=False, iat=None, leeway=5, kid=None, client_id=None, sid_client_id=None):  # A reason, or None.
+                   gen={}, foreign=False, iat=None, leeway=5, kid=None, client_id=None, sid_client_id=None, sid_iat=None):
         def revoked(names):  # Recorded for an unseen credential, it holds for its tenant and subject only.
             return any(mine in (None, tenant or mine) and own in (None, subject or own) for name in names for mine, own in self.revoked.get(name, ()))
         if revoked(self.names(kind, digest, id, iss, jti, payload)):
@@ -40,15 +41,16 @@ class Follower:
         if not foreign and revoked({("session", sid)}):
             return "session-revoked"
         ours = {} if foreign else {"key": kid, "application": client_id}
-        wholes = [(one, kind) for one in [("subject", tenant, subject), *ours.items(), ("issuer", iss), ("tenant", tenant)]]
+        wholes = [(one, kind, iat) for one in [("subject", tenant, subject), *ours.items(), ("issuer", iss), ("tenant", tenant)]]
         if sid and not foreign:
-            wholes += [(one, "session") for one in [("subject", tenant, subject), ("application", sid_client_id), ("tenant", tenant)]]
+            wholes += [(one, "session", sid_iat or iat) for one in [("subject", tenant, subject), ("application", sid_client_id), ("tenant", tenant)]]
         found = set()
-        for latest in [dict(self.wholes[one]) for one in wholes if one in self.wholes]:
-            not_before, erased, withdrawn = map(latest.pop, ("not_before", "erased", "withdrawn"))
+        for latest, issued in [(dict(self.wholes[one, of]), issued) for one, of, issued in wholes if (one, of) in self.wholes]:
+            not_before, erased, withdrawn, before = map(latest.pop, ("not_before", "erased", "withdrawn", "issued_before"))
             late = (iat is None or iat <= not_before + leeway) if foreign else any(sequence > gen.get(origin, 0) for origin, sequence in latest.items())
             found |= {"erased"} if erased else {"withdrawn"} if withdrawn else {"not-before" if foreign else "generation"} if late else set()
-        for reason in ("erased", "withdrawn", "generation", "not-before"):
+            found |= {"issued-before"} if not foreign and (issued or 0) < before else set()
+        for reason in ("erased", "withdrawn", "generation", "issued-before", "not-before"):
             if reason in found: return reason
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None
     def follow(self):  # Over one connection: call it again, after a second, whenever it returns.

@@ -30,6 +30,7 @@ pub(super) struct GatheredIssue {
     subject: Subject,
     generation: Generation,
     session: Option<CredentialId>,
+    issued_at: Timestamp,
     application: Option<ApplicationId>,
     issuer: Option<Issuer>,
     key: Option<KeyId>,
@@ -135,6 +136,7 @@ fn issue(position: Position, recorded: &Recorded) -> Option<GatheredIssue> {
         subject: issues.subject.clone(),
         generation: issues.generation.clone(),
         session: issues.session,
+        issued_at: issues.issued_at(recorded.recorded_at),
         application: recorded.application(),
         issuer: issues.name.issuer().cloned(),
         key: issues.key.cloned(),
@@ -225,7 +227,12 @@ impl GatheredRecords {
             let of_kind = kinds.contains(issue.kind) || issue.session.is_some() && kinds.contains(Kind::Session);
             let is_theirs = issue.tenant == tenant && issue.subject == *revoked.subject;
             // What is issued to a subject that was erased is inactive whenever it was issued.
-            is_theirs && of_kind && (revoked.erased.is_some() || !issue.generation.reaches(&required))
+            let is_reached = match revoked.issued_before {
+                // A session is older than the tokens that belong to it.
+                Some(instant) => issue.issued_at < instant || issue.session.is_some(),
+                None => revoked.erased.is_some() || !issue.generation.reaches(&required),
+            };
+            is_theirs && of_kind && is_reached
         })
     }
 }

@@ -88,10 +88,29 @@ impl<'a> CohortsOf<'a> {
 pub struct CohortState {
     /// In the order of [`Kind::ALL`].
     pub kinds: [KindState; 3],
-    /// The tenants that it can reach; none stands for all of them.
-    pub tenants: Option<BTreeSet<Tenant>>,
-    /// Of a key that was withdrawn: the record, and when. No generation reaches that.
-    pub withdrawn: Option<(Timestamp, RecordId)>,
+    /// The tenants that it can reach, each until when that is kept; none stands for all of them.
+    pub reach: BTreeMap<Option<Tenant>, Timestamp>,
+    /// Of a key that was withdrawn. No generation reaches that.
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// The withdrawal of a key, by the earliest record if there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    pub withdrawn_at: Timestamp,
+    pub place: RecordId,
+    /// Until when it is kept.
+    pub retain_until: Timestamp,
+}
+
+impl Withdrawal {
+    fn merge(&mut self, other: Self) {
+        let retain_until = self.retain_until.max(other.retain_until);
+        if (other.withdrawn_at, other.place) < (self.withdrawn_at, self.place) {
+            *self = other;
+        }
+        self.retain_until = retain_until;
+    }
 }
 
 impl CohortState {
@@ -105,17 +124,22 @@ impl CohortState {
         for (mine, other) in self.kinds.iter_mut().zip(other.kinds) {
             mine.merge(other);
         }
-        self.tenants = match (self.tenants.take(), other.tenants) {
-            (Some(mine), Some(other)) => Some(mine.into_iter().chain(other).collect()),
-            _ => None,
-        };
-        self.withdrawn = self.withdrawn.into_iter().chain(other.withdrawn).min();
+        for (tenant, until) in other.reach {
+            let mine = self.reach.entry(tenant).or_default();
+            *mine = until.max(*mine);
+        }
+        match (&mut self.withdrawal, other.withdrawal) {
+            (Some(mine), Some(other)) => mine.merge(other),
+            (mine, other) => *mine = mine.or(other),
+        }
     }
 
     fn prune(&mut self, now: Timestamp) {
         for kind in &mut self.kinds {
             kind.prune(now);
         }
+        self.reach.retain(|_, until| now < *until);
+        self.withdrawal = self.withdrawal.filter(|withdrawal| now < withdrawal.retain_until);
     }
 
     fn is_empty(&self) -> bool {
@@ -149,7 +173,8 @@ impl RevokedCohorts {
     ) -> Option<(RecordId, Timestamp)> {
         let by_generation = self.states(cohorts).filter_map(|state| state.of(kind).revokes(generation));
         let by_generation = by_generation.map(|(place, revocation)| (revocation.revoked_at, place));
-        let withdrawn = self.states(cohorts).filter_map(|state| state.withdrawn);
+        let withdrawn = self.states(cohorts).filter_map(|state| state.withdrawal);
+        let withdrawn = withdrawn.map(|withdrawal| (withdrawal.withdrawn_at, withdrawal.place));
         by_generation.chain(withdrawn).min().map(|(at, place)| (place, at))
     }
 
@@ -179,7 +204,7 @@ impl RevokedCohorts {
 
     /// The record that withdrew that key, if it was withdrawn.
     pub fn withdrawn_by(&self, key: &KeyId) -> Option<RecordId> {
-        self.keys.get(key)?.withdrawn.map(|(_, place)| place)
+        self.keys.get(key)?.withdrawal.map(|withdrawal| withdrawal.place)
     }
 
     /// The cohorts, each with its state.

@@ -188,6 +188,8 @@ pub struct PresentedToken {
     pub application: Option<ApplicationId>,
     /// The application that issued its session.
     pub session_application: Option<ApplicationId>,
+    /// When its session was issued.
+    pub session_issued_at: Option<Timestamp>,
     /// The key that signed it, of a JWT of this ledger.
     pub key: Option<KeyId>,
     /// How far its issuer's clock may be wrong, in seconds.
@@ -195,6 +197,11 @@ pub struct PresentedToken {
 }
 
 impl PresentedToken {
+    /// When it was issued. One that does not say so is taken for the oldest.
+    pub fn age(&self) -> Timestamp {
+        Timestamp::default().plus_millis(self.issued_at_seconds.unwrap_or_default().saturating_mul(1_000))
+    }
+
     /// The cohorts that it belongs to.
     pub fn cohorts(&self) -> CohortsOf<'_> {
         let Self { tenant, credential, application, key, .. } = self;
@@ -362,6 +369,8 @@ pub struct RevokeSubject {
     pub tenant: Tenant,
     pub subject: Subject,
     pub kinds: Kinds,
+    /// Only what was issued before that.
+    pub issued_before: Option<Timestamp>,
     /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
     /// Refuse new issues for that long.
@@ -527,6 +536,9 @@ pub enum Rejection {
     /// Neither this ledger nor an issuer that it trusts has that name.
     #[error("find the issuer: neither this ledger nor a trusted issuer has this name")]
     UnknownIssuer,
+    /// What is older than an instant was to be revoked, and that instant is still to come.
+    #[error("revoke: `issued_before` is in the future")]
+    IssuedBeforeInFuture,
     /// This node has published no key to sign with.
     #[error("issue: this node has no signing key yet")]
     NoSigningKey,
@@ -581,7 +593,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -595,6 +607,7 @@ impl Rejection {
         Self::ImplausibleTimes,
         Self::UnknownKey,
         Self::UnknownIssuer,
+        Self::IssuedBeforeInFuture,
         Self::NoSigningKey,
         Self::GenerationTooLarge,
         Self::IssuerDiffers,

@@ -72,9 +72,12 @@ impl Event {
         self.event_type().name
     }
 
-    /// The version of this event's data that is written.
+    /// The version of this event's data that is written: the earliest that has all of its members.
     pub const fn version(&self) -> u64 {
-        self.event_type().version
+        match self {
+            Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
+            _ => self.event_type().version,
+        }
     }
 
     /// The sealed part, and its subject, if that is known.
@@ -252,11 +255,13 @@ pub struct KeyPublished {
     pub jwk: Box<str>,
 }
 
-/// The revocation of everything that a subject had.
+/// The revocation of everything that a subject had, or of all that is older than an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectRevoked {
     pub subject: Subject,
     pub kinds: Kinds,
+    /// Only what was issued before that.
+    pub issued_before: Option<Timestamp>,
     /// Whole seconds since 1970: foreign tokens that were issued then or earlier are revoked.
     pub not_before: u64,
     /// Until when nothing new of these kinds is issued: a hold.

@@ -4,11 +4,11 @@
 //! commutative, associative and idempotent, so that nodes which hold the same records agree, whatever order they came
 //! in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::actor::Actor;
 use super::application::Application;
-use super::cohort::{Cohort, CohortState};
+use super::cohort::{Cohort, CohortState, Withdrawal};
 use super::credential::{
     Credential, CredentialKey, CredentialRef, Issue, IssuedAs, IssuedJwt, Kind, Kinds, Lifetime, Revocation,
     RevocationTarget, Revocations, UnknownRevoker,
@@ -21,7 +21,7 @@ use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, Removal};
 use super::node::NodeKey;
 use super::signing::SigningKeyState;
-use super::subject::{Erasure, KindRevocation, KindState, SubjectState};
+use super::subject::{AgeRevocation, Erasure, KindRevocation, KindState, SubjectState};
 use super::time::Timestamp;
 
 /// A piece of state that a fact adds.
@@ -279,19 +279,35 @@ fn unknown_revoker(recorded: &Recorded) -> Option<UnknownRevoker> {
 }
 
 fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
-    let SubjectRevoked { kinds, not_before, hold_until, retain_until, .. } = *revoked;
-    SubjectState { kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until), erasure: None }
+    let SubjectRevoked { kinds, issued_before, not_before, hold_until, retain_until, .. } = *revoked;
+    let Some(issued_before) = issued_before else {
+        return SubjectState {
+            kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until),
+            erasure: None,
+        };
+    };
+    let (place, revoked_at) = (recorded.place, recorded.recorded_at);
+    let by_age = Some(AgeRevocation { issued_before, place, revoked_at, retain_until });
+    let of_kind = |kind| match kinds.contains(kind) {
+        true => KindState { by_age, hold_until, ..KindState::default() },
+        false => KindState::default(),
+    };
+    SubjectState { kinds: Kind::ALL.map(of_kind), erasure: None }
 }
 
 fn cohort_revoked(recorded: &Recorded, revoked: &CohortRevoked) -> CohortState {
     let CohortRevoked { kinds, not_before, hold_until, retain_until, .. } = *revoked;
+    let until = |tenant| (tenant, retain_until);
+    let reach = match (&revoked.cohort, &revoked.tenants) {
+        (Cohort::Tenant(tenant), _) => BTreeMap::from([until(Some(tenant.clone()))]),
+        (_, Some(tenants)) => tenants.iter().cloned().map(Some).map(until).collect(),
+        (_, None) => BTreeMap::from([until(None)]),
+    };
+    let (withdrawn_at, place) = (recorded.recorded_at, recorded.place);
     CohortState {
         kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until),
-        tenants: match &revoked.cohort {
-            Cohort::Tenant(tenant) => Some(BTreeSet::from([tenant.clone()])),
-            Cohort::Application(_) | Cohort::Key(_) | Cohort::Issuer(_) => revoked.tenants.clone(),
-        },
-        withdrawn: revoked.withdrawn.then_some((recorded.recorded_at, recorded.place)),
+        reach,
+        withdrawal: revoked.withdrawn.then_some(Withdrawal { withdrawn_at, place, retain_until }),
     }
 }
 
@@ -305,7 +321,7 @@ fn kinds_revoked(
     let RecordId { origin, sequence } = recorded.place;
     let revocation = KindRevocation { sequence, revoked_at: recorded.recorded_at, not_before, retain_until };
     Kind::ALL.map(|kind| match kinds.contains(kind) {
-        true => KindState { revocations: BTreeMap::from([(origin, revocation)]), hold_until },
+        true => KindState { revocations: BTreeMap::from([(origin, revocation)]), hold_until, by_age: None },
         false => KindState::default(),
     })
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::application::Application;
-use super::cohort::{Cohort, CohortState};
+use super::cohort::{Cohort, CohortState, Withdrawal};
 use super::credential::{
     Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, UnknownRevoker, hex,
 };
@@ -16,7 +16,7 @@ use super::membership::Member;
 use super::node::{NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
-use super::subject::{Erasure, Generation, KindState, SubjectState};
+use super::subject::{AgeRevocation, Erasure, Generation, KindState, SubjectState};
 use super::time::Timestamp;
 use crate::json;
 
@@ -140,16 +140,19 @@ impl StateRow {
         })
     }
 
-    /// A cohort: `["cohort", what, name, tenants or null, [[kind, revocations, hold_until or null], …], [origin, sequence,
-    /// withdrawn_at] or null]`, only kinds with an entry.
+    /// A cohort: `["cohort", what, name, [[tenant or null, until], …], [[kind, revocations, hold_until or null], …], [origin,
+    /// sequence, withdrawn_at, retain_until] or null]`, only kinds with an entry.
     pub fn cohort(cohort: &Cohort, state: &CohortState) -> Self {
         let (what, name) = cohort.named();
-        let tenants = state.tenants.as_ref().map(|tenants| tenants.iter().map(Tenant::as_str).collect::<Vec<_>>());
+        let reach = state.reach.iter().map(|(tenant, until)| (tenant.as_ref().map(Tenant::as_str), until.as_millis()));
+        let reach: Vec<_> = reach.collect();
         let kinds = Kind::ALL.iter().filter_map(|kind| kind_state(*kind, state.of(*kind)));
         let kinds: Vec<_> = kinds.collect();
-        let withdrawn =
-            state.withdrawn.map(|(at, place)| json!([place.origin.as_str(), place.sequence.0, at.as_millis()]));
-        Self::of(json!(["cohort", what, name, tenants, kinds, withdrawn]))
+        let withdrawn = state.withdrawal.map(|Withdrawal { withdrawn_at, place, retain_until }| {
+            let [at, until] = [withdrawn_at, retain_until].map(Timestamp::as_millis);
+            json!([place.origin.as_str(), place.sequence.0, at, until])
+        });
+        Self::of(json!(["cohort", what, name, reach, kinds, withdrawn]))
     }
 
     /// A command under an idempotency key: `["answered", key, body, origin, sequence, records, recorded_at]`.
@@ -278,6 +281,12 @@ fn kind_state(kind: Kind, state: &KindState) -> Option<Value> {
     });
     let revocations: Vec<_> = revocations.collect();
     let hold_until = state.hold_until.map(Timestamp::as_millis);
+    if let Some(AgeRevocation { issued_before, place, revoked_at, retain_until }) = state.by_age {
+        let [issued_before, revoked_at, retain_until] =
+            [issued_before, revoked_at, retain_until].map(Timestamp::as_millis);
+        let by_age = json!([issued_before, place.origin.as_str(), place.sequence.0, revoked_at, retain_until]);
+        return Some(json!([kind.as_str(), revocations, hold_until, by_age]));
+    }
     (!revocations.is_empty() || hold_until.is_some()).then(|| json!([kind.as_str(), revocations, hold_until]))
 }
 

@@ -23,7 +23,7 @@ mod time;
 pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use authentication::{Aal, Method};
-pub use cohort::{Cohort, CohortState, CohortsOf, RevokedCohorts};
+pub use cohort::{Cohort, CohortState, CohortsOf, RevokedCohorts, Withdrawal};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
     JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey, Rejection, RemoveApplication,
@@ -55,5 +55,5 @@ pub use membership::{Member, Members, Removal};
 pub use node::{NodeKey, PeerAddress, Reads};
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
-pub use subject::{Erasure, Generation, KindRevocation, KindState, SubjectState};
+pub use subject::{AgeRevocation, Erasure, Generation, KindRevocation, KindState, SubjectState};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

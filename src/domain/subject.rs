@@ -77,11 +77,43 @@ impl KindRevocation {
     }
 }
 
+/// The revocation of what a subject had been issued before an instant, such as a change of its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgeRevocation {
+    /// What was issued earlier is revoked.
+    pub issued_before: Timestamp,
+    /// The record.
+    pub place: RecordId,
+    /// When it was recorded.
+    pub revoked_at: Timestamp,
+    /// Until when the entry is kept.
+    pub retain_until: Timestamp,
+}
+
+impl AgeRevocation {
+    /// The one that reaches further stands; of two that reach as far, the earlier record.
+    fn merge(&mut self, other: Self) {
+        let retain_until = self.retain_until.max(other.retain_until);
+        let reach = |one: &Self| (one.issued_before, std::cmp::Reverse((one.revoked_at, one.place)));
+        if reach(&other) > reach(self) {
+            *self = other;
+        }
+        self.retain_until = retain_until;
+    }
+
+    /// The record, and when it was made, if that reaches a credential of that age.
+    fn reaches(&self, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
+        (issued_at < self.issued_before).then_some((self.place, self.revoked_at))
+    }
+}
+
 /// The folded state of a subject or cohort for one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KindState {
     /// Each origin's latest revocation.
     pub revocations: BTreeMap<Origin, KindRevocation>,
+    /// The revocation of what is older than an instant. It leaves the generation as it is.
+    pub by_age: Option<AgeRevocation>,
     /// Until when nothing new is issued: a hold.
     pub hold_until: Option<Timestamp>,
 }
@@ -128,7 +160,7 @@ impl KindState {
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.revocations.is_empty() && self.hold_until.is_none()
+        self.revocations.is_empty() && self.by_age.is_none() && self.hold_until.is_none()
     }
 
     /// Joins the state from another node or a later record.
@@ -136,12 +168,20 @@ impl KindState {
         for (origin, revocation) in other.revocations {
             self.revocations.entry(origin).and_modify(|mine| mine.merge(revocation)).or_insert(revocation);
         }
+        self.by_age = match (self.by_age, other.by_age) {
+            (Some(mut mine), Some(other)) => {
+                mine.merge(other);
+                Some(mine)
+            }
+            (mine, other) => mine.or(other),
+        };
         self.hold_until = self.hold_until.max(other.hold_until);
     }
 
     /// Removes entries that have passed their `retain_until`.
     pub fn prune(&mut self, now: Timestamp) {
         self.revocations.retain(|_, revocation| now < revocation.retain_until);
+        self.by_age = self.by_age.filter(|revocation| now < revocation.retain_until);
         self.hold_until = self.hold_until.filter(|until| now < *until);
     }
 }
@@ -193,10 +233,12 @@ impl SubjectState {
         self.of(kind).on_hold(now)
     }
 
-    /// The earliest record that revokes a credential of that kind and generation. After an erasure no generation
+    /// The earliest record that revokes a credential of that kind, generation and age. After an erasure no generation
     /// reaches far enough.
-    pub fn revokes(&self, kind: Kind, generation: &Generation) -> Option<(RecordId, Timestamp)> {
-        self.earliest(self.of(kind).revokes(generation))
+    pub fn revokes(&self, kind: Kind, generation: &Generation, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
+        let state = self.of(kind);
+        let by_age = state.by_age.and_then(|revocation| revocation.reaches(issued_at));
+        self.earliest(state.revokes(generation), by_age)
     }
 
     /// The earliest record that revokes a foreign token: see [`KindState::revokes_foreign`].
@@ -205,13 +247,21 @@ impl SubjectState {
         issued_at_seconds: Option<u64>,
         leeway_seconds: u64,
     ) -> Option<(RecordId, Timestamp)> {
-        self.earliest(self.of(Kind::Token).revokes_foreign(issued_at_seconds, leeway_seconds))
+        let state = self.of(Kind::Token);
+        let issued_at = issued_at_seconds.unwrap_or_default().saturating_sub(leeway_seconds).saturating_mul(1_000);
+        let issued_at = Timestamp::default().plus_millis(issued_at);
+        let by_age = state.by_age.and_then(|revocation| revocation.reaches(issued_at));
+        self.earliest(state.revokes_foreign(issued_at_seconds, leeway_seconds), by_age)
     }
 
-    fn earliest(&self, revocation: Option<(RecordId, &KindRevocation)>) -> Option<(RecordId, Timestamp)> {
+    fn earliest(
+        &self,
+        revocation: Option<(RecordId, &KindRevocation)>,
+        by_age: Option<(RecordId, Timestamp)>,
+    ) -> Option<(RecordId, Timestamp)> {
         let erasure = self.erasure.as_ref().map(|erasure| (erasure.place, erasure.erased_at));
         let revocation = revocation.map(|(place, revocation)| (place, revocation.revoked_at));
-        revocation.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))
+        revocation.into_iter().chain(by_age).chain(erasure).min_by_key(|(place, at)| (*at, *place))
     }
 
     /// Whether nothing is known.

@@ -247,10 +247,12 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("node.upgraded", 1) => Event::NodeUpgraded(data.read::<NodeUpgradedData>()?.into_domain()?),
         ("node.removed", 1) => Event::NodeRemoved(data.read::<NodeRemovedData>()?.into_domain()?),
         ("cohort.revoked", 1) => Event::CohortRevoked(Box::new(data.read::<CohortRevokedData<'_>>()?.into_domain()?)),
-        ("subject.revoked", 1) => Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
+        ("subject.revoked", 1 | 2) => {
+            Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain(version)?)
+        }
         ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
         #[cfg(test)]
-        ("example.revoked", 1) => Event::Example(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
+        ("example.revoked", 1) => Event::Example(data.read::<SubjectRevokedData<'_>>()?.into_domain(1)?),
         // The compiler does not ask for an arm here; the golden records do.
         _ => return Err(RecordError::Unreadable { type_name: type_name.to_owned(), version }),
     })

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use crate::domain::{
-    Cohort, CredentialRef, Digest, Event, EventType, Grants, Kind, KindState, Kinds, Position, Reason, Revocation,
-    Revokes, Scope, Subject, Tenant,
+    Cohort, CohortState, CredentialRef, Digest, Event, EventType, Grants, Kind, KindState, Kinds, Position, Reason,
+    Revocation, Revokes, Scope, Subject, Tenant, Timestamp,
 };
 use crate::json;
 use crate::projection::InForce;
@@ -114,6 +114,9 @@ pub struct FeedItem<'a> {
     known: Option<bool>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     generation: BTreeMap<&'a str, u64>,
+    /// Seconds since 1970, with a fraction: only what was issued before is revoked, whatever its generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_before: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,7 +183,11 @@ impl<'a> FeedItem<'a> {
             Some(Revokes::Subject(all)) => Self {
                 subject: Some(all.subject.as_str()),
                 kinds: all.kinds.iter().map(Kind::as_str).collect(),
-                generation: BTreeMap::from([(item.origin, item.sequence)]),
+                generation: match all.issued_before {
+                    None => BTreeMap::from([(item.origin, item.sequence)]),
+                    Some(_) => BTreeMap::new(),
+                },
+                issued_before: all.issued_before.map(seconds),
                 not_before: Some(all.not_before),
                 hold_until: all.hold_until.map(|until| until.to_string()),
                 retain_until: all.retain_until.to_string(),
@@ -278,7 +285,7 @@ impl FeedFilter {
                 self.kinds.contains(key.kind) && self.passes_tenant(revocation.whose.tenant.as_ref())
             }
             InForce::Subject(tenant, _, _) => self.passes_tenant(Some(tenant)),
-            InForce::Cohort(_, state) => self.passes_any(state.tenants.as_ref()),
+            InForce::Cohort(_, state) => self.passes_reach(state),
         }
     }
 
@@ -301,6 +308,10 @@ impl FeedFilter {
     /// Whether a revocation that reaches these tenants passes: without a list it reaches all of them.
     fn passes_any(&self, tenants: Option<&BTreeSet<Tenant>>) -> bool {
         tenants.is_none_or(|tenants| tenants.iter().any(|tenant| self.passes_tenant(Some(tenant))))
+    }
+
+    fn passes_reach(&self, state: &CohortState) -> bool {
+        state.reach.keys().any(|tenant| self.passes_tenant(tenant.as_ref()))
     }
 
     /// A revocation without a tenant holds in every one, so every follower needs it.
@@ -331,9 +342,9 @@ pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &FeedFilter) -> Vec<F
                 subject: Some(subject.as_str()),
                 ..FeedItem::default()
             };
-            filter.kinds.iter().filter_map(|kind| whole_item(&item, kind, state.of(kind))).collect()
+            filter.kinds.iter().flat_map(|kind| whole_items(&item, kind, state.of(kind))).collect()
         }
-        InForce::Cohort(_, state) if !filter.passes_any(state.tenants.as_ref()) => Vec::new(),
+        InForce::Cohort(_, state) if !filter.passes_reach(state) => Vec::new(),
         InForce::Cohort(cohort, state) => {
             let tenant = match cohort {
                 Cohort::Tenant(tenant) => Some(tenant.as_str()),
@@ -343,10 +354,10 @@ pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &FeedFilter) -> Vec<F
                 type_name: "cohort.revoked",
                 tenant,
                 cohort: Some(cohort.into()),
-                withdrawn: state.withdrawn.map(|_| true),
+                withdrawn: state.withdrawal.map(|_| true),
                 ..FeedItem::default()
             };
-            filter.kinds.iter().filter_map(|kind| whole_item(&item, kind, state.of(kind))).collect()
+            filter.kinds.iter().flat_map(|kind| whole_items(&item, kind, state.of(kind))).collect()
         }
     }
 }
@@ -377,9 +388,28 @@ fn single_item<'a>(
     item.named(kind, named, session_digest)
 }
 
-/// The line for one kind of a subject or cohort.
+/// An instant in seconds since 1970, exact to the millisecond.
+fn seconds(instant: Timestamp) -> f64 {
+    instant.as_millis() as f64 / 1_000.0
+}
+
+/// The lines for one kind of a subject or cohort: of everything, and of what is older than an instant.
+fn whole_items<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> impl Iterator<Item = FeedItem<'a>> {
+    let by_age = state.by_age.as_ref().map(|revocation| FeedItem {
+        kinds: vec![kind.as_str()],
+        issued_before: Some(seconds(revocation.issued_before)),
+        not_before: Some(revocation.issued_before.as_millis().div_ceil(1_000).saturating_sub(1)),
+        retain_until: revocation.retain_until.to_string(),
+        revoked_at: revocation.revoked_at.to_string(),
+        origin: revocation.place.origin.as_str(),
+        sequence: revocation.place.sequence.0,
+        ..named.clone()
+    });
+    whole_item(named, kind, state).into_iter().chain(by_age)
+}
+
 fn whole_item<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Option<FeedItem<'a>> {
-    let KindState { revocations, hold_until } = state;
+    let KindState { revocations, hold_until, .. } = state;
     let (origin, latest) = revocations.iter().max_by_key(|(origin, revocation)| (revocation.revoked_at, **origin))?;
     Some(FeedItem {
         kinds: vec![kind.as_str()],
@@ -422,6 +452,7 @@ mod tests {
             event: Event::Example(SubjectRevoked {
                 subject,
                 kinds: Kinds::ALL,
+                issued_before: None,
                 not_before: 1_800_000_000,
                 hold_until: None,
                 retain_until: at.plus_millis(60_000),

@@ -8,12 +8,16 @@ use uuid::Uuid;
 
 use super::TokenError;
 use super::trusted::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
-use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, TokenId};
+use crate::domain::{
+    CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, Timestamp, TokenId,
+};
 
 /// The claim that names the application which issued a token of this ledger: RFC 9068, section 2.2.
 pub const APPLICATION: &str = "client_id";
 /// The claim that names the application which issued the token's session.
 pub const SESSION_APPLICATION: &str = "sid_client_id";
+/// The claim that says when the token's session was issued, in seconds since 1970 with a fraction.
+pub const SESSION_ISSUED_AT: &str = "sid_iat";
 
 /// The claim in which a container holds its token.
 const INNER: &str = "user_token";
@@ -43,6 +47,8 @@ pub struct VerifiedToken {
     pub application: Option<Uuid>,
     /// `sid_client_id` of a token of this ledger: the application that issued its session.
     pub session_application: Option<Uuid>,
+    /// `sid_iat` of a token of this ledger: when its session was issued.
+    pub session_issued_at: Option<Timestamp>,
     /// The key that signed it, if that was named.
     pub kid: Option<String>,
     /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
@@ -136,6 +142,7 @@ impl Proven {
             session: if ours { self.session()? } else { None },
             application: if ours { self.application(APPLICATION) } else { None },
             session_application: if ours { self.application(SESSION_APPLICATION) } else { None },
+            session_issued_at: if ours { self.session_issued_at() } else { None },
             generation: if ours { self.generation()? } else { BTreeMap::new() },
             inner: inner.map(Box::new),
             clock_leeway_seconds: self.terms.as_ref().map_or(CLOCK_LEEWAY_SECONDS, |terms| terms.clock_leeway_seconds),
@@ -203,6 +210,13 @@ impl Proven {
     /// In tokens that were issued before the ledger set it, the claim may be a caller's own.
     fn application(&self, name: &str) -> Option<Uuid> {
         self.claims.get(name)?.as_str().and_then(|text| Uuid::try_parse(text).ok())
+    }
+
+    /// Exact to the millisecond, as it was written.
+    fn session_issued_at(&self) -> Option<Timestamp> {
+        let seconds = self.claims.get(SESSION_ISSUED_AT)?.as_f64()?;
+        let is_instant = (0.0..=MAX_SECONDS as f64).contains(&seconds);
+        is_instant.then(|| Timestamp::default().plus_millis((seconds * 1_000.0).round() as u64))
     }
 
     fn generation(&self) -> Result<BTreeMap<String, u64>, TokenError> {

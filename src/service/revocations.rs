@@ -9,7 +9,7 @@ use super::{Call, CallerIdentity, Consistency, Error, Service, WholeRevocation};
 use crate::domain::{
     Cohort, Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, KeyId, Kind, Kinds,
     Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeSubject, Scope, Sealed, Secret, Subject,
-    Tenant, TokenId, Ttl, WithdrawKey,
+    Tenant, Timestamp, TokenId, Ttl, WithdrawKey,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -39,6 +39,8 @@ pub struct NewSubjectRevocation {
     pub tenant: Tenant,
     pub subject: Subject,
     pub kinds: Kinds,
+    /// Only what was issued before that.
+    pub issued_before: Option<Timestamp>,
     /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
     /// Refuse new issues for that long.
@@ -134,7 +136,7 @@ impl Service {
         call: &Call,
         end: NewSubjectRevocation,
     ) -> Result<(RevocationOutcome, Option<WholeRevocation>), Error> {
-        let NewSubjectRevocation { tenant, subject, kinds, keep, hold, why } = end;
+        let NewSubjectRevocation { tenant, subject, kinds, issued_before, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
             return Err(Rejection::Forbidden.into());
         }
@@ -144,7 +146,7 @@ impl Service {
         let (before, outcome) = {
             let _alone = self.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
-            let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
+            let end = RevokeSubject { tenant, subject, kinds, issued_before, keep, hold, reason: why.reason, note };
             // A call that waits for other nodes does so alone.
             let at_once = Call { consistency: None, ..call.clone() };
             (before, self.execute(&at_once, Command::RevokeSubject(end)).await?)

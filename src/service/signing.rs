@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 use super::machine::{Filed, Outcome};
 use super::{Call, CallerIdentity, Error, Service};
 use crate::domain::{
-    ApplicationId, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, Issuer,
-    KeyId, KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp,
-    TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
+    Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, Issue, Issuer, KeyId,
+    KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued,
+    View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
-use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, sign};
+use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
 
@@ -435,8 +435,7 @@ impl Service {
         let key = self.signing.find(id).map_err(Error::key)?.ok_or(Rejection::NoSigningKey)?;
         let session = issued.session.map(|id| CredentialKey { kind: Kind::Session, id });
         let session = session.and_then(|key| self.projection.credential(key).issue);
-        let session_application = session.and_then(|issue| issue.application);
-        sign(&key, &claims(filed, issued, session_application, added)).map_err(Error::key)
+        sign(&key, &claims(filed, issued, session.as_ref(), added)).map_err(Error::key)
     }
 }
 
@@ -449,7 +448,7 @@ impl PublishedKey {
 }
 
 /// The claims that a caller can't add, because the ledger sets them.
-pub const RESERVED_CLAIMS: [&str; 18] = [
+pub const RESERVED_CLAIMS: [&str; 19] = [
     "iss",
     "sub",
     "aud",
@@ -464,6 +463,7 @@ pub const RESERVED_CLAIMS: [&str; 18] = [
     "user_token",
     APPLICATION,
     SESSION_APPLICATION,
+    SESSION_ISSUED_AT,
     "azp",
     "act",
     "may_act",
@@ -473,7 +473,7 @@ pub const RESERVED_CLAIMS: [&str; 18] = [
 fn claims(
     filed: &Filed,
     issued: &TokenIssued,
-    session_application: Option<ApplicationId>,
+    session: Option<&Issue>,
     mut claims: Map<String, Value>,
 ) -> Map<String, Value> {
     let recorded = &filed.recorded;
@@ -499,7 +499,11 @@ fn claims(
     }
     if let Some(session) = issued.session {
         say("sid", json!(session.uuid().to_string()));
-        if let Some(application) = session_application {
+    }
+    if let Some(session) = session {
+        // A NumericDate may have a fraction: RFC 7519, section 2.
+        say(SESSION_ISSUED_AT, json!(session.issued_at.as_millis() as f64 / 1_000.0));
+        if let Some(application) = session.application {
             say(SESSION_APPLICATION, json!(application.to_string()));
         }
     }

@@ -271,6 +271,7 @@ impl Service {
             session: token.session.map(CredentialId::of_session),
             application: token.application.map(ApplicationId),
             session_application: token.session_application.map(ApplicationId),
+            session_issued_at: token.session_issued_at,
             key: token.kid.as_deref().filter(|_| token.ours).and_then(|kid| KeyId::new(kid).ok()),
             leeway_seconds: token.clock_leeway_seconds,
         })

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, ApplicationId, Caller, Cohort, Command, Credential, CredentialId, CredentialKey, CredentialRef,
-    CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
-    ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
-    RevokeSessions, RevokeSubject, RevokeTokens, RevokedCohorts, Scope, Sealed, State, StateRow, Subject, SubjectState,
-    Tenant, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
+    Aal, Caller, Cohort, Command, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView, Decision,
+    EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds, ManySessions,
+    OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort, RevokeSessions,
+    RevokeSubject, RevokeTokens, RevokedCohorts, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
+    Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -45,6 +45,8 @@ pub enum Step {
         subject: usize,
         kinds: u8,
         hold: bool,
+        /// Only what is older than so many seconds.
+        age: Option<u64>,
     },
     EraseSubject {
         tenant: usize,
@@ -176,8 +178,8 @@ fn calls() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => (0..2usize, 0..3usize, prop::collection::vec(1..9u64, 0..3))
             .prop_map(|(tenant, subject, slots)| Step::EraseSubject { tenant, subject, slots }),
-        4 => (0..2usize, 0..3usize, 1..8u8, any::<bool>())
-            .prop_map(|(tenant, subject, kinds, hold)| Step::RevokeSubject { tenant, subject, kinds, hold }),
+        4 => (0..2usize, 0..3usize, 1..8u8, any::<bool>(), prop::option::weighted(0.3, 0..3_000u64))
+            .prop_map(|(tenant, subject, kinds, hold, age)| Step::RevokeSubject { tenant, subject, kinds, hold, age }),
         4 => any::<bool>().prop_map(|rotate| Step::PublishKey { rotate }),
         4 => (0..3u64, any::<bool>()).prop_map(|(application, everything)| Step::Register { application, everything }),
         2 => (0..3u64, any::<bool>()).prop_map(|(application, revoke)| Step::Remove { application, revoke }),
@@ -288,7 +290,9 @@ impl World {
             generation: Some(issue.generation),
             session: issue.session,
             application: issue.application,
-            session_application: self.application_of(issue.session),
+            session_application: self.session_of(issue.session).and_then(|session| session.application),
+            session_issued_at: self.session_of(issue.session).map(|session| session.issued_at),
+            issued_at_seconds: Some(issue.issued_at.as_seconds()),
             key: match issue.name {
                 IssuedAs::Jwt(jwt) => jwt.key,
                 IssuedAs::Secret(_) => None,
@@ -297,10 +301,10 @@ impl World {
         }
     }
 
-    /// The application that issued a session, as its tokens say.
-    fn application_of(&self, session: Option<CredentialId>) -> Option<ApplicationId> {
+    /// How a session was issued, as its tokens say.
+    fn session_of(&self, session: Option<CredentialId>) -> Option<Issue> {
         let key = CredentialKey { kind: Kind::Session, id: session? };
-        self.nodes.iter().find_map(|node| node.state.credential(key).issue)?.application
+        self.nodes.iter().find_map(|node| node.state.credential(key).issue)
     }
 
     fn command(&mut self, step: &Step) -> Command {
@@ -311,11 +315,12 @@ impl World {
             }
             Step::Revoke { secret, by_id: false } => revoke(secret),
             Step::Revoke { secret, by_id: true } => revoke_id(secret),
-            Step::RevokeSubject { tenant: name, subject: whose, kinds, hold } => {
+            Step::RevokeSubject { tenant: name, subject: whose, kinds, hold, age } => {
                 Command::RevokeSubject(RevokeSubject {
                     tenant: tenant(TENANTS[name]),
                     subject: subject(SUBJECTS[whose]),
                     kinds: Kind::ALL.into_iter().filter(|kind| kinds & 1 << kind.index() != 0).collect::<Kinds>(),
+                    issued_before: age.map(|age| self.nodes[0].now.minus(seconds(age + 1))),
                     keep: None,
                     hold: hold.then(|| seconds(120)),
                     reason: None,
@@ -452,6 +457,7 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 0,
         good_until: None,

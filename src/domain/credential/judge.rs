@@ -64,34 +64,45 @@ fn revoked_by(
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
-    let with_all = subject.revokes(kind, &issue.generation);
+    let with_all = subject.revokes(kind, &issue.generation, issue.age());
     let with_cohort = view.cohorts().and_then(|all| all.revokes(kind, CohortsOf::issue(issue), &issue.generation));
-    let with_session = issue
-        .session
-        .and_then(|id| session_revoked(view, &issue.tenant, &issue.subject, (id, None), &issue.generation));
+    let with_session = issue.session.and_then(|id| {
+        let session = SessionClaims { id, application: None, issued_at: issue.issued_at };
+        session_revoked(view, &issue.tenant, &issue.subject, session, &issue.generation)
+    });
     [view.beyond_seal(issue.place), alone, unseen, with_all, with_cohort, with_session]
         .into_iter()
         .flatten()
         .min_by_key(|(place, at)| (*at, *place))
 }
 
+/// What a token says of its session.
+struct SessionClaims {
+    id: CredentialId,
+    application: Option<ApplicationId>,
+    /// When it was issued; when the token was, which is later, if that is not known.
+    issued_at: Timestamp,
+}
+
 /// A token is revoked with its session: the token's generation reaches everything that had revoked other sessions when
-/// it was issued. A session that this node does not know was issued by the application that the token names.
+/// it was issued. Of a session that this node does not know, the token says by which application it was issued, and
+/// when.
 fn session_revoked(
     view: &impl CredentialView,
     tenant: &Tenant,
     subject: &Subject,
-    (session, application): (CredentialId, Option<ApplicationId>),
+    claims: SessionClaims,
     generation: &Generation,
 ) -> Option<(RecordId, Timestamp)> {
     let kind = Kind::Session;
-    let session = view.credential(CredentialKey { kind, id: session });
+    let session = view.credential(CredentialKey { kind, id: claims.id });
     let alone = session.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let digest = session.issue.as_ref().and_then(|issue| issue.digest().copied());
     let unseen = digest.and_then(|digest| revoked_unknown(view, kind, &digest, tenant, subject));
-    let with_all = view.subject(tenant, subject).revokes(kind, generation);
+    let issued_at = session.issue.as_ref().map_or(claims.issued_at, |issue| issue.issued_at);
+    let with_all = view.subject(tenant, subject).revokes(kind, generation, issued_at);
     let with_cohort = view.cohorts().and_then(|all| {
-        let application = session.issue.as_ref().map_or(application, |issue| issue.application);
+        let application = session.issue.as_ref().map_or(claims.application, |issue| issue.application);
         all.revokes(kind, CohortsOf::with_secret(tenant, application), generation)
     });
     let too_late = session.issue.as_ref().and_then(|issue| view.beyond_seal(issue.place));
@@ -125,7 +136,7 @@ fn revoked_unseen(
     let alone = credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let state = view.subject(tenant, subject);
     let with_all = match &token.generation {
-        Some(generation) => state.revokes(Kind::Token, generation),
+        Some(generation) => state.revokes(Kind::Token, generation, token.age()),
         None => state.revokes_foreign(token.issued_at_seconds, token.leeway_seconds),
     };
     let cohorts = token.cohorts();
@@ -135,7 +146,9 @@ fn revoked_unseen(
     });
     let generation = token.generation.as_ref();
     let with_session = token.session.zip(generation).and_then(|(session, generation)| {
-        session_revoked(view, tenant, subject, (session, token.session_application), generation)
+        let issued_at = token.session_issued_at.unwrap_or(token.age());
+        let session = SessionClaims { id: session, application: token.session_application, issued_at };
+        session_revoked(view, tenant, subject, session, generation)
     });
     [alone, with_all, with_cohort, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }

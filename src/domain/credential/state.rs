@@ -97,6 +97,14 @@ impl Issue {
         }
     }
 
+    /// When it was issued, as far as its bearer is told: a JWT says so in whole seconds.
+    pub const fn age(&self) -> Timestamp {
+        match self.name {
+            IssuedAs::Secret(_) => self.issued_at,
+            IssuedAs::Jwt(_) => self.issued_at.floor_to_seconds(),
+        }
+    }
+
     /// The name that a revocation gives it.
     pub fn named(&self, key: CredentialKey) -> CredentialRef {
         match (&self.name, key.kind) {

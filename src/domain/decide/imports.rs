@@ -86,7 +86,7 @@ fn revocation(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, issued:
     let digest = session_digest.or(credential.digest().copied());
     let by_its_secret = digest.is_some_and(|digest| revoked_unknown(view, kind, &digest, tenant, subject).is_some());
     let alone = under_its_name || by_its_secret;
-    let with_all = view.subject(tenant, subject).revokes(kind, generation).is_some();
+    let with_all = view.subject(tenant, subject).revokes(kind, generation, import.issued_at).is_some();
     let with_cohort = view.cohorts().is_some_and(|all| all.revokes(kind, cohorts, generation).is_some());
     (alone || with_all || with_cohort).then(|| {
         Event::Revoked(CredentialRevoked {

@@ -334,6 +334,7 @@ pub fn many(
                     tenant: revoke.tenant.clone(),
                     subject: whose.clone(),
                     kinds: Kinds::from_iter([Kind::Session]),
+                    issued_before: None,
                     keep: None,
                     hold: None,
                     reason: None,
@@ -379,6 +380,11 @@ fn one_of_many(view: &impl View, tenant: &Tenant, id: CredentialId, context: Con
     }
 }
 
+/// The last whole second in which something was issued before that instant.
+fn last_second_before(instant: Timestamp) -> u64 {
+    instant.as_millis().div_ceil(1_000).saturating_sub(1)
+}
+
 pub fn subject(
     view: &impl View,
     grants: &Grants,
@@ -389,6 +395,9 @@ pub fn subject(
     // A note would outlive the keys that were destroyed.
     if revoke.note.is_some() && view.subject(&revoke.tenant, &revoke.subject).erasure.is_some() {
         return Err(Rejection::SubjectErased);
+    }
+    if revoke.issued_before.is_some_and(|instant| instant > latest) {
+        return Err(Rejection::IssuedBeforeInFuture);
     }
     if revoke.kinds.is_empty() {
         return Ok(Decision::Nothing);
@@ -402,7 +411,8 @@ pub fn subject(
     let revoked = SubjectRevoked {
         subject: revoke.subject.clone(),
         kinds: revoke.kinds,
-        not_before: latest.as_seconds(),
+        issued_before: revoke.issued_before,
+        not_before: revoke.issued_before.map_or(latest.as_seconds(), last_second_before),
         hold_until,
         retain_until,
         reason: revoke.reason.clone(),

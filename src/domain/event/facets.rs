@@ -21,7 +21,7 @@ use crate::domain::time::Timestamp;
 pub struct EventType {
     /// Its name.
     pub name: &'static str,
-    /// The version of its data that this release writes. It reads that one and those before.
+    /// The latest version of its data that this release writes. It reads that one and those before.
     pub version: u64,
     /// Whether it may revoke something. Then the feed decodes its records.
     pub revokes: bool,
@@ -54,7 +54,7 @@ event_types! {
     SESSION_ISSUED = "session.issued", 1, false;
     SESSION_REVOKED = "session.revoked", 1, true;
     SUBJECT_ERASED = "subject.erased", 1, true;
-    SUBJECT_REVOKED = "subject.revoked", 1, true;
+    SUBJECT_REVOKED = "subject.revoked", 2, true;
     TICKET_ISSUED = "ticket.issued", 1, false;
     TICKET_REVOKED = "ticket.revoked", 1, true;
     TICKETS_RENEWED = "tickets.renewed", 1, false;
@@ -105,6 +105,8 @@ pub struct Issues<'a> {
     pub key: Option<&'a KeyId>,
     /// When it expires unless it is extended.
     pub expires_at: Timestamp,
+    /// When it was issued, if that is not when it was recorded.
+    imported_at: Option<Timestamp>,
 }
 
 /// A credential that an event extends.
@@ -138,6 +140,8 @@ pub struct RevokesSubject<'a> {
     pub subject: &'a Subject,
     /// The kinds.
     pub kinds: Kinds,
+    /// Only what was issued before that.
+    pub issued_before: Option<Timestamp>,
     /// Whole seconds since 1970: foreign tokens that were issued then or earlier are revoked.
     pub not_before: u64,
     /// Until when nothing new of these kinds is issued: a hold.
@@ -151,6 +155,12 @@ pub struct RevokesSubject<'a> {
 }
 
 impl<'a> Issues<'a> {
+    /// When it was issued. A JWT says so in whole seconds.
+    pub fn issued_at(&self, recorded_at: Timestamp) -> Timestamp {
+        let issued_at = self.imported_at.unwrap_or(recorded_at);
+        if self.name.issuer().is_some() { issued_at.floor_to_seconds() } else { issued_at }
+    }
+
     fn ticket(issued: &'a TicketIssued) -> Self {
         Self {
             kind: Kind::Ticket,
@@ -161,6 +171,7 @@ impl<'a> Issues<'a> {
             session: None,
             key: None,
             expires_at: issued.expires_at,
+            imported_at: issued.issued_at,
         }
     }
 
@@ -174,6 +185,7 @@ impl<'a> Issues<'a> {
             session: None,
             key: None,
             expires_at: issued.expires_at,
+            imported_at: issued.issued_at,
         }
     }
 
@@ -187,6 +199,7 @@ impl<'a> Issues<'a> {
             session: issued.session,
             key: issued.key.as_ref(),
             expires_at: issued.expires_at,
+            imported_at: issued.issued_at,
         }
     }
 }
@@ -196,6 +209,7 @@ impl<'a> RevokesSubject<'a> {
         Self {
             subject: &revoked.subject,
             kinds: revoked.kinds,
+            issued_before: revoked.issued_before,
             not_before: revoked.not_before,
             hold_until: revoked.hold_until,
             retain_until: revoked.retain_until,
@@ -315,6 +329,7 @@ impl Event {
                 let all = RevokesSubject {
                     subject: &erased.subject,
                     kinds: Kinds::ALL,
+                    issued_before: None,
                     not_before: erased.not_before,
                     hold_until: None,
                     // An erased subject stays so.

@@ -15,6 +15,8 @@ pub(super) struct SubjectRevokedData<'a> {
     #[serde(borrow)]
     subject: Cow<'a, str>,
     kinds: Vec<Text<Kind>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_before: Option<u64>,
     not_before: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_until: Option<u64>,
@@ -30,6 +32,7 @@ impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
         Self {
             subject: revoked.subject.as_str().into(),
             kinds: revoked.kinds.iter().map(Text).collect(),
+            issued_before: revoked.issued_before.map(Timestamp::as_millis),
             not_before: revoked.not_before,
             hold_until: revoked.hold_until.map(Timestamp::as_millis),
             retain_until: revoked.retain_until.as_millis(),
@@ -40,7 +43,11 @@ impl<'a> From<&'a SubjectRevoked> for SubjectRevokedData<'a> {
 }
 
 impl SubjectRevokedData<'_> {
-    pub(super) fn into_domain(self) -> Result<SubjectRevoked, RecordError> {
+    /// `issued_before` is what version 2 has, and version 1 has not.
+    pub(super) fn into_domain(self, version: u64) -> Result<SubjectRevoked, RecordError> {
+        if self.issued_before.is_some() != (version >= 2) {
+            return Err(RecordError::malformed("`issued_before` and the version do not agree"));
+        }
         in_order(self.kinds.iter().map(|kind| kind.0))?;
         let kinds: Kinds = self.kinds.into_iter().map(|kind| kind.0).collect();
         if kinds.is_empty() {
@@ -49,6 +56,7 @@ impl SubjectRevokedData<'_> {
         Ok(SubjectRevoked {
             subject: Subject::new(&self.subject).map_err(RecordError::malformed)?,
             kinds,
+            issued_before: self.issued_before.map(instant).transpose()?,
             not_before: integer(self.not_before)?,
             hold_until: self.hold_until.map(instant).transpose()?,
             retain_until: instant(self.retain_until)?,

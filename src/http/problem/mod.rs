@@ -156,6 +156,7 @@ impl From<Rejection> for Code {
             Rejection::CurrentSession => Self::CurrentSession,
             Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
+            Rejection::IssuedBeforeInFuture => Self::IssuedBeforeInFuture,
             Rejection::UnknownKey => Self::UnknownKey,
             Rejection::UnknownIssuer => Self::UnknownIssuer,
             Rejection::NoSigningKey => Self::NoSigningKey,

@@ -24,7 +24,8 @@ use crate::service::{
 };
 
 /// What to revoke: `credential`; `kind` and `id`; `subject`, which `tenant` goes with; or a cohort by `application`, `key`,
-/// `issuer`, or `tenant` alone. `kinds`, `ttl` and `hold` go with a subject or a cohort.
+/// `issuer`, or `tenant` alone. `kinds`, `ttl` and `hold` go with a subject or a cohort, `issued_before`
+/// with a subject.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRevocation)]
@@ -65,6 +66,11 @@ struct RevokeBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
     kinds: Option<Vec<WireText<Kind>>>,
+    /// Only what the subject was issued before that instant, such as a change of its password. What was issued since stays
+    /// active. Of a JWT the whole second of its `iat` counts.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = DateTime)]
+    issued_before: Option<WireText<Timestamp>>,
     /// Keep the revocation for at least that many seconds. It can only lengthen the time for which the ledger keeps it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
@@ -132,6 +138,10 @@ pub struct RevocationShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     cohort: Option<CohortShown<'a>>,
+    /// Only what was issued before that is revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    issued_before: Option<Shown<Timestamp>>,
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     revoked_at: Shown<Timestamp>,
@@ -222,6 +232,7 @@ impl RevokeBody {
             ("kinds", self.kinds.is_some()),
             ("ttl", self.ttl.is_some()),
             ("hold", self.hold.is_some()),
+            ("issued_before", self.issued_before.is_some()),
         ];
         members.into_iter().find_map(|(member, there)| there.then_some(member))
     }
@@ -235,6 +246,10 @@ impl RevokeBody {
     }
 
     fn cohort_revocation(self) -> Result<RevokeCommand, Problem> {
+        if self.issued_before.is_some() {
+            let detail = "`issued_before` goes with `subject` only";
+            return Err(Problem::with_detail(Code::InvalidBody, detail));
+        }
         let named = [self.application.is_some(), self.key.is_some(), self.issuer.is_some(), self.tenant.is_some()];
         if named.into_iter().filter(|named| *named).count() != 1 {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
@@ -270,6 +285,7 @@ impl RevokeBody {
             subject: service.named(&tenant, &subject),
             tenant,
             kinds,
+            issued_before: self.issued_before.map(|WireText(instant)| instant),
             keep: self.ttl.map(|Seconds(ttl)| ttl),
             hold: self.hold.map(|Seconds(hold)| hold),
             why: why(self.reason, self.note)?,
@@ -349,6 +365,7 @@ impl<'a> RevocationShown<'a> {
         Self {
             kinds: Some(all.kinds.iter().map(Kind::as_str).collect()),
             subject: Some(all.subject.as_str()),
+            issued_before: all.issued_before.map(Shown),
             hold_until: all.hold_until.map(Shown),
             reason: all.reason.map(Reason::as_str),
             ..Self::envelope(filed, all.retain_until)
@@ -379,6 +396,7 @@ impl<'a> RevocationShown<'a> {
             tenant: recorded.tenant.as_ref().map(Tenant::as_str),
             subject: None,
             cohort: None,
+            issued_before: None,
             revoked_at: Shown(recorded.recorded_at),
             retain_until: Shown(retain_until),
             hold_until: None,

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
 use crate::domain::{
-    Answered, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey, CredentialRef, Digest,
-    Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId, KeyPublished, Kind,
-    KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded, Origin, Patch,
-    RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState, Subject, SubjectState,
-    Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
+    AgeRevocation, Answered, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey,
+    CredentialRef, Digest, Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId,
+    KeyPublished, Kind, KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded,
+    Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState, Subject,
+    SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
 };
 use crate::event_log::{decode, encode};
 
@@ -42,9 +42,9 @@ pub(super) enum SnapshotItem {
     },
     Cohort {
         cohort: CohortItem,
-        tenants: Option<Vec<String>>,
+        reach: Vec<(Option<String>, u64)>,
         kinds: Vec<KindItem>,
-        withdrawn: Option<(PlaceItem, u64)>,
+        withdrawal: Option<(PlaceItem, u64, u64)>,
     },
     Slot {
         origin: [u8; Origin::LEN],
@@ -146,6 +146,7 @@ pub(super) struct ErasureItem {
 pub(super) struct KindItem {
     kind: u8,
     revocations: Vec<(PlaceItem, u64, u64, u64)>,
+    by_age: Option<(u64, PlaceItem, u64, u64)>,
     hold_until: Option<u64>,
 }
 
@@ -297,9 +298,15 @@ pub(super) fn cohort_item(cohort: &Cohort, state: &CohortState) -> SnapshotItem 
     };
     SnapshotItem::Cohort {
         cohort,
-        tenants: state.tenants.as_ref().map(|tenants| tenants.iter().map(Tenant::to_string).collect()),
+        reach: state
+            .reach
+            .iter()
+            .map(|(tenant, until)| (tenant.as_ref().map(Tenant::to_string), until.as_millis()))
+            .collect(),
         kinds: Kind::ALL.map(|kind| kind_item(kind, state.of(kind))).into(),
-        withdrawn: state.withdrawn.map(|(at, place)| (place_item(place), at.as_millis())),
+        withdrawal: state.withdrawal.map(|Withdrawal { withdrawn_at, place, retain_until }| {
+            (place_item(place), withdrawn_at.as_millis(), retain_until.as_millis())
+        }),
     }
 }
 
@@ -309,7 +316,10 @@ fn kind_item(kind: Kind, state: &KindState) -> KindItem {
         (place, revocation.revoked_at.as_millis(), revocation.not_before, revocation.retain_until.as_millis())
     });
     let hold_until = state.hold_until.map(Timestamp::as_millis);
-    KindItem { kind: kind.index() as u8, revocations: revocations.collect(), hold_until }
+    let by_age = state.by_age.map(|AgeRevocation { issued_before, place, revoked_at, retain_until }| {
+        (issued_before.as_millis(), place_item(place), revoked_at.as_millis(), retain_until.as_millis())
+    });
+    KindItem { kind: kind.index() as u8, revocations: revocations.collect(), by_age, hold_until }
 }
 
 pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> SnapshotItem {
@@ -379,19 +389,24 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
             let key = SigningKeyState { published: published.transpose()?, retired, withdrawn, last_expiry };
             Patch::Key(id, key)
         }
-        SnapshotItem::Cohort { cohort, tenants, kinds, withdrawn } => {
+        SnapshotItem::Cohort { cohort, reach, kinds, withdrawal } => {
             let cohort = match cohort {
                 CohortItem::Application(id) => Cohort::Application(application(id)),
                 CohortItem::Key(id) => Cohort::Key(KeyId::new(&id)?),
                 CohortItem::Issuer(issuer) => Cohort::Issuer(Issuer::new(&issuer)?),
                 CohortItem::Tenant(tenant) => Cohort::Tenant(Tenant::new(&tenant)?),
             };
-            let tenants = tenants.map(|tenants| tenants.iter().map(|tenant| Tenant::new(tenant)).collect());
-            let withdrawn = withdrawn.map(|(at, when)| Ok::<_, Malformed>((instant(when)?, place(at)?)));
+            let tenant = |(tenant, until): (Option<String>, u64)| {
+                Ok::<_, Malformed>((tenant.as_deref().map(Tenant::new).transpose()?, instant(until)?))
+            };
+            let withdrawal = withdrawal.map(|(at, withdrawn_at, retain_until)| {
+                let (withdrawn_at, retain_until) = (instant(withdrawn_at)?, instant(retain_until)?);
+                Ok::<_, Malformed>(Withdrawal { withdrawn_at, place: place(at)?, retain_until })
+            });
             let state = CohortState {
                 kinds: kind_states(kinds)?,
-                tenants: tenants.transpose()?,
-                withdrawn: withdrawn.transpose()?,
+                reach: reach.into_iter().map(tenant).collect::<Result<_, _>>()?,
+                withdrawal: withdrawal.transpose()?,
             };
             Patch::Cohort(cohort, state)
         }
@@ -494,6 +509,12 @@ fn kind_states(kinds: Vec<KindItem>) -> Result<[KindState; 3], Malformed> {
     for item in kinds {
         let kind = states.get_mut(usize::from(item.kind)).ok_or(FORM)?;
         kind.hold_until = item.hold_until.map(instant).transpose()?;
+        let by_age = item.by_age.map(|(issued_before, at, revoked_at, retain_until)| {
+            let (place, issued_before) = (place(at)?, instant(issued_before)?);
+            let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);
+            Ok::<_, Malformed>(AgeRevocation { issued_before, place, revoked_at, retain_until })
+        });
+        kind.by_age = by_age.transpose()?;
         for (place, revoked_at, not_before, retain_until) in item.revocations {
             let RecordId { origin, sequence } = self::place(place)?;
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);

@@ -32,6 +32,7 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 0,
         good_until: None,

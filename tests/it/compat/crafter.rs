@@ -561,6 +561,7 @@ async fn a_subject_on_hold_gets_no_tickets() {
         tenant: Tenant::default(),
         subject: subject("p"),
         kinds: Kinds::ALL,
+        issued_before: None,
         keep: None,
         hold: Ttl::from_seconds(60),
         why: Why::default(),

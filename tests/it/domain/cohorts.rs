@@ -231,6 +231,7 @@ fn a_withdrawn_key_neither_signs_nor_verifies_and_no_generation_reaches_that() {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: Some(KeyId::new("key-1").unwrap()),
         leeway_seconds: 5,
     };
@@ -284,6 +285,7 @@ fn a_foreign_token_is_revoked_with_its_issuer_by_its_age() {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 5,
     };

@@ -29,6 +29,7 @@ fn foreign(issued_at_seconds: Option<u64>) -> PresentedToken {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 0,
         good_until: None,

@@ -5,8 +5,8 @@ use authledger::domain::{
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    ModelNode, application_id, at, digest, grants, issue, issue_in, issue_session, register, renew, revoke,
-    revoke_subject, seconds, session_key, subject,
+    ModelNode, application_id, at, digest, grants, issue, issue_in, issue_jwt, issue_session, jwt, publish, register,
+    renew, revoke, revoke_subject, seconds, session_key, subject,
 };
 
 #[test]
@@ -39,6 +39,7 @@ fn a_revocation_of_other_kinds_leaves_tickets_alone() {
         tenant: Tenant::default(),
         subject: subject("alice"),
         kinds: Kinds::from_iter([Kind::Session, Kind::Token]),
+        issued_before: None,
         keep: None,
         hold: None,
         reason: None,
@@ -176,4 +177,50 @@ fn a_credential_that_outlives_the_longest_life_of_now_stays_revoked_with_its_sub
         assert!(node.judge_session(n).is_err(), "session {n}");
         assert_eq!(projection.rows(), node.state.rows());
     }
+}
+
+#[test]
+fn credentials_older_than_an_instant_are_revoked_and_younger_ones_are_not() {
+    let mut node = ModelNode::lone();
+    node.ask(publish("key-1")).unwrap();
+    for n in 0..3 {
+        node.now = at(n * 250);
+        node.ask(issue(n, "alice")).unwrap();
+        node.ask(issue_jwt(n, "alice", None)).unwrap();
+    }
+    node.ask(issue(7, "bob")).unwrap();
+    let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
+    let before = |instant| Command::RevokeSubject(RevokeSubject { issued_before: Some(instant), ..revoke.clone() });
+    node.now = at(1_000);
+    assert_eq!(node.ask(before(at(1_001))), Err(Rejection::IssuedBeforeInFuture));
+    node.ask(before(at(250))).unwrap();
+    let revocation = node.last_place();
+    assert_eq!([0, 1, 2, 7].map(|n| node.is_active(n)), [false, true, true, true]);
+    assert_eq!(node.judge(digest(0).id()), Err(Inactive::Revoked(revocation, at(1_000))));
+    // A JWT says only in which second it was issued: all of these were issued in the one that began earlier.
+    assert_eq!([0, 1, 2].map(|n| node.judge_token(&jwt(n)).is_ok()), [false; 3]);
+    // It leaves the generation as it is, so a later issue carries none.
+    node.ask(issue(4, "alice")).unwrap();
+    let Event::TicketIssued(issued) = &node.last().event else { panic!("not a ticket") };
+    assert!(issued.generation.is_empty() && node.is_active(4));
+    // An earlier instant reaches nothing that the later one does not.
+    node.ask(before(at(100))).unwrap();
+    assert_eq!([0, 1, 2].map(|n| node.is_active(n)), [false, true, true]);
+    assert_eq!(node.judge(digest(0).id()), Err(Inactive::Revoked(revocation, at(1_000))));
+}
+
+#[test]
+fn a_token_goes_with_a_session_that_is_older_than_the_instant() {
+    let mut node = ModelNode::lone();
+    node.ask(publish("key-1")).unwrap();
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.after_seconds(10).ask(issue_jwt(1, "alice", Some(1))).unwrap();
+    node.ask(issue_session(2, "alice")).unwrap();
+    node.ask(issue_jwt(2, "alice", Some(2))).unwrap();
+    let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
+    let sessions = Kinds::from_iter([Kind::Session]);
+    let revoke = RevokeSubject { issued_before: Some(at(5_000)), kinds: sessions, ..revoke };
+    node.ask(Command::RevokeSubject(revoke)).unwrap();
+    assert!(node.judge_session(1).is_err() && node.judge_token(&jwt(1)).is_err());
+    assert!(node.judge_session(2).is_ok() && node.judge_token(&jwt(2)).is_ok());
 }

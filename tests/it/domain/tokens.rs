@@ -40,6 +40,7 @@ fn ours(n: u64, generation: &[(Origin, u64)]) -> PresentedToken {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 0,
         good_until: None,

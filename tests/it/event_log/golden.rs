@@ -29,8 +29,16 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
+/// The file of a type in its first version, or in the one that is named behind it.
+fn event_file(type_name: &str) -> String {
+    match type_name.strip_suffix(".v2") {
+        Some(_) => format!("events/{type_name}.json"),
+        None => format!("events/{type_name}.v1.json"),
+    }
+}
+
 fn golden(type_name: &str) -> Vec<String> {
-    let file = schema_file(&format!("events/{type_name}.v1.json"));
+    let file = schema_file(&event_file(type_name));
     file["x-golden"].as_array().unwrap().iter().map(|record| text(record).to_owned()).collect()
 }
 
@@ -115,6 +123,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("ticket.revoked", revoked()),
         ("subject.revoked", subject_revoked()),
         ("cohort.revoked", cohorts_revoked()),
+        ("subject.revoked.v2", subject_revoked_by_age()),
         ("subject.erased", subject_erased()),
         ("session.issued", lasting::sessions()),
         ("session.extended", lasting::extended()),
@@ -306,11 +315,27 @@ fn noted(event: Event) -> Event {
     }
 }
 
+fn subject_revoked_by_age() -> Vec<Recorded> {
+    let revoked = SubjectRevoked {
+        subject: subject("profile-17"),
+        kinds: [Kind::Session, Kind::Token].into_iter().collect(),
+        issued_before: Some(at(T + 250_001)),
+        not_before: (T + 250_000) / 1000,
+        hold_until: None,
+        retain_until: at(T + 366 * DAY),
+        reason: Some(Reason::new("password-changed").unwrap()),
+        note: None,
+    };
+    let event = Event::SubjectRevoked(revoked);
+    vec![Recorded { tenant: Some(Tenant::default()), actor: by_root(), ..record(50, 300_000, event) }]
+}
+
 fn subject_revoked() -> Vec<Recorded> {
     let year = 366 * DAY + 300_000;
     let all = SubjectRevoked {
         subject: subject("profile-17"),
         kinds: Kinds::ALL,
+        issued_before: None,
         not_before: (T + 300_000) / 1000,
         hold_until: None,
         retain_until: at(T + 300_000 + year),
@@ -320,6 +345,7 @@ fn subject_revoked() -> Vec<Recorded> {
     let tickets = SubjectRevoked {
         subject: subject("profile-18"),
         kinds: [Kind::Ticket].into_iter().collect(),
+        issued_before: None,
         not_before: (T + 300_001) / 1000,
         hold_until: Some(at(T + 360_001)),
         retain_until: at(T + 300_001 + year),
@@ -329,6 +355,7 @@ fn subject_revoked() -> Vec<Recorded> {
     let noted = SubjectRevoked {
         subject: subject("profile-17"),
         kinds: [Kind::Session, Kind::Token].into_iter().collect(),
+        issued_before: None,
         not_before: (T + 600_003) / 1000,
         hold_until: None,
         retain_until: at(T + 366 * DAY),
@@ -384,7 +411,7 @@ fn every_golden_record_is_what_its_value_is_written_as_and_reads_back_as() {
         let records = golden(type_name);
         assert_eq!(records.len(), values.len(), "{type_name}");
         for (record, value) in records.iter().zip(values) {
-            assert_eq!(value.event.type_name(), type_name);
+            assert_eq!(value.event.type_name(), type_name.trim_end_matches(".v2"));
             assert_eq!(encode(&value), *record);
             assert_eq!(decode(record.as_bytes()).unwrap(), value);
         }
@@ -394,7 +421,7 @@ fn every_golden_record_is_what_its_value_is_written_as_and_reads_back_as() {
 #[test]
 fn every_type_has_a_file_and_every_file_a_type() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/events");
-    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().trim_end_matches(".v1.json").to_owned();
+    let name = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().trim_end_matches(".v1").to_owned();
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| name(entry.unwrap().path())).collect();
     let mut types: Vec<_> = values().into_iter().map(|(type_name, _)| type_name.to_owned()).collect();
     files.sort_unstable();
@@ -405,7 +432,7 @@ fn every_type_has_a_file_and_every_file_a_type() {
 #[test]
 fn schemas_name_the_members_that_records_have() {
     for (type_name, values) in values() {
-        let schema = schema_file(&format!("events/{type_name}.v1.json"));
+        let schema = schema_file(&event_file(type_name));
         for value in values {
             let record: Value = serde_json::from_str(&encode(&value)).unwrap();
             let data = record["data"].as_object().unwrap();
@@ -650,6 +677,11 @@ fn a_text_that_breaks_the_form_of_a_revocation_is_not_a_record() {
         "subject.revoked",
         &[(2, "[\"session\",\"token\"]", "[\"token\",\"session\"]"), (2, "[\"session\",\"token\"]", "[]")],
     );
+    refused(
+        "subject.revoked.v2",
+        &[(0, "\"version\":2", "\"version\":1"), (0, "\"issued_before\":1800000250001,", "")],
+    );
+    refused("subject.revoked", &[(0, "\"version\":1", "\"version\":2")]);
     refused(
         "cohort.revoked",
         &[

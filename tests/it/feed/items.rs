@@ -96,6 +96,7 @@ fn varied() -> ModelNode {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 5,
         good_until: None,

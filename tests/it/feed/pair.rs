@@ -157,6 +157,7 @@ pub fn revocation(number: u64) -> authledger::domain::Event {
     authledger::domain::Event::SubjectRevoked(authledger::domain::SubjectRevoked {
         subject: Subject::new(&format!("far-{number}")).unwrap(),
         kinds: Kinds::ALL,
+        issued_before: None,
         not_before: now.as_millis() / 1000,
         hold_until: None,
         retain_until: now.plus_millis(86_400_000),

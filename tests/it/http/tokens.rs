@@ -195,6 +195,7 @@ async fn revoke_elsewhere(node: &ServedNode, number: u8, subject: &str) {
     let revoked = SubjectRevoked {
         subject: Subject::new(subject).expect("a name"),
         kinds: Kinds::ALL,
+        issued_before: None,
         not_before: now.as_seconds(),
         hold_until: None,
         retain_until: now.plus(Ttl::MAX),

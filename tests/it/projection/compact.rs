@@ -167,6 +167,7 @@ fn event(step: &Step, now: u64) -> Event {
         7 => Event::SubjectRevoked(SubjectRevoked {
             subject,
             kinds: Kinds::ALL,
+            issued_before: None,
             not_before: now / 1000,
             hold_until: None,
             retain_until: at(now + life),

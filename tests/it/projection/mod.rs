@@ -74,6 +74,7 @@ fn with_sessions(node: &mut ModelNode) {
         session: None,
         application: None,
         session_application: None,
+        session_issued_at: None,
         key: None,
         leeway_seconds: 5,
         good_until: None,

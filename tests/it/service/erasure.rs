@@ -58,7 +58,15 @@ async fn live_through(service: &Service, name: &str) {
     let tickets = Kinds::from_iter([Kind::Ticket]);
     let tenant = Tenant::default();
     let subject = Subject::new(name).unwrap();
-    let revocation = NewSubjectRevocation { tenant, subject, kinds: tickets, keep: None, hold: None, why: why() };
+    let revocation = NewSubjectRevocation {
+        tenant,
+        subject,
+        kinds: tickets,
+        issued_before: None,
+        keep: None,
+        hold: None,
+        why: why(),
+    };
     service.revoke_subject(&call, revocation).await.unwrap();
 }
 

@@ -70,6 +70,7 @@ pub fn revoke_subject(name: &str, hold: Option<u64>) -> Command {
         tenant: Tenant::default(),
         subject: subject(name),
         kinds: Kinds::ALL,
+        issued_before: None,
         keep: None,
         hold: hold.map(seconds),
         reason: None,

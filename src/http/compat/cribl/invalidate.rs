@@ -63,6 +63,7 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
         tenant,
         subject,
         kinds: parameters.kinds(),
+        issued_before: None,
         keep: parameters.keep(),
         hold: None,
         why: Why::default(),

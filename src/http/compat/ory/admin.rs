@@ -241,6 +241,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
         tenant: admin.tenant,
         subject,
         kinds: Kinds::from_iter([Kind::Session]),
+        issued_before: None,
         keep: None,
         hold: None,
         why: Why::default(),

@@ -211,6 +211,7 @@ impl Run {
                     tenant: Tenant::default(),
                     subject: subject(name),
                     kinds: Kind::ALL.into_iter().filter(|kind| kinds & 1 << kind.index() != 0).collect::<Kinds>(),
+                    issued_before: None,
                     keep: None,
                     hold: random.percent(15).then(|| seconds(5)),
                     reason: None,

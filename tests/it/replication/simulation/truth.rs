@@ -72,6 +72,7 @@ impl Truth {
                     session: issued.session,
                     application: None,
                     session_application: None,
+                    session_issued_at: None,
                     key: None,
                     leeway_seconds: 0,
                     good_until: None,
