@@ -74,6 +74,16 @@ pub enum Command {
     Import(Box<Import>),
 }
 
+#[derive(Clone, Debug)]
+pub struct RegisterApplication(pub Arc<Registration>);
+
+#[derive(Clone, Debug)]
+pub struct RemoveApplication(pub ApplicationId);
+
+/// Extend a session by that long from now on; by the policy's life where absent.
+#[derive(Clone, Debug)]
+pub struct ExtendSession(pub CredentialId, pub Option<Ttl>);
+
 /// Issue a ticket whose secret has that digest.
 #[derive(Clone, Debug)]
 pub struct IssueTicket {
@@ -342,15 +352,15 @@ pub struct EraseSubject {
     pub reason: Option<Reason>,
 }
 
-/// A command with its caller.
+/// A command with its caller: any command, or one of a single use case.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<C = Command> {
     pub caller: Caller,
     /// The caller's own request id.
     pub request: Option<RequestId>,
     /// How a repetition of the command is recognised.
     pub idempotency: Option<Idempotency>,
-    pub command: Command,
+    pub command: C,
 }
 
 /// The operator's settings.

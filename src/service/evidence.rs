@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::records::audit_everywhere;
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Failure, Service};
 use crate::domain::{Origin, Position, RecordId, Sequence};
 use crate::tlog::{InclusionProof, Tile};
 use crate::tree::{SignedCheckpoint, TreeError};
@@ -23,6 +23,12 @@ pub enum EvidenceError {
     /// The log can't be read, or the caller may not read it.
     #[error(transparent)]
     Service(#[from] Error),
+}
+
+impl From<Failure> for EvidenceError {
+    fn from(failure: Failure) -> Self {
+        Self::Service(failure.into())
+    }
 }
 
 impl Service {
@@ -88,5 +94,5 @@ async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, TreeError> + Send + 'static,
 ) -> Result<T, EvidenceError> {
     // A task that panicked or was cancelled at shutdown has no answer.
-    Ok(tokio::task::spawn_blocking(read).await.map_err(Error::of_task)??)
+    Ok(tokio::task::spawn_blocking(read).await.map_err(Failure::of_task)??)
 }

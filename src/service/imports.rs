@@ -84,7 +84,7 @@ impl Service {
     pub async fn import(&self, call: &Call, import: Import) -> Result<Imported, Error> {
         let admitted = self.importing.admit(&Party::of(&call.identity))?;
         let _turn = admitted.turn().await;
-        match self.execute(call, Command::Import(Box::new(import))).await? {
+        match self.execute(call, Command::Import(Box::new(import))).await.map_err(Error::widened)? {
             Outcome::Appended(_) => Ok(Imported::Made),
             Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => Ok(Imported::Known),
         }

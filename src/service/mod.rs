@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialView as _, Decision, Digest, Grants, Idempotency, Kind, LedgerId, Origin,
-    Policy, Position, RecordId, Registration, Request, RequestId, Scope, Tenant, Timestamp, View as _, decide,
+    Caller, CredentialView as _, Decision, Digest, Grants, Idempotency, LedgerId, Origin, Policy, Position, RecordId,
+    Registration, Request, RequestId, Scope, Tenant, Timestamp, UseCase, View as _, decide,
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -52,7 +52,7 @@ pub use cluster::{
 };
 pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, SingleNode};
 pub use erasure::SubjectForgotten;
-pub use error::Error;
+pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
@@ -130,7 +130,7 @@ pub struct Call {
 
 impl Call {
     /// The command with its caller.
-    fn with(&self, command: Command) -> Request {
+    fn with<C>(&self, command: C) -> Request<C> {
         Request {
             caller: self.identity.caller.clone(),
             request: self.request.clone(),
@@ -273,7 +273,7 @@ impl Service {
         &self.cluster
     }
 
-    async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {
+    async fn execute<C: UseCase>(&self, call: &Call, command: C) -> Result<Outcome, Error<C::Rejection>> {
         let outcome = self.submit(call.with(command)).await?;
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;
@@ -281,27 +281,21 @@ impl Service {
         Ok(outcome)
     }
 
-    async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+    async fn submit<C: UseCase>(&self, request: Request<C>) -> Result<Outcome, Error<C::Rejection>> {
         if self.cluster.is_set_back() {
-            return Err(Error::Stopping);
+            return Err(Failure::Stopping.into());
         }
         if let Some(outcome) = self.holds_already(&request) {
             return Ok(outcome);
         }
         let decided = self.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
-        Ok(decided?)
+        decided.map_err(Error::Refused)
     }
 
     /// The answer to a revocation of a credential that is revoked already. What holds does not become untrue, so the state answers it,
     /// and a caller who revokes the same over and over takes no time of the writer from anybody.
-    fn holds_already(&self, request: &Request) -> Option<Outcome> {
-        let key = match &request.command {
-            Command::Revoke(revoke) => CredentialKey { kind: revoke.kind, id: revoke.credential.id() },
-            Command::RevokeTokens(revoke) => {
-                CredentialKey { kind: Kind::Token, id: revoke.tokens.first()?.credential.id() }
-            }
-            _ => return None,
-        };
+    fn holds_already<C: UseCase>(&self, request: &Request<C>) -> Option<Outcome> {
+        let key = request.command.revokes()?;
         let is_plain = request.idempotency.is_none() && self.writer.fault().is_none();
         if !is_plain || self.projection.credential(key).revocations.is_empty() {
             return None;
@@ -313,7 +307,7 @@ impl Service {
         }
     }
 
-    async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {
+    async fn wait<R>(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error<R>> {
         let last: Option<RecordId> = match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place),
             Outcome::Already(place) | Outcome::Repeated(place, _) => Some(*place),
@@ -323,7 +317,7 @@ impl Service {
     }
 
     /// Waits until all of these have reached the requested nodes, and tells whether any had not when it was called.
-    async fn wait_for(&self, places: &[RecordId], consistency: Consistency) -> Result<bool, Error> {
+    async fn wait_for<R>(&self, places: &[RecordId], consistency: Consistency) -> Result<bool, Error<R>> {
         let Consistency { level, mut timeout } = consistency;
         let mut waited = false;
         for place in places {

@@ -7,7 +7,7 @@ use super::log_readers::LogReaders;
 use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
 use super::shares::{Bounds, Party};
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Failure, Service};
 use crate::audit::{self, CredentialStanding, LogPrefix, Lookup, Point, QuestionError};
 use crate::domain::{Position, Recorded};
 use crate::event_log::{ChainHash, ReadError, Reader, StoredRecord};
@@ -50,6 +50,12 @@ pub enum LogQuestionError {
     TooMany,
 }
 
+impl From<Failure> for LogQuestionError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
 impl From<QuestionError> for LogQuestionError {
     fn from(error: QuestionError) -> Self {
         match error {
@@ -57,7 +63,7 @@ impl From<QuestionError> for LogQuestionError {
             QuestionError::TooMany { .. } => Self::TooMany,
             QuestionError::Log(error) => Self::Failed(error.into()),
             // Only a comparison has two points, and none is requested here.
-            QuestionError::Order => Self::Failed(Error::internal(None, "a question about one point was told of two")),
+            QuestionError::Order => Failure::internal(None, "a question about one point was told of two").into(),
         }
     }
 }
@@ -194,12 +200,12 @@ impl Service {
         &self,
         party: &Party,
         answer: impl FnOnce(&mut Finder<'_>) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Error::from);
+    ) -> Result<T, Failure> {
+        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Failure::from);
         self.ask_in_turn(&self.questions.recalls, party, answer).await
     }
 
-    async fn ask_in_turn<T: Send + 'static, E: From<Error> + From<ReadError> + Send + 'static>(
+    async fn ask_in_turn<T: Send + 'static, E: From<Failure> + From<ReadError> + Send + 'static>(
         &self,
         readers: &LogReaders,
         party: &Party,

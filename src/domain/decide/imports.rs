@@ -20,7 +20,7 @@ const LEEWAY_SECONDS: u64 = 5;
 /// every owner.
 pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
-    settled(context)?;
+    settled(context, Rejection::ClockUnsettled)?;
     if !plausible(import, context) {
         return Err(Rejection::ImplausibleTimes);
     }

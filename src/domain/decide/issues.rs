@@ -1,10 +1,11 @@
 //! Issues and extensions.
 
 use super::super::application::{Grants, Scope};
-use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
+use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
 use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{Subject, Tenant};
+use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
 use super::super::subject::SubjectState;
 use super::super::time::{Timestamp, Ttl};
@@ -19,9 +20,9 @@ pub fn ticket(
     grants: &Grants,
     issue: &IssueTicket,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(view, &subject, Kind::Ticket, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
@@ -45,11 +46,11 @@ fn may_get(
     kind: Kind,
     (tenant, subject): (&Tenant, &Subject),
     now: Timestamp,
-) -> Result<(), Rejection> {
+) -> Result<(), IssueRejection> {
     match &state.erasure {
-        Some(_) => Err(Rejection::SubjectErased),
-        None if state.on_hold(kind, now) => Err(Rejection::SubjectOnHold),
-        None if !view.has_room(kind, tenant, subject) => Err(Rejection::MemoryFull),
+        Some(_) => Err(IssueRejection::SubjectErased),
+        None if state.on_hold(kind, now) => Err(IssueRejection::SubjectOnHold),
+        None if !view.has_room(kind, tenant, subject) => Err(IssueRejection::MemoryFull),
         None => Ok(()),
     }
 }
@@ -59,9 +60,9 @@ pub fn session(
     grants: &Grants,
     issue: &IssueSession,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(view, &subject, Kind::Session, (&issue.tenant, &issue.subject), now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
@@ -88,14 +89,14 @@ pub fn extend_session(
     id: CredentialId,
     ttl: Option<Ttl>,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, ExtendRejection> {
     if !grants.somewhere(Scope::Issue) {
-        return Err(Rejection::Forbidden);
+        return Err(Forbidden.into());
     }
     let key = CredentialKey { kind: Kind::Session, id };
     let issue = view.credential(key).issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
-    let issue = issue.ok_or(Rejection::UnknownCredential)?;
-    settled(context)?;
+    let issue = issue.ok_or(ExtendRejection::UnknownCredential)?;
+    settled(context, ExtendRejection::ClockUnsettled)?;
     let Ok(session) = judge(view, key, now) else { return Ok(Decision::Nothing) };
     let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
     if expires_at <= session.expires_at {
@@ -110,9 +111,9 @@ pub fn token(
     grants: &Grants,
     issue: &IssueToken,
     context @ Context { now, origin, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueTokenRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     may_get(view, &subject, Kind::Token, (&issue.tenant, &issue.subject), now)?;
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
@@ -123,9 +124,11 @@ pub fn token(
     }
     let (name, key) = match &issue.form {
         TokenForm::Opaque(digest) => (CredentialRef::Digest(*digest), None),
-        TokenForm::Jwt(_) if generation.len() > MAX_JWT_GENERATION => return Err(Rejection::GenerationTooLarge),
+        TokenForm::Jwt(_) if generation.len() > MAX_JWT_GENERATION => {
+            return Err(IssueTokenRejection::GenerationTooLarge);
+        }
         TokenForm::Jwt(jti) => {
-            let key = signing_key(view, origin).ok_or(Rejection::NoSigningKey)?;
+            let key = signing_key(view, origin).ok_or(IssueTokenRejection::NoSigningKey)?;
             (CredentialRef::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
         }
     };
@@ -134,7 +137,7 @@ pub fn token(
     let session_end = session.map(|session| session.expires_at.floor_to_seconds());
     // The session expires sooner than a JWT can say.
     if session_end.is_some_and(|end| end <= now) {
-        return Err(Rejection::SessionInactive);
+        return Err(IssueTokenRejection::SessionInactive);
     }
     let issued = TokenIssued {
         name,
@@ -151,8 +154,13 @@ pub fn token(
     Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
 }
 
-fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Timestamp) -> Result<Active, Rejection> {
+fn own_session(
+    view: &impl View,
+    issue: &IssueToken,
+    id: CredentialId,
+    now: Timestamp,
+) -> Result<Active, IssueTokenRejection> {
     let session = judge(view, CredentialKey { kind: Kind::Session, id }, now);
     let own = |session: &Active| session.issue.tenant == issue.tenant && session.issue.subject == issue.subject;
-    session.ok().filter(own).ok_or(Rejection::SessionInactive)
+    session.ok().filter(own).ok_or(IssueTokenRejection::SessionInactive)
 }

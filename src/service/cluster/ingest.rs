@@ -9,7 +9,7 @@ use crate::cluster::{
 };
 use crate::domain::{Event, RecordId, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
-use crate::service::{Error, Service};
+use crate::service::{Error, Failure, Service};
 
 /// How long to wait for a lock on the log before keys are destroyed.
 const FORGET_AGAIN: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ impl Service {
                 drop(one_at_a_time);
                 let service = self.clone();
                 let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
-                taken.await.map_err(Error::of_task)?
+                taken.await.map_err(Failure::of_task)?
             }
             ParcelVerdict::Held(sequence) => Ok(Ingested::Held(sequence)),
             ParcelVerdict::Gap(due) => Ok(Ingested::Gap(due)),
@@ -85,7 +85,7 @@ impl Service {
     /// Takes the parcels that an earlier release could not read.
     pub async fn receive_aside(self: &Arc<Self>) -> Result<(), Error> {
         let cluster = self.cluster.clone();
-        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(Error::of_task)?;
+        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(Failure::of_task)?;
         for text in kept {
             self.receive(text.into()).await?;
         }
@@ -104,7 +104,7 @@ impl Service {
 
     async fn judge(&self, parcel: Parcel) -> Result<ParcelVerdict, Error> {
         let (cluster, ledger, own) = (self.cluster.clone(), self.ledger, self.origin);
-        self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await
+        Ok(self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await?)
     }
 
     /// Waits until they are durable. If they erase subjects, this node's keys of them are destroyed before this
@@ -145,7 +145,7 @@ impl Service {
                 match self.forget_too(tenant.clone(), subject.clone()).await {
                     // The records are held by now, so no node sends them again. The lock belongs to another program,
                     // and its release is not signalled.
-                    Err(Error::Locked | Error::Overloaded) => tokio::time::sleep(FORGET_AGAIN).await,
+                    Err(Error::Failed(Failure::Locked | Failure::Overloaded)) => tokio::time::sleep(FORGET_AGAIN).await,
                     done => break done?,
                 }
             }

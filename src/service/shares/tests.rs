@@ -85,9 +85,9 @@ async fn one_tenant_has_no_more_turns_at_a_time_than_are_its_own() {
 fn too_many_of_one_caller_or_one_tenant_are_told_to_come_again_and_others_are_let_in() {
     let share = FairShare::new(BOUNDS);
     let of_one: Vec<_> = (0..100).map(|_| admit(&share, &application("acme", 1))).collect();
-    assert!(matches!(share.admit(&application("acme", 1)), Err(Error::Overloaded)));
+    assert!(matches!(share.admit(&application("acme", 1)), Err(Failure::Overloaded)));
     let of_another: Vec<_> = (0..50).map(|_| admit(&share, &application("acme", 2))).collect();
-    assert!(matches!(share.admit(&application("acme", 3)), Err(Error::Overloaded)), "the tenant has enough");
+    assert!(matches!(share.admit(&application("acme", 3)), Err(Failure::Overloaded)), "the tenant has enough");
     let _other_tenant = admit(&share, &application("zeta", 4));
     drop((of_one, of_another));
     let _again = admit(&share, &application("acme", 1));
