@@ -19,7 +19,7 @@ fn admit(share: &Arc<FairShare>, party: &Party) -> Admitted {
 }
 
 #[test]
-fn whoever_can_act_everywhere_is_at_home_in_no_tenant() {
+fn an_application_that_can_act_everywhere_is_at_home_in_no_tenant() {
     let everything = CallerIdentity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
     assert_eq!(Party::of(&everything).home, Home::Everywhere);
     assert_eq!(application("acme", 1).home, Home::Tenant(Tenant::new("acme").expect("a name")));
@@ -50,7 +50,7 @@ async fn turns_go_round_the_tenants_and_in_a_tenant_round_its_callers() {
 }
 
 #[tokio::test]
-async fn who_gives_up_leaves_no_place_in_the_queue_and_takes_no_turn_along() {
+async fn a_caller_that_gives_up_leaves_no_place_in_the_queue_and_takes_no_turn_along() {
     let share = FairShare::new(BOUNDS);
     let (one, other) = (admit(&share, &application("acme", 1)), admit(&share, &application("zeta", 2)));
     let turn = one.turn().await;
