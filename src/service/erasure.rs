@@ -93,7 +93,7 @@ impl Service {
     }
 
     async fn alone(&self, party: &Party) -> Result<(Turn, Admitted), Error> {
-        let admitted = self.erasing.admit(party)?;
+        let admitted = self.turns.erasing.admit(party)?;
         Ok((admitted.turn().await, admitted))
     }
 
@@ -132,7 +132,7 @@ impl Service {
 
     /// A subject's revocations come one after the other.
     async fn put_on_record(&self, order: &Order, slots: &BTreeSet<u64>) -> Result<Outcome, Error> {
-        let _alone = self.revoking_subjects.lock(&order.tenant, &order.subject).await;
+        let _alone = self.turns.revoking_subjects.lock(&order.tenant, &order.subject).await;
         self.submit(order.request(slots, order.call.idempotency)).await.map_err(Error::widened)
     }
 

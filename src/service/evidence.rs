@@ -40,20 +40,20 @@ impl Service {
         position: Position,
     ) -> Result<Option<InclusionProof>, EvidenceError> {
         let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
-        let signed = self.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::CheckpointPending)?;
-        let trees = self.trees.clone();
+        let signed = self.log.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::CheckpointPending)?;
+        let trees = self.log.trees.clone();
         let proof = blocking(move || trees.prove(stored.place, stored.record.as_bytes(), &signed)).await?;
         proof.map(Some).ok_or(EvidenceError::CheckpointPending)
     }
 
     /// The newest checkpoint of that origin, if one is held here. Anybody may see it.
     pub fn checkpoint(&self, origin: Origin) -> Option<SignedCheckpoint> {
-        self.trees.signed(origin)
+        self.log.trees.signed(origin)
     }
 
     /// The bytes of that tile, within the newest checkpoint. Anybody may see it: it has only hashes.
     pub async fn tile(&self, origin: Origin, tile: Tile) -> Result<Option<Vec<u8>>, EvidenceError> {
-        let trees = self.trees.clone();
+        let trees = self.log.trees.clone();
         let hashes = blocking(move || trees.tile(origin, tile)).await?;
         Ok(hashes.map(|hashes| hashes.iter().flat_map(|hash| hash.0).collect()))
     }
@@ -67,7 +67,7 @@ impl Service {
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EvidenceError> {
         audit_everywhere(identity)?;
-        if !self.trees.signed(origin).is_some_and(|signed| tile.is_in(signed.checkpoint.size)) {
+        if !self.log.trees.signed(origin).is_some_and(|signed| tile.is_in(signed.checkpoint.size)) {
             return Ok(None);
         }
         let bundle = self.read(move |reader| {

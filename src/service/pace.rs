@@ -47,7 +47,14 @@ pub struct Pace {
 impl Service {
     /// The pace of an answer to that caller.
     pub fn pace(&self, party: Party) -> Pace {
-        Pace { share: self.long_answers.clone(), party, started: false, worked: false, turn: None, admitted: None }
+        Pace {
+            share: self.turns.long_answers.clone(),
+            party,
+            started: false,
+            worked: false,
+            turn: None,
+            admitted: None,
+        }
     }
 }
 

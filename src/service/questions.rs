@@ -211,7 +211,7 @@ impl Service {
         party: &Party,
         answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
+        let (reader, indexing) = (self.log.reader.clone(), self.questions.indexing.get().cloned());
         let answered = readers.read(party, move || {
             // Before the files are read: entries that move from memory to a file meanwhile are then in both.
             let tail = indexing.as_ref().and_then(|indexing| indexing.tail());

@@ -52,9 +52,9 @@ impl Service {
         Ok(Status {
             base: self.projection.base(),
             counts: self.projection.counts(),
-            source: self.source,
-            records_read: self.records_read,
-            uptime: self.started.elapsed(),
+            source: self.process.source,
+            records_read: self.process.records_read,
+            uptime: self.process.at.elapsed(),
             origins: self.projection.origins().into_iter().collect(),
             fault: self.fault().map(ToString::to_string),
         })
@@ -64,7 +64,7 @@ impl Service {
     /// tenant.
     pub async fn events(&self, identity: &CallerIdentity, after: Position, limit: usize) -> Result<EventsPage, Error> {
         audit_everywhere(identity)?;
-        let (limit, reader) = (limit.min(MAX_EVENTS), self.reader.clone());
+        let (limit, reader) = (limit.min(MAX_EVENTS), self.log.reader.clone());
         let read = move || {
             let mut base = reader.base_at(after)?;
             let mut page = EventsPage { lines: Vec::new(), last: None };
@@ -120,7 +120,7 @@ impl Service {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let reader = self.reader.clone();
+        let reader = self.log.reader.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
         tokio::task::spawn_blocking(move || read(&reader)).await.map_err(Failure::of_task)?
     }

@@ -142,7 +142,7 @@ impl Service {
         let note = why.note.as_deref().map(|note| self.seal_note(Some((&tenant, &subject)), &belongs, note));
         let note = note.transpose()?;
         let (before, outcome) = {
-            let _alone = self.revoking_subjects.lock(&tenant, &subject).await;
+            let _alone = self.turns.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
             let end = RevokeSubject { tenant, subject, kinds, keep, hold, reason: why.reason, note };
             // A call that waits for other nodes does so alone.

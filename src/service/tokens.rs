@@ -229,7 +229,7 @@ impl Service {
 
     /// The standing of a JWT, if a trusted issuer has signed it.
     pub async fn judge_jwt(&self, text: &str) -> Result<Judged, TokenError> {
-        let token = self.trusted.verify(text, self).await?;
+        let token = self.fixed.trusted.verify(text, self).await?;
         let presented = self.presented(&token)?;
         let inner = token.inner.as_deref().map(|inner| self.presented(inner)).transpose()?;
         let now = self.clock.now();
@@ -263,7 +263,7 @@ impl Service {
         // Revocations of a subject are kept for the longest life: a token that lives longer would be active again
         // afterwards.
         let good_until =
-            token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.policy.longest_life));
+            token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.fixed.policy.longest_life));
         Ok(PresentedToken {
             credential: token.identity.clone(),
             tenant: token.tenant.clone(),

@@ -48,7 +48,7 @@ impl Service {
             ParcelVerdict::Append(records) => {
                 self.note_other_end(records.first(), head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
-                let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
+                let queued = self.log.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.intake.is_queued(origin, head.head());
                 drop(one_at_a_time);
                 let service = self.clone();
@@ -103,7 +103,7 @@ impl Service {
     }
 
     async fn judge(&self, parcel: Parcel) -> Result<ParcelVerdict, Error> {
-        let (cluster, ledger, own) = (self.cluster.clone(), self.ledger, self.origin);
+        let (cluster, ledger, own) = (self.cluster.clone(), self.fixed.ledger, self.origin);
         Ok(self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await?)
     }
 
@@ -132,7 +132,7 @@ impl Service {
 
     async fn append_foreign(&self, records: Vec<Foreign>) -> Result<Result<Sequence, ForeignError>, Error> {
         let erased: Vec<(Tenant, Subject)> = records.iter().filter_map(erased_by).collect();
-        let result = self.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
+        let result = self.log.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
         if result.is_ok() {
             self.forget_all(erased).await?;
         }
@@ -162,7 +162,7 @@ impl Service {
     async fn note_other_end(&self, first: Option<&Foreign>, head: SignedHead) -> Result<(), Error> {
         let opens = |first: &&Foreign| matches!(first.recorded.event, Event::LedgerOpened(_));
         let Some(first) = first.filter(opens).cloned() else { return Ok(()) };
-        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
+        let (cluster, ledger) = (self.cluster.clone(), self.fixed.ledger);
         let fork = self.read(move |reader| {
             // Damage is found by `verify`, which reads the whole log.
             let hash_at = |place| reader.find_place(place).ok().flatten().map(|stored| stored.hash);

@@ -87,7 +87,7 @@ impl Service {
         let keys = members.iter().filter(|(key, _)| members.trusts(*key)).map(|(key, _)| key).collect();
         let addresses = members.present().filter_map(|(_, joined, _)| joined.address.as_ref());
         let addresses = addresses.map(|address| address.as_str().to_owned()).collect();
-        Ok(JoinedNode { ledger: self.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
+        Ok(JoinedNode { ledger: self.fixed.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
     }
 
     /// Removes a member permanently: the credentials that it issued beyond the records that this node holds of it are

@@ -45,7 +45,7 @@ impl Service {
 
     /// The newest announcement of this node.
     pub fn speak(&self) -> Option<CarriedAnnouncement> {
-        self.cluster.speak(self.ledger, self.origin)
+        self.cluster.speak(self.fixed.ledger, self.origin)
     }
 
     /// The parcel ends at a head that this node signs: of its own origin, of an origin that it wrote before, or in
@@ -57,7 +57,7 @@ impl Service {
         bytes: usize,
         last: Sequence,
     ) -> Result<Option<Parcel>, Failure> {
-        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
+        let (cluster, ledger) = (self.cluster.clone(), self.fixed.ledger);
         self.read(move |reader| {
             let base = hash_at(reader, origin, after)?;
             let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, last.0)?;

@@ -97,7 +97,7 @@ impl Service {
             return Ok(facts);
         }
         let since = self.facts.emptied();
-        let (reader, is_few) = (self.reader.clone(), missing.len() <= FEW);
+        let (reader, is_few) = (self.log.reader.clone(), missing.len() <= FEW);
         let read = move || missing.iter().map(|place| recorded(&reader, *place)).collect();
         let records: Result<Vec<Option<Recorded>>, Failure> = match is_few {
             true => self.read(move |_| read()).await,

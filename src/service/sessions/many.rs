@@ -94,7 +94,7 @@ impl Service {
         // other, and only now, so that nobody waits while sessions are counted.
         let mut turns = Vec::with_capacity(having.len());
         for subject in &having {
-            turns.push(self.revoking_subjects.lock(tenant, subject).await);
+            turns.push(self.turns.revoking_subjects.lock(tenant, subject).await);
         }
         let having = having.into_iter().collect();
         self.revoke_many(call, tenant, ManySessions::OfSubjects(having)).await?;
