@@ -1,5 +1,7 @@
 //! Crafter's errors: the status, code and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
 use std::fmt::Display;
 
 use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};

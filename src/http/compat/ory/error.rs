@@ -1,5 +1,7 @@
 //! Ory's errors: the status, reason and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
 use std::borrow::Cow;
 use std::fmt::Display;
 

@@ -1,5 +1,7 @@
 //! SlashID's errors: the status and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
 use std::borrow::Cow;
 use std::fmt::Display;
 
@@ -63,10 +65,7 @@ pub enum SlashidError {
 
 impl From<TokenError> for SlashidError {
     fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::KeysUnreachable => Self::KeysUnreachable,
-            other => Self::Token(other),
-        }
+        if matches!(error, TokenError::KeysUnreachable) { Self::KeysUnreachable } else { Self::Token(error) }
     }
 }
 
@@ -222,10 +221,12 @@ impl SlashidError {
     }
 
     const fn retry_after_seconds(&self) -> Option<u64> {
-        match self {
-            Self::KeysUnreachable => Some(KEYS_AGAIN_SECONDS),
-            Self::Unavailable => Some(1),
-            _ => None,
+        if matches!(self, Self::KeysUnreachable) {
+            Some(KEYS_AGAIN_SECONDS)
+        } else if matches!(self, Self::Unavailable) {
+            Some(1)
+        } else {
+            None
         }
     }
 }
