@@ -127,7 +127,7 @@ impl Service {
 }
 
 fn of_jwt(judged: &Judged) -> Option<Introspection> {
-    if judged.standing != JwtStanding::Good {
+    if judged.standing != JwtStanding::Active {
         return None;
     }
     let presented = &judged.presented;

@@ -123,7 +123,7 @@ impl Party {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresentedSession {
     /// It is active.
-    Good(Holder),
+    Active(Holder),
     /// Its session has expired or was revoked.
     Inactive,
     /// It is unknown.
@@ -194,7 +194,8 @@ impl Service {
         id: CredentialId,
         secret: Secret,
     ) -> Result<IssuedSession, Error> {
-        let session = self.sessions(&[id]).await?.pop().ok_or_else(Failure::not_on_record)?;
+        // A clock that went ahead meanwhile may have let it expire.
+        let session = self.sessions(&[id]).await?.pop().ok_or(Rejection::UnknownCredential)?;
         Ok(IssuedSession { filed, session, secret })
     }
 
@@ -203,7 +204,7 @@ impl Service {
         let Some(id) = self.projection.session_with(&Digest::of(secret)) else { return PresentedSession::Unknown };
         match self.projection.check(key(id), self.clock.now()) {
             Ok(Active { issue, .. }) => {
-                PresentedSession::Good(Holder { id, tenant: issue.tenant, subject: issue.subject })
+                PresentedSession::Active(Holder { id, tenant: issue.tenant, subject: issue.subject })
             }
             Err(Inactive::Unknown) => PresentedSession::Unknown,
             Err(Inactive::Expired | Inactive::Revoked(..)) => PresentedSession::Inactive,

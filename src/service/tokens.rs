@@ -73,7 +73,7 @@ pub struct Judged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtStanding {
     /// It is active.
-    Good,
+    Active,
     /// It is not valid yet.
     NotYetValid,
     /// It has expired.
@@ -234,7 +234,7 @@ impl Service {
         let inner = token.inner.as_deref().map(|inner| self.presented(inner)).transpose()?;
         let now = self.clock.now();
         let mut standing = self.standing(&token, &presented, now);
-        if let (JwtStanding::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
+        if let (JwtStanding::Active, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
             standing = self.standing(token, inner, now);
         }
         Ok(Judged { token, presented, inner, standing })
@@ -245,7 +245,7 @@ impl Service {
             Err(Inactive::Revoked(place, revoked_at)) => JwtStanding::Revoked(place, revoked_at),
             Err(Inactive::Expired | Inactive::Unknown) => JwtStanding::Expired,
             Ok(()) => match token.check_times(now.as_millis()) {
-                Ok(()) => JwtStanding::Good,
+                Ok(()) => JwtStanding::Active,
                 Err(TokenTimeError::Expired) => JwtStanding::Expired,
                 Err(TokenTimeError::NotYetValid) => JwtStanding::NotYetValid,
             },

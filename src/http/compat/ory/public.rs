@@ -185,7 +185,7 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryEr
         asked.map_err(|_| OryError::Malformed("The body must be a JSON object whose session_token is a string."))?;
     let token = session_token.ok_or(OryError::UnknownToken)?;
     let leaving = match credentials::standing(&app, token.as_bytes()) {
-        (PresentedSession::Good(holder), ..) => holder,
+        (PresentedSession::Active(holder), ..) => holder,
         // Deleted, in Kratos's words.
         (PresentedSession::Inactive, token, _) if app.service.presents_revoked_together(token) => {
             return Err(OryError::UnknownToken);

@@ -77,7 +77,7 @@ pub async fn token(
         kept.get(&key).filter(|kept| kept.is_given_again(session_expires_at, now))
     {
         match app.service.judge_jwt(token).await.map(|judged| judged.standing) {
-            Ok(JwtStanding::Good) => return Ok(Secret::new(token)),
+            Ok(JwtStanding::Active) => return Ok(Secret::new(token)),
             // A bearer that revoked each token could otherwise have a record made with every request.
             Ok(JwtStanding::Revoked(..)) if now < *half_over_at => return Err(OryError::OnHold),
             _ => {}
