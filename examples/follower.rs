@@ -47,6 +47,11 @@ pub struct Item {
     payload: Option<String>,
     /// Absent: the ledger knew the credential, and its subject.
     known: Option<bool>,
+    /// What the revoked credentials have in common: one of `application`, `key`, `issuer` and `tenant`.
+    cohort: Option<BTreeMap<String, String>>,
+    /// The cohort is a key that nobody may use any more.
+    #[serde(default)]
+    withdrawn: bool,
     #[serde(default)]
     kinds: Vec<String>,
     #[serde(default)]
@@ -69,6 +74,11 @@ pub struct Credential {
     /// The digest of a JWT's payload, in hex.
     payload: Option<String>,
     sid: Option<String>,
+    /// The key that signed it: a JWT's header.
+    kid: Option<String>,
+    /// The application that issued it, and the one that issued its session.
+    client_id: Option<String>,
+    sid_client_id: Option<String>,
     #[serde(default)]
     r#gen: BTreeMap<String, u64>,
     /// Another issuer made it.
@@ -106,27 +116,35 @@ enum Name {
 /// The tenant and the subject that a revoked credential must have, or anybody's.
 type Whose = (Option<String>, Option<String>);
 
-/// The revocations of a subject, for one kind of credential.
+/// What is revoked as a whole: a subject, or a cohort by its member in the item.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Whole {
+    Subject { tenant: String, subject: String },
+    Cohort { what: String, name: String },
+}
+
+/// The revocations of a subject or cohort, for one kind of credential.
 #[derive(Default)]
-struct SubjectRevocation {
+struct WholeRevocation {
     generation: BTreeMap<String, u64>,
     not_before: u64,
     erased: bool,
+    withdrawn: bool,
 }
 
 /// All revocations.
 #[derive(Default)]
 pub struct Revocations {
     credentials: HashMap<Name, HashSet<Whose>>,
-    /// By tenant, subject and kind.
-    subjects: HashMap<(String, String, String), SubjectRevocation>,
+    /// By subject or cohort, and kind.
+    wholes: HashMap<(Whole, String), WholeRevocation>,
 }
 
 impl Revocations {
     /// Takes an item. An item that comes again, or late, changes nothing: a revocation is never taken back.
     pub fn apply(&mut self, item: Item) {
         match item.type_name.as_str() {
-            "subject.revoked" | "subject.erased" => self.revoke_subject(item),
+            "subject.revoked" | "subject.erased" | "cohort.revoked" => self.revoke_whole(item),
             // Every other type revokes the one credential that it names, even a type that this program does not know.
             _ => self.revoke_credential(item),
         }
@@ -141,20 +159,26 @@ impl Revocations {
         }
     }
 
-    fn revoke_subject(&mut self, item: Item) {
-        let (Some(tenant), Some(subject)) = (item.tenant, item.subject) else { return };
+    fn revoke_whole(&mut self, item: Item) {
+        let cohort = item.cohort.and_then(|cohort| cohort.into_iter().next());
+        let whole = match (cohort, item.tenant, item.subject) {
+            (Some((what, name)), _, _) => Whole::Cohort { what, name },
+            (None, Some(tenant), Some(subject)) => Whole::Subject { tenant, subject },
+            _ => return,
+        };
         for kind in item.kinds {
-            let held = self.subjects.entry((tenant.clone(), subject.clone(), kind)).or_default();
+            let held = self.wholes.entry((whole.clone(), kind)).or_default();
             for (origin, sequence) in &item.generation {
                 let entry = held.generation.entry(origin.clone()).or_default();
                 *entry = (*entry).max(*sequence);
             }
             held.not_before = held.not_before.max(item.not_before);
             held.erased |= item.type_name == "subject.erased";
+            held.withdrawn |= item.withdrawn;
         }
     }
 
-    /// The reason to refuse the credential: rules 1 to 5.
+    /// The reason to refuse the credential: rules 1 to 6.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let Credential { kind, digest, id, iss, jti, payload, sid, .. } = credential;
         let own = names(kind, digest.clone(), id.clone(), iss.clone(), jti.clone(), payload.clone());
@@ -166,8 +190,13 @@ impl Revocations {
         if session_name.is_some_and(|name| self.is_revoked(&name, credential)) {
             return Some("session-revoked");
         }
-        let kinds = [Some(kind.as_str()), session.map(|_| "session")];
-        kinds.into_iter().flatten().find_map(|kind| self.refuses_subject(kind, credential))
+        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str()));
+        let of_session = session.map(|_| credential.session_wholes()).into_iter().flatten();
+        let all = own.chain(of_session.map(|whole| (whole, "session")));
+        all.filter_map(|(whole, kind)| self.wholes.get(&(whole, kind.to_owned())))
+            .filter_map(|held| refuses_whole(held, credential))
+            .min()
+            .map(WholeReason::as_str)
     }
 
     fn is_revoked(&self, name: &Name, credential: &Credential) -> bool {
@@ -176,21 +205,68 @@ impl Revocations {
         let mut whose = self.credentials.get(name).into_iter().flatten();
         whose.any(|(tenant, subject)| fits(tenant, &credential.tenant) && fits(subject, &credential.subject))
     }
+}
 
-    fn refuses_subject(&self, kind: &str, credential: &Credential) -> Option<&'static str> {
-        let (tenant, subject) = (credential.tenant.clone()?, credential.subject.clone()?);
-        let held = self.subjects.get(&(tenant, subject, kind.to_owned()))?;
-        if held.erased {
-            return Some("erased");
+/// The reasons of rules 3 to 6, in their order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum WholeReason {
+    Erased,
+    Withdrawn,
+    Generation,
+    NotBefore,
+}
+
+impl WholeReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Erased => "erased",
+            Self::Withdrawn => "withdrawn",
+            Self::Generation => "generation",
+            Self::NotBefore => "not-before",
         }
-        if credential.foreign {
-            // The one place where clocks are compared: another issuer's tokens carry no generation.
-            let is_later = credential.iat.is_some_and(|iat| iat > held.not_before.saturating_add(credential.leeway));
-            return (!is_later).then_some("not-before");
-        }
-        let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
-        let is_older = held.generation.iter().any(|(origin, sequence)| *sequence > reached(origin));
-        is_older.then_some("generation")
+    }
+}
+
+fn refuses_whole(held: &WholeRevocation, credential: &Credential) -> Option<WholeReason> {
+    if held.erased {
+        return Some(WholeReason::Erased);
+    }
+    if held.withdrawn {
+        return Some(WholeReason::Withdrawn);
+    }
+    if credential.foreign {
+        // The one place where clocks are compared: another issuer's tokens carry no generation.
+        let is_later = credential.iat.is_some_and(|iat| iat > held.not_before.saturating_add(credential.leeway));
+        return (!is_later).then_some(WholeReason::NotBefore);
+    }
+    let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
+    let is_older = held.generation.iter().any(|(origin, sequence)| *sequence > reached(origin));
+    is_older.then_some(WholeReason::Generation)
+}
+
+impl Credential {
+    /// Its subject, and the cohorts that it belongs to. Another issuer's keys and clients say nothing of this ledger's.
+    fn wholes(&self) -> Vec<Whole> {
+        let ours = |name: &Option<String>| name.clone().filter(|_| !self.foreign);
+        let cohorts = [
+            ("key", ours(&self.kid)),
+            ("application", ours(&self.client_id)),
+            ("issuer", self.iss.clone()),
+            ("tenant", self.tenant.clone()),
+        ];
+        self.with_subject(cohorts)
+    }
+
+    /// Its session's subject and cohorts.
+    fn session_wholes(&self) -> Vec<Whole> {
+        self.with_subject([("application", self.sid_client_id.clone()), ("tenant", self.tenant.clone())])
+    }
+
+    fn with_subject<const N: usize>(&self, cohorts: [(&str, Option<String>); N]) -> Vec<Whole> {
+        let whose = self.tenant.clone().zip(self.subject.clone());
+        let subject = whose.map(|(tenant, subject)| Whole::Subject { tenant, subject });
+        let cohort = |(what, name): (&str, Option<String>)| Some(Whole::Cohort { what: what.to_owned(), name: name? });
+        subject.into_iter().chain(cohorts.into_iter().filter_map(cohort)).collect()
     }
 }
 
@@ -266,7 +342,7 @@ impl Follower {
         Ok(Self { client, url, secret: secret.to_owned(), patience, held: RwLock::default() })
     }
 
-    /// The reason to refuse the credential, if there is one: all six rules.
+    /// The reason to refuse the credential, if there is one: all seven rules.
     pub fn refuses(&self, credential: &Credential) -> Option<&'static str> {
         let held = self.held.read();
         let is_fresh = held.heard_at.is_some_and(|heard_at| heard_at.elapsed() <= self.patience);

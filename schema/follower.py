@@ -3,7 +3,7 @@ import http.client, json, time, urllib.error, urllib.request
 class Follower:
     def __init__(self, url, secret, heartbeat=15):
         self.url, self.secret, self.heartbeat = url + "/v1/revocations", secret, heartbeat
-        self.cursor, self.heard_at, self.revoked, self.subjects = None, float("-inf"), {}, {}
+        self.cursor, self.heard_at, self.revoked, self.wholes = None, float("-inf"), {}, {}
     def lines(self, path):
         headers = {"Authorization": "Bearer " + self.secret, "Accept": "application/x-ndjson"}
         with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers), timeout=3 * self.heartbeat) as answer:
@@ -16,35 +16,40 @@ class Follower:
             self.apply(item)
         self.cursor, self.heard_at = first["cursor"], time.monotonic()
     def apply(self, item):
-        if item["type"] not in ("subject.revoked", "subject.erased"):
+        if item["type"] not in ("subject.revoked", "subject.erased", "cohort.revoked"):
             whose = (None, None) if item.get("known", True) else (item.get("tenant"), item.get("subject"))
             for name in self.names(item["kind"], item.get("digest"), item.get("id"), *map(item.get, ("iss", "jti", "payload"))):
                 self.revoked.setdefault(name, set()).add(whose)
             return
+        what = next(iter(item["cohort"].items())) if "cohort" in item else ("subject", item["tenant"], item["subject"])
         for kind in item["kinds"]:
-            subject = self.subjects.setdefault((item["tenant"], item["subject"], kind), {"not_before": 0})
-            for name, value in {**item["generation"], "not_before": item["not_before"], "erased": item["type"] == "subject.erased"}.items():
-                subject[name] = max(value, subject.get(name, 0))
+            whole = self.wholes.setdefault((what, kind), {"not_before": 0})
+            marks = {"erased": item["type"] == "subject.erased", "withdrawn": item.get("withdrawn", False)}
+            for name, value in {**item["generation"], "not_before": item["not_before"], **marks}.items():
+                whole[name] = max(value, whole.get(name, 0))
     def names(self, kind, digest, id, iss, jti, payload):  # Ids of one issuer say nothing about another's.
         if iss is None:
             return {digest, (kind, digest and digest[:32]), (kind, id)} - {None, (kind, None)}
         return {(iss, jti, payload)} if jti or payload else set()
     def is_refused(self, kind, tenant=None, subject=None, digest=None, id=None, iss=None, jti=None, payload=None, sid=None,
-                   gen={}, foreign=False, iat=None, leeway=5):  # A reason, or None. The arguments describe the credential.
+                   gen={}, foreign=False, iat=None, leeway=5, kid=None, client_id=None, sid_client_id=None):  # A reason, or None.
         def revoked(names):  # Recorded for an unseen credential, it holds for its tenant and subject only.
             return any(mine in (None, tenant or mine) and own in (None, subject or own) for name in names for mine, own in self.revoked.get(name, ()))
         if revoked(self.names(kind, digest, id, iss, jti, payload)):
             return "revoked"
         if not foreign and revoked({("session", sid)}):
             return "session-revoked"
-        for one in [kind, "session"] if sid and not foreign else [kind]:
-            latest = dict(self.subjects.get((tenant, subject, one), {}))
-            not_before = latest.pop("not_before", None)
-            if latest.pop("erased", False): return "erased"
-            if foreign and not_before is not None and (iat is None or iat <= not_before + leeway):
-                return "not-before"
-            if not foreign and any(sequence > gen.get(origin, 0) for origin, sequence in latest.items()):
-                return "generation"
+        ours = {} if foreign else {"key": kid, "application": client_id}
+        wholes = [(one, kind) for one in [("subject", tenant, subject), *ours.items(), ("issuer", iss), ("tenant", tenant)]]
+        if sid and not foreign:
+            wholes += [(one, "session") for one in [("subject", tenant, subject), ("application", sid_client_id), ("tenant", tenant)]]
+        found = set()
+        for latest in [dict(self.wholes[one]) for one in wholes if one in self.wholes]:
+            not_before, erased, withdrawn = map(latest.pop, ("not_before", "erased", "withdrawn"))
+            late = (iat is None or iat <= not_before + leeway) if foreign else any(sequence > gen.get(origin, 0) for origin, sequence in latest.items())
+            found |= {"erased"} if erased else {"withdrawn"} if withdrawn else {"not-before" if foreign else "generation"} if late else set()
+        for reason in ("erased", "withdrawn", "generation", "not-before"):
+            if reason in found: return reason
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None
     def follow(self):  # Over one connection: call it again, after a second, whenever it returns.
         try:

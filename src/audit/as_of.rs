@@ -19,8 +19,8 @@ use super::point::LogPrefix;
 use super::replay::PRUNE_EVERY;
 use super::{AuditError, Lookup, LookupCredential, QuestionError, Tally, pages};
 use crate::domain::{
-    Actor, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Inactive, Kind,
-    Lifetime, Origin, Position, Reason, RecordId, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
+    Actor, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Inactive, Kind, Lifetime,
+    Origin, Position, Reason, RecordId, Recorded, State, Subject, Tenant, Timestamp, View as _, judge,
 };
 use crate::event_log::{Damage, ReadError, Reader, RowRecord};
 use crate::index::Finder;
@@ -254,12 +254,7 @@ impl Judge<'_> {
         let absent = ReadError::Damaged { position: Position(0), damage: Damage::Absent };
         let stored = self.reader.find_place(place)?.ok_or(absent)?;
         let recorded = stored.decode()?;
-        let reason = match &recorded.event {
-            Event::Revoked(revoked) => revoked.reason.clone(),
-            Event::SubjectRevoked(revoked) => revoked.reason.clone(),
-            Event::SubjectErased(erased) => erased.reason.clone(),
-            _ => None,
-        };
+        let reason = recorded.event.facets().revokes.and_then(|revokes| revokes.reason()).cloned();
         Ok(RevokedBy {
             position: stored.position,
             place,

@@ -18,6 +18,8 @@ pub enum Change {
     Revoked(Kind),
     /// Everything that a subject had of some kinds was revoked.
     RevokedSubject,
+    /// Everything of some kinds in a cohort was revoked.
+    RevokedCohort,
     /// A subject was erased, and with that everything that it had was revoked.
     ErasedSubject,
 }
@@ -31,6 +33,7 @@ impl Change {
             (None, Some(Revokes::Credential(revoked))) => Some(Self::Revoked(revoked.kind)),
             (None, Some(Revokes::Subject(all))) if all.erased.is_some() => Some(Self::ErasedSubject),
             (None, Some(Revokes::Subject(_))) => Some(Self::RevokedSubject),
+            (None, Some(Revokes::Cohort(_))) => Some(Self::RevokedCohort),
             (None, None) => None,
         }
     }
@@ -88,6 +91,8 @@ pub struct ChangeCounts {
     pub subjects_revoked: u64,
     /// Subjects that were erased.
     pub subjects_erased: u64,
+    /// Cohorts of which all of some kinds was revoked.
+    pub cohorts_revoked: u64,
 }
 
 impl ChangeCounts {
@@ -96,9 +101,9 @@ impl ChangeCounts {
         self.issued.iter().sum()
     }
 
-    /// The number of all revocations, each of a subject as one.
+    /// The number of all revocations, each of a subject or cohort as one.
     pub fn all_revoked(&self) -> u64 {
-        self.revoked.iter().sum::<u64>() + self.subjects_revoked + self.subjects_erased
+        self.revoked.iter().sum::<u64>() + self.subjects_revoked + self.subjects_erased + self.cohorts_revoked
     }
 }
 
@@ -109,6 +114,7 @@ impl AddAssign<Change> for ChangeCounts {
             Change::Revoked(kind) => self.revoked[kind.index()] += 1,
             Change::RevokedSubject => self.subjects_revoked += 1,
             Change::ErasedSubject => self.subjects_erased += 1,
+            Change::RevokedCohort => self.cohorts_revoked += 1,
         }
     }
 }

@@ -4,14 +4,15 @@
 //! record are looked up in the next round, until there are no new ones. The records themselves are not kept: only the
 //! state that they fold to, and the index keys to find them again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use super::point::LogPrefix;
 use super::{Lookup, QuestionError};
 use crate::domain::{
-    CredentialId, CredentialRevoked, Digest, Extends, Generation, Kind, Position, RecordId, Recorded, Revokes,
-    RevokesSubject, Sequence, State, Subject, Tenant, Timestamp, TokenId,
+    ApplicationId, CohortRevoked, CohortsOf, CredentialId, CredentialRevoked, Digest, Extends, Generation, Issuer,
+    Issues, KeyId, Kind, Position, RecordId, Recorded, Revokes, RevokesSubject, Sequence, State, Subject, Tenant,
+    Timestamp, TokenId,
 };
 use crate::index::{About, Finder, Sought};
 
@@ -29,6 +30,9 @@ pub(super) struct GatheredIssue {
     subject: Subject,
     generation: Generation,
     session: Option<CredentialId>,
+    application: Option<ApplicationId>,
+    issuer: Option<Issuer>,
+    key: Option<KeyId>,
 }
 
 /// Everything that bears on a question up to a point.
@@ -41,6 +45,8 @@ pub(super) struct GatheredRecords {
     pub(super) issues: Vec<GatheredIssue>,
     /// The sessions that tokens among them belong to, and their digests.
     sessions: BTreeSet<CredentialId>,
+    /// The applications that issued those sessions.
+    session_applications: BTreeMap<CredentialId, ApplicationId>,
     /// The credentials in the question, by all their names.
     own: BTreeSet<CredentialId>,
     places: BTreeSet<RecordId>,
@@ -105,8 +111,16 @@ fn follow(recorded: &Recorded, add: &mut impl FnMut(Sought)) {
             add(About::Use(recorded.place).into());
         }
         let tenant = recorded.tenant.clone().unwrap_or_default();
-        add(About::SubjectRevocation(tenant, issues.subject.clone()).into());
+        add(About::SubjectRevocation(tenant.clone(), issues.subject.clone()).into());
+        for cohort in cohorts(recorded, &tenant, &issues).each() {
+            add(About::Cohort(cohort).into());
+        }
     }
+}
+
+/// The cohorts of the credential that the record issues.
+fn cohorts<'a>(recorded: &Recorded, tenant: &'a Tenant, issues: &'a Issues<'_>) -> CohortsOf<'a> {
+    CohortsOf { tenant, application: recorded.application(), issuer: issues.name.issuer(), key: issues.key }
 }
 
 fn issue(position: Position, recorded: &Recorded) -> Option<GatheredIssue> {
@@ -121,6 +135,9 @@ fn issue(position: Position, recorded: &Recorded) -> Option<GatheredIssue> {
         subject: issues.subject.clone(),
         generation: issues.generation.clone(),
         session: issues.session,
+        application: recorded.application(),
+        issuer: issues.name.issuer().cloned(),
+        key: issues.key.cloned(),
     })
 }
 
@@ -140,10 +157,12 @@ impl GatheredRecords {
         own.extend(issues.iter().flat_map(GatheredIssue::names));
         let mut sessions: BTreeSet<CredentialId> = issues.iter().filter_map(|issue| issue.session).collect();
         let of_sessions = others.iter().filter(|other| other.kind == Kind::Session && sessions.contains(&other.id));
+        let session_applications = of_sessions.clone().filter_map(|session| Some((session.id, session.application?)));
+        let session_applications = session_applications.collect();
         let digests: Vec<_> = of_sessions.filter_map(|session| session.digest_id).collect();
         sessions.extend(digests);
         let places = issues.iter().map(|issue| issue.place).collect();
-        Self { sought, state, issues, sessions, own, places }
+        Self { sought, state, issues, sessions, session_applications, own, places }
     }
 
     /// The index keys to find all of it again.
@@ -167,6 +186,7 @@ impl GatheredRecords {
             || match facets.revokes {
                 Some(Revokes::Credential(revoked)) => self.hit_by(recorded, revoked),
                 Some(Revokes::Subject(all)) => self.hit_with_all(recorded, &all),
+                Some(Revokes::Cohort(all)) => self.hit_with_cohort(recorded, all),
                 None => false,
             }
     }
@@ -210,7 +230,27 @@ impl GatheredRecords {
     }
 }
 
+impl GatheredRecords {
+    fn hit_with_cohort(&self, recorded: &Recorded, revoked: &CohortRevoked) -> bool {
+        let required: Generation = [(recorded.place.origin, recorded.place.sequence)].into_iter().collect();
+        self.issues.iter().any(|issue| {
+            let itself = revoked.kinds.contains(issue.kind) && issue.cohorts().contains(&revoked.cohort);
+            let with_session = revoked.kinds.contains(Kind::Session)
+                && issue.session.is_some_and(|session| {
+                    let application = self.session_applications.get(&session).copied();
+                    CohortsOf::with_secret(&issue.tenant, application).contains(&revoked.cohort)
+                });
+            (itself || with_session) && (revoked.withdrawn || !issue.generation.reaches(&required))
+        })
+    }
+}
+
 impl GatheredIssue {
+    fn cohorts(&self) -> CohortsOf<'_> {
+        let Self { tenant, application, issuer, key, .. } = self;
+        CohortsOf { tenant, application: *application, issuer: issuer.as_ref(), key: key.as_ref() }
+    }
+
     fn names(&self) -> impl Iterator<Item = CredentialId> {
         [Some(self.id), self.digest_id].into_iter().flatten()
     }

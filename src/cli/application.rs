@@ -18,7 +18,7 @@ Examples:
   authledger application create gateway --scope follow --scope introspect --token-file authledger-data/root-token
   authledger application create portal --scope issue,revoke --tenant customers --expires 2030-01-01T00:00:00Z
   authledger application list --json
-  authledger application remove 6f1c3f6e-4d0c-4f7e-9a51-0a5c4d1c2b3a";
+  authledger application remove 6f1c3f6e-4d0c-4f7e-9a51-0a5c4d1c2b3a --revoke   # its secret has leaked";
 
 /// What to do with applications, and where.
 #[derive(Args)]
@@ -71,6 +71,9 @@ struct ApplicationListArgs {
 struct ApplicationRemoveArgs {
     /// Its id, as `list` shows it.
     id: uuid::Uuid,
+    /// Revoke everything that it issued, in the same append
+    #[arg(long)]
+    revoke: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -161,8 +164,13 @@ async fn list(arguments: &ApplicationListArgs) -> Result<(), ApplicationError> {
 
 async fn remove(arguments: &ApplicationRemoveArgs) -> Result<(), ApplicationError> {
     let client = Client::new(&arguments.server)?;
-    client.send(client.request(Method::DELETE, &format!("/v1/applications/{}", arguments.id))).await?;
-    writeln!(terminal::out(), "removed {}; its secret is refused from now on", arguments.id)?;
+    let mut request = client.request(Method::DELETE, &format!("/v1/applications/{}", arguments.id));
+    if arguments.revoke {
+        request = request.query(&[("revoke", true)]);
+    }
+    client.send(request).await?;
+    let issued = if arguments.revoke { "what it issued is revoked" } else { "what it issued stays active" };
+    writeln!(terminal::out(), "removed {}; its secret is refused from now on, and {issued}", arguments.id)?;
     Ok(())
 }
 

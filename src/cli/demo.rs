@@ -2,6 +2,7 @@
 //!
 //! Nothing here reaches into the server: every client sees what is shown, and anybody can verify it from the file.
 
+mod cohorts;
 mod evidence;
 mod narrator;
 mod sessions;

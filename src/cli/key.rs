@@ -1,4 +1,4 @@
-//! `authledger key`: the keys that sign tokens, listed and rotated over HTTP, and the keys that verify checkpoints.
+//! `authledger key`: the keys that sign tokens, listed, rotated and withdrawn over HTTP, and the keys that verify checkpoints.
 
 use std::io::{self, Write as _};
 
@@ -17,6 +17,7 @@ Examples:
   authledger key list --token-file authledger-data/root-token
   authledger key list --pem               # the public keys, for verifiers that take files
   authledger key rotate --json
+  authledger key withdraw KID --reason leaked   # somebody else may have it
   authledger key verifier > log.vkey      # for authledger-audit as --key @log.vkey";
 
 /// What to do with keys, and where.
@@ -34,6 +35,9 @@ enum KeyAction {
     /// Make the next key sign from now on, and make another one, which is next. The previous key verifies until its last
     /// token has expired.
     Rotate(KeyRotateArgs),
+    /// Withdraw a key that somebody else may have: it leaves the published set at once, and everything that it signed is
+    /// revoked. If it is the key that signs, the next one takes over.
+    Withdraw(KeyWithdrawArgs),
     /// Show the keys that this ledger's checkpoints and proofs are checked with. Give them to the people who are to
     /// check them.
     Verifier(CallArgs),
@@ -56,6 +60,22 @@ struct KeyRotateArgs {
     #[command(flatten)]
     asked: CallArgs,
 }
+
+#[derive(Args)]
+struct KeyWithdrawArgs {
+    /// Its name, as `list` shows it
+    kid: String,
+    /// Why: a code of 1 to 64 characters a-z, 0-9, '_', '.' and '-'
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    asked: CallArgs,
+}
+
+/// What a withdrawal does not reach.
+const WITHDRAWAL_NOTE: &str = "\
+note: introspection and followers of the feed refuse its tokens from now on. A verifier that does neither believes them until
+      it fetches the keys again, or until they expire.";
 
 /// How long verifiers refuse what a key signs that was published too recently, as measured with their defaults.
 const NOW_WARNING: &str = "\
@@ -133,6 +153,7 @@ pub async fn run(arguments: KeyArgs) -> Result<(), KeyCommandError> {
         KeyAction::List(KeyListArgs { pem: true, asked }) => list_pem(&asked).await,
         KeyAction::List(KeyListArgs { pem: false, asked }) => list(&asked).await,
         KeyAction::Rotate(KeyRotateArgs { now, asked }) => rotate(&asked, now).await,
+        KeyAction::Withdraw(arguments) => withdraw(&arguments).await,
         KeyAction::Verifier(asked) => verifier(&asked).await,
     }
 }
@@ -214,6 +235,23 @@ async fn rotate(asked: &CallArgs, now: bool) -> Result<(), KeyCommandError> {
         writeln!(out, "issuer     {}", key.issuer)?;
         writeln!(out, "published  {}", key.published_at)?;
     }
+    Ok(())
+}
+
+async fn withdraw(KeyWithdrawArgs { kid, reason, asked }: &KeyWithdrawArgs) -> Result<(), KeyCommandError> {
+    let client = Client::new(&asked.server)?;
+    let mut request = client.request(Method::DELETE, &format!("/v1/keys/{kid}"));
+    if let Some(reason) = reason {
+        request = request.query(&[("reason", reason)]);
+    }
+    let answer = client.text(request).await?;
+    let mut out = terminal::out();
+    if asked.json {
+        writeln!(out, "{}", answer.trim_end())?;
+    } else {
+        writeln!(out, "withdrew {kid}; what it signed is revoked")?;
+    }
+    tell!("{WITHDRAWAL_NOTE}");
     Ok(())
 }
 

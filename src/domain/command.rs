@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::application::Registration;
 use super::authentication::{Aal, Method};
+use super::cohort::{Cohort, CohortsOf};
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{
@@ -39,11 +40,21 @@ pub enum Caller {
     Node,
 }
 
+impl Caller {
+    /// The application, if the caller is one.
+    pub const fn application(&self) -> Option<ApplicationId> {
+        match self {
+            Self::Application(id) => Some(*id),
+            Self::Root | Self::Session { .. } | Self::Bearer { .. } | Self::Node => None,
+        }
+    }
+}
+
 /// One use case of the ledger.
 #[derive(Clone, Debug)]
 pub enum Command {
     RegisterApplication(Arc<Registration>),
-    RemoveApplication(ApplicationId),
+    RemoveApplication(RemoveApplication),
     IssueTicket(IssueTicket),
     /// Put uses of tickets on record.
     RenewTickets(Vec<(CredentialId, Timestamp)>),
@@ -61,9 +72,13 @@ pub enum Command {
     RevokeSessions(RevokeSessions),
     /// Revoke everything that a subject has.
     RevokeSubject(RevokeSubject),
+    /// Revoke everything in a cohort.
+    RevokeCohort(Box<RevokeCohort>),
     EraseSubject(EraseSubject),
     /// Publish a key that signs the ledger's JWTs.
     PublishKey(PublishKey),
+    /// Take a key that signs the ledger's JWTs out of use at once, with all that it signed.
+    WithdrawKey(WithdrawKey),
     /// Make a node a member.
     JoinNode(Box<JoinNode>),
     /// Announce that this node has caught up, and which events it reads.
@@ -77,8 +92,13 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct RegisterApplication(pub Arc<Registration>);
 
+/// Remove an application, and perhaps revoke everything that it issued.
 #[derive(Clone, Debug)]
-pub struct RemoveApplication(pub ApplicationId);
+pub struct RemoveApplication {
+    pub id: ApplicationId,
+    /// Whether to revoke everything that it issued, in the same append.
+    pub revoke: bool,
+}
 
 /// Extend a session by that long from now on; by the policy's life where absent.
 #[derive(Clone, Debug)]
@@ -171,11 +191,23 @@ pub struct PresentedToken {
     pub generation: Option<Generation>,
     /// The session that it belongs to, of a JWT of this ledger.
     pub session: Option<CredentialId>,
+    /// The application that issued it, of a JWT of this ledger.
+    pub application: Option<ApplicationId>,
+    /// The application that issued its session.
+    pub session_application: Option<ApplicationId>,
+    /// The key that signed it, of a JWT of this ledger.
+    pub key: Option<KeyId>,
     /// How far its issuer's clock may be wrong, in seconds.
     pub leeway_seconds: u64,
 }
 
 impl PresentedToken {
+    /// The cohorts that it belongs to.
+    pub fn cohorts(&self) -> CohortsOf<'_> {
+        let Self { tenant, credential, application, key, .. } = self;
+        CohortsOf { tenant, application: *application, issuer: credential.issuer(), key: key.as_ref() }
+    }
+
     /// When it expires at the latest: by what it says, and by the longest life of any credential.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.expires_at.into_iter().chain(self.good_until).min()
@@ -237,6 +269,14 @@ pub struct PublishKey {
     pub key: KeyPublished,
     /// The keys of this node that are retired with it: the one that signs, for a rotation, or those that can't be used.
     pub retires: Vec<KeyId>,
+}
+
+/// Withdraw a key: it neither signs nor verifies any more, and everything that it signed is revoked.
+#[derive(Clone, Debug)]
+pub struct WithdrawKey {
+    pub id: KeyId,
+    /// The reason: a code.
+    pub reason: Option<Reason>,
 }
 
 /// Import a credential that was issued elsewhere.
@@ -328,6 +368,23 @@ pub struct RevokeSubject {
     /// The name space of the subject.
     pub tenant: Tenant,
     pub subject: Subject,
+    pub kinds: Kinds,
+    /// Keep the revocation for at least that long.
+    pub keep: Option<Ttl>,
+    /// Refuse new issues for that long.
+    pub hold: Option<Ttl>,
+    /// The reason: a code.
+    pub reason: Option<Reason>,
+    /// A note in free text.
+    pub note: Option<Sealed>,
+}
+
+/// Revoke everything of some kinds in a cohort.
+#[derive(Clone, Debug)]
+pub struct RevokeCohort {
+    pub cohort: Cohort,
+    /// Of an issuer: the tenants that it may speak for; none stands for all of them.
+    pub tenants: Option<BTreeSet<Tenant>>,
     pub kinds: Kinds,
     /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
@@ -471,6 +528,12 @@ pub enum Rejection {
     /// allows.
     #[error("import: it was issued in the future, expired before it was issued, or expires beyond the longest life")]
     ImplausibleTimes,
+    /// No key of this ledger has that name.
+    #[error("find the key: this ledger has published none with this name")]
+    UnknownKey,
+    /// Neither this ledger nor an issuer that it trusts has that name.
+    #[error("find the issuer: neither this ledger nor a trusted issuer has this name")]
+    UnknownIssuer,
     /// This node has published no key to sign with.
     #[error("issue: this node has no signing key yet")]
     NoSigningKey,
@@ -480,8 +543,8 @@ pub enum Rejection {
     /// The ledger's tokens have another issuer.
     #[error("publish the key: this ledger's tokens have another issuer")]
     IssuerDiffers,
-    /// The subject does not get new credentials while the hold lasts.
-    #[error("issue: the subject is on hold")]
+    /// The subject, or a cohort of the credential, does not get new credentials while the hold lasts.
+    #[error("issue: the subject, or what the credential would belong to, is on hold")]
     SubjectOnHold,
     /// The subject was erased.
     #[error("issue: the subject was erased, so nothing is issued or noted for it any more")]
@@ -525,7 +588,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -537,6 +600,8 @@ impl Rejection {
         Self::CurrentSession,
         Self::IdUnavailable,
         Self::ImplausibleTimes,
+        Self::UnknownKey,
+        Self::UnknownIssuer,
         Self::NoSigningKey,
         Self::GenerationTooLarge,
         Self::IssuerDiffers,

@@ -1,5 +1,6 @@
 //! Decisions: what a command adds to the log, or why it is refused. Pure: state and instant are arguments.
 
+mod cohorts;
 mod erasures;
 mod imports;
 mod issues;
@@ -18,7 +19,7 @@ use super::command::{
 };
 use super::credential::{CredentialKey, Kind};
 use super::event::{Draft, Event};
-use super::ids::{ApplicationId, Origin, Tenant};
+use super::ids::{Origin, Tenant};
 use super::rejections::{
     AnyRejection, ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection, PublishKeyRejection,
     RegisterRejection, RemoveRejection, RevokeOwnRejection, RevokeRejection, RevokeSessionsRejection,
@@ -90,10 +91,10 @@ macro_rules! use_cases {
 use_cases! {
     |self, view, caller, grants, context|
     RegisterApplication: RegisterRejection => register(view, grants, &self.0);
-    RemoveApplication: RemoveRejection => remove(view, grants, self.0);
-    IssueTicket: IssueRejection => issues::ticket(view, grants, self, context);
-    IssueSession: IssueRejection => issues::session(view, grants, self, context);
-    IssueToken: IssueTokenRejection => issues::token(view, grants, self, context);
+    RemoveApplication: RemoveRejection => remove(view, grants, self, context);
+    IssueTicket: IssueRejection => issues::ticket(view, grants, caller, self, context);
+    IssueSession: IssueRejection => issues::session(view, grants, caller, self, context);
+    IssueToken: IssueTokenRejection => issues::token(view, grants, caller, self, context);
     ExtendSession: ExtendRejection => issues::extend_session(view, grants, self.0, self.1, context);
     Revoke: RevokeRejection => revocations::one(view, grants, caller, self, context),
         revokes Some(CredentialKey { kind: self.kind, id: self.credential.id() });
@@ -117,7 +118,7 @@ impl UseCase for Command {
     ) -> Result<Decision, Rejection> {
         Ok(match self {
             Self::RegisterApplication(registration) => register(view, grants, registration)?,
-            Self::RemoveApplication(id) => remove(view, grants, *id)?,
+            Self::RemoveApplication(remove) => remove.decide(view, caller, grants, context)?,
             Self::IssueTicket(issue) => issue.decide(view, caller, grants, context)?,
             Self::RenewTickets(uses) => renewals::renew(view, uses, context.now),
             Self::IssueSession(issue) => issue.decide(view, caller, grants, context)?,
@@ -128,9 +129,11 @@ impl UseCase for Command {
             Self::RevokeOwn(sessions) => sessions.decide(view, caller, grants, context)?,
             Self::RevokeSessions(revoke) => revoke.decide(view, caller, grants, context)?,
             Self::RevokeSubject(revoke) => revoke.decide(view, caller, grants, context)?,
+            Self::RevokeCohort(revoke) => cohorts::cohort(view, grants, revoke, context)?,
             Self::EraseSubject(erase) => erasures::subject(view, grants, erase, context)?,
             Self::PublishKey(publish) => publish.decide(view, caller, grants, context)?,
-            Self::Import(import) => imports::import(view, grants, import, context)?,
+            Self::WithdrawKey(withdraw) => cohorts::withdraw_key(view, grants, withdraw, context)?,
+            Self::Import(import) => imports::import(view, grants, caller, import, context)?,
             Self::JoinNode(join) => nodes::join(view, grants, join)?,
             Self::UpgradeNode(upgraded) => nodes::upgrade(view, grants, upgraded)?,
             Self::RemoveNode(name, own) => nodes::remove(view, grants, name, *own)?,
@@ -229,15 +232,24 @@ fn register(
 }
 
 /// A caller that could have registered the application may remove it; for any other caller it does not exist.
-fn remove(view: &impl View, grants: &Grants, id: ApplicationId) -> Result<Decision, RemoveRejection> {
+fn remove(
+    view: &impl View,
+    grants: &Grants,
+    RemoveApplication { id, revoke }: &RemoveApplication,
+    context: Context,
+) -> Result<Decision, RemoveRejection> {
     if !grants.somewhere(Scope::Admin) {
         return Err(Forbidden.into());
     }
-    let application = view.application(id);
-    match application.present() {
-        Some(registration) if registration.grants.within(grants) => Ok(one(None, Event::ApplicationRemoved(id))),
-        _ => Err(RemoveRejection::UnknownApplication),
+    let application = view.application(*id);
+    let present = application.present().filter(|registration| registration.grants.within(grants));
+    let registration = present.ok_or(RemoveRejection::UnknownApplication)?;
+    let mut drafts = Vec::new();
+    if *revoke {
+        drafts.extend(cohorts::of_application(view, grants, registration, context)?);
     }
+    drafts.push(Draft { tenant: None, event: Event::ApplicationRemoved(*id) });
+    Ok(Decision::Append(drafts))
 }
 
 /// Whether the application with that registration may be shown to the caller with those grants.

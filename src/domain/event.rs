@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::actor::Actor;
 use super::application::Registration;
 use super::authentication::{Aal, Method};
+use super::cohort::Cohort;
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Reason, RecordId, Region, RequestId, Sequence, Subject,
@@ -45,6 +46,8 @@ pub enum Event {
     Revoked(CredentialRevoked),
     /// Everything that a subject had of some kinds was revoked.
     SubjectRevoked(SubjectRevoked),
+    /// Everything of some kinds in a cohort was revoked.
+    CohortRevoked(Box<CohortRevoked>),
     /// A subject was erased: everything that it had was revoked permanently, and the keys of its personal data were
     /// destroyed.
     SubjectErased(SubjectErased),
@@ -123,7 +126,7 @@ pub struct TicketIssued {
     pub expires_at: Timestamp,
     /// The latest instant to which any renewal can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation, as its issuer knew it.
+    /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
 }
 
@@ -165,7 +168,7 @@ pub struct SessionIssued {
     pub expires_at: Timestamp,
     /// The latest instant to which any extension can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation, as its issuer knew it.
+    /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
     /// The identity and device that it was issued for.
     pub sealed: Option<Sealed>,
@@ -199,7 +202,7 @@ pub struct TokenIssued {
     pub scope: Option<Box<str>>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
-    /// The subject's generation, as its issuer knew it.
+    /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
     /// The claims that its issuer added.
     pub sealed: Option<Sealed>,
@@ -260,6 +263,27 @@ pub struct SubjectRevoked {
     pub hold_until: Option<Timestamp>,
     /// Until when the revocation is kept.
     pub retain_until: Timestamp,
+    /// The reason: a code.
+    pub reason: Option<Reason>,
+    /// A note in free text.
+    pub note: Option<Sealed>,
+}
+
+/// The revocation of everything of some kinds in a cohort.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CohortRevoked {
+    pub cohort: Cohort,
+    /// The tenants that it can reach; none stands for all of them.
+    pub tenants: Option<BTreeSet<Tenant>>,
+    pub kinds: Kinds,
+    /// Whole seconds since 1970, as in [`SubjectRevoked`].
+    pub not_before: u64,
+    /// Until when nothing new of these kinds is issued: a hold.
+    pub hold_until: Option<Timestamp>,
+    /// Until when the revocation is kept.
+    pub retain_until: Timestamp,
+    /// Whether the cohort is of a key that neither signs nor verifies any more: then no generation reaches this.
+    pub withdrawn: bool,
     /// The reason: a code.
     pub reason: Option<Reason>,
     /// A note in free text.
@@ -342,6 +366,16 @@ pub struct Recorded {
     pub idempotency: Option<IdempotencyMark>,
     /// The fact.
     pub event: Event,
+}
+
+impl Recorded {
+    /// The application that caused it, if one did.
+    pub const fn application(&self) -> Option<ApplicationId> {
+        match &self.actor {
+            Some(Actor::Application(id)) => Some(*id),
+            Some(Actor::Subject(_) | Actor::Bearer { .. } | Actor::Root(_)) | None => None,
+        }
+    }
 }
 
 /// A fact that was decided and has no place in the log yet.

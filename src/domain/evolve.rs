@@ -4,23 +4,24 @@
 //! commutative, associative and idempotent, so that nodes which hold the same records agree, whatever order they came
 //! in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::actor::Actor;
 use super::application::Application;
+use super::cohort::{Cohort, CohortState};
 use super::credential::{
-    Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, RevocationTarget,
-    Revocations, UnknownRevoker,
+    Credential, CredentialKey, CredentialRef, Issue, IssuedAs, IssuedJwt, Kind, Kinds, Lifetime, Revocation,
+    RevocationTarget, Revocations, UnknownRevoker,
 };
 use super::event::{
-    CredentialRevoked, Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded, SessionIssued,
-    SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
+    CohortRevoked, CredentialRevoked, Event, Idempotency, KeyPublished, LedgerOpened, NodeUpgraded, Recorded,
+    SessionIssued, SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
 };
 use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, Removal};
 use super::node::NodeKey;
 use super::signing::SigningKeyState;
-use super::subject::{Erasure, SubjectRevocation, SubjectState};
+use super::subject::{Erasure, KindRevocation, KindState, SubjectState};
 use super::time::Timestamp;
 
 /// A piece of state that a fact adds.
@@ -42,6 +43,8 @@ pub enum Patch {
     Slot(Origin, u64),
     /// Something was imported: a credential that this ledger does not know may have been issued elsewhere.
     Imported,
+    /// Something about a cohort.
+    Cohort(Cohort, CohortState),
     /// Something about a subject.
     Subject(Tenant, Subject, SubjectState),
     /// A command was carried out under an idempotency key.
@@ -130,6 +133,14 @@ pub fn evolve(recorded: &Recorded, mut add: impl FnMut(Patch)) {
             let tenant = recorded.tenant.clone().unwrap_or_default();
             add(Patch::Subject(tenant, revoked.subject.clone(), subject_revoked(recorded, revoked)));
         }
+        Event::CohortRevoked(revoked) => {
+            slot(recorded, revoked.note.as_ref(), &mut add);
+            if let (true, Cohort::Key(key)) = (revoked.withdrawn, &revoked.cohort) {
+                let withdrawn = SigningKeyState { retired: true, withdrawn: true, ..SigningKeyState::default() };
+                add(Patch::Key(key.clone(), withdrawn));
+            }
+            add(Patch::Cohort(revoked.cohort.clone(), cohort_revoked(recorded, revoked)));
+        }
         #[cfg(test)]
         Event::Example(revoked) => {
             let tenant = recorded.tenant.clone().unwrap_or_default();
@@ -187,6 +198,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
     let issued_at = issued.issued_at.unwrap_or(recorded.recorded_at);
     let issue = Issue {
         place: recorded.place,
+        application: recorded.application(),
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
         name: IssuedAs::Secret(Some(issued.digest)),
@@ -204,6 +216,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
 fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
     let issue = Issue {
         place: recorded.place,
+        application: recorded.application(),
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
         name: IssuedAs::Secret(issued.digest),
@@ -220,10 +233,11 @@ fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
 fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
     let name = match &issued.name {
         CredentialRef::Digest(digest) => IssuedAs::Secret(Some(*digest)),
-        name => IssuedAs::Jwt(Box::new(name.clone())),
+        name => IssuedAs::Jwt(Box::new(IssuedJwt { name: name.clone(), key: issued.key.clone() })),
     };
     let issue = Issue {
         place: recorded.place,
+        application: recorded.application(),
         tenant: recorded.tenant.clone().unwrap_or_default(),
         subject: issued.subject.clone(),
         name,
@@ -265,25 +279,42 @@ fn unknown_revoker(recorded: &Recorded) -> Option<UnknownRevoker> {
 }
 
 fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectState {
-    let mut state = SubjectState::default();
-    let revocation = SubjectRevocation {
-        sequence: recorded.place.sequence,
-        revoked_at: recorded.recorded_at,
-        not_before: revoked.not_before,
-        retain_until: revoked.retain_until,
-    };
-    for kind in revoked.kinds.iter() {
-        state.kinds[kind.index()].revocations.insert(recorded.place.origin, revocation);
-        state.kinds[kind.index()].hold_until = revoked.hold_until;
+    let SubjectRevoked { kinds, not_before, hold_until, retain_until, .. } = *revoked;
+    SubjectState { kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until), erasure: None }
+}
+
+fn cohort_revoked(recorded: &Recorded, revoked: &CohortRevoked) -> CohortState {
+    let CohortRevoked { kinds, not_before, hold_until, retain_until, .. } = *revoked;
+    CohortState {
+        kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until),
+        tenants: match &revoked.cohort {
+            Cohort::Tenant(tenant) => Some(BTreeSet::from([tenant.clone()])),
+            Cohort::Application(_) | Cohort::Key(_) | Cohort::Issuer(_) => revoked.tenants.clone(),
+        },
+        withdrawn: revoked.withdrawn.then_some((recorded.recorded_at, recorded.place)),
     }
-    state
+}
+
+fn kinds_revoked(
+    recorded: &Recorded,
+    kinds: Kinds,
+    not_before: u64,
+    hold_until: Option<Timestamp>,
+    retain_until: Timestamp,
+) -> [KindState; 3] {
+    let RecordId { origin, sequence } = recorded.place;
+    let revocation = KindRevocation { sequence, revoked_at: recorded.recorded_at, not_before, retain_until };
+    Kind::ALL.map(|kind| match kinds.contains(kind) {
+        true => KindState { revocations: BTreeMap::from([(origin, revocation)]), hold_until },
+        false => KindState::default(),
+    })
 }
 
 /// Like a revocation of every kind that is kept permanently, so that a reader that judges by generations alone finds
 /// all of it inactive too.
 fn subject_erased(recorded: &Recorded, erased: &SubjectErased) -> SubjectState {
     let RecordId { origin, sequence } = recorded.place;
-    let revocation = SubjectRevocation {
+    let revocation = KindRevocation {
         sequence,
         revoked_at: recorded.recorded_at,
         not_before: erased.not_before,

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::application::Application;
+use super::cohort::{Cohort, CohortState};
 use super::credential::{
     Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, UnknownRevoker, hex,
 };
@@ -15,7 +16,7 @@ use super::membership::Member;
 use super::node::{NodeKey, PeerAddress, Reads};
 use super::signing::SigningKeyState;
 use super::state::State;
-use super::subject::{Erasure, Generation, SubjectKind, SubjectState};
+use super::subject::{Erasure, Generation, KindState, SubjectState};
 use super::time::Timestamp;
 use crate::json;
 
@@ -77,13 +78,17 @@ impl StateRow {
     }
 
     /// A key that signs the ledger's JWTs: `["key", id, [origin, sequence, issuer, jwk] or null, retired,
-    /// last_expiry]`.
+    /// last_expiry]`; followed by `true` if it was withdrawn.
     pub fn key(id: &KeyId, key: &SigningKeyState) -> Self {
         let published = key
             .published
             .as_ref()
             .map(|(place, key)| json!([place.origin.as_str(), place.sequence.0, key.issuer.as_str(), key.jwk]));
-        Self::of(json!(["key", id.as_str(), published, key.retired, key.last_expiry.as_millis()]))
+        let last_expiry = key.last_expiry.as_millis();
+        Self::of(match key.withdrawn {
+            false => json!(["key", id.as_str(), published, key.retired, last_expiry]),
+            true => json!(["key", id.as_str(), published, key.retired, last_expiry, true]),
+        })
     }
 
     /// The last slot of its sealing keys that an origin has used: `["slot", origin, slot]`.
@@ -126,13 +131,25 @@ impl StateRow {
     /// A subject: `["subject", tenant, subject, [[kind, revocations, hold_until or null], …]]`, only kinds with an
     /// entry; followed by the erasure if there was one.
     pub fn subject(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> Self {
-        let kinds = Kind::ALL.iter().filter_map(|kind| subject_kind(*kind, state.of(*kind)));
+        let kinds = Kind::ALL.iter().filter_map(|kind| kind_state(*kind, state.of(*kind)));
         let kinds: Vec<_> = kinds.collect();
         let (tenant, subject) = (tenant.as_str(), subject.as_str());
         Self::of(match &state.erasure {
             None => json!(["subject", tenant, subject, kinds]),
             Some(erasure) => json!(["subject", tenant, subject, kinds, self::erasure(erasure)]),
         })
+    }
+
+    /// A cohort: `["cohort", what, name, tenants or null, [[kind, revocations, hold_until or null], …], [origin, sequence,
+    /// withdrawn_at] or null]`, only kinds with an entry.
+    pub fn cohort(cohort: &Cohort, state: &CohortState) -> Self {
+        let (what, name) = cohort.named();
+        let tenants = state.tenants.as_ref().map(|tenants| tenants.iter().map(Tenant::as_str).collect::<Vec<_>>());
+        let kinds = Kind::ALL.iter().filter_map(|kind| kind_state(*kind, state.of(*kind)));
+        let kinds: Vec<_> = kinds.collect();
+        let withdrawn =
+            state.withdrawn.map(|(at, place)| json!([place.origin.as_str(), place.sequence.0, at.as_millis()]));
+        Self::of(json!(["cohort", what, name, tenants, kinds, withdrawn]))
     }
 
     /// A command under an idempotency key: `["answered", key, body, origin, sequence, records, recorded_at]`.
@@ -185,7 +202,7 @@ fn lifetime(issue: &Issue) -> u64 {
 fn issue(issue: &Issue) -> impl Serialize {
     let (secret, jwt) = match &issue.name {
         IssuedAs::Secret(digest) => (digest.map(Displayed), None),
-        IssuedAs::Jwt(jwt) => (None, Some(name(jwt))),
+        IssuedAs::Jwt(jwt) => (None, Some(name(&jwt.name))),
     };
     (
         issue.place.origin.as_str(),
@@ -254,7 +271,7 @@ fn erasure(erasure: &Erasure) -> Value {
     json!([origin.as_str(), sequence.0, erasure.erased_at.as_millis(), slots.collect::<Vec<_>>()])
 }
 
-fn subject_kind(kind: Kind, state: &SubjectKind) -> Option<Value> {
+fn kind_state(kind: Kind, state: &KindState) -> Option<Value> {
     let revocations = state.revocations.iter().map(|(origin, revocation)| {
         let (revoked_at, retain_until) = (revocation.revoked_at.as_millis(), revocation.retain_until.as_millis());
         json!([origin.as_str(), revocation.sequence.0, revoked_at, revocation.not_before, retain_until])
@@ -304,6 +321,7 @@ impl State {
         rows.extend(self.credentials.iter().map(|(key, credential)| StateRow::credential(*key, credential)));
         rows.extend(self.early_uses.iter().map(|(place, at)| StateRow::early_use(*place, *at)));
         rows.extend(self.subjects.iter().map(|((tenant, subject), state)| StateRow::subject(tenant, subject, state)));
+        rows.extend(self.cohorts.iter().map(|(cohort, state)| StateRow::cohort(&cohort, state)));
         rows.extend(self.keys.iter().map(|(id, key)| StateRow::key(id, key)));
         rows.extend(self.slots.iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
         rows.extend(self.members.iter().map(|(key, member)| StateRow::node(key, member)));

@@ -4,6 +4,7 @@
 mod actor;
 mod application;
 mod authentication;
+mod cohort;
 mod command;
 mod credential;
 mod decide;
@@ -23,15 +24,16 @@ mod time;
 pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use authentication::{Aal, Method};
+pub use cohort::{Cohort, CohortState, CohortsOf, RevokedCohorts};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, ExtendSession, Import, ImportedLife, IssueSession, IssueTicket,
     IssueToken, JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey,
-    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeSessions, RevokeSubject, RevokeTokens,
-    TokenForm,
+    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject,
+    RevokeTokens, TokenForm, WithdrawKey,
 };
 pub use credential::{
-    Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, Kind, Kinds,
-    Lifetime, Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known,
+    Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, IssuedJwt, Kind,
+    Kinds, Lifetime, Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known,
     judge_presented,
 };
 pub use decide::{
@@ -39,9 +41,10 @@ pub use decide::{
     keys_before, keys_by_node, lineage, may_see, own_keys, signing_key, worth_recording,
 };
 pub use event::{
-    CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues, KeyPublished,
-    LOG_FORMAT, LedgerOpened, NodeJoined, NodeRemoved, NodeUpgraded, Previous, Recorded, Renewals, Revokes,
-    RevokesSubject, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued, TokenIssued,
+    CohortRevoked, CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues,
+    KeyPublished, LOG_FORMAT, LedgerOpened, NodeJoined, NodeRemoved, NodeUpgraded, Previous, Recorded, Renewals,
+    Revokes, RevokesSubject, Sealed, SessionExtended, SessionIssued, SubjectErased, SubjectRevoked, TicketIssued,
+    TokenIssued,
 };
 pub use evolve::{Answered, IDEMPOTENCY_MILLIS, Patch, evolve};
 pub use fingerprint::{Fingerprint, StateRow};
@@ -59,5 +62,5 @@ pub use rejections::{
 };
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
-pub use subject::{Erasure, Generation, SubjectKind, SubjectRevocation, SubjectState};
+pub use subject::{Erasure, Generation, KindRevocation, KindState, SubjectState};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

@@ -11,6 +11,8 @@ pub struct SigningKeyState {
     pub published: Option<(RecordId, KeyPublished)>,
     /// Whether it no longer signs.
     pub retired: bool,
+    /// Whether it no longer verifies: its tokens were revoked with it, and a thief who has it could sign others.
+    pub withdrawn: bool,
     /// When the last token that it signed expires.
     pub last_expiry: Timestamp,
 }
@@ -19,7 +21,7 @@ impl SigningKeyState {
     /// The key, if it may verify at `now`: it still signs, or a token that it signed may still be active.
     pub fn verifies(&self, now: Timestamp) -> Option<&KeyPublished> {
         let in_use = !self.retired || now < self.published_until();
-        self.published.as_ref().filter(|_| in_use).map(|(_, key)| key)
+        self.published.as_ref().filter(|_| in_use && !self.withdrawn).map(|(_, key)| key)
     }
 
     /// Until when it is published once it is retired.
@@ -39,9 +41,9 @@ impl SigningKeyState {
 
     /// What others see of it, and what decides which key signs: two equal ones make the same published set. The expiry
     /// of its last token changes with each token, so it is a part only once the key is retired.
-    pub fn standing(&self) -> (Option<RecordId>, bool, Option<Timestamp>) {
+    pub fn standing(&self) -> (Option<RecordId>, bool, bool, Option<Timestamp>) {
         let last_expiry = (self.retired || !self.has_signed()).then_some(self.last_expiry);
-        (self.published.as_ref().map(|(place, _)| *place), self.retired, last_expiry)
+        (self.published.as_ref().map(|(place, _)| *place), self.retired, self.withdrawn, last_expiry)
     }
 
     /// Joins the state from another node or a later record.
@@ -51,6 +53,7 @@ impl SigningKeyState {
             (mine, other) => mine.or(other),
         };
         self.retired |= other.retired;
+        self.withdrawn |= other.withdrawn;
         self.last_expiry = self.last_expiry.max(other.last_expiry);
     }
 }

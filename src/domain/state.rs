@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::application::Application;
+use super::cohort::RevokedCohorts;
 use super::credential::{Credential, CredentialId, CredentialKey, Digest, Kind, UnknownRevoker};
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
@@ -24,6 +25,8 @@ pub trait CredentialView {
     fn credential(&self, key: CredentialKey) -> Credential;
     /// The state of a subject.
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
+    /// The cohorts that were revoked, if any was.
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>>;
     /// The removal of its node that the record at that place comes too late for: a credential that it issued is
     /// inactive.
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)>;
@@ -99,6 +102,8 @@ pub struct State {
     pub early_uses: HashMap<RecordId, Timestamp>,
     /// Subjects with a revocation.
     pub subjects: HashMap<(Tenant, Subject), SubjectState>,
+    /// Cohorts that were revoked.
+    pub cohorts: Arc<RevokedCohorts>,
     /// Keys that sign or signed the ledger's JWTs.
     pub keys: BTreeMap<KeyId, SigningKeyState>,
     /// The last slot of its sealing keys that each origin has used.
@@ -143,6 +148,9 @@ impl State {
         if !self.members.is_empty() {
             self.members = Arc::default();
         }
+        if !self.cohorts.is_empty() {
+            self.cohorts = Arc::default();
+        }
         self.sessions_by_digest.clear();
         self.heads.clear();
         self.tickets_by_issue.clear();
@@ -166,6 +174,7 @@ impl State {
             Patch::Credential(key, credential) => self.join_credential(key, credential),
             Patch::TicketUsed(place, at) => self.join_use(place, at),
             Patch::Subject(tenant, subject, state) => self.subjects.entry((tenant, subject)).or_default().merge(state),
+            Patch::Cohort(cohort, state) => Arc::make_mut(&mut self.cohorts).join(cohort, state),
             Patch::Key(id, key) => self.keys.entry(id).or_default().merge(key),
             Patch::Node(key, member) => Arc::make_mut(&mut self.members).join(key, member),
             Patch::Slot(origin, slot) => {
@@ -183,6 +192,9 @@ impl State {
     pub fn prune(&mut self, now: Timestamp) {
         self.subjects.values_mut().for_each(|subject| subject.prune(now));
         self.subjects.retain(|_, subject| !subject.is_empty());
+        if !self.cohorts.is_empty() {
+            Arc::make_mut(&mut self.cohorts).prune(now);
+        }
         self.answered.retain(|_, answered| now < answered.retain_until());
         let heads = &self.heads;
         let awaited = |place: &RecordId| heads.get(&place.origin).is_none_or(|head| *head < place.sequence);
@@ -291,6 +303,10 @@ impl CredentialView for State {
         self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
     }
 
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        (!self.cohorts.is_empty()).then(|| self.cohorts.clone())
+    }
+
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
         self.members.beyond_seal(place)
     }
@@ -371,6 +387,14 @@ impl<V: View> CredentialView for Overlay<'_, V> {
             state.merge(self.pending.subject(tenant, subject));
         }
         state
+    }
+
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        let mut cohorts = self.durable.cohorts();
+        if let Some(pending) = self.pending.cohorts() {
+            Arc::make_mut(cohorts.get_or_insert_default()).merge(&pending);
+        }
+        cohorts
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {

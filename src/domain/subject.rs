@@ -6,7 +6,8 @@ use super::credential::Kind;
 use super::ids::{Origin, RecordId, Sequence};
 use super::time::Timestamp;
 
-/// A generation: for each origin, the sequence of its latest `subject.revoked` that names the kind.
+/// A generation: for each origin, the sequence of its latest revocation of the subject, or of a cohort, that names the
+/// kind.
 ///
 /// Boxed, because nearly every credential carries the empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,9 +55,9 @@ impl FromIterator<(Origin, Sequence)> for Generation {
     }
 }
 
-/// One origin's latest revocation of everything that a subject has of one kind.
+/// One origin's latest revocation of everything that a subject or cohort has of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubjectRevocation {
+pub struct KindRevocation {
     /// The record's place in its origin.
     pub sequence: Sequence,
     /// When it was recorded.
@@ -67,7 +68,7 @@ pub struct SubjectRevocation {
     pub retain_until: Timestamp,
 }
 
-impl SubjectRevocation {
+impl KindRevocation {
     fn merge(&mut self, other: Self) {
         self.sequence = self.sequence.max(other.sequence);
         self.revoked_at = self.revoked_at.max(other.revoked_at);
@@ -76,24 +77,24 @@ impl SubjectRevocation {
     }
 }
 
-/// The folded state of a subject for one kind.
+/// The folded state of a subject or cohort for one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubjectKind {
+pub struct KindState {
     /// Each origin's latest revocation.
-    pub revocations: BTreeMap<Origin, SubjectRevocation>,
+    pub revocations: BTreeMap<Origin, KindRevocation>,
     /// Until when nothing new is issued: a hold.
     pub hold_until: Option<Timestamp>,
 }
 
-impl SubjectKind {
+impl KindState {
     /// The generation that a credential must reach to be active.
     pub fn generation(&self) -> Generation {
         self.revocations.iter().map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
     }
 
     /// The earliest revocation that a credential of that generation does not reach.
-    pub fn revokes(&self, generation: &Generation) -> Option<(RecordId, &SubjectRevocation)> {
-        let unreached = |(origin, revocation): &(&Origin, &SubjectRevocation)| {
+    pub fn revokes(&self, generation: &Generation) -> Option<(RecordId, &KindRevocation)> {
+        let unreached = |(origin, revocation): &(&Origin, &KindRevocation)| {
             generation.get(**origin).is_none_or(|own| own < revocation.sequence)
         };
         self.revocations
@@ -109,8 +110,8 @@ impl SubjectKind {
         &self,
         issued_at_seconds: Option<u64>,
         leeway_seconds: u64,
-    ) -> Option<(RecordId, &SubjectRevocation)> {
-        let inactive = |(_, revocation): &(&Origin, &SubjectRevocation)| {
+    ) -> Option<(RecordId, &KindRevocation)> {
+        let inactive = |(_, revocation): &(&Origin, &KindRevocation)| {
             issued_at_seconds.is_none_or(|issued_at| issued_at <= revocation.not_before.saturating_add(leeway_seconds))
         };
         self.revocations
@@ -120,23 +121,26 @@ impl SubjectKind {
             .min_by_key(|(place, revocation)| (revocation.revoked_at, *place))
     }
 
-    /// The generation of a credential that was issued elsewhere at that instant: the revocations before it, which do
-    /// not reach it.
-    pub fn generation_at(&self, issued_at_seconds: u64, leeway_seconds: u64) -> Generation {
-        let before =
-            |revocation: &SubjectRevocation| revocation.not_before.saturating_add(leeway_seconds) < issued_at_seconds;
-        let entries = self.revocations.iter().filter(|(_, revocation)| before(revocation));
-        entries.map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
+    /// Whether nothing of this kind is issued at `now`.
+    pub fn on_hold(&self, now: Timestamp) -> bool {
+        self.hold_until.is_some_and(|until| now < until)
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.revocations.is_empty() && self.hold_until.is_none()
+    }
+
+    /// Joins the state from another node or a later record.
+    pub fn merge(&mut self, other: Self) {
         for (origin, revocation) in other.revocations {
             self.revocations.entry(origin).and_modify(|mine| mine.merge(revocation)).or_insert(revocation);
         }
         self.hold_until = self.hold_until.max(other.hold_until);
     }
 
-    fn prune(&mut self, now: Timestamp) {
+    /// Removes entries that have passed their `retain_until`.
+    pub fn prune(&mut self, now: Timestamp) {
         self.revocations.retain(|_, revocation| now < revocation.retain_until);
         self.hold_until = self.hold_until.filter(|until| now < *until);
     }
@@ -173,20 +177,20 @@ impl Erasure {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectState {
     /// In the order of [`Kind::ALL`].
-    pub kinds: [SubjectKind; 3],
+    pub kinds: [KindState; 3],
     /// Its erasure, if it was erased.
     pub erasure: Option<Box<Erasure>>,
 }
 
 impl SubjectState {
     /// The state for that kind.
-    pub fn of(&self, kind: Kind) -> &SubjectKind {
+    pub fn of(&self, kind: Kind) -> &KindState {
         &self.kinds[kind.index()]
     }
 
     /// Whether the subject may get no credential of that kind at `now`.
     pub fn on_hold(&self, kind: Kind, now: Timestamp) -> bool {
-        self.of(kind).hold_until.is_some_and(|until| now < until)
+        self.of(kind).on_hold(now)
     }
 
     /// The earliest record that revokes a credential of that kind and generation. After an erasure no generation
@@ -195,7 +199,7 @@ impl SubjectState {
         self.earliest(self.of(kind).revokes(generation))
     }
 
-    /// The earliest record that revokes a foreign token: see [`SubjectKind::revokes_foreign`].
+    /// The earliest record that revokes a foreign token: see [`KindState::revokes_foreign`].
     pub fn revokes_foreign(
         &self,
         issued_at_seconds: Option<u64>,
@@ -204,7 +208,7 @@ impl SubjectState {
         self.earliest(self.of(Kind::Token).revokes_foreign(issued_at_seconds, leeway_seconds))
     }
 
-    fn earliest(&self, revocation: Option<(RecordId, &SubjectRevocation)>) -> Option<(RecordId, Timestamp)> {
+    fn earliest(&self, revocation: Option<(RecordId, &KindRevocation)>) -> Option<(RecordId, Timestamp)> {
         let erasure = self.erasure.as_ref().map(|erasure| (erasure.place, erasure.erased_at));
         let revocation = revocation.map(|(place, revocation)| (place, revocation.revoked_at));
         revocation.into_iter().chain(erasure).min_by_key(|(place, at)| (*at, *place))
@@ -212,7 +216,7 @@ impl SubjectState {
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.erasure.is_none() && self.kinds.iter().all(|kind| kind.revocations.is_empty() && kind.hold_until.is_none())
+        self.erasure.is_none() && self.kinds.iter().all(KindState::is_empty)
     }
 
     /// Joins the state from another node or a later record.

@@ -4,6 +4,7 @@
 //! not a record.
 
 mod canonical;
+mod cohorts;
 mod forms;
 mod lasting;
 mod nodes;
@@ -23,6 +24,7 @@ use crate::domain::{
 };
 use crate::json;
 use canonical::{CanonicalReader, Refused};
+use cohorts::CohortRevokedData;
 use forms::{Borrowed, GenerationData, Hex, Text, UuidText};
 use lasting::{SealedData, SessionExtendedData, SessionIssuedData, TokenIssuedData, jwt, sealed};
 use nodes::{NodeJoinedData, NodeRemovedData, NodeUpgradedData};
@@ -68,6 +70,7 @@ pub fn encode(recorded: &Recorded) -> String {
         Event::TokenIssued(issued) => enveloped(recorded, &TokenIssuedData::from(&**issued)),
         Event::Revoked(revoked) => enveloped(recorded, &RevokedData::from(revoked)),
         Event::SubjectRevoked(revoked) => enveloped(recorded, &SubjectRevokedData::from(revoked)),
+        Event::CohortRevoked(revoked) => enveloped(recorded, &CohortRevokedData::from(&**revoked)),
         Event::SubjectErased(erased) => enveloped(recorded, &SubjectErasedData::from(erased)),
         Event::KeyPublished(key) => enveloped(recorded, &KeyPublishedData::from(key)),
         Event::KeyRetired(id) => enveloped(recorded, &KeyRetiredData { kid: id.as_str().into() }),
@@ -243,6 +246,7 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("node.joined", 1) => Event::NodeJoined(Box::new(data.read::<NodeJoinedData<'_>>()?.into_domain()?)),
         ("node.upgraded", 1) => Event::NodeUpgraded(data.read::<NodeUpgradedData>()?.into_domain()?),
         ("node.removed", 1) => Event::NodeRemoved(data.read::<NodeRemovedData>()?.into_domain()?),
+        ("cohort.revoked", 1) => Event::CohortRevoked(Box::new(data.read::<CohortRevokedData<'_>>()?.into_domain()?)),
         ("subject.revoked", 1) => Event::SubjectRevoked(data.read::<SubjectRevokedData<'_>>()?.into_domain()?),
         ("subject.erased", 1) => Event::SubjectErased(data.read::<SubjectErasedData<'_>>()?.into_domain()?),
         #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Frames: a revocation in the form for followers, serialised once for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use crate::domain::{
-    CredentialRef, Digest, Event, EventType, Grants, Kind, Kinds, Position, Reason, Revocation, Revokes, Scope,
-    Subject, SubjectKind, SubjectState, Tenant,
+    Cohort, CredentialRef, Digest, Event, EventType, Grants, Kind, KindState, Kinds, Position, Reason, Revocation,
+    Revokes, Scope, Subject, Tenant,
 };
 use crate::json;
 use crate::projection::InForce;
@@ -92,6 +92,8 @@ pub struct FeedItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cohort: Option<CohortShown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kinds: Vec<&'static str>,
@@ -115,6 +117,8 @@ pub struct FeedItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold_until: Option<String>,
     retain_until: String,
     revoked_at: String,
@@ -124,6 +128,31 @@ pub struct FeedItem<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
+}
+
+/// A cohort, as a caller names it too: an object with one member.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortShown<'a> {
+    /// What that application issued.
+    Application(String),
+    /// The JWTs that the key with that `kid` signed.
+    Key(&'a str),
+    /// The JWTs of that issuer.
+    Issuer(&'a str),
+    /// Everything in that tenant.
+    Tenant(&'a str),
+}
+
+impl<'a> From<&'a Cohort> for CohortShown<'a> {
+    fn from(cohort: &'a Cohort) -> Self {
+        match cohort {
+            Cohort::Application(id) => Self::Application(id.to_string()),
+            Cohort::Key(id) => Self::Key(id.as_str()),
+            Cohort::Issuer(issuer) => Self::Issuer(issuer.as_str()),
+            Cohort::Tenant(tenant) => Self::Tenant(tenant.as_str()),
+        }
+    }
 }
 
 impl<'a> FeedItem<'a> {
@@ -156,6 +185,17 @@ impl<'a> FeedItem<'a> {
                 hold_until: all.hold_until.map(|until| until.to_string()),
                 retain_until: all.retain_until.to_string(),
                 reason: reason(all.reason),
+                ..item
+            },
+            Some(Revokes::Cohort(all)) => Self {
+                cohort: Some((&all.cohort).into()),
+                kinds: all.kinds.iter().map(Kind::as_str).collect(),
+                generation: BTreeMap::from([(item.origin, item.sequence)]),
+                not_before: Some(all.not_before),
+                withdrawn: all.withdrawn.then_some(true),
+                hold_until: all.hold_until.map(|until| until.to_string()),
+                retain_until: all.retain_until.to_string(),
+                reason: reason(all.reason.as_ref()),
                 ..item
             },
             None => item,
@@ -215,9 +255,13 @@ impl FeedFilter {
     pub fn passes(&self, filed: &Filed) -> bool {
         revoked_kinds(&filed.recorded.event).intersects(self.kinds)
             && self.passes_tenant(filed.recorded.tenant.as_ref())
+            && match filed.recorded.event.facets().revokes {
+                Some(Revokes::Cohort(all)) => self.passes_any(all.tenants.as_ref()),
+                Some(Revokes::Credential(_) | Revokes::Subject(_)) | None => true,
+            }
     }
 
-    /// Whether the follower may see the actor and the reason.
+    /// Whether the follower may see the actor and the reason. Those of a cohort are for callers that may audit everywhere.
     pub fn audits(&self, filed: &Filed) -> bool {
         let scopes = filed
             .recorded
@@ -234,6 +278,7 @@ impl FeedFilter {
                 self.kinds.contains(key.kind) && self.passes_tenant(revocation.whose.tenant.as_ref())
             }
             InForce::Subject(tenant, _, _) => self.passes_tenant(Some(tenant)),
+            InForce::Cohort(_, state) => self.passes_any(state.tenants.as_ref()),
         }
     }
 
@@ -251,6 +296,11 @@ impl FeedFilter {
     /// caller without authority there.
     fn may_see(&self, revocation: &Revocation, tenant: &Tenant, subject: &Subject) -> bool {
         revocation.whose.is(tenant, subject) && self.passes_tenant(Some(tenant))
+    }
+
+    /// Whether a revocation that reaches these tenants passes: without a list it reaches all of them.
+    fn passes_any(&self, tenants: Option<&BTreeSet<Tenant>>) -> bool {
+        tenants.is_none_or(|tenants| tenants.iter().any(|tenant| self.passes_tenant(Some(tenant))))
     }
 
     /// A revocation without a tenant holds in every one, so every follower needs it.
@@ -275,7 +325,28 @@ pub fn snapshot_items<'a>(revocation: &'a InForce, filter: &FeedFilter) -> Vec<F
             vec![single_item(key.kind, &named.unwrap_or(CredentialRef::Id(key.id)), digest, subject, revocation)]
         }
         InForce::Subject(tenant, subject, state) => {
-            filter.kinds.iter().filter_map(|kind| subject_item(tenant, subject, kind, state)).collect()
+            let item = FeedItem {
+                type_name: if state.erasure.is_some() { "subject.erased" } else { "subject.revoked" },
+                tenant: Some(tenant.as_str()),
+                subject: Some(subject.as_str()),
+                ..FeedItem::default()
+            };
+            filter.kinds.iter().filter_map(|kind| whole_item(&item, kind, state.of(kind))).collect()
+        }
+        InForce::Cohort(_, state) if !filter.passes_any(state.tenants.as_ref()) => Vec::new(),
+        InForce::Cohort(cohort, state) => {
+            let tenant = match cohort {
+                Cohort::Tenant(tenant) => Some(tenant.as_str()),
+                Cohort::Application(_) | Cohort::Key(_) | Cohort::Issuer(_) => None,
+            };
+            let item = FeedItem {
+                type_name: "cohort.revoked",
+                tenant,
+                cohort: Some(cohort.into()),
+                withdrawn: state.withdrawn.map(|_| true),
+                ..FeedItem::default()
+            };
+            filter.kinds.iter().filter_map(|kind| whole_item(&item, kind, state.of(kind))).collect()
         }
     }
 }
@@ -306,18 +377,11 @@ fn single_item<'a>(
     item.named(kind, named, session_digest)
 }
 
-fn subject_item<'a>(
-    tenant: &'a Tenant,
-    subject: &'a Subject,
-    kind: Kind,
-    state: &'a SubjectState,
-) -> Option<FeedItem<'a>> {
-    let SubjectKind { revocations, hold_until } = state.of(kind);
+/// The line for one kind of a subject or cohort.
+fn whole_item<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Option<FeedItem<'a>> {
+    let KindState { revocations, hold_until } = state;
     let (origin, latest) = revocations.iter().max_by_key(|(origin, revocation)| (revocation.revoked_at, **origin))?;
     Some(FeedItem {
-        type_name: if state.erasure.is_some() { "subject.erased" } else { "subject.revoked" },
-        tenant: Some(tenant.as_str()),
-        subject: Some(subject.as_str()),
         kinds: vec![kind.as_str()],
         generation: revocations.iter().map(|(origin, revocation)| (origin.as_str(), revocation.sequence.0)).collect(),
         not_before: revocations.values().map(|revocation| revocation.not_before).max(),
@@ -331,7 +395,7 @@ fn subject_item<'a>(
         revoked_at: latest.revoked_at.to_string(),
         origin: origin.as_str(),
         sequence: latest.sequence.0,
-        ..FeedItem::default()
+        ..named.clone()
     })
 }
 
@@ -340,7 +404,8 @@ mod tests {
     use super::*;
     use crate::audit::Change;
     use crate::domain::{
-        CredentialView as _, LedgerId, Reads, RecordId, Recorded, Sequence, State, SubjectRevoked, Timestamp,
+        CredentialView as _, LedgerId, Reads, RecordId, Recorded, Sequence, State, SubjectRevoked, SubjectState,
+        Timestamp,
     };
     use crate::event_log::{decode, encode};
     use crate::index::{About, about};

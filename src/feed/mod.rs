@@ -7,5 +7,5 @@ mod hub;
 
 pub use cursor::{Cursor, MAX_CURSOR_CHARS, NoCursor, OriginPosition};
 pub use follower::{FollowError, FollowStart, FollowedFrames, Follower};
-pub use frame::{FeedFilter, FeedItem, Frame, FrameFormat, event_bytes, revoked_kinds, snapshot_items};
+pub use frame::{CohortShown, FeedFilter, FeedItem, Frame, FrameFormat, event_bytes, revoked_kinds, snapshot_items};
 pub use hub::{Hub, HubLookup, Tip};

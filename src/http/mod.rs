@@ -125,6 +125,7 @@ fn native() -> Router<SharedApp> {
         .route("/v1/history", get(v1::history).post(v1::presented_history))
         .route("/v1/as-of", get(v1::as_of).post(v1::presented_as_of))
         .route("/v1/keys", post(v1::rotate_key).get(v1::list_keys))
+        .route("/v1/keys/{kid}", delete(v1::withdraw_key))
         .merge(clock())
         .route("/v1/status", get(v1::status))
         .route("/openapi.json", get(openapi::show))

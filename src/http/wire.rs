@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::audit::Point;
 use crate::domain::{
-    Aal, Digest, GivenSubject, Issuer, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Tenant, Timestamp, Ttl,
+    Aal, Digest, GivenSubject, Issuer, KeyId, Kind, MAX_INTEGER, Malformed, MethodName, Reason, Scope, Tenant,
+    Timestamp, Ttl,
 };
 
 /// A JSON object with the members of `T`. Serde by itself takes an array of their values too.
@@ -84,6 +85,12 @@ impl TextForm for Tenant {
 }
 
 impl TextForm for GivenSubject {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
+    }
+}
+
+impl TextForm for KeyId {
     fn parse(text: &str) -> Result<Self, Malformed> {
         Self::new(text)
     }

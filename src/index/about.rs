@@ -1,7 +1,7 @@
 //! The names by which a record can be found. Keys and the exact filter both follow from them, so that they can't
 //! disagree.
 
-use crate::domain::{CredentialId, RecordId, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
+use crate::domain::{Cohort, CredentialId, RecordId, Recorded, Renewals, Revokes, Subject, Tenant, TokenId, hex};
 
 /// A name in a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,8 @@ pub enum About {
     Subject(Option<Tenant>, Subject),
     /// The revocation of everything that a subject had: few records, even for a subject with many.
     SubjectRevocation(Tenant, Subject),
+    /// The revocation of a cohort.
+    Cohort(Cohort),
     /// A credential, by its id or by the id of its digest; its kind does not matter.
     Credential(CredentialId),
     /// A use of the ticket that was issued at that place.
@@ -30,6 +32,9 @@ pub fn about(recorded: &Recorded, mut add: impl FnMut(About)) {
     }
     if let Some(Revokes::Subject(all)) = facets.revokes {
         add(About::SubjectRevocation(tenant(), all.subject.clone()));
+    }
+    if let Some(Revokes::Cohort(all)) = facets.revokes {
+        add(About::Cohort(all.cohort.clone()));
     }
     for id in facets.credentials() {
         add(About::Credential(id));
@@ -73,6 +78,7 @@ impl Sought {
                 texts.push(id.uuid().to_string());
                 texts.extend(self.jti.as_ref().map(|jti| format!("\"jti\":{}", quoted(jti.as_str()))));
             }
+            About::Cohort(_) => texts.push("\"cohort\":{".to_owned()),
             About::Use(place) => texts.extend([format!("[[{},", place.sequence), format!(",[{},", place.sequence)]),
         }
     }

@@ -39,6 +39,10 @@ impl IndexKeyHasher {
             About::Credential(id) => {
                 hash.update(b"credential\n").update(id.as_bytes());
             }
+            About::Cohort(cohort) => {
+                let (what, name) = cohort.named();
+                hash.update(b"cohort\n").update(what.as_bytes()).update(b"\n").update(name.as_bytes());
+            }
             About::Use(place) => {
                 hash.update(b"use\n").update(place.origin.as_bytes()).update(&place.sequence.0.to_be_bytes());
             }

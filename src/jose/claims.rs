@@ -10,6 +10,11 @@ use super::TokenError;
 use super::trusted::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 use crate::domain::{CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, TokenId};
 
+/// The claim that names the application which issued a token of this ledger: RFC 9068, section 2.2.
+pub const APPLICATION: &str = "client_id";
+/// The claim that names the application which issued the token's session.
+pub const SESSION_APPLICATION: &str = "sid_client_id";
+
 /// The claim in which a container holds its token.
 const INNER: &str = "user_token";
 /// The latest time that a claim may name, in seconds: later ones have no exact milliseconds.
@@ -34,6 +39,12 @@ pub struct VerifiedToken {
     pub expires_at: Option<u64>,
     /// `sid` of a token of this ledger: the session that it belongs to.
     pub session: Option<Uuid>,
+    /// `client_id` of a token of this ledger: the application that issued it.
+    pub application: Option<Uuid>,
+    /// `sid_client_id` of a token of this ledger: the application that issued its session.
+    pub session_application: Option<Uuid>,
+    /// The key that signed it, if that was named.
+    pub kid: Option<String>,
     /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
     pub generation: BTreeMap<String, u64>,
     /// The token that a container holds, which is not a container itself.
@@ -78,6 +89,7 @@ pub(super) struct Proven {
     pub(super) issuer: Arc<str>,
     /// The issuer's terms of trust; nothing for a token of this ledger.
     pub(super) terms: Option<Arc<TrustedIssuer>>,
+    pub(super) kid: Option<String>,
     pub(super) payload: Vec<u8>,
     pub(super) claims: Map<String, Value>,
 }
@@ -122,11 +134,14 @@ impl Proven {
             not_before: self.seconds("nbf")?,
             expires_at: self.seconds("exp")?,
             session: if ours { self.session()? } else { None },
+            application: if ours { self.application(APPLICATION) } else { None },
+            session_application: if ours { self.application(SESSION_APPLICATION) } else { None },
             generation: if ours { self.generation()? } else { BTreeMap::new() },
             inner: inner.map(Box::new),
             clock_leeway_seconds: self.terms.as_ref().map_or(CLOCK_LEEWAY_SECONDS, |terms| terms.clock_leeway_seconds),
             issuer: self.issuer,
             ours,
+            kid: self.kid,
             claims: self.claims,
         })
     }
@@ -185,6 +200,11 @@ impl Proven {
         id.map(Some).ok_or(TokenError::MalformedSession)
     }
 
+    /// In tokens that were issued before the ledger set it, the claim may be a caller's own.
+    fn application(&self, name: &str) -> Option<Uuid> {
+        self.claims.get(name)?.as_str().and_then(|text| Uuid::try_parse(text).ok())
+    }
+
     fn generation(&self) -> Result<BTreeMap<String, u64>, TokenError> {
         const WRONG: TokenError = TokenError::MalformedGeneration;
         let Some(generation) = self.claims.get("gen") else { return Ok(BTreeMap::new()) };
@@ -234,7 +254,7 @@ mod tests {
     fn proven(terms: Option<Arc<TrustedIssuer>>, claims: Value) -> Proven {
         let payload = claims.to_string().into_bytes();
         let Value::Object(claims) = claims else { panic!("claims are an object") };
-        Proven { issuer: "i".into(), terms, payload, claims }
+        Proven { issuer: "i".into(), terms, kid: None, payload, claims }
     }
 
     fn foreign(claims: Value) -> Result<VerifiedToken, TokenError> {

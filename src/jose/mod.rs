@@ -14,7 +14,7 @@ mod sign;
 mod trusted;
 mod verify;
 
-pub use claims::{TokenTimeError, VerifiedToken};
+pub use claims::{APPLICATION, SESSION_APPLICATION, TokenTimeError, VerifiedToken};
 pub use error::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES, TokenError, TrustError};
 pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
 pub use key_set::{KeySet, PublicKey, verify_signature};

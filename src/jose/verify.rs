@@ -53,6 +53,11 @@ impl TrustedIssuers {
         Ok(Self { issuers, clock, seen: SeenSignatures::default() })
     }
 
+    /// The tenants that the tokens of that issuer may be for, if it is trusted.
+    pub fn tenants(&self, issuer: &crate::domain::Issuer) -> Option<&[Tenant]> {
+        self.issuers.get(issuer.as_str()).map(|trusted| trusted.settings.tenants.as_slice())
+    }
+
     /// The token of that text, and the one within it if it is a container, if both signatures are valid and the issuers
     /// trusted for their tenant. Times are not judged: see [`VerifiedToken::check_times`].
     ///
@@ -84,8 +89,8 @@ impl TrustedIssuers {
             verify_signature(&token, &key)?;
             self.seen.add(mark);
         }
-        let ParsedToken { payload, claims, .. } = token;
-        Ok(Proven { issuer, terms, payload, claims })
+        let ParsedToken { kid, payload, claims, .. } = token;
+        Ok(Proven { issuer, terms, kid, payload, claims })
     }
 }
 

@@ -6,7 +6,8 @@ use super::handle::SubjectHandle;
 use super::numbers::Number;
 use super::packed::{InternedValues, Packed, RowTimes, Span, pack_slot, unpack_slot};
 use crate::domain::{
-    Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, Kind, Lifetime, RecordId, Timestamp, TokenId, Ttl,
+    Credential, CredentialId, CredentialRef, Digest, Issue, IssuedAs, IssuedJwt, Kind, Lifetime, RecordId, Timestamp,
+    TokenId, Ttl,
 };
 
 /// The part that is the same for rows of every size.
@@ -36,7 +37,7 @@ impl<const N: usize> PackedRow for Packed<N> {
     }
 
     fn issued(&self, shared: &InternedValues) -> Option<(RecordId, Timestamp)> {
-        Some((shared.unpack_place(self.place)?, self.issued_at()))
+        Some((shared.unpack_place(self.place)?.0, self.issued_at()))
     }
 
     fn release(&self, shared: &InternedValues) {
@@ -88,15 +89,17 @@ impl RowKind for TicketRow {
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let times = RowTimes { issued_at, not_after, latest: ticket.latest };
-        let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place)?, subject, times)?;
+        let packed = Packed::new(*digest.as_bytes(), shared.place(issue.place, issue.application)?, subject, times)?;
         let form = u32::try_from(ttl.as_seconds()).ok()?;
         Some(Self(Packed { form, generation: shared.hold_generation(&issue.generation), ..packed }))
     }
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let (place, application) = shared.unpack_place(self.0.place)?;
         let issue = Issue {
-            place: shared.unpack_place(self.0.place)?,
+            place,
+            application,
             tenant,
             subject,
             name: IssuedAs::Secret(Some(Digest::from_bytes(self.0.name))),
@@ -149,7 +152,12 @@ impl RowKind for SessionRow {
         name[16..].copy_from_slice(issue.digest()?.as_bytes());
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
         let latest = if extended { session.latest } else { issued_at };
-        let packed = Packed::new(name, shared.place(issue.place)?, subject, RowTimes { issued_at, not_after, latest })?;
+        let packed = Packed::new(
+            name,
+            shared.place(issue.place, issue.application)?,
+            subject,
+            RowTimes { issued_at, not_after, latest },
+        )?;
         let form = Span::between(issued_at, end(issue)?)?.bits();
         let bound = pack_slot(issue.slot)?;
         Some(Self(Packed { form, bound, generation: shared.hold_generation(&issue.generation), ..packed }))
@@ -157,9 +165,11 @@ impl RowKind for SessionRow {
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let (place, application) = shared.unpack_place(self.0.place)?;
         let issued_at = self.0.issued_at();
         let issue = Issue {
-            place: shared.unpack_place(self.0.place)?,
+            place,
+            application,
             tenant,
             subject,
             name: IssuedAs::Secret(self.digest()),
@@ -177,8 +187,8 @@ impl RowKind for SessionRow {
 
 impl TokenRow {
     /// The name of a JWT whose `jti` is a UUID, as this ledger's are: 16 bytes after the 16 of its id.
-    fn jwt_name(id: CredentialId, named: &CredentialRef, shared: &InternedValues) -> Option<([u8; 32], u32)> {
-        let CredentialRef::Jwt { issuer, jti } = named else { return None };
+    fn jwt_name(id: CredentialId, jwt: &IssuedJwt, shared: &InternedValues) -> Option<([u8; 32], u32)> {
+        let CredentialRef::Jwt { issuer, jti } = &jwt.name else { return None };
         let uuid = Uuid::try_parse(jti.as_str()).ok()?;
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         if uuid.hyphenated().encode_lower(&mut text) != jti.as_str() {
@@ -187,16 +197,17 @@ impl TokenRow {
         let mut name = [0; 32];
         name[..16].copy_from_slice(id.as_bytes());
         name[16..].copy_from_slice(uuid.as_bytes());
-        Some((name, shared.issuer(issuer)?.get()))
+        Some((name, shared.signer(&(issuer.clone(), jwt.key.clone()))?.get()))
     }
 
     fn name(&self, shared: &InternedValues) -> Option<IssuedAs> {
-        let Some(issuer) = Number::new(self.0.form) else { return Some(IssuedAs::Secret(self.digest())) };
+        let Some(signer) = Number::new(self.0.form) else { return Some(IssuedAs::Secret(self.digest())) };
         let mut jti = [0; 16];
         jti.copy_from_slice(&self.0.name[16..]);
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let jti = TokenId::new(Uuid::from_bytes(jti).hyphenated().encode_lower(&mut text)).ok()?;
-        Some(IssuedAs::Jwt(Box::new(CredentialRef::Jwt { issuer: shared.issuers.get(issuer)?, jti })))
+        let (issuer, key) = shared.signers.get(signer)?;
+        Some(IssuedAs::Jwt(Box::new(IssuedJwt { name: CredentialRef::Jwt { issuer, jti }, key })))
     }
 }
 
@@ -215,10 +226,11 @@ impl RowKind for TokenRow {
         let issue = usual(token).filter(|_| token.latest == Timestamp::default())?;
         let (name, form) = match &issue.name {
             IssuedAs::Secret(digest) => (*digest.filter(|digest| digest.id() == id)?.as_bytes(), 0),
-            IssuedAs::Jwt(named) => Self::jwt_name(id, named, shared)?,
+            IssuedAs::Jwt(jwt) => Self::jwt_name(id, jwt, shared)?,
         };
         let (issued_at, not_after) = (issue.issued_at, issue.not_after);
-        let (place, times) = (shared.place(issue.place)?, RowTimes { issued_at, not_after, latest: issued_at });
+        let (place, times) =
+            (shared.place(issue.place, issue.application)?, RowTimes { issued_at, not_after, latest: issued_at });
         let packed = Packed::new(name, place, subject, times).filter(|_| end(issue) == Some(not_after))?;
         let late = pack_slot(issue.slot)?;
         let bound = issue.session.map_or(0, |session| shared.sessions.hold(&session).get());
@@ -228,9 +240,11 @@ impl RowKind for TokenRow {
 
     fn unpack(&self, shared: &InternedValues) -> Option<Credential> {
         let (tenant, subject) = shared.subjects.names(self.0.subject)?;
+        let (place, application) = shared.unpack_place(self.0.place)?;
         let not_after = self.0.not_after();
         let issue = Issue {
-            place: shared.unpack_place(self.0.place)?,
+            place,
+            application,
             tenant,
             subject,
             name: self.name(shared)?,

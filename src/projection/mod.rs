@@ -27,10 +27,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Active, Answered, Application, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef,
-    CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened, Members, NodeKey,
-    Origin, Patch, RecordId, Recorded, Revocation, Sequence, SigningKeyState, StateRow, Subject, SubjectState, Tenant,
-    Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
+    Active, Answered, Application, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey,
+    CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened,
+    Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence, SigningKeyState,
+    StateRow, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
 };
 use crate::event_log::Base;
 use forms::{IssuedRow, RowKind as _, TokenRow};
@@ -61,6 +61,10 @@ pub struct Projection {
     tokens: Store<TokenRow>,
     revoked: RevocationsByTenant,
     early_uses: Mutex<HashMap<RecordId, Timestamp>>,
+    /// Cohorts that were revoked.
+    cohorts: RwLock<Arc<RevokedCohorts>>,
+    /// Whether any was: if not, no lock is taken for a judgement.
+    any_cohort: AtomicBool,
     keys: RwLock<BTreeMap<KeyId, SigningKeyState>>,
     /// How often the published keys, or the key that signs, may have changed.
     key_changes: AtomicU64,
@@ -139,6 +143,8 @@ impl Projection {
             tokens: Store::new(layout),
             revoked: RevocationsByTenant::default(),
             early_uses: Mutex::default(),
+            cohorts: RwLock::default(),
+            any_cohort: AtomicBool::default(),
             keys: RwLock::default(),
             key_changes: AtomicU64::default(),
             slots: Mutex::default(),
@@ -362,6 +368,7 @@ impl Projection {
             self.tokens.visit(shard, shared, |key, token| rows.push(StateRow::credential(key, &token)));
             shared.subjects.visit(shard, |tenant, subject, state| rows.push(StateRow::subject(tenant, subject, state)));
         }
+        rows.extend(self.cohorts.read().iter().map(|(cohort, state)| StateRow::cohort(&cohort, state)));
         rows.extend(self.keys.read().iter().map(|(id, key)| StateRow::key(id, key)));
         rows.extend(self.slots.lock().iter().map(|(origin, slot)| StateRow::slot(*origin, *slot)));
         rows.extend(self.members.read().iter().map(|(key, member)| StateRow::node(key, member)));
@@ -397,6 +404,7 @@ impl Projection {
             }
             Patch::Credential(key, credential) => return self.join_credential(key, credential),
             Patch::TicketUsed(place, used_at) => self.join_use(place, used_at),
+            Patch::Cohort(cohort, state) => self.change_cohorts(|cohorts| cohorts.join(cohort, state)),
             Patch::Key(id, key) => {
                 let mut keys = self.keys.write();
                 let known = keys.entry(id).or_default();
@@ -424,6 +432,13 @@ impl Projection {
             }
         }
         None
+    }
+
+    fn change_cohorts(&self, change: impl FnOnce(&mut RevokedCohorts)) {
+        let mut cohorts = self.cohorts.write();
+        change(Arc::make_mut(&mut cohorts));
+        self.any_cohort.store(!cohorts.is_empty(), Ordering::Release);
+        self.revoked.set_cohorts(!cohorts.is_empty());
     }
 
     fn change_members(&self, change: impl FnOnce(&mut Members)) {
@@ -543,6 +558,8 @@ pub enum InForce {
     Credential(CredentialKey, Credential, Revocation),
     /// The revocation of everything that a subject had, by kind.
     Subject(Tenant, Subject, SubjectState),
+    /// The revocation of a cohort, by kind.
+    Cohort(Cohort, CohortState),
 }
 
 impl CredentialView for Projection {
@@ -556,6 +573,10 @@ impl CredentialView for Projection {
 
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
         self.shared.subjects.state(tenant, subject)
+    }
+
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        self.any_cohort.load(Ordering::Acquire).then(|| self.cohorts.read().clone())
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {

@@ -6,31 +6,38 @@
 use super::handle::{Layout, SubjectHandle};
 use super::numbers::{Number, Numbers};
 use super::subjects::Subjects;
-use crate::domain::{CredentialId, Generation, Issuer, MAX_INTEGER, Origin, RecordId, Sequence, Timestamp};
+use crate::domain::{
+    ApplicationId, CredentialId, Generation, Issuer, KeyId, MAX_INTEGER, Origin, RecordId, Sequence, Timestamp,
+};
 
 /// The values whose numbers rows hold.
 pub(super) struct InternedValues {
     pub(super) subjects: Subjects,
-    /// Kept permanently: there are as many as nodes ever opened a log.
-    pub(super) origins: Numbers<Origin>,
-    /// Kept permanently, up to [`MAX_ISSUERS`].
-    pub(super) issuers: Numbers<Issuer>,
+    /// Kept permanently, up to [`MAX_RECORDERS`]: as many as applications issue at nodes.
+    pub(super) recorders: Numbers<Recorder>,
+    /// Kept permanently, up to [`MAX_SIGNERS`].
+    pub(super) signers: Numbers<Signer>,
     pub(super) generations: Numbers<Generation>,
     /// Sessions that tokens belong to.
     pub(super) sessions: Numbers<CredentialId>,
 }
 
-/// Issuers of tokens that have a number: a ledger with more gains little by it.
-const MAX_ISSUERS: u32 = 65_536;
-/// Origins that have a number; it takes two bytes, and 0 means no origin.
-const MAX_ORIGINS: u32 = 65_535;
+/// Who recorded an issue: an origin, for an application or not.
+pub(super) type Recorder = (Origin, Option<ApplicationId>);
+/// The signer of a JWT: its issuer, and the key if that is known.
+pub(super) type Signer = (Issuer, Option<KeyId>);
+
+/// Signers of JWTs that have a number: a ledger with more gains little by it.
+const MAX_SIGNERS: u32 = 65_536;
+/// Recorders that have a number; it takes 20 bits, and 0 means none.
+const MAX_RECORDERS: u32 = (1 << RECORDER_BITS) - 1;
 
 impl InternedValues {
     pub(super) fn new(layout: Layout) -> Self {
         Self {
             subjects: Subjects::new(layout),
-            origins: Numbers::default(),
-            issuers: Numbers::default(),
+            recorders: Numbers::default(),
+            signers: Numbers::default(),
             generations: Numbers::default(),
             sessions: Numbers::default(),
         }
@@ -44,27 +51,30 @@ impl InternedValues {
         (!generation.is_empty()).then(|| self.generations.hold(generation))
     }
 
-    pub(super) fn issuer(&self, issuer: &Issuer) -> Option<Number> {
-        self.issuers.keep(issuer, MAX_ISSUERS)
+    pub(super) fn signer(&self, signer: &Signer) -> Option<Number> {
+        self.signers.keep(signer, MAX_SIGNERS)
     }
 
-    /// A place in eight bytes: two for the origin, six for the sequence.
-    pub(super) fn place(&self, place: RecordId) -> Option<PackedPlace> {
-        let origin = self.origins.keep(&place.origin, MAX_ORIGINS)?;
+    /// The place of an issue, and the application that issued it, in eight bytes: 20 bits for the recorder, and 44 for
+    /// the sequence.
+    pub(super) fn place(&self, place: RecordId, application: Option<ApplicationId>) -> Option<PackedPlace> {
+        let recorder = self.recorders.keep(&(place.origin, application), MAX_RECORDERS)?;
         let fits = place.sequence.0 < 1 << SEQUENCE_BITS;
-        fits.then(|| PackedPlace(u64::from(origin.get()) << SEQUENCE_BITS | place.sequence.0))
+        fits.then(|| PackedPlace(u64::from(recorder.get()) << SEQUENCE_BITS | place.sequence.0))
     }
 
-    pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<RecordId> {
-        let origin = Number::new((place.0 >> SEQUENCE_BITS) as u32)?;
+    pub(super) fn unpack_place(&self, place: PackedPlace) -> Option<(RecordId, Option<ApplicationId>)> {
+        let recorder = Number::new((place.0 >> SEQUENCE_BITS) as u32)?;
         let sequence = Sequence(place.0 & ((1 << SEQUENCE_BITS) - 1));
-        Some(RecordId { origin: self.origins.get(origin)?, sequence })
+        let (origin, application) = self.recorders.get(recorder)?;
+        Some((RecordId { origin, sequence }, application))
     }
 }
 
-const SEQUENCE_BITS: u32 = 48;
+const RECORDER_BITS: u32 = 20;
+const SEQUENCE_BITS: u32 = u64::BITS - RECORDER_BITS;
 
-/// A place as far as it fits eight bytes.
+/// The place of an issue, and its application, as far as they fit eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct PackedPlace(u64);
 
@@ -82,7 +92,7 @@ pub(super) struct Packed<const N: usize> {
     /// 1.
     pub(super) late: u32,
     /// For a ticket its life without use, in seconds; for a session how long it lasts unless it is extended; for a JWT
-    /// its issuer's number.
+    /// its signer's number.
     pub(super) form: u32,
     /// For a session the slot of the key that seals its personal data, plus 1; for a token the number of the session
     /// that it belongs to.

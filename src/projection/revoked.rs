@@ -7,7 +7,9 @@ use parking_lot::RwLock;
 
 use super::handle::{Handle, SubjectHandle};
 use super::{InForce, Projection};
-use crate::domain::{Credential, CredentialKey, Kind, Kinds, Revocation, Revocations, Tenant, Timestamp};
+use crate::domain::{
+    Credential, CredentialKey, CredentialView as _, Kind, Kinds, Revocation, Revocations, Tenant, Timestamp,
+};
 
 /// The place of a walk over a tenant's revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +29,8 @@ struct RevokedThere {
     /// Whether there is a revocation that no handle leads to, because memory was full. It stays so until the next
     /// start.
     any_alone: bool,
+    /// Whether a cohort was revoked: only under no tenant, because one may reach several.
+    any_cohort: bool,
 }
 
 /// All of them, by tenant; revocations that hold in every tenant are under none.
@@ -69,8 +73,16 @@ impl RevocationsByTenant {
         let mut revoked = self.0.write();
         let Some(there) = revoked.get_mut(tenant) else { return };
         change(there);
-        if there.credentials.is_empty() && there.subjects.is_empty() && !there.any_alone {
+        if there.credentials.is_empty() && there.subjects.is_empty() && !there.any_alone && !there.any_cohort {
             revoked.remove(tenant);
+        }
+    }
+
+    pub(super) fn set_cohorts(&self, any: bool) {
+        if any {
+            self.0.write().entry(None).or_default().any_cohort = true;
+        } else {
+            self.change(&None, |there| std::mem::replace(&mut there.any_cohort, false));
         }
     }
 
@@ -130,7 +142,8 @@ impl Projection {
     }
 
     /// The revocations in that tenant that are in force at `now`, of at most `limit` credentials of these kinds and
-    /// subjects after that mark; and the next mark. Without a tenant those that hold in every one.
+    /// subjects after that mark; and the next mark. Without a tenant those that hold in every one, and those of cohorts,
+    /// which may reach several.
     pub fn revocations(
         &self,
         tenant: &Option<Tenant>,
@@ -143,6 +156,14 @@ impl Projection {
         let mut revocations = Vec::new();
         if after.is_none() && self.revoked.has_alone(tenant) {
             self.revocations_alone(tenant, kinds, now, &mut revocations);
+        }
+        if after.is_none()
+            && tenant.is_none()
+            && let Some(cohorts) = self.cohorts()
+        {
+            let mut cohorts = (*cohorts).clone();
+            cohorts.prune(now);
+            revocations.extend(cohorts.iter().map(|(cohort, state)| InForce::Cohort(cohort, state.clone())));
         }
         for mark in &marks {
             match mark {
@@ -188,7 +209,7 @@ impl Projection {
         self.tokens.visit_revoked_alone(&mut take);
         found.retain(|one| match one {
             InForce::Credential(key, ..) => kinds.contains(key.kind),
-            InForce::Subject(..) => true,
+            InForce::Subject(..) | InForce::Cohort(..) => true,
         });
         // Only now: the visited shard must not be locked while others are read.
         found.iter_mut().for_each(|revocation| self.name_by_id(revocation));

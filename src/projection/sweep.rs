@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::handle::SHARDS;
 use super::store::{RemovedCredential, Swept};
 use super::{Projection, SMALL_SHARDS};
-use crate::domain::{CredentialKey, Kind, RecordId, Timestamp, forget_use_at};
+use crate::domain::{CredentialKey, CredentialView as _, Kind, RecordId, Timestamp, forget_use_at};
 
 /// How long a round of the sweep is planned to take: about so long does anything stay beyond its expiry.
 const SWEEP_MILLIS: u64 = 60_000;
@@ -102,7 +102,16 @@ impl Projection {
         rest
     }
 
+    fn sweep_cohorts(&self, now: Timestamp) {
+        if self.cohorts().is_some() {
+            self.change_cohorts(|cohorts| cohorts.prune(now));
+        }
+    }
+
     fn sweep_small(&self, shard: usize, now: Timestamp) {
+        if shard == 0 {
+            self.sweep_cohorts(now);
+        }
         self.answered.shards[shard].write().retain(|_, answered| now < answered.retain_until());
         let base = self.base.read();
         let awaited =

@@ -187,7 +187,7 @@ fn last_use_at(held: SlotContent<'_, TicketRow>) -> Timestamp {
 
 fn issued_at(held: SlotContent<'_, TicketRow>, shared: &InternedValues) -> Option<RecordId> {
     match held {
-        SlotContent::Packed(row) => shared.unpack_place(row.0.place),
+        SlotContent::Packed(row) => shared.unpack_place(row.0.place).map(|(place, _)| place),
         SlotContent::Apart(_, ticket) => ticket.issue.as_ref().map(|issue| issue.place),
     }
 }

@@ -64,9 +64,15 @@ impl Service {
         }
     }
 
-    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has.
-    pub async fn remove_application(&self, call: &Call, id: ApplicationId) -> Result<(), Error<RemoveRejection>> {
-        self.execute(call, RemoveApplication(id)).await.map(|_| ())
+    /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has; to
+    /// revoke what it issued with it, `revoke` in every tenant where it could issue.
+    pub async fn remove_application(
+        &self,
+        call: &Call,
+        id: ApplicationId,
+        revoke: bool,
+    ) -> Result<(), Error<RemoveRejection>> {
+        self.execute(call, RemoveApplication { id, revoke }).await.map(|_| ())
     }
 
     /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.

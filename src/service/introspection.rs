@@ -5,8 +5,8 @@ use super::shares::Party;
 use super::tokens::{Judged, JwtStanding, looks_like_jwt};
 use super::{CallerIdentity, Error, Refusal, Service};
 use crate::domain::{
-    Active, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds, Rejection, Scope,
-    Subject, SubjectState, Tenant, Timestamp,
+    Active, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds,
+    Rejection, Scope, Subject, SubjectState, Tenant, Timestamp,
 };
 
 /// The introspection of an active credential.
@@ -30,6 +30,8 @@ pub struct Introspection {
     pub last_used_at: Option<Timestamp>,
     /// Of a token: the session that it belongs to.
     pub session: Option<CredentialId>,
+    /// The application that issued it, if one of this ledger did.
+    pub application: Option<ApplicationId>,
 }
 
 /// A page of a subject's credentials.
@@ -122,6 +124,7 @@ impl Service {
             not_after: Some(issue.not_after),
             last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
             session: issue.session,
+            application: issue.application,
         })
     }
 }
@@ -148,5 +151,6 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         not_after: presented.ends_at(),
         last_used_at: None,
         session: presented.session,
+        application: presented.application,
     })
 }

@@ -65,7 +65,7 @@ pub use pace::{LONG_ANSWERS, Pace, STEP_ROWS};
 pub use pseudonyms::check_pseudonyms;
 pub use questions::{HistoryPage, IndexedRecord, LogQuestionError, MAX_FOLLOWED, MAX_TOLD};
 pub use records::{EventsPage, MAX_EVENTS, Status};
-pub use revocations::{NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why};
+pub use revocations::{NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Revoker, Target, Why};
 pub use revoked::{RevokedTogether, WholeRevocation};
 pub use sealing::Lent;
 pub use sessions::{

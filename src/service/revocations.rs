@@ -1,4 +1,4 @@
-//! Revocations: of one credential, or of everything that a subject has.
+//! Revocations: of one credential, of everything that a subject has, or of a cohort.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use super::sealing::Belongs;
 use super::tokens::{Judged, looks_like_jwt};
 use super::{Call, CallerIdentity, Consistency, Error, Failure, RevokeRefusal, Service, WholeRevocation};
 use crate::domain::{
-    CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, Kind, Kinds, Reason, RecordId,
-    RequestId, Revoke, RevokeRejection, RevokeSubject, RevokeSubjectRejection, Scope, Sealed, Secret, Subject, Tenant,
-    TokenId, Ttl,
+    Cohort, Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind,
+    Kinds, Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject,
+    RevokeSubjectRejection, Scope, Sealed, Secret, Subject, Tenant, TokenId, Ttl, WithdrawKey,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -38,6 +38,19 @@ pub struct NewSubjectRevocation {
     /// The name space of the subject.
     pub tenant: Tenant,
     pub subject: Subject,
+    pub kinds: Kinds,
+    /// Keep the revocation for at least that long.
+    pub keep: Option<Ttl>,
+    /// Refuse new issues for that long.
+    pub hold: Option<Ttl>,
+    /// The reason.
+    pub why: Why,
+}
+
+/// Revoke everything of some kinds in a cohort.
+#[derive(Clone, Debug)]
+pub struct NewCohortRevocation {
+    pub cohort: Cohort,
     pub kinds: Kinds,
     /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,
@@ -160,6 +173,43 @@ impl Service {
         Ok((outcome.into(), revoked))
     }
 
+    /// Revokes everything in a cohort, in one record however much that is. Needs `revoke` in every tenant that the cohort
+    /// can reach. An issuer is this ledger, or one that it trusts.
+    pub async fn revoke_cohort(&self, call: &Call, new: NewCohortRevocation) -> Result<RevocationOutcome, Error> {
+        if !call.identity.grants.somewhere(Scope::Revoke) {
+            return Err(Rejection::Forbidden.into());
+        }
+        let NewCohortRevocation { cohort, kinds, keep, hold, why } = new;
+        let tenants = match &cohort {
+            Cohort::Issuer(issuer) if self.token_issuer().as_ref() == Some(issuer) => None,
+            Cohort::Issuer(issuer) => {
+                let tenants = self.fixed.trusted.tenants(issuer).ok_or(Rejection::UnknownIssuer)?;
+                Some(tenants.iter().cloned().collect())
+            }
+            Cohort::Application(_) | Cohort::Key(_) | Cohort::Tenant(_) => None,
+        };
+        let note = why.note.as_deref().map(|note| self.seal_note(None, &Belongs::CohortRevocation(&cohort), note));
+        let note = note.transpose()?;
+        let revoke = RevokeCohort { cohort, tenants, kinds, keep, hold, reason: why.reason, note };
+        let outcome = self.execute(call, Command::RevokeCohort(Box::new(revoke))).await.map_err(Error::widened)?;
+        Ok(outcome.into())
+    }
+
+    /// Withdraws a key: it neither signs nor verifies any more, and everything that it signed is revoked. Needs `admin`
+    /// and `revoke` in every tenant.
+    pub async fn withdraw_key(
+        &self,
+        call: &Call,
+        id: KeyId,
+        reason: Option<Reason>,
+    ) -> Result<RevocationOutcome, Error> {
+        let withdrawn =
+            self.execute(call, Command::WithdrawKey(WithdrawKey { id, reason })).await.map_err(Error::widened)?;
+        // If it was this node's, another one is next from now on. The withdrawal stands, whatever becomes of that.
+        self.begin_keys().await;
+        Ok(withdrawn.into())
+    }
+
     /// A JWT is known by its claims, not by its text.
     fn is_foreign_to_memory(&self, secret: &Secret) -> bool {
         looks_like_jwt(secret.expose()) && self.find(&secret.digest()).is_none()
@@ -219,6 +269,7 @@ impl Service {
             Event::SubjectRevoked(revoked) => {
                 (revoked.note.as_ref()?, Belongs::SubjectRevocation(&tenant, &revoked.subject))
             }
+            Event::CohortRevoked(revoked) => (revoked.note.as_ref()?, Belongs::CohortRevocation(&revoked.cohort)),
             _ => return None,
         };
         let plain = self.open_sealed(recorded.place.origin, &belongs, sealed)?;

@@ -11,7 +11,7 @@ use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
     Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, RecordId,
-    Subject, SubjectState, Tenant, Timestamp, judge_known,
+    RevokedCohorts, Subject, SubjectState, Tenant, Timestamp, judge_known,
 };
 use crate::projection::{InForce, RevocationMark};
 
@@ -182,6 +182,10 @@ impl<V: CredentialView> CredentialView for StateBefore<'_, V> {
             return self.revoked.before.clone();
         }
         self.view.subject(tenant, subject)
+    }
+
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        self.view.cohorts()
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {

@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Failure, Service};
-use crate::domain::{CredentialKey, CredentialRef, CredentialView as _, Kind, Kinds, Origin, Sealed, Subject, Tenant};
+use crate::domain::{
+    Cohort, CredentialKey, CredentialRef, CredentialView as _, Kind, Kinds, Origin, Sealed, Subject, Tenant,
+};
 use crate::event_log::Base;
 use crate::keys::{BorrowedKeys, KeyError, SealError, SealingKeys};
 
@@ -38,6 +40,8 @@ pub(super) enum Belongs<'a> {
     Revocation(Kind, &'a CredentialRef),
     /// The note of a revocation of everything that a subject had.
     SubjectRevocation(&'a Tenant, &'a Subject),
+    /// The note of a revocation of a cohort.
+    CohortRevocation(&'a Cohort),
 }
 
 impl Belongs<'_> {
@@ -53,6 +57,10 @@ impl Belongs<'_> {
             Self::Token(named) => format!("token\n{}", name(named)),
             Self::Revocation(kind, named) => format!("{kind} ending\n{}", name(named)),
             Self::SubjectRevocation(tenant, subject) => format!("subject ending\n{tenant}\n{subject}"),
+            Self::CohortRevocation(cohort) => {
+                let (what, name) = cohort.named();
+                format!("cohort revocation\n{what}\n{name}")
+            }
         };
         format!("authledger sealed v1\n{origin}\n{what}").into_bytes()
     }

@@ -16,7 +16,7 @@ use super::shares::Party;
 use super::{Call, CallerIdentity, Error, Failure, Refusal, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Active, Caller, CredentialId, CredentialKey, CredentialView as _, Digest, Event, ExtendRejection,
+    Aal, Active, Caller, CohortsOf, CredentialId, CredentialKey, CredentialView as _, Digest, Event, ExtendRejection,
     ExtendSession, Forbidden, GivenSubject, Inactive, Issue, IssueRejection, IssueSession, Kind, Kinds, Lifetime,
     MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection, Request, RequestId, RevokeOwnRejection, Scope, Secret,
     Subject, Tenant, Timestamp, Ttl, View as _,
@@ -415,10 +415,14 @@ impl Service {
         subject: &Subject,
         kind: Kind,
     ) -> Result<(), Error<IssueRejection>> {
-        let state = self.projection.subject(tenant, subject);
+        let (state, now) = (self.projection.subject(tenant, subject), self.clock.now());
+        let cohort_on_hold = || {
+            let cohorts = CohortsOf::with_secret(tenant, call.identity.caller.application());
+            self.projection.cohorts().is_some_and(|all| all.on_hold(kind, cohorts, now))
+        };
         match call.idempotency {
             None if state.erasure.is_some() => Err(Error::Refused(IssueRejection::SubjectErased)),
-            None if state.on_hold(kind, self.clock.now()) => Err(Error::Refused(IssueRejection::SubjectOnHold)),
+            None if state.on_hold(kind, now) || cohort_on_hold() => Err(Error::Refused(IssueRejection::SubjectOnHold)),
             _ => Ok(()),
         }
     }

@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 use super::machine::{Filed, Outcome};
 use super::{Call, CallerIdentity, Error, Failure, Refusal, Service, TokenRefusal};
 use crate::domain::{
-    Caller, CredentialRef, Event, GivenSubject, IssueTokenRejection, Issuer, KeyId, KeyPublished, Position, PublishKey,
-    RecordId, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued, View as _, issuer, keys_before, keys_by_node,
-    own_keys, signing_key,
+    ApplicationId, Caller, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, IssueTokenRejection,
+    Issuer, KeyId, KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp,
+    TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
-use crate::jose::{OwnKeys, sign};
+use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, sign};
 use crate::json;
 use crate::keys::{Algorithm, KeyError, SigningKey};
 
@@ -443,7 +443,10 @@ impl Service {
         let lost = || Error::Refused(IssueTokenRejection::NoSigningKey.into());
         let id = issued.key.as_ref().ok_or_else(lost)?;
         let key = self.signing.find(id).map_err(Failure::key)?.ok_or_else(lost)?;
-        Ok(sign(&key, &claims(filed, issued, added)).map_err(Failure::key)?)
+        let session = issued.session.map(|id| CredentialKey { kind: Kind::Session, id });
+        let session = session.and_then(|key| self.projection.credential(key).issue);
+        let session_application = session.and_then(|issue| issue.application);
+        Ok(sign(&key, &claims(filed, issued, session_application, added)).map_err(Failure::key)?)
     }
 }
 
@@ -456,10 +459,33 @@ impl PublishedKey {
 }
 
 /// The claims that a caller can't add, because the ledger sets them.
-pub const RESERVED_CLAIMS: [&str; 12] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "oid", "gen", "sid", "scope", "user_token"];
+pub const RESERVED_CLAIMS: [&str; 18] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "oid",
+    "gen",
+    "sid",
+    "scope",
+    "user_token",
+    APPLICATION,
+    SESSION_APPLICATION,
+    "azp",
+    "act",
+    "may_act",
+    "cnf",
+];
 
-fn claims(filed: &Filed, issued: &TokenIssued, mut claims: Map<String, Value>) -> Map<String, Value> {
+fn claims(
+    filed: &Filed,
+    issued: &TokenIssued,
+    session_application: Option<ApplicationId>,
+    mut claims: Map<String, Value>,
+) -> Map<String, Value> {
     let recorded = &filed.recorded;
     let mut say = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
     if let CredentialRef::Jwt { issuer, jti } = &issued.name {
@@ -478,8 +504,14 @@ fn claims(filed: &Filed, issued: &TokenIssued, mut claims: Map<String, Value>) -
     if let Some(scope) = &issued.scope {
         say("scope", json!(scope));
     }
+    if let Some(application) = recorded.application() {
+        say(APPLICATION, json!(application.to_string()));
+    }
     if let Some(session) = issued.session {
         say("sid", json!(session.uuid().to_string()));
+        if let Some(application) = session_application {
+            say(SESSION_APPLICATION, json!(application.to_string()));
+        }
     }
     if !issued.generation.is_empty() {
         let entries = issued.generation.iter().map(|(origin, sequence)| (origin.to_string(), json!(sequence.0)));

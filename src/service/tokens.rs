@@ -11,9 +11,9 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenRefusal};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, CredentialId, CredentialRef, CredentialView as _, Forbidden, Generation, Grants, Inactive, IssueToken,
-    IssueTokenRejection, Kind, Origin, PresentedToken, RecordId, RequestId, Scope, Secret, Sequence, Subject, Tenant,
-    Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    ApplicationId, Caller, CredentialId, CredentialRef, CredentialView as _, Forbidden, Generation, Grants, Inactive,
+    IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId, RequestId, Scope, Secret, Sequence,
+    Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
@@ -273,6 +273,9 @@ impl Service {
             good_until,
             generation: token.ours.then_some(generation),
             session: token.session.map(CredentialId::of_session),
+            application: token.application.map(ApplicationId),
+            session_application: token.session_application.map(ApplicationId),
+            key: token.kid.as_deref().filter(|_| token.ours).and_then(|kid| KeyId::new(kid).ok()),
             leeway_seconds: token.clock_leeway_seconds,
         })
     }

@@ -1,13 +1,15 @@
 //! Laws, under generated histories of commands on two nodes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Decision, EraseSubject, Event, Grants,
-    ImportedLife, Inactive, Issue, KeyId, Kind, Kinds, ManySessions, OwnSessions, Position, PresentedToken, RecordId,
-    Recorded, RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Tenant, Timestamp,
-    TokenForm, View as _, judge as judge_at,
+    Aal, ApplicationId, Caller, Cohort, Command, Credential, CredentialId, CredentialKey, CredentialRef,
+    CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
+    ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
+    RevokeSessions, RevokeSubject, RevokeTokens, RevokedCohorts, Scope, Sealed, State, StateRow, Subject, SubjectState,
+    Tenant, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -94,6 +96,16 @@ pub enum Step {
         subject: Option<usize>,
         first: u64,
     },
+    /// Everything in a tenant, of an application, of a key or of an issuer is revoked.
+    RevokeCohort {
+        cohort: u8,
+        number: u64,
+        kinds: u8,
+        hold: bool,
+    },
+    WithdrawKey {
+        number: u64,
+    },
     PublishKey {
         rotate: bool,
     },
@@ -107,6 +119,7 @@ pub enum Step {
     },
     Remove {
         application: u64,
+        revoke: bool,
     },
     /// The other node's records arrive, at most that many.
     Receive {
@@ -167,7 +180,10 @@ fn calls() -> impl Strategy<Value = Step> {
             .prop_map(|(tenant, subject, kinds, hold)| Step::RevokeSubject { tenant, subject, kinds, hold }),
         4 => any::<bool>().prop_map(|rotate| Step::PublishKey { rotate }),
         4 => (0..3u64, any::<bool>()).prop_map(|(application, everything)| Step::Register { application, everything }),
-        4 => (0..3u64).prop_map(|application| Step::Remove { application }),
+        2 => (0..3u64, any::<bool>()).prop_map(|(application, revoke)| Step::Remove { application, revoke }),
+        3 => (0..4u8, 0..3u64, 1..8u8, prop::bool::weighted(0.2))
+            .prop_map(|(cohort, number, kinds, hold)| Step::RevokeCohort { cohort, number, kinds, hold }),
+        1 => (1..4u64).prop_map(|number| Step::WithdrawKey { number }),
     ]
 }
 
@@ -262,6 +278,31 @@ impl World {
         self.nodes.iter().find_map(|node| node.state.credential(key).issue)
     }
 
+    /// A JWT as its claims present it.
+    fn presented_as_issued(&self, issue: Issue, credential: CredentialRef) -> PresentedToken {
+        PresentedToken {
+            credential,
+            tenant: issue.tenant,
+            subject: issue.subject,
+            expires_at: Some(issue.not_after),
+            generation: Some(issue.generation),
+            session: issue.session,
+            application: issue.application,
+            session_application: self.application_of(issue.session),
+            key: match issue.name {
+                IssuedAs::Jwt(jwt) => jwt.key,
+                IssuedAs::Secret(_) => None,
+            },
+            ..presented(0, 0)
+        }
+    }
+
+    /// The application that issued a session, as its tokens say.
+    fn application_of(&self, session: Option<CredentialId>) -> Option<ApplicationId> {
+        let key = CredentialKey { kind: Kind::Session, id: session? };
+        self.nodes.iter().find_map(|node| node.state.credential(key).issue)?.application
+    }
+
     fn command(&mut self, step: &Step) -> Command {
         match *step {
             Step::Issue { tenant, subject, ttl } => {
@@ -280,6 +321,23 @@ impl World {
                     reason: None,
                     note: None,
                 })
+            }
+            Step::RevokeCohort { cohort, number, kinds, hold } => Command::RevokeCohort(Box::new(RevokeCohort {
+                cohort: match cohort {
+                    0 => Cohort::Application(application_id(number)),
+                    1 => Cohort::Key(KeyId::new(&format!("key-{}", number + 1)).unwrap()),
+                    2 => Cohort::Issuer(jwt(0).issuer().unwrap().clone()),
+                    _ => Cohort::Tenant(tenant(TENANTS[number as usize % 2])),
+                },
+                tenants: None,
+                kinds: Kind::ALL.into_iter().filter(|kind| kinds & 1 << kind.index() != 0).collect::<Kinds>(),
+                keep: None,
+                hold: hold.then(|| seconds(120)),
+                reason: None,
+                note: None,
+            })),
+            Step::WithdrawKey { number } => {
+                Command::WithdrawKey(WithdrawKey { id: KeyId::new(&format!("key-{number}")).unwrap(), reason: None })
             }
             Step::EraseSubject { tenant: name, subject: whose, ref slots } => Command::EraseSubject(EraseSubject {
                 tenant: tenant(TENANTS[name]),
@@ -311,14 +369,7 @@ impl World {
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),
             Step::Present { token, subject: whose } => {
                 let presented = match self.issue_of(token) {
-                    Some(issue) => PresentedToken {
-                        tenant: issue.tenant,
-                        subject: issue.subject,
-                        expires_at: Some(issue.not_after),
-                        generation: Some(issue.generation),
-                        session: issue.session,
-                        ..presented(token, whose)
-                    },
+                    Some(issue) => self.presented_as_issued(issue, jwt(token)),
                     // One that no node here will ever issue.
                     None => presented(NEVER_ISSUED + token, whose),
                 };
@@ -361,7 +412,9 @@ impl World {
                 let few = grants(&[("acme", &[Scope::Issue, Scope::Revoke])]);
                 register_until(application, if everything { Grants::everything() } else { few }, None)
             }
-            Step::Remove { application } => Command::RemoveApplication(application_id(application)),
+            Step::Remove { application, revoke } => {
+                Command::RemoveApplication(RemoveApplication { id: application_id(application), revoke })
+            }
             Step::Receive { .. } => unreachable!("nobody asks for it"),
         }
     }
@@ -397,6 +450,9 @@ fn presented(token: u64, whose: usize) -> PresentedToken {
         expires_at: Some(at(100_000_000 + (token % NEVER_ISSUED) * 3_600_000)),
         generation: Some(Default::default()),
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 0,
         good_until: None,
     }
@@ -426,6 +482,27 @@ pub fn live(alone: bool, history: &[Happening]) -> World {
     let mut world = World::new(alone);
     history.iter().for_each(|happening| drop(world.happen(happening)));
     world
+}
+
+/// The state without the issues of tokens and sessions.
+struct WithoutIssues<'a>(&'a State);
+
+impl CredentialView for WithoutIssues<'_> {
+    fn credential(&self, key: CredentialKey) -> Credential {
+        Credential { issue: None, ..self.0.credential(key) }
+    }
+
+    fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState {
+        self.0.subject(tenant, subject)
+    }
+
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        self.0.cohorts()
+    }
+
+    fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
+        self.0.beyond_seal(place)
+    }
 }
 
 fn rows_at(records: &[Recorded], now: Timestamp) -> Vec<StateRow> {
@@ -550,6 +627,29 @@ proptest! {
         }
     }
 
+    /// The law of followers: they hold the revocations and no issue.
+    #[test]
+    fn a_jwt_carries_all_that_its_judgement_needs(history in history(false)) {
+        let mut world = live(false, &history);
+        world.exchange_all();
+        for node in &world.nodes {
+            for (key, credential) in node.state.credentials.iter().filter(|(key, _)| key.kind == Kind::Token) {
+                let Some(issue) = credential.issue.clone() else { continue };
+                let IssuedAs::Jwt(jwt) = &issue.name else { continue };
+                // A session that was revoked by its secret alone is known to others by that secret.
+                let session = issue.session.and_then(|id| node.state.credential(CredentialKey { kind: Kind::Session, id }).issue);
+                let secret = session.and_then(|session| session.digest().copied());
+                let of_secret = |kind| secret.map(|secret| node.state.credential(CredentialKey { kind, id: secret.id() }));
+                if Kind::ALL.into_iter().filter_map(of_secret).any(|other| !other.revocations.is_empty()) {
+                    continue;
+                }
+                let presented = world.presented_as_issued(issue.clone(), jwt.name.clone());
+                let offline = judge_presented(&WithoutIssues(&node.state), &presented, node.now);
+                prop_assert_eq!(offline, judge(node, *key), "{:?}", key);
+            }
+        }
+    }
+
     #[test]
     fn a_snapshot_at_any_prefix_and_the_tail_are_the_fold(history in history(false), cut in any::<Index>()) {
         let mut world = live(false, &history);
@@ -562,6 +662,9 @@ proptest! {
         let loaded = load(directory.path()).unwrap();
         prop_assert_eq!(loaded.rows(), before.rows());
         prop_assert_eq!(loaded.counts(), before.counts());
+        for key in folded(&log[..cut]).credentials.keys() {
+            prop_assert_eq!(judge_at(&loaded, *key, at(0)), judge_at(&before, *key, at(0)), "{:?}", key);
+        }
         log[cut..].iter().for_each(|recorded| fold_into(&loaded, recorded));
         let whole = crate::support::log::projection_of(log);
         prop_assert_eq!(loaded.rows(), whole.rows());
@@ -653,5 +756,5 @@ fn every_kind_of_event_happens_in_the_histories() {
         let history = history(false).new_tree(&mut runner).unwrap().current();
         names.extend(live(false, &history).nodes[0].log.iter().map(|recorded| recorded.event.type_name()));
     }
-    assert_eq!(names.len(), 15, "{names:?}");
+    assert_eq!(names.len(), 16, "{names:?}");
 }

@@ -47,6 +47,7 @@ impl Demo {
         self.ory(&root, &mut feed).await?;
         self.slashid(&root, &gateway, &mut feed).await?;
         self.cribl(&root, &gateway, &mut feed).await?;
+        self.leaked_secret(&root, &gateway, &mut feed).await?;
         self.evidence(&root, &mut feed).await?;
         self.stop(&mut feed).await?;
         self.audit()
@@ -247,7 +248,7 @@ impl Demo {
         })?;
         self.narrator.holds("folded again from the first event, it equals the server's state in memory");
         let tally = &compared.replayed.tally;
-        claim(tally.tickets.active == 2, || format!("{} tickets are active, and 2 should be", tally.tickets.active))?;
+        claim(tally.tickets.active == 3, || format!("{} tickets are active, and 3 should be", tally.tickets.active))?;
         claim(!holds_any(&self.data, &self.secrets)?, || "a secret is in the ledger's directory".to_owned())?;
         self.narrator.holds("no secret that was used is in any of its files");
         self.narrator.fact(&format!("state's fingerprint {}", compared.replayed.fingerprint));

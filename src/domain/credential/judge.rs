@@ -1,12 +1,14 @@
 //! Judgements: whether a credential is active at an instant, or why not. One rule for all callers.
 //!
-//! A credential is revoked by the earliest of five: a removal of the node that issued it beyond the seal, a revocation
+//! A credential is revoked by the earliest of six: a removal of the node that issued it beyond the seal, a revocation
 //! of its own, a revocation by its secret alone while its kind was not known, a revocation of everything that its
-//! subject had, and a revocation of its session. Only if none applies does its expiry count.
+//! subject had, a revocation of a cohort that it belongs to, and a revocation of its session. Only if none applies does
+//! its expiry count.
 
 use super::{Active, Credential, CredentialId, CredentialKey, Digest, Inactive, Issue, Kind};
+use crate::domain::cohort::CohortsOf;
 use crate::domain::command::PresentedToken;
-use crate::domain::ids::{RecordId, Subject, Tenant};
+use crate::domain::ids::{ApplicationId, RecordId, Subject, Tenant};
 use crate::domain::state::CredentialView;
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
@@ -63,21 +65,23 @@ fn revoked_by(
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
     let with_all = subject.revokes(kind, &issue.generation);
-    let with_session =
-        issue.session.and_then(|id| session_revoked(view, &issue.tenant, &issue.subject, id, &issue.generation));
-    [view.beyond_seal(issue.place), alone, unseen, with_all, with_session]
+    let with_cohort = view.cohorts().and_then(|all| all.revokes(kind, CohortsOf::issue(issue), &issue.generation));
+    let with_session = issue
+        .session
+        .and_then(|id| session_revoked(view, &issue.tenant, &issue.subject, (id, None), &issue.generation));
+    [view.beyond_seal(issue.place), alone, unseen, with_all, with_cohort, with_session]
         .into_iter()
         .flatten()
         .min_by_key(|(place, at)| (*at, *place))
 }
 
 /// A token is revoked with its session: the token's generation reaches everything that had revoked other sessions when
-/// it was issued.
+/// it was issued. A session that this node does not know was issued by the application that the token names.
 fn session_revoked(
     view: &impl CredentialView,
     tenant: &Tenant,
     subject: &Subject,
-    session: CredentialId,
+    (session, application): (CredentialId, Option<ApplicationId>),
     generation: &Generation,
 ) -> Option<(RecordId, Timestamp)> {
     let kind = Kind::Session;
@@ -86,8 +90,12 @@ fn session_revoked(
     let digest = session.issue.as_ref().and_then(|issue| issue.digest().copied());
     let unseen = digest.and_then(|digest| revoked_unknown(view, kind, &digest, tenant, subject));
     let with_all = view.subject(tenant, subject).revokes(kind, generation);
+    let with_cohort = view.cohorts().and_then(|all| {
+        let application = session.issue.as_ref().map_or(application, |issue| issue.application);
+        all.revokes(kind, CohortsOf::with_secret(tenant, application), generation)
+    });
     let too_late = session.issue.as_ref().and_then(|issue| view.beyond_seal(issue.place));
-    [too_late, alone, unseen, with_all].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+    [too_late, alone, unseen, with_all, with_cohort].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }
 
 /// Whether a JWT whose signature has been verified is active, seen before or not.
@@ -120,10 +128,14 @@ fn revoked_unseen(
         Some(generation) => state.revokes(Kind::Token, generation),
         None => state.revokes_foreign(token.issued_at_seconds, token.leeway_seconds),
     };
+    let cohorts = token.cohorts();
+    let with_cohort = view.cohorts().and_then(|all| match &token.generation {
+        Some(generation) => all.revokes(Kind::Token, cohorts, generation),
+        None => all.revokes_foreign(cohorts, token.issued_at_seconds, token.leeway_seconds),
+    });
     let generation = token.generation.as_ref();
-    let with_session = token
-        .session
-        .zip(generation)
-        .and_then(|(session, generation)| session_revoked(view, tenant, subject, session, generation));
-    [alone, with_all, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
+    let with_session = token.session.zip(generation).and_then(|(session, generation)| {
+        session_revoked(view, tenant, subject, (session, token.session_application), generation)
+    });
+    [alone, with_all, with_cohort, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }

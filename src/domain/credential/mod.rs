@@ -9,7 +9,7 @@ pub use judge::{judge, judge_known, judge_presented, revoked_unknown};
 pub use reference::CredentialRef;
 pub use revocation::{Revocation, RevocationTarget, Revocations, UnknownRevoker};
 pub use secret::{Digest, Secret};
-pub use state::{Active, Credential, Inactive, Issue, IssuedAs, Lifetime};
+pub use state::{Active, Credential, Inactive, Issue, IssuedAs, IssuedJwt, Lifetime};
 
 use super::ids::{Issuer, Malformed, TokenId};
 

@@ -1,7 +1,7 @@
 //! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
 use super::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Revocation, Revocations};
-use crate::domain::ids::{RecordId, Subject, Tenant};
+use crate::domain::ids::{ApplicationId, KeyId, RecordId, Subject, Tenant};
 use crate::domain::subject::Generation;
 use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 
@@ -10,6 +10,8 @@ use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 pub struct Issue {
     /// The record that issued it.
     pub place: RecordId,
+    /// The application that issued it, if one did.
+    pub application: Option<ApplicationId>,
     /// The name space of its subject.
     pub tenant: Tenant,
     pub subject: Subject,
@@ -21,7 +23,7 @@ pub struct Issue {
     pub lifetime: Lifetime,
     /// The latest instant to which any use or extension can prolong it.
     pub not_after: Timestamp,
-    /// The subject's generation, as its issuer knew it.
+    /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: Generation,
     /// The session that a token belongs to, and is revoked with.
     pub session: Option<CredentialId>,
@@ -34,7 +36,15 @@ pub struct Issue {
 pub enum IssuedAs {
     /// A secret with that digest; the digest of some imported sessions is not known.
     Secret(Option<Digest>),
-    Jwt(Box<CredentialRef>),
+    Jwt(Box<IssuedJwt>),
+}
+
+/// A JWT's name, and the key that signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedJwt {
+    pub name: CredentialRef,
+    /// Of a JWT of this ledger.
+    pub key: Option<KeyId>,
 }
 
 /// The life of a credential.
@@ -90,7 +100,7 @@ impl Issue {
     /// The name that a revocation gives it.
     pub fn named(&self, key: CredentialKey) -> CredentialRef {
         match (&self.name, key.kind) {
-            (IssuedAs::Jwt(name), _) => (**name).clone(),
+            (IssuedAs::Jwt(jwt), _) => jwt.name.clone(),
             (IssuedAs::Secret(Some(digest)), Kind::Ticket | Kind::Token) => CredentialRef::Digest(*digest),
             (IssuedAs::Secret(_), _) => CredentialRef::Id(key.id),
         }

@@ -1,7 +1,8 @@
 //! Imports: credentials that were issued elsewhere, by digest or id.
 
 use super::super::application::{Grants, Scope};
-use super::super::command::{Context, Decision, Import, ImportedLife, PastIssue, Rejection};
+use super::super::cohort::{CohortsOf, generation_at};
+use super::super::command::{Caller, Context, Decision, Import, ImportedLife, PastIssue, Rejection};
 use super::super::credential::{CredentialKey, CredentialRef, Digest, Kind, revoked_unknown};
 use super::super::event::{CredentialRevoked, Draft, Event, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::{RecordId, Subject, Tenant};
@@ -18,7 +19,13 @@ const LEEWAY_SECONDS: u64 = 5;
 
 /// The same line twice makes one credential. Whether an id or digest is taken is reported last, and in the same way for
 /// every owner.
-pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Context) -> Result<Decision, Rejection> {
+pub fn import(
+    view: &impl View,
+    grants: &Grants,
+    caller: &Caller,
+    import: &Import,
+    context: Context,
+) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
     settled(context, Rejection::ClockUnsettled)?;
     if !plausible(import, context) {
@@ -43,8 +50,9 @@ pub fn import(view: &impl View, grants: &Grants, import: &Import, context: Conte
     if !view.has_room(import.life.kind(), &import.tenant, &import.subject) {
         return Err(Rejection::MemoryFull);
     }
-    let issued = issued(view, import, context);
-    let revocation = revocation(view, import, &issued);
+    let cohorts = CohortsOf::with_secret(&import.tenant, caller.application());
+    let issued = issued(view, import, cohorts, context);
+    let revocation = revocation(view, import, cohorts, &issued);
     let draft = |event| Draft { tenant: Some(import.tenant.clone()), event };
     Ok(Decision::Append(std::iter::once(issued).chain(revocation).map(draft).collect()))
 }
@@ -61,7 +69,7 @@ enum Name {
 
 /// A credential that was revoked before it was imported may outlive the revocation, so it is revoked once more, for as
 /// long as it could be active.
-fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event> {
+fn revocation(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, issued: &Event) -> Option<Event> {
     let Import { tenant, subject, .. } = import;
     let (kind, credential, session_digest, not_after, generation) = match issued {
         Event::TicketIssued(ticket) => {
@@ -79,7 +87,8 @@ fn revocation(view: &impl View, import: &Import, issued: &Event) -> Option<Event
     let by_its_secret = digest.is_some_and(|digest| revoked_unknown(view, kind, &digest, tenant, subject).is_some());
     let alone = under_its_name || by_its_secret;
     let with_all = view.subject(tenant, subject).revokes(kind, generation).is_some();
-    (alone || with_all).then(|| {
+    let with_cohort = view.cohorts().is_some_and(|all| all.revokes(kind, cohorts, generation).is_some());
+    (alone || with_all || with_cohort).then(|| {
         Event::Revoked(CredentialRevoked {
             kind,
             credential,
@@ -153,13 +162,19 @@ fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
     Kind::ALL.into_iter().any(|other| other != kind && is_issued(other))
 }
 
-/// A revocation of everything that its subject had does not reach it if it was issued later; a later revocation does.
-fn generation(view: &impl View, import: &Import, kind: Kind) -> Generation {
-    let state = view.subject(&import.tenant, &import.subject);
-    state.of(kind).generation_at(import.issued_at.as_seconds(), LEEWAY_SECONDS)
+/// A revocation of everything that its subject or a cohort had does not reach it if it was issued later; a later
+/// revocation does.
+fn generation(view: &impl View, import: &Import, cohorts: CohortsOf<'_>) -> Generation {
+    let kind = import.life.kind();
+    let subject = view.subject(&import.tenant, &import.subject);
+    let revoked = view.cohorts();
+    let of_cohorts = revoked.iter().flat_map(|all| all.of(kind, cohorts));
+    let states = std::iter::once(subject.of(kind)).chain(of_cohorts);
+    generation_at(states, import.issued_at.as_seconds(), LEEWAY_SECONDS)
 }
 
-fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) -> Event {
+fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { policy, .. }: Context) -> Event {
+    let generation = generation(view, import, cohorts);
     let Import { subject, issued_at, expires_at, .. } = import;
     let (subject, issued_at, expires_at) = (subject.clone(), Some(*issued_at), *expires_at);
     let asked = import.not_after.unwrap_or(Timestamp::default().plus_millis(u64::MAX));
@@ -174,7 +189,7 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
                 .map_or(ttl, |life| ttl.min(life)),
             expires_at,
             not_after: latest(policy.ticket_max_life),
-            generation: generation(view, import, Kind::Ticket),
+            generation,
         }),
         ImportedLife::Session { id, digest, aal } => Event::SessionIssued(Box::new(SessionIssued {
             id,
@@ -186,7 +201,7 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
             methods: Vec::new(),
             expires_at,
             not_after: latest(policy.session_max_life),
-            generation: generation(view, import, Kind::Session),
+            generation,
             sealed: None,
         })),
         ImportedLife::Token { digest } => Event::TokenIssued(Box::new(TokenIssued {
@@ -198,7 +213,7 @@ fn issued(view: &impl View, import: &Import, Context { policy, .. }: Context) ->
             audience: Vec::new(),
             scope: None,
             expires_at,
-            generation: generation(view, import, Kind::Token),
+            generation,
             sealed: None,
         })),
     }

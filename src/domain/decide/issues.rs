@@ -1,13 +1,14 @@
 //! Issues and extensions.
 
 use super::super::application::{Grants, Scope};
-use super::super::command::{Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
+use super::super::cohort::{CohortsOf, RevokedCohorts, generation_now};
+use super::super::command::{Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
 use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
-use super::super::ids::{Subject, Tenant};
+use super::super::ids::Subject;
 use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
-use super::super::subject::SubjectState;
+use super::super::subject::{Generation, SubjectState};
 use super::super::time::{Timestamp, Ttl};
 use super::keys::signing_key;
 use super::{allow, one, settled};
@@ -18,13 +19,16 @@ pub const MAX_JWT_GENERATION: usize = 16;
 pub fn ticket(
     view: &impl View,
     grants: &Grants,
+    caller: &Caller,
     issue: &IssueTicket,
     context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(view, &subject, Kind::Ticket, (&issue.tenant, &issue.subject), now)?;
+    let revoked = view.cohorts();
+    let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
+    may_get(view, &subject, Kind::Ticket, &issue.subject, (revoked.as_deref(), cohorts), now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
     let not_after = now.plus(policy.ticket_max_life);
     let issued = TicketIssued {
@@ -34,37 +38,53 @@ pub fn ticket(
         ttl,
         expires_at: now.plus(ttl).min(not_after),
         not_after,
-        generation: subject.of(Kind::Ticket).generation(),
+        generation: generation(&subject, Kind::Ticket, revoked.as_deref(), cohorts),
     };
     Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
 }
 
-/// An erased subject gets nothing any more, and a subject on hold nothing for now.
+/// An erased subject gets nothing any more, and a subject or cohort on hold nothing for now.
 fn may_get(
     view: &impl View,
     state: &SubjectState,
     kind: Kind,
-    (tenant, subject): (&Tenant, &Subject),
+    subject: &Subject,
+    (revoked, cohorts): (Option<&RevokedCohorts>, CohortsOf<'_>),
     now: Timestamp,
 ) -> Result<(), IssueRejection> {
+    let on_hold = || state.on_hold(kind, now) || revoked.is_some_and(|all| all.on_hold(kind, cohorts, now));
     match &state.erasure {
         Some(_) => Err(IssueRejection::SubjectErased),
-        None if state.on_hold(kind, now) => Err(IssueRejection::SubjectOnHold),
-        None if !view.has_room(kind, tenant, subject) => Err(IssueRejection::MemoryFull),
+        None if on_hold() => Err(IssueRejection::SubjectOnHold),
+        None if !view.has_room(kind, cohorts.tenant, subject) => Err(IssueRejection::MemoryFull),
         None => Ok(()),
     }
+}
+
+/// The generation of a credential that is issued now.
+fn generation(
+    subject: &SubjectState,
+    kind: Kind,
+    revoked: Option<&RevokedCohorts>,
+    cohorts: CohortsOf<'_>,
+) -> Generation {
+    let of_cohorts = revoked.into_iter().flat_map(|all| all.of(kind, cohorts));
+    generation_now(std::iter::once(subject.of(kind)).chain(of_cohorts))
 }
 
 pub fn session(
     view: &impl View,
     grants: &Grants,
+    caller: &Caller,
     issue: &IssueSession,
     context @ Context { now, policy, .. }: Context,
 ) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(view, &subject, Kind::Session, (&issue.tenant, &issue.subject), now)?;
+    let revoked = view.cohorts();
+    let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
+    may_get(view, &subject, Kind::Session, &issue.subject, (revoked.as_deref(), cohorts), now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
     let issued = SessionIssued {
         id: issue.id,
@@ -76,7 +96,7 @@ pub fn session(
         methods: issue.methods.clone(),
         expires_at: now.plus(ttl),
         not_after: now.plus(ttl.max(policy.session_max_life)),
-        generation: subject.of(Kind::Session).generation(),
+        generation: generation(&subject, Kind::Session, revoked.as_deref(), cohorts),
         sealed: issue.sealed.clone(),
     };
     Ok(one(Some(issue.tenant.clone()), Event::SessionIssued(Box::new(issued))))
@@ -109,29 +129,38 @@ pub fn extend_session(
 pub fn token(
     view: &impl View,
     grants: &Grants,
+    caller: &Caller,
     issue: &IssueToken,
     context @ Context { now, origin, policy, .. }: Context,
 ) -> Result<Decision, IssueTokenRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
     settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
-    may_get(view, &subject, Kind::Token, (&issue.tenant, &issue.subject), now)?;
-    let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
-    let mut generation = subject.of(Kind::Token).generation();
-    if session.is_some() {
-        // The session is active, so a revocation of sessions until now reaches neither it nor the token.
-        generation.merge(&subject.of(Kind::Session).generation());
-    }
+    let revoked = view.cohorts();
+    let tenant = &issue.tenant;
+    let with_secret = CohortsOf::with_secret(tenant, caller.application());
+    may_get(view, &subject, Kind::Token, &issue.subject, (revoked.as_deref(), with_secret), now)?;
     let (name, key) = match &issue.form {
         TokenForm::Opaque(digest) => (CredentialRef::Digest(*digest), None),
-        TokenForm::Jwt(_) if generation.len() > MAX_JWT_GENERATION => {
-            return Err(IssueTokenRejection::GenerationTooLarge);
-        }
         TokenForm::Jwt(jti) => {
             let key = signing_key(view, origin).ok_or(IssueTokenRejection::NoSigningKey)?;
             (CredentialRef::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
         }
     };
+    let cohorts = CohortsOf { issuer: name.issuer(), key: key.as_ref(), ..with_secret };
+    if revoked.as_ref().is_some_and(|all| all.on_hold(Kind::Token, cohorts, now)) {
+        return Err(IssueRejection::SubjectOnHold.into());
+    }
+    let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
+    let mut generation = generation(&subject, Kind::Token, revoked.as_deref(), cohorts);
+    if let Some(session) = &session {
+        // The session is active, so a revocation of sessions until now reaches neither it nor the token.
+        let cohorts = CohortsOf::with_secret(tenant, session.issue.application);
+        generation.merge(&self::generation(&subject, Kind::Session, revoked.as_deref(), cohorts));
+    }
+    if key.is_some() && generation.len() > MAX_JWT_GENERATION {
+        return Err(IssueTokenRejection::GenerationTooLarge);
+    }
     // A JWT gives its expiry in whole seconds, and both must say the same.
     let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
     let session_end = session.map(|session| session.expires_at.floor_to_seconds());

@@ -160,7 +160,7 @@ fn unseen(revoke: &Revoke, latest: Timestamp) -> CredentialRevoked {
 
 /// The longest life of a credential that this node does not know yet. Another node may allow longer lives than this
 /// one, and so may the product that an import came from. A ledger that is alone knows everything that it has issued.
-fn longest_life(view: &impl View, policy: &Policy) -> Ttl {
+pub fn longest_life(view: &impl View, policy: &Policy) -> Ttl {
     if alone(view) { policy.longest_life } else { Ttl::MAX }
 }
 

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{
-    CredentialRevoked, Event, NodeJoined, Renewals, Sealed, SessionIssued, SubjectRevoked, TicketIssued, TokenIssued,
+    CohortRevoked, CredentialRevoked, Event, NodeJoined, Renewals, Sealed, SessionIssued, SubjectRevoked, TicketIssued,
+    TokenIssued,
 };
 use crate::domain::credential::{CredentialId, CredentialRef, Digest, Kind, Kinds};
-use crate::domain::ids::{Reason, Subject};
+use crate::domain::ids::{KeyId, Reason, Subject};
 use crate::domain::subject::Generation;
 use crate::domain::time::Timestamp;
 
@@ -40,6 +41,7 @@ macro_rules! event_types {
 event_types! {
     APPLICATION_REGISTERED = "application.registered", 1, false;
     APPLICATION_REMOVED = "application.removed", 1, false;
+    COHORT_REVOKED = "cohort.revoked", 1, true;
     #[cfg(test)]
     EXAMPLE = "example.revoked", 1, true;
     KEY_PUBLISHED = "key.published", 1, false;
@@ -95,10 +97,12 @@ pub struct Issues<'a> {
     pub digest: Option<&'a Digest>,
     /// Its subject.
     pub subject: &'a Subject,
-    /// The subject's generation, as its issuer knew it.
+    /// The generation of its subject and cohorts, as its issuer knew it.
     pub generation: &'a Generation,
     /// For a token: the session that it belongs to.
     pub session: Option<CredentialId>,
+    /// For a JWT of this ledger: the key that signs it.
+    pub key: Option<&'a KeyId>,
     /// When it expires unless it is extended.
     pub expires_at: Timestamp,
 }
@@ -123,6 +127,8 @@ pub enum Revokes<'a> {
     Credential(&'a CredentialRevoked),
     /// Everything that a subject has of some kinds.
     Subject(RevokesSubject<'a>),
+    /// Everything of some kinds in a cohort.
+    Cohort(&'a CohortRevoked),
 }
 
 /// An event that revokes everything that a subject has of some kinds.
@@ -153,6 +159,7 @@ impl<'a> Issues<'a> {
             subject: &issued.subject,
             generation: &issued.generation,
             session: None,
+            key: None,
             expires_at: issued.expires_at,
         }
     }
@@ -165,6 +172,7 @@ impl<'a> Issues<'a> {
             subject: &issued.subject,
             generation: &issued.generation,
             session: None,
+            key: None,
             expires_at: issued.expires_at,
         }
     }
@@ -177,6 +185,7 @@ impl<'a> Issues<'a> {
             subject: &issued.subject,
             generation: &issued.generation,
             session: issued.session,
+            key: issued.key.as_ref(),
             expires_at: issued.expires_at,
         }
     }
@@ -202,6 +211,7 @@ impl<'a> Revokes<'a> {
         match self {
             Self::Credential(revoked) => Kinds::from_iter([revoked.kind]),
             Self::Subject(all) => all.kinds,
+            Self::Cohort(all) => all.kinds,
         }
     }
 
@@ -210,6 +220,7 @@ impl<'a> Revokes<'a> {
         match self {
             Self::Credential(revoked) => revoked.reason.as_ref(),
             Self::Subject(all) => all.reason,
+            Self::Cohort(all) => all.reason.as_ref(),
         }
     }
 }
@@ -220,7 +231,7 @@ impl<'a> Facets<'a> {
         let revoked = match self.revokes {
             Some(Revokes::Credential(revoked)) => revoked.subject.as_ref(),
             Some(Revokes::Subject(all)) => Some(all.subject),
-            None => None,
+            Some(Revokes::Cohort(_)) | None => None,
         };
         let issued = self.issues.as_ref().map(|issues| issues.subject);
         issued.or(self.extends.as_ref().map(|extends| extends.subject)).or(revoked)
@@ -234,7 +245,7 @@ impl<'a> Facets<'a> {
             Some(Revokes::Credential(revoked)) => {
                 [Some(revoked.credential.id()), revoked.session_digest.as_ref().map(Digest::id)]
             }
-            Some(Revokes::Subject(_)) | None => [None, None],
+            Some(Revokes::Subject(_) | Revokes::Cohort(_)) | None => [None, None],
         };
         issued.chain(extended).chain(revoked).flatten()
     }
@@ -256,6 +267,7 @@ impl Event {
             Self::Revoked(CredentialRevoked { kind: Kind::Session, .. }) => &EventType::SESSION_REVOKED,
             Self::Revoked(CredentialRevoked { kind: Kind::Token, .. }) => &EventType::TOKEN_REVOKED,
             Self::SubjectRevoked(_) => &EventType::SUBJECT_REVOKED,
+            Self::CohortRevoked(_) => &EventType::COHORT_REVOKED,
             Self::SubjectErased(_) => &EventType::SUBJECT_ERASED,
             Self::KeyPublished(_) => &EventType::KEY_PUBLISHED,
             Self::KeyRetired(_) => &EventType::KEY_RETIRED,
@@ -294,6 +306,9 @@ impl Event {
                 sealed: revoked.note.as_ref(),
                 ..none
             },
+            Self::CohortRevoked(revoked) => {
+                Facets { revokes: Some(Revokes::Cohort(revoked)), sealed: revoked.note.as_ref(), ..none }
+            }
             #[cfg(test)]
             Self::Example(revoked) => Facets { revokes: Some(Revokes::Subject(RevokesSubject::of(revoked))), ..none },
             Self::SubjectErased(erased) => {

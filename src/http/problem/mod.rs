@@ -156,6 +156,8 @@ impl From<Rejection> for Code {
             Rejection::CurrentSession => Self::CurrentSession,
             Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
+            Rejection::UnknownKey => Self::UnknownKey,
+            Rejection::UnknownIssuer => Self::UnknownIssuer,
             Rejection::NoSigningKey => Self::NoSigningKey,
             Rejection::GenerationTooLarge => Self::GenerationTooLarge,
             Rejection::IssuerDiffers => Self::IssuerDiffers,

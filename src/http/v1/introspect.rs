@@ -71,6 +71,11 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
+    /// The application that issued it. Absent for root, for a token that belongs to a session and that the node issued by
+    /// its settings, and for a JWT of another issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = "uuid")]
+    application: Option<String>,
 }
 
 /// An inactive credential. The answer does not say why it is inactive, or whose it was.
@@ -113,5 +118,6 @@ fn good(found: &Introspection) -> Good<'_> {
         not_after: found.not_after.map(Shown),
         last_used_at: found.last_used_at.map(Shown),
         session_id: found.session.map(|id| id.uuid().to_string()),
+        application: found.application.map(|id| id.to_string()),
     }
 }

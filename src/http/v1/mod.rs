@@ -30,6 +30,7 @@ mod sealed;
 mod session;
 mod status;
 mod subject;
+mod withdraw_key;
 
 pub use as_of::{as_of, presented_as_of};
 pub use clock::{accept_clock, show_clock};
@@ -56,6 +57,7 @@ pub use rotate_key::rotate_key;
 pub use sealed::sealed;
 pub use status::status;
 pub use subject::subject;
+pub use withdraw_key::withdraw_key;
 
 /// This surface's part of the OpenAPI document.
 #[derive(utoipa::OpenApi)]
@@ -83,6 +85,7 @@ pub use subject::subject;
     as_of::presented_as_of,
     rotate_key::rotate_key,
     list_keys::list_keys,
+    withdraw_key::withdraw_key,
     clock::show_clock,
     clock::accept_clock,
     status::status,

@@ -10,17 +10,21 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{
-    CredentialId, CredentialRevoked, GivenSubject, Issuer, Kind, Kinds, Origin, Reason, Revokes, RevokesSubject, Scope,
-    Secret, Subject, Tenant, Timestamp, TokenId,
+    ApplicationId, Cohort, CohortRevoked, CredentialId, CredentialRevoked, GivenSubject, Issuer, KeyId, Kind, Kinds,
+    Origin, Reason, Revokes, RevokesSubject, Scope, Secret, Subject, Tenant, Timestamp, TokenId,
 };
+use crate::feed::CohortShown;
 use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_HOLD_SECONDS, MAX_TTL_SECONDS, Seconds, Shown, WireText, present};
 use crate::http::{SharedApp, answer, caller};
 use crate::keys::SecretPrefix;
-use crate::service::{Filed, MAX_NOTE_BYTES, NewSubjectRevocation, Service, Target, Why};
+use crate::service::{
+    Filed, MAX_NOTE_BYTES, NewCohortRevocation, NewSubjectRevocation, RevocationOutcome, Service, Target, Why,
+};
 
-/// What to revoke: `credential`; `kind` and `id`; or `subject`, which `tenant`, `kinds`, `ttl` and `hold` go with.
+/// What to revoke: `credential`; `kind` and `id`; `subject`, which `tenant` goes with; or a cohort by `application`, `key`,
+/// `issuer`, or `tenant` alone. `kinds`, `ttl` and `hold` go with a subject or a cohort.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewRevocation)]
@@ -37,7 +41,7 @@ struct RevokeBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String)]
     id: Option<String>,
-    /// The name space of the subject; `default` if left out.
+    /// The name space of the subject, `default` if left out. Without a subject: everything in this tenant.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     tenant: Option<WireText<Tenant>>,
@@ -45,6 +49,18 @@ struct RevokeBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     subject: Option<WireText<GivenSubject>>,
+    /// Everything that this application issued, by its id.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = "uuid")]
+    application: Option<Uuid>,
+    /// Every JWT that the key of this ledger with this `kid` signed.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    key: Option<WireText<KeyId>>,
+    /// Every JWT of this issuer: this ledger, or one that it trusts.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    issuer: Option<WireText<Issuer>>,
     /// Only these kinds; all if left out.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, min_items = 1)]
@@ -53,7 +69,7 @@ struct RevokeBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 31_622_400)]
     ttl: Option<Seconds<MAX_TTL_SECONDS>>,
-    /// Refuse new issues to the subject for that many seconds, at most 30 days. A hold cannot be lifted.
+    /// Refuse new issues to the subject, or in the cohort, for that many seconds, at most 30 days. A hold cannot be lifted.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = u64, minimum = 1, maximum = 2_592_000)]
     hold: Option<Seconds<MAX_HOLD_SECONDS>>,
@@ -70,14 +86,14 @@ struct RevokeBody {
 /// The revocations that the call made, or the first one of a credential that was revoked already.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Revocations)]
-struct Made<'a> {
+pub struct Made<'a> {
     revocations: Vec<RevocationShown<'a>>,
 }
 
 /// A revocation on record.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Revocation)]
-struct RevocationShown<'a> {
+pub struct RevocationShown<'a> {
     /// Its position in this node's log.
     position: u64,
     /// Its origin.
@@ -85,14 +101,14 @@ struct RevocationShown<'a> {
     origin: Shown<Origin>,
     /// Its sequence in that origin.
     sequence: u64,
-    /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked` or `subject.erased`.
+    /// `ticket.revoked`, `session.revoked`, `token.revoked`, `subject.revoked`, `subject.erased` or `cohort.revoked`.
     #[serde(rename = "type")]
     event: &'static str,
     /// The kind of the revoked credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     kind: Option<&'static str>,
-    /// The kinds that were revoked, if it was everything that the subject had of them.
+    /// The kinds that were revoked, if it was everything that the subject or cohort had of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>)]
     kinds: Option<Vec<&'static str>>,
@@ -112,6 +128,10 @@ struct RevocationShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     subject: Option<&'a str>,
+    /// The cohort, as an object with one member: `application`, `key`, `issuer` or `tenant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    cohort: Option<CohortShown<'a>>,
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     revoked_at: Shown<Timestamp>,
@@ -133,8 +153,10 @@ struct RevocationShown<'a> {
     known: Option<bool>,
 }
 
-/// Revokes one credential, or everything that a subject has. The revocation is durable, and on its way to every
-/// follower, before the answer is sent. Needs the scope `revoke` in the tenant. A credential of another tenant is
+/// Revokes one credential, everything that a subject has, or everything in a cohort: what an application issued, what a
+/// key signed, the JWTs of an issuer, or all of a tenant. What is issued afterwards is active. The revocation is durable, and on its way to every
+/// follower, before the answer is sent. Needs the scope `revoke` in the tenant, and for a cohort in every tenant that it can
+/// reach. A credential of another tenant is
 /// unknown; a JWT that names another tenant is forbidden.
 #[utoipa::path(
     post,
@@ -153,7 +175,13 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
     let revocations = match body.end(&app.service)? {
         RevokeCommand::One(target, why) => app.service.revoke(&call, target, why).await?,
         RevokeCommand::All(end) => app.service.revoke_subject(&call, end).await?,
+        RevokeCommand::Cohort(new) => app.service.revoke_cohort(&call, new).await?,
     };
+    answer_with(&app, revocations).await
+}
+
+/// The answer of a call that revokes: 201 with the revocations that it made, or 200 with those that it found.
+pub async fn answer_with(app: &SharedApp, revocations: RevocationOutcome) -> Result<Response, Problem> {
     let status = if revocations.made { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show(status, &app.service.records_of(revocations).await?))
 }
@@ -162,9 +190,10 @@ pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<Re
 enum RevokeCommand {
     One(Target, Why),
     All(NewSubjectRevocation),
+    Cohort(NewCohortRevocation),
 }
 
-const AMBIGUOUS: &str = "name what to revoke in exactly one way: `credential`; `kind` and `id`; or `subject`";
+const AMBIGUOUS: &str = "name what to revoke in exactly one way: `credential`; `kind` and `id`; `subject`; `application`; `key`; `issuer`; or `tenant` alone";
 
 impl RevokeBody {
     fn end(self, service: &Service) -> Result<RevokeCommand, Problem> {
@@ -172,11 +201,15 @@ impl RevokeBody {
         let target = match (credential, (&self.kind, id), subject) {
             (Some(secret), (None, None), None) => presented(secret),
             (None, (Some(WireText(kind)), Some(id)), None) => named(*kind, id)?,
-            (None, (None, None), Some(_)) => return self.subject_revocation(service),
+            (None, (None, None), Some(_)) if self.cohort().is_none() => return self.subject_revocation(service),
+            (None, (None, None), None) => return self.cohort_revocation(),
             _ => return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS)),
         };
+        if self.cohort().is_some() {
+            return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
+        }
         if let Some(member) = self.subjects_member() {
-            let detail = format!("`{member}` goes with `subject` only");
+            let detail = format!("`{member}` goes with a subject or a cohort only");
             return Err(Problem::with_detail(Code::InvalidBody, detail));
         }
         Ok(RevokeCommand::One(target, why(self.reason, self.note)?))
@@ -193,12 +226,42 @@ impl RevokeBody {
         members.into_iter().find_map(|(member, there)| there.then_some(member))
     }
 
-    fn subject_revocation(self, service: &Service) -> Result<RevokeCommand, Problem> {
-        let kinds = self.kinds.map(|kinds| kinds.into_iter().map(|WireText(kind)| kind).collect::<Kinds>());
-        let kinds = kinds.unwrap_or(Kinds::ALL);
-        if kinds.is_empty() {
-            return Err(Problem::with_detail(Code::InvalidBody, "`kinds`: must name a kind, or be left out for all"));
+    /// The cohort that a member names, if exactly one does; a tenant names one only alone.
+    fn cohort(&self) -> Option<Cohort> {
+        let application = self.application.map(|id| Cohort::Application(ApplicationId(id)));
+        let key = self.key.as_ref().map(|WireText(key)| Cohort::Key(key.clone()));
+        let issuer = self.issuer.as_ref().map(|WireText(issuer)| Cohort::Issuer(issuer.clone()));
+        application.or(key).or(issuer)
+    }
+
+    fn cohort_revocation(self) -> Result<RevokeCommand, Problem> {
+        let named = [self.application.is_some(), self.key.is_some(), self.issuer.is_some(), self.tenant.is_some()];
+        if named.into_iter().filter(|named| *named).count() != 1 {
+            return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         }
+        let cohort =
+            self.cohort().or_else(|| self.tenant.as_ref().map(|WireText(tenant)| Cohort::Tenant(tenant.clone())));
+        let cohort = cohort.ok_or_else(|| Problem::with_detail(Code::InvalidBody, AMBIGUOUS))?;
+        let has_tokens_only = matches!(cohort, Cohort::Key(_) | Cohort::Issuer(_));
+        let mut kinds = kinds(self.kinds)?;
+        if has_tokens_only {
+            if !kinds.contains(Kind::Token) {
+                let detail = "`kinds`: a key or an issuer has tokens only";
+                return Err(Problem::with_detail(Code::InvalidBody, detail));
+            }
+            kinds = Kinds::from_iter([Kind::Token]);
+        }
+        Ok(RevokeCommand::Cohort(NewCohortRevocation {
+            cohort,
+            kinds,
+            keep: self.ttl.map(|Seconds(ttl)| ttl),
+            hold: self.hold.map(|Seconds(hold)| hold),
+            why: why(self.reason, self.note)?,
+        }))
+    }
+
+    fn subject_revocation(self, service: &Service) -> Result<RevokeCommand, Problem> {
+        let kinds = kinds(self.kinds)?;
         let Some(WireText(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
@@ -212,6 +275,15 @@ impl RevokeBody {
             why: why(self.reason, self.note)?,
         }))
     }
+}
+
+fn kinds(named: Option<Vec<WireText<Kind>>>) -> Result<Kinds, Problem> {
+    let kinds = named.map(|kinds| kinds.into_iter().map(|WireText(kind)| kind).collect::<Kinds>());
+    let kinds = kinds.unwrap_or(Kinds::ALL);
+    if kinds.is_empty() {
+        return Err(Problem::with_detail(Code::InvalidBody, "`kinds`: must name a kind, or be left out for all"));
+    }
+    Ok(kinds)
 }
 
 fn why(reason: Option<WireText<Reason>>, note: Option<String>) -> Result<Why, Problem> {
@@ -257,6 +329,7 @@ impl<'a> RevocationShown<'a> {
         match filed.recorded.event.facets().revokes? {
             Revokes::Credential(revoked) => Some(Self::of_credential(filed, revoked)),
             Revokes::Subject(all) => Some(Self::of_subject(filed, &all)),
+            Revokes::Cohort(all) => Some(Self::of_cohort(filed, all)),
         }
     }
 
@@ -282,6 +355,16 @@ impl<'a> RevocationShown<'a> {
         }
     }
 
+    fn of_cohort(filed: &'a Filed, all: &'a CohortRevoked) -> Self {
+        Self {
+            cohort: Some(CohortShown::from(&all.cohort)),
+            kinds: Some(all.kinds.iter().map(Kind::as_str).collect()),
+            hold_until: all.hold_until.map(Shown),
+            reason: all.reason.as_ref().map(Reason::as_str),
+            ..Self::envelope(filed, all.retain_until)
+        }
+    }
+
     fn envelope(filed: &'a Filed, retain_until: Timestamp) -> Self {
         let recorded = &filed.recorded;
         Self {
@@ -295,6 +378,7 @@ impl<'a> RevocationShown<'a> {
             issuer: None,
             tenant: recorded.tenant.as_ref().map(Tenant::as_str),
             subject: None,
+            cohort: None,
             revoked_at: Shown(recorded.recorded_at),
             retain_until: Shown(retain_until),
             hold_until: None,

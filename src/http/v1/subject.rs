@@ -100,6 +100,10 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
+    /// The application that issued it, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = "uuid")]
+    application: Option<String>,
 }
 
 /// A subject's active credentials, its generation and its hold. Needs the scope `introspect` in the tenant. An unknown
@@ -144,6 +148,7 @@ fn shown(found: &Introspection) -> CredentialShown {
         not_after: found.not_after.map(Shown),
         last_used_at: found.last_used_at.map(Shown),
         session_id: found.session.map(|id| id.uuid().to_string()),
+        application: found.application.map(|id| id.to_string()),
     }
 }
 

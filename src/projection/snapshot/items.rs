@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
 use crate::domain::{
-    Answered, ApplicationId, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Erasure, Event,
-    Generation, Idempotency, Issue, IssuedAs, Issuer, KeyId, KeyPublished, Kind, Lifetime, Malformed, Member, NodeKey,
-    NodeRemoved, NodeUpgraded, Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence,
-    SigningKeyState, Subject, SubjectRevocation, SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
+    Answered, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey, CredentialRef, Digest,
+    Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId, KeyPublished, Kind,
+    KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded, Origin, Patch,
+    RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState, Subject, SubjectState,
+    Tenant, Timestamp, TokenId, Ttl, UnknownRevoker,
 };
 use crate::event_log::{decode, encode};
 
@@ -36,7 +37,14 @@ pub(super) enum SnapshotItem {
         id: String,
         published: Option<(PlaceItem, String, String)>,
         retired: bool,
+        withdrawn: bool,
         last_expiry: u64,
+    },
+    Cohort {
+        cohort: CohortItem,
+        tenants: Option<Vec<String>>,
+        kinds: Vec<KindItem>,
+        withdrawn: Option<(PlaceItem, u64)>,
     },
     Slot {
         origin: [u8; Origin::LEN],
@@ -65,8 +73,17 @@ pub(super) enum SnapshotItem {
 pub(super) type PlaceItem = ([u8; Origin::LEN], u64);
 
 #[derive(Serialize, Deserialize)]
+pub(super) enum CohortItem {
+    Application([u8; 16]),
+    Key(String),
+    Issuer(String),
+    Tenant(String),
+}
+
+#[derive(Serialize, Deserialize)]
 pub(super) struct SlidingIssueItem {
     place: PlaceItem,
+    application: Option<[u8; 16]>,
     tenant: String,
     subject: String,
     digest: [u8; 32],
@@ -79,9 +96,11 @@ pub(super) struct SlidingIssueItem {
 #[derive(Serialize, Deserialize)]
 pub(super) struct FixedIssueItem {
     place: PlaceItem,
+    application: Option<[u8; 16]>,
     tenant: String,
     subject: String,
     name: NameItem,
+    key: Option<String>,
     issued_at: u64,
     expires_at: u64,
     not_after: u64,
@@ -183,6 +202,7 @@ fn sliding_issue_item(issue: &Issue) -> Option<SlidingIssueItem> {
     let Lifetime::Sliding(ttl) = issue.lifetime else { return None };
     Some(SlidingIssueItem {
         place: place_item(issue.place),
+        application: issue.application.map(|id| *id.0.as_bytes()),
         tenant: issue.tenant.as_str().to_owned(),
         subject: issue.subject.as_str().to_owned(),
         digest: *issue.digest()?.as_bytes(),
@@ -195,16 +215,18 @@ fn sliding_issue_item(issue: &Issue) -> Option<SlidingIssueItem> {
 
 fn fixed_issue_item(issue: &Issue) -> Option<FixedIssueItem> {
     let Lifetime::Fixed(expires_at) = issue.lifetime else { return None };
-    let name = match &issue.name {
-        IssuedAs::Secret(None) => NameItem::Unpresentable,
-        IssuedAs::Secret(Some(digest)) => NameItem::Digest(*digest.as_bytes()),
-        IssuedAs::Jwt(name) => name_item(name),
+    let (name, key) = match &issue.name {
+        IssuedAs::Secret(None) => (NameItem::Unpresentable, None),
+        IssuedAs::Secret(Some(digest)) => (NameItem::Digest(*digest.as_bytes()), None),
+        IssuedAs::Jwt(jwt) => (name_item(&jwt.name), jwt.key.as_ref().map(|key| key.as_str().to_owned())),
     };
     Some(FixedIssueItem {
         place: place_item(issue.place),
+        application: issue.application.map(|id| *id.0.as_bytes()),
         tenant: issue.tenant.as_str().to_owned(),
         subject: issue.subject.as_str().to_owned(),
         name,
+        key,
         issued_at: issue.issued_at.as_millis(),
         expires_at: expires_at.as_millis(),
         not_after: issue.not_after.as_millis(),
@@ -263,26 +285,42 @@ pub(super) fn key_item(id: &KeyId, key: &SigningKeyState) -> SnapshotItem {
         .as_ref()
         .map(|(place, key)| (place_item(*place), key.issuer.as_str().to_owned(), key.jwk.clone().into_string()));
     let (id, last_expiry) = (id.as_str().to_owned(), key.last_expiry.as_millis());
-    SnapshotItem::Key { id, published, retired: key.retired, last_expiry }
+    SnapshotItem::Key { id, published, retired: key.retired, withdrawn: key.withdrawn, last_expiry }
+}
+
+pub(super) fn cohort_item(cohort: &Cohort, state: &CohortState) -> SnapshotItem {
+    let cohort = match cohort {
+        Cohort::Application(id) => CohortItem::Application(*id.0.as_bytes()),
+        Cohort::Key(id) => CohortItem::Key(id.as_str().to_owned()),
+        Cohort::Issuer(issuer) => CohortItem::Issuer(issuer.as_str().to_owned()),
+        Cohort::Tenant(tenant) => CohortItem::Tenant(tenant.as_str().to_owned()),
+    };
+    SnapshotItem::Cohort {
+        cohort,
+        tenants: state.tenants.as_ref().map(|tenants| tenants.iter().map(Tenant::to_string).collect()),
+        kinds: Kind::ALL.map(|kind| kind_item(kind, state.of(kind))).into(),
+        withdrawn: state.withdrawn.map(|(at, place)| (place_item(place), at.as_millis())),
+    }
+}
+
+fn kind_item(kind: Kind, state: &KindState) -> KindItem {
+    let revocations = state.revocations.iter().map(|(origin, revocation)| {
+        let place = (*origin.as_bytes(), revocation.sequence.0);
+        (place, revocation.revoked_at.as_millis(), revocation.not_before, revocation.retain_until.as_millis())
+    });
+    let hold_until = state.hold_until.map(Timestamp::as_millis);
+    KindItem { kind: kind.index() as u8, revocations: revocations.collect(), hold_until }
 }
 
 pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> SnapshotItem {
-    let kinds = Kind::ALL.iter().map(|kind| {
-        let state = state.of(*kind);
-        let revocations = state.revocations.iter().map(|(origin, revocation)| {
-            let place = (*origin.as_bytes(), revocation.sequence.0);
-            (place, revocation.revoked_at.as_millis(), revocation.not_before, revocation.retain_until.as_millis())
-        });
-        let hold_until = state.hold_until.map(Timestamp::as_millis);
-        KindItem { kind: kind.index() as u8, revocations: revocations.collect(), hold_until }
-    });
+    let kinds = Kind::ALL.map(|kind| kind_item(kind, state.of(kind))).into();
     let (tenant, subject) = (tenant.as_str().to_owned(), subject.as_str().to_owned());
     let erasure = state.erasure.as_ref().map(|erasure| ErasureItem {
         place: place_item(erasure.place),
         erased_at: erasure.erased_at.as_millis(),
         slots: erasure.slots.iter().map(|(origin, slots)| (*origin.as_bytes(), slots.clone())).collect(),
     });
-    SnapshotItem::Subject { tenant, subject, kinds: kinds.collect(), erasure }
+    SnapshotItem::Subject { tenant, subject, kinds, erasure }
 }
 
 pub(super) fn answered_item(answered: &Answered) -> SnapshotItem {
@@ -332,21 +370,37 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
             let credential = Credential { issue, latest: instant(extended_to)?, revocations };
             Patch::Credential(CredentialKey { kind, id: CredentialId::from_bytes(id) }, credential)
         }
-        SnapshotItem::Key { id, published, retired, last_expiry } => {
+        SnapshotItem::Key { id, published, retired, withdrawn, last_expiry } => {
             let id = KeyId::new(&id)?;
             let published = published.map(|(at, issuer, jwk)| {
                 Ok((place(at)?, KeyPublished { id: id.clone(), issuer: Issuer::new(&issuer)?, jwk: jwk.into() }))
             });
             let last_expiry = instant(last_expiry)?;
-            let key = SigningKeyState { published: published.transpose()?, retired, last_expiry };
+            let key = SigningKeyState { published: published.transpose()?, retired, withdrawn, last_expiry };
             Patch::Key(id, key)
+        }
+        SnapshotItem::Cohort { cohort, tenants, kinds, withdrawn } => {
+            let cohort = match cohort {
+                CohortItem::Application(id) => Cohort::Application(application(id)),
+                CohortItem::Key(id) => Cohort::Key(KeyId::new(&id)?),
+                CohortItem::Issuer(issuer) => Cohort::Issuer(Issuer::new(&issuer)?),
+                CohortItem::Tenant(tenant) => Cohort::Tenant(Tenant::new(&tenant)?),
+            };
+            let tenants = tenants.map(|tenants| tenants.iter().map(|tenant| Tenant::new(tenant)).collect());
+            let withdrawn = withdrawn.map(|(at, when)| Ok::<_, Malformed>((instant(when)?, place(at)?)));
+            let state = CohortState {
+                kinds: kind_states(kinds)?,
+                tenants: tenants.transpose()?,
+                withdrawn: withdrawn.transpose()?,
+            };
+            Patch::Cohort(cohort, state)
         }
         SnapshotItem::Slot { origin, slot } => Patch::Slot(self::origin(origin)?, slot),
         SnapshotItem::Imported => Patch::Imported,
         SnapshotItem::EarlyUse { place, used_at } => Patch::TicketUsed(self::place(place)?, instant(used_at)?),
         SnapshotItem::Subject { tenant, subject, kinds, erasure } => {
             let erasure = erasure.map(self::erasure).transpose()?.map(Box::new);
-            let state = SubjectState { erasure, ..subject_state(kinds)? };
+            let state = SubjectState { kinds: kind_states(kinds)?, erasure };
             Patch::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?, state)
         }
         SnapshotItem::Answered { key, body, first, records, recorded_at } => {
@@ -373,6 +427,7 @@ fn revocations(items: Vec<RevocationItem>) -> Result<Revocations, Malformed> {
 fn sliding_issue(item: SlidingIssueItem) -> Result<Issue, Malformed> {
     Ok(Issue {
         place: place(item.place)?,
+        application: item.application.map(application),
         tenant: Tenant::new(&item.tenant)?,
         subject: Subject::new(&item.subject)?,
         name: IssuedAs::Secret(Some(Digest::from_bytes(item.digest))),
@@ -389,10 +444,14 @@ fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
     let name = match item.name {
         NameItem::Unpresentable => IssuedAs::Secret(None),
         NameItem::Digest(digest) => IssuedAs::Secret(Some(Digest::from_bytes(digest))),
-        jwt => IssuedAs::Jwt(Box::new(named(jwt)?)),
+        jwt => {
+            let key = item.key.as_deref().map(KeyId::new).transpose()?;
+            IssuedAs::Jwt(Box::new(IssuedJwt { name: named(jwt)?, key }))
+        }
     };
     Ok(Issue {
         place: place(item.place)?,
+        application: item.application.map(application),
         tenant: Tenant::new(&item.tenant)?,
         subject: Subject::new(&item.subject)?,
         name,
@@ -408,9 +467,7 @@ fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
 fn revocation(item: RevocationItem) -> Result<Revocation, Malformed> {
     let unknown_by = item.unknown_by.map(|unknown_revoker| {
         Ok(match unknown_revoker {
-            UnknownRevokerItem::Application(id) => {
-                UnknownRevoker::Application(ApplicationId(uuid::Uuid::from_bytes(id)))
-            }
+            UnknownRevokerItem::Application(id) => UnknownRevoker::Application(application(id)),
             UnknownRevokerItem::Subject(tenant, subject) => {
                 UnknownRevoker::Subject(Tenant::new(&tenant)?, Subject::new(&subject)?)
             }
@@ -428,18 +485,22 @@ fn revocation(item: RevocationItem) -> Result<Revocation, Malformed> {
     })
 }
 
-fn subject_state(kinds: Vec<KindItem>) -> Result<SubjectState, Malformed> {
-    let mut state = SubjectState::default();
+const fn application(id: [u8; 16]) -> ApplicationId {
+    ApplicationId(uuid::Uuid::from_bytes(id))
+}
+
+fn kind_states(kinds: Vec<KindItem>) -> Result<[KindState; 3], Malformed> {
+    let mut states: [KindState; 3] = Default::default();
     for item in kinds {
-        let kind = state.kinds.get_mut(usize::from(item.kind)).ok_or(FORM)?;
+        let kind = states.get_mut(usize::from(item.kind)).ok_or(FORM)?;
         kind.hold_until = item.hold_until.map(instant).transpose()?;
         for (place, revoked_at, not_before, retain_until) in item.revocations {
             let RecordId { origin, sequence } = self::place(place)?;
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);
-            kind.revocations.insert(origin, SubjectRevocation { sequence, revoked_at, not_before, retain_until });
+            kind.revocations.insert(origin, KindRevocation { sequence, revoked_at, not_before, retain_until });
         }
     }
-    Ok(state)
+    Ok(states)
 }
 
 fn erasure(item: ErasureItem) -> Result<Erasure, Malformed> {

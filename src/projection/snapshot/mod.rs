@@ -32,7 +32,8 @@ use crate::domain::{CredentialKey, Event, LedgerId, Malformed, Position, Sequenc
 use crate::event_log::{Base, ChainHash, Head};
 use blocks::{BLOCK_ITEMS, Block, BlockReader, BlockWriter, Content, FORMAT, Header, SnapshotTrailer};
 use items::{
-    SnapshotItem, answered_item, credential_item, key_item, member_items, nowhere, place_item, record, subject_item,
+    SnapshotItem, answered_item, cohort_item, credential_item, key_item, member_items, nowhere, place_item, record,
+    subject_item,
 };
 use rows::{RowForm, RowWriter, SessionIssueTimes};
 
@@ -279,6 +280,9 @@ fn write_items<W: Write>(projection: &Projection, blocks: &mut BlockWriter<W>) -
             .iter()
             .map(|(place, used_at)| SnapshotItem::EarlyUse { place: place_item(*place), used_at: used_at.as_millis() }),
     );
+    for (cohort, state) in projection.cohorts.read().iter() {
+        items.push(cohort_item(&cohort, state));
+    }
     for (id, key) in projection.keys() {
         items.push(key_item(&id, &key));
     }

@@ -4,18 +4,19 @@
 //! come before a block's rows, and a row refers to them by number, from 1; 0 means none. Numbers are little-endian.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::super::Projection;
 use super::super::forms::{IssuedRow, PackedRow as _, RowKind, SessionRow, TicketRow, TokenRow};
 use super::super::names::Spelled;
 use super::super::numbers::Number;
-use super::super::packed::{InternedValues, Packed, ROW_NUMBERS};
+use super::super::packed::{InternedValues, Packed, ROW_NUMBERS, Recorder};
 use super::SnapshotError;
 use super::blocks::BLOCK_ITEMS;
 use super::items::{FORM, PlaceItem, generation, origin};
 use crate::domain::{
-    CredentialId, CredentialKey, Generation, HashMap, Issuer, Malformed, Origin, Patch, RecordId, Sequence, Tenant,
-    Timestamp,
+    ApplicationId, CredentialId, CredentialKey, Generation, HashMap, Issuer, KeyId, Malformed, Origin, Patch, RecordId,
+    Sequence, Tenant, Timestamp,
 };
 
 /// The values that a block's rows share.
@@ -23,9 +24,9 @@ use crate::domain::{
 pub(super) struct RefersTo {
     shard: u32,
     pub(super) rows: u32,
-    origins: Vec<[u8; Origin::LEN]>,
+    recorders: Vec<([u8; Origin::LEN], Option<[u8; 16]>)>,
     tenants: Vec<String>,
-    issuers: Vec<String>,
+    signers: Vec<(String, Option<String>)>,
     generations: Vec<Vec<PlaceItem>>,
 }
 
@@ -35,9 +36,9 @@ pub(super) struct RowWriter<'a> {
     pub(super) refers_to: RefersTo,
     pub(super) bytes: Vec<u8>,
     tenants: HashMap<Number, u32>,
-    issuers: HashMap<Number, u32>,
+    signers: HashMap<Number, u32>,
     generations: HashMap<Number, u32>,
-    origins: HashMap<Origin, u32>,
+    recorders: HashMap<Recorder, u32>,
 }
 
 /// The number of the value among those that are referred to, added if it is new.
@@ -60,9 +61,9 @@ impl<'a> RowWriter<'a> {
             refers_to: RefersTo { shard: shard as u32, ..RefersTo::default() },
             bytes: Vec::new(),
             tenants: HashMap::default(),
-            issuers: HashMap::default(),
+            signers: HashMap::default(),
             generations: HashMap::default(),
-            origins: HashMap::default(),
+            recorders: HashMap::default(),
         }
     }
 
@@ -74,10 +75,11 @@ impl<'a> RowWriter<'a> {
         self.bytes.extend_from_slice(&row.name);
         row.write_numbers(&mut self.bytes);
         let shared = self.shared;
-        let place = shared.unpack_place(row.place).unwrap_or_else(super::items::nowhere);
-        let which_origin =
-            which(&mut self.origins, place.origin, &mut self.refers_to.origins, || *place.origin.as_bytes());
-        self.number(which_origin);
+        let (place, application) = shared.unpack_place(row.place).unwrap_or_else(|| (super::items::nowhere(), None));
+        let recorder = (place.origin, application);
+        let text = || (*place.origin.as_bytes(), application.map(|id| *id.0.as_bytes()));
+        let which_recorder = which(&mut self.recorders, recorder, &mut self.refers_to.recorders, text);
+        self.number(which_recorder);
         self.bytes.extend_from_slice(&place.sequence.0.to_le_bytes());
         let generations = &mut self.refers_to.generations;
         let which_generation = row.generation.map_or(0, |number| {
@@ -95,10 +97,13 @@ impl<'a> RowWriter<'a> {
         self.refers_to.rows += 1;
     }
 
-    fn issuer(&mut self, number: u32) -> u32 {
+    fn signer(&mut self, number: u32) -> u32 {
         let Some(number) = Number::new(number) else { return 0 };
-        let text = || self.shared.issuers.get(number).map_or_else(String::new, |issuer| issuer.to_string());
-        which(&mut self.issuers, number, &mut self.refers_to.issuers, text)
+        let text = || {
+            let (issuer, key) = self.shared.signers.get(number)?;
+            Some((issuer.to_string(), key.map(|key| key.as_str().to_owned())))
+        };
+        which(&mut self.signers, number, &mut self.refers_to.signers, || text().unwrap_or_default())
     }
 }
 
@@ -134,8 +139,8 @@ impl RowForm for SessionRow {
 
 impl RowForm for TokenRow {
     fn write(&self, out: &mut RowWriter) {
-        let issuer = out.issuer(self.0.form);
-        out.number(issuer);
+        let signer = out.signer(self.0.form);
+        out.number(signer);
         let session = self.session(out.shared).map_or([0; 16], |session| *session.as_bytes());
         out.bytes.push(u8::from(self.0.bound != 0));
         out.bytes.extend_from_slice(&session);
@@ -143,10 +148,10 @@ impl RowForm for TokenRow {
     }
 
     fn read(input: &mut RowReader) -> Result<Self, Malformed> {
-        let issuer = input.number()? as usize;
+        let signer = input.number()? as usize;
         let (bound, session) = (input.bytes::<1>()? == [1], CredentialId::from_bytes(input.bytes()?));
         let mut row: Packed<32> = input.packed()?;
-        row.form = if issuer == 0 { 0 } else { input.issuers.get(issuer - 1).ok_or(FORM)?.get() };
+        row.form = if signer == 0 { 0 } else { input.signers.get(signer - 1).ok_or(FORM)?.get() };
         row.bound = if bound { input.shared.sessions.hold(&session).get() } else { 0 };
         Ok(Self(row))
     }
@@ -156,21 +161,27 @@ impl RowForm for TokenRow {
 pub(super) struct RowReader<'a> {
     shared: &'a InternedValues,
     rest: &'a [u8],
-    origins: Vec<Origin>,
+    recorders: Vec<Recorder>,
     tenants: Vec<Number>,
-    issuers: Vec<Number>,
+    signers: Vec<Number>,
     generations: Vec<Generation>,
 }
 
 impl<'a> RowReader<'a> {
     fn new(shared: &'a InternedValues, refers_to: &RefersTo, rest: &'a [u8]) -> Result<Self, Malformed> {
         let tenants = refers_to.tenants.iter().map(|tenant| Tenant::new(tenant)).collect::<Result<Vec<_>, _>>()?;
-        let issuer = |issuer: &String| shared.issuer(&Issuer::new(issuer)?).ok_or(FORM);
+        let signer = |(issuer, key): &(String, Option<String>)| {
+            let key = key.as_deref().map(KeyId::new).transpose()?;
+            shared.signer(&(Issuer::new(issuer)?, key)).ok_or(FORM)
+        };
+        let recorder = |(bytes, id): &([u8; Origin::LEN], Option<[u8; 16]>)| {
+            Ok::<_, Malformed>((origin(*bytes)?, id.map(|id| ApplicationId(Uuid::from_bytes(id)))))
+        };
         Ok(Self {
             shared,
             rest,
-            origins: refers_to.origins.iter().map(|bytes| origin(*bytes)).collect::<Result<_, _>>()?,
-            issuers: refers_to.issuers.iter().map(issuer).collect::<Result<_, _>>()?,
+            recorders: refers_to.recorders.iter().map(recorder).collect::<Result<_, _>>()?,
+            signers: refers_to.signers.iter().map(signer).collect::<Result<_, _>>()?,
             generations: refers_to.generations.iter().cloned().map(generation).collect::<Result<_, _>>()?,
             // Last, because they are held until the rows are read.
             tenants: tenants.iter().map(|tenant| shared.subjects.hold_tenant(tenant)).collect(),
@@ -189,10 +200,10 @@ impl<'a> RowReader<'a> {
 
     fn packed<const N: usize>(&mut self) -> Result<Packed<N>, Malformed> {
         let (name, numbers) = (self.bytes::<N>()?, self.bytes::<ROW_NUMBERS>()?);
-        let origin = self.number()? as usize;
-        let origin = *self.origins.get(origin.wrapping_sub(1)).ok_or(FORM)?;
+        let recorder = self.number()? as usize;
+        let (origin, application) = *self.recorders.get(recorder.wrapping_sub(1)).ok_or(FORM)?;
         let place = RecordId { origin, sequence: Sequence(u64::from_le_bytes(self.bytes()?)) };
-        let place = self.shared.place(place).ok_or(FORM)?;
+        let place = self.shared.place(place, application).ok_or(FORM)?;
         let generation = self.number()? as usize;
         let tenant = self.number()? as usize;
         let tenant = *self.tenants.get(tenant.wrapping_sub(1)).ok_or(FORM)?;

@@ -1,5 +1,7 @@
 use authledger::audit::{AgainstError, Compared, Lives, against, replay};
-use authledger::domain::{Command, CredentialRef, Digest, Grants, Kind, Patch, Position, RecordId, Timestamp};
+use authledger::domain::{
+    Command, CredentialRef, Digest, Grants, Kind, Patch, Position, RecordId, RemoveApplication, Timestamp,
+};
 use authledger::event_log::Reader;
 use authledger::projection::{Projection, catch_up, save};
 
@@ -13,7 +15,7 @@ fn some_node() -> ModelNode {
     let (mut one, _) = ModelNode::pair();
     one.ask(register(1, Grants::everything())).unwrap();
     one.ask(register(2, Grants::everything())).unwrap();
-    one.ask(Command::RemoveApplication(application_id(2))).unwrap();
+    one.ask(Command::RemoveApplication(RemoveApplication { id: application_id(2), revoke: false })).unwrap();
     (1..=5).for_each(|n| drop(one.ask(issue(n, "alice")).unwrap()));
     one.ask_once(1, 1, issue(6, "bob")).unwrap();
     one.ask(revoke(6)).unwrap();

@@ -30,6 +30,9 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
         expires_at: Some(at(HOUR)),
         generation: Some(Default::default()),
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 0,
         good_until: None,
     };

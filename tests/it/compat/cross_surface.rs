@@ -18,15 +18,15 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::node::{BINARY, Launch, NodeProcess, ROOT, text};
+use crate::process::node::{Api, BINARY, Launch, NodeProcess, ROOT, text};
 use crate::support::secrets;
 
 /// The issuer of the tokens that this ledger never issued.
-const FOREIGN: &str = "https://issuer.example";
+pub(super) const FOREIGN: &str = "https://issuer.example";
 
 /// The credentials that every subject has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sort {
+pub(super) enum Sort {
     Ticket,
     /// The session that its person is using.
     Current,
@@ -39,9 +39,9 @@ enum Sort {
     Foreign,
 }
 
-use Sort::{BoundJwt, Current, Foreign, Jwt, Lost, Opaque, Ticket};
+pub(super) use Sort::{BoundJwt, Current, Foreign, Jwt, Lost, Opaque, Ticket};
 
-const ALL: [Sort; 7] = [Ticket, Current, Lost, Jwt, BoundJwt, Opaque, Foreign];
+pub(super) const ALL: [Sort; 7] = [Ticket, Current, Lost, Jwt, BoundJwt, Opaque, Foreign];
 
 /// A way to revoke something: what it is called, what it revokes, and how.
 struct Way {
@@ -207,10 +207,10 @@ const WAYS: [Way; 24] = [
 ];
 
 /// What an observer sees: whether each credential that it has a say about is active.
-type Seen = BTreeMap<Sort, bool>;
+pub(super) type Seen = BTreeMap<Sort, bool>;
 
 /// A person, and all that was issued to them.
-struct Person {
+pub(super) struct Person {
     subject: String,
     /// By sort: the secret, and the public id where there is one.
     has: BTreeMap<Sort, (String, String)>,
@@ -219,7 +219,11 @@ struct Person {
 }
 
 impl Person {
-    fn secret(&self, sort: Sort) -> &str {
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    pub(super) fn secret(&self, sort: Sort) -> &str {
         &self.has[&sort].0
     }
 
@@ -229,14 +233,14 @@ impl Person {
 }
 
 /// A server, and another issuer that signs tokens.
-struct World {
-    node: NodeProcess,
+pub(super) struct World {
+    pub(super) node: NodeProcess,
     signer: SigningKey,
     client: reqwest::Client,
 }
 
 impl World {
-    fn start(directory: &Path) -> Self {
+    pub(super) fn start(directory: &Path) -> Self {
         let keys = directory.join("issuer");
         std::fs::create_dir_all(&keys).expect("a directory");
         use std::os::unix::fs::PermissionsExt as _;
@@ -256,7 +260,7 @@ impl World {
         }
     }
 
-    async fn restart(self, directory: &Path) -> Self {
+    pub(super) async fn restart(self, directory: &Path) -> Self {
         let (code, log) = self.node.stop().await;
         assert_eq!(code, Some(0), "{log}");
         Self { node: launch(directory), ..self }
@@ -270,11 +274,11 @@ impl World {
         self.client.request(method, self.url(path))
     }
 
-    fn root(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn root(&self, method: Method, path: &str) -> RequestBuilder {
         self.anybody(method, path).bearer_auth(ROOT)
     }
 
-    fn native(&self, body: Value) -> RequestBuilder {
+    pub(super) fn native(&self, body: Value) -> RequestBuilder {
         self.root(Method::POST, "/v1/revocations").json(&body)
     }
 
@@ -303,8 +307,12 @@ impl World {
     }
 
     async fn person(&self, number: usize) -> Person {
-        let api = &self.node.api;
-        let subject = format!("person-{number}");
+        self.person_by(&self.node.api, &format!("person-{number}")).await
+    }
+
+    /// A person to whom that caller issues one of each.
+    pub(super) async fn person_by(&self, api: &Api, subject: &str) -> Person {
+        let subject = subject.to_owned();
         let mut has = BTreeMap::new();
         let ticket = api.issue(&subject).await;
         has.insert(Ticket, (text(&ticket, "ticket"), text(&ticket, "id")));
@@ -342,6 +350,9 @@ impl World {
             expires_at: Timestamp::from_millis((issued_at + 3_600) * 1_000),
             generation: None,
             session: None,
+            application: None,
+            session_application: None,
+            key: None,
             leeway_seconds: 5,
             good_until: None,
         };
@@ -355,7 +366,7 @@ fn launch(directory: &Path) -> NodeProcess {
     Launch::new(&directory.join("data")).arg("--config").arg(config).arg("--log").arg("trace").start()
 }
 
-async fn whoami(world: &World, person: &Person) -> Seen {
+pub(super) async fn whoami(world: &World, person: &Person) -> Seen {
     let mut seen = Seen::new();
     for sort in [Current, Lost] {
         let request = world.anybody(Method::GET, "/sessions/whoami").header("x-session-token", person.secret(sort));
@@ -380,7 +391,7 @@ async fn validate(world: &World, person: &Person) -> Seen {
     seen
 }
 
-async fn introspect(world: &World, person: &Person) -> Seen {
+pub(super) async fn introspect(world: &World, person: &Person) -> Seen {
     let mut seen = Seen::new();
     for sort in ALL {
         seen.insert(sort, world.node.api.is_active(person.secret(sort)).await);
@@ -388,7 +399,7 @@ async fn introspect(world: &World, person: &Person) -> Seen {
     seen
 }
 
-async fn crafter_get(world: &World, person: &Person) -> Seen {
+pub(super) async fn crafter_get(world: &World, person: &Person) -> Seen {
     let path = format!("/api/1/authentication/ticket/{}?accessTokenId={ROOT}", person.secret(Ticket));
     let answer = world.anybody(Method::GET, &path).send().await.expect("an answer");
     let status = answer.status().as_u16();
@@ -408,7 +419,7 @@ async fn admin_list(world: &World, person: &Person) -> Seen {
     Seen::from([(Current, active(Current)), (Lost, active(Lost))])
 }
 
-async fn subject_view(world: &World, person: &Person) -> Seen {
+pub(super) async fn subject_view(world: &World, person: &Person) -> Seen {
     let view = world.node.api.get(&format!("/v1/subjects/{}", person.subject)).await.expect(200);
     let listed: BTreeSet<&str> =
         view["credentials"].as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
@@ -452,7 +463,7 @@ fn revokes(item: &Value, person: &Person, sort: Sort) -> bool {
     names_it || (about && with_all && !reaches)
 }
 
-fn claims_of(token: &str) -> Value {
+pub(super) fn claims_of(token: &str) -> Value {
     use base64::Engine as _;
     let payload =
         token.split('.').nth(1).and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
@@ -460,7 +471,7 @@ fn claims_of(token: &str) -> Value {
 }
 
 /// An auditor that has nothing but the file.
-fn replayed(replayed: &Replayed, person: &Person) -> Seen {
+pub(super) fn replayed(replayed: &Replayed, person: &Person) -> Seen {
     let (state, at) = (&replayed.state, replayed.at);
     let is_active = |sort| match sort {
         Ticket => {

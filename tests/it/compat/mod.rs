@@ -1,5 +1,6 @@
 //! Other products' contracts.
 
+mod cohorts;
 mod crafter;
 mod cribl;
 mod cross_surface;

@@ -1,4 +1,6 @@
-use authledger::domain::{Caller, Command, Event, Grants, MAX_GRANTS, Rejection, Scope, Scopes, View, may_see};
+use authledger::domain::{
+    Caller, Command, Event, Grants, MAX_GRANTS, Rejection, RemoveApplication, Scope, Scopes, View, may_see,
+};
 
 use crate::support::node::{
     ModelNode, application_id, at, digest, grants, issue, issue_in, register, register_until, tenant,
@@ -24,7 +26,7 @@ fn an_application_does_what_it_was_granted_until_it_is_removed() {
     let mut node = ModelNode::lone();
     node.ask(register(1, Grants::everything())).unwrap();
     assert!(node.ask_as(as_application(1), issue(1, "alice")).is_ok());
-    node.ask(Command::RemoveApplication(application_id(1))).unwrap();
+    node.ask(Command::RemoveApplication(RemoveApplication { id: application_id(1), revoke: false })).unwrap();
     assert_eq!(node.ask_as(as_application(1), issue(2, "alice")), Err(Rejection::Unauthenticated));
     assert!(node.is_active(1), "the ticket that it issued stays active");
 }
@@ -50,7 +52,7 @@ fn registering_needs_admin() {
     node.ask(register(1, grants(&[("*", &[Scope::Issue, Scope::Revoke])]))).unwrap();
     let weaker = grants(&[("acme", &[Scope::Issue])]);
     assert_eq!(node.ask_as(as_application(1), register(2, weaker)), Err(Rejection::Forbidden));
-    let remove = Command::RemoveApplication(application_id(1));
+    let remove = Command::RemoveApplication(RemoveApplication { id: application_id(1), revoke: false });
     assert_eq!(node.ask_as(as_application(1), remove), Err(Rejection::Forbidden));
 }
 
@@ -83,7 +85,7 @@ fn a_secret_belongs_to_one_application_at_a_time() {
     again.id = application_id(2);
     let again = Command::RegisterApplication(again.into());
     assert_eq!(node.ask(again.clone()), Err(Rejection::ApplicationExists));
-    node.ask(Command::RemoveApplication(application_id(1))).unwrap();
+    node.ask(Command::RemoveApplication(RemoveApplication { id: application_id(1), revoke: false })).unwrap();
     assert!(node.ask(again).is_ok());
     assert_eq!(node.state.application_with(&digest(1_000_001)).unwrap().0, application_id(2));
 }
@@ -93,7 +95,7 @@ fn an_application_that_the_caller_could_not_have_registered_does_not_exist() {
     let mut node = ModelNode::lone();
     node.ask(register(1, grants(&[("acme", &[Scope::Admin])]))).unwrap();
     node.ask(register(2, Grants::everything())).unwrap();
-    let remove = |n| Command::RemoveApplication(application_id(n));
+    let remove = |n| Command::RemoveApplication(RemoveApplication { id: application_id(n), revoke: false });
     assert_eq!(node.ask_as(as_application(1), remove(2)), Err(Rejection::UnknownApplication));
     assert_eq!(node.ask_as(as_application(1), remove(3)), Err(Rejection::UnknownApplication));
     let own = grants(&[("acme", &[Scope::Admin])]);
@@ -107,7 +109,7 @@ fn an_application_that_the_caller_could_not_have_registered_does_not_exist() {
 fn a_removal_wins_over_a_registration_that_arrives_later() {
     let (mut one, mut other) = ModelNode::pair();
     one.ask(register(1, Grants::everything())).unwrap();
-    one.ask(Command::RemoveApplication(application_id(1))).unwrap();
+    one.ask(Command::RemoveApplication(RemoveApplication { id: application_id(1), revoke: false })).unwrap();
     other.receive(&one.log[3].clone());
     assert!(matches!(one.log[3].event, Event::ApplicationRemoved(_)));
     other.receive(&one.log[2].clone());

@@ -27,6 +27,9 @@ fn foreign(issued_at_seconds: Option<u64>) -> PresentedToken {
         expires_at: None,
         generation: None,
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 0,
         good_until: None,
     }

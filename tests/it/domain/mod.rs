@@ -1,6 +1,7 @@
 //! The rules: given what is recorded, when this is asked, then that is recorded or refused.
 
 mod applications;
+mod cohorts;
 mod erasures;
 mod idempotency;
 mod imports;

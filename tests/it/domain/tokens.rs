@@ -38,6 +38,9 @@ fn ours(n: u64, generation: &[(Origin, u64)]) -> PresentedToken {
         expires_at: Some(at(HOUR)),
         generation: Some(generation),
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 0,
         good_until: None,
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authledger::domain::{
-    Actor, ApplicationId, CredentialRef, CredentialRevoked, Digest, Event, Fingerprint, Grants, Idempotency,
-    IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Previous, Reason,
-    RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
+    Actor, ApplicationId, Cohort, CohortRevoked, CredentialRef, CredentialRevoked, Digest, Event, Fingerprint, Grants,
+    Idempotency, IdempotencyMark, Issuer, Kind, Kinds, LedgerId, LedgerOpened, MAX_INTEGER, NodeName, Origin, Previous,
+    Reason, RecordId, Recorded, Region, Registration, Renewals, RequestId, Scope, Secret, Sequence, State, Subject,
     SubjectErased, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, Ttl, hex,
 };
 use authledger::event_log::{Chain, ChainHash, MAX_RECORD_BYTES, RecordError, decode, encode};
@@ -114,6 +114,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("tickets.renewed", vec![renewed()]),
         ("ticket.revoked", revoked()),
         ("subject.revoked", subject_revoked()),
+        ("cohort.revoked", cohorts_revoked()),
         ("subject.erased", subject_erased()),
         ("session.issued", lasting::sessions()),
         ("session.extended", lasting::extended()),
@@ -148,6 +149,42 @@ fn opened() -> Vec<Recorded> {
     second.place.origin = b();
     let of_pseudonyms = LedgerOpened { pseudonyms: Some([0xcd; 32]), ..opened.clone() };
     vec![record(1, 0, Event::LedgerOpened(opened)), second, record(1, 7, Event::LedgerOpened(of_pseudonyms))]
+}
+
+fn cohorts_revoked() -> Vec<Recorded> {
+    let revoked = |cohort, tenants: Option<&[&str]>, kinds: Kinds| CohortRevoked {
+        cohort,
+        tenants: tenants.map(|tenants| tenants.iter().map(|name| tenant(name)).collect()),
+        kinds,
+        not_before: T / 1000 + 300,
+        hold_until: None,
+        retain_until: at(T + 366 * DAY + 300_000),
+        withdrawn: false,
+        reason: None,
+        note: None,
+    };
+    let token = Kinds::from_iter([Kind::Token]);
+    let of_application = CohortRevoked {
+        reason: Some(Reason::new("secret-leaked").unwrap()),
+        note: Some(authledger::domain::Sealed { slot: 0, sealed: "bm9uY2UgY2lwaGVyIHRhZy1f".into() }),
+        hold_until: Some(at(T + 360_000)),
+        ..revoked(Cohort::Application(application()), Some(&["acme", "default"]), Kinds::ALL)
+    };
+    let key = Cohort::Key(authledger::domain::KeyId::new("k-1").unwrap());
+    let withdrawn = CohortRevoked { withdrawn: true, ..revoked(key.clone(), None, token) };
+    let foreign = Cohort::Issuer(Issuer::new("https://issuer.example/").unwrap());
+    let of_tenant = revoked(Cohort::Tenant(tenant("zoë")), None, Kinds::from_iter([Kind::Ticket, Kind::Session]));
+    let all =
+        [of_application, revoked(key, None, token), withdrawn, revoked(foreign, Some(&["default"]), token), of_tenant];
+    let named = |(n, one): (usize, CohortRevoked)| {
+        let tenant = match &one.cohort {
+            Cohort::Tenant(tenant) => Some(tenant.clone()),
+            _ => None,
+        };
+        let event = Event::CohortRevoked(Box::new(one));
+        Recorded { tenant, actor: by_root(), ..record(40 + n as u64, 300_000 + n as u64, event) }
+    };
+    all.into_iter().enumerate().map(named).collect()
 }
 
 fn registered() -> Vec<Recorded> {
@@ -612,6 +649,17 @@ fn a_text_that_breaks_the_form_of_a_revocation_is_not_a_record() {
     refused(
         "subject.revoked",
         &[(2, "[\"session\",\"token\"]", "[\"token\",\"session\"]"), (2, "[\"session\",\"token\"]", "[]")],
+    );
+    refused(
+        "cohort.revoked",
+        &[
+            (0, "[\"acme\",\"default\"]", "[\"default\",\"acme\"]"),
+            (0, "{\"application\":", "{\"key\":\"k\",\"application\":"),
+            (1, "{\"key\":\"k-1\"}", "{}"),
+            (1, "[\"token\"]", "[]"),
+            (2, "\"withdrawn\":true", "\"withdrawn\":false"),
+            (3, "\"retain_until\":1831622700000", "\"retain_until\":1831622700000,\"withdrawn\":true"),
+        ],
     );
     refused(
         "subject.erased",

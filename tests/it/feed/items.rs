@@ -94,6 +94,9 @@ fn varied() -> ModelNode {
         expires_at: Some(at(86_400_000)),
         generation: None,
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 5,
         good_until: None,
     };

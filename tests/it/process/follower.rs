@@ -14,7 +14,7 @@ use crate::support::python;
 
 #[allow(dead_code, reason = "its main function is for those who run it")]
 #[path = "../../../examples/follower.rs"]
-mod example;
+pub(crate) mod example;
 
 /// Each case with a follower of its own.
 const VECTORS: &str = r#"
@@ -36,10 +36,10 @@ fn project(path: &str) -> PathBuf {
 }
 
 #[test]
-fn a_follower_in_60_lines_answers_every_vector() {
+fn a_follower_in_70_lines_answers_every_vector() {
     let Some(python) = python::plain() else { return };
     let source = include_str!("../../../schema/follower.py");
-    assert!(source.lines().count() <= 60, "it has {} lines", source.lines().count());
+    assert!(source.lines().count() <= 70, "it has {} lines", source.lines().count());
     let mut command = Command::new(python);
     command.args(["-B", "-c", VECTORS]).current_dir(project("schema")).env("PYTHONPATH", ".");
     let output = command.output().unwrap();

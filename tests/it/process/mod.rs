@@ -5,7 +5,7 @@ mod disk;
 mod evidence;
 mod faults;
 mod feed;
-mod follower;
+pub mod follower;
 mod kill;
 mod lifecycle;
 mod nginx;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use authledger::domain::{
     Command, CredentialKey, CredentialRef, CredentialView as _, Digest, Grants, Kind, Kinds, OwnSessions,
-    PresentedToken, RevokeTokens, Sealed, StateRow, Subject, Tenant, Timestamp, View as _,
+    PresentedToken, RemoveApplication, RevokeTokens, Sealed, StateRow, Subject, Tenant, Timestamp, View as _,
 };
 use authledger::event_log::{Base, Reader};
 use authledger::projection::{
@@ -31,7 +31,7 @@ fn varied() -> ModelNode {
     other.ask(renew(7, at(300_000))).unwrap();
     one.ask(register(1, Grants::everything())).unwrap();
     one.ask(register(2, Grants::everything())).unwrap();
-    one.ask(Command::RemoveApplication(application_id(2))).unwrap();
+    one.ask(Command::RemoveApplication(RemoveApplication { id: application_id(2), revoke: false })).unwrap();
     (1..=5).for_each(|n| drop(one.ask(issue(n, if n % 2 == 0 { "alice" } else { "bob" })).unwrap()));
     one.ask_once(1, 1, issue_in("acme", 6, "alice", None)).unwrap();
     one.ask(revoke(1)).unwrap();
@@ -72,6 +72,9 @@ fn with_sessions(node: &mut ModelNode) {
         expires_at: Some(at(86_400_000)),
         generation: None,
         session: None,
+        application: None,
+        session_application: None,
+        key: None,
         leeway_seconds: 5,
         good_until: None,
     };

@@ -60,6 +60,13 @@ fn what(told: &HistoryRecord) -> String {
             let hold = all.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
             format!("all {} of {}{hold}", kinds.join(", "), whose(all.subject))
         }
+        Some(Revokes::Cohort(all)) => {
+            let kinds: Vec<String> = all.kinds.iter().map(|kind| format!("{kind}s")).collect();
+            let hold = all.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
+            let withdrawn = if all.withdrawn { ", which was withdrawn" } else { "" };
+            let (what, name) = all.cohort.named();
+            format!("all {} of {what} {name}{withdrawn}{hold}", kinds.join(", "))
+        }
         None => facets.joins.map(|joined| format!("{} in {}", joined.node, joined.region)).unwrap_or_default(),
     }
 }
@@ -221,6 +228,9 @@ fn counted(out: &mut dyn Write, counted: &ChangeTotals) -> io::Result<()> {
     }
     let (revoked, erased) = (total.subjects_revoked, total.subjects_erased);
     writeln!(out, "  {:<10}  {revoked} had all of some kinds revoked, {erased} were erased", "subjects")?;
+    if total.cohorts_revoked > 0 {
+        writeln!(out, "  {:<10}  {} had all of some kinds revoked", "cohorts", total.cohorts_revoked)?;
+    }
     for (who, counts) in &counted.by_actor {
         writeln!(out, "  by {who}: {} issued, {} revoked", counts.all_issued(), counts.all_revoked())?;
     }
@@ -239,7 +249,7 @@ fn counts_json(counts: &ChangeCounts) -> Value {
         Value::Object(Kind::ALL.iter().map(|kind| (kind.to_string(), json!(of[kind.index()]))).collect())
     };
     json!({"issued": by_kind(&counts.issued), "revoked": by_kind(&counts.revoked), "subjects_revoked": counts.subjects_revoked,
-        "subjects_erased": counts.subjects_erased})
+        "subjects_erased": counts.subjects_erased, "cohorts_revoked": counts.cohorts_revoked})
 }
 
 /// Day by day, as a chart or JSON.

@@ -113,7 +113,7 @@ pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Re
     let id = asked.last_segment_but_one()?;
     must_be_master(&asked.call.identity, GlobalAction::Delete)?;
     let Some(registration) = find(&app.service, &id) else { return Ok(StatusCode::OK.into_response()) };
-    match app.service.remove_application(&asked.call, registration.id).await {
+    match app.service.remove_application(&asked.call, registration.id, false).await {
         Ok(()) => Ok(StatusCode::OK.into_response()),
         // To a master that may not remove it, it does not exist; but a success must be true, and the access token still
         // works.

@@ -40,7 +40,7 @@ async fn ensure_published_access_tokens(service: &Service) -> Result<(), Error> 
 async fn remove_published_access_tokens(service: &Service) -> Result<(), Error> {
     for id in PUBLISHED_ACCESS_TOKENS {
         if let Some(registration) = find(service, id) {
-            service.remove_application(&as_root(), registration.id).await.map_err(Error::widened)?;
+            service.remove_application(&as_root(), registration.id, false).await.map_err(Error::widened)?;
         }
     }
     Ok(())

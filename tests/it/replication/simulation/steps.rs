@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use authledger::cluster::Anchors;
 use authledger::domain::{
     Caller, Command, CredentialRef, EraseSubject, Grants, JoinNode, Kind, Kinds, NodeJoined, PeerAddress, Reads,
-    RevokeSubject, Tenant, TokenForm,
+    RemoveApplication, RevokeSubject, Tenant, TokenForm,
 };
 
 use super::disk::Disk;
@@ -238,7 +238,10 @@ impl Run {
                 self.applications += 1;
                 register(self.applications - 1, Grants::everything())
             }
-            97 => Command::RemoveApplication(application_id(random.below(self.applications + 1))),
+            97 => Command::RemoveApplication(RemoveApplication {
+                id: application_id(random.below(self.applications + 1)),
+                revoke: false,
+            }),
             _ => return (Caller::Root, self.address(slot)),
         };
         (caller, command)

@@ -70,6 +70,9 @@ impl Truth {
                     expires_at: Some(issued.expires_at),
                     generation: Some(issued.generation.clone()),
                     session: issued.session,
+                    application: None,
+                    session_application: None,
+                    key: None,
                     leeway_seconds: 0,
                     good_until: None,
                 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authledger::domain::{
     Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, PresentedToken, RecordId, Revocations,
-    State, Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
+    RevokedCohorts, State, Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
 };
 
 /// The rule that is left out.
@@ -117,6 +117,13 @@ impl CredentialView for Weakened<'_> {
         match self.weakness {
             Weakness::GenerationsAreNotCompared => SubjectState::default(),
             _ => self.state.subject(tenant, subject),
+        }
+    }
+
+    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+        match self.weakness {
+            Weakness::GenerationsAreNotCompared => None,
+            _ => self.state.cohorts(),
         }
     }
 
