@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_in_the_text_under_its_template() {
+    fn a_counted_request_is_in_the_text_under_its_template() {
         let metrics = Metrics::new();
         let route = metrics.route("/v1/events/{position}");
         route.answered("GET", 200, Duration::from_millis(3));

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_seen_is_escaped_and_all_else_is_as_it_came() {
+    fn characters_that_cannot_be_seen_are_escaped_and_all_others_stay() {
         for (text, shown) in [
             ("plain \t text\n", "plain \t text\n"),
             ("é 漢 🎉 \u{a0}", "é 漢 🎉 \u{a0}"),

@@ -328,7 +328,7 @@ mod tests {
     pub fn entry(row: Result<DumpRow, EntryRefusal>) -> String {
         match row {
             Ok(DumpRow::Entry(entry)) => serde_json::to_string(&entry).expect("as it was written"),
-            Ok(DumpRow::Over) => panic!("it is over"),
+            Ok(DumpRow::Inactive) => panic!("it is not active any more"),
             Err(refusal) => panic!("{}", refusal.detail),
         }
     }

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_stored_is_read_back_and_a_damaged_mark_is_an_error() {
+    fn a_stored_mark_is_read_back_and_a_damaged_one_is_an_error() {
         let data = tempfile::tempdir().expect("a directory");
         assert_eq!(ClockMark::load(data.path()).expect("readable"), None);
         let at = |millis| Timestamp::from_millis(millis).expect("within bounds");

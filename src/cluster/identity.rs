@@ -158,18 +158,18 @@ pub fn started_with(own: Incarnation, answers: &[Holding], over: &[Incarnation])
     speaking.filter(|run| *run != own && !over.contains(run)).collect()
 }
 
-/// The next step of a run after it has begun and announced itself to the others.
+/// Whether a run may write that has begun, and announced itself to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It may write.
-    GoOn,
+    MayWrite,
     /// These runs began with it, on copies of the directory: it leaves the origin.
-    Beside(Vec<Incarnation>),
+    Duplicated(Vec<Incarnation>),
     /// It was not heard of in time. No node could tell an older copy of the directory that this run has used the
     /// origin, so this run leaves it.
     Unheard,
-    /// It is too early to tell: tell them, and ask again.
-    Tell,
+    /// It is not known yet: it announces itself, and asks again.
+    TooEarly,
 }
 
 /// Whether a run that has begun may write. `all` and `patience_is_over` are as for [`identify`].
@@ -182,16 +182,16 @@ pub fn may_write(
 ) -> Begun {
     let beside = started_with(own, answers, over);
     if !beside.is_empty() {
-        return Begun::Beside(beside);
+        return Begun::Duplicated(beside);
     }
     if is_heard(own, answers, all) {
-        return Begun::GoOn;
+        return Begun::MayWrite;
     }
     let is_known = |holding: &Holding| holding.heard.iter().any(|(run, _)| *run == own);
     match (patience_is_over, answers.iter().any(is_known)) {
-        (false, _) => Begun::Tell,
+        (false, _) => Begun::TooEarly,
         // A node that puts an older copy back must hear all of them, and this one is among them.
-        (true, true) => Begun::GoOn,
+        (true, true) => Begun::MayWrite,
         (true, false) => Begun::Unheard,
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_verified_verifies_nothing_else_and_memory_is_bounded() {
+    fn a_verified_signature_verifies_nothing_else_and_memory_is_bounded() {
         let pair = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
         let key = |pair: &Ed25519KeyPair| NodeKey::from_bytes(pair.public_key().as_ref().try_into().expect("32 bytes"));
         let (one, other) = (pair(1), pair(2));

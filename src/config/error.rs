@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::ROOT_TOKEN_VARIABLE;
 use crate::domain::Malformed;
+use crate::http::Surface;
 use crate::setting::{SettingPlace, ValueError};
 
 /// Why the settings are refused: the problem, its place, and what to do.
@@ -78,9 +79,7 @@ pub enum ConfigError {
         missing: &'static str,
     },
     /// Nothing would be served.
-    #[error(
-        "use {place}: the list is empty, so nothing would be served; name at least one of native, feed, crafter, ory, slashid, cribl, metrics"
-    )]
+    #[error("use {place}: the list is empty, so nothing would be served; name at least one of {}", Surface::names())]
     NoSurface {
         /// The place where it was set.
         place: SettingPlace,

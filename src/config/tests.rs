@@ -54,6 +54,14 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
 }
 
 #[test]
+fn a_server_without_a_surface_is_refused_and_every_surface_is_named() {
+    let (_file, path) = file("surfaces = []\n");
+    let refusal = refusal(&["--config", &path]);
+    assert!(refusal.contains("at least one of native, feed, evidence, "), "{refusal}");
+    assert!(refusal.ends_with("slashid, cribl, metrics"), "{refusal}");
+}
+
+#[test]
 fn an_address_that_others_reach_needs_tls_or_a_proxy() {
     for address in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
         let refusal = refusal(&["--listen", address]);

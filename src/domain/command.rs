@@ -89,6 +89,9 @@ pub enum Command {
     Import(Box<Import>),
 }
 
+#[derive(Clone, Debug)]
+pub struct RegisterApplication(pub Arc<Registration>);
+
 /// Remove an application, and perhaps revoke everything that it issued.
 #[derive(Clone, Debug)]
 pub struct RemoveApplication {
@@ -96,6 +99,10 @@ pub struct RemoveApplication {
     /// Whether to revoke everything that it issued, in the same append.
     pub revoke: bool,
 }
+
+/// Extend a session by that long from now on; by the policy's life where absent.
+#[derive(Clone, Debug)]
+pub struct ExtendSession(pub CredentialId, pub Option<Ttl>);
 
 /// Issue a ticket whose secret has that digest.
 #[derive(Clone, Debug)]
@@ -411,15 +418,15 @@ pub struct EraseSubject {
     pub reason: Option<Reason>,
 }
 
-/// A command with its caller.
+/// A command with its caller: any command, or one of a single use case.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<C = Command> {
     pub caller: Caller,
     /// The caller's own request id.
     pub request: Option<RequestId>,
     /// How a repetition of the command is recognised.
     pub idempotency: Option<Idempotency>,
-    pub command: Command,
+    pub command: C,
 }
 
 /// The operator's settings.
@@ -536,9 +543,6 @@ pub enum Rejection {
     /// Neither this ledger nor an issuer that it trusts has that name.
     #[error("find the issuer: neither this ledger nor a trusted issuer has this name")]
     UnknownIssuer,
-    /// What is older than an instant was to be revoked, and that instant is still to come.
-    #[error("revoke: `issued_before` is in the future")]
-    IssuedBeforeInFuture,
     /// This node has published no key to sign with.
     #[error("issue: this node has no signing key yet")]
     NoSigningKey,
@@ -593,7 +597,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 29] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::GrantExceedsOwn,
@@ -607,7 +611,6 @@ impl Rejection {
         Self::ImplausibleTimes,
         Self::UnknownKey,
         Self::UnknownIssuer,
-        Self::IssuedBeforeInFuture,
         Self::NoSigningKey,
         Self::GenerationTooLarge,
         Self::IssuerDiffers,

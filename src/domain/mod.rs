@@ -15,6 +15,7 @@ mod hashing;
 mod ids;
 mod membership;
 mod node;
+mod rejections;
 mod signing;
 mod state;
 mod subject;
@@ -25,9 +26,10 @@ pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scop
 pub use authentication::{Aal, Method};
 pub use cohort::{Cohort, CohortState, CohortsOf, RevokedCohorts, Withdrawal};
 pub use command::{
-    Caller, Command, Context, Decision, EraseSubject, Import, ImportedLife, IssueSession, IssueTicket, IssueToken,
-    JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey, Rejection, RemoveApplication,
-    Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject, RevokeTokens, TokenForm, WithdrawKey,
+    Caller, Command, Context, Decision, EraseSubject, ExtendSession, Import, ImportedLife, IssueSession, IssueTicket,
+    IssueToken, JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey,
+    RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject,
+    RevokeTokens, TokenForm, WithdrawKey,
 };
 pub use credential::{
     Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, IssuedJwt, Kind,
@@ -35,8 +37,8 @@ pub use credential::{
     judge_presented,
 };
 pub use decide::{
-    MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, actor_of, alone, decide, grants_of, issuer, keys_before,
-    keys_by_node, lineage, may_see, own_keys, signing_key, worth_recording,
+    MAX_ERASED_SLOTS, MAX_JWT_GENERATION, MAX_OWN_SESSIONS, UseCase, actor_of, alone, decide, grants_of, issuer,
+    keys_before, keys_by_node, lineage, may_see, own_keys, signing_key, worth_recording,
 };
 pub use event::{
     CohortRevoked, CredentialRevoked, Draft, Event, EventType, Extends, Facets, Idempotency, IdempotencyMark, Issues,
@@ -53,6 +55,11 @@ pub use ids::{
 };
 pub use membership::{Member, Members, Removal};
 pub use node::{NodeKey, PeerAddress, Reads};
+pub use rejections::{
+    AnyRejection, ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection, PublishKeyRejection,
+    RegisterRejection, RemoveRejection, RevokeOwnRejection, RevokeRejection, RevokeSessionsRejection,
+    RevokeSubjectRejection, RevokeTokensRejection,
+};
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
 pub use subject::{AgeRevocation, Erasure, Generation, KindRevocation, KindState, SubjectState};

@@ -8,7 +8,7 @@ use super::frame::{FeedFilter, Frame, may_revoke};
 use super::hub::{Hub, HubLookup, Tip};
 use crate::domain::{Origin, Position, RecordId, Timestamp};
 use crate::event_log::{Base, ReadError, Reader};
-use crate::service::{Error, Filed, Party};
+use crate::service::{Failure, Filed, Party};
 
 /// Rows of the log that a follower that is behind reads at a time.
 const PAGE_ROWS: usize = 2_000;
@@ -41,10 +41,10 @@ pub enum FollowError {
     Stopping,
 }
 
-impl From<Error> for FollowError {
-    fn from(error: Error) -> Self {
+impl From<Failure> for FollowError {
+    fn from(error: Failure) -> Self {
         // Sharing has no other errors.
-        if matches!(error, Error::Overloaded) { Self::Overloaded } else { Self::Stopping }
+        if matches!(error, Failure::Overloaded) { Self::Overloaded } else { Self::Stopping }
     }
 }
 

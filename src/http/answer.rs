@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde::Serialize;
 
 use crate::json;
-use crate::service::{Error, Pace};
+use crate::service::{Failure, Pace};
 
 /// The type of a JSON body.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -43,7 +43,7 @@ pub fn list<T: Send + 'static>(
     items: Vec<T>,
     mut write: impl FnMut(&T, &mut Vec<u8>) + Send + 'static,
     mut pace: Pace,
-) -> Result<Body, Error> {
+) -> Result<Body, Failure> {
     let is_long = items.len() > FEW;
     if is_long {
         pace.admit()?;

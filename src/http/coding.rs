@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_comes_back_up_to_the_limit_and_nothing_more_is_decoded() {
+    fn an_encoded_body_comes_back_up_to_the_limit_and_nothing_more_is_decoded() {
         for (coding, encode) in [(Coding::Gzip, gzip as fn(&[u8]) -> Vec<u8>), (Coding::Zstd, zstd)] {
             let encoded: Bytes = encode(b"one\ntwo\n").into();
             assert_eq!(coding.decode(&encoded, 8).expect("as it was encoded"), "one\ntwo\n");

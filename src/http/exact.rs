@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_kept_has_the_value_that_was_sent() {
+    fn a_kept_number_has_the_value_that_was_sent() {
         for number in [
             "0",
             "-0",

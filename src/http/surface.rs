@@ -53,6 +53,12 @@ impl Part {
 }
 
 impl Surface {
+    /// The name of each, as settings have it, separated by commas.
+    pub fn names() -> String {
+        let names = Self::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        names.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+    }
+
     /// What this surface adds.
     pub(super) fn part(self) -> Part {
         match self {

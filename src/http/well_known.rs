@@ -8,9 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::{App, SharedApp, answer};
-use crate::service::Error;
 
 /// The path of the keys, under any base.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -50,12 +49,13 @@ pub async fn jwks(State(app): State<SharedApp>) -> Response {
     security(()),
 )]
 pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Response, Problem> {
-    Ok(configuration_at(&app, uri.path())?)
+    configuration_at(&app, uri.path()).ok_or(Problem::new(Code::IssuerNotConfigured))
 }
 
-/// The document for that path. It leads to keys under the same base, so that both are served or neither is.
-pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
-    let issuer = app.service.token_issuer().ok_or(Error::IssuerNotConfigured)?;
+/// The document for that path, if this server signs tokens. It leads to keys under the same base, so that both are served
+/// or neither is.
+pub fn configuration_at(app: &App, path: &str) -> Option<Response> {
+    let issuer = app.service.token_issuer()?;
     let base = path.strip_suffix(CONFIGURATION_PATH).unwrap_or_default();
     let body = json!({
         "issuer": issuer.as_str(),
@@ -68,5 +68,5 @@ pub fn configuration_at(app: &App, path: &str) -> Result<Response, Error> {
     });
     let mut response = answer::json(StatusCode::OK, &body);
     response.headers_mut().insert(CACHE_CONTROL, CACHED);
-    Ok(response)
+    Some(response)
 }

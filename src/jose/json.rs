@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn a_text_that_is_not_an_object_is_refused() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
         for bytes in [&b""[..], b"[]", b"1", b"{}x", b"{\"a\":\"\xff\"}", b"{\"a\":1e999}", b"{'a':1}", deep.as_bytes()]
         {

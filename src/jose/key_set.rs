@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_or_too_long_is_refused() {
+    fn a_text_that_is_not_a_set_or_is_too_long_is_refused() {
         for text in ["", "[]", "{}", "{\"keys\":{}}"] {
             assert_eq!(KeySet::from_json(text.as_bytes()).err(), Some(KeySetError::Malformed), "{text}");
         }

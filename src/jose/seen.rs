@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_stays_and_memory_is_bounded() {
+    fn a_signature_that_is_asked_for_stays_and_memory_is_bounded() {
         let seen = SeenSignatures::default();
         let mark = |n: usize| SignatureMark(*blake3::hash(&n.to_be_bytes()).as_bytes());
         seen.add(mark(0));

@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_fits_a_row_is_read_as_it_was_written(millis in times(), earlier in any::<bool>()) {
+        fn a_credential_that_fits_a_row_is_read_as_it_was_written(millis in times(), earlier in any::<bool>()) {
             let [issued_at, not_after, mut latest] = millis.map(instant);
             if earlier {
                 latest = instant(issued_at.as_millis().saturating_sub(1));

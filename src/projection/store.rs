@@ -155,7 +155,7 @@ impl JoinChanges {
 }
 
 /// A credential that was removed.
-pub(super) struct Gone {
+pub(super) struct RemovedCredential {
     /// Its place, if an index led there.
     pub(super) handle: Option<Handle>,
     pub(super) id: CredentialId,
@@ -167,7 +167,7 @@ pub(super) struct Gone {
 
 /// The credentials that a step of the sweep has removed.
 pub(super) struct Swept {
-    pub(super) gone: Vec<Gone>,
+    pub(super) gone: Vec<RemovedCredential>,
     /// For revoked ones: their issue.
     pub(super) past: Vec<(CredentialId, JoinChanges)>,
     /// Where to continue in the shard, if it has more.
@@ -446,7 +446,7 @@ impl<F: RowKind> Store<F> {
     }
 
     /// Removes expired credentials that are in no shard.
-    fn sweep_alone(&self, now: Timestamp) -> Vec<Gone> {
+    fn sweep_alone(&self, now: Timestamp) -> Vec<RemovedCredential> {
         let mut gone = Vec::new();
         if self.strays.load(Ordering::Acquire) == 0 {
             return gone;
@@ -458,7 +458,7 @@ impl<F: RowKind> Store<F> {
             if over {
                 let unknown_revokers = apart.credential.revocations.unknown_revokers();
                 let revoked_in = tenants_of(&apart.credential.revocations);
-                gone.push(Gone { handle: None, id: *id, issued: None, unknown_revokers, revoked_in });
+                gone.push(RemovedCredential { handle: None, id: *id, issued: None, unknown_revokers, revoked_in });
             }
             !over
         });
@@ -466,7 +466,7 @@ impl<F: RowKind> Store<F> {
         gone
     }
 
-    fn remove(&self, handle: Handle, shared: &InternedValues) -> Option<Gone> {
+    fn remove(&self, handle: Handle, shared: &InternedValues) -> Option<RemovedCredential> {
         let mut shard = self.shards[handle.shard()].write();
         let id = shard.slots.get(handle.at())?.id()?;
         let slot = shard.remove(handle.at(), &id);
@@ -477,13 +477,13 @@ impl<F: RowKind> Store<F> {
         let gone = match &slot {
             CredentialSlot::Packed(packed) => {
                 let issued = IssuedRow::of_row(packed, shared);
-                Gone { handle, id, issued, unknown_revokers: Vec::new(), revoked_in: Vec::new() }
+                RemovedCredential { handle, id, issued, unknown_revokers: Vec::new(), revoked_in: Vec::new() }
             }
             CredentialSlot::Apart(apart) => {
                 let Apart { subject, credential: value, .. } = &**apart.as_ref()?;
                 let (unknown_revokers, revoked_in) =
                     (value.revocations.unknown_revokers(), tenants_of(&value.revocations));
-                Gone { handle, id, issued: IssuedRow::of(value, *subject), unknown_revokers, revoked_in }
+                RemovedCredential { handle, id, issued: IssuedRow::of(value, *subject), unknown_revokers, revoked_in }
             }
         };
         slot.release(shared);
@@ -601,7 +601,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_a_row_makes_rows_no_larger() {
+    fn a_credential_that_does_not_fit_a_row_makes_rows_no_larger() {
         assert_eq!(size_of::<CredentialSlot<TicketRow>>(), 72);
         assert_eq!(size_of::<CredentialSlot<TokenRow>>(), 72);
         assert_eq!(size_of::<CredentialSlot<SessionRow>>(), 88);

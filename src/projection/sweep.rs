@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::handle::SHARDS;
-use super::store::{Gone, Swept};
+use super::store::{RemovedCredential, Swept};
 use super::{Projection, SMALL_SHARDS};
 use crate::domain::{CredentialKey, CredentialView as _, Kind, RecordId, Timestamp, forget_use_at};
 
@@ -87,7 +87,7 @@ impl Projection {
     }
 
     fn sweep_kind(&self, kind: Kind, Swept { gone, past, rest }: Swept) -> Option<u32> {
-        for Gone { handle, id, issued, unknown_revokers, revoked_in } in gone {
+        for RemovedCredential { handle, id, issued, unknown_revokers, revoked_in } in gone {
             self.count_unknown(&unknown_revokers, &[]);
             let Some(handle) = handle else { continue };
             self.revoked.remove(&revoked_in, handle);

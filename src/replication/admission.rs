@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::domain::{RecordId, Sequence};
-use crate::service::{Cluster, Error, Service};
+use crate::service::{Cluster, Error, Failure, Service};
 
 /// How long to wait before another attempt to write a record.
 const RETRY: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ async fn upgrade(service: &Service) {
     loop {
         match service.upgrade_node().await {
             Ok(()) => return,
-            Err(Error::Stopping) => std::future::pending().await,
+            Err(Error::Failed(Failure::Stopping)) => std::future::pending().await,
             Err(error) => {
                 tracing::warn!(%error, "the events that this node reads could not be recorded; it is tried again");
                 // An overloaded writer is left alone for a while, and nothing signals that it has room. The task ends with the server.

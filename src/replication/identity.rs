@@ -121,14 +121,14 @@ pub async fn settle(
                 let settled = Settled { over: over.clone(), has_begun: true, ..Settled::alone() };
                 let run = begin_run(cluster, origin, prepared.data(), &settled)?;
                 let (renewal, beside) = match asking.begun(ledger, origin, run, &over, patience).await {
-                    Begun::GoOn | Begun::Tell if prepared.renews_for_clock() => {
+                    Begun::MayWrite | Begun::TooEarly if prepared.renews_for_clock() => {
                         (OriginRenewal::ClockAccepted, Vec::new())
                     }
-                    Begun::GoOn | Begun::Tell => return Ok(settled),
+                    Begun::MayWrite | Begun::TooEarly => return Ok(settled),
                     Begun::Unheard => (OriginRenewal::NobodyAnswered, Vec::new()),
                     // Two copies of the directory were started at once. Each that sees the other one leaves the origin:
                     // at least one does.
-                    Begun::Beside(runs) => {
+                    Begun::Duplicated(runs) => {
                         cluster.alarms().note_twin();
                         (OriginRenewal::Running, runs)
                     }
@@ -211,9 +211,9 @@ impl Asking<'_> {
             let is_over = started.elapsed() >= patience;
             match may_write(run, &holdings, all, over, is_over) {
                 // A node that did not answer may be starting, and nothing signals that. `may_write` ends the loop after `patience`.
-                Begun::Tell => tokio::time::sleep(ASK_EVERY).await,
+                Begun::TooEarly => tokio::time::sleep(ASK_EVERY).await,
                 begun => {
-                    if is_over && begun == Begun::GoOn {
+                    if is_over && begun == Begun::MayWrite {
                         tracing::warn!("not every member has heard of this run of the node; it continues");
                     }
                     return begun;

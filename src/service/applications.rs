@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::machine::Outcome;
 use super::pace::{Pace, STEP_ROWS};
-use super::{Call, CallerIdentity, Error, Service};
+use super::{Call, CallerIdentity, Error, Failure, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Command, Event, Grants, Registration, Rejection, RemoveApplication, Scope, Secret, Timestamp,
-    may_see,
+    ApplicationId, Event, Forbidden, Grants, RegisterApplication, RegisterRejection, Registration, RemoveApplication,
+    RemoveRejection, Scope, Secret, Timestamp, may_see,
 };
 use crate::keys::{SecretPrefix, mint};
 
@@ -37,13 +37,17 @@ pub struct Registered {
 
 impl Service {
     /// Registers an application. Needs `admin`, and every grant that it is to have.
-    pub async fn register_application(&self, call: &Call, new: NewApplication) -> Result<Registered, Error> {
+    pub async fn register_application(
+        &self,
+        call: &Call,
+        new: NewApplication,
+    ) -> Result<Registered, Error<RegisterRejection>> {
         if !call.identity.grants.somewhere(Scope::Admin) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden.into());
         }
         let secret = match new.secret {
             Some(secret) => secret,
-            None => mint(SecretPrefix::Application).map_err(|_| Error::NoRandomness)?,
+            None => mint(SecretPrefix::Application).map_err(|_| Failure::NoRandomness)?,
         };
         let registration = Arc::new(Registration {
             id: ApplicationId(fresh_uuid()?),
@@ -54,7 +58,7 @@ impl Service {
             attributes: new.attributes,
         });
         self.keep_for_repetition(call, &secret);
-        match self.execute(call, Command::RegisterApplication(registration.clone())).await? {
+        match self.execute(call, RegisterApplication(registration.clone())).await? {
             Outcome::Repeated(first, _) => self.registered_before(first).await,
             _ => Ok(Registered { registration, secret }),
         }
@@ -62,8 +66,13 @@ impl Service {
 
     /// Removes an application: its secret is refused from the commit on. Needs `admin`, and every grant that it has; to
     /// revoke what it issued with it, `revoke` in every tenant where it could issue.
-    pub async fn remove_application(&self, call: &Call, id: ApplicationId, revoke: bool) -> Result<(), Error> {
-        self.execute(call, Command::RemoveApplication(RemoveApplication { id, revoke })).await.map(|_| ())
+    pub async fn remove_application(
+        &self,
+        call: &Call,
+        id: ApplicationId,
+        revoke: bool,
+    ) -> Result<(), Error<RemoveRejection>> {
+        self.execute(call, RemoveApplication { id, revoke }).await.map(|_| ())
     }
 
     /// The applications whose grants are within the caller's, in the order of registration. Needs `admin`.
@@ -71,9 +80,9 @@ impl Service {
         &self,
         identity: &CallerIdentity,
         pace: &mut Pace,
-    ) -> Result<Vec<Arc<Registration>>, Error> {
+    ) -> Result<Vec<Arc<Registration>>, Error<Forbidden>> {
         if !identity.grants.somewhere(Scope::Admin) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden.into());
         }
         let (mut seen, mut last) = (BTreeMap::new(), None);
         loop {
@@ -101,10 +110,10 @@ impl Service {
         }
     }
 
-    async fn registered_before(&self, first: crate::domain::RecordId) -> Result<Registered, Error> {
+    async fn registered_before(&self, first: crate::domain::RecordId) -> Result<Registered, Error<RegisterRejection>> {
         let filed = self.filed(first, 1).await?;
         let Some(Event::ApplicationRegistered(registration)) = filed.first().map(|filed| &filed.recorded.event) else {
-            return Err(Rejection::UnknownApplication.into());
+            return Err(Failure::not_on_record().into());
         };
         let secret = self.recent_secrets.find(registration.digest.id(), self.clock.now());
         let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: registration.id.to_string() })?;

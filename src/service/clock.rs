@@ -9,7 +9,7 @@ mod marks;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Call, CallerIdentity, Error, Service};
+use super::{Call, CallerIdentity, Error, Failure, Service};
 use crate::clock::{Acceptance, AcceptedTime, ClockStanding};
 use crate::domain::{Rejection, Scope, Timestamp, View as _, lineage};
 
@@ -60,7 +60,7 @@ impl Service {
         if before.jump.is_none() {
             return Ok(unchanged);
         }
-        match self.marks.take_over().map_err(|error| Error::key(format!("write DATA/clock: {error}")))? {
+        match self.timekeeping.marks.take_over().map_err(|error| Failure::key(format!("write DATA/clock: {error}")))? {
             Acceptance::Taken => {
                 tracing::warn!(ledger_time = %before.ledger, wall_clock = %before.wall, "an operator has accepted the wall clock");
                 Ok(ClockAccepted { changed: true, ..unchanged })
@@ -68,14 +68,14 @@ impl Service {
             Acceptance::NeedsStart(at) => {
                 let beyond = self.recorded_beyond(at).await?;
                 let accepted = AcceptedTime { at, origin: self.origin };
-                let marks = self.marks.clone();
+                let marks = self.timekeeping.marks.clone();
                 let kept = tokio::task::spawn_blocking(move || marks.accept(accepted)).await;
-                kept.map_err(Error::of_task)?.map_err(|error| Error::key(format!("write DATA/clock: {error}")))?;
+                kept.map_err(Failure::of_task)?.map_err(|error| Failure::key(format!("write DATA/clock: {error}")))?;
                 tracing::warn!(
                     ledger_time = %before.ledger, wall_clock = %at, credentials = beyond.total,
                     "an operator has accepted an earlier time: the server restarts, revokes the credentials recorded beyond it, and continues under a new origin"
                 );
-                self.starts_again.send_replace(true);
+                self.timekeeping.starts_again.send_replace(true);
                 Ok(ClockAccepted { changed: true, starts_again: true, beyond, ..unchanged })
             }
         }
@@ -83,7 +83,7 @@ impl Service {
 
     /// Returns once the server must restart, because an earlier time was accepted.
     pub async fn starts_again(&self) {
-        let mut starts_again = self.starts_again.subscribe();
+        let mut starts_again = self.timekeeping.starts_again.subscribe();
         if starts_again.wait_for(|starts| *starts).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -92,13 +92,13 @@ impl Service {
     /// The warning for the operator about the clocks, if there is one.
     pub fn clock_warning(&self) -> Option<String> {
         let standing = self.clock.standing();
-        warning(&standing, self.marks.confirmed_by())
+        warning(&standing, self.timekeeping.marks.confirmed_by())
     }
 
     async fn recorded_beyond(&self, at: Timestamp) -> Result<Beyond, Error> {
         let origins = lineage(&self.projection.origins(), self.origin, None);
         let projection = self.projection.clone();
-        self.read(move |reader| Ok(beyond::list(reader, &projection, &origins, at)?)).await
+        Ok(self.read(move |reader| Ok(beyond::list(reader, &projection, &origins, at)?)).await?)
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::{NOBODY, Sealer};
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
-use super::{Call, CallerIdentity, Error, LogQuestionError, Service};
+use super::{Call, CallerIdentity, Error, Failure, LogQuestionError, Service};
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, Kind, Kinds, Origin, Position,
-    Reason, RecordId, Rejection, Request, Scope, Subject, Tenant, Timestamp,
+    Caller, Command, CredentialKey, CredentialView as _, EraseSubject, Erasure, Grants, IssueRejection, Kind, Kinds,
+    Origin, Position, Reason, RecordId, Rejection, Request, Scope, Subject, Tenant, Timestamp,
 };
 use crate::index::{About, Sought};
 use crate::keys::KeyError;
@@ -70,7 +70,7 @@ impl Service {
         let alone = self.alone(&Party::of(&call.identity)).await?;
         let service = self.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
-        tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(Error::of_task)?
+        tokio::spawn(async move { service.forget(order, alone).await }).await.map_err(Failure::of_task)?
     }
 
     /// Erases a subject that another node has erased: this node's keys are in no other store, and it puts them on
@@ -84,16 +84,16 @@ impl Service {
     }
 
     /// A repeated issue does not show or sign anything once its subject was erased.
-    pub(super) fn refuse_erased(&self, filed: &Filed, subject: &Subject) -> Result<(), Error> {
+    pub(super) fn refuse_erased(&self, filed: &Filed, subject: &Subject) -> Result<(), Error<IssueRejection>> {
         let tenant = filed.recorded.tenant.clone().unwrap_or_default();
         match self.projection.subject(&tenant, subject).erasure {
-            Some(_) => Err(Rejection::SubjectErased.into()),
+            Some(_) => Err(Error::Refused(IssueRejection::SubjectErased)),
             None => Ok(()),
         }
     }
 
     async fn alone(&self, party: &Party) -> Result<(Turn, Admitted), Error> {
-        let admitted = self.erasing.admit(party)?;
+        let admitted = self.turns.erasing.admit(party)?;
         Ok((admitted.turn().await, admitted))
     }
 
@@ -108,7 +108,7 @@ impl Service {
         {
             // The keys on record are destroyed all the same.
             self.destroy(&*self.erasure_of(&order)?, BTreeSet::new()).await?;
-            return Err(error);
+            return Err(error.widened());
         }
         let erasure = self.erasure_of(&order)?;
         let keys_destroyed = self.destroy(&erasure, slots).await?;
@@ -118,23 +118,22 @@ impl Service {
             self.wait(&outcome, consistency).await?;
         }
         let first = self.filed(erasure.place, 1).await?.into_iter().next();
-        let first = first.ok_or_else(|| Error::internal(order.call.request.as_ref(), "an erasure has no record"))?;
+        let first = first.ok_or_else(|| Failure::internal(order.call.request.as_ref(), "an erasure has no record"))?;
         let already = !order.is_first(&outcome, erasure.place);
         Ok(SubjectForgotten { erased_at: erasure.erased_at, position: first.position, keys_destroyed, already })
     }
 
     /// The erasure on record by now.
     fn erasure_of(&self, order: &Order) -> Result<Box<Erasure>, Error> {
-        self.projection
-            .subject(&order.tenant, &order.subject)
-            .erasure
-            .ok_or_else(|| Error::internal(order.call.request.as_ref(), "an erasure on record is not in memory"))
+        self.projection.subject(&order.tenant, &order.subject).erasure.ok_or_else(|| {
+            Failure::internal(order.call.request.as_ref(), "an erasure on record is not in memory").into()
+        })
     }
 
     /// A subject's revocations come one after the other.
     async fn put_on_record(&self, order: &Order, slots: &BTreeSet<u64>) -> Result<Outcome, Error> {
-        let _alone = self.revoking_subjects.lock(&order.tenant, &order.subject).await;
-        self.submit(order.request(slots, order.call.idempotency)).await
+        let _alone = self.turns.revoking_subjects.lock(&order.tenant, &order.subject).await;
+        self.submit(order.request(slots, order.call.idempotency)).await.map_err(Error::widened)
     }
 
     /// Destroys the keys that are on record, and these; returns how many. Data that was opened with them leaves memory.
@@ -147,7 +146,7 @@ impl Service {
             sealer.destroy_borrowed(&elsewhere)
         });
         let destroyed = destroyed.await;
-        destroyed.map_err(Error::of_task)?.map_err(Error::key)?;
+        destroyed.map_err(Failure::of_task)?.map_err(Failure::key)?;
         self.facts.empty();
         Ok(count)
     }
@@ -163,7 +162,7 @@ impl Service {
         }
         let sealer = self.sealer.clone();
         let destroyed = tokio::task::spawn_blocking(move || sealer.destroy_borrowed(&slots)).await;
-        destroyed.map_err(Error::of_task)?.map_err(Error::key)
+        Ok(destroyed.map_err(Failure::of_task)?.map_err(Failure::key)?)
     }
 
     /// Every slot of this node's store whose key sealed something of that subject, in the records after that position;
@@ -196,7 +195,7 @@ impl Service {
             LogQuestionError::Failed(error) => error,
             // Neither a point nor a number of credentials was requested.
             LogQuestionError::Beyond { .. } | LogQuestionError::TooMany => {
-                Error::internal(None, "a search of the whole log was refused as too long")
+                Failure::internal(None, "a search of the whole log was refused as too long").into()
             }
         })
     }

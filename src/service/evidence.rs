@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::records::audit_everywhere;
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Failure, Service};
 use crate::domain::{Origin, Position, RecordId, Sequence};
 use crate::tlog::{InclusionProof, Tile};
 use crate::tree::{SignedCheckpoint, TreeError};
@@ -25,6 +25,12 @@ pub enum EvidenceError {
     Service(#[from] Error),
 }
 
+impl From<Failure> for EvidenceError {
+    fn from(failure: Failure) -> Self {
+        Self::Service(failure.into())
+    }
+}
+
 impl Service {
     /// Proves that the record at that position is in its origin's tree, under a signed checkpoint; nothing if there is
     /// no such record. Needs `audit` in every tenant. A record that was just stored waits for the next checkpoint.
@@ -34,20 +40,20 @@ impl Service {
         position: Position,
     ) -> Result<Option<InclusionProof>, EvidenceError> {
         let Some(stored) = self.event(identity, position).await? else { return Ok(None) };
-        let signed = self.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::CheckpointPending)?;
-        let trees = self.trees.clone();
+        let signed = self.log.trees.covering(stored.place, PATIENCE).await.ok_or(EvidenceError::CheckpointPending)?;
+        let trees = self.log.trees.clone();
         let proof = blocking(move || trees.prove(stored.place, stored.record.as_bytes(), &signed)).await?;
         proof.map(Some).ok_or(EvidenceError::CheckpointPending)
     }
 
     /// The newest checkpoint of that origin, if one is held here. Anybody may see it.
     pub fn checkpoint(&self, origin: Origin) -> Option<SignedCheckpoint> {
-        self.trees.signed(origin)
+        self.log.trees.signed(origin)
     }
 
     /// The bytes of that tile, within the newest checkpoint. Anybody may see it: it has only hashes.
     pub async fn tile(&self, origin: Origin, tile: Tile) -> Result<Option<Vec<u8>>, EvidenceError> {
-        let trees = self.trees.clone();
+        let trees = self.log.trees.clone();
         let hashes = blocking(move || trees.tile(origin, tile)).await?;
         Ok(hashes.map(|hashes| hashes.iter().flat_map(|hash| hash.0).collect()))
     }
@@ -61,7 +67,7 @@ impl Service {
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EvidenceError> {
         audit_everywhere(identity)?;
-        if !self.trees.signed(origin).is_some_and(|signed| tile.is_in(signed.checkpoint.size)) {
+        if !self.log.trees.signed(origin).is_some_and(|signed| tile.is_in(signed.checkpoint.size)) {
             return Ok(None);
         }
         let bundle = self.read(move |reader| {
@@ -88,5 +94,5 @@ async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, TreeError> + Send + 'static,
 ) -> Result<T, EvidenceError> {
     // A task that panicked or was cancelled at shutdown has no answer.
-    Ok(tokio::task::spawn_blocking(read).await.map_err(Error::of_task)??)
+    Ok(tokio::task::spawn_blocking(read).await.map_err(Failure::of_task)??)
 }

@@ -82,9 +82,9 @@ impl Service {
     /// Imports a credential that was issued elsewhere. The same one twice is made once. Needs `admin` in its tenant.
     /// Call [`Service::recall`] before it.
     pub async fn import(&self, call: &Call, import: Import) -> Result<Imported, Error> {
-        let admitted = self.importing.admit(&Party::of(&call.identity))?;
+        let admitted = self.turns.importing.admit(&Party::of(&call.identity))?;
         let _turn = admitted.turn().await;
-        match self.execute(call, Command::Import(Box::new(import))).await? {
+        match self.execute(call, Command::Import(Box::new(import))).await.map_err(Error::widened)? {
             Outcome::Appended(_) => Ok(Imported::Made),
             Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => Ok(Imported::Known),
         }

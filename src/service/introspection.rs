@@ -3,7 +3,7 @@
 use super::pace::STEP_ROWS;
 use super::shares::Party;
 use super::tokens::{Judged, JwtStanding, looks_like_jwt};
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Refusal, Service};
 use crate::domain::{
     Active, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds,
     Rejection, Scope, Subject, SubjectState, Tenant, Timestamp,
@@ -63,7 +63,7 @@ impl Service {
                 Ok(judged) => of_jwt(&judged),
                 // That its issuer can't be reached does not answer whether it is active.
                 Err(crate::jose::TokenError::KeysUnreachable) => {
-                    return Err(Error::Token(crate::jose::TokenError::KeysUnreachable));
+                    return Err(Error::Refused(Refusal::Token(crate::jose::TokenError::KeysUnreachable)));
                 }
                 Err(_) => None,
             },
@@ -130,7 +130,7 @@ impl Service {
 }
 
 fn of_jwt(judged: &Judged) -> Option<Introspection> {
-    if judged.standing != JwtStanding::Good {
+    if judged.standing != JwtStanding::Active {
         return None;
     }
     let presented = &judged.presented;

@@ -4,17 +4,22 @@ use super::machine::Outcome;
 use super::revocations::{RevocationOutcome, Revoker, Why};
 use super::sealing::Belongs;
 use super::tokens::Judged;
-use super::{Error, Service};
+use super::{Error, Failure, Service};
 use crate::domain::{
-    Caller, Command, CredentialRef, Inactive, Kind, PresentedToken, RecordId, Rejection, Request, RevokeTokens,
-    Sequence, TokenId, judge_presented,
+    AnyRejection, Caller, CredentialRef, Inactive, Kind, PresentedToken, RecordId, Request, RevokeTokens,
+    RevokeTokensRejection, Sequence, TokenId, judge_presented,
 };
 
 impl Service {
     /// Revokes a JWT, and the one in it if it is a container. If it is revoked already, returns the revocation; an
     /// expired one has nothing left to revoke. A repetition waits for its consistency as the first call did, and tells
     /// whether it had to.
-    pub async fn revoke_jwt(&self, revoker: Revoker, token: &Judged, why: Why) -> Result<RevocationOutcome, Error> {
+    pub async fn revoke_jwt(
+        &self,
+        revoker: Revoker,
+        token: &Judged,
+        why: Why,
+    ) -> Result<RevocationOutcome, Error<RevokeTokensRejection>> {
         let tokens: Vec<PresentedToken> = std::iter::once(&token.presented).chain(&token.inner).cloned().collect();
         let note = match &why.note {
             Some(note) => {
@@ -24,7 +29,7 @@ impl Service {
             }
             None => None,
         };
-        let command = Command::RevokeTokens(RevokeTokens { tokens, reason: why.reason, note });
+        let command = RevokeTokens { tokens, reason: why.reason, note };
         let (caller, request, idempotency, consistency) = match revoker {
             Revoker::Application(call) => (call.identity.caller, call.request, call.idempotency, call.consistency),
             Revoker::Bearer(own, request, consistency) => {
@@ -63,13 +68,15 @@ impl Service {
     }
 }
 
-fn bearer(credential: &CredentialRef) -> Result<Caller, Error> {
+fn bearer(credential: &CredentialRef) -> Result<Caller, Error<RevokeTokensRejection>> {
     let (issuer, jti) = match credential {
         CredentialRef::Jwt { issuer, jti } => (issuer.clone(), jti.clone()),
         CredentialRef::Payload { issuer, digest } => {
-            (issuer.clone(), TokenId::new(&digest.to_string()).map_err(Error::key)?)
+            (issuer.clone(), TokenId::new(&digest.to_string()).map_err(Failure::key)?)
         }
-        CredentialRef::Id(_) | CredentialRef::Digest(_) => return Err(Rejection::Unauthenticated.into()),
+        CredentialRef::Id(_) | CredentialRef::Digest(_) => {
+            return Err(Error::Refused(AnyRejection::Unauthenticated.into()));
+        }
     };
     Ok(Caller::Bearer { issuer, jti })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Error;
+use super::Failure;
 use super::shares::{Bounds, FairShare, Party};
 
 pub struct LogReaders {
@@ -32,7 +32,7 @@ impl LogReaders {
         &self,
         party: &Party,
         read: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    ) -> Result<T, Failure> {
         let admitted = self.share.admit(party)?;
         let turn = admitted.turn().await;
         let (niceness, (answer, answered)) = (self.niceness, oneshot::channel());
@@ -45,8 +45,8 @@ impl LogReaders {
             let _ = answer.send(read());
         });
         // The system cannot start another thread now.
-        spawned.map_err(|_| Error::Overloaded)?;
+        spawned.map_err(|_| Failure::Overloaded)?;
         // A thread that panicked has no answer.
-        answered.await.map_err(|_| Error::Stopping)
+        answered.await.map_err(|_| Failure::Stopping)
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, Error};
+use super::{Call, Failure};
 use crate::clock::Clock;
 use crate::cluster::Foreign;
 use crate::domain::{
-    Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Policy, Position, RecordId,
-    Recorded, Rejection, Request, Sequence, State, Timestamp, actor_of, decide,
+    AnyRejection, Context, Decision, Draft, Event, IdempotencyMark, LedgerOpened, Origin, Overlay, Policy, Position,
+    RecordId, Recorded, Request, Sequence, State, Timestamp, UseCase, actor_of, decide,
 };
 use crate::event_log::{Base, Batch, ChainHash, ForeignError, Head, LogEntry, MAX_RECORD_BYTES, Machine, encode};
 use crate::projection::Projection;
@@ -45,13 +45,13 @@ pub enum Issued {
 
 impl Outcome {
     /// The result of a command that issues something: it appends, or it repeats. There is no third way.
-    pub(super) fn issued(self, call: &Call) -> Result<Issued, Error> {
+    pub(super) fn issued(self, call: &Call) -> Result<Issued, Failure> {
         let issued = match self {
             Self::Appended(filed) => filed.into_iter().next().map(Issued::Now),
             Self::Repeated(first, _) => Some(Issued::Before(first)),
             Self::Already(_) | Self::Nothing => None,
         };
-        issued.ok_or_else(|| Error::internal(call.request.as_ref(), "an issue was neither appended nor repeated"))
+        issued.ok_or_else(|| Failure::internal(call.request.as_ref(), "an issue was neither appended nor repeated"))
     }
 }
 
@@ -114,11 +114,15 @@ impl Ledger {
     }
 
     /// Decides a command.
-    pub(super) fn request(&mut self, request: &Request, batch: &mut Batch) -> Result<Outcome, Rejection> {
+    pub(super) fn request<C: UseCase>(
+        &mut self,
+        request: &Request<C>,
+        batch: &mut Batch,
+    ) -> Result<Outcome, C::Rejection> {
         let view = Overlay { durable: &*self.projection, pending: &self.pending };
         let context = context(batch.now(), &self.clock, &self.projection, batch.origin(), self.policy);
         match decide(&view, request, context)? {
-            Decision::Append(drafts) => self.append(request, drafts, batch),
+            Decision::Append(drafts) => Ok(self.append(request, drafts, batch)?),
             Decision::Already(place) => Ok(Outcome::Already(place)),
             Decision::Repeated(first, records) => Ok(Outcome::Repeated(first, records)),
             Decision::Nothing => Ok(Outcome::Nothing),
@@ -126,7 +130,12 @@ impl Ledger {
     }
 
     /// Appends all of a command's records or none: they are encoded before the first is appended.
-    fn append(&mut self, request: &Request, drafts: Vec<Draft>, batch: &mut Batch) -> Result<Outcome, Rejection> {
+    fn append<C>(
+        &mut self,
+        request: &Request<C>,
+        drafts: Vec<Draft>,
+        batch: &mut Batch,
+    ) -> Result<Outcome, AnyRejection> {
         let records = drafts.len() as u64;
         let mut mark = request.idempotency.map(|digests| IdempotencyMark { digests, records });
         let mut place = batch.next_place();
@@ -143,7 +152,7 @@ impl Ledger {
             };
             let record = encode(&recorded);
             if record.len() > MAX_RECORD_BYTES {
-                return Err(Rejection::RecordTooLarge);
+                return Err(AnyRejection::RecordTooLarge);
             }
             encoded.push((recorded, record));
             place.sequence = place.sequence.next();

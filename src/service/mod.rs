@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialView as _, Decision, Digest, Grants, Idempotency, Kind, LedgerId, Origin,
-    Policy, Position, RecordId, Registration, Request, RequestId, Scope, Tenant, Timestamp, View as _, decide,
+    Caller, CredentialView as _, Decision, Digest, Grants, Idempotency, LedgerId, Origin, Policy, Position, RecordId,
+    Registration, Request, RequestId, Scope, Tenant, Timestamp, UseCase, View as _, decide,
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
 use crate::jose::TrustedIssuers;
@@ -52,7 +52,7 @@ pub use cluster::{
 };
 pub use consistency::{Consistency, ConsistencyLevel, ConsistencyTimeout, Reach, SingleNode};
 pub use erasure::SubjectForgotten;
-pub use error::Error;
+pub use error::{Error, Failure, Refusal, RevokeRefusal, TokenRefusal};
 pub use evidence::EvidenceError;
 pub use idempotency::KEY_BYTES;
 pub use imports::Imported;
@@ -130,7 +130,7 @@ pub struct Call {
 
 impl Call {
     /// The command with its caller.
-    fn with(&self, command: Command) -> Request {
+    fn with<C>(&self, command: C) -> Request<C> {
         Request {
             caller: self.identity.caller.clone(),
             request: self.request.clone(),
@@ -143,35 +143,71 @@ impl Call {
 /// The ledger, as the surfaces see it.
 pub struct Service {
     projection: Arc<Projection>,
-    writer: WriterHandle<Ledger>,
-    reader: Arc<Reader>,
-    trees: Arc<Trees>,
+    log: Log,
     clock: Clock,
-    marks: Arc<Marks>,
-    /// Whether the server is to restart, because an earlier time was accepted.
-    starts_again: watch::Sender<bool>,
-    ledger: LedgerId,
+    timekeeping: Timekeeping,
     origin: Origin,
-    root: Digest,
+    fixed: Fixed,
     reach: Arc<dyn Reach>,
     cluster: Arc<Cluster>,
     recent_secrets: RecentSecrets,
-    /// The longest life of any credential: tokens of other issuers are not active for longer, either.
-    policy: Policy,
-    trusted: TrustedIssuers,
     signing: Signing,
     sealer: Arc<Sealer>,
     facts: FactsCache,
-    pseudonyms: Pseudonyms,
-    revoking_subjects: OneByOne,
     questions: Questions,
+    turns: Turns,
+    process: ProcessStart,
+}
+
+/// The event log, and the trees over it.
+struct Log {
+    writer: WriterHandle<Ledger>,
+    reader: Arc<Reader>,
+    trees: Arc<Trees>,
+}
+
+/// What is kept of time besides the clock.
+struct Timekeeping {
+    marks: Arc<Marks>,
+    /// Whether the server is to restart, because an earlier time was accepted.
+    starts_again: watch::Sender<bool>,
+}
+
+/// What does not change while the process runs.
+struct Fixed {
+    ledger: LedgerId,
+    root: Digest,
+    /// The longest life of any credential: tokens of other issuers are not active for longer, either.
+    policy: Policy,
+    trusted: TrustedIssuers,
+    pseudonyms: Pseudonyms,
+}
+
+/// Work that is done by few callers at a time, or by one.
+struct Turns {
     long_answers: Arc<FairShare>,
     importing: Arc<FairShare>,
     /// Turns to erase a subject: an erasure may read the whole log, which only one may do at a time.
     erasing: Arc<FairShare>,
+    revoking_subjects: OneByOne,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            long_answers: pace::long_answers(),
+            importing: imports::importing(),
+            erasing: erasure::one_at_a_time(),
+            revoking_subjects: OneByOne::default(),
+        }
+    }
+}
+
+/// How this process has started.
+struct ProcessStart {
     source: StateSource,
     records_read: u64,
-    started: Instant,
+    at: Instant,
 }
 
 /// A service with the thread behind it.
@@ -190,10 +226,15 @@ impl Service {
         machine::earliest(self.clock.now(), self.clock.wall(), &self.projection)
     }
 
+    /// The later of ledger time and wall clock: nothing has been issued after it.
+    pub fn latest(&self) -> Timestamp {
+        self.clock.now().max(self.clock.wall())
+    }
+
     /// Authenticates an application's secret.
     pub fn authenticate(&self, secret: &[u8]) -> Authentication {
         let digest = Digest::of(secret);
-        if digest == self.root {
+        if digest == self.fixed.root {
             let grants = Arc::new(Grants::everything());
             return Authentication::Caller(CallerIdentity { caller: Caller::Root, grants, registration: None });
         }
@@ -231,12 +272,12 @@ impl Service {
 
     /// The log, for those who only read.
     pub fn reader(&self) -> &Arc<Reader> {
-        &self.reader
+        &self.log.reader
     }
 
     /// The Merkle trees over the log, and their signed checkpoints.
     pub fn trees(&self) -> &Arc<Trees> {
-        &self.trees
+        &self.log.trees
     }
 
     pub fn clock(&self) -> &Clock {
@@ -245,7 +286,7 @@ impl Service {
 
     /// The ledger's id.
     pub fn ledger(&self) -> LedgerId {
-        self.ledger
+        self.fixed.ledger
     }
 
     /// This node's origin.
@@ -255,17 +296,17 @@ impl Service {
 
     /// The fault that halted the log, if there is one.
     pub fn fault(&self) -> Option<&Fault> {
-        self.writer.fault()
+        self.log.writer.fault()
     }
 
     /// The writer's observations around the log's files.
     pub fn observed(&self) -> Observed {
-        self.writer.observed()
+        self.log.writer.observed()
     }
 
     /// Whether subjects are pseudonyms in this ledger.
     pub fn has_pseudonyms(&self) -> bool {
-        self.pseudonyms.check().is_some()
+        self.fixed.pseudonyms.check().is_some()
     }
 
     /// This node among others.
@@ -273,7 +314,7 @@ impl Service {
         &self.cluster
     }
 
-    async fn execute(&self, call: &Call, command: Command) -> Result<Outcome, Error> {
+    async fn execute<C: UseCase>(&self, call: &Call, command: C) -> Result<Outcome, Error<C::Rejection>> {
         let outcome = self.submit(call.with(command)).await?;
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;
@@ -281,39 +322,33 @@ impl Service {
         Ok(outcome)
     }
 
-    async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+    async fn submit<C: UseCase>(&self, request: Request<C>) -> Result<Outcome, Error<C::Rejection>> {
         if self.cluster.is_set_back() {
-            return Err(Error::Stopping);
+            return Err(Failure::Stopping.into());
         }
         if let Some(outcome) = self.holds_already(&request) {
             return Ok(outcome);
         }
-        let decided = self.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
-        Ok(decided?)
+        let decided = self.log.writer.submit(move |ledger, batch| ledger.request(&request, batch)).await?;
+        decided.map_err(Error::Refused)
     }
 
     /// The answer to a revocation of a credential that is revoked already. What holds does not become untrue, so the state answers it,
     /// and a caller who revokes the same over and over takes no time of the writer from anybody.
-    fn holds_already(&self, request: &Request) -> Option<Outcome> {
-        let key = match &request.command {
-            Command::Revoke(revoke) => CredentialKey { kind: revoke.kind, id: revoke.credential.id() },
-            Command::RevokeTokens(revoke) => {
-                CredentialKey { kind: Kind::Token, id: revoke.tokens.first()?.credential.id() }
-            }
-            _ => return None,
-        };
-        let is_plain = request.idempotency.is_none() && self.writer.fault().is_none();
+    fn holds_already<C: UseCase>(&self, request: &Request<C>) -> Option<Outcome> {
+        let key = request.command.revokes()?;
+        let is_plain = request.idempotency.is_none() && self.log.writer.fault().is_none();
         if !is_plain || self.projection.credential(key).revocations.is_empty() {
             return None;
         }
-        let context = machine::context(self.clock.now(), &self.clock, &self.projection, self.origin, self.policy);
+        let context = machine::context(self.clock.now(), &self.clock, &self.projection, self.origin, self.fixed.policy);
         match decide(&*self.projection, request, context) {
             Ok(Decision::Already(place)) => Some(Outcome::Already(place)),
             _ => None,
         }
     }
 
-    async fn wait(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error> {
+    async fn wait<R>(&self, outcome: &Outcome, consistency: Consistency) -> Result<(), Error<R>> {
         let last: Option<RecordId> = match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.recorded.place),
             Outcome::Already(place) | Outcome::Repeated(place, _) => Some(*place),
@@ -323,7 +358,7 @@ impl Service {
     }
 
     /// Waits until all of these have reached the requested nodes, and tells whether any had not when it was called.
-    async fn wait_for(&self, places: &[RecordId], consistency: Consistency) -> Result<bool, Error> {
+    async fn wait_for<R>(&self, places: &[RecordId], consistency: Consistency) -> Result<bool, Error<R>> {
         let Consistency { level, mut timeout } = consistency;
         let mut waited = false;
         for place in places {

@@ -11,11 +11,10 @@ use tokio::sync::watch;
 use super::clock::{ClockStart, Marks, Timekeeper, revoke_beyond};
 use super::erasure::erase_again;
 use super::machine::{Committed, Hook, Ledger};
-use super::revoked::OneByOne;
 use super::start_error::StartError;
 use super::{
-    Cluster, FactsCache, Naming, NodeFile, Pseudonyms, Reach, RecentSecrets, Running, Sealer, Service, Signing,
-    snapshots,
+    Cluster, FactsCache, Fixed, Log, Naming, NodeFile, ProcessStart, Pseudonyms, Questions, Reach, RecentSecrets,
+    Running, Sealer, Service, Signing, Timekeeping, Turns, snapshots,
 };
 use crate::clock::{Clock, fresh_origin, fresh_uuid};
 use crate::cluster::{Anchors, Incarnation, KeptHeads, SignedHead};
@@ -314,33 +313,21 @@ impl Prepared {
             .map_err(|error| StartError::Writer(error.to_string()))?;
         let reach = reach.unwrap_or_else(|| cluster.clone());
         let service = Service {
-            writer: writer.handle(),
             projection,
-            reader,
-            trees,
+            log: Log { writer: writer.handle(), reader, trees },
             clock,
-            marks,
-            starts_again: watch::Sender::new(false),
-            ledger,
+            timekeeping: Timekeeping { marks, starts_again: watch::Sender::new(false) },
             origin,
-            root,
+            fixed: Fixed { ledger, root, policy: settings.policy, trusted: settings.trusted, pseudonyms },
             reach,
             cluster,
             recent_secrets: RecentSecrets::default(),
-            policy: settings.policy,
-            trusted: settings.trusted,
             signing,
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
-            pseudonyms,
-            revoking_subjects: OneByOne::default(),
-            questions: super::questions::Questions::default(),
-            long_answers: super::pace::long_answers(),
-            importing: super::imports::importing(),
-            erasing: super::erasure::one_at_a_time(),
-            source,
-            records_read,
-            started: Instant::now(),
+            questions: Questions::default(),
+            turns: Turns::default(),
+            process: ProcessStart { source, records_read, at: Instant::now() },
         };
         Ok(Running { service: Arc::new(service), writer, keeper, timekeeper, directory })
     }

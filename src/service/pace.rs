@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::shares::{Admitted, Bounds, FairShare, Party, Turn};
-use super::{Error, Service};
+use super::{Failure, Service};
 
 /// Rows of the state that are read in one step.
 pub const STEP_ROWS: usize = 64;
@@ -47,14 +47,21 @@ pub struct Pace {
 impl Service {
     /// The pace of an answer to that caller.
     pub fn pace(&self, party: Party) -> Pace {
-        Pace { share: self.long_answers.clone(), party, started: false, worked: false, turn: None, admitted: None }
+        Pace {
+            share: self.turns.long_answers.clone(),
+            party,
+            started: false,
+            worked: false,
+            turn: None,
+            admitted: None,
+        }
     }
 }
 
 impl Pace {
     /// Call it before each step. Waits for a turn, except before the first; refuses if the caller has too many long
     /// answers.
-    pub async fn step(&mut self) -> Result<(), Error> {
+    pub async fn step(&mut self) -> Result<(), Failure> {
         if !std::mem::replace(&mut self.started, true) {
             return Ok(());
         }
@@ -64,7 +71,7 @@ impl Pace {
     }
 
     /// Admits the answer now, while it can still be refused.
-    pub fn admit(&mut self) -> Result<(), Error> {
+    pub fn admit(&mut self) -> Result<(), Failure> {
         if self.admitted.is_none() {
             self.admitted = Some(self.share.admit(&self.party)?);
         }

@@ -54,13 +54,13 @@ pub fn check_pseudonyms(data: &Path, wanted: bool, reader: &Reader) -> Result<()
 impl Service {
     /// The subject of that name, as the ledger knows it.
     pub fn named(&self, tenant: &Tenant, subject: &GivenSubject) -> Subject {
-        self.pseudonyms.of(tenant, subject)
+        self.fixed.pseudonyms.of(tenant, subject)
     }
 
     /// How a repetition of a command is recognised: by digests. If subjects are pseudonyms, nobody may find out by
     /// trial which subject the path or the body named.
     pub fn idempotency(&self, caller: &Caller, method: &str, path: &str, key: &[u8], body: &[u8]) -> Idempotency {
-        let blind = |text: &[u8]| self.pseudonyms.0.as_ref().map(|key| key.blind(text));
+        let blind = |text: &[u8]| self.fixed.pseudonyms.0.as_ref().map(|key| key.blind(text));
         let path = blind(path.as_bytes()).map_or_else(|| path.to_owned(), |blind| crate::domain::hex::encode(&blind));
         let blinded = blind(body);
         super::idempotency::digests(caller, method, &path, key, blinded.as_ref().map_or(body, |blind| &blind[..]))

@@ -7,7 +7,7 @@ use super::log_readers::LogReaders;
 use super::machine::{Committed, Filed};
 use super::records::{ENOUGH_BYTES, audit_everywhere};
 use super::shares::{Bounds, Party};
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Failure, Service};
 use crate::audit::{self, CredentialStanding, LogPrefix, Lookup, Point, QuestionError};
 use crate::domain::{Position, Recorded};
 use crate::event_log::{ChainHash, ReadError, Reader, StoredRecord};
@@ -50,6 +50,12 @@ pub enum LogQuestionError {
     TooMany,
 }
 
+impl From<Failure> for LogQuestionError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
 impl From<QuestionError> for LogQuestionError {
     fn from(error: QuestionError) -> Self {
         match error {
@@ -57,7 +63,7 @@ impl From<QuestionError> for LogQuestionError {
             QuestionError::TooMany { .. } => Self::TooMany,
             QuestionError::Log(error) => Self::Failed(error.into()),
             // Only a comparison has two points, and none is requested here.
-            QuestionError::Order => Self::Failed(Error::internal(None, "a question about one point was told of two")),
+            QuestionError::Order => Failure::internal(None, "a question about one point was told of two").into(),
         }
     }
 }
@@ -194,18 +200,18 @@ impl Service {
         &self,
         party: &Party,
         answer: impl FnOnce(&mut Finder<'_>) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Error::from);
+    ) -> Result<T, Failure> {
+        let answer = |_: &Reader, finder: &mut Finder<'_>| answer(finder).map_err(Failure::from);
         self.ask_in_turn(&self.questions.recalls, party, answer).await
     }
 
-    async fn ask_in_turn<T: Send + 'static, E: From<Error> + From<ReadError> + Send + 'static>(
+    async fn ask_in_turn<T: Send + 'static, E: From<Failure> + From<ReadError> + Send + 'static>(
         &self,
         readers: &LogReaders,
         party: &Party,
         answer: impl FnOnce(&Reader, &mut Finder<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let (reader, indexing) = (self.reader.clone(), self.questions.indexing.get().cloned());
+        let (reader, indexing) = (self.log.reader.clone(), self.questions.indexing.get().cloned());
         let answered = readers.read(party, move || {
             // Before the files are read: entries that move from memory to a file meanwhile are then in both.
             let tail = indexing.as_ref().and_then(|indexing| indexing.tail());

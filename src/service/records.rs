@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::machine::Filed;
 use super::shares::Party;
-use super::{CallerIdentity, Error, Service};
+use super::{CallerIdentity, Error, Failure, Service};
 use crate::domain::{LedgerOpened, Position, RecordId, Rejection, Scope, View as _};
 use crate::event_log::{Base, Reader, StoredRecord};
 use crate::projection::{MemoryCounts, StateSource};
@@ -52,9 +52,9 @@ impl Service {
         Ok(Status {
             base: self.projection.base(),
             counts: self.projection.counts(),
-            source: self.source,
-            records_read: self.records_read,
-            uptime: self.started.elapsed(),
+            source: self.process.source,
+            records_read: self.process.records_read,
+            uptime: self.process.at.elapsed(),
             origins: self.projection.origins().into_iter().collect(),
             fault: self.fault().map(ToString::to_string),
         })
@@ -64,7 +64,7 @@ impl Service {
     /// tenant.
     pub async fn events(&self, identity: &CallerIdentity, after: Position, limit: usize) -> Result<EventsPage, Error> {
         audit_everywhere(identity)?;
-        let (limit, reader) = (limit.min(MAX_EVENTS), self.reader.clone());
+        let (limit, reader) = (limit.min(MAX_EVENTS), self.log.reader.clone());
         let read = move || {
             let mut base = reader.base_at(after)?;
             let mut page = EventsPage { lines: Vec::new(), last: None };
@@ -78,15 +78,15 @@ impl Service {
                     page.lines.push(b'\n');
                 }
             }
-            Ok::<_, Error>(page)
+            Ok::<_, Failure>(page)
         };
-        self.questions.readers.read(&Party::of(identity), read).await?
+        Ok(self.questions.readers.read(&Party::of(identity), read).await??)
     }
 
     /// The record at that position. Needs `audit` in every tenant.
     pub async fn event(&self, identity: &CallerIdentity, position: Position) -> Result<Option<StoredRecord>, Error> {
         audit_everywhere(identity)?;
-        self.read(move |reader| Ok(reader.find(position)?)).await
+        Ok(self.read(move |reader| Ok(reader.find(position)?)).await?)
     }
 
     /// The sealed part of the record at that position, opened: nothing if there is none, or its key is gone. Needs
@@ -101,7 +101,7 @@ impl Service {
     }
 
     /// Reads a number of records of one origin that are durable, from `first` on.
-    pub(super) async fn filed(&self, first: RecordId, records: u64) -> Result<Vec<Arc<Filed>>, Error> {
+    pub(super) async fn filed(&self, first: RecordId, records: u64) -> Result<Vec<Arc<Filed>>, Failure> {
         self.read(move |reader| {
             let mut filed = Vec::new();
             let mut place = first;
@@ -118,11 +118,11 @@ impl Service {
 
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let reader = self.reader.clone();
+        read: impl FnOnce(&Reader) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let reader = self.log.reader.clone();
         // A task that panicked or was cancelled at shutdown has no answer.
-        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(Error::of_task)?
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(Failure::of_task)?
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::machine::{Filed, Outcome};
 use super::sealing::Belongs;
 use super::tokens::{Judged, looks_like_jwt};
-use super::{Call, CallerIdentity, Consistency, Error, Service, WholeRevocation};
+use super::{Call, CallerIdentity, Consistency, Error, Failure, RevokeRefusal, Service, WholeRevocation};
 use crate::domain::{
-    Cohort, Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, KeyId, Kind, Kinds,
-    Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeSubject, Scope, Sealed, Secret, Subject,
-    Tenant, Timestamp, TokenId, Ttl, WithdrawKey,
+    Cohort, Command, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Event, Forbidden, KeyId, Kind,
+    Kinds, Reason, RecordId, Rejection, RequestId, Revoke, RevokeCohort, RevokeRejection, RevokeSubject,
+    RevokeSubjectRejection, Scope, Sealed, Secret, Subject, Tenant, Timestamp, TokenId, Ttl, WithdrawKey,
 };
 
 /// One credential, named by the caller that wants it revoked.
@@ -102,30 +102,43 @@ impl From<Outcome> for RevocationOutcome {
 
 impl Service {
     /// Revokes one credential; if it is revoked already, returns its revocation. Needs `revoke` in its tenant.
-    pub async fn revoke(&self, call: &Call, target: Target, why: Why) -> Result<RevocationOutcome, Error> {
+    pub async fn revoke(
+        &self,
+        call: &Call,
+        target: Target,
+        why: Why,
+    ) -> Result<RevocationOutcome, Error<RevokeRefusal>> {
         if !call.identity.grants.somewhere(Scope::Revoke) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden.into());
         }
         let (kind, credential) = match target {
             Target::Credential(_, secret) if self.is_foreign_to_memory(&secret) => {
-                let judged = self.judge_jwt(secret.expose()).await.map_err(Error::Token)?;
-                return self.revoke_jwt(Revoker::Application(Box::new(call.clone())), &judged, why).await;
+                let judged = self
+                    .judge_jwt(secret.expose())
+                    .await
+                    .map_err(|error| Error::Refused(RevokeRefusal::Token(error)))?;
+                let revoked = self.revoke_jwt(Revoker::Application(Box::new(call.clone())), &judged, why).await;
+                return revoked.map_err(Error::widened);
             }
             Target::Credential(kind, secret) => (kind, CredentialRef::Digest(secret.digest())),
             Target::Id(kind, id) => (kind, CredentialRef::Id(id)),
             Target::Jti(jti) => {
-                let issuer = self.token_issuer().ok_or(Rejection::UnknownCredential)?;
+                let issuer = self.token_issuer().ok_or(Error::Refused(RevokeRejection::UnknownCredential.into()))?;
                 (Kind::Token, CredentialRef::Jwt { issuer, jti })
             }
         };
         let note = self.note_for(&call.identity, kind, &credential, &why)?;
-        let command = Command::Revoke(Revoke { kind, credential, reason: why.reason, note });
-        let outcome = self.execute(call, command).await?;
+        let command = Revoke { kind, credential, reason: why.reason, note };
+        let outcome = self.execute(call, command).await.map_err(Error::widened)?;
         Ok(outcome.into())
     }
 
     /// Revokes everything that a subject has, in one record however much that is. Needs `revoke` in the tenant.
-    pub async fn revoke_subject(&self, call: &Call, end: NewSubjectRevocation) -> Result<RevocationOutcome, Error> {
+    pub async fn revoke_subject(
+        &self,
+        call: &Call,
+        end: NewSubjectRevocation,
+    ) -> Result<RevocationOutcome, Error<RevokeSubjectRejection>> {
         self.revoke_all_of(call, end).await.map(|(revocations, _)| revocations)
     }
 
@@ -135,21 +148,21 @@ impl Service {
         &self,
         call: &Call,
         end: NewSubjectRevocation,
-    ) -> Result<(RevocationOutcome, Option<WholeRevocation>), Error> {
+    ) -> Result<(RevocationOutcome, Option<WholeRevocation>), Error<RevokeSubjectRejection>> {
         let NewSubjectRevocation { tenant, subject, kinds, issued_before, keep, hold, why } = end;
         if !call.identity.may(Scope::Revoke, &tenant) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden.into());
         }
         let belongs = Belongs::SubjectRevocation(&tenant, &subject);
         let note = why.note.as_deref().map(|note| self.seal_note(Some((&tenant, &subject)), &belongs, note));
         let note = note.transpose()?;
         let (before, outcome) = {
-            let _alone = self.revoking_subjects.lock(&tenant, &subject).await;
+            let _alone = self.turns.revoking_subjects.lock(&tenant, &subject).await;
             let before = self.projection.subject(&tenant, &subject);
             let end = RevokeSubject { tenant, subject, kinds, issued_before, keep, hold, reason: why.reason, note };
             // A call that waits for other nodes does so alone.
             let at_once = Call { consistency: None, ..call.clone() };
-            (before, self.execute(&at_once, Command::RevokeSubject(end)).await?)
+            (before, self.execute(&at_once, end).await?)
         };
         if let Some(consistency) = call.consistency {
             self.wait(&outcome, consistency).await?;
@@ -172,7 +185,7 @@ impl Service {
         let tenants = match &cohort {
             Cohort::Issuer(issuer) if self.token_issuer().as_ref() == Some(issuer) => None,
             Cohort::Issuer(issuer) => {
-                let tenants = self.trusted.tenants(issuer).ok_or(Rejection::UnknownIssuer)?;
+                let tenants = self.fixed.trusted.tenants(issuer).ok_or(Rejection::UnknownIssuer)?;
                 Some(tenants.iter().cloned().collect())
             }
             Cohort::Application(_) | Cohort::Key(_) | Cohort::Tenant(_) => None,
@@ -180,7 +193,7 @@ impl Service {
         let note = why.note.as_deref().map(|note| self.seal_note(None, &Belongs::CohortRevocation(&cohort), note));
         let note = note.transpose()?;
         let revoke = RevokeCohort { cohort, tenants, kinds, keep, hold, reason: why.reason, note };
-        let outcome = self.execute(call, Command::RevokeCohort(Box::new(revoke))).await?;
+        let outcome = self.execute(call, Command::RevokeCohort(Box::new(revoke))).await.map_err(Error::widened)?;
         Ok(outcome.into())
     }
 
@@ -192,7 +205,8 @@ impl Service {
         id: KeyId,
         reason: Option<Reason>,
     ) -> Result<RevocationOutcome, Error> {
-        let withdrawn = self.execute(call, Command::WithdrawKey(WithdrawKey { id, reason })).await?;
+        let withdrawn =
+            self.execute(call, Command::WithdrawKey(WithdrawKey { id, reason })).await.map_err(Error::widened)?;
         // If it was this node's, another one is next from now on. The withdrawal stands, whatever becomes of that.
         self.begin_keys().await;
         Ok(withdrawn.into())
@@ -211,7 +225,7 @@ impl Service {
         kind: Kind,
         credential: &CredentialRef,
         why: &Why,
-    ) -> Result<Option<Sealed>, Error> {
+    ) -> Result<Option<Sealed>, Failure> {
         let Some(note) = &why.note else { return Ok(None) };
         let now = self.earliest();
         let key = match credential {
@@ -236,7 +250,7 @@ impl Service {
     }
 
     /// The records of revocations. Those that this call did not append are read from the log: a contract that shows none need not ask.
-    pub async fn records_of(&self, revocations: RevocationOutcome) -> Result<Vec<Arc<Filed>>, Error> {
+    pub async fn records_of(&self, revocations: RevocationOutcome) -> Result<Vec<Arc<Filed>>, Failure> {
         match revocations.records {
             Records::Here(filed) => Ok(filed),
             Records::InLog(first, records) => self.filed(first, records).await,

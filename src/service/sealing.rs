@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Error, Service};
+use super::{Failure, Service};
 use crate::domain::{
     Cohort, CredentialKey, CredentialRef, CredentialView as _, Kind, Kinds, Origin, Sealed, Subject, Tenant,
 };
@@ -117,10 +117,10 @@ impl Sealer {
         if self.origins.contains(&origin) { self.keys.lend(slot) } else { self.borrowed.lend(origin, slot) }
     }
 
-    fn allot(&self) -> Result<u64, Error> {
+    fn allot(&self) -> Result<u64, Failure> {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         if slot.is_multiple_of(SLOTS_AHEAD / 2) {
-            self.keys.ensure(slot + SLOTS_AHEAD).map_err(Error::key)?;
+            self.keys.ensure(slot + SLOTS_AHEAD).map_err(Failure::key)?;
         }
         Ok(slot)
     }
@@ -140,20 +140,20 @@ const LOOKED_THROUGH_ROWS: usize = 2_000;
 
 impl Service {
     /// The keys in these slots of that origin's store, as far as they are here. For members alone.
-    pub async fn lend_keys(&self, origin: Origin, slots: Vec<u64>) -> Result<Lent, Error> {
+    pub async fn lend_keys(&self, origin: Origin, slots: Vec<u64>) -> Result<Lent, Failure> {
         let sealer = self.sealer.clone();
         let lent = tokio::task::spawn_blocking(move || {
             let key = |slot: u64| sealer.lend(origin, slot).map(|key| (slot, key));
             Lent { is_own: sealer.origins.contains(&origin), keys: slots.into_iter().filter_map(key).collect() }
         });
-        lent.await.map_err(Error::of_task)
+        lent.await.map_err(Failure::of_task)
     }
 
     /// Keeps copies of keys of another origin.
-    pub async fn borrow_keys(&self, origin: Origin, lent: Vec<(u64, String)>) -> Result<(), Error> {
+    pub async fn borrow_keys(&self, origin: Origin, lent: Vec<(u64, String)>) -> Result<(), Failure> {
         let sealer = self.sealer.clone();
         let kept = tokio::task::spawn_blocking(move || sealer.borrowed.keep(origin, &lent));
-        kept.await.map_err(Error::of_task)?.map_err(Error::key)?;
+        kept.await.map_err(Failure::of_task)?.map_err(Failure::key)?;
         // Sessions that were shown without their personal data have it now.
         self.facts.empty();
         Ok(())
@@ -161,7 +161,7 @@ impl Service {
 
     /// The keys that records after that place name, and that are neither here nor destroyed; moves the base past the
     /// searched records. Keys of erased subjects are not missing.
-    pub async fn missing_keys(&self, mut base: Base) -> Result<(BTreeMap<Origin, BTreeSet<u64>>, Base), Error> {
+    pub async fn missing_keys(&self, mut base: Base) -> Result<(BTreeMap<Origin, BTreeSet<u64>>, Base), Failure> {
         let (sealer, projection) = (self.sealer.clone(), self.projection.clone());
         self.read(move |reader| {
             let mut missing: BTreeMap<Origin, BTreeSet<u64>> = BTreeMap::new();
@@ -176,7 +176,7 @@ impl Service {
                 let tenant = recorded.tenant.clone().unwrap_or_default();
                 let is_erased = |subject| projection.subject(&tenant, subject).erasure.is_some();
                 let is_wanted = sealed.slot != NOBODY && !subject.is_some_and(is_erased);
-                if is_wanted && !sealer.borrowed.is_settled(origin, sealed.slot).map_err(Error::key)? {
+                if is_wanted && !sealer.borrowed.is_settled(origin, sealed.slot).map_err(Failure::key)? {
                     missing.entry(origin).or_default().insert(sealed.slot);
                 }
             }
@@ -193,14 +193,14 @@ impl Service {
         subject: &Subject,
         belongs: &Belongs<'_>,
         plain: &[u8],
-    ) -> Result<Sealed, Error> {
+    ) -> Result<Sealed, Failure> {
         let Some(slot) = self.slot_of(tenant, subject) else {
             return self.seal_under(self.sealer.allot()?, belongs, plain);
         };
         match self.sealed_under(slot, belongs, plain) {
             // Its key was destroyed to erase earlier data; data from now on has another key.
             Err(SealError::Erased { .. }) => self.seal_under(self.sealer.allot()?, belongs, plain),
-            sealed => sealed.map_err(Error::key),
+            sealed => sealed.map_err(Failure::key),
         }
     }
 
@@ -210,15 +210,15 @@ impl Service {
         whose: Option<(&Tenant, &Subject)>,
         belongs: &Belongs<'_>,
         note: &str,
-    ) -> Result<Sealed, Error> {
+    ) -> Result<Sealed, Failure> {
         match whose {
             Some((tenant, subject)) => self.seal(tenant, subject, belongs, note.as_bytes()),
             None => self.seal_under(NOBODY, belongs, note.as_bytes()),
         }
     }
 
-    fn seal_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, Error> {
-        self.sealed_under(slot, belongs, plain).map_err(Error::key)
+    fn seal_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, Failure> {
+        self.sealed_under(slot, belongs, plain).map_err(Failure::key)
     }
 
     fn sealed_under(&self, slot: u64, belongs: &Belongs<'_>, plain: &[u8]) -> Result<Sealed, SealError> {

@@ -13,12 +13,13 @@ use super::machine::{Filed, Issued, Outcome};
 use super::pace::{Pace, STEP_ROWS};
 use super::sealing::Belongs;
 use super::shares::Party;
-use super::{Call, CallerIdentity, Error, Service};
+use super::{Call, CallerIdentity, Error, Failure, Refusal, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Aal, Active, Caller, CohortsOf, Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event,
-    GivenSubject, Inactive, Issue, IssueSession, Kind, Kinds, Lifetime, MAX_OWN_SESSIONS, Method, OwnSessions,
-    RecordId, Rejection, Request, RequestId, Scope, Secret, Subject, Tenant, Timestamp, Ttl, View as _,
+    Aal, Active, Caller, CohortsOf, CredentialId, CredentialKey, CredentialView as _, Digest, Event, ExtendRejection,
+    ExtendSession, Forbidden, GivenSubject, Inactive, Issue, IssueRejection, IssueSession, Kind, Kinds, Lifetime,
+    MAX_OWN_SESSIONS, Method, OwnSessions, RecordId, Rejection, Request, RequestId, RevokeOwnRejection, Scope, Secret,
+    Subject, Tenant, Timestamp, Ttl, View as _,
 };
 use crate::keys::{SecretPrefix, mint};
 
@@ -122,7 +123,7 @@ impl Party {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresentedSession {
     /// It is active.
-    Good(Holder),
+    Active(Holder),
     /// Its session has expired or was revoked.
     Inactive,
     /// It is unknown.
@@ -156,31 +157,31 @@ impl Service {
         if !call.identity.may(Scope::Issue, &new.tenant) {
             return Err(Rejection::Forbidden.into());
         }
-        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session)?;
-        let secret = mint(SecretPrefix::Session).map_err(|_| Error::NoRandomness)?;
+        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Session).map_err(Error::widened)?;
+        let secret = mint(SecretPrefix::Session).map_err(|_| Failure::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let id = CredentialId::of_session(fresh_uuid()?);
         let NewSession { tenant, subject, ttl, aal, methods, personal } = new;
         let sealed = match personal {
             Personal { identity: None, device: None } => None,
             personal => {
-                let plain = personal.plain().ok_or(Error::PersonalDataTooLarge)?;
+                let plain = personal.plain().ok_or(Error::Refused(Refusal::PersonalDataTooLarge))?;
                 Some(self.seal(&tenant, &subject, &Belongs::Session(key(id)), &plain)?)
             }
         };
         let issue = IssueSession { tenant, subject, id, digest: secret.digest(), ttl, aal, methods, sealed };
-        match self.execute(call, Command::IssueSession(Box::new(issue))).await?.issued(call)? {
+        match self.execute(call, issue).await.map_err(Error::widened)?.issued(call)? {
             Issued::Now(filed) => self.issued_session(filed, id, secret).await,
             Issued::Before(first) => self.session_issued_before(first).await,
         }
     }
 
     async fn session_issued_before(&self, first: RecordId) -> Result<IssuedSession, Error> {
-        let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
+        let filed = self.filed(first, 1).await?.into_iter().next().ok_or_else(Failure::not_on_record)?;
         let Event::SessionIssued(issued) = &filed.recorded.event else {
-            return Err(Rejection::UnknownCredential.into());
+            return Err(Failure::not_on_record().into());
         };
-        self.refuse_erased(&filed, &issued.subject)?;
+        self.refuse_erased(&filed, &issued.subject).map_err(Error::widened)?;
         let kept = issued.digest.and_then(|digest| self.recent_secrets.find(digest.id(), self.clock.now()));
         let secret = kept.ok_or_else(|| Error::SecretAlreadyShown { id: issued.id.uuid().to_string() })?;
         let id = issued.id;
@@ -193,6 +194,7 @@ impl Service {
         id: CredentialId,
         secret: Secret,
     ) -> Result<IssuedSession, Error> {
+        // A clock that went ahead meanwhile may have let it expire.
         let session = self.sessions(&[id]).await?.pop().ok_or(Rejection::UnknownCredential)?;
         Ok(IssuedSession { filed, session, secret })
     }
@@ -202,7 +204,7 @@ impl Service {
         let Some(id) = self.projection.session_with(&Digest::of(secret)) else { return PresentedSession::Unknown };
         match self.projection.check(key(id), self.clock.now()) {
             Ok(Active { issue, .. }) => {
-                PresentedSession::Good(Holder { id, tenant: issue.tenant, subject: issue.subject })
+                PresentedSession::Active(Holder { id, tenant: issue.tenant, subject: issue.subject })
             }
             Err(Inactive::Unknown) => PresentedSession::Unknown,
             Err(Inactive::Expired | Inactive::Revoked(..)) => PresentedSession::Inactive,
@@ -210,13 +212,13 @@ impl Service {
     }
 
     /// The session itself, for its bearer.
-    pub async fn session_of(&self, holder: &Holder) -> Result<Option<Session>, Error> {
+    pub async fn session_of(&self, holder: &Holder) -> Result<Option<Session>, Failure> {
         Ok(self.sessions(&[holder.id]).await?.pop())
     }
 
     /// These sessions, active or not, in that order; those that have left memory are left out. The caller's right to
     /// see them has been checked before.
-    pub async fn sessions(&self, ids: &[CredentialId]) -> Result<Vec<Session>, Error> {
+    pub async fn sessions(&self, ids: &[CredentialId]) -> Result<Vec<Session>, Failure> {
         let known = ids.iter().filter_map(|id| {
             let credential = self.projection.credential(key(*id));
             let expires_at = credential.expires_at()?;
@@ -249,11 +251,11 @@ impl Service {
     }
 
     /// The other active sessions of the holder's subject, the newest first.
-    pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
+    pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Failure> {
         self.others_at(holder, self.clock.now(), pace).await
     }
 
-    async fn others_at(&self, holder: &Holder, at: Timestamp, pace: &mut Pace) -> Result<Vec<CredentialId>, Error> {
+    async fn others_at(&self, holder: &Holder, at: Timestamp, pace: &mut Pace) -> Result<Vec<CredentialId>, Failure> {
         let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true), at, pace).await?;
         sessions.retain(|id| *id != holder.id);
         Ok(sessions)
@@ -266,7 +268,7 @@ impl Service {
         holder: &Holder,
         request: Option<RequestId>,
         revocation: OwnRevocation,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Error<RevokeOwnRejection>> {
         let commands = match revocation {
             OwnRevocation::Other(id) => vec![OwnSessions::Other(id)],
             OwnRevocation::Current => vec![OwnSessions::Current],
@@ -280,7 +282,6 @@ impl Service {
         for command in commands {
             let Holder { id, tenant, subject } = holder.clone();
             let caller = Caller::Session { id, tenant, subject };
-            let command = Command::RevokeOwn(command);
             match self.submit(Request { caller, request: request.clone(), idempotency: None, command }).await? {
                 Outcome::Appended(filed) => revoked += filed.len(),
                 Outcome::Already(_) | Outcome::Repeated(..) | Outcome::Nothing => {}
@@ -296,7 +297,7 @@ impl Service {
         identity: &CallerIdentity,
         tenant: &Tenant,
         id: CredentialId,
-    ) -> Result<Option<Session>, Error> {
+    ) -> Result<Option<Session>, Error<Forbidden>> {
         self.may_introspect(identity, tenant)?;
         if !self.has_session(tenant, id) {
             return Ok(None);
@@ -306,7 +307,7 @@ impl Service {
 
     /// The session of that id, active or not, whatever its tenant. A session that the caller may not introspect is
     /// unknown.
-    pub async fn session(&self, identity: &CallerIdentity, id: CredentialId) -> Result<Option<Session>, Error> {
+    pub async fn session(&self, identity: &CallerIdentity, id: CredentialId) -> Result<Option<Session>, Failure> {
         let issue = self.projection.credential(key(id)).issue;
         if !issue.is_some_and(|issue| identity.may(Scope::Introspect, &issue.tenant)) {
             return Ok(None);
@@ -332,7 +333,7 @@ impl Service {
         before: Option<SessionCursor>,
         limit: usize,
         pace: &mut Pace,
-    ) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
+    ) -> Result<(Vec<Session>, Option<SessionCursor>), Error<Forbidden>> {
         self.may_introspect(identity, tenant)?;
         let now = self.clock.now();
         let (mut ids, mut last) = (Vec::new(), before);
@@ -366,9 +367,9 @@ impl Service {
         subject: &Subject,
         active: Option<bool>,
         pace: &mut Pace,
-    ) -> Result<Vec<CredentialId>, Error> {
+    ) -> Result<Vec<CredentialId>, Error<Forbidden>> {
         self.may_introspect(identity, tenant)?;
-        self.sessions_in_order(tenant, subject, active, self.clock.now(), pace).await
+        Ok(self.sessions_in_order(tenant, subject, active, self.clock.now(), pace).await?)
     }
 
     /// The tenant of the session of that id, active or not: for callers that decide how far a call may reach.
@@ -396,8 +397,13 @@ impl Service {
 
     /// Extends a session to last for that long from now on. An inactive session, or one that lasts as long already, is
     /// left as it is. Needs `issue` in its tenant.
-    pub async fn extend_session(&self, call: &Call, id: CredentialId, ttl: Option<Ttl>) -> Result<(), Error> {
-        self.execute(call, Command::ExtendSession(id, ttl)).await.map(drop)
+    pub async fn extend_session(
+        &self,
+        call: &Call,
+        id: CredentialId,
+        ttl: Option<Ttl>,
+    ) -> Result<(), Error<ExtendRejection>> {
+        self.execute(call, ExtendSession(id, ttl)).await.map(drop)
     }
 
     /// A subject that was erased or is on hold gets nothing, and no key to seal it with either. Checked again when the
@@ -408,21 +414,21 @@ impl Service {
         tenant: &Tenant,
         subject: &Subject,
         kind: Kind,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Error<IssueRejection>> {
         let (state, now) = (self.projection.subject(tenant, subject), self.clock.now());
         let cohort_on_hold = || {
             let cohorts = CohortsOf::with_secret(tenant, call.identity.caller.application());
             self.projection.cohorts().is_some_and(|all| all.on_hold(kind, cohorts, now))
         };
         match call.idempotency {
-            None if state.erasure.is_some() => Err(Rejection::SubjectErased.into()),
-            None if state.on_hold(kind, now) || cohort_on_hold() => Err(Rejection::SubjectOnHold.into()),
+            None if state.erasure.is_some() => Err(Error::Refused(IssueRejection::SubjectErased)),
+            None if state.on_hold(kind, now) || cohort_on_hold() => Err(Error::Refused(IssueRejection::SubjectOnHold)),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn may_introspect(&self, identity: &CallerIdentity, tenant: &Tenant) -> Result<(), Error> {
-        if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
+    pub(super) fn may_introspect(&self, identity: &CallerIdentity, tenant: &Tenant) -> Result<(), Forbidden> {
+        if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Forbidden) }
     }
 
     /// The subject's sessions, active, inactive or both: the newest first.
@@ -433,7 +439,7 @@ impl Service {
         active: Option<bool>,
         now: Timestamp,
         pace: &mut Pace,
-    ) -> Result<Vec<CredentialId>, Error> {
+    ) -> Result<Vec<CredentialId>, Failure> {
         let sessions = Kinds::from_iter([Kind::Session]);
         // Put in order one by one: sorting very many at once would take longer than a step may.
         let (mut in_order, mut last) = (BTreeSet::new(), None);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{CallerIdentity, Error};
+use super::{CallerIdentity, Failure};
 use crate::domain::{ApplicationId, Caller, Grants, NodeKey, Scopes, Subject, Tenant};
 
 /// A caller, as far as sharing matters.
@@ -125,7 +125,7 @@ impl FairShare {
     }
 
     /// Admits a request, unless its caller, its tenant or all together have too many here.
-    pub fn admit(self: &Arc<Self>, party: &Party) -> Result<Admitted, Error> {
+    pub fn admit(self: &Arc<Self>, party: &Party) -> Result<Admitted, Failure> {
         let mut state = self.state.lock();
         let of = |count: Option<&usize>| count.copied().unwrap_or_default();
         // The node's own work is limited by itself, and has to be done.
@@ -134,7 +134,7 @@ impl FairShare {
                 && of(state.admitted_of_tenant.get(&party.home)) < self.bounds.tenant
                 && of(state.admitted_of_caller.get(party)) < self.bounds.caller;
         if !has_room {
-            return Err(Error::Overloaded);
+            return Err(Failure::Overloaded);
         }
         state.admitted += 1;
         *state.admitted_of_tenant.entry(party.home.clone()).or_default() += 1;

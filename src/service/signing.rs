@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::machine::{Filed, Outcome};
-use super::{Call, CallerIdentity, Error, Service};
+use super::{Call, CallerIdentity, Error, Failure, Refusal, Service, TokenRefusal};
 use crate::domain::{
-    Caller, Command, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, Issue, Issuer, KeyId,
-    KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp, TokenIssued,
-    View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
+    Caller, CredentialKey, CredentialRef, CredentialView as _, Event, GivenSubject, Issue, IssueTokenRejection, Issuer,
+    KeyId, KeyPublished, Kind, Position, PublishKey, RecordId, Rejection, Request, Scope, Tenant, Timestamp,
+    TokenIssued, View as _, issuer, keys_before, keys_by_node, own_keys, signing_key,
 };
 use crate::jose::{APPLICATION, OwnKeys, SESSION_APPLICATION, SESSION_ISSUED_AT, sign};
 use crate::json;
@@ -245,7 +245,7 @@ impl Service {
             Some(key) => PublishKey { key, retires: Vec::new() },
             None => self.rotation(call, now).await?,
         };
-        let outcome = self.submit(call.with(Command::PublishKey(publish))).await?;
+        let outcome = self.submit(call.with(publish)).await.map_err(Error::widened)?;
         // Tokens are signed while other nodes are waited for.
         drop(making);
         if let Some(consistency) = call.consistency {
@@ -257,26 +257,28 @@ impl Service {
             Outcome::Already(place) => self.filed(place, 1).await?,
             Outcome::Nothing => Vec::new(),
         };
-        self.rotated(&filed).await?.ok_or_else(|| Error::internal(call.request.as_ref(), "a key was not rotated"))
+        self.rotated(&filed)
+            .await?
+            .ok_or_else(|| Failure::internal(call.request.as_ref(), "a key was not rotated").into())
     }
 
     /// The command that makes the next key sign.
     async fn rotation(&self, call: &Call, now: bool) -> Result<PublishKey, Error> {
-        self.complete_keys().await?;
+        self.complete_keys().await.map_err(Error::widened)?;
         let own = own_keys(&*self.projection, self.origin);
         let Some((place, next)) = own.get(1) else {
-            return Err(Error::internal(call.request.as_ref(), "this node has no next key"));
+            return Err(Failure::internal(call.request.as_ref(), "this node has no next key").into());
         };
         let from = self.signing.signs_from(self.publication(*place).await?.at);
         if !now && self.clock.now() < from {
-            return Err(Error::NextKeyTooNew { from });
+            return Err(Error::Refused(Refusal::NextKeyTooNew { from }));
         }
         let retires = own.iter().map(|(_, key)| &key.id).filter(|id| **id != next.id).cloned().collect();
-        Ok(PublishKey { key: self.make_key().await?, retires })
+        Ok(PublishKey { key: self.make_key().await.map_err(Error::widened)?, retires })
     }
 
     /// The keys after a rotation, from its records: a repetition is answered as the rotation was.
-    async fn rotated(&self, filed: &[Arc<Filed>]) -> Result<Option<RotatedKeys>, Error> {
+    async fn rotated(&self, filed: &[Arc<Filed>]) -> Result<Option<RotatedKeys>, Failure> {
         let Some((first, next)) = filed.first().and_then(|first| match &first.recorded.event {
             Event::KeyPublished(key) => Some((&first.recorded, key)),
             _ => None,
@@ -304,7 +306,7 @@ impl Service {
 
     /// Makes the keys that this node lacks: the one that signs, and the next. A key whose file is lost is replaced, and
     /// so is one that has signed nothing and is of another issuer, or of another algorithm than new keys are to have.
-    pub async fn ensure_keys(&self) -> Result<(), Error> {
+    pub async fn ensure_keys(&self) -> Result<(), Error<TokenRefusal>> {
         let ready = *self.signing.ready.lock();
         if ready.is_some_and(|(of, _)| of == self.projection.key_changes()) {
             return Ok(());
@@ -322,8 +324,8 @@ impl Service {
     pub async fn begin_keys(&self) {
         match self.ensure_key_signs().await {
             // A node without an address for verifiers signs nothing; other nodes may have one.
-            Ok(()) | Err(Error::IssuerNotConfigured | Error::Stopping) => {}
-            Err(Error::SigningKeyTooNew { from }) => tracing::warn!(
+            Ok(()) | Err(Error::Refused(TokenRefusal::IssuerNotConfigured) | Error::Failed(Failure::Stopping)) => {}
+            Err(Error::Refused(TokenRefusal::SigningKeyTooNew { from })) => tracing::warn!(
                 %from,
                 "this node's key is new, and verifiers may not have fetched it: JWTs are refused here until it has been published for --key-publish-ahead"
             ),
@@ -335,22 +337,23 @@ impl Service {
     }
 
     /// Refuses to sign while verifiers may hold a set without this node's key.
-    pub(super) async fn ensure_key_signs(&self) -> Result<(), Error> {
+    pub(super) async fn ensure_key_signs(&self) -> Result<(), Error<TokenRefusal>> {
         self.ensure_keys().await?;
         match *self.signing.ready.lock() {
-            Some((_, from)) if self.clock.now() < from => Err(Error::SigningKeyTooNew { from }),
+            Some((_, from)) if self.clock.now() < from => Err(Error::Refused(TokenRefusal::SigningKeyTooNew { from })),
             _ => Ok(()),
         }
     }
 
     /// The steps of [`Service::ensure_keys`], for a caller that holds `making`.
-    async fn complete_keys(&self) -> Result<(), Error> {
-        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
+    async fn complete_keys(&self) -> Result<(), Error<TokenRefusal>> {
+        let issuer = self.token_issuer().ok_or(Error::Refused(TokenRefusal::IssuerNotConfigured))?;
         for _ in 0..=KEYS_AT_ONCE {
             let own = own_keys(&*self.projection, self.origin);
             let mut usable = Vec::new();
             for (_, key) in own.iter().filter(|(_, key)| key.issuer == issuer) {
-                usable.extend(self.signing.find(&key.id).map_err(Error::key)?.map(|file| (&key.id, file.algorithm())));
+                usable
+                    .extend(self.signing.find(&key.id).map_err(Failure::key)?.map(|file| (&key.id, file.algorithm())));
             }
             let is_announced =
                 usable.get(1..).and_then(<[_]>::last).is_some_and(|next| next.1 == self.signing.algorithm);
@@ -359,15 +362,16 @@ impl Service {
             }
             let signs = usable.first().map(|(id, _)| *id);
             let retires = own.iter().map(|(_, key)| &key.id).filter(|id| Some(*id) != signs).cloned().collect();
-            let command = Command::PublishKey(PublishKey { key: self.make_key().await?, retires });
-            self.submit(Request { caller: Caller::Node, request: None, idempotency: None, command }).await?;
+            let command = PublishKey { key: self.make_key().await?, retires };
+            let request = Request { caller: Caller::Node, request: None, idempotency: None, command };
+            self.submit(request).await.map_err(Error::widened)?;
         }
-        Err(Error::internal(None, "this node's keys were made, and are not there"))
+        Err(Failure::internal(None, "this node's keys were made, and are not there").into())
     }
 
     /// From when on the first of a node's keys signs. It signs at once if it has signed already, if a rotation has made
     /// it sign, or if it is the ledger's first: then nobody can hold a set without it.
-    async fn first_signs_from(&self, keys: &[(RecordId, KeyPublished)]) -> Result<Timestamp, Error> {
+    async fn first_signs_from(&self, keys: &[(RecordId, KeyPublished)]) -> Result<Timestamp, Failure> {
         let Some((place, first)) = keys.first() else { return Ok(Timestamp::default()) };
         let published = self.publication(*place).await?;
         let from = self.signing.signs_from(published.at);
@@ -388,12 +392,12 @@ impl Service {
         Ok(published.at)
     }
 
-    async fn publication(&self, place: RecordId) -> Result<Publication, Error> {
+    async fn publication(&self, place: RecordId) -> Result<Publication, Failure> {
         if let Some(known) = self.signing.publications.lock().get(&place) {
             return Ok(*known);
         }
         let filed = self.filed(place, 1).await?.into_iter().next();
-        let filed = filed.ok_or_else(|| Error::internal(None, "a published key has no record"))?;
+        let filed = filed.ok_or_else(|| Failure::internal(None, "a published key has no record"))?;
         let Filed { position, recorded } = &*filed;
         let published =
             Publication { position: *position, at: recorded.recorded_at, by_itself: recorded.actor.is_none() };
@@ -401,13 +405,13 @@ impl Service {
         Ok(published)
     }
 
-    async fn make_key(&self) -> Result<KeyPublished, Error> {
-        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
+    async fn make_key(&self) -> Result<KeyPublished, Error<TokenRefusal>> {
+        let issuer = self.token_issuer().ok_or(Error::Refused(TokenRefusal::IssuerNotConfigured))?;
         let key = match self.unpublished_key() {
             Some(key) => key,
             None => self.generate_key().await?,
         };
-        let id = KeyId::new(key.kid()).map_err(Error::key)?;
+        let id = KeyId::new(key.kid()).map_err(Failure::key)?;
         let published = KeyPublished { id: id.clone(), issuer, jwk: key.public_jwk().into() };
         self.signing.keys.lock().insert(id, key.clone());
         // A log that takes no commands for now would otherwise cost a key file with every attempt.
@@ -422,20 +426,26 @@ impl Service {
         (!is_published).then_some(key)
     }
 
-    async fn generate_key(&self) -> Result<Arc<SigningKey>, Error> {
+    async fn generate_key(&self) -> Result<Arc<SigningKey>, Failure> {
         let directory = self.signing.directory.clone();
         let algorithm = self.signing.algorithm;
         let made = tokio::task::spawn_blocking(move || SigningKey::generate(&directory, algorithm)).await;
-        Ok(Arc::new(made.map_err(Error::of_task)?.map_err(Error::key)?))
+        Ok(Arc::new(made.map_err(Failure::of_task)?.map_err(Failure::key)?))
     }
 
     /// The JWT that a record of this node issues. Signed again, it has another signature but the same claims.
-    pub(super) fn jwt(&self, filed: &Filed, issued: &TokenIssued, added: Map<String, Value>) -> Result<String, Error> {
-        let id = issued.key.as_ref().ok_or(Rejection::NoSigningKey)?;
-        let key = self.signing.find(id).map_err(Error::key)?.ok_or(Rejection::NoSigningKey)?;
+    pub(super) fn jwt(
+        &self,
+        filed: &Filed,
+        issued: &TokenIssued,
+        added: Map<String, Value>,
+    ) -> Result<String, Error<TokenRefusal>> {
+        let lost = || Error::Refused(IssueTokenRejection::NoSigningKey.into());
+        let id = issued.key.as_ref().ok_or_else(lost)?;
+        let key = self.signing.find(id).map_err(Failure::key)?.ok_or_else(lost)?;
         let session = issued.session.map(|id| CredentialKey { kind: Kind::Session, id });
         let session = session.and_then(|key| self.projection.credential(key).issue);
-        sign(&key, &claims(filed, issued, session.as_ref(), added)).map_err(Error::key)
+        Ok(sign(&key, &claims(filed, issued, session.as_ref(), added)).map_err(Failure::key)?)
     }
 }
 

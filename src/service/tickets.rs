@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::machine::{Filed, Issued};
-use super::{Call, CallerIdentity, Error, Service};
+use super::{Call, CallerIdentity, Error, Failure, Service};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Active, Command, CredentialKey, Digest, Event, Issue, IssueTicket, Kind, Rejection, Scope, Secret, Subject, Tenant,
-    Timestamp, Ttl,
+    Active, Command, CredentialKey, Digest, Event, Forbidden, Issue, IssueRejection, IssueTicket, Kind, Scope, Secret,
+    Subject, Tenant, Timestamp, Ttl,
 };
 
 /// A ticket to issue.
@@ -37,13 +37,13 @@ pub struct UsedTicket {
 
 impl Service {
     /// Issues a ticket. Needs `issue` in its tenant.
-    pub async fn issue_ticket(&self, call: &Call, new: NewTicket) -> Result<IssuedTicket, Error> {
+    pub async fn issue_ticket(&self, call: &Call, new: NewTicket) -> Result<IssuedTicket, Error<IssueRejection>> {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let secret = Secret::new(fresh_uuid()?.hyphenated().encode_lower(&mut text));
         self.keep_for_repetition(call, &secret);
         let NewTicket { tenant, subject, ttl } = new;
         let issue = IssueTicket { tenant, subject, digest: secret.digest(), ttl };
-        match self.execute(call, Command::IssueTicket(issue)).await?.issued(call)? {
+        match self.execute(call, issue).await?.issued(call)? {
             Issued::Now(filed) => Ok(IssuedTicket { filed, secret }),
             Issued::Before(first) => self.issued_before(first).await,
         }
@@ -52,9 +52,9 @@ impl Service {
     /// Uses a ticket: it stays active for another life from now on. Needs `introspect` in its tenant.
     ///
     /// Nothing is appended now; a use is recorded once a tenth of the ticket's life has passed since the last record.
-    pub fn use_ticket(&self, identity: &CallerIdentity, ticket: &[u8]) -> Result<Option<UsedTicket>, Error> {
+    pub fn use_ticket(&self, identity: &CallerIdentity, ticket: &[u8]) -> Result<Option<UsedTicket>, Forbidden> {
         if !identity.grants.somewhere(Scope::Introspect) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden);
         }
         let digest = Digest::of(ticket);
         let now = self.clock.now();
@@ -93,23 +93,21 @@ impl Service {
             };
             match self.submit(request).await {
                 Ok(_) => {}
-                Err(error @ (Error::Locked | Error::Overloaded)) => {
+                Err(error @ Error::Failed(Failure::Locked | Failure::Overloaded)) => {
                     self.projection.put_back_uses(&uses[number * CHUNK..]);
-                    return Err(error);
+                    return Err(error.widened());
                 }
                 // It would be refused again: the tickets' next uses are decided anew.
-                Err(error) => refused = Err(error),
+                Err(error) => refused = Err(error.widened()),
             }
         }
         refused
     }
 
-    async fn issued_before(&self, first: crate::domain::RecordId) -> Result<IssuedTicket, Error> {
+    async fn issued_before(&self, first: crate::domain::RecordId) -> Result<IssuedTicket, Error<IssueRejection>> {
         let filed = self.filed(first, 1).await?.into_iter().next();
-        let filed = filed.ok_or(Rejection::UnknownCredential)?;
-        let Event::TicketIssued(issued) = &filed.recorded.event else {
-            return Err(Rejection::UnknownCredential.into());
-        };
+        let filed = filed.ok_or_else(Failure::not_on_record)?;
+        let Event::TicketIssued(issued) = &filed.recorded.event else { return Err(Failure::not_on_record().into()) };
         self.refuse_erased(&filed, &issued.subject)?;
         let id = issued.digest.id();
         let secret = self.recent_secrets.find(id, self.clock.now());

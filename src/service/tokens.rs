@@ -8,12 +8,12 @@ use super::limits::MAX_PERSONAL_BYTES;
 use super::machine::{Filed, Issued};
 use super::sealing::Belongs;
 use super::signing::{RESERVED_CLAIMS, token_issued};
-use super::{Call, CallerIdentity, Error, Holder, Service};
+use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenRefusal};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Caller, Command, CredentialId, CredentialRef, CredentialView as _, Generation, Grants, Inactive,
-    IssueToken, KeyId, Kind, Origin, PresentedToken, RecordId, Rejection, RequestId, Scope, Secret, Sequence, Subject,
-    Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    ApplicationId, Caller, CredentialId, CredentialRef, CredentialView as _, Forbidden, Generation, Grants, Inactive,
+    IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId, RequestId, Scope, Secret, Sequence,
+    Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
@@ -73,7 +73,7 @@ pub struct Judged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtStanding {
     /// It is active.
-    Good,
+    Active,
     /// It is not valid yet.
     NotYetValid,
     /// It has expired.
@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// Issues a token. Needs `issue` in its tenant.
-    pub async fn issue_token(&self, call: &Call, new: NewToken) -> Result<IssuedToken, Error> {
+    pub async fn issue_token(&self, call: &Call, new: NewToken) -> Result<IssuedToken, Error<TokenRefusal>> {
         self.may_issue(call, &new)?;
         if new.opaque {
             return self.issue_opaque(call, &new).await;
@@ -103,18 +103,20 @@ impl Service {
         match self.issue_jwt(call, &new).await {
             // An opaque token is introspected, so it can be issued to a subject that was revoked on any number of
             // nodes.
-            Err(Error::Rejected(Rejection::GenerationTooLarge)) => self.issue_opaque(call, &new).await,
+            Err(Error::Refused(TokenRefusal::Rejected(IssueTokenRejection::GenerationTooLarge))) => {
+                self.issue_opaque(call, &new).await
+            }
             issued => issued,
         }
     }
 
-    fn may_issue(&self, call: &Call, new: &NewToken) -> Result<(), Error> {
+    fn may_issue(&self, call: &Call, new: &NewToken) -> Result<(), Error<TokenRefusal>> {
         if !call.identity.may(Scope::Issue, &new.tenant) {
-            return Err(Rejection::Forbidden.into());
+            return Err(Forbidden.into());
         }
-        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Token)?;
+        self.refuse_on_hold(call, &new.tenant, &new.subject, Kind::Token).map_err(Error::widened)?;
         if RESERVED_CLAIMS.iter().any(|reserved| new.claims.contains_key(*reserved)) {
-            return Err(Error::ReservedClaim);
+            return Err(Error::Refused(TokenRefusal::ReservedClaim));
         }
         Ok(())
     }
@@ -126,7 +128,7 @@ impl Service {
         holder: &Holder,
         request: Option<RequestId>,
         SessionToken { ttl, audience, claims }: SessionToken,
-    ) -> Result<IssuedToken, Error> {
+    ) -> Result<IssuedToken, Error<TokenRefusal>> {
         let grants = Grants::everything().into();
         let identity = CallerIdentity { caller: Caller::Node, grants, registration: None };
         let new = NewToken {
@@ -145,9 +147,9 @@ impl Service {
         self.issue_jwt(&call, &new).await
     }
 
-    async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
-        let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Error::key)?;
-        let issuer = self.token_issuer().ok_or(Error::IssuerNotConfigured)?;
+    async fn issue_jwt(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error<TokenRefusal>> {
+        let jti = TokenId::new(&fresh_uuid()?.to_string()).map_err(Failure::key)?;
+        let issuer = self.token_issuer().ok_or(Error::Refused(TokenRefusal::IssuerNotConfigured))?;
         let name = CredentialRef::Jwt { issuer, jti: jti.clone() };
         let filed = self.append_token(call, new, TokenForm::Jwt(jti), &name).await?;
         match filed {
@@ -156,12 +158,12 @@ impl Service {
         }
     }
 
-    async fn issue_opaque(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error> {
-        let secret = mint(SecretPrefix::OpaqueToken).map_err(|_| Error::NoRandomness)?;
+    async fn issue_opaque(&self, call: &Call, new: &NewToken) -> Result<IssuedToken, Error<TokenRefusal>> {
+        let secret = mint(SecretPrefix::OpaqueToken).map_err(|_| Failure::NoRandomness)?;
         self.keep_for_repetition(call, &secret);
         let digest = secret.digest();
         match self.append_token(call, new, TokenForm::Opaque(digest), &CredentialRef::Digest(digest)).await? {
-            Issued::Now(filed) => issued(filed, secret),
+            Issued::Now(filed) => Ok(issued(filed, secret)?),
             Issued::Before(first) => self.token_issued_before(first).await,
         }
     }
@@ -173,13 +175,14 @@ impl Service {
         new: &NewToken,
         form: TokenForm,
         name: &CredentialRef,
-    ) -> Result<Issued, Error> {
+    ) -> Result<Issued, Error<TokenRefusal>> {
         let sealed = if new.claims.is_empty() {
             None
         } else {
-            let plain = serde_json::to_vec(&new.claims).map_err(|_| Error::PersonalDataTooLarge)?;
+            let plain =
+                serde_json::to_vec(&new.claims).map_err(|_| Error::Refused(TokenRefusal::PersonalDataTooLarge))?;
             if plain.len() > MAX_PERSONAL_BYTES {
-                return Err(Error::PersonalDataTooLarge);
+                return Err(Error::Refused(TokenRefusal::PersonalDataTooLarge));
             }
             Some(self.seal(&new.tenant, &new.subject, &Belongs::Token(name), &plain)?)
         };
@@ -193,26 +196,27 @@ impl Service {
             scope: new.scope.clone(),
             sealed,
         };
-        self.execute(call, Command::IssueToken(Box::new(issue))).await?.issued(call)
+        let outcome = self.execute(call, issue).await.map_err(Error::widened)?;
+        Ok(outcome.issued(call)?)
     }
 
-    async fn token_issued_before(&self, first: RecordId) -> Result<IssuedToken, Error> {
-        let filed = self.filed(first, 1).await?.into_iter().next().ok_or(Rejection::UnknownCredential)?;
-        let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
-        self.refuse_erased(&filed, &token.subject)?;
+    async fn token_issued_before(&self, first: RecordId) -> Result<IssuedToken, Error<TokenRefusal>> {
+        let filed = self.filed(first, 1).await?.into_iter().next().ok_or_else(Failure::not_on_record)?;
+        let token = token_issued(&filed).ok_or_else(Failure::not_on_record)?;
+        self.refuse_erased(&filed, &token.subject).map_err(Error::widened)?;
         let Some(digest) = token.name.digest().copied() else {
             let added = self.added_claims(&filed).unwrap_or_default();
             return self.issued_jwt(filed, added);
         };
         let secret = self.recent_secrets.find(digest.id(), self.clock.now());
         let secret = secret.ok_or_else(|| Error::SecretAlreadyShown { id: digest.id().to_string() })?;
-        issued(filed, secret)
+        Ok(issued(filed, secret)?)
     }
 
-    fn issued_jwt(&self, filed: Arc<Filed>, added: Map<String, Value>) -> Result<IssuedToken, Error> {
-        let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
+    fn issued_jwt(&self, filed: Arc<Filed>, added: Map<String, Value>) -> Result<IssuedToken, Error<TokenRefusal>> {
+        let token = token_issued(&filed).ok_or_else(Failure::not_on_record)?;
         let secret = Secret::new(&self.jwt(&filed, token, added)?);
-        issued(filed, secret)
+        Ok(issued(filed, secret)?)
     }
 
     /// The claims that were added to a token, if they can still be opened.
@@ -225,12 +229,12 @@ impl Service {
 
     /// The standing of a JWT, if a trusted issuer has signed it.
     pub async fn judge_jwt(&self, text: &str) -> Result<Judged, TokenError> {
-        let token = self.trusted.verify(text, self).await?;
+        let token = self.fixed.trusted.verify(text, self).await?;
         let presented = self.presented(&token)?;
         let inner = token.inner.as_deref().map(|inner| self.presented(inner)).transpose()?;
         let now = self.clock.now();
         let mut standing = self.standing(&token, &presented, now);
-        if let (JwtStanding::Good, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
+        if let (JwtStanding::Active, Some(token), Some(inner)) = (standing, &token.inner, &inner) {
             standing = self.standing(token, inner, now);
         }
         Ok(Judged { token, presented, inner, standing })
@@ -241,7 +245,7 @@ impl Service {
             Err(Inactive::Revoked(place, revoked_at)) => JwtStanding::Revoked(place, revoked_at),
             Err(Inactive::Expired | Inactive::Unknown) => JwtStanding::Expired,
             Ok(()) => match token.check_times(now.as_millis()) {
-                Ok(()) => JwtStanding::Good,
+                Ok(()) => JwtStanding::Active,
                 Err(TokenTimeError::Expired) => JwtStanding::Expired,
                 Err(TokenTimeError::NotYetValid) => JwtStanding::NotYetValid,
             },
@@ -259,7 +263,7 @@ impl Service {
         // Revocations of a subject are kept for the longest life: a token that lives longer would be active again
         // afterwards.
         let good_until =
-            token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.policy.longest_life));
+            token.issued_at.filter(|_| !token.ours).map(|seconds| at(seconds).plus(self.fixed.policy.longest_life));
         Ok(PresentedToken {
             credential: token.identity.clone(),
             tenant: token.tenant.clone(),
@@ -290,9 +294,9 @@ impl Service {
     }
 }
 
-fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Error> {
-    let token = token_issued(&filed).ok_or(Rejection::UnknownCredential)?;
-    let id = token.name.public_id(Kind::Token).ok_or(Rejection::UnknownCredential)?;
+fn issued(filed: Arc<Filed>, secret: Secret) -> Result<IssuedToken, Failure> {
+    let token = token_issued(&filed).ok_or_else(Failure::not_on_record)?;
+    let id = token.name.public_id(Kind::Token).ok_or_else(Failure::not_on_record)?;
     let expires_at = token.expires_at;
     Ok(IssuedToken { filed, secret, id, expires_at })
 }

@@ -364,8 +364,9 @@ fn the_names_of_tests_have_a_subject() {
     assert!(lacks_a_subject("    async fn what_was_lost_is_found() {"));
     assert!(!lacks_a_subject("fn whoami_answers() {") && !lacks_a_subject("fn all_that_was_lost_is_found() {"));
     let mut complaints = Vec::new();
-    for source in sources("tests") {
-        let found = source.code.lines().filter(|line| lacks_a_subject(line));
+    for source in ["src", "tools", "tests"].into_iter().flat_map(sources) {
+        let code = text_of(&source.path);
+        let found = code.lines().filter(|line| lacks_a_subject(line));
         complaints.extend(found.map(|line| format!("{}: {}", source.path, line.trim())));
     }
     assert!(complaints.is_empty(), "{complaints:#?}");

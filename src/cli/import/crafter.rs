@@ -50,7 +50,7 @@ pub fn row(text: &[u8], settings: &ImportSettings) -> Result<DumpRow, EntryRefus
     let used_at = used_at.ok_or_else(|| EntryRefusal::malformed("`lastRequestTime` is not a date of this time"))?;
     let expires_at = used_at.plus(settings.ttl);
     if expires_at <= settings.now {
-        return Ok(DumpRow::Over);
+        return Ok(DumpRow::Inactive);
     }
     let entry = ImportEntry::new(CredentialFacts {
         kind: Kind::Ticket,
@@ -121,13 +121,13 @@ mod tests {
     fn a_ticket_that_was_not_used_for_so_long_is_over() {
         // 900 s before now, to the millisecond.
         let over = document(&(settings().now.as_millis() - 900_000).to_string());
-        assert!(matches!(row(over.as_bytes(), &settings()), Ok(DumpRow::Over)));
+        assert!(matches!(row(over.as_bytes(), &settings()), Ok(DumpRow::Inactive)));
         let good = document(&(settings().now.as_millis() - 899_999).to_string());
         assert!(matches!(row(good.as_bytes(), &settings()), Ok(DumpRow::Entry(_))));
     }
 
     #[test]
-    fn what_is_no_ticket_is_refused_without_being_quoted() {
+    fn a_row_that_is_not_a_ticket_is_refused_without_being_quoted() {
         let lines = [
             document(r#""yesterday""#),
             document(r#"{"$date":{"$numberLong":"-5"}}"#),

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_passed_over() {
+    fn a_document_that_is_too_long_is_passed_over() {
         let long = "x".repeat(MAX_LINE_BYTES + 1);
         let text = format!("{long}\n{{}}\n");
         assert_eq!(all(Documents::lines(text.as_bytes(), 0)).expect("as it was written"), [(1, None), some(2, "{}")]);

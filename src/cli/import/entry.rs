@@ -45,8 +45,8 @@ pub struct CredentialFacts {
 pub enum DumpRow {
     /// A credential to be sent.
     Entry(Box<ImportEntry>),
-    /// A credential that has expired already.
-    Over,
+    /// A credential that is not active any more.
+    Inactive,
 }
 
 /// Why a line is not sent: never with any part of the line itself, which may be a secret.

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_databases_write_is_read() {
+    fn an_instant_is_read_as_databases_write_it() {
         let written = [
             ("2026-11-21 09:00:00.123456+00", "2026-11-21T09:00:00.123Z"),
             ("2026-11-21 09:00:00.123456", "2026-11-21T09:00:00.123Z"),
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_is_none() {
+    fn a_text_that_is_not_an_instant_is_none() {
         for text in
             ["", "infinity", "-infinity", "2026-11-21", "09:00:00", "2026-11-21 09:00:00 CET", "1969-12-31T00:00:00Z"]
         {

@@ -122,7 +122,7 @@ impl KratosSession {
         let issued_at = read("issued_at", &self.issued_at)?;
         let expires_at = read("expires_at", &self.expires_at)?;
         if !self.active.0 || expires_at <= settings.now {
-            return Ok(DumpRow::Over);
+            return Ok(DumpRow::Inactive);
         }
         let token = self.token.filter(|token| !token.is_empty());
         let entry = ImportEntry::new(CredentialFacts {
@@ -187,7 +187,7 @@ mod tests {
         let mut fields = fields.map(str::to_owned).to_vec();
         assert_eq!(entry(header.row(&fields, &settings())), made());
         fields[6] = "f".to_owned();
-        assert!(matches!(header.row(&fields, &settings()), Ok(DumpRow::Over)));
+        assert!(matches!(header.row(&fields, &settings()), Ok(DumpRow::Inactive)));
         fields[6] = String::new();
         assert!(header.row(&fields, &settings()).is_err(), "whether it is active must be known");
         fields.pop();
@@ -195,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inactive_or_expired_is_over() {
+    fn inactive_and_expired_sessions_are_not_entries() {
         for text in [object("false", "2026-11-22T08:00:00"), object("true", "2026-11-21T09:10:00")] {
-            assert!(matches!(row(text.as_bytes(), &settings()), Ok(DumpRow::Over)), "{text}");
+            assert!(matches!(row(text.as_bytes(), &settings()), Ok(DumpRow::Inactive)), "{text}");
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_session_is_refused_without_being_quoted() {
+    fn a_row_that_is_not_a_session_is_refused_without_being_quoted() {
         let good = object("true", "2026-11-22T08:00:00");
         let lines = [
             good.replace("\"active\":true", "\"active\":null"),

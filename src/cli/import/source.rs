@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_broken_place_is_sent_and_what_comes_after_is_not() {
+    fn entries_before_a_broken_place_are_sent_and_those_after_it_are_not() {
         let (all, error) = batches(&format!("[{},{{", ticket("a").trim_end()), DumpFormat::Ndjson);
         assert_eq!((all.len(), error.as_deref()), (1, Some("it ends before its array does (after line 2)")));
         let (all, error) = batches("id,identity_id\n", DumpFormat::Kratos);

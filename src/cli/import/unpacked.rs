@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_dump_came_in_its_text_is_the_same() {
+    fn the_text_of_a_dump_is_the_same_in_each_packing() {
         let text = "{\"a\":1}\n".repeat(100_000);
         let marked = format!("\u{feff}{text}");
         for plain in [&text, &marked] {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_or_is_utf16_is_an_error() {
+    fn a_dump_that_breaks_off_or_is_utf16_is_an_error() {
         let packed = gzip(b"{}\n");
         assert!(unpacked(packed[..packed.len() - 1].to_vec()).is_err());
         let utf16: Vec<u8> = "{}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -8,6 +8,7 @@ use super::super::command::{Context, Decision, Rejection, RevokeCohort, Withdraw
 use super::super::credential::{Kind, Kinds};
 use super::super::event::{CohortRevoked, Draft, Event};
 use super::super::ids::{KeyId, Tenant};
+use super::super::rejections::Forbidden;
 use super::super::state::View;
 use super::super::time::RETENTION_MARGIN_MILLIS;
 use super::allow;
@@ -38,7 +39,7 @@ pub fn of_application(
     grants: &Grants,
     registration: &Registration,
     context: Context,
-) -> Result<Option<Draft>, Rejection> {
+) -> Result<Option<Draft>, Forbidden> {
     let reach = reach_of(registration);
     may_revoke_in(grants, reach.as_ref())?;
     let revoke = everything(Cohort::Application(registration.id), Kinds::ALL);
@@ -111,9 +112,9 @@ fn reach_of(registration: &Registration) -> Reach {
     Some(grants.tenants_with(Scope::Issue).chain(grants.tenants_with(Scope::Admin)).cloned().collect())
 }
 
-fn may_revoke_in(grants: &Grants, tenants: Option<&BTreeSet<Tenant>>) -> Result<(), Rejection> {
+fn may_revoke_in(grants: &Grants, tenants: Option<&BTreeSet<Tenant>>) -> Result<(), Forbidden> {
     let Some(tenants) = tenants else {
-        return if grants.everywhere().contains(Scope::Revoke) { Ok(()) } else { Err(Rejection::Forbidden) };
+        return if grants.everywhere().contains(Scope::Revoke) { Ok(()) } else { Err(Forbidden) };
     };
     tenants.iter().try_for_each(|tenant| allow(grants, tenant, Scope::Revoke))
 }

@@ -27,7 +27,7 @@ pub fn import(
     context: Context,
 ) -> Result<Decision, Rejection> {
     allow(grants, &import.tenant, Scope::Admin)?;
-    settled(context)?;
+    settled(context, Rejection::ClockUnsettled)?;
     if !plausible(import, context) {
         return Err(Rejection::ImplausibleTimes);
     }

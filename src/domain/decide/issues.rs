@@ -2,10 +2,11 @@
 
 use super::super::application::{Grants, Scope};
 use super::super::cohort::{CohortsOf, RevokedCohorts, generation_now};
-use super::super::command::{Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, Rejection, TokenForm};
+use super::super::command::{Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
 use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
 use super::super::ids::Subject;
+use super::super::rejections::{ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection};
 use super::super::state::View;
 use super::super::subject::{Generation, SubjectState};
 use super::super::time::{Timestamp, Ttl};
@@ -21,9 +22,9 @@ pub fn ticket(
     caller: &Caller,
     issue: &IssueTicket,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
@@ -50,12 +51,12 @@ fn may_get(
     subject: &Subject,
     (revoked, cohorts): (Option<&RevokedCohorts>, CohortsOf<'_>),
     now: Timestamp,
-) -> Result<(), Rejection> {
+) -> Result<(), IssueRejection> {
     let on_hold = || state.on_hold(kind, now) || revoked.is_some_and(|all| all.on_hold(kind, cohorts, now));
     match &state.erasure {
-        Some(_) => Err(Rejection::SubjectErased),
-        None if on_hold() => Err(Rejection::SubjectOnHold),
-        None if !view.has_room(kind, cohorts.tenant, subject) => Err(Rejection::MemoryFull),
+        Some(_) => Err(IssueRejection::SubjectErased),
+        None if on_hold() => Err(IssueRejection::SubjectOnHold),
+        None if !view.has_room(kind, cohorts.tenant, subject) => Err(IssueRejection::MemoryFull),
         None => Ok(()),
     }
 }
@@ -77,9 +78,9 @@ pub fn session(
     caller: &Caller,
     issue: &IssueSession,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
@@ -108,14 +109,14 @@ pub fn extend_session(
     id: CredentialId,
     ttl: Option<Ttl>,
     context @ Context { now, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, ExtendRejection> {
     if !grants.somewhere(Scope::Issue) {
-        return Err(Rejection::Forbidden);
+        return Err(Forbidden.into());
     }
     let key = CredentialKey { kind: Kind::Session, id };
     let issue = view.credential(key).issue.filter(|issue| grants.in_tenant(&issue.tenant).contains(Scope::Issue));
-    let issue = issue.ok_or(Rejection::UnknownCredential)?;
-    settled(context)?;
+    let issue = issue.ok_or(ExtendRejection::UnknownCredential)?;
+    settled(context, ExtendRejection::ClockUnsettled)?;
     let Ok(session) = judge(view, key, now) else { return Ok(Decision::Nothing) };
     let expires_at = now.plus(ttl.unwrap_or(policy.session_ttl)).min(issue.not_after);
     if expires_at <= session.expires_at {
@@ -131,9 +132,9 @@ pub fn token(
     caller: &Caller,
     issue: &IssueToken,
     context @ Context { now, origin, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, IssueTokenRejection> {
     allow(grants, &issue.tenant, Scope::Issue)?;
-    settled(context)?;
+    settled(context, IssueRejection::ClockUnsettled)?;
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
     let tenant = &issue.tenant;
@@ -142,13 +143,13 @@ pub fn token(
     let (name, key) = match &issue.form {
         TokenForm::Opaque(digest) => (CredentialRef::Digest(*digest), None),
         TokenForm::Jwt(jti) => {
-            let key = signing_key(view, origin).ok_or(Rejection::NoSigningKey)?;
+            let key = signing_key(view, origin).ok_or(IssueTokenRejection::NoSigningKey)?;
             (CredentialRef::Jwt { issuer: key.issuer, jti: jti.clone() }, Some(key.id))
         }
     };
     let cohorts = CohortsOf { issuer: name.issuer(), key: key.as_ref(), ..with_secret };
     if revoked.as_ref().is_some_and(|all| all.on_hold(Kind::Token, cohorts, now)) {
-        return Err(Rejection::SubjectOnHold);
+        return Err(IssueRejection::SubjectOnHold.into());
     }
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
     let mut generation = generation(&subject, Kind::Token, revoked.as_deref(), cohorts);
@@ -158,14 +159,14 @@ pub fn token(
         generation.merge(&self::generation(&subject, Kind::Session, revoked.as_deref(), cohorts));
     }
     if key.is_some() && generation.len() > MAX_JWT_GENERATION {
-        return Err(Rejection::GenerationTooLarge);
+        return Err(IssueTokenRejection::GenerationTooLarge);
     }
     // A JWT gives its expiry in whole seconds, and both must say the same.
     let expires_at = now.plus(issue.ttl.unwrap_or(policy.token_ttl).min(policy.longest_life)).floor_to_seconds();
     let session_end = session.map(|session| session.expires_at.floor_to_seconds());
     // The session expires sooner than a JWT can say.
     if session_end.is_some_and(|end| end <= now) {
-        return Err(Rejection::SessionInactive);
+        return Err(IssueTokenRejection::SessionInactive);
     }
     let issued = TokenIssued {
         name,
@@ -182,8 +183,13 @@ pub fn token(
     Ok(one(Some(issue.tenant.clone()), Event::TokenIssued(Box::new(issued))))
 }
 
-fn own_session(view: &impl View, issue: &IssueToken, id: CredentialId, now: Timestamp) -> Result<Active, Rejection> {
+fn own_session(
+    view: &impl View,
+    issue: &IssueToken,
+    id: CredentialId,
+    now: Timestamp,
+) -> Result<Active, IssueTokenRejection> {
     let session = judge(view, CredentialKey { kind: Kind::Session, id }, now);
     let own = |session: &Active| session.issue.tenant == issue.tenant && session.issue.subject == issue.subject;
-    session.ok().filter(own).ok_or(Rejection::SessionInactive)
+    session.ok().filter(own).ok_or(IssueTokenRejection::SessionInactive)
 }

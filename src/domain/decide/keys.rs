@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::super::application::{Grants, Scope};
-use super::super::command::{Context, Decision, PublishKey, Rejection};
+use super::super::command::{Context, Decision, PublishKey};
 use super::super::event::{Draft, Event, KeyPublished, LedgerOpened};
 use super::super::ids::{Issuer, KeyId, Origin, RecordId};
+use super::super::rejections::{Forbidden, PublishKeyRejection};
 use super::super::signing::SigningKeyState;
 use super::super::state::View;
 
@@ -19,12 +20,12 @@ pub fn publish(
     grants: &Grants,
     publish: &PublishKey,
     context: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, PublishKeyRejection> {
     if !grants.everywhere().contains(Scope::Admin) {
-        return Err(Rejection::Forbidden);
+        return Err(Forbidden.into());
     }
     if issuer(view).is_some_and(|issuer| issuer != publish.key.issuer) {
-        return Err(Rejection::IssuerDiffers);
+        return Err(PublishKeyRejection::IssuerDiffers);
     }
     let own = own_keys(view, context.origin);
     // A key that replaced itself would be retired with the others.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::super::application::{Grants, Scope};
 use super::super::command::{
-    Caller, Context, Decision, ManySessions, OwnSessions, Policy, PresentedToken, Rejection, Revoke, RevokeSessions,
+    Caller, Context, Decision, ManySessions, OwnSessions, Policy, PresentedToken, Revoke, RevokeSessions,
     RevokeSubject, RevokeTokens,
 };
 use super::super::credential::{
@@ -14,6 +14,10 @@ use super::super::credential::{
 };
 use super::super::event::{CredentialRevoked, Draft, Event, Sealed, SubjectRevoked};
 use super::super::ids::{RecordId, Subject, Tenant};
+use super::super::rejections::{
+    AnyRejection, Forbidden, RevokeOwnRejection, RevokeRejection, RevokeSessionsRejection, RevokeSubjectRejection,
+    RevokeTokensRejection,
+};
 use super::super::state::View;
 use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
 use super::{allow, alone, one as append_one};
@@ -40,9 +44,9 @@ pub fn one(
     caller: &Caller,
     revoke: &Revoke,
     context: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, RevokeRejection> {
     if !grants.somewhere(Scope::Revoke) {
-        return Err(Rejection::Forbidden);
+        return Err(Forbidden.into());
     }
     // A credential over which the caller has no authority does not exist for it.
     let known = find(view, revoke, context.earliest);
@@ -111,9 +115,9 @@ fn unknown(
     caller: &Caller,
     revoke: &Revoke,
     Context { latest, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, RevokeRejection> {
     if alone(view) {
-        return Err(Rejection::UnknownCredential);
+        return Err(RevokeRejection::UnknownCredential);
     }
     let key = CredentialKey { kind: revoke.kind, id: revoke.credential.id() };
     let revocations = view.credential(key).revocations;
@@ -125,21 +129,20 @@ fn unknown(
     if missing.is_empty() {
         // Only revocations that the caller could have recorded: who else revoked it, and why, is not disclosed.
         let first = tenants.iter().filter_map(revoked_in).map(|revocation| revocation.place).min();
-        return first.map(Decision::Already).ok_or(Rejection::UnknownCredential);
+        return first.map(Decision::Already).ok_or(RevokeRejection::UnknownCredential);
     }
-    if let Caller::Application(id) = caller {
-        bound_unknown(view, &UnknownRevoker::Application(*id), missing.len(), policy.max_unknown_revocations)?;
+    if let Caller::Application(id) = caller
+        && exceeds(view, &UnknownRevoker::Application(*id), missing.len(), policy.max_unknown_revocations)
+    {
+        return Err(RevokeRejection::TooManyUnknownRevocations);
     }
     let draft = |tenant| Draft { tenant, event: Event::Revoked(unseen(revoke, latest)) };
     Ok(Decision::Append(missing.into_iter().map(draft).collect()))
 }
 
-fn bound_unknown(view: &impl View, unknown_revoker: &UnknownRevoker, more: usize, limit: u64) -> Result<(), Rejection> {
-    if view.unknown_revocations(unknown_revoker) + more as u64 > limit {
-        Err(Rejection::TooManyUnknownRevocations)
-    } else {
-        Ok(())
-    }
+/// Whether as many more would be too many.
+fn exceeds(view: &impl View, unknown_revoker: &UnknownRevoker, more: usize, limit: u64) -> bool {
+    view.unknown_revocations(unknown_revoker) + more as u64 > limit
 }
 
 fn unseen(revoke: &Revoke, latest: Timestamp) -> CredentialRevoked {
@@ -181,7 +184,7 @@ pub fn presented(
     caller: &Caller,
     revoke: &RevokeTokens,
     Context { earliest, .. }: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, RevokeTokensRejection> {
     for token in &revoke.tokens {
         if !holds(caller, revoke, token) {
             allow(grants, &token.tenant, Scope::Revoke)?;
@@ -204,7 +207,7 @@ pub fn presented(
     match (drafts.is_empty(), before) {
         (false, _) => Ok(Decision::Append(drafts)),
         (true, Some(place)) => Ok(Decision::Already(place)),
-        (true, None) => Err(Rejection::CredentialExpired),
+        (true, None) => Err(RevokeTokensRejection::CredentialExpired),
     }
 }
 
@@ -235,11 +238,16 @@ fn token_revoked(revoke: &RevokeTokens, token: &PresentedToken, note: Option<&Se
 
 /// The sessions that a person may revoke by one of its sessions. A session of another subject counts as unknown:
 /// nothing happens, and nothing is disclosed.
-pub fn own(view: &impl View, caller: &Caller, sessions: &OwnSessions, context: Context) -> Result<Decision, Rejection> {
-    let Caller::Session { id: current, tenant, subject } = caller else { return Err(Rejection::Forbidden) };
-    judge(view, session(*current), context.now).map_err(|_| Rejection::Unauthenticated)?;
+pub fn own(
+    view: &impl View,
+    caller: &Caller,
+    sessions: &OwnSessions,
+    context: Context,
+) -> Result<Decision, RevokeOwnRejection> {
+    let Caller::Session { id: current, tenant, subject } = caller else { return Err(Forbidden.into()) };
+    judge(view, session(*current), context.now).map_err(|_| AnyRejection::Unauthenticated)?;
     let ids = match sessions {
-        OwnSessions::Other(id) if id == current => return Err(Rejection::CurrentSession),
+        OwnSessions::Other(id) if id == current => return Err(RevokeOwnRejection::CurrentSession),
         // A session of another subject must not be distinguishable from one that does not exist.
         OwnSessions::Other(id) if !belongs(view, *id, tenant, subject) => {
             return own_unknown(view, *id, tenant, subject, context);
@@ -279,11 +287,13 @@ fn own_unknown(
     tenant: &Tenant,
     subject: &Subject,
     context: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, RevokeOwnRejection> {
     if alone(view) || view.credential(session(id)).revocations.of(tenant, subject).is_some() {
         return Ok(Decision::Nothing);
     }
-    bound_unknown(view, &UnknownRevoker::Subject(tenant.clone(), subject.clone()), 1, MAX_UNKNOWN_OF_SUBJECT)?;
+    if exceeds(view, &UnknownRevoker::Subject(tenant.clone(), subject.clone()), 1, MAX_UNKNOWN_OF_SUBJECT) {
+        return Err(RevokeOwnRejection::TooManyUnknownRevocations);
+    }
     Ok(append_one(Some(tenant.clone()), Event::Revoked(own_unseen(id, subject, context))))
 }
 
@@ -307,7 +317,7 @@ pub fn many(
     caller: &Caller,
     revoke: &RevokeSessions,
     context: Context,
-) -> Result<Decision, Rejection> {
+) -> Result<Decision, RevokeSessionsRejection> {
     allow(grants, &revoke.tenant, Scope::Revoke)?;
     let mut drafts = Vec::new();
     match &revoke.which {
@@ -322,9 +332,9 @@ pub fn many(
             }
             if let Caller::Application(id) = caller
                 && unknown > 0
+                && exceeds(view, &UnknownRevoker::Application(*id), unknown, context.policy.max_unknown_revocations)
             {
-                let revoker = UnknownRevoker::Application(*id);
-                bound_unknown(view, &revoker, unknown, context.policy.max_unknown_revocations)?;
+                return Err(RevokeSessionsRejection::TooManyUnknownRevocations);
             }
         }
         ManySessions::OfSubjects(subjects) => {
@@ -340,10 +350,7 @@ pub fn many(
                     reason: None,
                     note: None,
                 };
-                match subject(view, grants, &all, context)? {
-                    Decision::Append(some) => drafts.extend(some),
-                    Decision::Already(_) | Decision::Repeated(..) | Decision::Nothing => {}
-                }
+                drafts.push(whole_subject(view, &all, context));
             }
         }
     }
@@ -389,19 +396,22 @@ pub fn subject(
     view: &impl View,
     grants: &Grants,
     revoke: &RevokeSubject,
-    Context { now, latest, policy, .. }: Context,
-) -> Result<Decision, Rejection> {
+    context: Context,
+) -> Result<Decision, RevokeSubjectRejection> {
     allow(grants, &revoke.tenant, Scope::Revoke)?;
     // A note would outlive the keys that were destroyed.
     if revoke.note.is_some() && view.subject(&revoke.tenant, &revoke.subject).erasure.is_some() {
-        return Err(Rejection::SubjectErased);
-    }
-    if revoke.issued_before.is_some_and(|instant| instant > latest) {
-        return Err(Rejection::IssuedBeforeInFuture);
+        return Err(RevokeSubjectRejection::SubjectErased);
     }
     if revoke.kinds.is_empty() {
         return Ok(Decision::Nothing);
     }
+    Ok(Decision::Append(vec![whole_subject(view, revoke, context)]))
+}
+
+fn whole_subject(view: &impl View, revoke: &RevokeSubject, Context { now, latest, policy, .. }: Context) -> Draft {
+    // What is issued from now on stays active, whatever instant the caller names.
+    let issued_before = revoke.issued_before.map(|instant| instant.min(latest));
     let longest = longest_life(view, &policy);
     let keep = revoke.keep.map_or(longest, |keep| keep.max(longest));
     let hold_until = revoke.hold.map(|hold| now.plus(hold));
@@ -411,12 +421,12 @@ pub fn subject(
     let revoked = SubjectRevoked {
         subject: revoke.subject.clone(),
         kinds: revoke.kinds,
-        issued_before: revoke.issued_before,
-        not_before: revoke.issued_before.map_or(latest.as_seconds(), last_second_before),
+        issued_before,
+        not_before: issued_before.map_or(latest.as_seconds(), last_second_before),
         hold_until,
         retain_until,
         reason: revoke.reason.clone(),
         note: revoke.note.clone(),
     };
-    Ok(append_one(Some(revoke.tenant.clone()), Event::SubjectRevoked(revoked)))
+    Draft { tenant: Some(revoke.tenant.clone()), event: Event::SubjectRevoked(revoked) }
 }

@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::{App, SharedApp, body, caller};
 use crate::domain::{Kinds, Scope, Secret, Tenant};
 use crate::feed::{FeedFilter, FollowError, Follower, FrameFormat, MAX_CURSOR_CHARS};
-use crate::service::{Authentication, CallerIdentity, Error, Party};
+use crate::service::{Authentication, CallerIdentity, Failure, Party};
 
 /// The path of the snapshot.
 pub const SNAPSHOT_PATH: &str = "/v1/revocations/snapshot";
@@ -165,9 +165,9 @@ fn still_following(app: &App, secret: &Secret, filter: &FeedFilter) -> Option<Fe
 fn refuse(error: FollowError) -> Problem {
     match error {
         FollowError::OtherLedger => Problem::with_detail(Code::InvalidCursor, error.to_string()),
-        FollowError::Read(error) => Error::from(error).into(),
-        FollowError::Overloaded => Error::Overloaded.into(),
-        FollowError::Stopping => Error::Stopping.into(),
+        FollowError::Read(error) => Failure::from(error).into(),
+        FollowError::Overloaded => Failure::Overloaded.into(),
+        FollowError::Stopping => Failure::Stopping.into(),
     }
 }
 

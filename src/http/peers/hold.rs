@@ -43,7 +43,7 @@ pub async fn hold(State(hearing): State<Arc<Hearing>>, request: Request) -> Resu
     let origin: Origin = asked.origin.parse().map_err(form)?;
     let (cluster, reader) = (cluster.clone(), reader.clone());
     let holding = tokio::task::spawn_blocking(move || cluster.holding(&reader, node, origin, Sequence(asked.sequence)));
-    let holding = holding.await.map_err(|_| Code::Stopping)?.map_err(crate::service::Error::from)?;
+    let holding = holding.await.map_err(|_| Code::Stopping)?.map_err(crate::service::Failure::from)?;
     let run = |(incarnation, silence): &(crate::cluster::Incarnation, std::time::Duration)| HeldRun {
         incarnation: incarnation.0,
         silent_millis: u64::try_from(silence.as_millis()).ok(),

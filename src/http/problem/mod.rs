@@ -20,7 +20,7 @@ use super::coding;
 use crate::domain::{RecordId, Rejection};
 use crate::jose::TokenError;
 use crate::json;
-use crate::service;
+use crate::service::{Error, Failure, LogQuestionError, Refusal};
 
 /// The longest detail, in bytes: it quotes requests, which may be long.
 const MAX_DETAIL_BYTES: usize = 300;
@@ -156,7 +156,6 @@ impl From<Rejection> for Code {
             Rejection::CurrentSession => Self::CurrentSession,
             Rejection::IdUnavailable => Self::IdUnavailable,
             Rejection::ImplausibleTimes => Self::ImplausibleTimes,
-            Rejection::IssuedBeforeInFuture => Self::IssuedBeforeInFuture,
             Rejection::UnknownKey => Self::UnknownKey,
             Rejection::UnknownIssuer => Self::UnknownIssuer,
             Rejection::NoSigningKey => Self::NoSigningKey,
@@ -179,59 +178,73 @@ impl From<Rejection> for Code {
     }
 }
 
-impl From<service::LogQuestionError> for Problem {
-    fn from(error: service::LogQuestionError) -> Self {
+impl From<LogQuestionError> for Problem {
+    fn from(error: LogQuestionError) -> Self {
         match error {
-            service::LogQuestionError::Failed(error) => error.into(),
-            service::LogQuestionError::Beyond { head } => Self::with_detail(
+            LogQuestionError::Failed(error) => error.into(),
+            LogQuestionError::Beyond { head } => Self::with_detail(
                 Code::UnknownPosition,
                 format!(
                     "The log ends at position {head}. A time is written as in RFC 3339, not in seconds since 1970."
                 ),
             ),
-            service::LogQuestionError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
+            LogQuestionError::TooMany => Self::with_detail(Code::InvalidQuery, error.to_string()),
         }
     }
 }
 
-impl From<service::Error> for Problem {
-    fn from(error: service::Error) -> Self {
+impl<R: Into<Refusal>> From<Error<R>> for Problem {
+    fn from(error: Error<R>) -> Self {
         match error {
-            service::Error::Rejected(rejection) => Self::new(rejection.into()),
-            service::Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
-            service::Error::Overloaded => Self::new(Code::Overloaded),
-            service::Error::Locked => Self::new(Code::LogLocked),
-            service::Error::Stopping => Self::new(Code::Stopping),
-            service::Error::ConsistencyTimeout(place) => {
-                Self { record: Some(place), ..Self::new(Code::ConsistencyTimeout) }
-            }
-            // The log's own error says why it halted; a caller only learns that it has.
-            service::Error::Fault(_) => Self::new(Code::LogHalted),
-            service::Error::Unreadable(error) => {
-                tracing::error!(%error, "a durable record could not be read");
-                Self::new(Code::RecordUnreadable)
-            }
-            service::Error::Internal(_) => Self::new(Code::Internal),
-            service::Error::NoRandomness => Self::new(Code::NoRandomness),
-            service::Error::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
-            service::Error::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),
-            service::Error::ReservedClaim => Self::new(Code::ReservedClaim),
-            service::Error::PersonalDataTooLarge => Self::new(Code::PersonalDataTooLarge),
-            service::Error::IssuerNotConfigured => Self::new(Code::IssuerNotConfigured),
-            service::Error::NextKeyTooNew { from } => Self::with_detail(
+            Error::Refused(refusal) => refusal.into().into(),
+            Error::SecretAlreadyShown { id } => Self { id: Some(id), ..Self::new(Code::SecretAlreadyShown) },
+            Error::ConsistencyTimeout(place) => Self { record: Some(place), ..Self::new(Code::ConsistencyTimeout) },
+            Error::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Rejected(rejection) => Self::new(rejection.into()),
+            Refusal::Token(TokenError::KeysUnreachable) => Self::new(Code::KeysUnreachable),
+            Refusal::Token(error) => Self::with_detail(Code::InvalidToken, error.to_string()),
+            Refusal::ReservedClaim => Self::new(Code::ReservedClaim),
+            Refusal::PersonalDataTooLarge => Self::new(Code::PersonalDataTooLarge),
+            Refusal::IssuerNotConfigured => Self::new(Code::IssuerNotConfigured),
+            Refusal::NextKeyTooNew { from } => Self::with_detail(
                 Code::NextKeyTooNew,
                 format!("The next key may sign from {from} on. In an emergency, send {{\"now\": true}}."),
             ),
-            service::Error::SigningKeyTooNew { from } => Self::with_detail(
+            Refusal::SigningKeyTooNew { from } => Self::with_detail(
                 Code::SigningKeyTooNew,
                 format!(
                     "This node's key signs from {from} on, when verifiers have had time to fetch it. Ask another node, or for an opaque token."
                 ),
             ),
-            service::Error::Key(error) => {
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Overloaded => Self::new(Code::Overloaded),
+            Failure::Locked => Self::new(Code::LogLocked),
+            Failure::Stopping => Self::new(Code::Stopping),
+            // The log's own error says why it halted; a caller only learns that it has.
+            Failure::Fault(_) => Self::new(Code::LogHalted),
+            Failure::Unreadable(error) => {
+                tracing::error!(%error, "a durable record could not be read");
+                Self::new(Code::RecordUnreadable)
+            }
+            Failure::Key(error) => {
                 tracing::error!(%error, "a key could not be used");
                 Self::new(Code::KeyUnusable)
             }
+            Failure::NoRandomness => Self::new(Code::NoRandomness),
+            Failure::Internal(_) => Self::new(Code::Internal),
         }
     }
 }

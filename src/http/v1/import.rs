@@ -18,7 +18,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::wire::{MAX_TTL_SECONDS, Seconds, WireText, present};
 use crate::http::{SharedApp, caller, input};
 use crate::json;
-use crate::service::{Call, Error, Imported, Service};
+use crate::service::{Call, Error, Imported, Refusal, Service};
 
 /// The most lines of a body.
 const MAX_LINES: usize = 1_000;
@@ -145,7 +145,9 @@ async fn take(
     let outcome = match service.import(call, import).await {
         Ok(Imported::Made) => "made",
         Ok(Imported::Known) => "known",
-        Err(Error::Rejected(rejection)) if !matches!(rejection, Rejection::Unauthenticated | Rejection::MemoryFull) => {
+        Err(Error::Refused(Refusal::Rejected(rejection)))
+            if !matches!(rejection, Rejection::Unauthenticated | Rejection::MemoryFull) =>
+        {
             return Ok(ImportedLine::refused(line, &Problem::new(rejection.into())));
         }
         Err(error) => return Err(error.into()),

@@ -280,12 +280,16 @@ impl RevokeBody {
         let Some(WireText(subject)) = self.subject else {
             return Err(Problem::with_detail(Code::InvalidBody, AMBIGUOUS));
         };
+        let issued_before = self.issued_before.map(|WireText(instant)| instant);
+        if issued_before.is_some_and(|instant| instant > service.latest()) {
+            return Err(Code::IssuedBeforeInFuture.into());
+        }
         let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
         Ok(RevokeCommand::All(NewSubjectRevocation {
             subject: service.named(&tenant, &subject),
             tenant,
             kinds,
-            issued_before: self.issued_before.map(|WireText(instant)| instant),
+            issued_before,
             keep: self.ttl.map(|Seconds(ttl)| ttl),
             hold: self.hold.map(|Seconds(hold)| hold),
             why: why(self.reason, self.note)?,

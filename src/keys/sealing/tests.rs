@@ -63,7 +63,7 @@ fn assert_opens(keys: &SealingKeys, slot: u64, sealed: &[u8]) {
 }
 
 #[test]
-fn what_is_sealed_opens_again_after_a_restart_and_no_two_sealings_are_alike() {
+fn sealed_data_opens_again_after_a_restart_and_no_two_sealings_are_alike() {
     let data = TestDirectory::new();
     let keys = data.open();
     let (one, other) = (sealed(&keys, 1), sealed(&keys, 1));

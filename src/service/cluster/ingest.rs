@@ -9,7 +9,7 @@ use crate::cluster::{
 };
 use crate::domain::{Event, RecordId, Sequence, Subject, Tenant};
 use crate::event_log::{ChainHash, ForeignError, Queued, Reader, RecordError, decode};
-use crate::service::{Error, Service};
+use crate::service::{Error, Failure, Service};
 
 /// How long to wait for a lock on the log before keys are destroyed.
 const FORGET_AGAIN: Duration = Duration::from_millis(500);
@@ -48,12 +48,12 @@ impl Service {
             ParcelVerdict::Append(records) => {
                 self.note_other_end(records.first(), head).await?;
                 let erased = records.iter().filter_map(erased_by).collect();
-                let queued = self.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
+                let queued = self.log.writer.queue(|ledger, batch| ledger.foreign(records, batch))?;
                 self.cluster.intake.is_queued(origin, head.head());
                 drop(one_at_a_time);
                 let service = self.clone();
                 let taken = tokio::spawn(async move { service.take(queued, erased, head).await });
-                taken.await.map_err(Error::of_task)?
+                taken.await.map_err(Failure::of_task)?
             }
             ParcelVerdict::Held(sequence) => Ok(Ingested::Held(sequence)),
             ParcelVerdict::Gap(due) => Ok(Ingested::Gap(due)),
@@ -85,7 +85,7 @@ impl Service {
     /// Takes the parcels that an earlier release could not read.
     pub async fn receive_aside(self: &Arc<Self>) -> Result<(), Error> {
         let cluster = self.cluster.clone();
-        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(Error::of_task)?;
+        let kept = tokio::task::spawn_blocking(move || cluster.aside()).await.map_err(Failure::of_task)?;
         for text in kept {
             self.receive(text.into()).await?;
         }
@@ -103,8 +103,8 @@ impl Service {
     }
 
     async fn judge(&self, parcel: Parcel) -> Result<ParcelVerdict, Error> {
-        let (cluster, ledger, own) = (self.cluster.clone(), self.ledger, self.origin);
-        self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await
+        let (cluster, ledger, own) = (self.cluster.clone(), self.fixed.ledger, self.origin);
+        Ok(self.read(move |reader| Ok(judge_here(parcel, &cluster, reader, ledger, own))).await?)
     }
 
     /// Waits until they are durable. If they erase subjects, this node's keys of them are destroyed before this
@@ -132,7 +132,7 @@ impl Service {
 
     async fn append_foreign(&self, records: Vec<Foreign>) -> Result<Result<Sequence, ForeignError>, Error> {
         let erased: Vec<(Tenant, Subject)> = records.iter().filter_map(erased_by).collect();
-        let result = self.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
+        let result = self.log.writer.submit(|ledger, batch| ledger.foreign(records, batch)).await?;
         if result.is_ok() {
             self.forget_all(erased).await?;
         }
@@ -145,7 +145,7 @@ impl Service {
                 match self.forget_too(tenant.clone(), subject.clone()).await {
                     // The records are held by now, so no node sends them again. The lock belongs to another program,
                     // and its release is not signalled.
-                    Err(Error::Locked | Error::Overloaded) => tokio::time::sleep(FORGET_AGAIN).await,
+                    Err(Error::Failed(Failure::Locked | Failure::Overloaded)) => tokio::time::sleep(FORGET_AGAIN).await,
                     done => break done?,
                 }
             }
@@ -162,7 +162,7 @@ impl Service {
     async fn note_other_end(&self, first: Option<&Foreign>, head: SignedHead) -> Result<(), Error> {
         let opens = |first: &&Foreign| matches!(first.recorded.event, Event::LedgerOpened(_));
         let Some(first) = first.filter(opens).cloned() else { return Ok(()) };
-        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
+        let (cluster, ledger) = (self.cluster.clone(), self.fixed.ledger);
         let fork = self.read(move |reader| {
             // Damage is found by `verify`, which reads the whole log.
             let hash_at = |place| reader.find_place(place).ok().flatten().map(|stored| stored.hash);

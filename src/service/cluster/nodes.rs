@@ -77,7 +77,7 @@ impl Service {
     /// Makes a node a member, and this one with it if it was alone. Needs `admin` in every tenant.
     pub async fn join_node(&self, call: &Call, node: NodeJoined) -> Result<JoinedNode, Error> {
         let join = JoinNode { node, asked: self.cluster.as_joining() };
-        let outcome = self.execute(call, Command::JoinNode(Box::new(join))).await?;
+        let outcome = self.execute(call, Command::JoinNode(Box::new(join))).await.map_err(Error::widened)?;
         self.cluster.members_changed();
         let position = match outcome {
             Outcome::Appended(filed) => filed.last().map(|filed| filed.position),
@@ -87,7 +87,7 @@ impl Service {
         let keys = members.iter().filter(|(key, _)| members.trusts(*key)).map(|(key, _)| key).collect();
         let addresses = members.present().filter_map(|(_, joined, _)| joined.address.as_ref());
         let addresses = addresses.map(|address| address.as_str().to_owned()).collect();
-        Ok(JoinedNode { ledger: self.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
+        Ok(JoinedNode { ledger: self.fixed.ledger, position, keys, addresses, vouched: self.cluster.vouches() })
     }
 
     /// Removes a member permanently: the credentials that it issued beyond the records that this node holds of it are
@@ -97,7 +97,7 @@ impl Service {
             return Err(crate::domain::Rejection::Forbidden.into());
         }
         let named = self.cluster.members().named(&name).map(|(key, _)| key);
-        self.execute(call, Command::RemoveNode(name, self.cluster.node())).await?;
+        self.execute(call, Command::RemoveNode(name, self.cluster.node())).await.map_err(Error::widened)?;
         self.cluster.members_changed();
         let members = self.cluster.members();
         let removal = named.and_then(|key| members.get(key)).and_then(|member| member.removed.as_ref());
@@ -115,7 +115,7 @@ impl Service {
             registration: None,
         };
         let call = Call { identity, request: None, idempotency: None, consistency: None };
-        self.execute(&call, Command::UpgradeNode(upgraded)).await?;
+        self.execute(&call, Command::UpgradeNode(upgraded)).await.map_err(Error::widened)?;
         self.cluster.members_changed();
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::Cluster;
 use crate::cluster::{CarriedAnnouncement, Holding, MAX_VOUCHED, Parcel, SignedHead, Vouch};
 use crate::domain::{NodeKey, Origin, RecordId, Sequence};
 use crate::event_log::{ChainHash, Head, ReadError, Reader, StoredRecord};
-use crate::service::{Error, Service};
+use crate::service::{Failure, Service};
 
 /// Rows that are read at a time.
 const PAGE_ROWS: usize = 1_024;
@@ -15,7 +15,7 @@ const RELAYED_RECORDS: u64 = 10_000;
 impl Service {
     /// The records of that origin after that one: at least one, and at most about that many bytes. Nothing, if this
     /// node holds none, or none that it can prove to be the origin's.
-    pub async fn parcel_after(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+    pub async fn parcel_after(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Failure> {
         if self.cluster.held(origin) <= after {
             return Ok(None);
         }
@@ -34,7 +34,7 @@ impl Service {
         origin: Origin,
         after: Sequence,
         bytes: usize,
-    ) -> Result<Option<Parcel>, Error> {
+    ) -> Result<Option<Parcel>, Failure> {
         // Also of an origin that this node has left since.
         let is_own = self.cluster.members().key_of(origin) == Some(self.cluster.node());
         if origin != removal.origin || !is_own || after >= removal.sequence {
@@ -45,7 +45,7 @@ impl Service {
 
     /// The newest announcement of this node.
     pub fn speak(&self) -> Option<CarriedAnnouncement> {
-        self.cluster.speak(self.ledger, self.origin)
+        self.cluster.speak(self.fixed.ledger, self.origin)
     }
 
     /// The parcel ends at a head that this node signs: of its own origin, of an origin that it wrote before, or in
@@ -56,8 +56,8 @@ impl Service {
         after: Sequence,
         bytes: usize,
         last: Sequence,
-    ) -> Result<Option<Parcel>, Error> {
-        let (cluster, ledger) = (self.cluster.clone(), self.ledger);
+    ) -> Result<Option<Parcel>, Failure> {
+        let (cluster, ledger) = (self.cluster.clone(), self.fixed.ledger);
         self.read(move |reader| {
             let base = hash_at(reader, origin, after)?;
             let records = run(reader, origin, after, |taken, size| taken < PAGE_ROWS && size < bytes, last.0)?;
@@ -73,7 +73,7 @@ impl Service {
 
     /// The parcel ends at a head that the origin has signed: it has more bytes than were asked for, if the next head is
     /// far.
-    async fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Error> {
+    async fn relayed(&self, origin: Origin, after: Sequence, bytes: usize) -> Result<Option<Parcel>, Failure> {
         let kept = |records| self.cluster.kept.beyond(origin, after, records);
         let Some((next, farthest)) = kept(0).zip(kept(RELAYED_RECORDS)) else {
             return if self.cluster.signs_for(origin) {

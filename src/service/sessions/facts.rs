@@ -9,7 +9,7 @@ use super::super::sealing::Belongs;
 use super::{Personal, key};
 use crate::domain::{Aal, Event, Method, RecordId, Recorded, SessionIssued, Timestamp};
 use crate::event_log::Reader;
-use crate::service::{Error, Party, Service};
+use crate::service::{Failure, Party, Service};
 
 /// About how many bytes the cache holds at most: two halves of 32 MiB.
 const HALF_BYTES: usize = 32 << 20;
@@ -89,7 +89,7 @@ impl Service {
         &self,
         party: &Party,
         places: Vec<RecordId>,
-    ) -> Result<Vec<Option<Arc<Facts>>>, Error> {
+    ) -> Result<Vec<Option<Arc<Facts>>>, Failure> {
         let mut facts: Vec<Option<Arc<Facts>>> = places.iter().map(|place| self.facts.find(*place)).collect();
         let missing: Vec<RecordId> =
             places.iter().zip(&facts).filter(|(_, facts)| facts.is_none()).map(|(place, _)| *place).collect();
@@ -97,9 +97,9 @@ impl Service {
             return Ok(facts);
         }
         let since = self.facts.emptied();
-        let (reader, is_few) = (self.reader.clone(), missing.len() <= FEW);
+        let (reader, is_few) = (self.log.reader.clone(), missing.len() <= FEW);
         let read = move || missing.iter().map(|place| recorded(&reader, *place)).collect();
-        let records: Result<Vec<Option<Recorded>>, Error> = match is_few {
+        let records: Result<Vec<Option<Recorded>>, Failure> = match is_few {
             true => self.read(move |_| read()).await,
             false => self.questions.readers.read(party, read).await?,
         };
@@ -132,6 +132,6 @@ impl Service {
     }
 }
 
-fn recorded(reader: &Reader, place: RecordId) -> Result<Option<Recorded>, Error> {
+fn recorded(reader: &Reader, place: RecordId) -> Result<Option<Recorded>, Failure> {
     Ok(reader.find_place(place)?.map(|stored| stored.decode()).transpose()?)
 }

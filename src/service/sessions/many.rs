@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use super::super::machine::Outcome;
 use super::super::pace::{Pace, STEP_ROWS};
-use super::{Call, CallerIdentity, Error, Service, key};
+use super::{Call, CallerIdentity, Error, Failure, Service, key};
 use crate::domain::{
-    Command, CredentialId, CredentialKey, CredentialView as _, Digest, Event, Issue, Kind, Kinds, MAX_OWN_SESSIONS,
-    ManySessions, Rejection, RevokeSessions, Scope, Subject, Tenant, Timestamp, View as _,
+    CredentialId, CredentialKey, CredentialView as _, Digest, Event, Forbidden, Issue, Kind, Kinds, MAX_OWN_SESSIONS,
+    ManySessions, RevokeSessions, RevokeSessionsRejection, Scope, Subject, Tenant, Timestamp, View as _,
 };
 
 /// The most sessions that one call revokes of a whole tenant.
@@ -31,7 +31,12 @@ impl Service {
     ///
     /// The sessions that this node knows are revoked first, in one append: the limit of unknown revocations, which may refuse the
     /// others, keeps none of them active.
-    pub async fn revoke_sessions(&self, call: &Call, tenant: &Tenant, ids: Vec<CredentialId>) -> Result<usize, Error> {
+    pub async fn revoke_sessions(
+        &self,
+        call: &Call,
+        tenant: &Tenant,
+        ids: Vec<CredentialId>,
+    ) -> Result<usize, Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
         let is_known = |id: &CredentialId| self.projection.credential(key(*id)).issue.is_some();
         let (known, unknown): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_known);
@@ -50,7 +55,7 @@ impl Service {
         tenant: &Tenant,
         subjects: &[Subject],
         pace: &mut Pace,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
         let (now, mut revoked, mut ids) = (self.earliest(), 0, Vec::new());
         for subject in subjects {
@@ -72,7 +77,7 @@ impl Service {
         tenant: &Tenant,
         subjects: Vec<Subject>,
         pace: &mut Pace,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
         let (mut listed, mut having) = (0, BTreeSet::new());
         for subject in subjects {
@@ -89,7 +94,7 @@ impl Service {
         // other, and only now, so that nobody waits while sessions are counted.
         let mut turns = Vec::with_capacity(having.len());
         for subject in &having {
-            turns.push(self.revoking_subjects.lock(tenant, subject).await);
+            turns.push(self.turns.revoking_subjects.lock(tenant, subject).await);
         }
         let having = having.into_iter().collect();
         self.revoke_many(call, tenant, ManySessions::OfSubjects(having)).await?;
@@ -104,7 +109,7 @@ impl Service {
         tenant: &Tenant,
         sweep: SessionSweep,
         pace: &mut Pace,
-    ) -> Result<(usize, bool), Error> {
+    ) -> Result<(usize, bool), Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
         let active = Some(true).filter(|_| sweep == SessionSweep::Active);
         let (now, mut ids, mut last) = (self.earliest(), Vec::new(), None);
@@ -137,7 +142,7 @@ impl Service {
         tenant: &Tenant,
         subject: &Subject,
         pace: &mut Pace,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, Failure> {
         Ok(self.listed_sessions(tenant, subject, 1, pace).await? > 0)
     }
 
@@ -166,7 +171,7 @@ impl Service {
         subject: &Subject,
         enough: usize,
         pace: &mut Pace,
-    ) -> Result<usize, Error> {
+    ) -> Result<usize, Failure> {
         let (sessions, now) = (Kinds::from_iter([Kind::Session]), self.clock.now());
         let (mut listed, mut last) = (0, None);
         loop {
@@ -201,9 +206,14 @@ impl Service {
         subject.of(Kind::Session).revokes(&issue.generation).is_some()
     }
 
-    async fn revoke_many(&self, call: &Call, tenant: &Tenant, which: ManySessions) -> Result<usize, Error> {
+    async fn revoke_many(
+        &self,
+        call: &Call,
+        tenant: &Tenant,
+        which: ManySessions,
+    ) -> Result<usize, Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
-        let command = Command::RevokeSessions(RevokeSessions { tenant: tenant.clone(), which });
+        let command = RevokeSessions { tenant: tenant.clone(), which };
         match self.execute(call, command).await? {
             Outcome::Appended(filed) => {
                 let known = |event: &Event| matches!(event, Event::Revoked(revoked) if revoked.known);
@@ -214,6 +224,6 @@ impl Service {
     }
 }
 
-fn may_revoke(identity: &CallerIdentity, tenant: &Tenant) -> Result<(), Error> {
-    if identity.may(Scope::Revoke, tenant) { Ok(()) } else { Err(Rejection::Forbidden.into()) }
+fn may_revoke(identity: &CallerIdentity, tenant: &Tenant) -> Result<(), Forbidden> {
+    if identity.may(Scope::Revoke, tenant) { Ok(()) } else { Err(Forbidden) }
 }

@@ -19,7 +19,7 @@ fn admit(share: &Arc<FairShare>, party: &Party) -> Admitted {
 }
 
 #[test]
-fn whoever_can_act_everywhere_is_at_home_in_no_tenant() {
+fn an_application_that_can_act_everywhere_is_at_home_in_no_tenant() {
     let everything = CallerIdentity { caller: Caller::Root, grants: Grants::everything().into(), registration: None };
     assert_eq!(Party::of(&everything).home, Home::Everywhere);
     assert_eq!(application("acme", 1).home, Home::Tenant(Tenant::new("acme").expect("a name")));
@@ -50,7 +50,7 @@ async fn turns_go_round_the_tenants_and_in_a_tenant_round_its_callers() {
 }
 
 #[tokio::test]
-async fn who_gives_up_leaves_no_place_in_the_queue_and_takes_no_turn_along() {
+async fn a_caller_that_gives_up_leaves_no_place_in_the_queue_and_takes_no_turn_along() {
     let share = FairShare::new(BOUNDS);
     let (one, other) = (admit(&share, &application("acme", 1)), admit(&share, &application("zeta", 2)));
     let turn = one.turn().await;
@@ -85,9 +85,9 @@ async fn one_tenant_has_no_more_turns_at_a_time_than_are_its_own() {
 fn too_many_of_one_caller_or_one_tenant_are_told_to_come_again_and_others_are_let_in() {
     let share = FairShare::new(BOUNDS);
     let of_one: Vec<_> = (0..100).map(|_| admit(&share, &application("acme", 1))).collect();
-    assert!(matches!(share.admit(&application("acme", 1)), Err(Error::Overloaded)));
+    assert!(matches!(share.admit(&application("acme", 1)), Err(Failure::Overloaded)));
     let of_another: Vec<_> = (0..50).map(|_| admit(&share, &application("acme", 2))).collect();
-    assert!(matches!(share.admit(&application("acme", 3)), Err(Error::Overloaded)), "the tenant has enough");
+    assert!(matches!(share.admit(&application("acme", 3)), Err(Failure::Overloaded)), "the tenant has enough");
     let _other_tenant = admit(&share, &application("zeta", 4));
     drop((of_one, of_another));
     let _again = admit(&share, &application("acme", 1));

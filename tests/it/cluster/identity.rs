@@ -92,14 +92,14 @@ fn nodes_that_others_name_must_answer_too() {
 fn a_run_writes_once_the_others_know_of_it_and_of_two_that_begin_at_once_one_learns_of_the_other() {
     let over = [run(1)];
     let alone = [holding(1, 9, &[(1, 60), (2, 0)])];
-    assert_eq!(may_write(run(2), &alone, true, &over, false), Begun::GoOn);
+    assert_eq!(may_write(run(2), &alone, true, &over, false), Begun::MayWrite);
     let both = [holding(1, 9, &[(1, 60), (2, 0), (3, 0)])];
-    assert_eq!(may_write(run(3), &both, true, &over, false), Begun::Beside(vec![run(2)]));
+    assert_eq!(may_write(run(3), &both, true, &over, false), Begun::Duplicated(vec![run(2)]));
     let silent = [holding(1, 9, &[(2, 60), (3, 0)])];
-    assert_eq!(may_write(run(3), &silent, true, &over, false), Begun::GoOn, "a run that is silent is remembered");
+    assert_eq!(may_write(run(3), &silent, true, &over, false), Begun::MayWrite, "a run that is silent is remembered");
     let some = [holding(1, 9, &[(3, 0)]), holding(2, 9, &[])];
-    assert_eq!(may_write(run(3), &some, true, &over, false), Begun::Tell);
-    assert_eq!(may_write(run(3), &some, true, &over, true), Begun::GoOn, "one of them remembers it");
+    assert_eq!(may_write(run(3), &some, true, &over, false), Begun::TooEarly);
+    assert_eq!(may_write(run(3), &some, true, &over, true), Begun::MayWrite, "one of them remembers it");
     assert_eq!(may_write(run(3), &some[1..], false, &over, true), Begun::Unheard);
     assert_eq!(may_write(run(3), &[], false, &over, true), Begun::Unheard);
 }

@@ -335,7 +335,7 @@ async fn tokens_are_made_of_templates() {
     let why = "every token of the ledger names its subject, so that the ledger knows whose it is";
     table.differs("its sub", &identity, token["sub"].as_str().expect("text"), "ada", why);
     assert_eq!((&token["aud"], &token["tier"]), (&json!("api"), &json!("gold")));
-    assert_eq!(standing(&node, &answer).await, Ok(JwtStanding::Good));
+    assert_eq!(standing(&node, &answer).await, Ok(JwtStanding::Active));
     assert_eq!(node.head().0, head + 3, "one event, after those of the ledger's two keys");
 
     // A template of another session, another template of this one, and this one again.

@@ -192,7 +192,6 @@ fn credentials_older_than_an_instant_are_revoked_and_younger_ones_are_not() {
     let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
     let before = |instant| Command::RevokeSubject(RevokeSubject { issued_before: Some(instant), ..revoke.clone() });
     node.now = at(1_000);
-    assert_eq!(node.ask(before(at(1_001))), Err(Rejection::IssuedBeforeInFuture));
     node.ask(before(at(250))).unwrap();
     let revocation = node.last_place();
     assert_eq!([0, 1, 2, 7].map(|n| node.is_active(n)), [false, true, true, true]);

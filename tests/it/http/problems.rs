@@ -7,7 +7,7 @@ use authledger::event_log::{Fault, ReadError};
 use authledger::http::Surface;
 use authledger::http::body::BodyError;
 use authledger::http::problem::{Code, Problem};
-use authledger::service::Error;
+use authledger::service::{Error, Failure, Refusal};
 use axum::body::Body;
 use axum::http::Method;
 use axum::response::IntoResponse;
@@ -37,20 +37,24 @@ async fn the_table() {
 
 #[tokio::test]
 async fn every_error_has_its_code() {
-    let unreadable = Error::Unreadable(Arc::new(ReadError::Sqlite(rusqlite::Error::InvalidQuery)));
-    let errors = Rejection::ALL.into_iter().map(Error::Rejected).chain([
+    let unreadable = Failure::Unreadable(Arc::new(ReadError::Sqlite(rusqlite::Error::InvalidQuery)));
+    let errors = Rejection::ALL.into_iter().map(|rejection| Error::Refused(Refusal::Rejected(rejection))).chain([
         Error::SecretAlreadyShown { id: "the-id".to_owned() },
-        Error::Overloaded,
-        Error::Locked,
-        Error::Stopping,
+        Failure::Overloaded.into(),
+        Failure::Locked.into(),
+        Failure::Stopping.into(),
         Error::ConsistencyTimeout(RecordId { origin: "k7m2qx4dnzr5a".parse().unwrap(), sequence: Sequence(13) }),
-        Error::Fault(Fault("disk I/O error in /a/path".into())),
-        unreadable,
-        Error::NoRandomness,
+        Failure::Fault(Fault("disk I/O error in /a/path".into())).into(),
+        unreadable.into(),
+        Failure::NoRandomness.into(),
     ]);
     let mut lines = String::new();
     for error in errors {
-        let name = format!("{error:?}");
+        let name = match &error {
+            Error::Refused(refusal) => format!("{refusal:?}"),
+            Error::Failed(failure) => format!("{failure:?}"),
+            other => format!("{other:?}"),
+        };
         let problem = answer(error.into()).await;
         assert!(!String::from_utf8_lossy(&problem.body).contains("/a/path"));
         lines += &format!("{name} -> {:?} {}\n", problem.outcome(), problem.json()["id"]);
@@ -63,7 +67,7 @@ async fn every_error_has_its_code() {
 
 #[tokio::test]
 async fn a_secret_that_was_shown_already_is_named_by_its_id() {
-    let problem = answer(Error::SecretAlreadyShown { id: "the-id".to_owned() }.into()).await;
+    let problem = answer(Error::<Refusal>::SecretAlreadyShown { id: "the-id".to_owned() }.into()).await;
     insta::assert_snapshot!(problem.shown());
 }
 

@@ -6,7 +6,9 @@ use authledger::domain::{
 };
 use authledger::event_log::{Chain, ChainHash, encode};
 use authledger::keys::SealingKeys;
-use authledger::service::{Error, NewSession, NewSubjectRevocation, NewToken, Personal, SubjectForgotten, Target, Why};
+use authledger::service::{
+    Error, NewSession, NewSubjectRevocation, NewToken, Personal, Refusal, SubjectForgotten, Target, Why,
+};
 use serde_json::json;
 
 use super::*;
@@ -114,7 +116,7 @@ async fn every_key_that_ever_sealed_something_of_a_subject_is_destroyed() {
     let after = shown().await;
     assert!(after.personal.identity.is_none() && !after.active, "nothing of it is left in memory either");
     let refused = service.issue_session(&call(&service), session("ada")).await.err();
-    assert!(matches!(refused, Some(Error::Rejected(Rejection::SubjectErased))), "{refused:?}");
+    assert!(matches!(refused, Some(Error::Refused(Refusal::Rejected(Rejection::SubjectErased)))), "{refused:?}");
     let again = erase(&service, "ada").await;
     assert_eq!(
         (again.position, again.erased_at, again.keys_destroyed, again.already),

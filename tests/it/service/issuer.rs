@@ -1,7 +1,7 @@
 //! The issuer of our tokens: fixed with the first key, and needed only for tokens that others verify by themselves.
 
 use authledger::domain::{Issuer, Rejection};
-use authledger::service::{Error, NewToken, StartError};
+use authledger::service::{Error, NewToken, Refusal, StartError, TokenRefusal};
 
 use super::*;
 
@@ -32,8 +32,14 @@ async fn without_an_address_there_are_opaque_tokens_and_no_jwts() {
     let data = tempfile::tempdir().unwrap();
     let running = start_as(data.path(), None).await.unwrap();
     let service = &running.service;
-    assert!(matches!(service.issue_token(&call(service), token(false)).await, Err(Error::IssuerNotConfigured)));
-    assert!(matches!(service.rotate_key(&call(service), false).await, Err(Error::IssuerNotConfigured)));
+    assert!(matches!(
+        service.issue_token(&call(service), token(false)).await,
+        Err(Error::Refused(TokenRefusal::IssuerNotConfigured))
+    ));
+    assert!(matches!(
+        service.rotate_key(&call(service), false).await,
+        Err(Error::Refused(Refusal::IssuerNotConfigured))
+    ));
     assert!(service.issue_token(&call(service), token(true)).await.is_ok());
     assert!(!service.projection().base().heads.is_empty() && service.token_issuer().is_none());
     running.stop().unwrap();
@@ -67,7 +73,9 @@ async fn a_token_is_refused_before_a_key_is_made_where_the_caller_may_not_issue(
     let mut nobody = call(service);
     nobody.identity.grants = Arc::default();
     let refused = service.issue_token(&nobody, token(false)).await;
-    assert!(matches!(refused, Err(Error::Rejected(Rejection::Forbidden))));
+    assert!(
+        matches!(refused, Err(Error::Refused(TokenRefusal::Rejected(rejection))) if Rejection::from(rejection) == Rejection::Forbidden)
+    );
     assert_eq!(service.projection().base().position.0, 1);
     running.stop().unwrap();
 }

@@ -1,7 +1,7 @@
 //! A queue that is full refuses at once, and the commands that wait in it are still answered.
 
 use authledger::clock::Clock;
-use authledger::service::Error;
+use authledger::service::{Error, Failure};
 
 use super::{call, start, ticket};
 
@@ -22,7 +22,7 @@ async fn a_full_queue_refuses_the_rest_and_answers_what_it_took() {
     for caller in callers {
         match caller.await.unwrap() {
             Ok(()) => issued += 1,
-            Err(Error::Overloaded) => refused += 1,
+            Err(Error::Failed(Failure::Overloaded)) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }

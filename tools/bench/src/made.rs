@@ -243,7 +243,7 @@ mod tests {
     use crate::ours::{Acknowledged, look_for};
 
     #[test]
-    fn what_is_made_continues_the_log_and_can_be_read() -> anyhow::Result<()> {
+    fn a_made_log_continues_the_one_before_and_can_be_read() -> anyhow::Result<()> {
         let directory = std::env::temp_dir().join(format!("authledger-bench-made-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let mut maker = Maker {

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_read_again() -> anyhow::Result<()> {
+    fn kept_results_are_read_again() -> anyhow::Result<()> {
         let path = std::env::temp_dir().join(format!("authledger-bench-{}.json", std::process::id()));
         let mut results = Results::default();
         let mut table = Table::new("Rates", &["what", "a second"]);

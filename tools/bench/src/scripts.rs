@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_answer_acknowledges_is_remembered() {
+    fn an_acknowledged_command_is_remembered() {
         let mut issue = Issue::new("s-".into());
         let (id, ticket) = ("0".repeat(32), "f".repeat(TICKET_BYTES));
         issue.answered(format!(r#"{{"ticket":"{ticket}","id":"{id}","tenant":"default","position":4711}}"#).as_bytes());

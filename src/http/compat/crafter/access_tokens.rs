@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::asked::{CrafterRequest, Takes, malformed};
-use super::error::{Attempt, CrafterError, GlobalAction, refusal};
+use super::error::{CrafterError, GlobalAction, failed, not_created, not_deleted};
 use super::published::is_published;
 use super::refusals::{BodyRefusals, CrafterRefusals};
 use super::wire::{self, AccessToken, AccessTokenAttributes, ErrorDetails, TenantPermission, json};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    Caller, Grant, Grants, Malformed, Registration, Rejection, Scope, Scopes, Secret, Tenant, Timestamp,
+    Caller, Forbidden, Grant, Grants, Malformed, Registration, RemoveRejection, Scope, Scopes, Secret, Tenant,
+    Timestamp,
 };
 use crate::http::{App, SharedApp, answer};
 use crate::json;
@@ -45,9 +46,10 @@ pub async fn create(State(app): State<SharedApp>, request: Request) -> Result<Re
     };
     let new = application(&token, Secret::new(&id))?;
     must_be_master(&asked.call.identity, GlobalAction::Create)?;
-    app.service.register_application(&asked.call, new).await.map_err(|error| {
-        refusal(&error, &asked.access_token_id, &Attempt::AccessTokens { action: GlobalAction::Create, id: &id })
-    })?;
+    app.service
+        .register_application(&asked.call, new)
+        .await
+        .map_err(|error| failed(error, |rejection| not_created(rejection, &asked.access_token_id, &id)))?;
     Ok(json(StatusCode::OK, &AccessToken { id: Some(id), ..token }))
 }
 
@@ -83,17 +85,17 @@ pub async fn list(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let asked = CrafterRequest::read(&app, request, Takes::Nothing).await?;
     let identity = &asked.call.identity;
     must_be_master(identity, GlobalAction::Read)?;
-    let attempt = Attempt::AccessTokens { action: GlobalAction::Read, id: "" };
-    let refused = |error| refusal(&error, &asked.access_token_id, &attempt);
     let mut pace = app.service.pace(Party::of(identity));
-    let all = app.service.applications(identity, &mut pace).await.map_err(refused)?;
+    let all = app.service.applications(identity, &mut pace).await;
+    let denied = |Forbidden| CrafterError::GlobalActionDenied(GlobalAction::Read);
+    let all = all.map_err(|error| failed(error, denied))?;
     let (caller, own_id) = (identity.caller.clone(), asked.access_token_id.clone());
     let write = move |one: &Arc<Registration>, bytes: &mut Vec<u8>| {
         // Of every other application only the digest is known.
         let own = caller == Caller::Application(one.id);
         json::append(bytes, &shown(one, own.then(|| own_id.clone())));
     };
-    let body = answer::list(["[", ",", "]"], all, write, pace).map_err(refused)?;
+    let body = answer::list(["[", ",", "]"], all, write, pace)?;
     Ok(wire::answered(StatusCode::OK, body))
 }
 
@@ -115,14 +117,11 @@ pub async fn delete(State(app): State<SharedApp>, request: Request) -> Result<Re
         Ok(()) => Ok(StatusCode::OK.into_response()),
         // To a master that may not remove it, it does not exist; but a success must be true, and the access token still
         // works.
-        Err(Error::Rejected(Rejection::UnknownApplication)) => match find(&app.service, &id) {
+        Err(Error::Refused(RemoveRejection::UnknownApplication)) => match find(&app.service, &id) {
             Some(_) => Err(CrafterError::GlobalActionDenied(GlobalAction::Delete)),
             None => Ok(StatusCode::OK.into_response()),
         },
-        Err(error) => {
-            let attempt = Attempt::AccessTokens { action: GlobalAction::Delete, id: &id };
-            Err(refusal(&error, &asked.access_token_id, &attempt))
-        }
+        Err(error) => Err(failed(error, |rejection| not_deleted(rejection, &asked.access_token_id))),
     }
 }
 

@@ -1,14 +1,20 @@
 //! Crafter's errors: the status, code and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
+use std::fmt::Display;
+
 use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorDetails, json};
-use crate::domain::{Rejection, Tenant, Timestamp};
+use crate::domain::{
+    AnyRejection, IssueRejection, RegisterRejection, RemoveRejection, RevokeRejection, Tenant, Timestamp,
+};
 use crate::http::body::BodyError;
 use crate::http::coding::NONE_TAKEN;
-use crate::service::Error;
+use crate::service::{Error, Failure, RevokeRefusal};
 
 /// Every answer other than a success. Messages hold what the request itself presented, and nothing of others.
 pub enum CrafterError {
@@ -87,66 +93,81 @@ impl GlobalAction {
     }
 }
 
-/// The attempted action, for the messages that name it.
-pub enum Attempt<'a> {
-    /// Something with the tickets of that tenant.
-    Tickets {
-        tenant: &'a Tenant,
-        /// The profile of the ticket; empty if it is not known.
-        profile: &'a str,
-    },
-    /// Something with access tokens.
-    AccessTokens {
-        /// The action that only a master may do.
-        action: GlobalAction,
-        /// The requested access token.
-        id: &'a str,
-    },
-}
-
-impl Attempt<'_> {
-    fn denied(&self) -> CrafterError {
-        match self {
-            Self::Tickets { tenant, .. } => CrafterError::ActionDenied((*tenant).clone()),
-            Self::AccessTokens { action, .. } => CrafterError::GlobalActionDenied(*action),
-        }
-    }
-
-    fn disabled(&self) -> CrafterError {
-        match self {
-            Self::Tickets { tenant, profile } => {
-                CrafterError::DisabledProfile { profile: (*profile).to_owned(), tenant: (*tenant).clone() }
-            }
-            Self::AccessTokens { .. } => CrafterError::Internal,
-        }
-    }
-
-    fn exists(&self) -> CrafterError {
-        match self {
-            Self::Tickets { .. } => CrafterError::Internal,
-            Self::AccessTokens { id, .. } => CrafterError::AccessTokenExists((*id).to_owned()),
-        }
-    }
-}
-
-/// The ledger's refusal in Crafter's words. An invalidation never passes "unknown" on: it does not ask.
-pub fn refusal(error: &Error, access_token_id: &str, attempt: &Attempt<'_>) -> CrafterError {
+/// The ledger's error in Crafter's words, of a call that is refused so.
+pub fn failed<R>(error: Error<R>, refused: impl FnOnce(R) -> CrafterError) -> CrafterError
+where
+    Error<R>: Display,
+{
     match error {
-        Error::Rejected(Rejection::Unauthenticated) => CrafterError::UnknownAccessToken(access_token_id.to_owned()),
-        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => attempt.denied(),
-        Error::Rejected(Rejection::ApplicationExists) => attempt.exists(),
-        Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => attempt.disabled(),
-        Error::Rejected(Rejection::RecordTooLarge) => {
+        Error::Refused(refusal) => refused(refusal),
+        Error::Failed(failure) => failure.into(),
+        // They need headers that the contract does not have.
+        Error::SecretAlreadyShown { .. } | Error::ConsistencyTimeout(_) => CrafterError::internal(&error),
+    }
+}
+
+/// A ticket is not issued, to that profile in that tenant.
+pub fn not_issued(rejection: IssueRejection, access_token_id: &str, tenant: &Tenant, profile: &str) -> CrafterError {
+    match rejection {
+        IssueRejection::Any(any) => rejected(any, access_token_id, CrafterError::ActionDenied(tenant.clone())),
+        IssueRejection::SubjectOnHold | IssueRejection::SubjectErased => {
+            CrafterError::DisabledProfile { profile: profile.to_owned(), tenant: tenant.clone() }
+        }
+        IssueRejection::ClockUnsettled | IssueRejection::MemoryFull => CrafterError::Unavailable,
+    }
+}
+
+/// A ticket of that tenant is not invalidated.
+pub fn not_invalidated(refusal: &RevokeRefusal, access_token_id: &str, tenant: &Tenant) -> CrafterError {
+    match refusal {
+        RevokeRefusal::Rejected(RevokeRejection::Any(any)) => {
+            rejected(*any, access_token_id, CrafterError::ActionDenied(tenant.clone()))
+        }
+        RevokeRefusal::Rejected(RevokeRejection::TooManyUnknownRevocations) => CrafterError::TooManyUnknownRevocations,
+        // An invalidation answers the first itself; the others are about a JWT, which is not a ticket.
+        RevokeRefusal::Rejected(RevokeRejection::UnknownCredential | RevokeRejection::CredentialExpired)
+        | RevokeRefusal::Token(_) => CrafterError::internal(refusal),
+    }
+}
+
+/// The access token with that id is not created.
+pub fn not_created(rejection: RegisterRejection, access_token_id: &str, id: &str) -> CrafterError {
+    const DENIED: CrafterError = CrafterError::GlobalActionDenied(GlobalAction::Create);
+    match rejection {
+        RegisterRejection::Any(any) => rejected(any, access_token_id, DENIED),
+        RegisterRejection::GrantExceedsOwn => DENIED,
+        RegisterRejection::ApplicationExists => CrafterError::AccessTokenExists(id.to_owned()),
+    }
+}
+
+/// An access token is not deleted.
+pub fn not_deleted(rejection: RemoveRejection, access_token_id: &str) -> CrafterError {
+    match rejection {
+        RemoveRejection::Any(any) => {
+            rejected(any, access_token_id, CrafterError::GlobalActionDenied(GlobalAction::Delete))
+        }
+        // A deletion answers it itself.
+        RemoveRejection::UnknownApplication => CrafterError::internal(&rejection),
+    }
+}
+
+/// Any command can be rejected like this. `denied` is the answer if the application may not do it.
+fn rejected(rejection: AnyRejection, access_token_id: &str, denied: CrafterError) -> CrafterError {
+    match rejection {
+        AnyRejection::Unauthenticated => CrafterError::UnknownAccessToken(access_token_id.to_owned()),
+        AnyRejection::Forbidden => denied,
+        AnyRejection::RecordTooLarge => {
             CrafterError::Malformed("Request must be smaller than 65,535 bytes when recorded".to_owned())
         }
-        Error::Rejected(Rejection::TooManyUnknownRevocations) => CrafterError::TooManyUnknownRevocations,
-        error if error.is_unavailable() => CrafterError::Unavailable,
-        // No call of this contract meets another one: invalidations answer it themselves, or it needs headers, credentials or commands
-        // that the contract does not have.
-        error => {
-            tracing::error!(%error, "a request to Crafter's contract failed");
-            CrafterError::Internal
-        }
+        AnyRejection::MemberTooOld => CrafterError::Unavailable,
+        // It needs a header that the contract does not have.
+        AnyRejection::IdempotencyMismatch => CrafterError::internal(&rejection),
+    }
+}
+
+impl From<Failure> for CrafterError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_temporary() { Self::Unavailable } else { Self::internal(&failure) }
     }
 }
 
@@ -163,6 +184,11 @@ impl From<BodyError> for CrafterError {
 }
 
 impl CrafterError {
+    fn internal(error: &impl Display) -> Self {
+        tracing::error!(%error, "a request to Crafter's contract failed");
+        Self::Internal
+    }
+
     /// Status and code. The client throws on a code that it does not know.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
@@ -247,8 +273,7 @@ mod tests {
     use super::*;
     use crate::http::compat::a_place;
 
-    fn told(error: &Error, attempt: &Attempt<'_>) -> String {
-        let refusal = refusal(error, "TOKEN", attempt);
+    fn told(refusal: &CrafterError) -> String {
         let (status, code) = refusal.kind();
         format!("{} {code} {}", status.as_u16(), refusal.message())
     }
@@ -256,43 +281,44 @@ mod tests {
     #[test]
     fn every_refusal_of_the_ledger_has_its_answer() {
         let tenant = Tenant::default();
-        let tickets = Attempt::Tickets { tenant: &tenant, profile: "p" };
-        let tokens = Attempt::AccessTokens { action: GlobalAction::Create, id: "ID" };
         let denied = "403 ACTION_DENIED Current subject does not have permission to execute";
-        let (on_tickets, on_tokens) = (
-            format!("{denied} action \"MANAGE_TICKETS\" on tenant \"default\""),
-            format!("{denied} global action \"CREATE_TOKEN\""),
-        );
+        let tickets_denied = format!("{denied} action \"MANAGE_TICKETS\" on tenant \"default\"");
         let unknown = "403 NO_SUCH_ACCESS_TOKEN_ID No access token found for ID \"TOKEN\"";
-        let exists = "409 ACCESS_TOKEN_EXISTS Access token \"ID\" already exists";
         let disabled = "403 DISABLED_PROFILE Profile \"p\" of tenant \"default\" is disabled";
         let large = "400 OTHER Request must be smaller than 65,535 bytes when recorded";
-        let many = "429 OTHER Too many unknown tickets were invalidated by this application";
         let internal = "500 OTHER Internal server error";
         let later = "503 OTHER Service unavailable, try again in a moment";
-        for rejection in Rejection::ALL {
-            let (of_tickets, of_tokens) = match rejection {
-                Rejection::Unauthenticated => (unknown, unknown),
-                Rejection::Forbidden | Rejection::GrantExceedsOwn => (&*on_tickets, &*on_tokens),
-                Rejection::ApplicationExists => (internal, exists),
-                Rejection::SubjectOnHold | Rejection::SubjectErased => (disabled, internal),
-                Rejection::RecordTooLarge => (large, large),
-                Rejection::TooManyUnknownRevocations => (many, many),
-                Rejection::ClockUnsettled | Rejection::MemberTooOld | Rejection::MemoryFull => (later, later),
-                _ => (internal, internal),
-            };
-            assert_eq!(told(&Error::Rejected(rejection), &tickets), of_tickets);
-            assert_eq!(told(&Error::Rejected(rejection), &tokens), of_tokens);
-        }
+        let any = |denied| [unknown, denied, internal, large, later];
+        let answers = |told: Vec<String>, any: [&str; 5], own: &[&str]| assert_eq!(told, [&any, own].concat());
+
+        let issue = |rejection| told(&not_issued(rejection, "TOKEN", &tenant, "p"));
+        let issues = IssueRejection::all().into_iter().map(issue).collect();
+        answers(issues, any(&tickets_denied), &[disabled, disabled, later, later]);
+
+        let revoke = |rejection| told(&not_invalidated(&RevokeRefusal::Rejected(rejection), "TOKEN", &tenant));
+        let revocations = RevokeRejection::all().into_iter().map(revoke).collect();
+        let many = "429 OTHER Too many unknown tickets were invalidated by this application";
+        answers(revocations, any(&tickets_denied), &[internal, internal, many]);
+
+        let create = |rejection| told(&not_created(rejection, "TOKEN", "ID"));
+        let creations = RegisterRejection::all().into_iter().map(create).collect();
+        let exists = "409 ACCESS_TOKEN_EXISTS Access token \"ID\" already exists";
+        let creation_denied = format!("{denied} global action \"CREATE_TOKEN\"");
+        answers(creations, any(&creation_denied), &[&creation_denied, exists]);
+
+        let delete = |rejection| told(&not_deleted(rejection, "TOKEN"));
+        let deletions = RemoveRejection::all().into_iter().map(delete).collect();
+        answers(deletions, any(&format!("{denied} global action \"DELETE_TOKEN\"")), &[internal]);
+
         for (error, answer) in [
-            (Error::Overloaded, later),
-            (Error::Stopping, later),
+            (Failure::Overloaded.into(), later),
+            (Failure::Stopping.into(), later),
             (Error::ConsistencyTimeout(a_place()), internal),
-            (Error::NoRandomness, internal),
-            (Error::Internal("a case"), internal),
+            (Failure::NoRandomness.into(), internal),
+            (Failure::Internal("a case").into(), internal),
             (Error::SecretAlreadyShown { id: String::new() }, internal),
         ] {
-            assert_eq!(told(&error, &tickets), answer);
+            assert_eq!(told(&failed(error, |rejection| not_deleted(rejection, "TOKEN"))), answer);
         }
     }
 

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_or_doubled_is_refused() {
+    fn broken_and_doubled_parameters_are_refused() {
         let broken: [&[u8]; 8] = [b"a=%", b"a=%2", b"a=%zz", b"%+1=a", b"a=%ff", b"a=\xff", b"a=1&a=1", b"a=1&%61=2"];
         for text in broken {
             assert!(CrafterParameters::parse(&[text]).is_err(), "{}", text.escape_ascii());

@@ -6,7 +6,7 @@ use super::access_tokens::{application, find};
 use super::config::CrafterOptions;
 use super::published::PUBLISHED_ACCESS_TOKENS;
 use super::wire::{AccessToken, TenantPermission};
-use crate::domain::{Caller, Grants, Rejection, Secret};
+use crate::domain::{Caller, Grants, RegisterRejection, Secret};
 use crate::service::{Call, CallerIdentity, Error, Service};
 
 /// Crafter's name of each, and what Crafter allows it; the first is a master there, but not here.
@@ -40,7 +40,7 @@ async fn ensure_published_access_tokens(service: &Service) -> Result<(), Error> 
 async fn remove_published_access_tokens(service: &Service) -> Result<(), Error> {
     for id in PUBLISHED_ACCESS_TOKENS {
         if let Some(registration) = find(service, id) {
-            service.remove_application(&as_root(), registration.id, false).await?;
+            service.remove_application(&as_root(), registration.id, false).await.map_err(Error::widened)?;
         }
     }
     Ok(())
@@ -61,8 +61,8 @@ async fn register(service: &Service, id: &str, name: &str, actions: &[&str]) -> 
     // The shipped access tokens are well-formed, so there is always something to register.
     let Ok(new) = application(&token, Secret::new(id)) else { return Ok(()) };
     match service.register_application(&as_root(), new).await {
-        Ok(_) | Err(Error::Rejected(Rejection::ApplicationExists)) => Ok(()),
-        Err(error) => Err(error),
+        Ok(_) | Err(Error::Refused(RegisterRejection::ApplicationExists)) => Ok(()),
+        Err(error) => Err(error.widened()),
     }
 }
 

@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::asked::{CrafterRequest, Takes, malformed};
-use super::error::{Attempt, CrafterError, refusal};
+use super::error::{CrafterError, failed, not_invalidated, not_issued};
 use super::refusals::{BodyRefusals, CrafterRefusals};
 use super::wire::{CrafterTicket, CrafterTicketForm, ErrorDetails, InvalidateForm, TenantForm, json};
-use crate::domain::{GivenSubject, Grant, Grants, Kind, Rejection, Scope, Scopes, Secret, Tenant};
+use crate::domain::{Forbidden, GivenSubject, Grant, Grants, Kind, RevokeRejection, Scope, Scopes, Secret, Tenant};
 use crate::http::SharedApp;
 use crate::http::wire::TextForm as _;
-use crate::service::{Error, NewTicket, Target, Why};
+use crate::service::{Error, NewTicket, RevokeRefusal, Target, Why};
 
 /// `POST /authentication/ticket/create`: a ticket for the profile that a parameter names.
 #[utoipa::path(
@@ -60,7 +60,7 @@ pub async fn read(State(app): State<SharedApp>, request: Request) -> Result<Resp
     let id = asked.last_segment()?;
     in_own_tenant(&app, &asked, &id, Scope::Introspect)?;
     let used = app.service.use_ticket(&asked.call.identity, id.as_bytes());
-    let used = used.map_err(|error| refused(&error, &asked, &own_tenant(&asked.call.identity.grants), ""))?;
+    let used = used.map_err(|Forbidden| CrafterError::ActionDenied(own_tenant(&asked.call.identity.grants)))?;
     let Some(used) = used else { return Err(CrafterError::NoSuchTicket(id)) };
     let ticket = CrafterTicket {
         tenant: used.issue.tenant.as_str(),
@@ -89,8 +89,12 @@ pub async fn invalidate(State(app): State<SharedApp>, request: Request) -> Resul
     in_own_tenant(&app, &asked, &id, Scope::Revoke)?;
     let target = Target::Credential(Kind::Ticket, Secret::new(&id));
     match app.service.revoke(&asked.call, target, Why::default()).await {
-        Ok(_) | Err(Error::Rejected(Rejection::UnknownCredential)) => Ok(StatusCode::OK.into_response()),
-        Err(error) => Err(refused(&error, &asked, &own_tenant(&asked.call.identity.grants), "")),
+        Ok(_) | Err(Error::Refused(RevokeRefusal::Rejected(RevokeRejection::UnknownCredential))) => {
+            Ok(StatusCode::OK.into_response())
+        }
+        Err(error) => Err(failed(error, |refusal| {
+            not_invalidated(&refusal, &asked.access_token_id, &own_tenant(&asked.call.identity.grants))
+        })),
     }
 }
 
@@ -113,9 +117,7 @@ pub async fn invalidate_as_token(app: State<SharedApp>, request: Request) -> Res
 /// done, and a caller that presents a ticket learns nothing from hearing that it exists.
 fn in_own_tenant(app: &SharedApp, asked: &CrafterRequest, ticket: &str, scope: Scope) -> Result<(), CrafterError> {
     match app.service.tenant_of(ticket.as_bytes()) {
-        Some(tenant) if !asked.call.identity.may(scope, &tenant) => {
-            Err(refused(&Error::Rejected(Rejection::Forbidden), asked, &tenant, ""))
-        }
+        Some(tenant) if !asked.call.identity.may(scope, &tenant) => Err(CrafterError::ActionDenied(tenant)),
         _ => Ok(()),
     }
 }
@@ -129,7 +131,8 @@ async fn issue(app: &SharedApp, asked: &CrafterRequest, profile: &str) -> Result
     let subject = app.service.named(&tenant, &given);
     let new = NewTicket { tenant: tenant.clone(), subject: subject.clone(), ttl: None };
     let issued = app.service.issue_ticket(&asked.call, new).await;
-    let issued = issued.map_err(|error| refused(&error, asked, &tenant, profile))?;
+    let issued = issued
+        .map_err(|error| failed(error, |rejection| not_issued(rejection, &asked.access_token_id, &tenant, profile)))?;
     let ticket = CrafterTicket {
         tenant: tenant.as_str(),
         profile_id: subject.as_str(),
@@ -137,10 +140,6 @@ async fn issue(app: &SharedApp, asked: &CrafterRequest, profile: &str) -> Result
         id: issued.secret.expose(),
     };
     Ok(json(StatusCode::OK, &ticket))
-}
-
-fn refused(error: &Error, asked: &CrafterRequest, tenant: &Tenant, profile: &str) -> CrafterError {
-    refusal(error, &asked.access_token_id, &Attempt::Tickets { tenant, profile })
 }
 
 /// The application's tenant if it has exactly one, else `default`. A grant of nothing but `admin` everywhere, which

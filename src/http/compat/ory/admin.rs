@@ -10,17 +10,19 @@ use axum::response::Response;
 
 use super::authority::{Administrator, administrator};
 use super::document::{ActiveOnly, IdentityId, ListPage, OrySessionId, TenantHeader, TenantPage, ToExpand};
-use super::error::{CallerKind, OryError, refusal};
+use super::error::OryError;
 use super::id;
 use super::identity::Viewer;
 use super::paging::{NumberedPage, TenantSessionPage};
 use super::public::paged;
 use super::query::Query;
 use super::wire::{self, Expand, Manage, Managed, OryErrorBody, OrySession};
-use crate::domain::{CredentialId, Kind, Kinds, Rejection, Scope, Subject};
+use crate::domain::{CredentialId, Forbidden, Kind, Kinds, RevokeRejection, Scope, Subject};
 use crate::http::wire::JsonObject;
 use crate::http::{App, SharedApp, body};
-use crate::service::{Error, NewSubjectRevocation, Pace, Party, Session, SessionCursor, SessionSweep, Target, Why};
+use crate::service::{
+    Error, NewSubjectRevocation, Pace, Party, RevokeRefusal, Session, SessionCursor, SessionSweep, Target, Why,
+};
 
 /// How many times a page looks for sessions until it is full: where very few match, a page may be short.
 const MAX_LOOKS: usize = 10;
@@ -52,8 +54,8 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let (active, asked) = (query.active()?, TenantSessionPage::of(&query, &admin.tenant)?);
     let expand = query.expand()?;
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
-    let (sessions, next) = page(&app, &admin, active, asked, &mut pace).await.map_err(refused)?;
-    let mut response = wire::sessions(sessions, expand, Viewer::Application, pace).map_err(refused)?;
+    let (sessions, next) = page(&app, &admin, active, asked, &mut pace).await?;
+    let mut response = wire::sessions(sessions, expand, Viewer::Application, pace)?;
     response.headers_mut().insert(LINK, asked.links(&parts.uri, &query, &admin.tenant, next));
     Ok(response)
 }
@@ -64,7 +66,7 @@ async fn page(
     active: Option<bool>,
     TenantSessionPage { start, size }: TenantSessionPage,
     pace: &mut Pace,
-) -> Result<(Vec<Session>, Option<SessionCursor>), Error> {
+) -> Result<(Vec<Session>, Option<SessionCursor>), Error<Forbidden>> {
     let (mut sessions, mut next) = (Vec::new(), start);
     for _ in 0..MAX_LOOKS {
         let (identity, limit) = (&admin.call.identity, size - sessions.len());
@@ -100,7 +102,7 @@ pub async fn get(app: SharedApp, request: Request) -> Result<Response, OryError>
     let admin = administrator(&app, &parts.headers, Scope::Introspect)?;
     let id = session_id(&parts.uri, 0)?;
     let expand = Query::of(&parts.uri)?.expand()?;
-    let found = app.service.find_session(&admin.call.identity, &admin.tenant, id).await.map_err(refused)?;
+    let found = app.service.find_session(&admin.call.identity, &admin.tenant, id).await?;
     let session = found.ok_or(OryError::NotFound)?;
     Ok(wire::json(StatusCode::OK, &OrySession::alone(&session, expand, Viewer::Application)))
 }
@@ -138,10 +140,12 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
     match app.service.revoke(&admin.call, Target::Id(Kind::Session, id), Why::default()).await {
         Ok(_) => Ok(wire::no_content()),
         // It has expired, and the ledger still keeps it: it is inactive, as requested.
-        Err(Error::Rejected(Rejection::UnknownCredential)) if app.service.has_session(&admin.tenant, id) => {
+        Err(Error::Refused(RevokeRefusal::Rejected(RevokeRejection::UnknownCredential)))
+            if app.service.has_session(&admin.tenant, id) =>
+        {
             Ok(wire::no_content())
         }
-        Err(error) => Err(refused(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -168,8 +172,8 @@ pub async fn extend(app: SharedApp, request: Request) -> Result<Response, OryErr
     if !app.service.has_session(&admin.tenant, id) {
         return Err(OryError::NotFound);
     }
-    app.service.extend_session(&admin.call, id, None).await.map_err(refused)?;
-    let session = app.service.sessions(&[id]).await.map_err(refused)?.pop().ok_or(OryError::NotFound)?;
+    app.service.extend_session(&admin.call, id, None).await?;
+    let session = app.service.sessions(&[id]).await?.pop().ok_or(OryError::NotFound)?;
     // As in Kratos: the identity is that which its bearer sees.
     Ok(wire::json(StatusCode::OK, &OrySession::alone(&session, Expand::IDENTITY, Viewer::Bearer)))
 }
@@ -207,9 +211,9 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
         }
         None => Ok(Vec::new()),
     };
-    let ids = found.map_err(refused)?;
-    let sessions = app.service.sessions(&ids[page.range(ids.len())]).await.map_err(refused)?;
-    let response = wire::sessions(sessions, Expand::ALL, Viewer::Application, pace).map_err(refused)?;
+    let ids = found?;
+    let sessions = app.service.sessions(&ids[page.range(ids.len())]).await?;
+    let response = wire::sessions(sessions, Expand::ALL, Viewer::Application, pace)?;
     Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
 }
 
@@ -234,7 +238,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
     let admin = administrator(&app, &parts.headers, Scope::Revoke)?;
     let subject = subject(&app, &admin, &parts)?.ok_or(OryError::NotFound)?;
     let mut pace = app.service.pace(Party::of(&admin.call.identity));
-    if !app.service.has_listed_sessions(&admin.tenant, &subject, &mut pace).await.map_err(refused)? {
+    if !app.service.has_listed_sessions(&admin.tenant, &subject, &mut pace).await? {
         return Err(OryError::NotFound);
     }
     let end = NewSubjectRevocation {
@@ -246,7 +250,7 @@ pub async fn revoke_all_of_identity(app: SharedApp, request: Request) -> Result<
         hold: None,
         why: Why::default(),
     };
-    app.service.revoke_subject(&admin.call, end).await.map_err(refused)?;
+    app.service.revoke_subject(&admin.call, end).await?;
     Ok(wire::no_content())
 }
 
@@ -286,7 +290,7 @@ pub async fn manage(app: SharedApp, request: Request) -> Result<Response, OryErr
         ([all], []) if all == EVERY => {
             let sweep = if is_deletion { SessionSweep::Listed } else { SessionSweep::Active };
             let next = app.service.revoke_next_of_tenant(&admin.call, &admin.tenant, sweep, &mut pace).await;
-            let (processed, more) = next.map_err(refused)?;
+            let (processed, more) = next?;
             Managed { processed, more }
         }
         ([_, ..], []) => {
@@ -296,12 +300,12 @@ pub async fn manage(app: SharedApp, request: Request) -> Result<Response, OryErr
                 true => service.revoke_all_sessions_of(call, tenant, subjects, &mut pace).await,
                 false => service.revoke_sessions_of(call, tenant, &subjects, &mut pace).await,
             };
-            Managed { processed: processed.map_err(refused)?, more: false }
+            Managed { processed: processed?, more: false }
         }
         ([], [_, ..]) => {
             let ids = many("sessions", &sessions, |text| id::session(text.as_bytes()))?;
             let listed = app.service.count_listed(&admin.tenant, &ids);
-            let revoked = app.service.revoke_sessions(&admin.call, &admin.tenant, ids).await.map_err(refused)?;
+            let revoked = app.service.revoke_sessions(&admin.call, &admin.tenant, ids).await?;
             Managed { processed: if is_deletion { listed } else { revoked }, more: false }
         }
         ([], []) | ([_, ..], [_, ..]) => {
@@ -352,8 +356,4 @@ fn session_id(uri: &Uri, from_end: usize) -> Result<CredentialId, OryError> {
 fn subject(app: &App, admin: &Administrator, parts: &Parts) -> Result<Option<Subject>, OryError> {
     let segment = id::identity(&parts.uri, 1)?;
     Ok(std::str::from_utf8(&segment).ok().and_then(|name| app.service.resolve_subject(&admin.tenant, name)))
-}
-
-fn refused(error: Error) -> OryError {
-    refusal(&error, CallerKind::Admin)
 }

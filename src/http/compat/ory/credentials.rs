@@ -35,7 +35,7 @@ pub fn holder(app: &App, headers: &HeaderMap) -> Option<Holder> {
 /// The presented session, if it is active.
 pub fn presented(app: &App, headers: &HeaderMap) -> Option<Presented> {
     let good = |text| match standing(app, text).0 {
-        PresentedSession::Good(holder) => Some(Presented { holder, cookie: None }),
+        PresentedSession::Active(holder) => Some(Presented { holder, cookie: None }),
         PresentedSession::Inactive | PresentedSession::Unknown => None,
     };
     if let Some(text) = in_header(headers) {
@@ -43,7 +43,7 @@ pub fn presented(app: &App, headers: &HeaderMap) -> Option<Presented> {
     }
     if let Some(text) = in_cookie(headers, &app.options.compat.ory.cookie) {
         match standing(app, text) {
-            (PresentedSession::Good(holder), token, until_seconds) => {
+            (PresentedSession::Active(holder), token, until_seconds) => {
                 return Some(Presented { holder, cookie: Some(Cookie { token: token.to_owned(), until_seconds }) });
             }
             (PresentedSession::Inactive, ..) => return None,

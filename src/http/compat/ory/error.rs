@@ -1,16 +1,22 @@
 //! Ory's errors: the status, reason and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::wire::{self, ErrorContent, OryErrorBody};
-use crate::domain::{Rejection, RequestId};
+use crate::domain::{
+    AnyRejection, ExtendRejection, Forbidden, IssueRejection, IssueTokenRejection, RequestId, RevokeOwnRejection,
+    RevokeRejection, RevokeSessionsRejection, RevokeSubjectRejection,
+};
 use crate::http::body::BodyError;
 use crate::http::coding::NONE_TAKEN;
-use crate::service::Error;
+use crate::service::{Error, Failure, RevokeRefusal, TokenRefusal};
 
 /// Every answer other than a success. Texts hold what the request itself presented, and nothing of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,33 +63,118 @@ pub enum OryError {
     Internal,
 }
 
-/// The caller of the refused call.
-#[derive(Clone, Copy, Debug)]
-pub enum CallerKind {
-    /// The holder of a session token, about the sessions of its own subject.
-    Public,
-    /// An application.
-    Admin,
+impl<R> From<Error<R>> for OryError
+where
+    Self: From<R>,
+    Error<R>: Display,
+{
+    fn from(error: Error<R>) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Failed(failure) => failure.into(),
+            // They need headers that the contract does not have.
+            Error::SecretAlreadyShown { .. } | Error::ConsistencyTimeout(_) => Self::internal(&error),
+        }
+    }
 }
 
-/// The ledger's refusal in Ory's words.
-pub fn refusal(error: &Error, asked: CallerKind) -> OryError {
-    match error {
-        // The session was revoked, or the application removed, while the request was handled.
-        Error::Rejected(Rejection::Unauthenticated) => match asked {
-            CallerKind::Public => OryError::NoCookie,
-            CallerKind::Admin => OryError::NoApplication,
-        },
-        Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => OryError::Forbidden,
-        Error::Rejected(Rejection::CurrentSession) => OryError::CurrentSession,
-        Error::Rejected(Rejection::UnknownCredential) => OryError::NotFound,
-        Error::Rejected(Rejection::TooManyUnknownRevocations) => OryError::TooManyUnknownRevocations,
-        error if error.is_unavailable() => OryError::Unavailable,
-        // No call of this contract meets another one: that needs headers, credentials or commands that it does not have.
-        error => {
-            tracing::error!(%error, "a request to Ory's contract failed");
-            OryError::Internal
+impl From<Forbidden> for OryError {
+    fn from(Forbidden: Forbidden) -> Self {
+        Self::Forbidden
+    }
+}
+
+/// Of the holder's own sessions.
+impl From<RevokeOwnRejection> for OryError {
+    fn from(rejection: RevokeOwnRejection) -> Self {
+        match rejection {
+            RevokeOwnRejection::Any(any) => Self::of_holder(any),
+            RevokeOwnRejection::CurrentSession => Self::CurrentSession,
+            RevokeOwnRejection::TooManyUnknownRevocations => Self::TooManyUnknownRevocations,
         }
+    }
+}
+
+/// Of a session, by its id.
+impl From<RevokeRefusal> for OryError {
+    fn from(refusal: RevokeRefusal) -> Self {
+        match refusal {
+            RevokeRefusal::Rejected(RevokeRejection::Any(any)) => Self::of_application(any),
+            RevokeRefusal::Rejected(RevokeRejection::UnknownCredential) => Self::NotFound,
+            RevokeRefusal::Rejected(RevokeRejection::TooManyUnknownRevocations) => Self::TooManyUnknownRevocations,
+            // Only a JWT that was presented.
+            RevokeRefusal::Rejected(RevokeRejection::CredentialExpired) | RevokeRefusal::Token(_) => {
+                Self::internal(&refusal)
+            }
+        }
+    }
+}
+
+impl From<RevokeSessionsRejection> for OryError {
+    fn from(rejection: RevokeSessionsRejection) -> Self {
+        match rejection {
+            RevokeSessionsRejection::Any(any) => Self::of_application(any),
+            RevokeSessionsRejection::TooManyUnknownRevocations => Self::TooManyUnknownRevocations,
+        }
+    }
+}
+
+/// Of all sessions of an identity.
+impl From<RevokeSubjectRejection> for OryError {
+    fn from(rejection: RevokeSubjectRejection) -> Self {
+        match rejection {
+            RevokeSubjectRejection::Any(any) => Self::of_application(any),
+            // It needs a note, which the contract does not have.
+            RevokeSubjectRejection::SubjectErased => Self::internal(&rejection),
+        }
+    }
+}
+
+impl From<ExtendRejection> for OryError {
+    fn from(rejection: ExtendRejection) -> Self {
+        match rejection {
+            ExtendRejection::Any(any) => Self::of_application(any),
+            ExtendRejection::UnknownCredential => Self::NotFound,
+            ExtendRejection::ClockUnsettled => Self::Unavailable,
+        }
+    }
+}
+
+/// Of `tokenize_as`.
+impl From<TokenRefusal> for OryError {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::Rejected(rejection) => rejection.into(),
+            TokenRefusal::IssuerNotConfigured => {
+                Self::Malformed("This server signs no tokens: it has no public address.")
+            }
+            TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
+            // The settings with the templates are checked at the start.
+            TokenRefusal::ReservedClaim | TokenRefusal::PersonalDataTooLarge => Self::internal(&refusal),
+        }
+    }
+}
+
+impl From<IssueTokenRejection> for OryError {
+    fn from(rejection: IssueTokenRejection) -> Self {
+        match rejection {
+            IssueTokenRejection::Issue(IssueRejection::Any(any)) => Self::of_holder(any),
+            IssueTokenRejection::Issue(IssueRejection::SubjectOnHold | IssueRejection::SubjectErased) => Self::OnHold,
+            IssueTokenRejection::Issue(IssueRejection::ClockUnsettled | IssueRejection::MemoryFull) => {
+                Self::Unavailable
+            }
+            IssueTokenRejection::SessionInactive => Self::NoCredentials,
+            IssueTokenRejection::GenerationTooLarge => {
+                Self::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
+            }
+            IssueTokenRejection::NoSigningKey | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
+        }
+    }
+}
+
+impl From<Failure> for OryError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_temporary() { Self::Unavailable } else { Self::internal(&failure) }
     }
 }
 
@@ -104,6 +195,27 @@ const FORBIDDEN: &str = "The requested action was forbidden";
 const MALFORMED: &str = "The request was malformed or contained invalid parameters";
 
 impl OryError {
+    /// Of a call of the holder of a session token: the session was revoked while the request was handled.
+    fn of_holder(rejection: AnyRejection) -> Self {
+        if rejection == AnyRejection::Unauthenticated { Self::NoCookie } else { Self::of_application(rejection) }
+    }
+
+    /// Of an admin call: the application was removed while the request was handled.
+    fn of_application(rejection: AnyRejection) -> Self {
+        match rejection {
+            AnyRejection::Unauthenticated => Self::NoApplication,
+            AnyRejection::Forbidden => Self::Forbidden,
+            AnyRejection::MemberTooOld => Self::Unavailable,
+            // The first needs a header that the contract does not have, the second a longer text than it takes.
+            AnyRejection::IdempotencyMismatch | AnyRejection::RecordTooLarge => Self::internal(&rejection),
+        }
+    }
+
+    fn internal(error: &impl Display) -> Self {
+        tracing::error!(%error, "a request to Ory's contract failed");
+        Self::Internal
+    }
+
     /// The answer, in Ory's shape.
     pub fn answer(&self, request: Option<&RequestId>) -> Response {
         let (status, reason, message) = (self.status(), self.reason(), self.message());
@@ -196,6 +308,7 @@ impl OryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Rejection, Timestamp};
     use crate::http::compat::a_place;
 
     fn told(refusal: &OryError) -> String {
@@ -203,22 +316,46 @@ mod tests {
         format!("{} {}{reason}", refusal.status().as_u16(), refusal.message())
     }
 
+    /// Each rejection of a call, with its answer.
+    fn rejected<R: Copy + Into<Rejection> + Into<OryError>>(call: &str, all: Vec<R>) -> String {
+        let line = |rejection: R| {
+            let name: Rejection = rejection.into();
+            format!("{call} {name:?}: {}\n", told(&rejection.into()))
+        };
+        all.into_iter().map(line).collect()
+    }
+
     #[test]
     fn every_refusal_of_the_ledger_has_its_answer() {
-        let rejected = Rejection::ALL.map(Error::Rejected);
-        let others = [
-            Error::Overloaded,
-            Error::Stopping,
+        let mut answers = rejected("revoke own", RevokeOwnRejection::all())
+            + &rejected("revoke many", RevokeSessionsRejection::all())
+            + &rejected("revoke all", RevokeSubjectRejection::all())
+            + &rejected("extend", ExtendRejection::all())
+            + &rejected("tokenize", IssueTokenRejection::all());
+        for rejection in RevokeRejection::all() {
+            let answer = told(&RevokeRefusal::Rejected(rejection).into());
+            answers += &format!("revoke {:?}: {answer}\n", Rejection::from(rejection));
+        }
+        for refusal in [
+            TokenRefusal::ReservedClaim,
+            TokenRefusal::PersonalDataTooLarge,
+            TokenRefusal::IssuerNotConfigured,
+            TokenRefusal::SigningKeyTooNew { from: Timestamp::default() },
+        ] {
+            answers += &format!("tokenize {refusal:?}: {}\n", told(&refusal.clone().into()));
+        }
+        let others: [Error<Forbidden>; 6] = [
+            Error::Refused(Forbidden),
+            Failure::Overloaded.into(),
+            Failure::Stopping.into(),
+            Failure::NoRandomness.into(),
+            Failure::Internal("a case").into(),
             Error::ConsistencyTimeout(a_place()),
-            Error::NoRandomness,
-            Error::Internal("a case"),
-            Error::PersonalDataTooLarge,
         ];
-        let line = |error: &Error| {
-            let answer = |asked| told(&refusal(error, asked));
-            format!("{error:?}\n  public {}\n  admin  {}\n", answer(CallerKind::Public), answer(CallerKind::Admin))
-        };
-        insta::assert_snapshot!(rejected.iter().chain(&others).map(line).collect::<String>());
+        for error in others {
+            answers += &format!("{error:?}: {}\n", told(&error.clone().into()));
+        }
+        insta::assert_snapshot!(answers);
     }
 
     #[tokio::test]

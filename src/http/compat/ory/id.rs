@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_uuid_is_told_in_go_s_words() {
+    fn an_id_that_is_not_a_uuid_is_refused_in_the_words_of_go() {
         let problem = |text: &[u8]| uuid(text).expect_err("no UUID");
         assert_eq!(problem(b"BADUUID"), "uuid: incorrect UUID length 7 in string \"BADUUID\"");
         assert_eq!(problem(b"a\"\n\xff\x01"), "uuid: incorrect UUID length 5 in string \"a\\\"\\n\\xff\\x01\"");

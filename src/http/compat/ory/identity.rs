@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_sdks_could_not_read_is_left_out() {
+    fn members_that_the_sdks_could_not_read_are_left_out() {
         let shown = |name, value| is_shown(name, &value, Viewer::Bearer);
         let address = json!({"value": "ada@example.com", "via": "email", "verified": true, "status": "completed"});
         for (name, value) in [

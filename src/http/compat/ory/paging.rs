@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_read_counts_as_absent() {
+    fn a_parameter_that_cannot_be_read_counts_as_absent() {
         for first in ["page=0", "page=1", "page=x", "page_token=abc", "page_size=many", "page_token", "per_page="] {
             assert_eq!(page(first), NumberedPage { index: 0, size: 250 }, "{first}");
         }

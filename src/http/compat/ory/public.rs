@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::document::{ListPage, OrySessionId, TokenizeAs};
-use super::error::{CallerKind, OryError, refusal};
+use super::error::OryError;
 use super::identity::{self, Viewer};
 use super::paging::NumberedPage;
 use super::query::Query;
@@ -16,7 +16,7 @@ use super::{credentials, id, tokenize};
 use crate::domain::Secret;
 use crate::http::wire::JsonObject;
 use crate::http::{App, SharedApp, body, caller};
-use crate::service::{Error, Holder, OwnRevocation, Party, PresentedSession};
+use crate::service::{Holder, OwnRevocation, Party, PresentedSession};
 
 const X_KRATOS_AUTHENTICATED_IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-identity-id");
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -50,7 +50,7 @@ pub async fn whoami(app: SharedApp, request: Request) -> Result<Response, OryErr
 
 async fn who(app: &App, parts: &Parts) -> Result<Response, OryError> {
     let presented = credentials::presented(app, &parts.headers).ok_or(OryError::NoCredentials)?;
-    let session = app.service.session_of(&presented.holder).await.map_err(refused)?;
+    let session = app.service.session_of(&presented.holder).await?;
     // The session may have been revoked while its record was read.
     let session = session.filter(|session| session.active).ok_or(OryError::NoCredentials)?;
     let query = Query::of(&parts.uri).unwrap_or_default();
@@ -92,10 +92,10 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let query = Query::of(&parts.uri)?;
     let page = NumberedPage::of(&query);
     let mut pace = app.service.pace(Party::of_holder(&current));
-    let others = app.service.other_sessions(&current, &mut pace).await.map_err(refused)?;
-    let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
+    let others = app.service.other_sessions(&current, &mut pace).await?;
+    let mut sessions = app.service.sessions(&others[page.range(others.len())]).await?;
     sessions.retain(|session| session.active);
-    let response = wire::sessions(sessions, Expand::ALL, Viewer::Bearer, pace).map_err(refused)?;
+    let response = wire::sessions(sessions, Expand::ALL, Viewer::Bearer, pace)?;
     Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
 }
 
@@ -122,7 +122,7 @@ pub fn paged(mut response: Response, links: HeaderValue, total: usize) -> Respon
 pub async fn disable_others(app: SharedApp, request: Request) -> Result<Response, OryError> {
     let (parts, _) = request.into_parts();
     let current = holder(&app, &parts)?;
-    let count = end(&app, &parts, &current, OwnRevocation::Others).await.map_err(refused)?;
+    let count = end(&app, &parts, &current, OwnRevocation::Others).await?;
     Ok(wire::json(StatusCode::OK, &OrySessionsRevoked { count }))
 }
 
@@ -154,7 +154,7 @@ pub async fn disable(app: SharedApp, request: Request) -> Result<Response, OryEr
     if other == current.id {
         return Err(OryError::CurrentSession);
     }
-    end(&app, &parts, &current, OwnRevocation::Other(other)).await.map_err(refused)?;
+    end(&app, &parts, &current, OwnRevocation::Other(other)).await?;
     Ok(wire::no_content())
 }
 
@@ -185,7 +185,7 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryEr
         asked.map_err(|_| OryError::Malformed("The body must be a JSON object whose session_token is a string."))?;
     let token = session_token.ok_or(OryError::UnknownToken)?;
     let leaving = match credentials::standing(&app, token.as_bytes()) {
-        (PresentedSession::Good(holder), ..) => holder,
+        (PresentedSession::Active(holder), ..) => holder,
         // Deleted, in Kratos's words.
         (PresentedSession::Inactive, token, _) if app.service.presents_revoked_together(token) => {
             return Err(OryError::UnknownToken);
@@ -194,12 +194,9 @@ pub async fn log_out(app: SharedApp, request: Request) -> Result<Response, OryEr
         (PresentedSession::Unknown, ..) => return Err(OryError::UnknownToken),
     };
     match end(&app, &parts, &leaving, OwnRevocation::Current).await {
-        Ok(_) => Ok(wire::no_content()),
-        // Another request was faster.
-        Err(error) => match refused(error) {
-            OryError::NoCookie => Ok(wire::no_content()),
-            other => Err(other),
-        },
+        // Or another request was faster.
+        Ok(_) | Err(OryError::NoCookie) => Ok(wire::no_content()),
+        Err(error) => Err(error),
     }
 }
 
@@ -215,10 +212,6 @@ fn holder(app: &App, parts: &Parts) -> Result<Holder, OryError> {
     credentials::holder(app, &parts.headers).ok_or(OryError::NoCookie)
 }
 
-async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, Error> {
-    app.service.revoke_own(holder, caller::request_id(&parts.headers), revocation).await
-}
-
-fn refused(error: Error) -> OryError {
-    refusal(&error, CallerKind::Public)
+async fn end(app: &App, parts: &Parts, holder: &Holder, revocation: OwnRevocation) -> Result<usize, OryError> {
+    Ok(app.service.revoke_own(holder, caller::request_id(&parts.headers), revocation).await?)
 }

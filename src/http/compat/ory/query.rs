@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expanded_is_named_in_any_case() {
+    fn the_parts_to_expand_are_named_in_any_case() {
         assert_eq!(query("a=b").expand(), Ok(Expand::NONE));
         assert_eq!(query("expand=IDENTITY").expand(), Ok(Expand { identity: true, devices: false }));
         assert_eq!(query("expand=identity&expand=Devices").expand(), Ok(Expand::ALL));

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use tokio::sync::Mutex;
 
-use super::error::{CallerKind, OryError, refusal};
-use crate::domain::{CredentialId, Rejection, Secret, Timestamp};
+use super::error::OryError;
+use crate::domain::{CredentialId, Secret, Timestamp};
 use crate::http::{App, caller};
-use crate::service::{Error, Holder, JwtStanding, SessionToken};
+use crate::service::{Holder, JwtStanding, SessionToken};
 
 /// Tokens are kept in so many parts, and of one part so many are made one after the other only.
 const PARTS: usize = 64;
@@ -77,15 +77,14 @@ pub async fn token(
         kept.get(&key).filter(|kept| kept.is_given_again(session_expires_at, now))
     {
         match app.service.judge_jwt(token).await.map(|judged| judged.standing) {
-            Ok(JwtStanding::Good) => return Ok(Secret::new(token)),
+            Ok(JwtStanding::Active) => return Ok(Secret::new(token)),
             // A bearer that revoked each token could otherwise have a record made with every request.
             Ok(JwtStanding::Revoked(..)) if now < *half_over_at => return Err(OryError::OnHold),
             _ => {}
         }
     }
     let new = SessionToken { ttl: template.ttl, audience: template.audience.clone(), claims: template.claims.clone() };
-    let issued = app.service.issue_session_token(holder, caller::request_id(&parts.headers), new).await;
-    let issued = issued.map_err(|error| refused(&error))?;
+    let issued = app.service.issue_session_token(holder, caller::request_id(&parts.headers), new).await?;
     if kept.len() >= KEPT {
         kept.retain(|_, kept| now < kept.expires_at);
     }
@@ -97,16 +96,4 @@ pub async fn token(
     let half_over_at = now.plus_millis(life_millis / 2);
     kept.insert(key, Kept { token: issued.secret.expose().into(), half_over_at, expires_at });
     Ok(issued.secret)
-}
-
-fn refused(error: &Error) -> OryError {
-    match error {
-        Error::Rejected(Rejection::SessionInactive) => OryError::NoCredentials,
-        Error::Rejected(Rejection::SubjectOnHold | Rejection::SubjectErased) => OryError::OnHold,
-        Error::Rejected(Rejection::GenerationTooLarge) => {
-            OryError::Malformed("This session's subject was revoked on more nodes than a JWT can list.")
-        }
-        Error::IssuerNotConfigured => OryError::Malformed("This server signs no tokens: it has no public address."),
-        error => refusal(error, CallerKind::Public),
-    }
 }

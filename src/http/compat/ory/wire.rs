@@ -15,7 +15,7 @@ use crate::domain::{Method, Timestamp};
 use crate::http::answer;
 use crate::http::wire::Shown;
 use crate::json;
-use crate::service::{Error, Pace, Session};
+use crate::service::{Failure, Pace, Session};
 
 /// The parts of sessions that a list shows in addition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -258,7 +258,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// An answer with these sessions.
-pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pace) -> Result<Response, Error> {
+pub fn sessions(sessions: Vec<Session>, expand: Expand, viewer: Viewer, pace: Pace) -> Result<Response, Failure> {
     let write = move |session: &Session, bytes: &mut Vec<u8>| {
         json::append(bytes, &OrySession::of(session, expand, viewer));
     };

@@ -1,18 +1,21 @@
 //! SlashID's errors: the status and message of each, and the mapping of the ledger's refusals to them.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new rejection needs an answer of its own")]
+
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorShown, Errors};
-use crate::domain::Rejection;
+use crate::domain::{AnyRejection, IssueRejection, IssueTokenRejection, RevokeTokensRejection};
 use crate::http::answer;
 use crate::http::body::BodyError;
 use crate::http::coding::NONE_TAKEN;
 use crate::jose::TokenError;
-use crate::service::Error;
+use crate::service::{Error, Failure, TokenRefusal};
 
 /// After how many seconds the keys of an issuer are requested again.
 const KEYS_AGAIN_SECONDS: u64 = 60;
@@ -50,8 +53,6 @@ pub enum SlashidError {
     PersonErased,
     /// The command stands, but has not reached all the nodes in time.
     ConsistencyTimeout,
-    /// The application has too many revocations of unknown credentials in force.
-    TooManyUnknownRevocations,
     /// The keys of the issuer are out of reach.
     KeysUnreachable,
     /// The ledger takes no commands for now.
@@ -64,10 +65,7 @@ pub enum SlashidError {
 
 impl From<TokenError> for SlashidError {
     fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::KeysUnreachable => Self::KeysUnreachable,
-            other => Self::Token(other),
-        }
+        if matches!(error, TokenError::KeysUnreachable) { Self::KeysUnreachable } else { Self::Token(error) }
     }
 }
 
@@ -76,43 +74,100 @@ impl From<BodyError> for SlashidError {
         match error {
             BodyError::TooLarge => Self::BodyTooLarge,
             BodyError::Slow => Self::BodySlow,
-            BodyError::Busy => Error::Overloaded.into(),
+            BodyError::Busy => Self::Unavailable,
             BodyError::Broken => Self::BodyBroken,
             BodyError::Encoded => Self::BodyEncoded,
         }
     }
 }
 
-impl From<Error> for SlashidError {
-    fn from(error: Error) -> Self {
+impl<R> From<Error<R>> for SlashidError
+where
+    Self: From<R>,
+    Error<R>: Display,
+{
+    fn from(error: Error<R>) -> Self {
         match error {
-            Error::Rejected(Rejection::Unauthenticated) => Self::Unauthenticated("the caller was removed just now"),
-            Error::Rejected(Rejection::Forbidden | Rejection::GrantExceedsOwn) => Self::Forbidden,
-            Error::Rejected(Rejection::CredentialExpired) => Self::AlreadyExpired,
-            Error::Rejected(Rejection::SubjectOnHold) => Self::PersonOnHold,
-            Error::Rejected(Rejection::SubjectErased) => Self::PersonErased,
-            Error::Rejected(Rejection::TooManyUnknownRevocations) => Self::TooManyUnknownRevocations,
-            Error::Rejected(Rejection::RecordTooLarge) => {
-                Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
-            }
-            Error::PersonalDataTooLarge => Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into()),
-            Error::ReservedClaim => Self::Malformed("`custom_claims` has a claim that the ledger sets itself".into()),
-            Error::Token(error) => error.into(),
+            Error::Refused(refusal) => refusal.into(),
             Error::ConsistencyTimeout(_) => Self::ConsistencyTimeout,
-            Error::IssuerNotConfigured => Self::IssuerNotConfigured,
-            // Another request is making the key.
-            Error::Rejected(Rejection::NoSigningKey) => Self::Unavailable,
-            error if error.is_unavailable() => Self::Unavailable,
-            // No call of this contract meets another one: that needs headers, credentials or commands that it does not have.
-            error => {
-                tracing::error!(%error, "a request to SlashID's contract failed");
-                Self::Internal
-            }
+            Error::Failed(failure) => failure.into(),
+            // It needs a header that the contract does not have.
+            Error::SecretAlreadyShown { .. } => Self::internal(&error),
         }
     }
 }
 
+impl From<TokenRefusal> for SlashidError {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::Rejected(rejection) => rejection.into(),
+            TokenRefusal::PersonalDataTooLarge => {
+                Self::Malformed("`custom_claims` must have at most 32 KiB as JSON".into())
+            }
+            TokenRefusal::ReservedClaim => {
+                Self::Malformed("`custom_claims` has a claim that the ledger sets itself".into())
+            }
+            TokenRefusal::IssuerNotConfigured => Self::IssuerNotConfigured,
+            TokenRefusal::SigningKeyTooNew { .. } => Self::Unavailable,
+        }
+    }
+}
+
+impl From<IssueTokenRejection> for SlashidError {
+    fn from(rejection: IssueTokenRejection) -> Self {
+        match rejection {
+            IssueTokenRejection::Issue(IssueRejection::Any(any)) => any.into(),
+            IssueTokenRejection::Issue(IssueRejection::SubjectOnHold) => Self::PersonOnHold,
+            IssueTokenRejection::Issue(IssueRejection::SubjectErased) => Self::PersonErased,
+            IssueTokenRejection::Issue(IssueRejection::ClockUnsettled | IssueRejection::MemoryFull) => {
+                Self::Unavailable
+            }
+            // Another request is making the key.
+            IssueTokenRejection::NoSigningKey => Self::Unavailable,
+            // A token of this contract belongs to no session, and is opaque where a JWT has no room.
+            IssueTokenRejection::SessionInactive
+            | IssueTokenRejection::GenerationTooLarge
+            | IssueTokenRejection::IssuerDiffers => Self::internal(&rejection),
+        }
+    }
+}
+
+impl From<RevokeTokensRejection> for SlashidError {
+    fn from(rejection: RevokeTokensRejection) -> Self {
+        match rejection {
+            RevokeTokensRejection::Any(any) => any.into(),
+            RevokeTokensRejection::CredentialExpired => Self::AlreadyExpired,
+        }
+    }
+}
+
+impl From<AnyRejection> for SlashidError {
+    fn from(rejection: AnyRejection) -> Self {
+        match rejection {
+            AnyRejection::Unauthenticated => Self::Unauthenticated("the caller was removed just now"),
+            AnyRejection::Forbidden => Self::Forbidden,
+            AnyRejection::RecordTooLarge => {
+                Self::Malformed("what would be recorded is larger than 65,535 bytes".into())
+            }
+            AnyRejection::MemberTooOld => Self::Unavailable,
+            // It needs a header that the contract does not have.
+            AnyRejection::IdempotencyMismatch => Self::internal(&rejection),
+        }
+    }
+}
+
+impl From<Failure> for SlashidError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_temporary() { Self::Unavailable } else { Self::internal(&failure) }
+    }
+}
+
 impl SlashidError {
+    fn internal(error: &impl Display) -> Self {
+        tracing::error!(%error, "a request to SlashID's contract failed");
+        Self::Internal
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_)
@@ -130,7 +185,6 @@ impl SlashidError {
             Self::ConsistencyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PersonOnHold | Self::PersonErased => StatusCode::CONFLICT,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyUnknownRevocations => StatusCode::TOO_MANY_REQUESTS,
             Self::KeysUnreachable | Self::Unavailable | Self::IssuerNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -155,7 +209,6 @@ impl SlashidError {
             Self::ConsistencyTimeout => {
                 "the request stands, but has not reached every requested region in time; it will".into()
             }
-            Self::TooManyUnknownRevocations => "this application has revoked too many unknown tokens".into(),
             Self::KeysUnreachable => {
                 "the keys of the token's issuer are out of reach; try again in a minute; nothing was done".into()
             }
@@ -168,10 +221,12 @@ impl SlashidError {
     }
 
     const fn retry_after_seconds(&self) -> Option<u64> {
-        match self {
-            Self::KeysUnreachable => Some(KEYS_AGAIN_SECONDS),
-            Self::Unavailable => Some(1),
-            _ => None,
+        if matches!(self, Self::KeysUnreachable) {
+            Some(KEYS_AGAIN_SECONDS)
+        } else if matches!(self, Self::Unavailable) {
+            Some(1)
+        } else {
+            None
         }
     }
 }
@@ -194,35 +249,45 @@ impl IntoResponse for SlashidError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Rejection, Timestamp};
     use crate::http::compat::a_place;
 
-    fn told(error: Error) -> String {
-        let refusal = SlashidError::from(error);
+    fn told(refusal: &SlashidError) -> String {
         format!("{} {}", refusal.status().as_u16(), refusal.message())
     }
 
     #[test]
     fn every_refusal_of_the_ledger_has_its_answer() {
-        let mut answers: Vec<String> = Rejection::ALL
-            .into_iter()
-            .map(|rejection| format!("{rejection:?}: {}", told(Error::Rejected(rejection))))
-            .collect();
-        for (name, error) in [
-            ("Overloaded", Error::Overloaded),
-            ("Stopping", Error::Stopping),
-            ("ConsistencyTimeout", Error::ConsistencyTimeout(a_place())),
-            ("KeysUnreachable", Error::Token(TokenError::KeysUnreachable)),
-            ("BadSignature", Error::Token(TokenError::BadSignature)),
-            ("ReservedClaim", Error::ReservedClaim),
-            ("PersonalDataTooLarge", Error::PersonalDataTooLarge),
-            ("IssuerNotConfigured", Error::IssuerNotConfigured),
-            ("Key", Error::Key("a path".into())),
-            ("NoRandomness", Error::NoRandomness),
-            ("Internal", Error::Internal("a case")),
-            ("SecretAlreadyShown", Error::SecretAlreadyShown { id: "an id".to_owned() }),
-        ] {
-            answers.push(format!("{name}: {}", told(error)));
+        let mut answers: Vec<(String, SlashidError)> = Vec::new();
+        for rejection in IssueTokenRejection::all() {
+            answers.push((format!("mint {:?}", Rejection::from(rejection)), rejection.into()));
         }
-        insta::assert_snapshot!(answers.join("\n"));
+        for rejection in RevokeTokensRejection::all() {
+            answers.push((format!("revoke {:?}", Rejection::from(rejection)), rejection.into()));
+        }
+        for refusal in [
+            TokenRefusal::ReservedClaim,
+            TokenRefusal::PersonalDataTooLarge,
+            TokenRefusal::IssuerNotConfigured,
+            TokenRefusal::SigningKeyTooNew { from: Timestamp::default() },
+        ] {
+            answers.push((format!("mint {refusal:?}"), refusal.into()));
+        }
+        for error in [TokenError::KeysUnreachable, TokenError::BadSignature] {
+            answers.push((format!("token {error:?}"), error.into()));
+        }
+        for error in [
+            Failure::Overloaded.into(),
+            Failure::Stopping.into(),
+            Failure::Key("a path".into()).into(),
+            Failure::NoRandomness.into(),
+            Failure::Internal("a case").into(),
+            Error::ConsistencyTimeout(a_place()),
+            Error::SecretAlreadyShown { id: "an id".to_owned() },
+        ] {
+            answers.push((format!("{error:?}"), Error::<TokenRefusal>::into(error)));
+        }
+        let lines: Vec<String> = answers.iter().map(|(name, refusal)| format!("{name}: {}", told(refusal))).collect();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -36,5 +36,5 @@ pub async fn jwks(app: State<SharedApp>) -> Response {
     security(()),
 )]
 pub async fn configuration(State(app): State<SharedApp>, uri: Uri) -> Result<Response, SlashidError> {
-    Ok(well_known::configuration_at(&app, uri.path())?)
+    well_known::configuration_at(&app, uri.path()).ok_or(SlashidError::IssuerNotConfigured)
 }

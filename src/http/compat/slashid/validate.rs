@@ -40,7 +40,7 @@ pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<
 
 fn validity(service: &Service, judged: &Judged) -> Validity {
     match judged.standing {
-        JwtStanding::Good => good(judged, service.clock().now()),
+        JwtStanding::Active => good(judged, service.clock().now()),
         JwtStanding::NotYetValid => invalid(Invalidity::InvalidTokenContent),
         JwtStanding::Expired => invalid(Invalidity::Expired),
         // A hold refuses new tokens and revokes none: it says more of one that is revoked, and nothing of one that is not.

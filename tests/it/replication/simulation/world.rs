@@ -515,13 +515,13 @@ impl World {
         let over = self.nodes[slot].supersedes.clone();
         let leave = || [&[run], &over[..]].concat();
         match may_write(run, &answers, all, &over, asked >= PATIENCE) {
-            Begun::Tell => self.nodes[slot].phase = Phase::Begun(asked + 1),
-            Begun::GoOn => {
+            Begun::TooEarly => self.nodes[slot].phase = Phase::Begun(asked + 1),
+            Begun::MayWrite => {
                 self.count("origin continued");
                 self.nodes[slot].phase = Phase::Running;
             }
             Begun::Unheard => self.leave(slot, OriginRenewal::NobodyAnswered, leave(), Vec::new()),
-            Begun::Beside(runs) => self.leave(slot, OriginRenewal::Running, leave(), runs),
+            Begun::Duplicated(runs) => self.leave(slot, OriginRenewal::Running, leave(), runs),
         }
     }
 
