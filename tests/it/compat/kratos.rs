@@ -4,17 +4,20 @@
 //! on purpose, the row says why.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use authledger::domain::{Policy, Ttl};
 use authledger::http::HttpOptions;
 use authledger::http::compat::ory::Template;
 use authledger::jose::TokenError;
-use authledger::service::JwtStanding;
+use authledger::service::{Hook, JwtStanding};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::support::served::{Actor, Answer, Made, ServedNode};
 
@@ -90,6 +93,24 @@ async fn issue_one_each(node: &ServedNode, subjects: usize) {
         .collect();
     for one in issuing {
         assert_eq!(one.await.expect("an answer"), 201);
+    }
+}
+
+/// A session for each of so many subjects, imported, each issued a millisecond after the one before it.
+async fn import_one_each(node: &ServedNode, subjects: usize) {
+    let importer = node.root().with("content-type", "application/x-ndjson");
+    let line = |number: usize| {
+        let id = format!("10000000-0000-4000-8000-{number:012}");
+        let issued_at =
+            format!("2027-01-15T07:{:02}:{:02}.{:03}Z", number / 60_000, number / 1_000 % 60, number % 1_000);
+        let line = json!({"kind": "session", "subject": format!("i{number}"), "id": id, "issued_at": issued_at,
+            "expires_at": "2027-01-16T07:00:00Z"});
+        line.to_string()
+    };
+    for some in (0..subjects).collect::<Vec<_>>().chunks(300) {
+        let lines: Vec<String> = some.iter().map(|number| line(*number)).collect();
+        let answer = importer.send(Method::POST, "/v1/imports", lines.join("\n")).await;
+        assert_eq!(answer.status, 200, "{}", answer.shown());
     }
 }
 
@@ -194,6 +215,10 @@ async fn a_device_is_taken_from_the_headers_of_proxies_if_the_operator_says_so()
 }
 
 async fn with_templates() -> ServedNode {
+    with_templates_and(Vec::new()).await
+}
+
+async fn with_templates_and(hooks: Vec<Hook>) -> ServedNode {
     let ttl = |seconds| Ttl::from_seconds(seconds).expect("in range");
     let mut options = HttpOptions::default();
     options.compat.ory.templates = vec![
@@ -205,7 +230,19 @@ async fn with_templates() -> ServedNode {
             claims: json!({"tier": "gold"}).as_object().expect("an object").clone(),
         },
     ];
-    ServedNode::made(Made { options, ..Made::default() }).await
+    ServedNode::made(Made { options, hooks, ..Made::default() }).await
+}
+
+/// A hook that says that a commit has begun to wait, and lets it go on when it is told to, after the switch is on.
+fn waiting_commits(is_on: Arc<AtomicBool>) -> (Hook, UnboundedReceiver<()>, std::sync::mpsc::Sender<()>) {
+    let ((begun, commits), (release, released)) = (unbounded_channel(), std::sync::mpsc::channel());
+    let hook = move |_: &[_], _| {
+        if is_on.load(Ordering::Acquire) {
+            let _ = begun.send(());
+            let _ = released.recv();
+        }
+    };
+    (Box::new(hook), commits, release)
 }
 
 /// The claims of the token in an answer of `whoami`.
@@ -404,6 +441,56 @@ async fn many_requests_at_once_make_one_token() {
     }
     // The first token ever makes two keys, too.
     assert!(ids.len() == 1 && node.head().0 <= head + 3, "{ids:?}");
+}
+
+/// A slow disk delays the session that needs a token, and no other session that has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_that_is_being_made_keeps_no_other_session_waiting() {
+    // Several times as many as there are parts, so that some share the part of the one that waits.
+    const OTHERS: usize = 300;
+    let is_on = Arc::new(AtomicBool::new(false));
+    let (hook, mut commits, release) = waiting_commits(is_on.clone());
+    let node = with_templates_and(vec![hook]).await;
+    let path = "/sessions/whoami?tokenize_as=plain";
+    let mut others = Vec::new();
+    for session in issue_some(&node, "ada", OTHERS).await {
+        let actor = holder(&node, &session);
+        others.push((claims(&actor.get(path).await)["jti"].clone(), actor));
+    }
+    let slow = holder(&node, &issue(&node, "eve").await);
+    is_on.store(true, Ordering::Release);
+    let slow = tokio::spawn(async move { slow.get(path).await.status });
+    commits.recv().await.expect("a commit");
+    for (token, actor) in &others {
+        assert_eq!(claims(&actor.get(path).await)["jti"], *token);
+    }
+    assert!(!slow.is_finished());
+    is_on.store(false, Ordering::Release);
+    release.send(()).expect("it waits");
+    assert_eq!(slow.await.expect("an answer"), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bearer_who_hangs_up_has_one_token_made() {
+    let is_on = Arc::new(AtomicBool::new(false));
+    let (hook, mut commits, release) = waiting_commits(is_on.clone());
+    let node = with_templates_and(vec![hook]).await;
+    let path = "/sessions/whoami?tokenize_as=plain";
+    // The first token ever makes keys, too.
+    assert_eq!(holder(&node, &issue(&node, "ada").await).get(path).await.status, 200);
+    let bearer = holder(&node, &issue(&node, "ada").await);
+    let head = node.head().0;
+    is_on.store(true, Ordering::Release);
+    let hanging_up = bearer.clone();
+    let request = tokio::spawn(async move { hanging_up.get(path).await.status });
+    commits.recv().await.expect("a commit");
+    request.abort();
+    assert!(request.await.expect_err("it was dropped").is_cancelled());
+    let again = tokio::spawn(async move { bearer.get(path).await.status });
+    is_on.store(false, Ordering::Release);
+    release.send(()).expect("it waits");
+    assert_eq!(again.await.expect("an answer"), 200);
+    assert_eq!(node.head().0, head + 1);
 }
 
 #[tokio::test]
@@ -633,11 +720,13 @@ async fn many_sessions_at_once_beside_the_product() {
     table.same("delete them again", done(0, false), shown(&manage(delete).await));
     let eve = issue_some(&node, "eve", 2).await;
     let delete = json!({"action": "delete", "sessions": [eve[0].id]});
-    table.same("delete by sessions", done(1, false), shown(&manage(delete).await));
+    table.same("delete by sessions", done(1, false), shown(&manage(delete.clone()).await));
     assert_eq!(holder(&node, &eve[0]).get("/sessions/whoami").await.status, 401);
     let why =
         "the ledger keeps what it has revoked: only what is deleted with an identity's other sessions leaves the lists";
     table.differs("then a session is", "gone", active(&eve[0]).await, "false", why);
+    let again = shown(&manage(delete).await);
+    table.differs("delete by sessions again", &done(0, false), again, &done(1, false), why);
 
     let head = node.head();
     let id = |number: u32| format!("00000000-0000-4000-8000-{number:012}");
@@ -736,12 +825,12 @@ async fn known_sessions_are_revoked_although_the_unknown_ones_beside_them_are_to
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_tenant_is_revoked_in_turns() {
-    const MANY: usize = 5_001;
+    const MANY: usize = 20_001;
     let node = ServedNode::start().await;
-    issue_one_each(&node, MANY).await;
+    import_one_each(&node, MANY).await;
     for action in ["disable", "delete"] {
         let body = json!({"action": action, "identities": ["*"]});
-        for (processed, more) in [(5_000, true), (1, false), (0, false)] {
+        for (processed, more) in [(20_000, true), (1, false), (0, false)] {
             let answer = node.root().post("/admin/sessions", body.clone()).await;
             assert_eq!(answer.json(), json!({"processed": processed, "more": more}), "{action}");
         }
