@@ -56,7 +56,7 @@ impl Service {
         may_revoke(&call.identity, tenant)?;
         let (now, mut revoked, mut ids) = (self.earliest(), 0, Vec::new());
         for subject in subjects {
-            ids.extend(self.sessions_in_order(tenant, subject, Some(true), now, pace).await?);
+            ids.extend(self.active_sessions(tenant, subject, now, pace).await?);
             // So many at most are in memory here, and in one append.
             while ids.len() >= MAX_REVOKED_OF_TENANT {
                 let rest = ids.split_off(MAX_REVOKED_OF_TENANT);

@@ -96,20 +96,24 @@ async fn issue_one_each(node: &ServedNode, subjects: usize) {
     }
 }
 
-/// A session for each of so many subjects, imported, each issued a millisecond after the one before it.
-async fn import_one_each(node: &ServedNode, subjects: usize) {
+fn imported_id(number: usize) -> String {
+    format!("10000000-0000-4000-8000-{:012}", number * 7_919 % 1_000_003)
+}
+
+/// Sessions that are imported: each with its number, which is the millisecond of its issue, and its subject.
+async fn import(node: &ServedNode, sessions: impl IntoIterator<Item = (usize, impl Into<String>)>) {
     let importer = node.root().with("content-type", "application/x-ndjson");
-    let line = |number: usize| {
-        let id = format!("10000000-0000-4000-8000-{number:012}");
+    let line = |(number, subject): (usize, _)| {
+        let (id, subject): (_, String) = (imported_id(number), Into::into(subject));
         let issued_at =
             format!("2027-01-15T07:{:02}:{:02}.{:03}Z", number / 60_000, number / 1_000 % 60, number % 1_000);
-        let line = json!({"kind": "session", "subject": format!("i{number}"), "id": id, "issued_at": issued_at,
-            "expires_at": "2027-01-16T07:00:00Z"});
-        line.to_string()
+        json!({"kind": "session", "subject": subject, "id": id, "issued_at": issued_at,
+            "expires_at": "2027-01-16T07:00:00Z"})
+        .to_string()
     };
-    for some in (0..subjects).collect::<Vec<_>>().chunks(300) {
-        let lines: Vec<String> = some.iter().map(|number| line(*number)).collect();
-        let answer = importer.send(Method::POST, "/v1/imports", lines.join("\n")).await;
+    let lines: Vec<String> = sessions.into_iter().map(line).collect();
+    for some in lines.chunks(300) {
+        let answer = importer.send(Method::POST, "/v1/imports", some.join("\n")).await;
         assert_eq!(answer.status, 200, "{}", answer.shown());
     }
 }
@@ -827,7 +831,7 @@ async fn known_sessions_are_revoked_although_the_unknown_ones_beside_them_are_to
 async fn a_whole_tenant_is_revoked_in_turns() {
     const MANY: usize = 20_001;
     let node = ServedNode::start().await;
-    import_one_each(&node, MANY).await;
+    import(&node, (0..MANY).map(|number| (number, format!("i{number}")))).await;
     for action in ["disable", "delete"] {
         let body = json!({"action": action, "identities": ["*"]});
         for (processed, more) in [(20_000, true), (1, false), (0, false)] {
@@ -894,16 +898,69 @@ async fn an_empty_or_dotted_id_never_means_the_larger_thing() {
     assert_eq!(node.head(), head, "nothing happened");
 }
 
-/// A page of a tenant costs what the page holds, and a list of an identity what the identity has, however many sessions
-/// there are besides.
+/// However many sessions an identity has, each is on one page, and in its place; also after a start from a snapshot, and
+/// after some are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_session_of_an_identity_with_many_is_on_exactly_one_page() {
+    // More than a list of few, and more than a block of the index.
+    const MANY: usize = 700;
+    let mut node = ServedNode::start().await;
+    // Imported in another order than that of their issues.
+    import(&node, (0..MANY).map(|number| (number * 333 % MANY, "ada"))).await;
+    import(&node, [(MANY, "bob"), (MANY + 1, "bob")]).await;
+    let pages = async |node: &ServedNode, filter: &str| {
+        let (mut found, mut from) = (Vec::new(), 0);
+        loop {
+            let query = format!("page_size=100&page_token={}{filter}", offset(from));
+            let answer = node.root().get(&format!("/admin/identities/ada/sessions?{query}")).await;
+            let page = ids(&answer);
+            if page.is_empty() {
+                return (found, answer.header("x-total-count").to_owned());
+            }
+            found.extend(page);
+            from += 100;
+        }
+    };
+    let newest_first: Vec<String> = (0..MANY).rev().map(imported_id).collect();
+    for _ in 0..2 {
+        assert_eq!(pages(&node, "").await, (newest_first.clone(), MANY.to_string()));
+        assert_eq!(pages(&node, "&active=true").await, (newest_first.clone(), MANY.to_string()));
+        node.restart().await;
+    }
+    let revoked: Vec<String> = newest_first.iter().step_by(7).cloned().collect();
+    for id in &revoked {
+        assert_eq!(node.root().delete(&format!("/admin/sessions/{id}")).await.status, 204);
+    }
+    for _ in 0..2 {
+        assert_eq!(pages(&node, "").await.0, newest_first, "the revoked ones, too");
+        assert_eq!(pages(&node, "&active=false").await, (revoked.clone(), revoked.len().to_string()));
+        let active: Vec<String> = newest_first.iter().filter(|id| !revoked.contains(id)).cloned().collect();
+        assert_eq!(pages(&node, "&active=true").await, (active.clone(), active.len().to_string()));
+        node.restart().await;
+    }
+    assert_eq!(node.root().delete("/admin/identities/ada/sessions").await.status, 204);
+    assert_eq!(pages(&node, "").await, (Vec::new(), "0".to_owned()));
+    let again = issue_some(&node, "ada", 2).await;
+    let due = vec![again[1].id.clone(), again[0].id.clone()];
+    assert_eq!(pages(&node, "").await, (due, "2".to_owned()));
+}
+
+/// A page of a tenant or of an identity costs what the page holds, however many sessions there are besides.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_cost_the_same_among_very_many_sessions() {
     const MANY: usize = 5_000;
     let node = ServedNode::start().await;
     let root = node.root();
     issue_some(&node, "ada", 10).await;
-    let lists =
-        ["/admin/identities/ada/sessions", "/admin/sessions?page_size=10", "/admin/sessions?page_size=10&active=t"];
+    let many = "/admin/identities/bob/sessions?page_size=10";
+    let late = format!("{many}&page_token={}", offset(3_000));
+    let lists = [
+        ("/admin/identities/ada/sessions", "/admin/identities/ada/sessions"),
+        ("/admin/sessions?page_size=10", "/admin/sessions?page_size=10"),
+        ("/admin/sessions?page_size=10&active=t", "/admin/sessions?page_size=10&active=t"),
+        ("/admin/identities/ada/sessions", many),
+        ("/admin/identities/ada/sessions", &late),
+    ];
     // The quickest of many calls is the one that nothing else has disturbed.
     let quickest = async |path: &str| {
         let mut quickest = Duration::MAX;
@@ -915,13 +972,14 @@ async fn lists_cost_the_same_among_very_many_sessions() {
         quickest
     };
     let mut before = Vec::new();
-    for path in lists {
+    for (path, _) in lists {
         before.push(quickest(path).await);
     }
+    import(&node, (0..2 * MANY).map(|number| (number, if number < MANY { "bob" } else { "eve" }))).await;
     issue_one_each(&node, MANY).await;
-    for (path, before) in lists.into_iter().zip(before) {
+    for ((_, path), before) in lists.into_iter().zip(before) {
         let after = quickest(path).await;
-        println!("{path}: {before:?} among 10 sessions, {after:?} among {MANY}");
+        println!("{path}: {before:?} among 10 sessions, {after:?} among {MANY} and more");
         assert!(after < before * 10, "{path}: {before:?}, then {after:?}");
     }
 }

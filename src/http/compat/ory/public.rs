@@ -92,11 +92,12 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let query = Query::of(&parts.uri)?;
     let page = NumberedPage::of(&query);
     let mut pace = app.service.pace(Party::of_holder(&current));
-    let others = app.service.other_sessions(&current, &mut pace).await.map_err(refused)?;
-    let mut sessions = app.service.sessions(&others[page.range(others.len())]).await.map_err(refused)?;
+    let others = app.service.other_sessions(&current, page.range(), &mut pace).await;
+    let (others, total) = others.map_err(refused)?;
+    let mut sessions = app.service.sessions(&others).await.map_err(refused)?;
     sessions.retain(|session| session.active);
     let response = wire::sessions(sessions, Expand::ALL, Viewer::Bearer, pace).map_err(refused)?;
-    Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
+    Ok(paged(response, page.links(&parts.uri, &query, total), total))
 }
 
 /// The page of a list, with links to the other pages and the number of sessions in all.
