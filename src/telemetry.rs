@@ -3,6 +3,8 @@
 //! Every label's values are few and known beforehand: a route is its template, never a URI, and no label holds a name
 //! that a caller chose. A counter on the hot path is resolved once, or found by `&'static str`.
 
+mod lines;
+
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -46,16 +48,8 @@ pub enum LogFormat {
 
 /// Starts logging to standard error, once in a process. The filter has the form of tracing's `EnvFilter`.
 pub fn start_logging(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let filter = parse_filter(filter)?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    let started = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|_| TelemetryError::Started)
+    let logger = lines::logger(parse_filter(filter)?, format, io::stderr().is_terminal(), io::stderr);
+    tracing::subscriber::set_global_default(logger).map_err(|_| TelemetryError::Started)
 }
 
 /// The filter, if it can be read.

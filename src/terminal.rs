@@ -1,5 +1,5 @@
 //! The way of commands to the standard output and the standard error: what is written there may be read on a terminal. The log lines of
-//! the server go another way.
+//! the server go another way, and are escaped in the same form.
 //!
 //! Subjects, names and reasons are other people's texts, kept as they came. A character in them that turns a line around, hides or
 //! moves the cursor would let one subject look like another. Such characters are written as `\uXXXX`, which means the same character
@@ -107,6 +107,11 @@ pub fn data(text: &str) -> io::Result<()> {
 pub struct EscapedWriter<W>(W);
 
 impl<W: Write> EscapedWriter<W> {
+    /// Escapes what is written to that.
+    pub const fn new(to: W) -> Self {
+        Self(to)
+    }
+
     /// The same, behind a buffer.
     pub fn buffered(self) -> EscapedWriter<io::BufWriter<W>> {
         EscapedWriter(io::BufWriter::new(self.0))
@@ -131,12 +136,21 @@ impl<W: Write> Write for EscapedWriter<W> {
 
 /// The text with each character that can't be seen as itself as `\uXXXX`, in UTF-16 as JSON has it.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unseen) {
+    escaped_where(text, is_unseen)
+}
+
+/// The same, and without a break of the line.
+pub fn escaped_on_one_line(text: &str) -> Cow<'_, str> {
+    escaped_where(text, |character| character == '\n' || is_unseen(character))
+}
+
+fn escaped_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if is_unseen(character) {
+        if is_escaped(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 // Writing to a string can't fail.
                 let _ = write!(escaped, "\\u{unit:04x}");

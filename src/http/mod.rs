@@ -75,7 +75,8 @@ pub fn waiting_router(app: SharedApp) -> Router {
 
 /// The routes of a node that still asks its members whether it may continue its origin.
 pub fn starting_router(hearing: peers::Hearing) -> Router {
-    peers::hearing(hearing).route("/health/live", get(health::live)).fallback(problem::not_admitted)
+    let routes = peers::hearing(hearing).route("/health/live", get(health::live));
+    routes.merge(well_known::all_answer(problem::not_admitted)).fallback(problem::not_admitted)
 }
 
 /// The routes of every node, whatever its surfaces.
@@ -84,8 +85,7 @@ fn about() -> Router<SharedApp> {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/problems/{code}", get(problem::page))
-        .route(well_known::JWKS_PATH, get(well_known::jwks))
-        .route(well_known::CONFIGURATION_PATH, get(well_known::configuration))
+        .merge(well_known::routes())
 }
 
 /// The time of the ledger.

@@ -1,14 +1,23 @@
 //! The keys that verify this ledger's tokens, and the document that leads to them: RFC 7517 and OpenID Connect
 //! Discovery 1.0.
+//!
+//! Pages of every origin may read them, because they are public: verifiers run in browsers, too.
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
-use axum::extract::State;
-use axum::http::Uri;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, ORIGIN,
+};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
 use serde_json::json;
 
-use super::problem::{Code, Problem};
+use super::problem::{self, Code, Problem};
 use super::{App, SharedApp, answer};
 
 /// The path of the keys, under any base.
@@ -18,6 +27,47 @@ pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
 /// A minute. Verifiers that keep keys longer find the next one among them: it is published long before it signs.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=60");
+/// Ten minutes, the longest that every browser keeps a preflight's answer.
+const PREFLIGHT_SECONDS: u64 = 600;
+
+/// The paths without a base.
+pub(super) fn routes() -> Router<SharedApp> {
+    let documents = Router::new().route(JWKS_PATH, get(jwks)).route(CONFIGURATION_PATH, get(configuration));
+    // Set here, because a fallback that is set later would be outside the layer.
+    documents
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(across_origins))
+        .merge(all_answer(problem::not_found))
+}
+
+/// All paths of this kind, which answer with that.
+pub(super) fn all_answer<S, H, T>(handler: H) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    H: Handler<T, S>,
+    T: 'static,
+{
+    Router::new().route("/.well-known/{*path}", any(handler)).layer(from_fn(across_origins))
+}
+
+/// Answers preflights, and lets pages of every origin read each answer: a refusal, too, so that a page learns why.
+///
+/// The answer is the same for every origin, so caches may give one origin's to another. Never with credentials.
+async fn across_origins(request: Request, next: Next) -> Response {
+    const ANY: HeaderValue = HeaderValue::from_static("*");
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    if preflight {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS.into());
+    }
+    response
+}
 
 /// The public keys that verify this ledger's tokens: the keys that sign now, those that are next, and the earlier keys
 /// whose tokens may still be active.
@@ -69,4 +119,21 @@ pub fn configuration_at(app: &App, path: &str) -> Option<Response> {
     let mut response = answer::json(StatusCode::OK, &body);
     response.headers_mut().insert(CACHE_CONTROL, CACHED);
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_reads_the_refusal_of_a_node_that_is_not_ready() {
+        let waiting: Router = all_answer(problem::not_admitted);
+        let request = Request::builder().uri(JWKS_PATH).header(ORIGIN, "https://app.example").body(Body::empty());
+        let response = waiting.oneshot(request.expect("a request")).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    }
 }

@@ -39,6 +39,7 @@ use packed::InternedValues;
 use revoked::{RevocationsByTenant, tenants_of};
 use sessions::Sessions;
 use store::{JoinChanges, SlotContent, Store};
+use subjects::{Locate, Place};
 use sweep::Sweep;
 use tickets::Tickets;
 
@@ -284,8 +285,20 @@ impl Projection {
         after: Option<CredentialKey>,
         limit: usize,
     ) -> Vec<CredentialKey> {
-        let key_of = |handle| self.key_of(handle);
-        self.shared.subjects.credentials((tenant, subject), kinds, after, limit, key_of)
+        self.shared.subjects.credentials((tenant, subject), kinds, after, limit, self)
+    }
+
+    /// The subject's sessions, active or not, that were issued before that one, the newest first, without the first so
+    /// many: at most `limit`; and the number of all that it has.
+    pub fn sessions_of(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        before: Option<(Timestamp, CredentialId)>,
+        skip: usize,
+        limit: usize,
+    ) -> (Vec<(Timestamp, CredentialId)>, usize) {
+        self.shared.subjects.sessions((tenant, subject), before, skip, limit, self)
     }
 
     /// The subject that a UUID stands for if its own name is not a UUID. Known for subjects that have a session.
@@ -492,7 +505,7 @@ impl Projection {
 
     /// Adds the index entries of a credential that was issued.
     fn remember(&self, key: CredentialKey, handle: Handle, issued: &IssuedRow) {
-        self.shared.subjects.add(issued.subject, handle, |handle| self.key_of(handle));
+        self.shared.subjects.add(issued.subject, handle, self);
         match key.kind {
             Kind::Ticket => self.remember_ticket(handle, issued.place),
             Kind::Session => self.sessions.remember(key.id, handle, issued, &self.shared),
@@ -512,16 +525,11 @@ impl Projection {
     fn forget(&self, key: CredentialKey, handle: Handle, issued: &IssuedRow) {
         match key.kind {
             Kind::Ticket => self.tickets.forget_place(issued.place, handle),
-            Kind::Session => self.sessions.forget(key.id, handle, issued, &self.shared),
+            Kind::Session => {
+                self.sessions.forget(key.id, handle, issued, &self.shared);
+                self.shared.subjects.forget_session(issued.subject, (issued.issued_at, key.id));
+            }
             Kind::Token => {}
-        }
-    }
-
-    fn key_of(&self, handle: Handle) -> Option<CredentialKey> {
-        match handle.kind() {
-            Kind::Ticket => self.tickets.store.key_at(handle),
-            Kind::Session => self.sessions.store.key_at(handle),
-            Kind::Token => self.tokens.key_at(handle),
         }
     }
 
@@ -548,6 +556,20 @@ impl Projection {
             }
         }
         counts.retain(|_, count| *count > 0);
+    }
+}
+
+impl Locate for Projection {
+    fn key(&self, handle: Handle) -> Option<CredentialKey> {
+        match handle.kind() {
+            Kind::Ticket => self.tickets.store.key_at(handle),
+            Kind::Session => self.sessions.store.key_at(handle),
+            Kind::Token => self.tokens.key_at(handle),
+        }
+    }
+
+    fn place(&self, handle: Handle) -> Option<Place> {
+        self.sessions.place_at(handle)
     }
 }
 

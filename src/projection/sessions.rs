@@ -51,6 +51,15 @@ impl Sessions {
         }
     }
 
+    /// The place of the session there, if it was issued.
+    pub(super) fn place_at(&self, handle: Handle) -> Option<(Timestamp, CredentialId)> {
+        let place = |held: SlotContent<'_, SessionRow>| match held {
+            SlotContent::Packed(row) => Some((row.0.issued_at(), row.0.id())),
+            SlotContent::Apart(id, credential) => Some((credential.issue.as_ref()?.issued_at, id)),
+        };
+        self.store.at(handle, place).flatten()
+    }
+
     pub(super) fn remember(&self, id: CredentialId, handle: Handle, issued: &IssuedRow, shared: &InternedValues) {
         self.remember_digest(handle, issued);
         let Some(tenant) = shared.subjects.tenant(issued.subject) else { return };

@@ -6,6 +6,7 @@
 //! must not lock a subject's.
 
 mod list;
+mod timeline;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +24,15 @@ use crate::domain::{CredentialKey, HashMap, Hashing, Kind, Kinds, Subject, Subje
 use list::{Credentials, Lists};
 
 pub(super) use super::handle::SHARDS;
+pub(super) use timeline::Place;
+
+/// Finds what a handle on a subject's list leads to.
+pub(super) trait Locate {
+    /// The key of the credential.
+    fn key(&self, handle: Handle) -> Option<CredentialKey>;
+    /// The place of the session.
+    fn place(&self, handle: Handle) -> Option<Place>;
+}
 
 /// A subject with a credential or a revocation.
 struct SubjectEntry {
@@ -238,18 +248,13 @@ impl Subjects {
         Some((self.tenants.get(entry.tenant)?, name, (**state).clone()))
     }
 
-    /// Puts the credential on the subject's list. `key_of` gives the key of a handle on it.
-    pub(super) fn add(
-        &self,
-        subject: SubjectHandle,
-        credential: Handle,
-        key_of: impl Fn(Handle) -> Option<CredentialKey>,
-    ) {
+    /// Puts the credential on the subject's list.
+    pub(super) fn add(&self, subject: SubjectHandle, credential: Handle, locate: &impl Locate) {
         let mut shard = self.shards[subject.shard()].write();
         let SubjectShard { entries, lists, .. } = &mut *shard;
         let Some(Some(entry)) = entries.get_mut(subject.at()) else { return };
         let first_session = credential.kind() == Kind::Session && !lists.has_session(entry.credentials);
-        entry.credentials = lists.insert(entry.credentials, credential, key_of);
+        entry.credentials = lists.insert(entry.credentials, credential, locate);
         drop(shard);
         if first_session && let Some(uuid) = self.stand_in(subject) {
             self.by_uuid.insert(&uuid, subject.bits());
@@ -297,12 +302,36 @@ impl Subjects {
         kinds: Kinds,
         after: Option<CredentialKey>,
         limit: usize,
-        key_of: impl Fn(Handle) -> Option<CredentialKey>,
+        locate: &impl Locate,
     ) -> Vec<CredentialKey> {
         let Some(subject) = self.find(tenant, subject) else { return Vec::new() };
         let shard = self.shards[subject.shard()].read();
         let Some(entry) = shard.entry(subject.at()) else { return Vec::new() };
-        shard.lists.after(entry.credentials, kinds, after, limit, key_of)
+        shard.lists.after(entry.credentials, kinds, after, limit, locate)
+    }
+
+    /// The subject's sessions that were issued before that one, the newest first, without the first so many: at most
+    /// `limit`; and the number of all that it has.
+    pub(super) fn sessions(
+        &self,
+        (tenant, subject): (&Tenant, &Subject),
+        before: Option<Place>,
+        skip: usize,
+        limit: usize,
+        locate: &impl Locate,
+    ) -> (Vec<Place>, usize) {
+        let Some(subject) = self.find(tenant, subject) else { return Default::default() };
+        let shard = self.shards[subject.shard()].read();
+        let Some(entry) = shard.entry(subject.at()) else { return Default::default() };
+        shard.lists.sessions(entry.credentials, before, skip, limit, locate)
+    }
+
+    /// Takes the session out of the order of issues. It stays on the subject's list until it is removed.
+    pub(super) fn forget_session(&self, subject: SubjectHandle, place: Place) {
+        let mut shard = self.shards[subject.shard()].write();
+        if let Some(credentials) = shard.entry(subject.at()).map(|entry| entry.credentials) {
+            shard.lists.forget_session(credentials, place);
+        }
     }
 
     /// Removes what has expired in a shard, and returns the subjects of which nothing is left.

@@ -3,7 +3,7 @@
 mod facts;
 mod many;
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -250,13 +250,20 @@ impl Service {
         Ok(sessions.collect())
     }
 
-    /// The other active sessions of the holder's subject, the newest first.
-    pub async fn other_sessions(&self, holder: &Holder, pace: &mut Pace) -> Result<Vec<CredentialId>, Failure> {
-        self.others_at(holder, self.clock.now(), pace).await
+    /// The other active sessions of the holder's subject, the newest first: those in that range, and the number of all.
+    pub async fn other_sessions(
+        &self,
+        holder: &Holder,
+        range: Range<usize>,
+        pace: &mut Pace,
+    ) -> Result<(Vec<CredentialId>, usize), Failure> {
+        let now = self.clock.now();
+        let is_other = |id| id != holder.id && self.is_listed(key(id), Some(true), now);
+        self.page_of_subject(&holder.tenant, &holder.subject, range, is_other, pace).await
     }
 
     async fn others_at(&self, holder: &Holder, at: Timestamp, pace: &mut Pace) -> Result<Vec<CredentialId>, Failure> {
-        let mut sessions = self.sessions_in_order(&holder.tenant, &holder.subject, Some(true), at, pace).await?;
+        let mut sessions = self.active_sessions(&holder.tenant, &holder.subject, at, pace).await?;
         sessions.retain(|id| *id != holder.id);
         Ok(sessions)
     }
@@ -359,17 +366,26 @@ impl Service {
     }
 
     /// The subject's sessions, active, inactive or both, the newest first, without those that were revoked together with
-    /// everything that it had. Needs `introspect` in the tenant.
+    /// everything that it had: those in that range, and the number of all. Needs `introspect` in the tenant.
     pub async fn subject_sessions(
         &self,
         identity: &CallerIdentity,
         tenant: &Tenant,
         subject: &Subject,
         active: Option<bool>,
+        range: Range<usize>,
         pace: &mut Pace,
-    ) -> Result<Vec<CredentialId>, Error<Forbidden>> {
+    ) -> Result<(Vec<CredentialId>, usize), Error<Forbidden>> {
         self.may_introspect(identity, tenant)?;
-        Ok(self.sessions_in_order(tenant, subject, active, self.clock.now(), pace).await?)
+        let state = self.projection.subject(tenant, subject);
+        if active.is_none() && state.of(Kind::Session).revocations.is_empty() {
+            // All of them are listed: the index has the page and the number.
+            let (places, all) = self.projection.sessions_of(tenant, subject, None, range.start, range.len());
+            return Ok((places.into_iter().map(|(_, id)| id).collect(), all));
+        }
+        let now = self.clock.now();
+        let is_listed = |id| self.is_listed(key(id), active, now);
+        Ok(self.page_of_subject(tenant, subject, range, is_listed, pace).await?)
     }
 
     /// The tenant of the session of that id, active or not: for callers that decide how far a call may reach.
@@ -431,40 +447,43 @@ impl Service {
         if identity.may(Scope::Introspect, tenant) { Ok(()) } else { Err(Forbidden) }
     }
 
-    /// The subject's sessions, active, inactive or both: the newest first.
-    async fn sessions_in_order(
+    /// The subject's sessions that are wanted, the newest first: those in that range, and the number of all. Only a look at
+    /// each tells the number.
+    async fn page_of_subject(
         &self,
         tenant: &Tenant,
         subject: &Subject,
-        active: Option<bool>,
-        now: Timestamp,
+        range: Range<usize>,
+        is_wanted: impl Fn(CredentialId) -> bool,
         pace: &mut Pace,
-    ) -> Result<Vec<CredentialId>, Failure> {
-        let sessions = Kinds::from_iter([Kind::Session]);
-        // Put in order one by one: sorting very many at once would take longer than a step may.
-        let (mut in_order, mut last) = (BTreeSet::new(), None);
+    ) -> Result<(Vec<CredentialId>, usize), Failure> {
+        let (mut ids, mut number, mut last) = (Vec::new(), 0, None);
         loop {
             pace.step().await?;
-            let scanned = self.projection.credentials_of(tenant, subject, sessions, last, STEP_ROWS);
-            in_order.extend(scanned.iter().filter_map(|key| self.placed(*key, active, now)));
+            let (scanned, _) = self.projection.sessions_of(tenant, subject, last, 0, STEP_ROWS);
+            for (_, id) in scanned.iter().filter(|(_, id)| is_wanted(*id)) {
+                if range.contains(&number) {
+                    ids.push(*id);
+                }
+                number += 1;
+            }
             last = scanned.last().copied();
             if scanned.len() < STEP_ROWS {
                 pace.rest();
-                return Ok(in_order.into_iter().rev().map(|(_, id)| id).collect());
+                return Ok((ids, number));
             }
         }
     }
 
-    /// When the session was issued, if it is wanted.
-    fn placed(&self, key: CredentialKey, active: Option<bool>, now: Timestamp) -> Option<SessionCursor> {
-        let checked = || self.projection.check(key, now).ok().map(|active| active.issue);
-        let issue = match active {
-            Some(true) => checked(),
-            Some(false) if checked().is_some() => None,
-            Some(false) | None => {
-                self.projection.credential(key).issue.filter(|issue| !self.is_revoked_together(issue))
-            }
-        };
-        issue.map(|issue| (issue.issued_at, key.id))
+    /// All active sessions of the subject, the newest first.
+    async fn active_sessions(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject,
+        now: Timestamp,
+        pace: &mut Pace,
+    ) -> Result<Vec<CredentialId>, Failure> {
+        let is_active = |id| self.is_listed(key(id), Some(true), now);
+        Ok(self.page_of_subject(tenant, subject, 0..usize::MAX, is_active, pace).await?.0)
     }
 }

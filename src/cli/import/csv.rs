@@ -1,4 +1,5 @@
-//! CSV as RFC 4180 defines it, strictly.
+//! CSV as RFC 4180 defines it, strictly. Where a comma is part of numbers, spreadsheets separate fields by semicolons;
+//! some files have tabs. The header says which.
 //!
 //! The usual crate takes broken quoting for data. A dump that broke off within a field must not pass for one with a
 //! strange last field, and two more crates are a high price for these few lines.
@@ -22,6 +23,8 @@ pub enum CsvError {
 pub struct CsvRecords<R> {
     input: R,
     line: u64,
+    /// Known from the first record on.
+    separator: Option<char>,
 }
 
 /// A record, and the line that it begins on.
@@ -33,7 +36,7 @@ pub struct Record {
 impl<R: BufRead> CsvRecords<R> {
     /// From here on; so many lines have been read before.
     pub fn new(input: R, line: u64) -> Self {
-        Self { input, line }
+        Self { input, line, separator: None }
     }
 
     /// The line that the last record that was tried ends on.
@@ -62,29 +65,36 @@ impl<R: BufRead> CsvRecords<R> {
         }
         let text = std::str::from_utf8(&text).map_err(|_| CsvError::Malformed("it is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let fields = fields(text.strip_suffix('\r').unwrap_or(text)).map_err(CsvError::Malformed)?;
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let separator = *self.separator.get_or_insert_with(|| separator_in(text));
+        let fields = fields(text, separator).map_err(CsvError::Malformed)?;
         Ok(Some(Record { line, fields }))
     }
 }
 
-fn fields(record: &str) -> Result<Vec<String>, &'static str> {
+/// What separates the names of a header. No name has any of these in it.
+fn separator_in(header: &str) -> char {
+    [',', ';', '\t'].into_iter().find(|separator| header.contains(*separator)).unwrap_or(',')
+}
+
+fn fields(record: &str, separator: char) -> Result<Vec<String>, &'static str> {
     let (mut fields, mut rest) = (Vec::new(), record);
     loop {
         let (field, after) = match rest.strip_prefix('"') {
             Some(quoted) => unquote(quoted)?,
-            None => bare(rest)?,
+            None => bare(rest, separator)?,
         };
         fields.push(field);
-        match after.strip_prefix(',') {
+        match after.strip_prefix(separator) {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(fields),
-            None => return Err("something stands between a closing quote and the comma"),
+            None => return Err("something stands between a closing quote and the next field"),
         }
     }
 }
 
-fn bare(rest: &str) -> Result<(String, &str), &'static str> {
-    let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+fn bare(rest: &str, separator: char) -> Result<(String, &str), &'static str> {
+    let (field, after) = rest.split_at(rest.find(separator).unwrap_or(rest.len()));
     if field.contains('"') {
         Err("a quote stands in a field that is not quoted")
     } else {
@@ -131,6 +141,15 @@ mod tests {
         ];
         assert_eq!(all(text).expect("as it was written"), due);
         assert!(all("").expect("as it was written").is_empty());
+    }
+
+    #[test]
+    fn the_header_says_what_separates_fields() {
+        let due = [record(1, &["a", "b"]), record(2, &["1,5", "x;y"]), record(3, &["", "z"])];
+        assert_eq!(all("\"a\";b\r\n1,5;\"x;y\"\r\n;z\r\n").expect("as it was written"), due);
+        let due = [record(1, &["a", "b"]), record(2, &["1,5;2", ""])];
+        assert_eq!(all("a\tb\n1,5;2\t\n").expect("as it was written"), due);
+        assert_eq!(all("a;b,c\n1;2,3\n").expect("as it was written")[1], record(2, &["1;2", "3"]));
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Loading {
         let (content, bytes) = block.checked()?;
         let projection = &self.projection;
         let subjects = &projection.shared.subjects;
-        let add = |handle, subject| subjects.add(subject, handle, |handle| projection.key_of(handle));
+        let add = |handle, subject| subjects.add(subject, handle, projection);
         let taken = match content {
             Content::Items => return self.take_items(bytes),
             Content::End => return Err(SnapshotError::Damaged("it has two ends")),

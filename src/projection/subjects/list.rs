@@ -5,6 +5,8 @@ use std::ops::Bound;
 
 use super::super::handle::Handle;
 use super::super::slab::Slab;
+use super::Locate;
+use super::timeline::{Place, Timeline};
 use crate::domain::{CredentialId, CredentialKey, Kind, Kinds};
 
 /// The credentials of a subject.
@@ -25,8 +27,14 @@ impl Credentials {
 enum List {
     /// In no order: a few are sorted when they are asked for.
     Few(Vec<Handle>),
-    /// In the order of listing, so that a page of very many costs no more than one of few.
-    Many(BTreeSet<CredentialKey>),
+    /// In the orders of listing, so that a page of very many costs no more than one of few.
+    Many(Box<Many>),
+}
+
+#[derive(Default)]
+struct Many {
+    keys: BTreeSet<CredentialKey>,
+    sessions: Timeline,
 }
 
 impl Default for List {
@@ -46,19 +54,14 @@ pub(super) struct Lists(Slab<List>);
 
 impl Lists {
     /// The credentials with that one.
-    pub(super) fn insert(
-        &mut self,
-        mine: Credentials,
-        credential: Handle,
-        key_of: impl Fn(Handle) -> Option<CredentialKey>,
-    ) -> Credentials {
+    pub(super) fn insert(&mut self, mine: Credentials, credential: Handle, locate: &impl Locate) -> Credentials {
         match mine {
             Credentials::None => Credentials::One(credential),
             Credentials::One(one) if one == credential => mine,
             Credentials::One(one) => Credentials::Several(self.0.put(List::Few(vec![one, credential]))),
             Credentials::Several(at) => {
                 if let Some(list) = self.0.get_mut(at) {
-                    list.insert(credential, key_of);
+                    list.insert(credential, locate);
                 }
                 mine
             }
@@ -87,7 +90,7 @@ impl Lists {
             Credentials::One(one) => one.kind() == Kind::Session,
             Credentials::Several(at) => match self.0.get(at) {
                 Some(List::Few(few)) => few.iter().any(|handle| handle.kind() == Kind::Session),
-                Some(List::Many(many)) => of_kind(many, Kind::Session, None).next().is_some(),
+                Some(List::Many(many)) => of_kind(&many.keys, Kind::Session, None).next().is_some(),
                 None => false,
             },
         }
@@ -100,35 +103,84 @@ impl Lists {
         kinds: Kinds,
         after: Option<CredentialKey>,
         limit: usize,
-        key_of: impl Fn(Handle) -> Option<CredentialKey>,
+        locate: &impl Locate,
     ) -> Vec<CredentialKey> {
-        let few = match &mine {
-            Credentials::None => &[][..],
-            Credentials::One(one) => std::slice::from_ref(one),
-            Credentials::Several(at) => match self.0.get(*at) {
-                Some(List::Few(few)) => &few[..],
-                // Kind by kind, so that a hundred thousand of one do not have to be passed to get to another.
-                Some(List::Many(many)) => {
-                    return kinds.iter().flat_map(|kind| of_kind(many, kind, after)).take(limit).copied().collect();
-                }
-                None => &[],
-            },
+        let few = match self.few(&mine) {
+            Ok(few) => few,
+            // Kind by kind, so that a hundred thousand of one do not have to be passed to get to another.
+            Err(many) => {
+                return kinds.iter().flat_map(|kind| of_kind(&many.keys, kind, after)).take(limit).copied().collect();
+            }
         };
-        let wanted = few.iter().filter(|handle| kinds.contains(handle.kind())).filter_map(|handle| key_of(*handle));
+        let wanted = few.iter().filter(|handle| kinds.contains(handle.kind()));
+        let wanted = wanted.filter_map(|handle| locate.key(*handle));
         let mut keys: Vec<CredentialKey> = wanted.filter(|key| after.is_none_or(|after| *key > after)).collect();
         keys.sort_unstable();
         keys.truncate(limit);
         keys
     }
+
+    /// The sessions that were issued before that one, the newest first, without the first so many; and the number of all.
+    pub(super) fn sessions(
+        &self,
+        mine: Credentials,
+        before: Option<Place>,
+        skip: usize,
+        limit: usize,
+        locate: &impl Locate,
+    ) -> (Vec<Place>, usize) {
+        let few = match self.few(&mine) {
+            Ok(few) => few,
+            Err(many) => return (many.sessions.before(before, skip, limit), many.sessions.len()),
+        };
+        let sessions = few.iter().filter(|handle| handle.kind() == Kind::Session);
+        let mut places: Vec<Place> = sessions.filter_map(|handle| locate.place(*handle)).collect();
+        let number = places.len();
+        places.retain(|place| before.is_none_or(|before| *place < before));
+        places.sort_unstable_by(|one, other| other.cmp(one));
+        (places.into_iter().skip(skip).take(limit).collect(), number)
+    }
+
+    /// Takes the session out of the order of issues, if one is kept.
+    pub(super) fn forget_session(&mut self, mine: Credentials, place: Place) {
+        if let Credentials::Several(at) = mine
+            && let Some(List::Many(many)) = self.0.get_mut(at)
+        {
+            many.sessions.remove(place);
+        }
+    }
+
+    fn few<'a>(&'a self, mine: &'a Credentials) -> Result<&'a [Handle], &'a Many> {
+        match mine {
+            Credentials::None => Ok(&[]),
+            Credentials::One(one) => Ok(std::slice::from_ref(one)),
+            Credentials::Several(at) => match self.0.get(*at) {
+                Some(List::Few(few)) => Ok(few),
+                Some(List::Many(many)) => Err(many),
+                None => Ok(&[]),
+            },
+        }
+    }
+}
+
+impl Many {
+    fn insert(&mut self, credential: Handle, locate: &impl Locate) {
+        self.keys.extend(locate.key(credential));
+        if credential.kind() == Kind::Session {
+            locate.place(credential).into_iter().for_each(|place| self.sessions.insert(place));
+        }
+    }
 }
 
 impl List {
-    fn insert(&mut self, credential: Handle, key_of: impl Fn(Handle) -> Option<CredentialKey>) {
+    fn insert(&mut self, credential: Handle, locate: &impl Locate) {
         match self {
-            Self::Many(many) => many.extend(key_of(credential)),
+            Self::Many(many) => many.insert(credential, locate),
             Self::Few(few) if few.contains(&credential) => {}
             Self::Few(few) if few.len() == FEW => {
-                *self = Self::Many(few.iter().chain([&credential]).filter_map(|handle| key_of(*handle)).collect());
+                let mut many = Box::new(Many::default());
+                few.iter().chain([&credential]).for_each(|handle| many.insert(*handle, locate));
+                *self = Self::Many(many);
             }
             Self::Few(few) => {
                 // Not by half, because there are very many such lists.
@@ -152,8 +204,8 @@ impl List {
                 }
             }
             Self::Many(many) => {
-                many.remove(&key);
-                many.is_empty().then_some(Credentials::None)
+                many.keys.remove(&key);
+                many.keys.is_empty().then_some(Credentials::None)
             }
         }
     }

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 
 use super::super::machine::Outcome;
 use super::super::pace::{Pace, STEP_ROWS};
-use super::{Call, CallerIdentity, Error, Failure, Service, key};
+use super::{Call, CallerIdentity, Error, Failure, Service, SessionCursor, key};
 use crate::domain::{
     CredentialId, CredentialKey, CredentialView as _, Digest, Event, Forbidden, Issue, Kind, Kinds, MAX_OWN_SESSIONS,
     ManySessions, RevokeSessions, RevokeSessionsRejection, Scope, Subject, Tenant, Timestamp, View as _,
 };
 
-/// The most sessions that one call revokes of a whole tenant.
+/// The most sessions that one append revokes of a whole tenant.
 const MAX_REVOKED_OF_TENANT: usize = MAX_OWN_SESSIONS;
+/// The most appends that one call makes for a whole tenant.
+const MAX_BATCHES_OF_TENANT: usize = 4;
 
 /// What happens to the sessions of a tenant that are revoked in turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ impl Service {
         may_revoke(&call.identity, tenant)?;
         let (now, mut revoked, mut ids) = (self.earliest(), 0, Vec::new());
         for subject in subjects {
-            ids.extend(self.sessions_in_order(tenant, subject, Some(true), now, pace).await?);
+            ids.extend(self.active_sessions(tenant, subject, now, pace).await?);
             // So many at most are in memory here, and in one append.
             while ids.len() >= MAX_REVOKED_OF_TENANT {
                 let rest = ids.split_off(MAX_REVOKED_OF_TENANT);
@@ -101,8 +103,9 @@ impl Service {
         Ok(listed)
     }
 
-    /// Revokes the next sessions of a tenant, the newest first: at most `MAX_REVOKED_OF_TENANT` one by one, or those
-    /// of as many subjects as have so many. Returns how many, and whether there may be more. Needs `revoke` there.
+    /// Revokes the next sessions of a tenant, the newest first, in up to `MAX_BATCHES_OF_TENANT` batches: at most
+    /// `MAX_REVOKED_OF_TENANT` one by one, or those of as many subjects as have so many. Returns how many, and whether
+    /// there may be more. Needs `revoke` there.
     pub async fn revoke_next_of_tenant(
         &self,
         call: &Call,
@@ -112,28 +115,55 @@ impl Service {
     ) -> Result<(usize, bool), Error<RevokeSessionsRejection>> {
         may_revoke(&call.identity, tenant)?;
         let active = Some(true).filter(|_| sweep == SessionSweep::Active);
-        let (now, mut ids, mut last) = (self.earliest(), Vec::new(), None);
-        while ids.len() < MAX_REVOKED_OF_TENANT {
+        let (now, mut revoked, mut last) = (self.earliest(), 0, None);
+        for _ in 0..MAX_BATCHES_OF_TENANT {
+            // Each batch goes on behind the one before it, and does not pass what that has revoked.
+            let (ids, next) = self.batch_of_tenant(tenant, active, now, last, pace).await?;
+            revoked += match sweep {
+                SessionSweep::Active => self.revoke_sessions(call, tenant, ids).await?,
+                SessionSweep::Listed => {
+                    let subject = |id| self.projection.credential(key(id)).issue.map(|issue| issue.subject);
+                    let subjects = ids.into_iter().filter_map(subject).collect();
+                    self.revoke_all_sessions_of(call, tenant, subjects, pace).await?
+                }
+            };
+            if next.is_none() {
+                return Ok((revoked, false));
+            }
+            last = next;
+        }
+        Ok((revoked, true))
+    }
+
+    /// At most `MAX_REVOKED_OF_TENANT` of the tenant's sessions that were issued before that one, and the last of them if
+    /// there may be more.
+    async fn batch_of_tenant(
+        &self,
+        tenant: &Tenant,
+        active: Option<bool>,
+        now: Timestamp,
+        before: Option<SessionCursor>,
+        pace: &mut Pace,
+    ) -> Result<(Vec<CredentialId>, Option<SessionCursor>), Failure> {
+        let (mut ids, mut last) = (Vec::new(), before);
+        loop {
             pace.step().await?;
             let scanned = self.projection.sessions_before(tenant, last, STEP_ROWS);
-            ids.extend(scanned.iter().map(|(_, id)| *id).filter(|id| self.is_listed(key(*id), active, now)));
-            last = scanned.last().copied();
+            for cursor in &scanned {
+                if self.is_listed(key(cursor.1), active, now) {
+                    ids.push(cursor.1);
+                }
+                last = Some(*cursor);
+                if ids.len() == MAX_REVOKED_OF_TENANT {
+                    pace.rest();
+                    return Ok((ids, last));
+                }
+            }
             if scanned.len() < STEP_ROWS {
-                break;
+                pace.rest();
+                return Ok((ids, None));
             }
         }
-        pace.rest();
-        let more = ids.len() >= MAX_REVOKED_OF_TENANT;
-        ids.truncate(MAX_REVOKED_OF_TENANT);
-        let revoked = match sweep {
-            SessionSweep::Active => self.revoke_sessions(call, tenant, ids).await?,
-            SessionSweep::Listed => {
-                let subject = |id| self.projection.credential(key(id)).issue.map(|issue| issue.subject);
-                let subjects = ids.into_iter().filter_map(subject).collect();
-                self.revoke_all_sessions_of(call, tenant, subjects, pace).await?
-            }
-        };
-        Ok((revoked, more))
     }
 
     /// Whether lists have a session of the subject: for callers that may revoke them and need not see them.

@@ -34,9 +34,92 @@ const POSTGRESQL: [&str; 3] = [
      {\"id\":\"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11\",\"issued_at\":\"2026-11-29T10:00:00\",\"expires_at\":\"2099-11-30T10:00:00\",\"identity_id\":\"bob\",\"token\":null,\"active\":false,\"nid\":null,\"aal\":\"aal1\"}\n",
 ];
 
-/// What MariaDB's JSON_OBJECT should make of the table: TINYINT(1) is a number, and a time has no zone. It was not tried.
+/// What MariaDB 10.11's JSON_OBJECT makes of the table: TINYINT(1) is a number, and a time has no zone.
 const MARIADB: &str = "{\"id\": \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10\", \"identity_id\": \"alice\", \"issued_at\": \"2026-11-29 10:00:00.123456\", \"expires_at\": \"2099-11-30 10:00:00\", \"active\": 1, \"aal\": \"aal1\", \"token\": \"MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj\"}\n\
-     {\"id\": \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11\", \"identity_id\": \"bob\", \"issued_at\": \"2026-11-29 10:00:00\", \"expires_at\": \"2099-11-30 10:00:00\", \"active\": 0, \"aal\": \"aal1\", \"token\": null}\n";
+     {\"id\": \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11\", \"identity_id\": \"bob\", \"issued_at\": \"2026-11-29 10:00:00.000000\", \"expires_at\": \"2099-11-30 10:00:00\", \"active\": 0, \"aal\": \"aal1\", \"token\": null}\n";
+
+/// Kratos's table in MariaDB, filled as from another zone. A column of the type TIMESTAMP keeps an instant, one of the type DATETIME what
+/// was written.
+const MARIADB_TABLE: &str = r#"
+SET GLOBAL time_zone = '+05:30'; SET time_zone = '+00:00';
+CREATE DATABASE kratos CHARACTER SET utf8mb4; USE kratos;
+CREATE TABLE sessions (id CHAR(36) NOT NULL PRIMARY KEY, issued_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), expires_at DATETIME NOT NULL,
+  identity_id CHAR(36) NOT NULL, token VARCHAR(39), active BOOL DEFAULT false, nid CHAR(36), aal VARCHAR(4) NOT NULL DEFAULT '', authentication_methods JSON);
+INSERT INTO sessions VALUES ('0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10', '2026-11-29 10:00:00.123456', '2099-11-30 10:00:00', 'alice',
+  'MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj', true, NULL, 'aal1', '[{"method":"password"}]');
+INSERT INTO sessions VALUES ('0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e11', '2026-11-29 10:00:00', '2099-11-30 10:00:00', 'bob', NULL, false, NULL, 'aal1', '[]');
+"#;
+
+/// A line of the table with a subject that needs escaping, and is not of the character set that a client takes without a locale.
+const MARIADB_ESCAPED: &str = r#"
+INSERT INTO sessions VALUES ('0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e12', '2026-11-29 10:00:00', '2099-11-30 10:00:00', 'é漢 "\\'' b', 'y', true, NULL, '', '[]');
+"#;
+
+/// The query of the guide.
+const MARIADB_QUERY: &str = "SET time_zone = '+00:00'; SELECT JSON_OBJECT('id', id, 'identity_id', identity_id, 'issued_at', issued_at, \
+     'expires_at', expires_at, 'active', active, 'aal', aal, 'token', token) FROM sessions";
+
+/// A server of Debian's `mariadb-server-core`, without accounts and without a port.
+struct MariaDb {
+    server: Child,
+    client: PathBuf,
+    socket: String,
+    /// Open for as long as the server writes to it.
+    _errors: BufReader<std::process::ChildStderr>,
+    _directory: tempfile::TempDir,
+}
+
+impl MariaDb {
+    fn start() -> Option<Self> {
+        let (program, client) = (tool(&["mariadbd", "/usr/sbin/mariadbd"])?, tool(&["mariadb"])?);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let mut server = Command::new(program)
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--skip-grant-tables",
+                "--skip-networking",
+                "--innodb-buffer-pool-size=16M",
+            ])
+            .args([format!("--datadir={}", path("")), format!("--socket={}", path("socket"))])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut errors = BufReader::new(server.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready for connections") {
+            line.clear();
+            assert_ne!(errors.read_line(&mut line).unwrap(), 0, "it has stopped");
+        }
+        Some(Self {
+            server,
+            client,
+            socket: format!("--socket={}", path("socket")),
+            _errors: errors,
+            _directory: directory,
+        })
+    }
+
+    /// Asked as the guide says, in an environment without a locale.
+    fn ask(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut client = Command::new(&self.client);
+        client
+            .args(["--no-defaults", &self.socket, "--default-character-set=utf8mb4"])
+            .args(arguments)
+            .env("LC_ALL", "C");
+        let output = client.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
 
 /// Reads a dump of Kratos as `authledger import` does, from the standard input.
 fn rehearse(dump: &[u8]) -> Exited {
@@ -79,6 +162,38 @@ fn kratoss_table_is_read_as_each_of_its_databases_writes_it() {
     assert_alice_alone(&ask(&["-readonly", "-csv", "-header", file, "SELECT * FROM sessions"]));
     assert_alice_alone(&ask(&["-readonly", "-json", file, "SELECT * FROM sessions"]));
     assert_alice_alone(&ask(&["-readonly", "-csv", "-header", file, "SELECT * FROM sessions WHERE active"]));
+}
+
+#[test]
+fn a_dump_of_mariadb_is_read_whatever_its_zone_and_the_clients_locale() {
+    let Some(database) = MariaDb::start() else { return };
+    database.ask(&["-e", MARIADB_TABLE]);
+    let dump = || database.ask(&["--skip-column-names", "--raw", "kratos", "-e", MARIADB_QUERY]);
+    assert_eq!(String::from_utf8(dump()).unwrap(), MARIADB);
+    assert_alice_alone(&dump());
+    database.ask(&["kratos", "-e", MARIADB_ESCAPED]);
+    let shown = rehearse(&dump()).succeeded();
+    let last: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!(last["subject"], "é漢 \"\\' b");
+}
+
+/// As LibreOffice saves it where a comma is part of numbers: with a mark, semicolons, quotes around texts, and CRLF.
+#[test]
+fn a_spreadsheets_file_is_read_or_refused_by_its_line() {
+    let saved = "\u{feff}\"id\";\"issued_at\";\"expires_at\";\"identity_id\";\"token\";\"active\";\"aal\"\r\n\
+        \"0f2e5a0c-7a71-4c4e-9d5c-0b9d8a2f6e10\";\"2026-11-29 10:00:00.123456\";\"2099-11-30 10:00:00\";\"alice\";\
+        \"MP2YWEMeM8MxjkGKpH4dqOQ4Q4DlSPaj\";TRUE;\"aal1\"\r\n";
+    assert_alice_alone(saved.as_bytes());
+    assert_alice_alone(saved.replace(';', "\t").as_bytes());
+    for (is, would_be, why) in [
+        ("\"2099-11-30 10:00:00\"", "30.11.2099 10:00", "`expires_at` is not an instant since 1970"),
+        ("\"2099-11-30 10:00:00\"", "11/30/99 10:00 AM", "`expires_at` is not an instant since 1970"),
+        ("\"2099-11-30 10:00:00\"", "72993,4166666667", "`expires_at` is not an instant since 1970"),
+        ("TRUE", "WAHR", "`active` is not true, t or 1"),
+    ] {
+        let refused = rehearse(saved.replace(is, would_be).as_bytes()).refused();
+        assert!(refused.contains(&format!("line 2: malformed-line: {why}")), "{refused}");
+    }
 }
 
 #[test]

@@ -4,17 +4,20 @@
 //! on purpose, the row says why.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use authledger::domain::{Policy, Ttl};
 use authledger::http::HttpOptions;
 use authledger::http::compat::ory::Template;
 use authledger::jose::TokenError;
-use authledger::service::JwtStanding;
+use authledger::service::{Hook, JwtStanding};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::support::served::{Actor, Answer, Made, ServedNode};
 
@@ -90,6 +93,28 @@ async fn issue_one_each(node: &ServedNode, subjects: usize) {
         .collect();
     for one in issuing {
         assert_eq!(one.await.expect("an answer"), 201);
+    }
+}
+
+fn imported_id(number: usize) -> String {
+    format!("10000000-0000-4000-8000-{:012}", number * 7_919 % 1_000_003)
+}
+
+/// Sessions that are imported: each with its number, which is the millisecond of its issue, and its subject.
+async fn import(node: &ServedNode, sessions: impl IntoIterator<Item = (usize, impl Into<String>)>) {
+    let importer = node.root().with("content-type", "application/x-ndjson");
+    let line = |(number, subject): (usize, _)| {
+        let (id, subject): (_, String) = (imported_id(number), Into::into(subject));
+        let issued_at =
+            format!("2027-01-15T07:{:02}:{:02}.{:03}Z", number / 60_000, number / 1_000 % 60, number % 1_000);
+        json!({"kind": "session", "subject": subject, "id": id, "issued_at": issued_at,
+            "expires_at": "2027-01-16T07:00:00Z"})
+        .to_string()
+    };
+    let lines: Vec<String> = sessions.into_iter().map(line).collect();
+    for some in lines.chunks(300) {
+        let answer = importer.send(Method::POST, "/v1/imports", some.join("\n")).await;
+        assert_eq!(answer.status, 200, "{}", answer.shown());
     }
 }
 
@@ -194,6 +219,10 @@ async fn a_device_is_taken_from_the_headers_of_proxies_if_the_operator_says_so()
 }
 
 async fn with_templates() -> ServedNode {
+    with_templates_and(Vec::new()).await
+}
+
+async fn with_templates_and(hooks: Vec<Hook>) -> ServedNode {
     let ttl = |seconds| Ttl::from_seconds(seconds).expect("in range");
     let mut options = HttpOptions::default();
     options.compat.ory.templates = vec![
@@ -205,7 +234,19 @@ async fn with_templates() -> ServedNode {
             claims: json!({"tier": "gold"}).as_object().expect("an object").clone(),
         },
     ];
-    ServedNode::made(Made { options, ..Made::default() }).await
+    ServedNode::made(Made { options, hooks, ..Made::default() }).await
+}
+
+/// A hook that says that a commit has begun to wait, and lets it go on when it is told to, after the switch is on.
+fn waiting_commits(is_on: Arc<AtomicBool>) -> (Hook, UnboundedReceiver<()>, std::sync::mpsc::Sender<()>) {
+    let ((begun, commits), (release, released)) = (unbounded_channel(), std::sync::mpsc::channel());
+    let hook = move |_: &[_], _| {
+        if is_on.load(Ordering::Acquire) {
+            let _ = begun.send(());
+            let _ = released.recv();
+        }
+    };
+    (Box::new(hook), commits, release)
 }
 
 /// The claims of the token in an answer of `whoami`.
@@ -404,6 +445,56 @@ async fn many_requests_at_once_make_one_token() {
     }
     // The first token ever makes two keys, too.
     assert!(ids.len() == 1 && node.head().0 <= head + 3, "{ids:?}");
+}
+
+/// A slow disk delays the session that needs a token, and no other session that has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_that_is_being_made_keeps_no_other_session_waiting() {
+    // Several times as many as there are parts, so that some share the part of the one that waits.
+    const OTHERS: usize = 300;
+    let is_on = Arc::new(AtomicBool::new(false));
+    let (hook, mut commits, release) = waiting_commits(is_on.clone());
+    let node = with_templates_and(vec![hook]).await;
+    let path = "/sessions/whoami?tokenize_as=plain";
+    let mut others = Vec::new();
+    for session in issue_some(&node, "ada", OTHERS).await {
+        let actor = holder(&node, &session);
+        others.push((claims(&actor.get(path).await)["jti"].clone(), actor));
+    }
+    let slow = holder(&node, &issue(&node, "eve").await);
+    is_on.store(true, Ordering::Release);
+    let slow = tokio::spawn(async move { slow.get(path).await.status });
+    commits.recv().await.expect("a commit");
+    for (token, actor) in &others {
+        assert_eq!(claims(&actor.get(path).await)["jti"], *token);
+    }
+    assert!(!slow.is_finished());
+    is_on.store(false, Ordering::Release);
+    release.send(()).expect("it waits");
+    assert_eq!(slow.await.expect("an answer"), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bearer_who_hangs_up_has_one_token_made() {
+    let is_on = Arc::new(AtomicBool::new(false));
+    let (hook, mut commits, release) = waiting_commits(is_on.clone());
+    let node = with_templates_and(vec![hook]).await;
+    let path = "/sessions/whoami?tokenize_as=plain";
+    // The first token ever makes keys, too.
+    assert_eq!(holder(&node, &issue(&node, "ada").await).get(path).await.status, 200);
+    let bearer = holder(&node, &issue(&node, "ada").await);
+    let head = node.head().0;
+    is_on.store(true, Ordering::Release);
+    let hanging_up = bearer.clone();
+    let request = tokio::spawn(async move { hanging_up.get(path).await.status });
+    commits.recv().await.expect("a commit");
+    request.abort();
+    assert!(request.await.expect_err("it was dropped").is_cancelled());
+    let again = tokio::spawn(async move { bearer.get(path).await.status });
+    is_on.store(false, Ordering::Release);
+    release.send(()).expect("it waits");
+    assert_eq!(again.await.expect("an answer"), 200);
+    assert_eq!(node.head().0, head + 1);
 }
 
 #[tokio::test]
@@ -633,11 +724,13 @@ async fn many_sessions_at_once_beside_the_product() {
     table.same("delete them again", done(0, false), shown(&manage(delete).await));
     let eve = issue_some(&node, "eve", 2).await;
     let delete = json!({"action": "delete", "sessions": [eve[0].id]});
-    table.same("delete by sessions", done(1, false), shown(&manage(delete).await));
+    table.same("delete by sessions", done(1, false), shown(&manage(delete.clone()).await));
     assert_eq!(holder(&node, &eve[0]).get("/sessions/whoami").await.status, 401);
     let why =
         "the ledger keeps what it has revoked: only what is deleted with an identity's other sessions leaves the lists";
     table.differs("then a session is", "gone", active(&eve[0]).await, "false", why);
+    let again = shown(&manage(delete).await);
+    table.differs("delete by sessions again", &done(0, false), again, &done(1, false), why);
 
     let head = node.head();
     let id = |number: u32| format!("00000000-0000-4000-8000-{number:012}");
@@ -736,12 +829,12 @@ async fn known_sessions_are_revoked_although_the_unknown_ones_beside_them_are_to
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_tenant_is_revoked_in_turns() {
-    const MANY: usize = 5_001;
+    const MANY: usize = 20_001;
     let node = ServedNode::start().await;
-    issue_one_each(&node, MANY).await;
+    import(&node, (0..MANY).map(|number| (number, format!("i{number}")))).await;
     for action in ["disable", "delete"] {
         let body = json!({"action": action, "identities": ["*"]});
-        for (processed, more) in [(5_000, true), (1, false), (0, false)] {
+        for (processed, more) in [(20_000, true), (1, false), (0, false)] {
             let answer = node.root().post("/admin/sessions", body.clone()).await;
             assert_eq!(answer.json(), json!({"processed": processed, "more": more}), "{action}");
         }
@@ -805,16 +898,69 @@ async fn an_empty_or_dotted_id_never_means_the_larger_thing() {
     assert_eq!(node.head(), head, "nothing happened");
 }
 
-/// A page of a tenant costs what the page holds, and a list of an identity what the identity has, however many sessions
-/// there are besides.
+/// However many sessions an identity has, each is on one page, and in its place; also after a start from a snapshot, and
+/// after some are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_session_of_an_identity_with_many_is_on_exactly_one_page() {
+    // More than a list of few, and more than a block of the index.
+    const MANY: usize = 700;
+    let mut node = ServedNode::start().await;
+    // Imported in another order than that of their issues.
+    import(&node, (0..MANY).map(|number| (number * 333 % MANY, "ada"))).await;
+    import(&node, [(MANY, "bob"), (MANY + 1, "bob")]).await;
+    let pages = async |node: &ServedNode, filter: &str| {
+        let (mut found, mut from) = (Vec::new(), 0);
+        loop {
+            let query = format!("page_size=100&page_token={}{filter}", offset(from));
+            let answer = node.root().get(&format!("/admin/identities/ada/sessions?{query}")).await;
+            let page = ids(&answer);
+            if page.is_empty() {
+                return (found, answer.header("x-total-count").to_owned());
+            }
+            found.extend(page);
+            from += 100;
+        }
+    };
+    let newest_first: Vec<String> = (0..MANY).rev().map(imported_id).collect();
+    for _ in 0..2 {
+        assert_eq!(pages(&node, "").await, (newest_first.clone(), MANY.to_string()));
+        assert_eq!(pages(&node, "&active=true").await, (newest_first.clone(), MANY.to_string()));
+        node.restart().await;
+    }
+    let revoked: Vec<String> = newest_first.iter().step_by(7).cloned().collect();
+    for id in &revoked {
+        assert_eq!(node.root().delete(&format!("/admin/sessions/{id}")).await.status, 204);
+    }
+    for _ in 0..2 {
+        assert_eq!(pages(&node, "").await.0, newest_first, "the revoked ones, too");
+        assert_eq!(pages(&node, "&active=false").await, (revoked.clone(), revoked.len().to_string()));
+        let active: Vec<String> = newest_first.iter().filter(|id| !revoked.contains(id)).cloned().collect();
+        assert_eq!(pages(&node, "&active=true").await, (active.clone(), active.len().to_string()));
+        node.restart().await;
+    }
+    assert_eq!(node.root().delete("/admin/identities/ada/sessions").await.status, 204);
+    assert_eq!(pages(&node, "").await, (Vec::new(), "0".to_owned()));
+    let again = issue_some(&node, "ada", 2).await;
+    let due = vec![again[1].id.clone(), again[0].id.clone()];
+    assert_eq!(pages(&node, "").await, (due, "2".to_owned()));
+}
+
+/// A page of a tenant or of an identity costs what the page holds, however many sessions there are besides.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_cost_the_same_among_very_many_sessions() {
     const MANY: usize = 5_000;
     let node = ServedNode::start().await;
     let root = node.root();
     issue_some(&node, "ada", 10).await;
-    let lists =
-        ["/admin/identities/ada/sessions", "/admin/sessions?page_size=10", "/admin/sessions?page_size=10&active=t"];
+    let many = "/admin/identities/bob/sessions?page_size=10";
+    let late = format!("{many}&page_token={}", offset(3_000));
+    let lists = [
+        ("/admin/identities/ada/sessions", "/admin/identities/ada/sessions"),
+        ("/admin/sessions?page_size=10", "/admin/sessions?page_size=10"),
+        ("/admin/sessions?page_size=10&active=t", "/admin/sessions?page_size=10&active=t"),
+        ("/admin/identities/ada/sessions", many),
+        ("/admin/identities/ada/sessions", &late),
+    ];
     // The quickest of many calls is the one that nothing else has disturbed.
     let quickest = async |path: &str| {
         let mut quickest = Duration::MAX;
@@ -826,13 +972,14 @@ async fn lists_cost_the_same_among_very_many_sessions() {
         quickest
     };
     let mut before = Vec::new();
-    for path in lists {
+    for (path, _) in lists {
         before.push(quickest(path).await);
     }
+    import(&node, (0..2 * MANY).map(|number| (number, if number < MANY { "bob" } else { "eve" }))).await;
     issue_one_each(&node, MANY).await;
-    for (path, before) in lists.into_iter().zip(before) {
+    for ((_, path), before) in lists.into_iter().zip(before) {
         let after = quickest(path).await;
-        println!("{path}: {before:?} among 10 sessions, {after:?} among {MANY}");
+        println!("{path}: {before:?} among 10 sessions, {after:?} among {MANY} and more");
         assert!(after < before * 10, "{path}: {before:?}, then {after:?}");
     }
 }

@@ -207,14 +207,14 @@ pub async fn list_of_identity(app: SharedApp, request: Request) -> Result<Respon
     let found = match whose {
         Some(subject) => {
             let identity = &admin.call.identity;
-            app.service.subject_sessions(identity, &admin.tenant, &subject, active, &mut pace).await
+            app.service.subject_sessions(identity, &admin.tenant, &subject, active, page.range(), &mut pace).await
         }
-        None => Ok(Vec::new()),
+        None => Ok((Vec::new(), 0)),
     };
-    let ids = found?;
-    let sessions = app.service.sessions(&ids[page.range(ids.len())]).await?;
+    let (ids, total) = found?;
+    let sessions = app.service.sessions(&ids).await?;
     let response = wire::sessions(sessions, Expand::ALL, Viewer::Application, pace)?;
-    Ok(paged(response, page.links(&parts.uri, &query, ids.len()), ids.len()))
+    Ok(paged(response, page.links(&parts.uri, &query, total), total))
 }
 
 /// Revokes all sessions of an identity. They are in no list afterwards. Needs the scope `revoke`.

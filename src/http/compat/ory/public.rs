@@ -92,11 +92,11 @@ pub async fn list(app: SharedApp, request: Request) -> Result<Response, OryError
     let query = Query::of(&parts.uri)?;
     let page = NumberedPage::of(&query);
     let mut pace = app.service.pace(Party::of_holder(&current));
-    let others = app.service.other_sessions(&current, &mut pace).await?;
-    let mut sessions = app.service.sessions(&others[page.range(others.len())]).await?;
+    let (others, total) = app.service.other_sessions(&current, page.range(), &mut pace).await?;
+    let mut sessions = app.service.sessions(&others).await?;
     sessions.retain(|session| session.active);
     let response = wire::sessions(sessions, Expand::ALL, Viewer::Bearer, pace)?;
-    Ok(paged(response, page.links(&parts.uri, &query, others.len()), others.len()))
+    Ok(paged(response, page.links(&parts.uri, &query, total), total))
 }
 
 /// The page of a list, with links to the other pages and the number of sessions in all.

@@ -86,3 +86,41 @@ async fn other_origins_are_told_nothing() {
     let answer = place.node.nobody().with("origin", LISTED).get("/v1/status").await;
     assert_eq!(allowed(&answer), Vec::<&str>::new(), "other surfaces have no such origins");
 }
+
+/// Public keys are public: whatever is configured, pages of every origin may fetch what verifies tokens.
+#[tokio::test]
+async fn pages_of_every_origin_read_each_answer_about_the_keys() {
+    const UNLISTED: &str = "https://elsewhere.example";
+    let place = Place::start().await;
+    let page = place.node.nobody().with("origin", UNLISTED);
+    let (keys, configuration) = ("/.well-known/jwks.json", "/.well-known/openid-configuration");
+    for (verb, path, status) in [
+        (Method::GET, keys, 200),
+        (Method::HEAD, keys, 200),
+        (Method::GET, configuration, 200),
+        (Method::POST, keys, 405),
+        (Method::OPTIONS, keys, 405),
+        (Method::GET, "/.well-known/security.txt", 404),
+        (Method::GET, "/.well-known/jwks.json/", 404),
+    ] {
+        let answer = page.send(verb.clone(), path, "").await;
+        assert_eq!(
+            (answer.status.as_u16(), allowed(&answer)),
+            (status, vec!["access-control-allow-origin"]),
+            "{verb} {path}"
+        );
+        assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), ("*", ""), "{verb} {path}");
+    }
+    assert_eq!(allowed(&place.node.nobody().get(keys).await), ["access-control-allow-origin"], "one answer for all");
+    for path in [keys, configuration, "/.well-known/security.txt"] {
+        let answer = preflight(&place.node.nobody(), UNLISTED, path).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-allow-methods"), "GET");
+        assert_eq!(answer.header("access-control-allow-headers"), "*");
+        assert_eq!(answer.header("access-control-max-age"), "600");
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+    }
+    let answer = page.get("/slashid/.well-known/jwks.json").await;
+    assert_eq!(allowed(&answer), Vec::<&str>::new(), "SlashID's contract has an origin's pages listed");
+}
