@@ -3,11 +3,12 @@
 use super::pace::STEP_ROWS;
 use super::shares::Party;
 use super::tokens::{Judged, JwtStanding, looks_like_jwt};
-use super::{CallerIdentity, Error, Refusal, Service};
+use super::{CallerIdentity, Error, Failure, Refusal, Service};
 use crate::domain::{
     Active, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds,
     Rejection, Scope, Subject, SubjectState, Tenant, Timestamp,
 };
+use crate::jose::{Binding, Possession, ProofError};
 
 /// The introspection of an active credential.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Introspection {
     pub session: Option<CredentialId>,
     /// The application that issued it, if one of this ledger did.
     pub application: Option<ApplicationId>,
+    /// What a token is bound to, if it is not a bearer token.
+    pub binding: Option<Box<Binding>>,
 }
 
 /// A page of a subject's credentials.
@@ -49,10 +52,13 @@ const PAGE_SCAN: usize = 10_000;
 
 impl Service {
     /// The introspection of that credential, if it is active and the caller may ask in its tenant. Never prolongs it.
+    ///
+    /// Where the caller says what came with it, a bound token is active only if that proves possession.
     pub async fn introspect(
         &self,
         identity: &CallerIdentity,
         credential: &str,
+        shown: Option<&Possession<'_>>,
     ) -> Result<Option<Introspection>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
@@ -69,7 +75,15 @@ impl Service {
             },
             None => None,
         };
-        Ok(found.filter(|found| identity.may(Scope::Introspect, &found.tenant)))
+        let found = found.filter(|found| identity.may(Scope::Introspect, &found.tenant));
+        let Some((binding, shown)) = found.as_ref().and_then(|found| found.binding.as_ref()).zip(shown) else {
+            return Ok(found);
+        };
+        match self.proofs.check(binding, credential, shown, self.clock.now()) {
+            Ok(()) => Ok(found),
+            Err(ProofError::TooMany) => Err(Failure::Overloaded.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The ticket, session or opaque token with that secret, active or not.
@@ -125,6 +139,7 @@ impl Service {
             last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
             session: issue.session,
             application: issue.application,
+            binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }
 }
@@ -152,5 +167,6 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         last_used_at: None,
         session: presented.session,
         application: presented.application,
+        binding: judged.binding().map(Box::new),
     })
 }
