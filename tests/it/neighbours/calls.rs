@@ -143,6 +143,7 @@ fn in_path(path: &str, name: &str, names: &Names, holder: &Holder) -> String {
         "code" => "overloaded".to_owned(),
         "path" => "0/000".to_owned(),
         "node" => "elsewhere".to_owned(),
+        "kid" => "a-key-of-nobody".to_owned(),
         other => panic!("{path}: this test has no value for {other}"),
     }
 }
