@@ -13,13 +13,16 @@ use authledger::cluster::{
 };
 use authledger::domain::{
     Command, CredentialId, CredentialRef, Digest, Import, ImportedLife, Kind, LedgerId, Members, NodeKey, Origin,
-    OwnSessions, Reads, Sequence, State, Timestamp, View as _,
+    OwnSessions, Reads, Sequence, State, Thumbprint, Timestamp, View as _,
 };
 use authledger::event_log::{Chain, ChainHash, Head, decode, decode_by_definition, encode};
 use authledger::feed::Cursor;
-use authledger::jose::{KeySet, OwnKeys, ParsedToken, TrustedIssuers};
+use authledger::jose::{
+    Binding, KeySet, OwnKeys, ParsedToken, Possession, Proof, ProofError, Proofs, TargetUri, TrustedIssuers,
+};
 use authledger::projection::Projection;
 use authledger::tlog::{Checkpoint, ConsistencyProof, InclusionProof, SignedNote, VerifierKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,11 +35,12 @@ use super::node::{self, ModelNode, at, seconds, subject, tenant};
 pub type Entry = fn(&[u8]);
 
 /// Every target. Each has a file of that name in `fuzz_targets/`, and a folder in `corpus/`.
-pub const TARGETS: [(&str, Entry); 7] = [
+pub const TARGETS: [(&str, Entry); 8] = [
     ("record", record),
     ("cursor", cursor),
     ("note", note),
     ("jwt", jwt),
+    ("proof", proof),
     ("parcel", parcel),
     ("import", dump),
     ("decide", decided),
@@ -142,6 +146,33 @@ pub fn jwt(bytes: &[u8]) {
     }
 }
 
+/// A proof is accepted once, and only if the key that the token is bound to has signed it for this request.
+pub fn proof(bytes: &[u8]) {
+    let text = text(bytes);
+    if let Ok(uri) = TargetUri::new(text) {
+        assert_eq!(TargetUri::new(&uri.to_string()), Ok(uri), "an address has one spelling");
+    }
+    let x = URL_SAFE_NO_PAD.encode(public());
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    let key = digest(&SHA256, jwk.as_bytes()).as_ref().try_into().map(Thumbprint::from_bytes).ok();
+    let binding = Binding { key, certificate: None, is_unprovable: false, cnf: serde_json::Map::new() };
+    let uri = TargetUri::new("https://api.example/reports").expect("an address");
+    let proofs = Proofs::default();
+    let check = |text: &str| {
+        let proof = Some(Proof { text, method: "GET", uri: &uri });
+        proofs.check(&binding, "al_o_bound", &Possession { proof, certificate: None }, at(0))
+    };
+    let payload = text.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let header = format!(r#"{{"typ":"dpop+jwt","alg":"EdDSA","jwk":{jwk}}}"#);
+    for text in [text, &*signed(header.as_bytes(), payload.as_deref().unwrap_or(bytes))] {
+        if check(text).is_ok() {
+            assert_eq!(check(text), Err(ProofError::UsedBefore));
+            let claims = ParsedToken::new(text).expect("it was read").claims;
+            assert!(claims["htm"] == "GET" && claims["jti"].is_string());
+        }
+    }
+}
+
 const ISSUER: &str = "https://ledger.example";
 
 struct Own;
@@ -158,7 +189,11 @@ impl OwnKeys for Own {
 }
 
 fn signed_token(payload: &[u8]) -> String {
-    let parts = [&br#"{"alg":"EdDSA","kid":"k"}"#[..], payload].map(|part| URL_SAFE_NO_PAD.encode(part));
+    signed(br#"{"alg":"EdDSA","kid":"k"}"#, payload)
+}
+
+fn signed(header: &[u8], payload: &[u8]) -> String {
+    let parts = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
     let signed = parts.join(".");
     let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     format!("{signed}.{signature}")

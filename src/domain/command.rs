@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::cohort::{Cohort, CohortsOf};
+use super::confirmation::Confirmation;
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::event::{Idempotency, KeyPublished, NodeJoined, NodeUpgraded, Sealed};
 use super::ids::{
@@ -149,6 +150,8 @@ pub struct IssueToken {
     pub session: Option<CredentialId>,
     pub audience: Vec<Box<str>>,
     pub scope: Option<Box<str>>,
+    /// What it is bound to, if it is.
+    pub confirmation: Option<Confirmation>,
     /// The added claims.
     pub sealed: Option<Sealed>,
 }

@@ -9,6 +9,7 @@ use super::actor::Actor;
 use super::application::Registration;
 use super::authentication::{Aal, Method};
 use super::cohort::Cohort;
+use super::confirmation::Confirmation;
 use super::credential::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Kinds};
 use super::ids::{
     ApplicationId, Issuer, KeyId, LedgerId, NodeName, Origin, Reason, RecordId, Region, RequestId, Sequence, Subject,
@@ -76,6 +77,7 @@ impl Event {
     pub const fn version(&self) -> u64 {
         match self {
             Self::SubjectRevoked(SubjectRevoked { issued_before: None, .. }) => 1,
+            Self::TokenIssued(issued) if issued.confirmation.is_none() => 1,
             _ => self.event_type().version,
         }
     }
@@ -203,6 +205,8 @@ pub struct TokenIssued {
     pub audience: Vec<Box<str>>,
     /// The scope, separated by spaces: RFC 8693, section 4.2.
     pub scope: Option<Box<str>>,
+    /// What it is bound to, if it is.
+    pub confirmation: Option<Confirmation>,
     /// When it expires. It cannot be extended.
     pub expires_at: Timestamp,
     /// The generation of its subject and cohorts, as its issuer knew it.

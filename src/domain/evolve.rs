@@ -207,6 +207,7 @@ fn ticket_issued(recorded: &Recorded, issued: &TicketIssued) -> Credential {
         not_after: issued.not_after,
         generation: issued.generation.clone(),
         session: None,
+        confirmation: None,
         slot: None,
     };
     // An imported ticket may have been used since its issue: it expires that long after its last use.
@@ -225,6 +226,7 @@ fn session_issued(recorded: &Recorded, issued: &SessionIssued) -> Credential {
         not_after: issued.not_after,
         generation: issued.generation.clone(),
         session: None,
+        confirmation: None,
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
     Credential::issued(issue)
@@ -246,6 +248,7 @@ fn token_issued(recorded: &Recorded, issued: &TokenIssued) -> Credential {
         not_after: issued.expires_at,
         generation: issued.generation.clone(),
         session: issued.session,
+        confirmation: issued.confirmation.map(Box::new),
         slot: issued.sealed.as_ref().map(|sealed| sealed.slot),
     };
     Credential::issued(issue)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::application::Application;
 use super::cohort::{Cohort, CohortState, Withdrawal};
+use super::confirmation::Confirmation;
 use super::credential::{
     Credential, CredentialKey, CredentialRef, Issue, IssuedAs, Kind, Lifetime, Revocation, UnknownRevoker, hex,
 };
@@ -64,7 +65,7 @@ impl StateRow {
     }
 
     /// A ticket: `["ticket", id, issue or null, latest use, revocations]`; a session or token: `["session" or "token", id, issue or
-    /// null, extended to, revocations, revoked as or null]`.
+    /// null, extended to, revocations, revoked as or null]`, followed by `[name, thumbprint]` of what a token is bound to.
     pub fn credential(key: CredentialKey, credential: &Credential) -> Self {
         let revocations: Vec<_> = credential.revocations.iter().map(revocation).collect();
         let (kind, id, latest) = (key.kind.as_str(), Displayed(key.id), credential.latest.as_millis());
@@ -72,7 +73,15 @@ impl StateRow {
             Kind::Ticket => Self::of((kind, id, credential.issue.as_ref().map(ticket_issue), latest, revocations)),
             Kind::Session | Kind::Token => {
                 let revoked_as = credential.revoked_as().map(name);
-                Self::of((kind, id, credential.issue.as_ref().map(issue), latest, revocations, revoked_as))
+                let confirmation = credential.issue.as_ref().and_then(|issue| issue.confirmation.as_deref());
+                let issue = credential.issue.as_ref().map(issue);
+                match confirmation.map(Confirmation::member) {
+                    None => Self::of((kind, id, issue, latest, revocations, revoked_as)),
+                    Some((name, thumbprint)) => {
+                        let bound = (name, Displayed(thumbprint));
+                        Self::of((kind, id, issue, latest, revocations, revoked_as, bound))
+                    }
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ mod application;
 mod authentication;
 mod cohort;
 mod command;
+mod confirmation;
 mod credential;
 mod decide;
 mod event;
@@ -31,6 +32,7 @@ pub use command::{
     RegisterApplication, Rejection, RemoveApplication, Request, Revoke, RevokeCohort, RevokeSessions, RevokeSubject,
     RevokeTokens, TokenForm, WithdrawKey,
 };
+pub use confirmation::{Confirmation, Thumbprint};
 pub use credential::{
     Active, Credential, CredentialId, CredentialKey, CredentialRef, Digest, Inactive, Issue, IssuedAs, IssuedJwt, Kind,
     Kinds, Lifetime, Revocation, RevocationTarget, Revocations, Secret, UnknownRevoker, hex, judge, judge_known,

@@ -234,7 +234,9 @@ fn event<'a>(type_name: &str, version: u64, data: impl DataSource<'a>) -> Result
         ("tickets.renewed", 1) => Event::TicketsRenewed(data.read::<TicketsRenewedData>()?.into_domain()?),
         ("session.issued", 1) => Event::SessionIssued(Box::new(data.read::<SessionIssuedData<'_>>()?.into_domain()?)),
         ("session.extended", 1) => Event::SessionExtended(data.read::<SessionExtendedData<'_>>()?.into_domain()?),
-        ("token.issued", 1) => Event::TokenIssued(Box::new(data.read::<TokenIssuedData<'_>>()?.into_domain()?)),
+        ("token.issued", 1 | 2) => {
+            Event::TokenIssued(Box::new(data.read::<TokenIssuedData<'_>>()?.into_domain(version)?))
+        }
         ("ticket.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Ticket)?),
         ("session.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Session)?),
         ("token.revoked", 1) => Event::Revoked(data.read::<RevokedData<'_>>()?.into_domain(Kind::Token)?),

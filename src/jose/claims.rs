@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::TokenError;
+use super::binding::Binding;
 use super::trusted::{CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 use crate::domain::{
     CredentialRef, Digest, GivenSubject, Issuer, MAX_INTEGER, MAX_JWT_GENERATION, Tenant, Timestamp, TokenId,
@@ -53,6 +54,8 @@ pub struct VerifiedToken {
     pub kid: Option<String>,
     /// `gen` of a token of this ledger: origins and sequences, as they are there; at most 16.
     pub generation: BTreeMap<String, u64>,
+    /// `cnf`: what it is bound to, if it is not a bearer token.
+    pub binding: Option<Binding>,
     /// The token that a container holds, which is not a container itself.
     pub inner: Option<Box<VerifiedToken>>,
     /// How many seconds its issuer's clock may be ahead of ours.
@@ -144,6 +147,7 @@ impl Proven {
             session_application: if ours { self.application(SESSION_APPLICATION) } else { None },
             session_issued_at: if ours { self.session_issued_at() } else { None },
             generation: if ours { self.generation()? } else { BTreeMap::new() },
+            binding: Binding::of_claims(&self.claims)?,
             inner: inner.map(Box::new),
             clock_leeway_seconds: self.terms.as_ref().map_or(CLOCK_LEEWAY_SECONDS, |terms| terms.clock_leeway_seconds),
             issuer: self.issuer,
@@ -194,11 +198,9 @@ impl Proven {
         }
     }
 
-    /// RFC 7519, section 2: a NumericDate may have a fraction.
     fn seconds(&self, name: &'static str) -> Result<Option<u64>, TokenError> {
         let Some(value) = self.claims.get(name) else { return Ok(None) };
-        let whole = value.as_u64().or_else(|| value.as_f64().and_then(floor));
-        whole.filter(|seconds| *seconds <= MAX_SECONDS).map(Some).ok_or(TokenError::MalformedTime(name))
+        numeric_date(value).map(Some).ok_or(TokenError::MalformedTime(name))
     }
 
     fn session(&self) -> Result<Option<Uuid>, TokenError> {
@@ -241,6 +243,12 @@ fn joined<T: Clone>(
         (None, Some(inner)) => Ok(inner.clone()),
         (None, None) => Err(missing),
     }
+}
+
+/// Whole seconds since 1970, rounded down: RFC 7519, section 2, lets a NumericDate have a fraction.
+pub(super) fn numeric_date(value: &Value) -> Option<u64> {
+    let whole = value.as_u64().or_else(|| value.as_f64().and_then(floor));
+    whole.filter(|seconds| *seconds <= MAX_SECONDS)
 }
 
 /// Below the bound, every whole number has its own double.

@@ -95,6 +95,9 @@ pub enum TokenError {
     /// The `gen` of a token of this ledger is not a map from origins to sequences.
     #[error("accept the token: its generation (`gen`) is not an object of at most 16 sequences")]
     MalformedGeneration,
+    /// The claim `cnf` is not an object, or a thumbprint in it does not have its form.
+    #[error("accept the token: what it is bound to (`cnf`) is not an object, or has a thumbprint that is not one")]
+    MalformedConfirmation,
     /// The token within a container is a container itself.
     #[error("accept the token: the token within it (`user_token`) is a container itself")]
     NestedContainer,

@@ -97,7 +97,7 @@ impl PublicKey {
         &self.fingerprint
     }
 
-    fn from_value(value: Value) -> Option<Self> {
+    pub(super) fn from_value(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let (algorithm, decoding) = jwk.decoding()?;
         let is_for_it = jwk.alg.as_deref().is_none_or(|alg| alg == algorithm.as_str());

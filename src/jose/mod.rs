@@ -3,22 +3,31 @@
 //! Reading is strict (RFC 7515, RFC 7519, and the advice of RFC 8725): an ambiguous token is refused. A signature has
 //! many spellings, so a token is known by its issuer and its `jti`, or by the bytes of its payload, never by its text.
 
+mod binding;
 mod claims;
+mod dpop;
 mod error;
 mod issuer;
 mod json;
 mod key_set;
 mod parsed;
+mod proof;
 mod seen;
 mod sign;
+mod target;
 mod trusted;
+mod used;
 mod verify;
 
+pub use binding::Binding;
 pub use claims::{APPLICATION, SESSION_APPLICATION, SESSION_ISSUED_AT, TokenTimeError, VerifiedToken};
+pub use dpop::Proofs;
 pub use error::{KeySetError, MAX_JWKS_BYTES, MAX_JWT_BYTES, TokenError, TrustError};
 pub use issuer::{KEYS_FRESH_MILLIS, KEYS_TIMEOUT, RELOAD_MILLIS};
 pub use key_set::{KeySet, PublicKey, verify_signature};
 pub use parsed::ParsedToken;
+pub use proof::{Possession, Proof, ProofError};
 pub use sign::{SignError, sign};
+pub use target::TargetUri;
 pub use trusted::{CLOCK_LEEWAY_SECONDS, JwksUrl, KeySource, MAX_CLOCK_LEEWAY_SECONDS, Profile, TrustedIssuer};
 pub use verify::{OwnKeys, TrustedIssuers};

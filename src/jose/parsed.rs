@@ -10,7 +10,8 @@ use crate::keys::Algorithm;
 
 /// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature has not been verified.
 ///
-/// Keys, and addresses of keys, in its header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
+/// Keys, and addresses of keys, in its header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at, except those of proofs,
+/// which [`super::dpop`] compares with what a token is bound to.
 pub struct ParsedToken<'a> {
     /// The signed text: header and payload as they are in the token.
     pub signed: &'a str,
@@ -29,6 +30,11 @@ pub struct ParsedToken<'a> {
 impl<'a> ParsedToken<'a> {
     /// The parts of that text; each kind of malformation has its own refusal.
     pub fn new(text: &'a str) -> Result<Self, TokenError> {
+        Self::with_header(text).map(|(parsed, _)| parsed)
+    }
+
+    /// The same with the members of its header.
+    pub(super) fn with_header(text: &'a str) -> Result<(Self, Map<String, Value>), TokenError> {
         if text.len() > MAX_JWT_BYTES {
             return Err(TokenError::TooLong);
         }
@@ -44,7 +50,8 @@ impl<'a> ParsedToken<'a> {
             JsonRefusal::NoObject => TokenError::MalformedClaims,
             JsonRefusal::Twice(_) => TokenError::DuplicateClaim,
         })?;
-        Ok(Self { signed, signature, algorithm: algorithm(&header)?, kid: kid(&header)?, payload, claims })
+        let (algorithm, kid) = (algorithm(&header)?, kid(&header)?);
+        Ok((Self { signed, signature, algorithm, kid, payload, claims }, header))
     }
 }
 

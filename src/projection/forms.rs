@@ -108,6 +108,7 @@ impl RowKind for TicketRow {
             not_after: self.0.not_after(),
             generation: shared.generation(self.0.generation),
             session: None,
+            confirmation: None,
             slot: None,
         };
         Some(Credential { latest: self.0.latest(), ..Credential::issued(issue) })
@@ -178,6 +179,7 @@ impl RowKind for SessionRow {
             not_after: self.0.not_after(),
             generation: shared.generation(self.0.generation),
             session: None,
+            confirmation: None,
             slot: unpack_slot(self.0.bound),
         };
         let extended_to = Some(self.0.latest()).filter(|latest| *latest > issued_at);
@@ -223,7 +225,9 @@ impl RowKind for TokenRow {
     }
 
     fn pack(id: CredentialId, token: &Credential, subject: SubjectHandle, shared: &InternedValues) -> Option<Self> {
-        let issue = usual(token).filter(|_| token.latest == Timestamp::default())?;
+        // A row has no room for what a token is bound to: few tokens are.
+        let is_plain = |issue: &&Issue| token.latest == Timestamp::default() && issue.confirmation.is_none();
+        let issue = usual(token).filter(is_plain)?;
         let (name, form) = match &issue.name {
             IssuedAs::Secret(digest) => (*digest.filter(|digest| digest.id() == id)?.as_bytes(), 0),
             IssuedAs::Jwt(jwt) => Self::jwt_name(id, jwt, shared)?,
@@ -253,6 +257,7 @@ impl RowKind for TokenRow {
             not_after,
             generation: shared.generation(self.0.generation),
             session: self.session(shared),
+            confirmation: None,
             slot: unpack_slot(self.0.late),
         };
         Some(Credential::issued(issue))

@@ -3,11 +3,12 @@
 use super::pace::STEP_ROWS;
 use super::shares::Party;
 use super::tokens::{Judged, JwtStanding, looks_like_jwt};
-use super::{CallerIdentity, Error, Refusal, Service};
+use super::{CallerIdentity, Error, Failure, Refusal, Service};
 use crate::domain::{
     Active, ApplicationId, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Digest, Kind, Kinds,
     Rejection, Scope, Subject, SubjectState, Tenant, Timestamp,
 };
+use crate::jose::{Binding, Possession, ProofError};
 
 /// The introspection of an active credential.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Introspection {
     pub application: Option<ApplicationId>,
     /// Of a token: how its session was issued, if that is known.
     pub session_issue: Option<SessionIssue>,
+    /// What a token is bound to, if it is not a bearer token.
+    pub binding: Option<Box<Binding>>,
 }
 
 /// How a token's session was issued.
@@ -59,10 +62,13 @@ const PAGE_SCAN: usize = 10_000;
 
 impl Service {
     /// The introspection of that credential, if it is active and the caller may ask in its tenant. Never prolongs it.
+    ///
+    /// Where the caller says what came with it, a bound token is active only if that proves possession.
     pub async fn introspect(
         &self,
         identity: &CallerIdentity,
         credential: &str,
+        shown: Option<&Possession<'_>>,
     ) -> Result<Option<Introspection>, Error> {
         if !identity.grants.somewhere(Scope::Introspect) {
             return Err(Rejection::Forbidden.into());
@@ -79,7 +85,15 @@ impl Service {
             },
             None => None,
         };
-        Ok(found.filter(|found| identity.may(Scope::Introspect, &found.tenant)))
+        let found = found.filter(|found| identity.may(Scope::Introspect, &found.tenant));
+        let Some((binding, shown)) = found.as_ref().and_then(|found| found.binding.as_ref()).zip(shown) else {
+            return Ok(found);
+        };
+        match self.proofs.check(binding, credential, shown, self.clock.now()) {
+            Ok(()) => Ok(found),
+            Err(ProofError::TooMany) => Err(Failure::Overloaded.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The ticket, session or opaque token with that secret, active or not.
@@ -141,6 +155,7 @@ impl Service {
             session: issue.session,
             application: issue.application,
             session_issue: issue.session.and_then(|id| self.session_issue(id)),
+            binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }
 }
@@ -171,5 +186,6 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         session_issue: presented
             .session_issued_at
             .map(|issued_at| SessionIssue { issued_at, application: presented.session_application }),
+        binding: judged.binding().map(Box::new),
     })
 }

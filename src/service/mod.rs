@@ -40,7 +40,7 @@ use crate::domain::{
     Registration, Request, RequestId, Scope, Tenant, Timestamp, UseCase, View as _, decide,
 };
 use crate::event_log::{Base, Fault, Observed, Reader, Writer, WriterHandle};
-use crate::jose::TrustedIssuers;
+use crate::jose::{Proofs, TrustedIssuers};
 use crate::projection::{self, MemoryCounts, Projection, SnapshotError, StateSource};
 use crate::tree::{Keeper, Trees};
 
@@ -155,6 +155,8 @@ pub struct Service {
     sealer: Arc<Sealer>,
     facts: FactsCache,
     questions: Questions,
+    /// The proofs of possession that this process has accepted.
+    proofs: Proofs,
     turns: Turns,
     process: ProcessStart,
 }

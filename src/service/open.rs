@@ -25,7 +25,7 @@ use crate::domain::{
 use crate::event_log::{
     Base, DataDirectory, OpenLog, ReadError, Reader, WalCopier, Writer, WriterStart, refuse_rescued,
 };
-use crate::jose::TrustedIssuers;
+use crate::jose::{Proofs, TrustedIssuers};
 use crate::keys::{Algorithm, BorrowedKeys, OriginKey, SealingKeys};
 use crate::projection::{self, Projection, Rebuilt, StateSource, rebuild};
 use crate::tlog::{KeyName, TreeHash};
@@ -326,6 +326,7 @@ impl Prepared {
             sealer: Arc::new(sealer),
             facts: FactsCache::default(),
             questions: Questions::default(),
+            proofs: Proofs::default(),
             turns: Turns::default(),
             process: ProcessStart { source, records_read, at: Instant::now() },
         };

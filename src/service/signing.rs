@@ -509,6 +509,10 @@ fn claims(
     if let Some(scope) = &issued.scope {
         say("scope", json!(scope));
     }
+    if let Some(confirmation) = &issued.confirmation {
+        let (name, thumbprint) = confirmation.member();
+        say("cnf", json!({name: thumbprint.to_string()}));
+    }
     if let Some(application) = recorded.application() {
         say(APPLICATION, json!(application.to_string()));
     }

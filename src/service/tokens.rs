@@ -11,11 +11,11 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenRefusal};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Caller, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden, Generation,
-    Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId, RequestId, Scope,
-    Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    ApplicationId, Caller, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
+    Generation, Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId,
+    RequestId, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
-use crate::jose::{TokenError, TokenTimeError, VerifiedToken};
+use crate::jose::{Binding, Possession, Proof, ProofError, TargetUri, TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
 
 /// A token to issue.
@@ -30,6 +30,8 @@ pub struct NewToken {
     pub session: Option<CredentialId>,
     pub audience: Vec<Box<str>>,
     pub scope: Option<Box<str>>,
+    /// What it is bound to, if it is not a bearer token.
+    pub confirmation: Option<Confirmation>,
     /// Claims that the caller adds; none of [`RESERVED_CLAIMS`].
     pub claims: Map<String, Value>,
     /// Whether it is to be opaque.
@@ -67,6 +69,17 @@ pub struct Judged {
     pub inner: Option<PresentedToken>,
     /// Active, or why not. A container is active only if the token in it is, too.
     pub standing: JwtStanding,
+}
+
+impl Judged {
+    /// What it is bound to, the token in it included; nothing if it is a bearer token.
+    pub fn binding(&self) -> Option<Binding> {
+        let inner = self.token.inner.as_ref().and_then(|inner| inner.binding.clone());
+        match (self.token.binding.clone(), inner) {
+            (Some(own), Some(inner)) => Some(own.joined(inner)),
+            (own, inner) => own.or(inner),
+        }
+    }
 }
 
 /// The standing of a JWT.
@@ -138,6 +151,7 @@ impl Service {
             session: Some(holder.id),
             audience,
             scope: None,
+            confirmation: None,
             claims,
             opaque: false,
         };
@@ -194,6 +208,7 @@ impl Service {
             session: new.session,
             audience: new.audience.clone(),
             scope: new.scope.clone(),
+            confirmation: new.confirmation,
             sealed,
         };
         let outcome = self.execute(call, issue).await.map_err(Error::widened)?;
@@ -245,6 +260,22 @@ impl Service {
         let PresentedToken { credential, tenant, subject, .. } = &judged.presented;
         let key = CredentialKey { kind: Kind::Token, id: credential.id() };
         self.projection.credential(key).revocations.of(tenant, subject).is_some()
+    }
+
+    /// Whether a presented token comes with a proof of the key that it is bound to, for a request to this ledger itself.
+    /// The address of the ledger is its issuer: a caller says nothing of where its request went.
+    pub fn proves_possession(
+        &self,
+        binding: &Binding,
+        token: &str,
+        proof: &str,
+        method: &str,
+        path: &str,
+    ) -> Result<(), ProofError> {
+        let issuer = self.token_issuer().ok_or(ProofError::OtherUri)?;
+        let uri = TargetUri::new(&format!("{issuer}{path}")).map_err(|_| ProofError::OtherUri)?;
+        let proof = Some(Proof { text: proof, method, uri: &uri });
+        self.proofs.check(binding, token, &Possession { proof, certificate: None }, self.clock.now())
     }
 
     fn standing(&self, token: &VerifiedToken, presented: &PresentedToken, now: Timestamp) -> JwtStanding {

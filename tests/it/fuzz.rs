@@ -123,6 +123,11 @@ fn a_token_is_verified_or_refused_whatever_the_bytes() {
 }
 
 #[test]
+fn a_proof_is_accepted_once_whatever_the_bytes() {
+    replay("proof");
+}
+
+#[test]
 fn every_message_of_a_peer_is_judged_whatever_the_bytes() {
     replay("parcel");
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Cohort, Cohorts, Command, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView,
-    Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds, ManySessions,
-    OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort, RevokeSessions,
-    RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant, Timestamp, TokenForm,
-    View as _, WithdrawKey, judge as judge_at, judge_presented,
+    Aal, Caller, Cohort, Cohorts, Command, Confirmation, Credential, CredentialId, CredentialKey, CredentialRef,
+    CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
+    ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
+    RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
+    Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
 use authledger::projection::{Projection, load, save};
@@ -366,7 +366,12 @@ impl World {
                 let form = if jwt { TokenForm::Jwt(jti(number)) } else { TokenForm::Opaque(token_digest(number)) };
                 let own = session.and_then(|number| self.sessions.get(number as usize)).copied();
                 let (tenant, subject) = own.unwrap_or((tenant, subject));
-                Command::IssueToken(new_token(TENANTS[tenant], form, SUBJECTS[subject], session).into())
+                let thumbprint = Thumbprint::from_bytes([number as u8; 32]);
+                let confirmation =
+                    [None, Some(Confirmation::Key(thumbprint)), Some(Confirmation::Certificate(thumbprint))];
+                let new = new_token(TENANTS[tenant], form, SUBJECTS[subject], session);
+                let confirmation = confirmation[number as usize % 3];
+                Command::IssueToken(authledger::domain::IssueToken { confirmation, ..new }.into())
             }
             Step::RevokeSession { session, by_digest } => revoke_named(Kind::Session, session_name(session, by_digest)),
             Step::RevokeToken { token, name } => revoke_named(Kind::Token, token_name(token, name)),

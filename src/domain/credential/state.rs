@@ -1,6 +1,7 @@
 //! The folded state of a credential: its issue, how far its life was prolonged, and its revocations.
 
 use super::{CredentialId, CredentialKey, CredentialRef, Digest, Kind, Revocation, Revocations};
+use crate::domain::confirmation::Confirmation;
 use crate::domain::ids::{ApplicationId, KeyId, RecordId, Subject, Tenant};
 use crate::domain::subject::Generation;
 use crate::domain::time::{RETENTION_MARGIN_MILLIS, Timestamp, Ttl};
@@ -27,6 +28,8 @@ pub struct Issue {
     pub generation: Generation,
     /// The session that a token belongs to, and is revoked with.
     pub session: Option<CredentialId>,
+    /// What a token is bound to, if it is: its bearer alone is not let in.
+    pub confirmation: Option<Box<Confirmation>>,
     /// The slot of the key that seals its personal data, in the store of the record's origin.
     pub slot: Option<u64>,
 }

@@ -215,6 +215,7 @@ fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { p
             session: None,
             audience: Vec::new(),
             scope: None,
+            confirmation: None,
             expires_at,
             generation,
             sealed: None,

@@ -171,6 +171,7 @@ pub fn token(
         session: issue.session,
         audience: issue.audience.clone(),
         scope: issue.scope.clone(),
+        confirmation: issue.confirmation,
         expires_at: session_end.map_or(expires_at, |end| end.min(expires_at)),
         generation,
         sealed: issue.sealed.clone(),

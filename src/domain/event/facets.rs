@@ -58,7 +58,7 @@ event_types! {
     TICKET_ISSUED = "ticket.issued", 1, false;
     TICKET_REVOKED = "ticket.revoked", 1, true;
     TICKETS_RENEWED = "tickets.renewed", 1, false;
-    TOKEN_ISSUED = "token.issued", 1, false;
+    TOKEN_ISSUED = "token.issued", 2, false;
     TOKEN_REVOKED = "token.revoked", 1, true;
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::forms::{GenerationData, SessionId, Text};
 use super::{RecordError, filled, instant, integer};
 use crate::domain::{
-    Aal, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended, SessionIssued, Subject,
-    Timestamp, TokenId, TokenIssued,
+    Aal, Confirmation, CredentialRef, Digest, Issuer, KeyId, Method, MethodName, Sealed, SessionExtended,
+    SessionIssued, Subject, Thumbprint, Timestamp, TokenId, TokenIssued,
 };
 
 /// Sealed personal data.
@@ -179,12 +179,44 @@ pub(super) struct TokenIssuedData<'a> {
     audience: Option<Vec<String>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     scope: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    cnf: Option<ConfirmationData<'a>>,
     expires_at: u64,
     not_after: u64,
     #[serde(default, skip_serializing_if = "GenerationData::is_empty")]
     generation: GenerationData,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     claims: Option<SealedData<'a>>,
+}
+
+/// Exactly one of its members.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfirmationData<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    jkt: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    x5t: Option<Cow<'a, str>>,
+}
+
+impl From<Confirmation> for ConfirmationData<'_> {
+    fn from(confirmation: Confirmation) -> Self {
+        let text = |thumbprint: Thumbprint| Some(thumbprint.to_string().into());
+        match confirmation {
+            Confirmation::Key(thumbprint) => Self { jkt: text(thumbprint), x5t: None },
+            Confirmation::Certificate(thumbprint) => Self { jkt: None, x5t: text(thumbprint) },
+        }
+    }
+}
+
+impl ConfirmationData<'_> {
+    fn into_domain(self) -> Result<Confirmation, RecordError> {
+        let thumbprint = |text: Option<Cow<'_, str>>| {
+            text.map(|text| text.parse::<Thumbprint>()).transpose().map_err(RecordError::malformed)
+        };
+        let confirmation = Confirmation::of(thumbprint(self.jkt)?, thumbprint(self.x5t)?);
+        confirmation.ok_or_else(|| RecordError::malformed("a token that is not bound to one key or certificate"))
+    }
 }
 
 impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
@@ -200,6 +232,7 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
             audience: (!issued.audience.is_empty())
                 .then(|| issued.audience.iter().map(|one| one.to_string()).collect()),
             scope: issued.scope.as_deref().map(Cow::Borrowed),
+            cnf: issued.confirmation.map(ConfirmationData::from),
             expires_at: issued.expires_at.as_millis(),
             not_after: issued.expires_at.as_millis(),
             generation: GenerationData(issued.generation.clone()),
@@ -209,7 +242,11 @@ impl<'a> From<&'a TokenIssued> for TokenIssuedData<'a> {
 }
 
 impl TokenIssuedData<'_> {
-    pub(super) fn into_domain(self) -> Result<TokenIssued, RecordError> {
+    /// `cnf` is what version 2 has, and version 1 has not.
+    pub(super) fn into_domain(self, version: u64) -> Result<TokenIssued, RecordError> {
+        if self.cnf.is_some() != (version >= 2) {
+            return Err(RecordError::malformed("`cnf` and the version do not agree"));
+        }
         let name = match (self.digest, self.iss, self.jti) {
             (Some(digest), None, None) => CredentialRef::Digest(digest.0),
             (None, Some(issuer), Some(jti)) => jwt(&issuer, &jti)?,
@@ -229,6 +266,7 @@ impl TokenIssuedData<'_> {
             session: self.session_id.map(|id| id.0),
             audience: filled(self.audience)?.into_iter().map(Into::into).collect(),
             scope: self.scope.map(Into::into),
+            confirmation: self.cnf.map(ConfirmationData::into_domain).transpose()?,
             expires_at: instant(self.expires_at)?,
             generation: self.generation.into_domain()?,
             sealed: sealed(self.claims)?,

@@ -4,13 +4,16 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::domain::{Scope, Timestamp};
+use super::confirmation::ConfirmationShown;
+use crate::domain::{Malformed, Scope, Thumbprint, Timestamp};
 use crate::http::descriptions::Refusals;
 use crate::http::problem::Problem;
-use crate::http::wire::Shown;
+use crate::http::wire::{JsonObject, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
+use crate::jose::{Possession, Proof, TargetUri};
 use crate::service::Introspection;
 
 /// A credential to ask about.
@@ -20,12 +23,70 @@ use crate::service::Introspection;
 struct IntrospectBody {
     /// The secret, exactly as its bearer presented it.
     credential: String,
+    /// The proof that came with it, and the request that it came with. A token that is bound to a key is then active only
+    /// if the proof is valid, and is used for the first time: RFC 9449, section 4.3.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = ProofBody)]
+    proof: Option<JsonObject<ProofBody>>,
+    /// The SHA-256 thumbprint, in base64url, of the client certificate of the connection that it came by. A token that is
+    /// bound to a certificate is then active only if it is this one: RFC 8705, section 3.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
+    certificate_sha256: Option<WireText<Thumbprint>>,
+}
+
+/// A proof of possession, and the request that it came with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Proof)]
+struct ProofBody {
+    /// The header `DPoP`.
+    dpop: String,
+    /// The method of the request.
+    #[schema(value_type = String, min_length = 1, max_length = 64)]
+    method: WireText<RequestMethod>,
+    /// The address of the request, as its client wrote it. Query and fragment do not count.
+    #[schema(value_type = String, format = "uri")]
+    uri: WireText<TargetUri>,
+}
+
+struct RequestMethod(Box<str>);
+
+impl TextForm for RequestMethod {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(is_token) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed("the method of a request: RFC 9110, section 9.1"))
+        }
+    }
+}
+
+impl TextForm for TargetUri {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        Self::new(text)
+    }
+}
+
+impl IntrospectBody {
+    /// What came with the credential, if the caller says so.
+    fn possession(&self) -> Option<Possession<'_>> {
+        let proof = self.proof.as_ref().map(|JsonObject(ProofBody { dpop, method, uri })| Proof {
+            text: dpop,
+            method: &method.0.0,
+            uri: &uri.0,
+        });
+        let certificate = self.certificate_sha256.as_ref().map(|WireText(thumbprint)| *thumbprint);
+        (proof.is_some() || certificate.is_some()).then_some(Possession { proof, certificate })
+    }
 }
 
 /// The introspection of a credential: its members if it is active, else `{"active":false}` and nothing else.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Introspection)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "it is made once for each answer, and written at once")]
 enum IntrospectionShown<'a> {
     Good(Good<'a>),
     Inactive(InactiveCredential),
@@ -84,6 +145,14 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     application: Option<String>,
+    /// `DPoP` for a token that is bound to a key: a caller that presents it must prove possession (RFC 9449, section 6.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, pattern = "^DPoP$")]
+    token_type: Option<&'static str>,
+    /// What a token is bound to, if it is not a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConfirmationShown)]
+    cnf: Option<&'a Map<String, Value>>,
 }
 
 /// An inactive credential. The answer does not say why it is inactive, or whose it was.
@@ -96,7 +165,8 @@ struct InactiveCredential {
 }
 
 /// Whether a credential is active, and whose it is. Asking does not prolong it. Needs the scope `introspect` in its
-/// tenant; a credential of another tenant is not active.
+/// tenant; a credential of another tenant is not active. Without a proof the answer only says what a bound token is bound
+/// to, and the caller checks possession itself.
 #[utoipa::path(
     post,
     path = "/v1/introspect",
@@ -106,7 +176,8 @@ struct InactiveCredential {
 )]
 pub async fn introspect(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (identity, body) = caller::question::<IntrospectBody>(&app, request, Scope::Introspect).await?;
-    let found = app.service.introspect(&identity, &body.credential).await?;
+    let shown = body.possession();
+    let found = app.service.introspect(&identity, &body.credential, shown.as_ref()).await?;
     let body = found.as_ref().map_or(IntrospectionShown::Inactive(InactiveCredential { active: false }), |found| {
         IntrospectionShown::Good(good(found))
     });
@@ -132,5 +203,7 @@ fn good(found: &Introspection) -> Good<'_> {
             .and_then(|session| session.application)
             .map(|application| application.to_string()),
         application: found.application.map(|id| id.to_string()),
+        token_type: found.binding.as_ref().and_then(|binding| binding.key).map(|_| "DPoP"),
+        cnf: found.binding.as_ref().map(|binding| &binding.cnf),
     }
 }

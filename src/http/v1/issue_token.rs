@@ -7,15 +7,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::confirmation::{ConfirmationBody, ConfirmationShown};
 use crate::domain::{CredentialId, CredentialRef, Event, GivenSubject, Issuer, Malformed, Scope, Tenant, Timestamp};
 use crate::http::descriptions::{CommandHeaders, Refusals};
 use crate::http::exact::Exact;
 use crate::http::problem::{Code, Problem};
-use crate::http::wire::{MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};
+use crate::http::wire::{JsonObject, MAX_TTL_SECONDS, Seconds, Shown, TextForm, WireText, present};
 use crate::http::{SharedApp, answer, caller};
+use crate::jose::Binding;
 use crate::service::{IssuedToken, NewToken, Service};
 
 /// The most audiences of a token, and the longest one in bytes.
@@ -54,6 +57,10 @@ struct IssueTokenBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, min_length = 1, max_length = 1_024)]
     scope: Option<WireText<TokenScope>>,
+    /// What it is bound to; a bearer token if left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = ConfirmationBody)]
+    cnf: Option<JsonObject<ConfirmationBody>>,
     /// Claims to add to a JWT, exactly as they are sent: a doubled member is refused, and so is a number that could not be kept as it is.
     /// Sealed at rest, at most 32 KiB, and none of the claims that the ledger sets itself.
     #[serde(default, deserialize_with = "present")]
@@ -176,6 +183,10 @@ struct IssuedTokenShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     session_id: Option<String>,
+    /// What it is bound to, if it is not a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConfirmationShown)]
+    cnf: Option<Map<String, Value>>,
     /// The position of its issue in this node's log.
     position: u64,
 }
@@ -191,23 +202,24 @@ struct IssuedTokenShown<'a> {
 )]
 pub async fn issue_token(State(app): State<SharedApp>, request: Request) -> Result<Response, Problem> {
     let (call, body) = caller::command::<IssueTokenBody>(&app, request, Scope::Issue).await?;
-    let issued = app.service.issue_token(&call, body.asked(&app.service)).await?;
+    let issued = app.service.issue_token(&call, body.asked(&app.service)?).await?;
     show(&issued).ok_or(Code::RecordUnreadable.into())
 }
 
 impl IssueTokenBody {
-    fn asked(self, service: &Service) -> NewToken {
+    fn asked(self, service: &Service) -> Result<NewToken, Problem> {
         let tenant = self.tenant.map(|WireText(tenant)| tenant).unwrap_or_default();
-        NewToken {
+        Ok(NewToken {
             subject: service.named(&tenant, &self.subject.0),
             tenant,
             ttl: self.ttl.map(|Seconds(ttl)| ttl),
             session: self.session_id.map(|WireText(id)| CredentialId::of_session(id)),
             audience: self.audience.map(|Audience(list)| list).unwrap_or_default(),
             scope: self.scope.map(|WireText(TokenScope(scope))| scope),
+            confirmation: self.cnf.map(|JsonObject(cnf)| cnf.asked()).transpose()?,
             claims: self.claims.unwrap_or_default().0,
             opaque: self.format.is_some_and(|WireText(format)| format == TokenFormat::Opaque),
-        }
+        })
     }
 }
 
@@ -224,6 +236,7 @@ fn show(issued: &IssuedToken) -> Option<Response> {
         issued_at: Shown(recorded.recorded_at),
         expires_at: Shown(issued.expires_at),
         session_id: token.session.map(|id| id.uuid().to_string()),
+        cnf: token.confirmation.map(|confirmation| Binding::from(confirmation).cnf),
         position: issued.filed.position.0,
     };
     Some(answer::secret(StatusCode::CREATED, &body))

@@ -4,6 +4,7 @@ mod application;
 mod as_of;
 mod asked;
 mod clock;
+mod confirmation;
 mod device;
 mod erase;
 mod event;

@@ -6,8 +6,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::confirmation::ConfirmationShown;
 use crate::domain::{CredentialId, CredentialKey, GivenSubject, Kind, Scope, SubjectState, Tenant, Timestamp};
 use crate::http::descriptions::Refusals;
 use crate::http::problem::{Code, Problem};
@@ -104,6 +106,10 @@ struct CredentialShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = "uuid")]
     application: Option<String>,
+    /// What a token is bound to, if it is not a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConfirmationShown)]
+    cnf: Option<Map<String, Value>>,
 }
 
 /// A subject's active credentials, its generation and its hold. Needs the scope `introspect` in the tenant. An unknown
@@ -149,6 +155,7 @@ fn shown(found: &Introspection) -> CredentialShown {
         last_used_at: found.last_used_at.map(Shown),
         session_id: found.session.map(|id| id.uuid().to_string()),
         application: found.application.map(|id| id.to_string()),
+        cnf: found.binding.as_ref().map(|binding| binding.cnf.clone()),
     }
 }
 

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Projection;
 use crate::domain::{
-    AgeRevocation, Answered, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey,
+    AgeRevocation, Answered, ApplicationId, Cohort, CohortState, Confirmation, Credential, CredentialId, CredentialKey,
     CredentialRef, Digest, Erasure, Event, Generation, Idempotency, Issue, IssuedAs, IssuedJwt, Issuer, KeyId,
     KeyPublished, Kind, KindRevocation, KindState, Lifetime, Malformed, Member, NodeKey, NodeRemoved, NodeUpgraded,
     Origin, Patch, RecordId, Recorded, Revocation, RevocationTarget, Revocations, Sequence, SigningKeyState, Subject,
-    SubjectState, Tenant, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
+    SubjectState, Tenant, Thumbprint, Timestamp, TokenId, Ttl, UnknownRevoker, Withdrawal,
 };
 use crate::event_log::{decode, encode};
 
@@ -106,7 +106,14 @@ pub(super) struct FixedIssueItem {
     not_after: u64,
     generation: Vec<PlaceItem>,
     session: Option<[u8; 16]>,
+    confirmation: Option<ConfirmationItem>,
     slot: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum ConfirmationItem {
+    Key([u8; 32]),
+    Certificate([u8; 32]),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -233,8 +240,16 @@ fn fixed_issue_item(issue: &Issue) -> Option<FixedIssueItem> {
         not_after: issue.not_after.as_millis(),
         generation: generation_item(&issue.generation),
         session: issue.session.map(|id| *id.as_bytes()),
+        confirmation: issue.confirmation.as_deref().map(confirmation_item),
         slot: issue.slot,
     })
+}
+
+fn confirmation_item(confirmation: &Confirmation) -> ConfirmationItem {
+    match confirmation {
+        Confirmation::Key(thumbprint) => ConfirmationItem::Key(*thumbprint.as_bytes()),
+        Confirmation::Certificate(thumbprint) => ConfirmationItem::Certificate(*thumbprint.as_bytes()),
+    }
 }
 
 fn generation_item(generation: &Generation) -> Vec<PlaceItem> {
@@ -450,6 +465,7 @@ fn sliding_issue(item: SlidingIssueItem) -> Result<Issue, Malformed> {
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
         session: None,
+        confirmation: None,
         slot: None,
     })
 }
@@ -474,8 +490,16 @@ fn fixed_issue(item: FixedIssueItem) -> Result<Issue, Malformed> {
         not_after: instant(item.not_after)?,
         generation: generation(item.generation)?,
         session: item.session.map(CredentialId::from_bytes),
+        confirmation: item.confirmation.map(confirmation).map(Box::new),
         slot: item.slot,
     })
+}
+
+const fn confirmation(item: ConfirmationItem) -> Confirmation {
+    match item {
+        ConfirmationItem::Key(bytes) => Confirmation::Key(Thumbprint::from_bytes(bytes)),
+        ConfirmationItem::Certificate(bytes) => Confirmation::Certificate(Thumbprint::from_bytes(bytes)),
+    }
 }
 
 fn revocation(item: RevocationItem) -> Result<Revocation, Malformed> {

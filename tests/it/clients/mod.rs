@@ -5,6 +5,7 @@
 
 mod counts;
 mod cribl;
+mod dpop;
 mod ory;
 mod schemathesis;
 mod slashid;

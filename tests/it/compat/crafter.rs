@@ -637,7 +637,7 @@ async fn a_ticket_that_was_used_does_not_expire_while_its_use_waits_to_go_on_rec
 
 /// Whether the ticket is active, without using it.
 async fn peek(node: &CrafterNode, id: &str) -> bool {
-    node.service.introspect(&root().identity, id).await.expect("root may").is_some()
+    node.service.introspect(&root().identity, id, None).await.expect("root may").is_some()
 }
 
 #[tokio::test]

@@ -44,8 +44,17 @@ impl Issuer {
         let tenant = self.tenant.clone();
         let subject = self.subject.clone();
         let ttl = None;
-        let new =
-            NewToken { tenant, subject, ttl, session, audience: Vec::new(), scope: None, claims: Map::new(), opaque };
+        let new = NewToken {
+            tenant,
+            subject,
+            ttl,
+            session,
+            audience: Vec::new(),
+            scope: None,
+            confirmation: None,
+            claims: Map::new(),
+            opaque,
+        };
         let issued = self.service.issue_token(&self.call(), new).await.unwrap();
         (issued.id, issued.secret)
     }
@@ -66,7 +75,7 @@ impl Issuer {
     }
 
     async fn is_active(&self, secret: &Secret) -> bool {
-        self.service.introspect(&self.identity(), secret.expose()).await.unwrap().is_some()
+        self.service.introspect(&self.identity(), secret.expose(), None).await.unwrap().is_some()
     }
 }
 

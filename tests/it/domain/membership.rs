@@ -1,17 +1,17 @@
 //! Members: nodes that join and are removed, and the records of a removed node that still count.
 
 use authledger::domain::{
-    Application, Caller, Command, CredentialView as _, Decision, Event, Grants, Inactive, JoinNode, Member, Members,
-    NodeJoined, NodeKey, NodeName, NodeUpgraded, Reads, RecordId, Recorded, Region, Rejection, Scope, Sequence, State,
-    View as _,
+    Application, Caller, Command, Confirmation, CredentialView as _, Decision, Event, Grants, Inactive, IssueToken,
+    JoinNode, Member, Members, NodeJoined, NodeKey, NodeName, NodeUpgraded, Reads, RecordId, Recorded, Region,
+    Rejection, Scope, Sequence, State, Thumbprint, TokenForm, View as _,
 };
 use authledger::projection::{load, save};
 use proptest::prelude::*;
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    ModelNode, application_id, at, digest, grants, issue, issue_opaque, issue_session, origin, register, revoke,
-    token_digest, token_key,
+    ModelNode, application_id, at, digest, grants, issue, issue_opaque, issue_session, new_token, origin, register,
+    revoke, token_digest, token_key,
 };
 
 /// The key that the records of the tests' node of that letter are signed with.
@@ -128,6 +128,26 @@ fn nothing_is_written_that_a_member_could_not_read() {
     assert!(one.ask(issue(1, "alice")).is_ok());
     one.ask_as(Caller::Node, upgrade('b', Reads::of_this_release())).unwrap();
     assert!(one.ask(issue_session(1, "alice")).is_ok());
+}
+
+#[test]
+fn a_bound_token_is_issued_once_every_member_can_read_its_record() {
+    let (mut one, mut other) = members();
+    let bound = |n| {
+        let new = new_token("default", TokenForm::Opaque(token_digest(n)), "alice", None);
+        let confirmation = Some(Confirmation::Key(Thumbprint::from_bytes([7; 32])));
+        Command::IssueToken(IssueToken { confirmation, ..new }.into())
+    };
+    let reads = Reads::of_this_release();
+    let first_version = |(name, version)| (Box::from(name), if name == "token.issued" { 1 } else { version });
+    let earlier = reads.iter().map(first_version).collect();
+    other.ask_as(Caller::Node, upgrade('b', earlier)).unwrap();
+    one.catch_up(&other);
+    assert_eq!(one.ask(bound(1)), Err(Rejection::MemberTooOld));
+    assert!(one.ask(issue_opaque(2, "alice", None)).is_ok(), "a bearer token has the first version");
+    other.ask_as(Caller::Node, upgrade('b', reads)).unwrap();
+    one.catch_up(&other);
+    assert!(one.ask(bound(1)).is_ok());
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn values() -> Vec<(&'static str, Vec<Recorded>)> {
         ("session.issued", lasting::sessions()),
         ("session.extended", lasting::extended()),
         ("token.issued", lasting::tokens()),
+        ("token.issued.v2", lasting::bound_tokens()),
         ("session.revoked", lasting::sessions_revoked()),
         ("token.revoked", lasting::tokens_revoked()),
         ("key.published", lasting::published()),
@@ -630,6 +631,29 @@ fn a_text_that_breaks_the_form_of_a_token_is_not_a_record() {
 }
 
 #[test]
+fn a_text_that_breaks_the_form_of_a_bound_token_is_not_a_record() {
+    let certificate = "{\"x5t#S256\":\"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0\"}";
+    let cnf = format!(",\"cnf\":{certificate}");
+    let with = |from: &str, to: &str| certificate.replace(from, to);
+    let both = with("}", ",\"jkt\":\"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I\"}");
+    refused(
+        "token.issued.v2",
+        &[
+            (0, "\"version\":2", "\"version\":1"),
+            (0, &cnf, ""),
+            (0, certificate, "{}"),
+            (0, certificate, &both),
+            (0, certificate, &with("x5t#S256", "x5t")),
+            (0, certificate, &with("dg0", "dg1")),
+            (0, certificate, &with("dg0", "dg0=")),
+            (0, certificate, &with("dg0", "dg")),
+            (0, certificate, &with("_", "/")),
+        ],
+    );
+    refused("token.issued", &[(0, "\"version\":1", "\"version\":2")]);
+}
+
+#[test]
 fn a_text_that_breaks_the_form_of_a_revocation_is_not_a_record() {
     let uuid = "\"id\":\"5e551001-0000-4000-8000-000000000001\"";
     let hex = format!("\"id\":\"{}\"", secret("zoë").id());
@@ -761,7 +785,7 @@ fn pseudonyms_agree_with_their_vectors() {
 
 #[test]
 fn fingerprints_agree_with_their_vectors() {
-    for vector in ["fingerprint", "fingerprint-sessions", "fingerprint-erased"]
+    for vector in ["fingerprint", "fingerprint-sessions", "fingerprint-erased", "fingerprint-bound"]
         .map(|name| format!("vectors/{name}.json"))
         .iter()
         .map(|path| schema_file(path))

@@ -1,9 +1,9 @@
 //! The values of the golden records of sessions, tokens and keys.
 
 use authledger::domain::{
-    Aal, Actor, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId, KeyPublished, Kind,
-    MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence, SessionExtended, SessionIssued,
-    Subject, Tenant, TokenId, TokenIssued,
+    Aal, Actor, Confirmation, CredentialId, CredentialRef, CredentialRevoked, Digest, Event, Issuer, KeyId,
+    KeyPublished, Kind, MAX_INTEGER, Method, MethodName, Reason, Recorded, RequestId, Sealed, Sequence,
+    SessionExtended, SessionIssued, Subject, Tenant, Thumbprint, TokenId, TokenIssued,
 };
 
 use super::golden::{DAY, a, at, b, by_application, by_root, record, secret};
@@ -112,6 +112,7 @@ pub(super) fn tokens() -> Vec<Recorded> {
         session: None,
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         expires_at: at(T + 4_000_000),
         generation: Default::default(),
         sealed: None,
@@ -139,6 +140,38 @@ pub(super) fn tokens() -> Vec<Recorded> {
         by_default(record(18, 400_004, Event::TokenIssued(opaque.into()))),
         by_acme(record(19, 400_005, Event::TokenIssued(full.into()))),
         Recorded { actor: by_root(), ..by_default(record(20, 400_006, Event::TokenIssued(imported.into()))) },
+    ]
+}
+
+pub(super) fn bound_tokens() -> Vec<Recorded> {
+    let thumbprint = |text: &str| text.parse::<Thumbprint>().unwrap();
+    let opaque = TokenIssued {
+        name: CredentialRef::Digest(secret("al_o_bound")),
+        key: None,
+        subject: subject("profile-17"),
+        issued_at: None,
+        session: None,
+        audience: Vec::new(),
+        scope: None,
+        confirmation: Some(Confirmation::Certificate(thumbprint("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"))),
+        expires_at: at(T + 4_000_000),
+        generation: Default::default(),
+        sealed: None,
+    };
+    let signed = TokenIssued {
+        name: jwt("6f1f2a6e-3f5b-4c1d-9a57-0d9e6c2b8a12"),
+        key: Some(key()),
+        session: Some(two()),
+        scope: Some("read write".into()),
+        confirmation: Some(Confirmation::Key(thumbprint("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"))),
+        expires_at: at(T + 500_000),
+        generation: [(b(), Sequence(12))].into_iter().collect(),
+        sealed: Some(sealed()),
+        ..opaque.clone()
+    };
+    vec![
+        by_default(record(51, 400_007, Event::TokenIssued(opaque.into()))),
+        by_default(record(52, 400_008, Event::TokenIssued(signed.into()))),
     ]
 }
 

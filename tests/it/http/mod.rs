@@ -1,3 +1,4 @@
+mod bound;
 mod codings;
 mod erasure;
 mod evidence;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use authledger::domain::{
-    Aal, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Digest, Event, Generation,
-    Issuer, Kind, Kinds, MAX_INTEGER, Origin, RecordId, Recorded, Renewals, Sealed, Sequence, SessionExtended,
-    SessionIssued, State, Subject, SubjectRevoked, Tenant, TicketIssued, Timestamp, TokenId, TokenIssued, Ttl,
-    View as _,
+    Aal, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialRevoked, CredentialView as _, Digest,
+    Event, Generation, Issuer, Kind, Kinds, MAX_INTEGER, Origin, RecordId, Recorded, Renewals, Sealed, Sequence,
+    SessionExtended, SessionIssued, State, Subject, SubjectRevoked, Tenant, Thumbprint, TicketIssued, Timestamp,
+    TokenId, TokenIssued, Ttl, View as _,
 };
 use authledger::projection::{Projection, load, save};
 use proptest::prelude::*;
@@ -151,6 +151,8 @@ fn event(step: &Step, now: u64) -> Event {
             session: (odd % 2 == 0).then(|| session(odd % NAMES)),
             audience: Vec::new(),
             scope: None,
+            confirmation: (odd % 5 == 0)
+                .then(|| Confirmation::Key(Thumbprint::from_bytes([(credential % 251) as u8; 32]))),
             expires_at: at(now + life),
             generation,
             sealed,

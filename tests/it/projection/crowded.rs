@@ -24,6 +24,7 @@ fn foreign(sequence: u64, digest: Digest) -> Recorded {
         session: None,
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         expires_at: at(86_400_000),
         generation: Generation::default(),
         sealed: None,

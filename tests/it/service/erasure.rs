@@ -35,6 +35,7 @@ fn token(name: &str, opaque: bool) -> NewToken {
         session: None,
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         claims: json!({"role": name}).as_object().cloned().unwrap(),
         opaque,
     }

@@ -13,6 +13,7 @@ fn token(opaque: bool) -> NewToken {
         session: None,
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         claims: serde_json::Map::new(),
         opaque,
     }
@@ -58,7 +59,7 @@ async fn the_first_key_fixes_the_issuer_permanently() {
         let service = &running.service;
         assert_eq!(service.token_issuer().unwrap().as_str(), "https://auth.example");
         let identity = call(service).identity;
-        let found = service.introspect(&identity, issued.secret.expose()).await.unwrap().unwrap();
+        let found = service.introspect(&identity, issued.secret.expose(), None).await.unwrap().unwrap();
         assert_eq!(found.issuer.as_deref(), Some("https://auth.example"));
         assert!(service.issue_token(&call(service), token(false)).await.is_ok());
         running.stop().unwrap();

@@ -92,7 +92,7 @@ async fn a_hundred_thousand_tickets_in_use_append_little_and_a_restart_loses_a_t
     let active = async |running: &Running, identity: &authledger::service::CallerIdentity| {
         let mut count = 0;
         for secret in &secrets {
-            count += usize::from(running.service.introspect(identity, secret).await.unwrap().is_some());
+            count += usize::from(running.service.introspect(identity, secret, None).await.unwrap().is_some());
         }
         count
     };

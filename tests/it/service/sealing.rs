@@ -64,7 +64,7 @@ async fn after_its_key_was_erased_a_session_works_without_what_was_personal() {
     let running = start(data.path(), &Clock::system(), 64).await;
     let service = &running.service;
     let identity = call(service).identity;
-    assert!(service.introspect(&identity, ada.secret.expose()).await.unwrap().is_some());
+    assert!(service.introspect(&identity, ada.secret.expose(), None).await.unwrap().is_some());
     let shown = service.session(&identity, ada.session.id).await.unwrap().unwrap();
     assert!(shown.active && shown.personal.identity.is_none() && shown.personal.device.is_none());
     let opened = service.opened_event(&identity, ada.filed.position).await.unwrap();

@@ -6,6 +6,7 @@ pub mod log;
 pub mod nats;
 pub mod nginx;
 pub mod node;
+pub mod prover;
 pub mod proxy;
 pub mod python;
 pub mod random;

@@ -143,6 +143,7 @@ pub fn new_token(tenant_name: &str, form: TokenForm, name: &str, session: Option
         session: session.map(session_id),
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         sealed: None,
     }
 }

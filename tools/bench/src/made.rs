@@ -202,6 +202,7 @@ impl Maker {
                 session: None,
                 audience: Vec::new(),
                 scope: None,
+                confirmation: None,
                 expires_at,
                 generation,
                 sealed: None,

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// The headers that the SDK sends, and those of a page that does not want a stale answer.
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "content-type, authorization, cache-control, slashid-sdkversion, slashid-orgid, slashid-api-key, \
+    "content-type, authorization, dpop, cache-control, slashid-sdkversion, slashid-orgid, slashid-api-key, \
      slashid-required-consistency, slashid-required-consistency-timeout",
 );
 /// Ten minutes, the longest that every browser keeps a preflight's answer.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -43,6 +43,8 @@ pub enum SlashidError {
     AlreadyExpired,
     /// The caller is not authenticated, for that reason.
     Unauthenticated(&'static str),
+    /// The caller's own token is bound, and did not come with what proves possession.
+    Bound(Challenge),
     /// The application has other scopes in that organisation.
     Forbidden,
     /// The application has no grant in that organisation, if it exists.
@@ -61,6 +63,38 @@ pub enum SlashidError {
     IssuerNotConfigured,
     /// The machine failed.
     Internal,
+}
+
+/// What the holder of a bound token is asked for: RFC 9449, section 7.1, and RFC 6750, section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// The token with the scheme `DPoP`, and a proof.
+    Proof,
+    /// Another proof.
+    OtherProof,
+    /// Another token: this one is not bound, and came as if it were.
+    BoundToken,
+    /// Another token: this one is bound to what can't be proven here.
+    OtherToken,
+}
+
+impl Challenge {
+    const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Proof | Self::BoundToken => "DPoP algs=\"ES256 EdDSA RS256\", error=\"invalid_token\"",
+            Self::OtherProof => "DPoP algs=\"ES256 EdDSA RS256\", error=\"invalid_dpop_proof\"",
+            Self::OtherToken => "Bearer error=\"invalid_token\"",
+        })
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Proof => "the token is bound to a key: present it with the scheme DPoP and a proof",
+            Self::BoundToken => "the token is not bound to a key: present it with the scheme Bearer",
+            Self::OtherProof => "the proof is not one of this token for this request, or was used before",
+            Self::OtherToken => "the token is bound, and possession of what it is bound to can't be proven here",
+        }
+    }
 }
 
 impl From<TokenError> for SlashidError {
@@ -177,7 +211,7 @@ impl SlashidError {
             | Self::Token(_)
             | Self::AlreadyRevoked
             | Self::AlreadyExpired => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated(_) | Self::Bound(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownOrganisation => StatusCode::NOT_FOUND,
             Self::WrongVerb(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -202,6 +236,7 @@ impl SlashidError {
             Self::AlreadyRevoked => "the token has been revoked already".into(),
             Self::AlreadyExpired => "the token has expired already".into(),
             Self::Unauthenticated(message) => (*message).into(),
+            Self::Bound(challenge) => challenge.message().into(),
             Self::Forbidden => "the application's grants do not allow this in this organization".into(),
             Self::UnknownOrganisation => "this application does not know this organization".into(),
             Self::PersonOnHold => "the person gets no new tokens for now".into(),
@@ -238,6 +273,9 @@ impl IntoResponse for SlashidError {
         let mut response = answer::json(status, &body);
         if matches!(self, Self::BodyEncoded) {
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(NONE_TAKEN));
+        }
+        if let Self::Bound(challenge) = self {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.header());
         }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -63,6 +63,7 @@ pub async fn mint_token(State(app): State<SharedApp>, request: Request) -> Resul
         session: None,
         audience: Vec::new(),
         scope: None,
+        confirmation: None,
         claims,
         opaque: false,
     };

@@ -2,16 +2,19 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::asked::{self, API_KEY};
-use super::error::SlashidError;
+use super::error::{Challenge, SlashidError};
 use super::wire::{Errors, TokenBody};
 use crate::domain::{Scope, Secret};
 use crate::http::caller::{bearer_secret, request_id};
-use crate::http::{App, SharedApp};
-use crate::jose::TokenError;
+use crate::http::{App, SharedApp, caller};
+use crate::jose::{ProofError, TokenError};
 use crate::service::{Authentication, Call, CallerIdentity, Consistency, Judged, Revoker, Service, Why};
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 const NOBODY: SlashidError = SlashidError::Unauthenticated("send `SlashID-API-Key`, or the token itself as bearer");
 const NOT_ITS_OWN: SlashidError =
@@ -23,11 +26,19 @@ const NOT_THERE: SlashidError =
 enum Claimant {
     Application(CallerIdentity),
     /// It presented something that is not an application's secret.
-    Bearer(Secret),
+    Holder(Presented),
+}
+
+/// A token that is presented as its own authorisation.
+struct Presented {
+    token: Secret,
+    /// With the scheme `DPoP`: the proof that came with it, and the path that it was sent to.
+    proof: Option<(Box<str>, Box<str>)>,
 }
 
 /// Revokes a user token, or a token container and the token in it. An application with the scope `revoke` in its
-/// organisation may, and so may the holder of the token, which counts as its own proof. A token that is revoked or
+/// organisation may, and so may the holder of the token, which counts as its own proof; the holder of a bound token sends it
+/// with the scheme `DPoP`, and a proof for this path of the ledger's issuer (RFC 9449, section 7.1). A token that is revoked or
 /// expired already is refused, unless a repetition has to wait for the consistency that it asks for.
 #[utoipa::path(
     post,
@@ -58,11 +69,11 @@ enum Claimant {
 )]
 pub async fn revoke(State(app): State<SharedApp>, request: Request) -> Result<StatusCode, SlashidError> {
     let (parts, body) = request.into_parts();
-    let claimant = claimant(&app, &parts.headers)?;
+    let claimant = claimant(&app, &parts)?;
     let consistency = asked::consistency(&parts.headers)?;
     let body: TokenBody = match claimant {
         Claimant::Application(_) => asked::json(&app, &parts.headers, body, TokenBody::FORM).await?,
-        Claimant::Bearer(_) => asked::json_unauthenticated(&app, &parts.headers, body, TokenBody::FORM).await?,
+        Claimant::Holder(_) => asked::json_unauthenticated(&app, &parts.headers, body, TokenBody::FORM).await?,
     };
     let token = presented(body)?;
     let (revoker, judged) = revoker(&app.service, claimant, &token, consistency, &parts.headers).await?;
@@ -86,19 +97,55 @@ pub fn presented(body: TokenBody) -> Result<Secret, SlashidError> {
 }
 
 /// A key that was sent counts: a wrong one is refused, whatever else is presented.
-fn claimant(app: &App, headers: &HeaderMap) -> Result<Claimant, SlashidError> {
+fn claimant(app: &App, parts: &Parts) -> Result<Claimant, SlashidError> {
+    let headers = &parts.headers;
     if let Some(key) = asked::once(headers, &API_KEY, "SlashID-API-Key")? {
         return asked::application(app, key).map(Claimant::Application);
     }
-    asked::once(headers, &AUTHORIZATION, "Authorization")?;
+    if let Some(token) = asked::once(headers, &AUTHORIZATION, "Authorization")?.and_then(proven_secret) {
+        return Ok(Claimant::Holder(Presented { token, proof: Some(proof(parts)?) }));
+    }
     let secret = bearer_secret(headers).ok_or(NOBODY)?;
     match app.service.authenticate(secret) {
         Authentication::Caller(identity) => Ok(Claimant::Application(identity)),
         Authentication::Expired(_) => Err(NOT_ITS_OWN),
         Authentication::Unknown => {
-            std::str::from_utf8(secret).map(|text| Claimant::Bearer(Secret::new(text))).map_err(|_| NOT_ITS_OWN)
+            let token = std::str::from_utf8(secret).map(Secret::new).map_err(|_| NOT_ITS_OWN)?;
+            Ok(Claimant::Holder(Presented { token, proof: None }))
         }
     }
+}
+
+/// RFC 9449, section 7.1. An application's secret is not bound, so it never comes in this way.
+fn proven_secret(value: &HeaderValue) -> Option<Secret> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("dpop").then(|| Secret::new(token.trim()))
+}
+
+/// The one proof, and the path that it must be for.
+fn proof(parts: &Parts) -> Result<(Box<str>, Box<str>), SlashidError> {
+    let proof = caller::once(&parts.headers, &DPOP).ok().flatten().and_then(|proof| proof.to_str().ok());
+    let proof = proof.ok_or(SlashidError::Bound(Challenge::OtherProof))?;
+    Ok((proof.into(), parts.uri.path().into()))
+}
+
+/// Whether the holder may present the token: a bearer token as it is, and a bound one with a proof.
+fn may_present(service: &Service, own: &Judged, presented: &Presented) -> Result<(), SlashidError> {
+    let challenge = match (own.binding(), &presented.proof) {
+        (None, None) => return Ok(()),
+        // RFC 9449, section 7.1: what comes with this scheme must be bound to the proof's key.
+        (None, Some(_)) => Challenge::BoundToken,
+        (Some(binding), _) if binding.key.is_none() || binding.certificate.is_some() => Challenge::OtherToken,
+        (Some(_), None) => Challenge::Proof,
+        (Some(binding), Some((proof, path))) => {
+            match service.proves_possession(&binding, presented.token.expose(), proof, "POST", path) {
+                Ok(()) => return Ok(()),
+                Err(ProofError::TooMany) => return Err(SlashidError::Unavailable),
+                Err(_) => Challenge::OtherProof,
+            }
+        }
+    };
+    Err(SlashidError::Bound(challenge))
 }
 
 /// The identity that revokes the token, and the token. Every signature is verified, the bearer's too.
@@ -119,13 +166,14 @@ async fn revoker(
             let call = Call { identity, request, idempotency: None, consistency: Some(consistency) };
             Ok((Revoker::Application(Box::new(call)), judged))
         }
-        Claimant::Bearer(own) if own == *token => {
+        Claimant::Holder(presented) if presented.token == *token => {
             let judged = service.judge_jwt(token.expose()).await?;
-            let own = service.judge_jwt(own.expose()).await?;
+            let own = service.judge_jwt(token.expose()).await?;
+            may_present(service, &own, &presented)?;
             Ok((Revoker::Bearer(Box::new(own), request, Some(consistency)), judged))
         }
-        Claimant::Bearer(own) => {
-            let own = service.judge_jwt(own.expose()).await.map_err(|error| match error {
+        Claimant::Holder(presented) => {
+            let own = service.judge_jwt(presented.token.expose()).await.map_err(|error| match error {
                 TokenError::KeysUnreachable => SlashidError::KeysUnreachable,
                 // Do not tell an unauthenticated caller why the token was rejected.
                 _ => NOT_ITS_OWN,
@@ -134,6 +182,7 @@ async fn revoker(
             if !Service::is_same_token(&own, &judged) {
                 return Err(NOT_ITS_OWN);
             }
+            may_present(service, &own, &presented)?;
             Ok((Revoker::Bearer(Box::new(own), request, Some(consistency)), judged))
         }
     }

@@ -14,7 +14,8 @@ use crate::http::wire::Shown;
 use crate::jose::TokenError;
 use crate::service::{Judged, JwtStanding, Service};
 
-/// Whether a token is active now. Its holder may ask.
+/// Whether a token is active now. Its holder may ask. A bound token (RFC 9449, RFC 8705) is not valid here: the answer has no
+/// room to say that its text alone must not be accepted.
 #[utoipa::path(
     post,
     path = "/token/validate",
@@ -40,6 +41,8 @@ pub async fn validate(State(app): State<SharedApp>, request: Request) -> Result<
 
 fn validity(service: &Service, judged: &Judged) -> Validity {
     match judged.standing {
+        // The caller has the text alone, and would accept it from anyone.
+        JwtStanding::Active if judged.binding().is_some() => invalid(Invalidity::InvalidTokenContent),
         JwtStanding::Active => good(judged, service.clock().now()),
         JwtStanding::NotYetValid => invalid(Invalidity::InvalidTokenContent),
         JwtStanding::Expired => invalid(Invalidity::Expired),
@@ -97,6 +100,7 @@ const fn reason(error: TokenError) -> Option<Invalidity> {
         | TokenError::MalformedTime(_)
         | TokenError::MalformedSession
         | TokenError::MalformedGeneration
+        | TokenError::MalformedConfirmation
         | TokenError::NestedContainer
         | TokenError::ContainerMismatch => Some(Invalidity::InvalidTokenContent),
     }

@@ -80,7 +80,7 @@ pub struct Validity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Invalidity {
-    /// It is not a JWT that can be verified, or it is not valid yet.
+    /// It is not a JWT that can be verified, is not valid yet, or is bound, so that its text alone must not be accepted.
     InvalidTokenContent,
     /// It has expired.
     Expired,

@@ -7,9 +7,10 @@ use super::{Place, revoke};
 use crate::support::served::{Actor, Answer, Made};
 
 const LISTED: &str = "https://app.example";
-const WANTED: [&str; 8] = [
+const WANTED: [&str; 9] = [
     "content-type",
     "authorization",
+    "dpop",
     "cache-control",
     "slashid-sdkversion",
     "slashid-orgid",

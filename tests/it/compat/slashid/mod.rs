@@ -1,5 +1,6 @@
 //! SlashID's contract, on a node in this process.
 
+mod bound;
 mod confusion;
 mod consistency;
 mod containers;
