@@ -59,8 +59,12 @@ pub struct Item {
     #[serde(default)]
     not_before: u64,
     /// Seconds since 1970, with a fraction: only what was issued before.
+    issued_before: Option<f64>,
+    /// The record.
     #[serde(default)]
-    issued_before: f64,
+    origin: String,
+    #[serde(default)]
+    sequence: u64,
 }
 
 /// The description of a presented credential.
@@ -129,12 +133,19 @@ enum Whole {
     Cohort { what: String, name: String },
 }
 
+/// The revocation of what was issued before an instant by a node that did not know of the record.
+struct AgeRevocation {
+    issued_before: f64,
+    origin: String,
+    sequence: u64,
+}
+
 /// The revocations of a subject or cohort, for one kind of credential.
 #[derive(Default)]
 struct WholeRevocation {
     generation: BTreeMap<String, u64>,
     not_before: u64,
-    issued_before: f64,
+    ages: Vec<AgeRevocation>,
     erased: bool,
     withdrawn: bool,
 }
@@ -180,7 +191,13 @@ impl Revocations {
                 *entry = (*entry).max(*sequence);
             }
             held.not_before = held.not_before.max(item.not_before);
-            held.issued_before = held.issued_before.max(item.issued_before);
+            if let Some(issued_before) = item.issued_before {
+                let (origin, sequence) = (item.origin.clone(), item.sequence);
+                let is_held = held.ages.iter().any(|one| one.origin == origin && one.sequence == sequence);
+                if !is_held {
+                    held.ages.push(AgeRevocation { issued_before, origin, sequence });
+                }
+            }
             held.erased |= item.type_name == "subject.erased";
             held.withdrawn |= item.withdrawn;
         }
@@ -198,7 +215,9 @@ impl Revocations {
         if session_name.is_some_and(|name| self.is_revoked(&name, credential)) {
             return Some("session-revoked");
         }
-        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str(), credential.iat));
+        // It is not older than its session.
+        let iat = credential.iat.into_iter().chain(credential.sid_iat).reduce(f64::max);
+        let own = credential.wholes().into_iter().map(|whole| (whole, kind.as_str(), iat));
         let of_session = session.map(|_| credential.session_wholes()).into_iter().flatten();
         let session_iat = credential.sid_iat.or(credential.iat);
         let all = own.chain(of_session.map(|whole| (whole, "session", session_iat)));
@@ -248,7 +267,7 @@ fn refuses_whole(held: &WholeRevocation, credential: &Credential, iat: Option<f6
     if credential.foreign {
         // The one place where clocks are compared: another issuer's tokens carry no generation.
         let latest = held.not_before.saturating_add(credential.leeway) as f64;
-        let is_later = iat.is_some_and(|iat| iat > latest);
+        let is_later = credential.iat.is_some_and(|iat| iat > latest);
         return (!is_later).then_some(WholeReason::NotBefore);
     }
     let reached = |origin: &String| credential.r#gen.get(origin).copied().unwrap_or(0);
@@ -257,7 +276,9 @@ fn refuses_whole(held: &WholeRevocation, credential: &Credential, iat: Option<f6
         return Some(WholeReason::Generation);
     }
     // One that does not say when it was issued is taken for the oldest.
-    (iat.unwrap_or_default() < held.issued_before).then_some(WholeReason::IssuedBefore)
+    let iat = iat.unwrap_or_default();
+    let is_old = held.ages.iter().any(|one| iat < one.issued_before && reached(&one.origin) < one.sequence);
+    is_old.then_some(WholeReason::IssuedBefore)
 }
 
 impl Credential {

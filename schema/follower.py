@@ -23,9 +23,10 @@ class Follower:
             return
         what = next(iter(item["cohort"].items())) if "cohort" in item else ("subject", item["tenant"], item["subject"])
         for kind in item["kinds"]:
-            whole = self.wholes.setdefault((what, kind), {"not_before": 0})
+            whole = self.wholes.setdefault((what, kind), {"not_before": 0, "ages": set()})
             marks = {"erased": item["type"] == "subject.erased", "withdrawn": item.get("withdrawn", False)}
-            marks |= {"not_before": item["not_before"], "issued_before": item.get("issued_before", 0)}
+            marks["not_before"] = item["not_before"]
+            whole["ages"] |= {(item["issued_before"], item["origin"], item["sequence"])} if "issued_before" in item else set()
             for name, value in {**item.get("generation", {}), **marks}.items():
                 whole[name] = max(value, whole.get(name, 0))
     def names(self, kind, digest, id, iss, jti, payload):  # Ids of one issuer say nothing about another's.
@@ -41,15 +42,17 @@ class Follower:
         if not foreign and revoked({("session", sid)}):
             return "session-revoked"
         ours = {} if foreign else {"key": kid, "application": client_id}
-        wholes = [(one, kind, iat) for one in [("subject", tenant, subject), *ours.items(), ("issuer", iss), ("tenant", tenant)]]
+        own = [("subject", tenant, subject), *ours.items(), ("issuer", iss), ("tenant", tenant)]
+        wholes = [(one, kind, max(iat or 0, sid_iat or 0)) for one in own]  # It is not older than its session.
         if sid and not foreign:
             wholes += [(one, "session", sid_iat or iat) for one in [("subject", tenant, subject), ("application", sid_client_id), ("tenant", tenant)]]
         found = set()
         for latest, issued in [(dict(self.wholes[one, of]), issued) for one, of, issued in wholes if (one, of) in self.wholes]:
-            not_before, erased, withdrawn, before = map(latest.pop, ("not_before", "erased", "withdrawn", "issued_before"))
+            not_before, erased, withdrawn, ages = map(latest.pop, ("not_before", "erased", "withdrawn", "ages"))
             late = (iat is None or iat <= not_before + leeway) if foreign else any(sequence > gen.get(origin, 0) for origin, sequence in latest.items())
             found |= {"erased"} if erased else {"withdrawn"} if withdrawn else {"not-before" if foreign else "generation"} if late else set()
-            found |= {"issued-before"} if not foreign and (issued or 0) < before else set()
+            old = any((issued or 0) < before and gen.get(origin, 0) < sequence for before, origin, sequence in ages)
+            found |= {"issued-before"} if old and not foreign else set()
         for reason in ("erased", "withdrawn", "generation", "issued-before", "not-before"):
             if reason in found: return reason
         return "stale" if time.monotonic() - self.heard_at > 3 * self.heartbeat else None

@@ -46,8 +46,8 @@ pub(super) struct GatheredRecords {
     pub(super) issues: Vec<GatheredIssue>,
     /// The sessions that tokens among them belong to, and their digests.
     sessions: BTreeSet<CredentialId>,
-    /// The applications that issued those sessions.
-    session_applications: BTreeMap<CredentialId, ApplicationId>,
+    /// How those sessions were issued: when, and by which application.
+    session_issues: BTreeMap<CredentialId, (Timestamp, Option<ApplicationId>)>,
     /// The credentials in the question, by all their names.
     own: BTreeSet<CredentialId>,
     places: BTreeSet<RecordId>,
@@ -159,12 +159,12 @@ impl GatheredRecords {
         own.extend(issues.iter().flat_map(GatheredIssue::names));
         let mut sessions: BTreeSet<CredentialId> = issues.iter().filter_map(|issue| issue.session).collect();
         let of_sessions = others.iter().filter(|other| other.kind == Kind::Session && sessions.contains(&other.id));
-        let session_applications = of_sessions.clone().filter_map(|session| Some((session.id, session.application?)));
-        let session_applications = session_applications.collect();
+        let session_issues =
+            of_sessions.clone().map(|session| (session.id, (session.issued_at, session.application))).collect();
         let digests: Vec<_> = of_sessions.filter_map(|session| session.digest_id).collect();
         sessions.extend(digests);
         let places = issues.iter().map(|issue| issue.place).collect();
-        Self { sought, state, issues, sessions, session_applications, own, places }
+        Self { sought, state, issues, sessions, session_issues, own, places }
     }
 
     /// The index keys to find all of it again.
@@ -173,7 +173,7 @@ impl GatheredRecords {
     }
 
     /// Whether the record is part of the history of a credential in the question: that it was issued, used, extended or
-    /// revoked, by itself, with its session or with everything that its subject had.
+    /// revoked, by itself, with its session, or with everything that its subject or a cohort had.
     pub(super) fn tells(&self, asked: &Lookup, recorded: &Recorded) -> bool {
         if let Lookup::Subject(tenant, subject) = asked
             && names(recorded, tenant, subject)
@@ -224,15 +224,19 @@ impl GatheredRecords {
         let tenant = recorded.tenant.clone().unwrap_or_default();
         self.issues.iter().any(|issue| {
             let kinds = revoked.kinds;
-            let of_kind = kinds.contains(issue.kind) || issue.session.is_some() && kinds.contains(Kind::Session);
             let is_theirs = issue.tenant == tenant && issue.subject == *revoked.subject;
-            // What is issued to a subject that was erased is inactive whenever it was issued.
-            let is_reached = match revoked.issued_before {
-                // A session is older than the tokens that belong to it.
-                Some(instant) => issue.issued_at < instant || issue.session.is_some(),
+            let session = issue.session.and_then(|id| self.session_issues.get(&id)).map(|(issued_at, _)| *issued_at);
+            // A token is not older than its session, and goes with it.
+            let own_age = session.map_or(issue.issued_at, |session| issue.issued_at.max(session));
+            let session_age = issue.session.map(|_| session.unwrap_or(issue.issued_at));
+            let reaches = |age: Timestamp| match revoked.issued_before {
+                Some(instant) => age < instant && !issue.generation.reaches(&required),
+                // What is issued to a subject that was erased is inactive whenever it was issued.
                 None => revoked.erased.is_some() || !issue.generation.reaches(&required),
             };
-            is_theirs && of_kind && is_reached
+            let itself = kinds.contains(issue.kind) && reaches(own_age);
+            let with_session = kinds.contains(Kind::Session) && session_age.is_some_and(reaches);
+            is_theirs && (itself || with_session)
         })
     }
 }
@@ -244,7 +248,7 @@ impl GatheredRecords {
             let itself = revoked.kinds.contains(issue.kind) && issue.cohorts().contains(&revoked.cohort);
             let with_session = revoked.kinds.contains(Kind::Session)
                 && issue.session.is_some_and(|session| {
-                    let application = self.session_applications.get(&session).copied();
+                    let application = self.session_issues.get(&session).and_then(|(_, application)| *application);
                     CohortsOf::with_secret(&issue.tenant, application).contains(&revoked.cohort)
                 });
             (itself || with_session) && (revoked.withdrawn || !issue.generation.reaches(&required))

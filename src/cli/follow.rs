@@ -93,6 +93,11 @@ pub enum FollowCommandError {
     Signal(io::Error),
 }
 
+/// An instant in seconds since 1970, exact to the millisecond.
+fn instant(seconds: f64) -> Option<Timestamp> {
+    Timestamp::from_millis((seconds * 1_000.0).round() as u64)
+}
+
 /// A line of the stream or the snapshot, with the members that are shown.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -105,6 +110,10 @@ struct FollowLine {
     kind: Option<String>,
     kinds: Vec<String>,
     id: Option<String>,
+    /// One member: `application`, `key`, `issuer` or `tenant`.
+    cohort: BTreeMap<String, String>,
+    /// Seconds since 1970, with a fraction.
+    issued_before: Option<f64>,
     revoked_at: Option<String>,
     hold_until: Option<String>,
     end: bool,
@@ -311,12 +320,18 @@ impl Follow {
             None if line.kinds.len() == Kind::ALL.len() => "all kinds".to_owned(),
             None => format!("all {}", line.kinds.join(",")),
         };
-        let tenant = line.tenant.as_deref().unwrap_or("*");
-        let subject = line.subject.as_deref().unwrap_or("?");
+        let whose = match line.cohort.iter().next() {
+            Some((what, name)) => format!("{what} {name}"),
+            None => {
+                let tenant = line.tenant.as_deref().unwrap_or("*");
+                format!("{tenant}/{}", line.subject.as_deref().unwrap_or("?"))
+            }
+        };
+        let before = line.issued_before.and_then(instant).map(|at| format!("  issued before {at}")).unwrap_or_default();
         let id = line.id.as_deref().unwrap_or("-");
         let hold = line.hold_until.as_ref().map(|until| format!("  on hold until {until}")).unwrap_or_default();
         let latency = self.latency(revoked_at).map(|millis| format!("  {millis} ms")).unwrap_or_default();
-        format!("{revoked_at}  {kind:10}  {id:36}  {tenant}/{subject}{latency}{hold}")
+        format!("{revoked_at}  {kind:10}  {id:36}  {whose}{before}{latency}{hold}")
     }
 
     /// From the ledger's clock to this one; nothing for a revocation before this connection.

@@ -36,7 +36,7 @@ enum KeyAction {
     /// token has expired.
     Rotate(KeyRotateArgs),
     /// Withdraw a key that somebody else may have: it leaves the published set at once, and everything that it signed is
-    /// revoked. If it is the key that signs, the next one takes over.
+    /// revoked. If it is the key that signs, the next one takes over once it has been published for --key-publish-ahead.
     Withdraw(KeyWithdrawArgs),
     /// Show the keys that this ledger's checkpoints and proofs are checked with. Give them to the people who are to
     /// check them.
@@ -75,7 +75,9 @@ struct KeyWithdrawArgs {
 /// What a withdrawal does not reach.
 const WITHDRAWAL_NOTE: &str = "\
 note: introspection and followers of the feed refuse its tokens from now on. A verifier that does neither believes them until
-      it fetches the keys again, or until they expire.";
+      it fetches the keys again, or until they expire.
+      If it was the key that signs: the next one signs from the instant that `authledger key list` shows, and JWTs are refused
+      until then. `authledger key rotate --now` does not wait.";
 
 /// How long verifiers refuse what a key signs that was published too recently, as measured with their defaults.
 const NOW_WARNING: &str = "\

@@ -5,7 +5,9 @@
 //! its cohorts: each origin's records are heard of in order, so a node that has heard of one has heard of all before it.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
 
 use super::credential::{Issue, IssuedAs, Kind};
 use super::ids::{ApplicationId, Issuer, KeyId, Origin, RecordId, Sequence, Tenant};
@@ -94,23 +96,12 @@ pub struct CohortState {
     pub withdrawal: Option<Withdrawal>,
 }
 
-/// The withdrawal of a key, by the earliest record if there are several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The withdrawal of a key, by the earliest record if there are several. It is kept permanently: a thief who has the key can
+/// sign a token of any life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Withdrawal {
     pub withdrawn_at: Timestamp,
     pub place: RecordId,
-    /// Until when it is kept.
-    pub retain_until: Timestamp,
-}
-
-impl Withdrawal {
-    fn merge(&mut self, other: Self) {
-        let retain_until = self.retain_until.max(other.retain_until);
-        if (other.withdrawn_at, other.place) < (self.withdrawn_at, self.place) {
-            *self = other;
-        }
-        self.retain_until = retain_until;
-    }
 }
 
 impl CohortState {
@@ -128,10 +119,12 @@ impl CohortState {
             let mine = self.reach.entry(tenant).or_default();
             *mine = until.max(*mine);
         }
-        match (&mut self.withdrawal, other.withdrawal) {
-            (Some(mine), Some(other)) => mine.merge(other),
-            (mine, other) => *mine = mine.or(other),
-        }
+        self.withdrawal = self.withdrawal.into_iter().chain(other.withdrawal).min();
+    }
+
+    /// Whether anything of it is to be removed at `now`.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.reach.values().any(|until| *until <= now) || self.kinds.iter().any(|kind| kind.is_due(now))
     }
 
     fn prune(&mut self, now: Timestamp) {
@@ -139,11 +132,10 @@ impl CohortState {
             kind.prune(now);
         }
         self.reach.retain(|_, until| now < *until);
-        self.withdrawal = self.withdrawal.filter(|withdrawal| now < withdrawal.retain_until);
     }
 
     fn is_empty(&self) -> bool {
-        self.kinds.iter().all(KindState::is_empty)
+        self.withdrawal.is_none() && self.kinds.iter().all(KindState::is_empty)
     }
 }
 
@@ -151,10 +143,82 @@ impl CohortState {
 /// everything in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevokedCohorts {
-    applications: BTreeMap<ApplicationId, CohortState>,
-    keys: BTreeMap<KeyId, CohortState>,
-    issuers: BTreeMap<Issuer, CohortState>,
-    tenants: BTreeMap<Tenant, CohortState>,
+    applications: BTreeMap<ApplicationId, Arc<CohortState>>,
+    keys: BTreeMap<KeyId, Arc<CohortState>>,
+    issuers: BTreeMap<Issuer, Arc<CohortState>>,
+    tenants: BTreeMap<Tenant, Arc<CohortState>>,
+}
+
+/// The cohorts that were revoked, durably or in the batch that is being decided: looked up in both, because to join them
+/// would cost a copy with every command.
+#[derive(Clone, Debug, Default)]
+pub struct Cohorts {
+    durable: Option<Arc<RevokedCohorts>>,
+    pending: Option<Arc<RevokedCohorts>>,
+}
+
+impl Cohorts {
+    /// These alone.
+    pub const fn durable(durable: Arc<RevokedCohorts>) -> Self {
+        Self { durable: Some(durable), pending: None }
+    }
+
+    /// Those, and the pending ones of another view.
+    #[must_use]
+    pub fn with_pending(self, pending: Self) -> Self {
+        Self { pending: pending.durable, ..self }
+    }
+
+    /// The earliest record that revokes a credential of that kind, generation and cohorts.
+    pub fn revokes(
+        &self,
+        kind: Kind,
+        cohorts: CohortsOf<'_>,
+        generation: &Generation,
+    ) -> Option<(RecordId, Timestamp)> {
+        self.earliest(|layer| layer.revokes(kind, cohorts, generation))
+    }
+
+    /// The earliest record that revokes a token of a foreign issuer: see [`KindState::revokes_foreign`].
+    pub fn revokes_foreign(
+        &self,
+        cohorts: CohortsOf<'_>,
+        issued_at_seconds: Option<u64>,
+        leeway_seconds: u64,
+    ) -> Option<(RecordId, Timestamp)> {
+        self.earliest(|layer| layer.revokes_foreign(cohorts, issued_at_seconds, leeway_seconds))
+    }
+
+    /// The state, by kind, of each cohort that was revoked among these.
+    pub fn of(&self, kind: Kind, cohorts: CohortsOf<'_>) -> impl Iterator<Item = &KindState> {
+        self.layers().flat_map(move |layer| layer.of(kind, cohorts))
+    }
+
+    /// The state, by kind, of what that application issued, if that was revoked.
+    pub fn of_application(&self, kind: Kind, id: ApplicationId) -> impl Iterator<Item = &KindState> {
+        self.layers().filter_map(move |layer| layer.applications.get(&id)).map(move |state| state.of(kind))
+    }
+
+    /// Whether a cohort gets no credential of that kind at `now`.
+    pub fn on_hold(&self, kind: Kind, cohorts: CohortsOf<'_>, now: Timestamp) -> bool {
+        self.of(kind, cohorts).any(|state| state.on_hold(now))
+    }
+
+    /// The record that withdrew that key, if it was withdrawn.
+    pub fn withdrawn_by(&self, key: &KeyId) -> Option<RecordId> {
+        self.layers().find_map(|layer| layer.keys.get(key)?.withdrawal).map(|withdrawal| withdrawal.place)
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &RevokedCohorts> {
+        self.durable.iter().chain(&self.pending).map(|layer| &**layer)
+    }
+
+    fn earliest(
+        &self,
+        revokes: impl Fn(&RevokedCohorts) -> Option<(RecordId, Timestamp)>,
+    ) -> Option<(RecordId, Timestamp)> {
+        self.layers().filter_map(revokes).min_by_key(|(place, at)| (*at, *place))
+    }
 }
 
 impl RevokedCohorts {
@@ -165,12 +229,7 @@ impl RevokedCohorts {
     }
 
     /// The earliest record that revokes a credential of that kind, generation and cohorts.
-    pub fn revokes(
-        &self,
-        kind: Kind,
-        cohorts: CohortsOf<'_>,
-        generation: &Generation,
-    ) -> Option<(RecordId, Timestamp)> {
+    fn revokes(&self, kind: Kind, cohorts: CohortsOf<'_>, generation: &Generation) -> Option<(RecordId, Timestamp)> {
         let by_generation = self.states(cohorts).filter_map(|state| state.of(kind).revokes(generation));
         let by_generation = by_generation.map(|(place, revocation)| (revocation.revoked_at, place));
         let withdrawn = self.states(cohorts).filter_map(|state| state.withdrawal);
@@ -179,7 +238,7 @@ impl RevokedCohorts {
     }
 
     /// The earliest record that revokes a token of a foreign issuer: see [`KindState::revokes_foreign`].
-    pub fn revokes_foreign(
+    fn revokes_foreign(
         &self,
         cohorts: CohortsOf<'_>,
         issued_at_seconds: Option<u64>,
@@ -193,26 +252,16 @@ impl RevokedCohorts {
     }
 
     /// The state, by kind, of each cohort that was revoked among these.
-    pub fn of(&self, kind: Kind, cohorts: CohortsOf<'_>) -> impl Iterator<Item = &KindState> {
+    fn of(&self, kind: Kind, cohorts: CohortsOf<'_>) -> impl Iterator<Item = &KindState> {
         self.states(cohorts).map(move |state| state.of(kind))
-    }
-
-    /// Whether a cohort gets no credential of that kind at `now`.
-    pub fn on_hold(&self, kind: Kind, cohorts: CohortsOf<'_>, now: Timestamp) -> bool {
-        self.of(kind, cohorts).any(|state| state.on_hold(now))
-    }
-
-    /// The record that withdrew that key, if it was withdrawn.
-    pub fn withdrawn_by(&self, key: &KeyId) -> Option<RecordId> {
-        self.keys.get(key)?.withdrawal.map(|withdrawal| withdrawal.place)
     }
 
     /// The cohorts, each with its state.
     pub fn iter(&self) -> impl Iterator<Item = (Cohort, &CohortState)> {
-        let applications = self.applications.iter().map(|(id, state)| (Cohort::Application(*id), state));
-        let keys = self.keys.iter().map(|(id, state)| (Cohort::Key(id.clone()), state));
-        let issuers = self.issuers.iter().map(|(issuer, state)| (Cohort::Issuer(issuer.clone()), state));
-        let tenants = self.tenants.iter().map(|(tenant, state)| (Cohort::Tenant(tenant.clone()), state));
+        let applications = self.applications.iter().map(|(id, state)| (Cohort::Application(*id), &**state));
+        let keys = self.keys.iter().map(|(id, state)| (Cohort::Key(id.clone()), &**state));
+        let issuers = self.issuers.iter().map(|(issuer, state)| (Cohort::Issuer(issuer.clone()), &**state));
+        let tenants = self.tenants.iter().map(|(tenant, state)| (Cohort::Tenant(tenant.clone()), &**state));
         applications.chain(keys).chain(issuers).chain(tenants)
     }
 
@@ -223,13 +272,6 @@ impl RevokedCohorts {
             Cohort::Key(id) => join(&mut self.keys, id, state),
             Cohort::Issuer(issuer) => join(&mut self.issuers, issuer, state),
             Cohort::Tenant(tenant) => join(&mut self.tenants, tenant, state),
-        }
-    }
-
-    /// Joins the states from another node or later records.
-    pub fn merge(&mut self, other: &Self) {
-        for (cohort, state) in other.iter() {
-            self.join(cohort, state.clone());
         }
     }
 
@@ -251,19 +293,22 @@ impl RevokedCohorts {
         ]
         .into_iter()
         .flatten()
+        .map(|state| &**state)
     }
 }
 
-fn join<K: Ord>(states: &mut BTreeMap<K, CohortState>, key: K, state: CohortState) {
+fn join<K: Ord>(states: &mut BTreeMap<K, Arc<CohortState>>, key: K, state: CohortState) {
     match states.entry(key) {
-        std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(state)),
-        std::collections::btree_map::Entry::Occupied(mut own) => own.get_mut().merge(state),
+        Entry::Vacant(vacant) => drop(vacant.insert(Arc::new(state))),
+        Entry::Occupied(mut own) => Arc::make_mut(own.get_mut()).merge(state),
     }
 }
 
-fn prune<K: Ord>(states: &mut BTreeMap<K, CohortState>, now: Timestamp) {
+fn prune<K: Ord>(states: &mut BTreeMap<K, Arc<CohortState>>, now: Timestamp) {
     states.retain(|_, state| {
-        state.prune(now);
+        if state.is_due(now) {
+            Arc::make_mut(state).prune(now);
+        }
         !state.is_empty()
     });
 }
@@ -272,17 +317,19 @@ fn prune<K: Ord>(states: &mut BTreeMap<K, CohortState>, now: Timestamp) {
 pub fn generation_now<S: Borrow<KindState>>(states: impl IntoIterator<Item = S>) -> Generation {
     let mut generation = Generation::default();
     for state in states {
-        generation.merge(&state.borrow().generation());
+        generation.merge(&state.borrow().known());
     }
     generation
 }
 
-/// The generation of a credential that was issued elsewhere at that instant: it reaches the revocations before it.
+/// The generation of a credential that was issued elsewhere at that instant and is imported now: it reaches the
+/// revocations before the instant, and all of the application that imports it, to which it belongs only from now on.
 ///
 /// An entry reaches every revocation of its origin with a lower sequence. So it is not beyond the first one that the
 /// credential does not reach, which may have been recorded while the clock was ahead.
 pub fn generation_at<S: Borrow<KindState>>(
     states: impl IntoIterator<Item = S>,
+    of_importer: impl IntoIterator<Item = S>,
     issued_at_seconds: u64,
     leeway_seconds: u64,
 ) -> Generation {
@@ -297,6 +344,9 @@ pub fn generation_at<S: Borrow<KindState>>(
                 *first = revocation.sequence.min(*first);
             }
         }
+    }
+    for (origin, sequence) in generation_now(of_importer).iter() {
+        reached.entry(origin).or_default().insert(sequence);
     }
     let entry = |(origin, sequences): (Origin, BTreeSet<Sequence>)| {
         let bound = unreached.get(&origin);

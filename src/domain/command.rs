@@ -207,8 +207,8 @@ pub struct PresentedToken {
 }
 
 impl PresentedToken {
-    /// When it was issued. One that does not say so is taken for the oldest.
-    pub fn age(&self) -> Timestamp {
+    /// When it was issued, in whole seconds. One that does not say so is taken for the oldest.
+    pub fn issued_at(&self) -> Timestamp {
         Timestamp::default().plus_millis(self.issued_at_seconds.unwrap_or_default().saturating_mul(1_000))
     }
 
@@ -395,8 +395,6 @@ pub struct RevokeSubject {
 #[derive(Clone, Debug)]
 pub struct RevokeCohort {
     pub cohort: Cohort,
-    /// Of an issuer: the tenants that it may speak for; none stands for all of them.
-    pub tenants: Option<BTreeSet<Tenant>>,
     pub kinds: Kinds,
     /// Keep the revocation for at least that long.
     pub keep: Option<Ttl>,

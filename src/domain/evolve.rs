@@ -21,7 +21,7 @@ use super::ids::{ApplicationId, KeyId, Origin, RecordId, Subject, Tenant};
 use super::membership::{Member, Removal};
 use super::node::NodeKey;
 use super::signing::SigningKeyState;
-use super::subject::{AgeRevocation, Erasure, KindRevocation, KindState, SubjectState};
+use super::subject::{AgeRevocation, AgeRevocations, Erasure, KindRevocation, KindState, SubjectState};
 use super::time::Timestamp;
 
 /// A piece of state that a fact adds.
@@ -290,9 +290,9 @@ fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectStat
         };
     };
     let (place, revoked_at) = (recorded.place, recorded.recorded_at);
-    let by_age = Some(AgeRevocation { issued_before, place, revoked_at, retain_until });
+    let by_age = AgeRevocations::one(AgeRevocation { issued_before, place, revoked_at, retain_until });
     let of_kind = |kind| match kinds.contains(kind) {
-        true => KindState { by_age, hold_until, ..KindState::default() },
+        true => KindState { by_age: by_age.clone(), hold_until, ..KindState::default() },
         false => KindState::default(),
     };
     SubjectState { kinds: Kind::ALL.map(of_kind), erasure: None }
@@ -300,7 +300,9 @@ fn subject_revoked(recorded: &Recorded, revoked: &SubjectRevoked) -> SubjectStat
 
 fn cohort_revoked(recorded: &Recorded, revoked: &CohortRevoked) -> CohortState {
     let CohortRevoked { kinds, not_before, hold_until, retain_until, .. } = *revoked;
-    let until = |tenant| (tenant, retain_until);
+    // A key that was withdrawn stays so.
+    let kept_until = if revoked.withdrawn { Timestamp::MAX } else { retain_until };
+    let until = |tenant| (tenant, kept_until);
     let reach = match (&revoked.cohort, &revoked.tenants) {
         (Cohort::Tenant(tenant), _) => BTreeMap::from([until(Some(tenant.clone()))]),
         (_, Some(tenants)) => tenants.iter().cloned().map(Some).map(until).collect(),
@@ -310,7 +312,7 @@ fn cohort_revoked(recorded: &Recorded, revoked: &CohortRevoked) -> CohortState {
     CohortState {
         kinds: kinds_revoked(recorded, kinds, not_before, hold_until, retain_until),
         reach,
-        withdrawal: revoked.withdrawn.then_some(Withdrawal { withdrawn_at, place, retain_until }),
+        withdrawal: revoked.withdrawn.then_some(Withdrawal { withdrawn_at, place }),
     }
 }
 
@@ -324,7 +326,7 @@ fn kinds_revoked(
     let RecordId { origin, sequence } = recorded.place;
     let revocation = KindRevocation { sequence, revoked_at: recorded.recorded_at, not_before, retain_until };
     Kind::ALL.map(|kind| match kinds.contains(kind) {
-        true => KindState { revocations: BTreeMap::from([(origin, revocation)]), hold_until, by_age: None },
+        true => KindState { revocations: BTreeMap::from([(origin, revocation)]), hold_until, ..KindState::default() },
         false => KindState::default(),
     })
 }

@@ -150,16 +150,15 @@ impl StateRow {
     }
 
     /// A cohort: `["cohort", what, name, [[tenant or null, until], …], [[kind, revocations, hold_until or null], …], [origin,
-    /// sequence, withdrawn_at, retain_until] or null]`, only kinds with an entry.
+    /// sequence, withdrawn_at] or null]`, only kinds with an entry.
     pub fn cohort(cohort: &Cohort, state: &CohortState) -> Self {
         let (what, name) = cohort.named();
         let reach = state.reach.iter().map(|(tenant, until)| (tenant.as_ref().map(Tenant::as_str), until.as_millis()));
         let reach: Vec<_> = reach.collect();
         let kinds = Kind::ALL.iter().filter_map(|kind| kind_state(*kind, state.of(*kind)));
         let kinds: Vec<_> = kinds.collect();
-        let withdrawn = state.withdrawal.map(|Withdrawal { withdrawn_at, place, retain_until }| {
-            let [at, until] = [withdrawn_at, retain_until].map(Timestamp::as_millis);
-            json!([place.origin.as_str(), place.sequence.0, at, until])
+        let withdrawn = state.withdrawal.map(|Withdrawal { withdrawn_at, place }| {
+            json!([place.origin.as_str(), place.sequence.0, withdrawn_at.as_millis()])
         });
         Self::of(json!(["cohort", what, name, reach, kinds, withdrawn]))
     }
@@ -290,11 +289,12 @@ fn kind_state(kind: Kind, state: &KindState) -> Option<Value> {
     });
     let revocations: Vec<_> = revocations.collect();
     let hold_until = state.hold_until.map(Timestamp::as_millis);
-    if let Some(AgeRevocation { issued_before, place, revoked_at, retain_until }) = state.by_age {
-        let [issued_before, revoked_at, retain_until] =
-            [issued_before, revoked_at, retain_until].map(Timestamp::as_millis);
-        let by_age = json!([issued_before, place.origin.as_str(), place.sequence.0, revoked_at, retain_until]);
-        return Some(json!([kind.as_str(), revocations, hold_until, by_age]));
+    if !state.by_age.is_empty() {
+        let by_age = state.by_age.iter().map(|AgeRevocation { issued_before, place, revoked_at, retain_until }| {
+            let [before, at, until] = [issued_before, revoked_at, retain_until].map(|instant| instant.as_millis());
+            json!([before, place.origin.as_str(), place.sequence.0, at, until])
+        });
+        return Some(json!([kind.as_str(), revocations, hold_until, by_age.collect::<Vec<_>>()]));
     }
     (!revocations.is_empty() || hold_until.is_some()).then(|| json!([kind.as_str(), revocations, hold_until]))
 }

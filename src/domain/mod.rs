@@ -25,7 +25,7 @@ mod time;
 pub use actor::Actor;
 pub use application::{Application, Grant, Grants, MAX_GRANTS, Registration, Scope, Scopes};
 pub use authentication::{Aal, Method};
-pub use cohort::{Cohort, CohortState, CohortsOf, RevokedCohorts, Withdrawal};
+pub use cohort::{Cohort, CohortState, Cohorts, CohortsOf, RevokedCohorts, Withdrawal};
 pub use command::{
     Caller, Command, Context, Decision, EraseSubject, ExtendSession, Import, ImportedLife, IssueSession, IssueTicket,
     IssueToken, JoinNode, ManySessions, OwnSessions, PastIssue, Policy, PresentedToken, PublishKey,
@@ -64,5 +64,5 @@ pub use rejections::{
 };
 pub use signing::SigningKeyState;
 pub use state::{CredentialView, Overlay, State, View, forget_use_at};
-pub use subject::{AgeRevocation, Erasure, Generation, KindRevocation, KindState, SubjectState};
+pub use subject::{AgeRevocation, AgeRevocations, Erasure, Generation, KindRevocation, KindState, SubjectState};
 pub use time::{MAX_INTEGER, RETENTION_MARGIN_MILLIS, Timestamp, Ttl};

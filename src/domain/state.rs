@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::application::Application;
-use super::cohort::RevokedCohorts;
+use super::cohort::{Cohorts, RevokedCohorts};
 use super::credential::{Credential, CredentialId, CredentialKey, Digest, Kind, UnknownRevoker};
 use super::event::{LedgerOpened, Recorded};
 use super::evolve::{Answered, Patch, evolve};
@@ -26,7 +26,7 @@ pub trait CredentialView {
     /// The state of a subject.
     fn subject(&self, tenant: &Tenant, subject: &Subject) -> SubjectState;
     /// The cohorts that were revoked, if any was.
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>>;
+    fn cohorts(&self) -> Option<Cohorts>;
     /// The removal of its node that the record at that place comes too late for: a credential that it issued is
     /// inactive.
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)>;
@@ -303,8 +303,8 @@ impl CredentialView for State {
         self.subjects.get(&(tenant.clone(), subject.clone())).cloned().unwrap_or_default()
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
-        (!self.cohorts.is_empty()).then(|| self.cohorts.clone())
+    fn cohorts(&self) -> Option<Cohorts> {
+        (!self.cohorts.is_empty()).then(|| Cohorts::durable(self.cohorts.clone()))
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {
@@ -389,12 +389,11 @@ impl<V: View> CredentialView for Overlay<'_, V> {
         state
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
-        let mut cohorts = self.durable.cohorts();
-        if let Some(pending) = self.pending.cohorts() {
-            Arc::make_mut(cohorts.get_or_insert_default()).merge(&pending);
+    fn cohorts(&self) -> Option<Cohorts> {
+        match (self.durable.cohorts(), self.pending.cohorts()) {
+            (Some(durable), Some(pending)) => Some(durable.with_pending(pending)),
+            (durable, pending) => durable.or(pending),
         }
-        cohorts
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {

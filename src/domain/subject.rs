@@ -91,19 +91,74 @@ pub struct AgeRevocation {
 }
 
 impl AgeRevocation {
-    /// The one that reaches further stands; of two that reach as far, the earlier record.
-    fn merge(&mut self, other: Self) {
-        let retain_until = self.retain_until.max(other.retain_until);
-        let reach = |one: &Self| (one.issued_before, std::cmp::Reverse((one.revoked_at, one.place)));
-        if reach(&other) > reach(self) {
-            *self = other;
-        }
-        self.retain_until = retain_until;
+    /// Whether it reaches everything that the other does, and is kept as long.
+    fn covers(&self, other: &Self) -> bool {
+        self.place.origin == other.place.origin
+            && self.place.sequence >= other.place.sequence
+            && self.issued_before >= other.issued_before
+            && self.retain_until >= other.retain_until
     }
 
-    /// The record, and when it was made, if that reaches a credential of that age.
-    fn reaches(&self, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
-        (issued_at < self.issued_before).then_some((self.place, self.revoked_at))
+    /// The record, and when it was made, if that reaches a credential of that age and generation: one whose issuer's node
+    /// knew of the record was issued afterwards, whatever its clock said.
+    fn reaches(&self, generation: &Generation, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
+        let RecordId { origin, sequence } = self.place;
+        let is_known = generation.get(origin).is_some_and(|own| own >= sequence);
+        (issued_at < self.issued_before && !is_known).then_some((self.place, self.revoked_at))
+    }
+}
+
+/// Revocations by age, none of which covers another one. Nearly always there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgeRevocations(Vec<AgeRevocation>);
+
+impl AgeRevocations {
+    /// The revocation of one record.
+    pub fn one(revocation: AgeRevocation) -> Self {
+        Self(vec![revocation])
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The revocations, in the order of their records.
+    pub fn iter(&self) -> impl Iterator<Item = &AgeRevocation> {
+        self.0.iter()
+    }
+
+    /// The earliest record that revokes a credential of that generation and age.
+    fn revokes(&self, generation: &Generation, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
+        self.0.iter().filter_map(|one| one.reaches(generation, issued_at)).min_by_key(|(place, at)| (*at, *place))
+    }
+
+    /// The earliest record that revokes a token of a foreign issuer, which carries no generation.
+    fn revokes_foreign(&self, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
+        self.revokes(&Generation::default(), issued_at)
+    }
+
+    fn merge(&mut self, other: Self) {
+        for revocation in other.0 {
+            if self.0.iter().any(|mine| mine.covers(&revocation)) {
+                continue;
+            }
+            self.0.retain(|mine| !revocation.covers(mine));
+            let at = self.0.partition_point(|mine| mine.place < revocation.place);
+            self.0.insert(at, revocation);
+        }
+    }
+
+    fn prune(&mut self, now: Timestamp) {
+        self.0.retain(|revocation| now < revocation.retain_until);
+    }
+}
+
+impl FromIterator<AgeRevocation> for AgeRevocations {
+    fn from_iter<T: IntoIterator<Item = AgeRevocation>>(revocations: T) -> Self {
+        let mut all = Self::default();
+        all.merge(Self(revocations.into_iter().collect()));
+        all
     }
 }
 
@@ -112,8 +167,8 @@ impl AgeRevocation {
 pub struct KindState {
     /// Each origin's latest revocation.
     pub revocations: BTreeMap<Origin, KindRevocation>,
-    /// The revocation of what is older than an instant. It leaves the generation as it is.
-    pub by_age: Option<AgeRevocation>,
+    /// The revocations of what is older than an instant. A credential need not reach them by its generation.
+    pub by_age: AgeRevocations,
     /// Until when nothing new is issued: a hold.
     pub hold_until: Option<Timestamp>,
 }
@@ -122,6 +177,15 @@ impl KindState {
     /// The generation that a credential must reach to be active.
     pub fn generation(&self) -> Generation {
         self.revocations.iter().map(|(origin, revocation)| (*origin, revocation.sequence)).collect()
+    }
+
+    /// The generation of a credential that is issued now: it reaches every revocation that is known here.
+    pub fn known(&self) -> Generation {
+        let mut known = self.generation();
+        for AgeRevocation { place, .. } in self.by_age.iter() {
+            known.merge(&Generation::from_iter([(place.origin, place.sequence)]));
+        }
+        known
     }
 
     /// The earliest revocation that a credential of that generation does not reach.
@@ -160,7 +224,7 @@ impl KindState {
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.revocations.is_empty() && self.by_age.is_none() && self.hold_until.is_none()
+        self.revocations.is_empty() && self.by_age.is_empty() && self.hold_until.is_none()
     }
 
     /// Joins the state from another node or a later record.
@@ -168,20 +232,21 @@ impl KindState {
         for (origin, revocation) in other.revocations {
             self.revocations.entry(origin).and_modify(|mine| mine.merge(revocation)).or_insert(revocation);
         }
-        self.by_age = match (self.by_age, other.by_age) {
-            (Some(mut mine), Some(other)) => {
-                mine.merge(other);
-                Some(mine)
-            }
-            (mine, other) => mine.or(other),
-        };
+        self.by_age.merge(other.by_age);
         self.hold_until = self.hold_until.max(other.hold_until);
+    }
+
+    /// Whether anything of it is to be removed at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.revocations.values().any(|revocation| revocation.retain_until <= now)
+            || self.by_age.iter().any(|revocation| revocation.retain_until <= now)
+            || self.hold_until.is_some_and(|until| until <= now)
     }
 
     /// Removes entries that have passed their `retain_until`.
     pub fn prune(&mut self, now: Timestamp) {
         self.revocations.retain(|_, revocation| now < revocation.retain_until);
-        self.by_age = self.by_age.filter(|revocation| now < revocation.retain_until);
+        self.by_age.prune(now);
         self.hold_until = self.hold_until.filter(|until| now < *until);
     }
 }
@@ -237,8 +302,7 @@ impl SubjectState {
     /// reaches far enough.
     pub fn revokes(&self, kind: Kind, generation: &Generation, issued_at: Timestamp) -> Option<(RecordId, Timestamp)> {
         let state = self.of(kind);
-        let by_age = state.by_age.and_then(|revocation| revocation.reaches(issued_at));
-        self.earliest(state.revokes(generation), by_age)
+        self.earliest(state.revokes(generation), state.by_age.revokes(generation, issued_at))
     }
 
     /// The earliest record that revokes a foreign token: see [`KindState::revokes_foreign`].
@@ -250,7 +314,7 @@ impl SubjectState {
         let state = self.of(Kind::Token);
         let issued_at = issued_at_seconds.unwrap_or_default().saturating_sub(leeway_seconds).saturating_mul(1_000);
         let issued_at = Timestamp::default().plus_millis(issued_at);
-        let by_age = state.by_age.and_then(|revocation| revocation.reaches(issued_at));
+        let by_age = state.by_age.revokes_foreign(issued_at);
         self.earliest(state.revokes_foreign(issued_at_seconds, leeway_seconds), by_age)
     }
 

@@ -394,18 +394,19 @@ fn seconds(instant: Timestamp) -> f64 {
 }
 
 /// The lines for one kind of a subject or cohort: of everything, and of what is older than an instant.
-fn whole_items<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> impl Iterator<Item = FeedItem<'a>> {
-    let by_age = state.by_age.as_ref().map(|revocation| FeedItem {
+fn whole_items<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Vec<FeedItem<'a>> {
+    let by_age = state.by_age.iter().map(|revocation| FeedItem {
         kinds: vec![kind.as_str()],
         issued_before: Some(seconds(revocation.issued_before)),
         not_before: Some(revocation.issued_before.as_millis().div_ceil(1_000).saturating_sub(1)),
+        hold_until: state.hold_until.map(|until| until.to_string()),
         retain_until: revocation.retain_until.to_string(),
         revoked_at: revocation.revoked_at.to_string(),
         origin: revocation.place.origin.as_str(),
         sequence: revocation.place.sequence.0,
         ..named.clone()
     });
-    whole_item(named, kind, state).into_iter().chain(by_age)
+    whole_item(named, kind, state).into_iter().chain(by_age).collect()
 }
 
 fn whole_item<'a>(named: &FeedItem<'a>, kind: Kind, state: &'a KindState) -> Option<FeedItem<'a>> {

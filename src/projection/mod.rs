@@ -27,10 +27,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::{
-    Active, Answered, Application, ApplicationId, Cohort, CohortState, Credential, CredentialId, CredentialKey,
-    CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds, LedgerOpened,
-    Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence, SigningKeyState,
-    StateRow, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve, judge_known, worth_recording,
+    Active, Answered, Application, ApplicationId, Cohort, CohortState, Cohorts, Credential, CredentialId,
+    CredentialKey, CredentialRef, CredentialView, Digest, Erasure, HashMap, Hashing, Inactive, KeyId, Kind, Kinds,
+    LedgerOpened, Members, NodeKey, Origin, Patch, RecordId, Recorded, Revocation, RevokedCohorts, Sequence,
+    SigningKeyState, StateRow, Subject, SubjectState, Tenant, Timestamp, UnknownRevoker, View, evolve, judge_known,
+    worth_recording,
 };
 use crate::event_log::Base;
 use forms::{IssuedRow, RowKind as _, TokenRow};
@@ -597,8 +598,8 @@ impl CredentialView for Projection {
         self.shared.subjects.state(tenant, subject)
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
-        self.any_cohort.load(Ordering::Acquire).then(|| self.cohorts.read().clone())
+    fn cohorts(&self) -> Option<Cohorts> {
+        self.any_cohort.load(Ordering::Acquire).then(|| Cohorts::durable(self.cohorts.read().clone()))
     }
 
     fn beyond_seal(&self, place: RecordId) -> Option<(RecordId, Timestamp)> {

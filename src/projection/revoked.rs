@@ -7,9 +7,7 @@ use parking_lot::RwLock;
 
 use super::handle::{Handle, SubjectHandle};
 use super::{InForce, Projection};
-use crate::domain::{
-    Credential, CredentialKey, CredentialView as _, Kind, Kinds, Revocation, Revocations, Tenant, Timestamp,
-};
+use crate::domain::{Credential, CredentialKey, Kind, Kinds, Revocation, Revocations, Tenant, Timestamp};
 
 /// The place of a walk over a tenant's revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,11 +155,8 @@ impl Projection {
         if after.is_none() && self.revoked.has_alone(tenant) {
             self.revocations_alone(tenant, kinds, now, &mut revocations);
         }
-        if after.is_none()
-            && tenant.is_none()
-            && let Some(cohorts) = self.cohorts()
-        {
-            let mut cohorts = (*cohorts).clone();
+        if after.is_none() && tenant.is_none() {
+            let mut cohorts = (**self.cohorts.read()).clone();
             cohorts.prune(now);
             revocations.extend(cohorts.iter().map(|(cohort, state)| InForce::Cohort(cohort, state.clone())));
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::handle::SHARDS;
 use super::store::{RemovedCredential, Swept};
 use super::{Projection, SMALL_SHARDS};
-use crate::domain::{CredentialKey, CredentialView as _, Kind, RecordId, Timestamp, forget_use_at};
+use crate::domain::{CredentialKey, Kind, RecordId, Timestamp, forget_use_at};
 
 /// How long a round of the sweep is planned to take: about so long does anything stay beyond its expiry.
 const SWEEP_MILLIS: u64 = 60_000;
@@ -103,7 +103,7 @@ impl Projection {
     }
 
     fn sweep_cohorts(&self, now: Timestamp) {
-        if self.cohorts().is_some() {
+        if !self.cohorts.read().is_empty() {
             self.change_cohorts(|cohorts| cohorts.prune(now));
         }
     }

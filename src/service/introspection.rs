@@ -33,8 +33,18 @@ pub struct Introspection {
     pub session: Option<CredentialId>,
     /// The application that issued it, if one of this ledger did.
     pub application: Option<ApplicationId>,
+    /// Of a token: how its session was issued, if that is known.
+    pub session_issue: Option<SessionIssue>,
     /// What a token is bound to, if it is not a bearer token.
     pub binding: Option<Box<Binding>>,
+}
+
+/// How a token's session was issued.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionIssue {
+    pub issued_at: Timestamp,
+    /// The application that issued it, if one did.
+    pub application: Option<ApplicationId>,
 }
 
 /// A page of a subject's credentials.
@@ -123,6 +133,11 @@ impl Service {
         Ok(SubjectPage { credentials, state, next: last })
     }
 
+    fn session_issue(&self, id: CredentialId) -> Option<SessionIssue> {
+        let issue = self.projection.credential(CredentialKey { kind: Kind::Session, id }).issue?;
+        Some(SessionIssue { issued_at: issue.issued_at, application: issue.application })
+    }
+
     /// The credential, if it is active at `now`.
     fn good(&self, key: CredentialKey, now: Timestamp) -> Option<Introspection> {
         let Active { issue, expires_at } = self.projection.check(key, now).ok()?;
@@ -139,6 +154,7 @@ impl Service {
             last_used_at: (key.kind == Kind::Ticket).then(|| self.projection.seen_at(key.id)),
             session: issue.session,
             application: issue.application,
+            session_issue: issue.session.and_then(|id| self.session_issue(id)),
             binding: issue.confirmation.map(|confirmation| Box::new(Binding::from(*confirmation))),
         })
     }
@@ -167,6 +183,9 @@ fn of_jwt(judged: &Judged) -> Option<Introspection> {
         last_used_at: None,
         session: presented.session,
         application: presented.application,
+        session_issue: presented
+            .session_issued_at
+            .map(|issued_at| SessionIssue { issued_at, application: presented.session_application }),
         binding: judged.binding().map(Box::new),
     })
 }

@@ -182,17 +182,18 @@ impl Service {
             return Err(Rejection::Forbidden.into());
         }
         let NewCohortRevocation { cohort, kinds, keep, hold, why } = new;
-        let tenants = match &cohort {
-            Cohort::Issuer(issuer) if self.token_issuer().as_ref() == Some(issuer) => None,
-            Cohort::Issuer(issuer) => {
-                let tenants = self.fixed.trusted.tenants(issuer).ok_or(Rejection::UnknownIssuer)?;
-                Some(tenants.iter().cloned().collect())
+        if let Cohort::Issuer(issuer) = &cohort {
+            // Who may not revoke everywhere does not learn whom others trust.
+            if !call.identity.grants.everywhere().contains(Scope::Revoke) {
+                return Err(Rejection::Forbidden.into());
             }
-            Cohort::Application(_) | Cohort::Key(_) | Cohort::Tenant(_) => None,
-        };
+            if self.token_issuer().as_ref() != Some(issuer) && !self.fixed.trusted.trusts(issuer) {
+                return Err(Rejection::UnknownIssuer.into());
+            }
+        }
         let note = why.note.as_deref().map(|note| self.seal_note(None, &Belongs::CohortRevocation(&cohort), note));
         let note = note.transpose()?;
-        let revoke = RevokeCohort { cohort, tenants, kinds, keep, hold, reason: why.reason, note };
+        let revoke = RevokeCohort { cohort, kinds, keep, hold, reason: why.reason, note };
         let outcome = self.execute(call, Command::RevokeCohort(Box::new(revoke))).await.map_err(Error::widened)?;
         Ok(outcome.into())
     }

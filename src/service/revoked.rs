@@ -10,8 +10,8 @@ use super::Service;
 use super::machine::Filed;
 use super::pace::STEP_ROWS;
 use crate::domain::{
-    Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds, RecordId,
-    RevokedCohorts, Subject, SubjectState, Tenant, Timestamp, judge_known,
+    Cohorts, Credential, CredentialId, CredentialKey, CredentialView, Event, Generation, Inactive, Kind, Kinds,
+    RecordId, Subject, SubjectState, Tenant, Timestamp, judge_known,
 };
 use crate::projection::{InForce, RevocationMark};
 
@@ -184,7 +184,7 @@ impl<V: CredentialView> CredentialView for StateBefore<'_, V> {
         self.view.subject(tenant, subject)
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+    fn cohorts(&self) -> Option<Cohorts> {
         self.view.cohorts()
     }
 

@@ -151,7 +151,9 @@ impl OwnKeys for Service {
     fn jwk(&self, kid: &str) -> Option<Arc<str>> {
         let keys = self.projection.keys();
         let key = keys.get(&KeyId::new(kid).ok()?)?;
-        key.verifies(self.clock.now()).map(|key| Arc::from(&*key.jwk))
+        // A withdrawn key verifies what it signed, so that the answer is that this was revoked, and not that it is unknown.
+        let withdrawn = key.published.as_ref().filter(|_| key.withdrawn).map(|(_, key)| key);
+        key.verifies(self.clock.now()).or(withdrawn).map(|key| Arc::from(&*key.jwk))
     }
 
     fn same_subject(&self, tenant: &Tenant, one: &GivenSubject, other: &GivenSubject) -> bool {
@@ -294,7 +296,10 @@ impl Service {
             .collect();
         // The key before it in the order of this node's keys is the one that was next, and signs.
         let before = keys_before(&*self.projection, first.place);
-        let Some((place, signs)) = before.into_iter().rfind(|(_, key)| !retired.contains(&&key.id)) else {
+        let keys = self.projection.keys();
+        let is_withdrawn = |id: &KeyId| keys.get(id).is_some_and(|key| key.withdrawn);
+        let signs = |(_, key): &(RecordId, KeyPublished)| !retired.contains(&&key.id) && !is_withdrawn(&key.id);
+        let Some((place, signs)) = before.into_iter().rfind(signs) else {
             return Ok(None);
         };
         let from = self.signing.signs_from(first.recorded_at);

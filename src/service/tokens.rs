@@ -11,9 +11,9 @@ use super::signing::{RESERVED_CLAIMS, token_issued};
 use super::{Call, CallerIdentity, Error, Failure, Holder, Service, TokenRefusal};
 use crate::clock::fresh_uuid;
 use crate::domain::{
-    ApplicationId, Caller, Confirmation, CredentialId, CredentialRef, CredentialView as _, Forbidden, Generation,
-    Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId, RequestId, Scope,
-    Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
+    ApplicationId, Caller, Confirmation, CredentialId, CredentialKey, CredentialRef, CredentialView as _, Forbidden,
+    Generation, Grants, Inactive, IssueToken, IssueTokenRejection, KeyId, Kind, Origin, PresentedToken, RecordId,
+    RequestId, Scope, Secret, Sequence, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, judge_presented,
 };
 use crate::jose::{Binding, Possession, Proof, ProofError, TargetUri, TokenError, TokenTimeError, VerifiedToken};
 use crate::keys::{SecretPrefix, mint};
@@ -253,6 +253,13 @@ impl Service {
             standing = self.standing(token, inner, now);
         }
         Ok(Judged { token, presented, inner, standing })
+    }
+
+    /// Whether that very token was revoked, and not only what it belongs to.
+    pub fn is_revoked_alone(&self, judged: &Judged) -> bool {
+        let PresentedToken { credential, tenant, subject, .. } = &judged.presented;
+        let key = CredentialKey { kind: Kind::Token, id: credential.id() };
+        self.projection.credential(key).revocations.of(tenant, subject).is_some()
     }
 
     /// Whether a presented token comes with a proof of the key that it is bound to, for a request to this ledger itself.

@@ -1,14 +1,13 @@
 //! Laws, under generated histories of commands on two nodes.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use authledger::audit::{AuditError, verify};
 use authledger::domain::{
-    Aal, Caller, Cohort, Command, Confirmation, Credential, CredentialId, CredentialKey, CredentialRef, CredentialView,
-    Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds, ManySessions,
-    OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort, RevokeSessions,
-    RevokeSubject, RevokeTokens, RevokedCohorts, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
+    Aal, Caller, Cohort, Cohorts, Command, Confirmation, Credential, CredentialId, CredentialKey, CredentialRef,
+    CredentialView, Decision, EraseSubject, Event, Grants, ImportedLife, Inactive, Issue, IssuedAs, KeyId, Kind, Kinds,
+    ManySessions, OwnSessions, Position, PresentedToken, RecordId, Recorded, RemoveApplication, RevokeCohort,
+    RevokeSessions, RevokeSubject, RevokeTokens, Scope, Sealed, State, StateRow, Subject, SubjectState, Tenant,
     Thumbprint, Timestamp, TokenForm, View as _, WithdrawKey, judge as judge_at, judge_presented,
 };
 use authledger::event_log::{decode, encode};
@@ -334,7 +333,6 @@ impl World {
                     2 => Cohort::Issuer(jwt(0).issuer().unwrap().clone()),
                     _ => Cohort::Tenant(tenant(TENANTS[number as usize % 2])),
                 },
-                tenants: None,
                 kinds: Kind::ALL.into_iter().filter(|kind| kinds & 1 << kind.index() != 0).collect::<Kinds>(),
                 keep: None,
                 hold: hold.then(|| seconds(120)),
@@ -507,7 +505,7 @@ impl CredentialView for WithoutIssues<'_> {
         self.0.subject(tenant, subject)
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+    fn cohorts(&self) -> Option<Cohorts> {
         self.0.cohorts()
     }
 

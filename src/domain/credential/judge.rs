@@ -26,7 +26,7 @@ pub fn judge_known(
     now: Timestamp,
 ) -> Result<Active, Inactive> {
     let issue = credential.issue.as_ref().ok_or(Inactive::Unknown)?;
-    if let Some((place, revoked_at)) = revoked_by(view, kind, &credential, issue) {
+    if let Some((place, revoked_at)) = revoked_by(view, kind, &credential, issue, None) {
         return Err(Inactive::Revoked(place, revoked_at));
     }
     let expires_at = issue.expires_with(credential.latest);
@@ -54,21 +54,23 @@ pub fn revoked_unknown(
     revoked.min_by_key(|(place, at)| (*at, *place))
 }
 
-/// The earliest record that revoked it, if one did.
+/// The earliest record that revoked it, if one did. A JWT that is presented says more of its session than its record.
 fn revoked_by(
     view: &impl CredentialView,
     kind: Kind,
     credential: &Credential,
     issue: &Issue,
+    presented: Option<&PresentedToken>,
 ) -> Option<(RecordId, Timestamp)> {
     let subject = view.subject(&issue.tenant, &issue.subject);
     let alone = credential.revocation().map(|revocation| (revocation.place, revocation.revoked_at));
     let unseen = issue.digest().and_then(|digest| revoked_unknown(view, kind, digest, &issue.tenant, &issue.subject));
-    let with_all = subject.revokes(kind, &issue.generation, issue.age());
+    let session = issue.session.map(|id| SessionClaims::of(view, id, presented));
+    let session_issued_at = session.as_ref().and_then(|session| session.issued_at);
+    let with_all = subject.revokes(kind, &issue.generation, issue.age(session_issued_at));
     let with_cohort = view.cohorts().and_then(|all| all.revokes(kind, CohortsOf::issue(issue), &issue.generation));
-    let with_session = issue.session.and_then(|id| {
-        let session = SessionClaims { id, application: None, issued_at: issue.issued_at };
-        session_revoked(view, &issue.tenant, &issue.subject, session, &issue.generation)
+    let with_session = session.and_then(|session| {
+        session_revoked(view, &issue.tenant, &issue.subject, session, issue.issued_at, &issue.generation)
     });
     [view.beyond_seal(issue.place), alone, unseen, with_all, with_cohort, with_session]
         .into_iter()
@@ -76,35 +78,42 @@ fn revoked_by(
         .min_by_key(|(place, at)| (*at, *place))
 }
 
-/// What a token says of its session.
+/// What is known of a token's session: by its issue, or by what the token says.
 struct SessionClaims {
-    id: CredentialId,
+    credential: Credential,
     application: Option<ApplicationId>,
-    /// When it was issued; when the token was, which is later, if that is not known.
-    issued_at: Timestamp,
+    issued_at: Option<Timestamp>,
+}
+
+impl SessionClaims {
+    fn of(view: &impl CredentialView, id: CredentialId, presented: Option<&PresentedToken>) -> Self {
+        let credential = view.credential(CredentialKey { kind: Kind::Session, id });
+        let (application, issued_at) = match (&credential.issue, presented) {
+            (Some(issue), _) => (issue.application, Some(issue.issued_at)),
+            (None, Some(token)) => (token.session_application, token.session_issued_at),
+            (None, None) => (None, None),
+        };
+        Self { credential, application, issued_at }
+    }
 }
 
 /// A token is revoked with its session: the token's generation reaches everything that had revoked other sessions when
-/// it was issued. Of a session that this node does not know, the token says by which application it was issued, and
-/// when.
+/// it was issued. A session of which nothing is known was issued no later than the token.
 fn session_revoked(
     view: &impl CredentialView,
     tenant: &Tenant,
     subject: &Subject,
-    claims: SessionClaims,
+    SessionClaims { credential: session, application, issued_at }: SessionClaims,
+    token_issued_at: Timestamp,
     generation: &Generation,
 ) -> Option<(RecordId, Timestamp)> {
     let kind = Kind::Session;
-    let session = view.credential(CredentialKey { kind, id: claims.id });
     let alone = session.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let digest = session.issue.as_ref().and_then(|issue| issue.digest().copied());
     let unseen = digest.and_then(|digest| revoked_unknown(view, kind, &digest, tenant, subject));
-    let issued_at = session.issue.as_ref().map_or(claims.issued_at, |issue| issue.issued_at);
-    let with_all = view.subject(tenant, subject).revokes(kind, generation, issued_at);
-    let with_cohort = view.cohorts().and_then(|all| {
-        let application = session.issue.as_ref().map_or(claims.application, |issue| issue.application);
-        all.revokes(kind, CohortsOf::with_secret(tenant, application), generation)
-    });
+    let with_all = view.subject(tenant, subject).revokes(kind, generation, issued_at.unwrap_or(token_issued_at));
+    let with_cohort =
+        view.cohorts().and_then(|all| all.revokes(kind, CohortsOf::with_secret(tenant, application), generation));
     let too_late = session.issue.as_ref().and_then(|issue| view.beyond_seal(issue.place));
     [too_late, alone, unseen, with_all, with_cohort].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }
@@ -116,7 +125,7 @@ pub fn judge_presented(view: &impl CredentialView, token: &PresentedToken, now: 
     let known =
         credential.issue.as_ref().filter(|issue| issue.tenant == token.tenant && issue.subject == token.subject);
     let revoked = match known {
-        Some(issue) => revoked_by(view, Kind::Token, &credential, issue),
+        Some(issue) => revoked_by(view, Kind::Token, &credential, issue, Some(token)),
         None => revoked_unseen(view, token, &credential),
     };
     if let Some((place, revoked_at)) = revoked {
@@ -135,8 +144,14 @@ fn revoked_unseen(
     let PresentedToken { tenant, subject, .. } = token;
     let alone = credential.revocations.of(tenant, subject).map(|revocation| (revocation.place, revocation.revoked_at));
     let state = view.subject(tenant, subject);
+    let session = token.session.map(|id| SessionClaims::of(view, id, Some(token)));
+    let session_issued_at = session.as_ref().and_then(|session| session.issued_at);
     let with_all = match &token.generation {
-        Some(generation) => state.revokes(Kind::Token, generation, token.age()),
+        Some(generation) => {
+            let issued_at = token.issued_at();
+            let age = session_issued_at.map_or(issued_at, |session| issued_at.max(session));
+            state.revokes(Kind::Token, generation, age)
+        }
         None => state.revokes_foreign(token.issued_at_seconds, token.leeway_seconds),
     };
     let cohorts = token.cohorts();
@@ -144,11 +159,8 @@ fn revoked_unseen(
         Some(generation) => all.revokes(Kind::Token, cohorts, generation),
         None => all.revokes_foreign(cohorts, token.issued_at_seconds, token.leeway_seconds),
     });
-    let generation = token.generation.as_ref();
-    let with_session = token.session.zip(generation).and_then(|(session, generation)| {
-        let issued_at = token.session_issued_at.unwrap_or(token.age());
-        let session = SessionClaims { id: session, application: token.session_application, issued_at };
-        session_revoked(view, tenant, subject, session, generation)
+    let with_session = session.zip(token.generation.as_ref()).and_then(|(session, generation)| {
+        session_revoked(view, tenant, subject, session, token.issued_at(), generation)
     });
     [alone, with_all, with_cohort, with_session].into_iter().flatten().min_by_key(|(place, at)| (*at, *place))
 }

@@ -100,12 +100,13 @@ impl Issue {
         }
     }
 
-    /// When it was issued, as far as its bearer is told: a JWT says so in whole seconds.
-    pub const fn age(&self) -> Timestamp {
-        match self.name {
+    /// When it was issued, as far as its bearer is told: a JWT says so in whole seconds. It is not older than its session.
+    pub fn age(&self, session_issued_at: Option<Timestamp>) -> Timestamp {
+        let issued_at = match self.name {
             IssuedAs::Secret(_) => self.issued_at,
             IssuedAs::Jwt(_) => self.issued_at.floor_to_seconds(),
-        }
+        };
+        session_issued_at.map_or(issued_at, |session| issued_at.max(session))
     }
 
     /// The name that a revocation gives it.

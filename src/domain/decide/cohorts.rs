@@ -10,7 +10,7 @@ use super::super::event::{CohortRevoked, Draft, Event};
 use super::super::ids::{KeyId, Tenant};
 use super::super::rejections::Forbidden;
 use super::super::state::View;
-use super::super::time::RETENTION_MARGIN_MILLIS;
+use super::super::time::{RETENTION_MARGIN_MILLIS, Timestamp};
 use super::allow;
 use super::revocations::longest_life;
 
@@ -69,7 +69,7 @@ pub fn withdraw_key(
 }
 
 const fn everything(cohort: Cohort, kinds: Kinds) -> RevokeCohort {
-    RevokeCohort { cohort, tenants: None, kinds, keep: None, hold: None, reason: None, note: None }
+    RevokeCohort { cohort, kinds, keep: None, hold: None, reason: None, note: None }
 }
 
 /// Where the revocation applies. The caller must be allowed to revoke in all of it. For a caller that is not, an
@@ -86,9 +86,10 @@ fn reach(view: &impl View, grants: &Grants, revoke: &RevokeCohort) -> Result<Rea
             may_revoke_in(grants, None)?;
             is_known(view, id).map(|()| None)
         }
+        // Each node has its own list of the tenants that an issuer may speak for.
         Cohort::Issuer(_) => {
-            may_revoke_in(grants, revoke.tenants.as_ref())?;
-            Ok(revoke.tenants.clone())
+            may_revoke_in(grants, None)?;
+            Ok(None)
         }
         Cohort::Tenant(tenant) => {
             allow(grants, tenant, Scope::Revoke)?;
@@ -141,7 +142,8 @@ fn draft(
         kinds: revoke.kinds,
         not_before: latest.as_seconds(),
         hold_until,
-        retain_until: last.plus_millis(RETENTION_MARGIN_MILLIS),
+        // A thief who has the key can sign a token of any life.
+        retain_until: if withdrawn { Timestamp::MAX } else { last.plus_millis(RETENTION_MARGIN_MILLIS) },
         withdrawn,
         reason: revoke.reason.clone(),
         note: revoke.note.clone(),

@@ -162,15 +162,18 @@ fn is_of_another_kind(view: &impl View, digest: &Digest, kind: Kind) -> bool {
     Kind::ALL.into_iter().any(|other| other != kind && is_issued(other))
 }
 
-/// A revocation of everything that its subject or a cohort had does not reach it if it was issued later; a later
-/// revocation does.
+/// A revocation of everything that its subject or tenant had does not reach it if it was issued later; a later revocation
+/// does. What the importing application had issued before does not reach it.
 fn generation(view: &impl View, import: &Import, cohorts: CohortsOf<'_>) -> Generation {
     let kind = import.life.kind();
     let subject = view.subject(&import.tenant, &import.subject);
     let revoked = view.cohorts();
-    let of_cohorts = revoked.iter().flat_map(|all| all.of(kind, cohorts));
+    let elsewhere = CohortsOf { application: None, ..cohorts };
+    let of_cohorts = revoked.iter().flat_map(|all| all.of(kind, elsewhere));
     let states = std::iter::once(subject.of(kind)).chain(of_cohorts);
-    generation_at(states, import.issued_at.as_seconds(), LEEWAY_SECONDS)
+    let importer = revoked.as_ref().zip(cohorts.application);
+    let of_importer = importer.into_iter().flat_map(|(all, id)| all.of_application(kind, id));
+    generation_at(states, of_importer, import.issued_at.as_seconds(), LEEWAY_SECONDS)
 }
 
 fn issued(view: &impl View, import: &Import, cohorts: CohortsOf<'_>, Context { policy, .. }: Context) -> Event {

@@ -1,7 +1,7 @@
 //! Issues and extensions.
 
 use super::super::application::{Grants, Scope};
-use super::super::cohort::{CohortsOf, RevokedCohorts, generation_now};
+use super::super::cohort::{Cohorts, CohortsOf, generation_now};
 use super::super::command::{Caller, Context, Decision, IssueSession, IssueTicket, IssueToken, TokenForm};
 use super::super::credential::{Active, CredentialId, CredentialKey, CredentialRef, Kind, judge};
 use super::super::event::{Event, SessionExtended, SessionIssued, TicketIssued, TokenIssued};
@@ -28,7 +28,7 @@ pub fn ticket(
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
-    may_get(view, &subject, Kind::Ticket, &issue.subject, (revoked.as_deref(), cohorts), now)?;
+    may_get(view, &subject, Kind::Ticket, &issue.subject, (revoked.as_ref(), cohorts), now)?;
     let ttl = issue.ttl.unwrap_or(policy.ticket_ttl);
     let not_after = now.plus(policy.ticket_max_life);
     let issued = TicketIssued {
@@ -38,7 +38,7 @@ pub fn ticket(
         ttl,
         expires_at: now.plus(ttl).min(not_after),
         not_after,
-        generation: generation(&subject, Kind::Ticket, revoked.as_deref(), cohorts),
+        generation: generation(&subject, Kind::Ticket, revoked.as_ref(), cohorts),
     };
     Ok(one(Some(issue.tenant.clone()), Event::TicketIssued(issued)))
 }
@@ -49,7 +49,7 @@ fn may_get(
     state: &SubjectState,
     kind: Kind,
     subject: &Subject,
-    (revoked, cohorts): (Option<&RevokedCohorts>, CohortsOf<'_>),
+    (revoked, cohorts): (Option<&Cohorts>, CohortsOf<'_>),
     now: Timestamp,
 ) -> Result<(), IssueRejection> {
     let on_hold = || state.on_hold(kind, now) || revoked.is_some_and(|all| all.on_hold(kind, cohorts, now));
@@ -62,12 +62,7 @@ fn may_get(
 }
 
 /// The generation of a credential that is issued now.
-fn generation(
-    subject: &SubjectState,
-    kind: Kind,
-    revoked: Option<&RevokedCohorts>,
-    cohorts: CohortsOf<'_>,
-) -> Generation {
+fn generation(subject: &SubjectState, kind: Kind, revoked: Option<&Cohorts>, cohorts: CohortsOf<'_>) -> Generation {
     let of_cohorts = revoked.into_iter().flat_map(|all| all.of(kind, cohorts));
     generation_now(std::iter::once(subject.of(kind)).chain(of_cohorts))
 }
@@ -84,7 +79,7 @@ pub fn session(
     let subject = view.subject(&issue.tenant, &issue.subject);
     let revoked = view.cohorts();
     let cohorts = CohortsOf::with_secret(&issue.tenant, caller.application());
-    may_get(view, &subject, Kind::Session, &issue.subject, (revoked.as_deref(), cohorts), now)?;
+    may_get(view, &subject, Kind::Session, &issue.subject, (revoked.as_ref(), cohorts), now)?;
     let ttl = issue.ttl.unwrap_or(policy.session_ttl).min(policy.longest_life);
     let issued = SessionIssued {
         id: issue.id,
@@ -96,7 +91,7 @@ pub fn session(
         methods: issue.methods.clone(),
         expires_at: now.plus(ttl),
         not_after: now.plus(ttl.max(policy.session_max_life)),
-        generation: generation(&subject, Kind::Session, revoked.as_deref(), cohorts),
+        generation: generation(&subject, Kind::Session, revoked.as_ref(), cohorts),
         sealed: issue.sealed.clone(),
     };
     Ok(one(Some(issue.tenant.clone()), Event::SessionIssued(Box::new(issued))))
@@ -139,7 +134,7 @@ pub fn token(
     let revoked = view.cohorts();
     let tenant = &issue.tenant;
     let with_secret = CohortsOf::with_secret(tenant, caller.application());
-    may_get(view, &subject, Kind::Token, &issue.subject, (revoked.as_deref(), with_secret), now)?;
+    may_get(view, &subject, Kind::Token, &issue.subject, (revoked.as_ref(), with_secret), now)?;
     let (name, key) = match &issue.form {
         TokenForm::Opaque(digest) => (CredentialRef::Digest(*digest), None),
         TokenForm::Jwt(jti) => {
@@ -152,11 +147,11 @@ pub fn token(
         return Err(IssueRejection::SubjectOnHold.into());
     }
     let session = issue.session.map(|id| own_session(view, issue, id, now)).transpose()?;
-    let mut generation = generation(&subject, Kind::Token, revoked.as_deref(), cohorts);
+    let mut generation = generation(&subject, Kind::Token, revoked.as_ref(), cohorts);
     if let Some(session) = &session {
         // The session is active, so a revocation of sessions until now reaches neither it nor the token.
         let cohorts = CohortsOf::with_secret(tenant, session.issue.application);
-        generation.merge(&self::generation(&subject, Kind::Session, revoked.as_deref(), cohorts));
+        generation.merge(&self::generation(&subject, Kind::Session, revoked.as_ref(), cohorts));
     }
     if key.is_some() && generation.len() > MAX_JWT_GENERATION {
         return Err(IssueTokenRejection::GenerationTooLarge);

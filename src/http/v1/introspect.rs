@@ -132,6 +132,14 @@ struct Good<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     session_id: Option<String>,
+    /// Of a token: when its session was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    session_issued_at: Option<Shown<Timestamp>>,
+    /// Of a token: the application that issued its session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = "uuid")]
+    session_application: Option<String>,
     /// The application that issued it. Absent for root, for a token that belongs to a session and that the node issued by
     /// its settings, and for a JWT of another issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,6 +197,11 @@ fn good(found: &Introspection) -> Good<'_> {
         not_after: found.not_after.map(Shown),
         last_used_at: found.last_used_at.map(Shown),
         session_id: found.session.map(|id| id.uuid().to_string()),
+        session_issued_at: found.session_issue.map(|session| Shown(session.issued_at)),
+        session_application: found
+            .session_issue
+            .and_then(|session| session.application)
+            .map(|application| application.to_string()),
         application: found.application.map(|id| id.to_string()),
         token_type: found.binding.as_ref().and_then(|binding| binding.key).map(|_| "DPoP"),
         cnf: found.binding.as_ref().map(|binding| &binding.cnf),

@@ -176,7 +176,7 @@ pub struct RevocationShown<'a> {
     request_body = RevokeBody,
     responses(
         (status = 201, description = "The revocations made", body = Made),
-        (status = 200, description = "It was revoked already; the first revocation", body = Made),
+        (status = 200, description = "It was revoked already; the first revocation. None, if the application could issue nowhere", body = Made),
         Refusals,
     ),
 )]

@@ -44,7 +44,7 @@ pub(super) enum SnapshotItem {
         cohort: CohortItem,
         reach: Vec<(Option<String>, u64)>,
         kinds: Vec<KindItem>,
-        withdrawal: Option<(PlaceItem, u64, u64)>,
+        withdrawal: Option<(PlaceItem, u64)>,
     },
     Slot {
         origin: [u8; Origin::LEN],
@@ -153,7 +153,7 @@ pub(super) struct ErasureItem {
 pub(super) struct KindItem {
     kind: u8,
     revocations: Vec<(PlaceItem, u64, u64, u64)>,
-    by_age: Option<(u64, PlaceItem, u64, u64)>,
+    by_age: Vec<(u64, PlaceItem, u64, u64)>,
     hold_until: Option<u64>,
 }
 
@@ -319,9 +319,9 @@ pub(super) fn cohort_item(cohort: &Cohort, state: &CohortState) -> SnapshotItem 
             .map(|(tenant, until)| (tenant.as_ref().map(Tenant::to_string), until.as_millis()))
             .collect(),
         kinds: Kind::ALL.map(|kind| kind_item(kind, state.of(kind))).into(),
-        withdrawal: state.withdrawal.map(|Withdrawal { withdrawn_at, place, retain_until }| {
-            (place_item(place), withdrawn_at.as_millis(), retain_until.as_millis())
-        }),
+        withdrawal: state
+            .withdrawal
+            .map(|Withdrawal { withdrawn_at, place }| (place_item(place), withdrawn_at.as_millis())),
     }
 }
 
@@ -331,10 +331,10 @@ fn kind_item(kind: Kind, state: &KindState) -> KindItem {
         (place, revocation.revoked_at.as_millis(), revocation.not_before, revocation.retain_until.as_millis())
     });
     let hold_until = state.hold_until.map(Timestamp::as_millis);
-    let by_age = state.by_age.map(|AgeRevocation { issued_before, place, revoked_at, retain_until }| {
-        (issued_before.as_millis(), place_item(place), revoked_at.as_millis(), retain_until.as_millis())
+    let by_age = state.by_age.iter().map(|AgeRevocation { issued_before, place, revoked_at, retain_until }| {
+        (issued_before.as_millis(), place_item(*place), revoked_at.as_millis(), retain_until.as_millis())
     });
-    KindItem { kind: kind.index() as u8, revocations: revocations.collect(), by_age, hold_until }
+    KindItem { kind: kind.index() as u8, revocations: revocations.collect(), by_age: by_age.collect(), hold_until }
 }
 
 pub(super) fn subject_item(tenant: &Tenant, subject: &Subject, state: &SubjectState) -> SnapshotItem {
@@ -414,9 +414,8 @@ fn patch(item: SnapshotItem) -> Result<Patch, Malformed> {
             let tenant = |(tenant, until): (Option<String>, u64)| {
                 Ok::<_, Malformed>((tenant.as_deref().map(Tenant::new).transpose()?, instant(until)?))
             };
-            let withdrawal = withdrawal.map(|(at, withdrawn_at, retain_until)| {
-                let (withdrawn_at, retain_until) = (instant(withdrawn_at)?, instant(retain_until)?);
-                Ok::<_, Malformed>(Withdrawal { withdrawn_at, place: place(at)?, retain_until })
+            let withdrawal = withdrawal.map(|(at, withdrawn_at)| {
+                Ok::<_, Malformed>(Withdrawal { withdrawn_at: instant(withdrawn_at)?, place: place(at)? })
             });
             let state = CohortState {
                 kinds: kind_states(kinds)?,
@@ -533,12 +532,12 @@ fn kind_states(kinds: Vec<KindItem>) -> Result<[KindState; 3], Malformed> {
     for item in kinds {
         let kind = states.get_mut(usize::from(item.kind)).ok_or(FORM)?;
         kind.hold_until = item.hold_until.map(instant).transpose()?;
-        let by_age = item.by_age.map(|(issued_before, at, revoked_at, retain_until)| {
+        let by_age = item.by_age.into_iter().map(|(issued_before, at, revoked_at, retain_until)| {
             let (place, issued_before) = (place(at)?, instant(issued_before)?);
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);
             Ok::<_, Malformed>(AgeRevocation { issued_before, place, revoked_at, retain_until })
         });
-        kind.by_age = by_age.transpose()?;
+        kind.by_age = by_age.collect::<Result<_, _>>()?;
         for (place, revoked_at, not_before, retain_until) in item.revocations {
             let RecordId { origin, sequence } = self::place(place)?;
             let (revoked_at, retain_until) = (instant(revoked_at)?, instant(retain_until)?);

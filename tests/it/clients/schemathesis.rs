@@ -30,8 +30,8 @@ const OUT_OF_REACH: [(&str, &str); 5] = [
 async fn the_server_does_what_the_document_says() {
     let Some(python) = python::with("schemathesis") else { return };
     let directory = tempfile::tempdir().unwrap();
-    // Requests may rotate the keys at once, one after the other: the next one has then not been published for long.
-    let node = Launch::new(&directory.path().join("data")).args(&["--key-publish-ahead", "0"]).start();
+    // A key that takes over from one that a request withdraws signs at once.
+    let node = Launch::new(&directory.path().join("data")).arg("--key-publish-ahead").arg("0").start();
     let (out, report) = (directory.path().join("statuses.json"), directory.path().join("report.txt"));
     let hooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis_hooks.py");
     let said = std::fs::File::create(&report).unwrap();

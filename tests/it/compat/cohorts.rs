@@ -174,6 +174,31 @@ async fn a_revoked_cohort_is_inactive_for_every_observer_and_what_is_issued_afte
 }
 
 #[tokio::test]
+async fn an_opaque_token_goes_with_the_application_that_issued_its_session() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Place { world, one, other, .. } = Place::start(directory.path()).await;
+    let api = &world.node.api;
+    let session = one.1.post("/v1/sessions", json!({"subject": "ada"})).await.expect(201);
+    let body = json!({"subject": "ada", "session_id": session["session"]["id"], "format": "opaque"});
+    let secret = text(&other.1.post("/v1/tokens", body).await.expect(201), "token");
+    let shown = api.post("/v1/introspect", json!({"credential": secret})).await.expect(200);
+    assert_eq!((text(&shown, "application"), text(&shown, "session_application")), (other.0, one.0.clone()));
+    api.post("/v1/revocations", json!({"application": one.0, "kinds": ["session"]})).await.expect(201);
+    assert!(!api.is_active(&secret).await);
+    let described = json!({
+        "kind": "token", "tenant": "default", "subject": "ada", "digest": Digest::of(secret.as_bytes()).to_string(),
+        "client_id": shown["application"], "sid": shown["session_id"], "sid_client_id": shown["session_application"],
+    });
+    let snapshot = api.get("/v1/revocations/snapshot").await.expect(200);
+    let mut held = Revocations::default();
+    for line in snapshot.as_str().expect("lines").lines().filter(|line| line.contains("\"type\"")) {
+        held.apply(serde_json::from_str(line).expect("an item"));
+    }
+    let credential: Credential = serde_json::from_value(described).expect("a credential");
+    assert_eq!(held.refuses(&credential), Some("generation"));
+}
+
+#[tokio::test]
 async fn an_application_is_removed_with_all_that_it_issued() {
     let directory = tempfile::tempdir().expect("a directory");
     let Place { world, one, other, .. } = Place::start(directory.path()).await;
@@ -241,7 +266,8 @@ async fn a_cohort_is_named_in_exactly_one_way_by_a_caller_that_may_revoke_all_of
         (json!({"application": one.0}), 404),
         (json!({"key": kid}), 403),
         (json!({"key": "nobody-has-it"}), 403),
-        (json!({"issuer": FOREIGN}), 201),
+        (json!({"issuer": FOREIGN}), 403),
+        (json!({"issuer": "https://nobody.example"}), 403),
         (json!({"tenant": "acme"}), 403),
         (json!({"tenant": "default", "note": "the whole tenant"}), 201),
     ] {

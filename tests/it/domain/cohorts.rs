@@ -4,8 +4,8 @@ use authledger::domain::{
 };
 
 use crate::support::node::{
-    ModelNode, application_id, at, grants, issue, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish,
-    register, replace, seconds, subject, tenant, token_digest, token_key,
+    ModelNode, application_id, at, grants, import_session, issue, issue_jwt, issue_opaque, issue_session, issuer, jwt,
+    publish, register, replace, seconds, subject, tenant, token_digest, token_key,
 };
 
 fn revoke_cohort(cohort: Cohort) -> Command {
@@ -13,7 +13,7 @@ fn revoke_cohort(cohort: Cohort) -> Command {
 }
 
 fn revoke_kinds_of(cohort: Cohort, kinds: Kinds) -> Command {
-    let revoke = RevokeCohort { cohort, tenants: None, kinds, keep: None, hold: None, reason: None, note: None };
+    let revoke = RevokeCohort { cohort, kinds, keep: None, hold: None, reason: None, note: None };
     Command::RevokeCohort(Box::new(revoke))
 }
 
@@ -137,7 +137,6 @@ fn a_hold_on_a_cohort_refuses_what_would_belong_to_it() {
     let ((cohort, caller_1), (_, caller_2)) = (application(1), application(2));
     let hold = RevokeCohort {
         cohort,
-        tenants: None,
         kinds: Kinds::from_iter([Kind::Ticket]),
         keep: None,
         hold: Some(seconds(60)),
@@ -262,7 +261,6 @@ fn a_foreign_token_is_revoked_with_its_issuer_by_its_age() {
     let theirs = authledger::domain::Issuer::new("https://other.example").unwrap();
     let revoke = RevokeCohort {
         cohort: Cohort::Issuer(theirs.clone()),
-        tenants: Some([tenant("default")].into()),
         kinds: Kinds::from_iter([Kind::Token]),
         keep: None,
         hold: None,
@@ -270,7 +268,11 @@ fn a_foreign_token_is_revoked_with_its_issuer_by_its_age() {
         note: None,
     };
     node.ask(register(3, grants(&[("default", &[Scope::Revoke])]))).unwrap();
-    node.ask_as(Caller::Application(application_id(3)), Command::RevokeCohort(Box::new(revoke))).unwrap();
+    let revoke = Command::RevokeCohort(Box::new(revoke));
+    // Another node may trust it in other tenants, too.
+    let one_tenants = Caller::Application(application_id(3));
+    assert_eq!(node.ask_as(one_tenants, revoke.clone()), Err(Rejection::Forbidden));
+    node.ask(revoke).unwrap();
     let token = |issued_at_seconds| PresentedToken {
         credential: authledger::domain::CredentialRef::Jwt {
             issuer: theirs.clone(),
@@ -312,4 +314,32 @@ fn a_cohort_revocation_is_kept_as_long_as_anything_in_it_may_be_active_and_then_
     assert!(node.state.cohorts().is_some());
     node.state.prune(retain_until);
     assert!(node.state.cohorts().is_none() && node.state.credential(token_key(&jwt(1))).issue.is_none());
+}
+
+#[test]
+fn an_import_belongs_to_the_application_that_imports_it_from_now_on() {
+    let mut node = ModelNode::lone();
+    node.ask(register(1, grants(&[("default", &[Scope::Issue, Scope::Admin])]))).unwrap();
+    let (cohort, caller) = application(1);
+    node.after_seconds(3_600);
+    let import = |n| import_session(n, "alice", at(0), at(86_400_000));
+    node.ask_as(caller.clone(), import(1)).unwrap();
+    node.ask(revoke_cohort(cohort)).unwrap();
+    assert!(node.judge_session(1).is_err());
+    node.ask_as(caller.clone(), import(2)).unwrap();
+    assert!(node.judge_session(2).is_ok(), "it was imported afterwards, however old it is");
+    node.ask(revoke_cohort(Cohort::Tenant(tenant("default")))).unwrap();
+    node.ask_as(caller, import(3)).unwrap();
+    assert!(node.judge_session(3).is_err(), "it was in the tenant before");
+}
+
+#[test]
+fn a_withdrawal_is_never_forgotten() {
+    let mut node = issuers();
+    node.ask(Command::WithdrawKey(WithdrawKey { id: KeyId::new("key-1").unwrap(), reason: None })).unwrap();
+    let withdrawn = node.last_place();
+    node.after_seconds(3 * 366 * 86_400);
+    node.state.prune(node.now);
+    let withdraw = Command::WithdrawKey(WithdrawKey { id: KeyId::new("key-1").unwrap(), reason: None });
+    assert_eq!(node.ask(withdraw), Ok(Decision::Already(withdrawn)));
 }

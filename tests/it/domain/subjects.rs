@@ -198,14 +198,65 @@ fn credentials_older_than_an_instant_are_revoked_and_younger_ones_are_not() {
     assert_eq!(node.judge(digest(0).id()), Err(Inactive::Revoked(revocation, at(1_000))));
     // A JWT says only in which second it was issued: all of these were issued in the one that began earlier.
     assert_eq!([0, 1, 2].map(|n| node.judge_token(&jwt(n)).is_ok()), [false; 3]);
-    // It leaves the generation as it is, so a later issue carries none.
+    // In the very second of the revocation: the generation tells, not the clock.
     node.ask(issue(4, "alice")).unwrap();
-    let Event::TicketIssued(issued) = &node.last().event else { panic!("not a ticket") };
-    assert!(issued.generation.is_empty() && node.is_active(4));
-    // An earlier instant reaches nothing that the later one does not.
+    node.ask(issue_jwt(4, "alice", None)).unwrap();
+    assert!(node.is_active(4) && node.judge_token(&jwt(4)).is_ok());
+    // A node whose clock is behind, and that knows of it.
+    node.ask(before(at(1_000))).unwrap();
+    node.now = at(900);
+    node.ask(issue(5, "alice")).unwrap();
+    assert!(node.is_active(5));
+    // An earlier instant takes nothing back.
+    node.now = at(1_000);
     node.ask(before(at(100))).unwrap();
-    assert_eq!([0, 1, 2].map(|n| node.is_active(n)), [false, true, true]);
-    assert_eq!(node.judge(digest(0).id()), Err(Inactive::Revoked(revocation, at(1_000))));
+    assert_eq!([0, 1, 2, 4, 5].map(|n| node.is_active(n)), [false, false, false, true, true]);
+    // Of two that reach it the later record stands for both.
+    assert!(matches!(node.judge(digest(0).id()), Err(Inactive::Revoked(place, _)) if place > revocation));
+    // What is still to come is as good as now.
+    node.ask(before(at(9_000))).unwrap();
+    node.now = at(2_000);
+    node.ask(issue(6, "alice")).unwrap();
+    assert_eq!([5, 6].map(|n| node.is_active(n)), [false, true]);
+}
+
+#[test]
+fn of_two_revocations_by_age_each_revokes_what_its_issuer_did_not_know_of() {
+    let (mut one, mut other) = ModelNode::pair();
+    let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
+    let before = |instant| Command::RevokeSubject(RevokeSubject { issued_before: Some(instant), ..revoke.clone() });
+    one.now = at(10_000);
+    other.now = at(10_000);
+    one.ask(before(at(5_000))).unwrap();
+    other.ask(before(at(9_000))).unwrap();
+    let (first, second) = (one.last().clone(), other.last().clone());
+    // It knows of the one that reaches further, and its clock is far behind.
+    let mut third = ModelNode::named('c');
+    third.receive(&second);
+    third.now = at(1_000);
+    third.ask(issue(1, "alice")).unwrap();
+    assert!(third.is_active(1));
+    third.receive(&first);
+    assert!(!third.is_active(1), "it did not know of the other one");
+    let mut fourth = ModelNode::named('d');
+    fourth.receive(&first);
+    fourth.receive(&second);
+    fourth.now = at(1_000);
+    fourth.ask(issue(2, "alice")).unwrap();
+    assert!(fourth.is_active(2), "it knew of both");
+}
+
+#[test]
+fn a_token_is_not_older_than_its_session_although_its_second_began_earlier() {
+    let mut node = ModelNode::lone();
+    node.ask(publish("key-1")).unwrap();
+    node.now = at(600);
+    node.ask(issue_session(1, "alice")).unwrap();
+    node.ask(issue_jwt(1, "alice", Some(1))).unwrap();
+    let Command::RevokeSubject(revoke) = revoke_subject("alice", None) else { unreachable!() };
+    node.now = at(700);
+    node.ask(Command::RevokeSubject(RevokeSubject { issued_before: Some(at(600)), ..revoke })).unwrap();
+    assert!(node.judge_session(1).is_ok() && node.judge_token(&jwt(1)).is_ok());
 }
 
 #[test]

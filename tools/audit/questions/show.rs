@@ -58,7 +58,8 @@ fn what(told: &HistoryRecord) -> String {
         Some(Revokes::Subject(all)) => {
             let kinds: Vec<String> = all.kinds.iter().map(|kind| format!("{kind}s")).collect();
             let hold = all.hold_until.map(|until| format!(", none issued until {until}")).unwrap_or_default();
-            format!("all {} of {}{hold}", kinds.join(", "), whose(all.subject))
+            let before = all.issued_before.map(|at| format!(" that were issued before {at}")).unwrap_or_default();
+            format!("all {} of {}{before}{hold}", kinds.join(", "), whose(all.subject))
         }
         Some(Revokes::Cohort(all)) => {
             let kinds: Vec<String> = all.kinds.iter().map(|kind| format!("{kind}s")).collect();

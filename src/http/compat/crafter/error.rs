@@ -124,7 +124,7 @@ pub fn not_invalidated(refusal: &RevokeRefusal, access_token_id: &str, tenant: &
             rejected(*any, access_token_id, CrafterError::ActionDenied(tenant.clone()))
         }
         RevokeRefusal::Rejected(RevokeRejection::TooManyUnknownRevocations) => CrafterError::TooManyUnknownRevocations,
-        // An invalidation answers the first itself; the others are about a JWT, which is not a ticket.
+        // An invalidation answers these itself: nothing is active that it names.
         RevokeRefusal::Rejected(RevokeRejection::UnknownCredential | RevokeRejection::CredentialExpired)
         | RevokeRefusal::Token(_) => CrafterError::internal(refusal),
     }

@@ -94,10 +94,10 @@ pub async fn token(
     if let Some(Kept { token, half_over_at, .. }) =
         place.as_ref().filter(|kept| kept.is_given_again(session_expires_at, now))
     {
-        match app.service.judge_jwt(token).await.map(|judged| judged.standing) {
-            Ok(JwtStanding::Active) => return Ok(Secret::new(token)),
+        match app.service.judge_jwt(token).await {
+            Ok(judged) if judged.standing == JwtStanding::Active => return Ok(Secret::new(token)),
             // A bearer that revoked each token could otherwise have a record made with every request.
-            Ok(JwtStanding::Revoked(..)) if now < *half_over_at => return Err(OryError::OnHold),
+            Ok(judged) if now < *half_over_at && app.service.is_revoked_alone(&judged) => return Err(OryError::OnHold),
             _ => {}
         }
     }

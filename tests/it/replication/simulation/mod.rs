@@ -144,7 +144,9 @@ fn noticed_by(weakness: Weakness) -> &'static [&'static str] {
     const FORK: &str = "no fork goes unnoticed";
     match weakness {
         Weakness::None => &[],
-        Weakness::GenerationsAreNotCompared => &["a credential issued before its subject was revoked is inactive"],
+        Weakness::GenerationsAreNotCompared => {
+            &["a credential issued before its subject or application was revoked is inactive"]
+        }
         Weakness::UnknownRevocationsAreForgotten => &["a revoked credential is inactive"],
         Weakness::SealsAreIgnored => &["a credential that a removed node issued beyond its seal is inactive"],
         Weakness::AMemberIsNotWaitedFor | Weakness::NodesAnswerAtOnce => &[EARLY],

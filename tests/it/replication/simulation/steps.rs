@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use authledger::cluster::Anchors;
 use authledger::domain::{
-    Caller, Command, CredentialRef, EraseSubject, Grants, JoinNode, Kind, Kinds, NodeJoined, PeerAddress, Reads,
-    RemoveApplication, RevokeSubject, Tenant, TokenForm,
+    Caller, Cohort, Command, CredentialRef, EraseSubject, Grants, JoinNode, Kind, Kinds, NodeJoined, PeerAddress,
+    Reads, RemoveApplication, RevokeCohort, RevokeSubject, Tenant, TokenForm,
 };
 
 use super::disk::Disk;
@@ -239,9 +239,17 @@ impl Run {
                 self.applications += 1;
                 register(self.applications - 1, Grants::everything())
             }
+            97 if random.percent(50) => Command::RevokeCohort(Box::new(RevokeCohort {
+                cohort: Cohort::Application(application_id(random.below(self.applications + 1))),
+                kinds: Kinds::ALL,
+                keep: None,
+                hold: None,
+                reason: None,
+                note: None,
+            })),
             97 => Command::RemoveApplication(RemoveApplication {
                 id: application_id(random.below(self.applications + 1)),
-                revoke: false,
+                revoke: random.percent(50),
             }),
             _ => return (Caller::Root, self.address(slot)),
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authledger::cluster::Incarnation;
 use authledger::domain::{
-    CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin, PresentedToken,
-    RecordId, Recorded, Sequence, Subject, Tenant,
+    ApplicationId, Cohort, CredentialKey, CredentialRef, Digest, Event, Fingerprint, Inactive, Kind, NodeKey, Origin,
+    PresentedToken, RecordId, Recorded, Sequence, Subject, Tenant,
 };
 use authledger::event_log::ChainHash;
 
@@ -103,11 +103,18 @@ impl Truth {
     }
 }
 
-/// The subject that is revoked, and the kinds.
-struct SubjectRevocation {
+/// What is revoked as a whole.
+#[derive(PartialEq, Eq)]
+enum Whole {
+    Subject(Tenant, Subject),
+    /// What an application issued.
+    Application(ApplicationId),
+}
+
+/// The revocation of a subject or of what an application issued, and the kinds.
+struct WholeRevocation {
     place: RecordId,
-    tenant: Tenant,
-    subject: Subject,
+    whole: Whole,
     kinds: Vec<Kind>,
 }
 
@@ -116,7 +123,7 @@ struct Issue {
     digest: Option<Digest>,
     place: RecordId,
     hash: ChainHash,
-    whose: Option<(Tenant, Subject)>,
+    wholes: Vec<Whole>,
 }
 
 fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
@@ -130,17 +137,23 @@ fn issue_of(hash: ChainHash, recorded: &Recorded) -> Option<Issue> {
         Event::TokenIssued(issued) => (issued.key(), issued.name.digest().copied(), &issued.subject),
         _ => return None,
     };
-    let whose = recorded.tenant.clone().map(|tenant| (tenant, subject.clone()));
-    Some(Issue { key, digest, place: recorded.place, hash, whose })
+    let whose = recorded.tenant.clone().map(|tenant| Whole::Subject(tenant, subject.clone()));
+    let wholes = whose.into_iter().chain(recorded.application().map(Whole::Application)).collect();
+    Some(Issue { key, digest, place: recorded.place, hash, wholes })
 }
 
-fn subject_revocation_of(recorded: &Recorded) -> Option<SubjectRevocation> {
-    let (subject, kinds) = match &recorded.event {
-        Event::SubjectRevoked(revoked) => (revoked.subject.clone(), revoked.kinds.iter().collect()),
-        Event::SubjectErased(erased) => (erased.subject.clone(), Kind::ALL.to_vec()),
+fn whole_revocation_of(recorded: &Recorded) -> Option<WholeRevocation> {
+    let of = |subject: &Subject| Some(Whole::Subject(recorded.tenant.clone()?, subject.clone()));
+    let (whole, kinds) = match &recorded.event {
+        Event::SubjectRevoked(revoked) => (of(&revoked.subject)?, revoked.kinds.iter().collect()),
+        Event::SubjectErased(erased) => (of(&erased.subject)?, Kind::ALL.to_vec()),
+        Event::CohortRevoked(revoked) => {
+            let Cohort::Application(id) = revoked.cohort else { return None };
+            (Whole::Application(id), revoked.kinds.iter().collect())
+        }
         _ => return None,
     };
-    Some(SubjectRevocation { place: recorded.place, tenant: recorded.tenant.clone()?, subject, kinds })
+    Some(WholeRevocation { place: recorded.place, whole, kinds })
 }
 
 impl World {
@@ -255,7 +268,7 @@ impl World {
             self.nothing_comes_back(slot)?;
         }
         self.revocations_hold(&participants)?;
-        self.revocations_of_subjects_hold(&participants)?;
+        self.revocations_of_wholes_hold(&participants)?;
         self.seals_hold(&participants)?;
         if !self.truth.forked.is_empty() {
             self.count("run with a fork");
@@ -350,21 +363,22 @@ impl World {
         Ok(())
     }
 
-    /// A credential of a node that had not applied the revocation of its subject is inactive wherever both are applied.
-    fn revocations_of_subjects_hold(&self, participants: &[usize]) -> Checked {
-        let revocations: Vec<SubjectRevocation> =
-            self.truth.sound().filter_map(|(_, recorded)| subject_revocation_of(recorded)).collect();
+    /// A credential of a node that had not applied the revocation of its subject or application is inactive wherever both
+    /// are applied.
+    fn revocations_of_wholes_hold(&self, participants: &[usize]) -> Checked {
+        let revocations: Vec<WholeRevocation> =
+            self.truth.sound().filter_map(|(_, recorded)| whole_revocation_of(recorded)).collect();
         for issue in self.truth.sound().filter_map(|(hash, recorded)| issue_of(hash, recorded)) {
             let Some(knew) = self.truth.knew.get(&issue.hash) else { continue };
             let knew = |place: RecordId| knew.get(&place.origin).is_some_and(|far| *far >= place.sequence);
             let of_it = revocations.iter().filter(|revocation| {
-                issue.whose.as_ref() == Some(&(revocation.tenant.clone(), revocation.subject.clone()))
+                issue.wholes.contains(&revocation.whole)
                     && revocation.kinds.contains(&issue.key.kind)
                     && !knew(revocation.place)
             });
             for revocation in of_it {
                 self.inactive_where_both_are(
-                    "a credential issued before its subject was revoked is inactive",
+                    "a credential issued before its subject or application was revoked is inactive",
                     participants,
                     &issue,
                     revocation.place,

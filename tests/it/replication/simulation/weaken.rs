@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use authledger::domain::{
-    Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, PresentedToken, RecordId, Revocations,
-    RevokedCohorts, State, Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
+    Cohorts, Credential, CredentialKey, CredentialView, Inactive, Members, NodeKey, PresentedToken, RecordId,
+    Revocations, State, Subject, SubjectState, Tenant, Timestamp, judge, judge_presented,
 };
 
 /// The rule that is left out.
@@ -120,7 +120,7 @@ impl CredentialView for Weakened<'_> {
         }
     }
 
-    fn cohorts(&self) -> Option<Arc<RevokedCohorts>> {
+    fn cohorts(&self) -> Option<Cohorts> {
         match self.weakness {
             Weakness::GenerationsAreNotCompared => None,
             _ => self.state.cohorts(),
