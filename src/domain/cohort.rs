@@ -316,8 +316,12 @@ fn prune<K: Ord>(states: &mut BTreeMap<K, Arc<CohortState>>, now: Timestamp) {
 /// The generation of a credential that is issued now: all revocations of its subject and cohorts that are known here.
 pub fn generation_now<S: Borrow<KindState>>(states: impl IntoIterator<Item = S>) -> Generation {
     let mut generation = Generation::default();
+    // Most subjects have no revocations, and then there is nothing to join.
     for state in states {
-        generation.merge(&state.borrow().known());
+        let state: &KindState = state.borrow();
+        if state.is_ever_revoked() {
+            generation.merge(&state.known());
+        }
     }
     generation
 }

@@ -236,6 +236,11 @@ impl KindState {
         self.hold_until = self.hold_until.max(other.hold_until);
     }
 
+    /// Whether there is a revocation, of everything or by age.
+    pub fn is_ever_revoked(&self) -> bool {
+        !self.revocations.is_empty() || !self.by_age.is_empty()
+    }
+
     /// Whether anything of it is to be removed at `now`.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.revocations.values().any(|revocation| revocation.retain_until <= now)
