@@ -11,7 +11,7 @@ use crate::keys::Algorithm;
 /// A JWT as it claims to be: a compact JWS (RFC 7515, section 7.1) whose signature has not been verified.
 ///
 /// Keys, and addresses of keys, in its header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at, except those of proofs,
-/// which [`super::dpop`] compares with what a token is bound to.
+/// which `dpop` compares with what a token is bound to.
 pub struct ParsedToken<'a> {
     /// The signed text: header and payload as they are in the token.
     pub signed: &'a str,
