@@ -183,7 +183,7 @@ impl Service {
         }
         let NewCohortRevocation { cohort, kinds, keep, hold, why } = new;
         if let Cohort::Issuer(issuer) = &cohort {
-            // Who may not revoke everywhere does not learn whom others trust.
+            // Only callers that may revoke in every tenant may learn which issuers are trusted.
             if !call.identity.grants.everywhere().contains(Scope::Revoke) {
                 return Err(Rejection::Forbidden.into());
             }

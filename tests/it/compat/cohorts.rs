@@ -81,7 +81,7 @@ async fn followed(world: &World, person: &Person, application: &str) -> Seen {
     ALL.into_iter().map(|sort| (sort, held.refuses(&described(person, sort, application)).is_none())).collect()
 }
 
-/// The credential as a gateway knows it: by its claims, or by its digest and what introspection said of it.
+/// What a gateway knows of the credential: the claims of a JWT; otherwise its digest, and what introspection answered.
 fn described(person: &Person, sort: Sort, application: &str) -> Credential {
     let secret = person.secret(sort);
     let kind = match sort {

@@ -202,7 +202,7 @@ fn credentials_older_than_an_instant_are_revoked_and_younger_ones_are_not() {
     node.ask(issue(4, "alice")).unwrap();
     node.ask(issue_jwt(4, "alice", None)).unwrap();
     assert!(node.is_active(4) && node.judge_token(&jwt(4)).is_ok());
-    // A node whose clock is behind, and that knows of it.
+    // A node that knows of the revocation issues active credentials, even while its clock is behind.
     node.ask(before(at(1_000))).unwrap();
     node.now = at(900);
     node.ask(issue(5, "alice")).unwrap();
