@@ -72,14 +72,15 @@ const fn everything(cohort: Cohort, kinds: Kinds) -> RevokeCohort {
     RevokeCohort { cohort, kinds, keep: None, hold: None, reason: None, note: None }
 }
 
-/// Where the revocation applies. The caller must be allowed to revoke in all of it. For a caller that is not, an
-/// application that it may not see does not exist.
+/// Where the revocation applies. The caller must be allowed to revoke in all of it. For a caller that is not, the
+/// application does not exist; one that could issue nowhere exists for callers that may revoke everywhere.
 fn reach(view: &impl View, grants: &Grants, revoke: &RevokeCohort) -> Result<Reach, Rejection> {
     match &revoke.cohort {
         Cohort::Application(id) => {
             let application = view.application(*id);
             let reach = application.registered.map(|(_, registration)| reach_of(&registration));
-            let reach = reach.filter(|reach| may_revoke_in(grants, reach.as_ref()).is_ok());
+            let tenants = |reach: &Reach| reach.clone().filter(|tenants| !tenants.is_empty());
+            let reach = reach.filter(|reach| may_revoke_in(grants, tenants(reach).as_ref()).is_ok());
             reach.ok_or(Rejection::UnknownApplication)
         }
         Cohort::Key(id) => {

@@ -96,6 +96,9 @@ impl CohortRevokedData<'_> {
             tenants.iter().map(|tenant| Tenant::new(tenant).map_err(RecordError::malformed)).collect()
         });
         let cohort = self.cohort.into_domain()?;
+        if tenants.is_some() && matches!(cohort, Cohort::Tenant(_)) {
+            return Err(RecordError::malformed("the tenants of a tenant"));
+        }
         let withdrawn = match (self.withdrawn, &cohort) {
             (None, _) => false,
             (Some(true), Cohort::Key(_)) => true,

@@ -166,6 +166,9 @@ fn a_caller_revokes_a_cohort_only_if_it_may_revoke_wherever_that_reaches() {
     assert_eq!(ask(&mut node, 3, of_all.clone()), Err(Rejection::UnknownApplication), "it may issue everywhere");
     assert!(ask(&mut node, 2, of_all).is_ok());
     assert_eq!(ask(&mut node, 3, application(9).0), Err(Rejection::UnknownApplication));
+    // One that issues nowhere has nothing to revoke, and a caller of one tenant does not learn that it exists.
+    assert_eq!(ask(&mut node, 4, application(3).0), Err(Rejection::UnknownApplication));
+    assert_eq!(ask(&mut node, 2, application(3).0), Ok(Decision::Nothing));
     assert_eq!(ask(&mut node, 3, Cohort::Tenant(tenant("acme"))), Err(Rejection::Forbidden));
     assert!(ask(&mut node, 3, Cohort::Tenant(tenant("default"))).is_ok());
     // Without authority, known and unknown keys look alike.

@@ -715,6 +715,7 @@ fn a_text_that_breaks_the_form_of_a_revocation_is_not_a_record() {
             (1, "[\"token\"]", "[]"),
             (2, "\"withdrawn\":true", "\"withdrawn\":false"),
             (3, "\"retain_until\":1831622700000", "\"retain_until\":1831622700000,\"withdrawn\":true"),
+            (4, "\"kinds\":", "\"tenants\":[\"default\"],\"kinds\":"),
         ],
     );
     refused(
