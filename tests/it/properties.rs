@@ -18,8 +18,8 @@ use proptest::sample::Index;
 use crate::support::log::{LogFile, fold_into, hashes};
 use crate::support::node::{
     ModelNode, application_id, at, digest, grants, holder, import, issue_in, jti, jwt, new_session, new_token,
-    register_until, renew, replace, revoke, revoke_id, revoke_named, seconds, session_digest, session_id, session_key,
-    subject, tenant, token_digest,
+    presented_token, register_until, renew, replace, revoke, revoke_id, revoke_named, seconds, session_digest,
+    session_id, session_key, subject, tenant, token_digest,
 };
 
 const TENANTS: [&str; 2] = ["default", "acme"];
@@ -451,19 +451,10 @@ const NEVER_ISSUED: u64 = 1_000_000;
 /// A JWT of ours as it would be presented, without a generation. One `jti` has one expiry.
 fn presented(token: u64, whose: usize) -> PresentedToken {
     PresentedToken {
-        credential: jwt(token),
-        tenant: Tenant::default(),
-        subject: subject(SUBJECTS[whose]),
         issued_at_seconds: Some(at(0).as_seconds()),
         expires_at: Some(at(100_000_000 + (token % NEVER_ISSUED) * 3_600_000)),
         generation: Some(Default::default()),
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
-        leeway_seconds: 0,
-        good_until: None,
+        ..presented_token(jwt(token), subject(SUBJECTS[whose]))
     }
 }
 

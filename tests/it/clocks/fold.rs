@@ -2,14 +2,16 @@
 
 use authledger::audit::against;
 use authledger::domain::{
-    Command, Event, Inactive, PresentedToken, RecordId, Recorded, RevokeTokens, Sequence, Tenant, Timestamp, TokenForm,
+    Command, Event, Inactive, PresentedToken, RecordId, Recorded, RevokeTokens, Sequence, Timestamp, TokenForm,
     judge_presented,
 };
 use authledger::event_log::Reader;
 use authledger::projection::{RebuildTimes, StateSource, rebuild, save};
 
 use crate::support::log::LogFile;
-use crate::support::node::{ModelNode, application_id, at, jti, jwt, new_token, publish, seconds, subject};
+use crate::support::node::{
+    ModelNode, application_id, at, jti, jwt, new_token, presented_token, publish, seconds, subject,
+};
 
 /// More than the records between two prunings.
 const RECORDS: u64 = 1_000_100;
@@ -23,19 +25,11 @@ fn a_record_that_was_made_too_far_ahead_makes_a_fold_forget_nothing() {
     token.ttl = Some(seconds(3_600));
     node.ask(Command::IssueToken(token.into())).unwrap();
     let presented = PresentedToken {
-        credential: jwt(1),
-        tenant: Tenant::default(),
-        subject: subject("alice"),
         issued_at_seconds: Some(at(0).as_seconds()),
         expires_at: Some(at(HOUR)),
         generation: Some(Default::default()),
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
         leeway_seconds: 0,
-        good_until: None,
+        ..presented_token(jwt(1), subject("alice"))
     };
     let tokens = vec![presented.clone()];
     node.ask(Command::RevokeTokens(RevokeTokens { tokens, reason: None, note: None })).unwrap();

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use authledger::clock::{Course, EarlierTime, Reading};
 use authledger::domain::{
     Command, CredentialKey, CredentialRef, Decision, Event, Generation, Issuer, Kind, Policy, PresentedToken, RecordId,
-    Revoke, RevokeTokens, State, Tenant, Timestamp, TokenForm, TokenId, judge, judge_presented,
+    Revoke, RevokeTokens, State, Timestamp, TokenForm, TokenId, judge, judge_presented,
 };
 use proptest::prelude::*;
 
 use crate::support::node::{
-    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, publish, revoke_subject, seconds,
-    session_id, subject, tenant, ticket_key, token_digest, token_key,
+    ModelNode, at, digest, issue_in, issuer, jti, jwt, new_session, new_token, presented_token, publish,
+    revoke_subject, seconds, session_id, subject, tenant, ticket_key, token_digest, token_key,
 };
 
 const MINUTE: u64 = 60_000;
@@ -204,19 +204,12 @@ impl World {
         }
         let held = match (held, &self.node.last().event) {
             (Held::Lasting(_), Event::TokenIssued(issued)) if kind > 2 => Held::Presented(Box::new(PresentedToken {
-                credential: named.clone(),
-                tenant: Tenant::default(),
-                subject: subject(name),
                 issued_at_seconds: Some(self.node.now.as_seconds()),
                 expires_at: Some(issued.expires_at),
                 generation: Some(issued.generation.clone()),
                 session: issued.session,
-                application: None,
-                session_application: None,
-                session_issued_at: None,
-                key: None,
                 leeway_seconds: 0,
-                good_until: None,
+                ..presented_token(named.clone(), subject(name))
             })),
             (held, _) => held,
         };
@@ -228,19 +221,9 @@ impl World {
         let issuer = Issuer::new("https://other.example").unwrap();
         let named = CredentialRef::Jwt { issuer, jti: TokenId::new(&format!("foreign-{n}")).unwrap() };
         let held = Held::Presented(Box::new(PresentedToken {
-            credential: named.clone(),
-            tenant: Tenant::default(),
-            subject: subject(SUBJECTS[whose]),
             issued_at_seconds: Some(self.truth / 1_000),
             expires_at: Timestamp::from_millis(self.truth + ttl * 1_000),
-            generation: None,
-            session: None,
-            application: None,
-            session_application: None,
-            session_issued_at: None,
-            key: None,
-            leeway_seconds: 5,
-            good_until: None,
+            ..presented_token(named.clone(), subject(SUBJECTS[whose]))
         }));
         self.made.push(Made { held, subject: whose, named, revoked: false, expired_at: None });
     }

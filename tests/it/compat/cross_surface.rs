@@ -9,8 +9,8 @@ use std::path::Path;
 use authledger::audit::{Replayed, replay};
 use authledger::clock::Clock;
 use authledger::domain::{
-    CredentialId, CredentialKey, CredentialRef, Digest, Issuer, Kind, PresentedToken, Subject, Tenant, Timestamp,
-    TokenId, judge, judge_presented,
+    CredentialId, CredentialKey, CredentialRef, Digest, Issuer, Kind, PresentedToken, Subject, Timestamp, TokenId,
+    judge, judge_presented,
 };
 use authledger::jose;
 use authledger::keys::{Algorithm, SigningKey};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::process::node::{Api, BINARY, Launch, NodeProcess, ROOT, text};
+use crate::support::node::presented_token;
 use crate::support::secrets;
 
 /// The issuer of the tokens that this ledger never issued.
@@ -343,19 +344,12 @@ impl World {
             "iss": FOREIGN, "sub": subject, "oid": "default", "jti": jti, "iat": issued_at, "exp": issued_at + 3_600,
         });
         let presented = PresentedToken {
-            credential: CredentialRef::Jwt { issuer: Issuer::new(FOREIGN).unwrap(), jti: TokenId::new(&jti).unwrap() },
-            tenant: Tenant::default(),
-            subject: Subject::new(subject).unwrap(),
             issued_at_seconds: Some(issued_at),
             expires_at: Timestamp::from_millis((issued_at + 3_600) * 1_000),
-            generation: None,
-            session: None,
-            application: None,
-            session_application: None,
-            session_issued_at: None,
-            key: None,
-            leeway_seconds: 5,
-            good_until: None,
+            ..presented_token(
+                CredentialRef::Jwt { issuer: Issuer::new(FOREIGN).unwrap(), jti: TokenId::new(&jti).unwrap() },
+                Subject::new(subject).unwrap(),
+            )
         };
         (jose::sign(&self.signer, &claims).expect("a token"), presented)
     }

@@ -5,7 +5,7 @@ use authledger::domain::{
 
 use crate::support::node::{
     ModelNode, application_id, at, grants, import_session, issue, issue_jwt, issue_opaque, issue_session, issuer, jwt,
-    publish, register, replace, seconds, subject, tenant, token_digest, token_key,
+    presented_token, publish, register, replace, seconds, subject, tenant, token_digest, token_key,
 };
 
 fn revoke_cohort(cohort: Cohort) -> Command {
@@ -223,19 +223,11 @@ fn a_withdrawn_key_neither_signs_nor_verifies_and_no_generation_reaches_that() {
 
     // A thief who has the key can write any generation into a token.
     let forged = PresentedToken {
-        credential: jwt(3),
-        tenant: tenant("default"),
-        subject: subject("alice"),
         issued_at_seconds: Some(at(0).as_seconds()),
         expires_at: Some(at(60_000)),
-        good_until: None,
         generation: Some([(node.origin, authledger::domain::Sequence(1 << 52))].into_iter().collect()),
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
         key: Some(KeyId::new("key-1").unwrap()),
-        leeway_seconds: 5,
+        ..presented_token(jwt(3), subject("alice"))
     };
     assert_eq!(judge_presented(&node.state, &forged, node.now), Err(Inactive::Revoked(withdrawn, at(0))));
     let by_the_next = PresentedToken { key: Some(KeyId::new("key-2").unwrap()), ..forged };
@@ -276,24 +268,12 @@ fn a_foreign_token_is_revoked_with_its_issuer_by_its_age() {
     let one_tenants = Caller::Application(application_id(3));
     assert_eq!(node.ask_as(one_tenants, revoke.clone()), Err(Rejection::Forbidden));
     node.ask(revoke).unwrap();
-    let token = |issued_at_seconds| PresentedToken {
-        credential: authledger::domain::CredentialRef::Jwt {
-            issuer: theirs.clone(),
-            jti: authledger::domain::TokenId::new("theirs").unwrap(),
-        },
-        tenant: tenant("default"),
-        subject: subject("bob"),
-        issued_at_seconds,
-        expires_at: None,
-        good_until: None,
-        generation: None,
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
-        leeway_seconds: 5,
+    let named = authledger::domain::CredentialRef::Jwt {
+        issuer: theirs.clone(),
+        jti: authledger::domain::TokenId::new("theirs").unwrap(),
     };
+    let token =
+        |issued_at_seconds| PresentedToken { issued_at_seconds, ..presented_token(named.clone(), subject("bob")) };
     let now = node.now.as_seconds();
     for (issued_at, is_active) in
         [(None, false), (Some(now - 60), false), (Some(now + 5), false), (Some(now + 6), true)]

@@ -10,7 +10,8 @@ use authledger::event_log::{MAX_RECORD_BYTES, encode};
 
 use crate::support::node::{
     ModelNode, application_id, at, digest, grants, import, import_session, issue, issue_jwt, issue_opaque,
-    issue_session, jwt, register_until, revoke_subject, seconds, session_key, subject, token_digest, token_key,
+    issue_session, jwt, presented_token, register_until, revoke_subject, seconds, session_key, subject, token_digest,
+    token_key,
 };
 
 fn erase(name: &str, slots: impl IntoIterator<Item = u64>) -> Command {
@@ -19,21 +20,7 @@ fn erase(name: &str, slots: impl IntoIterator<Item = u64>) -> Command {
 }
 
 fn foreign(issued_at_seconds: Option<u64>) -> PresentedToken {
-    PresentedToken {
-        credential: jwt(7),
-        tenant: Tenant::default(),
-        subject: subject("alice"),
-        issued_at_seconds,
-        expires_at: None,
-        generation: None,
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
-        leeway_seconds: 0,
-        good_until: None,
-    }
+    PresentedToken { issued_at_seconds, ..presented_token(jwt(7), subject("alice")) }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::log::projection_of;
 use crate::support::node::{
-    ModelNode, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt, publish,
-    register, revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
+    ModelNode, application_id, at, grants, holder, issue_jwt, issue_opaque, issue_session, issuer, jwt,
+    presented_token, publish, register, revoke_kinds, revoke_named, session_digest, session_id, subject, token_digest,
 };
 
 /// The members of an item that name the revoked credential, and the subject that it has or must have.
@@ -84,22 +84,14 @@ fn varied() -> ModelNode {
     let acme = authledger::domain::Caller::Application(application_id(1));
     node.ask_as(acme, revoke_named(Kind::Token, jwt(9))).unwrap();
     let foreign = PresentedToken {
-        credential: CredentialRef::Payload {
-            issuer: Issuer::new("https://idp.example").unwrap(),
-            digest: Digest::of_payload(b"{}"),
-        },
-        tenant: Tenant::default(),
-        subject: subject("alice"),
-        issued_at_seconds: None,
         expires_at: Some(at(86_400_000)),
-        generation: None,
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
-        leeway_seconds: 5,
-        good_until: None,
+        ..presented_token(
+            CredentialRef::Payload {
+                issuer: Issuer::new("https://idp.example").unwrap(),
+                digest: Digest::of_payload(b"{}"),
+            },
+            subject("alice"),
+        )
     };
     node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![foreign], reason: None, note: None })).unwrap();
     node

@@ -18,8 +18,8 @@ use authledger::projection::{
 use crate::support::log::{LogFile, projection_of};
 use crate::support::node::{
     ModelNode, application_id, at, digest, holder, import_session, issue, issue_in, issue_jwt, issue_opaque,
-    issue_session, jwt, new_session, publish, register, renew, replace, revoke, revoke_id, revoke_named,
-    revoke_subject, seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
+    issue_session, jwt, new_session, presented_token, publish, register, renew, replace, revoke, revoke_id,
+    revoke_named, revoke_subject, seconds, session_digest, session_id, session_key, subject, ticket_key, token_digest,
 };
 
 /// Two origins, and something of each sort that a state holds.
@@ -62,22 +62,14 @@ fn with_sessions(node: &mut ModelNode) {
     node.ask(revoke_named(Kind::Token, jwt(91))).unwrap();
     node.ask_as(holder(22, "dora"), Command::RevokeOwn(OwnSessions::Other(session_id(92)))).unwrap();
     let payload = PresentedToken {
-        credential: CredentialRef::Payload {
-            issuer: authledger::domain::Issuer::new("https://idp.example").unwrap(),
-            digest: Digest::of_payload(b"{}"),
-        },
-        tenant: Default::default(),
-        subject: subject("dora"),
-        issued_at_seconds: None,
         expires_at: Some(at(86_400_000)),
-        generation: None,
-        session: None,
-        application: None,
-        session_application: None,
-        session_issued_at: None,
-        key: None,
-        leeway_seconds: 5,
-        good_until: None,
+        ..presented_token(
+            CredentialRef::Payload {
+                issuer: authledger::domain::Issuer::new("https://idp.example").unwrap(),
+                digest: Digest::of_payload(b"{}"),
+            },
+            subject("dora"),
+        )
     };
     node.ask(Command::RevokeTokens(RevokeTokens { tokens: vec![payload], reason: None, note: None })).unwrap();
     node.ask(import_session(26, "dora", at(0), at(86_400_000))).unwrap();

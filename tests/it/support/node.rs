@@ -4,9 +4,9 @@ use authledger::domain::{
     Aal, ApplicationId, Caller, Command, Context, Credential, CredentialId, CredentialKey, CredentialRef, Decision,
     Digest, Draft, Event, Grant, Grants, Idempotency, IdempotencyMark, Import, ImportedLife, Inactive, IssueSession,
     IssueTicket, IssueToken, Issuer, KeyId, KeyPublished, Kind, Kinds, LOG_FORMAT, LedgerId, LedgerOpened, NodeName,
-    Origin, Policy, Previous, PublishKey, RecordId, Recorded, Region, Registration, Rejection, Request, Revoke,
-    RevokeSubject, Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of, decide,
-    judge,
+    Origin, Policy, PresentedToken, Previous, PublishKey, RecordId, Recorded, Region, Registration, Rejection, Request,
+    Revoke, RevokeSubject, Scope, Sequence, State, Subject, Tenant, Timestamp, TokenForm, TokenId, Ttl, actor_of,
+    decide, judge,
 };
 use uuid::Uuid;
 
@@ -111,6 +111,25 @@ pub fn jti(n: u64) -> TokenId {
 
 pub fn jwt(n: u64) -> CredentialRef {
     CredentialRef::Jwt { issuer: issuer(), jti: jti(n) }
+}
+
+/// A JWT that another issuer signed, as it is presented; it does not say when it was issued or when it expires.
+pub fn presented_token(credential: CredentialRef, subject: Subject) -> PresentedToken {
+    PresentedToken {
+        credential,
+        tenant: Tenant::default(),
+        subject,
+        issued_at_seconds: None,
+        expires_at: None,
+        good_until: None,
+        generation: None,
+        session: None,
+        application: None,
+        session_application: None,
+        session_issued_at: None,
+        key: None,
+        leeway_seconds: 5,
+    }
 }
 
 pub fn token_key(named: &CredentialRef) -> CredentialKey {

@@ -13,6 +13,7 @@ use authledger::event_log::ChainHash;
 use super::disk::Entry;
 use super::node::{Phase, SimNode, Wait};
 use super::world::World;
+use crate::support::node::presented_token;
 
 /// How far a node had applied each origin.
 pub type Knew = BTreeMap<Origin, Sequence>;
@@ -63,19 +64,12 @@ impl Truth {
             Event::Revoked(revoked) if !revoked.known => drop(self.unseen.insert(entry.recorded.place)),
             Event::TokenIssued(issued) if matches!(issued.name, CredentialRef::Jwt { .. }) => {
                 let presented = PresentedToken {
-                    credential: issued.name.clone(),
                     tenant: entry.recorded.tenant.clone().unwrap_or_default(),
-                    subject: issued.subject.clone(),
                     issued_at_seconds: Some(entry.recorded.recorded_at.as_seconds()),
                     expires_at: Some(issued.expires_at),
                     generation: Some(issued.generation.clone()),
                     session: issued.session,
-                    application: None,
-                    session_application: None,
-                    session_issued_at: None,
-                    key: None,
-                    leeway_seconds: 0,
-                    good_until: None,
+                    ..presented_token(issued.name.clone(), issued.subject.clone())
                 };
                 self.jwts.insert(issued.key(), presented);
             }
